@@ -1,0 +1,143 @@
+"""The numbers that header and records carry, with their names.  Facts of the wire format; nothing here computes."""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+
+MAGIC = 0xDEADBEEF
+VERSION = 1
+MAX_MESSAGE = 1 << 16
+"""Largest message in bytes, header included: a frame must fit a ring of 64 KiB x 8 and a Unix socket's buffer."""
+UNKNOWN_DECIMALS = 255
+
+
+class Domain(IntEnum):
+    """What a message is about; each domain owns a range of TLV types (`TYPE_RANGES`)."""
+
+    MARKET_DATA = 1
+    SIGNAL = 2
+    EXECUTION = 3
+    SYSTEM = 4
+
+
+TYPE_RANGES = {
+    Domain.MARKET_DATA: range(1, 20),
+    Domain.SIGNAL: range(20, 40),
+    Domain.EXECUTION: range(40, 80),
+    Domain.SYSTEM: range(80, 120),
+}
+VENDOR_TYPES = range(200, 255)
+"""Free for users, in any domain."""
+EXTENDED = 255
+"""First byte of the extended TLV form; never a type."""
+
+
+class Source(IntEnum):
+    """Who built a message.  1-19 collectors, 20-39 strategies, 40-59 execution, 60-79 system, 80-99 relays."""
+
+    ETHEREUM_COLLECTOR = 1
+    POLYGON_COLLECTOR = 4
+    ARBITRAGE_STRATEGY = 20
+    PAPER_EXECUTOR = 40
+    SUPERVISOR = 60
+    RELAY = 80
+    RELAY_CLIENT = 81
+
+
+class Flag(IntFlag):
+    """Header flags.  A bit that is not here is an error."""
+
+    LAST_IN_BLOCK = 1
+    SNAPSHOT = 2
+    BACKFILL = 4
+    REMOVED = 8
+    MAYBE_GAP = 16
+    TRACED = 32
+    REPLAY = 64
+
+
+KNOWN_FLAGS = 127
+
+
+class Protocol(IntEnum):
+    """The contract family of a pool: decides what its events mean."""
+
+    UNISWAP_V2 = 2
+    UNISWAP_V3 = 3
+    ALGEBRA = 4
+
+
+class Venue(IntEnum):
+    """Where a pool trades.  Decided by the pool's factory, never by an event's topic."""
+
+    POLYGON = 202
+    UNISWAP_V2 = 300
+    UNISWAP_V3 = 301
+    SUSHISWAP = 302
+    QUICKSWAP_V2 = 400
+    SUSHISWAP_POLYGON = 401
+    CURVE_POLYGON = 402
+    BALANCER_POLYGON = 404
+    UNISWAP_V3_POLYGON = 405
+    QUICKSWAP_V3 = 406
+    DFYN_POLYGON = 407
+    APESWAP_POLYGON = 408
+    UNISWAP_V2_POLYGON = 409
+
+
+class Completeness(IntEnum):
+    """How a block's set of logs is known to be complete (`BlockEnd.verdict`)."""
+
+    UNKNOWN = 0
+    PUSHED = 1
+    TOMBSTONE = 2
+    REFETCHED = 3
+    BLOOM_NEGATIVE = 4
+    CROSS_CHECKED = 5
+
+
+class GapScope(IntEnum):
+    """What the two ends of a `Gap` count."""
+
+    RING_SEQUENCES = 1
+    BLOCK_NUMBERS = 2
+
+
+class Reason(IntEnum):
+    """Why a gap, a back-fill or an invalidation happened."""
+
+    LAPPED = 1
+    NOT_RETAINED = 2
+    NODE_HAS_NO_BLOCK = 3
+    DISCONNECTED = 4
+    STARTED = 5
+    REORG = 6
+    RANGE_REFUSED = 7
+    WRITER_RESTARTED = 8
+    CHAIN_BROKEN = 9
+    LATE_LOGS = 10
+
+
+class InvalidationScope(IntEnum):
+    """How much state a `StateInvalidation` takes back."""
+
+    ALL_POOLS = 1
+    ONE_POOL = 2
+
+
+class FeedState(IntEnum):
+    """The collector's connection, as its heartbeats tell it."""
+
+    CONNECTING = 1
+    BACKFILLING = 2
+    LIVE = 3
+    DISCONNECTED = 4
+    CIRCUIT_OPEN = 5
+
+
+class QuoteVerdict(IntEnum):
+    """How far the expected output of a signal can be trusted."""
+
+    EXACT = 1
+    WITHIN_SEGMENT = 2
+    SPECULATIVE = 3

@@ -1,0 +1,88 @@
+"""The kinds of field a layout is made of: one line each, with its numpy form, its bytes and its Python value.
+
+A record class in `tlv.layout` is annotated with these types and nothing else.  This file does not know any record.
+
+    kind      numpy          Python    note
+    U8..U64   <u1 .. <u8     int
+    I32, I64  <i4, <i8       int
+    U128      <u8[2]         int       little-endian limbs, so the 16 bytes are the integer's little-endian bytes
+    U256      <u8[4]         int       same, 32 bytes: every wei of an EVM word
+    I256      <u8[4]         int       two's complement
+    Address   |u1[20]        bytes     in the order in which an explorer prints it
+    Hash      |u1[32]        bytes     same
+    Uuid      |u1[16]        bytes
+    Text20    |u1[20]        str       UTF-8, padded with NUL
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+
+class Kind(NamedTuple):
+    """How one field stands in memory: `base` x `length` (0 = a scalar), and how its bytes become a Python value."""
+
+    name: str
+    base: str
+    length: int
+    code: str
+    decode: Callable[[Any], Any] | None = None
+    encode: Callable[[Any], Any] | None = None
+
+    @property
+    def alignment(self) -> int:
+        """Natural alignment in bytes: that of one element."""
+        return int(self.base[-1])
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole field."""
+        return self.alignment * max(self.length, 1)
+
+
+def _wide(size: int, signed: bool) -> tuple[Callable[[bytes], int], Callable[[int], bytes]]:
+    def decode(raw: bytes) -> int:
+        return int.from_bytes(raw, "little", signed=signed)
+
+    def encode(value: int) -> bytes:
+        return value.to_bytes(size, "little", signed=signed)
+
+    return decode, encode
+
+
+def _exact(size: int) -> Callable[[bytes], bytes]:
+    def encode(value: bytes) -> bytes:
+        if len(value) != size:
+            raise ValueError(f"expected {size} bytes, found {len(value)}")
+        return value
+
+    return encode
+
+
+def _text(size: int) -> tuple[Callable[[bytes], str], Callable[[str], bytes]]:
+    def decode(raw: bytes) -> str:
+        return raw.rstrip(b"\0").decode("utf-8", "replace")
+
+    def encode(value: str) -> bytes:
+        raw = value.encode()
+        if len(raw) > size or "\0" in value:
+            raise ValueError(f"expected at most {size} bytes of text without NUL, found {len(raw)}")
+        return raw
+
+    return decode, encode
+
+
+U8 = Annotated[int, Kind("u8", "u1", 0, "B")]
+U16 = Annotated[int, Kind("u16", "<u2", 0, "H")]
+U32 = Annotated[int, Kind("u32", "<u4", 0, "I")]
+U64 = Annotated[int, Kind("u64", "<u8", 0, "Q")]
+I32 = Annotated[int, Kind("i32", "<i4", 0, "i")]
+I64 = Annotated[int, Kind("i64", "<i8", 0, "q")]
+U128 = Annotated[int, Kind("u128", "<u8", 2, "16s", *_wide(16, signed=False))]
+U256 = Annotated[int, Kind("u256", "<u8", 4, "32s", *_wide(32, signed=False))]
+I256 = Annotated[int, Kind("i256", "<u8", 4, "32s", *_wide(32, signed=True))]
+Address = Annotated[bytes, Kind("address", "u1", 20, "20s", None, _exact(20))]
+Hash = Annotated[bytes, Kind("hash", "u1", 32, "32s", None, _exact(32))]
+Uuid = Annotated[bytes, Kind("uuid", "u1", 16, "16s", None, _exact(16))]
+Text20 = Annotated[str, Kind("text20", "u1", 20, "20s", *_text(20))]

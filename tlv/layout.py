@@ -1,0 +1,396 @@
+"""Every struct of the wire format.  The one place where an offset is decided.
+
+A record is declared once, as a class whose fields are kinds of `tlv.fields`.  Its numpy dtype, its `struct` codec, the
+table in LAYOUT.md and the digest that rings, journals and relays carry are all derived from that declaration.
+
+Rules, asserted at import: little-endian; every field at its natural alignment; zeroed `_padding` at the end up to a
+multiple of 8; a type number is used once and lies in its domain's range.
+
+    message = header (32 bytes) | TLV | TLV | ...
+    TLV     = type u8 | length u8 | value           or   255 | 0 | type u8 | length u16 | value
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from tlv.fields import I32, I64, I256, U8, U16, U32, U64, U128, U256, Address, Hash, Text20, Uuid
+from tlv.record import RECORDS, Record, record
+
+
+@record(type=0)
+class Header(Record, frozen=True):
+    """What every message begins with."""
+
+    magic: U32
+    domain: U8
+    version: U8
+    source: U8
+    flags: U8
+    sequence: I64
+    timestamp_ns: I64
+    payload_size: U32
+    checksum: U32
+
+
+# ---- market data, 1-19
+
+
+class PoolRecord(Record, frozen=True):
+    """The 64 bytes every pool record begins with, so that one frame can be understood alone."""
+
+    pool: Address
+    token0: Address
+    token1: Address
+    venue: U16
+    decimals0: U8
+    decimals1: U8
+
+
+@record(type=11)
+class PoolSwap(PoolRecord, frozen=True):
+    """A swap.  Uniswap V2 reports four amounts; V3's signed pair is split by sign (positive = into the pool), which
+    loses nothing.  Price, liquidity and tick are V3's state after the swap and 0 for V2."""
+
+    amount0_in: U256
+    amount1_in: U256
+    amount0_out: U256
+    amount1_out: U256
+    sqrt_price_x96: U256
+    liquidity: U128
+    tick: I32
+    protocol: U8
+    sender: Address
+    recipient: Address
+
+
+@record(type=12)
+class PoolMint(PoolRecord, frozen=True):
+    """Liquidity added.  `amount` (liquidity), ticks and owner are V3's and 0 for V2."""
+
+    amount0: U256
+    amount1: U256
+    amount: U128
+    tick_lower: I32
+    tick_upper: I32
+    protocol: U8
+    sender: Address
+    owner: Address
+
+
+@record(type=13)
+class PoolBurn(PoolRecord, frozen=True):
+    """Liquidity removed.  V2 names a sender (here `owner`) and a recipient, V3 the position's owner and its ticks."""
+
+    amount0: U256
+    amount1: U256
+    amount: U128
+    tick_lower: I32
+    tick_upper: I32
+    protocol: U8
+    owner: Address
+    recipient: Address
+
+
+@record(type=14)
+class PoolCollect(PoolRecord, frozen=True):
+    """Fees and burnt liquidity paid out of a V3 position."""
+
+    amount0: U256
+    amount1: U256
+    tick_lower: I32
+    tick_upper: I32
+    protocol: U8
+    owner: Address
+    recipient: Address
+
+
+@record(type=15)
+class PoolState(PoolRecord, frozen=True):
+    """What a late joiner must know of a pool.  With SNAPSHOT: its verified identity and last state.  With an
+    EventOrigin: the V3 Initialize event, which sets the first price."""
+
+    reserve0: U256
+    reserve1: U256
+    sqrt_price_x96: U256
+    liquidity: U128
+    block_number: I64
+    fee_pips: U32
+    tick: I32
+    tick_spacing: I32
+    protocol: U8
+    factory: Address
+    symbol0: Text20
+    symbol1: Text20
+
+
+@record(type=16)
+class PoolSync(PoolRecord, frozen=True):
+    """Reserves of a V2 pool after a change."""
+
+    reserve0: U256
+    reserve1: U256
+
+
+@record(type=17)
+class PoolCreated(PoolRecord, frozen=True):
+    """A factory made a pool.  Fee in hundredths of a basis point (3000 = 0.3 %)."""
+
+    fee_pips: U32
+    tick_spacing: I32
+    protocol: U8
+    factory: Address
+
+
+@record(type=18)
+class Block(Record, frozen=True):
+    """A header the node announced.  Base fee in wei, 0 before EIP-1559; timestamp in seconds."""
+
+    number: I64
+    timestamp: U64
+    gas_used: U64
+    gas_limit: U64
+    receive_time_ns: I64
+    base_fee: U256
+    hash: Hash
+    parent_hash: Hash
+
+
+@record(type=19)
+class EventOrigin(Record, frozen=True):
+    """Where on the chain an event stands.  (block_hash, transaction_hash, log_index) is its identity."""
+
+    block_number: I64
+    block_timestamp: U64
+    receive_time_ns: I64
+    transaction_index: U32
+    log_index: U32
+    block_hash: Hash
+    transaction_hash: Hash
+
+
+# ---- signals, 20-39
+
+
+@record(type=20)
+class SignalIdentity(Record, frozen=True):
+    """Which strategy spoke, and on which message."""
+
+    signal_id: U64
+    trigger_sequence: I64
+    trigger_receive_time_ns: I64
+    trigger_ring: Uuid
+    strategy: Text20
+    strategy_version: U32
+
+
+@record(type=22)
+class Economics(Record, frozen=True):
+    """What a signal is worth, in base units of `profit_token`; gas price in wei."""
+
+    gross: U256
+    gas_cost: U256
+    net: I256
+    gas_price: U256
+    gas_units: U64
+    profit_token: Address
+    profit_decimals: U8
+
+
+@record(type=32)
+class ArbitrageSignal(Record, frozen=True):
+    """Buy `token_mid` in pool A and sell it in pool B, with all that is needed to recompute the outcome.
+
+    `reserve_in_*` and `reserve_out_*` are in the direction of the trade (V2).  Price, liquidity and tick are V3's."""
+
+    block_number: I64
+    block_hash: Hash
+    amount_in: U256
+    amount_mid: U256
+    amount_out: U256
+    reserve_in_a: U256
+    reserve_out_a: U256
+    sqrt_price_x96_a: U256
+    liquidity_a: U128
+    reserve_in_b: U256
+    reserve_out_b: U256
+    sqrt_price_x96_b: U256
+    liquidity_b: U128
+    tick_a: I32
+    tick_b: I32
+    fee_pips_a: U32
+    fee_pips_b: U32
+    venue_a: U16
+    venue_b: U16
+    protocol_a: U8
+    protocol_b: U8
+    decimals_in: U8
+    decimals_mid: U8
+    verdict: U8
+    pool_a: Address
+    pool_b: Address
+    token_in: Address
+    token_mid: Address
+
+
+# ---- system, 80-119
+
+
+@record(type=100)
+class Heartbeat(Record, frozen=True):
+    """The writer lives, and this is where it stands."""
+
+    head_number: I64
+    safe_number: I64
+    last_sequence: I64
+    feed_state: U8
+
+
+@record(type=101)
+class Session(Record, frozen=True):
+    """A writer began an epoch of a ring: the first message of every epoch."""
+
+    ring_uuid: Uuid
+    epoch: I64
+    first_sequence: I64
+    chain_id: U64
+    layout_digest: U64
+
+
+@record(type=102)
+class Gap(Record, frozen=True):
+    """Something is missing: `first` to `last`, both included, counted as `scope` says."""
+
+    first: I64
+    last: I64
+    scope: U8
+    reason: U8
+
+
+@record(type=103)
+class Reorg(Record, frozen=True):
+    """Blocks above the fork point left the chain; a REMOVED copy of each of their events follows, newest first.
+    A zero `fork_hash` says that the node could not show the common ancestor."""
+
+    fork_number: I64
+    old_head_number: I64
+    new_head_number: I64
+    depth: U32
+    removed_events: U32
+    fork_hash: Hash
+    old_head_hash: Hash
+    new_head_hash: Hash
+
+
+@record(type=104)
+class BackfillBegin(Record, frozen=True):
+    """Blocks `first` to `last` are being fetched; what follows is flagged BACKFILL."""
+
+    first: I64
+    last: I64
+    reason: U8
+
+
+@record(type=105)
+class BackfillEnd(Record, frozen=True):
+    """The back-fill is done; `events` of it were new."""
+
+    first: I64
+    last: I64
+    events: U32
+    rounds: U32
+
+
+@record(type=106)
+class StateInvalidation(Record, frozen=True):
+    """State derived from earlier messages must not be trusted until a snapshot or a new event of the pool."""
+
+    since_block: I64
+    scope: U8
+    reason: U8
+    pool: Address
+
+
+@record(type=109)
+class BlockEnd(Record, frozen=True):
+    """Block `number` is closed: nothing of it is missing, and `verdict` says how that is known.  `log_count` counts
+    what the node sent, `event_count` what was published."""
+
+    number: I64
+    log_count: U32
+    event_count: U32
+    hash: Hash
+    verdict: U8
+
+
+@record(type=110)
+class Subscribe(Record, frozen=True):
+    """A relay client's first message.  `start`: 1 live, 2 from `sequence`, 3 after the last acknowledged one."""
+
+    sequence: I64
+    layout_digest: U64
+    start: U8
+    at_least_once: U8
+    name: Text20
+
+
+@record(type=111)
+class SubscribeAck(Record, frozen=True):
+    """The relay's answer: what follows begins at `first_sequence` of the ring `ring_uuid`."""
+
+    first_sequence: I64
+    layout_digest: U64
+    ring_uuid: Uuid
+
+
+@record(type=112)
+class Ack(Record, frozen=True):
+    """Everything up to `sequence` was handled; a named client resumes after it."""
+
+    sequence: I64
+    ring_uuid: Uuid
+
+
+# ---- the dtypes, for kernels: numba sees module globals, not class attributes
+
+HEADER = Header.layout.dtype
+POOL_SWAP = PoolSwap.layout.dtype
+POOL_MINT = PoolMint.layout.dtype
+POOL_BURN = PoolBurn.layout.dtype
+POOL_COLLECT = PoolCollect.layout.dtype
+POOL_STATE = PoolState.layout.dtype
+POOL_SYNC = PoolSync.layout.dtype
+POOL_CREATED = PoolCreated.layout.dtype
+BLOCK = Block.layout.dtype
+EVENT_ORIGIN = EventOrigin.layout.dtype
+SIGNAL_IDENTITY = SignalIdentity.layout.dtype
+ECONOMICS = Economics.layout.dtype
+ARBITRAGE_SIGNAL = ArbitrageSignal.layout.dtype
+BLOCK_END = BlockEnd.layout.dtype
+REORG = Reorg.layout.dtype
+GAP = Gap.layout.dtype
+
+
+def _size_of_type() -> np.ndarray[Any, np.dtype[np.int64]]:
+    sizes = np.full(256, -1, dtype=np.int64)
+    for number, cls in RECORDS.items():
+        sizes[number] = cls.layout.size
+    sizes.flags.writeable = False
+    return sizes
+
+
+SIZE_OF_TYPE = _size_of_type()
+"""int64[256]: the fixed size of each TLV type that has a layout, -1 for the others."""
+
+
+def _digest() -> int:
+    classes: list[type[Record]] = [Header, *(RECORDS[number] for number in sorted(RECORDS))]
+    text = "\n".join(f"{cls.layout.type} {cls.layout.name} {cls.layout.dtype.descr}" for cls in classes)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
+
+
+LAYOUT_DIGEST = _digest()
+"""63 bits that change with any field of any layout.  Rings, journals and relays carry it; a mismatch is refused."""

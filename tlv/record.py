@@ -1,0 +1,115 @@
+"""How a class with annotated fields becomes a struct: dtype, codec and registration, all derived from it.
+
+Owns the derivation; knows no particular record (those are declared in `tlv.layout`).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar, get_type_hints
+
+import msgspec
+import numpy as np
+
+from tlv.codes import TYPE_RANGES, Domain
+from tlv.errors import TlvError, UsageError
+from tlv.fields import Kind
+
+
+class Layout(NamedTuple):
+    """One struct, as everything but kernels sees it."""
+
+    name: str
+    type: int
+    """TLV type; 0 for the header, which is no TLV."""
+    dtype: np.dtype[np.void]
+    codec: struct.Struct
+    kinds: dict[str, Kind]
+
+    @property
+    def size(self) -> int:
+        """Bytes, padding included."""
+        return self.codec.size
+
+    @property
+    def domain(self) -> Domain | None:
+        """The domain that owns the type; None for the header."""
+        return next((domain for domain, types in TYPE_RANGES.items() if self.type in types), None)
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A struct of the wire format as a typed, immutable Python value."""
+
+    layout: ClassVar[Layout]
+
+    def pack(self) -> bytes:
+        """The struct's bytes, `layout.size` of them.
+
+        Raises:
+            UsageError: a value does not fit its field; the message names the field.
+        """
+        values = []
+        for name, kind in self.layout.kinds.items():
+            value = getattr(self, name)
+            try:
+                values.append(kind.encode(value) if kind.encode else value)
+            except (OverflowError, ValueError) as error:
+                raise UsageError(f"{self.layout.name}.{name} is no {kind.name}: {value!r} ({error})") from None
+        try:
+            return self.layout.codec.pack(*values)
+        except struct.error as error:
+            raise UsageError(f"{self.layout.name}: {error} in {self!r}") from None
+
+    @classmethod
+    def unpack(cls, data: bytes | bytearray | memoryview, offset: int = 0) -> Self:
+        """The record whose `layout.size` bytes begin at `offset`.
+
+        Raises:
+            TlvError: fewer bytes are there.
+        """
+        layout = cls.layout
+        if len(data) - offset < layout.size:
+            raise TlvError(f"{layout.name} takes {layout.size} bytes, found {len(data) - offset} at {offset}")
+        values = layout.codec.unpack_from(data, offset)
+        return cls(
+            *(
+                kind.decode(value) if kind.decode else value
+                for kind, value in zip(layout.kinds.values(), values, strict=True)
+            )
+        )
+
+
+R = TypeVar("R", bound=Record)
+
+RECORDS: dict[int, type[Record]] = {}
+"""The record class of each TLV type."""
+
+
+class record:  # noqa: N801 - reads as a decorator: @record(type=11)
+    """Class decorator that derives the layout of a record and registers it under its TLV type."""
+
+    def __init__(self, *, type: int) -> None:
+        self.type = type
+
+    def __call__(self, cls: type[R]) -> type[R]:
+        hints = get_type_hints(cls, include_extras=True)
+        kinds: dict[str, Kind] = {name: hints[name].__metadata__[0] for name in cls.__struct_fields__}
+        offset = 0
+        fields: list[Any] = []
+        for name, kind in kinds.items():
+            if offset % kind.alignment:
+                raise UsageError(f"{cls.__name__}.{name} at {offset} breaks its alignment of {kind.alignment}")
+            fields.append((name, kind.base, (kind.length,)) if kind.length else (name, kind.base))
+            offset += kind.size
+        padding = -offset % 8
+        if padding:
+            fields.append(("_padding", "u1", (padding,)))
+        codec = struct.Struct("<" + "".join(kind.code for kind in kinds.values()) + "x" * padding)
+        cls.layout = Layout(cls.__name__, self.type, np.dtype(fields), codec, kinds)
+        if cls.layout.dtype.itemsize != codec.size:
+            raise UsageError(f"{cls.__name__}: dtype has {cls.layout.dtype.itemsize} bytes, codec {codec.size}")
+        if self.type:
+            if self.type in RECORDS or cls.layout.domain is None:
+                raise UsageError(f"{cls.__name__}: type {self.type} is taken or in no domain's range")
+            RECORDS[self.type] = cls
+        return cls
