@@ -1,0 +1,7 @@
+"""A real EVM node with the real Uniswap contracts, on loopback: what the feed's proofs run against.
+
+packages   fetches the node and the contracts, pinned by digest
+node       one `anvil` process and its JSON-RPC
+world      two V2 exchanges and Uniswap V3 with liquidity, and the transactions that move them
+faults     relays between node and collector that close, reset, stall, refuse
+"""

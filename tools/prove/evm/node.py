@@ -1,0 +1,108 @@
+"""One `anvil` process and its JSON-RPC.  Knows nothing of contracts.
+
+anvil's peculiarities that decide this file: it prints the port it got; it blocks for ever once a stdout pipe that
+nobody reads is full, so its output goes to a file; it answers HTTP and WebSocket on the same port.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import signal
+import subprocess
+import tempfile
+import time
+from typing import Any, Self
+
+from tlv.errors import FeedError
+from tools.prove.evm.packages import ANVIL, path_of
+
+START_TIMEOUT_S = 20.0
+
+
+class RpcError(FeedError):
+    """The node answered with an error."""
+
+
+class Rpc:
+    """Keep-alive JSON-RPC over HTTP: `rpc("eth_blockNumber")` returns the result."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._connection: http.client.HTTPConnection | None = None
+        self._id = 0
+
+    def __call__(self, method: str, *params: Any) -> Any:
+        self._id += 1
+        body = json.dumps({"jsonrpc": "2.0", "id": self._id, "method": method, "params": list(params)})
+        try:
+            answer = self._post(body)
+        except (http.client.HTTPException, ConnectionError):
+            self._connection = None  # the server may have dropped an idle connection: once more on a new one
+            answer = self._post(body)
+        if "error" in answer:
+            raise RpcError(f"{method}: {answer['error']}")
+        return answer["result"]
+
+    def _post(self, body: str) -> dict[str, Any]:
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        self._connection.request("POST", "/", body, {"content-type": "application/json"})
+        answer: dict[str, Any] = json.loads(self._connection.getresponse().read())
+        return answer
+
+
+class Node:
+    """A running node; a context manager."""
+
+    def __init__(self, *options: str, port: int = 0, chain_id: int = 137) -> None:
+        self._command = [
+            str(path_of(ANVIL, "bin/anvil")),
+            *("--chain-id", str(chain_id), "--port", str(port), "--host", "127.0.0.1", "--gas-limit", "45000000"),
+            *options,
+        ]
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the node
+        self.process = subprocess.Popen(self._command, stdout=self._log, stderr=subprocess.STDOUT)
+        self.port = self._wait_for_port()
+        self.rpc = Rpc(self.port)
+
+    def _output(self) -> str:
+        self._log.seek(0)
+        return self._log.read()
+
+    def _wait_for_port(self) -> int:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline and self.process.poll() is None:
+            found = re.search(r"Listening on [^:]+:(\d+)", self._output())
+            if found:
+                return int(found[1])
+            time.sleep(0.01)
+        self.close()
+        raise FeedError(f"anvil did not listen within {START_TIMEOUT_S:.0f} s; its output: {self._output()[-500:]}")
+
+    @property
+    def url(self) -> str:
+        """WebSocket address."""
+        return f"ws://127.0.0.1:{self.port}"
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would."""
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        """Stop the node and wait for it."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        self._log.close()
