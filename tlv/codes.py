@@ -141,3 +141,36 @@ class QuoteVerdict(IntEnum):
     EXACT = 1
     WITHIN_SEGMENT = 2
     SPECULATIVE = 3
+
+
+class StreamStart(IntEnum):
+    """Where a relay's stream begins (`Subscribe.start`)."""
+
+    LIVE = 1
+    OLDEST = 2
+    SEQUENCE = 3
+    ACKNOWLEDGED = 4
+
+
+class FilterKind(IntEnum):
+    """What the value of a `Filter` is."""
+
+    VENUE = 1
+    POOL = 2
+    TOKEN = 3
+
+
+class FarewellReason(IntEnum):
+    """Why a relay ended a connection."""
+
+    SHUTTING_DOWN = 1
+    TOO_SLOW = 2
+    BAD_HELLO = 3
+    HELLO_TIMEOUT = 4
+    LAYOUT_DIFFERS = 5
+    NAME_IN_USE = 6
+    NAME_REFUSED = 7
+    SEQUENCE_IN_FUTURE = 8
+    TOO_MANY_CLIENTS = 9
+    BAD_MESSAGE = 10
+    RING_UNREADABLE = 11

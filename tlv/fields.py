@@ -12,6 +12,7 @@ A record class in `tlv.layout` is annotated with these types and nothing else.  
     Hash      |u1[32]        bytes     same
     Uuid      |u1[16]        bytes
     Text20    |u1[20]        str       UTF-8, padded with NUL
+    Text64    |u1[64]        str       same
 """
 
 from __future__ import annotations
@@ -86,3 +87,4 @@ Address = Annotated[bytes, Kind("address", "u1", 20, "20s", None, _exact(20))]
 Hash = Annotated[bytes, Kind("hash", "u1", 32, "32s", None, _exact(32))]
 Uuid = Annotated[bytes, Kind("uuid", "u1", 16, "16s", None, _exact(16))]
 Text20 = Annotated[str, Kind("text20", "u1", 20, "20s", *_text(20))]
+Text64 = Annotated[str, Kind("text64", "u1", 64, "64s", *_text(64))]

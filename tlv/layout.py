@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tlv.fields import I32, I64, I256, U8, U16, U32, U64, U128, U256, Address, Hash, Text20, Uuid
+from tlv.fields import I32, I64, I256, U8, U16, U32, U64, U128, U256, Address, Hash, Text20, Text64, Uuid
 from tlv.record import RECORDS, Record, record
 
 
@@ -328,10 +328,11 @@ class BlockEnd(Record, frozen=True):
 
 @record(type=110)
 class Subscribe(Record, frozen=True):
-    """A relay client's first message.  `start`: 1 live, 2 from `sequence`, 3 after the last acknowledged one."""
+    """A relay client's first message; `Resume` and `Filter` records may follow in it.  `start` is a `StreamStart`.
+    Bit n of `types` asks for TLV type n, 0 for all.  A named client may acknowledge; only one may hold a name."""
 
-    sequence: I64
     layout_digest: U64
+    types: U256
     start: U8
     at_least_once: U8
     name: Text20
@@ -339,19 +340,59 @@ class Subscribe(Record, frozen=True):
 
 @record(type=111)
 class SubscribeAck(Record, frozen=True):
-    """The relay's answer: what follows begins at `first_sequence` of the ring `ring_uuid`."""
+    """The relay's answer, once per ring that it serves and again when a ring appears: the ring's number within this
+    connection, its identity, and the sequence its stream begins at."""
 
     first_sequence: I64
     layout_digest: U64
     ring_uuid: Uuid
+    ring_index: U32
+    ring_name: Text64
 
 
 @record(type=112)
 class Ack(Record, frozen=True):
-    """Everything up to `sequence` was handled; a named client resumes after it."""
+    """Everything of the ring up to `sequence` was handled; a named client resumes after it."""
 
     sequence: I64
     ring_uuid: Uuid
+
+
+@record(type=113)
+class Resume(Record, frozen=True):
+    """Where a subscriber goes on in one ring: the first sequence it has not had.  A zero uuid means any ring."""
+
+    sequence: I64
+    ring_uuid: Uuid
+
+
+@record(type=114)
+class Filter(Record, frozen=True):
+    """One wanted value: a venue, or the address of a pool or a token, as `kind` (a `FilterKind`) says.  Values of one
+    kind add up, kinds restrict each other."""
+
+    venue: U16
+    kind: U8
+    address: Address
+
+
+@record(type=115)
+class Batch(Record, frozen=True):
+    """The next `count` messages are what the filter left of the ring's sequences `first` to `last`."""
+
+    first: I64
+    last: I64
+    ring_index: U32
+    count: U32
+
+
+@record(type=116)
+class Farewell(Record, frozen=True):
+    """The relay ends the connection: why (a `FarewellReason`), and the two numbers that disagree if there are any."""
+
+    expected: I64
+    found: I64
+    reason: U16
 
 
 # ---- the dtypes, for kernels: numba sees module globals, not class attributes
