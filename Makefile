@@ -1,0 +1,57 @@
+# Everything a fresh machine needs: `make run` shows the pipeline on real data, `make test` proves it.
+# The environment lives in .venv; a stamp says what was installed into it, so that a warm start installs nothing.
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_READY := $(VENV)/.installed-run
+DEV_READY := $(VENV)/.installed-dev
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help run test check lint bench soak clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make run     the whole pipeline on a bundled recording of Polygon, live in this terminal (Ctrl-C ends it)"
+	@echo "make test    install the test tools and run every test"
+	@echo "make check   ruff, mypy --strict and every test"
+	@echo "make bench   every benchmark, with its baseline"
+	@echo "make soak    the long campaigns"
+	@echo "make clean   remove .venv, caches and build products"
+
+run: $(RUN_READY)
+	@$(BIN)/alphapulse demo
+
+test: $(DEV_READY)
+	@$(BIN)/python -m pytest
+
+check: lint test
+
+lint: $(DEV_READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(RUN_READY)
+	@$(BIN)/alphapulse bench
+
+soak: $(DEV_READY)
+	@$(BIN)/python -m pytest -m soak
+
+clean:
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip is the last thing that venv writes: where it is missing, the environment is none.
+$(BIN)/pip:
+	@echo "creating $(VENV) ..."
+	@./.ci/make-venv $(VENV)
+
+$(RUN_READY): pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "installing alphapulse into $(VENV) (about a minute the first time) ..."
+	@$(INSTALL) -e .
+	@touch $@
+
+$(DEV_READY): pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "installing alphapulse and its test tools into $(VENV) (a minute or two the first time) ..."
+	@$(INSTALL) -e '.[dev]'
+	@touch $(RUN_READY) $@

@@ -1,0 +1,88 @@
+"""Configuration: what is taken from where, and that an error names the key and never its value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tlv.errors import UsageError
+from tools.cli import COMMANDS, group
+from tools.config import COMMAND_OF_SECTION, SECTIONS, load_config
+
+SECRET = "wss://node.example/v2/0123456789abcdef"
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "alphapulse.toml"
+    path.write_text(text)
+    return path
+
+
+def test_config_without_file_or_environment_is_empty() -> None:
+    assert load_config(None, {"HOME": "/nowhere"}) == {}
+
+
+def test_config_file_gives_defaults_by_command(tmp_path: Path) -> None:
+    path = written(tmp_path, f'[collector]\nurl = "{SECRET}"\ncapacity = 65536\n[relay]\nring = ["a", "b"]\n')
+    assert load_config(path, {}) == {"collect": {"url": SECRET, "capacity": 65536}, "relay": {"ring": ["a", "b"]}}
+
+
+def test_config_environment_overrides_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "[collector]\ncapacity = 65536\n")
+    environment = {"ALPHAPULSE__COLLECTOR__CAPACITY": "131072", "ALPHAPULSE__RELAY__RING": "a,b"}
+    assert load_config(path, environment) == {"collect": {"capacity": 131072}, "relay": {"ring": ["a", "b"]}}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f'[collector]\nurl = ["{SECRET}"]\n', "collector.url: Expected str, got array"),
+        (f'[collector]\ncapacity = "{SECRET}"\n', "collector.capacity: Expected int, got str"),
+        (f'[collector]\nulr = "{SECRET}"\n', "collector.ulr: unknown key"),
+        (f'url = "{SECRET}"\n', "url: unknown key"),
+        (f'collector = "{SECRET}"\n', "collector: Expected object, got str"),
+        (f"[collector]\nurl = {SECRET}\n", "no TOML"),
+        (f'[relay]\nring = ["a", 5, "{SECRET}"]\n', "relay.ring[1]: Expected str, got int"),
+    ],
+)
+def test_config_with_a_mistake_names_the_key_and_not_the_value(tmp_path: Path, text: str, expected: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(UsageError) as caught:
+        load_config(path, {})
+    assert expected in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "0123456789abcdef" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["ALPHAPULSE__COLLECTOR", "ALPHAPULSE__NOBODY__URL", "ALPHAPULSE__COLLECTOR__A__B", "ALPHAPULSE__COLLECTOR__ULR"],
+)
+def test_config_environment_with_unknown_key_is_refused_without_its_value(variable: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_config(None, {variable: SECRET})
+    assert "0123456789abcdef" not in str(caught.value)
+    assert variable.rpartition("__")[2].lower() in str(caught.value).lower()
+
+
+def test_config_environment_over_a_value_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="collector: expected a table"):
+        load_config(written(tmp_path, "collector = 1\n"), {"ALPHAPULSE__COLLECTOR__URL": SECRET})
+
+
+def test_config_that_is_missing_or_not_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        load_config(tmp_path / "none.toml", {})
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="not UTF-8 at byte 0"):
+        load_config(tmp_path / "binary.toml", {})
+
+
+@pytest.mark.parametrize("section", sorted(SECTIONS))
+def test_config_every_key_is_an_option_of_its_command(section: str) -> None:
+    name = COMMAND_OF_SECTION[section]
+    assert name in COMMANDS
+    command = group.get_command(None, name)  # type: ignore[arg-type]
+    assert command is not None
+    assert set(SECTIONS[section].__struct_fields__) <= {option.name for option in command.params}

@@ -1,0 +1,119 @@
+"""The `alphapulse` command: a group whose commands are imported only when they are called.
+
+Owns the table of commands, and what a user meets when something fails: one line on stderr and an exit code, never a
+traceback for a mistake that the project knows.  It must never import numba or a package that does: `alphapulse --help`
+answers at once.
+
+    exit code   0 done   1 failed or unhealthy   2 the command line is wrong   130 interrupted
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from tlv.errors import AlphaPulseError, UsageError
+from tools.parent import die_with_parent
+
+COMMANDS = {
+    "demo": ("tools.demo", "The whole pipeline on a recording of real Polygon blocks, live in this terminal."),
+    "node": ("tools.node", "Serve a recording as a JSON-RPC node over WebSocket and HTTP."),
+    "collect": ("tools.collect", "Read DEX events from a node and publish them in a ring."),
+    "strategy": ("tools.strategy", "Look for arbitrage in a ring and publish signals."),
+    "relay": ("tools.relay", "Serve rings to other processes over a Unix socket."),
+    "record": ("tools.record", "Append every frame of a ring to a journal."),
+    "replay": ("tools.replay", "Publish a journal into a ring."),
+    "dump": ("tools.dump", "Print the messages of a ring, a relay or a journal."),
+    "decode": ("tools.decode", "Decode a file of logs, as eth_getLogs gives them."),
+    "export": ("tools.export", "Write a journal as Parquet."),
+    "journal": ("tools.journal", "Verify, describe or cut a journal."),
+    "status": ("tools.status", "Say which rings and relays exist and whether they are well."),
+    "layout": ("tools.layout", "Print the wire format."),
+    "bench": ("tools.bench.cli", "Measure every part against a baseline in the same run."),
+    "prove": ("tools.prove.cli", "Run the fault campaigns and say what was survived."),
+    "warm": ("tools.warm", "Compile every kernel, so that later starts find them cached."),
+    "validate": ("tools.validate", "Check a configuration file."),
+    "doctor": ("tools.doctor", "Check this machine: memory, limits, clock, kernel cache."),
+}
+"""Module and one-line help of each command.  The help stands here so that the list needs no import."""
+
+
+class LazyGroup(click.Group):
+    """A click group that imports a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Example:  alphapulse demo --speed max --exit --json",
+)
+@click.option(
+    "--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML file; one section for each command."
+)
+@click.version_option(package_name="alphapulse", prog_name="alphapulse")
+@click.pass_context
+def group(ctx: click.Context, config: Path | None) -> None:
+    """AlphaPulse: DEX events from a node to a lock-free ring in shared memory, and on to every consumer.
+
+    A setting comes from the command line, else from the environment (ALPHAPULSE__COLLECT__URL), else from the file.
+    """
+    from tools.config import load_config
+
+    ctx.default_map = load_config(config, os.environ)
+
+
+def main() -> NoReturn:
+    """Entry point of the console script; turns every ending into an exit code."""
+    die_with_parent(os.environ)
+    run_command(group, "alphapulse")
+
+
+def run_command(command: click.Command, name: str) -> NoReturn:
+    """Run `command` on the process's arguments and exit as the table in this file's docstring says."""
+    try:
+        code = command.main(prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing is wrong, and nothing more may be flushed into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except AlphaPulseError as error:
+        print(f"{name}: error: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except OSError as error:
+        print(f"{name}: error: {describe(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def describe(error: OSError) -> str:
+    """An operating-system error as one line that names the file, if one is known."""
+    where = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror or error}{where}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Configuration: one TOML file, overridden by the environment, validated, handed to the commands as their defaults.
+
+Owns the schema.  A section is named after what runs (`[collector]`), a key after the command's option (`--url`), and
+the environment's form of the same key is ALPHAPULSE__COLLECTOR__URL.  An error names the key's whole path and never
+its value: an endpoint's URL holds an access key.
+"""
+
+from __future__ import annotations
+
+import tomllib
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from tlv.errors import UsageError
+
+PREFIX = "ALPHAPULSE__"
+UNKNOWN_KEY = "Object contains unknown field "
+
+
+class Section(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of the sections: every key is optional, and an unknown key is an error."""
+
+
+class Node(Section):
+    """`alphapulse node`"""
+
+    host: str | UnsetType = UNSET
+    port: int | UnsetType = UNSET
+    speed: str | UnsetType = UNSET
+
+
+class Collector(Section):
+    """`alphapulse collect`"""
+
+    url: str | UnsetType = UNSET
+    chain: str | UnsetType = UNSET
+    ring: str | UnsetType = UNSET
+    capacity: int | UnsetType = UNSET
+
+
+class Strategy(Section):
+    """`alphapulse strategy`"""
+
+    ring: str | UnsetType = UNSET
+    signals: str | UnsetType = UNSET
+
+
+class Relay(Section):
+    """`alphapulse relay`"""
+
+    domain: str | UnsetType = UNSET
+    ring: list[str] | UnsetType = UNSET
+    socket: str | UnsetType = UNSET
+
+
+class Recorder(Section):
+    """`alphapulse record`"""
+
+    ring: str | UnsetType = UNSET
+    out: str | UnsetType = UNSET
+    fsync: str | UnsetType = UNSET
+
+
+class Config(msgspec.Struct, forbid_unknown_fields=True):
+    """The whole file."""
+
+    node: Node | UnsetType = UNSET
+    collector: Collector | UnsetType = UNSET
+    strategy: Strategy | UnsetType = UNSET
+    relay: Relay | UnsetType = UNSET
+    recorder: Recorder | UnsetType = UNSET
+
+
+COMMAND_OF_SECTION = {
+    "node": "node",
+    "collector": "collect",
+    "strategy": "strategy",
+    "relay": "relay",
+    "recorder": "record",
+}
+SECTIONS: dict[str, type[Section]] = {
+    "node": Node,
+    "collector": Collector,
+    "strategy": Strategy,
+    "relay": Relay,
+    "recorder": Recorder,
+}
+
+
+def load_config(path: Path | None, environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Defaults of each command, from the file at `path` (if any) and the environment.
+
+    Raises:
+        UsageError: the file cannot be read or is no TOML, or a key is unknown or of another type.
+    """
+    origin = f"config {path}" if path else "config from the environment"
+    tree: dict[str, Any] = read_toml(path) if path else {}
+    for name, value in environment.items():
+        if name.startswith(PREFIX):
+            set_key(tree, name, value)
+    try:
+        config = msgspec.convert(tree, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{origin}: {key_path(str(error))}") from None
+    sections = msgspec.to_builtins(config)
+    return {COMMAND_OF_SECTION[section]: values for section, values in sections.items()}
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The file's tables."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"config {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"config {path}: no TOML: {position(error)}") from None
+
+
+def position(error: tomllib.TOMLDecodeError | UnicodeDecodeError) -> str:
+    """What is wrong and where, without quoting the line: it may hold a secret."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 at byte {error.start}"
+    return str(error)
+
+
+def set_key(tree: dict[str, Any], variable: str, value: str) -> None:
+    """Put the variable ALPHAPULSE__SECTION__KEY into `tree`; a list is written with commas."""
+    section, _, key = variable.removeprefix(PREFIX).lower().partition("__")
+    if not key or "__" in key or section not in SECTIONS:
+        raise UsageError(f"{variable}: expected {PREFIX}SECTION__KEY with a section of {', '.join(SECTIONS)}")
+    hint = typing.get_type_hints(SECTIONS[section]).get(key)
+    takes_list = any(typing.get_origin(choice) is list for choice in typing.get_args(hint))
+    table = tree.setdefault(section, {})
+    if not isinstance(table, dict):
+        raise UsageError(f"config: {section}: expected a table")
+    table[key] = value.split(",") if takes_list else value
+
+
+def key_path(message: str) -> str:
+    """msgspec's "Expected `int`, got `str` - at `$.collector.capacity`" with the whole path in front."""
+    text, _, path = message.replace("`", "").partition(" - at $")
+    keys = [path.removeprefix(".")] if path else []
+    if text.startswith(UNKNOWN_KEY):
+        return f"{'.'.join([*keys, text.removeprefix(UNKNOWN_KEY)])}: unknown key"
+    return ": ".join([*keys, text])

@@ -1,0 +1,30 @@
+"""A child process that ends when the process that started it ends, however that happened.
+
+A supervisor that is killed with SIGKILL can stop nothing.  So each child asks the kernel to be told (prctl
+PR_SET_PDEATHSIG), and checks afterwards that the parent is still the one that started it: it may have died in between.
+Owns only this; it knows neither commands nor rings.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import MutableMapping
+
+PARENT_VARIABLE = "ALPHAPULSE_PARENT_PID"
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(environment: MutableMapping[str, str]) -> None:
+    """Ask for SIGTERM when the parent dies, if a supervisor named itself in `environment`; else do nothing.
+
+    The name is taken out again: a grandchild has another parent.
+    """
+    parent = environment.pop(PARENT_VARIABLE, "")
+    if not parent.isdigit():
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != int(parent):
+        sys.exit(0)
