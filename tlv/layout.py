@@ -13,12 +13,14 @@ multiple of 8; a type number is used once and lies in its domain's range.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from tlv.codes import ANY_DOMAIN, TYPE_RANGES, VENDOR_TYPES
 from tlv.fields import I32, I64, I256, U8, U16, U32, U64, U128, U256, Address, Hash, Text20, Text64, Uuid
-from tlv.record import RECORDS, Record, record
+from tlv.record import RECORDS, Layout, Record, record
 
 
 @record(type=0)
@@ -34,6 +36,16 @@ class Header(Record, frozen=True):
     timestamp_ns: I64
     payload_size: U32
     checksum: U32
+
+
+@record(type=0)
+class InstrumentKey(Record, frozen=True):
+    """The 24 bytes of an instrument's identity (`tlv.instrument`): the first `length` bytes of `name` count."""
+
+    venue: U16
+    asset_type: U8
+    length: U8
+    name: Bytes20
 
 
 # ---- market data, 1-19
@@ -189,14 +201,21 @@ class SignalIdentity(Record, frozen=True):
 
 @record(type=22)
 class Economics(Record, frozen=True):
-    """What a signal is worth, in base units of `profit_token`; gas price in wei."""
+    """What a signal is worth, in base units of `profit_token`; gas price in wei.
+
+    `gas_cost` = ceil(gas_price * gas_units * rate_profit / rate_native): `rate_profit` units of the profit token are
+    worth `rate_native` wei, by the reserves of `rate_pool` (zero if the profit token is the wrapped coin itself).
+    Both rates 0: no pool tells a price, and gas is not in `net`."""
 
     gross: U256
     gas_cost: U256
     net: I256
     gas_price: U256
+    rate_native: U256
+    rate_profit: U256
     gas_units: U64
     profit_token: Address
+    rate_pool: Address
     profit_decimals: U8
 
 
@@ -398,6 +417,8 @@ class Farewell(Record, frozen=True):
 # ---- the dtypes, for kernels: numba sees module globals, not class attributes
 
 HEADER = Header.layout.dtype
+HEADER_SIZE = Header.layout.size
+CHECKSUM_AT = Header.layout.offsets["checksum"]
 POOL_SWAP = PoolSwap.layout.dtype
 POOL_MINT = PoolMint.layout.dtype
 POOL_BURN = PoolBurn.layout.dtype
@@ -427,11 +448,29 @@ SIZE_OF_TYPE = _size_of_type()
 """int64[256]: the fixed size of each TLV type that has a layout, -1 for the others."""
 
 
-def _digest() -> int:
-    classes: list[type[Record]] = [Header, *(RECORDS[number] for number in sorted(RECORDS))]
-    text = "\n".join(f"{cls.layout.type} {cls.layout.name} {cls.layout.dtype.descr}" for cls in classes)
+def _domain_of_type() -> np.ndarray[Any, np.dtype[np.int64]]:
+    domains = np.zeros(256, dtype=np.int64)
+    for domain, types in TYPE_RANGES.items():
+        domains[types] = domain
+    domains[VENDOR_TYPES] = ANY_DOMAIN
+    domains.flags.writeable = False
+    return domains
+
+
+DOMAIN_OF_TYPE = _domain_of_type()
+"""int64[256]: the domain that owns each TLV type, `ANY_DOMAIN` for a vendor's, 0 for a number that is no type."""
+
+
+def digest(layouts: Iterable[Layout]) -> int:
+    """63 bits of SHA-256 over every name, kind, offset and size of `layouts`."""
+    text = "\n".join(
+        f"{layout.type} {layout.name} {layout.dtype.descr} {[kind.name for kind in layout.kinds.values()]}"
+        for layout in layouts
+    )
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 
-LAYOUT_DIGEST = _digest()
+LAYOUTS = (Header.layout, InstrumentKey.layout, *(RECORDS[number].layout for number in sorted(RECORDS)))
+"""Every layout of the wire format: the header, what records embed, then the TLVs by type."""
+LAYOUT_DIGEST = digest(LAYOUTS)
 """63 bits that change with any field of any layout.  Rings, journals and relays carry it; a mismatch is refused."""
