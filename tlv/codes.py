@@ -28,6 +28,8 @@ TYPE_RANGES = {
 }
 VENDOR_TYPES = range(200, 255)
 """Free for users, in any domain."""
+ANY_DOMAIN = 255
+"""Stands for the domain of a vendor type in `tlv.layout.DOMAIN_OF_TYPE`; never in a header."""
 EXTENDED = 255
 """First byte of the extended TLV form; never a type."""
 

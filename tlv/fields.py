@@ -11,6 +11,7 @@ A record class in `tlv.layout` is annotated with these types and nothing else.  
     Address   |u1[20]        bytes     in the order in which an explorer prints it
     Hash      |u1[32]        bytes     same
     Uuid      |u1[16]        bytes
+    Bytes20   |u1[20]        bytes     meaning given by the fields beside it
     Text20    |u1[20]        str       UTF-8, padded with NUL
     Text64    |u1[64]        str       same
 """
@@ -18,6 +19,7 @@ A record class in `tlv.layout` is annotated with these types and nothing else.  
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import index
 from typing import Annotated, Any, NamedTuple
 
 
@@ -47,7 +49,7 @@ def _wide(size: int, signed: bool) -> tuple[Callable[[bytes], int], Callable[[in
         return int.from_bytes(raw, "little", signed=signed)
 
     def encode(value: int) -> bytes:
-        return value.to_bytes(size, "little", signed=signed)
+        return index(value).to_bytes(size, "little", signed=signed)
 
     return decode, encode
 
@@ -86,5 +88,6 @@ I256 = Annotated[int, Kind("i256", "<u8", 4, "32s", *_wide(32, signed=True))]
 Address = Annotated[bytes, Kind("address", "u1", 20, "20s", None, _exact(20))]
 Hash = Annotated[bytes, Kind("hash", "u1", 32, "32s", None, _exact(32))]
 Uuid = Annotated[bytes, Kind("uuid", "u1", 16, "16s", None, _exact(16))]
+Bytes20 = Annotated[bytes, Kind("bytes20", "u1", 20, "20s", None, _exact(20))]
 Text20 = Annotated[str, Kind("text20", "u1", 20, "20s", *_text(20))]
 Text64 = Annotated[str, Kind("text64", "u1", 64, "64s", *_text(64))]

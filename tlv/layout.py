@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tlv.codes import ANY_DOMAIN, TYPE_RANGES, VENDOR_TYPES
-from tlv.fields import I32, I64, I256, U8, U16, U32, U64, U128, U256, Address, Hash, Text20, Text64, Uuid
+from tlv.fields import I32, I64, I256, U8, U16, U32, U64, U128, U256, Address, Bytes20, Hash, Text20, Text64, Uuid
 from tlv.record import RECORDS, Layout, Record, record
 
 

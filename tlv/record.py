@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeVar, get_type_hints
 import msgspec
 import numpy as np
 
-from tlv.codes import TYPE_RANGES, Domain
+from tlv.codes import TYPE_RANGES, VENDOR_TYPES, Domain
 from tlv.errors import TlvError, UsageError
 from tlv.fields import Kind
 
@@ -21,10 +21,12 @@ class Layout(NamedTuple):
 
     name: str
     type: int
-    """TLV type; 0 for the header, which is no TLV."""
+    """TLV type; 0 for the header and for structs inside other records."""
     dtype: np.dtype[np.void]
     codec: struct.Struct
     kinds: dict[str, Kind]
+    offsets: dict[str, int]
+    """Where each field begins, in bytes from the start of the struct."""
 
     @property
     def size(self) -> int:
@@ -33,7 +35,7 @@ class Layout(NamedTuple):
 
     @property
     def domain(self) -> Domain | None:
-        """The domain that owns the type; None for the header."""
+        """The domain that owns the type; None for a struct that is no TLV, and for a vendor's TLV."""
         return next((domain for domain, types in TYPE_RANGES.items() if self.type in types), None)
 
 
@@ -53,7 +55,7 @@ class Record(msgspec.Struct, frozen=True):
             value = getattr(self, name)
             try:
                 values.append(kind.encode(value) if kind.encode else value)
-            except (OverflowError, ValueError) as error:
+            except (OverflowError, ValueError, TypeError) as error:
                 raise UsageError(f"{self.layout.name}.{name} is no {kind.name}: {value!r} ({error})") from None
         try:
             return self.layout.codec.pack(*values)
@@ -68,7 +70,7 @@ class Record(msgspec.Struct, frozen=True):
             TlvError: fewer bytes are there.
         """
         layout = cls.layout
-        if len(data) - offset < layout.size:
+        if offset < 0 or len(data) - offset < layout.size:
             raise TlvError(f"{layout.name} takes {layout.size} bytes, found {len(data) - offset} at {offset}")
         values = layout.codec.unpack_from(data, offset)
         return cls(
@@ -82,7 +84,7 @@ class Record(msgspec.Struct, frozen=True):
 R = TypeVar("R", bound=Record)
 
 RECORDS: dict[int, type[Record]] = {}
-"""The record class of each TLV type."""
+"""The record class of each TLV type.  A user's `@record(type=200)` joins it; kernels and the digest do not know it."""
 
 
 class record:  # noqa: N801 - reads as a decorator: @record(type=11)
@@ -95,21 +97,23 @@ class record:  # noqa: N801 - reads as a decorator: @record(type=11)
         hints = get_type_hints(cls, include_extras=True)
         kinds: dict[str, Kind] = {name: hints[name].__metadata__[0] for name in cls.__struct_fields__}
         offset = 0
+        offsets: dict[str, int] = {}
         fields: list[Any] = []
         for name, kind in kinds.items():
             if offset % kind.alignment:
                 raise UsageError(f"{cls.__name__}.{name} at {offset} breaks its alignment of {kind.alignment}")
             fields.append((name, kind.base, (kind.length,)) if kind.length else (name, kind.base))
+            offsets[name] = offset
             offset += kind.size
         padding = -offset % 8
         if padding:
             fields.append(("_padding", "u1", (padding,)))
         codec = struct.Struct("<" + "".join(kind.code for kind in kinds.values()) + "x" * padding)
-        cls.layout = Layout(cls.__name__, self.type, np.dtype(fields), codec, kinds)
+        cls.layout = Layout(cls.__name__, self.type, np.dtype(fields), codec, kinds, offsets)
         if cls.layout.dtype.itemsize != codec.size:
             raise UsageError(f"{cls.__name__}: dtype has {cls.layout.dtype.itemsize} bytes, codec {codec.size}")
         if self.type:
-            if self.type in RECORDS or cls.layout.domain is None:
+            if self.type in RECORDS or (cls.layout.domain is None and self.type not in VENDOR_TYPES):
                 raise UsageError(f"{cls.__name__}: type {self.type} is taken or in no domain's range")
             RECORDS[self.type] = cls
         return cls

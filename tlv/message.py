@@ -1,0 +1,100 @@
+"""Messages as Python sees them: typed records in, bytes out, and back.
+
+The framing itself is that of `tlv.kernels`; this file adds types, exceptions and nothing else.  It knows neither where
+bytes come from nor what a record means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from tlv.codes import KNOWN_FLAGS, MAX_MESSAGE, TYPE_RANGES, Domain
+from tlv.errors import TlvError, UsageError
+from tlv.explain import explain
+from tlv.kernels import EXTENDED_FORM, LONGEST_SHORT, SHORT_FORM, check_message, next_tlv, put_header, put_tlv, seal
+from tlv.layout import HEADER_SIZE, Header
+from tlv.record import RECORDS, Record
+from tlv.status import OK
+
+R = TypeVar("R", bound=Record)
+
+
+class Message(NamedTuple):
+    """One parsed message."""
+
+    header: Header
+    records: tuple[Record, ...]
+    unknown: int
+    """TLVs that were skipped because no layout is known for their type."""
+
+    def first(self, cls: type[R]) -> R | None:
+        """The first record of class `cls`, None if there is none."""
+        return next((record for record in self.records if isinstance(record, cls)), None)
+
+
+def build(
+    domain: Domain,
+    source: int,
+    records: Iterable[Record],
+    *,
+    sequence: int = 0,
+    timestamp_ns: int = 0,
+    flags: int = 0,
+) -> bytes:
+    """The bytes of a message that carries `records` in their order.
+
+    Raises:
+        UsageError: a record is of another domain, a value does not fit its field, or the message exceeds 64 KiB.
+    """
+    if domain not in TYPE_RANGES or not 0 <= source <= 255 or flags & ~KNOWN_FLAGS:
+        raise UsageError(f"no header has domain {domain!r}, source {source!r}, flags {flags!r}")
+    if not (0 <= sequence < 1 << 63 and -(1 << 63) <= timestamp_ns < 1 << 63):
+        raise UsageError(f"sequence {sequence} or timestamp_ns {timestamp_ns} is out of range")
+    values = [(record.layout, record.pack()) for record in records]
+    size = HEADER_SIZE
+    for layout, value in values:
+        if layout.type == 0 or layout.domain not in (None, domain):
+            raise UsageError(f"{layout.name} (type {layout.type}) does not belong to domain {Domain(domain).name}")
+        size += len(value) + (SHORT_FORM if len(value) <= LONGEST_SHORT else EXTENDED_FORM)
+    if size > MAX_MESSAGE:
+        raise UsageError(f"expected at most {MAX_MESSAGE} bytes, found {len(values)} records in {size}")
+    message = bytearray(size)
+    buf = np.frombuffer(message, dtype=np.uint8)
+    pos = put_header(buf, 0, int(domain), int(source), int(flags), sequence, timestamp_ns)
+    for layout, value in values:
+        pos = put_tlv(buf, pos, layout.type, len(value))
+        message[pos : pos + len(value)] = value
+        pos += len(value)
+    seal(buf, 0, size)
+    return bytes(message)
+
+
+def parse(data: bytes | bytearray | memoryview, *, verify: bool = True, where: str = "message") -> Message:
+    """The message whose bytes are exactly `data`; `verify=False` skips the checksum, `where` opens an error's text.
+
+    Raises:
+        HeaderError, ChecksumError, TlvError: the bytes are no message; the text names expected, found and offset.
+    """
+    # A copy, because numba resolves a read-only array on its slow path: 8.5 us a message without it, 4.1 us with.
+    buf = np.frombuffer(bytearray(data), dtype=np.uint8)
+    status = check_message(buf, 0, buf.size, verify)
+    if status != OK:
+        raise explain(data, status, where)
+    records: list[Record] = []
+    unknown = 0
+    pos = HEADER_SIZE
+    while pos < buf.size:
+        _, tlv_type, value_pos, length, pos = next_tlv(buf, pos, buf.size)
+        cls = RECORDS.get(tlv_type)
+        if cls is None:
+            unknown += 1
+        elif cls.layout.size != length:
+            raise TlvError(
+                f"{where}: expected {cls.layout.size} bytes of {cls.layout.name}, found {length} at {value_pos}"
+            )
+        else:
+            records.append(cls.unpack(data, value_pos))
+    return Message(Header.unpack(data), tuple(records), unknown)
