@@ -1,0 +1,72 @@
+"""The ring: one writer, many readers, in POSIX shared memory.  It carries bytes that it cannot read.
+
+    with Writer.open_or_create("market.demo") as writer:     # one process
+        writer.publish(b"payload")
+
+    for item in Reader.attach("market.demo"):                # any number of others
+        ...                                                  # Frame, or Gap if this reader was too slow
+
+`kernels` is the same for compiled loops: `poll_into(reader.words, reader.control, reader.state, reader.out,
+reader.index, n)` and `publish(writer.words, writer.control, writer.state, buffer, offset, length, kind, flags, ns)`.
+"""
+
+from ringbuf.errors import (
+    AlreadyExists,
+    BadGeometry,
+    BadRingName,
+    BadSegment,
+    BatchTooLarge,
+    CorruptRing,
+    FrameTooLong,
+    NoFreeSlot,
+    NoSpace,
+    NotOwner,
+    RingClosed,
+    RingFull,
+    RingNotFound,
+    RingNotReady,
+    RingOrphaned,
+    UnsafeSegment,
+)
+from ringbuf.info import RingInfo, SlotInfo, collect_garbage, unlink
+from ringbuf.names import list_rings
+from ringbuf.poll import Frame, Gap, Poll
+from ringbuf.reader import Reader
+from ringbuf.status import Status, Wait
+from ringbuf.warm import warm
+from ringbuf.writer import DEFAULT_CAPACITY, Batch, Full, Writer
+
+__all__ = [
+    "DEFAULT_CAPACITY",
+    "AlreadyExists",
+    "BadGeometry",
+    "BadRingName",
+    "BadSegment",
+    "Batch",
+    "BatchTooLarge",
+    "CorruptRing",
+    "Frame",
+    "FrameTooLong",
+    "Full",
+    "Gap",
+    "NoFreeSlot",
+    "NoSpace",
+    "NotOwner",
+    "Poll",
+    "Reader",
+    "RingClosed",
+    "RingFull",
+    "RingInfo",
+    "RingNotFound",
+    "RingNotReady",
+    "RingOrphaned",
+    "SlotInfo",
+    "Status",
+    "UnsafeSegment",
+    "Wait",
+    "Writer",
+    "collect_garbage",
+    "list_rings",
+    "unlink",
+    "warm",
+]

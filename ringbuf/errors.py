@@ -1,0 +1,89 @@
+"""What can be wrong with a ring, beyond what a status tells.
+
+SegmentError (tlv.errors)
+|-- RingNotFound        no ring of that name
+|-- RingNotReady        its creator has not finished, or died before it had
+|-- AlreadyExists       create() found a ring of that name
+|-- NotOwner            another process (or, after a fork, the parent) is the writer
+|-- NoSpace             /dev/shm cannot hold it
+|-- UnsafeSegment       not ours: another user's, no regular file, a mode that lets others in
+|-- BadSegment          ours, but not a ring of this build: magic, version, size, digest, checksum
+|-- RingClosed          this end was closed
+|-- RingFull            a reliable consumer held the ring for too long (policy RAISE)
+|-- NoFreeSlot          all consumer slots are taken
+|-- CorruptRing         an iterator met bytes that no writer writes
+`-- RingOrphaned        an iterator's ring was unlinked or replaced
+UsageError (tlv.errors)
+|-- BadRingName         not a ring name
+|-- BadGeometry         capacity, frame size or reserve that do not fit together
+|-- FrameTooLong        a payload over max_payload
+`-- BatchTooLarge       a batch over its share of the ring
+"""
+
+from __future__ import annotations
+
+from tlv.errors import SegmentError, UsageError
+
+
+class RingNotFound(SegmentError):
+    """There is no ring of that name."""
+
+
+class RingNotReady(SegmentError):
+    """The ring is being created, or its creator died on the way; the next `create` finishes the job."""
+
+
+class AlreadyExists(SegmentError):
+    """`create` found a ring of that name."""
+
+
+class NotOwner(SegmentError):
+    """The writer's lock is held by somebody else, or was left with the parent of a forked process."""
+
+
+class NoSpace(SegmentError):
+    """The file system of shared memory is full."""
+
+
+class UnsafeSegment(SegmentError):
+    """Something of that name exists that another user could have put there."""
+
+
+class BadSegment(SegmentError):
+    """The segment is ours, but no ring that this build can read."""
+
+
+class RingClosed(SegmentError):
+    """This writer or reader was closed."""
+
+
+class RingFull(SegmentError):
+    """A reliable consumer did not make room in time, and the policy is to raise."""
+
+
+class NoFreeSlot(SegmentError):
+    """Every consumer slot of the ring is held by a living process."""
+
+
+class CorruptRing(SegmentError):
+    """The ring holds bytes that no writer writes."""
+
+
+class RingOrphaned(SegmentError):
+    """The ring's name is gone or names another ring by now."""
+
+
+class BadRingName(UsageError):
+    """A ring name is 1 to 63 of a-z, 0-9, dot, underscore and dash, and starts with a letter."""
+
+
+class BadGeometry(UsageError):
+    """Capacity, frame size and reserve do not fit together."""
+
+
+class FrameTooLong(UsageError):
+    """A payload exceeds what this ring carries in one frame."""
+
+
+class BatchTooLarge(UsageError):
+    """A batch exceeds its share of the ring."""

@@ -1,0 +1,196 @@
+"""What a ring is, once and for all: geometry, uuid, digests; written at creation, checked at every attach.
+
+Owns the immutable lines of the header page.  It must never touch a word that changes while the ring lives.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid as uuids
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringbuf.errors import BadGeometry, BadSegment, RingNotReady
+from ringbuf.layout import (
+    ALIGNMENT,
+    ANCHORS,
+    CONTROL,
+    CONTROL_MAGIC,
+    DEFAULT_MAX_FRAME,
+    DEFAULT_RESERVE_BYTES,
+    DESCRIPTOR_BYTES,
+    FORMAT,
+    HEADER,
+    HEADER_BYTES,
+    MAGIC,
+    MAX_CAPACITY,
+    MAX_FRAME_SHARE,
+    MIN_CAPACITY,
+    RESERVE_SHARE,
+    SCHEMA_BYTES,
+)
+
+BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
+IDENTITY_START = int(HEADER.fields["version"][1])  # type: ignore[index]
+IDENTITY_END = int(HEADER.fields["crc"][1])  # type: ignore[index]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The immutable part of a ring's header page."""
+
+    uuid: bytes
+    capacity: int
+    max_frame: int  # bytes of the largest frame, its descriptor included
+    reserve: int
+    salt: int
+    layout_digest: int
+    created_ns: int
+    name: str
+    schema: str
+
+    @property
+    def total_bytes(self) -> int:
+        """Size of the ring object."""
+        return HEADER_BYTES + self.capacity
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes of the largest payload."""
+        return self.max_frame - DESCRIPTOR_BYTES
+
+    @property
+    def region_bytes(self) -> int:
+        """Bytes per anchor."""
+        return self.capacity // ANCHORS
+
+
+def boot_id() -> bytes:
+    """Identifies this run of the kernel; 16 bytes."""
+    return uuids.UUID(BOOT_ID_FILE.read_text().strip()).bytes
+
+
+def new_identity(
+    name: str,
+    *,
+    capacity: int,
+    max_frame: int | None,
+    reserve: int | None,
+    layout_digest: int,
+    schema: str,
+) -> Identity:
+    """Check a wished geometry, fill in the defaults and draw uuid and salt.
+
+    Raises:
+        BadGeometry: naming the value and the limit it breaks.
+    """
+    if capacity & (capacity - 1) or not MIN_CAPACITY <= capacity <= MAX_CAPACITY:
+        raise BadGeometry(f"capacity {capacity}: expected a power of two from {MIN_CAPACITY} to {MAX_CAPACITY}")
+    largest = capacity // MAX_FRAME_SHARE
+    frame = min(largest, DEFAULT_MAX_FRAME) if max_frame is None else max_frame
+    if not DESCRIPTOR_BYTES <= frame <= largest:
+        raise BadGeometry(f"max_frame {frame}: expected {DESCRIPTOR_BYTES} to {largest} (capacity/{MAX_FRAME_SHARE})")
+    step = min(capacity // RESERVE_SHARE, DEFAULT_RESERVE_BYTES) if reserve is None else reserve
+    if step % ALIGNMENT or not ALIGNMENT <= step <= largest:
+        raise BadGeometry(f"reserve {step}: expected a multiple of {ALIGNMENT} up to {largest}")
+    if len(schema.encode()) >= SCHEMA_BYTES:
+        raise BadGeometry(f"schema of {len(schema.encode())} bytes: expected less than {SCHEMA_BYTES}")
+    if not 0 <= layout_digest < 1 << 63:
+        raise BadGeometry(f"layout_digest {layout_digest}: expected 0 to 2**63 - 1")
+    return Identity(
+        uuid=secrets.token_bytes(16),
+        capacity=capacity,
+        max_frame=frame,
+        reserve=step,
+        salt=secrets.randbits(62) | 1,
+        layout_digest=layout_digest,
+        created_ns=time.monotonic_ns(),
+        name=name,
+        schema=schema,
+    )
+
+
+def _checksum(page: NDArray[np.uint8]) -> int:
+    return zlib.crc32(page[IDENTITY_START:IDENTITY_END].tobytes())
+
+
+def write_identity(page: NDArray[np.uint8], identity: Identity) -> None:
+    """Fill the immutable fields of a header page that nobody else maps yet; all but the magic."""
+    header = page.view(HEADER)[0]
+    header["version"] = FORMAT
+    header["header_bytes"] = HEADER_BYTES
+    header["total_bytes"] = identity.total_bytes
+    header["capacity"] = identity.capacity
+    header["alignment"] = ALIGNMENT
+    header["max_frame"] = identity.max_frame
+    header["uuid"] = np.void(identity.uuid)
+    header["created_ns"] = identity.created_ns
+    header["boot_id"] = np.void(boot_id())
+    header["layout_digest"] = identity.layout_digest
+    header["reserve"] = identity.reserve
+    header["salt"] = identity.salt
+    header["name"] = identity.name.encode()
+    header["schema"] = identity.schema.encode()
+    header["commit"]["tail"] = (0, -1)  # the first commit record belongs to tail 0
+    header["commit"]["next_sequence"] = (1, 0)
+    header["key_position"] = -1
+    header["crc"] = _checksum(page)
+
+
+def read_identity(page: NDArray[np.uint8], size: int, where: str, layout_digest: int) -> Identity:
+    """Check the copy of a header page against this build, the object's size and the wished layout digest (0 = any).
+
+    Raises:
+        RingNotReady: the creation has not finished.
+        BadSegment: naming the field, what was expected and what was found.
+    """
+
+    def expect(field: str, found: int, wanted: int) -> None:
+        if found != wanted:
+            raise BadSegment(f"{where}: {field}: expected {wanted:#x}, found {found:#x}")
+
+    header = page.view(HEADER)[0]
+    if int(header["magic"]) == 0:
+        raise RingNotReady(f"{where}: its creator has not finished")
+    expect("magic", int(header["magic"]), MAGIC)
+    expect("format version", int(header["version"]), FORMAT)
+    expect("checksum of the identity", int(header["crc"]), _checksum(page))
+    expect("total_bytes (header)", int(header["total_bytes"]), HEADER_BYTES + int(header["capacity"]))
+    expect("size of the object", size, int(header["total_bytes"]))
+    if header["boot_id"].tobytes() != boot_id():
+        raise BadSegment(f"{where}: left over from before the last reboot")
+    found_digest = int(header["layout_digest"])
+    if layout_digest and found_digest:
+        expect("layout digest of the messages", found_digest, layout_digest)
+    return Identity(
+        uuid=header["uuid"].tobytes(),
+        capacity=int(header["capacity"]),
+        max_frame=int(header["max_frame"]),
+        reserve=int(header["reserve"]),
+        salt=int(header["salt"]),
+        layout_digest=found_digest,
+        created_ns=int(header["created_ns"]),
+        name=bytes(header["name"]).decode(),
+        schema=bytes(header["schema"]).decode(),
+    )
+
+
+def write_control_identity(page: NDArray[np.uint8], identity: Identity) -> None:
+    """Fill a new control page; all but the magic."""
+    control = page.view(CONTROL)[0]
+    control["version"] = FORMAT
+    control["uuid"] = np.void(identity.uuid)
+
+
+def check_control(page: NDArray[np.uint8], identity: Identity, where: str) -> None:
+    """Raise BadSegment unless a copied control page belongs to the ring."""
+    control = page.view(CONTROL)[0]
+    if int(control["magic"]) != CONTROL_MAGIC or int(control["version"]) != FORMAT:
+        raise BadSegment(f"{where}: no control page of this build")
+    if control["uuid"].tobytes() != identity.uuid:
+        raise BadSegment(f"{where}: belongs to another ring than {identity.name}")

@@ -1,0 +1,147 @@
+"""Looking at a ring from outside: what `ringstat` shows, and cleaning up.
+
+Owns the read-only view of header and control page.  It must never change a ring that has a writer.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from ringbuf.errors import NotOwner, RingNotFound, RingNotReady
+from ringbuf.identity import Identity
+from ringbuf.layout import CLOSED, CONTROL, EVICTED, FREE, HEADER, HEADER_BYTES, SLOTS
+from ringbuf.locks import FIRST_SLOT_BYTE, WRITER_BYTE, LockFile
+from ringbuf.names import list_rings, lock_object
+from ringbuf.ring import claim, copy_page, open_ring, unlink_ring
+
+COUNTERS = (
+    *("frames", "bytes", "pads", "batches", "rejects", "wakes"),
+    *("back_pressure", "dropped", "evictions", "recoveries"),
+)
+
+
+@dataclass(frozen=True)
+class SlotInfo:
+    """A reliable consumer's slot that is not free."""
+
+    slot: int
+    pid: int
+    alive: bool  # its kernel lock is held
+    evicted: bool
+    position: int
+    lag_bytes: int
+
+
+@dataclass(frozen=True)
+class RingInfo:
+    """A ring at one moment (each value whole, but not all of the very same instant)."""
+
+    identity: Identity
+    tail: int
+    next_sequence: int
+    intent: int
+    gate: int
+    key_position: int
+    epoch: int
+    epoch_sequence: int
+    closed: bool
+    writer_alive: bool  # the kernel's word: its lock is held
+    writer_pid: int  # for people; nothing is decided by it
+    publish_age_s: float  # since the last publish
+    heartbeat_age_s: float  # since the last publish or heartbeat
+    counters: dict[str, int]
+    slots: tuple[SlotInfo, ...]
+
+    @property
+    def name(self) -> str:
+        """The ring's name."""
+        return self.identity.name
+
+    @classmethod
+    def read(cls, name: str) -> RingInfo:
+        """Look at ring `name`.
+
+        Raises:
+            RingNotFound, RingNotReady, BadSegment, UnsafeSegment.
+        """
+        ring = open_ring(name, writable=False)
+        lock = LockFile(lock_object(name))
+        try:
+            header = copy_page(ring.words, HEADER_BYTES).view(HEADER)[0]
+            control = copy_page(ring.control, CONTROL.itemsize).view(CONTROL)[0]
+            tail = int(header["tail"])
+            commits = {int(record["tail"]): int(record["next_sequence"]) for record in header["commit"]}
+            now = time.monotonic_ns()
+            slots = tuple(
+                SlotInfo(
+                    slot=i,
+                    pid=int(slot["pid"]),
+                    alive=lock.is_held(FIRST_SLOT_BYTE + i),
+                    evicted=int(slot["state"]) == EVICTED,
+                    position=int(slot["position"]),
+                    lag_bytes=max(tail - int(slot["position"]), 0),
+                )
+                for i, slot in enumerate(control["slots"])
+                if int(slot["state"]) != FREE
+            )
+            return cls(
+                identity=ring.identity,
+                tail=tail,
+                next_sequence=commits.get(tail, max(commits.values())),
+                intent=int(header["intent"]),
+                gate=int(header["gate"]),
+                key_position=int(header["key_position"]),
+                epoch=int(header["epoch"]),
+                epoch_sequence=int(header["epoch_sequence"]),
+                closed=int(header["state"]) == CLOSED,
+                writer_alive=lock.is_held(WRITER_BYTE),
+                writer_pid=int(header["pid"]),
+                publish_age_s=(now - int(header["publish_ns"])) / 1e9 if header["publish_ns"] else float("inf"),
+                heartbeat_age_s=(now - max(int(header["publish_ns"]), int(header["heartbeat_ns"]))) / 1e9,
+                counters={counter: int(header[counter]) for counter in COUNTERS},
+                slots=slots,
+            )
+        finally:
+            lock.close()
+            ring.close()
+
+
+def unlink(name: str) -> None:
+    """Remove ring `name`; its readers find out that they are orphaned.
+
+    Raises:
+        NotOwner: it has a living writer.
+        RingNotFound: there is none.
+    """
+    if name not in list_rings():
+        raise RingNotFound(f"no ring {name!r} to unlink")
+    lock = claim(name)
+    try:
+        unlink_ring(name)
+    finally:
+        lock.close()
+
+
+def collect_garbage(*, closed: bool = False) -> list[str]:
+    """Remove rings that nobody finished creating, and with `closed` those whose writer closed them or died.
+
+    Rings with a living writer stay.  Returns the names removed.
+    """
+    removed = []
+    for name in list_rings():
+        try:
+            if not closed:
+                open_ring(name, writable=False).close()
+                continue
+        except RingNotReady:
+            pass
+        try:
+            unlink(name)
+        except NotOwner:
+            continue
+        removed.append(name)
+    return removed
+
+
+assert SLOTS <= FIRST_SLOT_BYTE

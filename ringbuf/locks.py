@@ -1,0 +1,73 @@
+"""Who lives: byte locks that the kernel frees when their holder dies.
+
+Owns the lock object of a ring: byte 0 is the writer's, byte 64+i belongs to consumer slot i.  It must never know
+what a holder does.
+
+The locks are open-file-description locks.  They belong to the descriptor, not to the process: threads of one
+process exclude each other, and a forked child would keep its parent's lock alive.  So descriptors are
+close-on-exec, and a forked child closes its copies at once: the lock stays with the parent and dies with it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import weakref
+from collections.abc import Callable
+
+from ringbuf.segment import open_object
+
+WRITER_BYTE = 0
+FIRST_SLOT_BYTE = 64
+FLOCK = struct.Struct("@hhqqi4x")  # struct flock of fcntl(2), 64-bit: type, whence, start, len, pid
+
+_open_locks: weakref.WeakSet[LockFile] = weakref.WeakSet()
+
+
+def _flock(kind: int, byte: int) -> bytes:
+    return FLOCK.pack(kind, os.SEEK_SET, byte, 1, 0)
+
+
+class LockFile:
+    """The lock object of one ring, opened once by each holder."""
+
+    def __init__(self, object_name: str, *, create: bool = False, owner: int | None = None) -> None:
+        self.fd = open_object(object_name, create=create, writable=owner is None, owner=owner)
+        self.forked = False
+        self.on_fork: Callable[[], None] | None = None  # tells the owner, in the child, that it owns nothing
+        _open_locks.add(self)
+
+    def try_lock(self, byte: int) -> bool:
+        """Take a byte, or return False because somebody living holds it."""
+        try:
+            fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK, byte))
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
+
+    def unlock(self, byte: int) -> None:
+        """Give a byte back."""
+        fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK, byte))
+
+    def is_held(self, byte: int) -> bool:
+        """Whether somebody else living holds a byte.  (Our own lock does not conflict with ourselves.)"""
+        answer = fcntl.fcntl(self.fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK, byte))
+        return bool(FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+    def close(self) -> None:
+        """Give everything back."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def _leave_locks_with_parent() -> None:
+    for lock in list(_open_locks):
+        lock.close()
+        lock.forked = True
+        if lock.on_fork is not None:
+            lock.on_fork()
+
+
+os.register_at_fork(after_in_child=_leave_locks_with_parent)

@@ -1,0 +1,55 @@
+"""From a ring's name to the names of its shared-memory objects.
+
+Owns the naming rule.  It must never open anything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from ringbuf.errors import BadRingName
+
+FOLDER = Path("/dev/shm")  # where Linux keeps POSIX shared memory
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9_.]{0,62}(?:-[a-z0-9_.]+)*")
+CONTROL_SUFFIX = "-ctl"
+LOCK_SUFFIX = "-lock"
+
+
+def check_name(name: str) -> str:
+    """Return `name`, or raise BadRingName."""
+    ends = (CONTROL_SUFFIX, LOCK_SUFFIX)
+    if len(name) > 63 or not NAME_PATTERN.fullmatch(name) or name.endswith(ends):
+        raise BadRingName(
+            f"ring name {name!r}: expected 1 to 63 of a-z, 0-9, dot, underscore and dash, starting with a letter"
+            f" and not ending in {' or '.join(ends)}"
+        )
+    return name
+
+
+def object_prefix(uid: int | None = None) -> str:
+    """What the names of all objects of a user start with."""
+    return f"alphapulse-{os.getuid() if uid is None else uid}-"
+
+
+def ring_object(name: str, uid: int | None = None) -> str:
+    """The POSIX name of the ring itself: header page and data."""
+    return f"/{object_prefix(uid)}{check_name(name)}"
+
+
+def control_object(name: str, uid: int | None = None) -> str:
+    """The POSIX name of what readers write."""
+    return ring_object(name, uid) + CONTROL_SUFFIX
+
+
+def lock_object(name: str, uid: int | None = None) -> str:
+    """The POSIX name of the object whose byte locks say who lives."""
+    return ring_object(name, uid) + LOCK_SUFFIX
+
+
+def list_rings() -> list[str]:
+    """Names of this user's rings, finished or not, sorted."""
+    prefix = object_prefix()
+    found = (path.name.removeprefix(prefix) for path in FOLDER.glob(prefix + "*"))
+    return sorted(name for name in found if not name.endswith((CONTROL_SUFFIX, LOCK_SUFFIX)))

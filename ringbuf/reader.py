@@ -1,0 +1,291 @@
+"""One consumer of a ring.
+
+Owns a reader's private state and buffers.  It must never write into the ring: its map of it is read-only.  What it
+leaves for the writer (a wait ticket, a reliable consumer's position) goes to the control page.
+
+A reader copies frames out before it believes them, so a slow one harms nobody: it finds out that it was lapped,
+gets the exact range it missed, and goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringbuf import kernels
+from ringbuf.errors import CorruptRing, RingClosed, RingOrphaned
+from ringbuf.identity import Identity
+from ringbuf.layout import CLOSED as CLOSED_STATE
+from ringbuf.layout import (
+    EPOCH,
+    HEARTBEAT,
+    INDEX_ROWS,
+    KEY_FRAME,
+    LATEST,
+    OLDEST,
+    PUBLISH_NS,
+    READER,
+    STATE,
+    TAIL,
+)
+from ringbuf.locks import WRITER_BYTE, LockFile
+from ringbuf.names import lock_object
+from ringbuf.poll import Frame, Gap, Poll
+from ringbuf.ring import Ring, open_ring
+from ringbuf.status import Status, Wait
+from tlv.errors import UsageError
+
+Start = Literal["latest", "oldest", "key"]
+PLACES = {"latest": LATEST, "key": KEY_FRAME, "oldest": OLDEST}
+
+NS_PER_S = 1_000_000_000
+DEFAULT_BUFFER_BYTES = 1 << 18  # stays in a core's second-level cache
+SPIN_SLICE_NS = 1_000_000  # no kernel runs longer without returning: signals are served between slices
+SPIN_FIRST_NS = 20_000  # BACKOFF: about what a sleep and a wake-up cost
+YIELD_THEN_NS = 100_000
+SLEEP_SLICE_NS = 50_000_000  # a wake-up lost to a kill in the very wrong moment costs at most this
+CHECK_EVERY_S = 0.5  # looking whether the writer lives and the name still means this ring costs system calls
+STALE_AFTER_S = 5.0
+
+
+class Reader:
+    """Reads frames.  Made by `attach`; a context manager; iterating yields frames and gaps until the ring is closed."""
+
+    def __init__(self, ring: Ring, lock: LockFile, on_lap: Start, buffer_bytes: int, stale_after_s: float) -> None:
+        self.name = ring.name
+        self.uuid = ring.identity.uuid
+        self.identity = ring.identity
+        self.words: NDArray[np.int64] = ring.words
+        self.control: NDArray[np.int64] = ring.control
+        self.state = new_state(ring.identity, PLACES[on_lap])  # what the kernels call `reader`
+        self.state[0]["epoch"] = kernels.get_word(self.words, EPOCH)
+        room = max(buffer_bytes, ring.identity.max_payload) // 8 + 1
+        self.out: NDArray[np.int64] = np.zeros(room, dtype=np.int64)
+        self.index: NDArray[np.int64] = np.zeros((INDEX_ROWS, 256), dtype=np.int64)
+        self._bytes = self.out.view(np.uint8)
+        self._view = self._bytes.data
+        self._ring = ring
+        self._lock = lock
+        self._stale_after_ns = int(stale_after_s * NS_PER_S)
+        self._next_check = time.monotonic() + CHECK_EVERY_S
+        self._first_gap: Gap | None = None
+
+    @classmethod
+    def attach(
+        cls,
+        name: str,
+        *,
+        start: Start | int = "latest",
+        on_lap: Start = "oldest",
+        layout_digest: int = 0,
+        buffer_bytes: int = DEFAULT_BUFFER_BYTES,
+        stale_after_s: float = STALE_AFTER_S,
+        owner: int | None = None,
+    ) -> Self:
+        """Start to read a ring: at its end, its oldest intact frame, its latest key frame, or a sequence.
+
+        A `start` sequence that was overwritten already comes as a gap first.  `on_lap` says where to go on after
+        having been lapped; `owner` is the uid of another user who let our group read.
+
+        Raises:
+            RingNotFound, RingNotReady, BadSegment, UnsafeSegment; UsageError for a sequence that is yet to come.
+        """
+        if on_lap not in PLACES or (isinstance(start, str) and start not in PLACES):
+            raise UsageError(f"start {start!r}, on_lap {on_lap!r}: expected one of {', '.join(PLACES)}")
+        ring = open_ring(name, writable=False, layout_digest=layout_digest, owner=owner)
+        try:
+            lock = LockFile(lock_object(name, owner), owner=owner)
+        except BaseException:
+            ring.close()
+            raise
+        reader = cls(ring, lock, on_lap, buffer_bytes, stale_after_s)
+        try:
+            reader.seek(start)
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    def seek(self, start: Start | int) -> None:
+        """Go on reading elsewhere: see `attach`."""
+        words, state = self.words, self.state
+        if isinstance(start, int):
+            self._seek_sequence(start)
+            return
+        moved = start == "key" and kernels.seek_key(words, state)
+        if start == "oldest":
+            moved = kernels.seek_oldest(words, state, 0)
+        while not moved:  # the writer overtakes the look at its commit record; it needs luck to do so twice
+            moved = kernels.seek_latest(words, state) or kernels.seek_oldest(words, state, 0)
+
+    def _seek_sequence(self, wanted: int) -> None:
+        if not kernels.seek_sequence(self.words, self.state, wanted):
+            self.seek("latest")
+        while self.sequence < wanted:
+            if not self.poll(min(wanted - self.sequence, self.index.shape[1])):
+                raise UsageError(f"ring {self.name}: sequence {wanted} is yet to come (next is {self.sequence})")
+        if self.sequence > wanted:
+            self._first_gap = Gap(wanted, self.sequence - 1)
+            self.state[0]["lost"] += self._first_gap.lost
+
+    @property
+    def position(self) -> int:
+        """Where in the ring's endless stream of bytes this reader stands."""
+        return int(self.state[0]["position"])
+
+    @property
+    def sequence(self) -> int:
+        """The sequence expected next."""
+        return int(self.state[0]["sequence"])
+
+    @property
+    def lost(self) -> int:
+        """Frames that were overwritten before this reader got to them."""
+        return int(self.state[0]["lost"])
+
+    @property
+    def epoch(self) -> int:
+        """The writer epoch whose frames are being read."""
+        return int(self.state[0]["epoch"])
+
+    @property
+    def lag_bytes(self) -> int:
+        """Bytes published and not yet read."""
+        return kernels.get_word(self.words, TAIL) - self.position
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Frames and bytes delivered, frames lost, times lapped."""
+        return {name: int(self.state[0][name]) for name in ("frames", "bytes", "lost", "laps")}
+
+    def poll(self, max_frames: int = 256, max_bytes: int | None = None) -> Poll:
+        """Copy out what can be read, up to `max_frames` and `max_bytes` of payloads.  Never waits.
+
+        Raises:
+            RingClosed: this reader was closed.
+        """
+        self._check_usable()
+        if max_frames > self.index.shape[1]:
+            self.index = np.zeros((INDEX_ROWS, max_frames), dtype=np.int64)
+        out = self.out if max_bytes is None else self.out[: (max_bytes + 7) // 8]
+        status = Status(kernels.poll_into(self.words, self.control, self.state, out, self.index, max_frames))
+        me = self.state[0]
+        gap, self._first_gap = self._first_gap, None
+        if me["gap_last"]:
+            gap = Gap(int(me["gap_first"]) if gap is None else gap.first, int(me["gap_last"]))
+        if gap is not None and status is Status.EMPTY:
+            status = Status.GAP
+        need = int(me["need"]) if status is Status.NEED else 0
+        return Poll(status, gap, need, self._bytes, self._view, self.index[:, : int(me["count"])])
+
+    def wait(self, timeout_s: float | None = None, mode: Wait = Wait.BACKOFF) -> Status:
+        """Wait until there is something to read (OK), or something to know.
+
+        Returns OK, EMPTY after `timeout_s`, CLOSED, EPOCH_CHANGED is left to `poll` (OK), WRITER_STALE, WRITER_DEAD or
+        ORPHANED.  Ctrl-C and other signals are served while it waits.
+        """
+        self._check_usable()
+        kernels.mark_read(self.control, self.state)
+        begin = time.monotonic_ns()
+        deadline = None if timeout_s is None else begin + int(timeout_s * NS_PER_S)
+        while True:
+            status = self._look()
+            if status is not Status.EMPTY:
+                return status
+            now = time.monotonic_ns()
+            if deadline is not None and now >= deadline:
+                return Status.EMPTY
+            self._pass_time(mode, begin, now, SLEEP_SLICE_NS if deadline is None else deadline - now)
+
+    def _pass_time(self, mode: Wait, begin: int, now: int, left: int) -> None:
+        waited = now - begin
+        if mode is Wait.SPIN or (mode is Wait.BACKOFF and waited < SPIN_FIRST_NS):
+            slice_ns = SPIN_SLICE_NS if mode is Wait.SPIN else SPIN_FIRST_NS
+            kernels.spin(self.words, self.state, now + min(slice_ns, left))
+        elif mode is Wait.YIELD or (mode is Wait.BACKOFF and waited < YIELD_THEN_NS):
+            slice_ns = SPIN_SLICE_NS if mode is Wait.YIELD else YIELD_THEN_NS
+            kernels.spin_yielding(self.words, self.state, now + min(slice_ns, left))
+        else:
+            kernels.sleep_on(self.words, self.control, self.state, min(SLEEP_SLICE_NS, left))
+
+    def _look(self) -> Status:
+        """One look at everything that ends a wait; the expensive part of it now and then."""
+        if kernels.get_word(self.words, TAIL) != self.position or self._first_gap is not None:
+            return Status.OK
+        if kernels.get_word(self.words, EPOCH) != self.epoch:
+            return Status.OK
+        if kernels.get_word(self.words, STATE) == CLOSED_STATE:
+            return Status.OK if kernels.get_word(self.words, TAIL) != self.position else Status.CLOSED
+        if time.monotonic() < self._next_check:
+            return Status.EMPTY
+        return self.check()
+
+    def check(self) -> Status:
+        """Look whether the ring still has its name and its writer: OK, ORPHANED, WRITER_DEAD or WRITER_STALE.
+
+        Costs three system calls; `wait` does it twice a second.
+        """
+        self._check_usable()
+        self._next_check = time.monotonic() + CHECK_EVERY_S
+        if self._ring.is_orphaned():
+            return Status.ORPHANED
+        if not self._lock.is_held(WRITER_BYTE):
+            return Status.WRITER_DEAD
+        sign_of_life = max(kernels.get_word(self.words, HEARTBEAT), kernels.get_word(self.words, PUBLISH_NS))
+        stale = time.monotonic_ns() - sign_of_life > self._stale_after_ns
+        return Status.WRITER_STALE if stale else Status.EMPTY
+
+    def __iter__(self) -> Iterator[Frame | Gap]:
+        """Yield frames and gaps as they come, waiting in between, until the ring is closed.
+
+        A dead or stale writer is waited for: another may take over.
+
+        Raises:
+            RingOrphaned, CorruptRing.
+        """
+        while True:
+            poll = self.poll()
+            if poll.gap is not None:
+                yield poll.gap
+            yield from poll
+            if poll.status is Status.CLOSED:
+                return
+            if poll.status is Status.CORRUPT:
+                raise CorruptRing(f"ring {self.name}: no frame at position {self.position}, sequence {self.sequence}")
+            if poll.status is Status.EMPTY and self.wait() is Status.ORPHANED:
+                raise RingOrphaned(f"ring {self.name}: its name is gone or means another ring; attach again")
+
+    def close(self) -> None:
+        """Let go of the ring."""
+        self._lock.close()
+        self._ring.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_usable(self) -> None:
+        if self._ring.fd < 0:
+            raise RingClosed(f"ring {self.name}: this reader was closed")
+
+
+def new_state(identity: Identity, on_lap: int) -> NDArray[np.void]:
+    """The private state of a reader that has not looked for its place yet."""
+    state = np.zeros(1, dtype=READER)
+    me = state[0]
+    me["capacity"] = identity.capacity
+    me["salt"] = identity.salt
+    me["max_payload"] = identity.max_payload
+    me["region_bytes"] = identity.region_bytes
+    me["on_lap"] = on_lap
+    me["slot"] = -1
+    return state

@@ -1,0 +1,122 @@
+"""Opening, creating and mapping shared-memory objects, and refusing what is not ours.
+
+Owns every system call on an object's file.  It must never know what an object holds.
+
+A name in /dev/shm can be squatted by any user.  So nothing is believed before the open file was looked at: a regular
+file, ours, closed to others.  Space is allocated at creation (posix_fallocate): ftruncate alone succeeds on a full
+file system, and the first touch of a missing page kills the process with SIGBUS, perhaps a reader hours later.
+Attaching never passes a size: posix_ipc would truncate the live object to it.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import stat
+
+import numpy as np
+import posix_ipc
+from numpy.typing import NDArray
+
+from ringbuf.errors import AlreadyExists, NoSpace, RingNotFound, UnsafeSegment
+from ringbuf.names import FOLDER
+
+PRIVATE = 0o600
+OTHERS_MAY_NOT = 0o027  # a group may read if it was configured; nobody else writes, others do nothing
+OTHERS_MAY_WRITE = 0o007  # the control page of a ring with a group: its readers leave tickets there
+
+
+def check_ours(fd: int, object_name: str, owner: int, forbidden: int) -> None:
+    """Raise UnsafeSegment if somebody else could have put this open object there, or could change it."""
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        raise UnsafeSegment(f"{object_name}: expected a regular file, found {stat.filemode(found.st_mode)}")
+    if found.st_uid != owner:
+        raise UnsafeSegment(f"{object_name}: expected owner uid {owner}, found {found.st_uid}")
+    if stat.S_IMODE(found.st_mode) & forbidden:
+        raise UnsafeSegment(f"{object_name}: expected mode 0600 or 0640, found {stat.S_IMODE(found.st_mode):04o}")
+
+
+def open_object(
+    object_name: str,
+    *,
+    writable: bool,
+    create: bool = False,
+    owner: int | None = None,
+    forbidden: int = OTHERS_MAY_NOT,
+) -> int:
+    """Open an object of `owner` (default: us) and return its descriptor, close-on-exec.  `create` makes it if missing.
+
+    Raises:
+        RingNotFound: there is none.
+        UnsafeSegment: there is something else of that name.
+    """
+    flags = posix_ipc.O_CREAT if create else 0
+    try:
+        fd: int = posix_ipc.SharedMemory(object_name, flags, mode=PRIVATE, read_only=not writable).fd
+    except posix_ipc.ExistentialError as error:
+        raise RingNotFound(f"no shared-memory object {object_name}") from error
+    except (PermissionError, posix_ipc.PermissionsError) as error:
+        raise UnsafeSegment(f"{object_name}: not readable by uid {os.getuid()}, so it is somebody else's") from error
+    except OSError as error:
+        kind = errno.errorcode.get(error.errno or 0, "?")
+        raise UnsafeSegment(f"{object_name}: expected a shared-memory object, open failed with {kind}") from error
+    try:
+        check_ours(fd, object_name, os.getuid() if owner is None else owner, forbidden)
+    except UnsafeSegment:
+        os.close(fd)
+        raise
+    return fd
+
+
+def create_object(object_name: str, size: int, *, mode: int = PRIVATE, group: int = -1) -> int:
+    """Create an object of `size` zero bytes that are really there, and return its descriptor.
+
+    Raises:
+        AlreadyExists: there is one of that name.
+        NoSpace: with the bytes needed and the bytes free; nothing is left behind.
+    """
+    try:
+        fd: int = posix_ipc.SharedMemory(object_name, posix_ipc.O_CREX, mode=PRIVATE).fd
+    except posix_ipc.ExistentialError as error:
+        raise AlreadyExists(f"shared-memory object {object_name} exists") from error
+    try:
+        os.fchown(fd, -1, group)
+        os.fchmod(fd, mode)  # shm_open's mode went through the umask
+        os.posix_fallocate(fd, 0, size)
+    except OSError as error:
+        os.close(fd)
+        unlink_object(object_name)
+        if error.errno not in {errno.ENOSPC, errno.ENOMEM, errno.EFBIG}:
+            raise
+        free = os.statvfs(FOLDER)
+        raise NoSpace(
+            f"{object_name}: {size} bytes needed, {free.f_bavail * free.f_frsize} free in {FOLDER}"
+        ) from error
+    return fd
+
+
+def unlink_object(object_name: str) -> bool:
+    """Remove an object's name; who has it mapped keeps it.  Returns whether there was one."""
+    try:
+        posix_ipc.unlink_shared_memory(object_name)
+    except posix_ipc.ExistentialError:
+        return False
+    return True
+
+
+def same_object(fd: int, object_name: str) -> bool:
+    """Whether the name still means the object that `fd` is open on."""
+    try:
+        named = os.lstat(FOLDER / object_name.removeprefix("/"))
+    except FileNotFoundError:
+        return False
+    ours = os.fstat(fd)
+    return (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def map_words(fd: int, size: int, *, writable: bool) -> NDArray[np.int64]:
+    """Map `size` bytes of an object as 64-bit words.  The map lives as long as the array."""
+    access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+    return np.frombuffer(mmap.mmap(fd, size, mmap.MAP_SHARED, access), dtype=np.int64)

@@ -1,0 +1,71 @@
+"""Compiling every kernel before it is needed.
+
+Owns the list of calls that a program's first seconds should not wait for.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+
+import numpy as np
+
+from ringbuf import kernels
+from ringbuf.layout import MIN_CAPACITY
+from ringbuf.reader import Reader
+from ringbuf.status import Wait
+from ringbuf.writer import Writer
+
+
+def warm(progress: Callable[[str, int, int], None] | None = None) -> None:
+    """Compile, or load from the cache, every kernel, by using each once on a ring of our own.
+
+    `progress(step, done, total)` is called before each step and once at the end.
+    """
+    name = f"warm.{os.getpid()}.{secrets.token_hex(4)}"
+    with Writer.create(name, capacity=MIN_CAPACITY) as writer:
+        with Reader.attach(name, start="oldest") as reader:
+            steps = warm_up_steps(writer, reader)
+            for done, (step, run) in enumerate(steps):
+                if progress is not None:
+                    progress(step, done, len(steps))
+                run()
+            if progress is not None:
+                progress("ready", len(steps), len(steps))
+        writer.close(unlink=True)
+
+
+def warm_up_steps(writer: Writer, reader: Reader) -> list[tuple[str, Callable[[], object]]]:
+    """One named call per kernel that compiles separately."""
+    buffer, ones = np.zeros(64, dtype=np.uint8), np.full(2, 8, dtype=np.int64)
+
+    def batch() -> None:
+        with writer.batch() as frames:
+            frames.append(b"")
+
+    return [
+        ("publish", lambda: writer.publish(b"", key=True)),
+        ("publish without waking", lambda: kernels.publish(*native(writer), buffer, 0, 8, 0, 0, 0)),
+        ("batch", batch),
+        ("publish_many", lambda: writer.publish_many(buffer, ones, ones)),
+        ("heartbeat", writer.heartbeat),
+        ("poll", reader.poll),
+        ("seek", lambda: seek_everywhere(reader)),
+        ("drain", reader.poll),
+        ("spin", lambda: reader.wait(0.0001, Wait.SPIN)),
+        ("yield", lambda: reader.wait(0.0001, Wait.YIELD)),
+        ("sleep", lambda: reader.wait(0.0001, Wait.FUTEX)),
+        ("skip ahead", lambda: kernels.skip_ahead(reader.words, reader.state)),
+    ]
+
+
+def native(writer: Writer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What every publishing kernel takes first."""
+    return writer.words, writer.control, writer.state
+
+
+def seek_everywhere(reader: Reader) -> None:
+    """Every way to find a place to start."""
+    for place in ("latest", "oldest", "key", 1):
+        reader.seek(place)

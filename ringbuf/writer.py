@@ -1,0 +1,364 @@
+"""The one process that publishes into a ring.
+
+Owns the writer's private state and lock.  It must never touch a shared word itself: kernels do.
+
+One thread at a time: kernels release the GIL, and nothing in them expects company.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from enum import Enum
+from types import TracebackType
+from typing import Self, TypedDict, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringbuf import kernels
+from ringbuf.errors import (
+    BadSegment,
+    BatchTooLarge,
+    FrameTooLong,
+    NotOwner,
+    RingClosed,
+    RingFull,
+    RingNotFound,
+    RingNotReady,
+)
+from ringbuf.identity import Identity, new_identity
+from ringbuf.layout import (
+    BACK_PRESSURE,
+    CLOSED,
+    DROPPED,
+    EPOCH,
+    EVICTED,
+    EVICTIONS,
+    FREE,
+    HEARTBEAT,
+    KEY,
+    MAX_BATCH_SHARE,
+    NO_LIMIT,
+    RECOVERIES,
+    REJECTS,
+    WRITER,
+)
+from ringbuf.locks import FIRST_SLOT_BYTE, LockFile
+from ringbuf.ring import Ring, claim, create_ring, finish_creation, open_ring, unlink_ring
+from ringbuf.status import FULL, OK, TOO_LONG
+from tlv.errors import UsageError
+
+DEFAULT_CAPACITY = 1 << 24  # ten seconds of the busiest chain we know, at 100 times its rate
+RELIEF_SLICE_S = 0.0005
+
+Payload = bytes | bytearray | memoryview | NDArray[np.uint8]
+
+
+class Full(Enum):
+    """What a writer does when a reliable consumer has not made room within `full_timeout_s`."""
+
+    EVICT = "evict"  # the consumer loses its place and is told
+    RAISE = "raise"  # the publisher is told
+    DROP_NEW = "drop_new"  # the frame is dropped and counted
+
+
+class Options(TypedDict, total=False):
+    """What each writer of a ring decides for itself."""
+
+    layout_digest: int  # of the messages carried; another one in the ring is refused; 0 = any
+    no_wake: bool  # never wake sleepers: saves a full fence per publish when every reader spins
+    full: Full
+    full_timeout_s: float  # how long a full ring is waited for
+
+
+class Writer:
+    """Publishes frames.  Made by `create`, `open` or `open_or_create`; a context manager."""
+
+    def __init__(self, ring: Ring, lock: LockFile, options: Options) -> None:
+        self.name = ring.name
+        self.uuid = ring.identity.uuid
+        self.identity = ring.identity
+        self.words: NDArray[np.int64] = ring.words
+        self.control: NDArray[np.int64] = ring.control
+        self.state = new_state(ring.identity)  # what the kernels call `writer`
+        self._ring = ring
+        self._lock = lock
+        self._full = options.get("full", Full.EVICT)
+        self._full_timeout_s = options.get("full_timeout_s", 0.1)
+        self._no_wake = options.get("no_wake", False)
+        self._publish = kernels.publish if self._no_wake else kernels.publish_and_wake
+        self._max_payload = ring.identity.max_payload
+        self._staging = np.zeros(self._max_payload + 8, dtype=np.uint8)
+        self._stage = self._staging.data
+        if kernels.take_over(self.words, self.state, time.monotonic_ns(), os.getpid()) != OK:
+            raise BadSegment(f"ring {self.name}: no commit record belongs to its tail; unlink it")
+        lock.on_fork = self._disable
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        *,
+        capacity: int = DEFAULT_CAPACITY,
+        max_frame: int | None = None,
+        reserve: int | None = None,
+        schema: str = "",
+        group: int | None = None,
+        **options: Unpack[Options],
+    ) -> Self:
+        """Make a new ring and become its writer.
+
+        Raises:
+            BadRingName, BadGeometry, AlreadyExists, NotOwner, NoSpace, UnsafeSegment.
+        """
+        digest = options.get("layout_digest", 0)
+        identity = new_identity(
+            name, capacity=capacity, max_frame=max_frame, reserve=reserve, layout_digest=digest, schema=schema
+        )
+        lock = claim(name)
+        try:
+            return cls._make(identity, group, lock, options)
+        except BaseException:
+            lock.close()
+            raise
+
+    @classmethod
+    def open(cls, name: str, **options: Unpack[Options]) -> Self:
+        """Take over a ring whose writer closed it or died: the next epoch, the sequence goes on.
+
+        Raises:
+            RingNotFound, RingNotReady, NotOwner, BadSegment, UnsafeSegment.
+        """
+        open_ring(name, writable=False).close()  # a ring that is not there gets no lock object
+        lock = claim(name)
+        try:
+            return cls._continue(name, lock, options)
+        except BaseException:
+            lock.close()
+            raise
+
+    @classmethod
+    def open_or_create(
+        cls,
+        name: str,
+        *,
+        capacity: int = DEFAULT_CAPACITY,
+        max_frame: int | None = None,
+        reserve: int | None = None,
+        schema: str = "",
+        group: int | None = None,
+        **options: Unpack[Options],
+    ) -> Self:
+        """Take over the ring if there is one (as it is: the geometry given is for a new one), else create it."""
+        digest = options.get("layout_digest", 0)
+        identity = new_identity(
+            name, capacity=capacity, max_frame=max_frame, reserve=reserve, layout_digest=digest, schema=schema
+        )
+        lock = claim(name)
+        try:
+            try:
+                return cls._continue(name, lock, options)
+            except (RingNotFound, RingNotReady):
+                return cls._make(identity, group, lock, options)
+        except BaseException:
+            lock.close()
+            raise
+
+    @classmethod
+    def _make(cls, identity: Identity, group: int | None, lock: LockFile, options: Options) -> Self:
+        ring = create_ring(identity, group=group)
+        writer = cls(ring, lock, options)
+        finish_creation(ring)
+        return writer
+
+    @classmethod
+    def _continue(cls, name: str, lock: LockFile, options: Options) -> Self:
+        ring = open_ring(name, writable=True, layout_digest=options.get("layout_digest", 0))
+        writer = cls(ring, lock, options)
+        writer._count(RECOVERIES)
+        kernels.wake(writer.words, writer.control, writer.state)
+        return writer
+
+    @property
+    def epoch(self) -> int:
+        """1 for the first writer of the ring, one more for each that took over."""
+        return kernels.get_word(self.words, EPOCH)
+
+    @property
+    def next_sequence(self) -> int:
+        """The sequence that the next frame will get."""
+        return int(self.state[0]["sequence"])
+
+    def publish(self, payload: Payload, kind: int = 0, *, key: bool = False) -> int:
+        """Publish one frame and return its sequence (0 if it was dropped, policy DROP_NEW).
+
+        `kind` (u16) is the publisher's own; `key` marks a frame from which a late reader can start.
+
+        Raises:
+            FrameTooLong, RingClosed, NotOwner (after a fork), RingFull (policy RAISE).
+        """
+        length = len(payload)
+        if length <= self._max_payload:
+            self._stage[:length] = payload  # type: ignore[assignment]  # an ndarray has the buffer protocol
+        now_ns = time.monotonic_ns()
+        flags = KEY if key else 0
+        sequence = self._publish(self.words, self.control, self.state, self._staging, 0, length, kind, flags, now_ns)
+        if sequence > 0:
+            return sequence
+        return self._settle(
+            sequence,
+            length,
+            lambda: self._publish(self.words, self.control, self.state, self._staging, 0, length, kind, flags, now_ns),
+        )
+
+    def publish_many(
+        self, buffer: NDArray[np.uint8], offsets: NDArray[np.int64], lengths: NDArray[np.int64], kind: int = 0
+    ) -> int:
+        """Publish `buffer[offsets[i] : offsets[i] + lengths[i]]` for all i with one commit; returns the first sequence.
+
+        Raises:
+            BatchTooLarge: more than a quarter of the ring; and what `publish` raises.  Then nothing was published.
+        """
+        if len(offsets) != len(lengths):
+            raise UsageError(f"publish_many: {len(offsets)} offsets, but {len(lengths)} lengths")
+        if len(offsets) == 0:
+            return self.next_sequence
+        if offsets.min() < 0 or lengths.min() < 0 or (offsets > len(buffer) - lengths).any():
+            raise UsageError(f"publish_many: frames reach beyond the {len(buffer)} bytes of the buffer")
+
+        def attempt() -> int:
+            return kernels.publish_many(
+                self.words, self.control, self.state, buffer, offsets, lengths, kind, time.monotonic_ns()
+            )
+
+        first = attempt()
+        if first < 0:
+            first = self._settle(first, int(lengths.max()), attempt)
+        if first > 0 and not self._no_wake:
+            kernels.wake(self.words, self.control, self.state)
+        return first
+
+    def batch(self) -> Batch:
+        """Frames appended in the `with` block become visible together at its end, or not at all on an exception."""
+        return Batch(self)
+
+    def heartbeat(self) -> None:
+        """Say that the writer is alive although it publishes nothing; readers call it stale otherwise."""
+        self._check_usable()
+        kernels.put_word(self.words, HEARTBEAT, time.monotonic_ns())
+
+    def close(self, *, unlink: bool = False) -> None:
+        """Mark the ring closed, wake its readers and let go of it; `unlink` removes its name as well."""
+        if self._lock.fd < 0:
+            return
+        kernels.set_state(self.words, self.state, CLOSED)
+        if unlink:
+            unlink_ring(self.name)
+        self._disable()
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _disable(self) -> None:
+        """Refuse every further publish, in kernels too, and drop the maps."""
+        self.state[0]["max_payload"] = -1
+        self._max_payload = -1
+        self._ring.close()
+
+    def _append(self, payload: Payload, kind: int, flags: int) -> int:
+        length = len(payload)
+        if length <= self._max_payload:
+            self._stage[:length] = payload  # type: ignore[assignment]  # an ndarray has the buffer protocol
+        now_ns = time.monotonic_ns()
+
+        def attempt() -> int:
+            return kernels.append(self.words, self.control, self.state, self._staging, 0, length, kind, flags, now_ns)
+
+        sequence = attempt()
+        return sequence if sequence > 0 else self._settle(sequence, length, attempt)
+
+    def _commit(self) -> None:
+        kernels.commit(self.words, self.state, time.monotonic_ns())
+        if not self._no_wake:
+            kernels.wake(self.words, self.control, self.state)
+
+    def _check_usable(self) -> None:
+        if self._lock.forked:
+            raise NotOwner(f"ring {self.name}: its writer stayed in the parent of this forked process")
+        if self._lock.fd < 0:
+            raise RingClosed(f"ring {self.name}: this writer was closed")
+
+    def _count(self, word: int) -> None:
+        kernels.put_word(self.words, word, kernels.get_word(self.words, word) + 1)
+
+    def _settle(self, outcome: int, length: int, attempt: Callable[[], int]) -> int:
+        """Turn a refusal into the error it means; or, if the ring is full, make room and try again."""
+        deadline = time.monotonic() + self._full_timeout_s
+        if outcome == FULL:
+            self._count(BACK_PRESSURE)
+        while outcome == FULL:
+            slot = kernels.blocking_slot(self.control, NO_LIMIT)
+            if slot >= 0 and not self._lock.is_held(FIRST_SLOT_BYTE + slot):
+                kernels.set_slot(self.control, slot, FREE)  # its holder died; the kernel told us so
+            elif time.monotonic() < deadline:
+                time.sleep(RELIEF_SLICE_S)
+            elif self._full is Full.EVICT:
+                kernels.set_slot(self.control, slot, EVICTED)
+                self._count(EVICTIONS)
+            elif self._full is Full.DROP_NEW:
+                self._count(DROPPED)
+                return 0
+            else:
+                raise RingFull(f"ring {self.name}: consumer slot {slot} made no room in {self._full_timeout_s} s")
+            outcome = attempt()
+        if outcome > 0:
+            return outcome
+        self._check_usable()
+        self._count(REJECTS)
+        where = f"(ring {self.name}, sequence {self.next_sequence})"
+        if outcome == TOO_LONG:
+            raise FrameTooLong(f"payload of {length} bytes exceeds {self._max_payload} {where}")
+        raise BatchTooLarge(f"the batch exceeds {int(self.state[0]['max_batch'])} bytes of frames {where}")
+
+
+class Batch:
+    """Frames that become visible together.  A context manager, made by `Writer.batch`."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def append(self, payload: Payload, kind: int = 0, *, key: bool = False) -> int:
+        """Add a frame and return the sequence it will have; raises what `publish` raises, and BatchTooLarge."""
+        return self._writer._append(payload, kind, KEY if key else 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._writer._commit()
+        else:
+            kernels.abandon(self._writer.state)
+
+
+def new_state(identity: Identity) -> NDArray[np.void]:
+    """The private state of a writer before it has taken over."""
+    state = np.zeros(1, dtype=WRITER)
+    me = state[0]
+    me["capacity"] = identity.capacity
+    me["salt"] = identity.salt
+    me["reserve"] = identity.reserve
+    me["max_payload"] = identity.max_payload
+    me["max_batch"] = identity.capacity // MAX_BATCH_SHARE
+    me["region_bytes"] = identity.region_bytes
+    return state
