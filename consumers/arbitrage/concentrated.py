@@ -1,0 +1,140 @@
+"""Swaps through a concentrated-liquidity pool, exact (Uniswap v3-core: SwapMath.computeSwapStep, UniswapV3Pool.swap).
+
+Owns the step inside one range of constant liquidity, and the walk over ranges for a pool whose tick map is known.
+Knows neither messages nor strategies.
+
+A walk stops where the contract stops: at initialised ticks and at the edge of every 256-tick word of the bitmap, even
+if nothing is initialised there.  Each stop rounds, so leaving the word edges out changes results (97 of 800 in a
+comparison against the contract's own bytecode).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from consumers.arbitrage.constant_product import FEE_UNIT
+from consumers.arbitrage.tick_math import (
+    MAX_SQRT_PRICE,
+    MAX_TICK,
+    MIN_SQRT_PRICE,
+    MIN_TICK,
+    amount0_between,
+    amount1_between,
+    ceil_div,
+    sqrt_price_at,
+)
+
+MAX_UINT256 = (1 << 256) - 1
+
+WORD_TICKS = 256
+"""Ticks (in units of the spacing) per word of the contract's bitmap."""
+
+
+class Step(NamedTuple):
+    """What one computeSwapStep does; `taken` includes the fee."""
+
+    sqrt_price_x96: int
+    taken: int
+    out: int
+
+
+def price_after_token0(price: int, liquidity: int, kept: int) -> int:
+    """The price after `kept` token0 came in, rounded up (SqrtPriceMath.getNextSqrtPriceFromAmount0RoundingUp)."""
+    scaled = liquidity << 96
+    if scaled + kept * price <= MAX_UINT256:
+        return ceil_div(scaled * price, scaled + kept * price)
+    # The contract's 256-bit words would overflow here, so it takes a less precise formula; so must we.
+    return ceil_div(scaled, scaled // price + kept)
+
+
+def swap_step(price: int, target: int, liquidity: int, amount: int, fee_pips: int) -> Step:
+    """Swap `amount` (exact input) from `price` towards `target`, no further (SwapMath.computeSwapStep)."""
+    falls = price >= target
+    amount_in, amount_out = (amount0_between, amount1_between) if falls else (amount1_between, amount0_between)
+    kept = amount * (FEE_UNIT - fee_pips) // FEE_UNIT
+    to_target = amount_in(target, price, liquidity, round_up=True)
+    if kept >= to_target:
+        reached = target
+    elif falls:
+        reached = price_after_token0(price, liquidity, kept)
+    else:
+        reached = price + (kept << 96) // liquidity
+    # Rounding alone can reach the target too; the contract then charges the step like one that arrived.
+    taken = to_target + ceil_div(to_target * fee_pips, FEE_UNIT - fee_pips) if reached == target else amount
+    return Step(reached, taken, amount_out(reached, price, liquidity, round_up=False))
+
+
+class Range(NamedTuple):
+    """A pool at its price, and how far that price can fall and rise before liquidity may change."""
+
+    sqrt_price_x96: int
+    liquidity: int
+    fee_pips: int
+    floor_price: int
+    ceiling_price: int
+
+
+def current_range(price: int, tick: int, liquidity: int, fee_pips: int, tick_spacing: int) -> Range:
+    """The range that needs no tick map: ticks can be initialised at multiples of the spacing only."""
+    lower = tick // tick_spacing * tick_spacing
+    return Range(
+        price,
+        liquidity,
+        fee_pips,
+        sqrt_price_at(max(lower, MIN_TICK)),
+        sqrt_price_at(min(lower + tick_spacing, MAX_TICK)),
+    )
+
+
+class TickMap(NamedTuple):
+    """Initialised ticks in rising order, and the liquidity each adds when it is crossed upwards."""
+
+    ticks: Sequence[int]
+    net: Mapping[int, int]
+    spacing: int
+
+    def next_stop(self, tick: int, *, falls: bool) -> int:
+        """The tick at which the contract's loop stops next: initialised, or the edge of the bitmap word."""
+        compressed = tick // self.spacing
+        found = bisect_right(self.ticks, tick)
+        if falls:
+            edge = compressed // WORD_TICKS * WORD_TICKS * self.spacing
+            return max(edge, self.ticks[found - 1] if found else MIN_TICK, MIN_TICK)
+        edge = ((compressed + 1) // WORD_TICKS * WORD_TICKS + WORD_TICKS - 1) * self.spacing
+        return min(edge, self.ticks[found] if found < len(self.ticks) else MAX_TICK, MAX_TICK)
+
+
+class Walk(NamedTuple):
+    """What a whole swap does; `left` is the input that found no liquidity."""
+
+    out: int
+    left: int
+    sqrt_price_x96: int
+    tick: int
+    liquidity: int
+    crossed: int
+
+
+def swap(price: int, tick: int, liquidity: int, fee_pips: int, ticks: TickMap, amount: int, *, falls: bool) -> Walk:
+    """Swap an exact input through as many ranges as it takes (UniswapV3Pool.swap without a price limit).
+
+    `falls`: token0 goes in and the price falls (the contract's zeroForOne).
+    """
+    left, out, crossed = amount, 0, 0
+    limit = MIN_SQRT_PRICE + 1 if falls else MAX_SQRT_PRICE - 1
+    while left and price != limit:
+        stop = ticks.next_stop(tick, falls=falls)
+        stop_price = sqrt_price_at(stop)
+        target = max(stop_price, limit) if falls else min(stop_price, limit)
+        price, taken, got = swap_step(price, target, liquidity, left, fee_pips)
+        left -= taken
+        out += got
+        if price != stop_price:
+            break
+        if stop in ticks.net:
+            liquidity += -ticks.net[stop] if falls else ticks.net[stop]
+            crossed += 1
+        tick = stop - 1 if falls else stop
+    return Walk(out, left, price, tick, liquidity, crossed)

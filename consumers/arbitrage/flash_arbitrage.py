@@ -1,0 +1,225 @@
+"""The flash-arbitrage strategy: two pools of one pair disagree by more than their fees, so buy in one and sell in the
+other, in one transaction.
+
+Owns when to look and when to speak.  What a pool holds is `PoolBook`'s, which pools deserve a look `ScreenTable`'s,
+what a cycle yields `two_pool`'s.
+
+A pool moves -> its row of the screening table is renewed -> the kernel compares it with the other pools of its pair ->
+each candidate is solved exactly -> gas is subtracted -> a signal, if something is left.
+
+This happens twice.  At the event itself, at once: its block may still bring another event that takes the chance away
+(most often the rest of the very transaction that opened it), so the verdict is SPECULATIVE.  And when the block is
+known to be complete, for pools that have not moved since: EXACT, or WITHIN_SEGMENT if a V3 pool is part of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import ClassVar, NamedTuple
+
+from consumers.arbitrage.config import ArbitrageConfig
+from consumers.arbitrage.constant_product import FEE_UNIT
+from consumers.arbitrage.gas_rate import Rate, rate_of
+from consumers.arbitrage.legs import leg_of, price_of, tradable
+from consumers.arbitrage.pool_book import PoolBook
+from consumers.arbitrage.pool_state import Pool
+from consumers.arbitrage.screen import ScreenTable
+from consumers.arbitrage.signal import Place, describe, value
+from consumers.arbitrage.two_pool import best_cycle
+from consumers.strategy import Strategy
+from tlv.codes import Flag, Protocol, QuoteVerdict
+from tlv.layout import (
+    Block,
+    BlockEnd,
+    EventOrigin,
+    Gap,
+    PoolBurn,
+    PoolCreated,
+    PoolMint,
+    PoolRecord,
+    PoolState,
+    PoolSwap,
+    PoolSync,
+    Reorg,
+    Session,
+    StateInvalidation,
+)
+from tlv.record import Record
+
+
+class Occasion(NamedTuple):
+    """Why pools are compared now."""
+
+    place: Place
+    receive_time_ns: int
+    block_closed: bool
+
+
+class FlashArbitrage(Strategy):
+    """Finds cycles through two pools of the same pair.
+
+    `counts` tells what became of every comparison: `screened` comparisons with at least one other pool, `candidates`
+    that the screen let through, `gross_positive` that earn before gas, `net_positive` that earn after it, `unpriced`
+    whose gas no pool can price, `stale` and `untouchable` that were not looked at, `signals` published.
+    """
+
+    name: ClassVar[str] = "flash_arbitrage"
+    version: ClassVar[int] = 1
+    wants: ClassVar[frozenset[type[Record]]] = frozenset(
+        {Block, BlockEnd, PoolBurn, PoolCreated, PoolMint, PoolState, PoolSwap, PoolSync}
+    )
+
+    def __init__(self, config: ArbitrageConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or ArbitrageConfig()
+        self.book = PoolBook()
+        self.counts: Counter[str] = Counter()
+        self._native = self.config.native_address
+        self._untouchable = self.config.untouchable_tokens
+        self._table = ScreenTable()
+        self._rows = 0
+        self._head = 0
+        self._base_fee = 0
+        self._unsettled: dict[int, EventOrigin] = {}
+
+    def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
+        """Renew the pool and, if the event is news, look for a cycle at once."""
+        self._head = max(self._head, origin.block_number)
+        pool = self.book.apply(record, origin)
+        self._renew_new_rows()
+        if pool is None:
+            return
+        self._renew(pool)
+        if self.trigger.flags & Flag.BACKFILL:
+            return
+        self._unsettled[pool.index] = origin
+        if self.config.early:
+            place = Place(origin.block_number, origin.block_hash)
+            self._look(pool, Occasion(place, origin.receive_time_ns, block_closed=False), set())
+
+    def on_block_end(self, end: BlockEnd) -> None:
+        """Look again at what moved up to this block: now nothing of it can change any more, but by a reorg."""
+        place = Place(end.number, end.hash)
+        seen: set[tuple[int, int]] = set()
+        for index, origin in list(self._unsettled.items()):
+            if origin.block_number <= end.number:
+                del self._unsettled[index]
+                self._look(self.book.pools[index], Occasion(place, origin.receive_time_ns, block_closed=True), seen)
+
+    def on_removed(self, record: PoolRecord, origin: EventOrigin) -> None:
+        """Restore what the event had changed."""
+        pool = self.book.take_back(record, origin)
+        if pool is not None:
+            self._unsettle([pool])
+
+    def on_snapshot(self, record: PoolState) -> None:
+        """Learn fee and tokens, and the state if no event told a newer one."""
+        pool = self.book.take_snapshot(record)
+        self._renew_new_rows()
+        if pool is not None:
+            self._renew(pool)
+
+    def on_block(self, block: Block) -> None:
+        """The next block's base fee is bounded by this one's."""
+        self._head = max(self._head, block.number)
+        self._base_fee = block.base_fee
+
+    def on_reorg(self, reorg: Reorg) -> None:
+        """Go back to the fork."""
+        self._head = reorg.new_head_number
+        self._unsettle(self.book.reorganise(reorg))
+
+    def on_invalidation(self, invalidation: StateInvalidation) -> None:
+        """Stop trusting what it names."""
+        self._unsettle(self.book.obey(invalidation))
+
+    def on_gap(self, gap: Gap) -> None:
+        """Any pool may have moved in the hole."""
+        self._unsettle(self.book.invalidate())
+
+    def on_session(self, session: Session) -> None:
+        """The collector was away: any pool may have moved meanwhile."""
+        self._unsettle(self.book.invalidate())
+
+    def on_lost(self, first: int, last: int) -> None:
+        """Any pool may have moved in the frames that were missed."""
+        self._unsettle(self.book.invalidate())
+
+    def _unsettle(self, pools: list[Pool]) -> None:
+        for pool in pools:
+            self._unsettled.pop(pool.index, None)
+            self._renew(pool)
+
+    def _renew_new_rows(self) -> None:
+        for pool in self.book.pools[self._rows :]:
+            self._table.add(pool.index, self.book.of_pair(pool.token0, pool.token1)[0].index)
+            self._rows += 1
+
+    def _renew(self, pool: Pool) -> None:
+        if tradable(pool) and pool.fee_pips is not None:
+            self._table.set(pool.index, price_of(pool), 1.0 - pool.fee_pips / FEE_UNIT)
+        else:
+            self._table.clear(pool.index)
+
+    def _look(self, pool: Pool, occasion: Occasion, seen: set[tuple[int, int]]) -> None:
+        self.counts["screened"] += 1
+        for buy, sell in self._table.candidates(pool.index).tolist():
+            if (buy, sell) in seen:
+                continue
+            seen.add((buy, sell))
+            self.counts["candidates"] += 1
+            self._decide(self.book.pools[buy], self.book.pools[sell], occasion)
+
+    def _fresh(self, pool: Pool) -> bool:
+        current = pool.current
+        return current is not None and self._head - current.block_number <= self.config.max_state_age_blocks
+
+    def _decide(self, buy: Pool, sell: Pool, occasion: Occasion) -> None:
+        """Solve the cycle that buys token0 in one pool and sells it in the other; speak if it earns."""
+        if not (self._fresh(buy) and self._fresh(sell)):
+            self.counts["stale"] += 1
+            return
+        if self._untouchable & {buy.token0, buy.token1}:
+            self.counts["untouchable"] += 1
+            return
+        token_in, rate = self._denominate(buy)
+        first, second = (buy, sell) if token_in == buy.token1 else (sell, buy)
+        token_mid = buy.token0 if token_in == buy.token1 else buy.token1
+        cycle = best_cycle(leg_of(first, token_in), leg_of(second, token_mid))
+        if cycle is None:
+            return
+        self.counts["gross_positive"] += 1
+        gas = self.config.gas
+        units = gas.overhead_units + gas.units(first.protocol, first.venue) + gas.units(second.protocol, second.venue)
+        decimals = buy.decimals1 if token_in == buy.token1 else buy.decimals0
+        economics = value(cycle, token_in, decimals, units, gas.price(self._base_fee), rate)
+        if not rate.wei:
+            self.counts["unpriced"] += 1
+            worthwhile = False
+        else:
+            worthwhile = economics.net > 0 and rate.worth(economics.net) >= self.config.min_net_wei
+            self.counts["net_positive"] += economics.net > 0
+        if worthwhile or self.config.gross:
+            verdict = _verdict(first, second, occasion)
+            self.counts["signals"] += 1
+            self.counts[f"signals_{verdict.name.lower()}"] += 1
+            signal = describe(occasion.place, first, second, token_in, cycle, verdict)
+            self.emit(signal, economics, receive_time_ns=occasion.receive_time_ns)
+
+    def _denominate(self, pool: Pool) -> tuple[bytes, Rate]:
+        """The token to count profit in: the wrapped coin if it is in the pair, else one whose rate a pool tells."""
+        tokens = (pool.token0, pool.token1) if pool.token0 == self._native else (pool.token1, pool.token0)
+        rates = [
+            rate_of(self.book, token, self._native, lambda other: tradable(other) and self._fresh(other))
+            for token in tokens
+        ]
+        known = 0 if rates[0].wei or not rates[1].wei else 1
+        return tokens[known], rates[known]
+
+
+def _verdict(first: Pool, second: Pool, occasion: Occasion) -> QuoteVerdict:
+    if not occasion.block_closed or first.fee_moves or second.fee_moves:
+        return QuoteVerdict.SPECULATIVE
+    if first.protocol == second.protocol == Protocol.UNISWAP_V2:
+        return QuoteVerdict.EXACT
+    return QuoteVerdict.WITHIN_SEGMENT

@@ -1,0 +1,124 @@
+"""One pool: what it is, and what its last events left in it.
+
+Owns a pool's identity, its current state and the states before it, so that a reorg restores what was, exactly.
+Knows no other pool and no message.
+
+A state is known from a pool's own events alone: a V2 pool from its last Sync; a V3 pool's price and liquidity from its
+last Swap, plus later Mint and Burn around the price.  `history` is contiguous: it begins where the pool became known
+and has lost nothing since.  Whatever breaks that empties it, and an empty history means: unknown, do not trade.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tlv.codes import UNKNOWN_DECIMALS, Protocol
+from tlv.layout import EventOrigin, PoolRecord
+
+KEPT_BLOCKS = 256
+"""How deep a reorg may be and still be undone without waiting for new events: the finality depth others use."""
+
+
+class Reserves(NamedTuple):
+    """State of a V2 pool."""
+
+    reserve0: int
+    reserve1: int
+
+
+class Price(NamedTuple):
+    """State of a V3 pool inside its current range."""
+
+    sqrt_price_x96: int
+    liquidity: int
+    tick: int
+
+
+class Entry(NamedTuple):
+    """A state, and the event that made it.  A snapshot has no event: empty hash, log index before every event's, so
+    that whatever its block still brings counts as newer."""
+
+    block_number: int
+    block_hash: bytes
+    log_index: int
+    value: Reserves | Price
+
+
+SNAPSHOT_LOG_INDEX = -1
+
+
+@dataclass(slots=True, eq=False)
+class Pool:
+    """A pool as this process knows it."""
+
+    index: int
+    """Dense number, the row of the screening table."""
+    address: bytes
+    token0: bytes
+    token1: bytes
+    venue: int
+    protocol: int = 0
+    """0 until an event or a snapshot tells."""
+    decimals0: int = UNKNOWN_DECIMALS
+    decimals1: int = UNKNOWN_DECIMALS
+    fee_pips: int | None = None
+    """None until a snapshot tells: without its fee a pool cannot be quoted."""
+    tick_spacing: int = 0
+    history: list[Entry] = field(default_factory=list)
+
+    @property
+    def current(self) -> Entry | None:
+        """The last known state; None if the pool is invalidated or was never seen."""
+        return self.history[-1] if self.history else None
+
+    def learn(self, record: PoolRecord) -> None:
+        """Take over what every pool record says; a decimals value, once known, stays."""
+        if record.decimals0 != UNKNOWN_DECIMALS:
+            self.decimals0 = record.decimals0
+        if record.decimals1 != UNKNOWN_DECIMALS:
+            self.decimals1 = record.decimals1
+
+    def put(self, entry: Entry) -> bool:
+        """Take in a state and drop those too old for any reorg, but for the newest of them; whether it is current.
+
+        An event that comes late, after newer ones of its pool, takes its place before them.  V3 states build on each
+        other, so there it makes the pool unknown instead.
+        """
+        position = len(self.history)
+        while position and self.history[position - 1][0:3:2] > (entry.block_number, entry.log_index):
+            position -= 1
+        late = position < len(self.history)
+        if late and isinstance(entry.value, Price):
+            self.history.clear()
+            return True
+        self.history.insert(position, entry)
+        oldest = entry.block_number - KEPT_BLOCKS
+        keep_from = 0
+        while keep_from + 1 < len(self.history) and self.history[keep_from + 1].block_number < oldest:
+            keep_from += 1
+        del self.history[:keep_from]
+        return not late
+
+    def remove(self, origin: EventOrigin) -> bool:
+        """Take back the state of one event that left the chain; whether there was one."""
+        for position in range(len(self.history) - 1, -1, -1):
+            entry = self.history[position]
+            if entry.block_hash == origin.block_hash and entry.log_index == origin.log_index:
+                del self.history[position]
+                return True
+        return False
+
+    def roll_back(self, fork_number: int) -> bool:
+        """Forget every state of a block above the fork; whether there was one."""
+        kept = len(self.history)
+        while kept and self.history[kept - 1].block_number > fork_number:
+            kept -= 1
+        changed = kept < len(self.history)
+        del self.history[kept:]
+        return changed
+
+    @property
+    def fee_moves(self) -> bool:
+        """Whether the fee known from a snapshot may have changed since."""
+        return self.protocol == Protocol.ALGEBRA

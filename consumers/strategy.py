@@ -1,0 +1,240 @@
+"""What a strategy is, and how it is driven frame by frame: the same on a live ring and on a journal.
+
+Owns the base class `Strategy`, the dispatch of a message to its methods, and the rule for poison frames.  Knows neither
+rings nor files nor clocks: frames come in as (sequence, publish time, bytes) and drafts of signals go out.  So the same
+frames give the same drafts, byte for byte, wherever they come from.
+
+A strategy is foreign code.  Whatever it raises on a frame concerns that frame: it is counted, the frame is set aside
+with the reason, the strategy is told that it missed the frame, and the next one is delivered.  Only a strategy that
+keeps raising is stopped.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import ClassVar, NamedTuple
+
+from tlv.codes import Flag, Source
+from tlv.errors import AlphaPulseError, FrameError
+from tlv.layout import (
+    Block,
+    BlockEnd,
+    EventOrigin,
+    Gap,
+    PoolRecord,
+    PoolState,
+    Reorg,
+    Session,
+    SignalIdentity,
+    StateInvalidation,
+)
+from tlv.message import Message, parse
+from tlv.record import Record
+
+POISON_LIMIT = 10
+"""Poison frames within `POISON_WINDOW_NS` after which a strategy is stopped: it is broken, not unlucky."""
+POISON_WINDOW_NS = 60_000_000_000
+KEPT_POISON = 100
+"""Poison frames kept for inspection; older ones are only counted."""
+
+
+class StrategyStopped(AlphaPulseError):
+    """A strategy raised on too many frames in too short a time."""
+
+
+class Trigger(NamedTuple):
+    """The frame a strategy is looking at."""
+
+    ring: bytes
+    """uuid of the ring where it was first published."""
+    sequence: int
+    flags: int
+
+
+class Draft(NamedTuple):
+    """A message a strategy wants published; the receive time is that of the event behind it, 0 if there is none."""
+
+    source: Source
+    records: tuple[Record, ...]
+    receive_time_ns: int
+
+
+class Strategy:
+    """Override what you need.  Every method is called in ring order; `emit` says something."""
+
+    name: ClassVar[str] = "strategy"
+    """At most 20 bytes: it travels in every signal."""
+    version: ClassVar[int] = 1
+    source: ClassVar[Source] = Source.ARBITRAGE_STRATEGY
+    wants: ClassVar[frozenset[type[Record]]] = frozenset()
+    """Classes of a message's first record worth waking up for; empty = all.  Session, Gap, Reorg and
+    StateInvalidation always come: to miss one is to trade on a state that is not there."""
+
+    def __init__(self) -> None:
+        self.trigger = Trigger(bytes(16), 0, 0)
+        self.drafts: list[Draft] = []
+
+    def emit(self, *records: Record, receive_time_ns: int = 0) -> None:
+        """Publish records as one message, behind a SignalIdentity that ties them to the frame of the moment."""
+        ordinal = len(self.drafts)
+        identity = SignalIdentity(
+            signal_id=signal_id(self.name, self.version, self.trigger, ordinal),
+            trigger_sequence=self.trigger.sequence,
+            trigger_receive_time_ns=receive_time_ns,
+            trigger_ring=self.trigger.ring,
+            strategy=self.name,
+            strategy_version=self.version,
+        )
+        self.drafts.append(Draft(self.source, (identity, *records), receive_time_ns))
+
+    def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
+        """A pool event."""
+
+    def on_removed(self, record: PoolRecord, origin: EventOrigin) -> None:
+        """A pool event whose block left the chain."""
+
+    def on_snapshot(self, record: PoolState) -> None:
+        """Identity and last state of a pool, as the collector knows them."""
+
+    def on_block(self, block: Block) -> None:
+        """The node announced a block."""
+
+    def on_block_end(self, end: BlockEnd) -> None:
+        """A block is known to be complete."""
+
+    def on_reorg(self, reorg: Reorg) -> None:
+        """Blocks left the chain; a REMOVED copy of each of their events follows."""
+
+    def on_invalidation(self, invalidation: StateInvalidation) -> None:
+        """Earlier state must not be trusted."""
+
+    def on_gap(self, gap: Gap) -> None:
+        """The feed has a hole."""
+
+    def on_session(self, session: Session) -> None:
+        """The collector began a new epoch."""
+
+    def on_lost(self, first: int, last: int) -> None:
+        """Frames `first` to `last` of the ring never reached this strategy."""
+
+
+ALWAYS_WANTED: frozenset[type[Record]] = frozenset({Session, Gap, Reorg, StateInvalidation})
+
+
+def signal_id(name: str, version: int, trigger: Trigger, ordinal: int) -> int:
+    """64 bits that name a signal: equal for equal strategy, frame and ordinal, so a replay gives the same."""
+    text = f"{name} {version} {trigger.sequence} {ordinal} ".encode() + trigger.ring
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
+
+
+def wanted_types(strategy: Strategy) -> frozenset[int]:
+    """TLV types of a first record for which the strategy is called; empty = all."""
+    wants = strategy.wants
+    return frozenset(cls.layout.type for cls in wants | ALWAYS_WANTED) if wants else frozenset()
+
+
+class Poison(NamedTuple):
+    """A frame on which the strategy raised, or which is no message."""
+
+    sequence: int
+    payload: bytes
+    reason: str
+
+
+class Driver:
+    """Feeds one strategy, frame by frame."""
+
+    def __init__(self, strategy: Strategy, ring: bytes) -> None:
+        self.strategy = strategy
+        self.ring = ring
+        self.frames = 0
+        self.lost = 0
+        self.poisoned = 0
+        self.poison: deque[Poison] = deque(maxlen=KEPT_POISON)
+        self._raised_at: deque[int] = deque(maxlen=POISON_LIMIT)
+
+    def deliver(self, sequence: int, publish_time_ns: int, payload: bytes | memoryview) -> list[Draft]:
+        """Show one frame to the strategy; what it says about it.
+
+        Raises:
+            StrategyStopped: this was the last of `POISON_LIMIT` poison frames within a minute of publish times.
+        """
+        self.frames += 1
+        strategy = self.strategy
+        strategy.drafts = []
+        try:
+            message = parse(payload, verify=False)
+            strategy.trigger = Trigger(self.ring, sequence, message.header.flags)
+            dispatch(strategy, message)
+        except FrameError as error:
+            self._set_aside(sequence, publish_time_ns, payload, str(error))
+        except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises is about this frame alone
+            reason = "".join(traceback.format_exception(error, limit=-3)).strip()
+            self._set_aside(sequence, publish_time_ns, payload, reason)
+        return strategy.drafts
+
+    def lose(self, first: int, last: int) -> list[Draft]:
+        """Frames `first` to `last` are gone: count them and tell the strategy."""
+        self.lost += last - first + 1
+        self.strategy.drafts = []
+        self.strategy.on_lost(first, last)
+        return self.strategy.drafts
+
+    def _set_aside(self, sequence: int, publish_time_ns: int, payload: bytes | memoryview, reason: str) -> None:
+        self.poisoned += 1
+        self.poison.append(Poison(sequence, bytes(payload), reason))
+        # What it said before it raised is not trusted, and what it has not seen it must not believe to know.
+        self.strategy.drafts = []
+        self.strategy.on_lost(sequence, sequence)
+        self._raised_at.append(publish_time_ns)
+        first = self._raised_at[0]
+        if len(self._raised_at) == POISON_LIMIT and publish_time_ns - first <= POISON_WINDOW_NS:
+            raise StrategyStopped(
+                f"strategy {self.strategy.name}: {POISON_LIMIT} poison frames within "
+                f"{(publish_time_ns - first) / 1e9:.1f} s, the last is sequence {sequence}: {reason}"
+            )
+
+
+def dispatch(strategy: Strategy, message: Message) -> None:
+    """Call the method of `strategy` that a message is for.  Records without one (heartbeats, vendor's) are skipped."""
+    if not message.records:
+        return
+    record = message.records[0]
+    match record:
+        case PoolRecord():
+            _dispatch_pool(strategy, record, message)
+        case Block():
+            strategy.on_block(record)
+        case BlockEnd():
+            strategy.on_block_end(record)
+        case Reorg():
+            strategy.on_reorg(record)
+        case StateInvalidation():
+            strategy.on_invalidation(record)
+        case Gap():
+            strategy.on_gap(record)
+        case Session():
+            strategy.on_session(record)
+
+
+def _dispatch_pool(strategy: Strategy, record: PoolRecord, message: Message) -> None:
+    flags = message.header.flags
+    if flags & Flag.SNAPSHOT and isinstance(record, PoolState):
+        strategy.on_snapshot(record)
+        return
+    origin = message.first(EventOrigin)
+    if origin is None:
+        raise FrameError(f"expected an EventOrigin behind {type(record).__name__}, found none")
+    if flags & Flag.REMOVED:
+        strategy.on_removed(record, origin)
+    else:
+        strategy.on_event(record, origin)
+
+
+def drive(strategy: Strategy, ring: bytes, frames: Iterable[tuple[int, int, bytes | memoryview]]) -> list[Draft]:
+    """Run a strategy over frames (sequence, publish time, payload) that are all there, as from a journal."""
+    driver = Driver(strategy, ring)
+    return [draft for frame in frames for draft in driver.deliver(*frame)]
