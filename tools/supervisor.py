@@ -160,7 +160,8 @@ class Supervisor:
             code = child.process.poll()
             if code is None or (code == 0 and child.may_end):
                 continue
-            raise ChildFailed(f"{child.name} ended by itself ({child.state}):{child.last_words()}")
+            how = "ended by itself" if child.ready else "ended before it was ready"
+            raise ChildFailed(f"{child.name} {how} ({child.state}):{child.last_words()}")
 
     def wait_for(self, *names: str, timeout_s: float) -> None:
         """Wait until the named children have ended by themselves.

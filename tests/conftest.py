@@ -1,0 +1,48 @@
+"""What every test can use: ring names of its own, and the check that no test leaves a segment behind."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+SHARED_MEMORY = Path("/dev/shm")
+SESSION = f"test{os.getpid()}"
+"""Every ring name given out by `ring_name` begins with it, so that sessions at the same time do not meet."""
+
+
+def segments(marker: str) -> set[str]:
+    """This user's segments whose ring name begins with `marker`."""
+    return {path.name for path in SHARED_MEMORY.glob(f"alphapulse-{os.getuid()}-{marker}*")}
+
+
+@pytest.fixture
+def new_ring_name() -> Iterator[Callable[[], str]]:
+    """A function that gives a name no other test has; what bears it is removed after the test."""
+    given: list[str] = []
+
+    def give() -> str:
+        given.append(f"{SESSION}.{secrets.token_hex(4)}")
+        return given[-1]
+
+    yield give
+    for name in given:
+        for left in segments(name):
+            (SHARED_MEMORY / left).unlink(missing_ok=True)
+
+
+@pytest.fixture
+def ring_name(new_ring_name: Callable[[], str]) -> str:
+    """One such name."""
+    return new_ring_name()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A segment that bears this session's mark and is still there is a leak, and fails the run."""
+    left = sorted(segments(SESSION))
+    if left:
+        print(f"\nleft in {SHARED_MEMORY}: {', '.join(left)}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
