@@ -76,6 +76,10 @@ if not numba.config.DISABLE_JIT:
 
 
 def kernel(function: F) -> F:
-    """Compile `function` on its first call: no GIL, cached, division as numpy does it (a kernel never raises)."""
-    compiled: F = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    """Compile `function` on its first call: no GIL, cached, division as numpy does it (a kernel never raises).
+
+    A kernel allocates nothing, so it is compiled without reference counting: the atomic counts of the arrays passed
+    from one kernel to the next had taken 80 of 95 ns of a ring publish.
+    """
+    compiled: F = numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(function)
     return compiled

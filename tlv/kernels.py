@@ -77,7 +77,10 @@ def checksum(buf: Bytes, start: int, end: int) -> int:
 
 @kernel
 def next_tlv(buf: Bytes, pos: int, end: int) -> tuple[int, int, int, int, int]:
-    """The TLV at `pos`: (status, type, position of the value, length of the value, position of the next TLV)."""
+    """The TLV at `pos`: (status, type, position of the value, length of the value, position of the next TLV).
+
+    On an error the next position is `end`; if the TLV's head is whole, its type, value position and length are told.
+    """
     if end - pos < SHORT_FORM:
         return TRUNCATED_TLV, 0, pos, 0, end
     tlv_type, length = byte_at(buf, pos), byte_at(buf, pos + 1)
