@@ -3,7 +3,7 @@
 Kernels only.  They never raise and never allocate.  Each event is a list of *moves* (`producers.decode_moves`): a move
 takes the next word, checks it against its ABI type and stores it at the offset of its record field.  Interpreting
 twelve short lists was chosen over one kernel per event: reading digits dominates (22 ns a word), and the table stands
-once.  Bytes are stored by shifts in a loop, which compiles to whole stores; an array view for each word cost 17 ns.
+once.
 
 The text of a batch: first FIXED_FIELDS fields of every log, then the topics of every log.  Field k has `lengths[k]`
 characters from `starts[k]`; a field that the node left out has none.
@@ -83,15 +83,31 @@ def read_field_number(text: Bytes, start: int, length: int, end: int) -> int:
 @kernel
 def store(out: Bytes, pos: int, word: Limbs, size: int) -> None:
     """Store the low `size` bytes of `word` as an integer: least significant first."""
-    for i in range(size):
-        out[pos + i] = np.uint8((word[i >> 3] >> np.uint64((i & 7) << 3)) & np.uint64(0xFF))
+    for limb in range(size >> 3):
+        for i in range(8):  # a constant count: one store, once compiled
+            out[pos + i] = np.uint8((word[limb] >> np.uint64(8 * i)) & np.uint64(0xFF))
+        pos += 8
+    for i in range(size & 7):
+        out[pos + i] = np.uint8((word[size >> 3] >> np.uint64(8 * i)) & np.uint64(0xFF))
 
 
 @kernel
 def store_text_order(out: Bytes, pos: int, word: Limbs, size: int) -> None:
     """Store the low `size` bytes of `word` as an address or a hash: in the order in which they are printed."""
+    end = pos + size
+    for limb in range(size >> 3):
+        for i in range(8):
+            out[end - 1 - i] = np.uint8((word[limb] >> np.uint64(8 * i)) & np.uint64(0xFF))
+        end -= 8
+    for i in range(size & 7):
+        out[end - 1 - i] = np.uint8((word[size >> 3] >> np.uint64(8 * i)) & np.uint64(0xFF))
+
+
+@kernel
+def copy_bytes(target: Bytes, target_pos: int, source: Bytes, source_pos: int, size: int) -> None:
+    """Copy `size` bytes.  A loop, since assigning one slice to another allocates."""
     for i in range(size):
-        out[pos + size - 1 - i] = np.uint8((word[i >> 3] >> np.uint64((i & 7) << 3)) & np.uint64(0xFF))
+        target[target_pos + i] = source[source_pos + i]
 
 
 @kernel
@@ -174,9 +190,8 @@ def put_record(
     shape = EVENT_ROWS[event]
     out[record : record + shape["size"]] = 0
     for copy in range(shape["first_copy"], shape["end_copy"]):
-        source, target = COPIES[copy]["source"], record + COPIES[copy]["target"]
-        for i in range(COPIES[copy]["size"]):
-            out[target + i] = pools[row, source + i]
+        run = COPIES[copy]
+        copy_bytes(out, record + run["target"], pools[row], run["source"], run["size"])
     refusal = NONE
     move = shape["first_move"]
     for i in range(1, shape["indexed"] + 1):
@@ -250,8 +265,7 @@ def put_message(
     if refusal != NONE:
         return refusal, start
     if shape["block_number"] != ABSENT:
-        at, origin = record + shape["block_number"], pos + BLOCK_NUMBER_AT
-        out[at : at + 8] = out[origin : origin + 8]
+        copy_bytes(out, record + shape["block_number"], out, pos + BLOCK_NUMBER_AT, 8)
     seal(out, start, pos + ORIGIN_SIZE)
     return NONE, pos + ORIGIN_SIZE
 

@@ -95,9 +95,7 @@ def _fields(name: str, record: type[PoolRecord]) -> tuple[str, ...]:
     return pair
 
 
-def _event(
-    name: str, protocols: tuple[Protocol, ...], role: Role, record: type[PoolRecord], declaration: str
-) -> Event:
+def _event(name: str, protocols: tuple[Protocol, ...], role: Role, record: type[PoolRecord], declaration: str) -> Event:
     solidity_name, _, arguments = declaration.removesuffix(")").partition("(")
     parsed = []
     for argument in arguments.split(", "):
