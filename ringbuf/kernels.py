@@ -85,6 +85,8 @@ from ringbuf.layout import (
     SEQUENCE_ROW,
     SEQUENCE_WORD,
     SLOT_0,
+    SLOT_JOINED,
+    SLOT_PID,
     SLOT_POSITION,
     SLOT_STATE,
     SLOT_WORDS,
@@ -667,6 +669,14 @@ def announce_slot(control: Words, slot: int, position: int) -> None:
     store_release(control, at + SLOT_STATE, JOINED)
     # SYNC join: pairs with scan_gate.
     fence_seq_cst()
+
+
+@kernel
+def describe_slot(control: Words, slot: int, pid: int, now_ns: int) -> None:
+    """Leave word, for people, whose slot this is."""
+    at = SLOT_0 + slot * SLOT_WORDS
+    store_monotonic(control, at + SLOT_PID, pid)
+    store_monotonic(control, at + SLOT_JOINED, now_ns)
 
 
 @kernel

@@ -244,6 +244,8 @@ SLOT_0 = word_of(CONTROL, "slots")
 SLOT_WORDS = SLOT.itemsize // 8
 SLOT_STATE = word_of(SLOT, "state")
 SLOT_POSITION = word_of(SLOT, "position")
+SLOT_PID = word_of(SLOT, "pid")
+SLOT_JOINED = word_of(SLOT, "joined_ns")
 
 # The publish line is one cache line: a reader that polls `tail` has the commit records with it.
 assert HEADER.fields["tail"][1] % 64 == 0  # type: ignore[index]

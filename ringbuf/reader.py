@@ -9,6 +9,7 @@ gets the exact range it missed, and goes on.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from types import TracebackType
@@ -18,11 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringbuf import kernels
-from ringbuf.errors import CorruptRing, RingClosed, RingOrphaned
+from ringbuf.errors import CorruptRing, NoFreeSlot, RingClosed, RingOrphaned
 from ringbuf.identity import Identity
 from ringbuf.layout import CLOSED as CLOSED_STATE
 from ringbuf.layout import (
     EPOCH,
+    EVICTED,
+    FREE,
     HEARTBEAT,
     INDEX_ROWS,
     KEY_FRAME,
@@ -30,10 +33,12 @@ from ringbuf.layout import (
     OLDEST,
     PUBLISH_NS,
     READER,
+    SLOTS,
     STATE,
     TAIL,
 )
-from ringbuf.locks import WRITER_BYTE, LockFile
+from ringbuf.locks import FIRST_SLOT_BYTE, WRITER_BYTE, LockFile
+from ringbuf.memory import advise
 from ringbuf.names import lock_object
 from ringbuf.poll import Frame, Gap, Poll
 from ringbuf.ring import Ring, open_ring
@@ -74,6 +79,9 @@ class Reader:
         self._stale_after_ns = int(stale_after_s * NS_PER_S)
         self._next_check = time.monotonic() + CHECK_EVERY_S
         self._first_gap: Gap | None = None
+        self._slot = -1  # whose lock we hold, evicted or not
+        self.memory: dict[str, str] = {}
+        lock.on_fork = self._leave_slot_with_parent
 
     @classmethod
     def attach(
@@ -85,15 +93,20 @@ class Reader:
         layout_digest: int = 0,
         buffer_bytes: int = DEFAULT_BUFFER_BYTES,
         stale_after_s: float = STALE_AFTER_S,
+        reliable: bool = False,
+        prefault: bool = False,
+        lock_memory: bool = False,
+        huge_pages: bool = False,
         owner: int | None = None,
     ) -> Self:
         """Start to read a ring: at its end, its oldest intact frame, its latest key frame, or a sequence.
 
         A `start` sequence that was overwritten already comes as a gap first.  `on_lap` says where to go on after
-        having been lapped; `owner` is the uid of another user who let our group read.
+        having been lapped.  With `reliable` the writer waits for this reader, see `join`.  `owner` is the uid of
+        another user who let our group read.  For the three memory options see `memory.advise`.
 
         Raises:
-            RingNotFound, RingNotReady, BadSegment, UnsafeSegment; UsageError for a sequence that is yet to come.
+            RingNotFound, RingNotReady, BadSegment, UnsafeSegment, NoFreeSlot; UsageError for a sequence yet to come.
         """
         if on_lap not in PLACES or (isinstance(start, str) and start not in PLACES):
             raise UsageError(f"start {start!r}, on_lap {on_lap!r}: expected one of {', '.join(PLACES)}")
@@ -105,7 +118,12 @@ class Reader:
             raise
         reader = cls(ring, lock, on_lap, buffer_bytes, stale_after_s)
         try:
+            reader.memory = advise(reader.words, prefault=prefault, lock_memory=lock_memory, huge_pages=huge_pages)
             reader.seek(start)
+            if reliable:
+                reader.join()
+                if start == "latest":
+                    reader.seek(start)
         except BaseException:
             reader.close()
             raise
@@ -126,12 +144,52 @@ class Reader:
     def _seek_sequence(self, wanted: int) -> None:
         if not kernels.seek_sequence(self.words, self.state, wanted):
             self.seek("latest")
+        before = self.counters
         while self.sequence < wanted:
-            if not self.poll(min(wanted - self.sequence, self.index.shape[1])):
+            status = self.poll(min(wanted - self.sequence, self.index.shape[1])).status
+            if status in {Status.EMPTY, Status.CLOSED}:
                 raise UsageError(f"ring {self.name}: sequence {wanted} is yet to come (next is {self.sequence})")
+            if status is Status.CORRUPT:
+                raise self._corrupt()
+        for name, value in before.items():  # what was skipped on the way was neither delivered nor lost
+            self.state[0][name] = value
         if self.sequence > wanted:
             self._first_gap = Gap(wanted, self.sequence - 1)
             self.state[0]["lost"] += self._first_gap.lost
+
+    def _corrupt(self) -> CorruptRing:
+        return CorruptRing(f"ring {self.name}: no frame at position {self.position}, sequence {self.sequence}")
+
+    def join(self) -> None:
+        """Become reliable: from here on the writer waits, for a bounded time, before it overwrites unread frames.
+
+        Frames count as read at the next `poll` or `wait`.  While a scan from before the join is still in force the
+        writer may lap a reader that stands far behind; that comes as a gap, as always.  Also the way back in after an
+        eviction.
+
+        Raises:
+            NoFreeSlot: all 64 are held by living readers.
+        """
+        self._check_usable()
+        if self._slot < 0:
+            self._slot = next((slot for slot in range(SLOTS) if self._lock.try_lock(FIRST_SLOT_BYTE + slot)), -1)
+        if self._slot < 0:
+            raise NoFreeSlot(f"ring {self.name}: all {SLOTS} consumer slots are held by living readers")
+        kernels.describe_slot(self.control, self._slot, os.getpid(), time.monotonic_ns())
+        kernels.announce_slot(self.control, self._slot, self.position)
+        self.state[0]["slot"] = self._slot
+        self.state[0]["evicted"] = 0
+
+    def _leave_slot_with_parent(self) -> None:
+        self._slot = -1
+        self.state[0]["slot"] = -1
+
+    @property
+    def evicted(self) -> bool:
+        """Whether the writer gave up waiting for this reader; it goes on as a lossy one."""
+        if self.state[0]["slot"] >= 0:
+            return kernels.slot_state(self.control, self._slot) == EVICTED
+        return bool(self.state[0]["evicted"])
 
     @property
     def position(self) -> int:
@@ -186,8 +244,8 @@ class Reader:
     def wait(self, timeout_s: float | None = None, mode: Wait = Wait.BACKOFF) -> Status:
         """Wait until there is something to read (OK), or something to know.
 
-        Returns OK, EMPTY after `timeout_s`, CLOSED, EPOCH_CHANGED is left to `poll` (OK), WRITER_STALE, WRITER_DEAD or
-        ORPHANED.  Ctrl-C and other signals are served while it waits.
+        Returns OK (a poll has news, be it the next writer's epoch), EMPTY after `timeout_s`, CLOSED, WRITER_STALE,
+        WRITER_DEAD or ORPHANED.  Ctrl-C and other signals are served while it waits.
         """
         self._check_usable()
         kernels.mark_read(self.control, self.state)
@@ -226,7 +284,7 @@ class Reader:
         return self.check()
 
     def check(self) -> Status:
-        """Look whether the ring still has its name and its writer: OK, ORPHANED, WRITER_DEAD or WRITER_STALE.
+        """Look whether the ring has its name and its writer: EMPTY if so, ORPHANED, WRITER_DEAD or WRITER_STALE.
 
         Costs three system calls; `wait` does it twice a second.
         """
@@ -234,6 +292,8 @@ class Reader:
         self._next_check = time.monotonic() + CHECK_EVERY_S
         if self._ring.is_orphaned():
             return Status.ORPHANED
+        if self._lock.forked:
+            self._lock = LockFile(lock_object(self.name, self._ring.owner), owner=self._ring.owner)
         if not self._lock.is_held(WRITER_BYTE):
             return Status.WRITER_DEAD
         sign_of_life = max(kernels.get_word(self.words, HEARTBEAT), kernels.get_word(self.words, PUBLISH_NS))
@@ -256,12 +316,15 @@ class Reader:
             if poll.status is Status.CLOSED:
                 return
             if poll.status is Status.CORRUPT:
-                raise CorruptRing(f"ring {self.name}: no frame at position {self.position}, sequence {self.sequence}")
+                raise self._corrupt()
             if poll.status is Status.EMPTY and self.wait() is Status.ORPHANED:
                 raise RingOrphaned(f"ring {self.name}: its name is gone or means another ring; attach again")
 
     def close(self) -> None:
         """Let go of the ring."""
+        if self._slot >= 0 and self._lock.fd >= 0:
+            kernels.set_slot(self.control, self._slot, FREE)
+            self._slot = -1
         self._lock.close()
         self._ring.close()
 

@@ -56,6 +56,7 @@ def warm_up_steps(writer: Writer, reader: Reader) -> list[tuple[str, Callable[[]
         ("spin", lambda: reader.wait(0.0001, Wait.SPIN)),
         ("yield", lambda: reader.wait(0.0001, Wait.YIELD)),
         ("sleep", lambda: reader.wait(0.0001, Wait.FUTEX)),
+        ("join", reader.join),
         ("skip ahead", lambda: kernels.skip_ahead(reader.words, reader.state)),
     ]
 

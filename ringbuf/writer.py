@@ -46,12 +46,14 @@ from ringbuf.layout import (
     WRITER,
 )
 from ringbuf.locks import FIRST_SLOT_BYTE, LockFile
+from ringbuf.memory import advise
 from ringbuf.ring import Ring, claim, create_ring, finish_creation, open_ring, unlink_ring
 from ringbuf.status import FULL, OK, TOO_LONG
 from tlv.errors import UsageError
 
-DEFAULT_CAPACITY = 1 << 24  # ten seconds of the busiest chain we know, at 100 times its rate
+DEFAULT_CAPACITY = 1 << 24  # 87,000 frames of 128 bytes: how late a lossy reader may be
 RELIEF_SLICE_S = 0.0005
+STANDBY_SLICE_S = 0.002
 
 Payload = bytes | bytearray | memoryview | NDArray[np.uint8]
 
@@ -71,6 +73,9 @@ class Options(TypedDict, total=False):
     no_wake: bool  # never wake sleepers: saves a full fence per publish when every reader spins
     full: Full
     full_timeout_s: float  # how long a full ring is waited for
+    prefault: bool  # these three: see `memory.advise`; refusals are in `Writer.memory`
+    lock_memory: bool
+    huge_pages: bool
 
 
 class Writer:
@@ -95,6 +100,12 @@ class Writer:
         if kernels.take_over(self.words, self.state, time.monotonic_ns(), os.getpid()) != OK:
             raise BadSegment(f"ring {self.name}: no commit record belongs to its tail; unlink it")
         lock.on_fork = self._disable
+        self.memory = advise(
+            self.words,
+            prefault=options.get("prefault", False),
+            lock_memory=options.get("lock_memory", False),
+            huge_pages=options.get("huge_pages", False),
+        )
 
     @classmethod
     def create(
@@ -165,6 +176,24 @@ class Writer:
         except BaseException:
             lock.close()
             raise
+
+    @classmethod
+    def standby(cls, name: str, *, timeout_s: float | None = None, **options: Unpack[Options]) -> Self:
+        """Wait until the writer of an existing ring closes it or dies, and take over at once.
+
+        Kernels should be warm (`ringbuf.warm`).  Looks 500 times a second, which costs 0.1 % of a core.
+
+        Raises:
+            NotOwner: the writer is still there after `timeout_s`; and what `open` raises.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            try:
+                return cls.open(name, **options)
+            except NotOwner:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise
+            time.sleep(STANDBY_SLICE_S)
 
     @classmethod
     def _make(cls, identity: Identity, group: int | None, lock: LockFile, options: Options) -> Self:
