@@ -1,0 +1,23 @@
+"""The journal: every frame of a ring on disk, in order, with a checksum each, and an exact account of what is missing.
+
+with JournalWriter(directory, ring_name="market.polygon", ring_uuid=reader.uuid) as journal:
+    journal.append(poll.buffer, reader.index, len(poll))
+
+for item in JournalReader(directory):
+    ...                                     # ringbuf.Frame, or ringbuf.Gap for what the recorder could not have
+"""
+
+from consumers.journal.errors import ForeignFileError, JournalDamaged, JournalError, JournalFull, JournalInUse
+from consumers.journal.reader import JournalReader
+from consumers.journal.writer import Fsync, JournalWriter
+
+__all__ = [
+    "ForeignFileError",
+    "Fsync",
+    "JournalDamaged",
+    "JournalError",
+    "JournalFull",
+    "JournalInUse",
+    "JournalReader",
+    "JournalWriter",
+]

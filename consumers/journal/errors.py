@@ -1,0 +1,39 @@
+"""What can be wrong with a journal.
+
+JournalError
+|-- ForeignFileError    a file that is no journal, or one of another version or layout
+|-- JournalDamaged      bytes in the middle changed; says where
+|-- JournalFull         the disk has no room for the next batch; nothing of it was written
+`-- JournalInUse        another recorder writes here
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tlv.errors import AlphaPulseError
+
+
+class JournalError(AlphaPulseError):
+    """A journal cannot be read or written."""
+
+
+class ForeignFileError(JournalError):
+    """The file is no journal segment of this version and layout."""
+
+
+class JournalInUse(JournalError):
+    """The directory's lock is held by another recorder."""
+
+
+class JournalFull(JournalError):
+    """There is no room for the next batch.  Nothing of it was written, so it can be offered again."""
+
+
+class JournalDamaged(JournalError):
+    """A record that is neither whole nor the torn end of a crash."""
+
+    def __init__(self, path: Path, position: int, found: str) -> None:
+        super().__init__(f"{path}: expected a whole record at byte {position}, found {found}")
+        self.path = path
+        self.position = position

@@ -1,0 +1,252 @@
+"""The loops over a journal's records: pack, scan, search, index.
+
+Owns the compiled code of the package.  Knows bytes and positions; must never know a file.
+
+    J1  a record is believed only if its whole length lies in the buffer and its checksum fits
+    J2  a length is used only after it was found to be at most MAX_PAYLOAD
+    J3  sequences are dense: a FRAME has the expected one, a GAP begins at it and moves it behind its last
+    J4  a head of zeros is not damage: space that was taken and not yet written
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consumers.copying import copy_bytes
+from consumers.journal.layout import (
+    CHECKSUM_BYTES,
+    END,
+    FRAME,
+    GAP,
+    GAP_PAYLOAD,
+    GAP_VALUE,
+    HEAD_BYTES,
+    INDEX_STRIDE,
+    KIND_ROW,
+    LENGTH_ROW,
+    MARK_ROW,
+    MAX_PAYLOAD,
+    OFFSET_ROW,
+    RECORD_HEAD,
+    SEQUENCE_ROW,
+    TIME_ROW,
+)
+from tlv.crc import crc32
+from tlv.jit import kernel
+from tlv.kernels import find_tlv
+from tlv.layout import BLOCK, BLOCK_END, EVENT_ORIGIN, Block, BlockEnd, EventOrigin, Gap
+from tlv.layout import GAP as GAP_RECORD
+
+Octets = NDArray[np.uint8]
+Int64s = NDArray[np.int64]
+
+SCANNED = 0  # the buffer ends exactly behind a record
+TABLE_FULL = 1
+PARTIAL = 2  # the buffer ends inside a record
+BLANK = 3
+ENDED = 4  # at an END record
+DAMAGED = 5
+OUT_OF_ORDER = 6
+
+GAP_SIZE = Gap.layout.size
+BLOCK_TYPE, BLOCK_SIZE = Block.layout.type, Block.layout.size
+BLOCK_END_TYPE, BLOCK_END_SIZE = BlockEnd.layout.type, BlockEnd.layout.size
+ORIGIN_TYPE, ORIGIN_SIZE = EventOrigin.layout.type, EventOrigin.layout.size
+
+
+@kernel
+def padded(length: int) -> int:
+    """`length` rounded up to a multiple of 8."""
+    return (length + 7) & -8
+
+
+@kernel
+def pack_record(
+    out: Octets,
+    pos: int,
+    mark: int,
+    sequence: int,
+    publish_ns: int,
+    kind: int,
+    payload: Octets,
+    start: int,
+    length: int,
+) -> int:
+    """Write one record at `pos`, whose room was checked, and return the position behind it."""
+    end = pos + HEAD_BYTES + length
+    after = pos + HEAD_BYTES + padded(length)
+    words = out[pos : pos + HEAD_BYTES].view(np.int64)
+    for i in range(HEAD_BYTES // 8):
+        words[i] = 0
+    head = out[pos : pos + HEAD_BYTES].view(RECORD_HEAD)
+    head[0]["length"] = length
+    head[0]["sequence"] = sequence
+    head[0]["publish_ns"] = publish_ns
+    head[0]["kind"] = kind
+    head[0]["mark"] = mark
+    copy_bytes(out, pos + HEAD_BYTES, payload, start, length)
+    for i in range(end, after):
+        out[i] = 0
+    head[0]["checksum"] = crc32(out, pos + CHECKSUM_BYTES, after)
+    return after
+
+
+@kernel
+def pack_frames(out: Octets, pos: int, payload: Octets, table: Int64s, first: int, count: int) -> tuple[int, int]:
+    """Write columns `first` to `count` of a poll as FRAME records; stop before the one that does not fit.
+
+    Returns (columns taken so far, position behind the last record).
+    """
+    for i in range(first, count):
+        length = table[LENGTH_ROW, i]
+        if padded(length) > out.shape[0] - pos - HEAD_BYTES:
+            return i, pos
+        pos = pack_record(
+            out,
+            pos,
+            FRAME,
+            table[SEQUENCE_ROW, i],
+            table[TIME_ROW, i],
+            table[KIND_ROW, i],
+            payload,
+            table[OFFSET_ROW, i],
+            length,
+        )
+    return count, pos
+
+
+@kernel
+def check_record(buf: Octets, pos: int, end: int) -> int:
+    """Judge the bytes at `pos`: SCANNED for a whole record, else PARTIAL, BLANK or DAMAGED."""
+    if end - pos < HEAD_BYTES:
+        return PARTIAL
+    head = buf[pos : pos + HEAD_BYTES].view(RECORD_HEAD)
+    length = int(head[0]["length"])
+    mark = head[0]["mark"]
+    if mark == 0 and length == 0 and head[0]["checksum"] == 0:
+        return BLANK
+    if length > MAX_PAYLOAD or mark < FRAME or mark > END:
+        return DAMAGED
+    if padded(length) > end - pos - HEAD_BYTES:
+        return PARTIAL
+    if crc32(buf, pos + CHECKSUM_BYTES, pos + HEAD_BYTES + padded(length)) != head[0]["checksum"]:
+        return DAMAGED
+    if mark == GAP and length != GAP_PAYLOAD:
+        return DAMAGED
+    return SCANNED
+
+
+@kernel
+def scan_records(buf: Octets, pos: int, end: int, expected: int, table: Int64s) -> tuple[int, int, int, int]:
+    """Fill a column of `table` for each whole FRAME and GAP in buf[pos:end].  `expected` is the next sequence.
+
+    Returns (status, columns filled, position behind the last whole record, next expected sequence).
+    """
+    count = 0
+    while True:
+        if pos == end:
+            return SCANNED, count, pos, expected
+        if count == table.shape[1]:
+            return TABLE_FULL, count, pos, expected
+        status = check_record(buf, pos, end)
+        if status != SCANNED:
+            return status, count, pos, expected
+        head = buf[pos : pos + HEAD_BYTES].view(RECORD_HEAD)
+        mark = int(head[0]["mark"])
+        if head[0]["sequence"] != expected:
+            return OUT_OF_ORDER, count, pos, expected
+        if mark == END:
+            return ENDED, count, pos, expected
+        length = int(head[0]["length"])
+        start = pos + HEAD_BYTES
+        table[SEQUENCE_ROW, count] = expected
+        table[OFFSET_ROW, count] = start
+        table[LENGTH_ROW, count] = length
+        table[TIME_ROW, count] = head[0]["publish_ns"]
+        table[KIND_ROW, count] = head[0]["kind"]
+        table[MARK_ROW, count] = mark
+        if mark == GAP:
+            value = start + GAP_VALUE
+            last = buf[value : value + GAP_SIZE].view(GAP_RECORD)[0]["last"]
+            if last < expected:
+                return OUT_OF_ORDER, count, pos, expected
+            expected = last + 1
+        else:
+            expected += 1
+        count += 1
+        pos = start + padded(length)
+
+
+@kernel
+def find_record(buf: Octets, pos: int, end: int) -> int:
+    """The first position >= `pos`, in steps of 8, at which a whole record stands; -1 if there is none.
+
+    What tells damage in the middle from a torn end: behind a torn end nothing whole follows.
+    """
+    while end - pos >= HEAD_BYTES:
+        if check_record(buf, pos, end) == SCANNED:
+            return pos
+        pos += 8
+    return -1
+
+
+@kernel
+def is_blank(buf: Octets, pos: int, end: int) -> bool:
+    """True if buf[pos:end] holds only zeros."""
+    while pos < end and buf[pos] == 0:
+        pos += 1
+    return pos == end
+
+
+@kernel
+def block_number(buf: Octets, start: int, end: int) -> int:
+    """The block number a message speaks of, by its Block, BlockEnd or EventOrigin record; -1 if it has none."""
+    value = find_tlv(buf, start, end, ORIGIN_TYPE)
+    if value >= 0:
+        return int(buf[value : value + ORIGIN_SIZE].view(EVENT_ORIGIN)[0]["block_number"])
+    value = find_tlv(buf, start, end, BLOCK_END_TYPE)
+    if value >= 0:
+        return int(buf[value : value + BLOCK_END_SIZE].view(BLOCK_END)[0]["number"])
+    value = find_tlv(buf, start, end, BLOCK_TYPE)
+    if value >= 0:
+        return int(buf[value : value + BLOCK_SIZE].view(BLOCK)[0]["number"])
+    return -1
+
+
+@kernel
+def find_block(buf: Octets, table: Int64s, count: int, number: int) -> int:
+    """The first of `count` columns whose message speaks of block `number` or a higher one; `count` if none does."""
+    for i in range(count):
+        start = table[OFFSET_ROW, i]
+        if block_number(buf, start, start + table[LENGTH_ROW, i]) >= number:
+            return i
+    return count
+
+
+@kernel
+def index_records(
+    buf: Octets, base: int, table: Int64s, count: int, highest: int, next_entry: int, entries: Any
+) -> tuple[int, int, int]:
+    """Write an index entry for the first record at or behind each multiple of INDEX_STRIDE.
+
+    `base` is the file offset of buf[0], `highest` the highest block number so far, `next_entry` the file offset from
+    which on the next entry is due.  Returns (entries written, highest block number, next due offset).
+    """
+    written = 0
+    for i in range(count):
+        start = table[OFFSET_ROW, i]
+        offset = base + start - HEAD_BYTES
+        if offset >= next_entry and written < entries.shape[0]:
+            entry = entries[written]
+            entry["sequence"] = table[SEQUENCE_ROW, i]
+            entry["offset"] = offset
+            entry["publish_ns"] = table[TIME_ROW, i]
+            entry["block"] = highest
+            written += 1
+            next_entry = offset + INDEX_STRIDE
+        number = block_number(buf, start, start + table[LENGTH_ROW, i])
+        highest = max(highest, number)
+    return written, highest, next_entry

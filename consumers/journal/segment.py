@@ -1,0 +1,148 @@
+"""One segment file: its name, its header, its bytes.
+
+Owns the naming of a journal's files and the check of a header.  A segment that is still written is read with `pread`
+and never mapped: a map would end its reader with SIGBUS when the writer cuts the file.  A sealed segment is unpacked
+into memory as a whole.  This file does not know what a record is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from consumers.journal.errors import ForeignFileError, JournalDamaged, JournalError
+from consumers.journal.layout import CHECKSUM_BYTES, HEADER_BYTES, SEGMENT_MAGIC, VERSION, SegmentHeader
+from tlv.errors import UsageError
+
+CHECKSUM_AT = int(SegmentHeader.layout.dtype.fields["checksum"][1])  # type: ignore[index]
+CHECKSUM_END = CHECKSUM_AT + CHECKSUM_BYTES
+SEGMENT_NAME = re.compile(r"segment-(\d{8})\.journal(\.zst)?")
+
+
+class Segment(NamedTuple):
+    """A segment file of a directory."""
+
+    path: Path
+    ordinal: int
+    packed: bool
+
+    @property
+    def index_path(self) -> Path:
+        """Where its index stands, if there is one."""
+        return self.path.with_name(f"segment-{self.ordinal:08d}.index")
+
+
+def segment_path(directory: Path, ordinal: int) -> Path:
+    """Where segment `ordinal` is written."""
+    return directory / f"segment-{ordinal:08d}.journal"
+
+
+def list_segments(directory: Path) -> list[Segment]:
+    """The segments of a journal, oldest first.
+
+    A packed segment beside its raw form (a crash between packing and removing) stands for both.
+
+    Raises:
+        UsageError: there is no such directory.
+    """
+    if not directory.is_dir():
+        raise UsageError(f"{directory} is no journal: expected a directory; `alphapulse record` makes one")
+    found: dict[int, Segment] = {}
+    for path in sorted(directory.iterdir()):
+        match = SEGMENT_NAME.fullmatch(path.name)
+        if match:
+            segment = Segment(path, int(match[1]), bool(match[2]))
+            found[segment.ordinal] = segment
+    return [found[ordinal] for ordinal in sorted(found)]
+
+
+def header_checksum(packed: bytes) -> int:
+    """CRC-32 of a packed header, its own checksum left out."""
+    return zlib.crc32(packed[CHECKSUM_END:HEADER_BYTES], zlib.crc32(packed[:CHECKSUM_AT]))
+
+
+def parse_header(path: Path, data: bytes, layout_digest: int) -> SegmentHeader:
+    """The header at the beginning of a segment.  `layout_digest` 0 takes any layout.
+
+    Raises:
+        ForeignFileError: no segment, or one of another version or layout.
+        JournalDamaged: the header's checksum does not fit.
+    """
+    if len(data) < HEADER_BYTES:
+        raise ForeignFileError(f"{path}: expected a segment header of {HEADER_BYTES} bytes, found {len(data)}")
+    header = SegmentHeader.unpack(data)
+    if header.magic != SEGMENT_MAGIC:
+        raise ForeignFileError(f"{path}: expected magic {SEGMENT_MAGIC:#018x}, found {header.magic:#018x}")
+    if header.version != VERSION:
+        raise ForeignFileError(f"{path}: expected journal version {VERSION}, found {header.version}")
+    if header_checksum(data) != header.checksum:
+        raise JournalDamaged(path, 0, "a header with a wrong checksum")
+    if layout_digest and header.layout_digest != layout_digest:
+        raise ForeignFileError(
+            f"{path}: expected layout digest {layout_digest:#x}, found {header.layout_digest:#x}; "
+            "it was recorded by another version of the wire format"
+        )
+    return header
+
+
+def read_head(segment: Segment) -> bytes:
+    """The first bytes of a segment, enough for its header, without unpacking the rest."""
+    with segment.path.open("rb") as file:
+        if not segment.packed:
+            return file.read(HEADER_BYTES)
+        try:
+            return zstandard.ZstdDecompressor().stream_reader(file).read(HEADER_BYTES)
+        except zstandard.ZstdError as error:
+            raise JournalDamaged(segment.path, 0, f"bytes that zstd refuses ({error})") from None
+
+
+class SegmentBytes:
+    """Random access to a segment, packed or not.  Close it, or use it as a context manager."""
+
+    def __init__(self, segment: Segment) -> None:
+        self.path = segment.path
+        self.packed = segment.packed
+        self._fd = -1
+        self._memory = np.empty(0, np.uint8)
+        if not segment.packed:
+            self._fd = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
+            return
+        try:
+            self._memory = np.frombuffer(zstandard.decompress(segment.path.read_bytes()), np.uint8)
+        except zstandard.ZstdError as error:
+            raise JournalDamaged(segment.path, 0, f"bytes that zstd refuses ({error})") from None
+
+    @property
+    def size(self) -> int:
+        """Bytes now; a segment that is being written grows."""
+        return os.fstat(self._fd).st_size if self._fd >= 0 else self._memory.size
+
+    def read_at(self, offset: int, into: NDArray[np.uint8]) -> int:
+        """Copy bytes from `offset` on into `into`; returns how many there were."""
+        if self._fd >= 0:
+            try:
+                return os.preadv(self._fd, [into.data], offset)
+            except OSError as error:
+                raise JournalError(f"{self.path}: cannot read at byte {offset} ({error.strerror})") from error
+        part = self._memory[offset : offset + into.size]
+        into[: part.size] = part
+        return int(part.size)
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> SegmentBytes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

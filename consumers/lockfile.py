@@ -1,0 +1,53 @@
+"""A file that one process at a time may hold.
+
+Owns the lock of a journal directory, of a relay's socket and of a client's name.  The lock belongs to the open file
+description: the kernel drops it when its holder dies, however that happens, so a file that was left behind locks
+nobody out, and neither a pid nor a time-out is ever asked whether the holder lives.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Self
+
+from tlv.errors import AlphaPulseError
+
+
+class LockHeld(AlphaPulseError):
+    """Another process, or another object of this one, holds the lock."""
+
+
+class LockFile:
+    """Holds the lock on `path` from construction to `close`.  The file is created if missing and never removed: a
+    new file of the same name would be another lock.
+
+    Raises:
+        LockHeld: somebody else has it; the message says who, as far as the holder wrote it down.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(self._fd)
+            raise LockHeld(f"{path} is locked by process {holder}") from None
+        # For the message above only; nothing is ever decided by it.
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def close(self) -> None:
+        """Let go.  A second call does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
