@@ -151,6 +151,7 @@ class Driver:
         self.strategy = strategy
         self.ring = ring
         self.frames = 0
+        """Frames that came, delivered or skipped."""
         self.lost = 0
         self.poisoned = 0
         self.poison: deque[Poison] = deque(maxlen=KEPT_POISON)
@@ -175,6 +176,10 @@ class Driver:
             reason = "".join(traceback.format_exception(error, limit=-3)).strip()
             self._set_aside(sequence, publish_time_ns, payload, reason)
         return strategy.drafts
+
+    def skip(self, count: int) -> None:
+        """Frames came that the strategy does not want."""
+        self.frames += count
 
     def lose(self, first: int, last: int) -> list[Draft]:
         """Frames `first` to `last` are gone: count them and tell the strategy."""

@@ -207,14 +207,18 @@ class FlashArbitrage(Strategy):
             self.emit(signal, economics, receive_time_ns=occasion.receive_time_ns)
 
     def _denominate(self, pool: Pool) -> tuple[bytes, Rate]:
-        """The token to count profit in: the wrapped coin if it is in the pair, else one whose rate a pool tells."""
-        tokens = (pool.token0, pool.token1) if pool.token0 == self._native else (pool.token1, pool.token0)
-        rates = [
-            rate_of(self.book, token, self._native, lambda other: tradable(other) and self._fresh(other))
-            for token in tokens
-        ]
-        known = 0 if rates[0].wei or not rates[1].wei else 1
-        return tokens[known], rates[known]
+        """The token to count profit in: the one whose worth in the chain's coin the deeper pool tells."""
+
+        def trusted(other: Pool) -> bool:
+            return tradable(other) and self._fresh(other)
+
+        if pool.token1 == self._native:
+            return pool.token1, rate_of(self.book, pool.token1, self._native, trusted)
+        rate0 = rate_of(self.book, pool.token0, self._native, trusted)
+        rate1 = rate_of(self.book, pool.token1, self._native, trusted)
+        if pool.token0 == self._native or rate0.wei > rate1.wei:
+            return pool.token0, rate0
+        return pool.token1, rate1
 
 
 def _verdict(first: Pool, second: Pool, occasion: Occasion) -> QuoteVerdict:

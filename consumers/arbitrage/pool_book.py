@@ -69,7 +69,7 @@ class PoolBook:
         """Take in one event; the pool if its state is now another."""
         pool = self._pool(record)
         if isinstance(record, PoolCreated):
-            pool.protocol, pool.fee_pips, pool.tick_spacing = record.protocol, record.fee_pips, record.tick_spacing
+            _identify(pool, record)
             return None
         value = _state_after(pool, record)
         if value is None:
@@ -85,9 +85,7 @@ class PoolBook:
     def take_snapshot(self, record: PoolState) -> Pool | None:
         """Take in a snapshot; the pool if its identity or its state is now another."""
         pool = self._pool(record)
-        identity = (record.protocol, record.fee_pips, record.tick_spacing)
-        changed = identity != (pool.protocol, pool.fee_pips, pool.tick_spacing)
-        pool.protocol, pool.fee_pips, pool.tick_spacing = identity
+        changed = _identify(pool, record)
         value = _state_in(record)
         known = pool.current.block_number if pool.current else self._trusted_since - 1
         if value is not None and record.block_number > known:
@@ -114,6 +112,13 @@ class PoolBook:
         """Every state is unknown from now on; snapshots older than `since_block` do not help."""
         self._trusted_since = max(self._trusted_since, since_block)
         return _forget(self.pools)
+
+
+def _identify(pool: Pool, record: PoolState | PoolCreated) -> bool:
+    """Take over what is fixed about a pool; whether that is news.  A fee of 0 on the wire means that it is unknown."""
+    known = (pool.protocol, pool.fee_pips, pool.tick_spacing)
+    pool.protocol, pool.fee_pips, pool.tick_spacing = record.protocol, record.fee_pips or None, record.tick_spacing
+    return known != (pool.protocol, pool.fee_pips, pool.tick_spacing)
 
 
 def _forget(pools: list[Pool]) -> list[Pool]:

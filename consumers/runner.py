@@ -1,0 +1,123 @@
+"""Runs a strategy on a live ring and publishes what it says into its own ring.
+
+Owns the loop: poll, select, deliver, publish, wait.  Knows no strategy.  The strategy itself is driven by `Driver`,
+just as in a replay, so what it says is the same in both.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consumers.select_frames import select_frames, type_mask
+from consumers.strategy import Draft, Driver, wanted_types
+from ringbuf import CorruptRing, Reader, RingOrphaned, Status, Wait, Writer
+from tlv.codes import Domain
+from tlv.message import build
+
+FRAMES_PER_POLL = 256
+WAIT_S = 0.2
+"""How long a stop request may go unnoticed in a quiet market."""
+HEARTBEAT_S = 1.0
+"""A signal ring is silent for hours; readers tell a quiet writer from a stuck one by its heartbeat."""
+KEPT_LATENCIES = 100_000
+
+
+class Latency(NamedTuple):
+    """What a trader asks of a list of latencies, in ns.  Signed: a block may come before its own timestamp."""
+
+    samples: int
+    p50: int
+    p99: int
+    max: int
+
+
+def summarise(samples: deque[int]) -> Latency | None:
+    """Median, 99th percentile (nearest rank) and maximum; None without samples."""
+    if not samples:
+        return None
+    ordered = sorted(samples)
+    count = len(ordered)
+    return Latency(count, ordered[(count + 1) // 2 - 1], ordered[(99 * count + 99) // 100 - 1], ordered[-1])
+
+
+class Runner:
+    """One strategy between two rings."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        reader: Reader,
+        writer: Writer,
+        *,
+        wait: Wait = Wait.BACKOFF,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.driver = driver
+        self.published = 0
+        self.ring_to_signal: deque[int] = deque(maxlen=KEPT_LATENCIES)
+        self.receive_to_signal: deque[int] = deque(maxlen=KEPT_LATENCIES)
+        self._reader = reader
+        self._writer = writer
+        self._wait = wait
+        self._clock_ns = clock_ns
+        self._mask = type_mask(wanted_types(driver.strategy))
+        self._chosen: NDArray[np.int64] = np.zeros(FRAMES_PER_POLL, dtype=np.int64)
+
+    def run(self, asked_to_stop: Callable[[], bool], *, until_closed: bool = False) -> None:
+        """Until asked to stop; with `until_closed` also when the ring is closed and read to its end.
+
+        A writer that died is waited for: another may take over.
+
+        Raises:
+            StrategyStopped, RingOrphaned, CorruptRing.
+        """
+        heartbeat_due = time.monotonic()
+        while not asked_to_stop():
+            if time.monotonic() >= heartbeat_due:
+                self._writer.heartbeat()
+                heartbeat_due = time.monotonic() + HEARTBEAT_S
+            status = self.step()
+            if status is Status.CLOSED:
+                if until_closed:
+                    return
+                time.sleep(WAIT_S)
+            elif status is Status.EMPTY and self._reader.wait(WAIT_S, self._wait) is Status.ORPHANED:
+                raise RingOrphaned(f"ring {self._reader.name}: its name is gone or means another ring; start again")
+
+    def step(self) -> Status:
+        """Deliver what can be read now.
+
+        Raises:
+            StrategyStopped, CorruptRing.
+        """
+        poll = self._reader.poll(FRAMES_PER_POLL)
+        if poll.gap is not None:
+            self._publish(self.driver.lose(poll.gap.first, poll.gap.last), 0)
+        if poll.status is Status.CORRUPT:
+            raise CorruptRing(f"ring {self._reader.name}: no frame at position {self._reader.position}")
+        count = select_frames(poll.buffer, poll.offsets, poll.lengths, self._mask, self._chosen)
+        self.driver.skip(len(poll) - count)
+        for index in self._chosen[:count].tolist():
+            frame = poll[index]
+            drafts = self.driver.deliver(frame.sequence, frame.publish_time_ns, frame.payload)
+            if drafts:
+                self._publish(drafts, frame.publish_time_ns)
+        return poll.status
+
+    def _publish(self, drafts: list[Draft], published_ns: int) -> None:
+        for draft in drafts:
+            now_ns = self._clock_ns()
+            sequence = self._writer.next_sequence
+            data = build(Domain.SIGNAL, draft.source, draft.records, sequence=sequence, timestamp_ns=now_ns)
+            self._writer.publish(data)
+            self.published += 1
+            if published_ns:
+                self.ring_to_signal.append(time.monotonic_ns() - published_ns)
+            if draft.receive_time_ns:
+                self.receive_to_signal.append(time.time_ns() - draft.receive_time_ns)
