@@ -44,6 +44,7 @@ class Source(IntEnum):
     SUPERVISOR = 60
     RELAY = 80
     RELAY_CLIENT = 81
+    BRIDGE = 82
 
 
 class Flag(IntFlag):

@@ -46,12 +46,17 @@ LONGEST_SHORT = 255
 
 
 @kernel
+def holds(buf: Bytes, start: int, end: int) -> bool:
+    """Whether `buf[start:end]` is a range within the buffer; if so, differences of its positions cannot overflow."""
+    return bool(0 <= start <= end <= buf.size)
+
+
+@kernel
 def check_header(buf: Bytes, start: int, end: int) -> int:
     """OK if `buf[start:end]` begins with a header that describes exactly these bytes."""
-    size = end - start
-    if start < 0 or end > buf.size or size < HEADER_SIZE:
+    if not holds(buf, start, end) or end - start < HEADER_SIZE:
         return TOO_SHORT
-    if size > MAX_MESSAGE:
+    if end - start > MAX_MESSAGE:
         return TOO_LONG
     header = buf[start : start + HEADER_SIZE].view(HEADER)[0]
     if header["magic"] != MAGIC:
@@ -64,7 +69,7 @@ def check_header(buf: Bytes, start: int, end: int) -> int:
         return UNKNOWN_FLAGS
     if header["sequence"] < 0:
         return NEGATIVE_SEQUENCE
-    if header["payload_size"] != size - HEADER_SIZE:
+    if header["payload_size"] != end - start - HEADER_SIZE:
         return WRONG_PAYLOAD_SIZE
     return OK
 
@@ -137,6 +142,8 @@ def find_tlv(buf: Bytes, start: int, end: int, wanted: int) -> int:
 
     Safe on bytes that were never checked: what it returns can be viewed with the type's dtype.
     """
+    if not holds(buf, start, end):
+        return -1
     size = SIZE_OF_TYPE[wanted]
     pos = start + HEADER_SIZE
     while pos < end:
@@ -205,12 +212,11 @@ def put_tlv(buf: Bytes, pos: int, tlv_type: int, length: int) -> int:
 @kernel
 def seal(buf: Bytes, start: int, end: int) -> int:
     """Finish the message at `buf[start:end]`: payload_size, then the checksum over all of it."""
-    size = end - start
-    if start < 0 or end > buf.size or size < HEADER_SIZE:
+    if not holds(buf, start, end) or end - start < HEADER_SIZE:
         return TOO_SHORT
-    if size > MAX_MESSAGE:
+    if end - start > MAX_MESSAGE:
         return TOO_LONG
     header = buf[start : start + HEADER_SIZE].view(HEADER)[0]
-    header["payload_size"] = size - HEADER_SIZE
+    header["payload_size"] = end - start - HEADER_SIZE
     header["checksum"] = checksum(buf, start, end)
     return OK

@@ -1,0 +1,102 @@
+"""Many messages in one buffer: message i is `buf[offsets[i] : offsets[i] + lengths[i]]`, as a ring's poll returns them.
+
+One call from Python for all of them, because a call costs as much as the work on ten messages.  Nothing here knows more
+of a message than `tlv.kernels` tells.  A call returns -1 if its arrays do not agree in size; then nothing was done.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tlv.buffers import Bytes, Longs
+from tlv.jit import kernel
+from tlv.kernels import check_header, check_message, checksum, put_header, put_tlv
+from tlv.layout import HEADER, HEADER_SIZE
+from tlv.status import OK, TOO_SHORT, WRONG_CHECKSUM
+
+Headers = np.ndarray[Any, np.dtype[np.void]]
+"""HEADER[:]: headers as a numpy structured array."""
+
+
+@kernel
+def check_batch(buf: Bytes, offsets: Longs, lengths: Longs, verify: bool, statuses: Longs) -> int:
+    """`check_message` on every message, its answer in `statuses`; returns how many were refused."""
+    if lengths.size != offsets.size or statuses.size != offsets.size:
+        return -1
+    refused = 0
+    for i in range(offsets.size):
+        start, length = offsets[i], lengths[i]
+        status = TOO_SHORT
+        if 0 <= start <= buf.size and length <= buf.size - start:
+            status = check_message(buf, start, start + length, verify)
+        statuses[i] = status
+        refused += status != OK
+    return refused
+
+
+@kernel
+def read_headers(buf: Bytes, offsets: Longs, lengths: Longs, verify: bool, headers: Headers, statuses: Longs) -> int:
+    """Copy every header that is right, and whose checksum is if `verify`; returns how many messages were refused.
+
+    Looks at no TLV: for those who count or route.  Where a message is refused `headers` stays as it was.
+    """
+    if lengths.size != offsets.size or statuses.size != offsets.size or headers.size != offsets.size:
+        return -1
+    refused = 0
+    for i in range(offsets.size):
+        start, length = offsets[i], lengths[i]
+        status = TOO_SHORT
+        if 0 <= start <= buf.size and length <= buf.size - start:
+            status = check_header(buf, start, start + length)
+        if status == OK:
+            header = buf[start : start + HEADER_SIZE].view(HEADER)[0]
+            if verify and checksum(buf, start, start + length) != header["checksum"]:
+                status = WRONG_CHECKSUM
+            else:
+                headers[i] = header
+        statuses[i] = status
+        refused += status != OK
+    return refused
+
+
+@kernel
+def build_batch(
+    buf: Bytes,
+    offsets: Longs,
+    lengths: Longs,
+    domain: int,
+    source: int,
+    flags: int,
+    first_sequence: int,
+    timestamp_ns: int,
+    tlv_type: int,
+    values: Bytes,
+    seal_it: bool,
+) -> int:
+    """One message per row of `values` (uint8[:, size of the type]), one after the other from the start of `buf`.
+
+    Fills `offsets` and `lengths` and numbers the messages from `first_sequence`.  Without `seal_it` the checksum stays
+    0, which only a reader that does not verify accepts.  Returns the bytes written, or -1 for no room.
+    """
+    if offsets.size != values.shape[0] or lengths.size != values.shape[0]:
+        return -1
+    size = values.shape[1]
+    start = 0
+    for i in range(values.shape[0]):
+        pos = put_header(buf, start, domain, source, flags, first_sequence + i, timestamp_ns)
+        value_pos = -1 if pos == -1 else put_tlv(buf, pos, tlv_type, size)
+        if value_pos == -1:
+            return -1
+        for k in range(size):
+            buf[value_pos + k] = values[i, k]
+        end = value_pos + size
+        header = buf[start : start + HEADER_SIZE].view(HEADER)[0]
+        header["payload_size"] = end - start - HEADER_SIZE
+        if seal_it:
+            header["checksum"] = checksum(buf, start, end)
+        offsets[i] = start
+        lengths[i] = end - start
+        start = end
+    return start
