@@ -1,0 +1,106 @@
+"""Where one demo lives: its name, its directory, its rings; taken at the start and removed at the end.
+
+Owns the names.  Two demos at once must not meet, and a demo that was killed must not be in the way of the next one: the
+name is held by a lock that the kernel frees, so whatever bears the name of a free lock is left over and is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tlv.jit import make_private
+
+DEFAULT_NAME = "demo"
+
+
+@dataclass(frozen=True)
+class Home:
+    """Names and places of one running demo."""
+
+    name: str
+    directory: Path
+
+    @property
+    def market(self) -> str:
+        """Ring of the collector."""
+        return f"{self.name}.market.polygon"
+
+    @property
+    def signals(self) -> str:
+        """Ring of the strategy."""
+        return f"{self.name}.signal.flash_arbitrage"
+
+    @property
+    def rings(self) -> tuple[str, str]:
+        """Every ring of the demo."""
+        return (self.market, self.signals)
+
+    @property
+    def journal(self) -> Path:
+        """Directory of the recorder."""
+        return self.directory / "journal"
+
+    @property
+    def output(self) -> Path:
+        """Directory of the processes' output and statistics."""
+        return self.directory / "output"
+
+    def socket(self, domain: str) -> Path:
+        """Socket of the relay of `domain`."""
+        return self.directory / f"{domain}.sock"
+
+    def stats(self, process: str) -> Path:
+        """File in which a process writes its statistics."""
+        return self.output / f"{process}.json"
+
+
+def places() -> Path:
+    """The per-user directory under which demos live, 0700 and ours."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    if runtime and Path(runtime).is_dir():
+        return make_private(Path(runtime) / "alphapulse")
+    return make_private(Path(tempfile.gettempdir()) / f"alphapulse-{os.getuid()}")
+
+
+@contextlib.contextmanager
+def move_in(*, keep: bool) -> Iterator[Home]:
+    """Take a free name, remove what a killed demo of that name left, and clean up when done unless `keep`."""
+    root = places()
+    with contextlib.ExitStack() as stack:
+        name = next(name for name in (DEFAULT_NAME, f"{DEFAULT_NAME}{os.getpid()}") if hold(stack, root, name))
+        home = Home(name, root / name)
+        clean(home)
+        home.output.mkdir(parents=True)
+        try:
+            yield home
+        finally:
+            if not keep:
+                clean(home)
+
+
+def hold(stack: contextlib.ExitStack, root: Path, name: str) -> bool:
+    """Try to take the lock on `name`; the file stays, only its lock counts."""
+    descriptor = os.open(root / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    stack.callback(os.close, descriptor)
+    return True
+
+
+def clean(home: Home) -> None:
+    """Remove the demo's rings and files."""
+    from ringbuf import list_rings, unlink
+
+    for ring in set(home.rings) & set(list_rings()):
+        unlink(ring)
+    shutil.rmtree(home.directory, ignore_errors=True)
