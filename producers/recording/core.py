@@ -85,7 +85,7 @@ class NodeCore:
     def rewind(self) -> None:
         """Go back to the first moment; clients and their subscriptions stay."""
         self._mischief = Mischief(self._faults, self._recording.steps)
-        self._chain = VisibleChain(self._recording.blocks, self._recording.steps[0].adopts or "")
+        self._chain = VisibleChain(self._recording.blocks, self._recording.first_head)
         self._queries = Queries(self._recording, self._chain)
         self._next = 0
         self.absence = 0  # steps that may still pass unheard after a cut

@@ -10,6 +10,7 @@ block.  Blocks do not overtake each other.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -50,9 +51,12 @@ class Mischief:
         self._random = random.Random(faults.seed)
         self._faults = faults
         self.steps = self._disordered(steps)
-        places = range(1, len(steps))
-        self._cuts_at = set(self._random.sample(places, min(faults.disconnects, len(places))))
+        # One cut in the first half of each of as many equal slices: then there is time to come back before the next.
+        cuts = min(faults.disconnects, len(steps))
+        slice_length = len(steps) / max(cuts, 1)
+        self._cuts_at = Counter(int((n + self._random.random() / 2) * slice_length) for n in range(cuts))
         self._cuts_owed = 0
+        self._longest_absence = min(LONGEST_ABSENCE, int(slice_length / 2) - 1)
 
     def disturb(self, notifications: list[T]) -> list[T]:
         """The notifications of one step as they are sent: some twice, some shuffled."""
@@ -72,16 +76,16 @@ class Mischief:
         """Whether to cut everybody off in `step`, which has `count` notifications.
 
         A cut that falls where nobody listens (`heard`) is owed to the next step that somebody hears: so as many
-        disconnects happen as were asked for, if the clients come back often enough.
+        disconnects happen as were asked for, if the client comes back soon enough.
         """
-        self._cuts_owed += step in self._cuts_at
+        self._cuts_owed += self._cuts_at[step]
         if not (self._cuts_owed and heard):
             return None
         self._cuts_owed -= 1
         return Cut(
             delivered=self._random.randint(0, count),
             code=self._random.choice(CLOSE_CODES),
-            absence=self._random.randint(0, LONGEST_ABSENCE),
+            absence=self._random.randint(0, max(0, self._longest_absence)),
         )
 
     def _disordered(self, steps: Sequence[Step]) -> list[Step]:

@@ -34,6 +34,7 @@ class Recording:
     blocks: dict[str, Block]
     logs: dict[str, tuple[Log, ...]]
     steps: tuple[Step, ...]
+    first_head: str  # visible before the clock starts
     unknown_answers: dict[str, float]  # block hash -> how often eth_getLogs says "unknown block" first, or ALWAYS
     call_answers: dict[tuple[str, str], str]
 
@@ -63,7 +64,8 @@ def load_recording(folder: Path, chain_id: int | None = None, max_pause_s: float
         steps = steps_of_sessions(sessions, int(max_pause_s * SECOND_NS))
     else:
         steps, unknown_answers = steps_of_headers(timestamps), {}
-    if not steps or steps[0].adopts is None:
+    first_head = steps[0].adopts if steps else None
+    if first_head is None:
         raise RecordingError(f"{folder}: expected a recording that begins with a block, found {len(steps)} steps")
     return Recording(
         name=folder.name,
@@ -71,6 +73,7 @@ def load_recording(folder: Path, chain_id: int | None = None, max_pause_s: float
         blocks=blocks,
         logs=logs,
         steps=tuple(steps),
+        first_head=first_head,
         unknown_answers=unknown_answers,
         call_answers=answers(
             (pool for pool in pools if pool.chain_id == chain), (token for token in tokens if token.chain_id == chain)

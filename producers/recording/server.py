@@ -30,7 +30,7 @@ from producers.recording.timeline import SECOND_NS
 from tlv.errors import UsageError
 
 MAX_MESSAGE = 16 * 1024 * 1024
-# What one socket may hold back before a node at speed `max` waits for it: some thousand notifications.
+# What one socket may hold back before a node at speed `max` waits for it: about a thousand notifications.
 WRITE_LIMIT = 1024 * 1024
 # What it may hold back at a finite speed before its client is dropped, as geth drops one: about 40,000.
 SLOWEST_CLIENT = 32 * 1024 * 1024
@@ -219,9 +219,17 @@ class RecordingNode:
         task.add_done_callback(self._tasks.discard)
 
     async def _close_port(self) -> None:
-        if self._server is not None:
-            self._streams.close()
-            self._server.close()
+        if self._server is None:
+            return
+        self._streams.close()
+        self._server.close()
+        try:
+            async with asyncio.timeout(2 * CLOSE_TIMEOUT_S):
+                await self._server.wait_closed()
+        except TimeoutError:
+            # A client that does not read keeps the close frame behind a full socket, for as long as it likes.
+            for connection in list(self._connections.values()):
+                connection.transport.abort()
             await self._server.wait_closed()
 
 
