@@ -41,6 +41,11 @@ class Argument(NamedTuple):
     fields: tuple[str, ...]
 
     @property
+    def name(self) -> str:
+        """As `alphapulse decode` prints it: the record field, or what the two halves of a split amount share."""
+        return self.fields[0] if len(self.fields) == 1 else "".join(self.fields[:1]).removesuffix("_in")
+
+    @property
     def signed(self) -> bool:
         """Two's complement."""
         return self.type.startswith("int")
