@@ -91,6 +91,10 @@ class Poll(Sequence[Frame]):
     def __len__(self) -> int:
         return int(self._index.shape[1])
 
+    def part(self, first: int, last: int) -> Poll:
+        """Frames `first` to `last` - 1 of this poll, as a poll without a gap."""
+        return Poll(self.status, None, 0, self.buffer, self._view, self._index[:, first:last])
+
     @overload
     def __getitem__(self, at: int) -> Frame: ...
     @overload

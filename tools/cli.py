@@ -30,6 +30,7 @@ COMMANDS = {
     "replay": ("tools.replay", "Publish a journal into a ring."),
     "dump": ("tools.dump", "Print the messages of a ring, a relay or a journal."),
     "decode": ("tools.decode", "Decode a file of logs, as eth_getLogs gives them."),
+    "bridge": ("tools.bridge", "Carry a ring to other hosts through NATS JetStream."),
     "export": ("tools.export", "Write a journal as Parquet."),
     "journal": ("tools.journal", "Verify, describe or cut a journal."),
     "status": ("tools.status", "Say which rings and relays exist and whether they are well."),

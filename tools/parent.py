@@ -17,6 +17,11 @@ PARENT_VARIABLE = "ALPHAPULSE_PARENT_PID"
 PR_SET_PDEATHSIG = 1
 
 
+def request_death_signal() -> None:
+    """Let the kernel send SIGTERM to this process when its parent dies.  As `preexec_fn`, for programs not ours."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
 def die_with_parent(environment: MutableMapping[str, str]) -> None:
     """Ask for SIGTERM when the parent dies, if a supervisor named itself in `environment`; else do nothing.
 
@@ -25,6 +30,6 @@ def die_with_parent(environment: MutableMapping[str, str]) -> None:
     parent = environment.pop(PARENT_VARIABLE, "")
     if not parent.isdigit():
         return
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    request_death_signal()
     if os.getppid() != int(parent):
         sys.exit(0)

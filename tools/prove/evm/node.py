@@ -16,6 +16,7 @@ import time
 from typing import Any, Self
 
 from tlv.errors import FeedError
+from tools.parent import request_death_signal
 from tools.prove.evm.packages import ANVIL, path_of
 
 START_TIMEOUT_S = 20.0
@@ -63,7 +64,12 @@ class Node:
             *options,
         ]
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the node
-        self.process = subprocess.Popen(self._command, stdout=self._log, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(
+            self._command,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=request_death_signal,  # noqa: PLW1509 - one prctl, no lock
+        )
         self.port = self._wait_for_port()
         self.rpc = Rpc(self.port)
 

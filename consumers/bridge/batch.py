@@ -1,0 +1,154 @@
+"""Many frames as one NATS message.
+
+Owns the bytes of a batch; knows neither NATS nor rings.
+
+    BatchHeader (56 bytes) | u32 length of each frame | zeros to a multiple of 8 | frames, each padded to 8 bytes
+
+Sequences are dense inside a batch; what is missing lies between batches and is found by their first sequences.  The
+frames' own checksums guard the content: `find_damaged` looks at all of a batch in one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consumers.copying import copy_bytes
+from ringbuf import Poll
+from tlv.errors import FrameError
+from tlv.fields import I64, U32, U64, Uuid
+from tlv.jit import kernel
+from tlv.kernels import check_message
+from tlv.layout import LAYOUT_DIGEST
+from tlv.record import Record, record
+from tlv.status import OK
+
+MAGIC = 0x3148435442504C41
+"""The bytes `ALPBTCH1`."""
+VERSION = 1
+FRAME_ALIGNMENT = 8
+BATCH_FRAMES = 256
+BATCH_BYTES = 1 << 18
+"""A quarter of the server's default limit of 1 MiB a message."""
+
+
+@record(type=0)
+class BatchHeader(Record, frozen=True):
+    """What a batch begins with.  `publish_ns` is the first frame's, on the sending host's monotonic clock."""
+
+    magic: U64
+    layout_digest: U64
+    first_sequence: I64
+    publish_ns: I64
+    ring_uuid: Uuid
+    count: U32
+    version: U32
+
+
+HEADER_SIZE = BatchHeader.layout.size
+
+
+class Batch(NamedTuple):
+    """An unpacked batch: frame i is `buffer[offsets[i] : offsets[i] + lengths[i]]`, of sequence first_sequence + i."""
+
+    ring_uuid: bytes
+    first_sequence: int
+    publish_ns: int
+    buffer: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+    @property
+    def last_sequence(self) -> int:
+        """Sequence of the last frame."""
+        return self.first_sequence + len(self.lengths) - 1
+
+
+def message_id(ring_uuid: bytes, first_sequence: int) -> str:
+    """The `Nats-Msg-Id` under which the broker drops a batch that was sent twice."""
+    return f"{ring_uuid.hex()}:{first_sequence}"
+
+
+@kernel
+def gather(
+    buffer: NDArray[np.uint8], offsets: NDArray[np.int64], lengths: NDArray[np.int64], out: NDArray[np.uint8]
+) -> int:
+    """Copy frames one behind the other into `out` (zeroed, large enough), each padded to 8 bytes; returns the bytes."""
+    at = 0
+    for i in range(len(offsets)):
+        copy_bytes(out, at, buffer, offsets[i], lengths[i])
+        at += (lengths[i] + FRAME_ALIGNMENT - 1) & -FRAME_ALIGNMENT
+    return at
+
+
+@kernel
+def find_damaged(buffer: NDArray[np.uint8], offsets: NDArray[np.int64], lengths: NDArray[np.int64]) -> int:
+    """The first frame that is no valid message, checksum included; -1 if all are."""
+    for i in range(len(offsets)):
+        if check_message(buffer, offsets[i], offsets[i] + lengths[i], True) != OK:
+            return i
+    return -1
+
+
+def pack(ring_uuid: bytes, poll: Poll) -> bytes:
+    """The frames of a poll, of a ring or of a journal, as one batch."""
+    count = len(poll)
+    header = BatchHeader(
+        MAGIC, LAYOUT_DIGEST, int(poll.sequences[0]), int(poll.timestamps[0]), ring_uuid, count, VERSION
+    ).pack()
+    table = poll.lengths.astype("<u4").tobytes()
+    frames = np.zeros(int(poll.lengths.sum()) + count * FRAME_ALIGNMENT, np.uint8)
+    size = gather(poll.buffer, poll.offsets, poll.lengths, frames)
+    return b"".join((header, table, bytes(-len(table) % FRAME_ALIGNMENT), frames[:size].data))
+
+
+def portions(lengths: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Cut a run of frames into batches: `first` to `last` - 1, each within BATCH_FRAMES and BATCH_BYTES."""
+    first = total = 0
+    for i, length in enumerate(lengths.tolist()):
+        if i > first and (i - first == BATCH_FRAMES or total + length > BATCH_BYTES):
+            yield first, i
+            first, total = i, 0
+        total += length
+    if first < len(lengths):
+        yield first, len(lengths)
+
+
+def read_header(data: bytes) -> BatchHeader:
+    """The header of a batch.
+
+    Raises:
+        FrameError: no batch, or one of another version or layout.
+    """
+    if len(data) < HEADER_SIZE:
+        raise FrameError(f"expected a batch of at least {HEADER_SIZE} bytes, found {len(data)}")
+    header = BatchHeader.unpack(data)
+    if header.magic != MAGIC or header.version != VERSION:
+        raise FrameError(
+            f"expected batch magic {MAGIC:#018x} version {VERSION}, found {header.magic:#018x} version {header.version}"
+        )
+    if header.layout_digest != LAYOUT_DIGEST:
+        raise FrameError(f"expected layout digest {LAYOUT_DIGEST:#x}, found {header.layout_digest:#x}")
+    return header
+
+
+def unpack(data: bytes) -> Batch:
+    """The frames of a batch, without copying them.
+
+    Raises:
+        FrameError: the lengths do not add up to the bytes that are there, or `read_header` refuses.
+    """
+    header = read_header(data)
+    table = -(-header.count * 4 // FRAME_ALIGNMENT) * FRAME_ALIGNMENT
+    if header.count == 0 or len(data) - HEADER_SIZE < table:
+        raise FrameError(f"a batch of {header.count} frames does not fit its {len(data)} bytes")
+    buffer = np.frombuffer(data, np.uint8)
+    lengths = np.frombuffer(data, "<u4", header.count, HEADER_SIZE).astype(np.int64)
+    ends = HEADER_SIZE + table + np.cumsum((lengths + (FRAME_ALIGNMENT - 1)) & -FRAME_ALIGNMENT)
+    if ends[-1] != len(data):
+        raise FrameError(f"expected a batch of {ends[-1]} bytes by its frame lengths, found {len(data)}")
+    offsets = np.concatenate(([HEADER_SIZE + table], ends[:-1]))
+    return Batch(header.ring_uuid, header.first_sequence, header.publish_ns, buffer, offsets, lengths)

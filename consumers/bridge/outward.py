@@ -1,0 +1,161 @@
+"""Ring to JetStream.
+
+Owns the order of things on the sending side; knows nothing of the far end.
+
+    connect -> resume behind the last batch of the stream -> poll, publish, await acknowledgements -> ...
+       ^                                                                   |
+       +---- the broker failed, or took back what it had acknowledged -----+
+
+The stream itself says where to go on, so a killed bridge repeats at most what was in flight.  Frames the ring has
+already overwritten come from the journal, if there is one; what neither has is counted, and the far end sees the hole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nats.js.errors
+from nats.js import JetStreamContext
+from nats.js.api import PubAck
+
+from consumers.bridge.batch import BATCH_BYTES, BATCH_FRAMES, message_id, pack, portions, read_header
+from consumers.bridge.broker import BROKER_ERRORS, Broker, connect
+from consumers.bridge.errors import BridgeError
+from consumers.journal.errors import JournalError
+from consumers.journal.reader import JournalReader
+from ringbuf import Gap, Poll, Reader, Status, Wait
+from tlv.errors import FrameError
+from tlv.layout import LAYOUT_DIGEST
+
+IN_FLIGHT = 32
+"""Batches sent and not yet acknowledged: enough to hide the round trip, little to repeat after a crash."""
+ACK_TIMEOUT_S = 5.0
+IDLE_WAIT_S = 0.1
+RETRY_S = 0.5
+
+
+@dataclass
+class Sent:
+    """What the sending side did."""
+
+    batches: int = 0
+    frames: int = 0
+    from_journal: int = 0
+    lost: int = 0
+    connections: int = 0
+    last_sequence: int = 0
+
+
+class Outward:
+    """Carries one ring to one subject until `stop` is set or the ring is closed."""
+
+    def __init__(self, ring: str, broker: Broker, *, journal: Path | None = None) -> None:
+        self.ring = ring
+        self.broker = broker
+        self.journal = journal
+        self.sent = Sent()
+        self._pending: deque[asyncio.Future[PubAck]] = deque()
+
+    async def run(self, stop: asyncio.Event, on_failure: Callable[[BridgeError], None]) -> Sent:
+        """Send until stopped; a failing broker is reported to `on_failure` and tried again."""
+        while not stop.is_set():
+            try:
+                if await self._session(stop):
+                    break
+            except BridgeError as failure:
+                on_failure(failure)
+                await asyncio.sleep(RETRY_S)
+        return self.sent
+
+    async def _session(self, stop: asyncio.Event) -> bool:
+        """One connection's life.  True once the ring is closed and everything of it was acknowledged."""
+        client, stream = await connect(self.broker)
+        self.sent.connections += 1
+        self._pending.clear()
+        try:
+            with Reader.attach(self.ring, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:
+                start = await self._resume_point(stream, reader.uuid)
+                if start is not None and start < reader.sequence:
+                    await self._send_gap(stream, reader.uuid, Gap(start, reader.sequence - 1))
+                elif start is not None:
+                    reader.seek(start)
+                return await self._pump(stream, reader, stop)
+        except BROKER_ERRORS as error:
+            raise BridgeError(f"NATS server {self.broker.shown}: lost ({error!r})") from None
+        finally:
+            await client.close()
+
+    async def _resume_point(self, stream: JetStreamContext, ring_uuid: bytes) -> int | None:
+        """The sequence behind the last batch that the stream has of this ring; None if it has none."""
+        try:
+            last = await stream.get_last_msg(self.broker.stream, self.broker.subject)
+        except nats.js.errors.NotFoundError:
+            return None
+        try:
+            header = read_header(last.data or b"")
+        except FrameError as error:
+            raise BridgeError(f"stream {self.broker.stream} holds something else: {error}") from None
+        return header.first_sequence + header.count if header.ring_uuid == ring_uuid else None
+
+    async def _pump(self, stream: JetStreamContext, reader: Reader, stop: asyncio.Event) -> bool:
+        while not stop.is_set():
+            poll = reader.poll(BATCH_FRAMES, BATCH_BYTES)
+            if poll.gap is not None:
+                await self._send_gap(stream, reader.uuid, poll.gap)
+            if len(poll):
+                await self._send(stream, reader.uuid, poll)
+            elif poll.status in (Status.CLOSED, Status.ORPHANED, Status.CORRUPT):
+                await self._drain()
+                return poll.status is Status.CLOSED
+            elif poll.status is Status.EMPTY:
+                await self._drain()
+                if await asyncio.to_thread(reader.wait, IDLE_WAIT_S, Wait.FUTEX) is Status.ORPHANED:
+                    return False
+        await self._drain()
+        return True
+
+    async def _send(self, stream: JetStreamContext, ring_uuid: bytes, poll: Poll) -> None:
+        while len(self._pending) >= IN_FLIGHT:
+            await self._settle_one()
+        headers = {"Nats-Msg-Id": message_id(ring_uuid, int(poll.sequences[0]))}
+        data = pack(ring_uuid, poll)
+        self._pending.append(await stream.publish_async(self.broker.subject, data, headers=headers))
+        self.sent.batches += 1
+        self.sent.frames += len(poll)
+        self.sent.last_sequence = int(poll.sequences[-1])
+
+    async def _send_gap(self, stream: JetStreamContext, ring_uuid: bytes, gap: Gap) -> None:
+        """Send what the journal has of a range that the ring has no longer, and count what it lacks."""
+        found = 0
+        for poll in self._recorded(ring_uuid, gap):
+            await self._send(stream, ring_uuid, poll)
+            found += len(poll)
+        self.sent.from_journal += found
+        self.sent.lost += gap.lost - found
+
+    def _recorded(self, ring_uuid: bytes, gap: Gap) -> Iterator[Poll]:
+        if self.journal is None:
+            return
+        try:
+            with JournalReader(self.journal) as reader:
+                reader.seek_sequence(gap.first, ring_uuid)
+                wanted, status = 0, Status.OK
+                while status is Status.OK:
+                    poll = reader.poll()
+                    wanted = int((poll.sequences <= gap.last).sum())
+                    for first, last in portions(poll.lengths[:wanted]):
+                        yield poll.part(first, last)
+                    status = poll.status if wanted == len(poll) else Status.EMPTY
+        except JournalError as error:
+            raise BridgeError(f"journal {self.journal}: {error}") from error
+
+    async def _drain(self) -> None:
+        while self._pending:
+            await self._settle_one()
+
+    async def _settle_one(self) -> None:
+        await asyncio.wait_for(self._pending.popleft(), ACK_TIMEOUT_S)
