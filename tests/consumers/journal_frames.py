@@ -1,4 +1,4 @@
-"""Frames for journal tests: payloads laid out as a poll of a ring lays them out, and what a journal should give back."""
+"""Frames for journal tests: payloads as a poll of a ring lays them out, and what a journal should give back."""
 
 from __future__ import annotations
 

@@ -1,0 +1,141 @@
+"""`alphapulse journal`: verify, describe or cut a journal.
+
+Owns what a person sees of a journal and the one repair that exists: to cut a damaged segment where the damage begins.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from consumers.journal.errors import JournalError
+from consumers.journal.index import index_of
+from consumers.journal.recovery import Examination, State, cut, examine
+from consumers.journal.scan import Scanner
+from consumers.journal.segment import list_segments
+from consumers.lockfile import LockFile
+from tlv.errors import UsageError
+
+DIRECTORY = click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+
+
+@click.group("journal", epilog="Example:  alphapulse journal verify journal/")
+def command() -> None:
+    """Verify, describe or cut a journal."""
+
+
+@command.command(epilog="Example:  alphapulse journal verify journal/ --json")
+@DIRECTORY
+@JSON
+def verify(directory: Path, as_json: bool) -> None:
+    """Read every byte of every segment; exit code 1 if anything is damaged, torn or missing."""
+    frames = lost = faults = 0
+    before: Examination | None = None
+    for segment in list_segments(directory):
+        try:
+            found = examine(segment)
+        except JournalError as error:
+            faults += 1
+            say({"segment": segment.path.name, "state": "unreadable", "error": str(error)}, str(error), as_json)
+            continue
+        frames += found.frames
+        lost += found.lost
+        wrong = found.state in (State.TORN, State.DAMAGED)
+        holes = hole_before(found, before)
+        faults += wrong + bool(holes)
+        say(describe(found, holes), sentence(found, holes), as_json)
+        before = found
+    summary = {"frames": frames, "lost": lost, "faults": faults}
+    say(summary, f"{frames} frames, {lost} lost before they could be recorded, {faults} faults", as_json)
+    sys.exit(1 if faults else 0)
+
+
+@command.command(epilog="Example:  alphapulse journal info journal/")
+@DIRECTORY
+@JSON
+def info(directory: Path, as_json: bool) -> None:
+    """List the segments with their sequences and blocks, from their indexes."""
+    for segment in list_segments(directory):
+        scanner = Scanner(segment)
+        head, index = scanner.header, index_of(scanner).header
+        scanner.close()
+        line = {
+            "segment": segment.path.name,
+            "ring": head.ring_name,
+            "ring_uuid": head.ring_uuid.hex(),
+            "first_sequence": index.first_sequence,
+            "last_sequence": index.next_sequence - 1,
+            "frames": index.frames,
+            "lost": index.lost,
+            "first_block": index.first_block,
+            "last_block": index.last_block,
+            "bytes": index.segment_bytes,
+            "bytes_on_disk": segment.path.stat().st_size,
+        }
+        text = (
+            "{segment}  {ring}  sequences {first_sequence} to {last_sequence}  blocks {first_block} to {last_block}  "
+            "{frames} frames  {lost} lost  {bytes_on_disk} of {bytes} bytes"
+        )
+        say(line, text.format(**line), as_json)
+
+
+@command.command("cut", epilog="Example:  alphapulse journal cut journal/")
+@DIRECTORY
+@JSON
+def cut_damage(directory: Path, as_json: bool) -> None:
+    """Throw away the last segment's bytes from its first damaged record on, so that a recorder can go on.
+
+    Frames behind the damage are lost to this journal; `verify` says how far it is good.
+    """
+    with LockFile(directory / "journal.lock"):
+        segments = list_segments(directory)
+        if not segments:
+            raise UsageError(f"{directory}: expected a journal, found no segment")
+        found = examine(segments[-1])
+        if found.state in (State.SEALED, State.OPEN):
+            line = {"segment": found.segment.path.name, "cut_bytes": 0}
+            say(line, f"{found.segment.path.name}: nothing is damaged, nothing was cut", as_json)
+            return
+        removed = cut(found.segment, found.position)
+    line = {"segment": found.segment.path.name, "cut_bytes": removed, "next_sequence": found.next_sequence}
+    text = f"{found.segment.path.name}: cut {removed} bytes at byte {found.position}; next is {found.next_sequence}"
+    say(line, text, as_json)
+
+
+def hole_before(found: Examination, before: Examination | None) -> int:
+    """How many sequences are missing between two segments of one incarnation of a ring."""
+    if before is None or before.ring_uuid != found.ring_uuid:
+        return 0
+    return found.first_sequence - before.next_sequence
+
+
+def describe(found: Examination, holes: int) -> dict[str, Any]:
+    """One segment for a program."""
+    line = found._asdict() | {"segment": found.segment.path.name, "ring_uuid": found.ring_uuid.hex()}
+    return line | {"missing_before": holes}
+
+
+def sentence(found: Examination, holes: int) -> str:
+    """One segment for a person."""
+    text = f"{found.segment.path.name}: {found.state}, {found.frames} frames from {found.first_sequence} on"
+    if found.found:
+        text += f"; at byte {found.position} {found.found}, {found.bytes_behind} bytes behind it"
+    if holes:
+        text += f"; {holes} sequences before it are missing"
+    return text
+
+
+def say(line: dict[str, Any], text: str, as_json: bool) -> None:
+    """One line on stdout."""
+    click.echo(msgspec.json.encode(line) if as_json else text)
+
+
+if __name__ == "__main__":
+    from tools.cli import run_command
+
+    run_command(command, "journal")
