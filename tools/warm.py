@@ -1,0 +1,160 @@
+"""`alphapulse warm`: compile every kernel before it is needed.
+
+Owns one small piece of real work for each part that holds kernels, and the progress line.  A kernel is compiled by using
+it: each step does what the pipeline does, on a ring and a journal of its own.  What is in the cache already is loaded
+from there, and no step prints anything.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from tlv.jit import KERNEL_PACKAGES
+
+Progress = Callable[[int, int], None]
+"""Called with the number of kernels ready and the number there are."""
+
+
+def warm(progress: Progress) -> int:
+    """Run every step; returns how many kernels had to be compiled."""
+    from numba.core.event import Event, Listener, install_listener
+
+    class Count(Listener):
+        """Counts compilations as they begin; one kernel compiles those that it calls inside its own."""
+
+        compiled = 0
+
+        def on_start(self, event: Event) -> None:
+            self.compiled += 1
+            progress(min(self.compiled, total), total)
+
+        def on_end(self, event: Event) -> None:
+            pass
+
+    steps = (warm_ring, warm_collector, warm_strategy, warm_journal)
+    import_everything()
+    total = len(kernels())
+    count = Count()
+    with install_listener("numba:compile", count):
+        for step in steps:
+            step()
+    progress(total, total)
+    return count.compiled
+
+
+def import_everything() -> None:
+    """Import every module that holds kernels, so that they can be counted."""
+    import consumers.arbitrage.warm
+    import consumers.recorder
+    import producers.publish
+    import ringbuf  # noqa: F401
+
+
+def kernels() -> set[Any]:
+    """Every compiled function of the packages that are imported."""
+    from numba.core.dispatcher import Dispatcher
+
+    modules = [module for name, module in sys.modules.items() if name.partition(".")[0] in KERNEL_PACKAGES]
+    return {value for module in modules for value in vars(module).values() if isinstance(value, Dispatcher)}
+
+
+def warm_ring() -> None:
+    """Publish, poll, seek and wait."""
+    import ringbuf
+
+    ringbuf.warm()
+
+
+def warm_collector() -> None:
+    """Decode one Sync event of a made-up pool, and take it back as a reorg does."""
+    from producers.events import EVENTS, Role
+    from producers.pool_table import PoolTable, unverified
+    from producers.publish import Outbox
+    from producers.rpc_types import Log
+    from tlv.codes import Protocol, Source
+
+    pools = PoolTable([unverified(bytes(20), Protocol.UNISWAP_V2, Role.POOL)])
+    outbox = Outbox(Source.POLYGON_COLLECTOR, pools, 1)
+    sync = next(event for event in EVENTS if event.name == "sync")
+    log = msgspec.convert(
+        {
+            "address": "0x" + "00" * 20,
+            "topics": [sync.topic0],
+            "data": "0x" + "00" * 64,
+            "blockNumber": "0x1",
+            "blockHash": "0x" + "00" * 32,
+            "transactionHash": "0x" + "00" * 32,
+            "transactionIndex": "0x0",
+            "logIndex": "0x0",
+        },
+        Log,
+    )
+    segment = outbox.put_events([log], [0], 0, 0, 0)
+    if segment is not None:
+        outbox.put_copies(segment, 0, removed=True)
+
+
+def warm_strategy() -> None:
+    """Find one cycle between two made-up pools."""
+    from consumers.arbitrage.warm import warm as find_one
+
+    find_one()
+
+
+def warm_journal() -> None:
+    """Record one frame and read it again."""
+    import numpy as np
+
+    from consumers.journal.writer import JournalWriter
+    from ringbuf.layout import INDEX_ROWS, LENGTH_ROW, SEQUENCE_ROW
+    from tlv.codes import Domain, Source
+    from tlv.layout import Heartbeat
+    from tlv.message import build
+
+    message = build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [Heartbeat(0, 0, 0, 0)], sequence=1)
+    index = np.zeros((INDEX_ROWS, 1), dtype=np.int64)
+    index[SEQUENCE_ROW] = 1
+    index[LENGTH_ROW] = len(message)
+    payload = np.zeros((len(message) + 7) // 8 * 8, dtype=np.uint8)
+    payload[: len(message)] = np.frombuffer(message, dtype=np.uint8)
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        JournalWriter(Path(directory) / "journal", ring_name="warm", ring_uuid=bytes(16)) as journal,
+    ):
+        journal.append(payload, index, 1)
+
+
+@click.command("warm", epilog="Example:  alphapulse warm")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+def command(as_json: bool) -> None:
+    """Compile every kernel, so that later starts find them cached.
+
+    Takes up to a minute the first time, and again after an update; otherwise a second.
+    """
+    terminal = sys.stderr.isatty() and not as_json
+
+    def progress(ready: int, total: int) -> None:
+        if as_json:
+            click.echo(msgspec.json.encode({"kernels": total, "ready": ready}))
+            sys.stdout.flush()
+        elif terminal:
+            click.echo(f"\rcompiling kernels {ready}/{total} ...", nl=False, err=True)
+
+    compiled = warm(progress)
+    if terminal:
+        click.echo("", err=True)
+    if not as_json:
+        click.echo(f"{len(kernels())} kernels ready, {compiled} compiled now")
+
+
+if __name__ == "__main__":
+    from tools.cli import run_command
+
+    run_command(command, "warm")
