@@ -6,6 +6,7 @@ one transaction at a time, since a transaction's logs together tell a pool from 
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from io import BufferedReader
@@ -192,8 +193,7 @@ def command(
         raise click.UsageError("--pools and --trust-emitters exclude each other")
     counted = None if trust_emitters else read_proven_pools(pools) if pools else bundled_pools()
     decoder = FileDecoder(counted, excerpt=excerpt, refused=_say if errors else None)
-    out = click.get_binary_stream("stdout")
     for event in islice(decoder.decode(read_logs(file, file.name)), limit):
-        out.write(msgspec.json.encode(event) + b"\n")
+        sys.stdout.buffer.write(msgspec.json.encode(event) + b"\n")
     summary = decoder.summary
     _say(msgspec.json.encode(summary.as_dict()).decode() if summary_json else str(summary))
