@@ -179,6 +179,8 @@ class FlashArbitrage(Strategy):
         if not (self._fresh(buy) and self._fresh(sell)):
             self.counts["stale"] += 1
             return
+        if occasion.block_closed and not (_settled(buy, occasion) and _settled(sell, occasion)):
+            return
         if self._untouchable & {buy.token0, buy.token1}:
             self.counts["untouchable"] += 1
             return
@@ -219,6 +221,11 @@ class FlashArbitrage(Strategy):
         if pool.token0 == self._native or rate0.wei > rate1.wei:
             return pool.token0, rate0
         return pool.token1, rate1
+
+
+def _settled(pool: Pool, occasion: Occasion) -> bool:
+    """Whether the pool's state is of a closed block; if not, the end of its own block will look again."""
+    return pool.current is not None and pool.current.block_number <= occasion.place.block_number
 
 
 def _verdict(first: Pool, second: Pool, occasion: Occasion) -> QuoteVerdict:

@@ -6,7 +6,7 @@ import gzip
 import json
 from collections.abc import Iterable, Iterator
 from functools import cache
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,10 @@ VENUES = {
     "UniswapV2": (Venue.UNISWAP_V2_POLYGON, 3000),
 }
 
+V2 = Protocol.UNISWAP_V2
+NO_STATE = (0, 0, 0, 0, 0)
+"""Reserves, price, liquidity and block of a snapshot that tells identity and fee only."""
+
 Frame = tuple[int, int, bytes]
 
 
@@ -51,12 +55,7 @@ def pool_states() -> tuple[PoolState, ...]:
         decimals = [UNKNOWN_DECIMALS if row[name] is None else row[name] for name in ("decimals0", "decimals1")]
         addresses = [bytes.fromhex(row[name][2:]) for name in ("pool", "token0", "token1", "factory_or_deployer")]
         pool, token0, token1, factory = addresses
-        states.append(
-            PoolState(
-                pool, token0, token1, venue, *decimals, 0, 0, 0, 0, 0, fee_pips, 0, 0, Protocol.UNISWAP_V2, factory,
-                "", "",
-            )  # fmt: skip
-        )
+        states.append(PoolState(pool, token0, token1, venue, *decimals, *NO_STATE, fee_pips, 0, 0, V2, factory, "", ""))
     return tuple(states)
 
 
@@ -67,11 +66,18 @@ def decode_events(name: str) -> list[Event]:
     """Events of proven V2 pools in a file of logs, in chain order."""
     pools = {
         "0x" + state.pool.hex(): Pool(
-            state.pool, state.token0, state.token1, state.venue, state.decimals0, state.decimals1,
-            factory=state.factory, fee_pips=state.fee_pips, protocol=state.protocol,
+            state.pool,
+            state.token0,
+            state.token1,
+            state.venue,
+            state.decimals0,
+            state.decimals1,
+            factory=state.factory,
+            fee_pips=state.fee_pips,
+            protocol=state.protocol,
         )
         for state in pool_states()
-    }  # fmt: skip
+    }
     events = []
     for row in rows(name):
         log = msgspec.convert(row, Log)
@@ -161,7 +167,7 @@ def _session_holes() -> frozenset[tuple[int, int]]:
     missing = (range(13522170, 13522175), range(13522231, 13522239))
     return frozenset(
         (before, after)
-        for before, after in zip(numbers, numbers[1:], strict=False)
+        for before, after in pairwise(numbers)
         if any(before < hole.start and hole.stop <= after for hole in missing)
     )
 

@@ -1,0 +1,207 @@
+"""How a strategy is driven: dispatch, poison frames, lost frames, and equal words for equal frames."""
+
+from __future__ import annotations
+
+import pytest
+
+from consumers.select_frames import select_frames, type_mask
+from consumers.strategy import POISON_LIMIT, POISON_WINDOW_NS, Driver, Strategy, StrategyStopped, drive, wanted_types
+from tlv.codes import Completeness, Domain, FeedState, Flag, GapScope, Protocol, Reason, Source, Venue
+from tlv.layout import (
+    Block,
+    BlockEnd,
+    EventOrigin,
+    Gap,
+    Heartbeat,
+    PoolRecord,
+    PoolState,
+    PoolSync,
+    Reorg,
+    Session,
+    SignalIdentity,
+    StateInvalidation,
+)
+from tlv.message import build
+from tlv.record import Record
+
+RING = b"r" * 16
+HEAD = (b"p" * 20, b"0" * 20, b"1" * 20, Venue.QUICKSWAP_V2, 18, 6)
+ORIGIN = EventOrigin(7, 0, 11, 0, 0, bytes(32), bytes(32))
+SYNC = PoolSync(*HEAD, 100, 200)
+STATE = PoolState(*HEAD, 0, 0, 0, 0, 0, 3000, 0, 0, Protocol.UNISWAP_V2, bytes(20), "A", "B")
+
+
+def market(*records: Record, flags: int = 0) -> bytes:
+    """A market-data message."""
+    return build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, records, flags=flags)
+
+
+def system(record: Record) -> bytes:
+    """A system message."""
+    return build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [record])
+
+
+class Diary(Strategy):
+    """Writes down what it is told, repeats every Sync, and trips over reserves of 13."""
+
+    name = "diary"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: list[str] = []
+
+    def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
+        self.entries.append(f"event {origin.block_number}")
+        self.emit(SYNC, receive_time_ns=origin.receive_time_ns)
+        if isinstance(record, PoolSync) and record.reserve0 == 13:
+            raise ZeroDivisionError("reserve of 13")
+
+    def on_removed(self, record: PoolRecord, origin: EventOrigin) -> None:
+        self.entries.append(f"removed {origin.block_number}")
+
+    def on_snapshot(self, record: PoolState) -> None:
+        self.entries.append(f"snapshot {record.fee_pips}")
+
+    def on_block(self, block: Block) -> None:
+        self.entries.append(f"block {block.number}")
+
+    def on_block_end(self, end: BlockEnd) -> None:
+        self.entries.append(f"end {end.number}")
+
+    def on_reorg(self, reorg: Reorg) -> None:
+        self.entries.append(f"reorg {reorg.fork_number}")
+
+    def on_invalidation(self, invalidation: StateInvalidation) -> None:
+        self.entries.append(f"invalidation {invalidation.reason}")
+
+    def on_gap(self, gap: Gap) -> None:
+        self.entries.append(f"gap {gap.first}-{gap.last}")
+
+    def on_session(self, session: Session) -> None:
+        self.entries.append(f"session {session.epoch}")
+
+    def on_lost(self, first: int, last: int) -> None:
+        self.entries.append(f"lost {first}-{last}")
+
+
+@pytest.mark.parametrize(
+    ("payload", "entry"),
+    [
+        (market(SYNC, ORIGIN), "event 7"),
+        (market(SYNC, ORIGIN, flags=Flag.REMOVED), "removed 7"),
+        (market(STATE, flags=Flag.SNAPSHOT), "snapshot 3000"),
+        (market(STATE, ORIGIN), "event 7"),
+        (market(Block(9, 0, 0, 0, 0, 0, bytes(32), bytes(32))), "block 9"),
+        (system(BlockEnd(9, 0, 0, bytes(32), Completeness.PUSHED)), "end 9"),
+        (system(Reorg(5, 7, 7, 2, 0, bytes(32), bytes(32), bytes(32))), "reorg 5"),
+        (system(StateInvalidation(0, 1, Reason.DISCONNECTED, bytes(20))), "invalidation 4"),
+        (system(Gap(3, 4, GapScope.BLOCK_NUMBERS, Reason.NODE_HAS_NO_BLOCK)), "gap 3-4"),
+        (system(Session(RING, 2, 1, 137, 0)), "session 2"),
+    ],
+)
+def test_driver_each_message_reaches_its_method(payload: bytes, entry: str) -> None:
+    diary = Diary()
+    Driver(diary, RING).deliver(1, 0, payload)
+    assert diary.entries == [entry]
+
+
+def test_driver_messages_for_nobody_are_passed_over() -> None:
+    diary = Diary()
+    driver = Driver(diary, RING)
+    driver.deliver(1, 0, system(Heartbeat(1, 1, 1, FeedState.LIVE)))
+    driver.deliver(2, 0, build(Domain.SYSTEM, Source.SUPERVISOR, []))
+    assert (diary.entries, driver.frames, driver.poisoned) == ([], 2, 0)
+
+
+def test_driver_poison_frame_is_set_aside_and_the_rest_delivered() -> None:
+    diary = Diary()
+    driver = Driver(diary, RING)
+    poison = market(PoolSync(*HEAD, 13, 1), ORIGIN)
+    said = [driver.deliver(n, n, poison if n == 3 else market(SYNC, ORIGIN)) for n in range(1, 6)]
+
+    assert [len(drafts) for drafts in said] == [1, 1, 0, 1, 1]
+    assert diary.entries == ["event 7"] * 3 + ["lost 3-3"] + ["event 7"] * 2
+    assert driver.poisoned == 1
+    assert (driver.poison[0].sequence, driver.poison[0].payload) == (3, poison)
+    assert "ZeroDivisionError: reserve of 13" in driver.poison[0].reason
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"garbage" * 9, market(SYNC), market(SYNC, ORIGIN)[:-1]],
+    ids=["empty", "no message", "no origin", "cut"],
+)
+def test_driver_bytes_that_are_no_event_are_poison_too(payload: bytes) -> None:
+    diary = Diary()
+    driver = Driver(diary, RING)
+    assert driver.deliver(1, 0, payload) == []
+    assert driver.poisoned == 1 and diary.entries == ["lost 1-1"]
+
+
+def test_driver_too_many_poison_frames_in_a_minute_stop_the_strategy() -> None:
+    driver = Driver(Diary(), RING)
+    for n in range(1, POISON_LIMIT):
+        driver.deliver(n, n, b"")
+    with pytest.raises(StrategyStopped, match=f"strategy diary: {POISON_LIMIT} poison frames within 0.0 s"):
+        driver.deliver(POISON_LIMIT, POISON_LIMIT, b"")
+    assert driver.poisoned == POISON_LIMIT
+
+
+def test_driver_poison_frames_far_apart_do_not_stop_it() -> None:
+    driver = Driver(Diary(), RING)
+    for n in range(1, 3 * POISON_LIMIT):
+        driver.deliver(n, n * (POISON_WINDOW_NS // (POISON_LIMIT - 2)), b"")
+    assert driver.poisoned == 3 * POISON_LIMIT - 1
+
+
+def test_driver_lost_frames_are_counted_and_told() -> None:
+    diary = Diary()
+    driver = Driver(diary, RING)
+    driver.lose(5, 9)
+    assert (driver.lost, diary.entries) == (5, ["lost 5-9"])
+
+
+def test_emit_identity_ties_the_signal_to_its_frame() -> None:
+    driver = Driver(Diary(), RING)
+    (draft,) = driver.deliver(41, 0, market(SYNC, ORIGIN))
+    identity = draft.records[0]
+    assert isinstance(identity, SignalIdentity)
+    assert (identity.trigger_ring, identity.trigger_sequence) == (RING, 41)
+    assert (identity.trigger_receive_time_ns, draft.receive_time_ns) == (11, 11)
+    assert (identity.strategy, identity.strategy_version) == ("diary", 1)
+
+
+def test_drive_same_frames_say_the_same_and_other_frames_other_ids() -> None:
+    frames = [(n, n, market(SYNC, ORIGIN)) for n in range(1, 50)]
+    first, second = drive(Diary(), RING, frames), drive(Diary(), RING, frames)
+    assert first == second
+    ids = {draft.records[0].signal_id for draft in first if isinstance(draft.records[0], SignalIdentity)}
+    assert len(ids) == 49
+    assert drive(Diary(), b"s" * 16, frames)[0].records[0] != first[0].records[0]
+
+
+class OnlyBlocks(Strategy):
+    """Wants blocks."""
+
+    wants = frozenset({Block})
+
+
+def test_select_frames_keeps_the_wanted_and_the_unreadable() -> None:
+    import numpy as np
+
+    frames = [
+        market(SYNC, ORIGIN),
+        market(Block(9, 0, 0, 0, 0, 0, bytes(32), bytes(32))),
+        b"",
+        system(Gap(3, 4, GapScope.BLOCK_NUMBERS, Reason.NODE_HAS_NO_BLOCK)),
+        system(Heartbeat(1, 1, 1, FeedState.LIVE)),
+        b"x" * 40,
+    ]
+    lengths = np.array([len(frame) for frame in frames], dtype=np.int64)
+    offsets = np.cumsum(lengths) - lengths
+    buffer = np.frombuffer(b"".join(frames), dtype=np.uint8)
+    chosen = np.zeros(len(frames), dtype=np.int64)
+
+    count = select_frames(buffer, offsets, lengths, type_mask(wanted_types(OnlyBlocks())), chosen)
+    assert chosen[:count].tolist()[:3] == [1, 2, 3] and 4 not in chosen[:count] and 0 not in chosen[:count]
+    assert select_frames(buffer, offsets, lengths, type_mask(wanted_types(Diary())), chosen) == len(frames)
