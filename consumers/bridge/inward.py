@@ -16,7 +16,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import nats.errors
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
 
@@ -29,7 +28,7 @@ from tlv.errors import FrameError
 from tlv.layout import HEADER, LAYOUT_DIGEST, Gap
 from tlv.message import build
 
-FETCH = 16
+FETCH = 64
 FETCH_TIMEOUT_S = 0.5
 RETRY_S = 0.5
 ORIGIN = "bridged from "
@@ -89,13 +88,14 @@ class Inward:
             while not stop.is_set():
                 try:
                     messages = await consumer.fetch(FETCH, timeout=FETCH_TIMEOUT_S)
-                except nats.errors.TimeoutError:
-                    if self._writer is not None:
-                        self._writer.heartbeat()
-                    continue
+                except TimeoutError:
+                    messages = []
                 for message in messages:
                     self._take(message)
-                await messages[-1].ack()
+                if messages:
+                    await messages[-1].ack()
+                elif self._writer is not None:
+                    self._writer.heartbeat()
         except BROKER_ERRORS as error:
             raise BridgeError(f"NATS server {self.broker.shown}: lost ({error!r})") from None
         finally:
