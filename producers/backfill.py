@@ -1,0 +1,220 @@
+"""Asking the node for what it did not push: parents that were never announced, and the logs of whole blocks.
+
+Owns the requests, their retries and their patience.  It must never decide what is canonical: everything here is tied to
+a hash, so a stale answer says nothing false, it only says nothing.
+
+    logs of a block       eth_getLogs{blockHash}; "unknown block" is retried for `PATIENCE_S`, as nodes say it for a
+                          while after a reorg
+    logs of many blocks   eth_getLogs{fromBlock, toBlock}, halved when the node finds it too much.  A number is no hash:
+                          what the answer shows for another branch, or an empty block whose bloom speaks of events, is
+                          asked again by hash
+    a parent              eth_getBlockByHash, three times; a long stretch is asked by number beforehand, all at once
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from producers.jsonrpc import DISCONNECTED, HEAD_OR_NULL, LOGS, UNREADABLE, Failure, JsonRpc, Rejection
+from producers.lifecycle import Block, Chain, Progress
+from producers.rpc_types import Head, Log
+from producers.timers import Timers
+
+NS = 1_000_000_000
+MS = 1_000_000
+MAX_BLOCKS_AT_ONCE = 16
+"""Requests for single blocks in flight; leaves room in the 64 of the connection for `eth_call`."""
+RANGE_FROM = 8
+"""Fewer blocks than this are cheaper one by one."""
+LARGEST_RANGE = 256
+PATIENCE_S = 30.0
+FIRST_DELAY_NS = 50 * MS
+LONGEST_DELAY_NS = 2 * NS
+PARENT_DELAYS_NS = (50 * MS, 150 * MS)
+MOST_PARENTS = 1024
+"""Headers asked by number at once."""
+
+
+class LogFetcher:
+    """Fetches the logs of WANTED blocks until each is merged or given up."""
+
+    def __init__(
+        self,
+        rpc: JsonRpc,
+        timers: Timers,
+        log_filter: dict[str, object],
+        is_empty: Callable[[Block], bool],  # the bloom proves that nothing is missing from no logs
+        merge: Callable[[Block, list[Log]], None],
+        give_up: Callable[[Block], None],
+    ) -> None:
+        self._rpc, self._timers, self._filter = rpc, timers, log_filter
+        self._is_empty, self._merge, self._give_up = is_empty, merge, give_up
+        self._wanted: dict[str, Block] = {}
+        self._attempts: dict[str, int] = defaultdict(int)
+        self._since: dict[str, int] = {}
+        self._in_flight = 0
+        self._range = LARGEST_RANGE
+
+    def want(self, block: Block) -> None:
+        """Fetch the logs of `block` with the next `pump`."""
+        self._wanted[block.hash] = block
+        self._since.setdefault(block.hash, self._rpc.now_ns)
+
+    def pump(self, chain: Chain) -> None:
+        """Send as many requests as may be in flight.  Blocks that left the chain are forgotten."""
+        if not self._wanted:
+            return
+        wanted = sorted(
+            (b for b in self._wanted.values() if b.progress is Progress.WANTED and chain.is_canonical(b)),
+            key=lambda block: block.number,
+        )
+        self._wanted = {block.hash: block for block in wanted}
+        while wanted and self._in_flight < MAX_BLOCKS_AT_ONCE:
+            run = 1
+            while run < min(len(wanted), self._range) and wanted[run].number == wanted[run - 1].number + 1:
+                run += 1
+            blocks, wanted = wanted[: run if run >= RANGE_FROM else 1], wanted[run if run >= RANGE_FROM else 1 :]
+            for block in blocks:
+                del self._wanted[block.hash]
+            self._in_flight += 1
+            if len(blocks) == 1:
+                self._rpc.ask(
+                    "eth_getLogs", [{"blockHash": blocks[0].hash, **self._filter}], partial(self._on_block, blocks[0])
+                )
+            else:
+                numbers = {"fromBlock": hex(blocks[0].number), "toBlock": hex(blocks[-1].number)}
+                self._rpc.ask("eth_getLogs", [{**numbers, **self._filter}], partial(self._on_range, blocks))
+
+    def _on_block(self, block: Block, result: msgspec.Raw | None, failure: Failure | None) -> None:
+        self._in_flight -= 1
+        if failure is DISCONNECTED:
+            return
+        logs = self._read(result)
+        if logs is None or any(log.block_hash != block.hash for log in logs):
+            self._retry(block)
+            return
+        self._since.pop(block.hash, None)
+        self._attempts.pop(block.hash, None)
+        self._merge(block, logs)
+
+    def _on_range(self, blocks: list[Block], result: msgspec.Raw | None, failure: Failure | None) -> None:
+        self._in_flight -= 1
+        if failure is DISCONNECTED:
+            return
+        logs = self._read(result)
+        if logs is None:
+            # Whatever the reason: half of it, down to single blocks, which have their own patience.
+            self._range = max(len(blocks) // 2, 1)
+            for block in blocks:
+                self.want(block)
+            return
+        by_hash: dict[str | None, list[Log]] = defaultdict(list)
+        for log in logs:
+            by_hash[log.block_hash].append(log)
+        for block in blocks:
+            if block.hash in by_hash or self._is_empty(block):
+                self._since.pop(block.hash, None)
+                self._merge(block, by_hash[block.hash])
+            else:
+                self._timers.at(self._rpc.now_ns, partial(self._ask_alone, block))
+
+    def _ask_alone(self, block: Block) -> None:
+        self._in_flight += 1
+        self._rpc.ask("eth_getLogs", [{"blockHash": block.hash, **self._filter}], partial(self._on_block, block))
+
+    def _retry(self, block: Block) -> None:
+        attempt = self._attempts[block.hash]
+        self._attempts[block.hash] += 1
+        since = self._since.setdefault(block.hash, self._rpc.now_ns)
+        if self._rpc.now_ns - since > PATIENCE_S * NS:
+            self._since.pop(block.hash)
+            self._attempts.pop(block.hash)
+            self._give_up(block)
+            return
+        delay_ns = min(FIRST_DELAY_NS << min(attempt, 16), LONGEST_DELAY_NS)
+        self._timers.at(self._rpc.now_ns + delay_ns, partial(self.want, block))
+
+    def _read(self, result: msgspec.Raw | None) -> list[Log] | None:
+        if result is None:
+            return None
+        try:
+            return LOGS.decode(result)
+        except UNREADABLE:
+            self._rpc.reject(Rejection.BAD_LOG)
+            return None
+
+
+class ParentFetcher:
+    """Fetches headers that were never announced."""
+
+    def __init__(
+        self, rpc: JsonRpc, timers: Timers, found: Callable[[Head], None], missing: Callable[[str], None]
+    ) -> None:
+        self._rpc, self._timers, self._found, self._missing = rpc, timers, found, missing
+        self._asked: set[str] = set()
+        self._awaited: dict[int, str] = {}
+        self._by_number: set[int] = set()
+
+    def seek(self, block_hash: str, number: int, known_below: int | None) -> None:
+        """Get the header of this hash and number: `found` is called with it, or `missing` with its hash.
+
+        `known_below` is the newest number that is known already; if it is far away, what lies between is fetched too.
+        """
+        if number in self._by_number:
+            self._awaited[number] = block_hash
+            return
+        if block_hash in self._asked:
+            return
+        if known_below is not None and RANGE_FROM < number - known_below <= MOST_PARENTS:
+            self._by_number = set(range(known_below + 1, number + 1))
+            self._awaited[number] = block_hash
+            for wanted in range(number, known_below, -1):
+                self._rpc.ask("eth_getBlockByNumber", [hex(wanted), False], partial(self._on_number, wanted))
+            return
+        self._asked.add(block_hash)
+        self._ask(block_hash, 0)
+
+    def _ask(self, block_hash: str, attempt: int) -> None:
+        then = partial(self._on_hash, block_hash, attempt)
+        self._rpc.ask("eth_getBlockByHash", [block_hash, False], then, urgent=True)
+
+    def _on_hash(self, block_hash: str, attempt: int, result: msgspec.Raw | None, failure: Failure | None) -> None:
+        if failure is DISCONNECTED:
+            self._asked.discard(block_hash)
+            return
+        head = self._read(result)
+        if head is not None and head.hash == block_hash:
+            self._asked.discard(block_hash)
+            self._found(head)
+        elif attempt < len(PARENT_DELAYS_NS):
+            due_ns = self._rpc.now_ns + PARENT_DELAYS_NS[attempt]
+            self._timers.at(due_ns, partial(self._ask, block_hash, attempt + 1))
+        else:
+            self._asked.discard(block_hash)
+            self._missing(block_hash)
+
+    def _on_number(self, number: int, result: msgspec.Raw | None, failure: Failure | None) -> None:
+        self._by_number.discard(number)
+        awaited = self._awaited.pop(number, None)
+        if failure is DISCONNECTED:
+            return
+        head = self._read(result)
+        if head is not None:
+            self._found(head)
+        if awaited is not None and (head is None or head.hash != awaited):
+            self._asked.add(awaited)
+            self._ask(awaited, 0)
+
+    def _read(self, result: msgspec.Raw | None) -> Head | None:
+        if result is None:
+            return None
+        try:
+            head: Head | None = HEAD_OR_NULL.decode(result)
+            return head
+        except UNREADABLE:
+            self._rpc.reject(Rejection.BAD_HEAD)
+            return None

@@ -1,0 +1,284 @@
+"""The collector's shell: one node, one ring, real sockets and real clocks around `producers.feed`.
+
+Owns connections, reconnects and the writer.  It must never interpret a message: that is the feed's.
+
+    connect --failed--> pause (full jitter, next endpoint, circuit breaker) --> connect
+       |
+       +--> frames --(in the socket's own callback)--> feed.receive --> ring      nothing is queued in between
+            every 20 ms at most: feed.tick, requests out, watchdog, statistics
+
+A connection ends when the node closes it (1000 and 1001 too), when it is silent for longer than the block watchdog
+allows, when it breaks the error budget, or when the collector is told to stop.  A URL may hold a key: hosts are shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+import numpy as np
+from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+
+from producers.backoff import BlockWatchdog, Reconnect
+from producers.chains import ChainConfig
+from producers.connection import NodeConnection, open_connection
+from producers.errors import EndpointError, WrongChainError
+from producers.feed import Feed, Identity, Selection
+from producers.pool_cache import PoolCache
+from producers.pool_table import PoolTable
+from producers.publish import Segment
+from producers.statistics import Statistics
+from producers.verification import Token
+from ringbuf import DEFAULT_CAPACITY, Writer
+from tlv.layout import LAYOUT_DIGEST
+
+NS = 1_000_000_000
+TICK_S = 0.02
+SHORT_LIVED_S = 5.0
+"""A connection that ended before that counts as a failed attempt, whatever it delivered."""
+SETTLE_S = 5.0
+"""How long open questions may keep an idle collector from exiting."""
+LARGEST_COMMIT = 8
+"""A commit takes at most this share of the ring (1/8); the ring itself would refuse a quarter."""
+
+log = logging.getLogger("alphapulse.collector")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a collector is told."""
+
+    chain: ChainConfig
+    urls: tuple[str, ...]
+    ring: str
+    capacity: int = DEFAULT_CAPACITY
+    selection: Selection = field(default_factory=Selection)
+    pool_cache: Path | None = None
+    stats_file: Path | None = None
+    """Rewritten every second."""
+    until_idle_s: float | None = None
+    open_timeout_s: float = 10.0
+    watchdog_s: float = 10.0
+
+
+class Collector:
+    """Collects until it is stopped, or idle, or the node turns out to serve another chain."""
+
+    def __init__(self, options: Options) -> None:
+        if not options.urls:
+            raise EndpointError(f"expected at least one endpoint for chain {options.chain.name}, found none")
+        self._options = options
+        self._writer = Writer.open_or_create(options.ring, capacity=options.capacity, layout_digest=LAYOUT_DIGEST)
+        self._largest = options.capacity // LARGEST_COMMIT
+        self._cache = PoolCache(options.pool_cache, options.chain) if options.pool_cache is not None else None
+        table, tokens = PoolTable(), dict[bytes, Token]()
+        if self._cache is not None:
+            self._cache.load(table, tokens)
+        ring = Identity(self._writer.uuid, self._writer.epoch, self._writer.next_sequence)
+        self._feed = Feed(options.chain, ring, table, tokens, options.selection, **_clock())
+        self._reconnect = Reconnect(options.urls)
+        self._watchdog = BlockWatchdog(least_s=options.watchdog_s)
+        self._stop = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._heard_ns = time.monotonic_ns()
+        self._blocks = 0
+        self._saved_ns = 0
+
+    @property
+    def statistics(self) -> Statistics:
+        """The counters, up to date."""
+        stats = self._feed.count()
+        stats.reconnects = max(stats.connections - 1, 0)
+        return stats
+
+    def stop(self) -> None:
+        """End `run` soon; safe to call from a signal handler of the loop."""
+        self._stop.set()
+        self._wake.set()
+
+    async def run(self) -> Statistics:
+        """Collect.
+
+        Raises:
+            WrongChainError: the node serves another chain.
+            EndpointError: no endpoint was ever reached, and `until_idle_s` says not to wait for ever.
+        """
+        try:
+            self._publish()
+            while not self._stop.is_set():
+                pause_s = await self._connect_once()
+                if self._stop.is_set() or pause_s is None:
+                    break
+                await self._wait(pause_s)
+            return self.statistics
+        finally:
+            self._save()
+            self._writer.close()
+
+    async def _connect_once(self) -> float | None:
+        """One connection, from its beginning to its end; returns the pause before the next, None for no next."""
+        url = self._reconnect.endpoint
+        self._reconnect.attempt()
+        try:
+            connection = await open_connection(url, self._receive, timeout_s=self._options.open_timeout_s)
+        except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
+            pause_s = self._reconnect.failed(random.random())
+            log.warning("cannot connect to %s: %s; again in %.1f s", host_of(url), reason_of(error), pause_s)
+            if self._options.until_idle_s is not None and self._idle_s() > self._options.until_idle_s:
+                raise EndpointError(f"cannot connect to {host_of(url)}: {reason_of(error)}") from None
+            return pause_s
+        began = time.monotonic()
+        log.info("connected to %s", host_of(url))
+        finished = await self._converse(connection)
+        if finished:
+            return None
+        if time.monotonic() - began < SHORT_LIVED_S or connection.crash:
+            return self._reconnect.failed(random.random())
+        return random.random() * 0.25
+
+    async def _converse(self, connection: NodeConnection) -> bool:
+        """Talk until the connection ends; whether the collector is finished."""
+        closed = asyncio.create_task(connection.wait_closed())
+        closed.add_done_callback(lambda _: self._wake.set())
+        self._heard_ns = time.monotonic_ns()
+        self._watchdog.restart(self._heard_ns)
+        self._feed.connected(**_clock())
+        finished = False
+        try:
+            while not closed.done() and not self._stop.is_set():
+                self._publish()
+                for request in self._feed.requests():
+                    await connection.send(request, text=True)
+                await self._wait(TICK_S)
+                self._feed.tick(**_clock())
+                self._guard(connection)
+                self._housekeeping()
+                finished = finished or self._finished()
+                if finished:
+                    break
+        except ConnectionError:
+            log.info("the connection broke while sending")
+        finally:
+            await connection.close()
+            await closed
+            self._feed.disconnected(**_clock())
+            self._publish()
+        if connection.crash is not None:
+            raise connection.crash
+        if self._feed.wrong_chain is not None:
+            raise WrongChainError(self._feed.wrong_chain)
+        if not (finished or self._stop.is_set()):
+            log.warning("disconnected (%s)", self._feed.broken or f"close code {connection.close_code}")
+        return finished
+
+    def _receive(self, frames: list[bytes]) -> None:
+        """Everything the socket held, in the socket's own callback."""
+        clock = _clock()
+        self._heard_ns = clock["now_ns"]
+        self._feed.stats.bytes_received += sum(map(len, frames))
+        self._feed.receive(frames, **clock)
+        published = self._publish()
+        if published:
+            self._feed.stats.receive_to_ring.add(time.monotonic_ns() - clock["now_ns"], published)
+        if self._feed.stats.blocks > self._blocks:
+            self._blocks = self._feed.stats.blocks
+            self._watchdog.block_arrived(clock["now_ns"])
+            self._reconnect.proved()
+        self._wake.set()
+
+    def _publish(self) -> int:
+        """Put everything that is finished into the ring; returns how many messages that was."""
+        published = 0
+        for item in self._feed.messages():
+            if isinstance(item, Segment):
+                published += len(item.offsets)
+                self._commit(item)
+            else:
+                published += 1
+                self._writer.publish(item)
+        return published
+
+    def _commit(self, segment: Segment) -> None:
+        """Publish a segment with one commit, or with as many as it takes to stay below the largest."""
+        if len(segment.buffer) + 64 * len(segment.offsets) <= self._largest or len(segment.offsets) == 1:
+            self._writer.publish_many(*segment)
+            return
+        half = len(segment.offsets) // 2
+        for part in (slice(None, half), slice(half, None)):
+            offsets, lengths = segment.offsets[part], segment.lengths[part]
+            first, last = int(offsets.min()), int((offsets + lengths).max())
+            self._commit(Segment(segment.buffer[first:last], np.ascontiguousarray(offsets - first), lengths))
+
+    def _guard(self, connection: NodeConnection) -> None:
+        """Give up a connection that is silent or talks nonsense; a half-open one is aborted without a farewell."""
+        silent = time.monotonic_ns() > self._watchdog.deadline_ns
+        if silent and self._options.until_idle_s is None:
+            log.warning("no block since %.1f s", self._idle_s())
+            connection.transport.abort()
+        elif self._feed.broken is not None:
+            log.warning("giving up the connection: %s", self._feed.broken)
+            connection.transport.abort()
+
+    def _housekeeping(self) -> None:
+        verified = self._feed.verified()
+        if verified and self._cache is not None:
+            self._cache.append(verified)
+        now_ns = time.monotonic_ns()
+        if now_ns - self._saved_ns > NS:
+            self._saved_ns = now_ns
+            self._writer.heartbeat()
+            self._save()
+
+    def _finished(self) -> bool:
+        """Whether an idle collector may exit: nothing came for a while, and nothing is left to ask."""
+        if self._options.until_idle_s is None or self._idle_s() < self._options.until_idle_s:
+            return False
+        self._feed.settle(**_clock())
+        return self._feed.settled or self._idle_s() > self._options.until_idle_s + SETTLE_S
+
+    def _idle_s(self) -> float:
+        return (time.monotonic_ns() - self._heard_ns) / NS
+
+    def _save(self) -> None:
+        """Rewrite the statistics file, whole or not at all."""
+        path = self._options.stats_file
+        if path is not None:
+            fresh = path.with_name(f".{path.name}.new")
+            fresh.write_bytes(msgspec.json.encode(self.statistics.to_dict()))
+            fresh.replace(path)
+
+    async def _wait(self, seconds: float) -> None:
+        """Until something happened, at most `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        if not self._stop.is_set():
+            self._wake.clear()
+
+
+def host_of(url: str) -> str:
+    """The part of a URL that may be shown: everything else, even the port's neighbourhood, can hold a key."""
+    return urlsplit(url).hostname or "an endpoint without a host"
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, without the URL that some messages repeat."""
+    if isinstance(error, InvalidStatus):
+        return f"HTTP {error.response.status_code}"
+    if isinstance(error, InvalidURI):
+        return "not a WebSocket URL (expected ws:// or wss://)"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return type(error).__name__
+
+
+def _clock() -> dict[str, int]:
+    return {"now_ns": time.monotonic_ns(), "wall_ns": time.time_ns()}

@@ -1,0 +1,335 @@
+"""The collector without I/O: frames in, requests and finished messages out.
+
+Owns what belongs to one connection: subscriptions, the fast path of log notifications, the error budget.  It must never
+import asyncio, sockets, clocks or randomness; `producers.collector` is the shell that has them.  What blocks and logs
+mean is `producers.assembly`'s business.
+
+    connected ---> subscribe logs, newHeads; ask chain id --> ask the latest block --> (heads are live) ...
+        receive(frames)  log notification --1 decode--> assembly      everything else --> jsonrpc --> answers, heads
+        tick             time-outs, retries, refetches, heartbeat
+    disconnected: everything open becomes WANTED; state stays, so the next connection only fills what was missed
+
+A head counts as live, that is, its logs are trusted to be pushed, only if the log subscription was confirmed before it
+came, and never the first one of a connection: heads and logs of one block arrive in either order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+
+from producers.assembly import Assembly
+from producers.chains import ChainConfig
+from producers.events import EVENT_OF_TOPIC
+from producers.jsonrpc import (
+    DISCONNECTED,
+    HEAD,
+    HEAD_OR_NULL,
+    LOG,
+    LOG_NOTICE,
+    TEXT,
+    UNREADABLE,
+    Failure,
+    JsonRpc,
+    LogParams,
+    Notice,
+    Rejection,
+)
+from producers.pool_table import PoolTable
+from producers.publish import Outbox, Segment
+from producers.rpc_types import Head, Log
+from producers.statistics import Statistics
+from producers.timers import Timers
+from producers.verification import Finding, Token
+from tlv.codes import Domain, FeedState, InvalidationScope, Reason
+from tlv.layout import LAYOUT_DIGEST, Heartbeat, Session, StateInvalidation
+
+NS = 1_000_000_000
+HEARTBEAT_NS = NS
+MAX_EARLY = 1 << 12
+"""Notifications kept that came before the answer to their eth_subscribe."""
+OVERSLEPT_NS = NS
+"""After such a pause (a suspended machine, a stopped process) the answers may lie in the socket: read before judging."""
+ERROR_BUDGET = 256
+"""Rejections on one connection before it is dropped: beyond that something else than our node is talking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The ring that the messages go into, as its Session tells it."""
+
+    ring_uuid: bytes
+    epoch: int
+    next_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which logs are subscribed to.  Without limits all logs are: then a hole in the indices shows a loss."""
+
+    addresses: tuple[str, ...] = ()
+    events_only: bool = False
+
+    def as_filter(self) -> dict[str, object]:
+        """The members of an eth_subscribe or eth_getLogs filter."""
+        members: dict[str, object] = {}
+        if self.addresses:
+            members["address"] = list(self.addresses)
+        if self.events_only:
+            members["topics"] = [sorted(EVENT_OF_TOPIC)]
+        return members
+
+
+class Feed:
+    """One chain from one node at a time into one outbox."""
+
+    def __init__(
+        self,
+        chain: ChainConfig,
+        ring: Identity,
+        pools: PoolTable,
+        tokens: dict[bytes, Token],
+        selection: Selection = Selection(),
+        *,
+        now_ns: int,
+        wall_ns: int,
+    ) -> None:
+        self.stats = Statistics()
+        self.state = FeedState.CONNECTING
+        self.broken: str | None = None
+        """Why this connection should be given up; None while it is fine."""
+        self.wrong_chain: str | None = None
+        self._config = chain
+        self._rpc = JsonRpc()
+        self._timers = Timers()
+        self._outbox = Outbox(chain.source_code, pools, ring.next_sequence)
+        self._filter = selection.as_filter()
+        self._assembly = Assembly(chain, self._rpc, self._timers, self._outbox, pools, tokens, self.stats, self._filter)
+        self._logs_id: str | None = None
+        self._heads_id: str | None = None
+        self._early: list[Notice] = []
+        self._settled_heads = False
+        self._rejected_before = 0
+        self._ended_before = 0
+        self._newest_live = -1
+        self._set_clock(now_ns, wall_ns)
+        session = Session(ring.ring_uuid, ring.epoch, ring.next_sequence, chain.chain_id, LAYOUT_DIGEST)
+        self._outbox.put(Domain.SYSTEM, session, wall_ns)
+        if ring.epoch > 1:
+            record = StateInvalidation(0, InvalidationScope.ALL_POOLS, Reason.WRITER_RESTARTED, bytes(20))
+            self._outbox.put(Domain.SYSTEM, record, wall_ns)
+        self._beat()
+
+    @property
+    def head_number(self) -> int:
+        """The newest canonical block; -1 before the first."""
+        head = self._assembly.chain.head
+        return head.number if head is not None else -1
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that the node sent is published, its blocks ended, and nothing is being asked."""
+        return self._assembly.settled and not self._rpc.unanswered
+
+    def connected(self, now_ns: int, wall_ns: int) -> None:
+        """A connection is open."""
+        self._set_clock(now_ns, wall_ns)
+        self.stats.connections += 1
+        self.broken = None
+        self.state = FeedState.BACKFILLING
+        self._logs_id = self._heads_id = None
+        self._early.clear()
+        self._settled_heads = False
+        self._newest_live = -1
+        self._rejected_before = self._rpc.rejected.total()
+        self._ended_before = self._rpc.rejected[Rejection.SUBSCRIPTION_ENDED]
+        self._rpc.ask("eth_subscribe", ["logs", self._filter] if self._filter else ["logs", {}], self._on_logs_id)
+        self._rpc.ask("eth_subscribe", ["newHeads"], self._on_heads_id)
+        self._rpc.ask("eth_chainId", [], self._on_chain_id)
+        self._assembly.reconnected()
+
+    def disconnected(self, now_ns: int, wall_ns: int) -> None:
+        """The connection is gone, however it ended."""
+        self._set_clock(now_ns, wall_ns)
+        self.state = FeedState.DISCONNECTED
+        self._assembly.disconnected()
+        self._rpc.abandon()
+
+    def receive(self, frames: Iterable[bytes], now_ns: int, wall_ns: int) -> None:
+        """Take everything that the socket held."""
+        self._set_clock(now_ns, wall_ns)
+        decode, logs_id = LOG_NOTICE.decode, self._logs_id
+        logs: list[Log] = []
+        for frame in frames:
+            try:
+                params: LogParams = decode(frame).params
+            except UNREADABLE:
+                # No log notification.  What came before it is taken first: order matters between heads and logs.
+                self._assembly.take(logs)
+                logs = []
+                self._read(frame)
+                logs_id = self._logs_id
+                continue
+            if params.subscription == logs_id:
+                logs.append(params.result)
+            else:
+                self._read(frame)
+        self._assembly.take(logs)
+        self._assembly.advance()
+
+    def tick(self, now_ns: int, wall_ns: int) -> None:
+        """Time passed."""
+        overslept = now_ns - self._now_ns > OVERSLEPT_NS
+        self._set_clock(now_ns, wall_ns)
+        if not overslept:
+            self._rpc.expire()
+        self._timers.run(now_ns)
+        self._assembly.tick()
+
+    def settle(self, now_ns: int, wall_ns: int) -> None:
+        """The node will push nothing more: close what is open by asking."""
+        self._set_clock(now_ns, wall_ns)
+        self._assembly.settle()
+
+    def requests(self) -> list[bytes]:
+        """The frames to send now."""
+        return self._rpc.outgoing() if self.state is not FeedState.DISCONNECTED else []
+
+    def messages(self) -> list[bytes | Segment]:
+        """The messages to publish now, in order."""
+        return self._outbox.take()
+
+    def verified(self) -> list[Finding]:
+        """The pools that were verified since the last call, for the cache."""
+        return self._assembly.take_verified()
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When `tick` has something to do at the latest."""
+        due = [at for at in (self._timers.deadline_ns, self._rpc.deadline_ns) if at is not None]
+        return min(due, default=None)
+
+    def count(self) -> Statistics:
+        """The statistics, brought up to date."""
+        self._assembly.count()
+        return self.stats
+
+    def _set_clock(self, now_ns: int, wall_ns: int) -> None:
+        self._now_ns, self._wall_ns = now_ns, wall_ns
+        self._assembly.set_clock(now_ns, wall_ns)
+
+    def _read(self, frame: bytes) -> None:
+        """Anything that is no log notification of ours."""
+        before = self._rpc.rejected.total()
+        for notice in self._rpc.read(frame):
+            self._notify(notice)
+        rejected = self._rpc.rejected.total()
+        if rejected > before:
+            self._assembly.doubt_open_blocks()
+            if self._rpc.rejected[Rejection.SUBSCRIPTION_ENDED] > self._ended_before:
+                self._break("the node ended a subscription")
+            if rejected - self._rejected_before > ERROR_BUDGET:
+                self._break(f"more than {ERROR_BUDGET} unusable messages")
+
+    def _notify(self, notice: Notice) -> None:
+        if notice.subscription == self._heads_id:
+            self._take_head(notice.result)
+        elif notice.subscription == self._logs_id:
+            try:
+                self._assembly.take([LOG.decode(notice.result)])
+            except UNREADABLE:
+                self._rpc.reject(Rejection.BAD_LOG)
+        elif None in (self._heads_id, self._logs_id) and len(self._early) < MAX_EARLY:
+            self._early.append(notice)
+        else:
+            self._rpc.reject(Rejection.UNKNOWN_SUBSCRIPTION)
+
+    def _take_head(self, result: msgspec.Raw) -> None:
+        try:
+            head = HEAD.decode(result)
+        except UNREADABLE:
+            self._rpc.reject(Rejection.BAD_HEAD)
+            return
+        live = self._logs_id is not None and self._settled_heads
+        self._settled_heads = self._settled_heads or self._logs_id is not None
+        self._announce(head, live=live)
+        self._newest_live = max(self._newest_live, self.head_number)
+
+    def _announce(self, head: Head, *, live: bool) -> None:
+        self.state = FeedState.LIVE
+        self._assembly.announce(head, live=live)
+
+    def _on_logs_id(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
+        self._logs_id = self._subscription(result, failure)
+        self._replay_early()
+
+    def _on_heads_id(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
+        self._heads_id = self._subscription(result, failure)
+        self._replay_early()
+        if self._heads_id is not None:
+            # Asked only now: a head that comes between this answer and the first push cannot be lost.
+            self._rpc.ask("eth_getBlockByNumber", ["latest", False], self._on_latest)
+
+    def _subscription(self, result: msgspec.Raw | None, failure: Failure | None) -> str | None:
+        if failure is not None:
+            if failure is not DISCONNECTED:
+                self._break(f"eth_subscribe was refused: {failure.message[:200]}")
+            return None
+        try:
+            name: str = TEXT.decode(result or b"")
+        except UNREADABLE:
+            self._break("eth_subscribe was answered without an id")
+            return None
+        return name
+
+    def _replay_early(self) -> None:
+        if self._logs_id is not None and self._heads_id is not None:
+            early, self._early = self._early, []
+            for notice in early:
+                self._notify(notice)
+
+    def _on_latest(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
+        head = _head(result)
+        if head is None:
+            if failure is not DISCONNECTED:
+                self._timers.at(self._now_ns + NS, partial(self._ask_latest, self.stats.connections))
+            return
+        # A block announced live wins: this answer may be older than it.
+        if self._newest_live < 0:
+            self._announce(head, live=False)
+
+    def _ask_latest(self, connection: int) -> None:
+        if connection == self.stats.connections and self._newest_live < 0:
+            self._rpc.ask("eth_getBlockByNumber", ["latest", False], self._on_latest)
+
+    def _on_chain_id(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
+        if failure is not None:
+            return
+        try:
+            found = int(TEXT.decode(result or b""), 16)
+        except (*UNREADABLE, ValueError):
+            self._break("eth_chainId was answered without a number")
+            return
+        if found != self._config.chain_id:
+            self.wrong_chain = f"expected chain {self._config.chain_id} ({self._config.name}), found {found}"
+            self._break(self.wrong_chain)
+
+    def _break(self, reason: str) -> None:
+        self.broken = self.broken or reason
+
+    def _beat(self) -> None:
+        """A heartbeat now, and one later."""
+        record = Heartbeat(self.head_number, self._assembly.safe_number, self._outbox.next_sequence - 1, self.state)
+        self._outbox.put(Domain.SYSTEM, record, self._wall_ns)
+        self._timers.at(self._now_ns + HEARTBEAT_NS, self._beat)
+
+
+def _head(result: msgspec.Raw | None) -> Head | None:
+    try:
+        head: Head | None = HEAD_OR_NULL.decode(result) if result is not None else None
+    except UNREADABLE:
+        return None
+    return head

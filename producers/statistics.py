@@ -1,0 +1,96 @@
+"""What a collector counts.  Each counter has one meaning, stated here, and a test.
+
+Owns the numbers and their JSON form; it computes nothing but percentiles.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class LatencyHistogram:
+    """Durations in buckets that are 1/16 of their power of two wide: percentiles within 6 %, in constant memory."""
+
+    SUB_BITS = 4
+
+    def __init__(self) -> None:
+        self._buckets: Counter[int] = Counter()
+        self.count = 0
+        self.max_ns = 0
+
+    def add(self, duration_ns: int, times: int = 1) -> None:
+        """Count one duration `times` times; a negative one (a clock that stepped) counts as 0."""
+        duration_ns = max(duration_ns, 0)
+        shift = max(duration_ns.bit_length() - 1 - self.SUB_BITS, 0)
+        self._buckets[(duration_ns >> shift) + (shift << self.SUB_BITS)] += times
+        self.count += times
+        self.max_ns = max(self.max_ns, duration_ns)
+
+    def percentile(self, share: float) -> int:
+        """The upper edge of the bucket in which the given share of the durations ends; 0 if there are none."""
+        left = share * self.count
+        for bucket in sorted(self._buckets):
+            left -= self._buckets[bucket]
+            if left <= 0:
+                shift = max((bucket >> self.SUB_BITS) - 1, 0)
+                return min(((bucket - (shift << self.SUB_BITS)) << shift) + (1 << shift) - 1, self.max_ns)
+        return 0
+
+    def to_dict(self) -> dict[str, int]:
+        """Median, 99th percentile and maximum in ns."""
+        return {"p50": self.percentile(0.5), "p99": self.percentile(0.99), "max": self.max_ns}
+
+
+@dataclass
+class Statistics:
+    """Everything a collector counts in one run."""
+
+    blocks: int = 0
+    """Blocks that became canonical; one that came back after a reorg counts again."""
+    logs_received: int = 0
+    """Logs the node sent, pushed or fetched, before anything was dropped."""
+    duplicates: int = 0
+    """Of these, logs that had come before (same block hash, transaction hash and log index)."""
+    duplicate_heads: int = 0
+    events_published: int = 0
+    """Event messages put into the ring, REMOVED copies not among them."""
+    events_by_type: Counter[str] = field(default_factory=Counter)
+    removed_events: int = 0
+    """REMOVED copies."""
+    removed_notices: int = 0
+    """Logs with `removed: true`."""
+    reorgs: list[dict[str, Any]] = field(default_factory=list)
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+    """Block numbers that no endpoint could show, first and last."""
+    quarantined_logs: int = 0
+    """Logs with an event's topic from emitters that the node could not prove."""
+    lookalikes: int = 0
+    """Logs with an event's topic from emitters that are proven to be no pools."""
+    refused: dict[str, int] = field(default_factory=dict)
+    """Logs of verified pools that broke a rule of `producers.decode`, by rule."""
+    rejected: dict[str, int] = field(default_factory=dict)
+    """Frames, or parts of one, that were no usable message, by reason."""
+    blocks_by_verdict: Counter[str] = field(default_factory=Counter)
+    backfills: int = 0
+    refetches: int = 0
+    """Blocks whose pushed logs looked incomplete, or that nothing closed in time."""
+    repairs: int = 0
+    """Logs that came after their block had been closed."""
+    pools: int = 0
+    connections: int = 0
+    reconnects: int = 0
+    bytes_received: int = 0
+    head_number: int = 0
+    safe_number: int = 0
+    receive_to_ring: LatencyHistogram = field(default_factory=LatencyHistogram)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON; latencies under `latency_ns`."""
+        values: dict[str, Any] = {name: value for name, value in vars(self).items() if name != "receive_to_ring"}
+        values["events_by_type"] = dict(sorted(self.events_by_type.items()))
+        values["blocks_by_verdict"] = dict(sorted(self.blocks_by_verdict.items()))
+        values["gaps"] = [{"first": first, "last": last} for first, last in self.gaps]
+        values["latency_ns"] = {"receive_to_ring": self.receive_to_ring.to_dict()}
+        return values

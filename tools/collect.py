@@ -1,0 +1,157 @@
+"""`alphapulse collect`: read DEX events from a node and publish them in a ring.
+
+Owns the command line, the ready line and the last line.  With `--json` each is one JSON object on stdout; the log goes
+to stderr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from producers.chains import load_chain
+from producers.collector import Collector, Options, host_of
+from producers.feed import Selection
+from ringbuf import DEFAULT_CAPACITY
+from tlv.errors import UsageError
+from tools.warm import warm_collector, warm_ring
+
+ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+
+
+@click.command(
+    "collect", epilog="Example:  alphapulse collect --url ws://127.0.0.1:8546 --until-idle 3 --json --stats-json -"
+)
+@click.option("--url", help="WebSocket endpoint of the node.  [default: the chain's public endpoints]")
+@click.option("--fallback", "fallbacks", multiple=True, help="Endpoint to use while the first fails; repeatable.")
+@click.option("--chain", default="polygon", show_default=True, help="polygon, ethereum, or a TOML file.")
+@click.option("--ring", help="Ring to publish into.  [default: the chain's]")
+@click.option(
+    "--capacity",
+    default=DEFAULT_CAPACITY,
+    show_default=True,
+    type=click.IntRange(1 << 16),
+    help="Bytes of a new ring, a power of two.",
+)
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="ADDRESS|events",
+    help="Subscribe to less: one contract (repeatable), or only logs with an event's topic.",
+)
+@click.option("--pool-cache", metavar="FILE|none", help="Verified pools.  [default: in the user's cache]")
+@click.option("--until-idle", type=click.FloatRange(0.1), metavar="SECONDS", help="Exit when nothing came for so long.")
+@click.option("--stats-json", metavar="FILE|-", help="Statistics: a file is rewritten every second; - at the end.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+@click.option("--verbose", "-v", is_flag=True, help="Log connections too, not only trouble.")
+def command(
+    url: str | None,
+    fallbacks: tuple[str, ...],
+    chain: str,
+    ring: str | None,
+    capacity: int,
+    filters: tuple[str, ...],
+    pool_cache: str | None,
+    until_idle: float | None,
+    stats_json: str | None,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Follow a node's blocks and logs, and publish every event of a verified pool in a ring.
+
+    Runs until SIGINT or SIGTERM.  What the ring then holds is complete, block by block: each BlockEnd says how that
+    is known, and what could not be had is a Gap.
+    """
+    config = load_chain(chain)
+    options = Options(
+        chain=config,
+        urls=_checked((*([url] if url else []), *fallbacks) or config.endpoints),
+        ring=ring or config.ring,
+        capacity=capacity,
+        selection=_selection(filters),
+        pool_cache=_cache_path(pool_cache, config.chain_id),
+        stats_file=Path(stats_json) if stats_json not in (None, "-") else None,
+        until_idle_s=until_idle,
+    )
+    _set_up_logging(verbose)
+    # Compiling in the middle of a block would look like a node that does not answer.
+    warm_ring()
+    warm_collector()
+    statistics = asyncio.run(_collect(options, as_json))
+    if as_json or stats_json == "-":
+        click.echo(msgspec.json.encode(statistics))
+    else:
+        click.echo(_sentence(statistics))
+
+
+async def _collect(options: Options, as_json: bool) -> dict[str, Any]:
+    collector = Collector(options)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, collector.stop)
+    host = host_of(options.urls[0])
+    if as_json:
+        ready = {"ready": True, "ring": options.ring, "host": host, "chain": options.chain.name}
+        click.echo(msgspec.json.encode(ready))
+    else:
+        click.echo(f"collecting {options.chain.name} from {host} into ring {options.ring}")
+    sys.stdout.flush()
+    statistics = await collector.run()
+    return statistics.to_dict()
+
+
+def _checked(urls: tuple[str, ...]) -> tuple[str, ...]:
+    for url in urls:
+        if not url.startswith(("ws://", "wss://")) or not host_of(url):
+            raise UsageError(f"expected a ws:// or wss:// URL with a host, found one that begins with {url[:5]!r}")
+    return urls
+
+
+def _selection(filters: tuple[str, ...]) -> Selection:
+    addresses = []
+    for text in filters:
+        if text == "events":
+            continue
+        if not ADDRESS.fullmatch(text):
+            raise UsageError(f"filter: expected 0x and 40 hex digits, or events, found {text!r}")
+        addresses.append(text.lower())
+    return Selection(tuple(addresses), "events" in filters)
+
+
+def _cache_path(given: str | None, chain_id: int) -> Path | None:
+    if given is not None:
+        return None if given == "none" else Path(given)
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".cache") / "alphapulse" / f"pools-{chain_id}.jsonl"
+
+
+def _set_up_logging(verbose: bool) -> None:
+    """To stderr.  The websockets loggers print URLs, keys included, below INFO: they never get there."""
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    for name in ("websockets", "websockets.client"):
+        logging.getLogger(name).setLevel(logging.INFO)
+
+
+def _sentence(statistics: dict[str, Any]) -> str:
+    return (
+        "{blocks} blocks, {logs_received} logs, {events_published} events published, {removed_events} taken back; "
+        "{reorgs} reorgs, {gaps} gaps, {pools} pools verified, {quarantined_logs} logs quarantined, "
+        "{lookalikes} lookalikes"
+    ).format(**{**statistics, "reorgs": len(statistics["reorgs"]), "gaps": len(statistics["gaps"])})
+
+
+if __name__ == "__main__":
+    from tools.cli import run_command
+
+    run_command(command, "collect")
