@@ -21,7 +21,7 @@ from tlv.errors import AlphaPulseError, UsageError
 from tools.parent import die_with_parent
 
 COMMANDS = {
-    "demo": ("tools.demo", "The whole pipeline on a recording of real Polygon blocks, live in this terminal."),
+    "demo": ("tools.demo.cli", "The whole pipeline on a recording of real Polygon blocks, live in this terminal."),
     "node": ("tools.node", "Serve a recording as a JSON-RPC node over WebSocket and HTTP."),
     "collect": ("tools.collect", "Read DEX events from a node and publish them in a ring."),
     "strategy": ("tools.strategy", "Look for arbitrage in a ring and publish signals."),

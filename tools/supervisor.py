@@ -33,9 +33,8 @@ from tools.parent import PARENT_VARIABLE
 
 POLL_S = 0.01
 """How often a waiting supervisor looks; short, since a start waits for several children in a row."""
-GRACE_S = 1.5
-"""From SIGTERM to SIGKILL.  Together with the first stage's share this keeps a whole stop under 2 s."""
-FIRST_STAGE_S = 0.5
+STAGE_S = 0.6
+"""From SIGTERM to SIGKILL.  A stop has three stages of this length at most, and stays under 2 s."""
 LAST_LINES = 12
 
 
@@ -105,15 +104,33 @@ class Supervisor:
             Interrupted: the user asked to stop.
         """
         child = self.launch(name, arguments, may_end=may_end, environment=environment)
-        deadline = time.monotonic() + ready_s
-        while not child.lines():
-            self.pause()
-            if time.monotonic() > deadline:
-                raise ChildFailed(f"{name} said nothing for {ready_s:.0f} s after its start:{child.last_words()}")
-            if child.process.poll() is not None and not child.lines():
-                raise ChildFailed(f"{name} ended before it was ready ({child.state}):{child.last_words()}")
-        child.ready = True
+        self.await_ready(name, ready_s=ready_s)
         return child
+
+    def await_ready(self, *names: str, ready_s: float = 30.0) -> None:
+        """Wait until each of the named children has printed its first line.
+
+        Raises:
+            ChildFailed: one ended first, or said nothing for `ready_s` seconds.
+            Interrupted: the user asked to stop.
+        """
+        deadline = time.monotonic() + ready_s
+        for child in (self.children[name] for name in names):
+            while not child.lines():
+                self.pause()
+                if time.monotonic() > deadline:
+                    raise ChildFailed(f"{child.name} was not ready after {ready_s:.0f} s:{child.last_words()}")
+                if child.process.poll() is not None and not child.lines():
+                    raise ChildFailed(f"{child.name} ended before it was ready ({child.state}):{child.last_words()}")
+            child.ready = True
+
+    def freeze(self, name: str) -> None:
+        """Stop a child where it is, until `thaw`."""
+        signal_group(self.children[name].process, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen child go on."""
+        signal_group(self.children[name].process, signal.SIGCONT)
 
     def launch(
         self,
@@ -163,28 +180,26 @@ class Supervisor:
             how = "ended by itself" if child.ready else "ended before it was ready"
             raise ChildFailed(f"{child.name} {how} ({child.state}):{child.last_words()}")
 
-    def wait_for(self, *names: str, timeout_s: float) -> None:
+    def wait_for(self, *names: str) -> None:
         """Wait until the named children have ended by themselves.
 
         Raises:
-            ChildFailed: one of them failed, or `timeout_s` seconds have passed.
+            ChildFailed: one of them, or another child, failed.
             Interrupted: the user asked to stop.
         """
-        deadline = time.monotonic() + timeout_s
         for name in names:
             self.children[name].may_end = True
             while self.children[name].process.poll() is None:
                 self.pause()
-                if time.monotonic() > deadline:
-                    raise ChildFailed(f"{name} was not done after {timeout_s:.0f} s:{self.children[name].last_words()}")
         self.check()
 
-    def end(self, *names: str, timeout_s: float = GRACE_S) -> None:
+    def end(self, *names: str, timeout_s: float = STAGE_S) -> None:
         """Ask the named children to end, and kill what has not ended after `timeout_s` seconds."""
         ending = [self.children[name] for name in names if name in self.children]
         for child in ending:
             child.may_end = True
             signal_group(child.process, signal.SIGTERM)
+            signal_group(child.process, signal.SIGCONT)  # a frozen child cannot end
         deadline = time.monotonic() + timeout_s
         for child in ending:
             try:
@@ -193,10 +208,22 @@ class Supervisor:
                 signal_group(child.process, signal.SIGKILL)
                 child.process.wait()
 
-    def stop(self, *first: str) -> None:
-        """Stop every child: those named `first` before the others, so that they can still hand on what they have."""
-        self.end(*first, timeout_s=FIRST_STAGE_S)
-        self.end(*(name for name in self.children if name not in first), timeout_s=GRACE_S - FIRST_STAGE_S)
+    def drain(self, *names: str, timeout_s: float) -> None:
+        """Give the named children `timeout_s` seconds to end by themselves, whatever the user asked meanwhile."""
+        deadline = time.monotonic() + timeout_s
+        for name in names:
+            if name in self.children:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.children[name].process.wait(max(deadline - time.monotonic(), 0))
+
+    def stop(self, first: tuple[str, ...] = (), then: tuple[str, ...] = ()) -> None:
+        """Stop every child within 2 s: those named `first`, so that those named `then` can read what is left, then all.
+
+        A child of `then` that needs longer than its share is asked to end like the others.
+        """
+        self.end(*first, timeout_s=STAGE_S)
+        self.drain(*then, timeout_s=STAGE_S)
+        self.end(*self.children, timeout_s=STAGE_S)
 
     def __enter__(self) -> Self:
         return self

@@ -26,7 +26,7 @@ def warm(progress: Progress) -> int:
     """Run every step; returns how many kernels had to be compiled."""
     from numba.core.event import Event, Listener, install_listener
 
-    class Count(Listener):
+    class Count(Listener):  # type: ignore[misc]  # numba is untyped
         """Counts compilations as they begin; one kernel compiles those that it calls inside its own."""
 
         compiled = 0

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -70,14 +71,31 @@ def test_supervisor_interrupted_while_starting_stops_what_it_started(tmp_path: P
     assert [child.process.poll() is not None for child in supervisor.children.values()] == [True, True]
 
 
-def test_supervisor_stop_of_a_stopped_child_kills_it_in_time(tmp_path: Path) -> None:
+def test_supervisor_stop_of_a_frozen_child_lets_it_end_cleanly(tmp_path: Path) -> None:
     supervisor = Supervisor(tmp_path)
     node = supervisor.start("node", NODE)
-    os.kill(node.process.pid, signal.SIGSTOP)
+    supervisor.freeze("node")
+    supervisor.stop(("node",))
+    assert node.state == "done"
+
+
+def test_supervisor_stop_of_a_child_that_does_not_end_kills_it_in_time(tmp_path: Path) -> None:
+    supervisor = Supervisor(tmp_path)
+    node = supervisor.start("node", NODE)
+
+    def hold_back() -> None:
+        while node.process.poll() is None:
+            os.kill(node.process.pid, signal.SIGSTOP)
+            time.sleep(0.001)
+
+    holding = threading.Thread(target=hold_back)
+    holding.start()
     begin = time.monotonic()
-    supervisor.stop("node")
+    supervisor.stop(("node",))
+    took_s = time.monotonic() - begin
+    holding.join()
     assert node.state == "signal SIGKILL"
-    assert time.monotonic() - begin < 2.0
+    assert took_s < 2.0
 
 
 def test_child_of_a_killed_supervisor_ends(tmp_path: Path) -> None:

@@ -11,9 +11,13 @@ from pathlib import Path
 from tools.demo.home import Home
 from tools.supervisor import Child, Supervisor
 
-FIRST_TO_STOP = ("collector", "replay")
-"""The writer of the market ring goes first, so that every consumer reads it to its close."""
-DRAINING = ("strategy", "recorder")
+WRITER = ("collector",)
+"""It is stopped first and closes the market ring."""
+IDLE_AT_MAX_S = 3.0
+"""Silence after which a recording at speed max is over: its messages follow each other without pauses."""
+IDLE_S = 20.0
+"""The same at a pace: the longest silence within the recording is 6 s."""
+READERS = ("strategy", "recorder")
 """They end by themselves when the ring is closed and read to its end."""
 
 
@@ -22,20 +26,22 @@ def node_arguments(recording: Path | None, speed: str) -> list[str]:
     return ["node", *([str(recording)] if recording else []), "--speed", speed, "--json"]
 
 
-def collector_arguments(home: Home, url: str) -> list[str]:
-    """From the node to the market ring; the pool cache is the demo's own, so that every demo starts alike."""
-    return ["collect", "--url", url, "--ring", home.market, "--stats-json", str(home.stats("collector")), "--json"]
+def collector_arguments(home: Home, url: str, *, idle_s: float | None) -> list[str]:
+    """From the node to the market ring.  Its pool cache is the demo's own, so that every demo verifies alike."""
+    files = ["--stats-json", str(home.stats("collector")), "--pool-cache", str(home.directory / "pools.jsonl")]
+    ending = ["--until-idle", str(idle_s)] if idle_s else []
+    return ["collect", "--url", url, "--ring", home.market, *files, *ending, "--json"]
 
 
 def strategy_arguments(home: Home) -> list[str]:
     """From the market ring to the signal ring."""
     stats = ["--stats-json", str(home.stats("strategy"))]
-    return ["strategy", "--ring", home.market, "--signals", home.signals, "--until-closed", *stats, "--json"]
+    return ["strategy", "--ring", home.market, "--signals", home.signals, "--until-closed", "--wait-for-ring", "10", *stats, "--json"]
 
 
 def recorder_arguments(home: Home) -> list[str]:
     """From the market ring to the journal."""
-    return ["record", "--ring", home.market, "--out", str(home.journal), "--until-closed", "--json"]
+    return ["record", "--ring", home.market, "--out", str(home.journal), "--until-closed", "--wait-for-ring", "10", "--json"]
 
 
 def relay_arguments(home: Home, domain: str, ring: str) -> list[str]:
@@ -43,14 +49,27 @@ def relay_arguments(home: Home, domain: str, ring: str) -> list[str]:
     return ["relay", "--domain", domain, "--ring", ring, "--socket", str(home.socket(domain)), "--json"]
 
 
-def start_all(supervisor: Supervisor, home: Home, recording: Path | None, speed: str) -> None:
-    """Start every process in the order of the data, each after the one it reads from is ready."""
-    node = supervisor.start("node", node_arguments(recording, speed))
-    supervisor.start("collector", collector_arguments(home, ready_line(node)["ws"]), may_end=True)
-    supervisor.start("strategy", strategy_arguments(home), may_end=True)
-    supervisor.start("recorder", recorder_arguments(home), may_end=True)
-    supervisor.start("relay-market", relay_arguments(home, "market_data", home.market))
-    supervisor.start("relay-signals", relay_arguments(home, "signal", home.signals))
+def start_all(supervisor: Supervisor, home: Home, recording: Path | None, speed: str, *, leave: bool) -> None:
+    """Start every process; the recording begins when all of them listen.
+
+    The node's clock starts with the first subscription, so it is frozen until then: otherwise the first signals would
+    measure how long the strategy took to start.  With `leave` the collector ends some time after the last message, and
+    the readers when they have read all there is.
+    """
+    idle_s = (IDLE_AT_MAX_S if speed == "max" else IDLE_S) if leave else None
+    url = ready_line(supervisor.start("node", node_arguments(recording, speed)))["ws"]
+    supervisor.freeze("node")
+    commands = {
+        "collector": collector_arguments(home, url, idle_s=idle_s),
+        "strategy": strategy_arguments(home),
+        "recorder": recorder_arguments(home),
+        "relay-market": relay_arguments(home, "market_data", home.market),
+        "relay-signals": relay_arguments(home, "signal", home.signals),
+    }
+    for name, arguments in commands.items():
+        supervisor.launch(name, arguments, may_end=leave and not name.startswith("relay"))
+    supervisor.await_ready(*commands)
+    supervisor.thaw("node")
 
 
 def ready_line(child: Child) -> dict[str, str]:

@@ -11,9 +11,23 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ringbuf import Reader, RingInfo
+from ringbuf import Reader
 from tlv.codes import Flag
-from tlv.layout import LAYOUT_DIGEST, ArbitrageSignal, Block, Economics, Gap, PoolState, PoolSwap, Reorg
+from tlv.layout import (
+    LAYOUT_DIGEST,
+    ArbitrageSignal,
+    Block,
+    Economics,
+    EventOrigin,
+    Gap,
+    PoolBurn,
+    PoolCollect,
+    PoolMint,
+    PoolState,
+    PoolSwap,
+    PoolSync,
+    Reorg,
+)
 from tlv.message import Message, parse
 
 SHOWN_SWAPS = 8
@@ -23,10 +37,11 @@ FIRST_TYPE = 32
 """Offset of the first TLV's type: a glance looks there before it parses anything."""
 EXTENDED = 255
 RATE_WINDOW_S = 2.0
+EVENTS = tuple(cls.layout.type for cls in (PoolSwap, PoolMint, PoolBurn, PoolCollect, PoolSync))
 
 
 class Swap(NamedTuple):
-    """One swap as a person reads it."""
+    """One swap as a person reads it: what went into the pool and what came out."""
 
     block: int
     venue: int
@@ -49,7 +64,8 @@ class Watch:
     head: int = 0
     signal_count: int = 0
     frames: int = 0
-    first_event_s: float | None = None
+    lag_ns: int | None = None
+    """From the node's socket to this reader, of the last swap."""
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
 
     @classmethod
@@ -80,6 +96,11 @@ class Watch:
         while now - self._seen[0][0] > RATE_WINDOW_S:
             self._seen.popleft()
         return count
+
+    @property
+    def events(self) -> int:
+        """Pool events seen, REMOVED copies among them."""
+        return sum(self.counts[kind] for kind in EVENTS)
 
     @property
     def rate(self) -> float:
@@ -113,7 +134,10 @@ class Watch:
         right = amount(swap.amount1_in - swap.amount1_out, swap.decimals1, names[1] or short(swap.token1))
         sold, bought = (left, right) if swap.amount0_in >= swap.amount0_out else (right, left)
         removed = bool(message.header.flags & Flag.REMOVED)
-        self.swaps.append(Swap(self.head, swap.venue, sold, bought, removed))
+        origin = message.first(EventOrigin)
+        if origin is not None:
+            self.lag_ns = time.time_ns() - origin.receive_time_ns
+            self.swaps.append(Swap(origin.block_number, swap.venue, sold, bought, removed))
 
     def _see_reorg(self, message: Message) -> None:
         reorg = message.first(Reorg)
@@ -168,8 +192,3 @@ def short(address: bytes) -> str:
     """An address as 0x1234..abcd."""
     text = address.hex()
     return f"0x{text[:4]}..{text[-4:]}"
-
-
-def occupancy(name: str) -> RingInfo:
-    """The ring's own counters."""
-    return RingInfo.read(name)

@@ -1,0 +1,60 @@
+"""The one JSON object in which a finished demo says what happened.
+
+Owns its keys.  Every number is one that a process counted where it happened: the collector what it received and
+published, the strategy its signals, the ring its frames.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tools.demo.home import Home
+from tools.ringstat import RingStat
+from tools.supervisor import Child
+
+COLLECTED = (
+    "blocks",
+    "logs_received",
+    "events_published",
+    "events_by_type",
+    "reorgs",
+    "removed_events",
+    "duplicates",
+    "quarantined_logs",
+    "lookalikes",
+    "gaps",
+)
+NO_LATENCY = {"p50": None, "p99": None, "max": None}
+"""Of a latency nobody measured, because there was no signal."""
+
+
+def report(home: Home, market: RingStat, recorder: Child) -> dict[str, Any]:
+    """Put together what the processes left behind."""
+    collected, decided = read(home.stats("collector")), read(home.stats("strategy"))
+    recorded = json.loads(recorder.lines()[-1])
+    latencies = collected["latency_ns"] | decided["latency_ns"]
+    return {
+        **{key: collected[key] for key in COLLECTED},
+        "signals": decided["signals"],
+        "ring": {
+            "frames": market.counters["frames"],
+            "bytes": market.counters["bytes"],
+            "lost": decided["lost"] + recorded["lost"],
+        },
+        "latency_ns": {
+            name: three_of(latencies[name]) for name in ("receive_to_ring", "ring_to_signal", "receive_to_signal")
+        },
+    }
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A statistics file."""
+    values: dict[str, Any] = json.loads(path.read_text())
+    return values
+
+
+def three_of(latency: dict[str, int] | None) -> dict[str, int | None]:
+    """Median, 99th percentile and maximum, in ns."""
+    return {name: latency[name] for name in NO_LATENCY} if latency else dict(NO_LATENCY)

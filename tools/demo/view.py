@@ -1,0 +1,124 @@
+"""The demo's live picture, and its plain form for terminals that are none.
+
+Owns layout and wording.  It computes nothing: what it shows stands in `Watch`, in the rings and in the supervisor.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from tlv.codes import Venue
+from tlv.layout import Gap, Reorg
+from tools.demo.home import Home
+from tools.demo.watch import Watch
+from tools.ringstat import RingStat
+from tools.supervisor import Supervisor
+
+GOOD, BAD, QUIET = "green", "bold red", "dim"
+
+
+@dataclass
+class Picture:
+    """Everything that one frame of the view is made of."""
+
+    home: Home
+    watch: Watch
+    supervisor: Supervisor
+    speed: str
+    rings: dict[str, RingStat] = field(default_factory=dict)
+    ended: bool = False
+    began: float = field(default_factory=time.monotonic)
+
+    def numbers(self) -> list[tuple[str, str]]:
+        """The counters, each with its name."""
+        watch, market = self.watch, self.rings.get(self.home.market)
+        return [
+            ("block", f"{watch.head:,}"),
+            ("blocks", f"{watch.blocks:,}"),
+            ("events", f"{watch.events:,}"),
+            ("frames/s", f"{watch.rate:,.0f}"),
+            ("pools", f"{len(watch.symbols):,}"),
+            ("reorgs", f"{watch.counts[Reorg.layout.type]:,}"),
+            ("gaps", f"{watch.counts[Gap.layout.type]:,}"),
+            ("signals", f"{watch.signal_count:,}"),
+            ("lag", lag_text(watch.lag_ns)),
+            ("lost", f"{watch.market.lost:,}"),
+            ("ring", f"{market.occupancy:.0%} of {market.capacity >> 20} MiB" if market else "-"),
+        ]
+
+    def line(self) -> str:
+        """The same in one line."""
+        return "  ".join(f"{name} {value}" for name, value in self.numbers())
+
+    def __rich__(self) -> RenderableType:
+        return Group(
+            self.title(), self.numbers_table(), self.swaps_table(), self.notes(), self.processes(), self.hint()
+        )
+
+    def title(self) -> Text:
+        """What runs, since when, and whether the recording is over."""
+        passed = int(time.monotonic() - self.began)
+        text = Text.assemble(("AlphaPulse", "bold"), f"  recorded Polygon blocks at speed {self.speed}  ")
+        text.append(f"{passed // 60:02d}:{passed % 60:02d}", QUIET)
+        if self.ended:
+            text.append("  the recording is over; everything keeps running", "yellow")
+        return text
+
+    def numbers_table(self) -> Panel:
+        """Counters side by side."""
+        table = Table(box=None, pad_edge=False, show_header=True, header_style=QUIET)
+        for name, _ in self.numbers():
+            table.add_column(name, justify="right")
+        table.add_row(*(value for _, value in self.numbers()))
+        return Panel(table, title="market", title_align="left")
+
+    def swaps_table(self) -> Panel:
+        """The last swaps, newest below."""
+        table = Table(box=None, pad_edge=False, header_style=QUIET, expand=True)
+        table.add_column("block", justify="right", width=11)
+        table.add_column("venue", width=20)
+        table.add_column("sold", justify="right")
+        table.add_column("bought", justify="right")
+        for swap in self.watch.swaps:
+            style = "strike " + QUIET if swap.removed else ""
+            table.add_row(f"{swap.block:,}", venue_name(swap.venue), swap.sold, swap.bought, style=style)
+        return Panel(table, title="last swaps", title_align="left")
+
+    def notes(self) -> Panel:
+        """Reorgs, gaps and signals, newest below."""
+        text = "\n".join(self.watch.notes) or "no reorg, gap or signal yet"
+        return Panel(text, title="what else happened", title_align="left")
+
+    def processes(self) -> Text:
+        """Every process with its state."""
+        text = Text()
+        for child in self.supervisor.children.values():
+            if child.name == "warm":
+                continue
+            good = child.state in {"running", "done"}
+            text.append(f"{child.name} ", QUIET)
+            text.append(f"{child.state}  ", GOOD if good else BAD)
+        return text
+
+    def hint(self) -> Text:
+        """What to do next."""
+        return Text(
+            f"Ctrl-C stops everything.  In another terminal:  ringstat   alphapulse dump {self.home.market} --follow",
+            QUIET,
+        )
+
+
+def venue_name(number: int) -> str:
+    """A venue as a person reads it."""
+    return Venue(number).name.removesuffix("_POLYGON").lower() if number in set(Venue) else str(number)
+
+
+def lag_text(lag_ns: int | None) -> str:
+    """From the node's socket to the eye of this view; a block's events arrive together, so it is a block's lag."""
+    return "-" if lag_ns is None else f"{lag_ns / 1e6:.1f} ms"

@@ -1,0 +1,146 @@
+"""`alphapulse doctor`: whether this machine can run the pipeline well.
+
+Owns the list of checks.  Each looks at one fact of the machine, says what was expected and found, and changes nothing.
+A check that fails is a reason why the pipeline would not work; one that warns costs speed or comfort.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import msgspec
+
+MIB = 1 << 20
+SHARED_MEMORY = Path("/dev/shm")
+CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+LOGIND = Path("/etc/systemd/logind.conf")
+FIRST_LOGIN_UID = 1000
+
+
+class Verdict(StrEnum):
+    """Outcome of a check."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+class Finding(NamedTuple):
+    """What one check found, and what to do about it."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+
+def check_python() -> Finding:
+    """numba has compiled code for these versions."""
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return Finding("python", Verdict.OK if good else Verdict.FAIL, platform.python_version(), "use Python 3.11 to 3.13")
+
+
+def check_platform() -> Finding:
+    """The ring's ordering was proven on x86-64; futex and locks are Linux's."""
+    found = f"{platform.system()} {platform.machine()}"
+    if platform.system() != "Linux":
+        return Finding("platform", Verdict.FAIL, found, "the ring needs Linux")
+    good = platform.machine() == "x86_64"
+    return Finding("platform", Verdict.OK if good else Verdict.WARN, found, "the ring was soaked on x86-64 only")
+
+
+def check_cores() -> Finding:
+    """A spinning reader wants a core of its own."""
+    cores = len(os.sched_getaffinity(0))
+    return Finding("cores", Verdict.OK if cores > 1 else Verdict.WARN, str(cores), "with one core, wait by futex")
+
+
+def check_shared_memory() -> Finding:
+    """Rings are allocated in full when they are created."""
+    if not SHARED_MEMORY.is_dir():
+        return Finding("shared memory", Verdict.FAIL, f"no {SHARED_MEMORY}", "mount a tmpfs there")
+    free = shutil.disk_usage(SHARED_MEMORY).free // MIB
+    return Finding(
+        "shared memory",
+        Verdict.OK if free >= 64 else Verdict.FAIL,
+        f"{free} MiB free",
+        "the default rings need 64 MiB; in a container: --shm-size=256m",
+    )
+
+
+def check_kernel_cache() -> Finding:
+    """Importing tlv.jit refuses a cache that another user could write."""
+    from tlv.errors import UnsafeCacheError
+
+    try:
+        from tlv.jit import cache_root
+    except UnsafeCacheError as error:
+        return Finding("kernel cache", Verdict.FAIL, str(error), "make the directory yours, mode 0700")
+    return Finding("kernel cache", Verdict.OK, str(cache_root()))
+
+
+def check_open_files() -> Finding:
+    """Each relay client takes two descriptors."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Finding("open files", Verdict.OK if soft >= 1024 else Verdict.WARN, str(soft), "ulimit -n 1024 or more")
+
+
+def check_clock() -> Finding:
+    """A clock that needs a system call costs some 200 ns a frame."""
+    source = CLOCK_SOURCE.read_text().strip() if CLOCK_SOURCE.exists() else "unknown"
+    good = source in {"tsc", "kvm-clock", "arch_sys_counter"}
+    return Finding("clock source", Verdict.OK if good else Verdict.WARN, source, "tsc reads without a system call")
+
+
+def check_remove_ipc() -> Finding:
+    """systemd-logind removes a user's shared memory at logout unless told otherwise."""
+    if os.getuid() < FIRST_LOGIN_UID or not LOGIND.exists():
+        return Finding("RemoveIPC", Verdict.OK, "does not concern this user")
+    lines = [line.strip().lower() for line in LOGIND.read_text().splitlines()]
+    kept = "removeipc=no" in lines
+    return Finding(
+        "RemoveIPC",
+        Verdict.OK if kept else Verdict.WARN,
+        "no" if kept else "yes (the default)",
+        "rings vanish when you log out: RemoveIPC=no in logind.conf, or loginctl enable-linger",
+    )
+
+
+CHECKS: tuple[Callable[[], Finding], ...] = (
+    check_python,
+    check_platform,
+    check_cores,
+    check_shared_memory,
+    check_kernel_cache,
+    check_open_files,
+    check_clock,
+    check_remove_ipc,
+)
+
+
+@click.command("doctor", epilog="Example:  alphapulse doctor --json")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(as_json: bool) -> int:
+    """Check whether this machine can run the pipeline well.
+
+    The exit code is 1 if something would keep it from working; warnings cost speed or comfort only.
+    """
+    findings = [check() for check in CHECKS]
+    healthy = all(finding.verdict is not Verdict.FAIL for finding in findings)
+    if as_json:
+        rows = [finding._asdict() for finding in findings]
+        click.echo(msgspec.json.encode({"healthy": healthy, "checks": rows}))
+    else:
+        for finding in findings:
+            advice = "" if finding.verdict is Verdict.OK or not finding.advice else f"  ({finding.advice})"
+            click.echo(f"{finding.verdict:4}  {finding.name}: {finding.found}{advice}")
+    return 0 if healthy else 1

@@ -1,0 +1,69 @@
+"""`alphapulse status`: what of the pipeline exists on this machine, and whether it is well.
+
+Owns the summary: rings as `ringstat` sees them, and relays that answer.  It starts, stops and changes nothing.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+import msgspec
+
+from tools.demo.home import places
+from tools.ringstat import RingStat, look_at_all
+
+CONNECT_S = 1.0
+
+
+@dataclass(frozen=True)
+class RelayState:
+    """One relay socket."""
+
+    path: str
+    answers: bool
+
+
+def relays() -> list[RelayState]:
+    """Every relay socket of this user, the demos' among them."""
+    return [RelayState(str(path), answers(path)) for path in sorted(places().rglob("*.sock"))]
+
+
+def answers(path: Path) -> bool:
+    """Whether somebody accepts connections there; a socket file outlives a killed relay."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(CONNECT_S)
+        return probe.connect_ex(str(path)) == 0
+
+
+@click.command("status", epilog="Example:  alphapulse status --json")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(as_json: bool) -> int:
+    """Say which rings and relays exist and whether they are well.
+
+    The exit code is 1 if a ring's writer died without closing it, or a relay's socket is left without its relay.
+    """
+    rings, sockets = look_at_all((), {}, 0.0), relays()
+    healthy = all(ring.healthy for ring in rings.values()) and all(relay.answers for relay in sockets)
+    if as_json:
+        found = [asdict(ring) | {"healthy": ring.healthy} for ring in rings.values()]
+        click.echo(
+            msgspec.json.encode({"healthy": healthy, "rings": found, "relays": [asdict(relay) for relay in sockets]})
+        )
+    else:
+        for line in sentences(rings, sockets):
+            click.echo(line)
+    return 0 if healthy else 1
+
+
+def sentences(rings: dict[str, RingStat], sockets: list[RelayState]) -> list[str]:
+    """The same for people, a line each."""
+    lines = [
+        f"ring   {ring.name}: writer {ring.writer}, epoch {ring.epoch}, {ring.sequence:,} frames"
+        + (f"; {ring.problem}" if ring.problem else "")
+        for ring in rings.values()
+    ]
+    lines += [f"relay  {relay.path}: {'answers' if relay.answers else 'does not answer'}" for relay in sockets]
+    return lines or ["nothing runs: no ring and no relay"]

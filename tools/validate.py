@@ -1,0 +1,28 @@
+"""`alphapulse validate`: check a configuration file without starting anything."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+import msgspec
+
+from tools.config import load_config
+
+
+@click.command("validate", epilog="Example:  alphapulse validate alphapulse.toml")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(file: Path, as_json: bool) -> None:
+    """Check FILE together with the environment (ALPHAPULSE__SECTION__KEY), which overrides it.
+
+    Says which keys each command gets, and never a value: an endpoint's URL holds an access key.
+    """
+    keys = {name: sorted(values) for name, values in load_config(file, os.environ).items()}
+    if as_json:
+        click.echo(msgspec.json.encode({"valid": True, "keys": keys}))
+        return
+    click.echo(f"{file} is valid")
+    for name, found in keys.items():
+        click.echo(f"  alphapulse {name}: {', '.join(found) or 'nothing set'}")
