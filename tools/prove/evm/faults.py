@@ -53,10 +53,15 @@ class WsRelay:
             await self._server.wait_closed()
 
     @property
-    def url(self) -> str:
-        """Where the collector connects."""
+    def port(self) -> int:
+        """The port it listens on."""
         assert self._server is not None
-        return f"ws://127.0.0.1:{next(iter(self._server.sockets)).getsockname()[1]}"
+        return int(next(iter(self._server.sockets)).getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """Where a client connects."""
+        return f"ws://127.0.0.1:{self.port}"
 
     @property
     def open_connections(self) -> int:
@@ -186,14 +191,17 @@ class TcpRelay:
 
     def reset(self) -> None:
         """RST every connection."""
-        for writer in list(self._writers):
+        for writer in self._open_writers():
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 
     def finish(self) -> None:
         """FIN without a WebSocket close frame."""
-        for writer in list(self._writers):
+        for writer in self._open_writers():
             writer.close()
+
+    def _open_writers(self) -> list[asyncio.StreamWriter]:
+        return [writer for writer in self._writers if not writer.is_closing()]
 
     def trickle(self, on: bool) -> None:
         """One byte every 0.1 s, or full speed again."""

@@ -51,7 +51,10 @@ V2_PERIPHERY = Package(
 V3_CORE = Package(
     "@uniswap/v3-core@1.0.1",
     "141b001e2a376fff867cb24e0713b2834095cb1250c13aae263d9a646446d329",
-    ("artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory.json",),
+    (
+        "artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory.json",
+        "artifacts/contracts/UniswapV3Pool.sol/UniswapV3Pool.json",
+    ),
 )
 V3_PERIPHERY = Package(
     "@uniswap/v3-periphery@1.4.4",
@@ -98,7 +101,8 @@ def path_of(package: Package, member: str) -> Path:
         UsageError: npm is missing, the fetch failed, or what came is not what is pinned.
     """
     folder = cache_folder() / package.folder
-    if not folder.is_dir():
+    if not (folder / member).is_file():
+        shutil.rmtree(folder, ignore_errors=True)  # fetched when fewer members were wanted
         fetch(package, folder)
     return folder / member
 

@@ -34,6 +34,7 @@ ARTIFACTS: dict[str, tuple[Package, str]] = {
     "V2Router": (V2_PERIPHERY, V2_PERIPHERY.members[0]),
     "WETH9": (V2_PERIPHERY, V2_PERIPHERY.members[1]),
     "V3Factory": (V3_CORE, V3_CORE.members[0]),
+    "V3Pool": (V3_CORE, V3_CORE.members[1]),
     "V3Router": (V3_PERIPHERY, V3_PERIPHERY.members[0]),
     "V3Positions": (V3_PERIPHERY, V3_PERIPHERY.members[1]),
     "Token": (ERC20, ERC20.members[0]),
@@ -47,9 +48,9 @@ def bytecode(name: str) -> bytes:
     return bytes.fromhex((code["object"] if isinstance(code, dict) else code).removeprefix("0x"))
 
 
-def pair_init_code_hash() -> str:
-    """Hash that fixes the addresses of the V2 pairs (CREATE2)."""
-    return "0x" + keccak(bytecode("V2Pair")).hex()
+def bytecode_hash(name: str) -> str:
+    """Hash of a contract's creation code: what fixes the addresses that its factory gives it (CREATE2)."""
+    return "0x" + keccak(bytecode(name)).hex()
 
 
 def call_data(signature: str, *values: Any) -> str:
