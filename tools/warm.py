@@ -1,12 +1,13 @@
 """`alphapulse warm`: compile every kernel before it is needed.
 
-Owns one small piece of real work for each part that holds kernels, and the progress line.  A kernel is compiled by using
-it: each step does what the pipeline does, on a ring and a journal of its own.  What is in the cache already is loaded
-from there, and no step prints anything.
+Owns one small piece of real work for each part that holds kernels, and the progress line.  A kernel is compiled by
+using it: each step does what the pipeline does, on a ring and a journal of its own.  What is in the cache already is
+loaded from there.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 import tempfile
 from collections.abc import Callable
@@ -18,6 +19,8 @@ import msgspec
 
 from tlv.jit import KERNEL_PACKAGES
 
+WITH_KERNELS = ("ringbuf", "producers.publish", "consumers.arbitrage.warm", "consumers.journal")
+"""What the steps use; imported first, so that the kernels can be counted."""
 Progress = Callable[[int, int], None]
 """Called with the number of kernels ready and the number there are."""
 
@@ -39,7 +42,8 @@ def warm(progress: Progress) -> int:
             pass
 
     steps = (warm_ring, warm_collector, warm_strategy, warm_journal)
-    import_everything()
+    for module in WITH_KERNELS:
+        importlib.import_module(module)
     total = len(kernels())
     count = Count()
     with install_listener("numba:compile", count):
@@ -47,14 +51,6 @@ def warm(progress: Progress) -> int:
             step()
     progress(total, total)
     return count.compiled
-
-
-def import_everything() -> None:
-    """Import every module that holds kernels, so that they can be counted."""
-    import consumers.arbitrage.warm
-    import consumers.recorder
-    import producers.publish
-    import ringbuf  # noqa: F401
 
 
 def kernels() -> set[Any]:

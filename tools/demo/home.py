@@ -7,9 +7,9 @@ name is held by a lock that the kernel frees, so whatever bears the name of a fr
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,10 +72,9 @@ def places() -> Path:
 @contextlib.contextmanager
 def move_in(*, keep: bool) -> Iterator[Home]:
     """Take a free name, remove what a killed demo of that name left, and clean up when done unless `keep`."""
-    root = places()
     with contextlib.ExitStack() as stack:
-        name = next(name for name in (DEFAULT_NAME, f"{DEFAULT_NAME}{os.getpid()}") if hold(stack, root, name))
-        home = Home(name, root / name)
+        name = next(name for name in (DEFAULT_NAME, f"{DEFAULT_NAME}{os.getpid()}") if hold(stack, name))
+        home = Home(name, places() / name)
         clean(home)
         home.output.mkdir(parents=True)
         try:
@@ -85,15 +84,17 @@ def move_in(*, keep: bool) -> Iterator[Home]:
                 clean(home)
 
 
-def hold(stack: contextlib.ExitStack, root: Path, name: str) -> bool:
-    """Try to take the lock on `name`; the file stays, only its lock counts."""
-    descriptor = os.open(root / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+def hold(stack: contextlib.ExitStack, name: str) -> bool:
+    """Try to take the name for this user.
+
+    The lock is an abstract socket address: like the ring names it guards it belongs to no directory, and the kernel
+    frees it with the process.
+    """
+    lock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
+        lock.bind(f"\0alphapulse-{os.getuid()}-{name}")
+    except OSError:
         return False
-    stack.callback(os.close, descriptor)
     return True
 
 

@@ -66,7 +66,7 @@ class Watch:
     frames: int = 0
     lag_ns: int | None = None
     """From the node's socket to this reader, of the last swap."""
-    _seen: deque[tuple[float, int]] = field(default_factory=deque)
+    _seen: deque[tuple[float, int]] = field(default_factory=lambda: deque([(time.monotonic(), 0)]))
 
     @classmethod
     def attach(cls, market: str, signals: str) -> Watch:

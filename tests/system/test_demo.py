@@ -1,0 +1,309 @@
+"""The demo from outside: real processes on the recorded blocks, what it reports, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from consumers.journal import JournalReader
+from producers.decode import RefusedLog, decode_log
+from producers.proven_pools import read_proven_pools
+from producers.recording import bundled_recording
+from producers.rpc_types import Log
+from ringbuf import Frame
+from tlv.codes import Flag
+from tlv.layout import EventOrigin, PoolBurn, PoolCollect, PoolMint, PoolRecord, PoolSwap, PoolSync
+from tlv.message import parse
+from tlv.text import message_to_dict
+from tools.supervisor import child_environment
+
+DEMO = [sys.executable, "-m", "tools.cli", "demo"]
+SHARED_MEMORY = Path("/dev/shm")
+EVENTS = (PoolSwap, PoolMint, PoolBurn, PoolCollect, PoolSync)
+KEYS = {
+    *("blocks", "logs_received", "events_published", "events_by_type", "reorgs", "removed_events", "duplicates"),
+    *("quarantined_logs", "lookalikes", "gaps", "signals", "ring", "latency_ns"),
+}
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A runtime directory of the test's own; short, since a socket's path has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="ap") as directory:
+        yield Path(directory)
+
+
+def environment(place: Path) -> dict[str, str]:
+    found = child_environment({"XDG_RUNTIME_DIR": str(place)})
+    del found["ALPHAPULSE_PARENT_PID"]
+    return found
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def segments_of(name: str) -> list[str]:
+    return [path.name for path in SHARED_MEMORY.glob(f"alphapulse-{os.getuid()}-{name}.*")]
+
+
+def start_live(place: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+    """A demo at ten times the recorded pace that has shown events; and its name."""
+    process = subprocess.Popen(
+        [*DEMO, "--plain", "--speed", "10", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(place),
+    )
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if line.startswith("block ") and "events 0 " not in line:
+            (name,) = (path.name for path in (place / "alphapulse").iterdir() if path.is_dir())
+            return process, name
+    raise AssertionError(f"no event: {said[-20:]}")
+
+
+# ---- a whole run
+
+
+@pytest.fixture(scope="module")
+def finished() -> Iterator[tuple[dict[str, Any], Path]]:
+    """The report of one run at speed max, and the directory it left."""
+    with tempfile.TemporaryDirectory(prefix="ap") as directory:
+        ended = subprocess.run(
+            [*DEMO, "--speed", "max", "--exit", "--json", "--keep"],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env=environment(Path(directory)),
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        (home,) = (path for path in (Path(directory) / "alphapulse").iterdir() if path.is_dir())
+        yield json.loads(ended.stdout), home
+        for left in segments_of(home.name):
+            (SHARED_MEMORY / left).unlink()
+
+
+def rows(name: str) -> Iterator[dict[str, Any]]:
+    with gzip.open(bundled_recording() / f"{name}.jsonl.gz", "rt") as lines:
+        yield from map(json.loads, lines)
+
+
+def truth() -> dict[tuple[bytes, bytes, int], PoolRecord]:
+    """Every event of a proven pool in the canonical logs, decoded one by one, by identity."""
+    pools = {f"0x{pool.pool.hex()}": pool for pool in read_proven_pools(bundled_recording() / "pools.jsonl.gz")}
+    found = {}
+    for row in rows("recording_2021-04-20_canonical_logs"):
+        log = msgspec.convert(row, Log)
+        if log.address not in pools:
+            continue
+        try:
+            record = decode_log(log, pools[log.address])
+        except RefusedLog:
+            continue
+        identity = bytes.fromhex(row["blockHash"][2:]), bytes.fromhex(row["transactionHash"][2:])
+        found[*identity, int(row["logIndex"], 16)] = record
+    return found
+
+
+def recorded(home: Path) -> list[tuple[tuple[bytes, bytes, int], PoolRecord, bool]]:
+    """Every pool event of the journal: identity, record, and whether it is a REMOVED copy."""
+    events = []
+    for item in JournalReader(home / "journal"):
+        assert isinstance(item, Frame)
+        message = parse(item.payload)
+        origin = message.first(EventOrigin)
+        if origin is not None and isinstance(message.records[0], EVENTS):
+            identity = origin.block_hash, origin.transaction_hash, origin.log_index
+            events.append((identity, message.records[0], bool(message.header.flags & Flag.REMOVED)))
+    return events
+
+
+def test_demo_published_minus_removed_is_the_canonical_set(finished: tuple[dict[str, Any], Path]) -> None:
+    events, expected = recorded(finished[1]), truth()
+    balance: Counter[tuple[bytes, bytes, int]] = Counter()
+    for identity, _, removed in events:
+        balance[identity] += -1 if removed else 1
+    assert {identity for identity, count in balance.items() if count} == set(expected)
+    assert set(balance.values()) <= {0, 1}
+    assert len(expected) > 250
+
+
+def test_demo_published_values_are_the_canonical_values(finished: tuple[dict[str, Any], Path]) -> None:
+    expected = truth()
+    compared = 0
+    for identity, record, _ in recorded(finished[1]):
+        if identity in expected:
+            names = set(record.__struct_fields__) - {"decimals0", "decimals1"}
+            assert {name: getattr(record, name) for name in names} == {
+                name: getattr(expected[identity], name) for name in names
+            }
+            compared += 1
+    assert compared >= len(expected)
+
+
+def test_demo_report_has_exactly_its_keys(finished: tuple[dict[str, Any], Path]) -> None:
+    report = finished[0]
+    assert set(report) == KEYS
+    assert set(report["ring"]) == {"frames", "bytes", "lost"}
+    assert set(report["latency_ns"]) == {"receive_to_ring", "ring_to_signal", "receive_to_signal"}
+    for latency in report["latency_ns"].values():
+        assert set(latency) == {"p50", "p99", "max"}
+
+
+def test_demo_report_agrees_with_the_journal(finished: tuple[dict[str, Any], Path]) -> None:
+    report, home = finished
+    events = recorded(home)
+    assert report["events_published"] == sum(not removed for *_, removed in events)
+    assert report["removed_events"] == sum(removed for *_, removed in events)
+    assert sum(report["events_by_type"].values()) == report["events_published"]
+    frames = [item for item in JournalReader(home / "journal") if isinstance(item, Frame)]
+    assert report["ring"]["frames"] == len(frames)
+    assert [frame.sequence for frame in frames] == list(range(1, len(frames) + 1))
+    assert report["ring"]["lost"] == 0
+
+
+def test_demo_report_tells_the_recorded_reorgs_and_gaps(finished: tuple[dict[str, Any], Path]) -> None:
+    report = finished[0]
+    assert [(reorg["number"], reorg["depth"]) for reorg in report["reorgs"]] == [
+        (13522194, 1),
+        (13522239, 1),
+        (13522239, 2),
+    ]
+    assert report["gaps"] == [{"first": 13522170, "last": 13522174}, {"first": 13522231, "last": 13522238}]
+    assert report["latency_ns"]["receive_to_ring"]["p50"] > 0
+
+
+def test_demo_journal_reads_as_text(finished: tuple[dict[str, Any], Path]) -> None:
+    frame = next(iter(JournalReader(finished[1] / "journal")))
+    assert isinstance(frame, Frame)
+    assert message_to_dict(parse(frame.payload))
+
+
+def test_demo_that_ended_leaves_no_process_and_closed_rings(finished: tuple[dict[str, Any], Path]) -> None:
+    home = finished[1]
+    running = [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(home).encode() in read(path)]
+    assert running == []
+    ended = subprocess.run(
+        [sys.executable, "-m", "tools.ringstat", f"{home.name}.market.polygon", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (ring,) = json.loads(ended.stdout)["rings"]
+    assert ring["writer"] == "closed"
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+# ---- how it ends
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_demo_interrupted_stops_within_two_seconds_and_leaves_nothing(place: Path, number: signal.Signals) -> None:
+    process, name = start_live(place)
+    children = children_of(process.pid)
+    assert len(children) >= 6
+    assert segments_of(name)
+    begin = time.monotonic()
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    took_s = time.monotonic() - begin
+    assert process.returncode == 0
+    assert [child for child in children if alive(child)] == []
+    assert segments_of(name) == []
+    assert list((place / "alphapulse").iterdir()) == []
+    assert took_s < 2.0
+
+
+def test_demo_killed_takes_its_processes_with_it_and_the_next_one_cleans_up(place: Path) -> None:
+    process, name = start_live(place)
+    children = children_of(process.pid)
+    process.kill()
+    process.communicate(timeout=30)
+    deadline = time.monotonic() + 3
+    while any(alive(child) for child in children) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert [child for child in children if alive(child)] == []
+    assert segments_of(name)
+    following, next_name = start_live(place)
+    following.send_signal(signal.SIGINT)
+    following.communicate(timeout=30)
+    if next_name == name:
+        assert segments_of(name) == []
+    for left in segments_of(name):
+        (SHARED_MEMORY / left).unlink()
+
+
+def test_demo_whose_collector_is_killed_says_so_and_ends(place: Path) -> None:
+    process, name = start_live(place)
+    (collector,) = (
+        child for child in children_of(process.pid) if b"\0collect\0" in read(Path(f"/proc/{child}/cmdline"))
+    )
+    os.kill(collector, signal.SIGKILL)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "alphapulse: error: collector ended by itself (signal SIGKILL)" in said
+    assert segments_of(name) == []
+
+
+def test_demo_of_a_folder_that_is_no_recording_is_one_clear_error(place: Path) -> None:
+    ended = subprocess.run(
+        [*DEMO, "--recording", str(place), "--exit", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment(place),
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "alphapulse: error: node ended before it was ready" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_two_demos_at_once_do_not_meet(place: Path) -> None:
+    first, name = start_live(place)
+    ended = subprocess.run(
+        [*DEMO, "--speed", "max", "--exit", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment(place),
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["ring"]["lost"] == 0
+    assert first.poll() is None
+    assert segments_of(name)
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=30)
