@@ -188,6 +188,7 @@ class Assembly:
             if block.progress is Progress.OPEN:
                 block.progress = Progress.WANTED
         self._seeking = None
+        self._book.connected = False
         self._reason = Reason.DISCONNECTED
         if self.chain.head is not None:
             self._invalidate(self.safe_number + 1, Reason.DISCONNECTED)

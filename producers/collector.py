@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
-from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from producers.backoff import BlockWatchdog, Reconnect
 from producers.chains import ChainConfig
@@ -162,7 +162,7 @@ class Collector:
                 finished = finished or self._finished()
                 if finished:
                     break
-        except ConnectionError:
+        except (ConnectionError, ConnectionClosed):
             log.info("the connection broke while sending")
         finally:
             await connection.close()

@@ -52,7 +52,7 @@ HEARTBEAT_NS = NS
 MAX_EARLY = 1 << 12
 """Notifications kept that came before the answer to their eth_subscribe."""
 OVERSLEPT_NS = NS
-"""After such a pause (a suspended machine, a stopped process) the answers may lie in the socket: read before judging."""
+"""After such a pause (a suspended machine, a stopped process) answers may lie in the socket: read before judging."""
 ERROR_BUDGET = 256
 """Rejections on one connection before it is dropped: beyond that something else than our node is talking."""
 

@@ -60,6 +60,8 @@ class _Suspect:
         self.held: list[Held] = []
         self.undecided = False
         """The node could not tell; the structure of its logs decides."""
+        self.unanswered = False
+        """The connection was lost while it was asked; it is asked again."""
 
 
 Release = Callable[[Finding, list[Held]], None]
@@ -74,6 +76,8 @@ class PoolBook:
         """Logs that were not published: FALSE = lookalikes, UNKNOWN = quarantined."""
         self.held = 0
         self.now_ns = 0
+        self.connected = False
+        """While it is not, nothing is judged: nobody can answer."""
         self._verifier = verifier
         self._release = release
         self._suspects: dict[str, _Suspect] = {}
@@ -116,7 +120,10 @@ class PoolBook:
 
     def judge(self) -> None:
         """Decide what can be decided without the node.  Call it when blocks were closed, and on a timer."""
+        if not self.connected:
+            return
         for address, suspect in list(self._suspects.items()):
+            self._ask_again(address, suspect)
             late = self.now_ns - suspect.since_ns > HOLD_S * NS
             complete = all(held.block.progress is not Progress.OPEN for held in suspect.held)
             if late or (suspect.undecided and complete):
@@ -124,11 +131,16 @@ class PoolBook:
                 self._settle(address, suspect, Standing.FALSE if false else Standing.UNKNOWN)
 
     def reconnected(self) -> None:
-        """Verifications that the lost connection left undecided begin anew."""
-        for address, suspect in self._suspects.items():
-            if suspect.undecided and suspect.held:
-                suspect.undecided = False
-                self._begin(address, suspect.held[0].log)
+        """Verifications that the lost connection left without an answer begin anew, and so does their patience."""
+        self.connected = True
+        for address, suspect in list(self._suspects.items()):
+            suspect.since_ns = self.now_ns
+            self._ask_again(address, suspect)
+
+    def _ask_again(self, address: str, suspect: _Suspect) -> None:
+        if suspect.unanswered and suspect.held:
+            suspect.unanswered = False
+            self._begin(address, suspect.held[0].log)
 
     def _begin(self, address: str, log: Log) -> None:
         topic = log.topics[0] if log.topics else None
@@ -152,7 +164,7 @@ class PoolBook:
         elif suspect is not None and finding.standing is Standing.FALSE:
             self._settle(address, suspect, Standing.FALSE)
         elif suspect is not None:
-            suspect.undecided = True
+            suspect.undecided, suspect.unanswered = not finding.again, finding.again
 
     def _settle(self, address: str, suspect: _Suspect, standing: Standing) -> None:
         """No event of this emitter will be published."""

@@ -6,8 +6,8 @@ Owns the questions to the node and the judgement of the answers.  It must never 
          |                                   |
          | reverts, or no address            +--no match--> ask factory --> a configured one did not make it: FALSE
          +--> FALSE                                                    +--> another, nobody can tell: UNKNOWN
-         | the node cannot tell ("missing trie node", no answer)
-         +--> UNKNOWN
+         | the node cannot tell ("missing trie node")
+         +--> UNKNOWN; without any answer, UNKNOWN `again`
 
 CREATE2 needs no trust in the emitter: a contract that lies about its tokens computes to another address.  Decimals and
 symbols are the tokens' own claim; where they fail, the pool is verified without them.
@@ -24,12 +24,14 @@ import msgspec
 
 from producers import metadata
 from producers.chains import ChainConfig, Factory
-from producers.jsonrpc import TEXT, UNREADABLE, Failure, JsonRpc
+from producers.jsonrpc import DISCONNECTED, TEXT, TIMED_OUT, UNREADABLE, Failure, JsonRpc
 from producers.pool_table import Pool
 from tlv.codes import UNKNOWN_DECIMALS, Protocol
 
 TICK_SPACING_OF_FEE = {100: 1, 500: 10, 3000: 60, 10_000: 200}
 """What UniswapV3Factory enables (constructor, and `enableFeeAmount` for 100); others are asked."""
+
+UNANSWERED = (TIMED_OUT, DISCONNECTED)
 
 
 class Standing(Enum):
@@ -58,6 +60,8 @@ class Finding(NamedTuple):
     pool: Pool | None = None
     token0: Token = Token()
     token1: Token = Token()
+    again: bool = False
+    """UNKNOWN only because no answer came: worth another try."""
 
 
 Found = Callable[[str, Finding], None]
@@ -80,17 +84,24 @@ class Verifier:
             calls.append(metadata.FEE)
         self._ask(address, calls, partial(self._judge_tokens, address, protocols, found))
 
+    def _judge_failure(self, address: str, found: Found, failure: Failure) -> None:
+        standing = Standing.FALSE if failure.is_revert else Standing.UNKNOWN
+        found(address, Finding(standing, again=failure in UNANSWERED))
+
     def _judge_tokens(self, address: str, protocols: tuple[Protocol, ...], found: Found, answers: Answers) -> None:
         sides = [answers[metadata.TOKEN0], answers[metadata.TOKEN1]]
         for side in sides:
             if isinstance(side, Failure):
-                found(address, Finding(Standing.FALSE if side.is_revert else Standing.UNKNOWN))
+                self._judge_failure(address, found, side)
                 return
         tokens = [metadata.read_address(side) for side in sides if isinstance(side, str)]
         if tokens[0] is None or tokens[1] is None:
             found(address, Finding(Standing.FALSE))
             return
         stated = answers.get(metadata.FEE)
+        if stated in UNANSWERED:
+            found(address, Finding(Standing.UNKNOWN, again=True))
+            return
         fee = metadata.read_word(stated) if isinstance(stated, str) else None
         maker = self._maker(address, protocols, tokens[0], tokens[1], fee)
         if maker is None:
@@ -129,7 +140,7 @@ class Verifier:
     def _judge_factory(self, address: str, found: Found, answers: Answers) -> None:
         answer = answers[metadata.FACTORY]
         if isinstance(answer, Failure):
-            found(address, Finding(Standing.FALSE if answer.is_revert else Standing.UNKNOWN))
+            self._judge_failure(address, found, answer)
             return
         claimed = metadata.read_address(answer)
         found(address, Finding(Standing.FALSE if claimed is None or claimed in self._factories else Standing.UNKNOWN))
@@ -157,6 +168,9 @@ class Verifier:
 
     def _take_token(self, token: bytes, pool: Pool, found: Found, answers: Answers) -> None:
         decimals, symbol = answers[metadata.DECIMALS], answers[metadata.SYMBOL]
+        if decimals in UNANSWERED or symbol in UNANSWERED:
+            found(f"0x{pool.pool.hex()}", Finding(Standing.UNKNOWN, again=True))
+            return
         self._tokens[token] = Token(
             metadata.read_decimals(decimals) if isinstance(decimals, str) else UNKNOWN_DECIMALS,
             metadata.read_symbol(symbol) if isinstance(symbol, str) else "",

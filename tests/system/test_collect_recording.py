@@ -1,0 +1,90 @@
+"""The collector on the recorded sessions, over a real WebSocket and into a real ring: exactly the canonical events."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.producers.collected import canonical_events, collect_recording, read_story, states_before_events
+
+from producers.recording import Faults
+from tlv.codes import Completeness, Flag, GapScope, Reason
+from tlv.layout import BackfillBegin, BackfillEnd, Block, BlockEnd, EventOrigin, Gap, Reorg, Session
+
+CANONICAL_BLOCKS = 175
+
+
+def test_collector_on_recording_publishes_exactly_the_canonical_events(ring_name: str) -> None:
+    statistics = asyncio.run(collect_recording(ring_name))
+    story = read_story(ring_name)
+    expected = canonical_events()
+    assert len(expected) == 276
+    assert story.standing == expected
+    assert not story.twice.total()
+    assert statistics.events_published - statistics.removed_events == len(expected)
+    assert not states_before_events(story)
+
+
+def test_collector_on_recording_tells_the_story_of_its_blocks(ring_name: str) -> None:
+    statistics = asyncio.run(collect_recording(ring_name))
+    messages = read_story(ring_name).messages
+    records = [message.records[0] for message in messages]
+
+    assert isinstance(records[0], Session)
+    assert records[0].first_sequence == 1
+    gaps = [(gap.first, gap.last) for gap in records if isinstance(gap, Gap)]
+    assert gaps == statistics.gaps == [(13522170, 13522174), (13522231, 13522238)]
+    assert {(gap.scope, gap.reason) for gap in records if isinstance(gap, Gap)} == {
+        (GapScope.BLOCK_NUMBERS, Reason.NODE_HAS_NO_BLOCK)
+    }
+    reorgs = [(reorg.fork_number, reorg.depth) for reorg in records if isinstance(reorg, Reorg)]
+    assert reorgs == [(13522193, 1), (13522238, 1), (13522238, 2)]
+
+    ends = [end for end in records if isinstance(end, BlockEnd)]
+    assert len({end.hash for end in ends}) == CANONICAL_BLOCKS
+    assert all(end.verdict != Completeness.UNKNOWN for end in ends)
+    assert sum(end.log_count for end in {end.hash: end for end in ends}.values()) == 5136
+    begins = [record for record in records if isinstance(record, BackfillBegin)]
+    assert len(begins) == len([record for record in records if isinstance(record, BackfillEnd)]) == statistics.backfills
+
+
+def test_collector_on_recording_ends_a_block_after_its_last_event(ring_name: str) -> None:
+    asyncio.run(collect_recording(ring_name))
+    announced, ended = set(), set()
+    for message in read_story(ring_name).messages:
+        record, origin = message.records[0], message.first(EventOrigin)
+        if isinstance(record, Block):
+            announced.add(record.hash)
+            ended.discard(record.hash)
+        elif isinstance(record, BlockEnd):
+            ended.add(record.hash)
+        elif origin is not None and not message.header.flags & Flag.REMOVED:
+            assert origin.block_hash in announced
+            assert origin.block_hash not in ended
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param(Faults(disconnects=30, seed=7), id="30-disconnects"),
+        pytest.param(Faults(duplicate=0.3, reorder=0.5, seed=11), id="duplicated-and-reordered"),
+    ],
+)
+def test_collector_on_disturbed_recording_publishes_exactly_the_canonical_events(
+    ring_name: str, faults: Faults
+) -> None:
+    statistics = asyncio.run(collect_recording(ring_name, faults=faults))
+    story = read_story(ring_name)
+    assert story.standing == canonical_events()
+    assert not story.twice.total()
+    assert statistics.gaps == [(13522170, 13522174), (13522231, 13522238)]
+
+
+def test_collector_with_pool_cache_asks_nothing_twice(new_ring_name, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    cache = tmp_path / "pools.jsonl"
+    first_ring, second_ring = new_ring_name(), new_ring_name()
+    first = asyncio.run(collect_recording(first_ring, pool_cache=cache))
+    second = asyncio.run(collect_recording(second_ring, pool_cache=cache))
+    assert 0 < second.pools < first.pools
+    assert read_story(second_ring).standing == read_story(first_ring).standing == canonical_events()
