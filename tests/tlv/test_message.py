@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from msgspec.structs import replace
 
 from tests.tlv.samples import built_in_types, random_message, random_record
 from tlv.codes import MAX_MESSAGE, Domain, Flag, Source
@@ -143,8 +144,7 @@ def test_build_header_as_a_record_is_refused() -> None:
 
 
 def test_build_value_too_wide_is_refused_with_the_field() -> None:
-    sync = random_record(random.Random(3), PoolSync)
-    wide = PoolSync(*(1 << 256 if name == "reserve1" else getattr(sync, name) for name in PoolSync.layout.kinds))
+    wide = replace(random_record(random.Random(3), PoolSync), reserve1=1 << 256)
     with pytest.raises(UsageError, match=r"PoolSync\.reserve1 is no u256"):
         build(Domain.MARKET_DATA, 4, [wide])
 

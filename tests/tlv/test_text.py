@@ -6,6 +6,7 @@ import json
 import random
 
 import pytest
+from msgspec.structs import replace
 
 from tests.tlv.samples import built_in_types, random_record
 from tlv.codes import Domain, Flag
@@ -129,9 +130,8 @@ def test_hex_dump_of_tlvs_without_layout_or_of_another_size_shows_their_value() 
 
 
 def test_hex_dump_keeps_control_characters_of_a_token_out_of_the_terminal() -> None:
-    state = random_record(random.Random(1), PoolState)
-    fields = {name: getattr(state, name) for name in PoolState.layout.kinds} | {"symbol0": "A\x1b[2J\nB"}
-    dump = hex_dump(build(Domain.MARKET_DATA, 4, [PoolState(**fields)]))
+    state = replace(random_record(random.Random(1), PoolState), symbol0="A\x1b[2J\nB")
+    dump = hex_dump(build(Domain.MARKET_DATA, 4, [state]))
     assert r"'A\x1b[2J\nB'" in dump
     assert "\x1b" not in dump
 

@@ -1,0 +1,262 @@
+"""The kernel cache: nobody else's code is run, an edit is never missed, and many first starts at once do no harm."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numba
+import pytest
+
+import tlv.jit
+from tlv.errors import UnsafeCacheError
+from tlv.jit import cache_root, kernel, make_private, source_digest, use_private_cache
+
+REPOSITORY = Path(__file__).parents[2]
+CHECK_A_HEADER = """
+import numpy as np
+from tlv.kernels import check_header, put_header
+from tlv.layout import HEADER_SIZE, Header
+buf = np.zeros(HEADER_SIZE, dtype=np.uint8)
+put_header(buf, 0, 1, 4, 0, 7, 9)
+header = Header.unpack(buf.tobytes())
+print(check_header(buf, 0, HEADER_SIZE), header.version, header.source, header.sequence, header.timestamp_ns)
+"""
+
+
+def run_python(code: str, root: Path, cache: Path) -> subprocess.Popen[str]:
+    """A Python process that imports the packages below `root` and keeps its kernels below `cache`."""
+    environment = os.environ | {"PYTHONPATH": str(root), "XDG_CACHE_HOME": str(cache), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("NUMBA_DISABLE_JIT", None)
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def output_of(code: str, root: Path, cache: Path) -> str:
+    """What such a process prints; it must succeed."""
+    process = run_python(code, root, cache)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out.strip()
+
+
+# ---- a directory that is not ours alone
+
+
+def symbolic_link(path: Path) -> None:
+    target = path.with_name("elsewhere")
+    target.mkdir(mode=0o700)
+    path.symlink_to(target)
+
+
+def regular_file(path: Path) -> None:
+    path.touch(mode=0o600)
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path, 0o600)
+
+
+def group_writable(path: Path) -> None:
+    path.mkdir()
+    path.chmod(0o770)
+
+
+def world_writable(path: Path) -> None:
+    path.mkdir()
+    path.chmod(0o707)
+
+
+def foreign(path: Path) -> None:
+    path.mkdir(mode=0o700)
+    os.chown(path, os.getuid() + 1, -1)
+
+
+BAITS = [symbolic_link, regular_file, fifo, group_writable, world_writable, foreign]
+
+
+def lay(bait: Callable[[Path], None], path: Path) -> None:
+    try:
+        bait(path)
+    except PermissionError:
+        # Only root can give a directory away; anybody else already has directories of root's to be refused.
+        shutil.rmtree(path)
+        path.symlink_to("/usr")
+
+
+@pytest.mark.parametrize("bait", BAITS)
+def test_make_private_unsafe_directory_is_refused_and_left_alone(bait: Callable[[Path], None], tmp_path: Path) -> None:
+    path = tmp_path / "cache"
+    lay(bait, path)
+    before = path.lstat()
+    with pytest.raises(UnsafeCacheError, match=r"kernel cache .*cache: expected .*, found"):
+        make_private(path)
+    after = path.lstat()
+    assert (after.st_mode, after.st_uid, after.st_ino) == (before.st_mode, before.st_uid, before.st_ino)
+
+
+@pytest.mark.parametrize("bait", BAITS)
+def test_unsafe_directory_in_either_place_stops_the_import(
+    bait: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(numba.config, "CACHE_DIR", numba.config.CACHE_DIR)
+    lay(bait, cache_root())
+    with pytest.raises(UnsafeCacheError):
+        use_private_cache()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "second"))
+    make_private(cache_root())
+    lay(bait, cache_root() / f"kernels-{source_digest(REPOSITORY)}")
+    with pytest.raises(UnsafeCacheError):
+        use_private_cache()
+    if bait is BAITS[-1]:
+        print(f"row 36: {len(BAITS)} unsafe cache directories, {len(BAITS)} refused")
+
+
+def test_import_with_a_poisoned_cache_runs_nothing_of_it(tmp_path: Path) -> None:
+    world_writable(tmp_path / "alphapulse")
+    process = run_python("import tlv.kernels", REPOSITORY, tmp_path)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "UnsafeCacheError" in err
+    assert not list((tmp_path / "alphapulse").iterdir())
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_use_private_cache_creates_directories_of_mode_0700(
+    umask: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new"))
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    before = os.umask(umask)
+    try:
+        directory = use_private_cache()
+    finally:
+        os.umask(before)
+    assert str(directory) == numba.config.CACHE_DIR
+    for path in (directory, directory.parent):
+        assert path.stat().st_mode & 0o777 == 0o700
+    assert use_private_cache() == directory
+
+
+def test_cache_root_without_an_absolute_setting_is_in_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in ("", "relative/path"):
+        monkeypatch.setenv("XDG_CACHE_HOME", value)
+        assert cache_root() == Path.home() / ".cache" / "alphapulse"
+
+
+def test_cache_is_set_at_import_unless_nothing_is_compiled() -> None:
+    if not numba.config.DISABLE_JIT:
+        assert Path(numba.config.CACHE_DIR).parent == cache_root()
+    assert tlv.jit.KERNEL_PACKAGES == ("tlv", "ringbuf", "producers", "consumers")
+
+
+def test_kernel_divides_as_numpy_does() -> None:
+    if not numba.config.DISABLE_JIT:
+
+        def divide(numerator: float, denominator: float) -> float:
+            return numerator / denominator
+
+        assert kernel(divide)(1.0, 0.0) == float("inf")
+
+
+# ---- an edit is never missed
+
+
+def copy_of_the_package(folder: Path) -> Path:
+    shutil.copytree(REPOSITORY / "tlv", folder / "tlv", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def swap_header_fields(root: Path) -> None:
+    edit(
+        root / "tlv/layout.py",
+        "    sequence: I64\n    timestamp_ns: I64\n",
+        "    timestamp_ns: I64\n    sequence: I64\n",
+    )
+
+
+def raise_version(root: Path) -> None:
+    edit(root / "tlv/codes.py", "VERSION = 1\n", "VERSION = 2\n")
+
+
+def test_kernel_after_an_edited_constant_in_another_file_is_the_new_one(tmp_path: Path) -> None:
+    root, cache = copy_of_the_package(tmp_path / "copy"), tmp_path / "cache"
+    assert output_of(CHECK_A_HEADER, root, cache) == "0 1 4 7 9"
+    raise_version(root)
+    assert output_of(CHECK_A_HEADER, root, cache) == "0 2 4 7 9"
+    swap_header_fields(root)
+    assert output_of(CHECK_A_HEADER, root, cache) == "0 2 4 7 9"
+    assert len(list((cache / "alphapulse").glob("kernels-*"))) == 3
+    print("row 36: 2 edits of constants and layouts, 2 new kernels")
+
+
+def test_kernel_without_the_digest_in_its_cache_would_be_stale(tmp_path: Path) -> None:
+    root, cache = copy_of_the_package(tmp_path / "copy"), tmp_path / "cache"
+    edit(root / "tlv/jit.py", "kernels-{source_digest(Path(__file__).parent.parent)}", "kernels-always-the-same")
+    assert output_of(CHECK_A_HEADER, root, cache) == "0 1 4 7 9"
+    swap_header_fields(root)
+    assert output_of(CHECK_A_HEADER, root, cache) == "0 1 4 9 7"
+
+
+def test_source_digest_changes_with_any_file_of_any_kernel_package(tmp_path: Path) -> None:
+    found = {source_digest(tmp_path)}
+    for package in tlv.jit.KERNEL_PACKAGES:
+        (tmp_path / package / "deep").mkdir(parents=True)
+        for path in (tmp_path / package / "a.py", tmp_path / package / "deep" / "a.py"):
+            path.write_text("A = 1")
+            found.add(source_digest(tmp_path))
+            path.write_text("A = 2")
+            found.add(source_digest(tmp_path))
+    assert len(found) == 1 + 4 * len(tlv.jit.KERNEL_PACKAGES)
+
+
+# ---- many first starts at once
+
+
+COMPILE_TWO_KERNELS = """
+import numpy as np
+from tlv.buffers import byte_at
+from tlv.wide import compare_wide
+print(byte_at(np.full(1, 200, np.uint8), 0), compare_wide(np.zeros(4, np.uint64), np.ones(4, np.uint64)))
+"""
+"""Two small ones: what can clash is their files, not their size, and a start is mostly the import of numba."""
+
+
+def start_cold(turns: int, folder: Path) -> int:
+    """Start 8 processes on an empty cache, `turns` times over; returns how many starts went well."""
+    starts = 0
+    for turn in range(turns):
+        cache = folder / f"cache{turn}"
+        processes = [run_python(COMPILE_TWO_KERNELS, REPOSITORY, cache) for _ in range(8)]
+        for process in processes:
+            out, err = process.communicate(timeout=120)
+            assert (process.returncode, out.strip()) == (0, "200 -1"), err
+            starts += 1
+        shutil.rmtree(cache)
+    return starts
+
+
+def test_eight_processes_that_compile_at_once_agree(tmp_path: Path) -> None:
+    print(f"row 36: {start_cold(3, tmp_path)} cold starts, 8 at once, 0 crashes")
+
+
+@pytest.mark.soak
+def test_eight_processes_that_compile_at_once_agree_for_long(tmp_path: Path) -> None:
+    print(f"row 36: {start_cold(50, tmp_path)} cold starts, 8 at once, 0 crashes")
