@@ -39,6 +39,14 @@ class Layout(NamedTuple):
         return next((domain for domain, types in TYPE_RANGES.items() if self.type in types), None)
 
 
+def _fits(kind: Kind, value: Any) -> bool:
+    try:
+        struct.pack("<" + kind.code, value)
+    except struct.error:
+        return False
+    return True
+
+
 class Record(msgspec.Struct, frozen=True):
     """A struct of the wire format as a typed, immutable Python value."""
 
@@ -59,8 +67,10 @@ class Record(msgspec.Struct, frozen=True):
                 raise UsageError(f"{self.layout.name}.{name} is no {kind.name}: {value!r} ({error})") from None
         try:
             return self.layout.codec.pack(*values)
-        except struct.error as error:
-            raise UsageError(f"{self.layout.name}: {error} in {self!r}") from None
+        except struct.error:
+            pairs = zip(self.layout.kinds.items(), values, strict=True)
+            name, kind, value = next((name, kind, value) for (name, kind), value in pairs if not _fits(kind, value))
+            raise UsageError(f"{self.layout.name}.{name} is no {kind.name}: {value!r}") from None
 
     @classmethod
     def unpack(cls, data: bytes | bytearray | memoryview, offset: int = 0) -> Self:
