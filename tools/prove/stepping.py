@@ -1,0 +1,94 @@
+"""The kernels, one memory access at a time.
+
+Owns the translation of `ringbuf/kernels.py` into generators that stop at every access to a shared word.  It must
+never know what the accesses mean, or in which order they will be let through.
+
+The source is the one that numba compiles.  A call of an atomic becomes a `yield` of what it wants to do, a call of
+another kernel a `yield from`; everything else stays as it is written.  A mutant is the same source with one
+replacement, so a test can break one rule of the protocol and see whether the explorer notices.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ringbuf.kernels
+
+ATOMICS = frozenset(
+    {
+        *("load_acquire", "load_monotonic", "store_release", "store_monotonic", "fetch_max"),
+        *("fence_acquire", "fence_release", "fence_seq_cst", "futex_wait", "futex_wake"),
+    }
+)
+SOURCE = Path(ringbuf.kernels.__file__)
+
+Access = tuple[Any, ...]  # (operation, array, word, ...)
+Steps = Generator[Access, Any, Any]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One rule of the protocol, broken."""
+
+    name: str
+    found: str  # occurs exactly once in the source
+    replaced: str
+
+
+class MutationDoesNotFit(AssertionError):
+    """The source changed and a mutation no longer finds its place."""
+
+
+def calls_in(function: ast.FunctionDef) -> set[str]:
+    """Names of the functions that `function` calls."""
+    calls = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
+    return {called.id for called in calls if isinstance(called, ast.Name)}
+
+
+class Yielding(ast.NodeTransformer):
+    """Rewrites calls of atomics to `yield`, and calls of functions that yield to `yield from`."""
+
+    def __init__(self, stepping: set[str]) -> None:
+        self.stepping = stepping
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if not isinstance(node.func, ast.Name):
+            return node
+        if node.func.id in ATOMICS:
+            access = ast.Tuple([ast.Constant(node.func.id), *node.args], ast.Load())
+            return ast.copy_location(ast.Yield(access), node)
+        if node.func.id in self.stepping:
+            return ast.copy_location(ast.YieldFrom(node), node)
+        return node
+
+
+@functools.cache
+def stepping_kernels(mutation: Mutation | None = None, **constants: int) -> dict[str, Any]:
+    """The namespace of the translated kernels; `constants` replace layout constants (fewer anchors, fewer slots)."""
+    source = SOURCE.read_text()
+    if mutation is not None:
+        if source.count(mutation.found) != 1:
+            raise MutationDoesNotFit(f"{mutation.name}: {source.count(mutation.found)} places for {mutation.found!r}")
+        source = source.replace(mutation.found, mutation.replaced)
+    tree = ast.parse(source)
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    stepping: set[str] = set()
+    while True:
+        more = {f.name for f in functions if calls_in(f) & (ATOMICS | stepping)}
+        if more == stepping:
+            break
+        stepping = more
+    for function in functions:
+        function.decorator_list = []
+        if function.name in stepping:
+            Yielding(stepping).visit(function)
+    namespace: dict[str, Any] = {"__name__": "ringbuf.kernels"}
+    exec(compile(ast.fix_missing_locations(tree), str(SOURCE), "exec"), namespace)
+    namespace.update(constants, monotonic_ns=lambda: 0, pause=lambda: None, yield_core=lambda: None)
+    return namespace

@@ -1,0 +1,98 @@
+"""Memory as LLVM's atomics promise it: weaker than any processor that runs them.
+
+Owns what a load may return.  It must never know which program runs on it.
+
+Every store leaves a message at its location; nothing is overwritten.  A thread has a view: for each location the
+oldest message it may still read.  A monotonic load may return any message from there on.  A message carries what
+its reader gets to know: a release store the writer's whole view, a monotonic store the view at the writer's last
+release fence.  An acquire load takes that knowledge at once, a monotonic one when an acquire fence follows.
+Sequentially consistent fences exchange views with each other.  (This is the release-acquire fragment of C11 in its
+view-based form, Kang et al., "A promising semantics for relaxed-memory concurrency", POPL 2017, without promises.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+Location = tuple[str, int]
+View = dict[Location, int]
+Choose = Callable[[int], int]  # given n messages, which one to read: 0 = the newest
+
+
+class Message(NamedTuple):
+    value: int
+    view: View
+
+
+def join(view: View, other: View) -> None:
+    """Raise `view` to know what `other` knows."""
+    for location, at in other.items():
+        if view.get(location, 0) < at:
+            view[location] = at
+
+
+class ThreadView:
+    """What one thread knows."""
+
+    def __init__(self, known: View | None = None) -> None:
+        self.current: View = dict(known or {})
+        self.pending: View = {}  # learned by monotonic loads; known after an acquire fence
+        self.released: View = dict(known or {})  # what monotonic stores pass on: known at the last release fence
+
+
+class WeakMemory:
+    """All messages of all locations."""
+
+    def __init__(self, initial: Mapping[Location, int]) -> None:
+        self.messages: dict[Location, list[Message]] = {at: [Message(value, {})] for at, value in initial.items()}
+        self.fences: View = {}
+
+    def newest(self, location: Location) -> int:
+        """The last value stored, whoever has seen it."""
+        return self._at(location)[-1].value
+
+    def everything(self) -> View:
+        """The view of somebody who has seen every store: a process that starts after the others died."""
+        return {location: len(messages) - 1 for location, messages in self.messages.items()}
+
+    def values(self) -> dict[Location, int]:
+        """The newest value of each location."""
+        return {location: messages[-1].value for location, messages in self.messages.items()}
+
+    def _at(self, location: Location) -> list[Message]:
+        return self.messages.setdefault(location, [Message(0, {})])
+
+    def load(self, thread: ThreadView, location: Location, acquire: bool, choose: Choose) -> int:
+        """Read one of the messages that the thread may still see."""
+        messages = self._at(location)
+        oldest = thread.current.get(location, 0)
+        at = len(messages) - 1 - choose(len(messages) - oldest)
+        thread.current[location] = at
+        join(thread.current if acquire else thread.pending, messages[at].view)
+        return messages[at].value
+
+    def store(self, thread: ThreadView, location: Location, value: int, release: bool) -> None:
+        """Leave a message."""
+        messages = self._at(location)
+        thread.current[location] = len(messages)
+        view = dict(thread.current if release else thread.released)
+        view[location] = len(messages)
+        messages.append(Message(value, view))
+
+    def fetch_max(self, thread: ThreadView, location: Location, value: int) -> int:
+        """Read the newest message and replace it, in one step; acquire and release."""
+        before = self.load(thread, location, True, lambda _: 0)
+        join(thread.current, self._at(location)[-1].view)
+        self.store(thread, location, max(before, value), True)
+        return before
+
+    def fence(self, thread: ThreadView, acquire: bool, release: bool, total: bool) -> None:
+        """An acquire fence, a release fence, or (`total`) one that all such fences agree on the order of."""
+        if acquire:
+            join(thread.current, thread.pending)
+        if total:
+            join(thread.current, self.fences)
+            self.fences = dict(thread.current)
+        if release:
+            thread.released = dict(thread.current)
