@@ -64,7 +64,10 @@ def test_bundled_pools_one_factory_address_on_two_chains_has_no_venue() -> None:
 
 
 def test_read_proven_pools_what_is_only_inferred_does_not_count(tmp_path: Path) -> None:
-    row = '{{"chainId":137,"pool":"0x{0}","method":"{1}","factory_or_deployer":"0x{2}","token0":"0x{2}","token1":"0x{0}"}}\n'
+    row = (
+        '{{"chainId":137,"pool":"0x{0}","method":"{1}",'
+        '"factory_or_deployer":"0x{2}","token0":"0x{2}","token1":"0x{0}"}}\n'
+    )
     path = tmp_path / "pools.jsonl"
     path.write_text(
         row.format("11" * 20, "inferred_from_transfers", "22" * 20)
@@ -77,5 +80,5 @@ def test_read_proven_pools_what_is_only_inferred_does_not_count(tmp_path: Path) 
 def test_read_proven_pools_a_line_that_is_none_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "pools.jsonl"
     path.write_text(f"{text}\n")
-    with pytest.raises(RecordingError, match="pools.jsonl line 1"):
+    with pytest.raises(RecordingError, match=r"pools\.jsonl line 1"):
         read_proven_pools(path)
