@@ -36,6 +36,7 @@ from producers.lifecycle import ZERO_HASH, Block, Chain, Missing, Progress, Swit
 from producers.pool_table import Pool, PoolTable
 from producers.pools import Held, PoolBook
 from producers.publish import Outbox
+from producers.recovery import Recovered, restore
 from producers.rpc_types import Head, Log
 from producers.statistics import Statistics
 from producers.timers import Timers
@@ -100,6 +101,18 @@ class Assembly:
         self._backfilled = 0
         self._logs = LogFetcher(rpc, timers, log_filter, self._is_empty, self._merge, self._give_up)
         self._parents = ParentFetcher(rpc, timers, self._parent_found, self._parent_missing)
+
+    def resume(self, recovered: Recovered) -> None:
+        """Continue what an earlier collector told the same ring."""
+        for segment in recovered.half_removed:
+            self._outbox.put_copies(segment, self.wall_ns, removed=True)
+            self.stats.removed_events += len(segment.offsets)
+        if not recovered.blocks:
+            return
+        self.safe_number = self.stats.safe_number = restore(self.chain, recovered)
+        self._cursor = self.safe_number + 1
+        self.stats.head_number = recovered.blocks[-1].number
+        self._reason = Reason.WRITER_RESTARTED
 
     # What the feed brings
 

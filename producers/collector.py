@@ -17,6 +17,7 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -28,14 +29,16 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from producers.backoff import BlockWatchdog, Reconnect
 from producers.chains import ChainConfig
 from producers.connection import NodeConnection, open_connection
+from producers.cursor import load, save
 from producers.errors import EndpointError, WrongChainError
 from producers.feed import Feed, Identity, Selection
 from producers.pool_cache import PoolCache
 from producers.pool_table import PoolTable
 from producers.publish import Segment
+from producers.recovery import recover
 from producers.statistics import Statistics
 from producers.verification import Token
-from ringbuf import DEFAULT_CAPACITY, Writer
+from ringbuf import DEFAULT_CAPACITY, Reader, Status, Writer
 from tlv.layout import LAYOUT_DIGEST
 
 NS = 1_000_000_000
@@ -62,6 +65,8 @@ class Options:
     pool_cache: Path | None = None
     stats_file: Path | None = None
     """Rewritten every second."""
+    state_file: Path | None = None
+    """Where to resume if the ring is gone."""
     until_idle_s: float | None = None
     open_timeout_s: float = 10.0
     watchdog_s: float = 10.0
@@ -81,7 +86,10 @@ class Collector:
         if self._cache is not None:
             self._cache.load(table, tokens)
         ring = Identity(self._writer.uuid, self._writer.epoch, self._writer.next_sequence)
-        self._feed = Feed(options.chain, ring, table, tokens, options.selection, **_clock())
+        recovered = recover(_frames(options.ring)) if self._writer.epoch > 1 else None
+        if options.state_file is not None and not (recovered and recovered.blocks):
+            recovered = load(options.state_file, options.chain.chain_id)
+        self._feed = Feed(options.chain, ring, table, tokens, options.selection, recovered, **_clock())
         self._reconnect = Reconnect(options.urls)
         self._watchdog = BlockWatchdog(least_s=options.watchdog_s)
         self._stop = asyncio.Event()
@@ -180,7 +188,6 @@ class Collector:
     def _receive(self, frames: list[bytes]) -> None:
         """Everything the socket held, in the socket's own callback."""
         clock = _clock()
-        self._heard_ns = clock["now_ns"]
         self._feed.stats.bytes_received += sum(map(len, frames))
         self._feed.receive(frames, **clock)
         published = self._publish()
@@ -190,6 +197,7 @@ class Collector:
             self._blocks = self._feed.stats.blocks
             self._watchdog.block_arrived(clock["now_ns"])
             self._reconnect.proved()
+        self._heard_ns = time.monotonic_ns()
         self._wake.set()
 
     def _publish(self) -> int:
@@ -246,7 +254,10 @@ class Collector:
         return (time.monotonic_ns() - self._heard_ns) / NS
 
     def _save(self) -> None:
-        """Rewrite the statistics file, whole or not at all."""
+        """Rewrite the state and the statistics, each whole or not at all."""
+        safe = self._feed.safe_block
+        if self._options.state_file is not None and safe is not None:
+            save(self._options.state_file, self._options.chain.chain_id, safe)
         path = self._options.stats_file
         if path is not None:
             fresh = path.with_name(f".{path.name}.new")
@@ -262,6 +273,16 @@ class Collector:
             return
         if not self._stop.is_set():
             self._wake.clear()
+
+
+def _frames(ring: str) -> Iterator[memoryview]:
+    """Everything that is still in a ring, oldest first."""
+    with Reader.attach(ring, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:
+        while True:
+            poll = reader.poll()
+            if poll.status not in (Status.OK, Status.EPOCH_CHANGED, Status.GAP):
+                return
+            yield from (frame.payload for frame in poll)
 
 
 def host_of(url: str) -> str:

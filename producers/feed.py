@@ -38,8 +38,10 @@ from producers.jsonrpc import (
     Notice,
     Rejection,
 )
+from producers.lifecycle import Block
 from producers.pool_table import PoolTable
 from producers.publish import Outbox, Segment
+from producers.recovery import Recovered
 from producers.rpc_types import Head, Log
 from producers.statistics import Statistics
 from producers.timers import Timers
@@ -93,6 +95,7 @@ class Feed:
         pools: PoolTable,
         tokens: dict[bytes, Token],
         selection: Selection = Selection(),
+        recovered: Recovered | None = None,
         *,
         now_ns: int,
         wall_ns: int,
@@ -121,6 +124,8 @@ class Feed:
         if ring.epoch > 1:
             record = StateInvalidation(0, InvalidationScope.ALL_POOLS, Reason.WRITER_RESTARTED, bytes(20))
             self._outbox.put(Domain.SYSTEM, record, wall_ns)
+        if recovered is not None:
+            self._assembly.resume(recovered)
         self._beat()
 
     @property
@@ -128,6 +133,11 @@ class Feed:
         """The newest canonical block; -1 before the first."""
         head = self._assembly.chain.head
         return head.number if head is not None else -1
+
+    @property
+    def safe_block(self) -> Block | None:
+        """The newest block up to which everything is closed and published."""
+        return self._assembly.chain.canonical.get(self._assembly.safe_number)
 
     @property
     def settled(self) -> bool:

@@ -28,6 +28,7 @@ from producers.publish import Segment
 from producers.rpc_types import Head, Log
 from tlv.codes import Completeness
 
+MAX_NUMBER = (1 << 63) - 1
 ZERO_HASH = "0x" + "0" * 64
 
 
@@ -143,6 +144,7 @@ class Chain:
         self.blocks: dict[str, Block] = {}
         self.canonical: dict[int, Block] = {}
         self.head: Block | None = None
+        self._lowest = MAX_NUMBER
         self._holes: list[tuple[int, int]] = []
 
     def add(self, head: Head, now_ns: int) -> Block:
@@ -166,8 +168,8 @@ class Chain:
         while not self.is_canonical(block):
             branch.append(block)
             parent = self.blocks.get(block.parent_hash)
-            if block.root or (self.head is None and block is head):
-                break
+            if block.root or block.number <= self._lowest:
+                break  # what is below was never told, so nothing there can be contradicted
             if len(branch) >= limit:
                 block.root = True
                 break
@@ -190,6 +192,7 @@ class Chain:
             hole = self._undeclared(max(self.canonical) + 1, lowest.number - 1)
         self.canonical.update({block.number: block for block in branch})
         self.head = head
+        self._lowest = min(self._lowest, lowest.number)
         return Switch(dropped, branch, fork, hole)
 
     def upwards(self, number: int) -> Iterator[Block]:
@@ -209,6 +212,15 @@ class Chain:
         self.blocks = {block.hash: block for block in self.blocks.values() if block.number >= floor}
         self.canonical = {number: block for number, block in self.canonical.items() if number >= floor}
         self._holes = [hole for hole in self._holes if hole[1] >= floor]
+        self._lowest = min(self.canonical)
+
+    def restore(self, blocks: list[Block], holes: list[tuple[int, int]]) -> None:
+        """Begin with a canonical chain (oldest first) and the holes in it that were declared before."""
+        self.blocks = {block.hash: block for block in blocks}
+        self.canonical = {block.number: block for block in blocks}
+        self.head = blocks[-1]
+        self._lowest = blocks[0].number
+        self._holes = list(holes)
 
     def _undeclared(self, first: int, last: int) -> tuple[int, int] | None:
         """What of `first..last` was in no earlier hole; holes only ever grow at their ends."""

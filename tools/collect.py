@@ -50,6 +50,17 @@ ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
     help="Subscribe to less: one contract (repeatable), or only logs with an event's topic.",
 )
 @click.option("--pool-cache", metavar="FILE|none", help="Verified pools.  [default: in the user's cache]")
+@click.option(
+    "--watchdog",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(0.5),
+    metavar="SECONDS",
+    help="Give up a connection without a block for so long (or for 8 block intervals).",
+)
+@click.option(
+    "--state", type=click.Path(path_type=Path, dir_okay=False), help="Where to resume should the ring be gone."
+)
 @click.option("--until-idle", type=click.FloatRange(0.1), metavar="SECONDS", help="Exit when nothing came for so long.")
 @click.option("--stats-json", metavar="FILE|-", help="Statistics: a file is rewritten every second; - at the end.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
@@ -62,6 +73,8 @@ def command(
     capacity: int,
     filters: tuple[str, ...],
     pool_cache: str | None,
+    state: Path | None,
+    watchdog: float,
     until_idle: float | None,
     stats_json: str | None,
     as_json: bool,
@@ -81,7 +94,9 @@ def command(
         selection=_selection(filters),
         pool_cache=_cache_path(pool_cache, config.chain_id),
         stats_file=Path(stats_json) if stats_json not in (None, "-") else None,
+        state_file=state,
         until_idle_s=until_idle,
+        watchdog_s=watchdog,
     )
     _set_up_logging(verbose)
     # Compiling in the middle of a block would look like a node that does not answer.
