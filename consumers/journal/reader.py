@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from consumers.journal import kernels
 from consumers.journal.errors import JournalError
@@ -46,6 +47,7 @@ class JournalReader:
         self.directory = directory
         self.layout_digest = layout_digest
         self.lost = 0
+        self.columns = (0, 0)
         segments = list_segments(directory)
         if not segments:
             raise JournalError(f"{directory}: expected segment files, found none; `alphapulse record` writes them")
@@ -73,6 +75,21 @@ class JournalReader:
     def clock_offset_ns(self) -> int:
         """Add this to a frame's publish time to get wall-clock time."""
         return self._scanner.header.clock_offset_ns
+
+    @property
+    def buffer(self) -> NDArray[np.uint8]:
+        """For kernels: where the payloads of the last poll stand."""
+        return self._scanner.buffer
+
+    @property
+    def index(self) -> NDArray[np.int64]:
+        """For kernels: the table in which `columns` (first, behind the last) are the frames of the last poll."""
+        return self._scanner.table
+
+    @property
+    def sequence(self) -> int:
+        """The sequence expected behind everything that was scanned so far."""
+        return self._scanner.expected
 
     def poll(self) -> Poll:
         """The next frames, as many as one scan found.  Valid until the next call.  Never waits.
@@ -203,6 +220,7 @@ class JournalReader:
 
     def _as_poll(self, status: Status, gap: Gap | None, first: int, last: int) -> Poll:
         scanner = self._scanner
+        self.columns = (first, last)
         return Poll(status, gap, 0, scanner.buffer, scanner.buffer.data, scanner.table[:MARK_ROW, first:last])
 
 

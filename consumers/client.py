@@ -1,0 +1,254 @@
+"""The reference client of a relay, for threads and for asyncio.
+
+Owns the connection at the client's end of `relay/RELAY.md`: it says hello, verifies every checksum, comes back after a
+broken connection where it left off, and acknowledges what was handled.  What the messages mean is `relay.stream`'s.
+
+    with RelayClient(default_path("market_data"), name="risk", at_least_once=True) as client:
+        for item in client:                              # `async for` works as well
+            if isinstance(item, Lost):
+                ...                                      # item.first to item.covers are gone
+            elif swap := item.message.first(PoolSwap):
+                ...
+
+An item counts as handled when the next one is asked for; with `acknowledge="manual"`, when `client.ack(item)` says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import random
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from consumers.relay import protocol
+from consumers.relay.address import connect
+from consumers.relay.errors import Farewell, RelayError, RelayUnreachable
+from consumers.relay.kernels import BROKEN, split_messages
+from consumers.relay.stream import ClientStream, Item, Lost, Ring
+from tlv.codes import FarewellReason, FilterKind, StreamStart
+from tlv.layout import Filter
+from tlv.record import Record
+from tlv.status import CAUSES
+
+__all__ = ["Farewell", "Item", "Lost", "RelayClient", "RelayError", "RelayUnreachable", "Ring"]
+
+BUFFER_BYTES = 1 << 19
+"""Several chunks of a relay, and many times the largest message."""
+MESSAGES = 4096
+ACK_EVERY_S = 0.1
+"""An acknowledgement is a file for the relay: the last one of each tenth of a second is enough."""
+SILENCE_S = 5.0
+"""A relay says something every second.  One that is silent for so long is not serving us."""
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 2.0
+STARTS = {"live": StreamStart.LIVE, "oldest": StreamStart.OLDEST, "acknowledged": StreamStart.ACKNOWLEDGED}
+FINAL = {
+    FarewellReason.BAD_HELLO,
+    FarewellReason.LAYOUT_DIFFERS,
+    FarewellReason.NAME_REFUSED,
+    FarewellReason.SEQUENCE_IN_FUTURE,
+    FarewellReason.BAD_MESSAGE,
+}
+"""A second attempt would be refused for the same reason."""
+
+
+class RelayClient:
+    """Reads a domain's rings from the relay at `path`.
+
+    Args:
+        name: makes the client durable: the relay remembers what it acknowledged.
+        start: `live`, `oldest`, `acknowledged` (behind the last acknowledged message), or {ring uuid: sequence}.
+        at_least_once: have what the ring has lost from the journal.
+        types, venues, pools, tokens: ask for these only; empty means all.
+        reconnect: come back after a broken connection; otherwise the iteration ends with it.
+        max_silence_s: take a relay that says nothing for so long for gone.
+
+    Raises:
+        RelayUnreachable, SocketRefused: see `address.connect`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        name: str = "",
+        start: Literal["live", "oldest", "acknowledged"] | dict[bytes, int] = "live",
+        at_least_once: bool = False,
+        types: Sequence[type[Record]] = (),
+        venues: Sequence[int] = (),
+        pools: Sequence[bytes] = (),
+        tokens: Sequence[bytes] = (),
+        acknowledge: Literal["automatic", "manual"] = "automatic",
+        reconnect: bool = True,
+        max_silence_s: float = SILENCE_S,
+    ) -> None:
+        self.path = path
+        self.name = name
+        self.connections = 0
+        self.lost = 0
+        self._start = start
+        self._at_least_once = at_least_once
+        self._types = sum(1 << cls.layout.type for cls in types)
+        self._filters = (
+            *(Filter(venue, FilterKind.VENUE, bytes(20)) for venue in venues),
+            *(Filter(0, FilterKind.POOL, pool) for pool in pools),
+            *(Filter(0, FilterKind.TOKEN, token) for token in tokens),
+        )
+        self._automatic = acknowledge == "automatic"
+        self._reconnect = reconnect
+        self._max_silence_s = max_silence_s
+        self._stream = ClientStream()
+        self._buffer = np.zeros(BUFFER_BYTES, np.uint8)
+        self._bounds = np.zeros(MESSAGES + 1, np.int64)
+        self._filled = 0
+        self._next_ack = 0.0
+        self._closed = False
+        self._socket: socket.socket | None = None
+        self._connect()
+
+    @property
+    def rings(self) -> dict[bytes, Ring]:
+        """The rings that the relay told us of, by uuid."""
+        return self._stream.rings
+
+    def __iter__(self) -> Iterator[Item | Lost]:
+        """Yield messages and losses until `close`; without `reconnect`, until the connection ends.
+
+        Raises:
+            Farewell: the relay refuses us for good.
+        """
+        while (bunch := self.receive()) is not None:
+            for item in bunch:
+                yield item
+                if self._automatic:
+                    self._note_handled(item)
+
+    async def __aiter__(self) -> AsyncIterator[Item | Lost]:
+        """The same for asyncio; a thread waits for the bytes."""
+        while (bunch := await asyncio.to_thread(self.receive)) is not None:
+            for item in bunch:
+                yield item
+                if self._automatic:
+                    self._note_handled(item)
+
+    def ack(self, item: Item | Lost) -> None:
+        """Say that `item` and everything before it in its ring was handled."""
+        self._note_handled(item)
+
+    def close(self) -> None:
+        """Send the last acknowledgements and hang up."""
+        self._closed = True
+        # If the relay is gone by now, what was not acknowledged comes again.
+        with contextlib.suppress(OSError):
+            self._send_acks()
+        self._hang_up()
+
+    def __enter__(self) -> RelayClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _note_handled(self, item: Item | Lost) -> None:
+        item.ring.handled = max(item.ring.handled, item.covers)
+        if time.monotonic() >= self._next_ack:
+            # A broken connection is noticed, and dealt with, by the next receive.
+            with contextlib.suppress(OSError):
+                self._send_acks()
+
+    def _send_acks(self) -> None:
+        self._next_ack = time.monotonic() + ACK_EVERY_S
+        if not self.name or self._socket is None:
+            return
+        for ring in self.rings.values():
+            if ring.handled > ring.acknowledged:
+                self._socket.sendall(protocol.acknowledge(ring.handled, ring.uuid))
+                ring.acknowledged = ring.handled
+
+    def receive(self) -> list[Item | Lost] | None:
+        """What the next bytes bring, perhaps nothing; None at the end."""
+        if self._socket is None:
+            return None
+        items: list[Item | Lost] = []
+        try:
+            with contextlib.suppress(BlockingIOError):
+                self._send_acks()
+            self._read_stream(items)
+        except (OSError, RelayError) as error:
+            self._hang_up()
+            final = isinstance(error, Farewell) and error.reason in FINAL
+            if final or (isinstance(error, Farewell) and not self._reconnect):
+                raise
+            if self._closed or not self._reconnect:
+                return items or None
+            self._come_back()
+        return items
+
+    def _read_stream(self, items: list[Item | Lost]) -> None:
+        assert self._socket is not None
+        count = self._socket.recv_into(self._buffer[self._filled :].data)
+        if count == 0:
+            raise ConnectionResetError("the relay hung up")
+        self._filled += count
+        start, status = 0, 0
+        view = self._buffer.data
+        while True:
+            status, found, cause = split_messages(self._buffer, start, self._filled, self._bounds)
+            bounds = self._bounds[: found + 1].tolist()
+            for begin, end in itertools.pairwise(bounds):
+                self._stream.take(bytes(view[begin:end]), items)
+            start = bounds[-1]
+            if status == BROKEN:
+                raise RelayError(f"{self.path}: byte {start} of the stream begins no message ({CAUSES[cause].name})")
+            if found < MESSAGES:
+                break
+        self._buffer[: self._filled - start] = self._buffer[start : self._filled].copy()
+        self._filled -= start
+        self.lost += sum(item.lost for item in items if isinstance(item, Lost))
+
+    def _connect(self) -> None:
+        self._socket = connect(self.path, self._max_silence_s)
+        self.connections += 1
+        self._filled = 0
+        self._stream.reconnected()
+        if self.rings:
+            start, resume = StreamStart.SEQUENCE, {uuid: ring.next_sequence for uuid, ring in self.rings.items()}
+        elif isinstance(self._start, dict):
+            start, resume = StreamStart.SEQUENCE, self._start
+        else:
+            start, resume = STARTS[self._start], {}
+        self._socket.sendall(
+            protocol.subscribe(
+                name=self.name,
+                start=start,
+                at_least_once=self._at_least_once,
+                resume=resume,
+                types=self._types,
+                filters=self._filters,
+            )
+        )
+
+    def _come_back(self) -> None:
+        """Connect again, pausing longer and longer, with jitter so that many clients do not come at once."""
+        pause = FIRST_PAUSE_S
+        while not self._closed:
+            time.sleep(random.uniform(0, pause))
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+            try:
+                self._connect()
+            except (RelayUnreachable, OSError):
+                self._hang_up()
+                continue
+            return
+
+    def _hang_up(self) -> None:
+        if self._socket:
+            self._socket.close()
+            self._socket = None

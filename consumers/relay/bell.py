@@ -1,0 +1,55 @@
+"""A thread that turns "the ring has something" into "a file descriptor is readable".
+
+Owns the wait on one ring.  A server sleeps in epoll, which cannot see shared memory; a bell sleeps in the ring's futex
+without the GIL and rings an eventfd.  It rings once each time it is armed, so a busy ring does not storm a busy server.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from ringbuf import Reader
+from ringbuf.kernels import sleep_on
+
+SLICE_NS = 50_000_000
+
+
+class Bell:
+    """Watches the ring of `reader` on behalf of the epoll that `eventfd` is registered with.
+
+    Close it before the reader: it uses the reader's map.
+    """
+
+    def __init__(self, reader: Reader, eventfd: int) -> None:
+        self._words, self._control = reader.words, reader.control
+        self._state = reader.state.copy()
+        self._eventfd = eventfd
+        self._wanted = threading.Semaphore(0)
+        self._armed = False
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=f"bell {reader.name}", daemon=True)
+        self._thread.start()
+
+    def arm(self, position: int) -> None:
+        """Ring as soon as the ring's end is another than `position`; does nothing while armed."""
+        if not self._armed:
+            self._armed = True
+            self._state[0]["position"] = position
+            self._wanted.release()
+
+    def close(self) -> None:
+        """Stop the thread; takes up to 50 ms."""
+        self._stopping = True
+        self._wanted.release()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self._wanted.acquire()
+            while not self._stopping and not sleep_on(self._words, self._control, self._state, SLICE_NS):
+                pass
+            if self._stopping:
+                return
+            self._armed = False
+            os.eventfd_write(self._eventfd, 1)

@@ -1,0 +1,71 @@
+"""How far each named client has come, kept over any crash.
+
+Owns one small file per name: {"<ring uuid>": last acknowledged sequence}.  A file is replaced as a whole, so a kill
+leaves the old or the new one; a file that a power cut spoilt counts as empty, which costs repeats and never a loss.  A
+lock per name sees to it that two connections, be it of two relays, never share a cursor.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from consumers.lockfile import LockFile, LockHeld
+from consumers.relay.errors import Farewell
+from tlv.codes import FarewellReason
+
+DECODER = msgspec.json.Decoder(dict[str, int])
+
+
+def default_directory() -> Path:
+    """`$XDG_STATE_HOME/alphapulse/cursors`, or below `~/.local/state`."""
+    base = Path(os.environ.get("XDG_STATE_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".local" / "state") / "alphapulse" / "cursors"
+
+
+class Cursor:
+    """The durable cursor of client `name`, ours until `close`.
+
+    Raises:
+        Farewell: somebody else is connected under this name.
+    """
+
+    def __init__(self, directory: Path, name: str) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path = directory / f"{name}.json"
+        try:
+            self._lock = LockFile(directory / f"{name}.lock")
+        except LockHeld:
+            raise Farewell(FarewellReason.NAME_IN_USE) from None
+        self._unsaved = False
+        try:
+            self._acknowledged = DECODER.decode(self._path.read_bytes())
+        except (FileNotFoundError, msgspec.MsgspecError):
+            self._acknowledged = {}
+
+    def get(self, ring_uuid: bytes) -> int | None:
+        """The last sequence that was acknowledged for a ring; None if none ever was."""
+        return self._acknowledged.get(ring_uuid.hex())
+
+    def advance(self, ring_uuid: bytes, sequence: int) -> None:
+        """Note an acknowledgement; it never moves back.  `save` makes it durable."""
+        key = ring_uuid.hex()
+        if sequence > self._acknowledged.get(key, -1):
+            self._acknowledged[key] = sequence
+            self._unsaved = True
+
+    def save(self) -> None:
+        """Write the file if anything changed."""
+        if not self._unsaved:
+            return
+        fresh = self._path.with_suffix(".new")
+        fresh.write_bytes(msgspec.json.encode(self._acknowledged))
+        fresh.replace(self._path)
+        self._unsaved = False
+
+    def close(self) -> None:
+        """Save and let go of the name."""
+        self.save()
+        self._lock.close()

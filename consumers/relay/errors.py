@@ -1,0 +1,39 @@
+"""What can be wrong between a relay and its clients.
+
+RelayError
+|-- SocketRefused       the socket's place is not ours alone, its path too long, or another relay serves there
+|-- RelayUnreachable    a client finds no relay at the path
+`-- Farewell            the relay ended the connection and said why; `reason` is its FarewellReason
+"""
+
+from __future__ import annotations
+
+from tlv.codes import FarewellReason
+from tlv.errors import AlphaPulseError
+
+
+class RelayError(AlphaPulseError):
+    """Relay and client cannot go on."""
+
+
+class SocketRefused(RelayError):
+    """A relay must not or cannot listen at this path."""
+
+
+class RelayUnreachable(RelayError):
+    """No relay listens at this path."""
+
+
+class Farewell(RelayError):
+    """One end of a connection gives it up: `reason`, and the two numbers that disagree, if there are any."""
+
+    def __init__(self, reason: int, expected: int = 0, found: int = 0) -> None:
+        try:
+            name = FarewellReason(reason).name.lower().replace("_", " ")
+        except ValueError:
+            name = f"reason {reason}"
+        numbers = f": expected {expected:#x}, found {found:#x}" if expected != found else ""
+        super().__init__(f"the relay ended the connection, {name}{numbers}")
+        self.reason = reason
+        self.expected = expected
+        self.found = found

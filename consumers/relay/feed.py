@@ -1,0 +1,281 @@
+"""One ring, as all clients of a relay share it.
+
+Owns one map of the ring, one poll buffer and one packing buffer, however many clients there are.  A client's cursor is
+a `Place`: a position and a sequence.  Clients that stand at the same place with the same filter get the same packed
+bytes; the ring itself is the only queue.  This file does not know what a socket is.
+
+    in the ring --overwritten, at-least-once--> in the journal --the ring has the next one--> in the ring
+        |                                            |
+        +--overwritten, otherwise: Gap---------------+--neither has it: Gap--> in the ring, at its oldest
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consumers.journal import JournalError, JournalReader
+from consumers.relay import protocol
+from consumers.relay.errors import Farewell
+from consumers.relay.filters import Wanted
+from consumers.relay.kernels import BATCH_BYTES, pack_batch, put_batch
+from ringbuf import Reader, Status
+from ringbuf.kernels import poll_into
+from ringbuf.layout import INDEX_ROWS, SEQUENCE_ROW
+from tlv.codes import FarewellReason, Reason, StreamStart
+from tlv.errors import UsageError
+from tlv.layout import LAYOUT_DIGEST
+
+CHUNK_BYTES = 1 << 17
+"""Of payloads per system call: some 500 swaps."""
+CHUNK_FRAMES = 2048
+OUT_OF_RING = -1
+RECORDER_PATIENCE_S = 2.0
+"""How long a place waits for the recorder to write what the ring has already lost."""
+
+
+@dataclass
+class Place:
+    """Where one client stands in one ring.  `since` is the first sequence that no Batch has covered yet."""
+
+    position: int
+    sequence: int
+    since: int
+    at_least_once: bool
+    journal: JournalReader | None = None
+    columns: tuple[int, int] = (0, 0)
+    waiting_since: float = 0.0
+
+    def leave_journal(self) -> None:
+        """Close the journal reader, if there is one."""
+        if self.journal:
+            self.journal.close()
+        self.journal, self.columns, self.waiting_since = None, (0, 0), 0.0
+
+
+class RingFeed:
+    """Ring `name` as number `index` of a relay; `journal` is the directory where it is recorded, if it is.
+
+    Raises:
+        RingNotFound, RingNotReady, BadSegment: see `Reader.attach`.
+    """
+
+    def __init__(self, name: str, index: int, journal: Path | None) -> None:
+        self.reader = Reader.attach(name, layout_digest=LAYOUT_DIGEST, on_lap="oldest", buffer_bytes=1)
+        self.name = name
+        self.uuid = self.reader.uuid
+        self.index = index
+        self.journal = journal
+        self.seen_end: int | None = None
+        self.malformed = 0
+        self._words = np.zeros(max(CHUNK_BYTES, self.reader.identity.max_payload) // 8 + 1, np.int64)
+        self._polled = self._words.view(np.uint8)
+        self._table = np.zeros((INDEX_ROWS, CHUNK_FRAMES), np.int64)
+        self._packed = np.zeros(self._polled.size + BATCH_BYTES, np.uint8)
+        # The last poll and the last packing, for the next client at the same place.
+        self._polled_at = OUT_OF_RING
+        self._count = 0
+        self._behind = (0, 0)
+        self._packed_for = (0, b"")
+        self._chunk = memoryview(b"")
+
+    def place(self, start: StreamStart, at_least_once: bool, sequence: int | None) -> Place:
+        """A new client's place.  `sequence` is what it named or acknowledged; without one, `start` decides.
+
+        Raises:
+            Farewell: the sequence is yet to come.
+        """
+        if sequence is None and start is not StreamStart.LIVE and at_least_once:
+            sequence = self._oldest_recorded()
+        if sequence is not None:
+            place = Place(OUT_OF_RING, max(sequence, 1), max(sequence, 1), at_least_once)
+            self._enter_ring(place)
+            return place
+        self.reader.seek("latest" if start is StreamStart.LIVE else "oldest")
+        here = self.reader.sequence
+        return Place(self.reader.position, here, here, at_least_once)
+
+    def next_chunk(self, place: Place, wanted: Wanted) -> memoryview:
+        """Advance `place` and return what its client gets next, valid until the next call; empty if nothing is there.
+
+        Raises:
+            Farewell: the ring holds what no writer writes.
+        """
+        if place.position == OUT_OF_RING:
+            return self._from_journal(place, wanted)
+        if place.position == self._polled_at:
+            return self._share(place, wanted)
+        gap_last = self._poll(place)
+        if gap_last and place.at_least_once:
+            place.position = OUT_OF_RING
+            return self._from_journal(place, wanted)
+        told = self._tell_gap(place, gap_last + 1, Reason.LAPPED) if gap_last else b""
+        if self._count == 0:
+            place.position, place.sequence = self._behind
+            self.seen_end = place.position
+            return memoryview(told)
+        chunk = self._share(place, wanted)
+        return memoryview(told + chunk) if told else chunk
+
+    def progress(self, place: Place) -> bytes:
+        """A Batch without messages, if the filter kept sequences back that no Batch has covered yet."""
+        return self._cover(place) if place.since < place.sequence else b""
+
+    def close(self) -> None:
+        """Leave the ring."""
+        self.reader.close()
+
+    def _poll(self, place: Place) -> int:
+        """Read the ring from `place` on into the shared buffer.  Returns the last lost sequence, 0 for no loss."""
+        me = self.reader.state[0]
+        me["position"], me["sequence"] = place.position, place.sequence
+        reader = self.reader
+        status = poll_into(reader.words, reader.control, reader.state, self._words, self._table, CHUNK_FRAMES)
+        if status == Status.CORRUPT:
+            raise Farewell(FarewellReason.RING_UNREADABLE, place.sequence, int(me["sequence"]))
+        gap_last = int(me["gap_last"])
+        self._count = int(me["count"])
+        self._behind = (int(me["position"]), int(me["sequence"]))
+        self._polled_at = place.position if self._count and not gap_last else OUT_OF_RING
+        self._packed_for = (0, b"")
+        return gap_last
+
+    def _share(self, place: Place, wanted: Wanted) -> memoryview:
+        """Pack the shared poll for `place`, unless that was done for the client before."""
+        if self._packed_for != (place.since, wanted.key):
+            self._pack(self._polled, self._table, 0, self._count, place, wanted)
+            self._packed_for = (place.since, wanted.key)
+        place.position, place.sequence = self._behind
+        if self._chunk:
+            place.since = place.sequence
+        return self._chunk
+
+    def _pack(
+        self,
+        source: NDArray[np.uint8],
+        table: NDArray[np.int64],
+        first: int,
+        count: int,
+        place: Place,
+        wanted: Wanted,
+    ) -> int:
+        """Make `_chunk` of the columns `first` to `count`; returns the column behind the last that fitted."""
+        column, messages, malformed, size = pack_batch(
+            self._packed, source, table, first, count, place.since, self.index, time.time_ns(), *wanted.tables
+        )
+        self.malformed += malformed
+        self._chunk = self._packed[: size if messages else 0].data
+        return column
+
+    def _cover(self, place: Place) -> bytes:
+        """A Batch without messages that ends right before `place`."""
+        put_batch(self._packed, place.since, place.sequence - 1, self.index, 0, time.time_ns())
+        self._packed_for = (0, b"")
+        place.since = place.sequence
+        return self._packed[:BATCH_BYTES].tobytes()
+
+    def _tell_gap(self, place: Place, resumed_at: int, reason: Reason) -> bytes:
+        """Move `place` over a loss.  The Batch before the Gap says which ring it is in."""
+        if resumed_at <= place.sequence:
+            return b""
+        told = self._cover(place) + protocol.gap(place.sequence, resumed_at - 1, reason)
+        place.sequence = place.since = resumed_at
+        return told
+
+    def _enter_ring(self, place: Place) -> bool:
+        """Put `place` into the ring if the frame it wants next is there, or is the next to be published."""
+        try:
+            self.reader.seek(place.sequence)
+        except UsageError:
+            raise Farewell(FarewellReason.SEQUENCE_IN_FUTURE, self.reader.sequence, place.sequence) from None
+        if self.reader.sequence != place.sequence:
+            return False
+        place.position = self.reader.position
+        place.leave_journal()
+        return True
+
+    def _enter_ring_at_oldest(self, place: Place) -> memoryview:
+        """Give up on what is neither in the ring nor in the journal."""
+        place.leave_journal()
+        self.reader.seek("oldest")
+        place.position = self.reader.position
+        return memoryview(self._tell_gap(place, self.reader.sequence, Reason.NOT_RETAINED))
+
+    # ---- the way through the journal
+
+    def _from_journal(self, place: Place, wanted: Wanted) -> memoryview:
+        first, behind = place.columns
+        told = b""
+        if first == behind:
+            if self._enter_ring(place):
+                return self.next_chunk(place, wanted)
+            if not self._advance_journal(place):
+                return self._enter_ring_at_oldest(place)
+            first, behind = place.columns
+            if first == behind:
+                return memoryview(told)
+            assert place.journal is not None
+            told = self._tell_gap(place, int(place.journal.index[SEQUENCE_ROW, first]), Reason.NOT_RETAINED)
+        assert place.journal is not None
+        table = place.journal.index
+        column = self._pack(place.journal.buffer, table, first, behind, place, wanted)
+        self._packed_for = (0, b"")
+        place.columns = (column, behind)
+        place.sequence = int(table[SEQUENCE_ROW, column - 1]) + 1
+        if self._chunk:
+            place.since = place.sequence
+        return memoryview(told + self._chunk) if told else self._chunk
+
+    def _advance_journal(self, place: Place) -> bool:
+        """Read on in the journal.  False if it has not got what `place` wants next, and will not get it."""
+        journal = place.journal
+        if journal is None and place.at_least_once:
+            journal = self._open_journal(place.sequence)
+        if journal is None:
+            return False
+        place.journal = journal
+        try:
+            poll = journal.poll()
+        except JournalError:
+            return False
+        place.columns = journal.columns
+        if len(poll):
+            place.waiting_since = 0.0
+            return True
+        if poll.status is Status.GAP:
+            return True
+        if poll.status is not Status.EMPTY:
+            return False
+        place.waiting_since = place.waiting_since or time.monotonic()
+        return time.monotonic() - place.waiting_since < RECORDER_PATIENCE_S
+
+    def _oldest_recorded(self) -> int | None:
+        journal = self._open_journal(1)
+        if journal is None:
+            return None
+        try:
+            poll = journal.poll()
+            return poll[0].sequence if len(poll) else None
+        except JournalError:
+            return None
+        finally:
+            journal.close()
+
+    def _open_journal(self, sequence: int) -> JournalReader | None:
+        """The journal at `sequence`; None if there is none of this ring, or an unreadable one."""
+        if self.journal is None:
+            return None
+        try:
+            journal = JournalReader(self.journal)
+        except (JournalError, UsageError):
+            return None
+        try:
+            journal.seek_sequence(sequence, self.uuid)
+        except JournalError:
+            journal.close()
+            return None
+        return journal

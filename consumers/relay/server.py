@@ -1,0 +1,358 @@
+"""The relay's shell: sockets, epoll and the clock around sessions and feeds.
+
+Owns every system call of a relay.  One thread serves all clients; a thread per ring (`bell`) only wakes it.
+
+    turn:   every client that can be sent to gets one chunk of each ring     until nobody got anything
+    sleep:  arm the bells, wait in epoll for a ring, a client, or a tenth of a second
+    then:   accept, receive, finish half-sent chunks; now and then look after time-outs and new rings
+
+epoll and not asyncio: the same loop over asyncio's streams took 2.6 times as long per chunk (tools/bench/relay.py keeps
+the number), and back-pressure is one boolean here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from consumers.relay.address import Listener, peer_uid
+from consumers.relay.bell import Bell
+from consumers.relay.cursors import default_directory
+from consumers.relay.errors import Farewell
+from consumers.relay.feed import RingFeed
+from consumers.relay.session import Phase, Session
+from ringbuf import RingNotFound, RingNotReady, Status, list_rings
+from ringbuf.kernels import get_word
+from ringbuf.layout import TAIL
+from tlv.codes import FarewellReason
+
+RECEIVE_BYTES = 1 << 16
+SEND_BUFFER_BYTES = 1 << 17
+"""Asked of the kernel for each client; it doubles this.  All a client that never reads can hold, but for one chunk."""
+EVICTION_BUFFER_BYTES = 1 << 20
+"""Asked for when a client is evicted, so that a Farewell fits behind what it never read."""
+HOUSEKEEPING_S = 0.1
+DISCOVERY_S = 1.0
+LINGER_S = 1.0
+"""How long a client that was told to go may take to read that."""
+PREFIXES = {"market_data": "market.", "signal": "signal.", "execution": "execution."}
+"""Names of a domain's rings begin with this."""
+
+READ = select.EPOLLIN | select.EPOLLRDHUP
+WRITE = select.EPOLLOUT
+
+
+@dataclass
+class Counters:
+    """What a relay did since it began."""
+
+    clients: int = 0
+    accepted: int = 0
+    refused: int = 0
+    evicted: int = 0
+    bytes: int = 0
+    chunks: int = 0
+    malformed_frames: int = 0
+
+
+class Connection:
+    """A client's socket and session."""
+
+    __slots__ = ("leaving_since", "session", "socket", "stuck_since")
+
+    def __init__(self, sock: socket.socket, session: Session) -> None:
+        self.socket = sock
+        self.session = session
+        self.stuck_since = 0.0
+        self.leaving_since = 0.0
+
+
+class Relay:
+    """Serves rings at one Unix socket.
+
+    Args:
+        domain: `market_data`, `signal` or `execution`.
+        path: of the socket.
+        rings: their names; None takes every ring whose name begins as the domain's do, also those to come.
+        journals: where rings are recorded, by name.
+        patience_s: how long a client may leave its socket full before it is evicted.
+
+    Raises:
+        SocketRefused: see `Listener`.
+        RingNotFound: a ring that was named does not exist.
+    """
+
+    def __init__(
+        self,
+        domain: str,
+        path: Path,
+        *,
+        rings: Sequence[str] | None = None,
+        journals: Mapping[str, Path] | None = None,
+        cursors: Path | None = None,
+        patience_s: float = 5.0,
+        max_clients: int = 256,
+    ) -> None:
+        self.domain = domain
+        self.path = path
+        self.counters = Counters()
+        self.patience_s = patience_s
+        self.max_clients = max_clients
+        self._named = rings
+        self._journals = journals or {}
+        self._cursors = (cursors or default_directory()) / domain
+        self._feeds: list[RingFeed] = []
+        self._bells: dict[int, Bell] = {}
+        self._next_index = 0
+        self._connections: dict[int, Connection] = {}
+        self._sleeper = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll = select.epoll()
+        self._next_housekeeping = 0.0
+        self._next_discovery = 0.0
+        try:
+            for name in rings or ():
+                self._open_feed(name)
+            self._listener = Listener(path)
+        except BaseException:
+            self._close_feeds()
+            raise
+        self._epoll.register(self._listener.socket, READ)
+        self._epoll.register(self._sleeper, select.EPOLLIN)
+
+    def run(self, stop: Callable[[], bool]) -> Counters:
+        """Serve until `stop` says so, then drain: send what the rings hold now, say farewell, hang up."""
+        while not stop():
+            self._look_after(time.monotonic())
+            self._wait(0.0 if self._turn() else HOUSEKEEPING_S)
+        self._drain()
+        return self.counters
+
+    def close(self) -> None:
+        """Hang up, leave the rings, remove the socket."""
+        for fd in list(self._connections):
+            self._hang_up(fd)
+        self._close_feeds()
+        self._listener.close()
+        self._epoll.close()
+        os.close(self._sleeper)
+
+    def __enter__(self) -> Relay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- sending
+
+    def _turn(self) -> bool:
+        """One chunk of each ring for everybody who can take it.  False if nobody got anything."""
+        busy = False
+        for feed in self._feeds:
+            feed.seen_end = None
+        for fd, connection in list(self._connections.items()):
+            session = connection.session
+            if session.phase is not Phase.STREAMING:
+                continue
+            for feed in self._feeds:
+                if session.unsent:
+                    break
+                chunk = session.next_chunk(feed)
+                if chunk:
+                    self._send(fd, connection, chunk)
+                    self.counters.chunks += 1
+                    busy = True
+            if session.unsent and not connection.stuck_since:
+                # Something of the relay itself: an acceptance, a Gap, a heartbeat.
+                self._flush(fd, connection)
+        return busy
+
+    def _send(self, fd: int, connection: Connection, chunk: memoryview) -> None:
+        try:
+            sent = connection.socket.send(chunk)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._hang_up(fd)
+            return
+        self.counters.bytes += sent
+        connection.session.note_sent(chunk, sent, time.monotonic())
+        blocked = bool(connection.session.unsent)
+        if blocked != bool(connection.stuck_since):
+            self._epoll.modify(fd, READ | WRITE if blocked else READ)
+        if not blocked:
+            connection.stuck_since = 0.0
+        elif sent or not connection.stuck_since:
+            connection.stuck_since = time.monotonic()
+
+    def _flush(self, fd: int, connection: Connection) -> None:
+        self._send(fd, connection, connection.session.unsent)
+        if connection.session.phase is Phase.LEAVING and not connection.session.unsent:
+            self._hang_up(fd)
+
+    # ---- waiting and receiving
+
+    def _wait(self, timeout_s: float) -> None:
+        if timeout_s:
+            for feed in self._feeds:
+                # Without a client at the ring's end, nobody would look at what the bell announces.
+                if feed.seen_end is not None:
+                    self._bells[feed.index].arm(feed.seen_end)
+        for fd, event in self._epoll.poll(timeout_s):
+            if fd == self._sleeper:
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(fd)
+            elif fd == self._listener.socket.fileno():
+                self._accept()
+            else:
+                self._serve(fd, event)
+
+    def _serve(self, fd: int, event: int) -> None:
+        connection = self._connections.get(fd)
+        if connection is None:
+            return
+        if event & select.EPOLLIN:
+            self._receive(fd, connection)
+        elif event & (select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP):
+            self._hang_up(fd)
+            return
+        if event & WRITE and fd in self._connections and connection.session.unsent:
+            self._flush(fd, connection)
+
+    def _receive(self, fd: int, connection: Connection) -> None:
+        try:
+            data = connection.socket.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._hang_up(fd)
+            return
+        connection.session.receive(data)
+        if connection.session.unsent:
+            self._flush(fd, connection)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.socket.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            sock.setblocking(False)
+            if peer_uid(sock) != os.getuid():
+                self.counters.refused += 1
+                sock.close()
+                continue
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            session = Session(time.monotonic(), lambda: self._feeds, self._cursors)
+            fd = sock.fileno()
+            self._connections[fd] = connection = Connection(sock, session)
+            self._epoll.register(fd, READ)
+            self.counters.accepted += 1
+            self.counters.clients = len(self._connections)
+            if len(self._connections) > self.max_clients:
+                self.counters.refused += 1
+                session.dismiss(Farewell(FarewellReason.TOO_MANY_CLIENTS, self.max_clients, self.max_clients + 1))
+                self._flush(fd, connection)
+
+    def _hang_up(self, fd: int) -> None:
+        connection = self._connections.pop(fd, None)
+        if connection is None:
+            return
+        self._epoll.unregister(fd)
+        connection.session.close()
+        connection.socket.close()
+        self.counters.clients = len(self._connections)
+
+    # ---- looking after things
+
+    def _look_after(self, now: float) -> None:
+        if now < self._next_housekeeping:
+            return
+        self._next_housekeeping = now + HOUSEKEEPING_S
+        for fd, connection in list(self._connections.items()):
+            session = connection.session
+            if connection.stuck_since and now - connection.stuck_since > self.patience_s:
+                self._evict(fd, connection)
+            session.look_after(now, self._feeds)
+            if session.unsent and not connection.stuck_since:
+                self._flush(fd, connection)
+            if session.phase is Phase.LEAVING:
+                connection.leaving_since = connection.leaving_since or now
+                if now - connection.leaving_since > LINGER_S:
+                    self._hang_up(fd)
+        self.counters.malformed_frames = sum(feed.malformed for feed in self._feeds)
+        if now >= self._next_discovery:
+            self._next_discovery = now + DISCOVERY_S
+            self._discover()
+
+    def _evict(self, fd: int, connection: Connection) -> None:
+        self.counters.evicted += 1
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, EVICTION_BUFFER_BYTES)
+        connection.session.evict()
+        self._flush(fd, connection)
+
+    def _discover(self) -> None:
+        """Let go of rings that are gone and read to their end, and take up new ones."""
+        for feed in list(self._feeds):
+            if feed.reader.check() is Status.ORPHANED and self._is_read(feed):
+                self._close_feed(feed)
+        wanted = self._named
+        if wanted is None:
+            wanted = [name for name in list_rings() if name.startswith(PREFIXES[self.domain])]
+        for name in wanted:
+            if all(feed.name != name for feed in self._feeds):
+                with contextlib.suppress(RingNotFound, RingNotReady):
+                    feed = self._open_feed(name)
+                    for connection in self._connections.values():
+                        if connection.session.phase is Phase.STREAMING:
+                            connection.session.join(feed, from_oldest=True)
+
+    def _is_read(self, feed: RingFeed) -> bool:
+        """Whether every client that takes anything has everything of a ring that is gone."""
+        end = get_word(feed.reader.words, TAIL)
+        places = (
+            connection.session.places.get(feed.index)
+            for connection in self._connections.values()
+            if not connection.stuck_since
+        )
+        return all(place is None or place.position >= end for place in places)
+
+    def _open_feed(self, name: str) -> RingFeed:
+        feed = RingFeed(name, self._next_index, self._journals.get(name))
+        self._next_index += 1
+        self._feeds.append(feed)
+        self._bells[feed.index] = Bell(feed.reader, self._sleeper)
+        return feed
+
+    def _close_feed(self, feed: RingFeed) -> None:
+        self._feeds.remove(feed)
+        self._bells.pop(feed.index).close()
+        for connection in self._connections.values():
+            connection.session.leave(feed)
+        feed.close()
+
+    def _close_feeds(self) -> None:
+        for feed in list(self._feeds):
+            self._close_feed(feed)
+
+    def _drain(self) -> None:
+        """Give every client what its rings hold now, then the Farewell; all of it within LINGER_S."""
+        deadline = time.monotonic() + LINGER_S
+        self._epoll.unregister(self._listener.socket)
+        ends = {feed.index: get_word(feed.reader.words, TAIL) for feed in self._feeds}
+        while time.monotonic() < deadline and self._connections:
+            self._turn()
+            for fd, connection in list(self._connections.items()):
+                session = connection.session
+                places = session.places.items()
+                if all(place.position >= ends.get(index, 0) for index, place in places) and not session.unsent:
+                    session.dismiss(Farewell(FarewellReason.SHUTTING_DOWN))
+                    self._flush(fd, connection)
+            self._wait(0.001)

@@ -1,0 +1,142 @@
+"""A client's end of a relay's stream, without the socket.
+
+Owns what a client knows: the rings, how far it has come in each, and the Batch that is being delivered.  Messages go
+in, items come out.  That every sequence is delivered, filtered or told as lost is checked here, not believed: a Batch
+or Gap that does not continue the one before it is an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from consumers.relay.errors import Farewell, RelayError
+from tlv.codes import Source
+from tlv.layout import Batch, Gap, Header, SubscribeAck
+from tlv.layout import Farewell as FarewellRecord
+from tlv.message import Message, parse
+
+
+@dataclass(eq=False)
+class Ring:
+    """A ring that the relay serves, and how far this client has come in it."""
+
+    name: str
+    uuid: bytes
+    next_sequence: int
+    handled: int
+    acknowledged: int
+
+
+class Item(NamedTuple):
+    """One message of a ring, its checksum verified.  Once it is handled, so is every sequence up to `covers`."""
+
+    ring: Ring
+    sequence: int
+    data: bytes
+    covers: int
+
+    @property
+    def message(self) -> Message:
+        """The message's header and typed records."""
+        return parse(self.data, verify=False, where=f"ring {self.ring.name}, sequence {self.sequence}")
+
+
+class Lost(NamedTuple):
+    """Sequences of a ring that this client will never get: `first` to `covers`."""
+
+    ring: Ring
+    first: int
+    covers: int
+    reason: int
+
+    @property
+    def lost(self) -> int:
+        """How many messages that is."""
+        return self.covers - self.first + 1
+
+
+@dataclass
+class ClientStream:
+    """What this client has been told.  `rings` survives a connection; everything else belongs to one."""
+
+    rings: dict[bytes, Ring] = field(default_factory=dict)
+    _by_index: dict[int, Ring] = field(default_factory=dict)
+    _ring: Ring | None = None
+    _batch: Batch | None = None
+    _left: int = 0
+
+    def reconnected(self) -> None:
+        """Forget the connection, keep the rings."""
+        self._by_index.clear()
+        self._ring = self._batch = None
+        self._left = 0
+
+    def take(self, data: bytes, items: list[Item | Lost]) -> None:
+        """Take one whole, verified message; append what it brings to `items`.
+
+        Raises:
+            Farewell: the relay ends the connection.
+            RelayError: the relay broke its own protocol.
+        """
+        header = Header.unpack(data)
+        if header.source != Source.RELAY:
+            self._deliver(header, data, items)
+            return
+        message = parse(data, verify=False, where="relay")
+        for record in message.records:
+            match record:
+                case SubscribeAck():
+                    self._accepted(record)
+                case Batch():
+                    self._begin(record, items)
+                case Gap():
+                    self._lose(record, items)
+                case FarewellRecord():
+                    raise Farewell(record.reason, record.expected, record.found)
+
+    def _accepted(self, ack: SubscribeAck) -> None:
+        ring = self.rings.get(ack.ring_uuid)
+        if ring is None:
+            before = ack.first_sequence - 1
+            ring = Ring(ack.ring_name, ack.ring_uuid, ack.first_sequence, before, before)
+            self.rings[ack.ring_uuid] = ring
+        elif ack.first_sequence > ring.next_sequence:
+            raise RelayError(f"ring {ring.name}: asked for {ring.next_sequence}, offered {ack.first_sequence}")
+        ring.next_sequence = ack.first_sequence
+        self._by_index[ack.ring_index] = ring
+
+    def _begin(self, batch: Batch, items: list[Item | Lost]) -> None:
+        ring = self._by_index.get(batch.ring_index)
+        if ring is None or self._left:
+            raise RelayError(f"a Batch of ring number {batch.ring_index} was not announced, or {self._left} too early")
+        if batch.first != ring.next_sequence or batch.count > batch.last - batch.first + 1:
+            raise RelayError(f"ring {ring.name}: expected a Batch from {ring.next_sequence} on, found {batch}")
+        self._ring, self._batch, self._left = ring, batch, batch.count
+        if batch.count == 0:
+            ring.next_sequence = batch.last + 1
+            # Sequences that the filter kept back are handled as soon as the item before them is.
+            if items and items[-1].ring is ring:
+                items[-1] = items[-1]._replace(covers=batch.last)
+            elif ring.handled >= batch.first - 1:
+                ring.handled = batch.last
+
+    def _deliver(self, header: Header, data: bytes, items: list[Item | Lost]) -> None:
+        ring, batch = self._ring, self._batch
+        if ring is None or batch is None or not self._left:
+            raise RelayError("a ring's message came without a Batch before it")
+        self._left -= 1
+        whole = batch.count == batch.last - batch.first + 1
+        if whole:
+            sequence = covers = batch.last - self._left
+        else:
+            sequence, covers = header.sequence, batch.last if self._left == 0 else batch.first - 1
+        ring.next_sequence = covers + 1
+        items.append(Item(ring, sequence, data, covers))
+
+    def _lose(self, gap: Gap, items: list[Item | Lost]) -> None:
+        ring = self._ring
+        if ring is None or self._left or gap.first != ring.next_sequence:
+            raise RelayError(f"a Gap from {gap.first} to {gap.last} does not continue the stream")
+        ring.next_sequence = gap.last + 1
+        items.append(Lost(ring, gap.first, gap.last, gap.reason))

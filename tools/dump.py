@@ -1,0 +1,193 @@
+"""`alphapulse dump`: print the messages of a ring, a relay or a journal.
+
+Owns finding out what TARGET is, following it, and the three forms of output.
+"""
+
+from __future__ import annotations
+
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import msgspec
+
+from consumers.client import Lost, RelayClient
+from consumers.journal import JournalReader
+from ringbuf import Reader, Status
+from tlv.errors import FrameError, UsageError
+from tlv.layout import LAYOUT_DIGEST
+from tlv.message import Message, parse
+from tlv.record import RECORDS
+from tlv.text import hex_dump, message_to_dict
+from tools.dump_text import Describer
+from tools.interrupt import Interrupt
+
+PAUSE_S = 0.05
+Stop = Callable[[], bool]
+
+
+class Entry(NamedTuple):
+    """One message, as bytes."""
+
+    ring: str
+    sequence: int
+    data: bytes
+
+
+class Hole(NamedTuple):
+    """Messages that the target cannot give us: `first` to `last`."""
+
+    ring: str
+    first: int
+    last: int
+
+
+@click.command("dump", epilog="Example:  alphapulse dump market.polygon --types PoolSwap --limit 5")
+@click.argument("target")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C or the target's end.")
+@click.option(
+    "--latest", is_flag=True, help="Begin with what comes next instead of the oldest message; implies --follow."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines, amounts as decimal strings.")
+@click.option("--hex", "as_hex", is_flag=True, help="Print every byte with the name of its field.")
+@click.option("--types", metavar="NAMES", help="Only messages with one of these records, such as PoolSwap,PoolSync.")
+@click.option("--limit", type=click.IntRange(1), help="End after so many messages.")
+def command(
+    target: str, follow: bool, latest: bool, as_json: bool, as_hex: bool, types: str | None, limit: int | None
+) -> None:
+    """Print the messages of TARGET: the name of a ring, the path of a relay's socket, or a journal's directory."""
+    wanted = record_names(types)
+    show = Printer(as_json, as_hex)
+    shown = 0
+    with Interrupt() as asked:
+        for found in entries(target, follow or latest, latest, asked):
+            if isinstance(found, Hole):
+                show.hole(found)
+                continue
+            try:
+                message = parse(found.data, where=f"ring {found.ring}, sequence {found.sequence}")
+            except FrameError as error:
+                show.broken(found, error)
+                continue
+            if wanted and not any(type(record).__name__ in wanted for record in message.records):
+                continue
+            show.message(found, message)
+            shown += 1
+            if shown == limit:
+                return
+
+
+def record_names(types: str | None) -> frozenset[str]:
+    """The names in a comma-separated list, each that of a record.
+
+    Raises:
+        UsageError: naming the one that is none, and those there are.
+    """
+    names = frozenset(types.split(",")) if types else frozenset()
+    known = {cls.__name__ for cls in RECORDS.values()}
+    if not names <= known:
+        raise UsageError(f"--types: expected names of {', '.join(sorted(known))}, found {min(names - known)}")
+    return names
+
+
+def entries(target: str, follow: bool, latest: bool, stop: Stop) -> Iterator[Entry | Hole]:
+    """What `target` holds, and with `follow` what comes."""
+    path = Path(target)
+    if path.is_dir():
+        return journal_entries(path, follow, latest, stop)
+    if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+        return relay_entries(path, follow, latest, stop)
+    if "/" in target:
+        raise UsageError(f"{target}: expected a ring's name, a relay's socket or a journal's directory, found neither")
+    return ring_entries(target, follow, latest, stop)
+
+
+def ring_entries(name: str, follow: bool, latest: bool, stop: Stop) -> Iterator[Entry | Hole]:
+    """From a ring."""
+    with Reader.attach(name, start="latest" if latest else "oldest", layout_digest=LAYOUT_DIGEST) as reader:
+        while not stop():
+            poll = reader.poll()
+            if poll.gap is not None:
+                yield Hole(name, *poll.gap)
+            for frame in poll:
+                yield Entry(name, frame.sequence, bytes(frame.payload))
+            if poll.status is Status.CLOSED or (poll.status is Status.EMPTY and not follow):
+                return
+            if poll.status is Status.EMPTY and reader.wait(PAUSE_S) is Status.ORPHANED:
+                return
+
+
+def journal_entries(directory: Path, follow: bool, latest: bool, stop: Stop) -> Iterator[Entry | Hole]:
+    """From a journal."""
+    with JournalReader(directory, start="latest" if latest else "oldest") as reader:
+        while not stop():
+            poll = reader.poll()
+            if poll.gap is not None:
+                yield Hole(reader.name, *poll.gap)
+            for frame in poll:
+                yield Entry(reader.name, frame.sequence, bytes(frame.payload))
+            if poll.status in (Status.EMPTY, Status.CLOSED):
+                if not follow:
+                    return
+                time.sleep(PAUSE_S)
+
+
+def relay_entries(path: Path, follow: bool, latest: bool, stop: Stop) -> Iterator[Entry | Hole]:
+    """From a relay.  Without `follow` it ends at the first second in which nothing comes."""
+    with RelayClient(path, start="live" if latest else "oldest", reconnect=False) as client:
+        while not stop() and (items := client.receive()) is not None:
+            for item in items:
+                if isinstance(item, Lost):
+                    yield Hole(item.ring.name, item.first, item.covers)
+                else:
+                    yield Entry(item.ring.name, item.sequence, item.data)
+            if not items and not follow and client.rings:
+                return
+
+
+class Printer:
+    """Prints in one of the three forms."""
+
+    def __init__(self, as_json: bool, as_hex: bool) -> None:
+        self._json = as_json
+        self._hex = as_hex
+        self._describer = Describer()
+
+    def message(self, entry: Entry, message: Message) -> None:
+        """A sound message."""
+        if self._json:
+            self._say({"ring": entry.ring, "sequence": entry.sequence} | message_to_dict(message))
+        elif self._hex:
+            print(f"{entry.ring} {entry.sequence}\n{hex_dump(entry.data)}", flush=True)
+        else:
+            print(self._describer.line(entry.sequence, message), flush=True)
+
+    def broken(self, entry: Entry, error: FrameError) -> None:
+        """A frame that is no message: said, and where it breaks, never an end of the dump."""
+        if self._json:
+            self._say({"ring": entry.ring, "sequence": entry.sequence, "error": str(error)})
+        else:
+            print(f"{entry.sequence}  {error}", flush=True)
+            if self._hex:
+                print(hex_dump(entry.data), flush=True)
+
+    def hole(self, hole: Hole) -> None:
+        """Lost messages."""
+        if self._json:
+            self._say({"ring": hole.ring, "gap": {"first": hole.first, "last": hole.last}})
+        else:
+            print(f"{hole.first} to {hole.last}  lost ({hole.last - hole.first + 1} messages)", flush=True)
+
+    def _say(self, line: dict[str, Any]) -> None:
+        sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    from tools.cli import run_command
+
+    run_command(command, "dump")
