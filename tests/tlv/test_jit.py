@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -155,10 +156,17 @@ def test_cache_root_without_an_absolute_setting_is_in_the_home(monkeypatch: pyte
         assert cache_root() == Path.home() / ".cache" / "alphapulse"
 
 
-def test_cache_is_set_at_import_unless_nothing_is_compiled() -> None:
-    if not numba.config.DISABLE_JIT:
-        assert Path(numba.config.CACHE_DIR).parent == cache_root()
-    assert tlv.jit.KERNEL_PACKAGES == ("tlv", "ringbuf", "producers", "consumers")
+@pytest.mark.parametrize("disabled", [0, 1])
+def test_import_chooses_the_cache_only_if_something_is_compiled(
+    disabled: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", disabled)
+    runpy.run_path(tlv.jit.__file__)
+    chosen = tmp_path / "alphapulse" / f"kernels-{source_digest(REPOSITORY)}"
+    assert ("" if disabled else str(chosen)) == numba.config.CACHE_DIR
+    assert chosen.is_dir() is not bool(disabled)
 
 
 def test_kernel_divides_as_numpy_does() -> None:

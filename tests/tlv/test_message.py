@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 import pytest
 from msgspec.structs import replace
@@ -19,11 +20,18 @@ EMPTY = bytes.fromhex("efbeadde0101040000000000000000000000000000000000000000006
 """The test vector of the wire format: no TLV, domain 1, source 4, sequence 0, timestamp 0."""
 
 
-@record(type=254)
 class Quote(Record, frozen=True):
     """A vendor's own record, as a user would declare one."""
 
     price: U64
+
+
+@pytest.fixture
+def registered_quote() -> Iterator[None]:
+    """`Quote` as type 254, for one test: the table of records belongs to the whole process."""
+    record(type=254)(Quote)
+    yield
+    del RECORDS[254]
 
 
 def with_payload(payload: bytes, domain: Domain = Domain.MARKET_DATA) -> bytes:
@@ -76,11 +84,13 @@ def test_parse_type_without_layout_is_skipped_and_counted() -> None:
     assert (message.records, message.unknown) == ((), 3)
 
 
+@pytest.mark.usefixtures("registered_quote")
 def test_parse_vendor_record_travels_in_every_domain() -> None:
     for domain in Domain:
         assert parse(build(domain, 4, [Quote(7)])).records == (Quote(7),)
 
 
+@pytest.mark.usefixtures("registered_quote")
 def test_parse_vendor_record_of_another_size_is_refused() -> None:
     with pytest.raises(TlvError, match="relay: expected 8 bytes of Quote, found 3 at 34"):
         parse(with_payload(bytes([254, 3]) + b"abc"), verify=False, where="relay")
