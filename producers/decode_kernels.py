@@ -20,8 +20,18 @@ from typing import Any
 import numpy as np
 
 from producers.decode import Refusal
+from producers.decode_fields import (
+    BAD_HEX,
+    VALUE_OUT_OF_RANGE,
+    copy_bytes,
+    negate,
+    read_field_number,
+    read_field_word,
+    store,
+    store_text_order,
+)
 from producers.decode_moves import ABSENT, COPIES, EVENT_ROWS, MOVES, TOPICS, Kind
-from producers.hexcodec import WORD_DIGITS, fits_signed, fits_unsigned, is_hex_shaped, read_number, read_word
+from producers.hexcodec import WORD_DIGITS, fits_signed, fits_unsigned, is_hex_shaped, read_word
 from producers.pool_table import Pool
 from tlv.buffers import Bytes, Limbs, Longs
 from tlv.codes import Domain
@@ -31,18 +41,15 @@ from tlv.layout import EVENT_ORIGIN, EventOrigin
 
 FIXED_FIELDS = 6
 DATA = 5
-WORD_LENGTH = 2 + WORD_DIGITS
 
 # Kernels see plain integers.
 NONE = int(Refusal.NONE)
 NO_TOPICS = int(Refusal.NO_TOPICS)
-BAD_HEX = int(Refusal.BAD_HEX)
 UNKNOWN_EVENT = int(Refusal.UNKNOWN_EVENT)
 UNKNOWN_EMITTER = int(Refusal.UNKNOWN_EMITTER)
 FOREIGN_EVENT = int(Refusal.FOREIGN_EVENT)
 WRONG_TOPIC_COUNT = int(Refusal.WRONG_TOPIC_COUNT)
 WRONG_DATA_SIZE = int(Refusal.WRONG_DATA_SIZE)
-VALUE_OUT_OF_RANGE = int(Refusal.VALUE_OUT_OF_RANGE)
 DROP, UNSIGNED, SIGNED, SPLIT, ADDRESS = (int(kind) for kind in Kind)
 MARKET_DATA = int(Domain.MARKET_DATA)
 ORIGIN_TYPE = EventOrigin.layout.type
@@ -52,72 +59,13 @@ PROTOCOL_AT = Pool.layout.offsets["protocol"]
 BLOCK_NUMBER_AT = EventOrigin.layout.offsets["block_number"]
 BLOCK_HASH_AT = EventOrigin.layout.offsets["block_hash"]
 TRANSACTION_HASH_AT = EventOrigin.layout.offsets["transaction_hash"]
-U32_END = 1 << 32
-I64_END = (1 << 63) - 1
+LARGEST_U32 = (1 << 32) - 1
+LARGEST_I64 = (1 << 63) - 1
 
 CONTEXT = np.dtype([(name, np.int64) for name in ("row", "flags", "block_timestamp", "receive_time_ns")])
 """What the caller knows of a log and the node did not say: the emitter's row in the pool table (-1 = none), header
 flags, its block's timestamp in seconds, and when it was received."""
 Contexts = np.ndarray[Any, np.dtype[np.void]]
-
-
-@kernel
-def read_field_word(text: Bytes, start: int, length: int, word: Limbs) -> bool:
-    """Read a field that must be `0x` and one 32-byte word."""
-    return length == WORD_LENGTH and is_hex_shaped(text, start, length) and read_word(text, start + 2, word)
-
-
-@kernel
-def read_field_number(text: Bytes, start: int, length: int, end: int) -> int:
-    """The number in a field, below `end`; 0 if the field is absent, and minus a refusal if it is no such number."""
-    if length == 0:
-        return 0
-    if length < 2 or length > WORD_LENGTH or text[start] != ord("0") or text[start + 1] != ord("x"):
-        return -BAD_HEX
-    number = read_number(text, start + 2, length - 2)
-    if number == -1:
-        return -BAD_HEX
-    return number if 0 <= number < end else -VALUE_OUT_OF_RANGE
-
-
-@kernel
-def store(out: Bytes, pos: int, word: Limbs, size: int) -> None:
-    """Store the low `size` bytes of `word` as an integer: least significant first."""
-    for limb in range(size >> 3):
-        for i in range(8):  # a constant count: one store, once compiled
-            out[pos + i] = np.uint8((word[limb] >> np.uint64(8 * i)) & np.uint64(0xFF))
-        pos += 8
-    for i in range(size & 7):
-        out[pos + i] = np.uint8((word[size >> 3] >> np.uint64(8 * i)) & np.uint64(0xFF))
-
-
-@kernel
-def store_text_order(out: Bytes, pos: int, word: Limbs, size: int) -> None:
-    """Store the low `size` bytes of `word` as an address or a hash: in the order in which they are printed."""
-    end = pos + size
-    for limb in range(size >> 3):
-        for i in range(8):
-            out[end - 1 - i] = np.uint8((word[limb] >> np.uint64(8 * i)) & np.uint64(0xFF))
-        end -= 8
-    for i in range(size & 7):
-        out[end - 1 - i] = np.uint8((word[size >> 3] >> np.uint64(8 * i)) & np.uint64(0xFF))
-
-
-@kernel
-def copy_bytes(target: Bytes, target_pos: int, source: Bytes, source_pos: int, size: int) -> None:
-    """Copy `size` bytes.  A loop, since assigning one slice to another allocates."""
-    for i in range(size):
-        target[target_pos + i] = source[source_pos + i]
-
-
-@kernel
-def negate(word: Limbs) -> None:
-    """Two's complement of `word`, in place: the magnitude of a negative int256, exact down to -2^255."""
-    carry = np.uint64(1)
-    for i in range(4):
-        word[i] = ~word[i] + carry
-        if word[i] != 0:
-            carry = np.uint64(0)
 
 
 @kernel
@@ -208,60 +156,50 @@ def put_record(
 
 
 @kernel
-def put_hash(text: Bytes, start: int, length: int, word: Limbs, out: Bytes, pos: int) -> bool:
-    """Store the 32-byte hash in a field, zeros if the field is absent.  False if it is no hash."""
-    if length == 0:
-        out[pos : pos + 32] = 0
-        return True
-    if not read_field_word(text, start, length, word):
-        return False
-    store_text_order(out, pos, word, 32)
-    return True
-
-
-@kernel
 def put_origin(
-    text: Bytes, starts: Longs, lengths: Longs, first: int, block_timestamp: int, receive_time_ns: int,
-    word: Limbs, out: Bytes, pos: int,
-) -> int:  # fmt: skip
+    text: Bytes, starts: Longs, lengths: Longs, first: int, context: Any, word: Limbs, out: Bytes, pos: int
+) -> int:
     """Fill the EventOrigin at `pos` from the fixed fields of a log, which begin with field `first`."""
-    block_number = read_field_number(text, starts[first], lengths[first], I64_END)
+    out[pos : pos + ORIGIN_SIZE] = 0
+    origin = out[pos : pos + ORIGIN_SIZE].view(EVENT_ORIGIN)[0]
+    origin["block_timestamp"] = context["block_timestamp"]
+    origin["receive_time_ns"] = context["receive_time_ns"]
+    block_number = read_field_number(text, starts[first], lengths[first], LARGEST_I64)
     if block_number < 0:
         return -block_number
-    transaction_index = read_field_number(text, starts[first + 1], lengths[first + 1], U32_END)
+    transaction_index = read_field_number(text, starts[first + 1], lengths[first + 1], LARGEST_U32)
     if transaction_index < 0:
         return -transaction_index
-    log_index = read_field_number(text, starts[first + 2], lengths[first + 2], U32_END)
+    log_index = read_field_number(text, starts[first + 2], lengths[first + 2], LARGEST_U32)
     if log_index < 0:
         return -log_index
-    origin = out[pos : pos + ORIGIN_SIZE].view(EVENT_ORIGIN)[0]
     origin["block_number"] = block_number
-    origin["block_timestamp"] = block_timestamp
-    origin["receive_time_ns"] = receive_time_ns
     origin["transaction_index"] = transaction_index
     origin["log_index"] = log_index
-    if not put_hash(text, starts[first + 3], lengths[first + 3], word, out, pos + BLOCK_HASH_AT):
-        return BAD_HEX
-    if not put_hash(text, starts[first + 4], lengths[first + 4], word, out, pos + TRANSACTION_HASH_AT):
-        return BAD_HEX
+    for field, at in ((first + 3, pos + BLOCK_HASH_AT), (first + 4, pos + TRANSACTION_HASH_AT)):
+        if lengths[field] == 0:
+            continue
+        if not read_field_word(text, starts[field], lengths[field], word):
+            return BAD_HEX
+        store_text_order(out, at, word, 32)
     return NONE
 
 
 @kernel
 def put_message(
-    text: Bytes, starts: Longs, lengths: Longs, first: int, topic: int, event: int, pools: Bytes, row: int,
-    flags: int, block_timestamp: int, receive_time_ns: int, source: int, sequence: int, timestamp_ns: int,
-    word: Limbs, out: Bytes, start: int,
+    text: Bytes, starts: Longs, lengths: Longs, first: int, topic: int, event: int, pools: Bytes, context: Any,
+    source: int, sequence: int, timestamp_ns: int, word: Limbs, out: Bytes, start: int,
 ) -> tuple[int, int]:  # fmt: skip
     """Write one log as a sealed message at `start`: (refusal, where the next message goes)."""
     shape = EVENT_ROWS[event]
-    pos = put_header(out, start, MARKET_DATA, source, flags, sequence, timestamp_ns)
+    pos = put_header(out, start, MARKET_DATA, source, context["flags"], sequence, timestamp_ns)
     record = put_tlv(out, pos, shape["type"], shape["size"])
-    refusal = put_record(event, pools, row, text, starts, lengths, topic, starts[first + DATA], word, out, record)
+    data, row = starts[first + DATA], context["row"]
+    refusal = put_record(event, pools, row, text, starts, lengths, topic, data, word, out, record)
     if refusal != NONE:
         return refusal, start
     pos = put_tlv(out, record + shape["size"], ORIGIN_TYPE, ORIGIN_SIZE)
-    refusal = put_origin(text, starts, lengths, first, block_timestamp, receive_time_ns, word, out, pos)
+    refusal = put_origin(text, starts, lengths, first, context, word, out, pos)
     if refusal != NONE:
         return refusal, start
     if shape["block_number"] != ABSENT:
@@ -284,19 +222,18 @@ def decode_logs(
     topic = FIXED_FIELDS * len(topic_counts)
     messages, pos = 0, 0
     for i in range(len(topic_counts)):
-        first, topics, row = FIXED_FIELDS * i, topic_counts[i], contexts[i]["row"]
+        first, topics, context = FIXED_FIELDS * i, topic_counts[i], contexts[i]
         refusal, event = NO_TOPICS, -1
         if topics > 0:
             refusal, event = identify(text, starts[topic], lengths[topic], word)
         if refusal == NONE:
-            refusal = check_emitter(event, pools, row)
+            refusal = check_emitter(event, pools, context["row"])
         if refusal == NONE:
             data, size = starts[first + DATA], lengths[first + DATA]
             refusal = check_shape(event, text, lengths, topic, topics, data, size)
         if refusal == NONE:
             refusal, end = put_message(
-                text, starts, lengths, first, topic, event, pools, row,
-                contexts[i]["flags"], contexts[i]["block_timestamp"], contexts[i]["receive_time_ns"],
+                text, starts, lengths, first, topic, event, pools, context,
                 source, first_sequence + messages, timestamp_ns, word, out, pos,
             )  # fmt: skip
             if refusal == NONE:

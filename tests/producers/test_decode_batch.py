@@ -16,7 +16,8 @@ import pytest
 
 from producers.decode import Refusal, RefusedLog, decode_log, identify, origin_of
 from producers.decode_batch import MAX_MESSAGE_SIZE, BatchDecoder, Decoded, flatten
-from producers.decode_kernels import CONTEXT, decode_logs, negate, store, store_text_order
+from producers.decode_fields import negate, store, store_text_order
+from producers.decode_kernels import CONTEXT, decode_logs
 from producers.events import EVENT_OF_TOPIC, EVENTS, Role
 from producers.hexcodec import read_bytes
 from producers.pool_table import POOL_ROW, Pool, PoolTable, unverified
@@ -193,6 +194,7 @@ POISON = [
         {"data": "0x" + f"{1 << 112:064x}" + "0" * 64},
         {"data": "0x" + f"{1 << 112:064x}" + "0" * 63 + "g"},
         {"block_number": "0x" + "f" * 16},
+        {"block_number": "0x7" + "f" * 15},
         {"block_number": "0x" + "0" * 64},
         {"block_number": "0x" + "0" * 65},
         {"block_number": "0xg"},
@@ -211,7 +213,7 @@ POISON = [
 
 
 def test_batch_malformed_logs_get_the_reason_of_the_cold_form() -> None:
-    assert agrees_with_cold_form(POISON, trusting_table([GOOD])) == 4
+    assert agrees_with_cold_form(POISON, trusting_table([GOOD])) == 5
 
 
 @pytest.mark.parametrize("poison", POISON)

@@ -61,7 +61,7 @@ def run(seconds: float) -> list[BenchResult]:
         reading(
             "decode, batches of 100", in_hundreds, "eth_abi.decode", eth_abi, TARGET, "to sealed messages with CRC"
         ),
-        reading("decode, batches of 100", in_hundreds, "msgspec JSON parse", json, None, "what comes before it"),
+        reading("decode beside parsing", in_hundreds, "msgspec JSON parse", json, None, "what comes before it"),
         reading("decode, one log at a time", alone, "eth_abi.decode", eth_abi, None, "a quiet chain"),
         reading("flatten only", flat, "decode, batches of 100", in_hundreds, None, "the part that is Python"),
     ]
