@@ -501,6 +501,8 @@ def seek_latest(words: Words, reader: Record) -> int:
     me = reader[0]
     for _ in range(SEEK_TRIES):
         tail = load_acquire(words, TAIL)
+        if tail < 0 or tail & (ALIGNMENT - 1):
+            return 0  # no writer stores that, and reading there would run over the edge of the map (I4)
         for turn in range(2):
             at = COMMIT_0 + turn * COMMIT_WORDS
             # SYNC record: pairs with commit; the record of `tail` is whole as long as `tail` is still the tail.

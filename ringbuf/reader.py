@@ -56,6 +56,7 @@ YIELD_THEN_NS = 100_000
 SLEEP_SLICE_NS = 50_000_000  # a wake-up lost to a kill in the very wrong moment costs at most this
 CHECK_EVERY_S = 0.5  # looking whether the writer lives and the name still means this ring costs system calls
 STALE_AFTER_S = 5.0
+SEEK_TRIES = 1000
 
 
 class Reader:
@@ -138,8 +139,10 @@ class Reader:
         moved = start == "key" and kernels.seek_key(words, state)
         if start == "oldest":
             moved = kernels.seek_oldest(words, state, 0)
-        while not moved:  # the writer overtakes the look at its commit record; it needs luck to do so twice
-            moved = kernels.seek_latest(words, state) or kernels.seek_oldest(words, state, 0)
+        for _ in range(SEEK_TRIES):  # a fast writer may overtake the look at its commit record, but not for ever
+            moved = moved or kernels.seek_latest(words, state) or kernels.seek_oldest(words, state, 0)
+        if not moved:
+            raise CorruptRing(f"ring {self.name}: neither a commit record nor an anchor is valid")
 
     def _seek_sequence(self, wanted: int) -> None:
         if not kernels.seek_sequence(self.words, self.state, wanted):

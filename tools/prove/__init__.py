@@ -1,1 +1,1 @@
-"""Showing that the promises hold, on the user's own machine: models of the kernels, and campaigns with real processes."""
+"""Showing that the promises hold, on your own machine: models of the kernels, campaigns with real processes."""

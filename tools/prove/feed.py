@@ -65,6 +65,8 @@ QUIET_BLOCKS = 5
 WATCHDOG_S = 2.0
 """Instead of 10 s, so that a half-open connection is found within a test's patience."""
 SETTLE_TIMEOUT_S = 60.0
+MEAN_PAUSE_S = 0.05
+"""Between two moves, so that the collector is live during most of them and not still reconnecting."""
 
 Identity = tuple[bytes, bytes, int]
 
@@ -87,6 +89,7 @@ class FeedRun:
     sequence_errors: int = 0
     balance_errors: int = 0
     published_reorgs: int = 0
+    connections: int = 0
     seconds: float = 0.0
 
     @property
@@ -102,8 +105,8 @@ class FeedRun:
         return (
             f"seed {self.seed}: {'ok' if self.passed else 'FAILED'}  {self.expected} events, {self.missing} missing, "
             f"{self.extra} extra, {self.different} different, {self.gaps} gaps, {self.balance_errors} balances off; "
-            f"{self.transactions} transactions, {self.blocks} blocks, {self.reorgs} reorgs, {faults}; "
-            f"{self.seconds:.1f} s"
+            f"{self.transactions} transactions, {self.blocks} blocks, {self.reorgs} reorgs ({self.published_reorgs} "
+            f"seen), {self.connections} connections, {faults}; {self.seconds:.1f} s"
         )
 
 
@@ -118,7 +121,6 @@ class _Campaign:
         self.result = FeedRun(seed)
         self.wanted = transactions
         self.ring = f"prove.feed.{secrets.token_hex(4)}"
-        self.positions: list[int] = [1]
 
     async def run(self) -> FeedRun:
         began = time.monotonic()
@@ -144,11 +146,13 @@ class _Campaign:
             balances = await asyncio.to_thread(self._balances)
             while self.result.transactions < self.wanted:
                 await self._move()
+                await asyncio.sleep(min(self.random.expovariate(1 / MEAN_PAUSE_S), 1.0))
                 if self.random.random() < 0.5:
                     await self._fault()
             await self._mine(QUIET_BLOCKS)
             await self._settled()
             moved = await asyncio.to_thread(self._balances)
+            self.result.connections = self.ws.accepted
         finally:
             await self._stop_collector(signal.SIGTERM)
         logs = [log for log in self.world.logs() if int(log["blockNumber"], 16) >= first]

@@ -9,6 +9,7 @@ come in order; and what is skipped is reported as a gap, exactly.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -175,13 +176,21 @@ class Judge:
         self.model.expect(self.expected == newest + 1, f"ended before {self.expected}, committed up to {newest}")
 
 
-def prepared(mutation: Mutation | None, frames: int, reserve: int = 64) -> tuple[Model, list[dict[str, int]]]:
-    """A ring with a writer that has published `frames` frames."""
+@functools.cache
+def prepare(mutation: Mutation | None, frames: int, reserve: int) -> tuple[Model, dict[str, int]]:
+    """The ring that `prepared` hands out copies of: every schedule starts from it."""
     model = Model.new(mutation)
     writer = model.writer_state(reserve)
     model.run_alone(model.kernels["take_over"]("words", writer, 7, 1))
     model.run_alone(model.publish("w0", writer, 1, frames, KEY))
-    return model, writer
+    return model, writer[0]
+
+
+def prepared(mutation: Mutation | None, frames: int, reserve: int = 64) -> tuple[Model, list[dict[str, int]]]:
+    """A ring with a writer that has published `frames` frames."""
+    model, writer = prepare(mutation, frames, reserve)
+    memory = WeakMemory(model.memory.values())
+    return Model(model.kernels, memory, dict(model.committed)), [dict(writer)]
 
 
 def start(model: Model, decisions: Decisions, programs: Sequence[tuple[str, Steps]], **hooks: Any) -> World:
@@ -189,6 +198,12 @@ def start(model: Model, decisions: Decisions, programs: Sequence[tuple[str, Step
     known = model.memory.everything()
     threads = [Thread(name, steps, ThreadView(known)) for name, steps in programs]
     return World(model.memory, threads, decisions, model.on_store, **hooks)
+
+
+def drain_all(*judges: Judge) -> None:
+    """Drain one after the other."""
+    for judge in judges:
+        judge.drain()
 
 
 def lapping(mutation: Mutation | None, on_lap: int = OLDEST, reserve: int = 64) -> Scenario:
@@ -199,7 +214,7 @@ def lapping(mutation: Mutation | None, on_lap: int = OLDEST, reserve: int = 64) 
         first, second = Judge(model, model.reader_state(on_lap)), Judge(model, model.reader_state(on_lap))
         model.run_alone(second.poll(2))
         programs = [("w", model.publish("w", writer, 1, 4)), ("r1", first.polls(3)), ("r2", second.polls(3))]
-        return start(model, decisions, programs, on_end=lambda _: (first.drain(), second.drain()))
+        return start(model, decisions, programs, on_end=lambda _: drain_all(first, second))
 
     return scenario
 
@@ -445,7 +460,7 @@ MUTANTS: list[tuple[Mutation, str]] = [
             '    me["intent"] = intent\n    me["gate"] = 0',
             '    me["intent"] = tail\n    me["gate"] = 0',
         ),
-        "restarting",
+        "full ring",
     ),
     (Mutation("one commit record", '    me["turn"] = 1 - me["turn"]\n', ""), "restarting"),
     (
@@ -484,7 +499,7 @@ MUTANTS: list[tuple[Mutation, str]] = [
     ),
     (
         Mutation("no fence before the commit record is re-checked", "                fence_acquire()\n", ""),
-        "latest",
+        "no fence from intent",
     ),
     (
         Mutation(
@@ -492,7 +507,7 @@ MUTANTS: list[tuple[Mutation, str]] = [
             "store_release(words, at + COMMIT_SEQUENCE",
             "store_monotonic(words, at + COMMIT_SEQUENCE",
         ),
-        "latest",
+        "no fence from intent",
     ),
 ]
 
