@@ -46,6 +46,21 @@ def summarise(samples: deque[int]) -> Latency | None:
     return Latency(count, ordered[(count + 1) // 2 - 1], ordered[(99 * count + 99) // 100 - 1], ordered[-1])
 
 
+def rest(reader: Reader, status: Status, mode: Wait = Wait.BACKOFF) -> None:
+    """Pass the time after a poll that came back with `status`, at most `WAIT_S`.
+
+    Raises:
+        RingOrphaned: the ring will never bring anything again.
+    """
+    if status is Status.CLOSED:
+        time.sleep(WAIT_S)
+        status = reader.check()
+    elif status is Status.EMPTY:
+        status = reader.wait(WAIT_S, mode)
+    if status is Status.ORPHANED:
+        raise RingOrphaned(f"ring {reader.name}: its name is gone or means another ring; start again")
+
+
 class Runner:
     """One strategy between two rings."""
 
@@ -83,12 +98,9 @@ class Runner:
                 self._writer.heartbeat()
                 heartbeat_due = time.monotonic() + HEARTBEAT_S
             status = self.step()
-            if status is Status.CLOSED:
-                if until_closed:
-                    return
-                time.sleep(WAIT_S)
-            elif status is Status.EMPTY and self._reader.wait(WAIT_S, self._wait) is Status.ORPHANED:
-                raise RingOrphaned(f"ring {self._reader.name}: its name is gone or means another ring; start again")
+            if status is Status.CLOSED and until_closed:
+                return
+            rest(self._reader, status, self._wait)
 
     def step(self) -> Status:
         """Deliver what can be read now.

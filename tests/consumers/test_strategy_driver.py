@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from consumers.select_frames import select_frames, type_mask
@@ -187,8 +188,6 @@ class OnlyBlocks(Strategy):
 
 
 def test_select_frames_keeps_the_wanted_and_the_unreadable() -> None:
-    import numpy as np
-
     frames = [
         market(SYNC, ORIGIN),
         market(Block(9, 0, 0, 0, 0, 0, bytes(32), bytes(32))),

@@ -1,0 +1,107 @@
+"""An example of a native strategy: it says when a V2 pool's price has moved by more than a threshold in one Sync.
+
+Owns its state (a hash table of the last price of each pool) and its handler.  What it says is a vendor record of type
+200: 8 bytes of signed move in hundredths of a basis point, then the pool's address.
+
+    state = new_state(threshold_pips=10_000)
+    NativeRunner(note_price_move, state, reader, writer).run(stop)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlv.buffers import Bytes, byte_at
+from tlv.codes import Flag
+from tlv.jit import kernel
+from tlv.kernels import find_tlv, put_tlv
+from tlv.layout import HEADER, HEADER_SIZE, POOL_SYNC, PoolSync
+from tlv.wide import wide_to_float
+
+PRICE_MOVE = np.dtype([("move_pips", "<i8"), ("pool", "u1", (20,)), ("_padding", "u1", (4,))])
+PRICE_MOVE_TYPE = 200
+PRICE_MOVE_SIZE = PRICE_MOVE.itemsize
+
+SLOTS = 1 << 12
+"""Room for twice as many pools as a busy chain moves in a day; a full table forgets, it never grows."""
+PROBES = 16
+STATE = np.dtype([("threshold_pips", "<i8"), ("pools", "u1", (SLOTS, 20)), ("prices", "<f8", (SLOTS,))])
+
+SYNC = PoolSync.layout.type
+SYNC_SIZE = PoolSync.layout.size
+UNSAFE_FLAGS = int(Flag.REMOVED | Flag.BACKFILL)
+
+
+def new_state(threshold_pips: int) -> NDArray[np.void]:
+    """The handler's memory, empty."""
+    memory = np.zeros(1, dtype=STATE)
+    memory[0]["threshold_pips"] = threshold_pips
+    return memory
+
+
+@kernel
+def is_same(left: Bytes, right: Bytes) -> bool:
+    """Whether two addresses are equal."""
+    different = np.uint8(0)
+    for i in range(20):
+        different |= left[i] ^ right[i]
+    return bool(different == 0)
+
+
+@kernel
+def copy_address(source: Bytes, target: Bytes) -> None:
+    """Byte by byte: a slice assignment may allocate, and kernels do not."""
+    for i in range(20):
+        target[i] = source[i]
+
+
+@kernel
+def find_slot(state: Any, pool: Bytes) -> int:
+    """The slot of a pool: its own, else a free one, else the first it could have had."""
+    home = 0
+    for i in range(20):
+        home = (home * 31 + byte_at(pool, i)) & (SLOTS - 1)
+    for probe in range(PROBES):
+        slot = (home + probe) & (SLOTS - 1)
+        if state["prices"][slot] == 0.0:
+            return slot
+        if is_same(state["pools"][slot], pool):
+            return slot
+    return home
+
+
+@kernel
+def note_price_move(memory: Bytes, payload: Bytes, start: int, end: int, lost: int, message: Bytes) -> int:
+    """Handler: one Sync in, at most one price move out."""
+    state = memory.view(STATE)[0]
+    if lost != 0:
+        for slot in range(SLOTS):
+            state["prices"][slot] = 0.0
+    at = find_tlv(payload, start, end, SYNC)
+    if at < 0 or end - at < SYNC_SIZE:
+        return 0
+    if payload[start : start + HEADER_SIZE].view(HEADER)[0]["flags"] & UNSAFE_FLAGS:
+        return 0
+    sync = payload[at : at + SYNC_SIZE].view(POOL_SYNC)[0]
+    reserve0 = wide_to_float(sync["reserve0"])
+    if reserve0 == 0.0:
+        return 0
+    price = wide_to_float(sync["reserve1"]) / reserve0
+    slot = find_slot(state, sync["pool"])
+    before = state["prices"][slot]
+    known = before != 0.0 and is_same(state["pools"][slot], sync["pool"])
+    copy_address(sync["pool"], state["pools"][slot])
+    state["prices"][slot] = price
+    if not known:
+        return 0
+    move = np.int64((price / before - 1.0) * 1e6)
+    if abs(move) < state["threshold_pips"]:
+        return 0
+    value = put_tlv(message, HEADER_SIZE, PRICE_MOVE_TYPE, PRICE_MOVE_SIZE)
+    said = message[value : value + PRICE_MOVE_SIZE].view(PRICE_MOVE)[0]
+    said["move_pips"] = move
+    copy_address(sync["pool"], said["pool"])
+    return value + PRICE_MOVE_SIZE

@@ -1,0 +1,322 @@
+"""A strategy between two real rings: the same words as in a replay, gaps, poison, closing; and the native loop."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from recorded_market import Publisher, canonical_events, canonical_frames
+
+from consumers.arbitrage.config import ArbitrageConfig
+from consumers.arbitrage.flash_arbitrage import FlashArbitrage
+from consumers.arbitrage.signal import verify_signal
+from consumers.native import NativeRunner
+from consumers.price_moves import PRICE_MOVE, PRICE_MOVE_TYPE, new_state, note_price_move
+from consumers.runner import Latency, Runner, summarise
+from consumers.strategy import Driver, Strategy, StrategyStopped
+from ringbuf import Reader, RingOrphaned, Status, Writer
+from tlv.codes import Domain, Flag
+from tlv.kernels import find_tlv
+from tlv.layout import LAYOUT_DIGEST, EventOrigin, PoolRecord, PoolSync
+from tlv.message import build, parse
+
+ROOT = Path(__file__).parents[2]
+NOW = 1_618_949_000_123_456_789
+
+
+def frozen_clock() -> int:
+    """The wall clock of these tests."""
+    return NOW
+
+
+def never() -> bool:
+    """Nobody asks to stop."""
+    return False
+
+
+@contextmanager
+def rings(new_ring_name: Callable[[], str], capacity: int = 1 << 22) -> Iterator[tuple[Writer, Writer]]:
+    """A market ring and a signal ring."""
+    with ExitStack() as stack:
+        yield tuple(  # type: ignore[misc]
+            stack.enter_context(Writer.create(new_ring_name(), capacity=capacity, layout_digest=LAYOUT_DIGEST))
+            for _ in range(2)
+        )
+
+
+def publish_recording(market: Writer) -> None:
+    """The canonical frames; their sequences are those of the ring."""
+    for sequence, _, data in canonical_frames():
+        assert market.publish(data) == sequence
+
+
+def read_all(name: str) -> list[bytes]:
+    """Every payload in a ring."""
+    with Reader.attach(name, start="oldest") as reader:
+        found: list[bytes] = []
+        while frames := reader.poll():
+            found.extend(bytes(frame.payload) for frame in frames)
+        return found
+
+
+def test_runner_live_ring_says_the_same_bytes_as_a_replay(new_ring_name: Callable[[], str]) -> None:
+    with rings(new_ring_name) as (market, signals):
+        with Reader.attach(market.name, start="oldest") as reader:
+            runner = Runner(
+                Driver(FlashArbitrage(ArbitrageConfig(gross=True)), market.uuid), reader, signals, clock_ns=frozen_clock
+            )
+            worker = threading.Thread(target=runner.run, args=(never,), kwargs={"until_closed": True})
+            worker.start()
+            publish_recording(market)
+            market.close()
+            worker.join(timeout=30)
+            assert not worker.is_alive()
+        live = read_all(signals.name)
+        replay = Driver(FlashArbitrage(ArbitrageConfig(gross=True)), market.uuid)
+        drafts = [draft for frame in canonical_frames() for draft in replay.deliver(*frame)]
+
+        assert live == [
+            build(Domain.SIGNAL, draft.source, draft.records, sequence=sequence, timestamp_ns=NOW)
+            for sequence, draft in enumerate(drafts, start=1)
+        ]
+        assert len(live) == runner.published == len(runner.ring_to_signal) == 2
+        assert runner.driver.frames == len(canonical_frames())
+        assert [verify_signal(parse(data)) for data in live] == [[], []]
+        print(f"live == replay: {len(live)} signals, {sum(map(len, live))} bytes")
+
+
+def test_runner_lapped_reader_tells_the_strategy_and_goes_on(new_ring_name: Callable[[], str]) -> None:
+    with rings(new_ring_name, capacity=1 << 16) as (market, signals):
+        with Reader.attach(market.name, start="oldest") as reader:
+            publish_recording(market)
+            market.close()
+            runner = Runner(Driver(FlashArbitrage(), market.uuid), reader, signals)
+            runner.run(never, until_closed=True)
+        driver = runner.driver
+        assert driver.lost > 0
+        assert driver.lost + driver.frames == len(canonical_frames())
+
+
+class Fragile(Strategy):
+    """Raises on every event."""
+
+    name = "fragile"
+
+    def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
+        raise KeyError("fragile")
+
+
+def test_runner_strategy_that_keeps_raising_is_stopped(new_ring_name: Callable[[], str]) -> None:
+    with rings(new_ring_name) as (market, signals):
+        publish_recording(market)
+        market.close()
+        with (
+            Reader.attach(market.name, start="oldest") as reader,
+            pytest.raises(StrategyStopped, match="strategy fragile: 10 poison frames"),
+        ):
+            Runner(Driver(Fragile(), market.uuid), reader, signals).run(never, until_closed=True)
+
+
+def test_runner_asked_to_stop_stops(new_ring_name: Callable[[], str]) -> None:
+    answers = iter([False, False, True])
+    with rings(new_ring_name) as (market, signals), Reader.attach(market.name) as reader:
+        Runner(Driver(FlashArbitrage(), market.uuid), reader, signals).run(lambda: next(answers))
+    assert next(answers, None) is None
+
+
+def test_runner_unlinked_ring_is_an_error_that_names_it(new_ring_name: Callable[[], str]) -> None:
+    with rings(new_ring_name) as (market, signals), Reader.attach(market.name) as reader:
+        market.close(unlink=True)
+        with pytest.raises(RingOrphaned, match=f"ring {market.name}"):
+            Runner(Driver(FlashArbitrage(), market.uuid), reader, signals).run(never)
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ([], None),
+        ([7], Latency(1, 7, 7, 7)),
+        (range(1, 201), Latency(200, 100, 198, 200)),
+        ([-5, 3], Latency(2, -5, 3, 3)),
+    ],
+)
+def test_summarise_samples_by_nearest_rank(samples: list[int], expected: Latency | None) -> None:
+    assert summarise(deque(samples)) == expected
+
+
+def python_price_moves(threshold_pips: int) -> list[tuple[bytes, int]]:
+    """What the native example must say about the recording, by plain Python."""
+    prices: dict[bytes, float] = {}
+    moves = []
+    for record, _ in canonical_events():
+        if not isinstance(record, PoolSync):
+            continue
+        price = float(record.reserve1) / float(record.reserve0)
+        before = prices.get(record.pool)
+        prices[record.pool] = price
+        if before is not None and abs(int((price / before - 1.0) * 1e6)) >= threshold_pips:
+            moves.append((record.pool, int((price / before - 1.0) * 1e6)))
+    return moves
+
+
+def native_price_moves(name: str) -> list[tuple[bytes, int]]:
+    """What it said into a ring."""
+    moves = []
+    for sequence, data in enumerate(read_all(name), start=1):
+        assert parse(data).header.sequence == sequence
+        buffer = np.frombuffer(data, dtype=np.uint8)
+        at = find_tlv(buffer, 0, buffer.size, PRICE_MOVE_TYPE)
+        move = buffer[at : at + PRICE_MOVE.itemsize].view(PRICE_MOVE)[0]
+        moves.append((bytes(move["pool"]), int(move["move_pips"])))
+    return moves
+
+
+def test_native_runner_recording_says_what_python_says(new_ring_name: Callable[[], str]) -> None:
+    with rings(new_ring_name) as (market, signals):
+        with Reader.attach(market.name, start="oldest") as reader:
+            runner = NativeRunner(note_price_move, new_state(10_000), reader, signals)
+            publish_recording(market)
+            market.close()
+            runner.run(never, until_closed=True)
+        expected = python_price_moves(10_000)
+        assert native_price_moves(signals.name) == expected
+        assert len(expected) > 10
+        assert runner.tally[0]["frames"] == len(canonical_frames())
+        assert len(runner.latencies) == len(expected) and (runner.latencies > 0).all()
+
+
+def test_native_runner_removed_and_backfilled_events_are_passed_over(new_ring_name: Callable[[], str]) -> None:
+    publisher = Publisher()
+    syncs = [event for event in canonical_events() if isinstance(event[0], PoolSync)]
+    for event in syncs:
+        publisher.event(event, Flag.REMOVED)
+        publisher.event(event, Flag.BACKFILL)
+    with rings(new_ring_name) as (market, signals):
+        for _, _, data in publisher.frames:
+            market.publish(data)
+        market.publish(b"")
+        market.publish(b"no message at all")
+        with Reader.attach(market.name, start="oldest") as reader:
+            runner = NativeRunner(note_price_move, new_state(0), reader, signals)
+            assert runner.step() in (Status.OK, Status.EMPTY)
+            assert runner.tally[0]["frames"] == len(publisher.frames) + 2
+            assert runner.tally[0]["said"] == 0
+
+
+def test_native_runner_lapped_reader_forgets_what_it_knew(new_ring_name: Callable[[], str]) -> None:
+    with rings(new_ring_name, capacity=1 << 16) as (market, signals):
+        with Reader.attach(market.name, start="oldest") as reader:
+            state = new_state(0)
+            runner = NativeRunner(note_price_move, state, reader, signals)
+            publish_recording(market)
+            state[0]["prices"][:] = 1.0
+            runner.step(slice_ns=0)
+            while runner.step(slice_ns=0) is Status.OK:
+                pass
+        tally = runner.tally[0]
+        assert tally["lost"] > 0 and tally["untold"] == 0
+        assert tally["lost"] + tally["frames"] == len(canonical_frames())
+        assert (state[0]["prices"] == 0.0).sum() > 4_000
+
+
+def test_native_runner_compiled_loop_equals_plain_python(new_ring_name: Callable[[], str]) -> None:
+    handler = getattr(note_price_move, "py_func", note_price_move)
+    frames = [np.frombuffer(data, dtype=np.uint8) for _, _, data in canonical_frames()]
+    said = []
+    for run in (note_price_move, handler):
+        state, message = new_state(10_000), np.zeros(1 << 16, dtype=np.uint8)
+        ends = [run(state.view(np.uint8), frame, 0, frame.size, 0, message) for frame in frames]
+        said.append((ends, state["prices"].tolist()))
+    assert said[0] == said[1]
+
+
+def start_command(arguments: list[str]) -> subprocess.Popen[str]:
+    """`alphapulse strategy` as a process."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tools.strategy", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+def test_command_whole_recording_leaves_signals_and_statistics(
+    new_ring_name: Callable[[], str], tmp_path: Path
+) -> None:
+    signals, stats = new_ring_name(), tmp_path / "stats.json"
+    with Writer.create(new_ring_name(), capacity=1 << 22, layout_digest=LAYOUT_DIGEST) as market:
+        process = start_command(
+            ["--ring", market.name, "--signals", signals, "--until-closed", "--stats-json", str(stats), "--json"]
+        )
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline()) == {"ready": True, "ring": market.name, "signals": signals}
+        publish_recording(market)
+        market.close()
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, "")
+    statistics = json.loads(out)
+    assert statistics == json.loads(stats.read_text())
+    expected = {"signals": 2, "frames": len(canonical_frames()), "lost": 0, "poisoned": 0, "gross_positive": 2}
+    assert expected.items() <= statistics.items()
+    assert statistics["signals_by_verdict"] == {"exact": 0, "within_segment": 0, "speculative": 2}
+    assert statistics["latency_ns"]["ring_to_signal"]["samples"] == 2
+    assert len(read_all(signals)) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_command_signal_ends_it_cleanly(new_ring_name: Callable[[], str], number: signal.Signals) -> None:
+    with Writer.create(new_ring_name(), layout_digest=LAYOUT_DIGEST) as market:
+        process = start_command(["--ring", market.name, "--signals", new_ring_name()])
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(f"reading {market.name}")
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, err) == (0, "")
+        assert out.startswith("0 signals from 0 frames")
+
+
+def test_command_ring_that_comes_late_is_waited_for(new_ring_name: Callable[[], str]) -> None:
+    name = new_ring_name()
+    process = start_command(["--ring", name, "--signals", new_ring_name(), "--wait-for-ring", "60", "--until-closed"])
+    time.sleep(0.3)
+    with Writer.create(name, layout_digest=LAYOUT_DIGEST):
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(f"reading {name}")
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("config", "code", "complaint"),
+    [
+        (None, 1, "error: .*no.such.ring"),
+        ("[arbitrage]\nmin_net = 1\n", 2, "unknown field `min_net`"),
+        ("[arbitrage", 2, "error: .*config.toml"),
+    ],
+)
+def test_command_mistake_is_one_line(
+    new_ring_name: Callable[[], str], tmp_path: Path, config: str | None, code: int, complaint: str
+) -> None:
+    arguments = ["--ring", "no.such.ring", "--signals", new_ring_name()]
+    if config is not None:
+        (tmp_path / "config.toml").write_text(config)
+        arguments += ["--config", str(tmp_path / "config.toml")]
+    process = start_command(arguments)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert len(err.splitlines()) == 1
+    assert re.search(complaint, err)
