@@ -2,6 +2,7 @@
 
 One call from Python for all of them, because a call costs as much as the work on ten messages.  Nothing here knows more
 of a message than `tlv.kernels` tells.  A call returns -1 if its arrays do not agree in size; then nothing was done.
+An offset and a length whose sum wraps around end before they begin, and `tlv.kernels.holds` refuses that.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from tlv.buffers import Bytes, Longs
 from tlv.jit import kernel
 from tlv.kernels import check_header, check_message, checksum, put_header, put_tlv
 from tlv.layout import HEADER, HEADER_SIZE
-from tlv.status import OK, TOO_SHORT, WRONG_CHECKSUM
+from tlv.status import OK, WRONG_CHECKSUM
 
 Headers = np.ndarray[Any, np.dtype[np.void]]
 """HEADER[:]: headers as a numpy structured array."""
@@ -28,9 +29,7 @@ def check_batch(buf: Bytes, offsets: Longs, lengths: Longs, verify: bool, status
     refused = 0
     for i in range(offsets.size):
         start, length = offsets[i], lengths[i]
-        status = TOO_SHORT
-        if 0 <= start <= buf.size and length <= buf.size - start:
-            status = check_message(buf, start, start + length, verify)
+        status = check_message(buf, start, start + length, verify)
         statuses[i] = status
         refused += status != OK
     return refused
@@ -47,9 +46,7 @@ def read_headers(buf: Bytes, offsets: Longs, lengths: Longs, verify: bool, heade
     refused = 0
     for i in range(offsets.size):
         start, length = offsets[i], lengths[i]
-        status = TOO_SHORT
-        if 0 <= start <= buf.size and length <= buf.size - start:
-            status = check_header(buf, start, start + length)
+        status = check_header(buf, start, start + length)
         if status == OK:
             header = buf[start : start + HEADER_SIZE].view(HEADER)[0]
             if verify and checksum(buf, start, start + length) != header["checksum"]:
@@ -100,3 +97,26 @@ def build_batch(
         lengths[i] = end - start
         start = end
     return start
+
+
+@kernel
+def add_flags(buf: Bytes, offsets: Longs, lengths: Longs, flags: int) -> int:
+    """Set header flags in every message and give it the checksum it then has; returns how many were refused.
+
+    A message whose checksum was wrong is refused, too: it must not come out right.
+    """
+    if lengths.size != offsets.size:
+        return -1
+    refused = 0
+    for i in range(offsets.size):
+        start, length = offsets[i], lengths[i]
+        status = check_header(buf, start, start + length)
+        if status == OK:
+            header = buf[start : start + HEADER_SIZE].view(HEADER)[0]
+            if checksum(buf, start, start + length) != header["checksum"]:
+                status = WRONG_CHECKSUM
+            else:
+                header["flags"] = header["flags"] | flags
+                header["checksum"] = checksum(buf, start, start + length)
+        refused += status != OK
+    return refused

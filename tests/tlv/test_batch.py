@@ -9,8 +9,9 @@ import pytest
 
 from tests.tlv.plain import both
 from tests.tlv.samples import random_message
-from tlv.batch import build_batch, check_batch, read_headers
-from tlv.codes import Domain
+from tlv.batch import add_flags, build_batch, check_batch, read_headers
+from tlv.codes import Domain, Flag
+from tlv.errors import FrameError
 from tlv.kernels import check_message
 from tlv.layout import HEADER, Gap, Header
 from tlv.message import build, parse
@@ -62,13 +63,22 @@ def test_read_headers_copies_the_headers_that_are_right(read, verify: bool) -> N
 
 @pytest.mark.parametrize("check", both(check_batch))
 @pytest.mark.parametrize("read", both(read_headers))
-@pytest.mark.parametrize(("start", "length"), [(-1, 58), (0, 59), (59, 0), ((1 << 63) - 1, 58), (0, -1), (0, 1 << 62)])
+@pytest.mark.parametrize(("start", "length"), [(-1, 58), (0, 59), (59, 0), (0, -1), (0, 1 << 62)])
 def test_batch_of_a_range_outside_the_buffer_is_too_short(check, read, start: int, length: int) -> None:
     buf, offsets, lengths = packed([build(Domain.SYSTEM, 4, [Gap(1, 2, 1, 1)])])
     offsets[0], lengths[0] = start, length
     statuses, headers = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=HEADER)
     assert (check(buf, offsets, lengths, True, statuses), statuses[0]) == (1, TOO_SHORT)
     assert (read(buf, offsets, lengths, True, headers, statuses), statuses[0]) == (1, TOO_SHORT)
+
+
+@pytest.mark.parametrize(("start", "length"), [((1 << 63) - 1, 58), (1, (1 << 63) - 1), (1 << 62, 1 << 62)])
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_batch_of_a_range_whose_end_wraps_around_is_too_short(start: int, length: int) -> None:
+    buf, _, _ = packed([build(Domain.SYSTEM, 4, [Gap(1, 2, 1, 1)])])
+    offsets, lengths, statuses = np.full(1, start), np.full(1, length), np.zeros(1, dtype=np.int64)
+    for check in both(check_batch):
+        assert (check(buf, offsets, lengths, True, statuses), statuses[0]) == (1, TOO_SHORT)
 
 
 def two_of(dtype: str = "i8", *, short: bool = False) -> np.ndarray:
@@ -115,3 +125,28 @@ def test_build_batch_unsealed_is_accepted_only_without_verify(make) -> None:
 def test_build_batch_without_room_is_refused(make, room: int) -> None:
     buf, offsets, lengths = np.zeros(room, dtype=np.uint8), np.zeros(2, dtype="i8"), np.zeros(2, dtype="i8")
     assert make(buf, offsets, lengths, 4, 60, 0, 1, 0, 102, np.zeros((2, 24), dtype=np.uint8), True) == -1
+
+
+@pytest.mark.parametrize("add", both(add_flags))
+def test_add_flags_seals_what_was_right_and_leaves_the_rest(add) -> None:
+    messages = messages_with_damage()
+    buf, offsets, lengths = packed(messages)
+    refused = add(buf, offsets, lengths, int(Flag.REPLAY))
+    right = 0
+    for message, start, length in zip(messages, offsets, lengths, strict=True):
+        found = buf[start : start + length].tobytes()
+        try:
+            before = parse(message)
+        except FrameError:
+            assert found == message
+            continue
+        right += 1
+        after = parse(found)
+        assert after.header.flags == before.header.flags | Flag.REPLAY
+        assert (after.header.sequence, after.records) == (before.header.sequence, before.records)
+    assert refused == len(messages) - right > 0
+
+
+@pytest.mark.parametrize("add", both(add_flags))
+def test_add_flags_to_arrays_of_different_sizes_is_refused(add) -> None:
+    assert add(np.zeros(64, dtype=np.uint8), two_of(), two_of(short=True), 64) == -1

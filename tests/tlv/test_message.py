@@ -108,6 +108,7 @@ REFUSED = {
     "version": (EMPTY[:5] + b"\2" + EMPTY[6:], HeaderError, "expected version 1, found 2"),
     "flags": (EMPTY[:7] + b"\x81" + EMPTY[8:], HeaderError, "expected flags within 0x7f, found 0x81"),
     "sequence": (EMPTY[:15] + b"\xff" + EMPTY[16:], HeaderError, "expected a sequence >= 0, found -72057594037927936"),
+    "sequence -1": (EMPTY[:8] + b"\xff" * 8 + EMPTY[16:], HeaderError, "expected a sequence >= 0, found -1"),
     "checksum": (EMPTY[:31] + b"\1", ChecksumError, "expected checksum 0x001f2b6e, found 0x011f2b6e"),
 }
 
