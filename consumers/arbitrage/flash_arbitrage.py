@@ -9,7 +9,9 @@ each candidate is solved exactly -> gas is subtracted -> a signal, if something 
 
 This happens twice.  At the event itself, at once: its block may still bring another event that takes the chance away
 (most often the rest of the very transaction that opened it), so the verdict is SPECULATIVE.  And when the block is
-known to be complete, for pools that have not moved since: EXACT, or WITHIN_SEGMENT if a V3 pool is part of it.
+known to be complete, for pools that have not moved since: EXACT, or WITHIN_SEGMENT if a V3 pool is part of it.  What
+a back-fill brings is history: it speaks only at the end of its block, and only if that is the chain's newest or the
+one before.
 """
 
 from __future__ import annotations
@@ -55,6 +57,13 @@ class Occasion(NamedTuple):
     block_closed: bool
 
 
+class Move(NamedTuple):
+    """What moved a pool in a block that is not closed yet; `fetched` if it came by a back-fill, so perhaps long ago."""
+
+    origin: EventOrigin
+    fetched: bool
+
+
 class FlashArbitrage(Strategy):
     """Finds cycles through two pools of the same pair.
 
@@ -80,7 +89,7 @@ class FlashArbitrage(Strategy):
         self._rows = 0
         self._head = 0
         self._base_fee = 0
-        self._unsettled: dict[int, EventOrigin] = {}
+        self._unsettled: dict[int, Move] = {}
 
     def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
         """Renew the pool and, if the event is news, look for a cycle at once."""
@@ -90,10 +99,9 @@ class FlashArbitrage(Strategy):
         if pool is None:
             return
         self._renew(pool)
-        if self.trigger.flags & Flag.BACKFILL:
-            return
-        self._unsettled[pool.index] = origin
-        if self.config.early:
+        fetched = bool(self.trigger.flags & Flag.BACKFILL)
+        self._unsettled[pool.index] = Move(origin, fetched)
+        if self.config.early and not fetched:
             place = Place(origin.block_number, origin.block_hash)
             self._look(pool, Occasion(place, origin.receive_time_ns, block_closed=False), set())
 
@@ -101,9 +109,11 @@ class FlashArbitrage(Strategy):
         """Look again at what moved up to this block: now nothing of it can change any more, but by a reorg."""
         place = Place(end.number, end.hash)
         seen: set[tuple[int, int]] = set()
-        for index, origin in list(self._unsettled.items()):
-            if origin.block_number <= end.number:
-                del self._unsettled[index]
+        for index, (origin, fetched) in list(self._unsettled.items()):
+            if origin.block_number > end.number:
+                continue
+            del self._unsettled[index]
+            if not fetched or end.number >= self._head - 1:
                 self._look(self.book.pools[index], Occasion(place, origin.receive_time_ns, block_closed=True), seen)
 
     def on_removed(self, record: PoolRecord, origin: EventOrigin) -> None:

@@ -309,12 +309,21 @@ def test_strategy_old_state_is_stale() -> None:
     assert market.strategy.counts["stale"] == 1
 
 
-def test_strategy_backfilled_event_moves_the_state_in_silence() -> None:
+def test_strategy_backfilled_event_of_an_old_block_moves_the_state_in_silence() -> None:
     market = two_pools()
     market.end_block()
+    market.tell(Block(150, 0, 0, 0, 0, 0, bytes(32), bytes(32)))
     assert market.sync(B, 1_000 * E18, 1_100 * E18, flags=Flag.BACKFILL) == []
     assert market.end_block() == []
     assert market.sync(A, 1_000 * E18, 1_001 * E18)
+
+
+def test_strategy_backfilled_event_of_the_newest_block_speaks_at_its_end() -> None:
+    market = two_pools()
+    market.end_block()
+    assert market.sync(B, 1_000 * E18, 1_100 * E18, flags=Flag.BACKFILL) == []
+    (draft,) = market.end_block()
+    assert signal_of(draft)[0].verdict == QuoteVerdict.EXACT
 
 
 def test_strategy_token_that_keeps_a_share_is_left_alone() -> None:
