@@ -143,6 +143,8 @@ class Reader:
             moved = moved or kernels.seek_latest(words, state) or kernels.seek_oldest(words, state, 0)
         if not moved:
             raise CorruptRing(f"ring {self.name}: neither a commit record nor an anchor is valid")
+        if start == "oldest":
+            kernels.seek_oldest(words, state, 0)  # of an empty ring: what came between those two looks is older still
 
     def _seek_sequence(self, wanted: int) -> None:
         if not kernels.seek_sequence(self.words, self.state, wanted):
