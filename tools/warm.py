@@ -7,7 +7,9 @@ loaded from there.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -30,27 +32,36 @@ def warm(progress: Progress) -> int:
     from numba.core.event import Event, Listener, install_listener
 
     class Count(Listener):  # type: ignore[misc]  # numba is untyped
-        """Counts compilations as they begin; one kernel compiles those that it calls inside its own."""
+        """Counts compilations; one kernel compiles those that it calls within its own."""
 
         compiled = 0
 
         def on_start(self, event: Event) -> None:
             self.compiled += 1
-            progress(min(self.compiled, total), total)
 
         def on_end(self, event: Event) -> None:
-            pass
+            progress(sum(bool(kernel.overloads) for kernel in found), len(found))
 
-    steps = (warm_ring, warm_collector, warm_strategy, warm_journal)
     for module in WITH_KERNELS:
         importlib.import_module(module)
-    total = len(kernels())
+    remove_leftovers()
+    found = kernels()
     count = Count()
     with install_listener("numba:compile", count):
-        for step in steps:
+        for step in (warm_ring, warm_collector, warm_strategy, warm_journal):
             step()
-    progress(total, total)
+    progress(len(found), len(found))
     return count.compiled
+
+
+def remove_leftovers() -> None:
+    """Remove the rings of warm-ups that were killed; a living one holds its ring's lock."""
+    from ringbuf import NotOwner, RingNotFound, list_rings, unlink
+
+    for name in list_rings():
+        if name.startswith("warm."):
+            with contextlib.suppress(NotOwner, RingNotFound):
+                unlink(name)
 
 
 def kernels() -> set[Any]:
@@ -143,7 +154,12 @@ def command(as_json: bool) -> None:
         elif terminal:
             click.echo(f"\rcompiling kernels {ready}/{total} ...", nl=False, err=True)
 
-    compiled = warm(progress)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        compiled = warm(progress)
+    except KeyboardInterrupt:
+        remove_leftovers()
+        raise
     if terminal:
         click.echo("", err=True)
     if not as_json:
