@@ -21,6 +21,7 @@ import itertools
 import random
 import socket
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -67,7 +68,7 @@ class RelayClient:
         start: `live`, `oldest`, `acknowledged` (behind the last acknowledged message), or {ring uuid: sequence}.
         at_least_once: have what the ring has lost from the journal.
         types, venues, pools, tokens: ask for these only; empty means all.
-        reconnect: come back after a broken connection; otherwise the iteration ends with it.
+        reconnect: come back after a broken connection; otherwise that is an error.
         max_silence_s: take a relay that says nothing for so long for gone.
 
     Raises:
@@ -108,6 +109,8 @@ class RelayClient:
         self._buffer = np.zeros(BUFFER_BYTES, np.uint8)
         self._bounds = np.zeros(MESSAGES + 1, np.int64)
         self._filled = 0
+        self._pending: deque[Item | Lost] = deque()
+        self._failure: RelayError | None = None
         self._next_ack = 0.0
         self._closed = False
         self._socket: socket.socket | None = None
@@ -119,24 +122,29 @@ class RelayClient:
         return self._stream.rings
 
     def __iter__(self) -> Iterator[Item | Lost]:
-        """Yield messages and losses until `close`; without `reconnect`, until the connection ends.
-
-        Raises:
-            Farewell: the relay refuses us for good.
-        """
-        while (bunch := self.receive()) is not None:
-            for item in bunch:
-                yield item
-                if self._automatic:
-                    self._note_handled(item)
+        """Yield messages and losses until `close`, or until `receive` raises."""
+        while self._pending or self._refill(self.receive()):
+            if not self._pending:
+                continue
+            item = self._pending.popleft()
+            yield item
+            if self._automatic:
+                self._note_handled(item)
 
     async def __aiter__(self) -> AsyncIterator[Item | Lost]:
         """The same for asyncio; a thread waits for the bytes."""
-        while (bunch := await asyncio.to_thread(self.receive)) is not None:
-            for item in bunch:
-                yield item
-                if self._automatic:
-                    self._note_handled(item)
+        while self._pending or self._refill(await asyncio.to_thread(self.receive)):
+            if not self._pending:
+                continue
+            item = self._pending.popleft()
+            yield item
+            if self._automatic:
+                self._note_handled(item)
+
+    def _refill(self, items: list[Item | Lost] | None) -> bool:
+        """Keep what was received until it is asked for, also over a `break` between two loops."""
+        self._pending.extend(items or ())
+        return items is not None
 
     def ack(self, item: Item | Lost) -> None:
         """Say that `item` and everything before it in its ring was handled."""
@@ -173,23 +181,38 @@ class RelayClient:
                 ring.acknowledged = ring.handled
 
     def receive(self) -> list[Item | Lost] | None:
-        """What the next bytes bring, perhaps nothing; None at the end."""
+        """What the next bytes bring, perhaps nothing; None after `close`.
+
+        Raises:
+            Farewell: the relay refuses us for good, or, without `reconnect`, ended the connection.
+            RelayUnreachable: without `reconnect`, the connection broke.
+        """
+        if self._failure:
+            raise self._failure
         if self._socket is None:
             return None
         items: list[Item | Lost] = []
         try:
-            with contextlib.suppress(BlockingIOError):
-                self._send_acks()
+            self._send_acks()
             self._read_stream(items)
         except (OSError, RelayError) as error:
             self._hang_up()
-            final = isinstance(error, Farewell) and error.reason in FINAL
-            if final or (isinstance(error, Farewell) and not self._reconnect):
-                raise
-            if self._closed or not self._reconnect:
-                return items or None
-            self._come_back()
+            if self._closed:
+                return items
+            self._failure = self._final_failure(error)
+            # What came before the failure is good, and is given out first.
+            if self._failure is None:
+                self._come_back()
+            elif not items:
+                raise self._failure from None
         return items
+
+    def _final_failure(self, error: OSError | RelayError) -> RelayError | None:
+        """The error to tell the user; None if we come back instead."""
+        if isinstance(error, OSError):
+            return None if self._reconnect else RelayUnreachable(f"{self.path}: the connection broke ({error})")
+        final = isinstance(error, Farewell) and error.reason in FINAL
+        return error if final or not self._reconnect else None
 
     def _read_stream(self, items: list[Item | Lost]) -> None:
         assert self._socket is not None

@@ -58,6 +58,11 @@ class Recorder:
         self._options = journal_options
         self._attach()
 
+    @property
+    def next_sequence(self) -> int:
+        """The sequence that the journal lacks next; 0 if it has nothing of this ring yet."""
+        return self._journal.resume_at or 0
+
     def run(self, stop: Stop, *, until_closed: bool) -> Recorded:
         """Record until `stop` says so or, with `until_closed`, until the ring is closed and read to its end.
 

@@ -27,6 +27,7 @@ from consumers.relay.cursors import default_directory
 from consumers.relay.errors import Farewell
 from consumers.relay.feed import RingFeed
 from consumers.relay.session import Phase, Session
+from consumers.relay.warm import warm
 from ringbuf import RingNotFound, RingNotReady, Status, list_rings
 from ringbuf.kernels import get_word
 from ringbuf.layout import TAIL
@@ -115,6 +116,7 @@ class Relay:
         self._epoll = select.epoll()
         self._next_housekeeping = 0.0
         self._next_discovery = 0.0
+        warm()
         try:
             for name in rings or ():
                 self._open_feed(name)
