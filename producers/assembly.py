@@ -20,7 +20,7 @@ nothing after it is published meanwhile.  A log that comes after its block was c
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from functools import partial
 from itertools import zip_longest
@@ -558,12 +558,13 @@ class Assembly:
         self.stats.pools += 1
         self._verified.append(finding)
         row = self._table.row_of[f"0x{pool.pool.hex()}"]
-        blocks = {held.block.hash: held.block for held in released}
-        for block in sorted(blocks.values(), key=lambda block: block.number):
-            held_here = [held for held in released if held.block is block]
+        by_block: dict[str, list[Held]] = defaultdict(list)
+        for held in released:
+            by_block[held.block.hash].append(held)
+        for held_here in sorted(by_block.values(), key=lambda group: group[0].block.number):
             held_here.sort(key=lambda held: held.log_index)
             flags = [int(Flag.BACKFILL) if held.fetched else 0 for held in held_here]
-            self._emit(block, [held.log for held in held_here], [row] * len(held_here), flags)
+            self._emit(held_here[0].block, [held.log for held in held_here], [row] * len(held_here), flags)
 
     def _end(self, window: list[Block]) -> None:
         """BlockEnd, in order, for what is complete; a quarantined log holds it back."""

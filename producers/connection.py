@@ -22,6 +22,8 @@ from websockets.uri import parse_uri
 
 MAX_MESSAGE = 16 << 20
 """One Polygon log has 61,568 bytes of data, and an answer to eth_getLogs holds many: 1 MiB would be too little."""
+FINAL_TEXT = 0x81
+"""First byte of a text frame that is a whole message (RFC 6455, section 5.2)."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 Sink = Callable[[list[bytes]], None]
@@ -37,10 +39,21 @@ class NodeConnection(ClientConnection):
         self._sink = sink
         self._messages: list[bytes] = []
         self._parts: list[bytes] = []
+        self._held: list[bytes] = []
+        """The beginning of a frame whose end did not come yet; joined only once it is there."""
+        self._held_size = 0
+        self._needed = 0
+        self._closing = False
 
     def data_received(self, data: bytes) -> None:
         """Called by the transport with whatever the socket held."""
-        super().data_received(data)
+        if self.response is None or self._closing:
+            super().data_received(data)
+        else:
+            self._held.append(data)
+            self._held_size += len(data)
+            if self._held_size >= self._needed:
+                self._split(b"".join(self._held) if len(self._held) > 1 else data)
         if not self._messages:
             return
         messages, self._messages = self._messages, []
@@ -50,6 +63,37 @@ class NodeConnection(ClientConnection):
             # asyncio would log it and close the connection, which looks like the node's doing: whoever waits is told.
             self.crash = error
             raise
+
+    def _split(self, data: bytes) -> None:
+        """Take the plain text frames of `data`; give every other frame, whole, to the library.
+
+        0.6 us a frame instead of 4: the library's parser is a generator that asks for a few bytes at a time.  It is
+        only ever given whole frames, so it always stands between two.
+        """
+        pos, end, needed = 0, len(data), 2
+        while end - pos >= 2:
+            size, header = data[pos + 1], 2
+            if size == 126:
+                size, header = int.from_bytes(data[pos + 2 : pos + 4], "big"), 4
+            elif size > 126:
+                masked = size > 127  # no server may do that
+                size, header = int.from_bytes(data[pos + 2 : pos + 10], "big"), 10
+                if masked or size > MAX_MESSAGE:
+                    # The library says what is wrong with it, and closes.
+                    self._closing = True
+                    super().data_received(data[pos:])
+                    return
+            needed = header + size if header <= end - pos else header
+            if needed > end - pos:
+                break
+            if data[pos] == FINAL_TEXT:
+                self._messages.append(data[pos + header : pos + header + size])
+            else:
+                super().data_received(data[pos : pos + header + size])
+            pos += needed
+            needed = 2
+        self._held = [data[pos:]]
+        self._held_size, self._needed = end - pos, needed
 
     def process_event(self, event: Event) -> None:
         """Keep data frames for the sink; everything else is the library's."""

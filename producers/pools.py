@@ -125,8 +125,10 @@ class PoolBook:
         for address, suspect in list(self._suspects.items()):
             self._ask_again(address, suspect)
             late = self.now_ns - suspect.since_ns > HOLD_S * NS
+            if not (late or suspect.undecided):
+                continue
             complete = all(held.block.progress is not Progress.OPEN for held in suspect.held)
-            if late or (suspect.undecided and complete):
+            if late or complete:
                 false = complete and is_lookalike([held.log for held in suspect.held])
                 self._settle(address, suspect, Standing.FALSE if false else Standing.UNKNOWN)
 
