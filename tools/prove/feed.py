@@ -62,7 +62,7 @@ REFUSALS = (401, 403, 429, 500, 503)
 MAX_REORG = 3
 QUIET_BLOCKS = 5
 """Mined before the first fault, so that no reorg reaches below what the collector has seen, and after the last one."""
-WATCHDOG_S = 2.0
+WATCHDOG_S = 1.0
 """Instead of 10 s, so that a half-open connection is found within a test's patience."""
 SETTLE_TIMEOUT_S = 60.0
 MEAN_PAUSE_S = 0.05

@@ -27,31 +27,26 @@ class RpcError(FeedError):
 
 
 class Rpc:
-    """Keep-alive JSON-RPC over HTTP: `rpc("eth_blockNumber")` returns the result."""
+    """JSON-RPC over HTTP: `rpc("eth_blockNumber")` returns the result.
+
+    A connection for each call: on a kept one the node may hang up just as a transaction is sent, and then nobody knows
+    whether it was taken.
+    """
 
     def __init__(self, port: int) -> None:
-        self.port = port
-        self._connection: http.client.HTTPConnection | None = None
-        self._id = 0
+        self._port = port
 
     def __call__(self, method: str, *params: Any) -> Any:
-        self._id += 1
-        body = json.dumps({"jsonrpc": "2.0", "id": self._id, "method": method, "params": list(params)})
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
         try:
-            answer = self._post(body)
-        except (http.client.HTTPException, ConnectionError):
-            self._connection = None  # the server may have dropped an idle connection: once more on a new one
-            answer = self._post(body)
+            connection.request("POST", "/", body, {"content-type": "application/json"})
+            answer = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
         if "error" in answer:
             raise RpcError(f"{method}: {answer['error']}")
         return answer["result"]
-
-    def _post(self, body: str) -> dict[str, Any]:
-        if self._connection is None:
-            self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        self._connection.request("POST", "/", body, {"content-type": "application/json"})
-        answer: dict[str, Any] = json.loads(self._connection.getresponse().read())
-        return answer
 
 
 class Node:
