@@ -157,6 +157,7 @@ class NativeRunner:
             np.zeros(MAX_MESSAGE, dtype=np.uint8),
             int(source),
         )
+        compile_loop(self._arguments(SLICE_NS))
 
     @property
     def latencies(self) -> NDArray[np.int64]:
@@ -183,7 +184,8 @@ class NativeRunner:
 
     def step(self, slice_ns: int = SLICE_NS) -> Status:
         """One slice of the compiled loop: at least one poll."""
+        return Status(drive_native(self._handler, *self._arguments(slice_ns)))
+
+    def _arguments(self, slice_ns: int) -> tuple[Any, ...]:
         wall_offset_ns = time.time_ns() - time.monotonic_ns()
-        arguments = (*self._native, wall_offset_ns, self.tally, self._latencies, slice_ns)
-        compile_loop(arguments)
-        return Status(drive_native(self._handler, *arguments))
+        return (*self._native, wall_offset_ns, self.tally, self._latencies, slice_ns)

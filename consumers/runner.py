@@ -75,6 +75,8 @@ class Runner:
     ) -> None:
         self.driver = driver
         self.published = 0
+        self.published_late = 0
+        """Signals on frames that were in the ring before this runner was: no latency of ours."""
         self.ring_to_signal: deque[int] = deque(maxlen=KEPT_LATENCIES)
         self.receive_to_signal: deque[int] = deque(maxlen=KEPT_LATENCIES)
         self._reader = reader
@@ -83,6 +85,7 @@ class Runner:
         self._clock_ns = clock_ns
         self._mask = type_mask(wanted_types(driver.strategy))
         self._chosen: NDArray[np.int64] = np.zeros(FRAMES_PER_POLL, dtype=np.int64)
+        self._began_ns = time.monotonic_ns()
 
     def run(self, asked_to_stop: Callable[[], bool], *, until_closed: bool = False) -> None:
         """Until asked to stop; with `until_closed` also when the ring is closed and read to its end.
@@ -129,7 +132,9 @@ class Runner:
             data = build(Domain.SIGNAL, draft.source, draft.records, sequence=sequence, timestamp_ns=now_ns)
             self._writer.publish(data)
             self.published += 1
-            if published_ns:
-                self.ring_to_signal.append(time.monotonic_ns() - published_ns)
+            if published_ns < self._began_ns:
+                self.published_late += 1
+                continue
+            self.ring_to_signal.append(time.monotonic_ns() - published_ns)
             if draft.receive_time_ns:
                 self.receive_to_signal.append(time.time_ns() - draft.receive_time_ns)

@@ -137,6 +137,7 @@ def _statistics(runner: Runner, strategy: FlashArbitrage, seconds: float) -> dic
         "signals_by_verdict": {
             name: strategy.counts[f"signals_{name}"] for name in ("exact", "within_segment", "speculative")
         },
+        "signals_late": runner.published_late,
         "frames": driver.frames,
         "lost": driver.lost,
         "poisoned": driver.poisoned,

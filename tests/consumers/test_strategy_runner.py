@@ -97,6 +97,16 @@ def test_runner_live_ring_says_the_same_bytes_as_a_replay(new_ring_name: Callabl
         print(f"live == replay: {len(live)} signals, {sum(map(len, live))} bytes")
 
 
+def test_runner_frames_from_before_it_have_no_latency(new_ring_name: Callable[[], str]) -> None:
+    with rings(new_ring_name) as (market, signals):
+        publish_recording(market)
+        market.close()
+        with Reader.attach(market.name, start="oldest") as reader:
+            runner = Runner(Driver(FlashArbitrage(), market.uuid), reader, signals)
+            runner.run(never, until_closed=True)
+        assert (runner.published, runner.published_late, len(runner.ring_to_signal)) == (2, 2, 0)
+
+
 def test_runner_lapped_reader_tells_the_strategy_and_goes_on(new_ring_name: Callable[[], str]) -> None:
     with rings(new_ring_name, capacity=1 << 16) as (market, signals):
         with Reader.attach(market.name, start="oldest") as reader:
