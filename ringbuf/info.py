@@ -12,7 +12,7 @@ from ringbuf.errors import NotOwner, RingNotFound, RingNotReady
 from ringbuf.identity import Identity
 from ringbuf.layout import CLOSED, CONTROL, EVICTED, FREE, HEADER, HEADER_BYTES, SLOTS
 from ringbuf.locks import FIRST_SLOT_BYTE, WRITER_BYTE, LockFile
-from ringbuf.names import list_rings, lock_object
+from ringbuf.names import list_remains, list_rings, lock_object
 from ringbuf.ring import claim, copy_page, open_ring, unlink_ring
 
 COUNTERS = (
@@ -114,7 +114,7 @@ def unlink(name: str) -> None:
         NotOwner: it has a living writer.
         RingNotFound: there is none.
     """
-    if name not in list_rings():
+    if name not in list_rings() and name not in list_remains():
         raise RingNotFound(f"no ring {name!r} to unlink")
     lock = claim(name)
     try:
@@ -123,23 +123,27 @@ def unlink(name: str) -> None:
         lock.close()
 
 
-def collect_garbage(*, closed: bool = False) -> list[str]:
-    """Remove rings that nobody finished creating, and with `closed` those whose writer closed them or died.
+def is_finished(name: str) -> bool:
+    """Whether the creation of ring `name` was finished."""
+    try:
+        open_ring(name, writable=False).close()
+    except (RingNotFound, RingNotReady):
+        return False
+    return True
 
-    Rings with a living writer stay.  Returns the names removed.
+
+def collect_garbage(*, closed: bool = False) -> list[str]:
+    """Remove rings that nobody finished creating or unlinking, and with `closed` all that have no living writer.
+
+    Returns the names removed.
     """
+    unfinished = [name for name in list_rings() if closed or not is_finished(name)]
     removed = []
-    for name in list_rings():
-        try:
-            if not closed:
-                open_ring(name, writable=False).close()
-                continue
-        except RingNotReady:
-            pass
+    for name in unfinished + list_remains():
         try:
             unlink(name)
-        except NotOwner:
-            continue
+        except (NotOwner, RingNotFound):
+            continue  # somebody is creating it, or was faster
         removed.append(name)
     return removed
 

@@ -48,8 +48,19 @@ def lock_object(name: str, uid: int | None = None) -> str:
     return ring_object(name, uid) + LOCK_SUFFIX
 
 
+def list_objects() -> list[str]:
+    """Names of this user's shared-memory objects, without the common start, sorted."""
+    prefix = object_prefix()
+    return sorted(path.name.removeprefix(prefix) for path in FOLDER.glob(prefix + "*"))
+
+
 def list_rings() -> list[str]:
     """Names of this user's rings, finished or not, sorted."""
-    prefix = object_prefix()
-    found = (path.name.removeprefix(prefix) for path in FOLDER.glob(prefix + "*"))
-    return sorted(name for name in found if not name.endswith((CONTROL_SUFFIX, LOCK_SUFFIX)))
+    return [name for name in list_objects() if not name.endswith((CONTROL_SUFFIX, LOCK_SUFFIX))]
+
+
+def list_remains() -> list[str]:
+    """Names of rings that are gone but for their control page or lock: somebody was killed creating or unlinking."""
+    objects = list_objects()
+    sides = {name.removesuffix(CONTROL_SUFFIX).removesuffix(LOCK_SUFFIX) for name in objects}
+    return sorted(sides - set(objects))
