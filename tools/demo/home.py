@@ -76,7 +76,8 @@ def move_in(*, keep: bool) -> Iterator[Home]:
         name = next(name for name in (DEFAULT_NAME, f"{DEFAULT_NAME}{os.getpid()}") if hold(stack, name))
         home = Home(name, places() / name)
         clean(home)
-        home.output.mkdir(parents=True)
+        make_private(home.directory)
+        home.output.mkdir()
         try:
             yield home
         finally:

@@ -13,6 +13,8 @@ from tools.supervisor import Child, Supervisor
 
 WRITER = ("collector",)
 """It is stopped first and closes the market ring."""
+PATIENTLY = ("--wait-for-ring", "30")
+"""All processes start at once; each waits for the ring it reads."""
 IDLE_AT_MAX_S = 3.0
 """Silence after which a recording at speed max is over: its messages follow each other without pauses."""
 IDLE_S = 20.0
@@ -67,7 +69,7 @@ def recorder_arguments(home: Home) -> list[str]:
 
 def relay_arguments(home: Home, domain: str, ring: str) -> list[str]:
     """From a ring to a Unix socket."""
-    return ["relay", "--domain", domain, "--ring", ring, "--socket", str(home.socket(domain)), "--json"]
+    return ["relay", "--domain", domain, "--ring", ring, "--socket", str(home.socket(domain)), *PATIENTLY, "--json"]
 
 
 def start_all(supervisor: Supervisor, home: Home, recording: Path | None, speed: str, *, leave: bool) -> None:
