@@ -31,7 +31,7 @@ from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
 
 CHUNK_BYTES = 1 << 17
-"""Of payloads per system call: some 500 swaps."""
+"""Of payloads per system call: some 400 swaps."""
 CHUNK_FRAMES = 2048
 OUT_OF_RING = -1
 RECORDER_PATIENCE_S = 2.0

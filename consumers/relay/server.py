@@ -6,8 +6,8 @@ Owns every system call of a relay.  One thread serves all clients; a thread per 
     sleep:  arm the bells, wait in epoll for a ring, a client, or a tenth of a second
     then:   accept, receive, finish half-sent chunks; now and then look after time-outs and new rings
 
-epoll and not asyncio: the same loop over asyncio's streams took 2.6 times as long per chunk (tools/bench/relay.py keeps
-the number), and back-pressure is one boolean here.
+epoll and not asyncio: a relay has one kind of event and one buffer per client, so back-pressure is one boolean here, and
+nothing between a ring and `send` allocates.
 """
 
 from __future__ import annotations
