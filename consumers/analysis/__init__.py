@@ -1,0 +1,13 @@
+"""A journal as selected frames and as tables: one per record type, its columns exact, in Arrow and what Arrow becomes.
+
+selection   which messages and which part are wanted
+segments    which segments can hold any of it, and their records, one scan at a time
+frames      the selected frames in order, with what is missing between them
+kernels     choose messages, list their records, copy fields into columns
+columns     which columns a record type has, and blocks of rows as bytes
+scan        segments to blocks, several segments at once
+arrow       blocks to Arrow, without a copy
+amounts     256-bit integers as Python ints, decimals and floats
+readable    batches for people: pandas, CSV, JSON lines
+files       Parquet, CSV and JSON lines on disk
+"""

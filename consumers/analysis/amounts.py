@@ -1,0 +1,73 @@
+"""256-bit integers as Python ints, as exact decimals in whole tokens, and as floats.
+
+Owns which decimals an amount is counted in.  "decimal" and "float" are in whole tokens: base units divided by
+10^decimals, and null where the decimals are unknown.  Numbers that count no token (liquidity, a square-root price) and
+amounts in wei without decimals beside them stay as they are.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlv.codes import UNKNOWN_DECIMALS
+from tlv.errors import UsageError
+from tlv.record import Record
+from tlv.wide import column_to_floats
+
+Amounts = Literal["int", "decimal", "float"]
+AMOUNTS: tuple[Amounts, ...] = ("int", "decimal", "float")
+
+DECIMALS_OF = {
+    **dict.fromkeys(("amount0", "amount0_in", "amount0_out", "reserve0"), "decimals0"),
+    **dict.fromkeys(("amount1", "amount1_in", "amount1_out", "reserve1"), "decimals1"),
+    **dict.fromkeys(("gross", "gas_cost", "net", "rate_profit"), "profit_decimals"),
+    **dict.fromkeys(("amount_in", "amount_out", "reserve_in_a", "reserve_out_b"), "decimals_in"),
+    **dict.fromkeys(("amount_mid", "reserve_out_a", "reserve_in_b"), "decimals_mid"),
+}
+"""The field that holds the decimals of an amount, where a record has both."""
+
+
+def check_amounts(amounts: str) -> None:
+    """Raise UsageError unless `amounts` is one of the three."""
+    if amounts not in AMOUNTS:
+        raise UsageError(f"amounts {amounts!r}: expected one of {', '.join(AMOUNTS)}")
+
+
+def decimals_field(cls: type[Record], name: str) -> str | None:
+    """The field of `cls` that scales its field `name`; None if nothing does."""
+    field = DECIMALS_OF.get(name)
+    return field if field in cls.layout.kinds else None
+
+
+def to_ints(raw: bytes | memoryview, size: int, signed: bool) -> list[int]:
+    """Big-endian integers of `size` bytes, end to end."""
+    return [int.from_bytes(raw[i : i + size], "big", signed=signed) for i in range(0, len(raw), size)]
+
+
+def to_decimals(values: list[int], decimals: list[int] | None) -> list[Decimal | None]:
+    """Exact whole tokens.  Made from text, because arithmetic would round to the context's 28 digits."""
+    if decimals is None:
+        return [Decimal(value) for value in values]
+    return [
+        None if places == UNKNOWN_DECIMALS else Decimal(f"{value}E-{places}")
+        for value, places in zip(values, decimals, strict=True)
+    ]
+
+
+def to_floats(
+    raw: NDArray[np.uint8], size: int, signed: bool, decimals: NDArray[np.uint8] | None
+) -> NDArray[np.float64]:
+    """Whole tokens to within some units in the last place; NaN where the decimals are unknown."""
+    big: NDArray[Any] = raw.view(">u8").reshape(-1, size // 8)
+    limbs = np.ascontiguousarray(big[:, ::-1]).astype("<u8")
+    floats = np.empty(limbs.shape[0], np.float64)
+    column_to_floats(limbs, signed, floats)
+    if decimals is None:
+        return floats
+    powers = np.array([np.nan if places == UNKNOWN_DECIMALS else 10.0**places for places in range(256)])
+    whole: NDArray[np.float64] = floats / powers[decimals]
+    return whole

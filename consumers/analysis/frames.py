@@ -1,0 +1,93 @@
+"""The selected frames of a journal as polls of a ring, and what is missing between them.
+
+Owns the walk from segment to segment where order and gaps matter; where only rows do, `scan` is faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from consumers.analysis import kernels
+from consumers.analysis.segments import open_segment, scans, segments_of
+from consumers.analysis.selection import Selection
+from consumers.journal.layout import FRAME, MARK_ROW
+from consumers.journal.scan import COLUMNS, Scanner
+from consumers.journal.segment import list_segments
+from ringbuf import Frame, Gap, Poll, Status
+from tlv.layout import Gap as GapRecord
+from tlv.message import parse
+
+
+class FrameWalk:
+    """One pass over the journal in `directory`."""
+
+    def __init__(self, directory: Path, selection: Selection) -> None:
+        self.refused = 0
+        """Frames that were left out because they are no message."""
+        self._directory = directory
+        self._selection = selection
+        self._gap: Gap | None = None
+        self._chosen = np.zeros(COLUMNS, np.int64)
+
+    def polls(self) -> Iterator[tuple[bytes, Poll]]:
+        """Yield (uuid of the ring, poll); a poll is valid until the next one.
+
+        Raises:
+            JournalError: a segment is damaged, foreign or gone.
+        """
+        last = list_segments(self._directory)[-1].ordinal
+        uuid, ordinal, expected = bytes(16), 0, 0
+        for segment in segments_of(self._directory, self._selection):
+            scanner = open_segment(segment)
+            try:
+                header = scanner.header
+                if (header.ring_uuid, header.ordinal) == (uuid, ordinal + 1):
+                    self._note_gap(expected, header.first_sequence - 1)
+                yield from self._polls_of(scanner, segment.ordinal == last)
+                uuid, ordinal, expected = header.ring_uuid, header.ordinal, scanner.expected
+            finally:
+                scanner.close()
+
+    def _polls_of(self, scanner: Scanner, is_last: bool) -> Iterator[tuple[bytes, Poll]]:
+        buffer, table, header = scanner.buffer, scanner.table, scanner.header
+        for count in scans(scanner, is_last):
+            for mark, first, behind in scanner.runs(count):
+                if mark != FRAME:
+                    for frame in Poll(Status.OK, None, 0, buffer, buffer.data, table[:MARK_ROW, first:behind]):
+                        self._note_recorded_gap(frame, header.clock_offset_ns)
+                    continue
+                taken, refused = kernels.choose(
+                    buffer,
+                    table,
+                    first,
+                    behind,
+                    header.clock_offset_ns,
+                    self._selection.bounds,
+                    self._selection.sizes,
+                    *self._selection.tables,
+                    self._chosen,
+                )
+                self.refused += refused
+                if taken or self._gap:
+                    columns = np.take(table[:MARK_ROW], self._chosen[:taken], axis=1)
+                    yield header.ring_uuid, Poll(Status.OK, self._take_gap(), 0, buffer, buffer.data, columns)
+        if self._gap:
+            yield header.ring_uuid, Poll(Status.GAP, self._take_gap(), 0, buffer, buffer.data, table[:MARK_ROW, :0])
+
+    def _note_recorded_gap(self, frame: Frame, clock_offset_ns: int) -> None:
+        """What the recorder wrote where it had lost frames: a message with a Gap."""
+        lost = parse(frame.payload, verify=False).first(GapRecord)
+        published = frame.publish_time_ns + clock_offset_ns
+        if lost is not None and self._selection.times.touches(published, published):
+            self._note_gap(lost.first, lost.last)
+
+    def _note_gap(self, first: int, last: int) -> None:
+        if first <= last and self._selection.sequences.touches(first, last):
+            self._gap = Gap(self._gap.first if self._gap else first, last)
+
+    def _take_gap(self) -> Gap | None:
+        gap, self._gap = self._gap, None
+        return gap

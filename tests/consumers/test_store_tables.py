@@ -1,0 +1,324 @@
+"""A journal as tables: every bit of every field, in Arrow, Polars, pandas, Parquet, DuckDB, CSV and JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from journal_frames import UUID, append, open_writer, random_payloads
+
+from consumers.analysis.columns import columns_of
+from consumers.store import Store
+from tests.tlv.samples import built_in_types, random_record
+from tlv.codes import Domain, Flag, Protocol, Source, Venue
+from tlv.errors import UsageError
+from tlv.layout import Ack, Economics, EventOrigin, PoolRecord, PoolState, PoolSwap, PoolSync, SignalIdentity
+from tlv.message import Message, build, parse
+from tlv.record import RECORDS, Record
+from tlv.text import record_to_dict
+
+HEAD = (b"p" * 20, b"0" * 20, b"1" * 20, Venue.QUICKSWAP_V2)
+EXTREMES = sorted({value for k in range(257) for value in ((1 << k) - 1, 1 << k, (1 << k) + 1) if value < 1 << 256})
+"""All 2^k and 2^k +- 1 that a u256 holds, 2^255 and 2^256 - 1 among them."""
+
+
+def market(records: list[Record], sequence: int = 0, flags: int = 0) -> bytes:
+    """A market-data message."""
+    return build(
+        Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, records, sequence=sequence, timestamp_ns=sequence * 7, flags=flags
+    )
+
+
+def journal_of(directory: Path, payloads: list[bytes]) -> Store:
+    """A journal that holds `payloads` from sequence 1 on."""
+    with open_writer(directory) as writer:
+        for first in range(0, len(payloads), 1000):
+            append(writer, payloads[first : first + 1000], first + 1)
+    return Store.open(directory)
+
+
+def syncs_of(values: list[int], decimals: int = 18) -> list[bytes]:
+    """A Sync for each value, and the value's complement as the other reserve."""
+    origin = EventOrigin(1, 2, 3, 4, 5, b"b" * 32, b"t" * 32)
+    return [
+        market([PoolSync(*HEAD, decimals, 255, value, (1 << 256) - 1 - value), origin], sequence)
+        for sequence, value in enumerate(values, 1)
+    ]
+
+
+def random_amounts(count: int, seed: int) -> list[int]:
+    """256-bit values of every magnitude."""
+    source = random.Random(seed)
+    return [source.getrandbits(source.randrange(1, 257)) for _ in range(count)]
+
+
+def every_message(count: int, seed: int) -> list[bytes]:
+    """Messages of every type with random fields, pool events with an origin."""
+    source = random.Random(seed)
+    payloads = []
+    for number in built_in_types() * count:
+        cls = RECORDS[number]
+        records = [random_record(source, cls)]
+        if issubclass(cls, PoolRecord) and source.random() < 0.8:
+            records.append(random_record(source, EventOrigin))
+        domain = cls.layout.domain
+        assert domain is not None
+        payloads.append(
+            build(
+                domain,
+                source.randrange(256),
+                records,
+                sequence=source.getrandbits(62),
+                timestamp_ns=source.getrandbits(62),
+                flags=source.randrange(128),
+            )
+        )
+    return payloads
+
+
+def expected_row(sequence: int, message: Message) -> dict[str, Any]:
+    """The row that an Arrow table should have for a message, but for the time at which it was published."""
+    header = message.header
+    record = message.records[0]
+    row: dict[str, Any] = {
+        "sequence": sequence,
+        "message_sequence": header.sequence,
+        "timestamp_ns": header.timestamp_ns,
+        "source": header.source,
+        "flags": header.flags,
+        "ring": UUID,
+    }
+    columns = {column.name: column for column in columns_of(type(record))}
+    origin = message.records[1] if len(message.records) > 1 else None
+    for name, kind in record.layout.kinds.items():
+        value = getattr(record, name)
+        if kind.name in {"u128", "u256", "i256"}:
+            value = value.to_bytes(kind.size, "big", signed=kind.name == "i256")
+        row[f"record_{name}" if f"record_{name}" in columns else name] = value
+    if isinstance(record, PoolRecord):
+        for name in EventOrigin.layout.kinds:
+            found = getattr(origin, name) if origin else None
+            row[f"origin_{name}" if f"origin_{name}" in columns else name] = found
+    return row
+
+
+def test_store_arrow_every_type_has_every_field(tmp_path: Path) -> None:
+    payloads = every_message(30, seed=1)
+    tables = journal_of(tmp_path, payloads).to_arrow()
+    assert sorted(tables) == sorted(RECORDS[number].__name__ for number in built_in_types())
+    wanted: dict[str, list[dict[str, Any]]] = {}
+    for sequence, payload in enumerate(payloads, 1):
+        message = parse(payload)
+        wanted.setdefault(type(message.records[0]).__name__, []).append(expected_row(sequence, message))
+    for name, table in tables.items():
+        table.validate(full=True)
+        rows = table.drop_columns("published_ns").to_pylist()
+        assert rows == [{key: row[key] for key in rows[0]} for row in wanted[name]]
+        assert set(rows[0]) == set(wanted[name][0])
+
+
+def test_store_every_amount_is_the_same_everywhere(tmp_path: Path) -> None:
+    values = [*EXTREMES, *random_amounts(100_000, seed=2)]
+    store = journal_of(tmp_path / "journal", syncs_of(values))
+    count = len(values)
+    assert [event.record.reserve0 for event in store] == values
+
+    tables = store.to_arrow()
+    assert [int.from_bytes(raw, "big") for raw in tables["PoolSync"]["reserve0"].to_pylist()] == values
+    assert tables["PoolSync"]["sequence"].to_pylist() == list(range(1, count + 1))
+    assert [int.from_bytes(raw, "big") for raw in store.to_polars()["PoolSync"]["reserve0"]] == values
+    assert store.to_df()["PoolSync"]["reserve0"].tolist() == values
+    exact = [Decimal(f"{value}E-18") for value in values]
+    assert store.to_df(amounts="decimal")["PoolSync"]["reserve0"].tolist() == exact
+
+    for form in ("parquet", "csv", "jsonl"):
+        assert store.export(tmp_path / "tables", form=form) == {"PoolSync": count}
+    file = tmp_path / "tables" / "PoolSync"
+    assert pq.read_table(f"{file}.parquet").equals(tables["PoolSync"])
+    rows = duckdb.sql(f"select hex(reserve0), sequence from '{file}.parquet' order by sequence").fetchall()
+    assert [(int(digits, 16), sequence) for digits, sequence in rows] == [
+        *zip(values, range(1, count + 1), strict=True)
+    ]
+    with Path(f"{file}.csv").open() as lines:
+        assert [int(row["reserve0"]) for row in csv.DictReader(lines)] == values
+    with Path(f"{file}.jsonl").open() as lines:
+        read = [json.loads(line) for line in lines]
+    assert [row["reserve0"] for row in read] == [str(value) for value in values]
+    shown = record_to_dict(next(iter(store)).record)
+    assert {name: read[0][name] for name in shown if name != "type"} == {
+        name: value for name, value in shown.items() if name != "type"
+    }
+
+
+def test_store_duckdb_orders_aggregates_and_joins(tmp_path: Path) -> None:
+    values = [*EXTREMES, *random_amounts(1000, seed=3)]
+    store = journal_of(tmp_path / "journal", syncs_of(values))
+    store.to_parquet(tmp_path / "tables", amounts="float")
+    file = tmp_path / "tables" / "PoolSync.parquet"
+    [(top, bottom, count)] = duckdb.sql(
+        f"select hex(max(reserve0)), hex(min(reserve0)), count(*) from '{file}'"
+    ).fetchall()
+    assert (int(top, 16), int(bottom, 16), count) == (max(values), min(values), len(values))
+    ordered = duckdb.sql(f"select hex(reserve0) from '{file}' order by reserve0").fetchall()
+    assert [int(digits, 16) for (digits,) in ordered] == sorted(values)
+    [(total,)] = duckdb.sql(f"select sum(reserve0_float) from '{file}' where block_number = 1").fetchall()
+    assert total == pytest.approx(sum(values) / 10**18, rel=1e-12)
+    syncs = store.to_arrow()["PoolSync"]
+    assert duckdb.sql("select count(distinct (ring, sequence)) from syncs").fetchall() == [(syncs.num_rows,)]
+
+
+def test_store_negative_amount_keeps_its_sign(tmp_path: Path) -> None:
+    identity = SignalIdentity(1, 1, 1, bytes(16), "flash", 1)
+    nets = [-(1 << 255), -1, 0, 1, (1 << 255) - 1, -(10**18), -(10**18) - 1]
+    payloads = [
+        build(
+            Domain.SIGNAL,
+            Source.ARBITRAGE_STRATEGY,
+            [identity, Economics(1, 1, net, 5, 7, 9, 1, b"t" * 20, b"p" * 20, 18)],
+        )
+        for net in nets
+    ]
+    store = journal_of(tmp_path, payloads)
+    tables = store.to_arrow(amounts="float")
+    assert {name: table.num_rows for name, table in tables.items()} == {"SignalIdentity": 7, "Economics": 7}
+    assert [int.from_bytes(raw, "big", signed=True) for raw in tables["Economics"]["net"].to_pylist()] == nets
+    assert tables["Economics"]["net_float"].to_pylist() == pytest.approx([net / 10**18 for net in nets], rel=1e-14)
+    assert tables["SignalIdentity"]["strategy"].to_pylist() == ["flash"] * 7
+    frame = store.to_df()["Economics"]
+    assert frame["net"].tolist() == nets
+    # Wei have no decimals beside them, and stay wei.
+    assert store.to_df(amounts="decimal")["Economics"]["gas_price"].tolist() == [Decimal(5)] * 7
+
+
+def test_store_amounts_in_whole_tokens_are_exact_or_null(tmp_path: Path) -> None:
+    store = journal_of(tmp_path, syncs_of([(1 << 255) + 1, 0, 123], decimals=6))
+    frame = store.to_df(amounts="decimal")["PoolSync"]
+    assert frame["reserve0"].tolist() == [Decimal(f"{(1 << 255) + 1}E-6"), 0, Decimal("0.000123")]
+    assert frame["reserve1"].tolist() == [None] * 3
+    floats = store.to_df(amounts="float")["PoolSync"]
+    assert floats["reserve0"].tolist() == pytest.approx([2**255 / 10**6, 0.0, 0.000123], rel=1e-14)
+    assert floats["reserve1"].isna().all()
+    table = store.to_arrow(amounts="decimal")["PoolSync"]
+    assert table["reserve0_decimal"].to_pylist()[2] == "0.000123"
+    assert table["reserve1_decimal"].null_count == table["reserve1_decimal"].length() == 3
+    assert store.to_arrow(amounts="float")["PoolSync"]["reserve1_float"].null_count == 3
+
+
+def test_store_snapshot_without_origin_has_nulls_in_every_form(tmp_path: Path) -> None:
+    state = PoolState(*HEAD, 18, 6, 1, 2, 3, 4, 77, 3000, -5, 60, Protocol.UNISWAP_V3, b"f" * 20, "WMATIC", "UŜDC")
+    origin = EventOrigin(9, 1_700_000_000, (1 << 53) + 1, 1, 2, b"b" * 32, b"t" * 32)
+    store = journal_of(tmp_path, [market([state], 1, Flag.SNAPSHOT), market([state, origin], 2), market([state], 3)])
+    table = store.to_arrow()["PoolState"]
+    assert table["block_number"].to_pylist() == [77] * 3
+    assert table["origin_block_number"].to_pylist() == [None, 9, None]
+    assert table["receive_time_ns"].to_pylist() == [None, (1 << 53) + 1, None]
+    assert table["transaction_hash"].to_pylist() == [None, b"t" * 32, None]
+    assert table["symbol1"].to_pylist() == ["UŜDC"] * 3
+    frame = store.to_df()["PoolState"]
+    assert frame["receive_time_ns"].astype(object)[1] == (1 << 53) + 1
+    assert frame["receive_time_ns"].isna().tolist() == [True, False, True]
+    assert frame["factory"].tolist() == ["0x" + (b"f" * 20).hex()] * 3
+    assert store.to_polars()["PoolState"]["origin_block_number"].to_list() == [None, 9, None]
+    store.export(tmp_path / "out", form="csv")
+    with (tmp_path / "out" / "PoolState.csv").open() as lines:
+        assert [row["transaction_hash"] for row in csv.DictReader(lines)] == ["", "0x" + (b"t" * 32).hex(), ""]
+
+
+def test_store_named_type_without_a_row_gives_an_empty_table(tmp_path: Path) -> None:
+    store = journal_of(tmp_path / "journal", syncs_of([1])).select(types=[PoolSwap])
+    swaps = store.to_arrow()
+    assert list(swaps) == ["PoolSwap"] and swaps["PoolSwap"].num_rows == 0
+    assert store.to_df()["PoolSwap"].empty and "amount0_in" in store.to_df()["PoolSwap"].columns
+    for form in ("parquet", "csv", "jsonl"):
+        assert store.export(tmp_path / "out", form=form) == {"PoolSwap": 0}
+    assert pq.read_table(tmp_path / "out" / "PoolSwap.parquet").schema.equals(swaps["PoolSwap"].schema)
+
+
+def test_store_rows_of_many_blocks_and_segments_keep_their_order(tmp_path: Path) -> None:
+    values = list(range(150_000))
+    message = bytearray(syncs_of([0])[0])
+    with open_writer(tmp_path / "journal", segment_bytes=1 << 24) as writer:
+        for first in range(0, len(values), 1000):
+            append(writer, [bytes(message)] * 1000, first + 1)
+    table = Store.open(tmp_path / "journal").to_arrow()["PoolSync"]
+    assert table["sequence"].to_pylist() == list(range(1, len(values) + 1))
+    assert table["sequence"].num_chunks > 3
+    assert Store.open(tmp_path / "journal").to_parquet(tmp_path / "out") == {"PoolSync": len(values)}
+    assert pq.read_table(tmp_path / "out" / "PoolSync.parquet")["sequence"].to_pylist() == list(range(1, 150_001))
+
+
+def test_columns_a_taken_name_gets_a_prefix() -> None:
+    assert [column.name for column in columns_of(Ack)][-2:] == ["record_sequence", "ring_uuid"]
+    for cls in RECORDS.values():
+        names = [column.name for column in columns_of(cls)]
+        assert len(names) == len({*names, "ring"}) - 1
+
+
+def test_export_that_fails_changes_no_file(tmp_path: Path) -> None:
+    store = journal_of(tmp_path / "journal", syncs_of([1, 2, 3]))
+    out = tmp_path / "out"
+    store.to_parquet(out)
+    before = (out / "PoolSync.parquet").read_bytes()
+    (tmp_path / "journal" / "segment-00000002.journal").write_bytes(b"no segment")
+    with pytest.raises(Exception, match="expected a segment header"):
+        store.to_parquet(out)
+    assert [path.name for path in out.iterdir()] == ["PoolSync.parquet"]
+    assert (out / "PoolSync.parquet").read_bytes() == before
+
+
+def test_export_to_a_file_or_in_an_unknown_form_is_refused(tmp_path: Path) -> None:
+    store = journal_of(tmp_path / "journal", syncs_of([1]))
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="expected a directory, found a file"):
+        store.to_parquet(tmp_path / "file")
+    with pytest.raises(UsageError, match="format 'xlsx': expected one of parquet, csv, jsonl"):
+        store.export(tmp_path / "out", form="xlsx")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="amounts 'wei': expected one of int, decimal, float"):
+        store.to_arrow(amounts="wei")  # type: ignore[arg-type]
+
+
+def test_store_without_the_extra_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = journal_of(tmp_path, syncs_of([1]))
+    for module in [name for name in sys.modules if name.partition(".")[0] in {"pyarrow", "polars", "pandas"}]:
+        monkeypatch.setitem(sys.modules, module, None)
+    for use in (store.to_arrow, store.to_polars, store.to_df):
+        with pytest.raises(UsageError, match=r"is not installed; it comes with `pip install alphapulse\[analysis\]`"):
+            use()
+    assert len(list(store)) == 1
+
+
+def test_store_progress_bar_goes_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = journal_of(tmp_path, syncs_of([1, 2, 3]))
+    store.to_arrow(progress=True)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    store.to_arrow()
+    assert capsys.readouterr().err == ""
+
+
+def test_store_arrow_columns_are_views_of_the_blocks(tmp_path: Path) -> None:
+    values = list(range(2000))
+    table = journal_of(tmp_path, syncs_of(values)).to_arrow()["PoolSync"]
+    before = pa.total_allocated_bytes()
+    assert table["reserve0"].nbytes == 32 * len(values)
+    assert pa.total_allocated_bytes() == before
+    assert isinstance(polars.from_arrow(table), polars.DataFrame)
+
+
+def test_store_random_frames_beside_messages_spoil_no_table(tmp_path: Path) -> None:
+    payloads = syncs_of(list(range(500)))
+    noise = random_payloads(500, seed=9)
+    store = journal_of(tmp_path, [frame for pair in zip(payloads, noise, strict=True) for frame in pair])
+    table = store.to_arrow()["PoolSync"]
+    assert [int.from_bytes(raw, "big") for raw in table["reserve0"].to_pylist()] == list(range(500))
+    assert store.refused == 500
