@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.arbitrage.concentrated import Range, TickMap, current_range, swap, swap_step
+from consumers.arbitrage.concentrated import Range, TickMap, current_range, price_after_token0, swap, swap_step
 from consumers.arbitrage.constant_product import Hop
 from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, Q96, sqrt_price_at
 from consumers.arbitrage.two_pool import Leg, RangeLeg, ReserveLeg, best_cycle, quote
@@ -70,6 +70,16 @@ def test_swap_step_whole_fee_of_one_unit_matches_the_contract() -> None:
     step = swap_step(2413, 79887613182836312, 1985041575832132834610021537970, 10, 1872)
 
     assert step == (2413, 10, 0)
+
+
+def test_price_after_token0_beyond_256_bits_matches_the_contract() -> None:
+    """v3-core test/SqrtPriceMath.spec.ts: "returns the minimum price for max inputs", and "any input amount cannot
+    underflow the price"."""
+    price, liquidity = (1 << 160) - 1, (1 << 128) - 1
+
+    assert price_after_token0(price, liquidity, (1 << 256) - 1 - (liquidity << 96) // price) == 1
+    assert price_after_token0(1, 1, 1 << 255) == 1
+    assert price_after_token0(price_1_to(1, 1), 1, (1 << 255) - 1) == 1
 
 
 def slow_swap(

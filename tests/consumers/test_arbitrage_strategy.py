@@ -243,6 +243,22 @@ def test_strategy_gas_is_priced_through_the_deepest_own_pool() -> None:
     assert verify_signal(message_of(draft)) == []
 
 
+def test_strategy_gas_is_not_priced_by_a_pool_without_fee_or_state() -> None:
+    market = pair_without_native()
+    market.sync(C, 10 * E18, 30 * E18, (NATIVE, OTHER))
+    assert market.sync(B, 1_000 * E18, 1_100 * E18, (TOKEN, OTHER)) == []
+    assert market.strategy.counts["unpriced"] == 1
+
+
+def test_strategy_gain_smaller_than_a_unit_is_no_cycle() -> None:
+    market = Market(ArbitrageConfig(gross=True))
+    for pool in (A, B):
+        market.know(pool)
+    market.sync(A, 1_000, 1_000)
+    assert market.sync(B, 1_000, 1_007) == []
+    assert (market.strategy.counts["candidates"], market.strategy.counts["gross_positive"]) == (1, 0)
+
+
 def test_strategy_gas_that_no_pool_prices_is_never_called_net() -> None:
     quiet, gross = pair_without_native(), pair_without_native(ArbitrageConfig(gross=True))
     assert quiet.sync(B, 1_000 * E18, 1_100 * E18, (TOKEN, OTHER)) == []
@@ -390,6 +406,19 @@ def test_verify_signal_any_changed_number_is_found() -> None:
     for name in ("gross", "gas_cost", "net", "gas_units", "rate_profit"):
         false = msgspec.structs.replace(economics, **{name: getattr(economics, name) + 1})
         assert verify_signal(message_of(Draft(draft.source, (identity, signal, false), 0))), name
+
+
+def test_verify_signal_amount_beyond_all_prices_is_found() -> None:
+    market = Market()
+    for pool in (A, B):
+        market.know(pool, protocol=Protocol.UNISWAP_V3, fee=500, spacing=10)
+    market.price(A, sqrt_price_at(0), 10**24, 0)
+    (draft,) = market.price(B, sqrt_price_at(58), 10**24, 58)
+    identity, signal, economics = draft.records
+    assert isinstance(signal, ArbitrageSignal)
+    endless = msgspec.structs.replace(signal, amount_in=1 << 200)
+    (complaint,) = verify_signal(message_of(Draft(draft.source, (identity, endless, economics), 0)))
+    assert "beyond what the stated prices can serve" in complaint
 
 
 def test_verify_signal_without_economics_is_refused() -> None:

@@ -11,6 +11,7 @@ from tlv.codes import InvalidationScope, Protocol, Reason, Venue
 from tlv.layout import (
     EventOrigin,
     PoolBurn,
+    PoolCreated,
     PoolMint,
     PoolState,
     PoolSwap,
@@ -221,6 +222,14 @@ def test_book_initialize_event_sets_the_price() -> None:
     state = PoolState(*V3_HEAD, 0, 0, 1 << 96, 0, 0, 0, 0, 0, Protocol.UNISWAP_V3, NOBODY, "", "")
     book.apply(state, at(3))
     assert held(book, V3_HEAD[0]) == Price(1 << 96, 0, 0)
+
+
+def test_book_created_pool_is_known_with_its_fee() -> None:
+    book = PoolBook()
+    assert book.apply(PoolCreated(*V3_HEAD, 500, 10, Protocol.UNISWAP_V3, NOBODY), at(3)) is None
+    pool = book.get(V3_HEAD[0])
+    assert pool is not None
+    assert (pool.protocol, pool.fee_pips, pool.tick_spacing) == (Protocol.UNISWAP_V3, 500, 10)
 
 
 def test_pool_history_is_bounded_but_keeps_what_a_reorg_needs() -> None:

@@ -226,6 +226,26 @@ def test_native_runner_removed_and_backfilled_events_are_passed_over(new_ring_na
             assert runner.tally[0]["said"] == 0
 
 
+def test_native_runner_signal_ring_that_takes_nothing_is_counted(new_ring_name: Callable[[], str]) -> None:
+    with rings(new_ring_name) as (market, signals):
+        publish_recording(market)
+        market.close()
+        signals.close()
+        with Reader.attach(market.name, start="oldest") as reader, Writer.open(signals.name) as closed:
+            runner = NativeRunner(note_price_move, new_state(10_000), reader, closed)
+            closed.state[0]["max_payload"] = 0
+            while runner.step() is Status.OK:
+                pass
+        assert (runner.tally[0]["refused"], runner.tally[0]["said"]) == (len(python_price_moves(10_000)), 0)
+
+
+def test_native_runner_unlinked_ring_is_an_error_that_names_it(new_ring_name: Callable[[], str]) -> None:
+    with rings(new_ring_name) as (market, signals), Reader.attach(market.name) as reader:
+        market.close(unlink=True)
+        with pytest.raises(RingOrphaned, match=f"ring {market.name}"):
+            NativeRunner(note_price_move, new_state(0), reader, signals).run(never)
+
+
 def test_native_runner_lapped_reader_forgets_what_it_knew(new_ring_name: Callable[[], str]) -> None:
     with rings(new_ring_name, capacity=1 << 16) as (market, signals):
         with Reader.attach(market.name, start="oldest") as reader:
