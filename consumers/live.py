@@ -1,0 +1,155 @@
+"""Live events: of a ring, or of everything a relay serves, with the types that `Store` gives for the past.
+
+    with Live("market.polygon", types=[PoolSwap]) as live:
+        for item in live:                                # `async for` works as well
+            if isinstance(item, Missing):
+                ...                                      # item.first to item.last are gone
+            elif isinstance(item.record, PoolSwap):
+                ...
+
+Owns the choice of source and the three ways to listen: iteration, asynchronous iteration, callbacks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from consumers.analysis.selection import Selection, addresses, record_type, venue_number
+from consumers.event import Event, Missing
+from consumers.sources import RelaySource, RingSource, Start
+from tlv.errors import UsageError
+from tlv.record import Record
+
+
+def never() -> bool:
+    """Nobody asks to stop."""
+    return False
+
+
+def ignore(*_: Any) -> None:
+    """A callback for who does not care."""
+
+
+class Live:
+    """Listens to `target`: the name of a ring, or the path of a relay's socket.  A context manager.
+
+    Args:
+        start: `live`, or `oldest` for what is still in the ring first.
+        types, venues, pools, tokens: what is wanted, see `analysis.selection`; empty means everything.
+        reconnect: outlive the end of a ring's writer, of the ring and of a relay; otherwise the iteration ends.
+        on_reconnect: called with this object after each of these.
+        name, at_least_once: make it a durable client of a relay, see `consumers.client`.
+
+    Raises:
+        UsageError: a filter names what does not exist, or the target is neither ring nor socket.
+        RingNotFound, RelayUnreachable, and what else `Reader.attach` and `RelayClient` raise.
+    """
+
+    def __init__(
+        self,
+        target: str | Path,
+        *,
+        start: Start = "live",
+        types: Iterable[type[Record] | str] = (),
+        venues: Iterable[int | str] = (),
+        pools: Iterable[bytes | str] = (),
+        tokens: Iterable[bytes | str] = (),
+        reconnect: bool = True,
+        on_reconnect: Callable[[Live], None] = ignore,
+        name: str = "",
+        at_least_once: bool = False,
+    ) -> None:
+        selection = Selection(
+            types=frozenset(map(record_type, types)),
+            venues=frozenset(map(venue_number, venues)),
+            pools=addresses(pools),
+            tokens=addresses(tokens),
+        )
+        self.lost = 0
+        self._on_reconnect = on_reconnect
+        self._told = 0
+        self._source: RingSource | RelaySource
+        if is_socket(target):
+            self._source = RelaySource(Path(target), selection, start, reconnect, name, at_least_once)
+        elif name or at_least_once:
+            raise UsageError(f"{target}: only a relay's socket has durable clients, and this is a ring")
+        else:
+            self._source = RingSource(str(target), selection, start, reconnect)
+
+    @property
+    def refused(self) -> int:
+        """Frames that were left out because they are no message."""
+        return self._source.refused
+
+    @property
+    def reconnections(self) -> int:
+        """How often a connection, a writer or a ring was followed by another."""
+        return self._source.reconnections
+
+    def __iter__(self) -> Iterator[Event | Missing]:
+        """Yield events, and what is missing, as they come.
+
+        Raises:
+            CorruptRing; Farewell: the relay refuses us for good.
+        """
+        while (items := self._receive()) is not None:
+            yield from items
+
+    async def __aiter__(self) -> AsyncIterator[Event | Missing]:
+        """The same for asyncio; a thread does the waiting."""
+        while (items := await asyncio.to_thread(self._receive)) is not None:
+            for item in items:
+                yield item
+
+    def run(
+        self,
+        on_message: Callable[[Event], object],
+        on_gap: Callable[[Missing], object] = ignore,
+        asked_to_stop: Callable[[], bool] = never,
+    ) -> None:
+        """Call back for every event and every gap, to the end or until asked to stop."""
+        while not asked_to_stop() and (items := self._receive()) is not None:
+            for item in items:
+                if isinstance(item, Missing):
+                    on_gap(item)
+                else:
+                    on_message(item)
+
+    def _receive(self) -> list[Event | Missing] | None:
+        items = self._source.receive()
+        if self._told < self.reconnections:
+            self._told = self.reconnections
+            self._on_reconnect(self)
+        for item in items or ():
+            if isinstance(item, Missing):
+                self.lost += item.lost
+        return items
+
+    def close(self) -> None:
+        """Let go of the ring, or hang up."""
+        self._source.close()
+
+    def __enter__(self) -> Live:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def is_socket(target: str | Path) -> bool:
+    """Whether `target` is the path of a socket, be it one that is not there, rather than the name of a ring.
+
+    Raises:
+        UsageError: a path of something else.
+    """
+    path = Path(target)
+    if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+        return True
+    named_by_path = isinstance(target, Path) or "/" in target
+    if named_by_path and path.exists():
+        raise UsageError(f"{target}: expected a ring's name or a relay's socket, found neither")
+    return named_by_path

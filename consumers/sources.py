@@ -1,0 +1,191 @@
+"""Where `Live` gets its events: a ring in this machine's memory, or a relay's socket.
+
+Owns coming back: a ring that was closed, taken over by another writer or made anew, a relay that went away.  Both
+sources are asked for the next events and give some, perhaps none, or None for the end.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consumers.analysis import kernels
+from consumers.analysis.selection import NEVER_HIDDEN, Selection
+from consumers.client import Item, Lost, RelayClient
+from consumers.event import Event, Missing, read_event
+from ringbuf import CorruptRing, Reader, RingNotFound, RingNotReady, Status
+from tlv.errors import FrameError
+from tlv.layout import LAYOUT_DIGEST, EventOrigin, SignalIdentity
+from tlv.record import Record
+
+log = logging.getLogger("alphapulse.live")
+
+Start = Literal["live", "oldest"]
+WAIT_S = 0.2
+"""How long a request to stop may go unnoticed in a quiet market."""
+FRAMES_PER_POLL = 256
+RING_START: dict[Start, Literal["latest", "oldest"]] = {"live": "latest", "oldest": "oldest"}
+
+
+class RingSource:
+    """The events of ring `name`.
+
+    Raises:
+        RingNotFound, RingNotReady, BadSegment: see `Reader.attach`.
+    """
+
+    def __init__(self, name: str, selection: Selection, start: Start, reconnect: bool) -> None:
+        self.reconnections = 0
+        self.refused = 0
+        """Frames that are no message."""
+        self._name = name
+        self._selection = selection
+        self._reconnect = reconnect
+        self._reader = self._attach(RING_START[start])
+        self._chosen: NDArray[np.int64] = np.zeros(FRAMES_PER_POLL, np.int64)
+
+    def _attach(self, start: Literal["latest", "oldest"]) -> Reader:
+        return Reader.attach(self._name, start=start, layout_digest=LAYOUT_DIGEST)
+
+    def receive(self) -> list[Event | Missing] | None:
+        """What is there, or comes within `WAIT_S`; None when the ring is closed and no other writer is waited for.
+
+        Raises:
+            CorruptRing.
+        """
+        poll = self._reader.poll(FRAMES_PER_POLL)
+        uuid = self._reader.uuid
+        items: list[Event | Missing] = []
+        if poll.gap is not None:
+            items.append(Missing(uuid, poll.gap.first, poll.gap.last))
+        taken, refused = kernels.choose(
+            poll.buffer,
+            self._reader.index,
+            0,
+            len(poll),
+            0,
+            self._selection.bounds,
+            self._selection.sizes,
+            *self._selection.tables,
+            self._chosen,
+        )
+        self.refused += refused
+        for index in self._chosen[:taken].tolist():
+            frame = poll[index]
+            items.append(read_event(uuid, frame.sequence, frame.payload))
+        if poll.status is Status.CORRUPT:
+            raise CorruptRing(f"ring {self._name}: no frame at position {self._reader.position}")
+        if poll.status is Status.EPOCH_CHANGED:
+            self.reconnections += 1
+        if poll.status is Status.CLOSED and not items:
+            return self._outlive(self._reader.check())
+        if poll.status is Status.EMPTY:
+            status = self._reader.wait(WAIT_S)
+            if status is Status.ORPHANED:
+                return self._outlive(status)
+        return items
+
+    def _outlive(self, status: Status) -> list[Event | Missing] | None:
+        """The ring is closed, or its name is gone or another's: wait for what comes after it."""
+        if not self._reconnect:
+            return None
+        time.sleep(WAIT_S)
+        if status is Status.ORPHANED:
+            try:
+                fresh = self._attach("oldest")
+            except (RingNotFound, RingNotReady):
+                return []
+            self._reader.close()
+            self._reader = fresh
+            self.reconnections += 1
+        return []
+
+    def close(self) -> None:
+        """Let go of the ring."""
+        self._reader.close()
+
+
+class RelaySource:
+    """The events of all rings that the relay at `path` serves.  An event counts as handled when more are asked for.
+
+    Raises:
+        RelayUnreachable, SocketRefused: see `consumers.client`.
+    """
+
+    def __init__(
+        self, path: Path, selection: Selection, start: Start, reconnect: bool, name: str, at_least_once: bool
+    ) -> None:
+        self.refused = 0
+        """Messages that do not parse."""
+        self._types = selection.types
+        self._given: list[Item | Lost] = []
+        self._client = RelayClient(
+            path,
+            name=name,
+            start="acknowledged" if name else start,
+            at_least_once=at_least_once,
+            types=sorted(leading(selection.types), key=lambda cls: cls.layout.type),
+            venues=sorted(selection.venues),
+            pools=sorted(selection.pools),
+            tokens=sorted(selection.tokens),
+            acknowledge="manual",
+            reconnect=reconnect,
+        )
+
+    @property
+    def reconnections(self) -> int:
+        """How often the connection was made anew."""
+        return self._client.connections - 1
+
+    def receive(self) -> list[Event | Missing] | None:
+        """What the next bytes bring; None when the connection has ended and is not to come back.
+
+        Raises:
+            Farewell: the relay refuses us for good.
+        """
+        for item in self._given:
+            self._client.ack(item)
+        self._given = []
+        found = self._client.receive()
+        if found is None:
+            return None
+        self._given = found
+        items: list[Event | Missing] = []
+        for item in found:
+            if isinstance(item, Lost):
+                items.append(Missing(item.ring.uuid, item.first, item.covers))
+                continue
+            try:
+                event = read_event(item.ring.uuid, item.sequence, item.data)
+            except FrameError as error:
+                self.refused += 1
+                log.warning("left out: %s", error)
+                continue
+            if carries(event, self._types):
+                items.append(event)
+        return items
+
+    def close(self) -> None:
+        """Hang up."""
+        self._client.close()
+
+
+def leading(types: frozenset[type[Record]]) -> frozenset[type[Record]]:
+    """The types to ask a relay for: it looks at a message's first record, which for a signal is its identity."""
+    if EventOrigin in types:
+        return frozenset()
+    domains = {cls.layout.domain for cls in types}
+    return types | {SignalIdentity} if SignalIdentity.layout.domain in domains else types
+
+
+def carries(event: Event, types: frozenset[type[Record]]) -> bool:
+    """Whether a selection of `types` lets the event pass, as `kernels.carries` says it of bytes."""
+    if not types:
+        return True
+    wanted = types | NEVER_HIDDEN
+    return any(type(record) in wanted for record in event.records)
