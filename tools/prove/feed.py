@@ -24,7 +24,8 @@ import tempfile
 import time
 from asyncio.subprocess import DEVNULL, Process
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ from tlv.message import Message, parse
 from tools.prove.evm.faults import TcpRelay, WsRelay
 from tools.prove.evm.node import Node
 from tools.prove.evm.world import World, bytecode_hash
+from tools.warm import warm_collector, warm_ring
 
 CLOSE_CODES = (1000, 1001, 1008, 1011, 1012, 1013, 4000)
 REFUSALS = (401, 403, 429, 500, 503)
@@ -66,7 +68,10 @@ WATCHDOG_S = 1.0
 """Instead of 10 s, so that a half-open connection is found within a test's patience."""
 SETTLE_TIMEOUT_S = 60.0
 MEAN_PAUSE_S = 0.05
-"""Between two moves, so that the collector is live during most of them and not still reconnecting."""
+"""Between two moves: about as long as the collector takes to publish one."""
+FAULT_SHARE = 0.25
+"""Of the moves that are followed by a fault."""
+RECOVERY_S = 3.0
 
 Identity = tuple[bytes, bytes, int]
 
@@ -115,6 +120,14 @@ def run_feed(seed: int, transactions: int = 300) -> FeedRun:
     return asyncio.run(_Campaign(seed, transactions).run())
 
 
+def run_feeds(seeds: Iterable[int], transactions: int = 300, jobs: int = 4) -> Iterator[FeedRun]:
+    """Several runs, `jobs` at a time (a run mostly waits), in the order of their seeds."""
+    warm_ring()  # once, here: four collectors that compile at the same time take minutes
+    warm_collector()
+    with ThreadPoolExecutor(jobs) as pool:
+        yield from pool.map(lambda seed: run_feed(seed, transactions), seeds)
+
+
 class _Campaign:
     def __init__(self, seed: int, transactions: int) -> None:
         self.random = random.Random(seed)
@@ -147,8 +160,9 @@ class _Campaign:
             while self.result.transactions < self.wanted:
                 await self._move()
                 await asyncio.sleep(min(self.random.expovariate(1 / MEAN_PAUSE_S), 1.0))
-                if self.random.random() < 0.5:
+                if self.random.random() < FAULT_SHARE:
                     await self._fault()
+                    await self._recover()
             await self._mine(QUIET_BLOCKS)
             await self._settled()
             moved = await asyncio.to_thread(self._balances)
@@ -212,6 +226,14 @@ class _Campaign:
         name = self.random.choices(tuple(faults), (30, 20, 15, 12, 3, 10, 10))[0]
         self.result.faults[name] += 1
         await faults[name]()
+
+    async def _recover(self) -> None:
+        """Mostly wait for the next connection, so that faults hit a live feed; else let the next one come into this."""
+        deadline = time.monotonic() + RECOVERY_S
+        patient = self.random.random() < 0.7
+        await asyncio.sleep(MEAN_PAUSE_S)
+        while patient and not self.ws.open_connections and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
 
     async def _close(self) -> None:
         await self.ws.close_all(self.random.choice(CLOSE_CODES), "fault")

@@ -7,23 +7,23 @@ import json
 
 import click
 
-from tools.prove.feed import FeedRun, run_feed
+from tools.prove.feed import FeedRun, run_feeds
 
 
 @click.command("feed", epilog="Example:  alphapulse prove feed --seeds 20 --first-seed 1")
 @click.option("--seeds", type=click.IntRange(1), default=20, show_default=True, help="How many runs.")
 @click.option("--first-seed", type=int, default=1, show_default=True, help="Seed of the first run; each adds one.")
 @click.option("--transactions", type=click.IntRange(1), default=300, show_default=True, help="In each run, at least.")
+@click.option("--jobs", type=click.IntRange(1), default=4, show_default=True, help="Runs at a time.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def command(seeds: int, first_seed: int, transactions: int, as_json: bool) -> int:
+def command(seeds: int, first_seed: int, transactions: int, jobs: int, as_json: bool) -> int:
     """Collect from a real EVM node with real Uniswap contracts while connections and processes are broken.
 
     One line per run, the last line the sum.  Passes when every run's canonical events equal the node's own
     eth_getLogs, field by field.  Fetches the node and the contracts from npm on first use.
     """
     runs = []
-    for seed in range(first_seed, first_seed + seeds):
-        run = run_feed(seed, transactions)
+    for run in run_feeds(range(first_seed, first_seed + seeds), transactions, jobs):
         runs.append(run)
         click.echo(json.dumps(_as_dict(run)) if as_json else run.summary)
     failed = [run.seed for run in runs if not run.passed]
