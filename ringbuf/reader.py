@@ -330,6 +330,7 @@ class Reader:
         if self._slot >= 0 and self._lock.fd >= 0:
             kernels.set_slot(self.control, self._slot, FREE)
             self._slot = -1
+        self._lock.on_fork = None  # ends the cycle between the two: the maps go with the last reference, not later
         self._lock.close()
         self._ring.close()
 

@@ -2,10 +2,12 @@
 
 Owns every system call on an object's file.  It must never know what an object holds.
 
-A name in /dev/shm can be squatted by any user.  So nothing is believed before the open file was looked at: a regular
-file, ours, closed to others.  Space is allocated at creation (posix_fallocate): ftruncate alone succeeds on a full
-file system, and the first touch of a missing page kills the process with SIGBUS, perhaps a reader hours later.
-Attaching never passes a size: posix_ipc would truncate the live object to it.
+shm_open(3) is open(2) in /dev/shm, and open(2) is what is used: through posix_ipc one cannot ask for O_NONBLOCK, and a
+FIFO squatting on a ring's name would hang whoever attaches.  A name in /dev/shm can be squatted by any user, so nothing
+is believed before the open file was looked at: a regular file, ours, closed to others.
+
+Space is allocated at creation (posix_fallocate): ftruncate alone succeeds on a full file system, and the first touch
+of a missing page kills the process with SIGBUS, perhaps a reader hours later.  Attaching changes no size.
 """
 
 from __future__ import annotations
@@ -14,17 +16,23 @@ import errno
 import mmap
 import os
 import stat
+from pathlib import Path
 
 import numpy as np
-import posix_ipc
 from numpy.typing import NDArray
 
 from ringbuf.errors import AlreadyExists, NoSpace, RingNotFound, UnsafeSegment
 from ringbuf.names import FOLDER
 
 PRIVATE = 0o600
+SAFELY = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 OTHERS_MAY_NOT = 0o027  # a group may read if it was configured; nobody else writes, others do nothing
 OTHERS_MAY_WRITE = 0o007  # the control page of a ring with a group: its readers leave tickets there
+
+
+def path_of(object_name: str) -> Path:
+    """Where an object's file is."""
+    return FOLDER / object_name.removeprefix("/")
 
 
 def check_ours(fd: int, object_name: str, owner: int, forbidden: int) -> None:
@@ -52,16 +60,14 @@ def open_object(
         RingNotFound: there is none.
         UnsafeSegment: there is something else of that name.
     """
-    flags = posix_ipc.O_CREAT if create else 0
+    flags = (os.O_RDWR if writable else os.O_RDONLY) | (os.O_CREAT if create else 0)
     try:
-        fd: int = posix_ipc.SharedMemory(object_name, flags, mode=PRIVATE, read_only=not writable).fd
-    except posix_ipc.ExistentialError as error:
+        fd = os.open(path_of(object_name), flags | SAFELY, PRIVATE)
+    except FileNotFoundError as error:
         raise RingNotFound(f"no shared-memory object {object_name}") from error
-    except (PermissionError, posix_ipc.PermissionsError) as error:
-        raise UnsafeSegment(f"{object_name}: not readable by uid {os.getuid()}, so it is somebody else's") from error
     except OSError as error:
         kind = errno.errorcode.get(error.errno or 0, "?")
-        raise UnsafeSegment(f"{object_name}: expected a shared-memory object, open failed with {kind}") from error
+        raise UnsafeSegment(f"{object_name}: expected a shared-memory object of ours, open failed: {kind}") from error
     try:
         check_ours(fd, object_name, os.getuid() if owner is None else owner, forbidden)
     except UnsafeSegment:
@@ -78,12 +84,12 @@ def create_object(object_name: str, size: int, *, mode: int = PRIVATE, group: in
         NoSpace: with the bytes needed and the bytes free; nothing is left behind.
     """
     try:
-        fd: int = posix_ipc.SharedMemory(object_name, posix_ipc.O_CREX, mode=PRIVATE).fd
-    except posix_ipc.ExistentialError as error:
+        fd = os.open(path_of(object_name), os.O_RDWR | os.O_CREAT | os.O_EXCL | SAFELY, PRIVATE)
+    except FileExistsError as error:
         raise AlreadyExists(f"shared-memory object {object_name} exists") from error
     try:
         os.fchown(fd, -1, group)
-        os.fchmod(fd, mode)  # shm_open's mode went through the umask
+        os.fchmod(fd, mode)  # open's mode went through the umask
         os.posix_fallocate(fd, 0, size)
     except OSError as error:
         os.close(fd)
@@ -100,8 +106,8 @@ def create_object(object_name: str, size: int, *, mode: int = PRIVATE, group: in
 def unlink_object(object_name: str) -> bool:
     """Remove an object's name; who has it mapped keeps it.  Returns whether there was one."""
     try:
-        posix_ipc.unlink_shared_memory(object_name)
-    except posix_ipc.ExistentialError:
+        path_of(object_name).unlink()
+    except FileNotFoundError:
         return False
     return True
 
@@ -109,7 +115,7 @@ def unlink_object(object_name: str) -> bool:
 def same_object(fd: int, object_name: str) -> bool:
     """Whether the name still means the object that `fd` is open on."""
     try:
-        named = os.lstat(FOLDER / object_name.removeprefix("/"))
+        named = path_of(object_name).lstat()
     except FileNotFoundError:
         return False
     ours = os.fstat(fd)

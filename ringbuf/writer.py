@@ -286,6 +286,7 @@ class Writer:
         if unlink:
             unlink_ring(self.name)
         self._disable()
+        self._lock.on_fork = None  # ends the cycle between the two: the maps go with the last reference, not later
         self._lock.close()
 
     def __enter__(self) -> Self:
