@@ -192,8 +192,10 @@ class RelayClient:
         if self._socket is None:
             return None
         items: list[Item | Lost] = []
-        try:
+        # Whether the relay still takes acknowledgements or not: what it sent before is there to be read.
+        with contextlib.suppress(OSError):
             self._send_acks()
+        try:
             self._read_stream(items)
         except (OSError, RelayError) as error:
             self._hang_up()
@@ -247,16 +249,17 @@ class RelayClient:
             start, resume = StreamStart.SEQUENCE, self._start
         else:
             start, resume = STARTS[self._start], {}
-        self._socket.sendall(
-            protocol.subscribe(
-                name=self.name,
-                start=start,
-                at_least_once=self._at_least_once,
-                resume=resume,
-                types=self._types,
-                filters=self._filters,
-            )
+        hello = protocol.subscribe(
+            name=self.name,
+            start=start,
+            at_least_once=self._at_least_once,
+            resume=resume,
+            types=self._types,
+            filters=self._filters,
         )
+        # A relay that turned us away already has said why: it is there to be received.
+        with contextlib.suppress(BrokenPipeError):
+            self._socket.sendall(hello)
 
     def _come_back(self) -> None:
         """Connect again, pausing longer and longer, with jitter so that many clients do not come at once."""

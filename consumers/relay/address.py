@@ -11,6 +11,7 @@ import socket
 import stat
 import struct
 import tempfile
+import time
 from pathlib import Path
 
 from consumers.lockfile import LockFile, LockHeld
@@ -18,7 +19,8 @@ from consumers.relay.errors import RelayUnreachable, SocketRefused
 
 LONGEST_PATH = 107
 """Bytes: `sun_path` of a Unix socket's address, without its closing NUL."""
-BACKLOG = 64
+BACKLOG = 256
+RETRY_S = 0.005
 UCRED = struct.Struct("@iII")  # struct ucred of unix(7): pid, uid, gid
 
 
@@ -128,11 +130,18 @@ def connect(path: Path, timeout_s: float) -> socket.socket:
     check_length(path)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout_s)
-    try:
-        connection.connect(str(path))
-    except OSError as error:
-        connection.close()
-        raise RelayUnreachable(f"{path}: no relay listens there ({error.strerror or error})") from None
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            connection.connect(str(path))
+            break
+        except OSError as error:
+            # EAGAIN: many clients knock at once and the relay has not come to us yet.
+            if isinstance(error, BlockingIOError) and time.monotonic() < deadline:
+                time.sleep(RETRY_S)
+                continue
+            connection.close()
+            raise RelayUnreachable(f"{path}: no relay listens there ({error.strerror or error})") from None
     uid = peer_uid(connection)
     if uid != os.getuid():
         connection.close()

@@ -6,8 +6,8 @@ Owns every system call of a relay.  One thread serves all clients; a thread per 
     sleep:  arm the bells, wait in epoll for a ring, a client, or a tenth of a second
     then:   accept, receive, finish half-sent chunks; now and then look after time-outs and new rings
 
-epoll and not asyncio: a relay has one kind of event and one buffer per client, so back-pressure is one boolean here, and
-nothing between a ring and `send` allocates.
+epoll and not asyncio: a relay has one kind of event and one buffer per client, so back-pressure is one boolean here,
+and nothing between a ring and `send` allocates.
 """
 
 from __future__ import annotations
@@ -194,8 +194,10 @@ class Relay:
 
     def _flush(self, fd: int, connection: Connection) -> None:
         self._send(fd, connection, connection.session.unsent)
-        if connection.session.phase is Phase.LEAVING and not connection.session.unsent:
-            self._hang_up(fd)
+        if connection.session.phase is Phase.LEAVING and not connection.session.unsent and fd in self._connections:
+            # Not closed yet: what the client is still sending would make it miss the Farewell.
+            with contextlib.suppress(OSError):
+                connection.socket.shutdown(socket.SHUT_WR)
 
     # ---- waiting and receiving
 
@@ -258,7 +260,11 @@ class Relay:
             self._epoll.register(fd, READ)
             self.counters.accepted += 1
             self.counters.clients = len(self._connections)
-            if len(self._connections) > self.max_clients:
+            if len(self._connections) > 2 * self.max_clients:
+                # Even those that were told to go are too many.
+                self.counters.refused += 1
+                self._hang_up(fd)
+            elif len(self._connections) > self.max_clients:
                 self.counters.refused += 1
                 session.dismiss(Farewell(FarewellReason.TOO_MANY_CLIENTS, self.max_clients, self.max_clients + 1))
                 self._flush(fd, connection)

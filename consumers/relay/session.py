@@ -61,6 +61,8 @@ class Session:
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the client.  What they ask for stands in `unsent` and `places` afterwards."""
+        if self.phase is Phase.LEAVING:
+            return
         try:
             for message in self._inbox.feed(data):
                 if self.phase is Phase.AWAITING_HELLO:
