@@ -50,6 +50,8 @@ DEEPEST_WALK = 4096
 """Parents fetched for one head: two hours of Polygon.  What is older becomes a Gap."""
 AFTER_CHILD_NS = NS // 2
 """How long after the next head a block may stay without a tombstone."""
+HOLE_NS = 3 * NS // 10
+"""How long a hole in the log indices of the newest block may keep the logs behind it waiting."""
 SILENCE_NS = 4 * NS
 """How long the newest block may stay open without one."""
 MAX_FETCHES = 3
@@ -167,6 +169,8 @@ class Assembly:
                 break
             if block.waiting or block.to_replay:
                 self._publish(block)
+            if block.waiting:
+                break  # behind a hole
         self._book.judge()
         self._end(window)
         self._logs.pump(self.chain)
@@ -177,7 +181,8 @@ class Assembly:
         for block, child in zip_longest(window, window[1:]):
             patience = self.now_ns - block.arrived_ns > SILENCE_NS
             overtaken = child is not None and self.now_ns - child.arrived_ns > AFTER_CHILD_NS
-            if block.progress is Progress.OPEN and (patience or overtaken):
+            holed = bool(block.waiting) and self.now_ns - block.arrived_ns > HOLE_NS
+            if block.progress is Progress.OPEN and (patience or overtaken or holed):
                 self._doubt_closed_or_want(block)
         self.advance()
 
@@ -299,10 +304,10 @@ class Assembly:
         )
         self._outbox.put(MARKET, record, self.wall_ns)
         block.ended = False
+        block.to_replay = bool(block.published)
         block.positives = self._bloom.positives(head.logs_bloom)
         if block.verdict:
             block.progress = Progress.CLOSED
-            block.to_replay = bool(block.published)
         elif block.live:
             block.progress = Progress.OPEN
         else:
@@ -331,6 +336,7 @@ class Assembly:
                 for segment in reversed(block.published):
                     self._outbox.put_copies(segment, self.wall_ns, removed=True)
             block.to_replay = False
+            block.live = False  # its logs may stop in the middle: fetched, should it come back
             block.progress = Progress.KNOWN
 
     # Logs
@@ -436,8 +442,9 @@ class Assembly:
         """Whether a log of the block seems to be missing."""
         if block.doubt or (self._unfiltered and not block.contiguous):
             return True
-        positives = block.positives if self._bloom_speaks else None
-        return positives is not None and not positives <= block.topics
+        if block.positives is None or not self._bloom_speaks:
+            return not block.seen  # an empty block is believed only if its bloom filter says so
+        return not block.positives <= block.topics
 
     def _is_empty(self, block: Block) -> bool:
         positives = self._positives(block)
@@ -488,6 +495,10 @@ class Assembly:
             block.to_replay = False
         waiting, block.waiting = block.waiting, []
         waiting.sort(key=itemgetter(0))
+        if self._unfiltered and block.progress is Progress.OPEN:
+            # Behind a hole in the indices nothing is published: what fills it would come out of order.
+            ready = block.advance_to_hole(waiting)
+            waiting, block.waiting = waiting[:ready], waiting[ready:]
         row_of, ours = self._table.row_of, EVENT_OF_TOPIC
         logs, rows, flags = [], [], []
         for index, log, fetched in waiting:

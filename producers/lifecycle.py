@@ -55,6 +55,7 @@ class Block:
         "head",
         "highest_index",
         "live",
+        "next_index",
         "number",
         "parent_hash",
         "positives",
@@ -91,6 +92,8 @@ class Block:
         self.seen: set[str] = set()
         """Identity of every log that came: transaction hash and log index."""
         self.highest_index = -1
+        self.next_index = 0
+        """The first log index that was not published; below it there is no hole."""
         self.topics: set[str | None] = set()
         """The first topics among them."""
         self.positives: set[str] | None = None
@@ -114,6 +117,14 @@ class Block:
     def contiguous(self) -> bool:
         """Whether the log indices have no hole, as far as they go.  Erigon restarts the index, hence `>=`."""
         return len(self.seen) >= self.highest_index + 1
+
+    def advance_to_hole(self, waiting: list[tuple[int, Log, bool]]) -> int:
+        """How many of the logs, sorted by index, stand before the first hole; from now on the hole is behind them."""
+        for count, (index, _, _) in enumerate(waiting):
+            if index > self.next_index:
+                return count
+            self.next_index = max(self.next_index, index + 1)
+        return len(waiting)
 
 
 class Missing(NamedTuple):

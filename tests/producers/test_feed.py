@@ -1,0 +1,327 @@
+"""The feed against the recording node's core, on a virtual clock: what it publishes when the wire misbehaves."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from producers.feed import ERROR_BUDGET, Identity, Selection
+from producers.jsonrpc import Rejection
+from tests.producers.collected import canonical_events, states_before_events
+from tests.producers.virtual import Conversation, new_feed
+from tlv.codes import Completeness, FeedState, Flag, Reason
+from tlv.layout import BlockEnd, EventOrigin, Gap, Heartbeat, Reorg, Session, StateInvalidation
+
+KNOWN_GAPS = [(13522170, 13522174), (13522231, 13522238)]
+
+
+def is_log(frame: bytes) -> bool:
+    return b'"address"' in frame
+
+
+def played(**options: Any) -> Conversation:
+    conversation = Conversation(new_feed(), **options)
+    conversation.connect()
+    conversation.play()
+    return conversation
+
+
+def losing(share: float, seed: int) -> Callable[[bytes], list[bytes]]:
+    chance = random.Random(seed)
+    return lambda frame: [] if is_log(frame) and chance.random() < share else [frame]
+
+
+def test_feed_at_recorded_pace_publishes_exactly_the_canonical_events() -> None:
+    conversation = played()
+    assert conversation.story.standing == canonical_events()
+    assert not conversation.story.twice.total()
+    assert not states_before_events(conversation.story)
+    assert [(gap.first, gap.last) for gap in conversation.records(Gap)] == KNOWN_GAPS
+    assert [(reorg.fork_number, reorg.depth) for reorg in conversation.records(Reorg)] == [
+        (13522193, 1),
+        (13522238, 1),
+        (13522238, 2),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_feed_that_loses_pushed_logs_fetches_them(seed: int) -> None:
+    conversation = played(pushed=losing(0.05, seed))
+    assert conversation.story.standing == canonical_events()
+    statistics = conversation.feed.count()
+    assert statistics.refetches > 0
+    assert statistics.blocks_by_verdict["refetched"] > 10
+
+
+def test_feed_without_any_pushed_log_still_has_every_event() -> None:
+    conversation = played(pushed=lambda frame: [] if is_log(frame) else [frame])
+    assert conversation.story.standing == canonical_events()
+
+
+def test_feed_that_loses_heads_finds_them_by_parent_and_by_logs() -> None:
+    chance = random.Random(5)
+    conversation = played(pushed=lambda frame: [] if not is_log(frame) and chance.random() < 0.3 else [frame])
+    assert conversation.story.standing == canonical_events()
+
+
+def test_feed_whose_logs_of_one_block_come_five_blocks_late_has_fetched_them() -> None:
+    held: list[bytes] = []
+
+    def keep_back(frame: bytes) -> list[bytes]:
+        if is_log(frame) and b'"0xce54c4"' in frame:
+            held.append(frame)
+            return []
+        if is_log(frame) and b'"0xce54c9"' in frame and held:
+            late, held[:] = list(held), []
+            return [frame, *late]
+        return [frame]
+
+    conversation = played(pushed=keep_back)
+    assert conversation.story.standing == canonical_events()
+    assert not conversation.story.twice.total()
+    assert conversation.feed.count().duplicates > 0
+
+
+def test_feed_repairs_a_closed_block_loudly() -> None:
+    conversation = Conversation(new_feed())
+    conversation.connect()
+    for _ in range(12):
+        conversation.step()
+    ended = conversation.records(BlockEnd)[-1]
+    assert conversation.feed.safe_block is not None
+    log = {
+        "address": "0x" + "ab" * 20,
+        "topics": ["0x" + "cd" * 32],
+        "data": "0x",
+        "blockNumber": hex(ended.number),
+        "blockHash": "0x" + ended.hash.hex(),
+        "transactionHash": "0x" + "ef" * 32,
+        "transactionIndex": "0x0",
+        "logIndex": "0xfff",
+    }
+    subscription = conversation.feed._logs_id
+    notice = {"method": "eth_subscription", "params": {"subscription": subscription, "result": log}}
+    conversation.push([msgspec.json.encode(notice)])
+    conversation.wait(1)
+    assert conversation.feed.count().repairs == 1
+    late = [record for record in conversation.records(StateInvalidation) if record.reason == Reason.LATE_LOGS]
+    assert [record.since_block for record in late] == [ended.number]
+    again = [end for end in conversation.records(BlockEnd) if end.hash == ended.hash]
+    assert len(again) == 2
+    assert again[1].verdict == Completeness.PUSHED  # the node's own list lacks the log that it pushed
+
+
+def test_feed_counts_duplicates_and_publishes_them_once() -> None:
+    conversation = played(pushed=lambda frame: [frame, frame])
+    assert conversation.story.standing == canonical_events()
+    assert not conversation.story.twice.total()
+    statistics = conversation.feed.count()
+    assert statistics.duplicates > 5000
+    assert statistics.duplicate_heads > 170
+
+
+def test_feed_ignores_removed_notices_and_finds_the_reorg_itself() -> None:
+    def doubt(frame: bytes) -> list[bytes]:
+        return [frame, frame.replace(b'"removed":false', b'"removed":true')] if is_log(frame) else [frame]
+
+    conversation = played(pushed=doubt)
+    assert conversation.story.standing == canonical_events()
+    assert conversation.feed.count().removed_notices > 5000
+
+
+@pytest.mark.parametrize(
+    ("noise", "reason"),
+    [
+        (b"", Rejection.NOT_JSON),
+        (b"{", Rejection.NOT_JSON),
+        (b"\xff\xfe", Rejection.NOT_JSON),
+        (b'{"jsonrpc":"2.0"}', Rejection.NOT_RPC),
+        (b'{"id":4711,"result":1}', Rejection.UNKNOWN_ID),
+        (b'{"method":"eth_subscription","params":{"subscription":"0x99","result":{}}}', Rejection.UNKNOWN_SUBSCRIPTION),
+        (b'{"method":"eth_subscription","params":7}', Rejection.NOT_RPC),
+        (b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", Rejection.NOT_JSON),
+        (b'{"a":NaN}', Rejection.NOT_JSON),
+        (b'{"a":"\\ud800"}', Rejection.NOT_JSON),
+    ],
+)
+def test_feed_with_noise_between_frames_loses_nothing(noise: bytes, reason: Rejection) -> None:
+    budget = iter(range(50))
+
+    def disturb(frame: bytes) -> list[bytes]:
+        return [frame, noise] if next(budget, None) is not None else [frame]
+
+    conversation = played(pushed=disturb)
+    assert conversation.feed.broken is None
+    assert conversation.feed.count().rejected[reason] == 50
+    assert conversation.story.standing == canonical_events()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 1.0])
+def test_feed_publishes_each_pool_in_the_order_of_the_chain(share: float) -> None:
+    """Whatever was lost and fetched again: a strategy that applies Syncs in ring order ends with the right reserves."""
+    conversation = played(pushed=losing(share, 1))
+    newest: dict[bytes, tuple[int, int]] = {}
+    for message in conversation.story.messages:
+        origin = message.first(EventOrigin)
+        if origin is None:
+            continue
+        pool, place = message.records[0].pool, (origin.block_number, origin.log_index)
+        if message.header.flags & Flag.REMOVED:
+            assert newest[pool] == place, "REMOVED copies go backwards"
+            newest[pool] = (origin.block_number, origin.log_index - 1)
+        else:
+            assert newest.get(pool, (0, 0)) < place
+            newest[pool] = place
+
+
+def test_feed_with_frames_joined_or_in_arrays_loses_nothing() -> None:
+    kept: list[bytes] = []
+
+    def join(frame: bytes) -> list[bytes]:
+        kept.append(frame)
+        if len(kept) < 3:
+            return []
+        several, kept[:] = list(kept), []
+        return [several[0] + b"\n" + several[1], b"[" + several[2] + b"]"]
+
+    conversation = Conversation(new_feed(), pushed=join)
+    conversation.feed._rpc.rejected.update()
+    conversation.connect()
+    for _ in range(30):
+        conversation.step()
+        conversation.feed._rejected_before = conversation.feed._rpc.rejected.total()  # the budget is another test's
+    rejected = conversation.feed.count().rejected
+    assert rejected[Rejection.SEVERAL_OBJECTS] > 100
+    assert rejected[Rejection.BATCH] > 100
+    assert set(rejected) == {Rejection.SEVERAL_OBJECTS, Rejection.BATCH}
+    assert conversation.feed.count().logs_received > 300
+
+
+def test_feed_with_too_much_noise_gives_up_the_connection() -> None:
+    conversation = Conversation(new_feed())
+    conversation.connect()
+    conversation.push([b"{"] * ERROR_BUDGET)
+    assert conversation.feed.broken is None
+    conversation.push([b"{"])
+    assert conversation.feed.broken is not None
+    conversation.disconnect()
+    conversation.connect()
+    assert conversation.feed.broken is None
+
+
+def test_feed_on_another_chain_says_so() -> None:
+    def lie(frame: bytes) -> list[bytes]:
+        return [frame.replace(b'"0x89"', b'"0x1"')]
+
+    conversation = Conversation(new_feed(), answered=lie)
+    conversation.connect()
+    assert conversation.feed.wrong_chain == "expected chain 137 (polygon), found 1"
+    assert conversation.feed.broken is not None
+
+
+def test_feed_whose_subscription_is_refused_gives_up_the_connection() -> None:
+    def refuse(frame: bytes) -> list[bytes]:
+        answer = msgspec.json.decode(frame)
+        if answer["id"] == 2:
+            answer = {"id": 2, "error": {"code": -32000, "message": "notifications not supported"}}
+        return [msgspec.json.encode(answer)]
+
+    conversation = Conversation(new_feed(), answered=refuse)
+    conversation.connect()
+    assert "notifications not supported" in (conversation.feed.broken or "")
+
+
+def test_feed_disconnected_invalidates_and_resumes_without_loss() -> None:
+    conversation = Conversation(new_feed())
+    conversation.connect()
+    chance, away = random.Random(3), 0
+    while True:
+        if conversation.client is not None and chance.random() < 0.1:
+            conversation.disconnect()
+            away = chance.randint(0, 10)
+        elif conversation.client is None:
+            away -= 1
+            if away < 0:
+                conversation.connect()
+        if not conversation.step():
+            break
+    if conversation.client is None:
+        conversation.connect()
+    conversation.play()
+    assert conversation.story.standing == canonical_events()
+    assert not conversation.story.twice.total()
+    lost = [record for record in conversation.records(StateInvalidation) if record.reason == Reason.DISCONNECTED]
+    assert len(lost) > 5
+    assert any(message.header.flags & Flag.BACKFILL for message in conversation.story.messages)
+
+
+def test_feed_whose_node_cannot_list_a_block_declares_a_gap() -> None:
+    """Logs of one block are neither pushed nor answered: after its patience the feed says so, and goes on."""
+    block_hash = b"0x1f4a"
+    conversation = Conversation(new_feed())
+    conversation.connect()
+    for _ in range(6):
+        conversation.step()
+    head = conversation.feed._assembly.chain.head
+    assert head is not None
+    block_hash = head.hash.encode()
+    asked: set[int] = set()
+
+    def silence(frame: bytes) -> list[bytes]:
+        return [] if block_hash in frame and is_log(frame) else [frame]
+
+    def unknown(frame: bytes) -> list[bytes]:
+        if is_log(frame) and block_hash in frame:
+            asked.add(msgspec.json.decode(frame)["id"])
+            error = {"id": max(asked), "error": {"code": -32000, "message": "unknown block"}}
+            return [msgspec.json.encode(error)]
+        return [frame]
+
+    fresh = Conversation(new_feed(), pushed=silence, answered=unknown)
+    fresh.connect()
+    fresh.play()
+    fresh.wait(60)
+    assert (head.number, head.number) in fresh.feed.count().gaps
+    assert len(asked) > 10
+    lost = block_hash.decode()[2:]
+    expected = {key: record for key, record in canonical_events().items() if key[0].hex() != lost}
+    assert fresh.story.standing == expected
+
+
+def test_feed_begins_with_its_session_and_keeps_beating() -> None:
+    conversation = played()
+    first = conversation.story.messages[0]
+    assert isinstance(first.records[0], Session)
+    assert first.header.sequence == 1
+    beats = conversation.records(Heartbeat)
+    assert len(beats) > 300  # the sessions take some six minutes
+    assert beats[-1].feed_state == FeedState.LIVE
+    assert beats[-1].head_number == beats[-1].safe_number == 13522298
+
+
+def test_feed_in_a_later_epoch_invalidates_what_readers_know() -> None:
+    conversation = Conversation(new_feed(ring=Identity(bytes(16), 2, 500)))
+    conversation.connect()
+    assert conversation.story.messages[0].header.sequence == 500
+    invalidations = conversation.records(StateInvalidation)
+    assert [record.reason for record in invalidations] == [Reason.WRITER_RESTARTED]
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [Selection(events_only=True), Selection(addresses=("0x853ee4b2a13f8a742d64c8f088be7ba2131f670d",))],
+    ids=["events-only", "one-pool"],
+)
+def test_feed_with_a_filter_publishes_what_passes_it(selection: Selection) -> None:
+    conversation = Conversation(new_feed(selection=selection))
+    conversation.connect()
+    conversation.play()
+    wanted = {bytes.fromhex(address[2:]) for address in selection.addresses}
+    expected = {key: record for key, record in canonical_events().items() if not wanted or record.pool in wanted}
+    assert conversation.story.standing == expected
+    assert expected
+    assert conversation.feed.count().logs_received < 1500

@@ -1,0 +1,123 @@
+"""A feed and the recording node's core in one conversation, without sockets and on a clock that only moves when told.
+
+Both sides are the real ones; only the wire between them is ours, so a test can lose, delay or add frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from producers.chains import load_chain
+from producers.feed import Feed, Identity, Selection
+from producers.pool_table import PoolTable
+from producers.publish import Segment
+from producers.recording.bundle import bundled_recording
+from producers.recording.core import NodeCore
+from producers.recording.recording import Recording, load_recording
+from tests.producers.collected import Story
+from tlv.message import parse
+
+SECOND = 1_000_000_000
+WALL = 1_700_000_000 * SECOND
+Tamper = Callable[[bytes], list[bytes]]
+_RECORDING: list[Recording] = []
+
+
+def recording() -> Recording:
+    """The bundled sessions, loaded once."""
+    if not _RECORDING:
+        _RECORDING.append(load_recording(bundled_recording(), None, 2.0))
+    return _RECORDING[0]
+
+
+def new_feed(**options: Any) -> Feed:
+    """A Polygon feed into a ring of epoch 1 that nobody has written to."""
+    ring = options.pop("ring", Identity(bytes(16), 1, 1))
+    selection = options.pop("selection", Selection())
+    return Feed(load_chain("polygon"), ring, PoolTable(), {}, selection, **options, now_ns=0, wall_ns=WALL)
+
+
+class Conversation:
+    """What the node pushes goes through `pushed` (one frame in, any number out), its answers through `answered`."""
+
+    def __init__(
+        self, feed: Feed, pushed: Tamper | None = None, answered: Tamper | None = None, served: Recording | None = None
+    ) -> None:
+        self.feed = feed
+        self.core = NodeCore(served or recording())
+        self.story = Story()
+        self.now_ns = 0
+        self.client: int | None = None
+        self._pushed = pushed or (lambda frame: [frame])
+        self._answered = answered or (lambda frame: [frame])
+
+    @property
+    def clock(self) -> dict[str, int]:
+        return {"now_ns": self.now_ns, "wall_ns": WALL + self.now_ns}
+
+    def connect(self) -> None:
+        self.client = self.core.connect()
+        self.feed.connected(**self.clock)
+        self.exchange()
+
+    def disconnect(self) -> None:
+        assert self.client is not None
+        self.core.disconnect(self.client)
+        self.client = None
+        self.feed.disconnected(**self.clock)
+        self._read()
+
+    def exchange(self) -> None:
+        """Requests and answers, until neither side has anything to say."""
+        while requests := self.feed.requests():
+            answers: list[bytes] = []
+            for request in requests:
+                answer = self.core.receive(request, self.client)
+                answers += self._answered(answer) if answer is not None else []
+            self.feed.receive(answers, **self.clock)
+        self._read()
+
+    def push(self, frames: list[bytes]) -> None:
+        """The node says this."""
+        self.feed.receive(frames, **self.clock)
+        self.exchange()
+
+    def wait(self, seconds: float, step_s: float = 0.05) -> None:
+        """Let time pass."""
+        end_ns = self.now_ns + int(seconds * SECOND)
+        while self.now_ns < end_ns:
+            self.now_ns += int(step_s * SECOND)
+            self.feed.tick(**self.clock)
+            self.exchange()
+
+    def step(self) -> bool:
+        """One step of the recording; False at its end."""
+        due_ns = self.core.due_ns
+        if due_ns is None:
+            return False
+        self.wait(max(0.0, (due_ns - self.now_ns) / SECOND), 0.25)
+        for delivery in self.core.step():
+            if delivery.client == self.client:
+                self.push([frame for text in delivery.texts for frame in self._pushed(text)])
+        return True
+
+    def play(self) -> None:
+        """The whole recording, at its own pace, and until everything is settled."""
+        while self.step():
+            pass
+        self.feed.settle(**self.clock)
+        self.exchange()
+        self.wait(2)
+
+    def records(self, kind: type[Any]) -> list[Any]:
+        """The records of one class, in order."""
+        return [record for message in self.story.messages for record in message.records if isinstance(record, kind)]
+
+    def _read(self) -> None:
+        for item in self.feed.messages():
+            if isinstance(item, Segment):
+                for offset, length in zip(item.offsets.tolist(), item.lengths.tolist(), strict=True):
+                    self.story.add(parse(item.buffer[offset : offset + length].tobytes()))
+            else:
+                self.story.add(parse(item))
