@@ -33,8 +33,8 @@ from tools.parent import PARENT_VARIABLE
 
 POLL_S = 0.01
 """How often a waiting supervisor looks; short, since a start waits for several children in a row."""
-STAGE_S = 0.6
-"""From SIGTERM to SIGKILL.  A stop has three stages of this length at most, and stays under 2 s."""
+CLOSE_S, DRAIN_S, END_S = 0.8, 0.3, 0.3
+"""From SIGTERM to SIGKILL in the three stages of a stop; together well under the 2 s that a user is promised."""
 LAST_LINES = 12
 
 
@@ -193,7 +193,7 @@ class Supervisor:
                 self.pause()
         self.check()
 
-    def end(self, *names: str, timeout_s: float = STAGE_S) -> None:
+    def end(self, *names: str, timeout_s: float = CLOSE_S) -> None:
         """Ask the named children to end, and kill what has not ended after `timeout_s` seconds."""
         ending = [self.children[name] for name in names if name in self.children]
         for child in ending:
@@ -221,9 +221,9 @@ class Supervisor:
 
         A child of `then` that needs longer than its share is asked to end like the others.
         """
-        self.end(*first, timeout_s=STAGE_S)
-        self.drain(*then, timeout_s=STAGE_S)
-        self.end(*self.children, timeout_s=STAGE_S)
+        self.end(*first, timeout_s=CLOSE_S)
+        self.drain(*then, timeout_s=DRAIN_S)
+        self.end(*self.children, timeout_s=END_S)
 
     def __enter__(self) -> Self:
         return self

@@ -95,7 +95,7 @@ def test_supervisor_stop_of_a_child_that_does_not_end_kills_it_in_time(tmp_path:
     took_s = time.monotonic() - begin
     holding.join()
     assert node.state == "signal SIGKILL"
-    assert took_s < 2.0
+    assert took_s < 2.0 * max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
 
 
 def test_child_of_a_killed_supervisor_ends(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tools.demo.home import Home, move_in
-from tools.demo.plan import READERS, WRITER, start_all
+from tools.demo.plan import READERS, start_all
 from tools.demo.report import report
 from tools.interrupt import Interrupt
 from tools.node import speed_of
@@ -60,7 +60,7 @@ def command(recording: Path | None, speed: str, leave: bool, as_json: bool, plai
             watch(supervisor, home, speed, leave=leave, plain=plain)
             supervisor.wait_for(*READERS)
         say("stopping ...")
-        supervisor.stop(WRITER, READERS)
+        supervisor.stop(tuple(name for name in supervisor.children if name not in READERS), READERS)
         if as_json and home.stats("strategy").exists():
             click.echo(json.dumps(report(home, look(home.market), supervisor.children["recorder"])))
         if keep:

@@ -11,16 +11,15 @@ from pathlib import Path
 from tools.demo.home import Home
 from tools.supervisor import Child, Supervisor
 
-WRITER = ("collector",)
-"""It is stopped first and closes the market ring."""
-PATIENTLY = ("--wait-for-ring", "30")
+PATIENTLY = ("--wait-for-ring", "60")
 """All processes start at once; each waits for the ring it reads."""
 IDLE_AT_MAX_S = 3.0
 """Silence after which a recording at speed max is over: its messages follow each other without pauses."""
 IDLE_S = 20.0
 """The same at a pace: the longest silence within the recording is 6 s."""
+READY_S = 60.0
 READERS = ("strategy", "recorder")
-"""They end by themselves when the ring is closed and read to its end."""
+"""They end by themselves when the collector has closed the ring and they have read it to its end."""
 
 
 def node_arguments(recording: Path | None, speed: str) -> list[str]:
@@ -91,7 +90,7 @@ def start_all(supervisor: Supervisor, home: Home, recording: Path | None, speed:
     }
     for name, arguments in commands.items():
         supervisor.launch(name, arguments, may_end=leave and not name.startswith("relay"))
-    supervisor.await_ready(*commands)
+    supervisor.await_ready(*commands, ready_s=READY_S)
     supervisor.thaw("node")
 
 
