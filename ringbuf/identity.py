@@ -38,6 +38,8 @@ from ringbuf.layout import (
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 IDENTITY_START = int(HEADER.fields["version"][1])  # type: ignore[index]
 IDENTITY_END = int(HEADER.fields["crc"][1])  # type: ignore[index]
+TEXT_START = int(HEADER.fields["name"][1])  # type: ignore[index]
+TEXT_END = int(HEADER.fields["schema"][1]) + SCHEMA_BYTES  # type: ignore[index]
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def new_identity(
 
 
 def _checksum(page: NDArray[np.uint8]) -> int:
-    return zlib.crc32(page[IDENTITY_START:IDENTITY_END].tobytes())
+    return zlib.crc32(page[TEXT_START:TEXT_END].tobytes(), zlib.crc32(page[IDENTITY_START:IDENTITY_END].tobytes()))
 
 
 def write_identity(page: NDArray[np.uint8], identity: Identity) -> None:

@@ -13,7 +13,7 @@ I3  A reader believes nothing it copied from `p` until, after the copy, it has s
 I4  A position is the start of a record or is not used: records are contiguous from 0, 64-byte aligned, never wrap
     (a pad fills the end), and carry `position ^ salt`.
 I5  One of the two commit records always belongs to `tail`, at every instant a writer can die.
-I6  Sequences of data frames are dense from 1, across restarts.
+I6  Sequences of data frames are dense from 1, across restarts; so the frame at `p` has at most `p / 64 + 1`.
 I7  `intent <= gate`: a reliable consumer that the last scan saw is never overwritten.
 I8  A sleeper that announced itself (ticket) before it looked at `tail` is woken by the next commit.
 I9  Anchors and `key_position` are hints, stored after the commit; a reader re-checks them by I3 and I4.
@@ -309,6 +309,8 @@ def take_over(words: Words, writer: Record, now_ns: int, pid: int) -> int:
     if load_acquire(words, at + COMMIT_TAIL) != tail or tail < 0 or tail & (ALIGNMENT - 1) or intent < tail:
         return CORRUPT
     sequence = load_monotonic(words, at + COMMIT_SEQUENCE)
+    if not 0 < sequence <= tail // ALIGNMENT + 1:
+        return CORRUPT
     me["tail"] = me["head"] = tail
     me["sequence"] = me["committed"] = sequence
     me["intent"] = intent
@@ -488,7 +490,9 @@ def seek_at(words: Words, reader: Record, position: int, reserve: int) -> int:
     source = DATA + ((position & (capacity - 1)) >> 3)
     tag = load_monotonic(words, source + TAG_WORD)
     sequence = load_monotonic(words, source + SEQUENCE_WORD)
-    if not still_intact(words, position, capacity - reserve) or tag != position ^ me["salt"] or sequence < 1:
+    if not still_intact(words, position, capacity - reserve) or tag != position ^ me["salt"]:
+        return 0
+    if not 0 < sequence <= position // ALIGNMENT + 1:
         return 0
     me["position"] = position
     me["sequence"] = sequence
@@ -509,7 +513,7 @@ def seek_latest(words: Words, reader: Record) -> int:
             if load_acquire(words, at + COMMIT_TAIL) == tail:
                 sequence = load_monotonic(words, at + COMMIT_SEQUENCE)
                 fence_acquire()
-                if load_monotonic(words, TAIL) == tail:
+                if load_monotonic(words, TAIL) == tail and 0 < sequence <= tail // ALIGNMENT + 1:
                     me["position"] = tail
                     me["sequence"] = sequence
                     return 1
@@ -747,11 +751,12 @@ def spin(words: Words, reader: Record, until_ns: int) -> int:
 def spin_yielding(words: Words, reader: Record, until_ns: int) -> int:
     """`spin` that lets others have the core between two looks."""
     position = reader[0]["position"]
-    while load_acquire(words, TAIL) == position:
+    while True:
+        if load_acquire(words, TAIL) != position:
+            return 1
         if monotonic_ns() >= until_ns:
             return 0
         yield_core()
-    return 1
 
 
 @kernel

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ringbuf import kernels
-from ringbuf.layout import MIN_CAPACITY
+from ringbuf.layout import MIN_CAPACITY, NO_LIMIT
 from ringbuf.reader import Reader
 from ringbuf.status import Wait
 from ringbuf.writer import Writer
@@ -53,10 +53,12 @@ def warm_up_steps(writer: Writer, reader: Reader) -> list[tuple[str, Callable[[]
         ("poll", reader.poll),
         ("seek", lambda: seek_everywhere(reader)),
         ("drain", reader.poll),
-        ("spin", lambda: reader.wait(0.0001, Wait.SPIN)),
-        ("yield", lambda: reader.wait(0.0001, Wait.YIELD)),
-        ("sleep", lambda: reader.wait(0.0001, Wait.FUTEX)),
+        ("look", lambda: reader.wait(0.0)),
+        ("spin", lambda: reader.wait(0.001, Wait.SPIN)),
+        ("yield", lambda: reader.wait(0.001, Wait.YIELD)),
+        ("sleep", lambda: reader.wait(0.001, Wait.FUTEX)),
         ("join", reader.join),
+        ("evict", lambda: (reader.evicted, kernels.blocking_slot(writer.control, NO_LIMIT))),
         ("skip ahead", lambda: kernels.skip_ahead(reader.words, reader.state)),
     ]
 

@@ -486,7 +486,7 @@ MUTANTS: list[tuple[Mutation, str]] = [
     ),
     (Mutation("no fence in scan_gate", "    fence_seq_cst()\n    for slot", "    for slot"), "joining"),
     (
-        Mutation("the commit record is not re-checked", "if load_monotonic(words, TAIL) == tail:", "if tail >= 0:"),
+        Mutation("the commit record is not re-checked", "if load_monotonic(words, TAIL) == tail and", "if"),
         "latest",
     ),
     (

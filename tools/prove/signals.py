@@ -1,0 +1,119 @@
+"""Rows 36 and 37, the ring's part: many cold starts at once, and signals in every wait.
+
+Owns the campaigns about the process around a ring.  It must never touch the user's kernel cache.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ringbuf import Reader, RingInfo, Wait, Writer
+from tools.prove.native import Source, warm_native
+from tools.prove.outcome import Outcome, timed
+from tools.prove.processes import fresh_name, reap, shared, spawn, wait_for
+
+SMALL = 1 << 16
+ROOT = Path(__file__).parent.parent.parent
+COLD_START = """
+import numpy as np
+from ringbuf.kernels import get_word, put_word, record_bytes
+words = np.zeros(8, dtype=np.int64)
+put_word(words, 1, record_bytes(100))
+assert get_word(words, 1) == 192
+"""
+
+
+@timed
+def prove_cold_starts(processes: int = 8, rounds: int = 3) -> Outcome:
+    """Row 36: many processes compile into one empty cache at once."""
+    failures = []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as cache:
+            environment = {**os.environ, "XDG_CACHE_HOME": cache, "PYTHONPATH": str(ROOT)}
+            command = [sys.executable, "-c", COLD_START]
+            started = [
+                subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(processes)
+            ]
+            for process in started:
+                _, errors = process.communicate()
+                if process.returncode:
+                    failures.append(errors.strip().splitlines()[-1])
+    summary = f"{processes} processes x {rounds} cold starts, {len(failures)} failures {failures[:1] or ''}"
+    return Outcome(36, "kernel cache", not failures, summary)
+
+
+def wait_in(name: str, mode: Wait, busy: np.ndarray) -> None:
+    """Read, waiting in one mode, until interrupted; a KeyboardInterrupt is how it ends."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    reader = Reader.attach(name)
+    try:
+        while True:
+            busy[0] += 1
+            reader.poll()
+            reader.wait(mode=mode)
+    except KeyboardInterrupt:
+        reader.close()
+
+
+def write_until_interrupted(name: str, busy: np.ndarray) -> None:
+    """Publish at full rate until interrupted, then close the ring."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with Writer.open(name) as writer:
+        source = Source(writer)
+        try:
+            while True:
+                busy[0] += 1
+                source.publish(2000)
+        except KeyboardInterrupt:
+            writer.close()
+
+
+@timed
+def prove_signals_are_served(rounds: int = 5) -> Outcome:
+    """Row 37: SIGTERM and Ctrl-C in every wait mode, idle and at full rate, and in the publishing loop."""
+    warm_native()
+    took: list[float] = []
+    codes: list[int] = []
+    closed = 0
+    for round_ in range(rounds):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with fresh_name("signals") as name:
+                Writer.create(name, capacity=SMALL).close()
+                for mode in Wait:
+                    idle = Writer.open(name)
+                    busy = shared(np.int64, 1)
+                    pid = spawn(partial(wait_in, name, mode, busy))
+                    wait_for(busy.any)
+                    if round_ % 2:
+                        Source(idle).publish(100_000)
+                    time.sleep(0.01)
+                    took.append(interrupt(pid, number, codes))
+                    idle.close()
+                busy = shared(np.int64, 1)
+                pid = spawn(partial(write_until_interrupted, name, busy))
+                wait_for(busy.any)
+                took.append(interrupt(pid, number, codes))
+                closed += RingInfo.read(name).closed
+    times = np.sort(took) * 1e3
+    summary = (
+        f"{len(took)} signals in {len(Wait)} wait modes and while publishing: "
+        f"exit p50 {times[len(times) // 2]:.1f} ms, max {times[-1]:.0f} ms, {closed}/{2 * rounds} rings marked closed"
+    )
+    return Outcome(37, "signals", not any(codes) and closed == 2 * rounds, summary)
+
+
+def interrupt(pid: int, number: int, codes: list[int]) -> float:
+    """Send a signal and wait for the end; returns how long that took, in seconds."""
+    begin = time.monotonic()
+    os.kill(pid, number)
+    codes.append(reap(pid))
+    return time.monotonic() - begin
