@@ -150,6 +150,7 @@ class Driver:
     def __init__(self, strategy: Strategy, ring: bytes) -> None:
         self.strategy = strategy
         self.ring = ring
+        self._recorded_ring = ring
         self.frames = 0
         """Frames that came, delivered or skipped."""
         self.lost = 0
@@ -168,7 +169,7 @@ class Driver:
         strategy.drafts = []
         try:
             message = parse(payload, verify=False)
-            strategy.trigger = Trigger(self.ring, sequence, message.header.flags)
+            strategy.trigger = self._trigger(sequence, message)
             dispatch(strategy, message)
         except FrameError as error:
             self._set_aside(sequence, publish_time_ns, payload, str(error))
@@ -176,6 +177,17 @@ class Driver:
             reason = "".join(traceback.format_exception(error, limit=-3)).strip()
             self._set_aside(sequence, publish_time_ns, payload, reason)
         return strategy.drafts
+
+    def _trigger(self, sequence: int, message: Message) -> Trigger:
+        """Which frame this is.  A copy says where it was first published, so that its signals get the same identity:
+        its header keeps the sequence, and the Session that opened the recorded epoch names the ring."""
+        header = message.header
+        if not header.flags & Flag.REPLAY:
+            return Trigger(self.ring, sequence, header.flags)
+        session = message.first(Session)
+        if session is not None:
+            self._recorded_ring = session.ring_uuid
+        return Trigger(self._recorded_ring, header.sequence, header.flags)
 
     def skip(self, count: int) -> None:
         """Frames came that the strategy does not want."""
