@@ -2,6 +2,7 @@
 
 JournalError
 |-- ForeignFileError    a file that is no journal, or one of another version or layout
+|-- SegmentGone         a segment was dropped, or taken away, since the directory was listed
 |-- JournalDamaged      bytes in the middle changed; says where
 |-- JournalFull         the disk has no room for the next batch; nothing of it was written
 `-- JournalInUse        another recorder writes here
@@ -20,6 +21,10 @@ class JournalError(AlphaPulseError):
 
 class ForeignFileError(JournalError):
     """The file is no journal segment of this version and layout."""
+
+
+class SegmentGone(JournalError):
+    """The segment is not there any more, in neither form."""
 
 
 class JournalInUse(JournalError):

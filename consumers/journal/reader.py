@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumers.journal import kernels
-from consumers.journal.errors import JournalError
+from consumers.journal.errors import JournalError, SegmentGone
 from consumers.journal.index import SegmentIndex, index_of
 from consumers.journal.layout import GAP, MARK_ROW, SEQUENCE_ROW, TIME_ROW
 from consumers.journal.scan import Scanner
@@ -159,8 +159,9 @@ class JournalReader:
         self.close()
 
     def _open(self, segment: Segment) -> None:
+        scanner = Scanner(segment, self.layout_digest)
         self._scanner.close()
-        self._scanner = Scanner(segment, self.layout_digest)
+        self._scanner = scanner
         self._runs = iter(())
 
     def _open_first(self, holds: Callable[[SegmentIndex], bool]) -> None:
@@ -199,7 +200,11 @@ class JournalReader:
             if here.status != kernels.ENDED:
                 raise here.damage()
         uuid, expected = here.header.ring_uuid, here.expected
-        self._open(later[0])
+        try:
+            self._open(later[0])
+        except SegmentGone:
+            # Retention was faster than we are: look again what is left.
+            return self._next_segment()
         header = self._scanner.header
         if header.ring_uuid != uuid:
             return Status.EPOCH_CHANGED

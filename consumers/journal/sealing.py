@@ -22,7 +22,7 @@ from consumers.journal.segment import Segment, list_segments
 log = logging.getLogger("alphapulse.journal")
 
 ZSTD_LEVEL = 3
-"""zstd's own default: packing goes on beside the recorder, which needs the core more than the disk needs the last tenth."""
+"""zstd's own default: packing goes on beside the recorder, which needs the core more than the disk the room."""
 
 
 def seal(segment: Segment, *, pack: bool) -> None:

@@ -11,13 +11,13 @@ import os
 import re
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from consumers.journal.errors import ForeignFileError, JournalDamaged, JournalError
+from consumers.journal.errors import ForeignFileError, JournalDamaged, JournalError, SegmentGone
 from consumers.journal.layout import CHECKSUM_BYTES, HEADER_BYTES, SEGMENT_MAGIC, VERSION, SegmentHeader
 from tlv.errors import UsageError
 
@@ -92,9 +92,25 @@ def parse_header(path: Path, data: bytes, layout_digest: int) -> SegmentHeader:
     return header
 
 
+def open_present(segment: Segment) -> tuple[Segment, BinaryIO]:
+    """Open `segment` in the form in which it exists now: it may have been packed since the directory was listed.
+
+    Raises:
+        SegmentGone: it exists in neither form.
+    """
+    packed = segment if segment.packed else Segment(Path(f"{segment.path}.zst"), segment.ordinal, packed=True)
+    for form in (segment, packed):
+        try:
+            return form, form.path.open("rb", buffering=0)
+        except FileNotFoundError:
+            continue
+    raise SegmentGone(f"{segment.path}: was dropped or taken away")
+
+
 def read_head(segment: Segment) -> bytes:
     """The first bytes of a segment, enough for its header, without unpacking the rest."""
-    with segment.path.open("rb") as file:
+    segment, opened = open_present(segment)
+    with opened as file:
         if not segment.packed:
             return file.read(HEADER_BYTES)
         try:
@@ -107,28 +123,29 @@ class SegmentBytes:
     """Random access to a segment, packed or not.  Close it, or use it as a context manager."""
 
     def __init__(self, segment: Segment) -> None:
+        segment, file = open_present(segment)
         self.path = segment.path
-        self.packed = segment.packed
-        self._fd = -1
+        self._file: BinaryIO | None = None
         self._memory = np.empty(0, np.uint8)
         if not segment.packed:
-            self._fd = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
+            self._file = file
             return
-        try:
-            self._memory = np.frombuffer(zstandard.decompress(segment.path.read_bytes()), np.uint8)
-        except zstandard.ZstdError as error:
-            raise JournalDamaged(segment.path, 0, f"bytes that zstd refuses ({error})") from None
+        with file:
+            try:
+                self._memory = np.frombuffer(zstandard.decompress(file.read()), np.uint8)
+            except zstandard.ZstdError as error:
+                raise JournalDamaged(segment.path, 0, f"bytes that zstd refuses ({error})") from None
 
     @property
     def size(self) -> int:
         """Bytes now; a segment that is being written grows."""
-        return os.fstat(self._fd).st_size if self._fd >= 0 else self._memory.size
+        return os.fstat(self._file.fileno()).st_size if self._file else self._memory.size
 
     def read_at(self, offset: int, into: NDArray[np.uint8]) -> int:
         """Copy bytes from `offset` on into `into`; returns how many there were."""
-        if self._fd >= 0:
+        if self._file:
             try:
-                return os.preadv(self._fd, [into.data], offset)
+                return os.preadv(self._file.fileno(), [into.data], offset)
             except OSError as error:
                 raise JournalError(f"{self.path}: cannot read at byte {offset} ({error.strerror})") from error
         part = self._memory[offset : offset + into.size]
@@ -137,9 +154,9 @@ class SegmentBytes:
 
     def close(self) -> None:
         """Give the file back."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        if self._file:
+            self._file.close()
+            self._file = None
 
     def __enter__(self) -> SegmentBytes:
         return self

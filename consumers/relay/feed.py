@@ -248,8 +248,9 @@ class RingFeed:
             return True
         if poll.status is Status.GAP:
             return True
-        if poll.status is not Status.EMPTY:
+        if poll.status not in (Status.EMPTY, Status.CLOSED):
             return False
+        # The recorder may have read from the ring what it has not written yet.
         place.waiting_since = place.waiting_since or time.monotonic()
         return time.monotonic() - place.waiting_since < RECORDER_PATIENCE_S
 

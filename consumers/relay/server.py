@@ -270,12 +270,13 @@ class Relay:
                 self._flush(fd, connection)
 
     def _hang_up(self, fd: int) -> None:
-        connection = self._connections.pop(fd, None)
+        connection = self._connections.get(fd)
         if connection is None:
             return
         self._epoll.unregister(fd)
         connection.session.close()
         connection.socket.close()
+        del self._connections[fd]
         self.counters.clients = len(self._connections)
 
     # ---- looking after things

@@ -20,8 +20,10 @@ from journal_frames import (
 )
 
 from consumers.journal import ForeignFileError, Fsync, JournalError, JournalInUse, JournalReader
+from consumers.journal.errors import SegmentGone
 from consumers.journal.layout import GRANT_BYTES, MAX_PAYLOAD
-from consumers.journal.segment import list_segments
+from consumers.journal.sealing import seal
+from consumers.journal.segment import SegmentBytes, list_segments
 from ringbuf import Gap, Status
 from tlv.codes import Reason
 from tlv.errors import UsageError
@@ -257,3 +259,20 @@ def test_reader_empty_or_missing_directory_is_refused(tmp_path: Path) -> None:
         JournalReader(tmp_path)
     with pytest.raises(UsageError, match="is no journal"):
         JournalReader(tmp_path / "absent")
+
+
+def test_reader_segment_packed_behind_its_back_is_still_read(tmp_path: Path) -> None:
+    payloads = random_payloads(600, seed=5, longest=60_000)
+    with open_writer(tmp_path, segment_bytes=SMALL, pack=False) as writer:
+        for first in range(0, 600, 50):
+            append(writer, payloads[first : first + 50], first + 1)
+    listed = list_segments(tmp_path)
+    for segment in listed:
+        seal(segment, pack=True)
+    for segment in listed:
+        with SegmentBytes(segment) as source:
+            assert source.path.suffix == ".zst"
+    assert read_all(tmp_path) == numbered(payloads)
+    list_segments(tmp_path)[0].path.unlink()
+    with pytest.raises(SegmentGone, match="dropped or taken away"):
+        SegmentBytes(listed[0])

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import random
+import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import polars
-import pyarrow as pa
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from journal_frames import UUID, append, open_writer, random_payloads
 
+from consumers.analysis.arrow import batch_of, schema_of
 from consumers.analysis.columns import columns_of
+from consumers.analysis.kernels import copy_column
+from consumers.analysis.scan import scan_segment
+from consumers.journal.segment import list_segments
 from consumers.store import Store
 from tests.tlv.samples import built_in_types, random_record
 from tlv.codes import Domain, Flag, Protocol, Source, Venue
@@ -27,6 +32,7 @@ from tlv.message import Message, build, parse
 from tlv.record import RECORDS, Record
 from tlv.text import record_to_dict
 
+ROOT = Path(__file__).resolve().parents[2]
 HEAD = (b"p" * 20, b"0" * 20, b"1" * 20, Venue.QUICKSWAP_V2)
 EXTREMES = sorted({value for k in range(257) for value in ((1 << k) - 1, 1 << k, (1 << k) + 1) if value < 1 << 256})
 """All 2^k and 2^k +- 1 that a u256 holds, 2^255 and 2^256 - 1 among them."""
@@ -297,22 +303,44 @@ def test_store_without_the_extra_says_what_to_install(tmp_path: Path, monkeypatc
     assert len(list(store)) == 1
 
 
-def test_store_progress_bar_goes_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store = journal_of(tmp_path, syncs_of([1, 2, 3]))
-    store.to_arrow(progress=True)
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    store.to_arrow()
-    assert capsys.readouterr().err == ""
+def test_store_progress_bar_is_for_terminals_and_on_stderr(tmp_path: Path) -> None:
+    journal_of(tmp_path, syncs_of([1, 2, 3]))
+    code = f"from consumers.store import Store; Store.open({str(tmp_path)!r}).to_arrow(progress=True); print('done')"
+    ours, theirs = os.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16)
+    os.close(ours)
+    assert (run.returncode, run.stdout) == (0, b"done\n")
+    assert b"to Arrow" in shown
+    silent = code.replace("progress=True", "")
+    assert subprocess.run([sys.executable, "-c", silent], cwd=ROOT, capture_output=True).stderr == b""
 
 
-def test_store_arrow_columns_are_views_of_the_blocks(tmp_path: Path) -> None:
-    values = list(range(2000))
-    table = journal_of(tmp_path, syncs_of(values)).to_arrow()["PoolSync"]
-    before = pa.total_allocated_bytes()
-    assert table["reserve0"].nbytes == 32 * len(values)
-    assert pa.total_allocated_bytes() == before
-    assert isinstance(polars.from_arrow(table), polars.DataFrame)
+def test_batch_columns_are_views_of_the_block(tmp_path: Path) -> None:
+    store = journal_of(tmp_path, syncs_of(list(range(500))))
+    [segment] = list_segments(tmp_path)
+    [block] = scan_segment(segment, store.selection, is_last=True).blocks
+    batch = batch_of(block, schema_of(PoolSync, "int"), "int")
+    begin = block.arena.ctypes.data
+    for name in ("sequence", "reserve0", "pool", "transaction_hash"):
+        assert begin <= batch.column(name).buffers()[1].address < begin + block.arena.nbytes
+
+
+@pytest.mark.parametrize("copy", [copy_column, copy_column.py_func], ids=["native", "python"])
+@pytest.mark.parametrize("size", [1, 2, 4, 8, 16, 20, 32, 64])
+def test_copy_column_copies_flips_and_zeroes(copy: Any, size: int) -> None:
+    source = np.frombuffer(bytearray(random.Random(size).randbytes(300)), np.uint8)
+    starts = np.array([7, -1, 100, 101], np.int64)
+    for flipped in {False, size % 8 == 0}:
+        out = np.full(6 * size, 0xEE, np.uint8)
+        copy(out, size, source, starts, 4, 3, size, flipped)
+        wanted = [
+            bytes(size) if start < 0 else source[start + 3 : start + 3 + size].tobytes()[:: -1 if flipped else 1]
+            for start in starts.tolist()
+        ]
+        assert out.tobytes() == b"\xee" * size + b"".join(wanted) + b"\xee" * size
 
 
 def test_store_random_frames_beside_messages_spoil_no_table(tmp_path: Path) -> None:
