@@ -117,7 +117,8 @@ def new_identity(
     )
 
 
-def _checksum(page: NDArray[np.uint8]) -> int:
+def checksum(page: NDArray[np.uint8]) -> int:
+    """CRC-32 over everything immutable but the magic and itself."""
     return zlib.crc32(page[TEXT_START:TEXT_END].tobytes(), zlib.crc32(page[IDENTITY_START:IDENTITY_END].tobytes()))
 
 
@@ -141,7 +142,7 @@ def write_identity(page: NDArray[np.uint8], identity: Identity) -> None:
     header["commit"]["tail"] = (0, -1)  # the first commit record belongs to tail 0
     header["commit"]["next_sequence"] = (1, 0)
     header["key_position"] = -1
-    header["crc"] = _checksum(page)
+    header["crc"] = checksum(page)
 
 
 def read_identity(page: NDArray[np.uint8], size: int, where: str, layout_digest: int) -> Identity:
@@ -161,7 +162,7 @@ def read_identity(page: NDArray[np.uint8], size: int, where: str, layout_digest:
         raise RingNotReady(f"{where}: its creator has not finished")
     expect("magic", int(header["magic"]), MAGIC)
     expect("format version", int(header["version"]), FORMAT)
-    expect("checksum of the identity", int(header["crc"]), _checksum(page))
+    expect("checksum of the identity", int(header["crc"]), checksum(page))
     expect("total_bytes (header)", int(header["total_bytes"]), HEADER_BYTES + int(header["capacity"]))
     expect("size of the object", size, int(header["total_bytes"]))
     if header["boot_id"].tobytes() != boot_id():

@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from ringbuf.errors import NotOwner, RingNotFound, RingNotReady
+from ringbuf.errors import NotOwner, RingNotFound, RingNotReady, UnsafeSegment
 from ringbuf.identity import Identity
 from ringbuf.layout import CLOSED, CONTROL, EVICTED, FREE, HEADER, HEADER_BYTES, SLOTS
 from ringbuf.locks import FIRST_SLOT_BYTE, WRITER_BYTE, LockFile
 from ringbuf.names import list_remains, list_rings, lock_object
 from ringbuf.ring import claim, copy_page, open_ring, unlink_ring
+from tlv.errors import SegmentError
 
 COUNTERS = (
     *("frames", "bytes", "pads", "batches", "rejects", "wakes"),
@@ -124,11 +125,13 @@ def unlink(name: str) -> None:
 
 
 def is_finished(name: str) -> bool:
-    """Whether the creation of ring `name` was finished."""
+    """Whether the creation of ring `name` was finished, be it by another build or since damaged."""
     try:
         open_ring(name, writable=False).close()
     except (RingNotFound, RingNotReady):
         return False
+    except SegmentError:
+        return True
     return True
 
 
@@ -142,8 +145,8 @@ def collect_garbage(*, closed: bool = False) -> list[str]:
     for name in unfinished + list_remains():
         try:
             unlink(name)
-        except (NotOwner, RingNotFound):
-            continue  # somebody is creating it, or was faster
+        except (NotOwner, RingNotFound, UnsafeSegment):
+            continue  # somebody is creating it, was faster, or laid it there
         removed.append(name)
     return removed
 

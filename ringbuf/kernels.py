@@ -304,6 +304,7 @@ def take_over(words: Words, writer: Record, now_ns: int, pid: int) -> int:
     """
     me = writer[0]
     tail, intent = load_acquire(words, TAIL), load_acquire(words, INTENT)
+    # SYNC record: pairs with commit; wherever the dead writer stopped, one of the two belongs to its tail.
     turn = 0 if load_acquire(words, COMMIT_0 + COMMIT_TAIL) == tail else 1
     at = COMMIT_0 + turn * COMMIT_WORDS
     if load_acquire(words, at + COMMIT_TAIL) != tail or tail < 0 or tail & (ALIGNMENT - 1) or intent < tail:
@@ -607,6 +608,7 @@ def mark_read(control: Words, reader: Record) -> None:
 def idle_status(words: Words, reader: Record) -> int:
     """Why there is nothing to read at the reader's position: EPOCH_CHANGED (once), CLOSED, OK (there is), EMPTY."""
     me = reader[0]
+    # SYNC epoch: pairs with take_over.
     epoch = load_acquire(words, EPOCH)
     if epoch != me["epoch"] and me["position"] >= load_monotonic(words, EPOCH_POSITION):
         me["epoch"] = epoch

@@ -406,7 +406,7 @@ SCENARIOS: dict[str, Callable[[Mutation | None], Scenario]] = {
     "lapping, intent in steps of 128": lambda mutation: lapping(mutation, reserve=128),
     "batching": batching,
     "seeking the latest": lambda mutation: seeking(mutation, "seek_latest"),
-    "seeking the latest, no fence from intent": lambda mutation: seeking(mutation, "seek_latest", 3, CAPACITY),
+    "seeking the latest, no fence from intent": lambda mutation: seeking(mutation, "seek_latest", 6, CAPACITY),
     "seeking the oldest": lambda mutation: seeking(mutation, "seek_oldest"),
     "seeking the key frame": lambda mutation: seeking(mutation, "seek_key"),
     "seeking a sequence": lambda mutation: seeking(mutation, "seek_sequence"),

@@ -1,0 +1,180 @@
+"""Kernels beyond what the Python faces use, the compiled atomics, and the promises their comments make."""
+
+from __future__ import annotations
+
+import ast
+import re
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numba.core.errors import TypingError
+from numba.core.registry import CPUDispatcher
+
+import ringbuf
+from ringbuf import Reader, Status, Writer, atomics, kernels, warm
+from ringbuf.atomics import (
+    fence_acquire,
+    fence_release,
+    fence_seq_cst,
+    fetch_max,
+    futex_wait,
+    futex_wake,
+    load_acquire,
+    load_monotonic,
+    monotonic_ns,
+    pause,
+    store_monotonic,
+    store_release,
+    word_at,
+    yield_core,
+)
+from ringbuf.status import FULL, TOO_LONG
+
+SMALL = 1 << 16
+PACKAGE = Path(ringbuf.__file__).parent
+
+
+def touch_everything(words: np.ndarray, bytes_: np.ndarray) -> int:
+    store_monotonic(words, 1, 5)
+    fence_release()
+    store_release(words, 2, load_acquire(words, 1) + 1)
+    fence_acquire()
+    fence_seq_cst()
+    pause()
+    yield_core()
+    begin = monotonic_ns()
+    slept = futex_wait(words, 1, 5, 2_000_000)  # nobody wakes us
+    changed = futex_wait(words, 1, 4, 2_000_000_000)  # not what stands there: returns at once
+    late = 0 if monotonic_ns() - begin >= 2_000_000 else 1
+    woken = futex_wake(words, 1)
+    before = fetch_max(words, 3, 9)
+    lower = fetch_max(words, 3, 2)
+    return slept + changed + woken + before + lower + late + load_monotonic(words, 2) + word_at(bytes_, 1)
+
+
+def test_atomics_compiled_and_plain_do_the_same() -> None:
+    bytes_ = np.arange(16, dtype=np.uint8)
+    compiled = CPUDispatcher(touch_everything, targetoptions={"nopython": True})
+    results = []
+    for function in (touch_everything, compiled):
+        words = np.zeros(8, dtype=np.int64)
+        results.append((function(words, bytes_), words.tolist()))
+    assert results[0] == results[1]
+    assert results[0][0] == -1 - 1 + 0 + 0 + 9 + 0 + 6 + int.from_bytes(bytes(range(1, 9)), "little")
+    assert results[0][1] == [0, 5, 6, 9, 0, 0, 0, 0]
+
+
+def test_atomics_store_into_a_read_only_map_does_not_compile() -> None:
+    words = np.zeros(8, dtype=np.int64)
+    words.flags.writeable = False
+    compiled = CPUDispatcher(touch_everything, targetoptions={"nopython": True})
+    with pytest.raises(TypingError, match="the array is a reader's, and its mapping is read-only"):
+        compiled(words, np.zeros(16, dtype=np.uint8))
+
+
+def test_futex_sleeper_is_woken_by_another_thread() -> None:
+    words = np.zeros(1, dtype=np.int64)
+    results: list[int] = []
+    sleeper = threading.Thread(target=lambda: results.append(futex_wait(words, 0, 0, 10_000_000_000)))
+    sleeper.start()
+    while not futex_wake(words, 0):
+        pass
+    sleeper.join()
+    assert results == [0]
+
+
+def test_publish_kernel_when_full_or_too_long_changes_nothing(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name, reliable=True):
+        buffer = np.zeros(8192, dtype=np.uint8)
+
+        def publish(length: int) -> int:
+            native = (writer.words, writer.control, writer.state)
+            return kernels.publish(*native, buffer, 0, length, 0, 0, 1)
+
+        while (outcome := publish(4000)) > 0:
+            pass
+        before = writer.state.copy()
+        assert outcome == FULL and publish(8161) == TOO_LONG and (writer.state == before).all()
+
+
+def test_try_read_delivers_one_frame_at_a_time(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name) as reader:
+        writer.publish(b"12345678")
+        writer.publish(b"")
+        native = (reader.words, reader.control, reader.state, reader.out, reader.index)
+        assert kernels.try_read(*native) == Status.OK and reader.out[0] == int.from_bytes(b"12345678", "little")
+        assert kernels.try_read(*native) == Status.OK and kernels.try_read(*native) == Status.EMPTY
+
+
+def test_read_frame_into_a_wrong_place_is_never_a_frame(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name) as reader:
+        for _ in range(3000):
+            writer.publish(bytes(range(96)))
+        tail = int(writer.state[0]["tail"])
+        lapped = (tail - SMALL) & -64
+        for position, wanted in ((lapped - 128, Status.GAP), (tail - 64, Status.CORRUPT), (0, Status.GAP)):
+            reader.state[0]["position"] = position
+            assert kernels.read_frame(reader.words, reader.state, tail, reader.out, 0) == wanted
+            assert reader.position == position
+        reader.state[0]["position"] = tail + 64  # an end behind the reader: a damaged tail
+        assert kernels.read_frame(reader.words, reader.state, tail, reader.out, 0) == Status.CORRUPT
+
+
+def test_warm_calls_its_progress_once_per_step() -> None:
+    seen: list[tuple[str, int, int]] = []
+    warm(lambda step, done, total: seen.append((step, done, total)))
+    assert seen[-1][1] == seen[-1][2] == len(seen) - 1 and seen[-1][0] == "ready"
+    warm()
+
+
+def kernel_functions() -> dict[str, ast.FunctionDef]:
+    tree = ast.parse((PACKAGE / "kernels.py").read_text())
+    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_sync_comments_name_partners_that_name_them() -> None:
+    lines = (PACKAGE / "kernels.py").read_text().splitlines()
+    ends: dict[str, dict[str, set[str]]] = {}
+    for function in kernel_functions().values():
+        for line in lines[function.lineno : function.end_lineno]:
+            if match := re.search(r"# SYNC (\w+): pairs with (\w+)(?: and (\w+))?", line):
+                partners = {name for name in match.groups()[1:] if name}
+                ends.setdefault(match[1], {}).setdefault(function.name, set()).update(partners)
+    assert set(ends) == {
+        "join",
+        "gate",
+        "intent",
+        "record",
+        "tail",
+        "anchor",
+        "key",
+        "ticket",
+        "epoch",
+        "state",
+        "magic",
+    }
+    for name, by_function in ends.items():
+        for function, partners in by_function.items():
+            for partner in partners:
+                assert function in by_function.get(partner, set()), f"SYNC {name}: {partner} does not name {function}"
+
+
+def test_shared_words_are_touched_by_nothing_but_atomics() -> None:
+    for function in kernel_functions().values():
+        for node in ast.walk(function):
+            if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+                assert node.value.id not in {"words", "control"}, f"{function.name}, line {node.lineno}"
+
+
+def test_ring_imports_no_record_type() -> None:
+    allowed = {"tlv.errors", "tlv.jit"}
+    for path in PACKAGE.glob("*.py"):
+        imported = set(re.findall(r"^\s*(?:from|import) (tlv[\w.]*)", path.read_text(), re.M))
+        assert imported <= allowed, f"{path.name} imports {imported - allowed}"
+
+
+def test_word_at_reads_at_any_alignment() -> None:
+    bytes_ = np.frombuffer(bytes(range(32)), dtype=np.uint8)
+    assert [atomics.word_at(bytes_, i) & 255 for i in range(16)] == list(range(16))

@@ -1,0 +1,253 @@
+"""Names, objects and locks: what is refused, and what is left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import numpy as np
+import pytest
+
+from ringbuf import (
+    AlreadyExists,
+    BadGeometry,
+    BadRingName,
+    BadSegment,
+    NotOwner,
+    Reader,
+    RingNotFound,
+    RingNotReady,
+    UnsafeSegment,
+    Writer,
+    collect_garbage,
+    list_rings,
+    unlink,
+)
+from ringbuf.identity import checksum, new_identity, read_identity
+from ringbuf.layout import DESCRIPTOR, DESCRIPTOR_BYTES, HEADER, HEADER_BYTES, word_of
+from ringbuf.locks import WRITER_BYTE, LockFile
+from ringbuf.memory import advise
+from ringbuf.names import check_name, control_object, list_remains, lock_object, ring_object
+from ringbuf.ring import claim, copy_page
+from ringbuf.segment import create_object, open_object, path_of, same_object, unlink_object
+
+SMALL = 1 << 16
+
+
+@pytest.mark.parametrize("name", ["", "Market", "1st", "a/b", "a b", "x" * 64, "a-ctl", "a-lock", "../a", "a-"])
+def test_check_name_that_is_no_ring_name_is_refused(name: str) -> None:
+    with pytest.raises(BadRingName, match="expected 1 to 63 of a-z"):
+        check_name(name)
+
+
+def test_check_name_of_a_ring_is_returned() -> None:
+    assert check_name("market.polygon-2_x") == "market.polygon-2_x"
+
+
+@pytest.mark.parametrize(
+    ("wish", "complaint"),
+    [
+        ({"capacity": 100_000}, "capacity 100000: expected a power of two from 65536"),
+        ({"capacity": 1 << 15}, "capacity 32768: expected a power of two"),
+        ({"max_frame": 8193}, r"max_frame 8193: expected 32 to 8192 \(capacity/8\)"),
+        ({"max_frame": 31}, "max_frame 31: expected 32 to 8192"),
+        ({"reserve": 100}, "reserve 100: expected a multiple of 64"),
+        ({"schema": "x" * 1024}, "schema of 1024 bytes: expected less than 1024"),
+        ({"layout_digest": -1}, "layout_digest -1: expected 0 to"),
+    ],
+)
+def test_new_identity_that_does_not_fit_is_refused(wish: dict[str, object], complaint: str) -> None:
+    usual = {"capacity": SMALL, "max_frame": None, "reserve": None, "layout_digest": 0, "schema": ""}
+    with pytest.raises(BadGeometry, match=complaint):
+        new_identity("any", **(usual | wish))  # type: ignore[arg-type]
+
+
+def test_new_identity_fills_in_the_defaults() -> None:
+    identity = new_identity("any", capacity=1 << 24, max_frame=None, reserve=None, layout_digest=0, schema="")
+    assert (identity.max_frame, identity.reserve) == (1 << 17, 1 << 16)
+    assert identity.max_payload == (1 << 17) - 32 and identity.region_bytes == 1 << 17
+
+
+def test_attach_to_nothing_names_the_ring_and_how_to_make_one(ring_name: str) -> None:
+    with pytest.raises(RingNotFound, match=re.escape(f"no ring '{ring_name}'") + ".*start its producer"):
+        Reader.attach(ring_name)
+    with pytest.raises(RingNotFound):
+        Writer.open(ring_name)
+    assert not path_of(lock_object(ring_name)).exists(), "a lock for a ring that is not there"
+
+
+def test_create_twice_is_refused_while_alive_and_afterwards(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL), pytest.raises(NotOwner, match="another living writer"):
+        Writer.create(ring_name, capacity=SMALL)
+    with pytest.raises(AlreadyExists, match="open it, or unlink it first"):
+        Writer.create(ring_name, capacity=SMALL)
+
+
+def test_attach_to_another_layout_digest_is_refused_and_to_any_accepted(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL, layout_digest=5):
+        Reader.attach(ring_name).close()
+        Reader.attach(ring_name, layout_digest=5).close()
+        with pytest.raises(BadSegment, match="layout digest of the messages: expected 0x6, found 0x5"):
+            Reader.attach(ring_name, layout_digest=6)
+    with pytest.raises(BadSegment):
+        Writer.open_or_create(ring_name, layout_digest=6)
+
+
+def edit(object_name: str, field: str, value: bytes) -> None:
+    with path_of(object_name).open("r+b") as file:
+        file.seek(HEADER.fields[field][1])  # type: ignore[index]
+        file.write(value)
+
+
+@pytest.mark.parametrize("field", ["capacity", "salt", "name", "schema", "boot_id", "crc"])
+def test_attach_with_a_changed_identity_is_refused(ring_name: str, field: str) -> None:
+    Writer.create(ring_name, capacity=SMALL).close()
+    edit(ring_object(ring_name), field, b"\xff\x80\x01")
+    with pytest.raises(BadSegment, match="checksum of the identity"):
+        Reader.attach(ring_name)
+
+
+def test_attach_from_before_the_last_boot_is_refused(
+    ring_name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Writer.create(ring_name, capacity=SMALL).close()
+    other_boot = tmp_path / "boot_id"
+    other_boot.write_text("00000000-0000-4000-8000-000000000000\n")
+    monkeypatch.setattr("ringbuf.identity.BOOT_ID_FILE", other_boot)
+    with pytest.raises(BadSegment, match="before the last reboot"):
+        Reader.attach(ring_name)
+
+
+def test_attach_to_an_empty_object_is_not_ready(ring_name: str) -> None:
+    path_of(ring_object(ring_name)).touch(mode=0o600)
+    with pytest.raises(RingNotReady, match="its creator has not finished"):
+        Reader.attach(ring_name)
+    with Writer.open_or_create(ring_name, capacity=SMALL) as writer:
+        assert writer.epoch == 1
+
+
+def test_attach_without_its_control_page_is_refused(ring_name: str) -> None:
+    Writer.create(ring_name, capacity=SMALL).close()
+    control = path_of(control_object(ring_name))
+    whole = control.read_bytes()
+    for content, complaint in (
+        (whole[:-1], "expected 4352 bytes, found 4351"),
+        (bytes(len(whole)), "no control page of this build"),
+        (whole[:16] + bytes(16) + whole[32:], "belongs to another ring"),
+    ):
+        control.write_bytes(content)
+        with pytest.raises(BadSegment, match=complaint):
+            Reader.attach(ring_name)
+    control.unlink()
+    with pytest.raises(BadSegment, match=r"its control page .* is missing"):
+        Reader.attach(ring_name)
+
+
+def test_create_beside_a_stale_control_page_replaces_it(ring_name: str) -> None:
+    Writer.create(ring_name, capacity=SMALL).close()
+    path_of(ring_object(ring_name)).unlink()
+    with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name) as reader:
+        assert reader.uuid == writer.uuid
+
+
+def test_create_without_space_leaves_nothing_but_the_lock(ring_name: str) -> None:
+    with pytest.raises(Exception, match=r"1099511631872 bytes needed, \d+ free"):
+        Writer.create(ring_name, capacity=1 << 40)
+    assert list_remains().count(ring_name) == 1
+    assert ring_name in collect_garbage()
+    assert ring_name not in list_remains()
+
+
+def test_create_object_of_no_size_is_an_error_and_leaves_nothing(ring_name: str) -> None:
+    with pytest.raises(OSError, match="Invalid argument"):
+        create_object(ring_object(ring_name), 0)
+    assert not path_of(ring_object(ring_name)).exists()
+
+
+def test_create_object_that_exists_is_refused(ring_name: str) -> None:
+    os.close(create_object(ring_object(ring_name), 4096))
+    with pytest.raises(AlreadyExists):
+        create_object(ring_object(ring_name), 4096)
+    assert unlink_object(ring_object(ring_name)) and not unlink_object(ring_object(ring_name))
+
+
+def test_open_object_that_others_could_have_laid_is_refused(ring_name: str) -> None:
+    path = path_of(ring_object(ring_name))
+    path.touch(mode=0o600)
+    path.chmod(0o622)
+    with pytest.raises(UnsafeSegment, match="expected mode 0600 or 0640, found 0622"):
+        open_object(ring_object(ring_name), writable=True)
+    path.chmod(0o600)
+    with pytest.raises(UnsafeSegment, match=f"expected owner uid {os.getuid() + 1}"):
+        open_object(ring_object(ring_name), writable=True, owner=os.getuid() + 1)
+    path.unlink()
+    path.symlink_to("/dev/null")
+    with pytest.raises(UnsafeSegment, match="open failed: ELOOP"):
+        open_object(ring_object(ring_name), writable=False)
+
+
+def test_same_object_notices_that_the_name_moved_on(ring_name: str) -> None:
+    fd = create_object(ring_object(ring_name), 4096)
+    assert same_object(fd, ring_object(ring_name))
+    unlink_object(ring_object(ring_name))
+    assert not same_object(fd, ring_object(ring_name))
+    os.close(create_object(ring_object(ring_name), 4096))
+    assert not same_object(fd, ring_object(ring_name))
+    os.close(fd)
+
+
+def test_lock_is_seen_by_others_and_freed_by_close(ring_name: str) -> None:
+    mine, other = LockFile(lock_object(ring_name), create=True), LockFile(lock_object(ring_name))
+    assert mine.try_lock(WRITER_BYTE) and not other.try_lock(WRITER_BYTE)
+    assert other.is_held(WRITER_BYTE) and not other.is_held(WRITER_BYTE + 1) and not mine.is_held(WRITER_BYTE)
+    mine.unlock(WRITER_BYTE)
+    assert not other.is_held(WRITER_BYTE)
+    mine.close()
+    mine.close()
+    other.close()
+
+
+def test_claim_of_a_lock_that_was_replaced_takes_the_new_one(ring_name: str) -> None:
+    lock = claim(ring_name)
+    path_of(lock_object(ring_name)).unlink()
+    other = claim(ring_name)
+    assert not same_object(lock.fd, lock_object(ring_name)) and same_object(other.fd, lock_object(ring_name))
+    lock.close()
+    other.close()
+
+
+def test_unlink_of_a_living_ring_is_refused_and_of_a_dead_one_done(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL):
+        assert ring_name in list_rings()
+        with pytest.raises(NotOwner):
+            unlink(ring_name)
+        assert ring_name not in collect_garbage(closed=True)
+    assert ring_name not in collect_garbage()
+    unlink(ring_name)
+    with pytest.raises(RingNotFound, match="to unlink"):
+        unlink(ring_name)
+
+
+def test_ring_with_a_group_lets_it_read(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL, group=os.getgid()) as writer:
+        assert path_of(ring_object(ring_name)).stat().st_mode & 0o777 == 0o640
+        assert path_of(control_object(ring_name)).stat().st_mode & 0o777 == 0o660
+        with Reader.attach(ring_name, owner=os.getuid()) as reader:
+            writer.publish(b"for the group")
+            assert len(reader.poll()) == 1 and reader.check().name == "EMPTY"
+
+
+def test_advise_says_what_was_granted(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL, prefault=True, lock_memory=True, huge_pages=True) as writer:
+        assert set(writer.memory) == {"prefault", "lock_memory", "huge_pages"}
+        assert writer.memory["prefault"] == "ok"
+        with Reader.attach(ring_name, prefault=True) as reader:
+            assert reader.memory == {"prefault": "ok"}
+        unaligned = writer.words[1:]
+        assert advise(unaligned, huge_pages=True) == {"huge_pages": "EINVAL"}
+
+
+def test_layout_word_of_a_field_that_is_on_no_word_is_a_defect() -> None:
+    assert HEADER.itemsize == HEADER_BYTES == 4096 and DESCRIPTOR.itemsize == DESCRIPTOR_BYTES == 32
+    with pytest.raises(AssertionError, match="kind at offset 4 is not on a word"):
+        word_of(DESCRIPTOR, "kind")
