@@ -44,7 +44,7 @@ SANS_IO = (
     "producers/recording/core.py",
     "producers/rpc_types.py",
     "consumers/arbitrage/*.py",
-    "consumers/relay_protocol.py",
+    "consumers/relay/protocol.py",
 )
 """Sources that take bytes, times and random numbers as arguments.  Each pattern must match something."""
 NOT_SANS_IO = {ROOT / "tlv/jit.py"}

@@ -17,7 +17,7 @@ from consumers.bridge.errors import BridgeError
 from tlv.errors import UsageError
 
 
-@click.group()
+@click.group(epilog="Example:  alphapulse bridge out --ring market.polygon")
 def command() -> None:
     """Carry rings between hosts through NATS JetStream.
 

@@ -9,7 +9,6 @@ answers at once.
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import NoReturn
 import click
 
 from tlv.errors import AlphaPulseError, UsageError
+from tools.lazy import LazyGroup
 from tools.parent import die_with_parent
 
 COMMANDS = {
@@ -36,7 +36,7 @@ COMMANDS = {
     "status": ("tools.status", "Say which rings and relays exist and whether they are well."),
     "layout": ("tools.layout", "Print the wire format."),
     "bench": ("tools.bench.cli", "Measure every part against a baseline in the same run."),
-    "prove": ("tools.prove.cli", "Run the fault campaigns and say what was survived."),
+    "prove": ("tools.prove.group", "Run the fault campaigns and say what was survived."),
     "warm": ("tools.warm", "Compile every kernel, so that later starts find them cached."),
     "validate": ("tools.validate", "Check a configuration file."),
     "doctor": ("tools.doctor", "Check this machine: memory, limits, clock, kernel cache."),
@@ -44,25 +44,9 @@ COMMANDS = {
 """Module and one-line help of each command.  The help stands here so that the list needs no import."""
 
 
-class LazyGroup(click.Group):
-    """A click group that imports a command's module when the command is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
 @click.group(
     cls=LazyGroup,
+    table=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Example:  alphapulse demo --speed max --exit --json",
 )
@@ -90,9 +74,9 @@ def main() -> NoReturn:
 def run_command(command: click.Command, name: str) -> NoReturn:
     """Run `command` on the process's arguments and exit as the table in this file's docstring says."""
     try:
-        code = command.main(prog_name=name, standalone_mode=False)
+        code = invoke(command, name)
         sys.stdout.flush()
-        sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(code)
     except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(130)
     except click.ClickException as error:
@@ -108,6 +92,16 @@ def run_command(command: click.Command, name: str) -> NoReturn:
     except OSError as error:
         print(f"{name}: error: {describe(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def invoke(command: click.Command, name: str) -> int:
+    """What `command.main` does, but for its own idea of a closed pipe (exit code 1) and of Ctrl-C (an empty line)."""
+    try:
+        with command.make_context(name, sys.argv[1:]) as ctx:
+            code = command.invoke(ctx)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    return code if isinstance(code, int) else 0
 
 
 def describe(error: OSError) -> str:

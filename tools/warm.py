@@ -21,7 +21,7 @@ import msgspec
 
 from tlv.jit import KERNEL_PACKAGES
 
-WITH_KERNELS = ("ringbuf", "producers.publish", "consumers.arbitrage.warm", "consumers.journal")
+WITH_KERNELS = ("ringbuf", "producers.publish", "consumers.arbitrage.warm", "consumers.journal", "consumers.relay.warm")
 """What the steps use; imported first, so that the kernels can be counted."""
 Progress = Callable[[int, int], None]
 """Called with the number of kernels ready and the number there are."""
@@ -48,7 +48,7 @@ def warm(progress: Progress) -> int:
     found = kernels()
     count = Count()
     with install_listener("numba:compile", count):
-        for step in (warm_ring, warm_collector, warm_strategy, warm_journal):
+        for step in (warm_ring, warm_collector, warm_strategy, warm_journal, warm_relay):
             step()
     progress(len(found), len(found))
     return count.compiled
@@ -136,6 +136,13 @@ def warm_journal() -> None:
         JournalWriter(Path(directory) / "journal", ring_name="warm", ring_uuid=bytes(16)) as journal,
     ):
         journal.append(payload, index, 1)
+
+
+def warm_relay() -> None:
+    """Pack one message and split it again."""
+    from consumers.relay.warm import warm as pack_one
+
+    pack_one()
 
 
 @click.command("warm", epilog="Example:  alphapulse warm")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from tlv.errors import UsageError
 from tools.cli import COMMANDS, group
 from tools.config import COMMAND_OF_SECTION, SECTIONS, load_config
+from tools.lazy import parameter_names
 
 SECRET = "wss://node.example/v2/0123456789abcdef"
 
@@ -83,6 +88,29 @@ def test_config_that_is_missing_or_not_text_is_refused(tmp_path: Path) -> None:
 def test_config_every_key_is_an_option_of_its_command(section: str) -> None:
     name = COMMAND_OF_SECTION[section]
     assert name in COMMANDS
-    command = group.get_command(None, name)  # type: ignore[arg-type]
+    command = group.get_command(click.Context(group), name)
     assert command is not None
-    assert set(SECTIONS[section].__struct_fields__) <= {option.name for option in command.params}
+    assert set(SECTIONS[section].__struct_fields__) <= set(parameter_names(command))
+
+
+def test_config_reaches_the_options_of_the_command(tmp_path: Path) -> None:
+    path = written(tmp_path, "[node]\nport = 70000\n")
+    ended = subprocess.run(
+        [sys.executable, "-m", "tools.cli", "--config", str(path), "node"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert "70000 is not in the range 0<=x<=65535" in ended.stderr
+
+
+def test_config_is_overridden_by_the_command_line(tmp_path: Path) -> None:
+    environment = os.environ | {
+        "ALPHAPULSE__RECORDER__OUT": str(tmp_path),
+        "ALPHAPULSE__RECORDER__RING": "no.such.ring",
+    }
+    command = [sys.executable, "-m", "tools.cli", "record"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert "no ring 'no.such.ring'" in ended.stderr
+    ended = subprocess.run(
+        [*command, "--ring", "nor.this"], capture_output=True, text=True, check=False, env=environment
+    )
+    assert "no ring 'nor.this'" in ended.stderr

@@ -1,0 +1,54 @@
+"""A click group whose commands are imported when they are called.
+
+Owns the import and nothing else: which commands there are is a table that the group is given, module and one-line help
+of each, so that the list needs no import and `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+Table = Mapping[str, tuple[str, str]]
+"""Where each command is (`module`, for its attribute `command`, or `module:attribute`), and its help."""
+
+
+class LazyGroup(click.Group):
+    """A group over a table."""
+
+    def __init__(self, *, table: Table, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command, and give its options the defaults that the configuration has for it."""
+        if cmd_name not in self.table:
+            return None
+        module, _, attribute = self.table[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute or "command")
+        if ctx.default_map and cmd_name in ctx.default_map:
+            configured = ctx.default_map[cmd_name]
+            names = parameter_names(command)
+            ctx.default_map[cmd_name] = {names[key]: value for key, value in configured.items()}
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of `--help`."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self.table.items()])
+
+
+def parameter_names(command: click.Command) -> dict[str, str]:
+    """From what a user calls an option (`wait_for_ring`, or `fallbacks` for one that repeats) to click's parameter."""
+    return {
+        option.removeprefix("--").replace("-", "_"): str(parameter.name)
+        for parameter in command.params
+        for option in [*parameter.opts, str(parameter.name)]
+    }
