@@ -32,14 +32,7 @@ from consumers.analysis.progress import watched
 from consumers.analysis.readable import pandas_part
 from consumers.analysis.scan import scan_segments
 from consumers.analysis.segments import segments_of
-from consumers.analysis.selection import (
-    Bound,
-    Selection,
-    addresses,
-    range_of,
-    record_type,
-    venue_number,
-)
+from consumers.analysis.selection import Bound, Selection, addresses, range_of, record_type, venue_number
 from consumers.event import Event, Missing, read_event
 from consumers.journal.segment import list_segments, parse_header, read_head
 from ringbuf import Poll, Writer

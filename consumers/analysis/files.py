@@ -6,6 +6,7 @@ complete; one of the same name is replaced.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Iterable
 from pathlib import Path
@@ -129,7 +130,7 @@ def write_tables(
 
     def sink_of(cls: type[Record]) -> Sink:
         name = cls.layout.name
-        if name not in sinks:
+        if name not in rows:
             sinks[name] = SINKS[form](directory / f"{name}.{form}.new", cls, amounts)
             rows[name] = 0
         return sinks[name]
@@ -140,12 +141,16 @@ def write_tables(
         for cls, batch in batches:
             sink_of(cls).write(batch)
             rows[cls.layout.name] += batch.num_rows
+        while sinks:
+            sinks.popitem()[1].close()
     except BaseException:
-        for name, sink in sinks.items():
-            sink.close()
-            (directory / f"{name}.{form}.new").unlink()
+        for sink in sinks.values():
+            # What cannot be completed, for want of disk perhaps, is thrown away in the next line.
+            with contextlib.suppress(OSError):
+                sink.close()
+        for name in rows:
+            (directory / f"{name}.{form}.new").unlink(missing_ok=True)
         raise
-    for name, sink in sinks.items():
-        sink.close()
+    for name in rows:
         (directory / f"{name}.{form}.new").replace(directory / f"{name}.{form}")
     return rows

@@ -350,3 +350,20 @@ def test_store_random_frames_beside_messages_spoil_no_table(tmp_path: Path) -> N
     table = store.to_arrow()["PoolSync"]
     assert [int.from_bytes(raw, "big") for raw in table["reserve0"].to_pylist()] == list(range(500))
     assert store.refused == 500
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "jsonl"])
+def test_export_to_a_full_disk_leaves_the_old_files_and_nothing_else(tmp_path: Path, form: Any) -> None:
+    store = journal_of(tmp_path / "journal", syncs_of(random_amounts(3000, seed=4)))
+    out = tmp_path / "out"
+    store.export(out, form=form)
+    before = (out / f"PoolSync.{form}").read_bytes()
+    code = (
+        "import resource, signal; from consumers.store import Store; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        f"Store.open({str(tmp_path / 'journal')!r}).export({str(out)!r}, form={form!r})"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 1 and "File too large" in run.stderr
+    assert [path.name for path in out.iterdir()] == [f"PoolSync.{form}"]
+    assert (out / f"PoolSync.{form}").read_bytes() == before
