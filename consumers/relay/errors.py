@@ -11,6 +11,9 @@ from __future__ import annotations
 from tlv.codes import FarewellReason
 from tlv.errors import AlphaPulseError
 
+U64 = (1 << 64) - 1
+"""A digest is unsigned, the fields of a Farewell are not."""
+
 
 class RelayError(AlphaPulseError):
     """Relay and client cannot go on."""
@@ -32,7 +35,7 @@ class Farewell(RelayError):
             name = FarewellReason(reason).name.lower().replace("_", " ")
         except ValueError:
             name = f"reason {reason}"
-        numbers = f": expected {expected:#x}, found {found:#x}" if expected != found else ""
+        numbers = f": expected {expected & U64:#x}, found {found & U64:#x}" if expected != found else ""
         super().__init__(f"the relay ended the connection, {name}{numbers}")
         self.reason = reason
         self.expected = expected

@@ -102,7 +102,12 @@ def heartbeat() -> bytes:
 
 def farewell(error: FarewellError) -> bytes:
     """The last message of a connection."""
-    return from_relay(Farewell(error.expected, error.found, error.reason))
+    return from_relay(Farewell(as_signed(error.expected), as_signed(error.found), error.reason))
+
+
+def as_signed(value: int) -> int:
+    """The i64 with the same 64 bits: what a client gives as its digest may be any u64, and a Farewell repeats it."""
+    return (value + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def read_subscription(message: Message) -> Subscription:

@@ -67,6 +67,7 @@ HELLOS = {
         FarewellReason.BAD_MESSAGE,
     ),
     "other layout": (protocol.from_client(Subscribe(7, 0, 1, 0, "")), FarewellReason.LAYOUT_DIFFERS),
+    "layout beyond i64": (protocol.from_client(Subscribe(1 << 63, 0, 1, 0, "")), FarewellReason.LAYOUT_DIFFERS),
     "unknown start": (protocol.subscribe(start=9), FarewellReason.BAD_HELLO),  # type: ignore[arg-type]
     "nameless cursor": (protocol.subscribe(start=StreamStart.ACKNOWLEDGED), FarewellReason.NAME_REFUSED),
 }
