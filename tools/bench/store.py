@@ -55,7 +55,7 @@ def run(seconds: float) -> list[BenchResult]:
         replayed = replay_rate(home / "raw", seconds)
     python = ("struct and pyarrow in Python", plain)
     return [
-        reading("store to Arrow", to_arrow, *python, 5.0, "25 columns, every segment checked; threads: one per core"),
+        reading("store to Arrow", to_arrow, *python, 5.0, "22 columns, every record checked; a thread per core"),
         reading("store to Arrow, packed segments", from_packed, *python, None, "zstd included"),
         reading("store to Arrow, against a bare scan", to_arrow, "JournalReader.poll", scan),
         reading("store to Parquet", to_parquet, "pyarrow, of a table in memory", arrow_parquet),
