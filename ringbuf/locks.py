@@ -62,7 +62,8 @@ class LockFile:
             self.fd = -1
 
 
-def _leave_locks_with_parent() -> None:
+def leave_locks_with_parent() -> None:
+    """Run in a forked child: close its copies of all locks, and tell those who thought that they held one."""
     for lock in list(_open_locks):
         lock.close()
         lock.forked = True
@@ -70,4 +71,4 @@ def _leave_locks_with_parent() -> None:
             lock.on_fork()
 
 
-os.register_at_fork(after_in_child=_leave_locks_with_parent)
+os.register_at_fork(after_in_child=leave_locks_with_parent)

@@ -9,8 +9,8 @@ import pytest
 from ringbuf.layout import INTENT, TAIL
 from tools.prove.crash_images import Store, images, prove_crash_images
 from tools.prove.models import prove_mutants_are_caught, prove_schedules
+from tools.prove.mutants import MUTANTS
 from tools.prove.outcome import Outcome
-from tools.prove.scenarios import MUTANTS
 from tools.prove.stepping import Mutation, MutationDoesNotFit, stepping_kernels
 from tools.prove.weak_memory import ThreadView, WeakMemory
 

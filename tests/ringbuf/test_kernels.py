@@ -13,7 +13,7 @@ from numba.core.errors import TypingError
 from numba.core.registry import CPUDispatcher
 
 import ringbuf
-from ringbuf import Reader, Status, Writer, atomics, kernels, warm
+from ringbuf import Reader, RingInfo, Status, Writer, atomics, kernels, warm
 from ringbuf.atomics import (
     fence_acquire,
     fence_release,
@@ -30,6 +30,7 @@ from ringbuf.atomics import (
     word_at,
     yield_core,
 )
+from ringbuf.layout import COMMIT_0, COMMIT_SEQUENCE, COMMIT_WORDS, DATA, INTENT, SEQUENCE_WORD
 from ringbuf.status import FULL, TOO_LONG
 
 SMALL = 1 << 16
@@ -142,19 +143,8 @@ def test_sync_comments_name_partners_that_name_them() -> None:
             if match := re.search(r"# SYNC (\w+): pairs with (\w+)(?: and (\w+))?", line):
                 partners = {name for name in match.groups()[1:] if name}
                 ends.setdefault(match[1], {}).setdefault(function.name, set()).update(partners)
-    assert set(ends) == {
-        "join",
-        "gate",
-        "intent",
-        "record",
-        "tail",
-        "anchor",
-        "key",
-        "ticket",
-        "epoch",
-        "state",
-        "magic",
-    }
+    known = {"join", "gate", "intent", "record", "tail", "anchor", "key", "ticket", "epoch", "state", "magic"}
+    assert set(ends) == known
     for name, by_function in ends.items():
         for function, partners in by_function.items():
             for partner in partners:
@@ -178,3 +168,64 @@ def test_ring_imports_no_record_type() -> None:
 def test_word_at_reads_at_any_alignment() -> None:
     bytes_ = np.frombuffer(bytes(range(32)), dtype=np.uint8)
     assert [atomics.word_at(bytes_, i) & 255 for i in range(16)] == list(range(16))
+
+
+def test_read_frame_overwritten_during_the_copy_is_a_gap_for_frames_pads_and_lack_of_room(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL) as writer:
+        while int(writer.state[0]["head"]) < SMALL - 64:
+            writer.publish(bytes(8))
+        pad_at = int(writer.state[0]["head"])
+        writer.publish(bytes(100))
+        tail = int(writer.state[0]["tail"])
+        with Reader.attach(ring_name, start="oldest") as reader:
+            kernels.put_word(writer.words, INTENT, pad_at + SMALL + 64)  # as if the writer were about to overwrite all
+            for position, sequence, room in ((pad_at - 64, 1023, 100), (pad_at - 64, 1023, 0), (pad_at, 1024, 100)):
+                reader.state[0]["position"], reader.state[0]["sequence"] = position, sequence
+                outcome = kernels.read_frame(reader.words, reader.state, tail, reader.out[:room], 0)
+                assert outcome == Status.GAP and reader.position == position
+
+
+def test_seek_to_records_that_no_writer_wrote_does_not_move(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name) as reader:
+        for _ in range(4):
+            writer.publish(b"12345678")
+        kernels.put_word(writer.words, DATA + SEQUENCE_WORD, 99)
+        assert kernels.seek_at(reader.words, reader.state, 0, 0) == 0
+        assert kernels.seek_oldest(reader.words, reader.state, 0) == 0 and reader.position == 0
+        for turn in range(2):
+            kernels.put_word(writer.words, COMMIT_0 + turn * COMMIT_WORDS + COMMIT_SEQUENCE, 99)
+        assert kernels.seek_latest(reader.words, reader.state) == 0 and reader.position == 0
+
+
+def test_skip_ahead_twice_in_a_poll_is_one_gap(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name, on_lap="latest") as reader:
+        for _ in range(2):
+            for _ in range(1500):
+                writer.publish(b"12345678")
+            assert kernels.skip_ahead(reader.words, reader.state) == Status.GAP
+        assert kernels.skip_ahead(reader.words, reader.state) == Status.GAP  # nothing lost this time
+        me = reader.state[0]
+        assert (me["gap_first"], me["gap_last"], me["lost"], me["laps"]) == (1, 3000, 3000, 3)
+
+
+def test_blocking_slot_is_the_slowest(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name, reliable=True):
+        writer.publish(b"12345678")
+        with Reader.attach(ring_name, reliable=True):
+            assert kernels.blocking_slot(writer.control, 1 << 40) == 0
+            assert kernels.blocking_slot(writer.control, 0) == -1
+
+
+def test_sleep_on_with_something_to_read_does_not_sleep(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name) as reader:
+        writer.publish(b"12345678")
+        assert kernels.sleep_on(reader.words, reader.control, reader.state, 1 << 60) == 1
+        writer.publish(b"12345678")
+        assert RingInfo.read(ring_name).counters["wakes"] == 1  # the ticket was left all the same
+
+
+def test_ring_closed_twice_is_closed(ring_name: str) -> None:
+    Writer.create(ring_name, capacity=SMALL).close()
+    reader = Reader.attach(ring_name)
+    reader.close()
+    reader.close()

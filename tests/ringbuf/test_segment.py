@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
+import sys
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from ringbuf import (
     Reader,
     RingNotFound,
     RingNotReady,
+    Status,
     UnsafeSegment,
     Writer,
     collect_garbage,
@@ -25,7 +29,7 @@ from ringbuf import (
 )
 from ringbuf.identity import checksum, new_identity, read_identity
 from ringbuf.layout import DESCRIPTOR, DESCRIPTOR_BYTES, HEADER, HEADER_BYTES, word_of
-from ringbuf.locks import WRITER_BYTE, LockFile
+from ringbuf.locks import WRITER_BYTE, LockFile, leave_locks_with_parent
 from ringbuf.memory import advise
 from ringbuf.names import check_name, control_object, list_remains, lock_object, ring_object
 from ringbuf.ring import claim, copy_page
@@ -107,15 +111,68 @@ def test_attach_with_a_changed_identity_is_refused(ring_name: str, field: str) -
         Reader.attach(ring_name)
 
 
-def test_attach_from_before_the_last_boot_is_refused(
-    ring_name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    Writer.create(ring_name, capacity=SMALL).close()
-    other_boot = tmp_path / "boot_id"
-    other_boot.write_text("00000000-0000-4000-8000-000000000000\n")
-    monkeypatch.setattr("ringbuf.identity.BOOT_ID_FILE", other_boot)
+def test_attach_from_before_the_last_boot_is_refused(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL) as writer:
+        page = copy_page(writer.words, HEADER_BYTES)
+    page.view(HEADER)[0]["boot_id"] = np.void(bytes(16))
+    page.view(HEADER)[0]["crc"] = checksum(page)
     with pytest.raises(BadSegment, match="before the last reboot"):
+        read_identity(page, HEADER_BYTES + SMALL, "ring", 0)
+
+
+def test_attach_to_what_is_no_ring_is_refused(ring_name: str) -> None:
+    path = path_of(ring_object(ring_name))
+    os.mkfifo(path, 0o600)
+    with pytest.raises(UnsafeSegment, match="expected a regular file"):
         Reader.attach(ring_name)
+    assert ring_name in list_rings() and ring_name not in collect_garbage()
+    path.unlink()
+    path.write_bytes(bytes(100))
+    path.chmod(0o600)
+    with pytest.raises(BadSegment, match="expected at least 4096 bytes, found 100"):
+        Reader.attach(ring_name)
+    path.write_bytes(bytes(HEADER_BYTES + SMALL))
+    with pytest.raises(RingNotReady):
+        Reader.attach(ring_name)
+    assert ring_name in collect_garbage() and ring_name not in list_rings()
+
+
+def test_attach_without_its_lock_is_refused_and_leaks_nothing(ring_name: str) -> None:
+    Writer.create(ring_name, capacity=SMALL).close()
+    path_of(lock_object(ring_name)).unlink()
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    with pytest.raises(RingNotFound, match="-lock"):
+        Reader.attach(ring_name)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_claim_of_a_lock_unlinked_at_the_last_moment_starts_over(ring_name: str) -> None:
+    """The race itself: the object goes between its opening and its locking."""
+    gone = []
+
+    def unlink_before_the_lock(frame: FrameType, _event: str, _argument: object) -> None:
+        if frame.f_code.co_name == "try_lock" and not gone:
+            gone.append(path_of(lock_object(ring_name)).unlink())
+
+    sys.setprofile(unlink_before_the_lock)
+    try:
+        lock = claim(ring_name)
+    finally:
+        sys.setprofile(None)
+    assert gone and same_object(lock.fd, lock_object(ring_name))
+    lock.close()
+
+
+def test_forked_child_leaves_locks_and_slots_with_its_parent(ring_name: str) -> None:
+    """What the fork hook does, done here: this process becomes the child."""
+    gc.collect()
+    with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name, reliable=True) as reader:
+        spare = LockFile(lock_object(ring_name))
+        leave_locks_with_parent()
+        assert spare.forked and spare.fd == -1
+        with pytest.raises(NotOwner, match="stayed in the parent"):
+            writer.publish(b"mine?")
+        assert reader.state[0]["slot"] == -1 and reader.check() is Status.WRITER_DEAD
 
 
 def test_attach_to_an_empty_object_is_not_ready(ring_name: str) -> None:

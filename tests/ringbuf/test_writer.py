@@ -45,12 +45,7 @@ def test_publish_many_is_one_commit(ring_name: str) -> None:
 
 @pytest.mark.parametrize(
     ("offsets", "lengths", "complaint"),
-    [
-        ([0], [1, 2], "1 offsets, but 2 lengths"),
-        ([-1], [1], "beyond the 10"),
-        ([5], [6], "beyond"),
-        ([5], [-1], "beyond"),
-    ],
+    [([0], [1, 2], "1 offsets, but 2"), ([-1], [1], "beyond the 10"), ([5], [6], "beyond"), ([5], [-1], "beyond")],
 )
 def test_publish_many_with_frames_outside_the_buffer_is_refused(
     ring_name: str, offsets: list[int], lengths: list[int], complaint: str

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tools.prove.mutants import MUTANTS, scenarios_for
 from tools.prove.outcome import Outcome, timed
-from tools.prove.scenarios import MUTANTS, SCENARIOS, scenarios_for
+from tools.prove.scenarios import SCENARIOS
 from tools.prove.schedules import Search, search_randomly, search_systematically
 from tools.prove.stepping import Mutation
 
