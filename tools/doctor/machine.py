@@ -1,4 +1,4 @@
-"""`alphapulse doctor`: whether this machine can run the pipeline well.
+"""Whether this machine can run the pipeline well.
 
 Owns the list of checks.  Each looks at one fact of the machine, says what was expected and found, and changes nothing.
 A check that fails is a reason why the pipeline would not work; one that warns costs speed or comfort.
@@ -12,35 +12,15 @@ import resource
 import shutil
 import sys
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
 
-import click
-import msgspec
+from tools.doctor.finding import Finding, Verdict
 
 MIB = 1 << 20
 SHARED_MEMORY = Path("/dev/shm")
 CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 LOGIND = Path("/etc/systemd/logind.conf")
 FIRST_LOGIN_UID = 1000
-
-
-class Verdict(StrEnum):
-    """Outcome of a check."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-class Finding(NamedTuple):
-    """What one check found, and what to do about it."""
-
-    name: str
-    verdict: Verdict
-    found: str
-    advice: str = ""
 
 
 def check_python() -> Finding:
@@ -125,22 +105,3 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     check_clock,
     check_remove_ipc,
 )
-
-
-@click.command("doctor", epilog="Example:  alphapulse doctor --json")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def command(as_json: bool) -> int:
-    """Check whether this machine can run the pipeline well.
-
-    The exit code is 1 if something would keep it from working; warnings cost speed or comfort only.
-    """
-    findings = [check() for check in CHECKS]
-    healthy = all(finding.verdict is not Verdict.FAIL for finding in findings)
-    if as_json:
-        rows = [finding._asdict() for finding in findings]
-        click.echo(msgspec.json.encode({"healthy": healthy, "checks": rows}))
-    else:
-        for finding in findings:
-            advice = "" if finding.verdict is Verdict.OK or not finding.advice else f"  ({finding.advice})"
-            click.echo(f"{finding.verdict:4}  {finding.name}: {finding.found}{advice}")
-    return 0 if healthy else 1

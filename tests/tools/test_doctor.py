@@ -1,0 +1,156 @@
+"""The doctor on real nodes: one that lives, one that stands still, one of another chain, one behind a range limit."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from producers.chains import load_chain
+from tests.tools.limited_node import RangeLimitRelay
+from tools.doctor.finding import Finding, Verdict, healthy
+from tools.doctor.node import examine
+from tools.endpoint_options import http_url_of
+from tools.prove.evm.node import Node, Rpc
+from tools.prove.evm.world import World
+from tools.prove.feed import chain_toml
+
+KEY = "0123456789abcdef"
+NAMES = [
+    *("connection", "chain", "latency", "contract calls", "logs of a block", "log range", "subscription"),
+    *("pushed logs", "head lag of HTTP", "block age", "clock skew", "removed logs"),
+]
+
+
+class LiveChain:
+    """A local node with contracts; `alive` makes a block with a swap every 0.2 s."""
+
+    def __init__(self, node: Node, folder: Path) -> None:
+        self.node = node
+        self.world = World.build(node.rpc)
+        self.world.hold_mining(True)
+        self.toml = folder / "chain.toml"
+        self.toml.write_text(chain_toml(self.world))
+
+    @contextmanager
+    def alive(self) -> Iterator[None]:
+        done = threading.Event()
+        self.world.rpc = Rpc(self.node.port)
+
+        def mine() -> None:
+            while not done.wait(0.2):
+                self.world.v2_swap(0, self.world.weth, 10**15)
+                self.world.mine()
+
+        thread = threading.Thread(target=mine)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveChain]:
+    with Node() as node:
+        yield LiveChain(node, tmp_path_factory.mktemp("chain"))
+
+
+def doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tools.cli", "doctor", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100)
+
+
+def examined(url: str, toml: Path, wait_s: float, http_url: str | None = None) -> dict[str, Finding]:
+    told: list[str] = []
+    findings = asyncio.run(examine(url, http_url or http_url_of(url), load_chain(str(toml)), wait_s, told.append))
+    return {finding.name: finding for finding in findings}
+
+
+def test_doctor_without_url_checks_the_machine_only() -> None:
+    ended = doctor("--json")
+    report = json.loads(ended.stdout)
+    assert report["endpoints"] == []
+    assert {"python", "platform", "shared memory", "kernel cache"} <= {check["name"] for check in report["checks"]}
+    assert ended.returncode == (0 if report["healthy"] else 1)
+
+
+def test_doctor_of_a_living_node_finds_it_well(chain: LiveChain) -> None:
+    with chain.alive():
+        ended = doctor("--url", chain.node.url, "--chain", str(chain.toml), "--wait", "10", "--json")
+    assert ended.returncode == 0, ended.stderr
+    (node,) = json.loads(ended.stdout)["endpoints"]
+    checks: dict[str, dict[str, Any]] = {check["name"]: check for check in node["checks"]}
+    assert node["host"] == "127.0.0.1"
+    assert list(checks) == NAMES
+    assert {name for name, check in checks.items() if check["verdict"] == "fail"} == set()
+    assert checks["chain"]["measured"] == {"chain_id": 137}
+    pushed = checks["pushed logs"]["measured"]
+    assert pushed["pushed"] == pushed["listed"] > 0
+    assert checks["head lag of HTTP"]["measured"]["median_ms"] > 0
+    assert abs(checks["clock skew"]["measured"]["seconds"]) < 2
+    assert checks["removed logs"]["verdict"] == "?"
+    assert "watching 127.0.0.1" in ended.stderr
+
+
+def test_doctor_of_a_node_that_stands_still_fails_the_subscription(chain: LiveChain) -> None:
+    found = examined(chain.node.url, chain.toml, 0.5)
+    assert found["subscription"].verdict is Verdict.FAIL
+    assert found["block age"].verdict is Verdict.UNKNOWN
+    assert found["latency"].verdict is Verdict.OK
+
+
+def test_doctor_of_a_node_of_another_chain_names_both(tmp_path: Path) -> None:
+    with Node(chain_id=1) as node:
+        ended = doctor("--url", node.url, "--wait", "0.5")
+    assert ended.returncode == 1
+    assert "fail  chain: expected 137 (polygon), found 1" in ended.stdout
+
+
+def test_doctor_behind_a_range_limit_says_where_it_lies(chain: LiveChain) -> None:
+    chain.world.mine(300)
+
+    async def look() -> dict[str, Finding]:
+        async with RangeLimitRelay(chain.node.url, most=100) as relay:
+            http_url = http_url_of(chain.node.url)
+            config = load_chain(str(chain.toml))
+            findings = await examine(relay.url, http_url, config, 0.5, lambda line: None)
+            return {finding.name: finding for finding in findings}
+
+    found = asyncio.run(look())["log range"]
+    assert found.verdict is Verdict.WARN
+    assert found.measured == {"blocks": 64}
+    assert "256 refused: eth_getLogs: exceed maximum block range: 100" in found.found
+
+
+def test_doctor_without_http_warns_and_measures_the_rest(chain: LiveChain) -> None:
+    with chain.alive():
+        found = examined(chain.node.url, chain.toml, 10, http_url="http://127.0.0.1:1")
+    assert found["head lag of HTTP"].verdict is Verdict.WARN
+    assert "Connection refused" in found["head lag of HTTP"].found
+    assert found["pushed logs"].verdict is Verdict.OK
+    assert healthy(found.values())
+
+
+@pytest.mark.parametrize("url", [f"ws://127.0.0.1:1/v2/{KEY}", f"ws://me:{KEY}@127.0.0.1:1"])
+def test_doctor_of_a_node_that_is_not_there_says_so_without_the_key(url: str) -> None:
+    ended = doctor("--url", url)
+    assert ended.returncode == 1
+    assert "fail  connection: cannot connect to 127.0.0.1" in ended.stdout
+    assert KEY not in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_doctor_with_a_url_that_is_none_exits_2() -> None:
+    ended = doctor("--url", f"http://{KEY}.example")
+    assert ended.returncode == 2
+    assert KEY not in ended.stderr

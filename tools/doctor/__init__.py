@@ -1,0 +1,9 @@
+"""`alphapulse doctor`: whether this machine, and a node, can carry the pipeline.
+
+finding     what one check found
+machine     checks of this machine
+node        checks of an endpoint
+watch       what an endpoint pushes, seen for a while
+http        the same node over HTTP
+cli         the command
+"""

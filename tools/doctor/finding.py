@@ -1,0 +1,42 @@
+"""What one check found.  Owns the verdicts and their one line; it checks nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """Outcome of a check."""
+
+    OK = "ok"
+    WARN = "warn"
+    """Works, and costs speed or comfort."""
+    FAIL = "fail"
+    """The pipeline would not work."""
+    UNKNOWN = "?"
+    """Cannot be told from here."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found, and what to do about it unless it is well."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+    measured: Mapping[str, float | None] = field(default_factory=dict)
+    """The numbers in `found`, for programs."""
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        advice = "" if self.verdict is Verdict.OK or not self.advice else f"  ({self.advice})"
+        return f"{self.verdict:4}  {self.name}: {self.found}{advice}"
+
+
+def healthy(findings: Iterable[Finding]) -> bool:
+    """Whether no check failed."""
+    return all(finding.verdict is not Verdict.FAIL for finding in findings)

@@ -1,0 +1,82 @@
+"""Which endpoints a command means, and how one is named without giving its key away.
+
+Owns the defaults that `alphapulse doctor` and `alphapulse validate` take from the collector's configuration, and the
+checks of a URL.  It opens no connection.  A URL may hold a key anywhere but in its host: only the host is ever shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import click
+
+from tlv.errors import UsageError
+
+PORTS = range(1, 1 << 16)
+SHORTEST_SECRET = 6
+"""Shorter parts of a URL ("v2", "ws", "rpc") are words, and hiding them would garble every message."""
+HIDDEN = "[hidden]"
+
+
+def configured(key: str) -> Callable[[], Any]:
+    """The collector's setting `key`, from file or environment, as the default of an option of another command."""
+
+    def default() -> Any:
+        context = click.get_current_context(silent=True)
+        settings = context.find_root().default_map if context is not None else None
+        return dict((settings or {}).get("collect", {})).get(key)
+
+    return default
+
+
+def checked_websocket(url: str) -> str:
+    """`url`, if a collector could connect to it.
+
+    Raises:
+        UsageError: it could not; the message quotes nothing beyond the scheme.
+    """
+    return _checked(url, ("ws", "wss"))
+
+
+def checked_http(url: str) -> str:
+    """`url`, if JSON-RPC could be posted to it.
+
+    Raises:
+        UsageError: it could not.
+    """
+    return _checked(url, ("http", "https"))
+
+
+def http_url_of(websocket_url: str) -> str:
+    """Where most nodes answer HTTP: the same address with the other scheme."""
+    parts = urlsplit(websocket_url)
+    return urlunsplit(parts._replace(scheme={"ws": "http", "wss": "https"}[parts.scheme]))
+
+
+def without_secrets(text: str, *urls: str) -> str:
+    """`text` with every part of a URL beyond its host hidden: nodes repeat keys in their error messages."""
+    for url in urls:
+        parts = urlsplit(url)
+        pieces = re.split(r"[/?&=:@;,#]", f"{parts.path}?{parts.query}#{parts.fragment}")
+        pieces += [parts.username or "", parts.password or ""]
+        for piece in sorted(pieces, key=len, reverse=True):
+            if len(piece) >= SHORTEST_SECRET:
+                text = text.replace(piece, HIDDEN)
+    return text
+
+
+def _checked(url: str, schemes: tuple[str, str]) -> str:
+    wanted = f"expected a {schemes[0]}:// or {schemes[1]}:// URL with a host"
+    try:
+        parts = urlsplit(url)
+        port_is_good = parts.port is None or parts.port in PORTS
+    except ValueError:
+        raise UsageError(f"{wanted}, found one that cannot be read") from None
+    if parts.scheme not in schemes or not parts.hostname:
+        raise UsageError(f"{wanted}, found one that begins with {url[:5]!r}")
+    if not port_is_good:
+        raise UsageError(f"{wanted}, found a port that is none")
+    return url
