@@ -38,8 +38,9 @@ COMMANDS = {
     "bench": ("tools.bench.cli", "Measure every part against a baseline in the same run."),
     "prove": ("tools.prove.group", "Run the fault campaigns and say what was survived."),
     "warm": ("tools.warm", "Compile every kernel, so that later starts find them cached."),
-    "validate": ("tools.validate", "Check a configuration file."),
-    "doctor": ("tools.doctor", "Check this machine: memory, limits, clock, kernel cache."),
+    "validate": ("tools.validate.cli", "Collect from a node for a while, and hold every event against the node."),
+    "doctor": ("tools.doctor.cli", "Check this machine, and whether a node can feed a collector."),
+    "config": ("tools.config_command", "Check a configuration file."),
 }
 """Module and one-line help of each command.  The help stands here so that the list needs no import."""
 

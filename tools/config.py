@@ -38,6 +38,7 @@ class Collector(Section):
     """`alphapulse collect`"""
 
     url: str | UnsetType = UNSET
+    fallbacks: list[str] | UnsetType = UNSET
     chain: str | UnsetType = UNSET
     ring: str | UnsetType = UNSET
     capacity: int | UnsetType = UNSET

@@ -1,0 +1,11 @@
+"""`alphapulse validate`: a collector on a live node, and every event it published held against that node.
+
+abi        events as eth-abi decodes them: shares no code with the collector's decoder
+ledger     what the ring said
+emitters   which contracts are pools, asked of their factories
+witness    what the node says when it is asked again
+judgement  ring against node, event by event
+report     what came out, and whether it is good enough
+session    the processes, the ring and the clock
+cli        the command
+"""

@@ -1,0 +1,195 @@
+"""Events as eth-abi decodes them: the second opinion on every value in the ring.
+
+Owns the declarations once more, on purpose: nothing here comes from the collector's decoder, so that a mistake there
+cannot hide.  Topics are literals, values are decoded by `eth_abi`, and a record is only read, field by field.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
+
+from producers.rpc_types import Log
+from tlv.codes import Protocol
+from tlv.layout import PoolBurn, PoolCollect, PoolCreated, PoolMint, PoolRecord, PoolState, PoolSwap, PoolSync
+
+HEX = re.compile(r"\A0x(?:[0-9a-fA-F]{2})*\Z", re.ASCII)
+NUMBER = re.compile(r"\A0x[0-9a-fA-F]{0,64}\Z", re.ASCII)
+WORD = 32
+
+V2 = frozenset({Protocol.UNISWAP_V2})
+V3 = frozenset({Protocol.UNISWAP_V3, Protocol.ALGEBRA})
+
+
+class Declaration(NamedTuple):
+    """One event: whose it is, and its arguments as pairs of ABI type and record field."""
+
+    name: str
+    families: frozenset[Protocol]
+    by_factory: bool
+    record: type[PoolRecord]
+    indexed: tuple[tuple[str, str], ...]
+    data: tuple[tuple[str, str], ...]
+
+
+class Decoded(NamedTuple):
+    """One log as eth-abi reads it."""
+
+    event: Declaration
+    values: dict[str, Any]
+
+
+def _arguments(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = (argument.split(" ") for argument in text.split(", ") if argument)
+    return tuple((abi_type, name) for abi_type, name in pairs)
+
+
+def _event(
+    name: str,
+    families: frozenset[Protocol],
+    record: type[PoolRecord],
+    indexed: str,
+    data: str,
+    *,
+    by_factory: bool = False,
+) -> Declaration:
+    return Declaration(name, families, by_factory, record, _arguments(indexed), _arguments(data))
+
+
+EVENTS = {
+    "0xd78ad95fa46c994b6551d0da85fc275fe613ce37657fb8d5e3d130840159d822": _event(
+        "swap",
+        V2,
+        PoolSwap,
+        "address sender, address recipient",
+        "uint256 amount0_in, uint256 amount1_in, uint256 amount0_out, uint256 amount1_out",
+    ),
+    "0x1c411e9a96e071241c2f21f7726b17ae89e3cab4c78be50e062b03a9fffbbad1": _event(
+        "sync", V2, PoolSync, "", "uint112 reserve0, uint112 reserve1"
+    ),
+    "0x4c209b5fc8ad50758f13e2e1088ba56a560dff690a1c6fef26394f4c03821c4f": _event(
+        "mint", V2, PoolMint, "address sender", "uint256 amount0, uint256 amount1"
+    ),
+    "0xdccd412f0b1252819cb1fd330b93224ca42612892bb3f4f789976e6d81936496": _event(
+        "burn", V2, PoolBurn, "address owner, address recipient", "uint256 amount0, uint256 amount1"
+    ),
+    "0x0d3648bd0f6ba80134a33ba9275ac585d9d315f0ad8355cddefde31afa28d0e9": _event(
+        "pair_created", V2, PoolCreated, "address token0, address token1", "address pool, uint256 _", by_factory=True
+    ),
+    "0xc42079f94a6350d7e6235f29174924f928cc2ac818eb64fed8004e115fbcca67": _event(
+        "swap",
+        V3,
+        PoolSwap,
+        "address sender, address recipient",
+        "int256 amount0, int256 amount1, uint160 sqrt_price_x96, uint128 liquidity, int24 tick",
+    ),
+    "0x7a53080ba414158be7ec69b987b5fb7d07dee101fe85488f0853ae16239d0bde": _event(
+        "mint",
+        V3,
+        PoolMint,
+        "address owner, int24 tick_lower, int24 tick_upper",
+        "address sender, uint128 amount, uint256 amount0, uint256 amount1",
+    ),
+    "0x0c396cd989a39f4459b5fa1aed6a9a8dcdbc45908acfd67e028cd568da98982c": _event(
+        "burn",
+        V3,
+        PoolBurn,
+        "address owner, int24 tick_lower, int24 tick_upper",
+        "uint128 amount, uint256 amount0, uint256 amount1",
+    ),
+    "0x70935338e69775456a85ddef226c395fb668b63fa0115f5f20610b388e6ca9c0": _event(
+        "collect",
+        V3,
+        PoolCollect,
+        "address owner, int24 tick_lower, int24 tick_upper",
+        "address recipient, uint128 amount0, uint128 amount1",
+    ),
+    "0x98636036cb66a9c19a37435efc1e90142190214e8abeb821bdba3f2990dd4c95": _event(
+        "initialize", V3, PoolState, "", "uint160 sqrt_price_x96, int24 tick"
+    ),
+    "0x783cca1c0412dd0d695e784568c96da2e9c22ff989357a2e8b1d9b2b4e6b7118": _event(
+        "pool_created",
+        frozenset({Protocol.UNISWAP_V3}),
+        PoolCreated,
+        "address token0, address token1, uint24 fee_pips",
+        "int24 tick_spacing, address pool",
+        by_factory=True,
+    ),
+    "0x91ccaa7a278130b65168c3a0c8d3bcae84cf5e43704342bd3ec0b59e59c036db": _event(
+        "pool_created",
+        frozenset({Protocol.ALGEBRA}),
+        PoolCreated,
+        "address token0, address token1",
+        "address pool",
+        by_factory=True,
+    ),
+}
+"""By topic 0."""
+
+
+def decode_event(log: Log) -> Decoded | None:
+    """The event of `log`, or None if it is no well-formed event of ours.
+
+    eth-abi looks neither at the number of topics nor at bytes after the last word; both are demanded here.
+    """
+    topics = [read_hex(topic) for topic in trimmed(log.topics)]
+    event = EVENTS.get((log.topics[0] or "").lower()) if log.topics else None
+    data = read_hex(log.data)
+    if event is None or data is None or len(topics) != len(event.indexed) + 1 or len(data) != WORD * len(event.data):
+        return None
+    values: dict[str, Any] = {}
+    try:
+        for (abi_type, name), topic in zip(event.indexed, topics[1:], strict=True):
+            if topic is None or len(topic) != WORD:
+                return None
+            values[name] = decode([abi_type], topic)[0]
+        values |= zip(
+            (name for _, name in event.data), decode([abi_type for abi_type, _ in event.data], data), strict=True
+        )
+    except DecodingError:
+        return None
+    values.pop("_", None)
+    types = {name: abi_type for abi_type, name in (*event.indexed, *event.data)}
+    return Decoded(event, {name: bytes.fromhex(v[2:]) if types[name] == "address" else v for name, v in values.items()})
+
+
+def differences(record: PoolRecord, decoded: Decoded) -> list[str]:
+    """Where a record of the ring says something else than eth-abi, one line each."""
+    if type(record) is not decoded.event.record:
+        return [f"expected a {decoded.event.record.__name__}, found a {type(record).__name__}"]
+    found = {name: value_of(record, name) for name in decoded.values}
+    return [
+        f"{name}: expected {value!r}, found {found[name]!r}"
+        for name, value in decoded.values.items()
+        if found[name] != value
+    ]
+
+
+def value_of(record: Any, name: str) -> Any:
+    """The argument `name` as a record carries it; V3's signed amounts are put together again."""
+    if hasattr(record, name):
+        return getattr(record, name)
+    return getattr(record, f"{name}_in") - getattr(record, f"{name}_out")
+
+
+def trimmed(topics: tuple[str | None, ...]) -> list[str | None]:
+    """Topics without the nulls that some indexers pad them with."""
+    kept = list(topics)
+    while kept and not kept[-1]:
+        kept.pop()
+    return kept
+
+
+def read_hex(text: str | None) -> bytes | None:
+    """Bytes of strict hex; None if it is none."""
+    return bytes.fromhex(text[2:]) if text is not None and HEX.match(text) else None
+
+
+def read_number(text: str | None) -> int | None:
+    """A quantity (`0x` is zero, as some nodes write it); None if it is none."""
+    if text is None or not NUMBER.match(text):
+        return None
+    return int(text, 16) if len(text) > 2 else 0

@@ -1,0 +1,136 @@
+"""Which contracts are pools: asked of their factories, not taken from the collector.
+
+Owns one question per contract and its answer.  The collector recomputes a pool's CREATE2 address; here the factory is
+asked which pool it has for these tokens, which is another way to the same fact.
+
+    told by the ring        factory.getPair(token0, token1) == pool      confirmed, or refuted: its events are extra
+    not told by the ring    factory(), token0(), token1(), then the same confirmed: its events are missing
+    the node cannot say     the ring's word stands, and it is counted
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError
+from eth_hash.auto import keccak
+
+from producers.chains import ChainConfig, Factory
+from producers.jsonrpc import TEXT
+from tlv.codes import Protocol
+from tlv.layout import PoolState
+from tools.endpoint import Endpoint, Unanswered, UnexpectedAnswer
+from tools.validate.abi import read_hex
+
+LOOKUP = {
+    Protocol.UNISWAP_V2: "getPair(address,address)",
+    Protocol.UNISWAP_V3: "getPool(address,address,uint24)",
+    Protocol.ALGEBRA: "poolByPair(address,address)",
+}
+MOST_ASKED = 4096
+"""Strangers asked in one round; beyond that the ring's word stands for the rest, and they are counted."""
+
+
+class Standing(StrEnum):
+    """What is known of a contract that emits events of ours."""
+
+    CONFIRMED = "confirmed"
+    """A pool, by its factory's word."""
+    REFUTED = "refuted"
+    """No pool of a configured factory."""
+    UNTOLD = "untold"
+    """The node could not say."""
+
+
+class Emitter(NamedTuple):
+    """A contract, and the family its events must be of."""
+
+    standing: Standing
+    family: Protocol | None = None
+
+
+class Emitters:
+    """Everything that was asked so far."""
+
+    def __init__(self, chain: ChainConfig) -> None:
+        self._factories = {bytes.fromhex(factory.address[2:]): factory for factory in chain.factories}
+        self._known: dict[bytes, Emitter] = {}
+
+    def counts(self) -> Counter[str]:
+        """Contracts by standing."""
+        return Counter(str(emitter.standing) for emitter in self._known.values())
+
+    def family(self, address: bytes, *, as_factory: bool, told: Mapping[bytes, PoolState]) -> Protocol | None:
+        """The family whose events this contract may emit; None if it may emit none."""
+        if as_factory:
+            factory = self._factories.get(address)
+            return factory.protocol_code if factory is not None else None
+        emitter = self._known.get(address, Emitter(Standing.UNTOLD))
+        if emitter.standing is Standing.UNTOLD:
+            return Protocol(told[address].protocol) if address in told else None
+        return emitter.family
+
+    async def ask(self, endpoint: Endpoint, addresses: Iterable[bytes], told: Mapping[bytes, PoolState]) -> None:
+        """Find out about the contracts that are not known yet; what could not be said is asked again next time."""
+        wanted = [address for address in set(addresses) if self._standing(address) is Standing.UNTOLD]
+        wanted.sort(key=lambda address: address not in told)
+        found = await asyncio.gather(*(self._examine(endpoint, at, told.get(at)) for at in wanted[:MOST_ASKED]))
+        self._known |= dict(zip(wanted, found, strict=False))
+
+    def _standing(self, address: bytes) -> Standing:
+        return self._known[address].standing if address in self._known else Standing.UNTOLD
+
+    async def _examine(self, endpoint: Endpoint, address: bytes, state: PoolState | None) -> Emitter:
+        try:
+            maker = state.factory if state is not None else await call(endpoint, address, "factory()", "address")
+            factory = self._factories.get(maker or b"")
+            if factory is None:
+                return Emitter(Standing.REFUTED)
+            if state is not None:
+                key: list[Any] = [state.token0, state.token1, state.fee_pips]
+            else:
+                key = [await call(endpoint, address, name, "address") for name in ("token0()", "token1()")]
+                key.append(await call(endpoint, address, "fee()", "uint24") if has_fee(factory) else 0)
+            if None in key or await pool_of(endpoint, factory, key) != address:
+                return Emitter(Standing.REFUTED)
+            return Emitter(Standing.CONFIRMED, factory.protocol_code)
+        except (Unanswered, UnexpectedAnswer):
+            return Emitter(Standing.UNTOLD)
+
+
+def has_fee(factory: Factory) -> bool:
+    """Whether the fee is part of what names a pool."""
+    return factory.protocol_code is Protocol.UNISWAP_V3
+
+
+async def pool_of(endpoint: Endpoint, factory: Factory, key: list[Any]) -> bytes | None:
+    """The pool that a factory has for two tokens (and a fee)."""
+    values = key if has_fee(factory) else key[:2]
+    at = bytes.fromhex(factory.address[2:])
+    found: bytes | None = await call(endpoint, at, LOOKUP[factory.protocol_code], "address", *values)
+    return found
+
+
+async def call(endpoint: Endpoint, at: bytes, signature: str, returns: str, *values: Any) -> Any:
+    """One return value of a view function; None if the contract has no such function or answers something else.
+
+    Raises:
+        Unanswered: the node itself could not say.
+    """
+    types = [kind for kind in signature[signature.index("(") + 1 : -1].split(",") if kind]
+    data = "0x" + (keccak(signature.encode())[:4] + encode(types, values)).hex()
+    try:
+        answer = await endpoint.ask_for(TEXT, "eth_call", {"to": f"0x{at.hex()}", "data": data}, "latest")
+        value = decode([returns], read_hex(answer) or b"")[0]
+    except Unanswered as error:
+        if error.failure.is_revert:
+            return None
+        raise
+    except DecodingError:
+        return None
+    return bytes.fromhex(value[2:]) if returns == "address" else value

@@ -1,0 +1,237 @@
+"""One validation: a collector in its own process, its ring, and this process as the reader of it.
+
+Owns the processes, the ring and the clock.  What messages mean is the ledger's business, what is true the witness's.
+
+    main thread     ring --> ledger, all the time, so that latencies are those of a reader that does nothing else
+    second thread   witness: asks the node again, decodes with eth-abi
+    child process   alphapulse collect --> ring
+
+The node and the ring move on while they are compared, so blocks that differ are read again, one by one, until they
+agree or patience ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from producers.chains import ChainConfig
+from ringbuf import NotOwner, Reader, RingNotFound, Status, list_rings, unlink
+from tlv.codes import Completeness
+from tlv.errors import SegmentError
+from tlv.layout import LAYOUT_DIGEST
+from tools.interrupt import Interrupt
+from tools.supervisor import Child, Supervisor
+from tools.validate.judgement import Judgement, judge
+from tools.validate.ledger import NEVER, Ledger
+from tools.validate.report import Report
+from tools.validate.witness import Testimony, Witness
+from tools.warm import warm_collector, warm_ring
+
+RINGS = "validate."
+WAIT_S = 0.05
+CHECK_S = 0.2
+FRAMES = 4096
+"""Read at once, at most."""
+DOUBT_S = 30.0
+"""How long ring and node may differ over a block before it counts."""
+DOUBT_PAUSE_S = 1.0
+COUNTED = ("reconnects", "backfills", "refetches", "repairs", "duplicates", "lookalikes", "quarantined_logs", "pools")
+"""Counters of the collector that a report shows."""
+
+Progress = Callable[["Session"], None]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is validated."""
+
+    chain: ChainConfig
+    chain_argument: str
+    """As the command line names it."""
+    urls: tuple[str, ...]
+    pool_cache: str | None = None
+
+
+class Session:
+    """A running validation; made by `running`."""
+
+    def __init__(self, setup: Setup, supervisor: Supervisor, collector: Child, reader: Reader, stats: Path) -> None:
+        self.ledger = Ledger()
+        self.interrupted = supervisor.interrupted
+        self._setup, self._supervisor, self._collector = setup, supervisor, collector
+        self._reader, self._stats = reader, stats
+        self._witness = Witness(setup.urls, setup.chain)
+        self._worker = ThreadPoolExecutor(1)
+        self._began = time.monotonic()
+        self._before: Counter[str] = Counter()
+
+    def watch(self, seconds: float, progress: Progress) -> None:
+        """Read the ring for so long, or until the user asks to stop."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not self.interrupted():
+            self._read_for(min(CHECK_S, max(deadline - time.monotonic(), 0)))
+            progress(self)
+
+    def report(self) -> Report:
+        """Judge every block that was closed and not judged before, and forget it.
+
+        Raises:
+            FeedError: the node cannot be asked again.
+        """
+        now = time.monotonic()
+        seconds, self._began = now - self._began, now
+        window = self.ledger.turn()
+        first, last = self.ledger.first, self.ledger.closed
+        self.ledger.measuring = False
+        testimony, judgement = self._compare(first, last) if last >= first >= 0 else (Testimony(), Judgement())
+        self.ledger.measuring = True
+        for name in NEVER:
+            window.counts[name] += self.ledger.window.counts.pop(name, 0)
+        window.complaints += self.ledger.window.complaints
+        self.ledger.window.complaints = []
+        collected, in_ring = self._collected()
+        report = Report(
+            seconds=seconds,
+            first=first,
+            last=last,
+            window=window,
+            judgement=judgement,
+            unread=len(testimony.unread),
+            unreadable_logs=testimony.unreadable_logs,
+            emitters=self._witness.emitters.counts(),
+            verdicts=self._verdicts(first, last),
+            receive_to_ring=in_ring,
+            collected=collected,
+        )
+        if last >= first >= 0:
+            self.ledger.forget(last)
+        return report
+
+    def last_words(self) -> str:
+        """What the collector said on stderr in the end."""
+        return self._collector.last_words()
+
+    def close(self) -> None:
+        """Detach from the ring; the processes are the supervisor's."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._reader.close()
+
+    def _compare(self, first: int, last: int) -> tuple[Testimony, Judgement]:
+        """Ring against node, until they agree or patience ends."""
+        testimony = self._read_again(range(first, last + 1), singly=False)
+        patience = time.monotonic() + DOUBT_S
+        while True:
+            judgement = judge(self.ledger, testimony)
+            doubtful = judgement.doubtful | testimony.unread
+            if not doubtful or time.monotonic() > patience:
+                return testimony, judgement
+            self._read_for(DOUBT_PAUSE_S)
+            testimony.correct(self._read_again(doubtful, singly=True))
+
+    def _read_again(self, numbers: Iterable[int], *, singly: bool) -> Testimony:
+        """The witness's word, while this thread goes on reading the ring."""
+        pools = dict(self.ledger.pools)
+        work: Future[Testimony] = self._worker.submit(self._witness.read, numbers, pools, singly=singly)
+        while not work.done():
+            self._read_for(WAIT_S)
+        return work.result()
+
+    def _read_for(self, seconds: float) -> None:
+        """Everything that the ring brings within so many seconds.
+
+        Raises:
+            ChildFailed: the collector ended.
+            SegmentError: the ring is damaged.
+        """
+        self._supervisor.check()
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            status = self._reader.wait(min(left, WAIT_S))
+            poll = self._reader.poll(FRAMES)
+            if poll.gap is not None:
+                self.ledger.lose(poll.gap.first, poll.gap.last)
+            self.ledger.take(poll)
+            if poll.status is Status.CORRUPT:
+                raise SegmentError(f"ring {self._reader.name}: no frame after sequence {self._reader.sequence - 1}")
+            if status not in (Status.OK, Status.EMPTY):
+                time.sleep(WAIT_S)  # closed, dead or stale: the supervisor finds out why
+
+    def _verdicts(self, first: int, last: int) -> Counter[str]:
+        ends = (self.ledger.ends.get(self.ledger.blocks.get(number, b"")) for number in range(first, last + 1))
+        return Counter(Completeness(end.verdict).name.lower() for end in ends if end is not None)
+
+    def _collected(self) -> tuple[Counter[str], dict[str, int] | None]:
+        """What the collector counted since the last report, and its latency; it rewrites its file every second."""
+        try:
+            values: dict[str, Any] = json.loads(self._stats.read_text())
+        except FileNotFoundError:
+            return Counter(), None
+        now = Counter({name: values[name] for name in COUNTED})
+        since = Counter({name: now[name] - self._before[name] for name in COUNTED})
+        self._before = now
+        return since, values["latency_ns"]["receive_to_ring"] if values["events_published"] else None
+
+
+@contextlib.contextmanager
+def running(setup: Setup, say: Callable[[str], None]) -> Iterator[Session]:
+    """A collector on a ring of its own, and a session that reads it; all of it is gone afterwards."""
+    remove_leftovers()
+    ring = f"{RINGS}{os.getpid()}"
+    with (
+        tempfile.TemporaryDirectory(prefix="alphapulse-validate-") as name,
+        Interrupt() as interrupt,
+        ring_removed(ring),
+        Supervisor(Path(name), interrupt) as supervisor,
+    ):
+        say("compiling kernels, unless they are cached ...")
+        warm_ring()
+        warm_collector()
+        stats = Path(name) / "stats.json"
+        collector = supervisor.start(
+            "collector", collector_arguments(setup, ring, stats), environment=secrets_of(setup)
+        )
+        reader = Reader.attach(ring, start="oldest", layout_digest=LAYOUT_DIGEST)
+        session = Session(setup, supervisor, collector, reader, stats)
+        with contextlib.closing(session):
+            yield session
+
+
+def collector_arguments(setup: Setup, ring: str, stats: Path) -> list[str]:
+    """How the collector is started; a user could type it, but for the endpoints."""
+    cache = [] if setup.pool_cache is None else ["--pool-cache", setup.pool_cache]
+    return ["collect", "--chain", setup.chain_argument, "--ring", ring, "--stats-json", str(stats), *cache, "--json"]
+
+
+def secrets_of(setup: Setup) -> dict[str, str]:
+    """The endpoints, by environment: a command line can be read by every user of the machine."""
+    first, *others = setup.urls
+    values = {"ALPHAPULSE__COLLECTOR__URL": first}
+    return values | ({"ALPHAPULSE__COLLECTOR__FALLBACKS": ",".join(others)} if others else {})
+
+
+@contextlib.contextmanager
+def ring_removed(ring: str) -> Iterator[None]:
+    """Remove the ring at the end, whatever happened."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(RingNotFound):
+            unlink(ring)
+
+
+def remove_leftovers() -> None:
+    """Remove the rings of validations that were killed; a living one holds its ring's lock."""
+    for name in list_rings():
+        if name.startswith(RINGS):
+            with contextlib.suppress(NotOwner, RingNotFound):
+                unlink(name)
