@@ -17,11 +17,12 @@ from typing import Any, cast
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
 from websockets.frames import DATA_OPCODES, Frame
-from websockets.protocol import Event
+from websockets.protocol import Event, State
 from websockets.uri import parse_uri
 
 MAX_MESSAGE = 16 << 20
 """One Polygon log has 61,568 bytes of data, and an answer to eth_getLogs holds many: 1 MiB would be too little."""
+END_OF_RESPONSE = b"\r\n\r\n"
 FINAL_TEXT = 0x81
 """First byte of a text frame that is a whole message (RFC 6455, section 5.2)."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -43,17 +44,24 @@ class NodeConnection(ClientConnection):
         """The beginning of a frame whose end did not come yet; joined only once it is there."""
         self._held_size = 0
         self._needed = 0
-        self._closing = False
+        self._framed = False
+        """The handshake is over."""
+        self._refused = False
+        """A frame broke the protocol: everything from there on is the library's."""
+        self._response_end = b""
 
     def data_received(self, data: bytes) -> None:
         """Called by the transport with whatever the socket held."""
-        if self.response is None or self._closing:
+        if self._refused:
             super().data_received(data)
-        else:
+            return
+        if not self._framed:
+            data = self._shake_hands(data)
+        if self._framed and data:
             self._held.append(data)
             self._held_size += len(data)
             if self._held_size >= self._needed:
-                self._split(b"".join(self._held) if len(self._held) > 1 else data)
+                self._split(b"".join(self._held))
         if not self._messages:
             return
         messages, self._messages = self._messages, []
@@ -63,6 +71,20 @@ class NodeConnection(ClientConnection):
             # asyncio would log it and close the connection, which looks like the node's doing: whoever waits is told.
             self.crash = error
             raise
+
+    def _shake_hands(self, data: bytes) -> bytes:
+        """Give the HTTP response to the library; returns the frames that came behind it in the same segment."""
+        seen = self._response_end + data
+        at = seen.find(END_OF_RESPONSE)
+        self._response_end = seen[-len(END_OF_RESPONSE) + 1 :]
+        cut = at + len(END_OF_RESPONSE) - (len(seen) - len(data)) if at >= 0 and self.response is None else len(data)
+        super().data_received(data[:cut])
+        self._framed = self.protocol.state is State.OPEN
+        if self._framed:
+            return data[cut:]
+        if cut < len(data):
+            super().data_received(data[cut:])  # the body of a refusal
+        return b""
 
     def _split(self, data: bytes) -> None:
         """Take the plain text frames of `data`; give every other frame, whole, to the library.
@@ -80,7 +102,7 @@ class NodeConnection(ClientConnection):
                 size, header = int.from_bytes(data[pos + 2 : pos + 10], "big"), 10
                 if masked or size > MAX_MESSAGE:
                     # The library says what is wrong with it, and closes.
-                    self._closing = True
+                    self._refused = True
                     super().data_received(data[pos:])
                     return
             needed = header + size if header <= end - pos else header

@@ -14,6 +14,7 @@ import signal
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -127,7 +128,7 @@ async def _collect(options: Options, as_json: bool) -> dict[str, Any]:
 
 def _checked(urls: tuple[str, ...]) -> tuple[str, ...]:
     for url in urls:
-        if not url.startswith(("ws://", "wss://")) or not host_of(url):
+        if not url.startswith(("ws://", "wss://")) or not urlsplit(url).hostname:
             raise UsageError(f"expected a ws:// or wss:// URL with a host, found one that begins with {url[:5]!r}")
     return urls
 

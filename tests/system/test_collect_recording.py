@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.producers.collected import canonical_events, collect_recording, read_story, states_before_events
 
 from producers.recording import Faults
+from tests.producers.collected import canonical_events, collect_recording, read_story, states_before_events
 from tlv.codes import Completeness, Flag, GapScope, Reason
 from tlv.layout import BackfillBegin, BackfillEnd, Block, BlockEnd, EventOrigin, Gap, Reorg, Session
 
