@@ -1,0 +1,66 @@
+"""The bench command: every reading stands beside a baseline, in JSON and as a table, and targets are bounds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.bench.cli import BENCHMARKS, meets
+from tools.bench.result import BenchResult
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tools.cli", "bench", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def reading(value: float, unit: str, target: float | None) -> BenchResult:
+    return BenchResult("name", value, unit, "baseline", 1.0, 1.0, target)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "target", "expected"),
+    [
+        (10.0, "M frames/s", 8.0, True),
+        (7.9, "M frames/s", 8.0, False),
+        (900.0, "ns", 1000.0, True),
+        (1100.0, "ns", 1000.0, False),
+        (0.0, "M frames/s", None, True),
+    ],
+)
+def test_bench_target_is_a_lower_bound_of_rates_and_an_upper_one_of_times(
+    value: float, unit: str, target: float | None, expected: bool
+) -> None:
+    assert meets(reading(value, unit, target)) is expected
+
+
+def test_bench_ring_measures_every_topology_and_leaves_no_ring() -> None:
+    ended = bench("--only", "ring", "--seconds", "0.05", "--json")
+    assert ended.returncode == 0, ended.stderr
+    results = {result["name"]: result for result in json.loads(ended.stdout)["results"]}
+    assert {name.split(".")[1] for name in results} == {"one_to_one", "alone", "ping_pong", "one_to_three", "python"}
+    for result in results.values():
+        assert result["value"] > 0
+        assert result["baseline_value"] > 0
+        assert result["ratio"] > 0
+        assert result["baseline_name"]
+    assert list(SHARED_MEMORY.glob("alphapulse-*-bench.*")) == []
+
+
+def test_bench_prints_a_table_for_people() -> None:
+    ended = bench("--only", "tlv", "--seconds", "0.02")
+    assert ended.returncode == 0, ended.stderr
+    assert "x baseline" in ended.stdout
+    assert "cores" in ended.stdout
+
+
+def test_bench_of_an_unknown_part_is_a_usage_error() -> None:
+    ended = bench("--only", "nothing")
+    assert ended.returncode == 2
+    assert all(name in ended.stderr for name in BENCHMARKS[:3])

@@ -1,0 +1,54 @@
+"""`alphapulse status`: rings and relays that are there, and an exit code when something is not well."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ringbuf import Writer
+
+
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """A runtime directory of the test's own; short, since a socket's path has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="ap") as directory:
+        yield Path(directory)
+
+
+def status(runtime: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tools.cli", "status", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | {"XDG_RUNTIME_DIR": str(runtime)},
+    )
+
+
+def test_status_lists_a_ring_with_its_writer(runtime: Path, ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=1 << 16) as writer:
+        writer.publish(b"")
+        rings = {ring["name"]: ring for ring in json.loads(status(runtime).stdout)["rings"]}
+    assert (rings[ring_name]["writer"], rings[ring_name]["sequence"]) == ("alive", 1)
+
+
+def test_status_tells_a_relay_that_answers_from_a_socket_left_behind(runtime: Path) -> None:
+    directory = runtime / "alphapulse"
+    directory.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as gone, socket.socket(socket.AF_UNIX) as listening:
+        gone.bind(str(directory / "signal.sock"))
+        listening.bind(str(directory / "market_data.sock"))
+        listening.listen()
+        ended = status(runtime)
+    found = {Path(relay["path"]).name: relay["answers"] for relay in json.loads(ended.stdout)["relays"]}
+    assert found == {"market_data.sock": True, "signal.sock": False}
+    assert ended.returncode == 1
