@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -98,8 +99,9 @@ def show(rows: list[BenchResult]) -> None:
             f"{row.baseline_name} ({row.baseline_value:,.2f})",
             row.note,
         )
-    Console().print(table)
+    console = Console(width=None if sys.stdout.isatty() else 180)
+    console.print(table)
     where = machine()
-    Console().print(
+    console.print(
         f"{where['processor']}, {where['cores']} cores, load {where['load_1min']}, Python {where['python']}"
     )

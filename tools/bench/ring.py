@@ -27,6 +27,7 @@ from tools.bench.ring_loops import (
     pong_loop,
     publish_and_wake_loop,
     publish_loop,
+    publish_when_room_loop,
     read_loop,
 )
 
@@ -48,6 +49,7 @@ def run(seconds: float) -> list[BenchResult]:
     copied = per_second(lambda: copy_turns(seconds))
     return [
         *one_to_one(seconds, copied),
+        lossless(seconds, copied),
         *alone(seconds, copied),
         ping_pong(seconds),
         *python_face(seconds),
@@ -131,6 +133,7 @@ def warm_up() -> None:
     with ring(capacity=1 << 16) as writer, Reader.attach(writer.name) as reader:
         publish_loop(writer.words, writer.control, writer.state, PAYLOAD, 1)
         publish_and_wake_loop(writer.words, writer.control, writer.state, PAYLOAD, 1)
+        publish_when_room_loop(writer.words, writer.control, writer.state, PAYLOAD, 1)
         read_loop(reader.words, reader.control, reader.state, reader.out, reader.index, 1)
         copy_loop(np.zeros(32, dtype=np.int64), PAYLOAD.view(np.int64), 0, 1)
 
@@ -161,10 +164,10 @@ def publish_turns(writer: Writer, seconds: float, loop: Callable[..., int] = pub
     return repeat(seconds, step)
 
 
-def read_beside(connection: Connection, name: str, place: int) -> None:
+def read_beside(connection: Connection, name: str, place: int, reliable: bool = False) -> None:
     """A reader in a process of its own: reads until told to stop, then tells what came and what was lost."""
     pin(place)
-    with Reader.attach(name) as reader:
+    with Reader.attach(name, reliable=reliable) as reader:
         read_loop(reader.words, reader.control, reader.state, reader.out, reader.index, 1)
         connection.send("ready")
         begin, frames = 0.0, 0
@@ -204,6 +207,28 @@ def one_to_one(seconds: float, copied: float) -> list[BenchResult]:
             note=f"behind a writer flat out; {share:.1%} lost to laps, each counted",
         ),
     ]
+
+
+def lossless(seconds: float, copied: float) -> BenchResult:
+    """A writer that waits for a reliable reader: what goes through when nothing may be lost."""
+    with ring() as writer, peer(read_beside, writer.name, 1, True) as reader, pinned(0):
+
+        def step() -> int:
+            return publish_when_room_loop(writer.words, writer.control, writer.state, PAYLOAD, TURNS)
+
+        passed = per_second(lambda: repeat(seconds, step))
+        reader.send("stop")
+        _, _, lost = reader.recv()
+    return BenchResult(
+        name="ring.one_to_one.reliable",
+        value=passed,
+        unit="M frames/s",
+        baseline_name="copy of 128 bytes",
+        baseline_value=copied,
+        ratio=passed / copied,
+        target=8.0,
+        note=f"the reader's place is kept; {lost} lost",
+    )
 
 
 def alone(seconds: float, copied: float) -> list[BenchResult]:

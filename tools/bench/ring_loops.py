@@ -41,6 +41,15 @@ def publish_and_wake_loop(words: Words, control: Words, writer: Record, payload:
 
 
 @kernel
+def publish_when_room_loop(words: Words, control: Words, writer: Record, payload: Bytes, turns: int) -> int:
+    """Try to publish `turns` times beside a reliable reader; returns how often there was room."""
+    published = 0
+    for _ in range(turns):
+        published += publish(words, control, writer, payload, 0, len(payload), 0, 0, 0) > 0
+    return published
+
+
+@kernel
 def read_loop(words: Words, control: Words, reader: Record, out: Words, index: Words, turns: int) -> int:
     """Poll `turns` times; returns the frames that came."""
     frames = 0
