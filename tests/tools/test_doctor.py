@@ -19,6 +19,7 @@ from tests.tools.limited_node import RangeLimitRelay
 from tools.doctor.finding import Finding, Verdict, healthy
 from tools.doctor.node import examine
 from tools.endpoint_options import http_url_of
+from tools.prove.evm.faults import RemovedFlagRelay
 from tools.prove.evm.node import Node, Rpc
 from tools.prove.evm.world import World
 from tools.prove.feed import chain_toml
@@ -31,7 +32,7 @@ NAMES = [
 
 
 class LiveChain:
-    """A local node with contracts; `alive` makes a block with a swap every 0.2 s."""
+    """A local node with contracts; while it is `alive`, a block with a swap comes every 0.2 s."""
 
     def __init__(self, node: Node, folder: Path) -> None:
         self.node = node
@@ -41,7 +42,7 @@ class LiveChain:
         self.toml.write_text(chain_toml(self.world))
 
     @contextmanager
-    def alive(self) -> Iterator[None]:
+    def alive(self, *, reorgs: bool = False) -> Iterator[None]:
         done = threading.Event()
         self.world.rpc = Rpc(self.node.port)
 
@@ -49,6 +50,8 @@ class LiveChain:
             while not done.wait(0.2):
                 self.world.v2_swap(0, self.world.weth, 10**15)
                 self.world.mine()
+                if reorgs:
+                    self.world.reorg(1)
 
         thread = threading.Thread(target=mine)
         thread.start()
@@ -130,6 +133,20 @@ def test_doctor_behind_a_range_limit_says_where_it_lies(chain: LiveChain) -> Non
     assert found.verdict is Verdict.WARN
     assert found.measured == {"blocks": 64}
     assert "256 refused: eth_getLogs: exceed maximum block range: 100" in found.found
+
+
+def test_doctor_of_a_node_that_announces_removed_logs_says_so_derived(chain: LiveChain) -> None:
+    async def look() -> dict[str, Finding]:
+        async with RemovedFlagRelay(chain.node.url) as relay:
+            http_url = http_url_of(chain.node.url)
+            config = load_chain(str(chain.toml))
+            findings = await examine(relay.url, http_url, config, 10, lambda line: None)
+            return {finding.name: finding for finding in findings}
+
+    with chain.alive(reorgs=True):
+        found = asyncio.run(look())["removed logs"]
+    assert found.verdict is Verdict.OK
+    assert "announced with `removed: true`" in found.found
 
 
 def test_doctor_without_http_warns_and_measures_the_rest(chain: LiveChain) -> None:

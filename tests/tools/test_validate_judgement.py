@@ -25,9 +25,9 @@ from tlv.layout import LAYOUT_DIGEST, PoolSwap
 from tools.prove.evm.node import Node
 from tools.prove.evm.world import World
 from tools.prove.feed import chain_toml
+from tools.validate import witness as asked_again
 from tools.validate.judgement import judge
 from tools.validate.ledger import Ledger
-from tools.validate.witness import Testimony, Witness
 
 BLOCKS = 12
 
@@ -40,14 +40,14 @@ class Scene:
     chain: ChainConfig
     frames: list[Frame]
     ledger: Ledger
-    testimony: Testimony
+    testimony: asked_again.Testimony
 
     @property
     def numbers(self) -> range:
         return range(self.ledger.first, self.ledger.closed + 1)
 
-    def witness(self, url: str = "", chain: ChainConfig | None = None) -> Witness:
-        return Witness((url or self.node.url,), chain or self.chain)
+    def witness(self, url: str = "", chain: ChainConfig | None = None) -> asked_again.Witness:
+        return asked_again.Witness((url or self.node.url,), chain or self.chain)
 
 
 def read(frames: list[Frame]) -> Ledger:
@@ -73,7 +73,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             unlink(ring)
         ledger = read(frames)
         numbers = range(ledger.first, ledger.closed + 1)
-        testimony = Witness((node.url,), chain).read(numbers, ledger.pools, singly=False)
+        testimony = asked_again.Witness((node.url,), chain).read(numbers, ledger.pools, singly=False)
         yield Scene(node, chain, frames, ledger, testimony)
 
 
@@ -173,7 +173,9 @@ def test_ledger_forgets_what_was_judged_and_keeps_what_follows(scene: Scene) -> 
     ledger.forget(middle)
     assert ledger.first == middle + 1
     assert all(number > middle for number in ledger.blocks)
-    later = Testimony({number: found for number, found in scene.testimony.blocks.items() if number > middle})
+    later = asked_again.Testimony(
+        {number: found for number, found in scene.testimony.blocks.items() if number > middle}
+    )
     judgement = judge(ledger, later)
     assert judgement.expected > 0
     assert not judgement.doubtful
@@ -186,7 +188,7 @@ def test_witness_reads_the_same_by_range_and_block_by_block(scene: Scene) -> Non
 
 
 def test_witness_behind_a_range_limit_halves_and_reads_the_same(scene: Scene) -> None:
-    async def read_through_relay() -> tuple[Testimony, int]:
+    async def read_through_relay() -> tuple[asked_again.Testimony, int]:
         async with RangeLimitRelay(scene.node.url, most=3) as relay:
             witness = scene.witness(relay.url)
             read_again = asyncio.to_thread(witness.read, scene.numbers, scene.ledger.pools, singly=False)
@@ -221,7 +223,7 @@ def test_witness_counts_a_block_that_nobody_has_as_unread(scene: Scene, monkeypa
 
 def test_witness_without_a_node_says_which_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tools.validate.witness.FIRST_PAUSE_S", 0.001)
-    witness = Witness(("ws://127.0.0.1:1/v2/0123456789abcdef",), load_chain("polygon"))
+    witness = asked_again.Witness(("ws://127.0.0.1:1/v2/0123456789abcdef",), load_chain("polygon"))
     with pytest.raises(EndpointError, match=r"cannot connect to 127\.0\.0\.1: Connect") as caught:
         witness.read([1], {}, singly=False)
     assert isinstance(caught.value, FeedError)

@@ -6,6 +6,7 @@ emitters   which contracts are pools, asked of their factories
 witness    what the node says when it is asked again
 judgement  ring against node, event by event
 report     what came out, and whether it is good enough
-session    the processes, the ring and the clock
+session    the ring and the clock
+processes  the collector, its ring, and their end
 cli        the command
 """

@@ -12,8 +12,9 @@ import msgspec
 from tools.endpoint_options import checked_websocket, configured
 
 if TYPE_CHECKING:
+    from tools.validate.processes import Setup
     from tools.validate.report import Report, Thresholds
-    from tools.validate.session import Session, Setup
+    from tools.validate.session import Session
 
 INTERRUPTED = 130
 DEFAULT_CHAIN = "polygon"
@@ -79,8 +80,8 @@ def command(
     """
     from producers.chains import load_chain
     from tools.supervisor import Interrupted
+    from tools.validate.processes import Setup
     from tools.validate.report import Thresholds
-    from tools.validate.session import Setup
 
     config = load_chain(chain or DEFAULT_CHAIN)
     urls = tuple(checked_websocket(one) for one in (*([url] if url else []), *fallbacks) or config.endpoints)
@@ -96,8 +97,8 @@ def command(
 
 def validate_once(setup: Setup, thresholds: Thresholds, duration: float, as_json: bool) -> int:
     """Watch, judge, report."""
+    from tools.validate.processes import running
     from tools.validate.report import lines
-    from tools.validate.session import running
 
     with running(setup, say) as session:
         began = time.monotonic()
@@ -113,8 +114,8 @@ def validate_once(setup: Setup, thresholds: Thresholds, duration: float, as_json
 
 def validate_for_ever(setup: Setup, thresholds: Thresholds, every_s: float, as_json: bool) -> int:
     """The same, window by window, until the user asks to stop."""
+    from tools.validate.processes import running
     from tools.validate.report import line
-    from tools.validate.session import running
 
     good = True
     with running(setup, say) as session:

@@ -179,10 +179,14 @@ class Ledger:
         for number in [number for number in self.blocks if number > reorg.fork_number]:
             self.ends.pop(self.blocks.pop(number), None)
 
+    def complain(self, text: str) -> None:
+        """Something for the report, in words; the first few are kept."""
+        if len(self.window.complaints) < MOST_COMPLAINTS and text not in self.window.complaints:
+            self.window.complaints.append(text)
+
     def _complain(self, name: str, text: str) -> None:
         self.window.counts[name] += 1
-        if len(self.window.complaints) < MOST_COMPLAINTS:
-            self.window.complaints.append(text)
+        self.complain(text)
 
 
 def place(told: Told) -> str:

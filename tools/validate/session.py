@@ -1,10 +1,11 @@
-"""One validation: a collector in its own process, its ring, and this process as the reader of it.
+"""One validation over time: reading the ring, and now and then holding it against the node.
 
-Owns the processes, the ring and the clock.  What messages mean is the ledger's business, what is true the witness's.
+Owns the clock and the two threads.  What messages mean is the ledger's business, what is true the witness's, who runs
+that of `processes`.
 
     main thread     ring --> ledger, all the time, so that latencies are those of a reader that does nothing else
     second thread   witness: asks the node again, decodes with eth-abi
-    child process   alphapulse collect --> ring
+    child process   alphapulse collect --> ring             (see `processes`)
 
 The node and the ring move on while they are compared, so blocks that differ are read again, one by one, until they
 agree or patience ends.
@@ -12,32 +13,23 @@ agree or patience ends.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from producers.chains import ChainConfig
-from ringbuf import NotOwner, Reader, RingNotFound, Status, list_rings, unlink
+from ringbuf import Reader, Status
 from tlv.codes import Completeness
-from tlv.errors import SegmentError
-from tlv.layout import LAYOUT_DIGEST
-from tools.interrupt import Interrupt
+from tlv.errors import FeedError, SegmentError
 from tools.supervisor import Child, Supervisor
 from tools.validate.judgement import Judgement, judge
 from tools.validate.ledger import NEVER, Ledger
 from tools.validate.report import Report
 from tools.validate.witness import Testimony, Witness
-from tools.warm import warm_collector, warm_ring
 
-RINGS = "validate."
 WAIT_S = 0.05
 CHECK_S = 0.2
 FRAMES = 4096
@@ -51,26 +43,14 @@ COUNTED = ("reconnects", "backfills", "refetches", "repairs", "duplicates", "loo
 Progress = Callable[["Session"], None]
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What is validated."""
-
-    chain: ChainConfig
-    chain_argument: str
-    """As the command line names it."""
-    urls: tuple[str, ...]
-    pool_cache: str | None = None
-
-
 class Session:
-    """A running validation; made by `running`."""
+    """A running validation; made by `processes.running`."""
 
-    def __init__(self, setup: Setup, supervisor: Supervisor, collector: Child, reader: Reader, stats: Path) -> None:
+    def __init__(self, witness: Witness, supervisor: Supervisor, collector: Child, reader: Reader, stats: Path) -> None:
         self.ledger = Ledger()
         self.interrupted = supervisor.interrupted
-        self._setup, self._supervisor, self._collector = setup, supervisor, collector
+        self._witness, self._supervisor, self._collector = witness, supervisor, collector
         self._reader, self._stats = reader, stats
-        self._witness = Witness(setup.urls, setup.chain)
         self._worker = ThreadPoolExecutor(1)
         self._began = time.monotonic()
         self._before: Counter[str] = Counter()
@@ -85,8 +65,7 @@ class Session:
     def report(self) -> Report:
         """Judge every block that was closed and not judged before, and forget it.
 
-        Raises:
-            FeedError: the node cannot be asked again.
+        A node that cannot be asked again fails the report, not the run: every block is unread then.
         """
         now = time.monotonic()
         seconds, self._began = now - self._began, now
@@ -139,12 +118,16 @@ class Session:
             testimony.correct(self._read_again(doubtful, singly=True))
 
     def _read_again(self, numbers: Iterable[int], *, singly: bool) -> Testimony:
-        """The witness's word, while this thread goes on reading the ring."""
+        """The witness's word, while this thread goes on reading the ring.  Without one, no block was read."""
         pools = dict(self.ledger.pools)
         work: Future[Testimony] = self._worker.submit(self._witness.read, numbers, pools, singly=singly)
         while not work.done():
             self._read_for(WAIT_S)
-        return work.result()
+        try:
+            return work.result()
+        except FeedError as error:
+            self.ledger.complain(str(error))
+            return Testimony(unread=set(numbers))
 
     def _read_for(self, seconds: float) -> None:
         """Everything that the ring brings within so many seconds.
@@ -180,58 +163,3 @@ class Session:
         since = Counter({name: now[name] - self._before[name] for name in COUNTED})
         self._before = now
         return since, values["latency_ns"]["receive_to_ring"] if values["events_published"] else None
-
-
-@contextlib.contextmanager
-def running(setup: Setup, say: Callable[[str], None]) -> Iterator[Session]:
-    """A collector on a ring of its own, and a session that reads it; all of it is gone afterwards."""
-    remove_leftovers()
-    ring = f"{RINGS}{os.getpid()}"
-    with (
-        tempfile.TemporaryDirectory(prefix="alphapulse-validate-") as name,
-        Interrupt() as interrupt,
-        ring_removed(ring),
-        Supervisor(Path(name), interrupt) as supervisor,
-    ):
-        say("compiling kernels, unless they are cached ...")
-        warm_ring()
-        warm_collector()
-        stats = Path(name) / "stats.json"
-        collector = supervisor.start(
-            "collector", collector_arguments(setup, ring, stats), environment=secrets_of(setup)
-        )
-        reader = Reader.attach(ring, start="oldest", layout_digest=LAYOUT_DIGEST)
-        session = Session(setup, supervisor, collector, reader, stats)
-        with contextlib.closing(session):
-            yield session
-
-
-def collector_arguments(setup: Setup, ring: str, stats: Path) -> list[str]:
-    """How the collector is started; a user could type it, but for the endpoints."""
-    cache = [] if setup.pool_cache is None else ["--pool-cache", setup.pool_cache]
-    return ["collect", "--chain", setup.chain_argument, "--ring", ring, "--stats-json", str(stats), *cache, "--json"]
-
-
-def secrets_of(setup: Setup) -> dict[str, str]:
-    """The endpoints, by environment: a command line can be read by every user of the machine."""
-    first, *others = setup.urls
-    values = {"ALPHAPULSE__COLLECTOR__URL": first}
-    return values | ({"ALPHAPULSE__COLLECTOR__FALLBACKS": ",".join(others)} if others else {})
-
-
-@contextlib.contextmanager
-def ring_removed(ring: str) -> Iterator[None]:
-    """Remove the ring at the end, whatever happened."""
-    try:
-        yield
-    finally:
-        with contextlib.suppress(RingNotFound):
-            unlink(ring)
-
-
-def remove_leftovers() -> None:
-    """Remove the rings of validations that were killed; a living one holds its ring's lock."""
-    for name in list_rings():
-        if name.startswith(RINGS):
-            with contextlib.suppress(NotOwner, RingNotFound):
-                unlink(name)
