@@ -29,16 +29,18 @@ class Cursor:
     """The durable cursor of client `name`, ours until `close`.
 
     Raises:
-        Farewell: somebody else is connected under this name.
+        Farewell: somebody else is connected under this name, or nothing can be kept under it.
     """
 
     def __init__(self, directory: Path, name: str) -> None:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = directory / f"{name}.json"
         try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = LockFile(directory / f"{name}.lock")
         except LockHeld:
             raise Farewell(FarewellReason.NAME_IN_USE) from None
+        except OSError:
+            raise Farewell(FarewellReason.NAME_REFUSED) from None
         self._unsaved = False
         try:
             self._acknowledged = DECODER.decode(self._path.read_bytes())
@@ -56,14 +58,19 @@ class Cursor:
             self._acknowledged[key] = sequence
             self._unsaved = True
 
-    def save(self) -> None:
-        """Write the file if anything changed."""
+    def save(self) -> bool:
+        """Write the file if anything changed.  False if the disk refuses; the next call tries again."""
         if not self._unsaved:
-            return
+            return True
         fresh = self._path.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(self._acknowledged))
-        fresh.replace(self._path)
+        try:
+            fresh.write_bytes(msgspec.json.encode(self._acknowledged))
+            fresh.replace(self._path)
+        except OSError:
+            # An acknowledgement that is not kept costs a repeat after a crash, and nothing else.
+            return False
         self._unsaved = False
+        return True
 
     def close(self) -> None:
         """Save and let go of the name."""

@@ -40,6 +40,7 @@ EVICTION_BUFFER_BYTES = 1 << 20
 """Asked for when a client is evicted, so that a Farewell fits behind what it never read."""
 HOUSEKEEPING_S = 0.1
 DISCOVERY_S = 1.0
+ACCEPT_PAUSE_S = 0.001
 LINGER_S = 1.0
 """How long a client that was told to go may take to read that."""
 PREFIXES = {"market_data": "market.", "signal": "signal.", "execution": "execution."}
@@ -60,6 +61,7 @@ class Counters:
     bytes: int = 0
     chunks: int = 0
     malformed_frames: int = 0
+    failed_cursor_saves: int = 0
 
 
 class Connection:
@@ -246,7 +248,12 @@ class Relay:
         while True:
             try:
                 sock, _ = self._listener.socket.accept()
-            except (BlockingIOError, ConnectionAbortedError):
+            except BlockingIOError:
+                return
+            except OSError:
+                # Out of descriptors, or the client is gone already: the next event tries again, in its own time.
+                self.counters.refused += 1
+                time.sleep(ACCEPT_PAUSE_S)
                 return
             sock.setblocking(False)
             if peer_uid(sock) != os.getuid():
@@ -296,6 +303,7 @@ class Relay:
                 connection.leaving_since = connection.leaving_since or now
                 if now - connection.leaving_since > LINGER_S:
                     self._hang_up(fd)
+        self.counters.failed_cursor_saves = sum(each.session.failed_saves for each in self._connections.values())
         self.counters.malformed_frames = sum(feed.malformed for feed in self._feeds)
         if now >= self._next_discovery:
             self._next_discovery = now + DISCOVERY_S

@@ -47,7 +47,7 @@ class Session:
         self.unsent = memoryview(b"")
         self.opened = now
         self.sent_at = now
-        self.sent_bytes = 0
+        self.failed_saves = 0
         self._half_sent = 0
         self._feeds = feeds
         self._cursors = cursors
@@ -135,7 +135,6 @@ class Session:
         """The socket took `sent` bytes of `chunk`; keep the rest, a private copy since the chunk's buffer is shared."""
         if sent:
             self.sent_at = now
-            self.sent_bytes += sent
         rest = chunk[sent:]
         if rest:
             # Where a Farewell may go, should it come to that: behind the message that is half sent now.
@@ -164,8 +163,8 @@ class Session:
         if self.phase is Phase.STREAMING and not self.unsent and now - self.sent_at > HEARTBEAT_EVERY_S:
             covers = b"".join(feed.progress(self.places[feed.index]) for feed in feeds if feed.index in self.places)
             self.queue(covers or protocol.heartbeat())
-        if self._cursor:
-            self._cursor.save()
+        if self._cursor and not self._cursor.save():
+            self.failed_saves += 1
 
     def close(self) -> None:
         """Let go of the name and of open journals."""

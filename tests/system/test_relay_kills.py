@@ -22,7 +22,7 @@ from tlv.message import build
 
 ROOT = Path(__file__).resolve().parents[2]
 READER = Path(__file__).with_name("relay_reader.py")
-KILLS = 60
+KILLS = 20
 NAMES = ("first", "second")
 PER_S = 500
 CAPACITY = 1 << 22
