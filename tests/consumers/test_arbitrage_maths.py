@@ -6,9 +6,9 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recorded_market import canonical_events, pool_states
 
 from consumers.arbitrage.constant_product import Hop, best_input, compose, least_input, run_through
+from tests.consumers.recorded_market import canonical_events, pool_states
 from tlv.layout import PoolSwap, PoolSync
 
 FEES = st.sampled_from([0, 500, 2000, 3000, 10_000])

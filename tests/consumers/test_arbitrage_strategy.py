@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from recorded_market import RING, Publisher, canonical_events, canonical_frames, pool_states
 
 from consumers.arbitrage.config import WMATIC, ArbitrageConfig, GasConfig, read_config
 from consumers.arbitrage.constant_product import Hop
@@ -12,6 +11,7 @@ from consumers.arbitrage.flash_arbitrage import FlashArbitrage
 from consumers.arbitrage.signal import verify_signal
 from consumers.arbitrage.tick_math import sqrt_price_at
 from consumers.strategy import Draft, Driver, drive
+from tests.consumers.recorded_market import RING, Publisher, canonical_events, canonical_frames, pool_states
 from tlv.codes import (
     Completeness,
     Domain,

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from journal_frames import open_writer
-from relay_rig import make_ring, market_message, publish, serving
 
 from consumers.journal import Fsync
 from consumers.recorder import Recorder
+from tests.consumers.journal_frames import open_writer
+from tests.consumers.relay_rig import make_ring, market_message, publish, serving
 from tlv.codes import Domain, Flag, Source, Venue
 from tlv.layout import EventOrigin, PoolState, PoolSwap, PoolSync
 from tlv.message import build, parse

@@ -6,7 +6,14 @@ import threading
 from pathlib import Path
 
 import pytest
-from journal_frames import (
+
+from consumers.journal import ForeignFileError, Fsync, JournalError, JournalInUse, JournalReader
+from consumers.journal.errors import SegmentGone
+from consumers.journal.layout import GRANT_BYTES, MAX_PAYLOAD
+from consumers.journal.sealing import seal
+from consumers.journal.segment import SegmentBytes, list_segments
+from ringbuf import Gap, Status
+from tests.consumers.journal_frames import (
     RING,
     UUID,
     append,
@@ -18,13 +25,6 @@ from journal_frames import (
     random_payloads,
     read_all,
 )
-
-from consumers.journal import ForeignFileError, Fsync, JournalError, JournalInUse, JournalReader
-from consumers.journal.errors import SegmentGone
-from consumers.journal.layout import GRANT_BYTES, MAX_PAYLOAD
-from consumers.journal.sealing import seal
-from consumers.journal.segment import SegmentBytes, list_segments
-from ringbuf import Gap, Status
 from tlv.codes import Reason
 from tlv.errors import UsageError
 

@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from journal_frames import append, numbered, open_writer, random_payloads, read_all
 
 from consumers.journal import ForeignFileError, JournalDamaged, JournalReader
 from consumers.journal.layout import GRANT_BYTES, HEAD_BYTES, HEADER_BYTES
 from consumers.journal.recovery import State, cut, examine
 from consumers.journal.segment import list_segments
+from tests.consumers.journal_frames import append, numbered, open_writer, random_payloads, read_all
 from tlv.errors import UsageError
 
 PAYLOADS = [b"first frame", b"second", b"the third frame, a little longer", b"4"]

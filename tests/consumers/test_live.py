@@ -8,7 +8,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from relay_rig import address, make_ring, market_message, publish, serving
 
 from consumers.event import Event, Missing
 from consumers.journal import Fsync
@@ -17,6 +16,7 @@ from consumers.recorder import Recorder
 from consumers.relay.errors import RelayUnreachable
 from consumers.store import Store
 from ringbuf import RingNotFound, Writer, unlink
+from tests.consumers.relay_rig import address, make_ring, market_message, publish, serving
 from tlv.codes import Domain, Source
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST, Economics, PoolSwap, PoolSync, SignalIdentity, StateInvalidation

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from recorded_market import canonical_events, orphaned_events
 
 from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import KEPT_BLOCKS, Pool, Price, Reserves
+from tests.consumers.recorded_market import canonical_events, orphaned_events
 from tlv.codes import InvalidationScope, Protocol, Reason, Venue
 from tlv.layout import (
     EventOrigin,

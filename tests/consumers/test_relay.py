@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from relay_rig import VENUES, address, make_ring, market_message, publish, sequences, serving, take
 
 from consumers.client import Farewell, Item, Lost, RelayClient, RelayUnreachable
 from consumers.journal import Fsync, JournalWriter
 from consumers.recorder import Recorder
 from consumers.relay import Relay, SocketRefused
 from ringbuf import Reader, RingNotFound, Writer
+from tests.consumers.relay_rig import VENUES, address, make_ring, market_message, publish, sequences, serving, take
 from tlv.codes import FarewellReason, Reason
 from tlv.layout import Heartbeat, PoolRecord, PoolSwap, PoolSync, StateInvalidation
 

@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from relay_rig import Rig, make_ring, market_message, publish, sequences, serving, take
 
 from consumers.client import Farewell, Item, Lost, RelayError
 from consumers.relay import address, protocol
 from consumers.relay.errors import Farewell as FarewellError
 from consumers.relay.protocol import Inbox
 from consumers.relay.stream import ClientStream
+from tests.consumers.relay_rig import Rig, make_ring, market_message, publish, sequences, serving, take
 from tlv.codes import FarewellReason, StreamStart
 from tlv.layout import Ack, Batch, Gap, Header, Heartbeat, Subscribe, SubscribeAck
 from tlv.layout import Farewell as FarewellRecord

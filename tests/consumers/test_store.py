@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from journal_frames import UUID, append, block_message, heartbeat_message, open_writer, random_payloads
 
 from consumers.analysis.selection import Range
 from consumers.event import Event, Missing
@@ -18,6 +17,7 @@ from consumers.journal.layout import GRANT_BYTES
 from consumers.journal.segment import list_segments
 from consumers.store import Store
 from ringbuf import Gap, Reader, Writer
+from tests.consumers.journal_frames import UUID, append, block_message, heartbeat_message, open_writer, random_payloads
 from tlv.codes import Domain, Flag, Reason, Source
 from tlv.errors import UsageError
 from tlv.kernels import put_tlv, seal

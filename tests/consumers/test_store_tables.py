@@ -16,7 +16,6 @@ import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from journal_frames import UUID, append, open_writer, random_payloads
 
 from consumers.analysis.arrow import batch_of, schema_of
 from consumers.analysis.columns import columns_of
@@ -24,6 +23,7 @@ from consumers.analysis.kernels import copy_column
 from consumers.analysis.scan import scan_segment
 from consumers.journal.segment import list_segments
 from consumers.store import Store
+from tests.consumers.journal_frames import UUID, append, open_writer, random_payloads
 from tests.tlv.samples import built_in_types, random_record
 from tlv.codes import Domain, Flag, Protocol, Source, Venue
 from tlv.errors import UsageError

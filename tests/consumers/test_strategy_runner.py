@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded_market import Publisher, canonical_events, canonical_frames
 
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
@@ -27,6 +26,7 @@ from consumers.price_moves import PRICE_MOVE, PRICE_MOVE_TYPE, new_state, note_p
 from consumers.runner import Latency, Runner, summarise
 from consumers.strategy import Driver, Strategy, StrategyStopped
 from ringbuf import Reader, RingOrphaned, Status, Writer
+from tests.consumers.recorded_market import Publisher, canonical_events, canonical_frames
 from tlv.codes import Domain, Flag
 from tlv.kernels import find_tlv
 from tlv.layout import LAYOUT_DIGEST, EventOrigin, PoolRecord, PoolSync
