@@ -12,6 +12,7 @@ from tools.prove.compiled import prove_compiled_code
 from tools.prove.crash_images import prove_crash_images
 from tools.prove.damage import prove_damage_is_survived
 from tools.prove.kills import prove_kills, prove_short_restart
+from tools.prove.leaks import prove_nothing_leaks
 from tools.prove.models import prove_mutants_are_caught, prove_schedules
 from tools.prove.outcome import Outcome
 from tools.prove.ownership import prove_one_writer
@@ -21,7 +22,6 @@ from tools.prove.segments import (
     prove_attach_changes_nothing,
     prove_baits_are_refused,
     prove_creation_is_whole,
-    prove_nothing_leaks,
     prove_orphans_notice,
     prove_space_is_real,
 )

@@ -1,4 +1,4 @@
-"""Rows 12 and 14 to 18: names, modes, space and leaks of shared memory.
+"""Rows 12 and 14 to 17: names, modes and space of shared memory.
 
 Owns the campaigns about the objects themselves.  It must never know what is published in them.
 """
@@ -6,7 +6,6 @@ Owns the campaigns about the objects themselves.  It must never know what is pub
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -281,30 +280,3 @@ def prove_attach_changes_nothing(attaches: int = 1000) -> Outcome:
     passed = set(modes) == {0o600} and size == HEADER_BYTES + SMALL
     summary = f"modes {sorted({oct(mode) for mode in modes})} under 3 umasks, size {size} after {attaches} attaches"
     return Outcome(17, "attach", passed, summary)
-
-
-def footprint() -> tuple[int, int, int]:
-    """Descriptors, maps and resident bytes of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    maps = Path("/proc/self/maps").read_text().count("\n")
-    return len(list(Path("/proc/self/fd").iterdir())), maps, pages * resource.getpagesize()
-
-
-@timed
-def prove_nothing_leaks(rounds: int = 10_000) -> Outcome:
-    """Row 18: attaching and detaching leaves no descriptor, no map and no memory behind."""
-    with fresh_name("leaks") as name, Writer.create(name, capacity=SMALL) as writer:
-        writer.publish(b"something")
-
-        def attach(count: int) -> None:
-            for _ in range(count):
-                with Reader.attach(name, start="oldest", buffer_bytes=1 << 14) as reader:
-                    reader.poll()
-
-        attach(200)
-        before = footprint()
-        attach(rounds)
-        after = footprint()
-    fds, maps, rss = (b - a for a, b in zip(before, after, strict=True))
-    summary = f"{rounds} attaches: fds {fds:+}, maps {maps:+}, RSS {rss / 1024:+.0f} KiB"
-    return Outcome(18, "leaks", fds == 0 and maps <= 2 and rss < 1 << 20, summary)

@@ -1,0 +1,59 @@
+"""Row 18: attaching and detaching leaves nothing behind.
+
+Owns the campaign about a reader's footprint.  It runs in a process of its own, because the allocator of a process
+that has done other things before moves by megabytes.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+from ringbuf import Reader, Writer
+from tools.prove.outcome import Outcome, timed
+from tools.prove.processes import fresh_name
+
+ROOT = Path(__file__).parent.parent.parent
+SETTLE = 2000  # attaches before the first measurement: until then caches and arenas fill
+
+
+def footprint() -> list[int]:
+    """Descriptors, maps and resident bytes of this process."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    maps = Path("/proc/self/maps").read_text().count("\n")
+    return [len(list(Path("/proc/self/fd").iterdir())), maps, pages * resource.getpagesize()]
+
+
+def attach_and_detach(rounds: int) -> None:
+    """Measure, attach and detach `rounds` times, measure again, and print both."""
+    with fresh_name("leaks") as name, Writer.create(name, capacity=1 << 16) as writer:
+        writer.publish(b"something")
+        measured = []
+        for count in (SETTLE, rounds):
+            for _ in range(count):
+                with Reader.attach(name, start="oldest", buffer_bytes=1 << 14) as reader:
+                    reader.poll()
+            measured.append(footprint())
+    json.dump(measured, sys.stdout)
+
+
+@timed
+def prove_nothing_leaks(rounds: int = 10_000) -> Outcome:
+    """Row 18: no descriptor, no map and no memory is left behind."""
+    command = [sys.executable, "-m", "tools.prove.leaks", str(rounds)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    before, after = json.loads(ran.stdout)
+    fds, maps, rss = (b - a for a, b in zip(before, after, strict=True))
+    summary = f"{rounds} attaches: fds {fds:+}, maps {maps:+}, RSS {rss / 1024:+.0f} KiB"
+    return Outcome(18, "leaks", fds == 0 and maps <= 2 and rss < 1 << 20, summary)
+
+
+if __name__ == "__main__":
+    attach_and_detach(int(sys.argv[1]))
