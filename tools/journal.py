@@ -1,6 +1,6 @@
-"""`alphapulse journal`: verify, describe or cut a journal.
+"""`alphapulse journal`: verify, describe, cut, merge or split journals.
 
-Owns what a person sees of a journal and the one repair that exists: to cut a damaged segment where the damage begins.
+Owns what a person sees of a journal, and the one repair that exists: to cut a damaged segment where the damage begins.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import click
 import msgspec
 
+from consumers.journal.editing import copy_range
 from consumers.journal.errors import JournalError
 from consumers.journal.index import index_of
 from consumers.journal.recovery import Examination, State, cut, examine
@@ -26,7 +27,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 
 @click.group("journal", epilog="Example:  alphapulse journal verify journal/")
 def command() -> None:
-    """Verify, describe or cut a journal."""
+    """Verify, describe, cut, merge or split journals."""
 
 
 @command.command(epilog="Example:  alphapulse journal verify journal/ --json")
@@ -105,6 +106,34 @@ def cut_damage(directory: Path, as_json: bool) -> None:
     line = {"segment": found.segment.path.name, "cut_bytes": removed, "next_sequence": found.next_sequence}
     text = f"{found.segment.path.name}: cut {removed} bytes at byte {found.position}; next is {found.next_sequence}"
     say(line, text, as_json)
+
+
+@command.command("merge", epilog="Example:  alphapulse journal merge one/ other/ --out both/")
+@click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Directory of the new one."
+)
+@JSON
+def merge_journals(directories: tuple[Path, ...], out: Path, as_json: bool) -> None:
+    """Write what several journals have of one ring to a new one: each frame once, in order.
+
+    What one recorder lost is taken from another that has it.
+    """
+    frames, lost = copy_range(directories, out)
+    say({"frames": frames, "lost": lost}, f"{frames} frames, {lost} that none of the journals has", as_json)
+
+
+@command.command("split", epilog="Example:  alphapulse journal split journal/ --at 5000 --out before/ --rest behind/")
+@DIRECTORY
+@click.option("--at", required=True, type=click.IntRange(2), help="First sequence of the second part.")
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="For what is before it.")
+@click.option("--rest", required=True, type=click.Path(path_type=Path, file_okay=False), help="For what is left.")
+@JSON
+def split_journal(directory: Path, at: int, out: Path, rest: Path, as_json: bool) -> None:
+    """Write a journal as two new ones; the old one stays."""
+    before, _ = copy_range([directory], out, last=at - 1)
+    behind, _ = copy_range([directory], rest, first=at)
+    say({"before": before, "behind": behind}, f"{before} frames before sequence {at}, {behind} from it on", as_json)
 
 
 def hole_before(found: Examination, before: Examination | None) -> int:
