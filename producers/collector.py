@@ -165,10 +165,9 @@ class Collector:
                     await connection.send(request, text=True)
                 await self._wait(TICK_S)
                 self._feed.tick(**_clock())
-                self._guard(connection)
                 self._housekeeping()
-                finished = finished or self._finished()
-                if finished:
+                finished = self._finished()
+                if finished or self._unusable(connection):
                     break
         except (ConnectionError, ConnectionClosed):
             log.info("the connection broke while sending")
@@ -223,15 +222,17 @@ class Collector:
             first, last = int(offsets.min()), int((offsets + lengths).max())
             self._commit(Segment(segment.buffer[first:last], np.ascontiguousarray(offsets - first), lengths))
 
-    def _guard(self, connection: NodeConnection) -> None:
-        """Give up a connection that is silent or talks nonsense; a half-open one is aborted without a farewell."""
-        silent = time.monotonic_ns() > self._watchdog.deadline_ns
-        if silent and self._options.until_idle_s is None:
+    def _unusable(self, connection: NodeConnection) -> bool:
+        """Whether the node is silent or talks nonsense; then it is aborted, since a farewell could take for ever."""
+        silent = self._options.until_idle_s is None and time.monotonic_ns() > self._watchdog.deadline_ns
+        if silent:
             log.warning("no block since %.1f s", self._idle_s())
-            connection.transport.abort()
         elif self._feed.broken is not None:
             log.warning("giving up the connection: %s", self._feed.broken)
-            connection.transport.abort()
+        else:
+            return False
+        connection.transport.abort()
+        return True
 
     def _housekeeping(self) -> None:
         verified = self._feed.verified()

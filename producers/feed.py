@@ -51,6 +51,7 @@ from tlv.layout import LAYOUT_DIGEST, Heartbeat, Session, StateInvalidation
 
 NS = 1_000_000_000
 HEARTBEAT_NS = NS
+INTRODUCTION_NS = 30 * NS
 MAX_EARLY = 1 << 12
 """Notifications kept that came before the answer to their eth_subscribe."""
 OVERSLEPT_NS = NS
@@ -127,6 +128,7 @@ class Feed:
         if recovered is not None:
             self._assembly.resume(recovered)
         self._beat()
+        self._introduce_again()
 
     @property
     def head_number(self) -> int:
@@ -335,6 +337,11 @@ class Feed:
         record = Heartbeat(self.head_number, self._assembly.safe_number, self._outbox.next_sequence - 1, self.state)
         self._outbox.put(Domain.SYSTEM, record, self._wall_ns)
         self._timers.at(self._now_ns + HEARTBEAT_NS, self._beat)
+
+    def _introduce_again(self) -> None:
+        """From time to time, for readers that joined late: the next event of each pool brings its PoolState along."""
+        self._assembly.introduce_again()
+        self._timers.at(self._now_ns + INTRODUCTION_NS, self._introduce_again)
 
 
 def _head(result: msgspec.Raw | None) -> Head | None:
