@@ -155,7 +155,8 @@ def read_identity(page: NDArray[np.uint8], size: int, where: str, layout_digest:
 
     def expect(field: str, found: int, wanted: int) -> None:
         if found != wanted:
-            raise BadSegment(f"{where}: {field}: expected {wanted:#x}, found {found:#x}")
+            hint = "if another build made it and nothing needs it, unlink it"
+            raise BadSegment(f"{where}: {field}: expected {wanted:#x}, found {found:#x}; {hint}")
 
     header = page.view(HEADER)[0]
     if int(header["magic"]) == 0:

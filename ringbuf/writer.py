@@ -270,7 +270,10 @@ class Writer:
         return first
 
     def batch(self) -> Batch:
-        """Frames appended in the `with` block become visible together at its end, or not at all on an exception."""
+        """Frames appended in the `with` block become visible together at its end, or not at all on an exception.
+
+        A `publish` inside the block would commit what was appended so far.
+        """
         return Batch(self)
 
     def heartbeat(self) -> None:
