@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from consumers.journal import JournalReader
-from ringbuf import Gap, Writer
+from ringbuf import Gap, RingInfo, Writer
 from tlv.codes import Domain, Source
 from tlv.layout import LAYOUT_DIGEST, Heartbeat
 from tlv.message import build
@@ -121,6 +121,7 @@ def test_named_clients_miss_nothing_while_everything_is_killed(ring_name: str, t
             if "recorder" not in running:
                 running["recorder"] = spawn(*commands["recorder"])
             # While the clients are away the ring is lapped; only the journal has what they miss.
+            wait_until(lambda: any(slot.alive for slot in RingInfo.read(ring_name).slots), 60)
             wait_until(lambda: recorded_up_to(journal) == writer.next_sequence, 60)
             for _ in range(BURST):
                 publish_one(writer)
