@@ -37,6 +37,12 @@ def spawn(*command: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
 
 
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill and wait: a process on its way out still holds its locks, and its successor would be refused."""
+    process.kill()
+    process.wait()
+
+
 def publish_one(writer: Writer) -> None:
     """Publish a message that tells its own sequence."""
     beat = Heartbeat(writer.next_sequence, 0, 0, 3)
@@ -109,7 +115,7 @@ def test_named_clients_miss_nothing_while_everything_is_killed(ring_name: str, t
                     now = time.monotonic()
                     victim = source.choice(list(commands))
                     if victim in running:
-                        running.pop(victim).kill()
+                        kill(running.pop(victim))
                         kills[victim] += 1
                         absent_until[victim] = now + source.uniform(0, 0.3)
                     for name, due in list(absent_until.items()):
@@ -117,7 +123,7 @@ def test_named_clients_miss_nothing_while_everything_is_killed(ring_name: str, t
                             running[name] = spawn(*commands[name])
             for name in NAMES:
                 if name in running:
-                    running.pop(name).kill()
+                    kill(running.pop(name))
             if "recorder" not in running:
                 running["recorder"] = spawn(*commands["recorder"])
             # While the clients are away the ring is lapped; only the journal has what they miss.
@@ -135,8 +141,7 @@ def test_named_clients_miss_nothing_while_everything_is_killed(ring_name: str, t
                 assert running[name].wait(10) == 0
         finally:
             for process in running.values():
-                process.kill()
-                process.wait()
+                kill(process)
             for left in home.iterdir():
                 left.unlink()
             home.rmdir()
