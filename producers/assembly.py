@@ -30,6 +30,7 @@ from producers.backfill import LogFetcher, ParentFetcher
 from producers.bloom import BLOOM_DIGITS, TopicBloom
 from producers.chains import ChainConfig
 from producers.events import EVENT_OF_TOPIC, Role
+from producers.footing import Footing
 from producers.hexcodec import HexError, read_quantity
 from producers.jsonrpc import JsonRpc, Rejection
 from producers.lifecycle import ZERO_HASH, Block, Chain, Missing, Progress, Switch
@@ -103,6 +104,7 @@ class Assembly:
         self._backfilled = 0
         self._logs = LogFetcher(rpc, timers, log_filter, self._is_empty, self._merge, self._give_up)
         self._parents = ParentFetcher(rpc, timers, self._parent_found, self._parent_missing)
+        self._footing = Footing(rpc)
 
     def resume(self, recovered: Recovered) -> None:
         """Continue what an earlier collector told the same ring."""
@@ -206,6 +208,7 @@ class Assembly:
             if block.progress is Progress.OPEN:
                 block.progress = Progress.WANTED
         self._seeking = None
+        self._heads.clear()  # what the node stands on by then, it will say
         self._book.connected = False
         self._reason = Reason.DISCONNECTED
         if self.chain.head is not None:
@@ -213,6 +216,7 @@ class Assembly:
 
     def reconnected(self) -> None:
         """Requests can be answered again."""
+        self._logs.reconnected()
         for block in self.chain.upwards(self._cursor):
             if block.progress is Progress.WANTED:
                 self._want(block)
@@ -260,10 +264,20 @@ class Assembly:
             self._follow()
 
     def _parent_missing(self, block_hash: str) -> None:
-        if self._seeking is not None and self._seeking.hash == block_hash:
-            self._seeking.child.root = True
-            self._seeking = None
-            self._follow()
+        missing = self._seeking
+        if missing is not None and missing.hash == block_hash:
+            self._footing.ask(self._heads[0], partial(self._judge_hole, missing))
+
+    def _judge_hole(self, missing: Missing, stands: bool) -> None:
+        """A parent cannot be had: below a head that the node left behind nothing is missing."""
+        if self._seeking is not missing:
+            return
+        self._seeking = None
+        if stands:
+            missing.child.root = True
+        else:
+            self._heads.popleft()
+        self._follow()
 
     def _switch(self, switch: Switch) -> None:
         """Publish what the adoption of a head changes."""

@@ -4,11 +4,11 @@ Owns the requests, their retries and their patience.  It must never decide what 
 a hash, so a stale answer says nothing false, it only says nothing.
 
     logs of a block       eth_getLogs{blockHash}; "unknown block" is retried for `PATIENCE_S`, as nodes say it for a
-                          while after a reorg
+                          while after a reorg; then it is given up, if the node stands on that block
     logs of many blocks   eth_getLogs{fromBlock, toBlock}, halved when the node finds it too much.  A number is no hash:
                           what the answer shows for another branch, or an empty block whose bloom speaks of events, is
                           asked again by hash
-    a parent              eth_getBlockByHash, three times; a long stretch is asked by number beforehand, all at once
+    a parent              eth_getBlockByHash, four times; a long stretch is asked by number beforehand, all at once
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from functools import partial
 
 import msgspec
 
+from producers.footing import Footing
 from producers.jsonrpc import DISCONNECTED, HEAD_OR_NULL, LOGS, UNREADABLE, Failure, JsonRpc, Rejection
 from producers.lifecycle import Block, Chain, Progress
 from producers.rpc_types import Head, Log
@@ -34,7 +35,7 @@ LARGEST_RANGE = 256
 PATIENCE_S = 30.0
 FIRST_DELAY_NS = 50 * MS
 LONGEST_DELAY_NS = 2 * NS
-PARENT_DELAYS_NS = (50 * MS, 150 * MS)
+PARENT_DELAYS_NS = (50 * MS, 150 * MS, 500 * MS)
 MOST_PARENTS = 1024
 """Headers asked by number at once."""
 
@@ -53,11 +54,18 @@ class LogFetcher:
     ) -> None:
         self._rpc, self._timers, self._filter = rpc, timers, log_filter
         self._is_empty, self._merge, self._give_up = is_empty, merge, give_up
+        self._footing = Footing(rpc)
         self._wanted: dict[str, Block] = {}
         self._attempts: dict[str, int] = defaultdict(int)
         self._since: dict[str, int] = {}
         self._in_flight = 0
-        self._range = LARGEST_RANGE
+        self._range = self._largest_range = LARGEST_RANGE
+
+    def reconnected(self) -> None:
+        """Another connection, perhaps another node: patience and limits begin anew."""
+        self._attempts.clear()
+        self._since.clear()
+        self._range = self._largest_range = LARGEST_RANGE
 
     def want(self, block: Block) -> None:
         """Fetch the logs of `block` with the next `pump`."""
@@ -68,11 +76,12 @@ class LogFetcher:
         """Send as many requests as may be in flight.  Blocks that left the chain are forgotten."""
         if not self._wanted:
             return
-        wanted = sorted(
-            (b for b in self._wanted.values() if b.progress is Progress.WANTED and chain.is_canonical(b)),
-            key=lambda block: block.number,
-        )
-        self._wanted = {block.hash: block for block in wanted}
+        wanted = []
+        for block in sorted(self._wanted.values(), key=lambda block: block.number):
+            if block.progress is Progress.WANTED and chain.is_canonical(block):
+                wanted.append(block)
+            else:
+                self._forget(block)
         while wanted and self._in_flight < MAX_BLOCKS_AT_ONCE:
             run = 1
             while run < min(len(wanted), self._range) and wanted[run].number == wanted[run - 1].number + 1:
@@ -97,8 +106,8 @@ class LogFetcher:
         if logs is None or any(log.block_hash != block.hash for log in logs):
             self._retry(block)
             return
-        self._since.pop(block.hash, None)
-        self._attempts.pop(block.hash, None)
+        self._range = min(2 * self._range, self._largest_range)
+        self._forget(block)
         self._merge(block, logs)
 
     def _on_range(self, blocks: list[Block], result: msgspec.Raw | None, failure: Failure | None) -> None:
@@ -109,15 +118,18 @@ class LogFetcher:
         if logs is None:
             # Whatever the reason: half of it, down to single blocks, which have their own patience.
             self._range = max(len(blocks) // 2, 1)
+            if failure is not None and failure.is_range_limit:
+                self._largest_range = self._range
             for block in blocks:
                 self.want(block)
             return
+        self._range = min(2 * self._range, self._largest_range)
         by_hash: dict[str | None, list[Log]] = defaultdict(list)
         for log in logs:
             by_hash[log.block_hash].append(log)
         for block in blocks:
             if block.hash in by_hash or self._is_empty(block):
-                self._since.pop(block.hash, None)
+                self._forget(block)
                 self._merge(block, by_hash[block.hash])
             else:
                 self._timers.at(self._rpc.now_ns, partial(self._ask_alone, block))
@@ -131,12 +143,23 @@ class LogFetcher:
         self._attempts[block.hash] += 1
         since = self._since.setdefault(block.hash, self._rpc.now_ns)
         if self._rpc.now_ns - since > PATIENCE_S * NS:
-            self._since.pop(block.hash)
-            self._attempts.pop(block.hash)
-            self._give_up(block)
+            self._forget(block)
+            self._footing.ask(block, partial(self._judge, block))
             return
         delay_ns = min(FIRST_DELAY_NS << min(attempt, 16), LONGEST_DELAY_NS)
         self._timers.at(self._rpc.now_ns + delay_ns, partial(self.want, block))
+
+    def _judge(self, block: Block, stands: bool) -> None:
+        """The node cannot list the logs of a block: is it a hole, or a block that the node left behind?"""
+        if stands:
+            self._give_up(block)
+        else:
+            self.want(block)  # until the head that replaces it comes
+
+    def _forget(self, block: Block) -> None:
+        self._wanted.pop(block.hash, None)
+        self._since.pop(block.hash, None)
+        self._attempts.pop(block.hash, None)
 
     def _read(self, result: msgspec.Raw | None) -> list[Log] | None:
         if result is None:

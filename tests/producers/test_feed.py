@@ -292,6 +292,62 @@ def test_feed_whose_node_cannot_list_a_block_declares_a_gap() -> None:
     assert fresh.story.standing == expected
 
 
+def test_feed_whose_node_left_a_block_behind_declares_no_gap() -> None:
+    """The logs of a block cannot be had, and at its height the node has another: it will be replaced, not missed."""
+    scout = Conversation(new_feed())
+    scout.connect()
+    for _ in range(6):
+        scout.step()
+    head = scout.feed._assembly.chain.head
+    assert head is not None
+    left = head.hash.encode()
+    refused = 0
+
+    def answer(frame: bytes) -> list[bytes]:
+        nonlocal refused
+        if left not in frame:
+            return [frame]
+        refused += 1
+        said: dict[str, Any] = {"error": {"code": -32000, "message": "unknown block"}} if is_log(frame) else {}
+        return [msgspec.json.encode({"id": msgspec.json.decode(frame)["id"], **(said or {"result": None})})]
+
+    conversation = Conversation(
+        new_feed(), pushed=lambda frame: [] if left in frame and is_log(frame) else [frame], answered=answer
+    )
+    conversation.connect()
+    for _ in range(12):
+        conversation.step()
+    conversation.wait(100)
+    assert refused > 20
+    assert conversation.records(Gap) == []
+    assert conversation.feed.count().safe_number == head.number - 1
+
+
+def test_feed_drops_a_head_that_the_node_left_behind() -> None:
+    """Its parent cannot be had, and the node does not stand on it: neither a hole nor a reorg."""
+    conversation = Conversation(new_feed())
+    conversation.connect()
+    for _ in range(6):
+        conversation.step()
+    head = conversation.feed._assembly.chain.head
+    assert head is not None
+    strange = {
+        "number": hex(head.number + 2),
+        "hash": "0x" + "ab" * 32,
+        "parentHash": "0x" + "cd" * 32,
+        "timestamp": hex(head.timestamp),
+    }
+    params = {"subscription": conversation.feed._heads_id, "result": strange}
+    notice = {"jsonrpc": "2.0", "method": "eth_subscription", "params": params}
+    conversation.push([msgspec.json.encode(notice)])
+    conversation.wait(5)
+    for _ in range(6):
+        conversation.step()
+    assert conversation.records(Gap) == []
+    assert conversation.records(Reorg) == []
+    assert conversation.feed.head_number > head.number
+
+
 def test_feed_begins_with_its_session_and_keeps_beating() -> None:
     conversation = played()
     first = conversation.story.messages[0]
