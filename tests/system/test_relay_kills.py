@@ -25,8 +25,8 @@ READER = Path(__file__).with_name("relay_reader.py")
 KILLS = 20
 NAMES = ("first", "second")
 PER_S = 500
-CAPACITY = 1 << 22
-"""Some minute of frames: far longer than a recorder takes to come back, on a busy machine too."""
+CAPACITY = 1 << 21
+"""Half a minute of frames: far longer than a recorder takes to come back, on a busy machine too."""
 BURST = 3 * CAPACITY // 128
 """Frames that lap the ring three times."""
 
