@@ -329,15 +329,15 @@ class Assembly:
 
     def _undo(self, switch: Switch, old_head: Block, new_head: Block) -> None:
         """Say that blocks left the chain, and take back their events, newest first."""
-        dropped = switch.dropped
+        dropped, fork = switch.dropped, switch.fork
         removed = sum(block.events for block in dropped if not block.to_replay)
         record = Reorg(
-            fork_number=dropped[-1].number - 1,
+            fork_number=fork.number if fork is not None else dropped[-1].number - 1,
             old_head_number=old_head.number,
             new_head_number=new_head.number,
             depth=len(dropped),
             removed_events=removed,
-            fork_hash=_hash(switch.fork.hash if switch.fork is not None else ZERO_HASH),
+            fork_hash=_hash(fork.hash if fork is not None else ZERO_HASH),
             old_head_hash=_hash(old_head.hash),
             new_head_hash=_hash(new_head.hash),
         )
