@@ -67,9 +67,13 @@ class Batch(NamedTuple):
         return self.first_sequence + len(self.lengths) - 1
 
 
-def message_id(ring_uuid: bytes, first_sequence: int) -> str:
-    """The `Nats-Msg-Id` under which the broker drops a batch that was sent twice."""
-    return f"{ring_uuid.hex()}:{first_sequence}"
+def message_id(ring_uuid: bytes, first_sequence: int, last_sequence: int) -> str:
+    """The `Nats-Msg-Id` under which the broker drops a batch that was sent twice.
+
+    It names both ends: a killed bridge's last batch may arrive after its successor looked where to go on, and must not
+    make the broker drop the successor's longer one.
+    """
+    return f"{ring_uuid.hex()}:{first_sequence}-{last_sequence}"
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 Owns the order of things on the receiving side; knows nothing of the sender but its batches.
 
-    connect -> resume behind the last frame of the local ring -> fetch, check, publish, acknowledge -> ...
+    connect -> resume behind the last batch acknowledged -> fetch, check, publish, acknowledge -> ...
 
 A batch is acknowledged after it is in the ring, so a killed bridge gets it again; what the ring already has is cut off
 by sequence.  A frame keeps its header, and as long as nothing is missing its sequence in this ring is the one it had
@@ -16,17 +16,19 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import nats.js.errors
 from nats.aio.msg import Msg
-from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from consumers.bridge.batch import Batch, find_damaged, unpack
 from consumers.bridge.broker import BROKER_ERRORS, Broker, connect
 from consumers.bridge.errors import BridgeError
-from ringbuf import DEFAULT_CAPACITY, Reader, RingInfo, RingNotFound, Writer, unlink
+from ringbuf import DEFAULT_CAPACITY, Reader, RingInfo, RingNotFound, RingNotReady, Writer, unlink
 from tlv.codes import Domain, GapScope, Reason, Source
 from tlv.errors import FrameError
-from tlv.layout import HEADER, LAYOUT_DIGEST, Gap
-from tlv.message import build
+from tlv.layout import LAYOUT_DIGEST, Gap
+from tlv.message import build, parse
 
 FETCH = 64
 FETCH_TIMEOUT_S = 0.5
@@ -79,12 +81,7 @@ class Inward:
         client, stream = await connect(self.broker)
         self.received.connections += 1
         try:
-            consumer = await stream.pull_subscribe(
-                self.broker.subject,
-                durable=self.durable,
-                stream=self.broker.stream,
-                config=ConsumerConfig(ack_policy=AckPolicy.ALL, max_ack_pending=-1),
-            )
+            consumer = await self._subscribe(stream)
             while not stop.is_set():
                 try:
                     messages = await consumer.fetch(FETCH, timeout=FETCH_TIMEOUT_S)
@@ -100,6 +97,26 @@ class Inward:
             raise BridgeError(f"NATS server {self.broker.shown}: lost ({error!r})") from None
         finally:
             await client.close()
+
+    async def _subscribe(self, stream: JetStreamContext) -> JetStreamContext.PullSubscription:
+        """Our durable consumer, made anew behind the last batch that was acknowledged.
+
+        The old one would keep what a killed bridge had fetched for half a minute, and give us newer batches first.
+        Killed in between, we begin at the start of the stream: repeats, which the ring's own sequence cuts off.
+        """
+        broker = self.broker
+        config = ConsumerConfig(ack_policy=AckPolicy.ALL, max_ack_pending=-1)
+        try:
+            acknowledged = (await stream.consumer_info(broker.stream, self.durable)).ack_floor.stream_seq
+        except nats.js.errors.NotFoundError:
+            pass
+        else:
+            # A broker that lost its end in a power cut has less than what was acknowledged.
+            last = (await stream.stream_info(broker.stream)).state.last_seq
+            config.deliver_policy = DeliverPolicy.BY_START_SEQUENCE
+            config.opt_start_seq = min(acknowledged, last) + 1
+            await stream.delete_consumer(broker.stream, self.durable)
+        return await stream.pull_subscribe(broker.subject, durable=self.durable, stream=broker.stream, config=config)
 
     def _take(self, message: Msg) -> None:
         """Publish what is new in a batch.  Bytes that are no batch are counted and acknowledged: they never will be."""
@@ -149,7 +166,7 @@ class Inward:
         """Continue the ring that an earlier bridge left: its origin and last sequence are read from itself."""
         try:
             info = RingInfo.read(self.ring)
-        except RingNotFound:
+        except (RingNotFound, RingNotReady):  # not ready: a bridge died while it made it; it is made anew
             return
         if not info.identity.schema.startswith(ORIGIN):
             raise BridgeError(f"ring {self.ring} exists and was not made by a bridge: choose another name")
@@ -157,8 +174,9 @@ class Inward:
             unlink(self.ring)
             return
         with Reader.attach(self.ring, start=info.next_sequence - 1, layout_digest=LAYOUT_DIGEST) as reader:
-            last = reader.poll(1)
-            header = last.buffer[last.offsets[0] :][: HEADER.itemsize].view(HEADER)[0]
-            self.received.last_sequence = int(header["sequence"])
+            message = parse(reader.poll(1)[0].payload)
+            # A hole is published before the frames behind it: we may have been killed in between.
+            hole = message.first(Gap) if message.header.source == Source.BRIDGE else None
+            self.received.last_sequence = hole.last if hole else message.header.sequence
         self._origin = bytes.fromhex(info.identity.schema.removeprefix(ORIGIN))
         self._writer = Writer.open(self.ring, layout_digest=LAYOUT_DIGEST)

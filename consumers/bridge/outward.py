@@ -121,7 +121,7 @@ class Outward:
     async def _send(self, stream: JetStreamContext, ring_uuid: bytes, poll: Poll) -> None:
         while len(self._pending) >= IN_FLIGHT:
             await self._settle_one()
-        headers = {"Nats-Msg-Id": message_id(ring_uuid, int(poll.sequences[0]))}
+        headers = {"Nats-Msg-Id": message_id(ring_uuid, int(poll.sequences[0]), int(poll.sequences[-1]))}
         data = pack(ring_uuid, poll)
         self._pending.append(await stream.publish_async(self.broker.subject, data, headers=headers))
         self.sent.batches += 1

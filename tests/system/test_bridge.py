@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from consumers.bridge.batch import find_damaged, pack, portions, unpack
-from ringbuf import Reader, RingNotFound, Status, Writer
+from ringbuf import Reader, RingNotFound, RingNotReady, Status, Writer
 from tlv.codes import Domain, Source
 from tlv.errors import FrameError
 from tlv.layout import LAYOUT_DIGEST, Heartbeat
@@ -65,7 +65,7 @@ def read_sequences(ring: str, last: int, timeout_s: float = 60.0) -> list[int]:
         assert time.monotonic() < deadline, f"got {len(found)} frames, the last {found[-1:]} of {last}"
         try:
             reader = Reader.attach(ring, start="oldest", layout_digest=LAYOUT_DIGEST)
-        except RingNotFound:
+        except (RingNotFound, RingNotReady):
             time.sleep(0.05)
             continue
         with reader:
