@@ -2,9 +2,10 @@
 
 Owns every system call on an object's file.  It must never know what an object holds.
 
-shm_open(3) is open(2) in /dev/shm, and open(2) is what is used: through posix_ipc one cannot ask for O_NONBLOCK, and a
-FIFO squatting on a ring's name would hang whoever attaches.  A name in /dev/shm can be squatted by any user, so nothing
-is believed before the open file was looked at: a regular file, ours, closed to others.
+Objects are made and unlinked through posix_ipc.  They are opened with open(2), which is what shm_open(3) is in
+/dev/shm: through posix_ipc one cannot ask for O_NONBLOCK, and a FIFO squatting on a ring's name would hang whoever
+attaches.  A name in /dev/shm can be squatted by any user, so nothing is believed before the open file was looked at: a
+regular file, ours, closed to others.
 
 Space is allocated at creation (posix_fallocate): ftruncate alone succeeds on a full file system, and the first touch
 of a missing page kills the process with SIGBUS, perhaps a reader hours later.  Attaching changes no size.
@@ -19,6 +20,7 @@ import stat
 from pathlib import Path
 
 import numpy as np
+import posix_ipc
 from numpy.typing import NDArray
 
 from ringbuf.errors import AlreadyExists, NoSpace, RingNotFound, UnsafeSegment
@@ -84,12 +86,13 @@ def create_object(object_name: str, size: int, *, mode: int = PRIVATE, group: in
         NoSpace: with the bytes needed and the bytes free; nothing is left behind.
     """
     try:
-        fd = os.open(path_of(object_name), os.O_RDWR | os.O_CREAT | os.O_EXCL | SAFELY, PRIVATE)
-    except FileExistsError as error:
+        # Size 0: posix_ipc would set it by ftruncate, which promises no space.
+        fd: int = posix_ipc.SharedMemory(object_name, posix_ipc.O_CREX, mode=PRIVATE, size=0).fd
+    except posix_ipc.ExistentialError as error:
         raise AlreadyExists(f"shared-memory object {object_name} exists") from error
     try:
         os.fchown(fd, -1, group)
-        os.fchmod(fd, mode)  # open's mode went through the umask
+        os.fchmod(fd, mode)  # the mode given above went through the umask
         os.posix_fallocate(fd, 0, size)
     except OSError as error:
         os.close(fd)
@@ -106,8 +109,8 @@ def create_object(object_name: str, size: int, *, mode: int = PRIVATE, group: in
 def unlink_object(object_name: str) -> bool:
     """Remove an object's name; who has it mapped keeps it.  Returns whether there was one."""
     try:
-        path_of(object_name).unlink()
-    except FileNotFoundError:
+        posix_ipc.unlink_shared_memory(object_name)
+    except posix_ipc.ExistentialError:
         return False
     return True
 
