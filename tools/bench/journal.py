@@ -15,6 +15,7 @@ import numpy as np
 from consumers.journal import Fsync, JournalReader, JournalWriter
 from consumers.recorder import Recorder
 from ringbuf import Writer
+from ringbuf import warm as warm_ring
 from ringbuf.layout import INDEX_ROWS, LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW
 from tlv.codes import Domain, Source
 from tlv.layout import LAYOUT_DIGEST, EventOrigin, PoolSync
@@ -30,6 +31,7 @@ RING_BYTES = 1 << 26
 
 def run(seconds: float) -> list[BenchResult]:
     """Append, record, scan."""
+    warm_ring()
     with tempfile.TemporaryDirectory(prefix="bench-journal") as directory:
         home = Path(directory)
         buffer, table = batch()
@@ -141,6 +143,7 @@ def record(directory: Path, seconds: float) -> float:
 
 def publish_flat_out(name: str, seconds: float) -> None:
     """In a process of its own: publish as fast as the recorder lets us."""
+    warm_ring()
     payload = message()
     stride = (len(payload) + 7) // 8 * 8
     count = 1000

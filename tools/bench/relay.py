@@ -25,7 +25,9 @@ from consumers.relay.address import connect
 from consumers.relay.errors import RelayUnreachable
 from consumers.relay.feed import CHUNK_BYTES
 from consumers.relay.kernels import WHOLE, split_messages
+from consumers.relay.warm import warm as warm_relay
 from ringbuf import Writer
+from ringbuf import warm as warm_ring
 from tlv.codes import Domain, Source
 from tlv.layout import HEADER_SIZE, LAYOUT_DIGEST, Heartbeat
 from tlv.message import build
@@ -47,6 +49,9 @@ BATCH_BYTES = 58
 
 def run(seconds: float) -> list[BenchResult]:
     """One client, four clients, latency."""
+    # So that no process compiles while it is measured.
+    warm_ring()
+    warm_relay()
     raw = raw_socket(seconds)
     one, four = throughput(1, seconds), throughput(4, seconds)
     relayed, direct = latency(seconds), ping(seconds)
@@ -147,6 +152,7 @@ def count_messages(path: Path, seconds: float, pipe: Connection) -> None:
 
 def publish_paced(name: str, seconds: float) -> None:
     """In a process of its own: publish OFFERED million messages a second in small commits."""
+    warm_ring()
     payload = message()
     stride = (len(payload) + 7) // 8 * 8
     buffer = np.frombuffer(payload.ljust(stride, b"\0") * PORTION, np.uint8).copy()
