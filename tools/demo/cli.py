@@ -44,7 +44,7 @@ PLAIN_S = 1.0
 @click.option("--exit", "leave", is_flag=True, help="End when the recording ends.")
 @click.option("--json", "as_json", is_flag=True, help="No picture; print one JSON object at the end.")
 @click.option("--plain", is_flag=True, help="One line a second instead of a picture.")
-@click.option("--keep", is_flag=True, help="Leave rings, journal and output in place.")
+@click.option("--keep", is_flag=True, help="Leave rings, journal and output until the next demo.")
 def command(recording: Path | None, speed: str, leave: bool, as_json: bool, plain: bool, keep: bool) -> int:
     """Run node, collector, strategy, recorder and relays as processes, and show what goes through them.
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ from pathlib import Path
 from tlv.jit import make_private
 
 DEFAULT_NAME = "demo"
+LEAVE_S = 5.0
+RING_OF_A_DEMO = re.compile(rf"({DEFAULT_NAME}\d*)\.(?:market|signal)\..+")
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,12 @@ def places() -> Path:
 
 @contextlib.contextmanager
 def move_in(*, keep: bool) -> Iterator[Home]:
-    """Take a free name, remove what a killed demo of that name left, and clean up when done unless `keep`."""
+    """Take a free name, remove what killed demos left, and clean up when done unless `keep`."""
     with contextlib.ExitStack() as stack:
         name = next(name for name in (DEFAULT_NAME, f"{DEFAULT_NAME}{os.getpid()}") if hold(stack, name))
         home = Home(name, places() / name)
         clean(home)
+        clean_after_the_dead()
         make_private(home.directory)
         home.output.mkdir()
         try:
@@ -99,10 +104,30 @@ def hold(stack: contextlib.ExitStack, name: str) -> bool:
     return True
 
 
-def clean(home: Home) -> None:
-    """Remove the demo's rings and files."""
-    from ringbuf import list_rings, unlink
+def clean_after_the_dead() -> None:
+    """Remove what demos left whose names nobody holds any more."""
+    from ringbuf import list_rings
 
-    for ring in set(home.rings) & set(list_rings()):
-        unlink(ring)
+    names = {found[1] for ring in list_rings() if (found := RING_OF_A_DEMO.fullmatch(ring))}
+    for name in names:
+        with contextlib.ExitStack() as stack:
+            if hold(stack, name):
+                clean(Home(name, places() / name))
+
+
+def clean(home: Home) -> None:
+    """Remove the demo's rings and files.
+
+    The processes of a demo that was killed a moment ago may still be on their way out; they get that moment.
+    """
+    from ringbuf import NotOwner, list_rings, unlink
+
+    deadline = time.monotonic() + LEAVE_S
+    while left := set(home.rings) & set(list_rings()):
+        try:
+            unlink(left.pop())
+        except NotOwner:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
     shutil.rmtree(home.directory, ignore_errors=True)

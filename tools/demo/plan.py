@@ -36,34 +36,13 @@ def collector_arguments(home: Home, url: str, *, idle_s: float | None) -> list[s
 
 def strategy_arguments(home: Home) -> list[str]:
     """From the market ring to the signal ring."""
-    stats = ["--stats-json", str(home.stats("strategy"))]
-    return [
-        "strategy",
-        "--ring",
-        home.market,
-        "--signals",
-        home.signals,
-        "--until-closed",
-        "--wait-for-ring",
-        "10",
-        *stats,
-        "--json",
-    ]
+    rings = ["--ring", home.market, "--signals", home.signals]
+    return ["strategy", *rings, "--until-closed", *PATIENTLY, "--stats-json", str(home.stats("strategy")), "--json"]
 
 
 def recorder_arguments(home: Home) -> list[str]:
     """From the market ring to the journal."""
-    return [
-        "record",
-        "--ring",
-        home.market,
-        "--out",
-        str(home.journal),
-        "--until-closed",
-        "--wait-for-ring",
-        "10",
-        "--json",
-    ]
+    return ["record", "--ring", home.market, "--out", str(home.journal), "--until-closed", *PATIENTLY, "--json"]
 
 
 def relay_arguments(home: Home, domain: str, ring: str) -> list[str]:
