@@ -138,7 +138,7 @@ def main() -> None:
     """Fetch everything now, so that tests start with it: `python -m tools.prove.evm.packages`."""
     for package in PACKAGES:
         path_of(package, package.members[0])
-        print(f"{package.spec}: {cache_folder() / package.folder}", file=sys.stderr)
+        print(f"  {package.spec}", file=sys.stderr)
 
 
 if __name__ == "__main__":
