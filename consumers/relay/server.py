@@ -170,7 +170,8 @@ class Relay:
                 if chunk:
                     self._send(fd, connection, chunk)
                     self.counters.chunks += 1
-                    busy = True
+                # A filter that let nothing through has moved its client all the same.
+                busy = busy or bool(chunk) or session.advanced
             if session.unsent and not connection.stuck_since:
                 # Something of the relay itself: an acceptance, a Gap, a heartbeat.
                 self._flush(fd, connection)

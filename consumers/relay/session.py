@@ -48,6 +48,7 @@ class Session:
         self.opened = now
         self.sent_at = now
         self.failed_saves = 0
+        self.advanced = False
         self._half_sent = 0
         self._feeds = feeds
         self._cursors = cursors
@@ -115,12 +116,16 @@ class Session:
                     self._cursor.advance(ack.ring_uuid, ack.sequence)
 
     def next_chunk(self, feed: RingFeed) -> memoryview:
-        """What to send next of one ring; empty if there is nothing now."""
+        """What to send next of one ring; empty if there is nothing now, or if the filter left nothing (`advanced`)."""
+        self.advanced = False
         place = self.places.get(feed.index)
         if place is None or self.subscription is None:
             return memoryview(b"")
+        before = place.sequence
         try:
-            return feed.next_chunk(place, self.subscription.wanted)
+            chunk = feed.next_chunk(place, self.subscription.wanted)
+            self.advanced = place.sequence != before
+            return chunk
         except Farewell as error:
             self.dismiss(error)
         except SegmentError:

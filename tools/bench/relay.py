@@ -134,19 +134,21 @@ def count_messages(path: Path, seconds: float, pipe: Connection) -> None:
     bounds = np.zeros(4097, np.int64)
     split_messages(buffer, 0, 0, bounds)
     filled = received = 0
+    size = len(message())
     begin = 0.0
     pipe.send("ready")
     while not begin or time.perf_counter() - begin < seconds:
         filled += connection.recv_into(buffer[filled:].data)
-        begin = begin or time.perf_counter()
         start, status = 0, WHOLE
         while status == WHOLE:
             status, found, _ = split_messages(buffer, start, filled, bounds)
             start = int(bounds[found])
-            # A Batch is 58 bytes, and no other message of this bench is so short.
-            received += int((np.diff(bounds[: found + 1]) > BATCH_BYTES).sum())
+            # By its length: what the relay says itself is shorter.
+            received += int((np.diff(bounds[: found + 1]) == size).sum())
         buffer[: filled - start] = buffer[start:filled].copy()
         filled -= start
+        if received and not begin:
+            begin, received = time.perf_counter(), 0
     pipe.send(received / (time.perf_counter() - begin) / MILLION)
 
 
