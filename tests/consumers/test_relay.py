@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import stat
 import threading
 import time
@@ -311,8 +312,7 @@ def test_client_reconnects_and_misses_nothing(ring_name: str) -> None:
             assert done.wait(10)
             client.close()
         reader.join()
-        (home / "relay.sock.lock").unlink()
-        home.rmdir()
+        shutil.rmtree(home)
     assert found == list(range(1, 21))
     assert client.connections == 2
 
@@ -387,6 +387,7 @@ def test_relay_second_one_is_refused_and_a_stale_socket_replaced(ring_name: str)
         with serving(ring_name, directory=home) as rig, rig.client(start="oldest") as client:
             assert sequences(take(client, 1)) == [1]
         assert not (home / "relay.sock").exists()
+        shutil.rmtree(home)
 
 
 @pytest.mark.parametrize("bait", ["file", "directory", "link", "open directory", "long path", "foreign parent"])
