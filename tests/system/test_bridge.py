@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -13,11 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from consumers.bridge.batch import find_damaged, pack, portions, unpack
+from consumers.bridge.batch import find_damaged, message_id, pack, portions, unpack
+from consumers.bridge.broker import Broker, connect
+from consumers.bridge.inward import ORIGIN
 from ringbuf import Reader, RingNotFound, RingNotReady, Status, Writer
-from tlv.codes import Domain, Source
+from ringbuf.names import FOLDER, ring_object
+from tlv.codes import Domain, GapScope, Reason, Source
 from tlv.errors import FrameError
-from tlv.layout import LAYOUT_DIGEST, Heartbeat
+from tlv.layout import LAYOUT_DIGEST, Gap, Heartbeat
 from tlv.message import build, parse
 from tools.prove.nats_server import NatsServer
 
@@ -177,3 +181,84 @@ def test_bridge_without_broker_reports_and_retries(ring_name: str, tmp_path: Pat
             time.sleep(4)
             assert stop(out)["frames"] == 10
             writer.close(unlink=True)
+
+
+def send_batches(ring: str, broker: NatsServer, *sizes: int) -> bytes:
+    """Put a ring's frames into the stream as the outward bridge does, in batches of these sizes; returns its uuid."""
+
+    async def send(reader: Reader) -> None:
+        client, stream = await connect(Broker(broker.url, "alphapulse", "alphapulse.test"))
+        for size in sizes:
+            poll = reader.poll(size)
+            name = message_id(reader.uuid, int(poll.sequences[0]), int(poll.sequences[-1]))
+            await stream.publish("alphapulse.test", pack(reader.uuid, poll), headers={"Nats-Msg-Id": name})
+        await client.close()
+
+    with Reader.attach(ring, start="oldest") as reader:
+        asyncio.run(send(reader))
+        return reader.uuid
+
+
+def test_bridge_in_gets_what_a_killed_one_had_fetched(new_ring_name: Callable[[], str], broker: NatsServer) -> None:
+    near, far = new_ring_name(), new_ring_name()
+
+    async def fetch_and_die() -> None:
+        client, stream = await connect(Broker(broker.url, "alphapulse", "alphapulse.test"))
+        consumer = await stream.pull_subscribe("alphapulse.test", durable="bridge", stream="alphapulse")
+        assert len(await consumer.fetch(2)) == 2
+        await client.close()
+
+    with Writer.create(near, layout_digest=LAYOUT_DIGEST) as writer:
+        publish(writer, 300)
+        send_batches(near, broker, 100, 100, 100)
+    asyncio.run(fetch_and_die())
+    inward = bridge("in", far, broker)
+    assert read_sequences(far, 300) == list(range(1, 301))
+    counts = stop(inward)
+    assert (counts["frames"], counts["lost"]) == (300, 0)
+
+
+def test_bridge_late_batch_of_a_killed_sender_hides_nothing(
+    new_ring_name: Callable[[], str], broker: NatsServer
+) -> None:
+    """The dead sender's 1 to 5 arrives before its successor's 1 to 9: the broker must not take them for the same."""
+    near, far = new_ring_name(), new_ring_name()
+    with Writer.create(near, layout_digest=LAYOUT_DIGEST) as writer:
+        publish(writer, 9)
+        send_batches(near, broker, 5)
+        send_batches(near, broker, 9)
+    inward = bridge("in", far, broker)
+    assert read_sequences(far, 9) == list(range(1, 10))
+    assert stop(inward)["repeated"] == 5
+
+
+def test_bridge_in_killed_between_a_hole_and_what_follows_repeats_nothing(
+    new_ring_name: Callable[[], str], broker: NatsServer
+) -> None:
+    near, far = new_ring_name(), new_ring_name()
+    with Writer.create(near, layout_digest=LAYOUT_DIGEST) as writer:
+        publish(writer, 12)
+        origin = send_batches(near, broker, 9, 3)
+    with Writer.create(far, layout_digest=LAYOUT_DIGEST, schema=ORIGIN + origin.hex()) as writer:
+        publish(writer, 3)
+        hole = Gap(4, 9, GapScope.RING_SEQUENCES, Reason.NOT_RETAINED)
+        writer.publish(build(Domain.SYSTEM, Source.BRIDGE, [hole]))
+    inward = bridge("in", far, broker)
+    assert read_sequences(far, 12) == [1, 2, 3, 0, 10, 11, 12]
+    assert stop(inward)["frames"] == 3
+
+
+def test_bridge_in_killed_while_it_made_its_ring_makes_it_again(
+    new_ring_name: Callable[[], str], broker: NatsServer
+) -> None:
+    near, far = new_ring_name(), new_ring_name()
+    with Writer.create(near, layout_digest=LAYOUT_DIGEST) as writer:
+        publish(writer, 3)
+        send_batches(near, broker, 3)
+    with Writer.create(far, layout_digest=LAYOUT_DIGEST):
+        pass
+    with (FOLDER / ring_object(far).removeprefix("/")).open("r+b") as half_made:
+        half_made.write(bytes(8))  # the magic, which a maker writes last
+    inward = bridge("in", far, broker)
+    assert read_sequences(far, 3) == [1, 2, 3]
+    assert stop(inward)["frames"] == 3

@@ -78,7 +78,8 @@ async def _broker_alone(ring: str, broker: Broker, frames: int) -> float:
     batches = []
     with Reader.attach(ring, start="oldest") as reader:
         while len(poll := reader.poll(BATCH_FRAMES, BATCH_BYTES)):
-            batches.append((message_id(reader.uuid, int(poll.sequences[0])), pack(reader.uuid, poll)))
+            first, last = int(poll.sequences[0]), int(poll.sequences[-1])
+            batches.append((message_id(reader.uuid, first, last), pack(reader.uuid, poll)))
     begin = time.perf_counter()
     pending: list[asyncio.Future[object]] = []
     for name, data in batches:
