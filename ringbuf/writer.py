@@ -332,6 +332,14 @@ class Writer:
     def _count(self, word: int) -> None:
         kernels.put_word(self.words, word, kernels.get_word(self.words, word) + 1)
 
+    def _free_if_dead(self, slot: int) -> bool:
+        """Free a consumer slot whose holder died, holding its lock meanwhile: nobody new announces it in between."""
+        if not self._lock.try_lock(FIRST_SLOT_BYTE + slot):
+            return False
+        kernels.set_slot(self.control, slot, FREE)
+        self._lock.unlock(FIRST_SLOT_BYTE + slot)
+        return True
+
     def _settle(self, outcome: int, length: int, attempt: Callable[[], int]) -> int:
         """Turn a refusal into the error it means; or, if the ring is full, make room and try again."""
         deadline = time.monotonic() + self._full_timeout_s
@@ -339,8 +347,8 @@ class Writer:
             self._count(BACK_PRESSURE)
         while outcome == FULL:
             slot = kernels.blocking_slot(self.control, NO_LIMIT)
-            if slot >= 0 and not self._lock.is_held(FIRST_SLOT_BYTE + slot):
-                kernels.set_slot(self.control, slot, FREE)  # its holder died; the kernel told us so
+            if slot < 0 or self._free_if_dead(slot):
+                pass  # nobody is in the way any more
             elif time.monotonic() < deadline:
                 time.sleep(RELIEF_SLICE_S)
             elif self._full is Full.EVICT:

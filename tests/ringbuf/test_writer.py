@@ -224,6 +224,8 @@ def test_full_ring_frees_the_slot_of_a_dead_consumer_at_once(ring_name: str) -> 
         dead._lock.close()  # what the kernel does when its process dies
         fill(writer)
         assert not RingInfo.read(ring_name).slots
+        with Reader.attach(ring_name, reliable=True):
+            assert RingInfo.read(ring_name).slots[0].slot == 0, "the writer kept the lock of the slot it freed"
 
 
 def test_payload_too_long_is_counted(ring_name: str) -> None:
