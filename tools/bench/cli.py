@@ -102,6 +102,4 @@ def show(rows: list[BenchResult]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 180)
     console.print(table)
     where = machine()
-    console.print(
-        f"{where['processor']}, {where['cores']} cores, load {where['load_1min']}, Python {where['python']}"
-    )
+    console.print(f"{where['processor']}, {where['cores']} cores, load {where['load_1min']}, Python {where['python']}")
