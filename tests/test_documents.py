@@ -15,9 +15,12 @@ def test_changelog_names_the_current_layout_digest() -> None:
     assert int(digests[0], 16) == LAYOUT_DIGEST
 
 
-def test_architecture_decisions_are_numbered_without_a_hole() -> None:
-    numbers = re.findall(r"^(\d+)\. \*\*", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)
-    assert [int(number) for number in numbers] == list(range(1, len(numbers) + 1))
+def test_architecture_decisions_are_numbered_without_a_hole_in_each_part() -> None:
+    parts: dict[str, list[int]] = {}
+    for letter, number in re.findall(r"^- \*\*([A-Z])(\d+)\. ", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE):
+        parts.setdefault(letter, []).append(int(number))
+    assert "".join(parts) == "WRFSLT"
+    assert parts == {letter: list(range(1, len(numbers) + 1)) for letter, numbers in parts.items()}
 
 
 def test_documents_name_only_files_that_exist() -> None:
