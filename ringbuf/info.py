@@ -135,14 +135,14 @@ def is_finished(name: str) -> bool:
     return True
 
 
-def collect_garbage(*, closed: bool = False) -> list[str]:
+def collect_garbage(*, closed: bool = False, prefix: str = "") -> list[str]:
     """Remove rings that nobody finished creating or unlinking, and with `closed` all that have no living writer.
 
-    Returns the names removed.
+    Only those whose name begins with `prefix`.  Returns the names removed.
     """
-    unfinished = [name for name in list_rings() if closed or not is_finished(name)]
+    unfinished = [name for name in list_rings() if name.startswith(prefix) and (closed or not is_finished(name))]
     removed = []
-    for name in unfinished + list_remains():
+    for name in unfinished + [name for name in list_remains() if name.startswith(prefix)]:
         try:
             unlink(name)
         except (NotOwner, RingNotFound, UnsafeSegment):

@@ -26,6 +26,7 @@ from tlv.text import hex_dump, message_to_dict
 from tools.dump_text import Describer
 from tools.interrupt import Interrupt
 
+QUIET_S = 1.0
 PAUSE_S = 0.05
 Stop = Callable[[], bool]
 
@@ -137,16 +138,19 @@ def journal_entries(directory: Path, follow: bool, latest: bool, stop: Stop) -> 
 
 
 def relay_entries(path: Path, follow: bool, latest: bool, stop: Stop) -> Iterator[Entry | Hole]:
-    """From a relay.  Without `follow` it ends at the first second in which nothing comes."""
+    """From a relay.  Without `follow` it ends at the first second in which no message comes (heartbeats always do)."""
     with RelayClient(path, start="live" if latest else "oldest", reconnect=False) as client:
+        heard = time.monotonic()
         while not stop() and (items := client.receive()) is not None:
+            if items:
+                heard = time.monotonic()
+            elif not follow and time.monotonic() - heard >= QUIET_S:
+                return
             for item in items:
                 if isinstance(item, Lost):
                     yield Hole(item.ring.name, item.first, item.covers)
                 else:
                     yield Entry(item.ring.name, item.sequence, item.data)
-            if not items and not follow and client.rings:
-                return
 
 
 class Printer:

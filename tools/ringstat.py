@@ -201,7 +201,7 @@ def command(names: tuple[str, ...], once: bool, json_lines: bool, every_s: float
     """Show rings: writer, sequence, rate, occupancy, reliable consumers and counters.
 
     Without NAME every ring of this user.  The exit code is 1 if a ring needs attention: its writer died without closing
-    it, or a reliable consumer was evicted.
+    it, or a reliable consumer was evicted.  `ringstat gc` removes what dead processes left (`ringstat gc --help`).
     """
     if once or (every_s is None and (json_lines or not sys.stdout.isatty())):
         stats = look_at_all(names, {}, 0.0)
@@ -248,6 +248,11 @@ def show_live(names: tuple[str, ...], every_s: float) -> dict[str, RingStat]:
 def main() -> NoReturn:
     """Entry point of the console script."""
     os.environ["NUMBA_DISABLE_JIT"] = "1"
+    if sys.argv[1:2] == ["gc"]:
+        from tools.ringstat_gc import command as collect
+
+        del sys.argv[1]
+        run_command(collect, "ringstat gc")
     run_command(command, "ringstat")
 
 

@@ -125,7 +125,7 @@ def test_attach_to_what_is_no_ring_is_refused(ring_name: str) -> None:
     os.mkfifo(path, 0o600)
     with pytest.raises(UnsafeSegment, match="expected a regular file"):
         Reader.attach(ring_name)
-    assert ring_name in list_rings() and ring_name not in collect_garbage()
+    assert ring_name in list_rings() and ring_name not in collect_garbage(prefix=ring_name)
     path.unlink()
     path.write_bytes(bytes(100))
     path.chmod(0o600)
@@ -134,7 +134,7 @@ def test_attach_to_what_is_no_ring_is_refused(ring_name: str) -> None:
     path.write_bytes(bytes(HEADER_BYTES + SMALL))
     with pytest.raises(RingNotReady):
         Reader.attach(ring_name)
-    assert ring_name in collect_garbage() and ring_name not in list_rings()
+    assert ring_name in collect_garbage(prefix=ring_name) and ring_name not in list_rings()
 
 
 def test_attach_without_its_lock_is_refused_and_leaks_nothing(ring_name: str) -> None:
@@ -211,7 +211,7 @@ def test_create_without_space_leaves_nothing_but_the_lock(ring_name: str) -> Non
     with pytest.raises(Exception, match=r"1099511631872 bytes needed, \d+ free"):
         Writer.create(ring_name, capacity=1 << 40)
     assert list_remains().count(ring_name) == 1
-    assert ring_name in collect_garbage()
+    assert ring_name in collect_garbage(prefix=ring_name)
     assert ring_name not in list_remains()
 
 
@@ -278,8 +278,8 @@ def test_unlink_of_a_living_ring_is_refused_and_of_a_dead_one_done(ring_name: st
         assert ring_name in list_rings()
         with pytest.raises(NotOwner):
             unlink(ring_name)
-        assert ring_name not in collect_garbage(closed=True)
-    assert ring_name not in collect_garbage()
+        assert ring_name not in collect_garbage(closed=True, prefix=ring_name)
+    assert ring_name not in collect_garbage(prefix=ring_name)
     unlink(ring_name)
     with pytest.raises(RingNotFound, match="to unlink"):
         unlink(ring_name)

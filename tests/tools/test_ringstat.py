@@ -129,3 +129,14 @@ def test_ringstat_does_not_change_a_ring(ring_name: str) -> None:
         assert ringstat(ring_name, "--once").returncode == 0
         after = RingInfo.read(ring_name)
         assert (before.tail, before.intent, before.counters) == (after.tail, after.intent, after.counters)
+
+
+def test_gc_removes_closed_rings_only_when_asked_and_never_a_living_one(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=1 << 16):
+        living = ringstat("gc", "--closed", "--prefix", ring_name, "--json")
+        assert (living.returncode, json.loads(living.stdout)) == (0, {"removed": []})
+    kept = ringstat("gc", "--prefix", ring_name)
+    assert (kept.returncode, kept.stdout) == (0, "nothing to remove\n")
+    removed = ringstat("gc", "--closed", "--prefix", ring_name)
+    assert (removed.returncode, removed.stdout) == (0, f"removed {ring_name}\n")
+    assert ringstat(ring_name, "--once").returncode == 1
