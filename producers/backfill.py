@@ -8,7 +8,7 @@ a hash, so a stale answer says nothing false, it only says nothing.
     logs of many blocks   eth_getLogs{fromBlock, toBlock}, halved when the node finds it too much.  A number is no hash:
                           what the answer shows for another branch, or an empty block whose bloom speaks of events, is
                           asked again by hash
-    a parent              eth_getBlockByHash, four times; a long stretch is asked by number beforehand, all at once
+    a parent              eth_getBlockByHash, three times; a long stretch is asked by number beforehand, all at once
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from functools import partial
 
 import msgspec
 
-from producers.footing import Footing
+from producers.footing import Footing, Ground
 from producers.jsonrpc import DISCONNECTED, HEAD_OR_NULL, LOGS, UNREADABLE, Failure, JsonRpc, Rejection
 from producers.lifecycle import Block, Chain, Progress
 from producers.rpc_types import Head, Log
@@ -35,7 +35,7 @@ LARGEST_RANGE = 256
 PATIENCE_S = 30.0
 FIRST_DELAY_NS = 50 * MS
 LONGEST_DELAY_NS = 2 * NS
-PARENT_DELAYS_NS = (50 * MS, 150 * MS, 500 * MS)
+PARENT_DELAYS_NS = (50 * MS, 150 * MS)
 MOST_PARENTS = 1024
 """Headers asked by number at once."""
 
@@ -144,14 +144,14 @@ class LogFetcher:
         since = self._since.setdefault(block.hash, self._rpc.now_ns)
         if self._rpc.now_ns - since > PATIENCE_S * NS:
             self._forget(block)
-            self._footing.ask(block, partial(self._judge, block))
+            self._footing.ask(block.number, block.hash, partial(self._judge, block))
             return
         delay_ns = min(FIRST_DELAY_NS << min(attempt, 16), LONGEST_DELAY_NS)
         self._timers.at(self._rpc.now_ns + delay_ns, partial(self.want, block))
 
-    def _judge(self, block: Block, stands: bool) -> None:
+    def _judge(self, block: Block, ground: Ground) -> None:
         """The node cannot list the logs of a block: is it a hole, or a block that the node left behind?"""
-        if stands:
+        if ground is Ground.SAME:
             self._give_up(block)
         else:
             self.want(block)  # until the head that replaces it comes

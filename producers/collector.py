@@ -36,6 +36,7 @@ from producers.pool_cache import PoolCache
 from producers.pool_table import PoolTable
 from producers.publish import Segment
 from producers.recovery import recover
+from producers.second_endpoint import keep_second_endpoint
 from producers.statistics import Statistics
 from producers.verification import Token
 from ringbuf import DEFAULT_CAPACITY, Reader, Status, Writer
@@ -67,6 +68,10 @@ class Options:
     """Rewritten every second."""
     state_file: Path | None = None
     """Where to resume if the ring is gone."""
+    second_url: str | None = None
+    """An endpoint that is asked for a second opinion."""
+    cross_check_share: float = 0.0
+    """Of the blocks, those that it is asked about."""
     until_idle_s: float | None = None
     open_timeout_s: float = 10.0
     watchdog_s: float = 10.0
@@ -89,13 +94,14 @@ class Collector:
         recovered = recover(_frames(options.ring)) if self._writer.epoch > 1 else None
         if options.state_file is not None and not (recovered and recovered.blocks):
             recovered = load(options.state_file, options.chain.chain_id)
-        self._feed = Feed(options.chain, ring, table, tokens, options.selection, recovered, **_clock())
+        share = options.cross_check_share if options.second_url is not None else 0.0
+        self._feed = Feed(options.chain, ring, table, tokens, options.selection, recovered, share, **_clock())
         self._reconnect = Reconnect(options.urls)
         self._watchdog = BlockWatchdog(least_s=options.watchdog_s)
         self._stop = asyncio.Event()
         self._wake = asyncio.Event()
         self._heard_ns = time.monotonic_ns()
-        self._blocks = 0
+        self._headers = 0
         self._saved_ns = 0
 
     @property
@@ -110,6 +116,11 @@ class Collector:
         self._stop.set()
         self._wake.set()
 
+    def want_states(self) -> None:
+        """Publish the state of every known pool soon; safe to call from a signal handler of the loop."""
+        self._feed.want_states()
+        self._wake.set()
+
     async def run(self) -> Statistics:
         """Collect.
 
@@ -117,6 +128,10 @@ class Collector:
             WrongChainError: the node serves another chain.
             EndpointError: no endpoint was ever reached, and `until_idle_s` says not to wait for ever.
         """
+        second = None
+        if self._options.second_url is not None:
+            keeping = keep_second_endpoint(self._options.second_url, self._feed, self._receive_second)
+            second = asyncio.create_task(keeping)
         try:
             self._publish()
             while not self._stop.is_set():
@@ -126,6 +141,9 @@ class Collector:
                 await self._wait(pause_s)
             return self.statistics
         finally:
+            if second is not None:
+                second.cancel()
+                await asyncio.wait([second])
             self._save()
             self._writer.close()
 
@@ -184,6 +202,11 @@ class Collector:
             log.warning("disconnected (%s)", self._feed.broken or f"close code {connection.close_code}")
         return finished
 
+    def _receive_second(self, frames: list[bytes]) -> None:
+        """What the second endpoint answered."""
+        self._feed.receive_second(frames, **_clock())
+        self._publish()
+
     def _receive(self, frames: list[bytes]) -> None:
         """Everything the socket held, in the socket's own callback."""
         clock = _clock()
@@ -192,8 +215,8 @@ class Collector:
         published = self._publish()
         if published:
             self._feed.stats.receive_to_ring.add(time.monotonic_ns() - clock["now_ns"], published)
-        if self._feed.stats.blocks > self._blocks:
-            self._blocks = self._feed.stats.blocks
+        if self._feed.stats.headers > self._headers:
+            self._headers = self._feed.stats.headers
             self._watchdog.block_arrived(clock["now_ns"])
             self._reconnect.proved()
         self._heard_ns = time.monotonic_ns()

@@ -52,6 +52,8 @@ from tlv.layout import LAYOUT_DIGEST, Heartbeat, Session, StateInvalidation
 NS = 1_000_000_000
 HEARTBEAT_NS = NS
 INTRODUCTION_NS = 30 * NS
+STATES_NS = 300 * NS
+"""How often the state of every pool is asked from the node for readers that joined late: one to two calls a pool."""
 MAX_EARLY = 1 << 12
 """Notifications kept that came before the answer to their eth_subscribe."""
 OVERSLEPT_NS = NS
@@ -97,6 +99,7 @@ class Feed:
         tokens: dict[bytes, Token],
         selection: Selection = Selection(),
         recovered: Recovered | None = None,
+        cross_check_share: float = 0.0,
         *,
         now_ns: int,
         wall_ns: int,
@@ -111,7 +114,9 @@ class Feed:
         self._timers = Timers()
         self._outbox = Outbox(chain.source_code, pools, ring.next_sequence)
         self._filter = selection.as_filter()
-        self._assembly = Assembly(chain, self._rpc, self._timers, self._outbox, pools, tokens, self.stats, self._filter)
+        self._assembly = Assembly(
+            *(chain, self._rpc, self._timers, self._outbox, pools, tokens, self.stats, self._filter, cross_check_share)
+        )
         self._logs_id: str | None = None
         self._heads_id: str | None = None
         self._early: list[Notice] = []
@@ -121,14 +126,15 @@ class Feed:
         self._newest_live = -1
         self._set_clock(now_ns, wall_ns)
         session = Session(ring.ring_uuid, ring.epoch, ring.next_sequence, chain.chain_id, LAYOUT_DIGEST)
-        self._outbox.put(Domain.SYSTEM, session, wall_ns)
+        self._outbox.put(Domain.SYSTEM, session)
         if ring.epoch > 1:
             record = StateInvalidation(0, InvalidationScope.ALL_POOLS, Reason.WRITER_RESTARTED, bytes(20))
-            self._outbox.put(Domain.SYSTEM, record, wall_ns)
+            self._outbox.put(Domain.SYSTEM, record)
         if recovered is not None:
             self._assembly.resume(recovered)
         self._beat()
         self._introduce_again()
+        self._timers.at(self._now_ns + STATES_NS, self._tell_states_again)
 
     @property
     def head_number(self) -> int:
@@ -192,12 +198,32 @@ class Feed:
         self._assembly.take(logs)
         self._assembly.advance()
 
+    def second_connected(self) -> None:
+        """The second endpoint can be asked."""
+        self._assembly.cross_check.connected = True
+
+    def second_disconnected(self) -> None:
+        """The second endpoint is gone."""
+        self._assembly.cross_check.disconnected()
+
+    def second_requests(self) -> list[bytes]:
+        """The frames to send to the second endpoint now."""
+        return self._assembly.cross_check.rpc.outgoing()
+
+    def receive_second(self, frames: Iterable[bytes], now_ns: int, wall_ns: int) -> None:
+        """Take what the second endpoint answers; it subscribed to nothing."""
+        self._set_clock(now_ns, wall_ns)
+        for frame in frames:
+            self._assembly.cross_check.rpc.read(frame)
+        self._assembly.advance()
+
     def tick(self, now_ns: int, wall_ns: int) -> None:
         """Time passed."""
         overslept = now_ns - self._now_ns > OVERSLEPT_NS
         self._set_clock(now_ns, wall_ns)
         if not overslept:
             self._rpc.expire()
+            self._assembly.cross_check.rpc.expire()
         self._timers.run(now_ns)
         self._assembly.tick()
 
@@ -205,6 +231,10 @@ class Feed:
         """The node will push nothing more: close what is open by asking."""
         self._set_clock(now_ns, wall_ns)
         self._assembly.settle()
+
+    def want_states(self) -> None:
+        """Somebody asks for a PoolState of every pool that was introduced."""
+        self._assembly.want_states()
 
     def requests(self) -> list[bytes]:
         """The frames to send now."""
@@ -230,7 +260,7 @@ class Feed:
         return self.stats
 
     def _set_clock(self, now_ns: int, wall_ns: int) -> None:
-        self._now_ns, self._wall_ns = now_ns, wall_ns
+        self._now_ns = now_ns
         self._assembly.set_clock(now_ns, wall_ns)
 
     def _read(self, frame: bytes) -> None:
@@ -335,13 +365,17 @@ class Feed:
     def _beat(self) -> None:
         """A heartbeat now, and one later."""
         record = Heartbeat(self.head_number, self._assembly.safe_number, self._outbox.next_sequence - 1, self.state)
-        self._outbox.put(Domain.SYSTEM, record, self._wall_ns)
+        self._outbox.put(Domain.SYSTEM, record)
         self._timers.at(self._now_ns + HEARTBEAT_NS, self._beat)
 
     def _introduce_again(self) -> None:
         """From time to time, for readers that joined late: the next event of each pool brings its PoolState along."""
         self._assembly.introduce_again()
         self._timers.at(self._now_ns + INTRODUCTION_NS, self._introduce_again)
+
+    def _tell_states_again(self) -> None:
+        self._assembly.want_states()
+        self._timers.at(self._now_ns + STATES_NS, self._tell_states_again)
 
 
 def _head(result: msgspec.Raw | None) -> Head | None:

@@ -8,14 +8,23 @@ stands on, and still cannot show, is one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from functools import partial
 
 import msgspec
 
 from producers.jsonrpc import DISCONNECTED, HEAD_OR_NULL, TIMED_OUT, UNREADABLE, Failure, JsonRpc
-from producers.lifecycle import Block
 
-Judged = Callable[[bool], None]
+
+class Ground(Enum):
+    """What the node has where a block of ours stands."""
+
+    SAME = "same"
+    OTHER = "other"
+    NONE = "none"
+
+
+Judged = Callable[[Ground], None]
 
 
 class Footing:
@@ -24,21 +33,24 @@ class Footing:
     def __init__(self, rpc: JsonRpc) -> None:
         self._rpc = rpc
 
-    def ask(self, block: Block, judged: Judged) -> None:
-        """Call `judged` with whether `block` is canonical at the node; with True if the node refuses to say.
+    def ask(self, number: int, block_hash: str, judged: Judged) -> None:
+        """Call `judged` with what the node has at that height; a node that refuses to say is believed to stand there.
 
         A node that is silent is asked again, until the connection is given up: then `judged` is never called.
         """
-        then = partial(self._on_block, block, judged)
-        self._rpc.ask("eth_getBlockByNumber", [hex(block.number), False], then, urgent=True)
+        then = partial(self._on_block, number, block_hash, judged)
+        self._rpc.ask("eth_getBlockByNumber", [hex(number), False], then, urgent=True)
 
-    def _on_block(self, block: Block, judged: Judged, result: msgspec.Raw | None, failure: Failure | None) -> None:
+    def _on_block(
+        self, number: int, block_hash: str, judged: Judged, result: msgspec.Raw | None, failure: Failure | None
+    ) -> None:
         if failure is DISCONNECTED:
             return
         if failure is TIMED_OUT:
-            self.ask(block, judged)
+            self.ask(number, block_hash, judged)
             return
-        judged(failure is not None or _hash_of(result) == block.hash)
+        found = block_hash if failure is not None else _hash_of(result)
+        judged(Ground.NONE if found is None else Ground.SAME if found == block_hash else Ground.OTHER)
 
 
 def _hash_of(result: msgspec.Raw | None) -> str | None:

@@ -54,6 +54,14 @@ def read_quantity(text: str | None) -> int:
     return int(text, 16) if len(text) > 2 else 0
 
 
+def read_optional_quantity(text: str | None) -> int:
+    """A number that is only passed on; 0 where it is missing, or none."""
+    try:
+        return read_quantity(text) if text else 0
+    except HexError:
+        return 0
+
+
 def _shown(text: str | None) -> str:
     """`text` for an error message: a hostile field must not become a hostile log line."""
     if text is None:

@@ -31,12 +31,24 @@ FEE = selector("fee()")
 TICK_SPACING = selector("tickSpacing()")
 DECIMALS = selector("decimals()")
 SYMBOL = selector("symbol()")
+RESERVES = selector("getReserves()")
+SLOT0 = selector("slot0()")
+GLOBAL_STATE = selector("globalState()")
+LIQUIDITY = selector("liquidity()")
 
 
 def read_word(answer: str | None) -> int | None:
     """An answer of exactly one word, unsigned; None if it is anything else."""
     data = _read(answer)
     return int.from_bytes(data, "big") if data is not None and len(data) == WORD else None
+
+
+def read_words(answer: str | None) -> list[int]:
+    """An answer of whole words, unsigned; empty if it is anything else."""
+    data = _read(answer) or b""
+    if len(data) % WORD:
+        return []
+    return [int.from_bytes(data[at : at + WORD], "big") for at in range(0, len(data), WORD)]
 
 
 def read_address(answer: str | None) -> bytes | None:

@@ -40,6 +40,8 @@ class Outbox:
 
     def __init__(self, source: int, pools: PoolTable, next_sequence: int) -> None:
         self.next_sequence = next_sequence
+        self.wall_ns = 0
+        """What messages are stamped with."""
         self.events_by_type: Counter[str] = Counter()
         self.refused: Counter[Refusal] = Counter()
         self._source = source
@@ -51,10 +53,11 @@ class Outbox:
         out, self._out = self._out, []
         return out
 
-    def put(self, domain: Domain, record: Record, now_ns: int, flags: int = 0) -> None:
-        """One message with one record; `now_ns` is wall time."""
+    def put(self, domain: Domain, record: Record, flags: int = 0) -> None:
+        """One message with one record."""
+        sequence, timestamp_ns = self.next_sequence, self.wall_ns
         self._out.append(
-            build(domain, self._source, [record], sequence=self.next_sequence, timestamp_ns=now_ns, flags=flags)
+            build(domain, self._source, [record], sequence=sequence, timestamp_ns=timestamp_ns, flags=flags)
         )
         self.next_sequence += 1
 
@@ -64,15 +67,14 @@ class Outbox:
         rows: Sequence[int],  # of each emitter in the pool table
         flags: Sequence[int] | int,
         block_timestamp: int,  # seconds
-        now_ns: int,  # wall time
     ) -> Segment | None:
         """The events of `logs`, which are all of one block; refused logs are counted.  None if none is left."""
         context = self._decoder.context(len(logs))
         context["row"] = rows
         context["flags"] = flags
         context["block_timestamp"] = block_timestamp
-        context["receive_time_ns"] = now_ns
-        decoded = self._decoder.decode(logs, context, first_sequence=self.next_sequence, timestamp_ns=now_ns)
+        context["receive_time_ns"] = self.wall_ns
+        decoded = self._decoder.decode(logs, context, first_sequence=self.next_sequence, timestamp_ns=self.wall_ns)
         count = len(decoded.offsets)
         if count < len(logs):
             self.refused.update(decoded.count_refusals())
@@ -88,11 +90,11 @@ class Outbox:
         self.next_sequence += count
         return segment
 
-    def put_copies(self, segment: Segment, now_ns: int, *, removed: bool) -> None:
+    def put_copies(self, segment: Segment, *, removed: bool) -> None:
         """The messages of `segment` again: REMOVED and newest first, or as they were."""
         buffer = segment.buffer.copy()
         offsets, lengths = (np.ascontiguousarray(array[::-1]) if removed else array for array in segment[1:])
-        restamp(buffer, offsets, lengths, int(Flag.REMOVED) if removed else 0, self.next_sequence, now_ns)
+        restamp(buffer, offsets, lengths, int(Flag.REMOVED) if removed else 0, self.next_sequence, self.wall_ns)
         self._out.append(Segment(buffer, offsets, lengths))
         self.next_sequence += len(offsets)
 

@@ -49,6 +49,8 @@ class Statistics:
 
     blocks: int = 0
     """Blocks that became canonical; one that came back after a reorg counts again."""
+    headers: int = 0
+    """Headers of blocks that were not known before, pushed or fetched."""
     logs_received: int = 0
     """Logs the node sent, pushed or fetched, before anything was dropped."""
     duplicates: int = 0
@@ -78,6 +80,10 @@ class Statistics:
     """Blocks whose pushed logs looked incomplete, or that nothing closed in time."""
     repairs: int = 0
     """Logs that came after their block had been closed."""
+    cross_check_finds: int = 0
+    """Logs that only the second endpoint listed."""
+    cross_check_shortfalls: int = 0
+    """Blocks of which the second endpoint listed fewer logs."""
     pools: int = 0
     connections: int = 0
     reconnects: int = 0

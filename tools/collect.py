@@ -50,6 +50,14 @@ ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
     metavar="ADDRESS|events",
     help="Subscribe to less: one contract (repeatable), or only logs with an event's topic.",
 )
+@click.option("--cross-check", "second", metavar="URL", help="A second endpoint, asked whether it lists the same logs.")
+@click.option(
+    "--cross-check-share",
+    default=0.1,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Of the blocks, those that it is asked about.",
+)
 @click.option("--pool-cache", metavar="FILE|none", help="Verified pools.  [default: in the user's cache]")
 @click.option(
     "--watchdog",
@@ -73,6 +81,8 @@ def command(
     ring: str | None,
     capacity: int,
     filters: tuple[str, ...],
+    second: str | None,
+    cross_check_share: float,
     pool_cache: str | None,
     state: Path | None,
     watchdog: float,
@@ -84,7 +94,7 @@ def command(
     """Follow a node's blocks and logs, and publish every event of a verified pool in a ring.
 
     Runs until SIGINT or SIGTERM.  What the ring then holds is complete, block by block: each BlockEnd says how that
-    is known, and what could not be had is a Gap.
+    is known, and what could not be had is a Gap.  On SIGUSR1 the state of every pool is told anew.
     """
     config = load_chain(chain)
     options = Options(
@@ -96,6 +106,8 @@ def command(
         pool_cache=_cache_path(pool_cache, config.chain_id),
         stats_file=Path(stats_json) if stats_json not in (None, "-") else None,
         state_file=state,
+        second_url=_checked((second,))[0] if second else None,
+        cross_check_share=cross_check_share,
         until_idle_s=until_idle,
         watchdog_s=watchdog,
     )
@@ -115,6 +127,7 @@ async def _collect(options: Options, as_json: bool) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, collector.stop)
+    loop.add_signal_handler(signal.SIGUSR1, collector.want_states)
     host = host_of(options.urls[0])
     if as_json:
         ready = {"ready": True, "ring": options.ring, "host": host, "chain": options.chain.name}

@@ -103,9 +103,9 @@ def warm_collector() -> None:
         },
         Log,
     )
-    segment = outbox.put_events([log], [0], 0, 0, 0)
+    segment = outbox.put_events([log], [0], 0, 0)
     if segment is not None:
-        outbox.put_copies(segment, 0, removed=True)
+        outbox.put_copies(segment, removed=True)
 
 
 def warm_strategy() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http
+import math
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -92,3 +93,31 @@ def test_collector_that_cannot_connect_goes_to_the_next(ring_name: str) -> None:
 
     asyncio.run(run())
     assert read_story(ring_name).standing == canonical_events()
+
+
+def test_collector_with_a_second_endpoint_says_where_it_agrees(ring_name: str) -> None:
+    """Every block is asked about; the second node has the canonical ones, and knows nothing of the others."""
+
+    async def run() -> Collector:
+        warm_ring()
+        warm_collector()
+        async with (
+            RecordingNode(speed=20.0) as first,
+            RecordingNode(speed=math.inf, start="now") as second,
+        ):
+            options = Options(
+                chain=load_chain("polygon"),
+                urls=(first.ws_url,),
+                ring=ring_name,
+                second_url=second.ws_url,
+                cross_check_share=1.0,
+                until_idle_s=2.0,
+            )
+            collector = Collector(options)
+            await collector.run()
+            return collector
+
+    statistics = asyncio.run(run()).statistics
+    assert read_story(ring_name).standing == canonical_events()
+    assert statistics.blocks_by_verdict["cross_checked"] > 150
+    assert statistics.cross_check_finds == statistics.cross_check_shortfalls == 0

@@ -1,0 +1,110 @@
+"""What pools hold, asked from the node: what events alone tell only when the next one comes.
+
+Owns the questions and who is due to be asked about.  It must never decide when readers need to know: pools become due
+when they are introduced, when readers were told to forget, and when somebody wants it.
+
+    due --(the newest complete block)--> getReserves, or slot0 and liquidity, at that block's hash --> PoolState
+
+The question names a block by its hash (EIP-1898), so the answer is the state after that block's last event, and
+nothing else; a node that cannot answer such questions leaves readers to the next event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from producers import metadata
+from producers.introductions import Introductions, State
+from producers.jsonrpc import DISCONNECTED, TEXT, TIMED_OUT, UNREADABLE, Failure, JsonRpc
+from producers.lifecycle import Block
+from producers.pool_table import Pool
+from tlv.codes import Protocol
+
+MAX_AT_ONCE = 8
+"""Pools being asked about; a public node has other things to do, and so have we."""
+
+CALLS = {
+    Protocol.UNISWAP_V2: (metadata.RESERVES,),
+    Protocol.UNISWAP_V3: (metadata.SLOT0, metadata.LIQUIDITY),
+    Protocol.ALGEBRA: (metadata.GLOBAL_STATE, metadata.LIQUIDITY),
+}
+
+
+class Snapshots:
+    """PoolState with reserves or price, for the pools that are due."""
+
+    def __init__(self, rpc: JsonRpc, introductions: Introductions, is_canonical: Callable[[Block], bool]) -> None:
+        self._rpc, self._introductions, self._is_canonical = rpc, introductions, is_canonical
+        self._due: dict[int, int] = {}
+        """Row, and the lowest block number whose state is of use."""
+        self._asking = 0
+
+    def want(self, row: int, since_block: int = 0) -> None:
+        """Tell the state of one pool, as of `since_block` or later."""
+        self._due[row] = since_block
+
+    def want_all(self, since_block: int = 0) -> None:
+        """Tell the state of every pool that readers have heard of."""
+        self._due.update(dict.fromkeys(self._introductions.known, since_block))
+
+    def pump(self, block: Block) -> None:
+        """Ask about what is due, as of `block`, which is complete."""
+        for row, since_block in list(self._due.items()):
+            if self._asking >= MAX_AT_ONCE:
+                return
+            if since_block <= block.number:
+                del self._due[row]
+                self._ask(row, block)
+
+    def _ask(self, row: int, block: Block) -> None:
+        pool = self._introductions.pool(row)
+        calls = CALLS[Protocol(pool.protocol)]
+        answers: dict[str, str | Failure] = {}
+
+        def take(call: str, result: msgspec.Raw | None, failure: Failure | None) -> None:
+            answers[call] = failure or _text(result)
+            if len(answers) == len(calls):
+                self._asking -= 1
+                self._tell(row, pool, block, [answers[call] for call in calls])
+
+        self._asking += 1
+        for call in calls:
+            where = {"blockHash": block.hash}
+            self._rpc.ask("eth_call", [{"to": f"0x{pool.pool.hex()}", "data": call}, where], partial(take, call))
+
+    def _tell(self, row: int, pool: Pool, block: Block, answers: list[str | Failure]) -> None:
+        if any(answer in (DISCONNECTED, TIMED_OUT) for answer in answers) or not self._is_canonical(block):
+            self._due.setdefault(row, 0)
+            return
+        state = read_state(pool, [answer for answer in answers if isinstance(answer, str)])
+        if state is not None:
+            self._introductions.tell(row, state._replace(block_number=block.number))
+
+
+def read_state(pool: Pool, answers: list[str]) -> State | None:
+    """The state that the answers to `CALLS` tell; None if one is missing or cannot be."""
+    words = [metadata.read_words(answer) for answer in answers]
+    if pool.protocol == Protocol.UNISWAP_V2:
+        if len(words) != 1 or len(words[0]) != 3 or max(words[0][:2]) >= 1 << 112:
+            return None
+        return State(reserve0=words[0][0], reserve1=words[0][1])
+    if len(words) != 2 or len(words[0]) < 2 or len(words[1]) != 1:
+        return None
+    price, tick, liquidity = words[0][0], _signed(words[0][1]), words[1][0]
+    if price >= 1 << 160 or not -(1 << 23) <= tick < 1 << 23 or liquidity >= 1 << 128:
+        return None
+    return State(sqrt_price_x96=price, tick=tick, liquidity=liquidity)
+
+
+def _signed(word: int) -> int:
+    return word - (word >> 255 << 256)
+
+
+def _text(result: msgspec.Raw | None) -> str | Failure:
+    try:
+        return TEXT.decode(result or b"")
+    except UNREADABLE:
+        return Failure(None, "expected a string as result of eth_call")

@@ -1,0 +1,53 @@
+"""Row 35 of the fault table: wall time is only ever shown.  Whatever waits, orders or expires uses a monotonic clock.
+
+The cores without I/O get their times as arguments and may import no clock at all.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PRODUCERS = Path(__file__).parents[2] / "producers"
+SOURCES = sorted(path for path in PRODUCERS.rglob("*.py") if "recording" not in path.parts)
+WALL_CLOCKS = {"time", "time_ns", "ctime", "gmtime", "localtime", "now", "utcnow", "today", "CLOCK_REALTIME"}
+SHELLS = {"collector.py", "connection.py", "pool_cache.py", "cursor.py", "replay.py", "second_endpoint.py"}
+"""The files that may touch sockets, files and clocks."""
+INPUT_AND_OUTPUT = {"asyncio", "socket", "time", "os", "datetime", "random"}
+SHOWN = {("collector.py", "_clock")}
+"""Where wall time enters: it becomes the timestamp of a header."""
+
+
+def wall_clock_calls(path: Path) -> set[tuple[str, str]]:
+    """File and function of each use of a wall clock; `time.sleep` and the monotonic clocks are none."""
+    found = set()
+    for function in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        for node in ast.walk(function):
+            if (
+                isinstance(node, ast.Attribute)
+                and node.attr in WALL_CLOCKS
+                and isinstance(node.value, ast.Name)
+                and node.value.id in {"time", "datetime", "date"}
+            ):
+                found.add((path.name, function.name))
+    return found
+
+
+def test_producers_read_the_wall_clock_only_where_it_is_shown() -> None:
+    used = set().union(*map(wall_clock_calls, SOURCES))
+    assert used == SHOWN
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.name not in SHELLS], ids=lambda path: path.name)
+def test_core_imports_neither_clock_nor_socket(path: Path) -> None:
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").split(".")[0])
+    assert not imported & INPUT_AND_OUTPUT
