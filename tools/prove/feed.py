@@ -73,6 +73,8 @@ FAULT_SHARE = 0.25
 """Of the moves that are followed by a fault."""
 RECOVERY_S = 3.0
 
+COLLECTOR = (sys.executable, "-m", "tools.cli", "collect")
+
 Identity = tuple[bytes, bytes, int]
 
 
@@ -115,9 +117,14 @@ class FeedRun:
         )
 
 
-def run_feed(seed: int, transactions: int = 300) -> FeedRun:
-    """One run.  Everything random in it follows from `seed`; the scheduling of the processes does not."""
-    return asyncio.run(_Campaign(seed, transactions).run())
+def run_feed(
+    seed: int, transactions: int = 300, *, program: tuple[str, ...] = COLLECTOR, relay: type[WsRelay] = WsRelay
+) -> FeedRun:
+    """One run.  Everything random in it follows from `seed`; the scheduling of the processes does not.
+
+    `program` is the collector's command line up to its options; `relay` stands between it and the node.
+    """
+    return asyncio.run(_Campaign(seed, transactions, program, relay).run())
 
 
 def run_feeds(seeds: Iterable[int], transactions: int = 300, jobs: int = 4) -> Iterator[FeedRun]:
@@ -129,7 +136,8 @@ def run_feeds(seeds: Iterable[int], transactions: int = 300, jobs: int = 4) -> I
 
 
 class _Campaign:
-    def __init__(self, seed: int, transactions: int) -> None:
+    def __init__(self, seed: int, transactions: int, program: tuple[str, ...], relay: type[WsRelay]) -> None:
+        self.program, self.relay = program, relay
         self.random = random.Random(seed)
         self.result = FeedRun(seed)
         self.wanted = transactions
@@ -143,7 +151,7 @@ class _Campaign:
             self.world.hold_mining(True)
             (self.folder / "chain.toml").write_text(chain_toml(self.world))
             try:
-                async with WsRelay(node.url) as self.ws, TcpRelay(self.ws.port) as self.tcp:
+                async with self.relay(node.url) as self.ws, TcpRelay(self.ws.port) as self.tcp:
                     await self._play()
             finally:
                 with contextlib.suppress(RingNotFound):
@@ -273,7 +281,7 @@ class _Campaign:
 
     async def _start_collector(self) -> Process:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tools.cli", "collect", "--url", self.tcp.url, "--ring", self.ring),
+            *(*self.program, "--url", self.tcp.url, "--ring", self.ring),
             *("--chain", str(self.folder / "chain.toml"), "--pool-cache", str(self.folder / "pools.jsonl")),
             *("--state", str(self.folder / "state.json"), "--watchdog", str(WATCHDOG_S), "--capacity", str(1 << 26)),
             stdout=DEVNULL,
