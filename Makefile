@@ -8,7 +8,9 @@ DEV_READY := $(VENV)/.installed-dev
 PARTS_READY := $(VENV)/.installed-real-parts
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help run test check lint bench soak clean
+CORE_TESTS := tests/tlv tests/ringbuf
+
+.PHONY: help run test branches check lint bench soak clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,8 +24,14 @@ help:
 run: $(RUN_READY)
 	@$(BIN)/alphapulse demo
 
-test: $(PARTS_READY)
+test: $(PARTS_READY) branches
 	@$(BIN)/python -m pytest
+
+# Every branch of the packages that everything rests on, as plain Python; then the same tests with bounds checks compiled in.
+branches: $(DEV_READY)
+	@NUMBA_DISABLE_JIT=1 $(BIN)/coverage run --branch --source=tlv,ringbuf -m pytest -q $(CORE_TESTS)
+	@$(BIN)/coverage report --skip-covered --show-missing --fail-under=100
+	@NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -q $(CORE_TESTS)
 
 check: lint test
 
