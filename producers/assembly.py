@@ -29,6 +29,7 @@ from producers.chains import ChainConfig
 from producers.chronicle import Chronicle
 from producers.completeness import Evidence
 from producers.cross_check import CrossCheck
+from producers.event_filter import EventFilter
 from producers.jsonrpc import JsonRpc, Rejection
 from producers.lifecycle import Block, Chain, Progress, Switch
 from producers.pool_table import PoolTable
@@ -205,6 +206,10 @@ class Assembly:
     def introduce_again(self) -> None:
         """Let every pool's next event be preceded by its PoolState, for readers that joined late."""
         self._publication.introductions.forget()
+
+    def filter_events(self, wanted: EventFilter | None) -> None:
+        """Publish only these events from now on; what was published stays, and is taken back if its block is."""
+        self._publication.event_filter = wanted
 
     def want_states(self) -> None:
         """Tell what every pool holds, for readers that joined late."""

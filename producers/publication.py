@@ -13,6 +13,7 @@ from collections import defaultdict
 from operator import itemgetter
 
 from producers.chains import ChainConfig
+from producers.event_filter import EventFilter
 from producers.events import EVENT_OF_TOPIC
 from producers.introductions import Introductions
 from producers.jsonrpc import JsonRpc
@@ -42,6 +43,8 @@ class Publication:
     ) -> None:
         self.book = PoolBook(config, Verifier(config, rpc, tokens), table, self._release)
         self.introductions = Introductions(outbox, table, tokens)
+        self.event_filter: EventFilter | None = None
+        """What of the verified pools' events is published; None = all."""
         self._introduced: list[int] = []
         self._outbox, self._table, self._stats = outbox, table, stats
         self._sees_all = sees_all
@@ -100,12 +103,23 @@ class Publication:
         return introduced
 
     def _emit(self, block: Block, logs: list[Log], rows: list[int], flags: list[int]) -> None:
+        if self.event_filter is not None:
+            logs, rows, flags = self._select(self.event_filter, logs, rows, flags)
         self._introduced += self.introductions.introduce(rows)
-        segment = self._outbox.put_events(logs, rows, flags, block.timestamp)
+        segment = self._outbox.put_events(logs, rows, flags, block.timestamp) if logs else None
         if segment is not None:
             block.published.append(segment)
             block.events += len(segment.offsets)
             self._stats.events_published += len(segment.offsets)
+
+    def _select(
+        self, wanted: EventFilter, logs: list[Log], rows: list[int], flags: list[int]
+    ) -> tuple[list[Log], list[int], list[int]]:
+        """Those of the logs that pass the filter, with their rows and flags."""
+        pools = {row: self.introductions.pool(row) for row in set(rows)}
+        kept = [at for at, (log, row) in enumerate(zip(logs, rows, strict=True)) if wanted.passes(log, pools[row])]
+        self._stats.filtered_events += len(logs) - len(kept)
+        return [logs[at] for at in kept], [rows[at] for at in kept], [flags[at] for at in kept]
 
     def _release(self, finding: Finding, released: list[Held]) -> None:
         """A pool is verified: publish what waited for it, block by block."""

@@ -66,6 +66,8 @@ class Statistics:
     reorgs: list[dict[str, Any]] = field(default_factory=list)
     gaps: list[tuple[int, int]] = field(default_factory=list)
     """Block numbers that no endpoint could show, first and last."""
+    filtered_events: int = 0
+    """Events of verified pools that the event filter kept from the ring."""
     quarantined_logs: int = 0
     """Logs with an event's topic from emitters that the node could not prove."""
     lookalikes: int = 0

@@ -47,8 +47,8 @@ ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
     "--filter",
     "filters",
     multiple=True,
-    metavar="ADDRESS|events",
-    help="Subscribe to less: one contract (repeatable), or only logs with an event's topic.",
+    metavar="ADDRESS|events|FILE.toml",
+    help="Subscribe to one contract (repeatable), or to events' topics only; or publish what passes a file's rules.",
 )
 @click.option("--cross-check", "second", metavar="URL", help="A second endpoint, asked whether it lists the same logs.")
 @click.option(
@@ -94,7 +94,8 @@ def command(
     """Follow a node's blocks and logs, and publish every event of a verified pool in a ring.
 
     Runs until SIGINT or SIGTERM.  What the ring then holds is complete, block by block: each BlockEnd says how that
-    is known, and what could not be had is a Gap.  On SIGUSR1 the state of every pool is told anew.
+    is known, and what could not be had is a Gap.  On SIGUSR1 the state of every pool is told anew; on
+    SIGHUP the filter's file is read again.
     """
     config = load_chain(chain)
     options = Options(
@@ -103,6 +104,7 @@ def command(
         ring=ring or config.ring,
         capacity=capacity,
         selection=_selection(filters),
+        filter_file=_filter_file(filters),
         pool_cache=_cache_path(pool_cache, config.chain_id),
         stats_file=Path(stats_json) if stats_json not in (None, "-") else None,
         state_file=state,
@@ -127,6 +129,7 @@ async def _collect(options: Options, as_json: bool) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, collector.stop)
+    loop.add_signal_handler(signal.SIGHUP, collector.reload_filter)
     loop.add_signal_handler(signal.SIGUSR1, collector.want_states)
     host = host_of(options.urls[0])
     if as_json:
@@ -149,12 +152,19 @@ def _checked(urls: tuple[str, ...]) -> tuple[str, ...]:
 def _selection(filters: tuple[str, ...]) -> Selection:
     addresses = []
     for text in filters:
-        if text == "events":
+        if text == "events" or text.endswith(".toml"):
             continue
         if not ADDRESS.fullmatch(text):
-            raise UsageError(f"filter: expected 0x and 40 hex digits, or events, found {text!r}")
+            raise UsageError(f"filter: expected 0x and 40 hex digits, events, or a .toml file, found {text!r}")
         addresses.append(text.lower())
     return Selection(tuple(addresses), "events" in filters)
+
+
+def _filter_file(filters: tuple[str, ...]) -> Path | None:
+    files = [Path(text) for text in filters if text.endswith(".toml")]
+    if len(files) > 1:
+        raise UsageError(f"filter: expected at most one file, found {len(files)}")
+    return files[0] if files else None
 
 
 def _cache_path(given: str | None, chain_id: int) -> Path | None:
