@@ -31,6 +31,7 @@ from producers.chains import ChainConfig
 from producers.connection import NodeConnection, open_connection
 from producers.cursor import load, save
 from producers.errors import EndpointError, WrongChainError
+from producers.event_filter import load_filter
 from producers.feed import Feed, Identity, Selection
 from producers.pool_cache import PoolCache
 from producers.pool_table import PoolTable
@@ -40,10 +41,12 @@ from producers.second_endpoint import keep_second_endpoint
 from producers.statistics import Statistics
 from producers.verification import Token
 from ringbuf import DEFAULT_CAPACITY, Reader, Status, Writer
+from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
 
 NS = 1_000_000_000
 TICK_S = 0.02
+HEARTBEAT_S = 1.0
 SHORT_LIVED_S = 5.0
 """A connection that ended before that counts as a failed attempt, whatever it delivered."""
 SETTLE_S = 5.0
@@ -63,6 +66,8 @@ class Options:
     ring: str
     capacity: int = DEFAULT_CAPACITY
     selection: Selection = field(default_factory=Selection)
+    filter_file: Path | None = None
+    """What is published of what is collected; see `producers.event_filter`."""
     pool_cache: Path | None = None
     stats_file: Path | None = None
     """Rewritten every second."""
@@ -96,6 +101,7 @@ class Collector:
             recovered = load(options.state_file, options.chain.chain_id)
         share = options.cross_check_share if options.second_url is not None else 0.0
         self._feed = Feed(options.chain, ring, table, tokens, options.selection, recovered, share, **_clock())
+        self._feed.filter_events(load_filter(options.filter_file) if options.filter_file is not None else None)
         self._reconnect = Reconnect(options.urls)
         self._watchdog = BlockWatchdog(least_s=options.watchdog_s)
         self._stop = asyncio.Event()
@@ -115,6 +121,17 @@ class Collector:
         """End `run` soon; safe to call from a signal handler of the loop."""
         self._stop.set()
         self._wake.set()
+
+    def reload_filter(self) -> None:
+        """Read the filter file again; one that cannot be used changes nothing.  Safe to call from a signal handler."""
+        if self._options.filter_file is None:
+            return
+        try:
+            self._feed.filter_events(load_filter(self._options.filter_file))
+        except UsageError as error:
+            log.warning("the filter stays as it was: %s", error)
+        else:
+            log.info("the filter was read again")
 
     def want_states(self) -> None:
         """Publish the state of every known pool soon; safe to call from a signal handler of the loop."""
@@ -138,7 +155,7 @@ class Collector:
                 pause_s = await self._connect_once()
                 if self._stop.is_set() or pause_s is None:
                     break
-                await self._wait(pause_s)
+                await self._pause(pause_s)
             return self.statistics
         finally:
             if second is not None:
@@ -287,6 +304,15 @@ class Collector:
             fresh = path.with_name(f".{path.name}.new")
             fresh.write_bytes(msgspec.json.encode(self.statistics.to_dict()))
             fresh.replace(path)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait for the next attempt; readers see a heartbeat that says so."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._stop.is_set():
+            self._feed.beat(**_clock())
+            self._publish()
+            self._writer.heartbeat()
+            await self._wait(min(left, HEARTBEAT_S))
 
     async def _wait(self, seconds: float) -> None:
         """Until something happened, at most `seconds`."""

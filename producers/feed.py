@@ -23,6 +23,7 @@ import msgspec
 
 from producers.assembly import Assembly
 from producers.chains import ChainConfig
+from producers.event_filter import EventFilter
 from producers.events import EVENT_OF_TOPIC
 from producers.jsonrpc import (
     DISCONNECTED,
@@ -232,6 +233,10 @@ class Feed:
         self._set_clock(now_ns, wall_ns)
         self._assembly.settle()
 
+    def filter_events(self, wanted: EventFilter | None) -> None:
+        """Publish only these events from now on."""
+        self._assembly.filter_events(wanted)
+
     def want_states(self) -> None:
         """Somebody asks for a PoolState of every pool that was introduced."""
         self._assembly.want_states()
@@ -362,11 +367,19 @@ class Feed:
     def _break(self, reason: str) -> None:
         self.broken = self.broken or reason
 
+    def beat(self, now_ns: int, wall_ns: int) -> None:
+        """Say where we stand: for the time between two connections, when nothing ticks."""
+        self._set_clock(now_ns, wall_ns)
+        self._tell_standing()
+
     def _beat(self) -> None:
         """A heartbeat now, and one later."""
+        self._tell_standing()
+        self._timers.at(self._now_ns + HEARTBEAT_NS, self._beat)
+
+    def _tell_standing(self) -> None:
         record = Heartbeat(self.head_number, self._assembly.safe_number, self._outbox.next_sequence - 1, self.state)
         self._outbox.put(Domain.SYSTEM, record)
-        self._timers.at(self._now_ns + HEARTBEAT_NS, self._beat)
 
     def _introduce_again(self) -> None:
         """From time to time, for readers that joined late: the next event of each pool brings its PoolState along."""

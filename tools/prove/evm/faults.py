@@ -189,6 +189,11 @@ class TcpRelay:
         assert self._server is not None
         return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
+    @property
+    def open_connections(self) -> int:
+        """Clients connected now; each has a connection to the node."""
+        return len(self._open_writers()) // 2
+
     def reset(self) -> None:
         """RST every connection."""
         for writer in self._open_writers():
