@@ -36,6 +36,7 @@ EVENTS = (PoolSwap, PoolMint, PoolBurn, PoolCollect, PoolSync)
 KEYS = {
     *("blocks", "logs_received", "events_published", "events_by_type", "reorgs", "removed_events", "duplicates"),
     *("quarantined_logs", "lookalikes", "gaps", "signals", "ring", "latency_ns"),
+    *("blocks_by_verdict", "backfills", "repairs"),
 }
 
 

@@ -25,6 +25,9 @@ COLLECTED = (
     "quarantined_logs",
     "lookalikes",
     "gaps",
+    "blocks_by_verdict",
+    "backfills",
+    "repairs",
 )
 NO_LATENCY = {"p50": None, "p99": None, "max": None}
 """Of a latency nobody measured, because there was no signal."""
