@@ -118,7 +118,10 @@ def test_collect_never_prints_the_key_in_its_url(ring_name: str) -> None:
             f"wss://{CANARY}:{CANARY}@name.invalid/{CANARY}",
             f"ws://127.0.0.1:{port}/{CANARY}#fragment",
         ):
-            process = collect("--url", url, "--ring", ring_name, "--until-idle", "0.2", "--verbose", "--json")
+            process = collect(
+                *("--url", url, "--cross-check", url, "--ring", ring_name),
+                *("--until-idle", "0.2", "--verbose", "--json"),
+            )
             out, err = process.communicate(timeout=60)
             assert process.returncode != 0
             assert CANARY not in out + err
