@@ -20,15 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringbuf.names import FOLDER, ring_object
+from tools.parent import request_death_signal
 
 
 def spawn(work: Callable[[], object]) -> int:
-    """Fork a child that runs `work` and exits 0, or 1 after an exception; returns its pid."""
+    """Fork a child that runs `work` and exits 0, or 1 after an exception, or with its parent; returns its pid."""
     sys.stdout.flush()
     pid = os.fork()
     if pid:
         return pid
     code = 1
+    request_death_signal()  # an interrupted campaign must not leave a publisher that spins for ever
     try:
         work()
         code = 0
