@@ -75,6 +75,6 @@ def scans(scanner: Scanner, is_last: bool) -> Iterator[int]:
             return
         if not is_last or scanner.status == kernels.OUT_OF_ORDER:
             raise scanner.damage()
-        if scanner.status in (kernels.PARTIAL, kernels.DAMAGED) and scanner.something_whole_follows():
+        if scanner.status in (kernels.PARTIAL, kernels.DAMAGED) and scanner.is_damage():
             raise scanner.damage()
         return

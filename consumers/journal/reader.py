@@ -187,7 +187,7 @@ class JournalReader:
         later = [segment for segment in list_segments(self.directory) if segment.ordinal > here.segment.ordinal]
         if not later:
             broken = here.status in (kernels.PARTIAL, kernels.DAMAGED, kernels.OUT_OF_ORDER)
-            if broken and (here.status == kernels.OUT_OF_ORDER or here.something_whole_follows()):
+            if broken and here.is_damage():
                 raise here.damage()
             return Status.CLOSED if here.status == kernels.ENDED else Status.EMPTY
         if here.status != kernels.ENDED:

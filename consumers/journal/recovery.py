@@ -83,7 +83,7 @@ def judge(scanner: Scanner) -> State:
     if scanner.status in (kernels.SCANNED, kernels.BLANK) and blank_from_here(scanner):
         return State.OPEN
     # A whole record at the very place, with another sequence, is no torn write either.
-    if scanner.status == kernels.OUT_OF_ORDER or scanner.something_whole_follows():
+    if scanner.is_damage():
         return State.DAMAGED
     return State.TORN
 

@@ -81,6 +81,20 @@ class Scanner:
         for first, last in itertools.pairwise(edges):
             yield int(marks[first]), first, last
 
+    def is_damage(self) -> bool:
+        """Whether the bytes that did not parse are damage: out of order, or a whole record stands behind them.
+
+        They are looked at once more at the end: a living writer may have finished them between our two looks.
+        """
+        offset, expected, status = self.offset, self.expected, self.status
+        if status != kernels.OUT_OF_ORDER and not self.something_whole_follows():
+            return False
+        self.seek(offset, expected)
+        parses = self.advance() > 0
+        self.seek(offset, expected)
+        self.status = status
+        return not parses
+
     def something_whole_follows(self) -> bool:
         """True if a whole record stands anywhere behind the bytes that did not parse: then they are damage."""
         offset = self.offset + 8
