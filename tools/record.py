@@ -41,6 +41,13 @@ MIB = 1 << 20
 @click.option(
     "--retain-mib", default=0, show_default="all", type=click.IntRange(0), help="Drop the oldest beyond this."
 )
+@click.option(
+    "--retain-hours",
+    default=0.0,
+    show_default="all",
+    type=click.FloatRange(0),
+    help="Drop segments completed so long ago; looked at whenever a segment is complete.",
+)
 @click.option("--pack/--no-pack", default=True, show_default=True, help="Compress complete segments with zstd.")
 @click.option("--wait-for-ring", default=0.0, show_default=True, type=click.FloatRange(0), help="Seconds.")
 @click.option("--until-closed", is_flag=True, help="End when the ring is closed and read to its end.")
@@ -52,6 +59,7 @@ def command(
     interval: float,
     segment_mib: int,
     retain_mib: int,
+    retain_hours: float,
     pack: bool,
     wait_for_ring: float,
     until_closed: bool,
@@ -74,6 +82,7 @@ def command(
                 interval_s=interval,
                 segment_bytes=segment_mib * MIB,
                 retain_bytes=retain_mib * MIB,
+                retain_s=retain_hours * 3600,
                 pack=pack,
             ),
         )

@@ -10,7 +10,9 @@ import logging
 import os
 import queue
 import threading
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 import zstandard
 
@@ -45,15 +47,24 @@ def seal(segment: Segment, *, pack: bool) -> None:
     segment.path.unlink()
 
 
-def drop_old(directory: Path, retain_bytes: int) -> int:
-    """Remove the oldest segments, but for the last two, until at most `retain_bytes` remain.  Returns how many."""
+class Retention(NamedTuple):
+    """What a journal keeps, looked at whenever a segment is complete; 0 = no bound.  The last two always stay."""
+
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+def drop_old(directory: Path, keep: Retention, now_s: float) -> int:
+    """Remove the oldest segments that are too much or were complete too long ago at `now_s` (since 1970); how many."""
     segments = list_segments(directory)
     total = sum(segment.path.stat().st_size for segment in segments)
     dropped = 0
     for segment in segments[:-2]:
-        if total <= retain_bytes:
+        found = segment.path.stat()
+        too_old = keep.seconds and now_s - found.st_mtime > keep.seconds
+        if not too_old and not (keep.bytes and total > keep.bytes):
             break
-        total -= segment.path.stat().st_size
+        total -= found.st_size
         segment.path.unlink()
         segment.index_path.unlink(missing_ok=True)
         dropped += 1
@@ -63,10 +74,10 @@ def drop_old(directory: Path, retain_bytes: int) -> int:
 class Sealer:
     """A thread that seals the segments it is given, in order."""
 
-    def __init__(self, directory: Path, *, pack: bool, retain_bytes: int) -> None:
+    def __init__(self, directory: Path, *, pack: bool, keep: Retention) -> None:
         self.directory = directory
         self.pack = pack
-        self.retain_bytes = retain_bytes
+        self.keep = keep
         self.failures = 0
         self._waiting: queue.SimpleQueue[Segment | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal-sealer", daemon=True)
@@ -85,8 +96,7 @@ class Sealer:
         while segment := self._waiting.get():
             try:
                 seal(segment, pack=self.pack)
-                if self.retain_bytes:
-                    drop_old(self.directory, self.retain_bytes)
+                drop_old(self.directory, self.keep, time.time())
             except (OSError, JournalError) as error:
                 # The raw segment stays, and everything can read it: only room is lost.
                 self.failures += 1

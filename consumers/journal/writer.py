@@ -47,7 +47,7 @@ from consumers.journal.layout import (
     SegmentHeader,
 )
 from consumers.journal.recovery import State, cut, examine
-from consumers.journal.sealing import Sealer
+from consumers.journal.sealing import Retention, Sealer
 from consumers.journal.segment import Segment, header_checksum, list_segments, segment_path
 from consumers.lockfile import LockFile, LockHeld
 from tlv.codes import Domain, GapScope, Reason, Source
@@ -78,6 +78,7 @@ class JournalWriter:
     Args:
         next_sequence: where the ring's reader will begin if the journal does not continue (see `resume_at`).
         retain_bytes: drop the oldest segments beyond this much; 0 keeps all.
+        retain_s: drop segments that were complete so long ago; 0 keeps all.
 
     Raises:
         JournalInUse: another recorder writes here.
@@ -96,6 +97,7 @@ class JournalWriter:
         segment_bytes: int = DEFAULT_SEGMENT_BYTES,
         pack: bool = True,
         retain_bytes: int = 0,
+        retain_s: float = 0.0,
         layout_digest: int = LAYOUT_DIGEST,
     ) -> None:
         if segment_bytes < GRANT_BYTES:
@@ -124,7 +126,7 @@ class JournalWriter:
             self._lock.close()
             raise
         self._flusher = Flusher(interval_s if fsync is Fsync.INTERVAL else 0.0)
-        self._sealer = Sealer(directory, pack=pack, retain_bytes=retain_bytes)
+        self._sealer = Sealer(directory, pack=pack, keep=Retention(retain_bytes, retain_s))
         for segment in unsealed:
             self._sealer.give(segment)
 

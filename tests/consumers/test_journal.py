@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from consumers.journal import ForeignFileError, Fsync, JournalError, JournalInUse, JournalReader
 from consumers.journal.errors import SegmentGone
 from consumers.journal.layout import GRANT_BYTES, MAX_PAYLOAD
-from consumers.journal.sealing import seal
+from consumers.journal.sealing import Retention, drop_old, seal
 from consumers.journal.segment import SegmentBytes, list_segments
 from ringbuf import Gap, Status
 from tests.consumers.journal_frames import (
@@ -141,6 +142,21 @@ def test_writer_retention_drops_the_oldest_segments_only(tmp_path: Path) -> None
     assert sum(segment.path.stat().st_size for segment in list_segments(tmp_path)) <= 4 * SMALL
     assert kept[-1] == (300, payload)
     assert kept == numbered([payload] * len(kept), 301 - len(kept))
+
+
+def test_writer_retention_by_age_drops_what_was_complete_long_ago(tmp_path: Path) -> None:
+    payload = b"z" * 100_000
+    with open_writer(tmp_path, segment_bytes=SMALL, pack=False) as writer:
+        for sequence in range(1, 301):
+            append(writer, [payload], sequence)
+    segments = list_segments(tmp_path)
+    now_s = segments[-1].path.stat().st_mtime
+    for age_s, segment in zip((500.0, 400.0, 90.0), segments, strict=False):
+        os.utime(segment.path, (now_s, now_s - age_s))
+    assert drop_old(tmp_path, Retention(seconds=100.0), now_s) == 2
+    assert list_segments(tmp_path) == segments[2:]
+    assert drop_old(tmp_path, Retention(seconds=0.0), now_s + 1e6) == 0
+    assert drop_old(tmp_path, Retention(seconds=1.0), now_s + 1e6) == len(segments) - 4
 
 
 def test_reader_segment_taken_away_is_a_gap(tmp_path: Path) -> None:
