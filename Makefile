@@ -16,7 +16,7 @@ CORE_TESTS := tests/tlv tests/ringbuf
 help:
 	@echo "make run     the whole pipeline on a bundled recording of Polygon, live in this terminal (Ctrl-C ends it)"
 	@echo "make test    install the test tools and run every test"
-	@echo "make check   ruff, mypy --strict and every test"
+	@echo "make check   ruff, mypy --strict, branch coverage and every test"
 	@echo "make bench   every benchmark, with its baseline"
 	@echo "make soak    the long campaigns"
 	@echo "make clean   remove .venv, caches and build products"
@@ -24,7 +24,7 @@ help:
 run: $(RUN_READY)
 	@$(BIN)/alphapulse demo
 
-test: $(PARTS_READY) branches
+test: $(PARTS_READY)
 	@$(BIN)/python -m pytest
 
 # Every branch of the packages that everything rests on, as plain Python; then the same tests with bounds checks compiled in.
@@ -33,7 +33,7 @@ branches: $(DEV_READY)
 	@$(BIN)/coverage report --skip-covered --show-missing --fail-under=100
 	@NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -q $(CORE_TESTS)
 
-check: lint test
+check: lint branches test
 
 lint: $(DEV_READY)
 	@$(BIN)/ruff check .
