@@ -9,7 +9,7 @@ from tools.prove.feed import run_feeds
 
 def test_feed_under_faults_equals_the_nodes_own_logs(capsys: pytest.CaptureFixture[str]) -> None:
     runs = []
-    for run in run_feeds(range(1, 21)):
+    for run in run_feeds(range(1, 21), jobs=6):
         runs.append(run)
         with capsys.disabled():
             print(f"\nrow 24: {run.summary}", end="")
