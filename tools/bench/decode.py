@@ -7,8 +7,6 @@ pass within its time: what is slower is the machine's doing.
 from __future__ import annotations
 
 import gzip
-import time
-from collections.abc import Callable
 from itertools import islice
 
 import msgspec
@@ -22,6 +20,7 @@ from producers.recording import bundled_recording
 from producers.rpc_types import Log
 from tlv.codes import Source
 from tools.bench.result import BenchResult
+from tools.bench.timing import per_second
 
 LOGS = 500
 """A pass takes milliseconds, so that on a busy machine some passes are not interrupted."""
@@ -80,17 +79,3 @@ def decode_with_eth_abi(logs: list[Log]) -> None:
         for kind, topic in zip(SWAP_TOPICS, log.topics[1:], strict=True):
             abi_decode([kind], read_bytes(topic))
         abi_decode(SWAP_WORDS, read_bytes(log.data))
-
-
-def per_second(work: Callable[[], object], count: int, seconds: float) -> float:
-    """The best rate of `work`, which does `count` things, within `seconds`; the first call is not timed."""
-    work()
-    best = float("inf")
-    end = time.perf_counter() + seconds
-    while True:
-        began = time.perf_counter()
-        work()
-        now = time.perf_counter()
-        best = min(best, now - began)
-        if now > end:
-            return count / best

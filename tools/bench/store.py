@@ -10,7 +10,6 @@ import itertools
 import secrets
 import struct
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from tlv.codes import Domain, Source
 from tlv.layout import HEADER_SIZE, LAYOUT_DIGEST, EventOrigin, PoolSync
 from tlv.message import build
 from tools.bench.result import BenchResult
+from tools.bench.timing import per_second
 
 BATCH = 4096
 BATCHES = 100
@@ -72,17 +72,8 @@ def reading(
 
 
 def rate(work: Callable[[], Any], count: int, seconds: float) -> float:
-    """The best rate of `work`, in millions a second; the first pass is not timed."""
-    work()
-    best = float("inf")
-    end = time.perf_counter() + seconds
-    while True:
-        began = time.perf_counter()
-        work()
-        now = time.perf_counter()
-        best = min(best, now - began)
-        if now > end:
-            return count / best / 1e6
+    """The best rate of `work`, in millions a second."""
+    return per_second(work, count, seconds) / 1e6
 
 
 def write_journal(directory: Path, pack: bool) -> None:
