@@ -22,6 +22,7 @@ from tools.prove.evm.packages import ERC20, V2_CORE, V2_PERIPHERY, V3_CORE, V3_P
 
 MAX_UINT256 = 2**256 - 1
 DEADLINE = 2**40
+MINED_TIMEOUT_S = 10.0
 SWAP_GAS = 400_000
 V3_FEE = 500
 FULL_RANGE = (-887270, 887270)
@@ -116,7 +117,7 @@ class World:
         sent: str = self.rpc("eth_sendTransaction", transaction)
         return sent
 
-    def receipt(self, transaction: str, timeout_s: float = 10.0) -> dict[str, Any]:
+    def receipt(self, transaction: str, timeout_s: float = MINED_TIMEOUT_S) -> dict[str, Any]:
         """Wait for a transaction to be mined.
 
         Raises:
@@ -182,6 +183,13 @@ class World:
 
     def _deploy_at_mainnet_address(self, name: str, nonce: int, values: tuple[str, ...] = ()) -> str:
         self.rpc("anvil_setNonce", V3_DEPLOYER, hex(nonce))
+        # The node takes a mined transaction out of its pool only after its receipt can be had, and until then it counts
+        # nonces from there: what is sent too early is refused, or waits for ever.
+        deadline = time.monotonic() + MINED_TIMEOUT_S
+        while (found := int(self.rpc("eth_getTransactionCount", V3_DEPLOYER, "pending"), 16)) != nonce:
+            if time.monotonic() > deadline:
+                raise FeedError(f"expected {V3_DEPLOYER} to stand at nonce {nonce}, found {found}")
+            time.sleep(0.001)
         return self.deploy(name, ("address",) * len(values), values, sender=V3_DEPLOYER)
 
     def _uniswap_v3(self) -> None:
