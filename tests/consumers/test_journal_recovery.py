@@ -77,17 +77,24 @@ def test_writer_and_reader_damage_in_the_middle_is_refused_with_its_position(tmp
             assert (found.state, found.frames, found.position) == (State.DAMAGED, record, begin)
 
 
-def test_reader_flipped_byte_in_a_packed_segment_is_refused(tmp_path: Path) -> None:
+def test_reader_flipped_byte_in_a_packed_segment_never_changes_a_frame(tmp_path: Path) -> None:
+    """It is refused, unless it hit one of the few bits that only fill up zstd's bit streams and mean nothing."""
+    payloads = random_payloads(200, seed=4)
     with open_writer(tmp_path) as writer:
-        append(writer, random_payloads(200, seed=4), 1)
+        append(writer, payloads, 1)
     segment = list_segments(tmp_path)[0]
     data = segment.path.read_bytes()
-    for position in range(0, len(data), max(len(data) // 40, 1)):
+    positions = range(0, len(data), len(data) // 40)
+    refused = 0
+    for position in positions:
         damaged = bytearray(data)
         damaged[position] ^= 0x10
         segment.path.write_bytes(damaged)
-        with pytest.raises((JournalDamaged, ForeignFileError)):
-            read_all(tmp_path)
+        try:
+            assert read_all(tmp_path) == numbered(payloads)
+        except (JournalDamaged, ForeignFileError):
+            refused += 1
+    assert refused >= len(positions) - 3
 
 
 def test_reader_flipped_header_is_refused(tmp_path: Path) -> None:
