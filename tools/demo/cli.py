@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 GLANCE_S = 0.05
 DRAW_S = 0.25
 PLAIN_S = 1.0
+ERASE_TO_END = "\x1b[K"
+"""ECMA-48 EL: a shorter line leaves nothing of the longer one that it overwrites."""
 
 
 @click.command("demo", epilog="Example:  alphapulse demo --speed max --exit --json")
@@ -80,7 +82,7 @@ def warm_up(supervisor: Supervisor) -> None:
             state = json.loads(lines[-1])
             say(f"compiling kernels {state['ready']}/{state['kernels']} ...", replace=True)
     supervisor.check()
-    say(f"{json.loads(child.lines()[-1])['kernels']} kernels are ready ")
+    say(f"{json.loads(child.lines()[-1])['kernels']} kernels are ready")
 
 
 def watch(supervisor: Supervisor, home: Home, speed: str, *, leave: bool, plain: bool) -> None:
@@ -121,5 +123,6 @@ def screen(picture: Picture, *, plain: bool) -> Iterator[Callable[[], None]]:
 
 def say(line: str, *, replace: bool = False) -> None:
     """A line for the person who waits; stdout is for the result.  `replace` lets the next one overwrite it."""
-    ending = "\r" if replace and sys.stderr.isatty() else "\n"
-    print(line, end=ending, file=sys.stderr, flush=True)
+    terminal = sys.stderr.isatty()
+    ending = "\r" if replace and terminal else "\n"
+    print(f"{line}{ERASE_TO_END if terminal else ''}", end=ending, file=sys.stderr, flush=True)

@@ -120,5 +120,5 @@ def venue_name(number: int) -> str:
 
 
 def lag_text(lag_ns: int | None) -> str:
-    """From the node's socket to the eye of this view; a block's events arrive together, so it is a block's lag."""
+    """From the node's socket to the ring; a block's events arrive together, so it is a block's lag."""
     return "-" if lag_ns is None else f"{lag_ns / 1e6:.1f} ms"

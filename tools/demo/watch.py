@@ -11,7 +11,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ringbuf import Reader
+from ringbuf import Frame, Reader
 from tlv.codes import Flag
 from tlv.layout import (
     LAYOUT_DIGEST,
@@ -65,7 +65,7 @@ class Watch:
     signal_count: int = 0
     frames: int = 0
     lag_ns: int | None = None
-    """From the node's socket to this reader, of the last swap."""
+    """From the node's socket to the ring, of the last swap: what any reader's own time comes on top of."""
     _seen: deque[tuple[float, int]] = field(default_factory=lambda: deque([(time.monotonic(), 0)]))
 
     @classmethod
@@ -87,7 +87,7 @@ class Watch:
         count = 0
         for frame in poll:
             count += 1
-            self._see(frame.payload)
+            self._see(frame)
         self.frames += count
         for frame in self.signals.poll(FRAMES_PER_GLANCE):
             self._see_signal(frame.payload)
@@ -108,11 +108,17 @@ class Watch:
         (begin, before), (end, after) = self._seen[0], self._seen[-1]
         return (after - before) / (end - begin) if end > begin else 0.0
 
-    def _see(self, payload: memoryview) -> None:
-        kind = first_type(payload)
+    def _see(self, frame: Frame) -> None:
+        kind = first_type(frame.payload)
         self.counts[kind] += 1
         if kind in SEEN:
-            SEEN[kind](self, parse(payload, verify=False))
+            message = parse(frame.payload, verify=False)
+            SEEN[kind](self, message)
+            origin = message.first(EventOrigin)
+            if kind == PoolSwap.layout.type and origin is not None:
+                # Frames tell CLOCK_MONOTONIC, events wall time.
+                published_ns = frame.publish_time_ns + time.time_ns() - time.monotonic_ns()
+                self.lag_ns = published_ns - origin.receive_time_ns
 
     def _see_block(self, message: Message) -> None:
         block = message.first(Block)
@@ -136,7 +142,6 @@ class Watch:
         removed = bool(message.header.flags & Flag.REMOVED)
         origin = message.first(EventOrigin)
         if origin is not None:
-            self.lag_ns = time.time_ns() - origin.receive_time_ns
             self.swaps.append(Swap(origin.block_number, swap.venue, sold, bought, removed))
 
     def _see_reorg(self, message: Message) -> None:
