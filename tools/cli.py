@@ -59,11 +59,11 @@ COMMANDS = {
 def group(ctx: click.Context, config: Path | None) -> None:
     """AlphaPulse: DEX events from a node to a lock-free ring in shared memory, and on to every consumer.
 
-    A setting comes from the command line, else from the environment (ALPHAPULSE__COLLECT__URL), else from the file.
+    A setting comes from the command line, else from the environment (ALPHAPULSE__COLLECTOR__URL), else from the file.
     """
-    from tools.config import load_config
+    from tools.config import load_config, nested
 
-    ctx.default_map = load_config(config, os.environ)
+    ctx.default_map = nested(load_config(config, os.environ))
 
 
 def main() -> NoReturn:

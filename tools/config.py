@@ -32,6 +32,14 @@ class Node(Section):
     host: str | UnsetType = UNSET
     port: int | UnsetType = UNSET
     speed: str | UnsetType = UNSET
+    start: str | UnsetType = UNSET
+    at_end: str | UnsetType = UNSET
+    max_pause: float | UnsetType = UNSET
+    chain_id: int | UnsetType = UNSET
+    disconnects: int | UnsetType = UNSET
+    duplicate: float | UnsetType = UNSET
+    reorder: float | UnsetType = UNSET
+    seed: int | UnsetType = UNSET
 
 
 class Collector(Section):
@@ -42,6 +50,12 @@ class Collector(Section):
     chain: str | UnsetType = UNSET
     ring: str | UnsetType = UNSET
     capacity: int | UnsetType = UNSET
+    filter: list[str] | UnsetType = UNSET
+    cross_check: str | UnsetType = UNSET
+    cross_check_share: float | UnsetType = UNSET
+    pool_cache: str | UnsetType = UNSET
+    watchdog: float | UnsetType = UNSET
+    state: str | UnsetType = UNSET
 
 
 class Strategy(Section):
@@ -49,6 +63,11 @@ class Strategy(Section):
 
     ring: str | UnsetType = UNSET
     signals: str | UnsetType = UNSET
+    config: str | UnsetType = UNSET
+    start: str | UnsetType = UNSET
+    wait: str | UnsetType = UNSET
+    gross: bool | UnsetType = UNSET
+    wait_for_ring: float | UnsetType = UNSET
 
 
 class Relay(Section):
@@ -57,6 +76,12 @@ class Relay(Section):
     domain: str | UnsetType = UNSET
     ring: list[str] | UnsetType = UNSET
     socket: str | UnsetType = UNSET
+    instance: int | UnsetType = UNSET
+    journal: list[str] | UnsetType = UNSET
+    cursors: str | UnsetType = UNSET
+    patience: float | UnsetType = UNSET
+    max_clients: int | UnsetType = UNSET
+    wait_for_ring: float | UnsetType = UNSET
 
 
 class Recorder(Section):
@@ -65,6 +90,35 @@ class Recorder(Section):
     ring: str | UnsetType = UNSET
     out: str | UnsetType = UNSET
     fsync: str | UnsetType = UNSET
+    interval: float | UnsetType = UNSET
+    segment_mib: int | UnsetType = UNSET
+    retain_mib: int | UnsetType = UNSET
+    retain_hours: float | UnsetType = UNSET
+    pack: bool | UnsetType = UNSET
+    wait_for_ring: float | UnsetType = UNSET
+
+
+class BridgeOut(Section):
+    """`alphapulse bridge out`"""
+
+    ring: str | UnsetType = UNSET
+    server: str | UnsetType = UNSET
+    stream: str | UnsetType = UNSET
+    subject: str | UnsetType = UNSET
+    replicas: int | UnsetType = UNSET
+    journal: str | UnsetType = UNSET
+
+
+class BridgeIn(Section):
+    """`alphapulse bridge in`"""
+
+    ring: str | UnsetType = UNSET
+    server: str | UnsetType = UNSET
+    stream: str | UnsetType = UNSET
+    subject: str | UnsetType = UNSET
+    replicas: int | UnsetType = UNSET
+    durable: str | UnsetType = UNSET
+    capacity: int | UnsetType = UNSET
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True):
@@ -75,6 +129,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     strategy: Strategy | UnsetType = UNSET
     relay: Relay | UnsetType = UNSET
     recorder: Recorder | UnsetType = UNSET
+    bridge_out: BridgeOut | UnsetType = UNSET
+    bridge_in: BridgeIn | UnsetType = UNSET
 
 
 COMMAND_OF_SECTION = {
@@ -83,6 +139,8 @@ COMMAND_OF_SECTION = {
     "strategy": "strategy",
     "relay": "relay",
     "recorder": "record",
+    "bridge_out": "bridge out",
+    "bridge_in": "bridge in",
 }
 SECTIONS: dict[str, type[Section]] = {
     "node": Node,
@@ -90,11 +148,13 @@ SECTIONS: dict[str, type[Section]] = {
     "strategy": Strategy,
     "relay": Relay,
     "recorder": Recorder,
+    "bridge_out": BridgeOut,
+    "bridge_in": BridgeIn,
 }
 
 
 def load_config(path: Path | None, environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Defaults of each command, from the file at `path` (if any) and the environment.
+    """Defaults of each command ("collect", "bridge out"), from the file at `path` (if any) and the environment.
 
     Raises:
         UsageError: the file cannot be read or is no TOML, or a key is unknown or of another type.
@@ -110,6 +170,18 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> dict[str, 
         raise UsageError(f"{origin}: {key_path(str(error))}") from None
     sections = msgspec.to_builtins(config)
     return {COMMAND_OF_SECTION[section]: values for section, values in sections.items()}
+
+
+def nested(defaults: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The same as click wants it: what is of a group's command stands one level deeper."""
+    tree: dict[str, Any] = {}
+    for command, values in defaults.items():
+        *groups, name = command.split()
+        place = tree
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[name] = values
+    return tree
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -34,15 +34,21 @@ class LazyGroup(click.Group):
         module, _, attribute = self.table[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute or "command")
         if ctx.default_map and cmd_name in ctx.default_map:
-            configured = ctx.default_map[cmd_name]
-            names = parameter_names(command)
-            ctx.default_map[cmd_name] = {names[key]: value for key, value in configured.items()}
+            ctx.default_map[cmd_name] = by_parameter(command, ctx.default_map[cmd_name])
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of `--help`."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self.table.items()])
+
+
+def by_parameter(command: click.Command, configured: Mapping[str, Any]) -> dict[str, Any]:
+    """Configured values by click's names of the parameters; of a group's commands, each by its own."""
+    if isinstance(command, click.Group):
+        return {name: by_parameter(command.commands[name], values) for name, values in configured.items()}
+    names = parameter_names(command)
+    return {names[key]: value for key, value in configured.items()}
 
 
 def parameter_names(command: click.Command) -> dict[str, str]:
