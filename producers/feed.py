@@ -367,9 +367,11 @@ class Feed:
     def _break(self, reason: str) -> None:
         self.broken = self.broken or reason
 
-    def beat(self, now_ns: int, wall_ns: int) -> None:
+    def beat(self, now_ns: int, wall_ns: int, *, circuit_open: bool = False) -> None:
         """Say where we stand: for the time between two connections, when nothing ticks."""
         self._set_clock(now_ns, wall_ns)
+        if circuit_open:
+            self.state = FeedState.CIRCUIT_OPEN
         self._tell_standing()
 
     def _beat(self) -> None:

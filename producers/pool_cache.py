@@ -81,11 +81,15 @@ class PoolCache:
         return loaded
 
     def append(self, findings: Iterable[Finding]) -> None:
-        """Add pools whose tokens have said what they are; the others are asked again after a restart."""
+        """Add pools whose tokens have said what they are; the others are asked again after a restart.
+
+        Raises:
+            OSError: the disk refuses; what is missing is asked again after a restart.
+        """
         lines = b""
         for finding in findings:
             pool = finding.pool
-            if pool is None or not (finding.token0.settled and finding.token1.settled):
+            if pool is None or not finding.settled:
                 continue
             row = Row(
                 chain_id=self._chain_id,
@@ -109,7 +113,8 @@ class PoolCache:
             size = os.fstat(fd).st_size
             if size and os.pread(fd, 1, size - 1) != b"\n":
                 lines = b"\n" + lines  # a crash cut the last line: it must not swallow the next
-            os.write(fd, lines)
+            while lines:  # a disk that is almost full takes a part, and refuses the rest
+                lines = lines[os.write(fd, lines) :]
             os.fsync(fd)
         finally:
             os.close(fd)
