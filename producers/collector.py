@@ -6,7 +6,7 @@ for no disk.  It must never interpret a message: that is the feed's.
     connect --failed--> pause (full jitter, next endpoint, circuit breaker) --> connect
        |
        +--> frames --(in the socket's own callback)--> feed.receive --> ring      nothing is queued in between
-            every 20 ms at most: feed.tick, requests out, watchdog, statistics
+            every 20 ms at most: feed.tick, requests out, watchdog, statistics    at once if the feed has more to tell
 
 A connection ends when the node closes it (1000 and 1001 too), when it is silent for longer than the block watchdog
 allows, when it breaks the error budget, or when the collector is told to stop.  A URL may hold a key: hosts are shown.
@@ -230,7 +230,7 @@ class Collector:
                 self._publish()
                 for request in self._feed.requests():
                     await connection.send(request, text=True)
-                await self._wait(TICK_S)
+                await self._wait(0 if self._feed.unfinished else TICK_S)
                 self._feed.tick(**_clock())
                 self._housekeeping()
                 finished = self._finished()
@@ -241,6 +241,10 @@ class Collector:
         finally:
             await connection.close()
             await closed
+            while self._feed.unfinished:
+                self._feed.tick(**_clock())
+                self._publish()
+                await asyncio.sleep(0)
             self._feed.disconnected(**_clock())
             self._publish()
         if connection.crash is not None:

@@ -149,6 +149,11 @@ class Feed:
         return self._assembly.chain.canonical.get(self._assembly.safe_number)
 
     @property
+    def unfinished(self) -> bool:
+        """Whether there is more to publish at once: `tick` goes on with it."""
+        return self._assembly.unfinished
+
+    @property
     def settled(self) -> bool:
         """Whether everything that the node sent is published, its blocks ended, and nothing is being asked."""
         return self._assembly.settled and not self._rpc.unanswered
