@@ -1,7 +1,8 @@
 """The collector on one core: how many logs a second, how late, and how long its loop is away.
 
-Owns the burst, the paced run and the backfill; the load stands in `collector_load`, and what 100,000 pools cost in
-`collector_memory`.  Each runs a whole collector, socket to ring, against a recording node in a process of its own.
+Owns the burst, the paced run and the backfill.  The load stands in `collector_load`, the longest single steps in
+`collector_steps`, and what 100,000 pools cost in `collector_memory`.  Each reading here runs a whole collector, socket
+to ring, against a recording node in a process of its own.
 
 The baseline is the same node and the same frames into a loop that only receives them through the library.
 """
@@ -27,7 +28,7 @@ from producers.collector import Collector, Options
 from producers.lifecycle import Block
 from producers.statistics import LatencyHistogram, Statistics
 from ringbuf import unlink
-from tools.bench import collector_memory
+from tools.bench import collector_memory, collector_steps
 from tools.bench.collector_load import Blocks, event_blocks, head_of, recorded_blocks, served
 from tools.bench.loop import Stopwatch, run_watched
 from tools.bench.result import BenchResult
@@ -56,7 +57,7 @@ def run(seconds: float) -> list[BenchResult]:
     results = []
     for name, blocks in MIXES.items():
         results += burst(name, blocks, int(seconds * TARGET))
-    return [*results, *paced(seconds), *backfill(), *collector_memory.run(seconds)]
+    return [*results, *paced(seconds), *backfill(), *collector_steps.run(seconds), *collector_memory.run(seconds)]
 
 
 def burst(name: str, blocks: Callable[[], Blocks], logs: int) -> list[BenchResult]:
