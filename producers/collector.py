@@ -91,20 +91,28 @@ class Collector:
     def __init__(self, options: Options) -> None:
         if not options.urls:
             raise EndpointError(f"expected at least one endpoint for chain {options.chain.name}, found none")
+        began = time.monotonic()
         self._options = options
         self._writer = Writer.open_or_create(options.ring, capacity=options.capacity, layout_digest=LAYOUT_DIGEST)
         self._largest = options.capacity // LARGEST_COMMIT
         self._cache = PoolCache(options.pool_cache, options.chain) if options.pool_cache is not None else None
         table, tokens = PoolTable(), dict[bytes, Token]()
         if self._cache is not None:
-            self._cache.load(table, tokens)
+            log.info("%d pools known", self._cache.load(table, tokens))
         ring = Identity(self._writer.uuid, self._writer.epoch, self._writer.next_sequence)
+        if self._writer.epoch > 1:
+            log.info("reading what an earlier collector left in ring %s", options.ring)
         recovered = recover(_frames(options.ring)) if self._writer.epoch > 1 else None
         if options.state_file is not None and not (recovered and recovered.blocks):
             recovered = load(options.state_file, options.chain.chain_id)
         share = options.cross_check_share if options.second_url is not None else 0.0
         self._feed = Feed(options.chain, ring, table, tokens, options.selection, recovered, share, **_clock())
         self._feed.filter_events(load_filter(options.filter_file) if options.filter_file is not None else None)
+        log.info(
+            "%d blocks are known; ready after %.1f s",
+            len(recovered.blocks) if recovered else 0,
+            time.monotonic() - began,
+        )
         self._reconnect = Reconnect(options.urls)
         self._watchdog = BlockWatchdog(least_s=options.watchdog_s)
         self._disk = DiskThread()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,11 +13,15 @@ import pytest
 from producers.assembly import LARGEST_STEP
 from producers.feed import ERROR_BUDGET, Identity, Selection
 from producers.jsonrpc import Rejection
-from producers.lifecycle import Progress
+from producers.lifecycle import Block, Progress
+from producers.recording.recording import load_recording
+from producers.recovery import Recovered
+from producers.succession import DEEPEST_WALK
 from tests.producers.collected import canonical_events, proven_pools, recorded_rows, states_before_events
 from tests.producers.virtual import Conversation, new_feed
 from tlv.codes import Completeness, FeedState, Flag, Reason
 from tlv.layout import BlockEnd, EventOrigin, Gap, Heartbeat, Reorg, Session, StateInvalidation
+from tools.bench.collector_load import head_of, recorded_blocks, write_load
 
 CANONICAL = "recording_2021-04-20_canonical_logs"
 KNOWN_GAPS = [(13522170, 13522174), (13522231, 13522238)]
@@ -371,6 +376,25 @@ def test_feed_whose_node_left_a_block_behind_declares_no_gap() -> None:
     assert refused > 20
     assert conversation.records(Gap) == []
     assert conversation.feed.count().safe_number == head.number - 1
+
+
+@pytest.mark.parametrize("away", [600, DEEPEST_WALK + 100], ids=["more-than-it-keeps", "more-than-it-walks"])
+def test_feed_away_for_long_has_every_block_it_walks_back_to_and_declares_the_rest(tmp_path: Path, away: int) -> None:
+    """256 blocks are kept for reorgs, more while they are still to be told; 4,096 parents of a head are fetched."""
+    write_load(tmp_path, [recorded_blocks()[0][:1]], away + 1)
+    last = Block(head_of(1), 0)
+    last.progress, last.verdict, last.ended = Progress.CLOSED, Completeness.REFETCHED, True
+    feed = new_feed(recovered=Recovered([last], [], []))
+    conversation = Conversation(feed, served=load_recording(tmp_path, 137))
+    while conversation.core.due_ns is not None:
+        conversation.core.step()
+    conversation.connect()
+    conversation.wait(1)
+    first = max(2, away + 2 - DEEPEST_WALK)
+    assert [(gap.first, gap.last) for gap in conversation.records(Gap)] == ([(2, first - 1)] if first > 2 else [])
+    ended = [end.number for end in conversation.records(BlockEnd)]
+    assert ended == list(range(first, away + 2))
+    assert feed.count().logs_received == len(ended)
 
 
 def test_feed_drops_a_head_that_the_node_left_behind() -> None:
