@@ -5,9 +5,9 @@ a hash, so a stale answer says nothing false, it only says nothing.
 
     logs of a block       eth_getLogs{blockHash}; "unknown block" is retried for `PATIENCE_S`, as nodes say it for a
                           while after a reorg; then it is given up, if the node stands on that block
-    logs of many blocks   eth_getLogs{fromBlock, toBlock}, halved when the node finds it too much.  A number is no hash:
-                          what the answer shows for another branch, or an empty block whose bloom speaks of events, is
-                          asked again by hash
+    logs of many blocks   eth_getLogs{fromBlock, toBlock}, halved when the node finds it too much, and as long as the
+                          answers stay short.  A number is no hash: what the answer shows for another branch, or an
+                          empty block whose bloom speaks of events, is asked again by hash
     a parent              eth_getBlockByHash, three times; a long stretch is asked by number beforehand, all at once
 """
 
@@ -31,7 +31,11 @@ MAX_BLOCKS_AT_ONCE = 16
 """Requests for single blocks in flight; leaves room in the 64 of the connection for `eth_call`."""
 RANGE_FROM = 8
 """Fewer blocks than this are cheaper one by one."""
-LARGEST_RANGE = 256
+LARGEST_RANGE = 64
+"""Where quiet blocks end and busy ones begin, so many of these, with 300 logs each, are 13 MB: still one message."""
+LONG_ANSWER = 2_000
+"""Logs; 1.3 MiB.  6 us each to be read and merged, in one step that keeps the event loop away (`alphapulse bench --only
+collector`); and an answer of 16 MiB is one that `producers.connection` refuses, with the connection."""
 PATIENCE_S = 30.0
 FIRST_DELAY_NS = 50 * MS
 LONGEST_DELAY_NS = 2 * NS
@@ -59,13 +63,13 @@ class LogFetcher:
         self._attempts: dict[str, int] = defaultdict(int)
         self._since: dict[str, int] = {}
         self._in_flight = 0
-        self._range = self._largest_range = LARGEST_RANGE
+        self._range, self._largest_range = RANGE_FROM, LARGEST_RANGE
 
     def reconnected(self) -> None:
         """Another connection, perhaps another node: patience and limits begin anew."""
         self._attempts.clear()
         self._since.clear()
-        self._range = self._largest_range = LARGEST_RANGE
+        self._range, self._largest_range = RANGE_FROM, LARGEST_RANGE
 
     def want(self, block: Block) -> None:
         """Fetch the logs of `block` with the next `pump`."""
@@ -106,7 +110,7 @@ class LogFetcher:
         if logs is None or any(log.block_hash != block.hash for log in logs):
             self._retry(block)
             return
-        self._range = min(2 * self._range, self._largest_range)
+        self._fit_range(1, len(logs))
         self._forget(block)
         self._merge(block, logs)
 
@@ -123,7 +127,7 @@ class LogFetcher:
             for block in blocks:
                 self.want(block)
             return
-        self._range = min(2 * self._range, self._largest_range)
+        self._fit_range(len(blocks), len(logs))
         by_hash: dict[str | None, list[Log]] = defaultdict(list)
         for log in logs:
             by_hash[log.block_hash].append(log)
@@ -133,6 +137,11 @@ class LogFetcher:
                 self._merge(block, by_hash[block.hash])
             else:
                 self._timers.at(self._rpc.now_ns, partial(self._ask_alone, block))
+
+    def _fit_range(self, blocks: int, logs: int) -> None:
+        """So many blocks had so many logs: ask for what should be an answer that is not long, at most twice as much."""
+        fitting = LONG_ANSWER * blocks // max(logs, 1)
+        self._range = max(1, min(fitting, 2 * max(self._range, blocks), self._largest_range))
 
     def _ask_alone(self, block: Block) -> None:
         self._in_flight += 1

@@ -14,12 +14,14 @@ closes at once was reconnected 569 times a second by a client that trusted hands
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
+from enum import StrEnum
 
 NS = 1_000_000_000
+LONGEST_RETRY_AFTER_S = 300.0
+"""No more is granted: one node's slip must not keep a collector without fallbacks away for a day."""
 
 
-class Circuit(Enum):
+class Circuit(StrEnum):
     """Whether it is worth trying."""
 
     CLOSED = "closed"
@@ -43,6 +45,7 @@ class Reconnect:
         self._base_s, self._cap_s = base_s, cap_s
         self._threshold, self._open_s = threshold, open_s
         self._turn = 0
+        self._not_before_ns = [0] * len(self._endpoints)
         self.failures = 0
         self.circuit = Circuit.CLOSED
 
@@ -56,18 +59,25 @@ class Reconnect:
         self.failures = 0
         self.circuit = Circuit.CLOSED
 
-    def failed(self, random: float) -> float:
+    def failed(self, random: float, now_ns: int = 0, retry_after_s: float = 0.0) -> float:
         """The connection could not be made or was lost; returns the pause in seconds before the next attempt.
 
         `random` is uniform in [0, 1).  Full jitter (AWS architecture blog, "Exponential Backoff And Jitter"): a whole
-        fleet that lost its node comes back spread over the pause, not at its end.
+        fleet that lost its node comes back spread over the pause, not at its end.  An endpoint that asked for
+        `retry_after_s` of peace gets them, while the others are tried.
         """
+        mine = self._turn % len(self._endpoints)
+        self._not_before_ns[mine] = now_ns + int(min(retry_after_s, LONGEST_RETRY_AFTER_S) * NS)
         self.failures += 1
-        self._turn += 1
+        self._turn = min(
+            range(self._turn + 1, self._turn + 1 + len(self._endpoints)),
+            key=lambda turn: max(self._not_before_ns[turn % len(self._endpoints)], now_ns),
+        )
+        peace_s = (self._not_before_ns[self._turn % len(self._endpoints)] - now_ns) / NS
         if self.failures >= self._threshold:
             self.circuit = Circuit.OPEN
-            return self._open_s * (0.5 + random / 2)
-        return random * min(self._cap_s, self._base_s * float(1 << min(self.failures, 32)))
+            return max(peace_s, self._open_s * (0.5 + random / 2))
+        return max(peace_s, random * min(self._cap_s, self._base_s * float(1 << min(self.failures, 32))))
 
     def attempt(self) -> None:
         """An attempt begins; after an open circuit it is a trial."""

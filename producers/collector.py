@@ -1,11 +1,12 @@
 """The collector's shell: one node, one ring, real sockets and real clocks around `producers.feed`.
 
-Owns connections, reconnects and the writer.  It must never interpret a message: that is the feed's.
+Owns connections, reconnects, the writer, and when files are written; `producers.disk` writes them, since the loop waits
+for no disk.  It must never interpret a message: that is the feed's.
 
     connect --failed--> pause (full jitter, next endpoint, circuit breaker) --> connect
        |
        +--> frames --(in the socket's own callback)--> feed.receive --> ring      nothing is queued in between
-            every 20 ms at most: feed.tick, requests out, watchdog, statistics
+            every 20 ms at most: feed.tick, requests out, watchdog, statistics    at once if the feed has more to tell
 
 A connection ends when the node closes it (1000 and 1001 too), when it is silent for longer than the block watchdog
 allows, when it breaks the error budget, or when the collector is told to stop.  A URL may hold a key: hosts are shown.
@@ -19,6 +20,7 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,10 +28,11 @@ import msgspec
 import numpy as np
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from producers.backoff import BlockWatchdog, Reconnect
+from producers.backoff import BlockWatchdog, Circuit, Reconnect
 from producers.chains import ChainConfig
 from producers.connection import NodeConnection, open_connection
 from producers.cursor import load, save
+from producers.disk import DiskThread, replace_file
 from producers.errors import EndpointError, WrongChainError
 from producers.event_filter import load_filter
 from producers.feed import Feed, Identity, Selection
@@ -88,22 +91,32 @@ class Collector:
     def __init__(self, options: Options) -> None:
         if not options.urls:
             raise EndpointError(f"expected at least one endpoint for chain {options.chain.name}, found none")
+        began = time.monotonic()
         self._options = options
         self._writer = Writer.open_or_create(options.ring, capacity=options.capacity, layout_digest=LAYOUT_DIGEST)
         self._largest = options.capacity // LARGEST_COMMIT
         self._cache = PoolCache(options.pool_cache, options.chain) if options.pool_cache is not None else None
         table, tokens = PoolTable(), dict[bytes, Token]()
         if self._cache is not None:
-            self._cache.load(table, tokens)
+            log.info("%d pools known", self._cache.load(table, tokens))
         ring = Identity(self._writer.uuid, self._writer.epoch, self._writer.next_sequence)
+        if self._writer.epoch > 1:
+            log.info("reading what an earlier collector left in ring %s", options.ring)
         recovered = recover(_frames(options.ring)) if self._writer.epoch > 1 else None
         if options.state_file is not None and not (recovered and recovered.blocks):
             recovered = load(options.state_file, options.chain.chain_id)
         share = options.cross_check_share if options.second_url is not None else 0.0
         self._feed = Feed(options.chain, ring, table, tokens, options.selection, recovered, share, **_clock())
         self._feed.filter_events(load_filter(options.filter_file) if options.filter_file is not None else None)
+        log.info(
+            "%d blocks are known; ready after %.1f s",
+            len(recovered.blocks) if recovered else 0,
+            time.monotonic() - began,
+        )
         self._reconnect = Reconnect(options.urls)
         self._watchdog = BlockWatchdog(least_s=options.watchdog_s)
+        self._disk = DiskThread()
+        self._reloads: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._wake = asyncio.Event()
         self._heard_ns = time.monotonic_ns()
@@ -115,6 +128,7 @@ class Collector:
         """The counters, up to date."""
         stats = self._feed.count()
         stats.reconnects = max(stats.connections - 1, 0)
+        stats.disk_failures = self._disk.failures
         return stats
 
     def stop(self) -> None:
@@ -123,11 +137,18 @@ class Collector:
         self._wake.set()
 
     def reload_filter(self) -> None:
-        """Read the filter file again; one that cannot be used changes nothing.  Safe to call from a signal handler."""
-        if self._options.filter_file is None:
-            return
+        """Read the filter file again soon; one that cannot be used changes nothing.
+
+        Safe to call from a signal handler of the loop.
+        """
+        if self._options.filter_file is not None and not self._stop.is_set():
+            reload = asyncio.get_running_loop().create_task(self._reload_filter(self._options.filter_file))
+            self._reloads.add(reload)
+            reload.add_done_callback(self._reloads.discard)
+
+    async def _reload_filter(self, path: Path) -> None:
         try:
-            self._feed.filter_events(load_filter(self._options.filter_file))
+            self._feed.filter_events(await self._disk.read(partial(load_filter, path)))
         except UsageError as error:
             log.warning("the filter stays as it was: %s", error)
         else:
@@ -161,17 +182,23 @@ class Collector:
             if second is not None:
                 second.cancel()
                 await asyncio.wait([second])
-            self._save()
-            self._writer.close()
+            self.stop()
+            try:
+                self._save_pools()
+                self._save()
+                self._disk.close()
+            finally:
+                self._writer.close()
 
     async def _connect_once(self) -> float | None:
         """One connection, from its beginning to its end; returns the pause before the next, None for no next."""
         url = self._reconnect.endpoint
         self._reconnect.attempt()
+        self._tell_circuit()
         try:
             connection = await open_connection(url, self._receive, timeout_s=self._options.open_timeout_s)
         except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
-            pause_s = self._reconnect.failed(random.random())
+            pause_s = self._failed(retry_after_of(error))
             log.warning("cannot connect to %s: %s; again in %.1f s", host_of(url), reason_of(error), pause_s)
             if self._options.until_idle_s is not None and self._idle_s() > self._options.until_idle_s:
                 raise EndpointError(f"cannot connect to {host_of(url)}: {reason_of(error)}") from None
@@ -182,8 +209,21 @@ class Collector:
         if finished:
             return None
         if time.monotonic() - began < SHORT_LIVED_S or connection.crash:
-            return self._reconnect.failed(random.random())
+            return self._failed()
         return random.random() * 0.25
+
+    def _failed(self, retry_after_s: float = 0.0) -> float:
+        """A connection failed; returns the pause before the next."""
+        pause_s = self._reconnect.failed(random.random(), time.monotonic_ns(), retry_after_s)
+        self._tell_circuit()
+        return pause_s
+
+    def _tell_circuit(self) -> None:
+        circuit, stats = self._reconnect.circuit, self._feed.stats
+        if circuit != stats.circuit:
+            log.warning("the circuit is %s; %d failures in a row", circuit, self._reconnect.failures)
+            stats.circuit_openings += circuit is Circuit.OPEN
+            stats.circuit = circuit
 
     async def _converse(self, connection: NodeConnection) -> bool:
         """Talk until the connection ends; whether the collector is finished."""
@@ -198,7 +238,7 @@ class Collector:
                 self._publish()
                 for request in self._feed.requests():
                     await connection.send(request, text=True)
-                await self._wait(TICK_S)
+                await self._wait(0 if self._feed.unfinished else TICK_S)
                 self._feed.tick(**_clock())
                 self._housekeeping()
                 finished = self._finished()
@@ -209,6 +249,10 @@ class Collector:
         finally:
             await connection.close()
             await closed
+            while self._feed.unfinished:
+                self._feed.tick(**_clock())
+                self._publish()
+                await asyncio.sleep(0)
             self._feed.disconnected(**_clock())
             self._publish()
         if connection.crash is not None:
@@ -236,6 +280,7 @@ class Collector:
             self._headers = self._feed.stats.headers
             self._watchdog.block_arrived(clock["now_ns"])
             self._reconnect.proved()
+            self._tell_circuit()
         self._heard_ns = time.monotonic_ns()
         self._wake.set()
 
@@ -275,14 +320,15 @@ class Collector:
         return True
 
     def _housekeeping(self) -> None:
-        verified = self._feed.verified()
-        if verified and self._cache is not None:
-            self._cache.append(verified)
         now_ns = time.monotonic_ns()
-        if now_ns - self._saved_ns > NS:
+        due = now_ns - self._saved_ns > NS
+        if due:
             self._saved_ns = now_ns
             self._writer.heartbeat()
-            self._save()
+        if not self._disk.busy:
+            self._save_pools()
+            if due:
+                self._save()
 
     def _finished(self) -> bool:
         """Whether an idle collector may exit: nothing came for a while, and nothing is left to ask."""
@@ -294,24 +340,28 @@ class Collector:
     def _idle_s(self) -> float:
         return (time.monotonic_ns() - self._heard_ns) / NS
 
+    def _save_pools(self) -> None:
+        verified = [finding for finding in self._feed.verified() if finding.settled]
+        if verified and self._cache is not None:
+            self._disk.write("pool cache", partial(self._cache.append, verified))
+
     def _save(self) -> None:
-        """Rewrite the state and the statistics, each whole or not at all."""
+        """Have the state and the statistics written: what they are now, whenever the disk gets to it."""
         safe = self._feed.safe_block
         if self._options.state_file is not None and safe is not None:
-            save(self._options.state_file, self._options.chain.chain_id, safe)
-        path = self._options.stats_file
-        if path is not None:
-            fresh = path.with_name(f".{path.name}.new")
-            fresh.write_bytes(msgspec.json.encode(self.statistics.to_dict()))
-            fresh.replace(path)
+            chain_id = self._options.chain.chain_id
+            self._disk.write("state file", partial(save, self._options.state_file, chain_id, safe))
+        if self._options.stats_file is not None:
+            content = msgspec.json.encode(self.statistics.to_dict())
+            self._disk.write("statistics", partial(replace_file, self._options.stats_file, content, durable=False))
 
     async def _pause(self, seconds: float) -> None:
         """Wait for the next attempt; readers see a heartbeat that says so."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self._stop.is_set():
-            self._feed.beat(**_clock())
+            self._feed.beat(**_clock(), circuit_open=self._reconnect.circuit is Circuit.OPEN)
             self._publish()
-            self._writer.heartbeat()
+            self._housekeeping()
             await self._wait(min(left, HEARTBEAT_S))
 
     async def _wait(self, seconds: float) -> None:
@@ -349,6 +399,15 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return type(error).__name__
+
+
+def retry_after_of(error: Exception) -> float:
+    """Seconds for which a node that refused the handshake wants to be left alone (RFC 9110, section 10.2.3).
+
+    0 without such a wish; its other form, a date, is not obeyed: it would need the node's clock.
+    """
+    wish = error.response.headers.get("Retry-After", "") if isinstance(error, InvalidStatus) else ""
+    return float(wish) if wish.isascii() and wish.isdecimal() else 0.0
 
 
 def _clock() -> dict[str, int]:

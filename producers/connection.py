@@ -10,8 +10,9 @@ the only back-pressure there is.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, cast
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -130,6 +131,12 @@ class NodeConnection(ClientConnection):
                 self._parts.clear()
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    """The library would make one for each connection, on the loop: 27 ms to read the certificates."""
+    return ssl.create_default_context()
+
+
 async def open_connection(url: str, sink: Sink, *, timeout_s: float) -> NodeConnection:
     """Connect to a node.
 
@@ -146,6 +153,7 @@ async def open_connection(url: str, sink: Sink, *, timeout_s: float) -> NodeConn
         ping_timeout=5,
         close_timeout=0.5,
         open_timeout=timeout_s,
+        ssl=_tls() if url.lower().startswith("wss:") else None,
         proxy=None if parse_uri(url).host in LOOPBACK else True,
         create_connection=cast(type[ClientConnection], partial(NodeConnection, sink)),
     )

@@ -7,12 +7,12 @@ The file is replaced whole, so a crash leaves the old or the new one.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from producers.chains import HexHash
+from producers.disk import replace_file
 from producers.errors import CursorError
 from producers.lifecycle import Block, Progress
 from producers.recovery import Recovered
@@ -33,12 +33,7 @@ class Cursor(msgspec.Struct, forbid_unknown_fields=True):
 def save(path: Path, chain_id: int, block: Block) -> None:
     """Replace the file."""
     cursor = Cursor(chain_id, block.number, block.hash, block.parent_hash, block.timestamp)
-    fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("wb") as file:
-        file.write(msgspec.json.encode(cursor))
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    replace_file(path, msgspec.json.encode(cursor))
 
 
 def load(path: Path, chain_id: int) -> Recovered | None:

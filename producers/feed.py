@@ -149,6 +149,11 @@ class Feed:
         return self._assembly.chain.canonical.get(self._assembly.safe_number)
 
     @property
+    def unfinished(self) -> bool:
+        """Whether there is more to publish at once: `tick` goes on with it."""
+        return self._assembly.unfinished
+
+    @property
     def settled(self) -> bool:
         """Whether everything that the node sent is published, its blocks ended, and nothing is being asked."""
         return self._assembly.settled and not self._rpc.unanswered
@@ -367,9 +372,11 @@ class Feed:
     def _break(self, reason: str) -> None:
         self.broken = self.broken or reason
 
-    def beat(self, now_ns: int, wall_ns: int) -> None:
+    def beat(self, now_ns: int, wall_ns: int, *, circuit_open: bool = False) -> None:
         """Say where we stand: for the time between two connections, when nothing ticks."""
         self._set_clock(now_ns, wall_ns)
+        if circuit_open:
+            self.state = FeedState.CIRCUIT_OPEN
         self._tell_standing()
 
     def _beat(self) -> None:

@@ -15,6 +15,7 @@ subscription they drop: `tests/data/pathologies.jsonl.gz` has each with its sour
 from __future__ import annotations
 
 import heapq
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -32,6 +33,14 @@ MAX_IN_FLIGHT = 64
 RATE_LIMIT_RETRIES = 6
 FIRST_PAUSE_NS = NS // 2
 LONGEST_PAUSE_NS = 16 * NS
+LONGEST_RETRY_AFTER_S = 60.0
+"""A node that wants to be asked nothing for longer is asked after that; what is pushed meanwhile is taken anyway."""
+RETRY_AFTER = re.compile(
+    r"(?:retry|try again) (?:in|after) (?:(?P<minutes>\d{1,4})m)?(?:(?P<seconds>\d{1,6}(?:\.\d+)?) ?s)?"
+    r"|(?:backoff_seconds|retry[-_]after)\W{1,4}(?P<member>\d{1,6}(?:\.\d+)?)",
+    re.IGNORECASE,
+)
+"""Ankr and polygon-rpc: "retry in 10s", "retry in 10m0s".  Infura: `"data":{"rate":{"backoff_seconds":30,...}}`."""
 LARGEST_SPLIT = 1 << 20
 """A frame of several objects is split in plain Python, so not if it is larger than this."""
 
@@ -103,6 +112,15 @@ class Failure(NamedTuple):
         if self.code == 429 or self.says("too many requests", "rate limit", "compute units", "capacity"):
             return True
         return self.code == -32005 and not self.is_range_limit
+
+    @property
+    def retry_after_s(self) -> float:
+        """For how long the node asks to be left alone; 0 if it does not say."""
+        said = RETRY_AFTER.search(self.message)
+        if said is None:
+            return 0.0
+        minutes, seconds, member = (float(number or 0) for number in said.groups())
+        return min(60 * minutes + seconds + member, LONGEST_RETRY_AFTER_S)
 
     @property
     def is_range_limit(self) -> bool:
@@ -246,7 +264,7 @@ class JsonRpc:
                 notices.append(_NOTICE.decode(frame.params))
             except UNREADABLE:
                 self.reject(Rejection.NOT_RPC)
-        elif frame.id is not None:
+        elif frame.id is not None or frame.error:
             self._answer(frame)
         else:
             self.reject(Rejection.NOT_RPC)
@@ -257,6 +275,8 @@ class JsonRpc:
         if request is None:
             # publicnode ends a quiet subscription with an error of id -1 (web3.py#3197)
             ended = frame.id == -1 and failure is not None
+            if failure is not None and failure.is_rate_limit:
+                self._pause(failure)  # meant for all of us; the requests it answers find out by their time-out
             self.reject(Rejection.SUBSCRIPTION_ENDED if ended else Rejection.UNKNOWN_ID)
             return
         if failure is None:
@@ -264,11 +284,18 @@ class JsonRpc:
             request.then(frame.result, None)
         elif failure.is_rate_limit and request.refusals < RATE_LIMIT_RETRIES:
             request.refusals += 1
-            self._paused_until_ns = self.now_ns + self._pause_ns
-            self._pause_ns = min(self._pause_ns * 2, LONGEST_PAUSE_NS)
+            self._pause(failure)
             self._queued.appendleft(request)
         else:
             request.then(None, failure)
+
+    def _pause(self, failure: Failure) -> None:
+        """Send nothing for a while: as long as the node says, or longer each time.  A wave of refusals is one time."""
+        asked_ns = self.now_ns + int(failure.retry_after_s * NS)
+        if self.now_ns >= self._paused_until_ns:
+            self._paused_until_ns = self.now_ns + self._pause_ns
+            self._pause_ns = min(self._pause_ns * 2, LONGEST_PAUSE_NS)
+        self._paused_until_ns = max(self._paused_until_ns, asked_ns)
 
 
 def _failure(frame: _Frame) -> Failure | None:

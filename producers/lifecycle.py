@@ -215,11 +215,14 @@ class Chain:
             if block is not None:
                 yield block
 
-    def forget(self) -> None:
-        """Drop what is `keep` blocks below the head: no reorg reaches there."""
+    def forget(self, untold: int = MAX_NUMBER) -> None:
+        """Drop what is `keep` blocks below the head: no reorg reaches there.  From `untold` on nothing is dropped.
+
+        After an outage of more than `keep` blocks there is such a number: those are still to be fetched and published.
+        """
         if self.head is None or len(self.blocks) < self._keep + self._keep // 4:
             return
-        floor = self.head.number - self._keep
+        floor = min(self.head.number - self._keep, untold)
         self.blocks = {block.hash: block for block in self.blocks.values() if block.number >= floor}
         self.canonical = {number: block for number, block in self.canonical.items() if number >= floor}
         self._holes = [hole for hole in self._holes if hole[1] >= floor]

@@ -8,7 +8,7 @@ fee come from there.  It must never be read while a collector runs on it: the co
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -48,11 +48,7 @@ class PoolCache:
     def load(self, table: PoolTable, tokens: dict[bytes, Token]) -> int:
         """Add every usable pool to `table` and its tokens to `tokens`; returns how many there were."""
         loaded = 0
-        try:
-            lines = self._path.read_bytes().splitlines()
-        except FileNotFoundError:
-            return 0
-        for line in lines:
+        for line in self._lines():
             try:
                 row = _ROW.decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -80,12 +76,24 @@ class PoolCache:
             loaded += 1
         return loaded
 
+    def _lines(self) -> Iterator[bytes]:
+        """One at a time: 100,000 pools are 33 MB of text, which would stay with the process."""
+        try:
+            with self._path.open("rb") as lines:
+                yield from lines
+        except FileNotFoundError:
+            return
+
     def append(self, findings: Iterable[Finding]) -> None:
-        """Add pools whose tokens have said what they are; the others are asked again after a restart."""
-        lines = b""
+        """Add pools whose tokens have said what they are; the others are asked again after a restart.
+
+        Raises:
+            OSError: the disk refuses; what is missing is asked again after a restart.
+        """
+        rows = []
         for finding in findings:
             pool = finding.pool
-            if pool is None or not (finding.token0.settled and finding.token1.settled):
+            if pool is None or not finding.settled:
                 continue
             row = Row(
                 chain_id=self._chain_id,
@@ -100,16 +108,18 @@ class PoolCache:
                 symbol0=finding.token0.symbol,
                 symbol1=finding.token1.symbol,
             )
-            lines += msgspec.json.encode(row) + b"\n"
-        if not lines:
+            rows.append(msgspec.json.encode(row))
+        if not rows:
             return
+        lines = b"\n".join([*rows, b""])
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             size = os.fstat(fd).st_size
             if size and os.pread(fd, 1, size - 1) != b"\n":
                 lines = b"\n" + lines  # a crash cut the last line: it must not swallow the next
-            os.write(fd, lines)
+            while lines:  # a disk that is almost full takes a part, and refuses the rest
+                lines = lines[os.write(fd, lines) :]
             os.fsync(fd)
         finally:
             os.close(fd)

@@ -4,12 +4,12 @@ Owns what of a block is published, and the quarantine in between.  It must never
 publishes what waits in the block it is given.
 
     a block's waiting logs --verified pool--> events (its PoolState before the first)
-                           --unknown-------> quarantine --verified--> events     --no pool--> counted
+                           --unknown-------> quarantine --verified--> waiting again
+                                                        --no pool--> counted
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from operator import itemgetter
 
 from producers.chains import ChainConfig
@@ -50,9 +50,14 @@ class Publication:
         self._sees_all = sees_all
         self._verified: list[Finding] = []
 
-    def publish(self, block: Block) -> None:
-        """What waits in `block`, in the order of the log indices."""
+    def publish(self, block: Block, most: int) -> int:
+        """What waits in `block`, in the order of the log indices; returns how many logs that was, at most `most`.
+
+        The events of a block that came back are one piece, however many.
+        """
+        replayed = 0
         if block.to_replay:
+            replayed = block.events
             for segment in block.published:
                 self._outbox.put_copies(segment, removed=False)
             self._stats.events_published += block.events
@@ -63,6 +68,7 @@ class Publication:
             # Behind a hole in the indices nothing is published: what fills it would come out of order.
             ready = block.advance_to_hole(waiting)
             waiting, block.waiting = waiting[:ready], waiting[ready:]
+        waiting, block.waiting = waiting[:most], waiting[most:] + block.waiting
         row_of, ours = self._table.row_of, EVENT_OF_TOPIC
         logs, rows, flags = [], [], []
         for index, log, fetched in waiting:
@@ -77,6 +83,7 @@ class Publication:
             flags.append(Flag.BACKFILL if fetched else 0)
         if logs:
             self._emit(block, logs, rows, flags)
+        return replayed + len(waiting)
 
     def take_back(self, dropped: list[Block]) -> None:
         """REMOVED copies of every event of these blocks, which are given newest first."""
@@ -122,17 +129,10 @@ class Publication:
         return [logs[at] for at in kept], [rows[at] for at in kept], [flags[at] for at in kept]
 
     def _release(self, finding: Finding, released: list[Held]) -> None:
-        """A pool is verified: publish what waited for it, block by block."""
-        pool = finding.pool
-        if finding.standing is not Standing.VERIFIED or pool is None:
+        """A pool is verified: what waited for it waits in its block now, to be published in turn."""
+        if finding.standing is not Standing.VERIFIED:
             return
         self._stats.pools += 1
         self._verified.append(finding)
-        row = self._table.row_of[f"0x{pool.pool.hex()}"]
-        by_block: dict[str, list[Held]] = defaultdict(list)
         for held in released:
-            by_block[held.block.hash].append(held)
-        for held_here in sorted(by_block.values(), key=lambda group: group[0].block.number):
-            held_here.sort(key=lambda held: held.log_index)
-            flags = [int(Flag.BACKFILL) if held.fetched else 0 for held in held_here]
-            self._emit(held_here[0].block, [held.log for held in held_here], [row] * len(held_here), flags)
+            held.block.waiting.append((held.log_index, held.log, held.fetched))

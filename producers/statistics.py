@@ -9,6 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from producers.backoff import Circuit
+
 
 class LatencyHistogram:
     """Durations in buckets that are 1/16 of their power of two wide: percentiles within 6 %, in constant memory."""
@@ -90,6 +92,12 @@ class Statistics:
     connections: int = 0
     reconnects: int = 0
     bytes_received: int = 0
+    circuit: Circuit = Circuit.CLOSED
+    """Whether connecting is worth trying; see `producers.backoff`."""
+    circuit_openings: int = 0
+    """How often so many attempts in a row had failed that the node was left alone."""
+    disk_failures: int = 0
+    """Writes of the pool cache, the state or this file that the disk refused."""
     head_number: int = 0
     safe_number: int = 0
     receive_to_ring: LatencyHistogram = field(default_factory=LatencyHistogram)

@@ -63,6 +63,11 @@ class Finding(NamedTuple):
     again: bool = False
     """UNKNOWN only because no answer came: worth another try."""
 
+    @property
+    def settled(self) -> bool:
+        """Whether both tokens have said what they are; the others are asked again after a restart."""
+        return self.token0.settled and self.token1.settled
+
 
 Found = Callable[[str, Finding], None]
 Answers = dict[str, str | Failure]

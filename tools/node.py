@@ -45,6 +45,7 @@ SHARE = click.FloatRange(0, 1)
     type=speed_of,
     help="Times the recorded pace, or max.",
 )
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Notifications a second at most, evenly spaced.")
 @click.option(
     "--start", default="subscribe", show_default=True, type=click.Choice(get_args(Start)), help="When the clock starts."
 )
@@ -67,6 +68,7 @@ def command(
     host: str,
     port: int,
     speed: float,
+    rate: float | None,
     start: Start,
     at_end: AtEnd,
     max_pause: float,
@@ -86,6 +88,7 @@ def command(
         host=host,
         port=port,
         speed=speed,
+        rate=rate or math.inf,
         start=start,
         at_end=at_end,
         max_pause_s=max_pause,

@@ -4,7 +4,8 @@ Owns sockets and the passing of time.  It must never know JSON-RPC or what a rec
 
 Time begins when somebody listens (`start="subscribe"`).  At a finite speed it then goes on, whoever is there, so a
 client that was away has to backfill.  At speed `max` there are no pauses, but the node waits for its listeners: it
-fills no socket beyond its buffer, and stands still while nobody is subscribed.
+fills no socket beyond its buffer, and stands still while nobody is subscribed.  With a `rate` it pushes single
+notifications, evenly, instead of a whole block at once.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ SLOWEST_CLIENT = 32 * 1024 * 1024
 # After a first subscription a second one, to the other kind, is waited for so long.
 SECOND_SUBSCRIPTION_S = 2.0
 CLOSE_TIMEOUT_S = 0.3
+LONGEST_LATE_S = 0.1
 
 Start = Literal["now", "subscribe"]
 AtEnd = Literal["close", "stay", "loop"]
@@ -49,6 +51,7 @@ class RecordingNode:
         recording: folder of the recording; without it, the bundled Polygon sessions.
         port: 0 lets the kernel choose.
         speed: recorded seconds per second; `math.inf` for no pauses at all.
+        rate: notifications per second and client at most; without it, those of one moment come at once.
         start: when the clock starts: `now`, or with the first client that `subscribe`s to heads and logs.
         at_end: `stay` with the head standing still, `close` all connections and the port, or `loop`.
         max_pause_s: how much recorded silence between two sessions is kept.
@@ -65,6 +68,7 @@ class RecordingNode:
         host: str = "127.0.0.1",
         port: int = 0,
         speed: float = 1.0,
+        rate: float = math.inf,
         start: Start = "subscribe",
         at_end: AtEnd = "stay",
         max_pause_s: float = 2.0,
@@ -73,10 +77,13 @@ class RecordingNode:
     ) -> None:
         if not speed > 0:
             raise UsageError(f"speed: expected more than 0, found {speed}")
+        if not rate > 0:
+            raise UsageError(f"rate: expected more than 0, found {rate}")
         self.recording = load_recording(recording or bundled_recording(), chain_id, max_pause_s)
         self._core = NodeCore(self.recording, faults)
         self._host, self._port = host, port
         self._speed, self._start, self._at_end = speed, start, at_end
+        self._rate, self._next_s = rate, 0.0
         self._connections: dict[int, ServerConnection] = {}
         self._streams = HttpStreams(self._core.receive)
         self._changed = asyncio.Event()
@@ -197,7 +204,10 @@ class RecordingNode:
             connection = self._connections.get(delivery.client)
             if connection is None or connection.protocol.state is not State.OPEN:
                 continue
-            _push(connection, delivery.texts)
+            if self._rate == math.inf:
+                _push(connection, delivery.texts)
+            else:
+                await self._trickle(connection, delivery.texts)
             if delivery.close_code is not None:
                 self._cut_off(connection, delivery.close_code)
             elif self._speed == math.inf:
@@ -206,6 +216,17 @@ class RecordingNode:
                 connection.transport.abort()
         # Requests are answered between two steps, at any speed.
         await asyncio.sleep(0)
+
+    async def _trickle(self, connection: ServerConnection, texts: Iterable[bytes]) -> None:
+        """Push one text at a time, at `rate` on the average: what a timer was late is caught up, a pause is not."""
+        loop = asyncio.get_running_loop()
+        for text in texts:
+            late = loop.time() - self._next_s > LONGEST_LATE_S
+            self._next_s = (loop.time() if late else self._next_s) + 1 / self._rate
+            await asyncio.sleep(self._next_s - loop.time())
+            if connection.protocol.state is not State.OPEN:
+                return
+            _push(connection, [text])
 
     def _cut_off(self, connection: ServerConnection, code: int) -> None:
         if code == ABNORMAL_CLOSE:

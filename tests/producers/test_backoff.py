@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from producers.backoff import BlockWatchdog, Circuit, Reconnect
+from producers.backoff import LONGEST_RETRY_AFTER_S, BlockWatchdog, Circuit, Reconnect
 
 SECOND = 1_000_000_000
 
@@ -27,6 +27,33 @@ def test_reconnect_takes_the_endpoints_in_turn_and_stays_with_one_that_works() -
     reconnect.proved()
     assert reconnect.endpoint == "b"
     assert reconnect.failures == 0
+
+
+def test_reconnect_leaves_an_endpoint_alone_for_as_long_as_it_asks_and_tries_the_others() -> None:
+    reconnect = Reconnect(["a", "b"], threshold=100)
+    assert reconnect.failed(0.5, 0, retry_after_s=60.0) < 1.0
+    now_ns, seen = 0, []
+    while now_ns < 60 * SECOND:
+        seen.append(reconnect.endpoint)
+        now_ns += int(reconnect.failed(0.5, now_ns) * SECOND)
+    assert set(seen) == {"b"}
+    reconnect.failed(0.5, now_ns)
+    assert reconnect.endpoint == "a"
+
+
+def test_reconnect_with_one_endpoint_waits_for_it_within_reason() -> None:
+    reconnect = Reconnect(["a"], threshold=2)
+    assert reconnect.failed(0.0, 0, retry_after_s=7.0) == 7.0
+    assert reconnect.failed(0.0, 0, retry_after_s=1e9) == LONGEST_RETRY_AFTER_S
+    assert reconnect.circuit is Circuit.OPEN
+    assert reconnect.failed(0.0, 0) <= 30.0
+
+
+def test_reconnect_with_everybody_asking_for_peace_takes_whoever_asked_for_least() -> None:
+    reconnect = Reconnect(["a", "b", "c"], threshold=100)
+    pauses = [reconnect.failed(0.0, 0, retry_after_s=seconds) for seconds in (30.0, 10.0, 20.0)]
+    assert pauses == [0.0, 0.0, 10.0]
+    assert reconnect.endpoint == "b"
 
 
 def test_circuit_opens_after_the_threshold_and_tries_once_at_a_time() -> None:

@@ -13,7 +13,7 @@ import pytest
 PRODUCERS = Path(__file__).parents[2] / "producers"
 SOURCES = sorted(path for path in PRODUCERS.rglob("*.py") if "recording" not in path.parts)
 WALL_CLOCKS = {"time", "time_ns", "ctime", "gmtime", "localtime", "now", "utcnow", "today", "CLOCK_REALTIME"}
-SHELLS = {"collector.py", "connection.py", "pool_cache.py", "cursor.py", "replay.py", "second_endpoint.py"}
+SHELLS = {"collector.py", "connection.py", "pool_cache.py", "cursor.py", "disk.py", "replay.py", "second_endpoint.py"}
 """The files that may touch sockets, files and clocks."""
 INPUT_AND_OUTPUT = {"asyncio", "socket", "time", "os", "datetime", "random"}
 SHOWN = {("collector.py", "_clock")}

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from producers.assembly import LARGEST_STEP
 from producers.feed import ERROR_BUDGET, Identity, Selection
 from producers.jsonrpc import Rejection
-from tests.producers.collected import canonical_events, states_before_events
+from producers.lifecycle import Block, Progress
+from producers.recording.recording import load_recording
+from producers.recovery import Recovered
+from producers.succession import DEEPEST_WALK
+from tests.producers.collected import canonical_events, proven_pools, recorded_rows, states_before_events
 from tests.producers.virtual import Conversation, new_feed
 from tlv.codes import Completeness, FeedState, Flag, Reason
 from tlv.layout import BlockEnd, EventOrigin, Gap, Heartbeat, Reorg, Session, StateInvalidation
+from tools.bench.collector_load import head_of, recorded_blocks, write_load
 
+CANONICAL = "recording_2021-04-20_canonical_logs"
 KNOWN_GAPS = [(13522170, 13522174), (13522231, 13522238)]
 
 
@@ -113,6 +121,53 @@ def test_feed_repairs_a_closed_block_loudly() -> None:
     again = [end for end in conversation.records(BlockEnd) if end.hash == ended.hash]
     assert len(again) == 2
     assert again[1].verdict == Completeness.PUSHED  # the node's own list lacks the log that it pushed
+
+
+def test_feed_with_much_to_publish_does_it_in_steps_and_in_order() -> None:
+    """A hole holds 5,000 logs of a block back; when it is filled, no call of the feed publishes them all."""
+    conversation = Conversation(new_feed())
+    conversation.connect()
+    below = conversation.feed._assembly.chain.head
+    assert below is not None
+    head = {
+        "number": hex(below.number + 1),
+        "hash": "0x" + "ab" * 32,
+        "parentHash": below.hash,
+        "timestamp": hex(below.timestamp + 2),
+    }
+    pool = next(iter(proven_pools()))
+    log = next(row for row in map(msgspec.json.decode, recorded_rows(CANONICAL)) if row["address"] == pool)
+
+    def push(subscription: str | None, results: list[dict[str, str]]) -> None:
+        params = [{"subscription": subscription, "result": result} for result in results]
+        notices = [{"jsonrpc": "2.0", "method": "eth_subscription", "params": each} for each in params]
+        conversation.push([msgspec.json.encode(notice) for notice in notices])
+
+    def push_logs(*indices: int) -> None:
+        place = {"blockHash": head["hash"], "blockNumber": head["number"]}
+        identities = [{"transactionHash": f"0x{index:064x}", "logIndex": hex(index)} for index in indices]
+        push(conversation.feed._logs_id, [{**log, **place, **identity} for identity in identities])
+
+    push(conversation.feed._heads_id, [head])
+    block = conversation.feed._assembly.chain.head
+    assert block is not None
+    block.live, block.progress = True, Progress.OPEN  # as if the log subscription had been there before it
+    push_logs(0)
+    before = conversation.feed.stats.events_published
+    assert block.events == 1
+    push_logs(*range(2, 5_001))
+    assert block.events == 1
+    push_logs(1)
+    published = [block.events]
+    while conversation.feed.unfinished:
+        conversation.feed.tick(**conversation.clock)
+        conversation.exchange()
+        published.append(block.events)
+    assert published == [1 + LARGEST_STEP, 1 + 2 * LARGEST_STEP, 5_001]
+    assert conversation.feed.stats.events_published == before + 5_000
+    origins = [message.first(EventOrigin) for message in conversation.story.messages]
+    ours = [origin.log_index for origin in origins if origin and origin.block_hash.hex() == "ab" * 32]
+    assert ours == list(range(5_001))
 
 
 def test_feed_counts_duplicates_and_publishes_them_once() -> None:
@@ -321,6 +376,25 @@ def test_feed_whose_node_left_a_block_behind_declares_no_gap() -> None:
     assert refused > 20
     assert conversation.records(Gap) == []
     assert conversation.feed.count().safe_number == head.number - 1
+
+
+@pytest.mark.parametrize("away", [600, DEEPEST_WALK + 100], ids=["more-than-it-keeps", "more-than-it-walks"])
+def test_feed_away_for_long_has_every_block_it_walks_back_to_and_declares_the_rest(tmp_path: Path, away: int) -> None:
+    """256 blocks are kept for reorgs, more while they are still to be told; 4,096 parents of a head are fetched."""
+    write_load(tmp_path, [recorded_blocks()[0][:1]], away + 1)
+    last = Block(head_of(1), 0)
+    last.progress, last.verdict, last.ended = Progress.CLOSED, Completeness.REFETCHED, True
+    feed = new_feed(recovered=Recovered([last], [], []))
+    conversation = Conversation(feed, served=load_recording(tmp_path, 137))
+    while conversation.core.due_ns is not None:
+        conversation.core.step()
+    conversation.connect()
+    conversation.wait(1)
+    first = max(2, away + 2 - DEEPEST_WALK)
+    assert [(gap.first, gap.last) for gap in conversation.records(Gap)] == ([(2, first - 1)] if first > 2 else [])
+    ended = [end.number for end in conversation.records(BlockEnd)]
+    assert ended == list(range(first, away + 2))
+    assert feed.count().logs_received == len(ended)
 
 
 def test_feed_drops_a_head_that_the_node_left_behind() -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from producers.jsonrpc import (
     DISCONNECTED,
+    FIRST_PAUSE_NS,
+    LONGEST_RETRY_AFTER_S,
     RATE_LIMIT_RETRIES,
     TIMED_OUT,
     Failure,
@@ -108,6 +110,49 @@ def test_rpc_told_to_slow_down_pauses_and_asks_again(code: int) -> None:
     assert refusals == RATE_LIMIT_RETRIES + 1
     assert pauses == [SECOND // 2 << doubling for doubling in range(RATE_LIMIT_RETRIES)]
     assert asked.answers[0][1] is not None and asked.answers[0][1].is_rate_limit
+
+
+def test_rpc_with_a_wave_of_refusals_doubles_its_pause_once() -> None:
+    rpc = JsonRpc()
+    for _ in range(20):
+        Asked(rpc)
+    for pause_ns in (FIRST_PAUSE_NS, 2 * FIRST_PAUSE_NS, 4 * FIRST_PAUSE_NS):
+        for frame in rpc.outgoing():
+            rpc.read(b'{"id":%d,"error":{"code":429,"message":"slow down"}}' % json.loads(frame)["id"])
+        assert rpc.outgoing() == []
+        assert rpc.deadline_ns == rpc.now_ns + pause_ns
+        rpc.now_ns = rpc.deadline_ns
+
+
+@pytest.mark.parametrize("request_id", [b"null", b"-1", b"4711"])
+def test_rpc_told_to_slow_down_by_an_answer_to_nobody_pauses(request_id: bytes) -> None:
+    """Some gateways refuse before they read who asked."""
+    rpc = JsonRpc()
+    Asked(rpc)
+    rpc.read(b'{"id":%b,"error":{"code":429,"message":"too many requests, retry in 10s"}}' % request_id)
+    assert rpc.rejected.total() == 1
+    assert rpc.outgoing() == []
+    rpc.now_ns = 10 * SECOND
+    assert len(rpc.outgoing()) == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Too many requests, reason: call rate limit exhausted, retry in 10s", 10),
+        ("too many requests: please try again in 2.5 s", 2.5),
+        ("rate limit exhausted, retry in 10m0s", LONGEST_RETRY_AFTER_S),
+        ("rate limit, retry in 1m", 60),
+        ('project ID request rate exceeded {"rate":{"allowed_rps":1,"backoff_seconds":30,"current_rps":1.4}}', 30),
+        ('too many requests {"retry_after": 5}', 5),
+        ('rate limited {"headers":{"Retry-After":"7"}}', 7),
+        ("limit exceeded", 0),
+        ("query exceeds max results 20000, retry with the range 1-9", 0),
+        ("retry in " + "9" * 400 + "s", 0),
+    ],
+)
+def test_failure_says_for_how_long_to_leave_the_node_alone(message: str, seconds: float) -> None:
+    assert Failure(429, message).retry_after_s == seconds
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,22 @@ def test_node_max_speed_pushes_the_whole_recording_to_a_client() -> None:
     run(scene())
 
 
+def test_node_with_a_rate_pushes_one_notification_at_a_time() -> None:
+    """However fast the recording is played, and however late a timer is: no faster than the rate on the average."""
+
+    async def scene() -> None:
+        async with RecordingNode(speed=math.inf, rate=400.0) as node:
+            client = await listen(node.ws_url)
+            loop, times = asyncio.get_running_loop(), []
+            while len(times) < 300:
+                if "params" in json.loads(await client.recv()):
+                    times.append(loop.time())
+            assert times[-1] - times[0] >= (299 - 40) / 400, "a tenth of a second may be caught up"
+            assert node.counts.steps < 60, "the blocks behind it have to wait"
+
+    run(scene())
+
+
 def test_node_waits_for_heads_and_logs_before_time_begins() -> None:
     async def scene() -> None:
         async with RecordingNode(speed=math.inf) as node, connect(node.ws_url, max_queue=None) as client:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tools.bench.cli import BENCHMARKS, meets
+from tools.bench.loop import Stopwatch, run_watched
 from tools.bench.result import BenchResult
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -51,6 +54,50 @@ def test_bench_ring_measures_every_topology_and_leaves_no_ring() -> None:
         assert result["ratio"] > 0
         assert result["baseline_name"]
     assert list(SHARED_MEMORY.glob("alphapulse-*-bench.*")) == []
+
+
+def test_bench_collector_measures_rate_delay_loop_backfill_and_memory_and_leaves_no_ring() -> None:
+    ended = bench("--only", "collector", "--seconds", "0.05", "--json")
+    assert ended.returncode == 0, ended.stderr
+    results = {result["name"].removeprefix("collector, "): result for result in json.loads(ended.stdout)["results"]}
+    assert {name: (result["unit"], result["target"]) for name, result in results.items()} == {
+        "as recorded: socket to ring": ("logs/s", 60_000),
+        "as recorded: loop blocked in the burst": ("ms", 20),
+        "pool events only: socket to ring": ("logs/s", 60_000),
+        "pool events only: loop blocked in the burst": ("ms", 20),
+        "paced at 1000 logs/s: receive to ring p99": ("us", 250),
+        "paced at 1000 logs/s: loop blocked": ("ms", 20),
+        "backfill of 10000 logs: connected to published": ("s", 1),
+        "backfill of 10000 logs: loop blocked": ("ms", 20),
+        "one step: an answer of 23000 logs": ("ms", None),
+        "one step: adoption of 4000 blocks": ("ms", None),
+        "one step: reorg of 64 blocks with 12800 events": ("ms", None),
+        "5000 known pools: RSS": ("MB", 300),
+        "5000 known pools: RSS growth once all have spoken": ("MB", 10),
+        "5000 known pools: start": ("s", None),
+    }
+    for name, result in results.items():
+        assert result["ratio"] > 0
+        assert result["baseline_name"]
+        if "growth" not in name:
+            assert result["value"] > 0
+            assert result["baseline_value"] > 0
+    assert "10000 events" in results["5000 known pools: RSS"]["note"]
+    assert list(SHARED_MEMORY.glob("alphapulse-*-bench.*")) == []
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.05])
+def test_stopwatch_sees_a_callback_that_keeps_the_loop_away(seconds: float) -> None:
+    async def work(stopwatch: Stopwatch) -> None:
+        await asyncio.sleep(4 * seconds)
+        stopwatch.start()
+        await asyncio.sleep(0)
+        time.sleep(seconds)
+        await asyncio.sleep(0)
+
+    _, stopwatch = run_watched(work)
+    assert stopwatch.longest_s >= seconds
+    assert stopwatch.longest_cpu_s < stopwatch.longest_s, "asleep, not busy"
 
 
 def test_bench_prints_a_table_for_people() -> None:

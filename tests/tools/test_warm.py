@@ -21,6 +21,19 @@ def test_warm_compiles_into_an_empty_cache_and_finds_it_the_next_time(tmp_path: 
     assert second.stdout.endswith(" 0 compiled now\n")
 
 
+def test_warm_compiles_no_kernel_for_an_enum() -> None:
+    """Given one, numba looks its type up in Python with every call: 100 us instead of 5 for a decoded log."""
+    script = (
+        "from tools.warm import kernels, warm; warm(lambda ready, total: None);"
+        "print(sum(len(kernel.signatures) for kernel in kernels()), [kernel.py_func.__name__ for kernel in kernels()"
+        " if 'Enum' in str(kernel.signatures)])"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    signatures, _, enums = ended.stdout.partition(" ")
+    assert int(signatures) > 50
+    assert enums == "[]\n"
+
+
 def test_warm_tells_its_progress_as_json() -> None:
     ended = subprocess.run([*WARM, "--json"], capture_output=True, text=True, check=True)
     last = json.loads(ended.stdout.splitlines()[-1])

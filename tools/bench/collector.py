@@ -1,83 +1,151 @@
-"""How many log notifications a second a collector takes from a socket into a ring, on one core.
+"""The collector on one core: how many logs a second, how late, and how long its loop is away.
 
-Owns the load: the recorded Polygon logs over and over, each round under new block hashes, served by the recording node
-in a process of its own.  Two mixes: as recorded (one log in twenty is an event of a proven pool), and nothing but such
-events, which is the worst that a chain could send.  Derived from the recording, and so no recording itself.
+Owns the burst, the paced run and the backfill.  The load stands in `collector_load`, the longest single steps in
+`collector_steps`, and what 100,000 pools cost in `collector_memory`.  Each reading here runs a whole collector, socket
+to ring, against a recording node in a process of its own.
 
-The baseline is the same node and the same frames into a loop that only receives them.
+The baseline is the same node and the same frames into a loop that only receives them through the library.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gzip
-import hashlib
 import json
 import secrets
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 
+from producers import cursor
 from producers.chains import load_chain
 from producers.collector import Collector, Options
-from producers.recording.bundle import bundled_recording
-from producers.statistics import Statistics
+from producers.lifecycle import Block
+from producers.statistics import LatencyHistogram, Statistics
 from ringbuf import unlink
+from tools.bench import collector_memory, collector_steps
+from tools.bench.collector_load import Blocks, event_blocks, head_of, recorded_blocks, served
+from tools.bench.loop import Stopwatch, run_watched
 from tools.bench.result import BenchResult
-from tools.warm import warm_collector, warm_ring
+from tools.collect import ready_collector
 
-MIXES = {"as recorded": False, "pool events only": True}
+MIXES: dict[str, Callable[[], Blocks]] = {"as recorded": recorded_blocks, "pool events only": event_blocks}
 TARGET = 60_000.0
-BLOCK_LOGS = 200
-"""Logs of a block in the second mix; Polygon's busy blocks have 300 to 1,000 logs of every kind."""
+RATE = 1_000
+LATENCY_US = 250.0
+LOOP_MS = 20.0
+BACKFILL_LOGS = 10_000
+BACKFILL_S = 1.0
 SAMPLE_S = 0.002
-Row = dict[str, Any]
+LIBRARY = "websockets recv() of the same frames"
+
+
+class Loop(NamedTuple):
+    """How long a loop was away at most, in milliseconds."""
+
+    wall_ms: float
+    cpu_ms: float
 
 
 def run(seconds: float) -> list[BenchResult]:
-    """Both mixes, with as many logs as a fast machine takes in `seconds`."""
-    warm_ring()
-    warm_collector()
+    """Both mixes in a burst, with as many logs as a fast machine takes in `seconds`; then the rest."""
     results = []
-    for name, events_only in MIXES.items():
-        with served(int(seconds * TARGET), events_only) as url:
-            baseline = asyncio.run(receive_only(url))
-        with served(int(seconds * TARGET), events_only) as url:
-            rate, statistics = asyncio.run(collect(url))
-        p99_us = statistics.receive_to_ring.percentile(0.99) // 1000
-        results.append(
-            BenchResult(
-                f"collector, {name}: socket to ring",
-                rate,
-                "logs/s",
-                "websockets recv() of the same frames",
-                baseline,
-                rate / baseline,
-                TARGET,
-                f"{statistics.events_published} events; receive to ring p99 {p99_us} us in the burst",
-            )
-        )
-    return results
+    for name, blocks in MIXES.items():
+        results += burst(name, blocks, int(seconds * TARGET))
+    return [*results, *paced(seconds), *backfill(), *collector_steps.run(seconds), *collector_memory.run(seconds)]
 
 
-async def collect(url: str) -> tuple[float, Statistics]:
-    """Logs a second from the first to the last one, and what the collector counted."""
+def burst(name: str, blocks: Callable[[], Blocks], logs: int) -> list[BenchResult]:
+    """As fast as the node can push."""
+    with served(blocks, logs) as url:
+        (baseline, _), library = watched(lambda stopwatch: receive_only(url, stopwatch))
+    with served(blocks, logs) as url:
+        (rate, statistics), loop = watched(lambda stopwatch: collect(url, stopwatch))
+    p99_us = statistics.receive_to_ring.percentile(0.99) // 1000
+    note = f"{statistics.events_published} events; receive to ring p99 {p99_us} us in the burst"
+    title = f"collector, {name}: "
+    return [
+        BenchResult(title + "socket to ring", rate, "logs/s", LIBRARY, baseline, rate / baseline, TARGET, note),
+        loop_row(title + "loop blocked in the burst", loop, library),
+    ]
+
+
+def paced(seconds: float) -> list[BenchResult]:
+    """One log every millisecond, all of them events."""
+    logs = int(max(seconds, 1) * RATE)
+    options = ("--rate", str(RATE))
+    with served(event_blocks, logs, *options) as url:
+        (_, waited), library = watched(lambda stopwatch: receive_only(url, stopwatch))
+    with served(event_blocks, logs, *options) as url:
+        (rate, statistics), loop = watched(lambda stopwatch: collect(url, stopwatch))
+    p99, baseline = (times.percentile(0.99) / 1000 for times in (statistics.receive_to_ring, waited))
+    note = f"p50 {statistics.receive_to_ring.percentile(0.5) / 1000:.0f} us; {rate:.0f} logs/s"
+    title = f"collector, paced at {RATE} logs/s: "
+    library_wait = "socket callback to websockets recv()"
+    return [
+        BenchResult(title + "receive to ring p99", p99, "us", library_wait, baseline, baseline / p99, LATENCY_US, note),
+        loop_row(title + "loop blocked", loop, library),
+    ]
+
+
+def backfill() -> list[BenchResult]:
+    """A collector that resumes behind a node which is 10,000 logs ahead."""
+    with served(event_blocks, BACKFILL_LOGS, "--start", "now") as url, tempfile.TemporaryDirectory() as folder:
+        baseline, library = watched(lambda stopwatch: list_logs(url, stopwatch))
+        state = Path(folder) / "state"
+        cursor.save(state, load_chain("polygon").chain_id, Block(head_of(1), 0))
+        (elapsed, statistics), loop = watched(lambda stopwatch: catch_up(url, state, stopwatch))
+    note = f"{statistics.events_published} events of {statistics.blocks} blocks, {statistics.pools} pools verified"
+    title = f"collector, backfill of {BACKFILL_LOGS} logs: "
+    asked = "one eth_getLogs of the same range, decoded"
+    return [
+        BenchResult(
+            title + "connected to published", elapsed, "s", asked, baseline, baseline / elapsed, BACKFILL_S, note
+        ),
+        loop_row(title + "loop blocked", loop, library),
+    ]
+
+
+def loop_row(name: str, loop: Loop, library: Loop) -> BenchResult:
+    """The longest block of a collector's loop beside that of a loop which only receives."""
+    ratio = library.wall_ms / loop.wall_ms
+    note = f"{loop.cpu_ms:.1f} ms of CPU at most"
+    return BenchResult(name, loop.wall_ms, "ms", LIBRARY, library.wall_ms, ratio, LOOP_MS, note)
+
+
+def watched(work: Callable[[Stopwatch], Any]) -> tuple[Any, Loop]:
+    """What `work` gives, and the longest block of its loop."""
+    result, stopwatch = run_watched(work)
+    return result, Loop(1000 * stopwatch.longest_s, 1000 * stopwatch.longest_cpu_s)
+
+
+@asynccontextmanager
+async def collecting(url: str, **options: Any) -> AsyncIterator[tuple[Collector, asyncio.Task[Statistics]]]:
+    """A collector at work, into a ring that is removed at the end."""
     ring = f"bench.{secrets.token_hex(4)}"
-    options = Options(
-        chain=load_chain("polygon"), urls=(url,), ring=ring, capacity=1 << 24, until_idle_s=0.5, watchdog_s=60
+    chain = load_chain("polygon")
+    collector = ready_collector(
+        Options(chain=chain, urls=(url,), ring=ring, capacity=1 << 24, watchdog_s=60, **options)
     )
-    collector = Collector(options)
     work = asyncio.create_task(collector.run())
-    seen, begin, end, first = 0, 0.0, 0.0, 0
     try:
+        yield collector, work
+    finally:
+        collector.stop()
+        await asyncio.wait([work])
+        unlink(ring)
+
+
+async def collect(url: str, stopwatch: Stopwatch) -> tuple[float, Statistics]:
+    """Logs a second from the first to the last one, and what the collector counted."""
+    async with collecting(url, until_idle_s=0.5) as (collector, work):
+        stopwatch.start()
+        seen, begin, end, first = 0, 0.0, 0.0, 0
         while not work.done():
             await asyncio.sleep(SAMPLE_S)
             received = collector.statistics.logs_received
@@ -85,83 +153,61 @@ async def collect(url: str) -> tuple[float, Statistics]:
                 now = time.perf_counter()
                 begin, first = (now, received) if seen == 0 else (begin, first)
                 seen, end = received, now
-        statistics = await work
-    finally:
-        unlink(ring)
-    return (seen - first) / (end - begin), statistics
+        return (seen - first) / (end - begin), await work
 
 
-async def receive_only(url: str) -> float:
-    """Messages a second that the library alone receives."""
-    async with connect(url, compression=None, max_size=None, max_queue=4096, ping_interval=None) as socket:
+async def catch_up(url: str, state: Path, stopwatch: Stopwatch) -> tuple[float, Statistics]:
+    """Seconds from the connection until everything that was missed is published."""
+    async with collecting(url, state_file=state) as (collector, work):
+        stopwatch.start()
+        while not collector.statistics.connections:
+            await asyncio.sleep(SAMPLE_S)
+        begin = time.perf_counter()
+        while not 1 < collector.statistics.head_number <= collector.statistics.safe_number:
+            await asyncio.sleep(SAMPLE_S)
+            if work.done():
+                await work
+        return time.perf_counter() - begin, collector.statistics
+
+
+class TimedConnection(ClientConnection):
+    """The library's connection, and when its socket was last read."""
+
+    read_ns = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the transport with whatever the socket held."""
+        self.read_ns = time.monotonic_ns()
+        super().data_received(data)
+
+
+async def receive_only(url: str, stopwatch: Stopwatch) -> tuple[float, LatencyHistogram]:
+    """Messages a second that the library alone receives, and how long each is on its way through it."""
+    waited = LatencyHistogram()
+    options: dict[str, Any] = {"compression": None, "max_size": None, "max_queue": 4096, "ping_interval": None}
+    async with connect(url, create_connection=TimedConnection, **options) as socket:
+        assert isinstance(socket, TimedConnection)
         for number, kind in enumerate(("logs", "newHeads"), 1):
             await socket.send(json.dumps({"id": number, "method": "eth_subscribe", "params": [kind]}))
+        stopwatch.start()
         received, begin, end = 0, 0.0, 0.0
         try:
             while True:
                 async with asyncio.timeout(0.5):
                     await socket.recv(decode=False)
+                waited.add(time.monotonic_ns() - socket.read_ns)
                 end = time.perf_counter()
                 begin = begin or end
                 received += 1
         except TimeoutError:
-            return received / (end - begin)
+            return received / (end - begin), waited
 
 
-@contextmanager
-def served(logs: int, events_only: bool) -> Iterator[str]:
-    """The URL of a recording node, in its own process, that serves at least `logs` logs as fast as it can."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_load(Path(folder), logs, events_only)
-        node = subprocess.Popen(
-            [sys.executable, "-m", "tools.cli", "node", folder, "--speed", "max", "--chain-id", "137", "--json"],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            assert node.stdout is not None
-            yield json.loads(node.stdout.readline())["ws"]
-        finally:
-            node.terminate()
-            node.communicate()
-
-
-def write_load(folder: Path, logs: int, events_only: bool) -> None:
-    """A recording of the recorded blocks, repeated under new hashes and numbers."""
-    source = bundled_recording()
-    rows = list(_rows(source / "recording_2021-04-20_canonical_logs.jsonl.gz"))
-    if events_only:
-        proven = {row["pool"] for row in _rows(source / "pools.jsonl.gz") if row["method"] == "CREATE2_verified"}
-        rows = [row for row in rows if row["address"] in proven]
-        blocks = [rows[at : at + BLOCK_LOGS] for at in range(0, len(rows), BLOCK_LOGS)]
-    else:
-        by_hash: dict[str, list[Row]] = {}
-        for row in rows:
-            by_hash.setdefault(row["blockHash"], []).append(row)
-        blocks = list(by_hash.values())
-    parent = "0x" + "11" * 32
-    with (
-        gzip.open(folder / "load_headers.jsonl.gz", "wb", 1) as headers,
-        gzip.open(folder / "load_logs.jsonl.gz", "wb", 1) as copies,
-    ):
-        written = number = 0
-        while written < logs:
-            for block in blocks:
-                number += 1
-                block_hash = "0x" + hashlib.sha256(f"{number}".encode()).hexdigest()
-                place = {"blockHash": block_hash, "blockNumber": hex(number)}
-                head = {"number": hex(number), "hash": block_hash, "parentHash": parent, "stateRoot": parent}
-                headers.write(msgspec.json.encode({**head, "timestamp": hex(1_600_000_000 + number)}) + b"\n")
-                for index, row in enumerate(block):
-                    # The same transaction hash for several logs of one index would make them duplicates.
-                    copies.write(msgspec.json.encode({**row, **place, "logIndex": hex(index)}) + b"\n")
-                parent = block_hash
-                written += len(block)
-    for name in ("pools", "tokens"):
-        (folder / f"{name}.jsonl.gz").write_bytes((source / f"{name}.jsonl.gz").read_bytes())
-
-
-def _rows(path: Path) -> Iterator[Row]:
-    with gzip.open(path) as lines:
-        for line in lines:
-            yield msgspec.json.decode(line)
+async def list_logs(url: str, stopwatch: Stopwatch) -> float:
+    """Seconds for all logs in one answer."""
+    async with connect(url, compression=None, max_size=None, ping_interval=None) as socket:
+        stopwatch.start()
+        begin = time.perf_counter()
+        await socket.send(json.dumps({"id": 1, "method": "eth_getLogs", "params": [{"fromBlock": "0x1"}]}))
+        msgspec.json.decode(await socket.recv(decode=False))
+        return time.perf_counter() - begin
