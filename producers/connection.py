@@ -10,12 +10,15 @@ the only back-pressure there is.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import Event, State
 from websockets.uri import parse_uri
@@ -26,6 +29,13 @@ END_OF_RESPONSE = b"\r\n\r\n"
 FINAL_TEXT = 0x81
 """First byte of a text frame that is a whole message (RFC 6455, section 5.2)."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+UNREACHABLE = (OSError, TimeoutError, InvalidHandshake, InvalidURI, InvalidProxy)
+"""What `open_connection` raises when there is no connection to be had; `reason_of` says why without the URL."""
+
+library_log = logging.getLogger("alphapulse.websockets")
+library_log.setLevel(logging.INFO)
+"""What the library logs.  Below INFO it prints the handshake, and with it the URL and its key: never there, however
+talkative everything else was told to be."""
 
 Sink = Callable[[list[bytes]], None]
 
@@ -136,10 +146,11 @@ async def open_connection(url: str, sink: Sink, *, timeout_s: float) -> NodeConn
     Compression is off (it costs the client twice the CPU), pings find a half-open connection in 10 s instead of 50.
 
     Raises:
-        OSError, TimeoutError, websockets.exceptions.InvalidHandshake, websockets.exceptions.InvalidURI.
+        OSError, TimeoutError, websockets.exceptions.InvalidHandshake, InvalidURI, InvalidProxy: see UNREACHABLE.
     """
     connection = await connect(
         url,
+        logger=library_log,
         compression=None,
         max_size=MAX_MESSAGE,
         ping_interval=5,
@@ -150,3 +161,21 @@ async def open_connection(url: str, sink: Sink, *, timeout_s: float) -> NodeConn
         create_connection=cast(type[ClientConnection], partial(NodeConnection, sink)),
     )
     return cast(NodeConnection, connection)
+
+
+def host_of(url: str) -> str:
+    """The part of a URL that may be shown: everything else, even the port's neighbourhood, can hold a key."""
+    return urlsplit(url).hostname or "an endpoint without a host"
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, without the URL that some messages repeat."""
+    if isinstance(error, InvalidStatus):
+        return f"HTTP {error.response.status_code}"
+    if isinstance(error, InvalidURI):
+        return "not a WebSocket URL (expected ws:// or wss://)"
+    if isinstance(error, InvalidProxy):
+        return "the environment names a proxy that cannot be used"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return type(error).__name__

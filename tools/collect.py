@@ -20,7 +20,8 @@ import click
 import msgspec
 
 from producers.chains import load_chain
-from producers.collector import Collector, Options, host_of
+from producers.collector import Collector, Options
+from producers.connection import host_of
 from producers.feed import Selection
 from ringbuf import DEFAULT_CAPACITY
 from tlv.errors import UsageError

@@ -18,10 +18,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed
 
-from producers.collector import host_of, reason_of
-from producers.connection import NodeConnection, open_connection
+from producers.connection import UNREACHABLE, NodeConnection, host_of, open_connection, reason_of
 from producers.errors import EndpointError
 from producers.jsonrpc import DISCONNECTED, UNREADABLE, Failure, JsonRpc, Notice
 from tlv.errors import FeedError
@@ -65,7 +64,7 @@ class Endpoint:
         """
         try:
             self._connection = await open_connection(self.url, self._receive, timeout_s=self._timeout_s)
-        except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
+        except UNREACHABLE as error:
             raise EndpointError(f"cannot connect to {self.host}: {reason_of(error)}") from None
         self._tasks = [asyncio.create_task(self._pump(self._connection)), asyncio.create_task(self._await_end())]
         return self
