@@ -20,15 +20,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed
 
 from producers.backoff import BlockWatchdog, Reconnect
 from producers.chains import ChainConfig
-from producers.connection import NodeConnection, open_connection
+from producers.connection import UNREACHABLE, NodeConnection, host_of, open_connection, reason_of
 from producers.cursor import load, save
 from producers.errors import EndpointError, WrongChainError
 from producers.event_filter import load_filter
@@ -146,9 +145,10 @@ class Collector:
             EndpointError: no endpoint was ever reached, and `until_idle_s` says not to wait for ever.
         """
         second = None
-        if self._options.second_url is not None:
-            keeping = keep_second_endpoint(self._options.second_url, self._feed, self._receive_second)
+        if (url := self._options.second_url) is not None:
+            keeping = keep_second_endpoint(url, self._feed, self._receive_second, self._publish)
             second = asyncio.create_task(keeping)
+            second.add_done_callback(lambda _: self.stop())  # it only ends when it is cancelled, or by a defect
         try:
             self._publish()
             while not self._stop.is_set():
@@ -156,13 +156,15 @@ class Collector:
                 if self._stop.is_set() or pause_s is None:
                     break
                 await self._pause(pause_s)
-            return self.statistics
         finally:
             if second is not None:
                 second.cancel()
                 await asyncio.wait([second])
             self._save()
             self._writer.close()
+        if second is not None and not second.cancelled():
+            second.result()
+        return self.statistics
 
     async def _connect_once(self) -> float | None:
         """One connection, from its beginning to its end; returns the pause before the next, None for no next."""
@@ -170,7 +172,7 @@ class Collector:
         self._reconnect.attempt()
         try:
             connection = await open_connection(url, self._receive, timeout_s=self._options.open_timeout_s)
-        except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
+        except UNREACHABLE as error:
             pause_s = self._reconnect.failed(random.random())
             log.warning("cannot connect to %s: %s; again in %.1f s", host_of(url), reason_of(error), pause_s)
             if self._options.until_idle_s is not None and self._idle_s() > self._options.until_idle_s:
@@ -333,22 +335,6 @@ def _frames(ring: str) -> Iterator[memoryview]:
             if poll.status not in (Status.OK, Status.EPOCH_CHANGED, Status.GAP):
                 return
             yield from (frame.payload for frame in poll)
-
-
-def host_of(url: str) -> str:
-    """The part of a URL that may be shown: everything else, even the port's neighbourhood, can hold a key."""
-    return urlsplit(url).hostname or "an endpoint without a host"
-
-
-def reason_of(error: Exception) -> str:
-    """What went wrong, without the URL that some messages repeat."""
-    if isinstance(error, InvalidStatus):
-        return f"HTTP {error.response.status_code}"
-    if isinstance(error, InvalidURI):
-        return "not a WebSocket URL (expected ws:// or wss://)"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return type(error).__name__
 
 
 def _clock() -> dict[str, int]:

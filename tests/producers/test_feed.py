@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from producers.feed import ERROR_BUDGET, Identity, Selection
-from producers.jsonrpc import Rejection
+from producers.feed import Identity, Selection
+from producers.jsonrpc import ERROR_BUDGET, Rejection
 from tests.producers.collected import canonical_events, states_before_events
 from tests.producers.virtual import Conversation, new_feed
 from tlv.codes import Completeness, FeedState, Flag, Reason
