@@ -27,8 +27,9 @@ from websockets.exceptions import ConnectionClosed
 
 from producers.backoff import BlockWatchdog, Reconnect
 from producers.chains import ChainConfig
-from producers.connection import UNREACHABLE, NodeConnection, host_of, open_connection, reason_of
+from producers.connection import UNREACHABLE, NodeConnection, open_connection
 from producers.cursor import load, save
+from producers.discretion import host_of, reason_of, without_secrets
 from producers.errors import EndpointError, WrongChainError
 from producers.event_filter import load_filter
 from producers.feed import Feed, Identity, Selection
@@ -218,7 +219,7 @@ class Collector:
         if self._feed.wrong_chain is not None:
             raise WrongChainError(self._feed.wrong_chain)
         if not (finished or self._stop.is_set()):
-            log.warning("disconnected (%s)", self._feed.broken or f"close code {connection.close_code}")
+            log.warning("disconnected (%s)", self._said(self._feed.broken) or f"close code {connection.close_code}")
         return finished
 
     def _receive_second(self, frames: list[bytes]) -> None:
@@ -270,11 +271,18 @@ class Collector:
         if silent:
             log.warning("no block since %.1f s", self._idle_s())
         elif self._feed.broken is not None:
-            log.warning("giving up the connection: %s", self._feed.broken)
+            log.warning("giving up the connection: %s", self._said(self._feed.broken))
         else:
             return False
         connection.transport.abort()
         return True
+
+    def _said(self, words: str | None) -> str | None:
+        """Words that may be a node's own: printable, and without its key."""
+        if words is None:
+            return None
+        visible = "".join(letter if letter.isprintable() else " " for letter in words)
+        return without_secrets(visible, *self._options.urls)
 
     def _housekeeping(self) -> None:
         verified = self._feed.verified()

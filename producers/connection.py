@@ -14,11 +14,10 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
+from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidURI
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import Event, State
 from websockets.uri import parse_uri
@@ -30,7 +29,7 @@ FINAL_TEXT = 0x81
 """First byte of a text frame that is a whole message (RFC 6455, section 5.2)."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 UNREACHABLE = (OSError, TimeoutError, InvalidHandshake, InvalidURI, InvalidProxy)
-"""What `open_connection` raises when there is no connection to be had; `reason_of` says why without the URL."""
+"""What `open_connection` raises when there is no connection; `producers.discretion` says why without the URL."""
 
 library_log = logging.getLogger("alphapulse.websockets")
 library_log.setLevel(logging.INFO)
@@ -161,21 +160,3 @@ async def open_connection(url: str, sink: Sink, *, timeout_s: float) -> NodeConn
         create_connection=cast(type[ClientConnection], partial(NodeConnection, sink)),
     )
     return cast(NodeConnection, connection)
-
-
-def host_of(url: str) -> str:
-    """The part of a URL that may be shown: everything else, even the port's neighbourhood, can hold a key."""
-    return urlsplit(url).hostname or "an endpoint without a host"
-
-
-def reason_of(error: Exception) -> str:
-    """What went wrong, without the URL that some messages repeat."""
-    if isinstance(error, InvalidStatus):
-        return f"HTTP {error.response.status_code}"
-    if isinstance(error, InvalidURI):
-        return "not a WebSocket URL (expected ws:// or wss://)"
-    if isinstance(error, InvalidProxy):
-        return "the environment names a proxy that cannot be used"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return type(error).__name__

@@ -14,7 +14,8 @@ from typing import Protocol
 from websockets.exceptions import ConnectionClosed
 
 from producers.backoff import Reconnect
-from producers.connection import UNREACHABLE, NodeConnection, Sink, host_of, open_connection, reason_of
+from producers.connection import UNREACHABLE, NodeConnection, Sink, open_connection
+from producers.discretion import host_of, reason_of
 
 TICK_S = 0.02
 

@@ -42,6 +42,9 @@ class Collector(Section):
     chain: str | UnsetType = UNSET
     ring: str | UnsetType = UNSET
     capacity: int | UnsetType = UNSET
+    cross_check: str | UnsetType = UNSET
+    cross_check_share: float | UnsetType = UNSET
+    state: str | UnsetType = UNSET
 
 
 class Strategy(Section):
@@ -67,6 +70,15 @@ class Recorder(Section):
     fsync: str | UnsetType = UNSET
 
 
+class Bridge(Section):
+    """`alphapulse bridge out` and `in`"""
+
+    ring: str | UnsetType = UNSET
+    server: str | UnsetType = UNSET
+    stream: str | UnsetType = UNSET
+    subject: str | UnsetType = UNSET
+
+
 class Config(msgspec.Struct, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -75,6 +87,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     strategy: Strategy | UnsetType = UNSET
     relay: Relay | UnsetType = UNSET
     recorder: Recorder | UnsetType = UNSET
+    bridge: Bridge | UnsetType = UNSET
 
 
 COMMAND_OF_SECTION = {
@@ -83,6 +96,7 @@ COMMAND_OF_SECTION = {
     "strategy": "strategy",
     "relay": "relay",
     "recorder": "record",
+    "bridge": "bridge",
 }
 SECTIONS: dict[str, type[Section]] = {
     "node": Node,
@@ -90,6 +104,7 @@ SECTIONS: dict[str, type[Section]] = {
     "strategy": Strategy,
     "relay": Relay,
     "recorder": Recorder,
+    "bridge": Bridge,
 }
 
 

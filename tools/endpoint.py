@@ -20,11 +20,11 @@ from typing import Any, Self
 import msgspec
 from websockets.exceptions import ConnectionClosed
 
-from producers.connection import UNREACHABLE, NodeConnection, host_of, open_connection, reason_of
+from producers.connection import UNREACHABLE, NodeConnection, open_connection
+from producers.discretion import host_of, reason_of, without_secrets
 from producers.errors import EndpointError
 from producers.jsonrpc import DISCONNECTED, UNREADABLE, Failure, JsonRpc, Notice
 from tlv.errors import FeedError
-from tools.endpoint_options import without_secrets
 
 TICK_S = 0.02
 LONGEST_MESSAGE = 200

@@ -28,21 +28,25 @@ class LazyGroup(click.Group):
         return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command, and give its options the defaults that the configuration has for it."""
+        """Import a command."""
         if cmd_name not in self.table:
             return None
         module, _, attribute = self.table[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute or "command")
-        if ctx.default_map and cmd_name in ctx.default_map:
-            configured = ctx.default_map[cmd_name]
-            names = parameter_names(command)
-            ctx.default_map[cmd_name] = {names[key]: value for key, value in configured.items()}
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of `--help`."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self.table.items()])
+
+
+def defaults_of(command: click.Command, configured: Mapping[str, Any]) -> dict[str, Any]:
+    """What is configured for a command by click's names; a group hands it to each of its commands."""
+    if isinstance(command, click.Group):
+        return {name: defaults_of(part, configured) for name, part in command.commands.items()}
+    names = parameter_names(command)
+    return {names[key]: value for key, value in configured.items()}
 
 
 def parameter_names(command: click.Command) -> dict[str, str]:

@@ -22,6 +22,8 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from producers.connection import library_log
+
 
 class WsRelay:
     """Relays WebSocket messages both ways; an async context manager."""
@@ -44,6 +46,7 @@ class WsRelay:
             compression=None,
             max_size=None,
             ping_interval=None,
+            logger=library_log,
         )
         return self
 
