@@ -32,9 +32,9 @@ UNREACHABLE = (OSError, TimeoutError, InvalidHandshake, InvalidURI, InvalidProxy
 """What `open_connection` raises when there is no connection; `producers.discretion` says why without the URL."""
 
 library_log = logging.getLogger("alphapulse.websockets")
-library_log.setLevel(logging.INFO)
-"""What the library logs.  Below INFO it prints the handshake, and with it the URL and its key: never there, however
-talkative everything else was told to be."""
+library_log.setLevel(logging.WARNING)
+"""What the library logs.  At DEBUG it prints the handshake, and with it the URL and its key: never there, however
+talkative everything else was told to be.  What it says at INFO we say ourselves."""
 
 Sink = Callable[[list[bytes]], None]
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import secrets
 import signal
@@ -54,7 +55,7 @@ from tlv.layout import (
     Reorg,
 )
 from tlv.message import Message, parse
-from tools.prove.evm.faults import TcpRelay, WsRelay
+from tools.prove.evm.faults import KEY, TcpRelay, WsRelay
 from tools.prove.evm.node import Node
 from tools.prove.evm.world import World, bytecode_hash
 from tools.warm import warm_collector, warm_ring
@@ -95,6 +96,8 @@ class FeedRun:
     gaps: int = 0
     sequence_errors: int = 0
     balance_errors: int = 0
+    leaks: int = 0
+    """Times that the collector, which logs at DEBUG, repeated the key in its endpoint's URL."""
     published_reorgs: int = 0
     connections: int = 0
     seconds: float = 0.0
@@ -103,7 +106,7 @@ class FeedRun:
     def passed(self) -> bool:
         """Nothing missing, nothing invented, nothing changed."""
         wrong = self.missing + self.extra + self.different + self.gaps + self.sequence_errors + self.balance_errors
-        return self.expected > 0 and wrong == 0
+        return self.expected > 0 and wrong == 0 and self.leaks == 0
 
     @property
     def summary(self) -> str:
@@ -111,7 +114,8 @@ class FeedRun:
         faults = ", ".join(f"{count} {name}" for name, count in sorted(self.faults.items()))
         return (
             f"seed {self.seed}: {'ok' if self.passed else 'FAILED'}  {self.expected} events, {self.missing} missing, "
-            f"{self.extra} extra, {self.different} different, {self.gaps} gaps, {self.balance_errors} balances off; "
+            f"{self.extra} extra, {self.different} different, {self.gaps} gaps, {self.balance_errors} balances off, "
+            f"{self.leaks} leaks; "
             f"{self.transactions} transactions, {self.blocks} blocks, {self.reorgs} reorgs ({self.published_reorgs} "
             f"seen), {self.connections} connections, {faults}; {self.seconds:.1f} s"
         )
@@ -179,6 +183,7 @@ class _Campaign:
             await self._stop_collector(signal.SIGTERM)
         logs = [log for log in self.world.logs() if int(log["blockNumber"], 16) >= first]
         self._judge(logs, {key: moved[key] - balances[key] for key in moved})
+        self.result.leaks = (self.folder / "collector.log").read_text().count(KEY)
 
     # ---- what happens
 
@@ -281,9 +286,10 @@ class _Campaign:
 
     async def _start_collector(self) -> Process:
         return await asyncio.create_subprocess_exec(
-            *(*self.program, "--url", self.tcp.url, "--ring", self.ring),
+            *(*self.program, "--ring", self.ring),
             *("--chain", str(self.folder / "chain.toml"), "--pool-cache", str(self.folder / "pools.jsonl")),
             *("--state", str(self.folder / "state.json"), "--watchdog", str(WATCHDOG_S), "--capacity", str(1 << 26)),
+            env=os.environ | {"ALPHAPULSE__COLLECTOR__URL": self.tcp.url, "ALPHAPULSE_LOG_LEVEL": "debug"},
             stdout=DEVNULL,
             stderr=(self.folder / "collector.log").open("ab"),
         )
