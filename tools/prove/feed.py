@@ -3,7 +3,7 @@
 Owns one seeded run: what happens in it, and the judgement of what the ring holds afterwards.
 
     node (anvil) <-- WsRelay <-- TcpRelay <-- collector --> ring
-      ^                 close codes,  RST, FIN,    kill -9
+      ^                 close codes,  RST, FIN,    kill -9, SIGSTOP
       |                 refusals      stalls
     swaps, mints, burns, reorgs
 
@@ -72,6 +72,16 @@ MEAN_PAUSE_S = 0.05
 """Between two moves: about as long as the collector takes to publish one."""
 FAULT_SHARE = 0.25
 """Of the moves that are followed by a fault."""
+FAULT_WEIGHTS = {
+    "close": 30,
+    "reset": 20,
+    "fin": 15,
+    "stall": 12,
+    "half_open": 3,
+    "refusal": 10,
+    "kill": 10,
+    "freeze": 6,
+}
 RECOVERY_S = 3.0
 
 COLLECTOR = (sys.executable, "-m", "tools.cli", "collect")
@@ -122,13 +132,18 @@ class FeedRun:
 
 
 def run_feed(
-    seed: int, transactions: int = 300, *, program: tuple[str, ...] = COLLECTOR, relay: type[WsRelay] = WsRelay
+    seed: int,
+    transactions: int = 300,
+    *,
+    program: tuple[str, ...] = COLLECTOR,
+    relay: type[WsRelay] = WsRelay,
+    faults: tuple[str, ...] = tuple(FAULT_WEIGHTS),
 ) -> FeedRun:
     """One run.  Everything random in it follows from `seed`; the scheduling of the processes does not.
 
     `program` is the collector's command line up to its options; `relay` stands between it and the node.
     """
-    return asyncio.run(_Campaign(seed, transactions, program, relay).run())
+    return asyncio.run(_Campaign(seed, transactions, program, relay, faults).run())
 
 
 def run_feeds(seeds: Iterable[int], transactions: int = 300, jobs: int = 4) -> Iterator[FeedRun]:
@@ -140,8 +155,10 @@ def run_feeds(seeds: Iterable[int], transactions: int = 300, jobs: int = 4) -> I
 
 
 class _Campaign:
-    def __init__(self, seed: int, transactions: int, program: tuple[str, ...], relay: type[WsRelay]) -> None:
-        self.program, self.relay = program, relay
+    def __init__(
+        self, seed: int, transactions: int, program: tuple[str, ...], relay: type[WsRelay], faults: tuple[str, ...]
+    ) -> None:
+        self.program, self.relay, self.faults = program, relay, faults
         self.random = random.Random(seed)
         self.result = FeedRun(seed)
         self.wanted = transactions
@@ -235,8 +252,9 @@ class _Campaign:
             "half_open": self._half_open,
             "refusal": self._refuse,
             "kill": self._kill,
+            "freeze": self._freeze,
         }
-        name = self.random.choices(tuple(faults), (30, 20, 15, 12, 3, 10, 10))[0]
+        name = self.random.choices(self.faults, [FAULT_WEIGHTS[name] for name in self.faults])[0]
         self.result.faults[name] += 1
         await faults[name]()
 
@@ -283,6 +301,13 @@ class _Campaign:
         await self._stop_collector(signal.SIGKILL)
         await self._move()
         self.collector = await self._start_collector()
+
+    async def _freeze(self) -> None:
+        """The collector sleeps through a block, for longer than its watchdog: as if the machine had been suspended."""
+        self.collector.send_signal(signal.SIGSTOP)
+        await self._move()
+        await asyncio.sleep(self.random.uniform(0.1, 2) * WATCHDOG_S)
+        self.collector.send_signal(signal.SIGCONT)
 
     async def _start_collector(self) -> Process:
         return await asyncio.create_subprocess_exec(
