@@ -228,7 +228,7 @@ class Assembly:
         """The header of a block came: look at its bloom filter, and at the logs that came before it."""
         self.stats.headers += 1
         self._evidence.read_header(block)
-        block.live = block.live and not self._strays.overflowed(block.hash)
+        block.live = block.live and not self._strays.overflowed(block.hash, self.now_ns)
         for log in self._strays.adopt(block.hash):
             self._put(block, log, True)
 
