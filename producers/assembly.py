@@ -21,7 +21,6 @@ nothing after it is published meanwhile.  A log that comes after its block was c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from itertools import zip_longest
 
 from producers.backfill import LogFetcher
@@ -30,8 +29,9 @@ from producers.chronicle import Chronicle
 from producers.completeness import Evidence
 from producers.cross_check import CrossCheck
 from producers.event_filter import EventFilter
+from producers.events import EVENT_OF_TOPIC
 from producers.jsonrpc import JsonRpc, Rejection
-from producers.lifecycle import Block, Chain, Progress, Switch
+from producers.lifecycle import Block, Chain, Progress, Switch, identify
 from producers.pool_table import PoolTable
 from producers.publication import Publication
 from producers.publish import Outbox
@@ -94,7 +94,9 @@ class Assembly:
         self._succession = Succession(self.chain, rpc, timers, self._meet, self._switch)
         self._strays = Strays(timers, self._succession.seek_stray)
         self._logs = LogFetcher(rpc, timers, log_filter, self._evidence.proves_empty, self._merge, self._give_up)
-        self.cross_check = CrossCheck(cross_check_share, log_filter, stats, partial(self.take, pushed=False))
+        self.cross_check = CrossCheck(
+            config.chain_id, cross_check_share, log_filter, stats, self._take_findings, self._want_again
+        )
         self._cursor = -1
         """The lowest block that may still have something to say."""
         self._reason = Reason.STARTED
@@ -159,7 +161,8 @@ class Assembly:
         self.unfinished = left <= 0
         self._book.judge()
         self._end(window[:told])
-        self._logs.pump(self.chain)
+        if self._book.connected:
+            self._logs.pump(self.chain)
         self._tell_states(self.chain.head)
 
     def tick(self) -> None:
@@ -235,7 +238,7 @@ class Assembly:
         """The header of a block came: look at its bloom filter, and at the logs that came before it."""
         self.stats.headers += 1
         self._evidence.read_header(block)
-        block.live = block.live and not self._strays.overflowed(block.hash)
+        block.live = block.live and not self._strays.overflowed(block.hash, self.now_ns)
         for log in self._strays.adopt(block.hash):
             self._put(block, log, True)
 
@@ -294,15 +297,12 @@ class Assembly:
     # Logs
 
     def _put(self, block: Block, log: Log, pushed: bool) -> None:
-        try:
-            identity = log.transaction_hash + log.log_index  # type: ignore[operator]  # None is a bad log, below
-            index = int(log.log_index, 16)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            if log.transaction_hash is None or log.log_index != "0x":
-                self._rpc.reject(Rejection.BAD_LOG)
-                block.doubt = True
-                return
-            identity, index = log.transaction_hash + "0x0", 0
+        place = identify(log)
+        if place is None:
+            self._rpc.reject(Rejection.BAD_LOG)
+            block.doubt = True
+            return
+        identity, index = place
         if identity in block.seen:
             self.stats.duplicates += pushed
             return
@@ -317,12 +317,29 @@ class Assembly:
     def _repair(self, block: Block) -> None:
         """A log of a closed block: nothing that was said about it holds until it was fetched again."""
         self.stats.repairs += 1
-        block.verdict = Completeness.UNKNOWN
-        self._want(block)
-        if block.ended:
-            self._invalidate(block.number, Reason.LATE_LOGS)
-            block.ended = False
-            self._cursor = min(self._cursor, block.number)
+        self._invalidate(block.number, Reason.LATE_LOGS)  # it will stand behind the events of later blocks
+        self._reopen(block)
+        self._want_again(block)
+
+    def _take_findings(self, block: Block, logs: list[Log]) -> None:
+        """Logs that only the second endpoint lists: as loud as a repair, if an event is among them."""
+        self.take(logs, pushed=False)
+        if block.progress is Progress.CLOSED and self.chain.is_canonical(block):
+            if any(log.topics and log.topics[0] in EVENT_OF_TOPIC for log in logs):
+                self._invalidate(block.number, Reason.LATE_LOGS)
+            self._reopen(block)
+
+    def _reopen(self, block: Block) -> None:
+        """The end of a closed block is told anew, if it was told."""
+        block.ended = False
+        self._cursor = min(self._cursor, block.number)
+        self.safe_number = self.stats.safe_number = min(self.safe_number, block.number - 1)
+
+    def _want_again(self, block: Block) -> None:
+        """What was thought to be known of a closed block is not all: the node has the last word."""
+        if block.progress is Progress.CLOSED and self.chain.is_canonical(block):
+            block.verdict = Completeness.UNKNOWN
+            self._want(block)
 
     # Completeness
 
@@ -373,7 +390,10 @@ class Assembly:
         self._lose(block.number, block.number, Reason.RANGE_REFUSED)
 
     def _end(self, window: list[Block]) -> None:
-        """BlockEnd, in order, for what is complete; a quarantined log holds it back."""
+        """BlockEnd, in order, for what is complete; a quarantined log holds it back, a second opinion for a moment."""
+        for block in window:
+            if block.progress is Progress.CLOSED and not block.ended:
+                self.cross_check.ask(block)
         for ends, block in enumerate(window):
             if ends == MOST_ENDS:
                 self.unfinished = True
@@ -399,6 +419,8 @@ class Assembly:
         self.stats.events_by_type = self._outbox.events_by_type
         self.stats.refused = {reason.name.lower(): number for reason, number in self._outbox.refused.items()}
         self.stats.rejected = {str(reason): number for reason, number in self._rpc.rejected.items()}
+        second = self.cross_check.rpc.rejected
+        self.stats.cross_check_rejected = {str(reason): number for reason, number in second.items()}
         self.stats.lookalikes = self._book.counts[Standing.FALSE]
         self.stats.quarantined_logs = self._book.counts[Standing.UNKNOWN]
 

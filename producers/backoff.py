@@ -59,7 +59,7 @@ class Reconnect:
         self.failures = 0
         self.circuit = Circuit.CLOSED
 
-    def failed(self, random: float, now_ns: int = 0, retry_after_s: float = 0.0) -> float:
+    def failed(self, random: float, now_ns: int, retry_after_s: float = 0.0) -> float:
         """The connection could not be made or was lost; returns the pause in seconds before the next attempt.
 
         `random` is uniform in [0, 1).  Full jitter (AWS architecture blog, "Exponential Backoff And Jitter"): a whole

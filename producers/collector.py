@@ -22,16 +22,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed
 
 from producers.backoff import BlockWatchdog, Circuit, Reconnect
 from producers.chains import ChainConfig
-from producers.connection import NodeConnection, open_connection
+from producers.connection import UNREACHABLE, NodeConnection, open_connection, retry_after_of
 from producers.cursor import load, save
+from producers.discretion import host_of, reason_of, without_secrets
 from producers.disk import DiskThread, replace_file
 from producers.errors import EndpointError, WrongChainError
 from producers.event_filter import load_filter
@@ -167,9 +167,10 @@ class Collector:
             EndpointError: no endpoint was ever reached, and `until_idle_s` says not to wait for ever.
         """
         second = None
-        if self._options.second_url is not None:
-            keeping = keep_second_endpoint(self._options.second_url, self._feed, self._receive_second)
+        if (url := self._options.second_url) is not None:
+            keeping = keep_second_endpoint(url, self._feed, self._receive_second, self._publish)
             second = asyncio.create_task(keeping)
+            second.add_done_callback(lambda _: self.stop())  # it only ends when it is cancelled, or by a defect
         try:
             self._publish()
             while not self._stop.is_set():
@@ -177,7 +178,6 @@ class Collector:
                 if self._stop.is_set() or pause_s is None:
                     break
                 await self._pause(pause_s)
-            return self.statistics
         finally:
             if second is not None:
                 second.cancel()
@@ -189,6 +189,9 @@ class Collector:
                 self._disk.close()
             finally:
                 self._writer.close()
+        if second is not None and not second.cancelled():
+            second.result()
+        return self.statistics
 
     async def _connect_once(self) -> float | None:
         """One connection, from its beginning to its end; returns the pause before the next, None for no next."""
@@ -197,7 +200,7 @@ class Collector:
         self._tell_circuit()
         try:
             connection = await open_connection(url, self._receive, timeout_s=self._options.open_timeout_s)
-        except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
+        except UNREACHABLE as error:
             pause_s = self._failed(retry_after_of(error))
             log.warning("cannot connect to %s: %s; again in %.1f s", host_of(url), reason_of(error), pause_s)
             if self._options.until_idle_s is not None and self._idle_s() > self._options.until_idle_s:
@@ -260,7 +263,7 @@ class Collector:
         if self._feed.wrong_chain is not None:
             raise WrongChainError(self._feed.wrong_chain)
         if not (finished or self._stop.is_set()):
-            log.warning("disconnected (%s)", self._feed.broken or f"close code {connection.close_code}")
+            log.warning("disconnected (%s)", self._said(self._feed.broken) or f"close code {connection.close_code}")
         return finished
 
     def _receive_second(self, frames: list[bytes]) -> None:
@@ -313,11 +316,18 @@ class Collector:
         if silent:
             log.warning("no block since %.1f s", self._idle_s())
         elif self._feed.broken is not None:
-            log.warning("giving up the connection: %s", self._feed.broken)
+            log.warning("giving up the connection: %s", self._said(self._feed.broken))
         else:
             return False
         connection.transport.abort()
         return True
+
+    def _said(self, words: str | None) -> str | None:
+        """Words that may be a node's own: printable, and without its key."""
+        if words is None:
+            return None
+        visible = "".join(letter if letter.isprintable() else " " for letter in words)
+        return without_secrets(visible, *self._options.urls)
 
     def _housekeeping(self) -> None:
         now_ns = time.monotonic_ns()
@@ -383,31 +393,6 @@ def _frames(ring: str) -> Iterator[memoryview]:
             if poll.status not in (Status.OK, Status.EPOCH_CHANGED, Status.GAP):
                 return
             yield from (frame.payload for frame in poll)
-
-
-def host_of(url: str) -> str:
-    """The part of a URL that may be shown: everything else, even the port's neighbourhood, can hold a key."""
-    return urlsplit(url).hostname or "an endpoint without a host"
-
-
-def reason_of(error: Exception) -> str:
-    """What went wrong, without the URL that some messages repeat."""
-    if isinstance(error, InvalidStatus):
-        return f"HTTP {error.response.status_code}"
-    if isinstance(error, InvalidURI):
-        return "not a WebSocket URL (expected ws:// or wss://)"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return type(error).__name__
-
-
-def retry_after_of(error: Exception) -> float:
-    """Seconds for which a node that refused the handshake wants to be left alone (RFC 9110, section 10.2.3).
-
-    0 without such a wish; its other form, a date, is not obeyed: it would need the node's clock.
-    """
-    wish = error.response.headers.get("Retry-After", "") if isinstance(error, InvalidStatus) else ""
-    return float(wish) if wish.isascii() and wish.isdecimal() else 0.0
 
 
 def _clock() -> dict[str, int]:

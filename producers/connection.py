@@ -10,6 +10,7 @@ the only back-pressure there is.
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Callable
 from functools import cache, partial
@@ -17,6 +18,7 @@ from typing import Any, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import Event, State
 from websockets.uri import parse_uri
@@ -27,6 +29,13 @@ END_OF_RESPONSE = b"\r\n\r\n"
 FINAL_TEXT = 0x81
 """First byte of a text frame that is a whole message (RFC 6455, section 5.2)."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+UNREACHABLE = (OSError, TimeoutError, InvalidHandshake, InvalidURI, InvalidProxy)
+"""What `open_connection` raises when there is no connection; `producers.discretion` says why without the URL."""
+
+library_log = logging.getLogger("alphapulse.websockets")
+library_log.setLevel(logging.WARNING)
+"""What the library logs.  At DEBUG it prints the handshake, and with it the URL and its key: never there, however
+talkative everything else was told to be.  What it says at INFO we say ourselves."""
 
 Sink = Callable[[list[bytes]], None]
 
@@ -143,10 +152,11 @@ async def open_connection(url: str, sink: Sink, *, timeout_s: float) -> NodeConn
     Compression is off (it costs the client twice the CPU), pings find a half-open connection in 10 s instead of 50.
 
     Raises:
-        OSError, TimeoutError, websockets.exceptions.InvalidHandshake, websockets.exceptions.InvalidURI.
+        OSError, TimeoutError, websockets.exceptions.InvalidHandshake, InvalidURI, InvalidProxy: see UNREACHABLE.
     """
     connection = await connect(
         url,
+        logger=library_log,
         compression=None,
         max_size=MAX_MESSAGE,
         ping_interval=5,
@@ -158,3 +168,12 @@ async def open_connection(url: str, sink: Sink, *, timeout_s: float) -> NodeConn
         create_connection=cast(type[ClientConnection], partial(NodeConnection, sink)),
     )
     return cast(NodeConnection, connection)
+
+
+def retry_after_of(error: Exception) -> float:
+    """Seconds for which a node that refused the handshake wants to be left alone (RFC 9110, section 10.2.3).
+
+    0 without such a wish; its other form, a date, is not obeyed: it would need the node's clock.
+    """
+    wish = error.response.headers.get("Retry-After", "") if isinstance(error, InvalidStatus) else ""
+    return float(wish) if wish.isascii() and wish.isdecimal() else 0.0

@@ -27,6 +27,7 @@ from producers.event_filter import EventFilter
 from producers.events import EVENT_OF_TOPIC
 from producers.jsonrpc import (
     DISCONNECTED,
+    ERROR_BUDGET,
     HEAD,
     HEAD_OR_NULL,
     LOG,
@@ -59,8 +60,6 @@ MAX_EARLY = 1 << 12
 """Notifications kept that came before the answer to their eth_subscribe."""
 OVERSLEPT_NS = NS
 """After such a pause (a suspended machine, a stopped process) answers may lie in the socket: read before judging."""
-ERROR_BUDGET = 256
-"""Rejections on one connection before it is dropped: beyond that something else than our node is talking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +205,22 @@ class Feed:
 
     def second_connected(self) -> None:
         """The second endpoint can be asked."""
-        self._assembly.cross_check.connected = True
+        self._assembly.cross_check.connected()
 
     def second_disconnected(self) -> None:
-        """The second endpoint is gone."""
+        """The second endpoint is gone: no end waits for it any more."""
         self._assembly.cross_check.disconnected()
+        self._assembly.advance()
+
+    @property
+    def second_broken(self) -> str | None:
+        """Why the second endpoint's connection should be given up."""
+        return self._assembly.cross_check.broken
+
+    @property
+    def second_answers(self) -> int:
+        """Usable answers of the second endpoint."""
+        return self._assembly.cross_check.answers
 
     def second_requests(self) -> list[bytes]:
         """The frames to send to the second endpoint now."""
@@ -220,7 +230,7 @@ class Feed:
         """Take what the second endpoint answers; it subscribed to nothing."""
         self._set_clock(now_ns, wall_ns)
         for frame in frames:
-            self._assembly.cross_check.rpc.read(frame)
+            self._assembly.cross_check.receive(frame)
         self._assembly.advance()
 
     def tick(self, now_ns: int, wall_ns: int) -> None:

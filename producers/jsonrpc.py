@@ -29,6 +29,8 @@ NS = 1_000_000_000
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes from outside; RecursionError for JSON that is nested thousands deep."""
 
+ERROR_BUDGET = 256
+"""Rejections on one connection before it is dropped: beyond that something else than our node is talking."""
 MAX_IN_FLIGHT = 64
 RATE_LIMIT_RETRIES = 6
 FIRST_PAUSE_NS = NS // 2

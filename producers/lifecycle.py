@@ -53,6 +53,7 @@ class Block:
         "fetched",
         "hash",
         "head",
+        "held_until_ns",
         "highest_index",
         "live",
         "next_index",
@@ -112,6 +113,8 @@ class Block:
         """Answers to eth_getLogs that were merged into it."""
         self.quarantined = 0
         """Logs that wait for their emitter to be verified."""
+        self.held_until_ns = -1
+        """Until when its end waits for a second endpoint's opinion; -1 while that was not asked."""
 
     @property
     def contiguous(self) -> bool:
@@ -125,6 +128,18 @@ class Block:
                 return count
             self.next_index = max(self.next_index, index + 1)
         return len(waiting)
+
+
+def identify(log: Log) -> tuple[str, int] | None:
+    """A log's identity within its block, and its index; None if the node left out, or garbled, a part of it."""
+    transaction, text = log.transaction_hash, log.log_index
+    if transaction is None or text is None:
+        return None
+    try:
+        index = int(text, 16) if text != "0x" else 0  # some nodes write zero so
+    except ValueError:
+        return None
+    return transaction + hex(index), index
 
 
 class Missing(NamedTuple):

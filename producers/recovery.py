@@ -17,9 +17,9 @@ import numpy as np
 from producers.lifecycle import Block, Chain, Progress
 from producers.publish import Segment
 from producers.rpc_types import Head
-from tlv.codes import Completeness, Domain, Flag, GapScope
+from tlv.codes import Completeness, Domain, Flag, GapScope, Reason
 from tlv.layout import Block as BlockRecord
-from tlv.layout import BlockEnd, EventOrigin, Gap, Header, Reorg
+from tlv.layout import BlockEnd, EventOrigin, Gap, Header, Reorg, StateInvalidation
 from tlv.message import parse
 
 Identity = tuple[bytes, int]
@@ -65,6 +65,9 @@ def recover(payloads: Iterable[bytes | memoryview]) -> Recovered:
             dropped = [canonical.pop(number) for number in fallen]
         elif isinstance(record, BlockEnd) and record.hash in told:
             told[record.hash].end = record
+        elif isinstance(record, StateInvalidation) and record.reason == Reason.LATE_LOGS:
+            if record.since_block in canonical:
+                canonical[record.since_block].end = None  # its end was to be told anew
         elif isinstance(record, Gap) and record.scope == GapScope.BLOCK_NUMBERS:
             holes.append((record.first, record.last))
         elif message.header.domain == Domain.MARKET_DATA:

@@ -84,10 +84,14 @@ class Statistics:
     """Blocks whose pushed logs looked incomplete, or that nothing closed in time."""
     repairs: int = 0
     """Logs that came after their block had been closed."""
+    cross_checks: int = 0
+    """Blocks about which the second endpoint was asked."""
     cross_check_finds: int = 0
     """Logs that only the second endpoint listed."""
     cross_check_shortfalls: int = 0
-    """Blocks of which the second endpoint listed fewer logs."""
+    """Blocks of which the second endpoint did not list every log that came."""
+    cross_check_rejected: dict[str, int] = field(default_factory=dict)
+    """Frames of the second endpoint, or parts of one, that were no usable answer, by reason."""
     pools: int = 0
     connections: int = 0
     reconnects: int = 0

@@ -2,6 +2,9 @@
 
 Owns the waiting and its bounds.  It must never know what a log means.  After `PATIENCE_NS` the header is asked for: a
 head may have been lost.  What nobody knows even then is dropped.
+
+What does not fit is not kept, and of a block of which that is so nothing is believed: it is fetched whole, should it be
+announced.  A node that makes up block hashes costs `MAX_SIZE`, however long it does so.
 """
 
 from __future__ import annotations
@@ -16,7 +19,10 @@ from producers.timers import Timers
 NS = 1_000_000_000
 PATIENCE_NS = NS
 LIFETIME_NS = 30 * NS
-MAX_STRAYS = 1 << 15
+MAX_SIZE = 16 << 20
+"""Characters of data of all logs that wait, and `OVERHEAD` for each: some fifteen thousand logs of Polygon."""
+OVERHEAD = 1 << 9
+"""Bytes that a log takes beside its data."""
 
 Seek = Callable[[str, int], None]
 
@@ -27,32 +33,38 @@ class Strays:
     def __init__(self, timers: Timers, seek: Seek) -> None:
         self._timers, self._seek = timers, seek
         self._waiting: dict[str, list[Log]] = {}
-        self._count = 0
+        self._size = 0
+        self._turned_away_ns = -LIFETIME_NS
+        """When a log of a block without an entry was last turned away."""
 
     def keep(self, block_hash: str, log: Log, now_ns: int) -> None:
         """Hold `log` until its block is announced."""
         waiting = self._waiting.get(block_hash)
+        if self._size + _size_of(log) > MAX_SIZE:
+            if waiting is None:
+                self._turned_away_ns = now_ns
+            else:
+                self._size -= sum(map(_size_of, waiting))
+                waiting.clear()  # an empty list is the mark
+            return
         if waiting is None:
             waiting = self._waiting[block_hash] = []
             number = read_optional_quantity(log.block_number)
             self._timers.at(now_ns + PATIENCE_NS, partial(self._ask, block_hash, number))
             self._timers.at(now_ns + LIFETIME_NS, partial(self._drop, block_hash))
-        if self._count >= MAX_STRAYS:
-            # The block is fetched whole if it is ever announced: an empty list is the mark.
-            self._count -= len(waiting)
-            waiting.clear()
-        else:
-            waiting.append(log)
-            self._count += 1
+        elif not waiting:
+            return  # what came before was not kept
+        waiting.append(log)
+        self._size += _size_of(log)
 
-    def overflowed(self, block_hash: str) -> bool:
-        """Whether logs of this block came and were not kept."""
-        return self._waiting.get(block_hash) == []
+    def overflowed(self, block_hash: str, now_ns: int) -> bool:
+        """Whether logs of this block came, or may have come, and were not kept."""
+        return self._waiting.get(block_hash) == [] or now_ns - self._turned_away_ns < LIFETIME_NS
 
     def adopt(self, block_hash: str) -> list[Log]:
         """The logs that waited for this block; they are forgotten here."""
         logs = self._waiting.pop(block_hash, [])
-        self._count -= len(logs)
+        self._size -= sum(map(_size_of, logs))
         return logs
 
     def _drop(self, block_hash: str) -> None:
@@ -61,3 +73,7 @@ class Strays:
     def _ask(self, block_hash: str, number: int) -> None:
         if block_hash in self._waiting:
             self._seek(block_hash, number)
+
+
+def _size_of(log: Log) -> int:
+    return OVERHEAD + len(log.data or "")

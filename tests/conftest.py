@@ -1,7 +1,10 @@
-"""What every test can use: ring names of its own, and the check that no test leaves a segment behind."""
+"""What every test can use: ring names of its own.  And what is held against all of them: none leaves a segment behind,
+and none of them, with our loggers at DEBUG, prints or logs the key that stands in the relays' URLs.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -9,9 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from tools.prove.evm.faults import KEY
+
 SHARED_MEMORY = Path("/dev/shm")
 SESSION = f"test{os.getpid()}"
 """Every ring name given out by `ring_name` begins with it, so that sessions at the same time do not meet."""
+
+LEAKING: list[str] = []
+"""Tests that repeated `tools.prove.evm.faults.KEY`."""
 
 
 def segments(marker: str) -> set[str]:
@@ -40,8 +48,22 @@ def ring_name(new_ring_name: Callable[[], str]) -> str:
     return new_ring_name()
 
 
+def pytest_sessionstart() -> None:
+    """Whatever we log, we log in the tests."""
+    logging.getLogger("alphapulse").setLevel(logging.DEBUG)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remember the tests that repeated the key, on stdout, on stderr or in the log."""
+    if any(KEY in text for _, text in report.sections):
+        LEAKING.append(report.nodeid)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A segment that bears this session's mark and is still there is a leak, and fails the run."""
+    """A segment that bears this session's mark and is still there is a leak, and fails the run; so does a key."""
+    if LEAKING:
+        print(f"\nrepeated the key of an endpoint: {', '.join(LEAKING)}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     left = sorted(segments(SESSION))
     if left:
         print(f"\nleft in {SHARED_MEMORY}: {', '.join(left)}")

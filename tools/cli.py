@@ -9,6 +9,7 @@ answers at once.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -17,8 +18,12 @@ from typing import NoReturn
 import click
 
 from tlv.errors import AlphaPulseError, UsageError
-from tools.lazy import LazyGroup
+from tools.lazy import LazyGroup, defaults_of
 from tools.parent import die_with_parent
+from tools.stderr_log import LEVELS, set_up_logging, speak_from, without_urls
+
+LOG_LEVEL = "ALPHAPULSE_LOG_LEVEL"
+"""A variable and no key of the configuration, so that every process of a pipeline inherits it."""
 
 COMMANDS = {
     "demo": ("tools.demo.cli", "The whole pipeline on a recording of real Polygon blocks, live in this terminal."),
@@ -54,16 +59,32 @@ COMMANDS = {
 @click.option(
     "--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML file; one section for each command."
 )
+@click.option(
+    "--log-level",
+    type=click.Choice(list(LEVELS)),
+    default="warning",
+    show_default=True,
+    envvar=LOG_LEVEL,
+    show_envvar=True,
+    help="From where on stderr hears of it.",
+)
 @click.version_option(package_name="alphapulse", prog_name="alphapulse")
 @click.pass_context
-def group(ctx: click.Context, config: Path | None) -> None:
+def group(ctx: click.Context, config: Path | None, log_level: str) -> None:
     """AlphaPulse: DEX events from a node to a lock-free ring in shared memory, and on to every consumer.
 
     A setting comes from the command line, else from the environment (ALPHAPULSE__COLLECTOR__URL), else from the file.
     """
     from tools.config import load_config, nested
 
-    ctx.default_map = nested(load_config(config, os.environ))
+    speak_from(LEVELS[log_level])
+    # The command is resolved before this runs, so it is here that its options get their defaults.
+    settings = nested(load_config(config, os.environ))
+    name = str(ctx.invoked_subcommand)
+    command = group.get_command(ctx, name)
+    if command is not None and name in settings:
+        settings[name] = defaults_of(command, settings[name])
+    ctx.default_map = settings
 
 
 def main() -> NoReturn:
@@ -74,6 +95,7 @@ def main() -> NoReturn:
 
 def run_command(command: click.Command, name: str) -> NoReturn:
     """Run `command` on the process's arguments and exit as the table in this file's docstring says."""
+    set_up_logging()
     try:
         code = invoke(command, name)
         sys.stdout.flush()
@@ -81,14 +103,16 @@ def run_command(command: click.Command, name: str) -> NoReturn:
     except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)  # an endpoint where none is expected is repeated
+        sys.stderr.write(without_urls(said.getvalue()))
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of our output went away (`| head`): nothing is wrong, and nothing more may be flushed into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except AlphaPulseError as error:
-        print(f"{name}: error: {error}", file=sys.stderr)
+        print(f"{name}: error: {without_urls(str(error))}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except OSError as error:
         print(f"{name}: error: {describe(error)}", file=sys.stderr)

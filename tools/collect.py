@@ -15,16 +15,18 @@ import signal
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 import msgspec
 
 from producers.chains import load_chain
-from producers.collector import Collector, Options, host_of
+from producers.collector import Collector, Options
+from producers.discretion import host_of
 from producers.feed import Selection
 from ringbuf import DEFAULT_CAPACITY
 from tlv.errors import UsageError
+from tools.endpoint_options import checked_websocket
+from tools.stderr_log import OURS, speak_from
 from tools.warm import warm_collector, warm_ring
 
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -95,13 +97,16 @@ def command(
     """Follow a node's blocks and logs, and publish every event of a verified pool in a ring.
 
     Runs until SIGINT or SIGTERM.  What the ring then holds is complete, block by block: each BlockEnd says how that
-    is known, and what could not be had is a Gap.  On SIGUSR1 the state of every pool is told anew; on
-    SIGHUP the filter's file is read again.
+    is known, and what could not be had is a Gap.  On SIGUSR1 the state of every pool is told anew; on SIGHUP the
+    filter's file is read again.
+
+    Every user of the machine can read a command line.  An endpoint that holds a key belongs into the environment
+    (ALPHAPULSE__COLLECTOR__URL, ...__FALLBACKS, ...__CROSS_CHECK) or into the configuration file.
     """
     config = load_chain(chain)
     options = Options(
         chain=config,
-        urls=_checked((*([url] if url else []), *fallbacks) or config.endpoints),
+        urls=tuple(map(checked_websocket, (*([url] if url else []), *fallbacks) or config.endpoints)),
         ring=ring or config.ring,
         capacity=capacity,
         selection=_selection(filters),
@@ -109,12 +114,13 @@ def command(
         pool_cache=_cache_path(pool_cache, config.chain_id),
         stats_file=Path(stats_json) if stats_json not in (None, "-") else None,
         state_file=state,
-        second_url=_checked((second,))[0] if second else None,
+        second_url=checked_websocket(second) if second else None,
         cross_check_share=cross_check_share,
         until_idle_s=until_idle,
         watchdog_s=watchdog,
     )
-    _set_up_logging(verbose)
+    if verbose:
+        speak_from(min(logging.INFO, logging.getLogger(OURS).getEffectiveLevel()))
     statistics = asyncio.run(_collect(options, as_json))
     if as_json or stats_json == "-":
         click.echo(msgspec.json.encode(statistics))
@@ -155,13 +161,6 @@ async def _collect(options: Options, as_json: bool) -> dict[str, Any]:
     return statistics.to_dict()
 
 
-def _checked(urls: tuple[str, ...]) -> tuple[str, ...]:
-    for url in urls:
-        if not url.startswith(("ws://", "wss://")) or not urlsplit(url).hostname:
-            raise UsageError(f"expected a ws:// or wss:// URL with a host, found one that begins with {url[:5]!r}")
-    return urls
-
-
 def _selection(filters: tuple[str, ...]) -> Selection:
     addresses = []
     for text in filters:
@@ -185,14 +184,6 @@ def _cache_path(given: str | None, chain_id: int) -> Path | None:
         return None if given == "none" else Path(given)
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (base if base.is_absolute() else Path.home() / ".cache") / "alphapulse" / f"pools-{chain_id}.jsonl"
-
-
-def _set_up_logging(verbose: bool) -> None:
-    """To stderr.  The websockets loggers print URLs, keys included, below INFO: they never get there."""
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
-    for name in ("websockets", "websockets.client"):
-        logging.getLogger(name).setLevel(logging.INFO)
 
 
 def _sentence(statistics: dict[str, Any]) -> str:

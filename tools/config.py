@@ -32,6 +32,7 @@ class Node(Section):
     host: str | UnsetType = UNSET
     port: int | UnsetType = UNSET
     speed: str | UnsetType = UNSET
+    rate: float | UnsetType = UNSET
     start: str | UnsetType = UNSET
     at_end: str | UnsetType = UNSET
     max_pause: float | UnsetType = UNSET

@@ -18,14 +18,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed
 
-from producers.collector import host_of, reason_of
-from producers.connection import NodeConnection, open_connection
+from producers.connection import UNREACHABLE, NodeConnection, open_connection
+from producers.discretion import host_of, reason_of, without_secrets
 from producers.errors import EndpointError
 from producers.jsonrpc import DISCONNECTED, UNREADABLE, Failure, JsonRpc, Notice
 from tlv.errors import FeedError
-from tools.endpoint_options import without_secrets
 
 TICK_S = 0.02
 LONGEST_MESSAGE = 200
@@ -65,7 +64,7 @@ class Endpoint:
         """
         try:
             self._connection = await open_connection(self.url, self._receive, timeout_s=self._timeout_s)
-        except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
+        except UNREACHABLE as error:
             raise EndpointError(f"cannot connect to {self.host}: {reason_of(error)}") from None
         self._tasks = [asyncio.create_task(self._pump(self._connection)), asyncio.create_task(self._await_end())]
         return self

@@ -1,12 +1,11 @@
 """Which endpoints a command means, and how one is named without giving its key away.
 
 Owns the defaults that `alphapulse doctor` and `alphapulse validate` take from the collector's configuration, and the
-checks of a URL.  It opens no connection.  A URL may hold a key anywhere but in its host: only the host is ever shown.
+checks of a URL.  It opens no connection.  What may be said of a URL is `producers.discretion`'s.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -16,9 +15,6 @@ import click
 from tlv.errors import UsageError
 
 PORTS = range(1, 1 << 16)
-SHORTEST_SECRET = 6
-"""Shorter parts of a URL ("v2", "ws", "rpc") are words, and hiding them would garble every message."""
-HIDDEN = "[hidden]"
 
 
 def configured(key: str) -> Callable[[], Any]:
@@ -54,18 +50,6 @@ def http_url_of(websocket_url: str) -> str:
     """Where most nodes answer HTTP: the same address with the other scheme."""
     parts = urlsplit(websocket_url)
     return urlunsplit(parts._replace(scheme={"ws": "http", "wss": "https"}[parts.scheme]))
-
-
-def without_secrets(text: str, *urls: str) -> str:
-    """`text` with every part of a URL beyond its host hidden: nodes repeat keys in their error messages."""
-    for url in urls:
-        parts = urlsplit(url)
-        pieces = re.split(r"[/?&=:@;,#]", f"{parts.path}?{parts.query}#{parts.fragment}")
-        pieces += [parts.username or "", parts.password or ""]
-        for piece in sorted(pieces, key=len, reverse=True):
-            if len(piece) >= SHORTEST_SECRET:
-                text = text.replace(piece, HIDDEN)
-    return text
 
 
 def _checked(url: str, schemes: tuple[str, str]) -> str:

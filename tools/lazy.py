@@ -28,13 +28,11 @@ class LazyGroup(click.Group):
         return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command, and give its options the defaults that the configuration has for it."""
+        """Import a command."""
         if cmd_name not in self.table:
             return None
         module, _, attribute = self.table[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute or "command")
-        if ctx.default_map and cmd_name in ctx.default_map:
-            ctx.default_map[cmd_name] = by_parameter(command, ctx.default_map[cmd_name])
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -43,10 +41,10 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in self.table.items()])
 
 
-def by_parameter(command: click.Command, configured: Mapping[str, Any]) -> dict[str, Any]:
-    """Configured values by click's names of the parameters; of a group's commands, each by its own."""
+def defaults_of(command: click.Command, configured: Mapping[str, Any]) -> dict[str, Any]:
+    """What is configured for a command by click's names of its parameters; of a group's commands, each by its own."""
     if isinstance(command, click.Group):
-        return {name: by_parameter(command.commands[name], values) for name, values in configured.items()}
+        return {name: defaults_of(command.commands[name], values) for name, values in configured.items()}
     names = parameter_names(command)
     return {names[key]: value for key, value in configured.items()}
 

@@ -5,7 +5,6 @@ Owns the command line, the ready line and the counts at the end.
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Callable
@@ -69,7 +68,6 @@ def command(
 
     The ring's writer waits for a recorder, within bounds; what was lost all the same stands in the journal as a gap.
     """
-    logging.basicConfig(format="record: %(message)s", stream=sys.stderr)
     with Interrupt() as asked:
         recorder = attach(
             wait_for_ring,

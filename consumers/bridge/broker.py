@@ -9,6 +9,7 @@ was acknowledged; the journal is the authority, and the outward bridge sends aga
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -25,6 +26,8 @@ DUPLICATE_WINDOW_S = 120.0
 CONNECT_TIMEOUT_S = 5.0
 BROKER_ERRORS = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
 """Everything by which the client says that the broker, not we, failed; all of it is retried."""
+
+log = logging.getLogger("alphapulse.bridge")
 
 
 class Broker(NamedTuple):
@@ -56,7 +59,14 @@ async def connect(broker: Broker) -> tuple[Client, JetStreamContext]:
         BridgeError: the server cannot be reached, has no JetStream, or refuses the stream.
     """
     try:
-        client = await nats.connect(broker.server, connect_timeout=CONNECT_TIMEOUT_S, allow_reconnect=False)
+        client = await nats.connect(
+            broker.server,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,  # of the first connection too: 60, two seconds apart, would outlive a SIGTERM
+            reconnect_time_wait=0,
+            error_cb=_note,
+        )
     except BROKER_ERRORS as error:
         raise BridgeError(f"NATS server {broker.shown}: cannot connect ({error!r})") from None
     stream = client.jetstream(timeout=CONNECT_TIMEOUT_S)
@@ -66,6 +76,11 @@ async def connect(broker: Broker) -> tuple[Client, JetStreamContext]:
         await client.close()
         raise BridgeError(f"NATS server {broker.shown}: cannot use stream {broker.stream} ({error!r})") from None
     return client, stream
+
+
+async def _note(error: Exception) -> None:
+    """What the client does with an error of its own; what matters of it is raised as well, and reported."""
+    log.debug("NATS client: %s", type(error).__name__)
 
 
 async def _ensure_stream(stream: JetStreamContext, broker: Broker) -> None:

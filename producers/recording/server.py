@@ -22,6 +22,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
+from producers.connection import library_log
 from producers.recording.bundle import bundled_recording
 from producers.recording.core import Counts, Delivery, NodeCore
 from producers.recording.faults import ABNORMAL_CLOSE, Faults
@@ -112,6 +113,7 @@ class RecordingNode:
             write_limit=WRITE_LIMIT,
             ping_interval=None,
             close_timeout=CLOSE_TIMEOUT_S,
+            logger=library_log,
         )
         self._port = next(iter(self._server.sockets)).getsockname()[1]
         self._spawn(self._play())

@@ -13,8 +13,8 @@ def test_reconnect_pauses_are_jittered_and_bounded() -> None:
     chance = random.Random(1)
     reconnect = Reconnect(["a"], base_s=0.25, cap_s=4.0, threshold=100)
     for attempt in range(1, 60):
-        assert 0 <= reconnect.failed(chance.random()) <= min(4.0, 0.25 * 2**attempt)
-    assert reconnect.failed(0.0) == 0.0
+        assert 0 <= reconnect.failed(chance.random(), 0) <= min(4.0, 0.25 * 2**attempt)
+    assert reconnect.failed(0.0, 0) == 0.0
 
 
 def test_reconnect_takes_the_endpoints_in_turn_and_stays_with_one_that_works() -> None:
@@ -22,7 +22,7 @@ def test_reconnect_takes_the_endpoints_in_turn_and_stays_with_one_that_works() -
     seen = []
     for _ in range(4):
         seen.append(reconnect.endpoint)
-        reconnect.failed(0.5)
+        reconnect.failed(0.5, 0)
     assert seen == ["a", "b", "c", "a"]
     reconnect.proved()
     assert reconnect.endpoint == "b"
@@ -58,13 +58,13 @@ def test_reconnect_with_everybody_asking_for_peace_takes_whoever_asked_for_least
 
 def test_circuit_opens_after_the_threshold_and_tries_once_at_a_time() -> None:
     reconnect = Reconnect(["a"], threshold=3, open_s=30.0)
-    assert [reconnect.failed(1.0) < 30.0 for _ in range(2)] == [True, True]
+    assert [reconnect.failed(1.0, 0) < 30.0 for _ in range(2)] == [True, True]
     assert reconnect.circuit is Circuit.CLOSED
-    assert 15.0 <= reconnect.failed(0.0) <= 30.0
+    assert 15.0 <= reconnect.failed(0.0, 0) <= 30.0
     assert reconnect.circuit is Circuit.OPEN
     reconnect.attempt()
     assert reconnect.circuit is Circuit.HALF_OPEN
-    reconnect.failed(0.5)
+    reconnect.failed(0.5, 0)
     assert reconnect.circuit is Circuit.OPEN
     reconnect.attempt()
     reconnect.proved()
@@ -73,7 +73,7 @@ def test_circuit_opens_after_the_threshold_and_tries_once_at_a_time() -> None:
 
 def test_circuit_half_open_is_not_closed_by_an_attempt_alone() -> None:
     reconnect = Reconnect(["a"], threshold=1)
-    reconnect.failed(0.5)
+    reconnect.failed(0.5, 0)
     for _ in range(3):
         reconnect.attempt()
         assert reconnect.circuit is Circuit.HALF_OPEN

@@ -6,9 +6,14 @@ The cores without I/O get their times as arguments and may import no clock at al
 from __future__ import annotations
 
 import ast
+import random
 from pathlib import Path
 
 import pytest
+
+from tests.producers.collected import canonical_events
+from tests.producers.virtual import SECOND, Conversation, new_feed
+from tlv.layout import BlockEnd
 
 PRODUCERS = Path(__file__).parents[2] / "producers"
 SOURCES = sorted(path for path in PRODUCERS.rglob("*.py") if "recording" not in path.parts)
@@ -51,3 +56,28 @@ def test_core_imports_neither_clock_nor_socket(path: Path) -> None:
         elif isinstance(node, ast.ImportFrom):
             imported.add((node.module or "").split(".")[0])
     assert not imported & INPUT_AND_OUTPUT
+
+
+class Stepping(Conversation):
+    """A conversation on a machine whose wall clock steps by up to an hour, either way, with every message."""
+
+    chance = random.Random(35)
+
+    @property
+    def clock(self) -> dict[str, int]:
+        steady = super().clock
+        return {**steady, "wall_ns": steady["wall_ns"] + self.chance.randint(-3600, 3600) * SECOND}
+
+
+def test_feed_whose_wall_clock_steps_tells_the_same_story() -> None:
+    told = []
+    for conversation in (Conversation(new_feed()), Stepping(new_feed())):
+        conversation.connect()
+        conversation.play()
+        assert conversation.story.standing == canonical_events()
+        told.append([(end.hash, end.verdict) for end in conversation.records(BlockEnd)])
+    assert told[0] == told[1]
+    stamps = [message.header.timestamp_ns for message in conversation.story.messages]
+    assert max(stamps) - min(stamps) > 7000 * SECOND
+    sequences = [message.header.sequence for message in conversation.story.messages]
+    assert sequences == list(range(1, len(sequences) + 1))

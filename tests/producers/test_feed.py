@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,8 @@ import msgspec
 import pytest
 
 from producers.assembly import LARGEST_STEP
-from producers.feed import ERROR_BUDGET, Identity, Selection
-from producers.jsonrpc import Rejection
+from producers.feed import Identity, Selection
+from producers.jsonrpc import ERROR_BUDGET, Rejection
 from producers.lifecycle import Block, Progress
 from producers.recording.recording import load_recording
 from producers.recovery import Recovered
@@ -213,6 +214,62 @@ def test_feed_with_noise_between_frames_loses_nothing(noise: bytes, reason: Reje
     assert conversation.feed.broken is None
     assert conversation.feed.count().rejected[reason] == 50
     assert conversation.story.standing == canonical_events()
+
+
+def pathologies() -> list[bytes]:
+    """Everything that a real node was seen to send: the rows that are whole, and JSON."""
+    with gzip.open(Path(__file__).parents[1] / "data" / "pathologies.jsonl.gz") as lines:
+        payloads = [msgspec.json.decode(line)["payload"].encode() for line in lines]
+    return [payload for payload in payloads if payload[:1] in b"{["]
+
+
+def test_feed_among_the_pathologies_of_real_nodes_loses_nothing() -> None:
+    rows = pathologies()
+    assert len(rows) > 15
+    supply = iter(rows)
+    conversation = played(pushed=lambda frame: [row for row in [next(supply, None), frame] if row is not None])
+    assert next(supply, None) is None, "all were sent"
+    assert conversation.story.standing == canonical_events()
+    assert not conversation.story.twice.total()
+    assert sum(conversation.feed.count().rejected.values()) >= len(rows) // 2
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("blockHash", None),
+        ("blockHash", "0xzz"),
+        ("transactionHash", None),
+        ("logIndex", None),
+        ("logIndex", "0xg1"),
+        ("logIndex", 7),
+        ("topics", None),
+        ("topics", [None]),
+        ("topics", "0x"),
+        ("topics", ["0xzz"] * 3),
+        ("address", None),
+        ("address", "0x12"),
+        ("data", 7),
+    ],
+)
+def test_feed_with_a_log_that_is_none_behind_each_hundredth_loses_nothing(member: str, value: object) -> None:
+    """Copies of real logs with one member spoilt, of a transaction that nobody knows."""
+    count = 0
+
+    def spoil(frame: bytes) -> list[bytes]:
+        nonlocal count
+        count += is_log(frame)
+        if not is_log(frame) or count % 100:
+            return [frame]
+        notice = msgspec.json.decode(frame)
+        notice["params"]["result"] |= {"transactionHash": "0x" + "ee" * 32, member: value}
+        return [frame, msgspec.json.encode(notice)]
+
+    conversation = played(pushed=spoil)
+    assert count > 4000
+    assert conversation.story.standing == canonical_events()
+    assert not conversation.story.twice.total()
+    assert conversation.feed.broken is None
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 1.0])

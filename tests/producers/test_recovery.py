@@ -13,15 +13,18 @@ from producers import cursor
 from producers.chains import load_chain
 from producers.collector import Collector, Options
 from producers.errors import CursorError
-from producers.lifecycle import Block
+from producers.lifecycle import Block, Chain, Progress
 from producers.pool_cache import PoolCache
 from producers.pool_table import Pool, PoolTable
 from producers.recording import RecordingNode
+from producers.recovery import recover, restore
 from producers.rpc_types import Head
 from producers.verification import Finding, Standing, Token
 from tests.producers.collected import canonical_events, read_story, recorded_rows
-from tlv.codes import Protocol, Venue
-from tlv.layout import Reorg, Session
+from tests.producers.virtual import Conversation, new_feed
+from tlv.codes import Domain, InvalidationScope, Protocol, Reason, Source, Venue
+from tlv.layout import Reorg, Session, StateInvalidation
+from tlv.message import build, parse
 from tools.warm import warm_collector, warm_ring
 
 
@@ -64,6 +67,38 @@ def test_collector_without_its_ring_resumes_at_its_state(new_ring_name: Callable
     asyncio.run(collect_in_turns(first, stops=1, state=tmp_path / "state.json", second_ring=second))
     both = read_story(first).standing | read_story(second).standing
     assert both == canonical_events()
+
+
+def test_block_whose_repair_was_cut_off_is_fetched_again() -> None:
+    """A late log opened it again, and the process died before its second end."""
+    conversation = Conversation(new_feed())
+    payloads: list[bytes] = []
+    conversation.story.add = lambda message: payloads.append(  # type: ignore[method-assign]
+        build(
+            Domain(message.header.domain),
+            message.header.source,
+            message.records,
+            sequence=message.header.sequence,
+            timestamp_ns=message.header.timestamp_ns,
+            flags=message.header.flags,
+        )
+    )
+    conversation.connect()
+    for _ in range(12):
+        conversation.step()
+    repaired = parse(payloads[-1]).header.sequence
+    assert repaired > 12
+    before = recover(payloads)
+    block = [block for block in before.blocks if block.progress is Progress.CLOSED][-2]
+    told = StateInvalidation(block.number, InvalidationScope.ALL_POOLS, Reason.LATE_LOGS, bytes(20))
+    payloads.append(build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [told], sequence=repaired + 1, timestamp_ns=0))
+    after = recover(payloads)
+    assert [found.number for found in after.blocks if found.progress is Progress.WANTED] == [
+        block.number,
+        *(found.number for found in before.blocks if found.progress is Progress.WANTED),
+    ]
+    chain = Chain(256)
+    assert restore(chain, after) == block.number - 1
 
 
 def headers() -> list[Head]:

@@ -19,6 +19,7 @@ from tests.producers.collected import Story
 from tlv.message import parse
 
 SECOND = 1_000_000_000
+Answerer = Callable[[bytes], list[bytes]]
 WALL = 1_700_000_000 * SECOND
 Tamper = Callable[[bytes], list[bytes]]
 _RECORDING: list[Recording] = []
@@ -38,11 +39,33 @@ def new_feed(**options: Any) -> Feed:
     return Feed(load_chain("polygon"), ring, PoolTable(), {}, selection, **options, now_ns=0, wall_ns=WALL)
 
 
+def knowing_all(answered: Tamper = lambda frame: [frame]) -> Answerer:
+    """A second node that is through with the recording, and knows its last chain; its answers go through `answered`."""
+    core = NodeCore(recording())
+    client = core.connect()
+    while core.due_ns is not None:
+        core.step()
+
+    def answer(request: bytes) -> list[bytes]:
+        frame = core.receive(request, client)
+        return answered(frame) if frame is not None else []
+
+    return answer
+
+
 class Conversation:
-    """What the node pushes goes through `pushed` (one frame in, any number out), its answers through `answered`."""
+    """What the node pushes goes through `pushed` (one frame in, any number out), its answers through `answered`.
+
+    `second` answers what the feed asks a second endpoint.
+    """
 
     def __init__(
-        self, feed: Feed, pushed: Tamper | None = None, answered: Tamper | None = None, served: Recording | None = None
+        self,
+        feed: Feed,
+        pushed: Tamper | None = None,
+        answered: Tamper | None = None,
+        served: Recording | None = None,
+        second: Answerer | None = None,
     ) -> None:
         self.feed = feed
         self.core = NodeCore(served or recording())
@@ -51,6 +74,9 @@ class Conversation:
         self.client: int | None = None
         self._pushed = pushed or (lambda frame: [frame])
         self._answered = answered or (lambda frame: [frame])
+        self._second = second
+        if second is not None:
+            feed.second_connected()
 
     @property
     def clock(self) -> dict[str, int]:
@@ -70,12 +96,20 @@ class Conversation:
 
     def exchange(self) -> None:
         """Requests and answers, until neither side has anything to say."""
-        while requests := self.feed.requests():
-            answers: list[bytes] = []
-            for request in requests:
-                answer = self.core.receive(request, self.client)
-                answers += self._answered(answer) if answer is not None else []
-            self.feed.receive(answers, **self.clock)
+        asked = True
+        while asked:
+            asked = False
+            if requests := self.feed.requests():
+                asked = True
+                answers: list[bytes] = []
+                for request in requests:
+                    answer = self.core.receive(request, self.client)
+                    answers += self._answered(answer) if answer is not None else []
+                self.feed.receive(answers, **self.clock)
+            if self._second is not None and (requests := self.feed.second_requests()):
+                asked = True
+                opinions = [frame for request in requests for frame in self._second(request)]
+                self.feed.receive_second(opinions, **self.clock)
         self._read()
 
     def push(self, frames: list[bytes]) -> None:

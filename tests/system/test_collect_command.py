@@ -20,6 +20,8 @@ from websockets.frames import Frame, Opcode
 from producers.connection import MAX_MESSAGE, open_connection
 from ringbuf import Reader, Status
 from tests.producers.collected import canonical_events, read_story
+from tlv.layout import LAYOUT_DIGEST, EventOrigin, PoolRecord, PoolSwap, PoolSync
+from tlv.message import parse
 
 CANARY = "canary7f3a9b2e"
 
@@ -76,6 +78,53 @@ def test_collect_terminated_closes_its_ring_quickly(ring_name: str) -> None:
         while (poll := reader.poll()).status is Status.OK:
             assert len(poll)
         assert poll.status is Status.CLOSED
+
+
+def kinds(reader: Reader) -> list[type[PoolRecord]]:
+    """The new events in a ring, by the class of their record, in order."""
+    found = []
+    while (poll := reader.poll()).status is Status.OK:
+        messages = [parse(frame.payload) for frame in poll]
+        found += [type(message.records[0]) for message in messages if message.first(EventOrigin) is not None]
+    return found
+
+
+def await_event(reader: Reader, kind: type[PoolRecord], process: subprocess.Popen[str]) -> list[type[PoolRecord]]:
+    """All new events, once one of this kind is among them."""
+    found: list[type[PoolRecord]] = []
+    deadline = time.monotonic() + 60
+    while kind not in found:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        found += kinds(reader)
+    return found
+
+
+def test_collect_told_by_sighup_reads_its_filter_again(ring_name: str, tmp_path: Path) -> None:
+    """Only swaps at first; a file with a mistake changes nothing; then only syncs."""
+    rules = tmp_path / "rules.toml"
+    rules.write_text('events = ["swap"]\n')
+    with node("--speed", "20") as url:
+        process = collect("--url", url, "--ring", ring_name, "--filter", str(rules), "-v")
+        assert process.stdout is not None
+        assert "collecting" in process.stdout.readline()
+        with Reader.attach(ring_name, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:
+            found = await_event(reader, PoolSwap, process)
+            rules.write_text("events = [\n")
+            process.send_signal(signal.SIGHUP)
+            found += await_event(reader, PoolSwap, process)
+            assert PoolSync not in found
+            rules.write_text('events = ["sync"]\n')
+            process.send_signal(signal.SIGHUP)
+            found += await_event(reader, PoolSync, process)
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=30)
+            found += kinds(reader)
+    assert process.returncode == 0, err
+    assert found == sorted(found, key=lambda kind: kind is PoolSync), "no swap after the first sync"
+    assert set(found) == {PoolSwap, PoolSync}
+    assert err.index("the filter stays as it was") < err.index("the filter was read again")
 
 
 @pytest.mark.parametrize(

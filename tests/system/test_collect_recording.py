@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from producers.recording import Faults
-from tests.producers.collected import canonical_events, collect_recording, read_story, states_before_events
+from tests.producers.collected import Story, canonical_events, collect_recording, read_story, states_before_events
 from tlv.codes import Completeness, Flag, GapScope, Reason
 from tlv.layout import BackfillBegin, BackfillEnd, Block, BlockEnd, EventOrigin, Gap, Reorg, Session
 
 CANONICAL_BLOCKS = 175
+CANONICAL_LOGS = 5136
 
 
 def test_collector_on_recording_publishes_exactly_the_canonical_events(ring_name: str) -> None:
@@ -44,7 +45,7 @@ def test_collector_on_recording_tells_the_story_of_its_blocks(ring_name: str) ->
     ends = [end for end in records if isinstance(end, BlockEnd)]
     assert len({end.hash for end in ends}) == CANONICAL_BLOCKS
     assert all(end.verdict != Completeness.UNKNOWN for end in ends)
-    assert sum(end.log_count for end in {end.hash: end for end in ends}.values()) == 5136
+    assert sum(end.log_count for end in {end.hash: end for end in ends}.values()) == CANONICAL_LOGS
     begins = [record for record in records if isinstance(record, BackfillBegin)]
     assert len(begins) == len([record for record in records if isinstance(record, BackfillEnd)]) == statistics.backfills
 
@@ -64,21 +65,47 @@ def test_collector_on_recording_ends_a_block_after_its_last_event(ring_name: str
             assert origin.block_hash not in ended
 
 
+def final_ends(story: Story) -> dict[bytes, int]:
+    """The blocks that stand in the end, each with the number of its logs."""
+    standing: dict[int, BlockEnd] = {}
+    for message in story.messages:
+        record = message.records[0]
+        if isinstance(record, Reorg):
+            standing = {number: end for number, end in standing.items() if number <= record.fork_number}
+        elif isinstance(record, BlockEnd):
+            standing[record.number] = record
+    return {end.hash: end.log_count for end in standing.values()}
+
+
 @pytest.mark.parametrize(
-    "faults",
+    ("faults", "reconnects", "duplicates"),
     [
-        pytest.param(Faults(disconnects=30, seed=7), id="30-disconnects"),
-        pytest.param(Faults(duplicate=0.3, reorder=0.5, seed=11), id="duplicated-and-reordered"),
+        pytest.param(Faults(), 0, 0, id="smooth"),
+        pytest.param(Faults(disconnects=30, seed=7), 30, 0, id="30-disconnects"),
+        pytest.param(Faults(duplicate=0.3, reorder=0.5, seed=11), 0, 1000, id="duplicated-and-reordered"),
     ],
 )
 def test_collector_on_disturbed_recording_publishes_exactly_the_canonical_events(
-    ring_name: str, faults: Faults
+    ring_name: str, faults: Faults, reconnects: int, duplicates: int
 ) -> None:
     statistics = asyncio.run(collect_recording(ring_name, faults=faults))
     story = read_story(ring_name)
     assert story.standing == canonical_events()
     assert not story.twice.total()
     assert statistics.gaps == [(13522170, 13522174), (13522231, 13522238)]
+    assert statistics.reconnects == reconnects, "as many disconnects as were asked for"
+    assert statistics.duplicates >= duplicates
+    ends = final_ends(story)
+    assert len(ends) == CANONICAL_BLOCKS
+    assert sum(ends.values()) == CANONICAL_LOGS
+
+
+def test_last_in_block_marks_the_end_of_each_block_and_nothing_else(ring_name: str) -> None:
+    asyncio.run(collect_recording(ring_name))
+    messages = read_story(ring_name).messages
+    marked = [message for message in messages if message.header.flags & Flag.LAST_IN_BLOCK]
+    assert len(marked) >= CANONICAL_BLOCKS
+    assert marked == [message for message in messages if isinstance(message.records[0], BlockEnd)]
 
 
 def test_collector_with_pool_cache_asks_nothing_twice(new_ring_name, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -137,3 +137,32 @@ def test_config_is_overridden_by_the_command_line(tmp_path: Path) -> None:
         [*command, "--ring", "nor.this"], capture_output=True, text=True, check=False, env=environment
     )
     assert "no ring 'nor.this'" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "commands", "parameter"),
+    [
+        ("ALPHAPULSE__RELAY__SOCKET", "/somewhere", ["relay"], "path"),
+        ("ALPHAPULSE__COLLECTOR__CROSS_CHECK", "wss://node.example", ["collect"], "second"),
+        ("ALPHAPULSE__BRIDGE_OUT__SERVER", "nats://node.example", ["bridge", "out"], "server"),
+        ("ALPHAPULSE__BRIDGE_IN__SERVER", "nats://node.example", ["bridge", "in"], "server"),
+    ],
+)
+def test_config_reaches_parameters_of_another_name_and_commands_of_groups(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, commands: list[str], parameter: str
+) -> None:
+    """Click's parameter of `--socket` is `path`, and `out` is a command of `bridge`."""
+    monkeypatch.setenv(variable, value)
+    context = group.make_context("alphapulse", [*commands])
+    context.invoked_subcommand = commands[0]
+    assert group.callback is not None
+    with context:
+        context.invoke(group.callback, config=None, log_level="warning")
+    command: click.Command = group
+    for name in commands:
+        assert isinstance(command, click.Group)
+        found = command.get_command(context, name)
+        assert found is not None
+        command = found
+        context = command.make_context(name, commands[commands.index(name) + 1 :], parent=context)
+    assert str(context.params[parameter]) == value

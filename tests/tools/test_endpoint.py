@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from producers.discretion import without_secrets
 from producers.errors import EndpointError
 from producers.jsonrpc import HEAD, TEXT, Notice
 from tlv.errors import UsageError
 from tools.endpoint import Endpoint, Unanswered, UnexpectedAnswer
-from tools.endpoint_options import checked_http, checked_websocket, http_url_of, without_secrets
+from tools.endpoint_options import checked_http, checked_websocket, http_url_of
 from tools.prove.evm.faults import WsRelay
 from tools.prove.evm.node import Node
 

@@ -60,7 +60,7 @@ def examine_all(
     if not (urls or endpoints):
         return []
     from producers.chains import load_chain
-    from producers.collector import host_of
+    from producers.discretion import host_of
     from tools.doctor.node import examine
 
     chain = load_chain(chain_name)

@@ -3,7 +3,7 @@
 Owns one seeded run: what happens in it, and the judgement of what the ring holds afterwards.
 
     node (anvil) <-- WsRelay <-- TcpRelay <-- collector --> ring
-      ^                 close codes,  RST, FIN,    kill -9
+      ^                 close codes,  RST, FIN,    kill -9, SIGSTOP
       |                 refusals      stalls
     swaps, mints, burns, reorgs
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import secrets
 import signal
@@ -54,7 +55,7 @@ from tlv.layout import (
     Reorg,
 )
 from tlv.message import Message, parse
-from tools.prove.evm.faults import TcpRelay, WsRelay
+from tools.prove.evm.faults import KEY, TcpRelay, WsRelay
 from tools.prove.evm.node import Node
 from tools.prove.evm.world import World, bytecode_hash
 from tools.warm import warm_collector, warm_ring
@@ -71,6 +72,16 @@ MEAN_PAUSE_S = 0.05
 """Between two moves: about as long as the collector takes to publish one."""
 FAULT_SHARE = 0.25
 """Of the moves that are followed by a fault."""
+FAULT_WEIGHTS = {
+    "close": 30,
+    "reset": 20,
+    "fin": 15,
+    "stall": 12,
+    "half_open": 3,
+    "refusal": 10,
+    "kill": 10,
+    "freeze": 6,
+}
 RECOVERY_S = 3.0
 
 COLLECTOR = (sys.executable, "-m", "tools.cli", "collect")
@@ -95,6 +106,8 @@ class FeedRun:
     gaps: int = 0
     sequence_errors: int = 0
     balance_errors: int = 0
+    leaks: int = 0
+    """Times that the collector, which logs at DEBUG, repeated the key in its endpoint's URL."""
     published_reorgs: int = 0
     connections: int = 0
     seconds: float = 0.0
@@ -103,7 +116,7 @@ class FeedRun:
     def passed(self) -> bool:
         """Nothing missing, nothing invented, nothing changed."""
         wrong = self.missing + self.extra + self.different + self.gaps + self.sequence_errors + self.balance_errors
-        return self.expected > 0 and wrong == 0
+        return self.expected > 0 and wrong == 0 and self.leaks == 0
 
     @property
     def summary(self) -> str:
@@ -111,20 +124,26 @@ class FeedRun:
         faults = ", ".join(f"{count} {name}" for name, count in sorted(self.faults.items()))
         return (
             f"seed {self.seed}: {'ok' if self.passed else 'FAILED'}  {self.expected} events, {self.missing} missing, "
-            f"{self.extra} extra, {self.different} different, {self.gaps} gaps, {self.balance_errors} balances off; "
+            f"{self.extra} extra, {self.different} different, {self.gaps} gaps, {self.balance_errors} balances off, "
+            f"{self.leaks} leaks; "
             f"{self.transactions} transactions, {self.blocks} blocks, {self.reorgs} reorgs ({self.published_reorgs} "
             f"seen), {self.connections} connections, {faults}; {self.seconds:.1f} s"
         )
 
 
 def run_feed(
-    seed: int, transactions: int = 300, *, program: tuple[str, ...] = COLLECTOR, relay: type[WsRelay] = WsRelay
+    seed: int,
+    transactions: int = 300,
+    *,
+    program: tuple[str, ...] = COLLECTOR,
+    relay: type[WsRelay] = WsRelay,
+    faults: tuple[str, ...] = tuple(FAULT_WEIGHTS),
 ) -> FeedRun:
     """One run.  Everything random in it follows from `seed`; the scheduling of the processes does not.
 
     `program` is the collector's command line up to its options; `relay` stands between it and the node.
     """
-    return asyncio.run(_Campaign(seed, transactions, program, relay).run())
+    return asyncio.run(_Campaign(seed, transactions, program, relay, faults).run())
 
 
 def run_feeds(seeds: Iterable[int], transactions: int = 300, jobs: int = 4) -> Iterator[FeedRun]:
@@ -136,8 +155,10 @@ def run_feeds(seeds: Iterable[int], transactions: int = 300, jobs: int = 4) -> I
 
 
 class _Campaign:
-    def __init__(self, seed: int, transactions: int, program: tuple[str, ...], relay: type[WsRelay]) -> None:
-        self.program, self.relay = program, relay
+    def __init__(
+        self, seed: int, transactions: int, program: tuple[str, ...], relay: type[WsRelay], faults: tuple[str, ...]
+    ) -> None:
+        self.program, self.relay, self.faults = program, relay, faults
         self.random = random.Random(seed)
         self.result = FeedRun(seed)
         self.wanted = transactions
@@ -179,6 +200,7 @@ class _Campaign:
             await self._stop_collector(signal.SIGTERM)
         logs = [log for log in self.world.logs() if int(log["blockNumber"], 16) >= first]
         self._judge(logs, {key: moved[key] - balances[key] for key in moved})
+        self.result.leaks = (self.folder / "collector.log").read_text().count(KEY)
 
     # ---- what happens
 
@@ -230,8 +252,9 @@ class _Campaign:
             "half_open": self._half_open,
             "refusal": self._refuse,
             "kill": self._kill,
+            "freeze": self._freeze,
         }
-        name = self.random.choices(tuple(faults), (30, 20, 15, 12, 3, 10, 10))[0]
+        name = self.random.choices(self.faults, [FAULT_WEIGHTS[name] for name in self.faults])[0]
         self.result.faults[name] += 1
         await faults[name]()
 
@@ -279,11 +302,19 @@ class _Campaign:
         await self._move()
         self.collector = await self._start_collector()
 
+    async def _freeze(self) -> None:
+        """The collector sleeps through a block, for longer than its watchdog: as if the machine had been suspended."""
+        self.collector.send_signal(signal.SIGSTOP)
+        await self._move()
+        await asyncio.sleep(self.random.uniform(0.1, 2) * WATCHDOG_S)
+        self.collector.send_signal(signal.SIGCONT)
+
     async def _start_collector(self) -> Process:
         return await asyncio.create_subprocess_exec(
-            *(*self.program, "--url", self.tcp.url, "--ring", self.ring),
+            *(*self.program, "--ring", self.ring),
             *("--chain", str(self.folder / "chain.toml"), "--pool-cache", str(self.folder / "pools.jsonl")),
             *("--state", str(self.folder / "state.json"), "--watchdog", str(WATCHDOG_S), "--capacity", str(1 << 26)),
+            env=os.environ | {"ALPHAPULSE__COLLECTOR__URL": self.tcp.url, "ALPHAPULSE_LOG_LEVEL": "debug"},
             stdout=DEVNULL,
             stderr=(self.folder / "collector.log").open("ab"),
         )

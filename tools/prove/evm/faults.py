@@ -22,6 +22,11 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from producers.connection import library_log
+
+KEY = "key7f3a9b2e41c8"
+"""What stands in the URLs of the relays, as a provider's URL holds a key: whoever connects must never repeat it."""
+
 
 class WsRelay:
     """Relays WebSocket messages both ways; an async context manager."""
@@ -44,6 +49,7 @@ class WsRelay:
             compression=None,
             max_size=None,
             ping_interval=None,
+            logger=library_log,
         )
         return self
 
@@ -61,7 +67,7 @@ class WsRelay:
     @property
     def url(self) -> str:
         """Where a client connects."""
-        return f"ws://127.0.0.1:{self.port}"
+        return f"ws://127.0.0.1:{self.port}/v2/{KEY}"
 
     @property
     def open_connections(self) -> int:
@@ -187,7 +193,7 @@ class TcpRelay:
     def url(self) -> str:
         """Where the collector connects."""
         assert self._server is not None
-        return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v2/{KEY}"
 
     @property
     def open_connections(self) -> int:
