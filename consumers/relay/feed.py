@@ -71,6 +71,7 @@ class RingFeed:
         self.index = index
         self.journal = journal
         self.seen_end: int | None = None
+        self.spoke_at = 0.0
         self.malformed = 0
         self._words = np.zeros(max(CHUNK_BYTES, self.reader.identity.max_payload) // 8 + 1, np.int64)
         self._polled = self._words.view(np.uint8)
@@ -142,6 +143,8 @@ class RingFeed:
         self._behind = (int(me["position"]), int(me["sequence"]))
         self._polled_at = place.position if self._count and not gap_last else OUT_OF_RING
         self._packed_for = (0, b"")
+        if self._count:
+            self.spoke_at = time.monotonic()
         return gap_last
 
     def _share(self, place: Place, wanted: Wanted) -> memoryview:
