@@ -33,6 +33,7 @@ from ringbuf import RingNotFound, RingNotReady, Status, list_rings
 from ringbuf.kernels import get_word
 from ringbuf.layout import TAIL
 from tlv.codes import FarewellReason
+from tlv.errors import SegmentError
 
 RECEIVE_BYTES = 1 << 16
 SEND_BUFFER_BYTES = 1 << 17
@@ -67,6 +68,7 @@ class Counters:
     bytes: int = 0
     chunks: int = 0
     malformed_frames: int = 0
+    unreadable_rings: int = 0
     failed_cursor_saves: int = 0
 
 
@@ -350,13 +352,20 @@ class Relay:
         wanted = self._named
         if wanted is None:
             wanted = [name for name in list_rings() if name.startswith(PREFIXES[self.domain])]
+        unreadable = 0
         for name in wanted:
             if all(feed.name != name for feed in self._feeds):
-                with contextlib.suppress(RingNotFound, RingNotReady):
+                try:
                     feed = self._open_feed(name)
-                    for connection in self._connections.values():
-                        if connection.session.phase is Phase.STREAMING:
-                            connection.session.join(feed, from_oldest=True)
+                except (RingNotFound, RingNotReady):
+                    continue
+                except SegmentError:
+                    # Of another layout, or no ring at all.  Nobody who reads the others pays for it.
+                    unreadable += 1
+                    continue
+                for connection in self._connections.values():
+                    connection.session.take_up(feed)
+        self.counters.unreadable_rings = unreadable
 
     def _is_read(self, feed: RingFeed) -> bool:
         """Whether every client that takes anything has everything of a ring that is gone."""
