@@ -90,14 +90,16 @@ class RingFeed:
         Raises:
             Farewell: the sequence is yet to come.
         """
+        self.reader.seek("latest" if start is StreamStart.LIVE else "oldest")
+        here = self.reader.sequence
         if sequence is None and start is not StreamStart.LIVE and at_least_once:
-            sequence = self._oldest_recorded()
+            recorded = self._oldest_recorded()
+            # A journal that was begun late, or keeps little, may begin behind the ring's oldest.
+            sequence = recorded if recorded is not None and recorded < here else None
         if sequence is not None:
             place = Place(OUT_OF_RING, max(sequence, 1), max(sequence, 1), at_least_once)
             self._enter_ring(place)
             return place
-        self.reader.seek("latest" if start is StreamStart.LIVE else "oldest")
-        here = self.reader.sequence
         return Place(self.reader.position, here, here, at_least_once)
 
     def next_chunk(self, place: Place, wanted: Wanted) -> memoryview:
@@ -222,7 +224,13 @@ class RingFeed:
             if first == behind:
                 return memoryview(told)
             assert place.journal is not None
-            told = self._tell_gap(place, int(place.journal.index[SEQUENCE_ROW, first]), Reason.NOT_RETAINED)
+            found = int(place.journal.index[SEQUENCE_ROW, first])
+            if found > place.sequence:
+                self.reader.seek("oldest")
+                if self.reader.sequence < found:
+                    # What the journal lacks is in the ring, all of it or its end.
+                    return self._enter_ring_at_oldest(place)
+            told = self._tell_gap(place, found, Reason.NOT_RETAINED)
         assert place.journal is not None
         table = place.journal.index
         column = self._pack(place.journal.buffer, table, first, behind, place, wanted)
@@ -245,6 +253,8 @@ class RingFeed:
             poll = journal.poll()
         except JournalError:
             return False
+        except OSError as error:
+            raise unreadable(error) from None
         place.columns = journal.columns
         if len(poll):
             place.waiting_since = 0.0
@@ -277,9 +287,19 @@ class RingFeed:
             journal = JournalReader(self.journal)
         except (JournalError, UsageError):
             return None
+        except OSError as error:
+            raise unreadable(error) from None
         try:
             journal.seek_sequence(sequence, self.uuid)
         except JournalError:
             journal.close()
             return None
+        except OSError as error:
+            journal.close()
+            raise unreadable(error) from None
         return journal
+
+
+def unreadable(error: OSError) -> Farewell:
+    """What a client is told if its journal cannot be opened just now: to come again, not that anything is lost."""
+    return Farewell(FarewellReason.RING_UNREADABLE, 0, error.errno or 0)
