@@ -49,6 +49,10 @@ def default_subject(ring: str) -> str:
     return f"alphapulse.{ring}"
 
 
+async def leave_to_caller(error: Exception) -> None:
+    """The client would log each failure with its traceback, beside the error that its caller gets and reports."""
+
+
 async def connect(broker: Broker) -> tuple[Client, JetStreamContext]:
     """Connect once and see that the stream exists.
 
@@ -56,7 +60,9 @@ async def connect(broker: Broker) -> tuple[Client, JetStreamContext]:
         BridgeError: the server cannot be reached, has no JetStream, or refuses the stream.
     """
     try:
-        client = await nats.connect(broker.server, connect_timeout=CONNECT_TIMEOUT_S, allow_reconnect=False)
+        client = await nats.connect(
+            broker.server, connect_timeout=CONNECT_TIMEOUT_S, allow_reconnect=False, error_cb=leave_to_caller
+        )
     except BROKER_ERRORS as error:
         raise BridgeError(f"NATS server {broker.shown}: cannot connect ({error!r})") from None
     stream = client.jetstream(timeout=CONNECT_TIMEOUT_S)
