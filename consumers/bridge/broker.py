@@ -9,6 +9,7 @@ was acknowledged; the journal is the authority, and the outward bridge sends aga
 
 from __future__ import annotations
 
+from collections import deque
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ from consumers.bridge.errors import BridgeError
 
 DUPLICATE_WINDOW_S = 120.0
 CONNECT_TIMEOUT_S = 5.0
+SECOND_ATTEMPT_S = 0.1
 BROKER_ERRORS = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
 """Everything by which the client says that the broker, not we, failed; all of it is retried."""
 
@@ -49,22 +51,31 @@ def default_subject(ring: str) -> str:
     return f"alphapulse.{ring}"
 
 
-async def leave_to_caller(error: Exception) -> None:
-    """The client would log each failure with its traceback, beside the error that its caller gets and reports."""
-
-
 async def connect(broker: Broker) -> tuple[Client, JetStreamContext]:
     """Connect once and see that the stream exists.
 
     Raises:
         BridgeError: the server cannot be reached, has no JetStream, or refuses the stream.
     """
+    failures: deque[Exception] = deque(maxlen=1)
+
+    async def note(error: Exception) -> None:
+        """By default the client logs it with a traceback."""
+        failures.append(error)
+
     try:
         client = await nats.connect(
-            broker.server, connect_timeout=CONNECT_TIMEOUT_S, allow_reconnect=False, error_cb=leave_to_caller
+            broker.server,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            allow_reconnect=False,
+            # Even so, the client would try a server that is not there sixty times, two seconds apart, and tell nobody.
+            max_reconnect_attempts=1,
+            reconnect_time_wait=SECOND_ATTEMPT_S,
+            error_cb=note,
         )
     except BROKER_ERRORS as error:
-        raise BridgeError(f"NATS server {broker.shown}: cannot connect ({error!r})") from None
+        cause = failures[-1] if failures else error
+        raise BridgeError(f"NATS server {broker.shown}: cannot connect ({cause!r})") from None
     stream = client.jetstream(timeout=CONNECT_TIMEOUT_S)
     try:
         await _ensure_stream(stream, broker)
