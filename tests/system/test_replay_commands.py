@@ -179,15 +179,18 @@ def test_replay_at_recorded_speed_takes_as_long_and_at_four_times_a_quarter(
     tmp_path: Path, new_ring_name: Callable[[], str]
 ) -> None:
     random_journal(new_ring_name(), tmp_path, 100)
-    pauses = []
-    for speed in ("1", "4"):
-        ring = new_ring_name()
-        lines_of("replay", tmp_path, "--ring", ring, "--speed", speed)
-        times = [published for _, published, _ in frames_of(ring)]
-        assert len(times) == 100
-        pauses.append(times[50] - times[49])
-    # Lower bounds only: a loaded machine is late, never early.
-    assert pauses[0] >= 390_000_000 and pauses[1] >= 97_000_000
+    for speed, least_ns in (("1", 390_000_000), ("4", 97_000_000)):
+        # Lower bounds only: a loaded machine is late, never early.  Late before the pause, it makes the pause shorter,
+        # so it has three attempts; a playback that does not pause fails them all.
+        assert any(pause_ns(tmp_path, new_ring_name(), speed) >= least_ns for _ in range(3))
+
+
+def pause_ns(journal: Path, ring: str, speed: str) -> int:
+    """How long a replay of `random_journal` paused in its middle."""
+    lines_of("replay", journal, "--ring", ring, "--speed", speed)
+    times = [published for _, published, _ in frames_of(ring)]
+    assert len(times) == 100
+    return times[50] - times[49]
 
 
 @pytest.mark.parametrize(
