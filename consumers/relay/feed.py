@@ -83,6 +83,18 @@ class RingFeed:
         self._behind = (0, 0)
         self._packed_for = (0, b"")
         self._chunk = memoryview(b"")
+        self._warm()
+
+    def _warm(self) -> None:
+        """Load what a first client would wait for; compiled anew it takes longer than a client bears silence."""
+        try:
+            self.reader.seek("oldest")
+            self.reader.seek(self.reader.sequence)
+            self.reader.poll(1)
+            self.reader.seek("latest")
+        except BaseException:
+            self.reader.close()
+            raise
 
     def place(self, start: StreamStart, at_least_once: bool, sequence: int | None) -> Place:
         """A new client's place.  `sequence` is what it named or acknowledged; without one, `start` decides.
@@ -251,7 +263,7 @@ class RingFeed:
         place.journal = journal
         try:
             poll = journal.poll()
-        except JournalError:
+        except (JournalError, UsageError):
             return False
         except OSError as error:
             raise unreadable(error) from None
@@ -274,7 +286,7 @@ class RingFeed:
         try:
             poll = journal.poll()
             return poll[0].sequence if len(poll) else None
-        except JournalError:
+        except (JournalError, UsageError):
             return None
         finally:
             journal.close()
@@ -291,7 +303,7 @@ class RingFeed:
             raise unreadable(error) from None
         try:
             journal.seek_sequence(sequence, self.uuid)
-        except JournalError:
+        except (JournalError, UsageError):
             journal.close()
             return None
         except OSError as error:

@@ -381,7 +381,8 @@ class Relay:
         feed = RingFeed(name, self._next_index, self._journals.get(name))
         self._next_index += 1
         self._feeds.append(feed)
-        self._bells[feed.index] = Bell(feed.reader, self._sleeper)
+        bell = self._bells[feed.index] = Bell(feed.reader, self._sleeper)
+        bell.nap(feed.reader.position, 0)
         return feed
 
     def _close_feed(self, feed: RingFeed) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,11 +16,14 @@ from consumers.relay import protocol
 from consumers.relay.cursors import Cursor
 from consumers.relay.feed import RingFeed
 from consumers.relay.filters import tabulate
+from consumers.relay.kernels import BATCH_BYTES
 from consumers.relay.session import Phase, Session
 from ringbuf import Writer
 from tests.consumers.relay_rig import make_ring, market_message, publish, sequences, serving, take
 from tests.consumers.test_relay import record_now, wait_for
-from tlv.codes import StreamStart
+from tlv.codes import Reason, StreamStart
+from tlv.layout import HEADER_SIZE, Gap, Header
+from tlv.message import parse
 
 OTHER_LAYOUT = 7
 
@@ -125,6 +129,23 @@ def test_relay_journal_that_begins_behind_the_rings_oldest_hides_nothing_of_the_
         ):
             # The first is 150 if the journal's beginning hides what the ring still has.
             assert sequences(take(client, 51))[-1] == 51
+
+
+def test_relay_journal_removed_while_a_client_reads_it_costs_that_client_a_gap(ring_name: str, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    with make_ring(ring_name, capacity=1 << 16) as writer:
+        publish(writer, 70)
+        record_now(writer, journal)
+        publish(writer, 1000)
+        feed = RingFeed(ring_name, 0, journal)
+        place = feed.place(StreamStart.SEQUENCE, True, 1)
+        assert len(feed.next_chunk(place, tabulate(0, ()))) > 0
+        shutil.rmtree(journal)
+        told = bytes(feed.next_chunk(place, tabulate(0, ())))
+        gap = parse(told[BATCH_BYTES:][: HEADER_SIZE + Header.unpack(told, BATCH_BYTES).payload_size]).first(Gap)
+        assert gap is not None
+        assert (gap.first, gap.last + 1, gap.reason) == (71, place.sequence, Reason.NOT_RETAINED)
+        feed.close()
 
 
 def test_relay_out_of_descriptors_tells_no_loss_that_is_none(ring_name: str, tmp_path: Path) -> None:
