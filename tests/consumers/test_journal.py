@@ -13,7 +13,7 @@ from consumers.journal import ForeignFileError, Fsync, JournalError, JournalInUs
 from consumers.journal.errors import SegmentGone
 from consumers.journal.layout import GRANT_BYTES, MAX_PAYLOAD
 from consumers.journal.sealing import Retention, drop_old, seal
-from consumers.journal.segment import UNPACKED, SegmentBytes, list_segments
+from consumers.journal.segment import UNPACKED, SegmentBytes, list_segments, parse_header, read_head
 from ringbuf import Gap, Status
 from tests.consumers.journal_frames import (
     RING,
@@ -276,6 +276,20 @@ def test_reader_empty_or_missing_directory_is_refused(tmp_path: Path) -> None:
         JournalReader(tmp_path)
     with pytest.raises(UsageError, match="is no journal"):
         JournalReader(tmp_path / "absent")
+
+
+def test_reader_seek_passes_over_a_segment_that_was_dropped_meanwhile(tmp_path: Path) -> None:
+    """A link that leads nowhere is listed and cannot be opened, like a file dropped in between."""
+    payload = b"z" * 100_000
+    with open_writer(tmp_path, segment_bytes=SMALL, pack=False) as writer:
+        for sequence in range(1, 101):
+            append(writer, [payload], sequence)
+    first, second, *_ = list_segments(tmp_path)
+    with JournalReader(tmp_path) as reader:
+        first.path.unlink()
+        first.path.symlink_to(tmp_path / "nowhere")
+        reader.seek_sequence(3, UUID)
+        assert reader.poll().sequences[0] == parse_header(second.path, read_head(second), 0).first_sequence
 
 
 def test_segment_packed_is_in_memory_once_however_many_read_it(tmp_path: Path) -> None:
