@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ from consumers.journal.layout import GRANT_BYTES
 from consumers.recorder import Recorder
 from ringbuf import Gap, RingNotFound, Writer
 from tlv.layout import LAYOUT_DIGEST
+from tools import record
+from tools.prove.victims import ForkedVictim
+from tools.warm import warm_journal, warm_ring
 
 RECORD = [sys.executable, "-m", "tools.cli", "record"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,6 +162,8 @@ def test_recorder_killed_at_random_accounts_for_every_sequence(ring_name: str, t
     source = random.Random(seed)
     kills = 12
     stop = threading.Event()
+    warm_ring()
+    warm_journal()
     with Writer.create(ring_name, capacity=1 << 22, layout_digest=LAYOUT_DIGEST) as writer:
 
         def keep_publishing() -> None:
@@ -167,22 +173,25 @@ def test_recorder_killed_at_random_accounts_for_every_sequence(ring_name: str, t
 
         publisher = threading.Thread(target=keep_publishing)
         publisher.start()
-        command = [*RECORD, "--ring", ring_name, "--out", str(tmp_path), "--fsync", "never", "--json"]
+        command = ["--ring", ring_name, "--out", str(tmp_path / "journal"), "--fsync", "never"]
+        # Forked, not started anew: the kills hit work and not imports.
+        recorder = ForkedVictim("recorder", "recorder", partial(record.command.main, command), tmp_path / "log")
         try:
             for _ in range(kills):
-                with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as recorder:
-                    assert recorder.stdout is not None
-                    assert json.loads(recorder.stdout.readline())["ready"]
-                    time.sleep(source.uniform(0, 0.3))
-                    recorder.kill()
+                recorder.start()
+                time.sleep(source.uniform(0, 0.3))
+                assert recorder.ended() == ""
+                recorder.kill()
         finally:
             stop.set()
             publisher.join()
         published = writer.next_sequence - 1
         writer.close()
-        done = subprocess.run([*command, "--until-closed"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [*RECORD, *command, "--until-closed"], cwd=ROOT, capture_output=True, text=True, timeout=60
+        )
         assert done.returncode == 0, done.stderr
-    frames, lost = account(tmp_path)
+    frames, lost = account(tmp_path / "journal")
     assert len(frames) + lost == published
     assert max(frames) == published
     assert all(payload == b"%d" % sequence * 20 for sequence, payload in frames.items())

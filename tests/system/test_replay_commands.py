@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from click.testing import CliRunner
 
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
@@ -32,6 +33,7 @@ from tests.tlv.samples import random_message
 from tlv.codes import Domain, Flag, Source
 from tlv.layout import LAYOUT_DIGEST, PoolSync, Session
 from tlv.message import build, parse
+from tools.cli import group
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "tools.cli"]
@@ -43,9 +45,9 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def lines_of(*arguments: str | Path) -> list[dict[str, Any]]:
-    """The JSON lines of a call that succeeded."""
-    done = run(*arguments, "--json")
-    assert done.returncode == 0, done.stderr
+    """The JSON lines of a call that succeeded.  In this process, which has imported and compiled everything."""
+    done = CliRunner().invoke(group, [*map(str, arguments), "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
