@@ -80,7 +80,7 @@ class Recorder:
             elif poll.status is Status.CLOSED and until_closed:
                 break
             elif poll.status in (Status.EMPTY, Status.CLOSED):
-                self._wait(poll.status)
+                self._wait(poll.status, stop)
         return self.recorded
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ class Recorder:
         except NoFreeSlot as error:
             self._report(f"recording without back-pressure: {error}")
 
-    def _wait(self, status: Status) -> None:
+    def _wait(self, status: Status, stop: Stop) -> None:
         if status is Status.CLOSED:
             # A closed ring wakes nobody until its next writer comes.
             time.sleep(WAIT_SLICE_S)
@@ -122,13 +122,13 @@ class Recorder:
         else:
             status = self._reader.wait(WAIT_SLICE_S)
         if status is Status.ORPHANED:
-            self._follow_new_ring()
+            self._follow_new_ring(stop)
 
-    def _follow_new_ring(self) -> None:
-        """The name means another ring now, or soon will: the journal goes on with that one."""
+    def _follow_new_ring(self, stop: Stop) -> None:
+        """The name means another ring now, or will, unless we are stopped before: the journal goes on with that one."""
         self.close()
         self._report(f"ring {self.name} was replaced")
-        while True:
+        while not stop():
             try:
                 self._attach()
                 return

@@ -9,7 +9,7 @@ was acknowledged; the journal is the authority, and the outward bridge sends aga
 
 from __future__ import annotations
 
-import logging
+from collections import deque
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -24,10 +24,9 @@ from consumers.bridge.errors import BridgeError
 
 DUPLICATE_WINDOW_S = 120.0
 CONNECT_TIMEOUT_S = 5.0
+SECOND_ATTEMPT_S = 0.1
 BROKER_ERRORS = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
 """Everything by which the client says that the broker, not we, failed; all of it is retried."""
-
-log = logging.getLogger("alphapulse.bridge")
 
 
 class Broker(NamedTuple):
@@ -58,17 +57,25 @@ async def connect(broker: Broker) -> tuple[Client, JetStreamContext]:
     Raises:
         BridgeError: the server cannot be reached, has no JetStream, or refuses the stream.
     """
+    failures: deque[Exception] = deque(maxlen=1)
+
+    async def note(error: Exception) -> None:
+        """By default the client logs it with a traceback."""
+        failures.append(error)
+
     try:
         client = await nats.connect(
             broker.server,
             connect_timeout=CONNECT_TIMEOUT_S,
             allow_reconnect=False,
-            max_reconnect_attempts=1,  # of the first connection too: 60, two seconds apart, would outlive a SIGTERM
-            reconnect_time_wait=0,
-            error_cb=_note,
+            # Even so, the client would try a server that is not there sixty times, two seconds apart, and tell nobody.
+            max_reconnect_attempts=1,
+            reconnect_time_wait=SECOND_ATTEMPT_S,
+            error_cb=note,
         )
     except BROKER_ERRORS as error:
-        raise BridgeError(f"NATS server {broker.shown}: cannot connect ({error!r})") from None
+        cause = failures[-1] if failures else error
+        raise BridgeError(f"NATS server {broker.shown}: cannot connect ({cause!r})") from None
     stream = client.jetstream(timeout=CONNECT_TIMEOUT_S)
     try:
         await _ensure_stream(stream, broker)
@@ -76,11 +83,6 @@ async def connect(broker: Broker) -> tuple[Client, JetStreamContext]:
         await client.close()
         raise BridgeError(f"NATS server {broker.shown}: cannot use stream {broker.stream} ({error!r})") from None
     return client, stream
-
-
-async def _note(error: Exception) -> None:
-    """What the client does with an error of its own; what matters of it is raised as well, and reported."""
-    log.debug("NATS client: %s", type(error).__name__)
 
 
 async def _ensure_stream(stream: JetStreamContext, broker: Broker) -> None:

@@ -13,6 +13,7 @@ already overwritten come from the journal, if there is one; what neither has is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from consumers.bridge.broker import BROKER_ERRORS, Broker, connect
 from consumers.bridge.errors import BridgeError
 from consumers.journal.errors import JournalError
 from consumers.journal.reader import JournalReader
-from ringbuf import Gap, Poll, Reader, Status, Wait
+from ringbuf import CorruptRing, Gap, Poll, Reader, RingNotFound, RingNotReady, Status, Wait
 from tlv.errors import FrameError
 from tlv.layout import LAYOUT_DIGEST
 
@@ -51,7 +52,12 @@ class Sent:
 
 
 class Outward:
-    """Carries one ring to one subject until `stop` is set or the ring is closed."""
+    """Carries one ring to one subject until `stop` is set or the ring is closed.
+
+    Raises:
+        RingNotFound: there is no such ring when it begins; a later one of the same name is waited for.
+        CorruptRing: the ring holds what no writer writes.
+    """
 
     def __init__(self, ring: str, broker: Broker, *, journal: Path | None = None) -> None:
         self.ring = ring
@@ -108,15 +114,27 @@ class Outward:
                 await self._send_gap(stream, reader.uuid, poll.gap)
             if len(poll):
                 await self._send(stream, reader.uuid, poll)
-            elif poll.status in (Status.CLOSED, Status.ORPHANED, Status.CORRUPT):
+            elif poll.status is Status.CORRUPT:
                 await self._drain()
-                return poll.status is Status.CLOSED
+                raise CorruptRing(f"ring {self.ring}: no frame at sequence {reader.sequence}")
+            elif poll.status is Status.CLOSED:
+                await self._drain()
+                return True
             elif poll.status is Status.EMPTY:
                 await self._drain()
                 if await asyncio.to_thread(reader.wait, IDLE_WAIT_S, Wait.FUTEX) is Status.ORPHANED:
+                    await self._until_there_is_a_ring(stop)
                     return False
         await self._drain()
         return True
+
+    async def _until_there_is_a_ring(self, stop: asyncio.Event) -> None:
+        """Our ring's name is gone or means another ring: that one's is the next session."""
+        while not stop.is_set():
+            with contextlib.suppress(RingNotFound, RingNotReady):
+                Reader.attach(self.ring, layout_digest=LAYOUT_DIGEST).close()
+                return
+            await asyncio.sleep(IDLE_WAIT_S)
 
     async def _send(self, stream: JetStreamContext, ring_uuid: bytes, poll: Poll) -> None:
         while len(self._pending) >= IN_FLIGHT:

@@ -9,7 +9,8 @@ frames of another incarnation of the ring (another uuid) come next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -126,13 +127,17 @@ class JournalReader:
 
     def seek_sequence(self, sequence: int, ring_uuid: bytes | None = None) -> None:
         """Go to the frame with `sequence` of `ring_uuid` (None: the latest incarnation), or to the first behind it."""
-        heads = [(parse_header(s.path, read_head(s), self.layout_digest), s) for s in list_segments(self.directory)]
-        wanted = ring_uuid or heads[-1][0].ring_uuid
+        heads = []
+        for segment in list_segments(self.directory):
+            # Retention may be faster than we are.
+            with contextlib.suppress(SegmentGone):
+                heads.append((parse_header(segment.path, read_head(segment), self.layout_digest), segment))
+        wanted = ring_uuid or (heads[-1][0].ring_uuid if heads else b"")
         ours = [(head, segment) for head, segment in heads if head.ring_uuid == wanted]
         if not ours:
             raise JournalError(f"{self.directory}: expected frames of ring {wanted.hex()}, found none")
-        before = [segment for head, segment in ours if head.first_sequence <= sequence]
-        self._open(before[-1] if before else ours[0][1])
+        before = sum(head.first_sequence <= sequence for head, _ in ours)
+        self._open_present(segment for _, segment in ours[max(before - 1, 0) :])
         self._go("sequence", sequence, lambda scanner, count: search(scanner, SEQUENCE_ROW, sequence, count))
 
     def seek_block(self, number: int) -> None:
@@ -163,6 +168,21 @@ class JournalReader:
         self._scanner.close()
         self._scanner = scanner
         self._runs = iter(())
+
+    def _open_present(self, segments: Iterable[Segment]) -> None:
+        """Open the first that was not dropped meanwhile.
+
+        Raises:
+            SegmentGone: all of them were.
+        """
+        gone: SegmentGone | None = None
+        for segment in segments:
+            try:
+                self._open(segment)
+                return
+            except SegmentGone as error:
+                gone = error
+        raise gone or SegmentGone(f"{self.directory}: no segment is left")
 
     def _open_first(self, holds: Callable[[SegmentIndex], bool]) -> None:
         """Open the first segment whose index says that what is sought is in it, or the last one."""

@@ -6,6 +6,7 @@ repeated: a crash in the middle leaves a raw segment, which the next recorder se
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -39,11 +40,17 @@ def seal(segment: Segment, *, pack: bool) -> None:
     packed = segment.path.with_name(segment.path.name + ".zst")
     fresh = packed.with_name(packed.name + ".new")
     data = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compress(segment.path.read_bytes())
-    with fresh.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(packed)
+    try:
+        with fresh.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(packed)
+    except OSError:
+        # Half of it would take the room that is already short.
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise
     segment.path.unlink()
 
 
@@ -96,8 +103,13 @@ class Sealer:
         while segment := self._waiting.get():
             try:
                 seal(segment, pack=self.pack)
-                drop_old(self.directory, self.keep, time.time())
             except (OSError, JournalError) as error:
                 # The raw segment stays, and everything can read it: only room is lost.
                 self.failures += 1
                 log.warning("%s stays unpacked: %s", segment.path, error)
+            # Above all when there was no room to pack.
+            try:
+                drop_old(self.directory, self.keep, time.time())
+            except OSError as error:
+                self.failures += 1
+                log.warning("%s: its old segments stay: %s", self.directory, error)

@@ -12,6 +12,7 @@ import re
 import zlib
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 import zstandard
@@ -119,6 +120,23 @@ def read_head(segment: Segment) -> bytes:
             raise JournalDamaged(segment.path, 0, f"bytes that zstd refuses ({error})") from None
 
 
+UNPACKED: WeakValueDictionary[tuple[int, int, int], NDArray[np.uint8]] = WeakValueDictionary()
+"""Sealed segments in memory, by device, inode and time, for as long as somebody reads them: a relay has a reader for
+each client that catches up, and 64 MiB for each of these would be more than the machine has."""
+
+
+def unpack(path: Path, data: bytes) -> NDArray[np.uint8]:
+    """The bytes of a packed segment.
+
+    Raises:
+        JournalDamaged: zstd refuses them.
+    """
+    try:
+        return np.frombuffer(zstandard.decompress(data), np.uint8)
+    except zstandard.ZstdError as error:
+        raise JournalDamaged(path, 0, f"bytes that zstd refuses ({error})") from None
+
+
 class SegmentBytes:
     """Random access to a segment, packed or not.  Close it, or use it as a context manager."""
 
@@ -131,10 +149,11 @@ class SegmentBytes:
             self._file = file
             return
         with file:
-            try:
-                self._memory = np.frombuffer(zstandard.decompress(file.read()), np.uint8)
-            except zstandard.ZstdError as error:
-                raise JournalDamaged(segment.path, 0, f"bytes that zstd refuses ({error})") from None
+            status = os.fstat(file.fileno())
+            key = status.st_dev, status.st_ino, status.st_mtime_ns
+            shared = UNPACKED.get(key)
+            self._memory = shared if shared is not None else unpack(segment.path, file.read())
+            UNPACKED[key] = self._memory
 
     @property
     def size(self) -> int:

@@ -48,7 +48,7 @@ from consumers.journal.layout import (
 )
 from consumers.journal.recovery import State, cut, examine
 from consumers.journal.sealing import Retention, Sealer
-from consumers.journal.segment import Segment, header_checksum, list_segments, segment_path
+from consumers.journal.segment import Segment, header_checksum, list_segments, read_head, segment_path
 from consumers.lockfile import LockFile, LockHeld
 from tlv.codes import Domain, GapScope, Reason, Source
 from tlv.errors import UsageError
@@ -192,6 +192,9 @@ class JournalWriter:
         for leftover in self.directory.glob("*.new"):
             leftover.unlink()
         segments = list_segments(self.directory)
+        while segments and is_blank(segments[-1]):
+            log.warning("%s: removed, a power cut left nothing of it", segments[-1].path)
+            segments.pop().path.unlink()
         if not segments:
             return 0, []
         last = segments[-1]
@@ -247,6 +250,9 @@ class JournalWriter:
         try:
             os.posix_fallocate(fd, 0, HEADER_BYTES + SPARE_BYTES)
             os.pwrite(fd, replace(header, checksum=header_checksum(header.pack())).pack(), 0)
+            if self.fsync is not Fsync.NEVER:
+                # Before its name is on the disk, or a power cut could leave a segment without a header.
+                os.fdatasync(fd)
             fresh.replace(path)
         except OSError as error:
             os.close(fd)
@@ -303,6 +309,11 @@ class JournalWriter:
         os.close(self._fd)
         self._fd = -1
         self._sealer.give(Segment(segment_path(self.directory, self._ordinal), self._ordinal, packed=False))
+
+
+def is_blank(segment: Segment) -> bool:
+    """Whether the header of a raw segment never reached the disk, and so nothing of it did."""
+    return not segment.packed and not any(read_head(segment))
 
 
 def sync_directory(directory: Path) -> None:

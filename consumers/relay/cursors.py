@@ -46,6 +46,9 @@ class Cursor:
             self._acknowledged = DECODER.decode(self._path.read_bytes())
         except (FileNotFoundError, msgspec.MsgspecError):
             self._acknowledged = {}
+        except OSError:
+            self._lock.close()
+            raise Farewell(FarewellReason.NAME_REFUSED) from None
 
     def get(self, ring_uuid: bytes) -> int | None:
         """The last sequence that was acknowledged for a ring; None if none ever was."""

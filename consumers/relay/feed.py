@@ -71,6 +71,7 @@ class RingFeed:
         self.index = index
         self.journal = journal
         self.seen_end: int | None = None
+        self.spoke_at = 0.0
         self.malformed = 0
         self._words = np.zeros(max(CHUNK_BYTES, self.reader.identity.max_payload) // 8 + 1, np.int64)
         self._polled = self._words.view(np.uint8)
@@ -82,6 +83,18 @@ class RingFeed:
         self._behind = (0, 0)
         self._packed_for = (0, b"")
         self._chunk = memoryview(b"")
+        self._warm()
+
+    def _warm(self) -> None:
+        """Load what a first client would wait for; compiled anew it takes longer than a client bears silence."""
+        try:
+            self.reader.seek("oldest")
+            self.reader.seek(self.reader.sequence)
+            self.reader.poll(1)
+            self.reader.seek("latest")
+        except BaseException:
+            self.reader.close()
+            raise
 
     def place(self, start: StreamStart, at_least_once: bool, sequence: int | None) -> Place:
         """A new client's place.  `sequence` is what it named or acknowledged; without one, `start` decides.
@@ -89,14 +102,16 @@ class RingFeed:
         Raises:
             Farewell: the sequence is yet to come.
         """
+        self.reader.seek("latest" if start is StreamStart.LIVE else "oldest")
+        here = self.reader.sequence
         if sequence is None and start is not StreamStart.LIVE and at_least_once:
-            sequence = self._oldest_recorded()
+            recorded = self._oldest_recorded()
+            # A journal that was begun late, or keeps little, may begin behind the ring's oldest.
+            sequence = recorded if recorded is not None and recorded < here else None
         if sequence is not None:
             place = Place(OUT_OF_RING, max(sequence, 1), max(sequence, 1), at_least_once)
             self._enter_ring(place)
             return place
-        self.reader.seek("latest" if start is StreamStart.LIVE else "oldest")
-        here = self.reader.sequence
         return Place(self.reader.position, here, here, at_least_once)
 
     def next_chunk(self, place: Place, wanted: Wanted) -> memoryview:
@@ -142,6 +157,8 @@ class RingFeed:
         self._behind = (int(me["position"]), int(me["sequence"]))
         self._polled_at = place.position if self._count and not gap_last else OUT_OF_RING
         self._packed_for = (0, b"")
+        if self._count:
+            self.spoke_at = time.monotonic()
         return gap_last
 
     def _share(self, place: Place, wanted: Wanted) -> memoryview:
@@ -219,7 +236,13 @@ class RingFeed:
             if first == behind:
                 return memoryview(told)
             assert place.journal is not None
-            told = self._tell_gap(place, int(place.journal.index[SEQUENCE_ROW, first]), Reason.NOT_RETAINED)
+            found = int(place.journal.index[SEQUENCE_ROW, first])
+            if found > place.sequence:
+                self.reader.seek("oldest")
+                if self.reader.sequence < found:
+                    # What the journal lacks is in the ring, all of it or its end.
+                    return self._enter_ring_at_oldest(place)
+            told = self._tell_gap(place, found, Reason.NOT_RETAINED)
         assert place.journal is not None
         table = place.journal.index
         column = self._pack(place.journal.buffer, table, first, behind, place, wanted)
@@ -240,8 +263,10 @@ class RingFeed:
         place.journal = journal
         try:
             poll = journal.poll()
-        except JournalError:
+        except (JournalError, UsageError):
             return False
+        except OSError as error:
+            raise unreadable(error) from None
         place.columns = journal.columns
         if len(poll):
             place.waiting_since = 0.0
@@ -261,7 +286,7 @@ class RingFeed:
         try:
             poll = journal.poll()
             return poll[0].sequence if len(poll) else None
-        except JournalError:
+        except (JournalError, UsageError):
             return None
         finally:
             journal.close()
@@ -274,9 +299,19 @@ class RingFeed:
             journal = JournalReader(self.journal)
         except (JournalError, UsageError):
             return None
+        except OSError as error:
+            raise unreadable(error) from None
         try:
             journal.seek_sequence(sequence, self.uuid)
-        except JournalError:
+        except (JournalError, UsageError):
             journal.close()
             return None
+        except OSError as error:
+            journal.close()
+            raise unreadable(error) from None
         return journal
+
+
+def unreadable(error: OSError) -> Farewell:
+    """What a client is told if its journal cannot be opened just now: to come again, not that anything is lost."""
+    return Farewell(FarewellReason.RING_UNREADABLE, 0, error.errno or 0)

@@ -4,6 +4,7 @@ Owns every system call of a relay.  One thread serves all clients; a thread per 
 
     turn:   every client that can be sent to gets one chunk of each ring     until nobody got anything
     sleep:  arm the bells, wait in epoll for a ring, a client, or a tenth of a second
+            or, while exactly one ring speaks, in naps on that ring itself, with a look at epoll after each
     then:   accept, receive, finish half-sent chunks; now and then look after time-outs and new rings
 
 epoll and not asyncio: a relay has one kind of event and one buffer per client, so back-pressure is one boolean here,
@@ -32,6 +33,7 @@ from ringbuf import RingNotFound, RingNotReady, Status, list_rings
 from ringbuf.kernels import get_word
 from ringbuf.layout import TAIL
 from tlv.codes import FarewellReason
+from tlv.errors import SegmentError
 
 RECEIVE_BYTES = 1 << 16
 SEND_BUFFER_BYTES = 1 << 17
@@ -39,6 +41,11 @@ SEND_BUFFER_BYTES = 1 << 17
 EVICTION_BUFFER_BYTES = 1 << 20
 """Asked for when a client is evicted, so that a Farewell fits behind what it never read."""
 HOUSEKEEPING_S = 0.1
+LIVELY_S = 0.01
+"""A ring that said something so lately is waited for without its bell's thread: a wake-up less on the way of a message
+(bench `relay`).  A ring slower than 100 messages a second is left to its bell, which costs nothing in between."""
+NAP_NS = 250_000
+"""How long a socket may go unnoticed meanwhile."""
 DISCOVERY_S = 1.0
 ACCEPT_PAUSE_S = 0.001
 LINGER_S = 1.0
@@ -61,6 +68,7 @@ class Counters:
     bytes: int = 0
     chunks: int = 0
     malformed_frames: int = 0
+    unreadable_rings: int = 0
     failed_cursor_saves: int = 0
 
 
@@ -205,12 +213,8 @@ class Relay:
     # ---- waiting and receiving
 
     def _wait(self, timeout_s: float) -> None:
-        if timeout_s:
-            for feed in self._feeds:
-                # Without a client at the ring's end, nobody would look at what the bell announces.
-                if feed.seen_end is not None:
-                    self._bells[feed.index].arm(feed.seen_end)
-        for fd, event in self._epoll.poll(timeout_s):
+        speaking = self._listen() if timeout_s else None
+        for fd, event in self._nap(speaking) if speaking else self._epoll.poll(timeout_s):
             if fd == self._sleeper:
                 with contextlib.suppress(BlockingIOError):
                     os.eventfd_read(fd)
@@ -218,6 +222,30 @@ class Relay:
                 self._accept()
             else:
                 self._serve(fd, event)
+
+    def _listen(self) -> RingFeed | None:
+        """Arm the bells, but for that of the one ring that speaks, if it is one: take a nap on that."""
+        # Without a client at a ring's end, nobody would look at what is heard there.
+        waiting = [feed for feed in self._feeds if feed.seen_end is not None]
+        now = time.monotonic()
+        lively = [feed for feed in waiting if now - feed.spoke_at < LIVELY_S]
+        speaking = lively[0] if len(lively) == 1 else None
+        for feed in waiting:
+            if feed is not speaking and feed.seen_end is not None:
+                self._bells[feed.index].arm(feed.seen_end)
+        return speaking
+
+    def _nap(self, feed: RingFeed) -> list[tuple[int, int]]:
+        """Wait for a ring until it has something, epoll has, or it is not lively any more; returns epoll's events."""
+        bell, end = self._bells[feed.index], feed.seen_end
+        while end is not None and time.monotonic() - feed.spoke_at < LIVELY_S:
+            news = bell.nap(end, NAP_NS)
+            # All of them: a look that takes one only would change their order, and a hello might come before the
+            # hang-up that frees its name.
+            events = self._epoll.poll(0.0)
+            if news or events:
+                return events
+        return []
 
     def _serve(self, fd: int, event: int) -> None:
         connection = self._connections.get(fd)
@@ -324,13 +352,20 @@ class Relay:
         wanted = self._named
         if wanted is None:
             wanted = [name for name in list_rings() if name.startswith(PREFIXES[self.domain])]
+        unreadable = 0
         for name in wanted:
             if all(feed.name != name for feed in self._feeds):
-                with contextlib.suppress(RingNotFound, RingNotReady):
+                try:
                     feed = self._open_feed(name)
-                    for connection in self._connections.values():
-                        if connection.session.phase is Phase.STREAMING:
-                            connection.session.join(feed, from_oldest=True)
+                except (RingNotFound, RingNotReady):
+                    continue
+                except SegmentError:
+                    # Of another layout, or no ring at all.  Nobody who reads the others pays for it.
+                    unreadable += 1
+                    continue
+                for connection in self._connections.values():
+                    connection.session.take_up(feed)
+        self.counters.unreadable_rings = unreadable
 
     def _is_read(self, feed: RingFeed) -> bool:
         """Whether every client that takes anything has everything of a ring that is gone."""
@@ -346,7 +381,8 @@ class Relay:
         feed = RingFeed(name, self._next_index, self._journals.get(name))
         self._next_index += 1
         self._feeds.append(feed)
-        self._bells[feed.index] = Bell(feed.reader, self._sleeper)
+        bell = self._bells[feed.index] = Bell(feed.reader, self._sleeper)
+        bell.nap(feed.reader.position, 0)
         return feed
 
     def _close_feed(self, feed: RingFeed) -> None:

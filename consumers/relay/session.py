@@ -81,16 +81,30 @@ class Session:
             self.join(feed)
         self.phase = Phase.STREAMING
 
-    def join(self, feed: RingFeed, *, from_oldest: bool = False) -> None:
-        """Begin to stream `feed`; `from_oldest` if the ring appeared after the client did, so that all of it is new."""
+    def take_up(self, feed: RingFeed) -> None:
+        """Stream a ring that the relay found only now, if anything is streamed."""
+        if self.phase is Phase.STREAMING:
+            try:
+                self.join(feed, appeared=True)
+            except Farewell as error:
+                self.dismiss(error)
+
+    def join(self, feed: RingFeed, *, appeared: bool = False) -> None:
+        """Begin to stream `feed`.  One that `appeared` after the client is new to it from its oldest message on, unless
+        the client named or acknowledged a sequence of this very ring: another relay may have served it before.
+
+        Raises:
+            Farewell: the client asks for what is yet to come.
+        """
         asked = self.subscription
         assert asked is not None
-        sequence = asked.resume_at(feed.uuid) if asked.start is StreamStart.SEQUENCE else None
         acknowledged = self._cursor.get(feed.uuid) if self._cursor else None
-        if asked.start is StreamStart.ACKNOWLEDGED and acknowledged is not None:
+        sequence = None
+        if asked.start is StreamStart.SEQUENCE:
+            sequence = asked.resume.get(feed.uuid) if appeared else asked.resume_at(feed.uuid)
+        elif asked.start is StreamStart.ACKNOWLEDGED and acknowledged is not None:
             sequence = acknowledged + 1
-        start = StreamStart.OLDEST if from_oldest else asked.start
-        place = feed.place(start, asked.at_least_once, None if from_oldest else sequence)
+        place = feed.place(StreamStart.OLDEST if appeared else asked.start, asked.at_least_once, sequence)
         if self._cursor and acknowledged is None:
             # From its first connection on, a name is owed everything behind this sequence.
             self._cursor.advance(feed.uuid, place.sequence - 1)
@@ -172,9 +186,11 @@ class Session:
             self.failed_saves += 1
 
     def close(self) -> None:
-        """Let go of the name and of open journals."""
+        """Let go of the name and of open journals.  Nothing is streamed any more."""
+        self.phase = Phase.LEAVING
         for place in self.places.values():
             place.leave_journal()
+        self.places.clear()
         if self._cursor:
             self._cursor.close()
             self._cursor = None

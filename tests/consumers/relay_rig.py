@@ -71,12 +71,12 @@ class Rig:
 
 
 @contextlib.contextmanager
-def serving(*rings: str, directory: Path | None = None, **options: Any) -> Iterator[Rig]:
+def serving(*rings: str, directory: Path | None = None, cursors: Path | None = None, **options: Any) -> Iterator[Rig]:
     """A relay of `rings`; stopped in order at the end."""
     with contextlib.ExitStack() as stack:
         # pytest's directories have long names, and a socket's path has at most 107 bytes.
         home = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relay")))
-        relay = Relay("market_data", home / "relay.sock", rings=rings, cursors=home / "cursors", **options)
+        relay = Relay("market_data", home / "relay.sock", rings=rings, cursors=cursors or home / "cursors", **options)
         stop = threading.Event()
         failures: list[BaseException] = []
 

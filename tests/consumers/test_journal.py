@@ -6,13 +6,14 @@ import os
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from consumers.journal import ForeignFileError, Fsync, JournalError, JournalInUse, JournalReader
 from consumers.journal.errors import SegmentGone
 from consumers.journal.layout import GRANT_BYTES, MAX_PAYLOAD
 from consumers.journal.sealing import Retention, drop_old, seal
-from consumers.journal.segment import SegmentBytes, list_segments
+from consumers.journal.segment import UNPACKED, SegmentBytes, list_segments, parse_header, read_head
 from ringbuf import Gap, Status
 from tests.consumers.journal_frames import (
     RING,
@@ -275,6 +276,32 @@ def test_reader_empty_or_missing_directory_is_refused(tmp_path: Path) -> None:
         JournalReader(tmp_path)
     with pytest.raises(UsageError, match="is no journal"):
         JournalReader(tmp_path / "absent")
+
+
+def test_reader_seek_passes_over_a_segment_that_was_dropped_meanwhile(tmp_path: Path) -> None:
+    """A link that leads nowhere is listed and cannot be opened, like a file dropped in between."""
+    payload = b"z" * 100_000
+    with open_writer(tmp_path, segment_bytes=SMALL, pack=False) as writer:
+        for sequence in range(1, 101):
+            append(writer, [payload], sequence)
+    first, second, *_ = list_segments(tmp_path)
+    with JournalReader(tmp_path) as reader:
+        first.path.unlink()
+        first.path.symlink_to(tmp_path / "nowhere")
+        reader.seek_sequence(3, UUID)
+        assert reader.poll().sequences[0] == parse_header(second.path, read_head(second), 0).first_sequence
+
+
+def test_segment_packed_is_in_memory_once_however_many_read_it(tmp_path: Path) -> None:
+    with open_writer(tmp_path) as writer:
+        append(writer, [b"payload"] * 100, 1)
+    (segment,) = list_segments(tmp_path)
+    assert segment.packed
+    first, second = SegmentBytes(segment), SegmentBytes(segment)
+    assert np.shares_memory(first._memory, second._memory)
+    assert len(UNPACKED) == 1
+    del first, second
+    assert len(UNPACKED) == 0
 
 
 def test_reader_segment_packed_behind_its_back_is_still_read(tmp_path: Path) -> None:

@@ -175,6 +175,33 @@ print(json.dumps(dict(refused=refused, kept=kept, frames=len(items) - 2, gap=lis
 """
 
 
+@pytest.mark.parametrize("size", [0, HEADER_BYTES // 2, 1 << 13])
+def test_writer_segment_of_which_a_power_cut_left_nothing_is_removed_with_a_log_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, size: int
+) -> None:
+    crashed(tmp_path)
+    blank = tmp_path / "segment-00000002.journal"
+    blank.write_bytes(bytes(size))
+    with open_writer(tmp_path, pack=False) as writer:
+        assert writer.resume_at == len(PAYLOADS) + 1
+        append(writer, [b"after"], writer.resume_at)
+    assert read_all(tmp_path) == numbered([*PAYLOADS, b"after"])
+    assert f"{blank}: removed" in caplog.text
+
+
+def test_writer_that_cannot_pack_still_drops_old_segments(tmp_path: Path) -> None:
+    """A directory stands where each packed segment would be written, as a full disk would refuse it."""
+    payload = b"z" * 100_000
+    with open_writer(tmp_path, segment_bytes=GRANT_BYTES, retain_bytes=2 * GRANT_BYTES) as writer:
+        for ordinal in range(1, 20):
+            (tmp_path / f"segment-{ordinal:08d}.journal.zst.new").mkdir()
+        for sequence in range(1, 401):
+            append(writer, [payload], sequence)
+    kept = list_segments(tmp_path)
+    assert not any(segment.packed for segment in kept)
+    assert len(kept) <= 3 < kept[-1].ordinal
+
+
 def test_writer_full_disk_is_a_clear_error_and_the_loss_is_counted(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     script = tmp_path / "fill.py"

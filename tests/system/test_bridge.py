@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import subprocess
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nats.js.errors import NotFoundError
 
 from consumers.bridge.batch import find_damaged, message_id, pack, portions, unpack
 from consumers.bridge.broker import Broker, connect
 from consumers.bridge.inward import ORIGIN
 from ringbuf import Reader, RingNotFound, RingNotReady, Status, Writer
 from ringbuf.names import FOLDER, ring_object
+from ringbuf.ring import unlink_ring
 from tlv.codes import Domain, GapScope, Reason, Source
 from tlv.errors import FrameError
 from tlv.layout import LAYOUT_DIGEST, Gap, Heartbeat
@@ -159,6 +162,25 @@ def test_bridge_killed_on_either_side_and_broker_restarted_loses_nothing(
         writer.close(unlink=True)
 
 
+def test_bridge_out_follows_a_ring_that_was_replaced(new_ring_name: Callable[[], str], broker: NatsServer) -> None:
+    near, far = new_ring_name(), new_ring_name()
+    writer = Writer.create(near, layout_digest=LAYOUT_DIGEST)
+    publish(writer, 20)
+    out, inward = bridge("out", near, broker), bridge("in", far, broker)
+    assert read_sequences(far, 20) == list(range(1, 21))
+    unlink_ring(near)
+    # Longer than it takes to notice: for a while there is no such ring at all.
+    time.sleep(1.5)
+    assert out.poll() is None
+    with Writer.create(near, layout_digest=LAYOUT_DIGEST) as second:
+        publish(second, 30)
+        assert read_sequences(far, 30) == list(range(1, 31))
+        assert stop(out)["frames"] == 50
+        assert stop(inward)["lost"] == 0
+        second.close(unlink=True)
+    writer.close()
+
+
 def test_bridge_in_refuses_ring_of_another_maker(ring_name: str, broker: NatsServer) -> None:
     with Writer.create(ring_name, layout_digest=LAYOUT_DIGEST) as writer:
         publish(writer, 1)
@@ -175,12 +197,26 @@ def test_bridge_without_broker_reports_and_retries(ring_name: str, tmp_path: Pat
         with Writer.create(ring_name, layout_digest=LAYOUT_DIGEST) as writer:
             publish(writer, 10)
             out = bridge("out", ring_name, server)
-            time.sleep(3)
+            assert out.stderr is not None
+            complaint = out.stderr.readline()
+            assert complaint.startswith("bridge: NATS server") and "cannot connect" in complaint
             assert out.poll() is None
             server.restart()
-            time.sleep(4)
+            asyncio.run(until_stored(server, 10))
             assert stop(out)["frames"] == 10
             writer.close(unlink=True)
+
+
+async def until_stored(server: NatsServer, sequence: int) -> None:
+    """Return once the stream's last batch ends with `sequence`."""
+    client, stream = await connect(Broker(server.url, "alphapulse", "alphapulse.test"))
+    while True:
+        with contextlib.suppress(NotFoundError):
+            last = unpack((await stream.get_last_msg("alphapulse", "alphapulse.test")).data or b"")
+            if last.last_sequence >= sequence:
+                break
+        await asyncio.sleep(0.05)
+    await client.close()
 
 
 def send_batches(ring: str, broker: NatsServer, *sizes: int) -> bytes:

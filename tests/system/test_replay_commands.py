@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from click.testing import CliRunner
 
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
@@ -32,6 +33,7 @@ from tests.tlv.samples import random_message
 from tlv.codes import Domain, Flag, Source
 from tlv.layout import LAYOUT_DIGEST, PoolSync, Session
 from tlv.message import build, parse
+from tools.cli import group
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "tools.cli"]
@@ -43,9 +45,9 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def lines_of(*arguments: str | Path) -> list[dict[str, Any]]:
-    """The JSON lines of a call that succeeded."""
-    done = run(*arguments, "--json")
-    assert done.returncode == 0, done.stderr
+    """The JSON lines of a call that succeeded.  In this process, which has imported and compiled everything."""
+    done = CliRunner().invoke(group, [*map(str, arguments), "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -179,15 +181,18 @@ def test_replay_at_recorded_speed_takes_as_long_and_at_four_times_a_quarter(
     tmp_path: Path, new_ring_name: Callable[[], str]
 ) -> None:
     random_journal(new_ring_name(), tmp_path, 100)
-    pauses = []
-    for speed in ("1", "4"):
-        ring = new_ring_name()
-        lines_of("replay", tmp_path, "--ring", ring, "--speed", speed)
-        times = [published for _, published, _ in frames_of(ring)]
-        assert len(times) == 100
-        pauses.append(times[50] - times[49])
-    # Lower bounds only: a loaded machine is late, never early.
-    assert pauses[0] >= 390_000_000 and pauses[1] >= 97_000_000
+    for speed, least_ns in (("1", 390_000_000), ("4", 97_000_000)):
+        # Lower bounds only: a loaded machine is late, never early.  Late before the pause, it makes the pause shorter,
+        # so it has three attempts; a playback that does not pause fails them all.
+        assert any(pause_ns(tmp_path, new_ring_name(), speed) >= least_ns for _ in range(3))
+
+
+def pause_ns(journal: Path, ring: str, speed: str) -> int:
+    """How long a replay of `random_journal` paused in its middle."""
+    lines_of("replay", journal, "--ring", ring, "--speed", speed)
+    times = [published for _, published, _ in frames_of(ring)]
+    assert len(times) == 100
+    return times[50] - times[49]
 
 
 @pytest.mark.parametrize(

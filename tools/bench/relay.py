@@ -1,4 +1,4 @@
-"""The relay: messages a second to one and to four clients, and how long one message takes to a client.
+"""The relay: messages a second to one and to four clients, how long one message takes, and who pays for the slow.
 
 Owns the processes: publisher, relay, clients.  Clients verify every checksum.  The baseline is a Unix socket that
 carries the same bytes in the same portions and does nothing else.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import secrets
+import selectors
 import signal
 import socket
 import tempfile
@@ -19,18 +20,18 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from consumers.relay import Relay, protocol
 from consumers.relay.address import connect
 from consumers.relay.errors import RelayUnreachable
 from consumers.relay.feed import CHUNK_BYTES
-from consumers.relay.kernels import WHOLE, split_messages
+from consumers.relay.kernels import BATCH_BYTES, BATCH_TYPE, WHOLE, split_messages
 from consumers.relay.warm import warm as warm_relay
-from ringbuf import Writer
+from ringbuf import Reader, Writer
 from ringbuf import warm as warm_ring
-from tlv.codes import Domain, Source
-from tlv.layout import HEADER_SIZE, LAYOUT_DIGEST, Heartbeat
-from tlv.message import build
+from tlv.codes import StreamStart
+from tlv.layout import HEADER_SIZE, LAYOUT_DIGEST
 from tools.bench.journal import message
 from tools.bench.result import BenchResult
 
@@ -44,17 +45,32 @@ OFFERED = 2.0
 RATE = 10_000
 """Messages a second while latency is measured."""
 BUFFER_BYTES = 1 << 19
-BATCH_BYTES = 58
+POLL_FRAMES = 4096
+TYPE_AT, VALUE_AT = HEADER_SIZE, HEADER_SIZE + 2
+NS_PER_US = 1e3
+READERS, STUCK = 48, 16
+MOST_GROWTH = 1.1
+STUCK_PATIENCE_S = 3600.0
+"""Never evicted: as long as they are there, they may harm the others."""
+STEADY_RATE = 200
+"""Messages a second, each to READERS clients: some 10,000 sends, a fraction of what the relay can do."""
+TURNS = 5
+SHORTEST_TURN_S = 0.1
+SETTLE_S = 0.3
+CHUNKS_HELD = 4
+"""Of CHUNK_BYTES, that a socket buffer and the relay together hold for one client, at most."""
+Arrivals = NDArray[np.int64]
 
 
 def run(seconds: float) -> list[BenchResult]:
-    """One client, four clients, latency."""
+    """One client, four clients, latency, latency beside clients that never read."""
     # So that no process compiles while it is measured.
     warm_ring()
     warm_relay()
     raw = raw_socket(seconds)
     one, four = throughput(1, seconds), throughput(4, seconds)
     relayed, direct = latency(seconds), ping(seconds)
+    beside, without = beside_stuck(seconds)
     return [
         BenchResult("relay.one_client", one, "M messages/s", "bare Unix socket", raw, one / raw, 1.5),
         BenchResult("relay.four_clients", four, "M messages/s", "bare Unix socket", raw, four / raw, 1.0, "in total"),
@@ -68,18 +84,28 @@ def run(seconds: float) -> list[BenchResult]:
             60.0,
             f"ring to client at {RATE} messages/s",
         ),
+        BenchResult(
+            "relay.p99_beside_stuck",
+            beside,
+            "us",
+            f"the same {READERS} clients alone",
+            without,
+            without / beside,
+            MOST_GROWTH * without,
+            f"{STUCK} of {READERS + STUCK} clients never read",
+        ),
     ]
 
 
 @contextmanager
-def relayed_ring() -> Iterator[tuple[str, Path]]:
+def relayed_ring(patience_s: float = 5.0) -> Iterator[tuple[str, Path]]:
     """(name of a ring, path of a relay's socket that serves it)."""
     name = f"bench.{os.getpid()}.{secrets.token_hex(3)}"
     with tempfile.TemporaryDirectory(prefix="bench-relay") as directory:
         path = Path(directory) / "relay.sock"
         with Writer.create(name, capacity=RING_BYTES, layout_digest=LAYOUT_DIGEST):
             pass
-        relay = SPAWN.Process(target=serve, args=(name, path))
+        relay = SPAWN.Process(target=serve, args=(name, path, patience_s))
         relay.start()
         try:
             yield name, path
@@ -90,23 +116,23 @@ def relayed_ring() -> Iterator[tuple[str, Path]]:
                 writer.close(unlink=True)
 
 
-def serve(name: str, path: Path) -> None:
+def serve(name: str, path: Path, patience_s: float) -> None:
     """In a process of its own: the relay."""
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
-    with Relay("market_data", path, rings=[name], cursors=path.parent) as relay:
+    with Relay("market_data", path, rings=[name], cursors=path.parent, patience_s=patience_s) as relay:
         relay.run(lambda: bool(asked))
 
 
-def subscribed(path: Path) -> socket.socket:
-    """A live subscription; waits for the relay to be there."""
+def subscribed(path: Path, start: StreamStart = StreamStart.LIVE) -> socket.socket:
+    """A subscription; waits for the relay to be there."""
     while True:
         try:
             connection = connect(path, 30.0)
             break
         except RelayUnreachable:
             time.sleep(0.02)
-    connection.sendall(protocol.subscribe())
+    connection.sendall(protocol.subscribe(start=start))
     return connection
 
 
@@ -172,39 +198,109 @@ def publish_paced(name: str, seconds: float) -> None:
 
 
 def latency(seconds: float) -> float:
-    """Median microseconds from publish to a client that has the message."""
+    """Median microseconds from a message's publish time in the ring to a client that has it."""
     with relayed_ring() as (name, path):
         end, other = SPAWN.Pipe()
-        reader = SPAWN.Process(target=time_messages, args=(path, int(RATE * seconds), other))
+        reader = SPAWN.Process(target=note_arrivals, args=(path, 1, other))
         reader.start()
         end.recv()
         with Writer.open(name, layout_digest=LAYOUT_DIGEST) as writer:
-            due = time.perf_counter()
-            while not end.poll():
-                beat = Heartbeat(time.monotonic_ns(), 0, 0, 0)
-                writer.publish(build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [beat], sequence=writer.next_sequence))
-                due += 1 / RATE
-                time.sleep(max(due - time.perf_counter(), 0))
-        median = float(end.recv())
+            publish_steadily(writer, RATE, seconds)
+        arrivals = hear_arrivals(end)
         reader.join()
-    return median
+        return float(np.median(delays(name, arrivals)[:, 1])) / NS_PER_US
 
 
-def time_messages(path: Path, wanted: int, pipe: Connection) -> None:
-    """In a process of its own: compare each message's clock with ours; sends the median."""
-    connection = subscribed(path)
-    buffer = bytearray(1 << 16)
-    pipe.send("ready")
-    found: list[int] = []
-    size = len(build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [Heartbeat(0, 0, 0, 0)]))
-    while len(found) < wanted:
-        count = connection.recv_into(buffer)
-        now = time.monotonic_ns()
-        if count >= size + BATCH_BYTES:
-            # The last message of the chunk, behind its Batch; at this rate mostly the only one.
-            value = count - size + HEADER_SIZE + 2
-            found.append(now - int.from_bytes(buffer[value : value + 8], "little"))
-    pipe.send(float(np.median(found)) / 1e3)
+def publish_steadily(writer: Writer, rate: float, seconds: float) -> None:
+    """Publish one message at a time, `rate` a second."""
+    payload = message()
+    begin = due = time.perf_counter()
+    while due - begin < seconds:
+        writer.publish(payload)
+        due += 1 / rate
+        time.sleep(max(due - time.perf_counter(), 0))
+
+
+def hear_arrivals(end: Connection) -> Arrivals:
+    """Tell `note_arrivals` that nothing more is published, and get what it noted."""
+    end.send("enough")
+    arrivals: Arrivals = end.recv()
+    return arrivals
+
+
+def note_arrivals(path: Path, clients: int, pipe: Connection) -> None:
+    """In a process of its own: read as so many clients; sends rows of (sequence, CLOCK_MONOTONIC in ns).
+
+    A row is the oldest message of what one `recv` brought, which mostly is all of it.
+    """
+    found: list[tuple[int, int]] = []
+    room = bytearray(BUFFER_BYTES)
+    with selectors.DefaultSelector() as selector:
+        for _ in range(clients):
+            connection = subscribed(path)
+            # The relay's answer: from here on, whatever is published reaches us.
+            connection.recv_into(room)
+            selector.register(connection, selectors.EVENT_READ)
+        selector.register(pipe, selectors.EVENT_READ)
+        pipe.send("ready")
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is pipe:
+                    pipe.recv()
+                    pipe.send(np.array(found, np.int64))
+                    return
+                key.fileobj.recv_into(room)  # type: ignore[union-attr]
+                now = time.monotonic_ns()
+                if room[TYPE_AT] == BATCH_TYPE:
+                    found.append((int.from_bytes(room[VALUE_AT : VALUE_AT + 8], "little"), now))
+
+
+def delays(name: str, arrivals: Arrivals) -> Arrivals:
+    """Rows of (sequence, ns from its publish time in the ring to its arrival), as far as the ring goes back."""
+    published: list[NDArray[np.int64]] = []
+    with Reader.attach(name, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:
+        oldest = reader.sequence
+        while len(poll := reader.poll(POLL_FRAMES)):
+            published.append(poll.timestamps.copy())
+    kept = arrivals[arrivals[:, 0] >= oldest]
+    return np.column_stack([kept[:, 0], kept[:, 1] - np.concatenate(published)[kept[:, 0] - oldest]])
+
+
+def beside_stuck(seconds: float) -> tuple[float, float]:
+    """(p99 beside clients that never read, p99 without these), microseconds from ring to all the other clients.
+
+    In turns, so that what else the machine does falls on both; the median of all turns is told.
+    """
+    with relayed_ring(patience_s=STUCK_PATIENCE_S) as (name, path):
+        end, other = SPAWN.Pipe()
+        reader = SPAWN.Process(target=note_arrivals, args=(path, READERS, other))
+        reader.start()
+        end.recv()
+        turns: list[tuple[int, int, bool]] = []
+        with Writer.open(name, layout_digest=LAYOUT_DIGEST) as writer:
+            fill(writer)
+            for turn in range(2 * TURNS):
+                stuck = [subscribed(path, StreamStart.OLDEST) for _ in range(STUCK * (turn % 2))]
+                time.sleep(SETTLE_S)
+                first = writer.next_sequence
+                publish_steadily(writer, STEADY_RATE, max(seconds / TURNS, SHORTEST_TURN_S))
+                turns.append((first, writer.next_sequence, bool(stuck)))
+                for connection in stuck:
+                    connection.close()
+        arrivals = hear_arrivals(end)
+        reader.join()
+        found = delays(name, arrivals)
+    p99s: dict[bool, list[float]] = {False: [], True: []}
+    for first, behind, beside in turns:
+        inside = found[(found[:, 0] >= first) & (found[:, 0] < behind), 1]
+        p99s[beside].append(float(np.percentile(inside, 99)) / NS_PER_US)
+    return float(np.median(p99s[True])), float(np.median(p99s[False]))
+
+
+def fill(writer: Writer) -> None:
+    """Put more into the ring than the socket of a client that never reads can hold."""
+    for _ in range(2 * CHUNK_BYTES * CHUNKS_HELD // len(message())):
+        writer.publish(message())
 
 
 def raw_socket(seconds: float) -> float:
