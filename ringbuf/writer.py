@@ -47,7 +47,7 @@ from ringbuf.layout import (
 )
 from ringbuf.locks import FIRST_SLOT_BYTE, LockFile
 from ringbuf.memory import advise
-from ringbuf.ring import Ring, claim, create_ring, finish_creation, open_ring, unlink_ring
+from ringbuf.ring import Ring, claim, create_ring, finish_creation, lock_ring, open_ring, unlink_ring
 from ringbuf.status import FULL, OK, TOO_LONG
 from tlv.errors import UsageError
 
@@ -198,17 +198,26 @@ class Writer:
     @classmethod
     def _make(cls, identity: Identity, group: int | None, lock: LockFile, options: Options) -> Self:
         ring = create_ring(identity, group=group)
-        writer = cls(ring, lock, options)
+        writer = cls._own(ring, lock, options)
         finish_creation(ring)
         return writer
 
     @classmethod
     def _continue(cls, name: str, lock: LockFile, options: Options) -> Self:
         ring = open_ring(name, writable=True, layout_digest=options.get("layout_digest", 0))
-        writer = cls(ring, lock, options)
+        writer = cls._own(ring, lock, options)
         writer._count(RECOVERIES)
         kernels.wake(writer.words, writer.control, writer.state)
         return writer
+
+    @classmethod
+    def _own(cls, ring: Ring, lock: LockFile, options: Options) -> Self:
+        try:
+            lock_ring(ring, lock)
+            return cls(ring, lock, options)
+        except BaseException:
+            ring.close()
+            raise
 
     @property
     def epoch(self) -> int:

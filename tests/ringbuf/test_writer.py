@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -25,6 +27,8 @@ from ringbuf import (
     kernels,
 )
 from ringbuf.layout import COMMIT_0, COMMIT_SEQUENCE, COMMIT_WORDS, INTENT, TAIL
+from ringbuf.names import lock_object
+from ringbuf.segment import path_of
 from tlv.errors import UsageError
 
 SMALL = 1 << 16
@@ -131,6 +135,43 @@ def test_take_over_of_a_ring_without_a_commit_record_is_refused(ring_name: str, 
             kernels.put_word(writer.words, INTENT, 0)
     with pytest.raises(BadSegment, match="no commit record belongs to its tail; unlink it"):
         Writer.open(ring_name)
+
+
+@pytest.mark.parametrize("start", [Writer.open, Writer.open_or_create])
+def test_second_writer_after_the_lock_object_was_removed_is_refused(
+    ring_name: str, start: Callable[[str], Writer]
+) -> None:
+    with Writer.create(ring_name, capacity=SMALL) as writer:
+        path_of(lock_object(ring_name)).unlink()
+        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        with pytest.raises(NotOwner, match="-lock: that one was removed under it"):
+            start(ring_name)
+        assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+        assert writer.publish(b"still the only one") == 1
+    with start(ring_name) as successor:
+        assert successor.next_sequence == 2
+
+
+def test_writer_killed_while_a_forked_child_lives_on_can_be_followed(ring_name: str) -> None:
+    """The child inherits the parent's maps, and with them copies of descriptors: none may keep a lock."""
+    ready, release = os.pipe(), os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        writer = Writer.create(ring_name, capacity=SMALL)
+        if os.fork() == 0:
+            os.write(ready[1], b"x")
+            os.read(release[0], 1)
+            os._exit(0)
+        writer.publish(b"last words")
+        os.read(release[0], 1)
+    assert os.read(ready[0], 1) == b"x"
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    with Writer.standby(ring_name, timeout_s=5.0) as successor:
+        assert successor.epoch == 2
+    os.write(release[1], b"x")
+    for fd in (*ready, *release):
+        os.close(fd)
 
 
 def test_standby_takes_over_when_the_writer_goes(ring_name: str) -> None:
