@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
+import faulthandler
 import json
+import mmap
+import signal
 
 import pytest
 from click.testing import CliRunner
 
-from tools.prove.cli import ring
+from tools.prove.cli import ring, run_to_its_end
+from tools.prove.guard import guarded_words
+from tools.prove.outcome import Outcome
+from tools.prove.processes import reap, reap_within, spawn
 from tools.prove.ring import ring_proofs
 
 MODELS = {"crash images", "schedules", "mutants"}  # in tests/model
@@ -25,8 +32,35 @@ def test_ring_campaign_keeps_its_promise(name: str, capsys: pytest.CaptureFixtur
 def test_prove_ring_command_with_json_prints_one_object_per_proof() -> None:
     ran = CliRunner().invoke(ring, ["--only", "attach", "--only", "baits", "--json", "--seed", "1"])
     assert ran.exit_code == 0, ran.output
-    rows = [json.loads(line) for line in ran.output.splitlines()]
+    rows = [json.loads(line) for line in ran.stdout.splitlines()]
     assert [row["row"] for row in rows] == [17, 14] and all(row["passed"] for row in rows)
+
+
+def test_prove_ring_command_goes_on_after_a_proof_that_broke_off() -> None:
+    def break_off() -> Outcome:
+        raise TimeoutError("the processes did not get that far")
+
+    outcome = run_to_its_end("kills", break_off, 7)
+    assert not outcome.passed and outcome.seed == 7
+    assert outcome.summary == "broke off: TimeoutError: the processes did not get that far"
+
+
+def test_child_that_hangs_is_noticed_and_ended() -> None:
+    assert reap_within(spawn(signal.pause), 0.05) == -signal.SIGKILL
+    assert reap_within(spawn(lambda: None), 30.0) == 0
+
+
+@pytest.mark.parametrize("word", [-1, mmap.PAGESIZE // 8])
+def test_one_word_beside_guarded_memory_is_a_fault(word: int) -> None:
+    words = guarded_words(mmap.PAGESIZE)
+    words[0] = words[-1] = 5
+    address = words.ctypes.data + 8 * word
+
+    def trespass() -> None:
+        faulthandler.disable()  # the fault is expected
+        ctypes.string_at(address, 1)
+
+    assert reap(spawn(trespass)) == -signal.SIGSEGV
 
 
 def test_prove_ring_command_with_unknown_name_is_a_usage_error() -> None:

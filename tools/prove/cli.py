@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import json
 import secrets
+import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from tools.prove.outcome import Outcome
 
 
 @click.command()
@@ -21,7 +27,7 @@ import click
 def ring(deep: bool, seed: int | None, as_json: bool, only: tuple[str, ...]) -> None:
     """Prove the ring on this machine: models of the kernels, and campaigns with real processes.
 
-    Prints a line per proof with what was seen; exit code 1 if one failed.
+    Prints a line per proof with what was seen, and on stderr which one is running; exit code 1 if one failed.
 
     Example: alphapulse prove ring --only kills --seed 7
     """
@@ -35,14 +41,28 @@ def ring(deep: bool, seed: int | None, as_json: bool, only: tuple[str, ...]) -> 
     unknown = sorted(set(only) - set(proofs))
     if unknown:
         raise click.UsageError(f"no proof named {', '.join(unknown)}; --only list shows the names")
+    chosen = only or tuple(proofs)
     failed = 0
-    for name in only or proofs:
-        outcome = proofs[name]()
+    for place, name in enumerate(chosen, 1):
+        if not as_json:
+            click.echo(f"proving {name} ({place} of {len(chosen)}) ...", err=True)
+        outcome = run_to_its_end(name, proofs[name], chosen_seed)
         failed += not outcome.passed
         click.echo(json.dumps(asdict(outcome)) if as_json else outcome.line())
     if failed:
-        click.echo(f"{failed} of {len(only or proofs)} proofs failed", err=True)
+        click.echo(f"{failed} of {len(chosen)} proofs failed", err=True)
         sys.exit(1)
+
+
+def run_to_its_end(name: str, proof: Callable[[], Outcome], seed: int) -> Outcome:
+    """What a proof says; one that broke off has failed, and costs nobody the rest of the table."""
+    from tlv.errors import AlphaPulseError
+    from tools.prove.outcome import Outcome
+
+    try:
+        return proof()
+    except (AssertionError, OSError, subprocess.SubprocessError, AlphaPulseError) as error:
+        return Outcome(0, name, False, f"broke off: {type(error).__name__}: {error}", seed)
 
 
 if __name__ == "__main__":

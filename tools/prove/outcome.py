@@ -18,7 +18,7 @@ P = ParamSpec("P")
 class Outcome:
     """One proof: which promise, what was seen, whether it holds."""
 
-    row: int  # of the fault table
+    row: int  # of the fault table; 0 if the campaign broke off before it could say
     title: str
     passed: bool
     summary: str  # counts, for people
