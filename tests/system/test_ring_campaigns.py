@@ -16,6 +16,7 @@ from tools.prove.guard import guarded_words
 from tools.prove.outcome import Outcome
 from tools.prove.processes import reap, reap_within, spawn
 from tools.prove.ring import ring_proofs
+from tools.prove.signals import prove_cold_starts
 
 MODELS = {"crash images", "schedules", "mutants"}  # in tests/model
 SEED = 20_240_607
@@ -24,6 +25,14 @@ SEED = 20_240_607
 @pytest.mark.parametrize("name", [name for name in ring_proofs(SEED) if name not in MODELS])
 def test_ring_campaign_keeps_its_promise(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     outcome = ring_proofs(SEED)[name]()
+    with capsys.disabled():
+        print(f"\n{outcome.line()}")
+    assert outcome.passed, outcome.line()
+
+
+@pytest.mark.soak
+def test_cold_starts_for_long(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = prove_cold_starts(8, 50)
     with capsys.disabled():
         print(f"\n{outcome.line()}")
     assert outcome.passed, outcome.line()
