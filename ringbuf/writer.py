@@ -40,7 +40,6 @@ from ringbuf.layout import (
     HEARTBEAT,
     KEY,
     MAX_BATCH_SHARE,
-    NO_LIMIT,
     RECOVERIES,
     REJECTS,
     WRITER,
@@ -355,7 +354,9 @@ class Writer:
         if outcome == FULL:
             self._count(BACK_PRESSURE)
         while outcome == FULL:
-            slot = kernels.blocking_slot(self.control, NO_LIMIT)
+            # Who has read on since the scan that said FULL is not in the way, though it may be the slowest by now.
+            limit = int(self.state[0]["gate"]) - self.identity.capacity + 1
+            slot = kernels.blocking_slot(self.control, limit)
             if slot < 0 or self._free_if_dead(slot):
                 pass  # nobody is in the way any more
             elif time.monotonic() < deadline:

@@ -29,6 +29,7 @@ from ringbuf import (
 from ringbuf.layout import COMMIT_0, COMMIT_SEQUENCE, COMMIT_WORDS, INTENT, TAIL
 from ringbuf.names import lock_object
 from ringbuf.segment import path_of
+from ringbuf.status import FULL
 from tlv.errors import UsageError
 
 SMALL = 1 << 16
@@ -257,6 +258,29 @@ def test_full_ring_waits_for_a_consumer_that_reads(ring_name: str) -> None:
         consumer.join()
         assert reader.lost == 0 and not reader.evicted
         reader.close()
+
+
+def test_full_ring_evicts_nobody_if_the_slow_consumer_reads_on_at_the_last_moment(ring_name: str) -> None:
+    """The race itself: between the scan that found the ring full and the look for whom to evict."""
+    with Writer.create(ring_name, capacity=SMALL, full=Full.DROP_NEW, full_timeout_s=0.0) as writer:
+        slow = Reader.attach(ring_name, reliable=True)
+        for _ in range(8):
+            writer.publish(bytes(4000))
+        other = Reader.attach(ring_name, reliable=True)  # in the middle of the ring, and in nobody's way
+        while writer.publish(bytes(4000)):
+            pass
+        native = (writer.words, writer.control, writer.state, np.zeros(4000, dtype=np.uint8))
+        writer._full = Full.EVICT
+        slow.poll()
+        slow.poll()  # what the first delivered counts as read
+
+        def attempt() -> int:
+            return kernels.publish(*native, 0, 4000, 0, 0, 1)
+
+        assert writer._settle(FULL, 4000, attempt) == writer.next_sequence - 1
+        assert not slow.evicted and not other.evicted
+        slow.close()
+        other.close()
 
 
 def test_full_ring_frees_the_slot_of_a_dead_consumer_at_once(ring_name: str) -> None:
