@@ -10,18 +10,26 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from ringbuf import BatchTooLarge, FrameTooLong, NotOwner, Reader, RingInfo, Status, Writer, kernels
+from ringbuf import BatchTooLarge, FrameTooLong, NotOwner, Poll, Reader, RingInfo, Status, Writer, kernels
+from ringbuf.layout import DATA, EPOCH_POSITION, SEQUENCE_WORD, TAG_WORD
 from ringbuf.names import FOLDER, ring_object
 
 CAPACITY = 1 << 16
 
 
 class Follower:
-    """A reader, and the sequence that it must get next."""
+    """A reader, the sequence that it must get next, and whether it joined in time to lose nothing any more."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         self.expected = reader.sequence
+        self.protected = False
+
+    def hear_of_gap(self, poll: Poll) -> None:
+        if poll.gap is not None:
+            assert poll.gap.first == self.expected
+            assert self.reader.evicted or not self.protected, "overwritten although the writer knew of it (I7)"
+            self.expected = poll.gap.last + 1
 
 
 class RingMachine(RuleBasedStateMachine):
@@ -85,6 +93,14 @@ class RingMachine(RuleBasedStateMachine):
         self.epoch += 1
         assert self.writer.epoch == self.epoch
 
+    @rule(payloads=st.lists(st.binary(max_size=500), min_size=1, max_size=10))
+    def die_in_mid_batch_and_take_over(self, payloads: list[bytes]) -> None:
+        """What was appended and not committed is nobody's; the next writer gives its sequences again."""
+        batch = self.writer.batch()
+        for payload in payloads:
+            batch.append(payload)
+        self.take_over(clean=False)
+
     @rule(
         target=followers,
         start=st.sampled_from(["latest", "oldest", "key"]),
@@ -105,9 +121,7 @@ class RingMachine(RuleBasedStateMachine):
     def read(self, follower: Follower, count: int) -> None:
         poll = follower.reader.poll(count)
         assert poll.status is not Status.CORRUPT
-        if poll.gap is not None:
-            assert poll.gap.first == follower.expected
-            follower.expected = poll.gap.last + 1
+        follower.hear_of_gap(poll)
         for frame in poll:
             assert frame.sequence == follower.expected
             assert (frame.kind, bytes(frame.payload)) == self.frames[frame.sequence - 1]
@@ -124,6 +138,27 @@ class RingMachine(RuleBasedStateMachine):
     @rule(follower=followers)
     def become_reliable(self, follower: Follower) -> None:
         follower.reader.join()
+        follower.protected = follower.reader.position + CAPACITY >= int(self.writer.state[0]["gate"])
+
+    @rule(follower=followers, word=st.sampled_from([TAG_WORD, SEQUENCE_WORD]), bit=st.integers(0, 62))
+    def corrupt_the_next_descriptor(self, follower: Follower, word: int, bit: int) -> None:
+        """A reader that meets it says so and stays, as often as it is asked."""
+        reader = follower.reader
+        intact = int(self.writer.state[0]["intent"]) - reader.position <= CAPACITY
+        if reader.lag_bytes == 0 or not intact:
+            return
+        while reader.epoch != self.epoch and reader.position >= kernels.get_word(reader.words, EPOCH_POSITION):
+            poll = reader.poll(0)
+            follower.hear_of_gap(poll)
+            assert poll.status is Status.EPOCH_CHANGED
+        at = DATA + reader.position % CAPACITY // 8 + word
+        kernels.put_word(self.writer.words, at, kernels.get_word(self.writer.words, at) ^ 1 << bit)
+        position = reader.position
+        for _ in range(2):
+            poll = reader.poll()
+            follower.hear_of_gap(poll)
+            assert (poll.status, reader.position) == (Status.CORRUPT, position)
+        kernels.put_word(self.writer.words, at, kernels.get_word(self.writer.words, at) ^ 1 << bit)
 
     @rule(target=followers, follower=consumes(followers))
     def retire(self, follower: Follower) -> object:
@@ -157,5 +192,5 @@ class RingMachine(RuleBasedStateMachine):
 
 TestRingMachine = RingMachine.TestCase
 TestRingMachine.settings = settings(
-    max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
