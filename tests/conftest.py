@@ -7,7 +7,11 @@ import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("alphapulse", deadline=None)  # a first call compiles; no test asserts wall time
+hypothesis.settings.load_profile("alphapulse")
 
 SHARED_MEMORY = Path("/dev/shm")
 SESSION = f"test{os.getpid()}"
