@@ -43,6 +43,13 @@ def test_prove_ring_command_with_json_prints_one_object_per_proof() -> None:
     assert ran.exit_code == 0, ran.output
     rows = [json.loads(line) for line in ran.stdout.splitlines()]
     assert [row["row"] for row in rows] == [17, 14] and all(row["passed"] for row in rows)
+    assert ran.stderr == ""
+
+
+def test_prove_ring_command_says_on_stderr_which_proof_runs() -> None:
+    ran = CliRunner().invoke(ring, ["--only", "baits", "--only", "attach"])
+    assert ran.stderr == "proving baits (1 of 2) ...\nproving attach (2 of 2) ...\n"
+    assert [line.split(":")[0] for line in ran.stdout.splitlines()] == ["row 14", "row 17"]
 
 
 def test_prove_ring_command_goes_on_after_a_proof_that_broke_off() -> None:

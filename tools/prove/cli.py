@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--deep", is_flag=True, help="Ten times the campaigns and far more schedules: hours.")
+@click.option("--deep", is_flag=True, help="Ten times the campaigns and fifty times the schedules: an hour or two.")
 @click.option("--seed", type=int, default=None, help="Repeat the random choices of an earlier run.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per proof and line.")
 @click.option("--only", multiple=True, metavar="NAME", help="Run only these; repeatable; `list` names them.")
@@ -34,7 +34,12 @@ def ring(deep: bool, seed: int | None, as_json: bool, only: tuple[str, ...]) -> 
     from tools.prove.ring import ring_proofs  # compiles kernels when it runs; --help need not
 
     chosen_seed = secrets.randbelow(1 << 31) if seed is None else seed
-    proofs = ring_proofs(chosen_seed, deep=deep)
+
+    def progress(text: str) -> None:
+        if not as_json:
+            click.echo(text, err=True)
+
+    proofs = ring_proofs(chosen_seed, deep=deep, progress=progress)
     if "list" in only:
         click.echo("\n".join(proofs))
         return
@@ -44,8 +49,7 @@ def ring(deep: bool, seed: int | None, as_json: bool, only: tuple[str, ...]) -> 
     chosen = only or tuple(proofs)
     failed = 0
     for place, name in enumerate(chosen, 1):
-        if not as_json:
-            click.echo(f"proving {name} ({place} of {len(chosen)}) ...", err=True)
+        progress(f"proving {name} ({place} of {len(chosen)}) ...")
         outcome = run_to_its_end(name, proofs[name], chosen_seed)
         failed += not outcome.passed
         click.echo(json.dumps(asdict(outcome)) if as_json else outcome.line())

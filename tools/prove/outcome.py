@@ -12,6 +12,11 @@ from dataclasses import dataclass, replace
 from typing import ParamSpec
 
 P = ParamSpec("P")
+Progress = Callable[[str], None]
+
+
+def say_nothing(text: str) -> None:
+    """The progress of whoever does not want to hear of it."""
 
 
 @dataclass(frozen=True)
