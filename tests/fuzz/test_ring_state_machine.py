@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from ringbuf import BatchTooLarge, FrameTooLong, NotOwner, Poll, Reader, RingInfo, Status, Writer, kernels
+from ringbuf import BatchTooLarge, FrameTooLong, Full, NotOwner, Poll, Reader, RingInfo, Status, Writer, kernels
 from ringbuf.layout import DATA, EPOCH_POSITION, SEQUENCE_WORD, TAG_WORD
 from ringbuf.names import FOLDER, ring_object
 
@@ -61,6 +61,18 @@ class RingMachine(RuleBasedStateMachine):
             payload = i.to_bytes(4, "little") * (length // 4)
             self.writer.publish(payload)
             self.frames.append((0, payload))
+
+    @rule(follower=followers, payload=st.binary(max_size=500))
+    def publish_until_a_consumer_is_in_the_way(self, follower: Follower, payload: bytes) -> None:
+        """As far as the gate allows and not a frame further: whoever joined in time has still lost nothing."""
+        self.become_reliable(follower)
+        self.writer._full = Full.DROP_NEW
+        for _ in range(2 * CAPACITY // 64):
+            if self.writer.publish(payload) == 0:
+                break
+            self.frames.append((0, payload))
+        self.writer._full = Full.EVICT
+        self.read(follower, 5000)
 
     @rule(payloads=st.lists(st.binary(max_size=500), max_size=30), fails=st.booleans())
     def batch(self, payloads: list[bytes], fails: bool) -> None:
@@ -138,7 +150,10 @@ class RingMachine(RuleBasedStateMachine):
     @rule(follower=followers)
     def become_reliable(self, follower: Follower) -> None:
         follower.reader.join()
-        follower.protected = follower.reader.position + CAPACITY >= int(self.writer.state[0]["gate"])
+        reader, writer = follower.reader, self.writer.state[0]
+        told_of_all_gaps = follower.expected == reader.sequence
+        in_time = reader.position + CAPACITY >= max(int(writer["gate"]), int(writer["intent"]))
+        follower.protected = told_of_all_gaps and in_time
 
     @rule(follower=followers, word=st.sampled_from([TAG_WORD, SEQUENCE_WORD]), bit=st.integers(0, 62))
     def corrupt_the_next_descriptor(self, follower: Follower, word: int, bit: int) -> None:
