@@ -67,7 +67,11 @@ class RingInfo:
             RingNotFound, RingNotReady, BadSegment, UnsafeSegment.
         """
         ring = open_ring(name, writable=False)
-        lock = LockFile(lock_object(name))
+        try:
+            lock = LockFile(lock_object(name))
+        except BaseException:
+            ring.close()
+            raise
         try:
             header = copy_page(ring.words, HEADER_BYTES).view(HEADER)[0]
             control = copy_page(ring.control, CONTROL.itemsize).view(CONTROL)[0]

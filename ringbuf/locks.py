@@ -6,6 +6,9 @@ what a holder does.
 The locks are open-file-description locks.  They belong to the descriptor, not to the process: threads of one
 process exclude each other, and a forked child would keep its parent's lock alive.  So descriptors are
 close-on-exec, and a forked child closes its copies at once: the lock stays with the parent and dies with it.
+
+A writer locks its byte of the ring object as well.  The lock object is a name like any other: whoever removes it under
+a living writer (RemoveIPC half-way through, somebody who tidies up) would let a second one lock the next of that name.
 """
 
 from __future__ import annotations
@@ -29,22 +32,35 @@ def _flock(kind: int, byte: int) -> bytes:
     return FLOCK.pack(kind, os.SEEK_SET, byte, 1, 0)
 
 
+def _try_lock(fd: int, byte: int) -> bool:
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK, byte))
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
 class LockFile:
     """The lock object of one ring, opened once by each holder."""
 
     def __init__(self, object_name: str, *, create: bool = False, owner: int | None = None) -> None:
         self.fd = open_object(object_name, create=create, writable=owner is None, owner=owner)
+        self._ring_fd = -1
         self.forked = False
         self.on_fork: Callable[[], None] | None = None  # tells the owner, in the child, that it owns nothing
         _open_locks.add(self)
 
     def try_lock(self, byte: int) -> bool:
         """Take a byte, or return False because somebody living holds it."""
-        try:
-            fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK, byte))
-        except (BlockingIOError, PermissionError):
-            return False
-        return True
+        return _try_lock(self.fd, byte)
+
+    def try_lock_ring(self, object_name: str) -> bool:
+        """Take the writer's byte of the ring object too, through a descriptor that only this lock knows.
+
+        A map keeps a copy of the descriptor that it was made from, and a forked child would keep the lock with it.
+        """
+        self._ring_fd = open_object(object_name, writable=True)
+        return _try_lock(self._ring_fd, WRITER_BYTE)
 
     def unlock(self, byte: int) -> None:
         """Give a byte back."""
@@ -57,9 +73,10 @@ class LockFile:
 
     def close(self) -> None:
         """Give everything back."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        for fd in (self.fd, self._ring_fd):
+            if fd >= 0:
+                os.close(fd)
+        self.fd = self._ring_fd = -1
 
 
 def leave_locks_with_parent() -> None:

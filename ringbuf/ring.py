@@ -127,6 +127,20 @@ def claim(name: str) -> LockFile:
         lock.close()  # the ring was unlinked between our open and our lock: that lock guards nothing any more
 
 
+def lock_ring(ring: Ring, lock: LockFile) -> None:
+    """Lock the ring object itself for the holder of the lock object.
+
+    Raises:
+        NotOwner: the lock object was removed under a living writer, and `lock` is its namesake.
+    """
+    object_name = ring_object(ring.name)
+    if not lock.try_lock_ring(object_name):
+        raise NotOwner(
+            f"ring {ring.name}: another living writer holds it ({object_name}, byte {WRITER_BYTE}), "
+            f"though not {lock_object(ring.name)}: that one was removed under it"
+        )
+
+
 def create_ring(identity: Identity, *, group: int | None = None) -> Ring:
     """Make the objects of a ring and fill them, all but the magic.  The caller holds the writer's lock.
 

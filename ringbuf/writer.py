@@ -40,14 +40,13 @@ from ringbuf.layout import (
     HEARTBEAT,
     KEY,
     MAX_BATCH_SHARE,
-    NO_LIMIT,
     RECOVERIES,
     REJECTS,
     WRITER,
 )
 from ringbuf.locks import FIRST_SLOT_BYTE, LockFile
 from ringbuf.memory import advise
-from ringbuf.ring import Ring, claim, create_ring, finish_creation, open_ring, unlink_ring
+from ringbuf.ring import Ring, claim, create_ring, finish_creation, lock_ring, open_ring, unlink_ring
 from ringbuf.status import FULL, OK, TOO_LONG
 from tlv.errors import UsageError
 
@@ -198,17 +197,26 @@ class Writer:
     @classmethod
     def _make(cls, identity: Identity, group: int | None, lock: LockFile, options: Options) -> Self:
         ring = create_ring(identity, group=group)
-        writer = cls(ring, lock, options)
+        writer = cls._own(ring, lock, options)
         finish_creation(ring)
         return writer
 
     @classmethod
     def _continue(cls, name: str, lock: LockFile, options: Options) -> Self:
         ring = open_ring(name, writable=True, layout_digest=options.get("layout_digest", 0))
-        writer = cls(ring, lock, options)
+        writer = cls._own(ring, lock, options)
         writer._count(RECOVERIES)
         kernels.wake(writer.words, writer.control, writer.state)
         return writer
+
+    @classmethod
+    def _own(cls, ring: Ring, lock: LockFile, options: Options) -> Self:
+        try:
+            lock_ring(ring, lock)
+            return cls(ring, lock, options)
+        except BaseException:
+            ring.close()
+            raise
 
     @property
     def epoch(self) -> int:
@@ -346,7 +354,9 @@ class Writer:
         if outcome == FULL:
             self._count(BACK_PRESSURE)
         while outcome == FULL:
-            slot = kernels.blocking_slot(self.control, NO_LIMIT)
+            # Who has read on since the scan that said FULL is not in the way, though it may be the slowest by now.
+            limit = int(self.state[0]["gate"]) - self.identity.capacity + 1
+            slot = kernels.blocking_slot(self.control, limit)
             if slot < 0 or self._free_if_dead(slot):
                 pass  # nobody is in the way any more
             elif time.monotonic() < deadline:

@@ -10,9 +10,13 @@ import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tools.prove.evm.faults import KEY
+
+hypothesis.settings.register_profile("alphapulse", deadline=None)  # a first call compiles; no test asserts wall time
+hypothesis.settings.load_profile("alphapulse")
 
 SHARED_MEMORY = Path("/dev/shm")
 SESSION = f"test{os.getpid()}"

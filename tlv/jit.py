@@ -8,13 +8,19 @@ numba keys its cache by the file a kernel stands in and does not notice an edite
 the directory's name carries a digest of every source that a kernel can reach, and of numba's version: after an
 edit the old machine code is simply not found.  A directory that another user could write is refused, since
 loading from it would run their code.
+
+Caches of other sources are removed when they are old, so that edits and updates do not pile them up.  Every process
+holds a shared lock on the directory that it uses, which the kernel frees when it dies; one that is in use, by however
+old a process, is never removed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +32,11 @@ from tlv.errors import UnsafeCacheError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+KEPT_CACHES = 8
+"""Of other sources: who goes back and forth between a few versions finds each compiled.  One takes about 5 MB."""
+KEPT_S = 30 * 86_400
+"""How long a cache of other sources is kept after its last use."""
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 KERNEL_PACKAGES = ("tlv", "ringbuf", "producers", "consumers")
 
 
@@ -63,10 +74,56 @@ def make_private(path: Path) -> Path:
     return path
 
 
+def hold(path: Path) -> int:
+    """Make `path` private, mark it as used now, and share its lock for the life of this process; returns the lock.
+
+    Raises:
+        UnsafeCacheError: what `make_private` raises.
+    """
+    while True:
+        with contextlib.suppress(FileNotFoundError):  # removed as old, just now: make it anew
+            make_private(path)
+            fd = os.open(path, DIRECTORY)
+            fcntl.flock(fd, fcntl.LOCK_SH)
+            if os.fstat(fd).st_nlink > 0:
+                os.utime(fd)
+                return fd
+            os.close(fd)
+
+
+def remove_if_unused(path: Path) -> None:
+    """Remove a cache, unless a living process holds it."""
+    try:
+        fd = os.open(path, DIRECTORY)
+    except OSError:  # another process was faster, or it is no directory and none of ours
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    else:
+        shutil.rmtree(path, ignore_errors=True)  # what cannot be removed is tried again at the next start
+    finally:
+        os.close(fd)
+
+
+def remove_old_caches(used: Path) -> None:
+    """Remove the caches beside `used` that are neither among the newest nor younger than a month, counted from now."""
+    now = used.stat().st_mtime
+    others = []
+    for path in set(used.parent.glob("kernels-*")) - {used}:
+        with contextlib.suppress(FileNotFoundError):  # another process does the same at this moment
+            others.append((path.lstat().st_mtime, path))
+    for rank, (last_used, path) in enumerate(sorted(others, reverse=True)):
+        if rank >= KEPT_CACHES or now - last_used > KEPT_S:
+            remove_if_unused(path)
+
+
 def use_private_cache() -> Path:
-    """Point numba at the cache of exactly these sources and return its directory."""
-    root = make_private(cache_root())
-    directory = make_private(root / f"kernels-{source_digest(Path(__file__).parent.parent)}")
+    """Point numba at the cache of exactly these sources and return its directory; others that are old go."""
+    directory = make_private(cache_root()) / f"kernels-{source_digest(Path(__file__).parent.parent)}"
+    hold(directory)
+    remove_old_caches(directory)
     numba.config.CACHE_DIR = str(directory)
     return directory
 

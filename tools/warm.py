@@ -7,7 +7,6 @@ loaded from there.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import signal
 import sys
@@ -55,13 +54,10 @@ def warm(progress: Progress) -> int:
 
 
 def remove_leftovers() -> None:
-    """Remove the rings of warm-ups that were killed; a living one holds its ring's lock."""
-    from ringbuf import NotOwner, RingNotFound, list_rings, unlink
+    """Remove the rings of warm-ups that were killed, and their parts; a living one holds its ring's lock."""
+    from ringbuf import collect_garbage
 
-    for name in list_rings():
-        if name.startswith("warm."):
-            with contextlib.suppress(NotOwner, RingNotFound):
-                unlink(name)
+    collect_garbage(closed=True, prefix="warm.")
 
 
 def kernels() -> set[Any]:

@@ -10,18 +10,26 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from ringbuf import BatchTooLarge, FrameTooLong, NotOwner, Reader, RingInfo, Status, Writer, kernels
+from ringbuf import BatchTooLarge, FrameTooLong, Full, NotOwner, Poll, Reader, RingInfo, Status, Writer, kernels
+from ringbuf.layout import DATA, EPOCH_POSITION, SEQUENCE_WORD, TAG_WORD
 from ringbuf.names import FOLDER, ring_object
 
 CAPACITY = 1 << 16
 
 
 class Follower:
-    """A reader, and the sequence that it must get next."""
+    """A reader, the sequence that it must get next, and whether it joined in time to lose nothing any more."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         self.expected = reader.sequence
+        self.protected = False
+
+    def hear_of_gap(self, poll: Poll) -> None:
+        if poll.gap is not None:
+            assert poll.gap.first == self.expected
+            assert self.reader.evicted or not self.protected, "overwritten although the writer knew of it (I7)"
+            self.expected = poll.gap.last + 1
 
 
 class RingMachine(RuleBasedStateMachine):
@@ -54,6 +62,18 @@ class RingMachine(RuleBasedStateMachine):
             self.writer.publish(payload)
             self.frames.append((0, payload))
 
+    @rule(follower=followers, payload=st.binary(max_size=500))
+    def publish_until_a_consumer_is_in_the_way(self, follower: Follower, payload: bytes) -> None:
+        """As far as the gate allows and not a frame further: whoever joined in time has still lost nothing."""
+        self.become_reliable(follower)
+        self.writer._full = Full.DROP_NEW
+        for _ in range(2 * CAPACITY // 64):
+            if self.writer.publish(payload) == 0:
+                break
+            self.frames.append((0, payload))
+        self.writer._full = Full.EVICT
+        self.read(follower, 5000)
+
     @rule(payloads=st.lists(st.binary(max_size=500), max_size=30), fails=st.booleans())
     def batch(self, payloads: list[bytes], fails: bool) -> None:
         try:
@@ -85,6 +105,14 @@ class RingMachine(RuleBasedStateMachine):
         self.epoch += 1
         assert self.writer.epoch == self.epoch
 
+    @rule(payloads=st.lists(st.binary(max_size=500), min_size=1, max_size=10))
+    def die_in_mid_batch_and_take_over(self, payloads: list[bytes]) -> None:
+        """What was appended and not committed is nobody's; the next writer gives its sequences again."""
+        batch = self.writer.batch()
+        for payload in payloads:
+            batch.append(payload)
+        self.take_over(clean=False)
+
     @rule(
         target=followers,
         start=st.sampled_from(["latest", "oldest", "key"]),
@@ -105,9 +133,7 @@ class RingMachine(RuleBasedStateMachine):
     def read(self, follower: Follower, count: int) -> None:
         poll = follower.reader.poll(count)
         assert poll.status is not Status.CORRUPT
-        if poll.gap is not None:
-            assert poll.gap.first == follower.expected
-            follower.expected = poll.gap.last + 1
+        follower.hear_of_gap(poll)
         for frame in poll:
             assert frame.sequence == follower.expected
             assert (frame.kind, bytes(frame.payload)) == self.frames[frame.sequence - 1]
@@ -124,6 +150,30 @@ class RingMachine(RuleBasedStateMachine):
     @rule(follower=followers)
     def become_reliable(self, follower: Follower) -> None:
         follower.reader.join()
+        reader, writer = follower.reader, self.writer.state[0]
+        told_of_all_gaps = follower.expected == reader.sequence
+        in_time = reader.position + CAPACITY >= max(int(writer["gate"]), int(writer["intent"]))
+        follower.protected = told_of_all_gaps and in_time
+
+    @rule(follower=followers, word=st.sampled_from([TAG_WORD, SEQUENCE_WORD]), bit=st.integers(0, 62))
+    def corrupt_the_next_descriptor(self, follower: Follower, word: int, bit: int) -> None:
+        """A reader that meets it says so and stays, as often as it is asked."""
+        reader = follower.reader
+        intact = int(self.writer.state[0]["intent"]) - reader.position <= CAPACITY
+        if reader.lag_bytes == 0 or not intact:
+            return
+        while reader.epoch != self.epoch and reader.position >= kernels.get_word(reader.words, EPOCH_POSITION):
+            poll = reader.poll(0)
+            follower.hear_of_gap(poll)
+            assert poll.status is Status.EPOCH_CHANGED
+        at = DATA + reader.position % CAPACITY // 8 + word
+        kernels.put_word(self.writer.words, at, kernels.get_word(self.writer.words, at) ^ 1 << bit)
+        position = reader.position
+        for _ in range(2):
+            poll = reader.poll()
+            follower.hear_of_gap(poll)
+            assert (poll.status, reader.position) == (Status.CORRUPT, position)
+        kernels.put_word(self.writer.words, at, kernels.get_word(self.writer.words, at) ^ 1 << bit)
 
     @rule(target=followers, follower=consumes(followers))
     def retire(self, follower: Follower) -> object:
@@ -157,5 +207,5 @@ class RingMachine(RuleBasedStateMachine):
 
 TestRingMachine = RingMachine.TestCase
 TestRingMachine.settings = settings(
-    max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -18,6 +18,7 @@ from ringbuf import (
     BadSegment,
     NotOwner,
     Reader,
+    RingInfo,
     RingNotFound,
     RingNotReady,
     Status,
@@ -141,8 +142,9 @@ def test_attach_without_its_lock_is_refused_and_leaks_nothing(ring_name: str) ->
     Writer.create(ring_name, capacity=SMALL).close()
     path_of(lock_object(ring_name)).unlink()
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-    with pytest.raises(RingNotFound, match="-lock"):
-        Reader.attach(ring_name)
+    for look in (Reader.attach, RingInfo.read):
+        with pytest.raises(RingNotFound, match="-lock"):
+            look(ring_name)
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 

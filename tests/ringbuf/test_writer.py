@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -25,6 +27,9 @@ from ringbuf import (
     kernels,
 )
 from ringbuf.layout import COMMIT_0, COMMIT_SEQUENCE, COMMIT_WORDS, INTENT, TAIL
+from ringbuf.names import lock_object
+from ringbuf.segment import path_of
+from ringbuf.status import FULL
 from tlv.errors import UsageError
 
 SMALL = 1 << 16
@@ -133,6 +138,43 @@ def test_take_over_of_a_ring_without_a_commit_record_is_refused(ring_name: str, 
         Writer.open(ring_name)
 
 
+@pytest.mark.parametrize("start", [Writer.open, Writer.open_or_create])
+def test_second_writer_after_the_lock_object_was_removed_is_refused(
+    ring_name: str, start: Callable[[str], Writer]
+) -> None:
+    with Writer.create(ring_name, capacity=SMALL) as writer:
+        path_of(lock_object(ring_name)).unlink()
+        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        with pytest.raises(NotOwner, match="-lock: that one was removed under it"):
+            start(ring_name)
+        assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+        assert writer.publish(b"still the only one") == 1
+    with start(ring_name) as successor:
+        assert successor.next_sequence == 2
+
+
+def test_writer_killed_while_a_forked_child_lives_on_can_be_followed(ring_name: str) -> None:
+    """The child inherits the parent's maps, and with them copies of descriptors: none may keep a lock."""
+    ready, release = os.pipe(), os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        writer = Writer.create(ring_name, capacity=SMALL)
+        if os.fork() == 0:
+            os.write(ready[1], b"x")
+            os.read(release[0], 1)
+            os._exit(0)
+        writer.publish(b"last words")
+        os.read(release[0], 1)
+    assert os.read(ready[0], 1) == b"x"
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    with Writer.standby(ring_name, timeout_s=5.0) as successor:
+        assert successor.epoch == 2
+    os.write(release[1], b"x")
+    for fd in (*ready, *release):
+        os.close(fd)
+
+
 def test_standby_takes_over_when_the_writer_goes(ring_name: str) -> None:
     with pytest.raises(RingNotFound):
         Writer.standby(ring_name)
@@ -216,6 +258,29 @@ def test_full_ring_waits_for_a_consumer_that_reads(ring_name: str) -> None:
         consumer.join()
         assert reader.lost == 0 and not reader.evicted
         reader.close()
+
+
+def test_full_ring_evicts_nobody_if_the_slow_consumer_reads_on_at_the_last_moment(ring_name: str) -> None:
+    """The race itself: between the scan that found the ring full and the look for whom to evict."""
+    with Writer.create(ring_name, capacity=SMALL, full=Full.DROP_NEW, full_timeout_s=0.0) as writer:
+        slow = Reader.attach(ring_name, reliable=True)
+        for _ in range(8):
+            writer.publish(bytes(4000))
+        other = Reader.attach(ring_name, reliable=True)  # in the middle of the ring, and in nobody's way
+        while writer.publish(bytes(4000)):
+            pass
+        native = (writer.words, writer.control, writer.state, np.zeros(4000, dtype=np.uint8))
+        writer._full = Full.EVICT
+        slow.poll()
+        slow.poll()  # what the first delivered counts as read
+
+        def attempt() -> int:
+            return kernels.publish(*native, 0, 4000, 0, 0, 1)
+
+        assert writer._settle(FULL, 4000, attempt) == writer.next_sequence - 1
+        assert not slow.evicted and not other.evicted
+        slow.close()
+        other.close()
 
 
 def test_full_ring_frees_the_slot_of_a_dead_consumer_at_once(ring_name: str) -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
+import faulthandler
 import json
+import mmap
+import signal
 
 import pytest
 from click.testing import CliRunner
 
-from tools.prove.cli import ring
+from tools.prove.cli import ring, run_to_its_end
+from tools.prove.guard import guarded_words
+from tools.prove.outcome import Outcome
+from tools.prove.processes import reap, reap_within, spawn
 from tools.prove.ring import ring_proofs
+from tools.prove.signals import prove_cold_starts
 
 MODELS = {"crash images", "schedules", "mutants"}  # in tests/model
 SEED = 20_240_607
@@ -22,11 +30,53 @@ def test_ring_campaign_keeps_its_promise(name: str, capsys: pytest.CaptureFixtur
     assert outcome.passed, outcome.line()
 
 
+@pytest.mark.soak
+def test_cold_starts_for_long(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = prove_cold_starts(8, 50)
+    with capsys.disabled():
+        print(f"\n{outcome.line()}")
+    assert outcome.passed, outcome.line()
+
+
 def test_prove_ring_command_with_json_prints_one_object_per_proof() -> None:
     ran = CliRunner().invoke(ring, ["--only", "attach", "--only", "baits", "--json", "--seed", "1"])
     assert ran.exit_code == 0, ran.output
-    rows = [json.loads(line) for line in ran.output.splitlines()]
+    rows = [json.loads(line) for line in ran.stdout.splitlines()]
     assert [row["row"] for row in rows] == [17, 14] and all(row["passed"] for row in rows)
+    assert ran.stderr == ""
+
+
+def test_prove_ring_command_says_on_stderr_which_proof_runs() -> None:
+    ran = CliRunner().invoke(ring, ["--only", "baits", "--only", "attach"])
+    assert ran.stderr == "proving baits (1 of 2) ...\nproving attach (2 of 2) ...\n"
+    assert [line.split(":")[0] for line in ran.stdout.splitlines()] == ["row 14", "row 17"]
+
+
+def test_prove_ring_command_goes_on_after_a_proof_that_broke_off() -> None:
+    def break_off() -> Outcome:
+        raise TimeoutError("the processes did not get that far")
+
+    outcome = run_to_its_end("kills", break_off, 7)
+    assert not outcome.passed and outcome.seed == 7
+    assert outcome.summary == "broke off: TimeoutError: the processes did not get that far"
+
+
+def test_child_that_hangs_is_noticed_and_ended() -> None:
+    assert reap_within(spawn(signal.pause), 0.05) == -signal.SIGKILL
+    assert reap_within(spawn(lambda: None), 30.0) == 0
+
+
+@pytest.mark.parametrize("word", [-1, mmap.PAGESIZE // 8])
+def test_one_word_beside_guarded_memory_is_a_fault(word: int) -> None:
+    words = guarded_words(mmap.PAGESIZE)
+    words[0] = words[-1] = 5
+    address = words.ctypes.data + 8 * word
+
+    def trespass() -> None:
+        faulthandler.disable()  # the fault is expected
+        ctypes.string_at(address, 1)
+
+    assert reap(spawn(trespass)) == -signal.SIGSEGV
 
 
 def test_prove_ring_command_with_unknown_name_is_a_usage_error() -> None:

@@ -1,4 +1,7 @@
-"""The kernel cache: nobody else's code is run, an edit is never missed, and many first starts at once do no harm."""
+"""The kernel cache: nobody else's code is run, an edit is never missed, and old ones go.
+
+Many first starts at once are a campaign of `tools.prove.signals`.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,23 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import numba
 import pytest
 
 import tlv.jit
 from tlv.errors import UnsafeCacheError
-from tlv.jit import cache_root, kernel, make_private, source_digest, use_private_cache
+from tlv.jit import (
+    KEPT_CACHES,
+    cache_root,
+    hold,
+    kernel,
+    make_private,
+    remove_old_caches,
+    source_digest,
+    use_private_cache,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 CHECK_A_HEADER = """
@@ -150,6 +163,112 @@ def test_use_private_cache_creates_directories_of_mode_0700(
     assert use_private_cache() == directory
 
 
+# ---- old caches
+
+
+def old_cache(root: Path, name: str, days: float) -> Path:
+    """A cache with something in it, last used `days` ago."""
+    path = root / f"kernels-{name}"
+    path.mkdir(mode=0o700)
+    (path / "index").mkdir()
+    (path / "index" / "machine.code").write_bytes(b"code")
+    used = path.stat().st_mtime - days * 86_400
+    os.utime(path, (used, used))
+    return path
+
+
+def use_cache_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    return use_private_cache()
+
+
+def test_use_private_cache_removes_caches_unused_for_a_month_and_keeps_what_is_no_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_private(tmp_path / "alphapulse")
+    old, recent, other = old_cache(root, "old", 31), old_cache(root, "recent", 29), root / "evm"
+    other.mkdir()
+    os.utime(other, (0, 0))
+    no_directory = root / "kernels-note"
+    no_directory.write_text("not a cache")
+    os.utime(no_directory, (0, 0))
+    used = use_cache_in(tmp_path, monkeypatch)
+    assert not old.exists()
+    assert all(path.exists() for path in (used, recent, other, no_directory))
+
+
+def test_use_private_cache_keeps_the_newest_caches_of_other_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_private(tmp_path / "alphapulse")
+    caches = [old_cache(root, f"{days:02}", days) for days in range(1, KEPT_CACHES + 4)]
+    for _ in range(2):
+        used = use_cache_in(tmp_path, monkeypatch)
+        assert sorted(root.iterdir()) == sorted([used, *caches[:KEPT_CACHES]])
+
+
+def test_remove_old_caches_beside_one_that_goes_at_the_same_moment_keeps_on(tmp_path: Path) -> None:
+    root = make_private(tmp_path / "alphapulse")
+    used, old = old_cache(root, "used", 0), [old_cache(root, f"{days}", days) for days in (31, 32)]
+
+    def remove(_frame: FrameType, event: str, argument: object) -> None:
+        if event == "c_call" and getattr(argument, "__name__", "") == "lstat" and old[0].exists():
+            shutil.rmtree(old[0])
+
+    sys.setprofile(remove)
+    try:
+        remove_old_caches(used)
+    finally:
+        sys.setprofile(None)
+    assert list(root.iterdir()) == [used]
+
+
+def test_use_private_cache_marks_its_own_as_used_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = use_cache_in(tmp_path, monkeypatch)
+    before = used.stat().st_mtime
+    os.utime(used, (before - 40 * 86_400,) * 2)
+    assert use_cache_in(tmp_path, monkeypatch).stat().st_mtime >= before
+
+
+def test_use_private_cache_never_removes_one_that_a_living_process_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_private(tmp_path / "alphapulse")
+    old = old_cache(root, "old", 31)
+    code = f"from tlv.jit import hold; from pathlib import Path; hold(Path({str(old)!r})); print(flush=True); input()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    os.utime(old, (0, 0))
+    use_cache_in(tmp_path, monkeypatch)
+    assert (old / "index" / "machine.code").exists()
+    holder.kill()
+    holder.communicate()
+    use_cache_in(tmp_path, monkeypatch)
+    assert not old.exists()
+
+
+@pytest.mark.parametrize("at", ["open", "flock"])
+def test_hold_of_a_cache_that_is_removed_at_the_last_moment_makes_it_anew(at: str, tmp_path: Path) -> None:
+    """The race itself: another process removes it as old before our lock is taken."""
+    path, gone = make_private(tmp_path / "kernels-x"), []
+
+    def remove(_frame: FrameType, event: str, argument: object) -> None:
+        if event == "c_call" and getattr(argument, "__name__", "") == at and not gone:
+            gone.append(path.rmdir())
+
+    sys.setprofile(remove)
+    try:
+        lock = hold(path)
+    finally:
+        sys.setprofile(None)
+    assert gone and os.path.samestat(os.fstat(lock), path.stat())
+    os.close(lock)
+
+
 def test_cache_root_without_an_absolute_setting_is_in_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
     for value in ("", "relative/path"):
         monkeypatch.setenv("XDG_CACHE_HOME", value)
@@ -233,38 +352,3 @@ def test_source_digest_changes_with_any_file_of_any_kernel_package(tmp_path: Pat
             path.write_text("A = 2")
             found.add(source_digest(tmp_path))
     assert len(found) == 1 + 4 * len(tlv.jit.KERNEL_PACKAGES)
-
-
-# ---- many first starts at once
-
-
-COMPILE_TWO_KERNELS = """
-import numpy as np
-from tlv.buffers import byte_at
-from tlv.wide import compare_wide
-print(byte_at(np.full(1, 200, np.uint8), 0), compare_wide(np.zeros(4, np.uint64), np.ones(4, np.uint64)))
-"""
-"""Two small ones: what can clash is their files, not their size, and a start is mostly the import of numba."""
-
-
-def start_cold(turns: int, folder: Path) -> int:
-    """Start 8 processes on an empty cache, `turns` times over; returns how many starts went well."""
-    starts = 0
-    for turn in range(turns):
-        cache = folder / f"cache{turn}"
-        processes = [run_python(COMPILE_TWO_KERNELS, REPOSITORY, cache) for _ in range(8)]
-        for process in processes:
-            out, err = process.communicate(timeout=120)
-            assert (process.returncode, out.strip()) == (0, "200 -1"), err
-            starts += 1
-        shutil.rmtree(cache)
-    return starts
-
-
-def test_eight_processes_that_compile_at_once_agree(tmp_path: Path) -> None:
-    print(f"row 36: {start_cold(3, tmp_path)} cold starts, 8 at once, 0 crashes")
-
-
-@pytest.mark.soak
-def test_eight_processes_that_compile_at_once_agree_for_long(tmp_path: Path) -> None:
-    print(f"row 36: {start_cold(50, tmp_path)} cold starts, 8 at once, 0 crashes")

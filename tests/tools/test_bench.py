@@ -14,6 +14,7 @@ import pytest
 from tools.bench.cli import BENCHMARKS, meets
 from tools.bench.loop import Stopwatch, run_watched
 from tools.bench.result import BenchResult
+from tools.bench.ring_life import interval_of_median
 
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -47,7 +48,11 @@ def test_bench_ring_measures_every_topology_and_leaves_no_ring() -> None:
     ended = bench("--only", "ring", "--seconds", "0.05", "--json")
     assert ended.returncode == 0, ended.stderr
     results = {result["name"]: result for result in json.loads(ended.stdout)["results"]}
-    assert {name.split(".")[1] for name in results} == {"one_to_one", "alone", "ping_pong", "one_to_three", "python"}
+    assert {name.split(".")[1] for name in results} == {
+        *("one_to_one", "alone", "ping_pong", "one_to_three", "python"),
+        *("attach", "restart", "wake", "idle_readers"),
+    }
+    assert {name.split(".")[2] for name in results if "idle_readers" in name} == {"1", "4", "16"}
     for result in results.values():
         assert result["value"] > 0
         assert result["baseline_value"] > 0
@@ -98,6 +103,16 @@ def test_stopwatch_sees_a_callback_that_keeps_the_loop_away(seconds: float) -> N
     _, stopwatch = run_watched(work)
     assert stopwatch.longest_s >= seconds
     assert stopwatch.longest_cpu_s < stopwatch.longest_s, "asleep, not busy"
+
+
+def test_bench_interval_of_a_median_holds_it_and_narrows_with_more_values() -> None:
+    few, many = [float(i) for i in range(1, 22)], [i / 10 for i in range(10, 211)]
+    for values in (few, many):
+        low, high = interval_of_median(values)
+        assert low < 11.0 < high
+    assert interval_of_median(few) == (6.0, 16.0)  # binomial: 6 to 15 heads in 21 tosses, 97 %
+    assert interval_of_median(many) == (9.5, 12.5)
+    assert interval_of_median([1.0, 2.0]) == (1.0, 2.0)
 
 
 def test_bench_prints_a_table_for_people() -> None:

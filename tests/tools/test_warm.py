@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from ringbuf import Writer, list_rings
+from ringbuf.names import list_objects, list_remains
 
 WARM = [sys.executable, "-m", "tools.cli", "warm"]
 
@@ -40,13 +41,23 @@ def test_warm_tells_its_progress_as_json() -> None:
     assert last["ready"] == last["kernels"] > 50
 
 
-def test_warm_removes_the_ring_of_a_warm_up_that_was_killed_and_no_living_one() -> None:
-    dead, living = f"warm.{os.getpid()}.dead", f"warm.{os.getpid()}.living"
-    script = f"import os; from ringbuf import Writer; Writer.create({dead!r}, capacity=1 << 16); os._exit(9)"
+def test_warm_removes_what_a_warm_up_that_was_killed_left_and_no_living_ring() -> None:
+    whole, parts, lock, living = (f"warm.{os.getpid()}.{what}" for what in ("whole", "parts", "lock", "living"))
+    script = f"""
+import os
+from ringbuf import Writer
+from ringbuf.names import control_object, lock_object, ring_object
+from ringbuf.segment import unlink_object
+writers = [Writer.create(name, capacity=1 << 16) for name in ({whole!r}, {parts!r}, {lock!r})]
+unlink_object(ring_object({parts!r}))  # killed between two steps of its end, or of its beginning
+unlink_object(ring_object({lock!r}))
+unlink_object(control_object({lock!r}))
+os._exit(9)
+"""
     subprocess.run([sys.executable, "-c", script], check=False)
     with Writer.create(living, capacity=1 << 16) as writer:
-        assert dead in list_rings()
+        assert whole in list_rings() and {parts, lock} <= set(list_remains())
         subprocess.run(WARM, capture_output=True, check=True)
-        assert dead not in list_rings()
-        assert living in list_rings()
+        left = {name for name in list_objects() if name.startswith(f"warm.{os.getpid()}.")}
+        assert left == {living, f"{living}-ctl", f"{living}-lock"}
         writer.close(unlink=True)

@@ -11,14 +11,14 @@ import multiprocessing
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
 
 import numpy as np
 
 from ringbuf import Reader, Status, Writer
+from tools.bench import ring_life
 from tools.bench.result import BenchResult
 from tools.bench.ring_loops import (
     TURNS,
@@ -29,15 +29,12 @@ from tools.bench.ring_loops import (
     publish_loop,
     publish_when_room_loop,
     read_loop,
+    sleep_loop,
 )
+from tools.bench.ring_setting import CAPACITY, PAYLOAD, SPAWN, cores, peer, pin, pinned, ring
 
-PAYLOAD = np.arange(128, dtype=np.uint8)
-CAPACITY = 1 << 22
-"""Fits a second-level cache with its reader's buffer: the transport is measured, not the memory."""
 FRAME_BYTES = 192
 """What a 128-byte payload takes: 32 of descriptor, 64-byte aligned."""
-SPAWN = multiprocessing.get_context("spawn")
-"""Not fork: a forked child would share this process's maps and compiled code."""
 PINGS = 2000
 MILLION = 1e6
 PIPE_BYTES = 128
@@ -54,63 +51,11 @@ def run(seconds: float) -> list[BenchResult]:
         ping_pong(seconds),
         *python_face(seconds),
         one_to_three(seconds),
+        *ring_life.run(seconds),
     ]
 
 
-# ---- setting
-
-
-def cores() -> list[int]:
-    """The cores this process may use."""
-    return sorted(os.sched_getaffinity(0))
-
-
-def pin(place: int) -> None:
-    """Keep this process on one core, or leave it alone if there are not enough.
-
-    A peer is started before this process pins itself: it inherits what is allowed.
-    """
-    allowed = cores()
-    if place < len(allowed):
-        os.sched_setaffinity(0, {allowed[place]})
-
-
-@contextmanager
-def pinned(place: int) -> Iterator[None]:
-    """The same for a block."""
-    before = os.sched_getaffinity(0)
-    pin(place)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
-@contextmanager
-def ring(*, capacity: int = CAPACITY, no_wake: bool = True) -> Iterator[Writer]:
-    """A ring for one reading, gone afterwards."""
-    writer = Writer.create(f"bench.{os.getpid()}.{secrets.token_hex(4)}", capacity=capacity, no_wake=no_wake)
-    try:
-        yield writer
-    finally:
-        writer.close(unlink=True)
-
-
-@contextmanager
-def peer(target: Callable[..., None], *arguments: object) -> Iterator[Connection]:
-    """A process that runs `target(connection, ...)`; it has said that it is ready when the block begins."""
-    ours, theirs = SPAWN.Pipe()
-    process = SPAWN.Process(target=target, args=(theirs, *arguments), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        ours.recv()
-        yield ours
-    finally:
-        ours.close()
-        process.join(10)
-        if process.is_alive():
-            process.kill()
+# ---- stopwatches
 
 
 def per_second(measure: Callable[[], tuple[int, float]]) -> float:
@@ -135,6 +80,9 @@ def warm_up() -> None:
         publish_and_wake_loop(writer.words, writer.control, writer.state, PAYLOAD, 1)
         publish_when_room_loop(writer.words, writer.control, writer.state, PAYLOAD, 1)
         read_loop(reader.words, reader.control, reader.state, reader.out, reader.index, 1)
+        writer.publish(PAYLOAD)
+        loop = (reader.words, reader.control, reader.state, reader.out, reader.index, np.zeros(1, dtype=np.int64))
+        sleep_loop(*loop)
         copy_loop(np.zeros(32, dtype=np.int64), PAYLOAD.view(np.int64), 0, 1)
 
 

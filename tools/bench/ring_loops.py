@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringbuf.atomics import monotonic_ns
-from ringbuf.kernels import poll_into, publish, publish_and_wake
+from ringbuf.kernels import poll_into, publish, publish_and_wake, sleep_on
+from ringbuf.layout import TIME_ROW
 from ringbuf.status import OK
 from tlv.jit import kernel
 
@@ -112,6 +113,17 @@ def pong_loop(
             publish(back_words, back_control, writer, payload, 0, len(payload), 0, 0, 0)
             answered += 1
     return answered
+
+
+@kernel
+def sleep_loop(words: Words, control: Words, reader: Record, out: Words, index: Words, late_ns: Words) -> int:
+    """Sleep until there is a frame, for 50 ms at most, and tell how long after its publish we woke; 1 if one came."""
+    sleep_on(words, control, reader, 50_000_000)
+    woke = monotonic_ns()
+    if poll_into(words, control, reader, out, index, 1) != OK:
+        return 0
+    late_ns[0] = woke - index[TIME_ROW, 0]
+    return 1
 
 
 @kernel

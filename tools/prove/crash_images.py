@@ -11,15 +11,15 @@ frames, and they judge it again.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from ringbuf.layout import BATCHES, BYTES, FRAMES, HEARTBEAT, PADS, PID, PUBLISH_NS, TAIL
-from ringbuf.status import OK
+from ringbuf.status import EPOCH_CHANGED, GAP, OK
 from tools.prove.outcome import Outcome, timed
 from tools.prove.scenarios import Judge, Model, payload_of, prepared
-from tools.prove.schedules import Violation
+from tools.prove.schedules import LOADS, STORES, Violation
 from tools.prove.stepping import Mutation, Steps
 from tools.prove.weak_memory import Location
 
@@ -51,17 +51,19 @@ class Log:
         answer: Any = None
         while True:
             try:
-                operation, *arguments = steps.send(answer)
+                access = steps.send(answer)
             except StopIteration as end:
                 return end.value
+            operation = access[0]
+            if operation in LOADS:
+                answer = memory.get(access[1:], 0)
+                continue
             answer = 0
-            if operation in {"load_acquire", "load_monotonic"}:
-                answer = memory.get((arguments[0], arguments[1]), 0)
-            elif operation in {"store_release", "store_monotonic"}:
-                location = (arguments[0], arguments[1])
-                memory[location] = arguments[2]
+            if operation in STORES:
+                location, value = access[1:3], access[3]
+                memory[location] = value
                 if location[1] not in FOR_PEOPLE:
-                    self.stores.append(Store(location, arguments[2], operation == "store_release", self.fences))
+                    self.stores.append(Store(location, value, STORES[operation], self.fences))
             elif operation in {"fence_release", "fence_seq_cst"}:
                 self.fences += 1
 
@@ -115,24 +117,34 @@ class Scene:
 
 
 SCENES = (
+    Scene("without a fence in between", 1, 1, 3, reserve=512),
     Scene("into fresh memory", 1, 1, 2),
     Scene("over old frames", 6, 1, 2),
     Scene("with a pad", 5, 1, 2, writer=3),
     Scene("a batch", 4, 2, 1),
     Scene("a batch over old frames", 7, 2, 2),
-    Scene("without a fence in between", 1, 1, 3, reserve=512),
 )
 
 
-def judge_readers(model: Model, memory: dict[Location, int], starts: dict[int, int]) -> int:
-    """Let a reader stand at every frame start and read on; returns how many frames were delivered."""
+def judge_readers(
+    model: Model, memory: dict[Location, int], starts: dict[int, int], judged: dict[Hashable, int]
+) -> int:
+    """Let a reader stand at every frame start and read on; returns how many frames were delivered.
+
+    What a reader does on quiet memory follows from the memory alone, and two images in three hold the same words as one
+    before them: `judged` keeps what was delivered there.
+    """
+    seen = frozenset(memory.items()), frozenset(model.committed.items()), frozenset(starts.items())
+    if seen in judged:
+        return judged[seen]
     delivered = 0
     for sequence, position in starts.items():
         judge = Judge(model, model.reader_state(), expected=sequence)
         judge.state[0].update(position=position, sequence=sequence)
-        for _ in range(4):
-            run_on(memory, judge.poll(4))
+        while run_on(memory, judge.poll(4)) in {OK, GAP, EPOCH_CHANGED}:
+            pass
         delivered += judge.delivered
+    judged[seen] = delivered
     return delivered
 
 
@@ -158,6 +170,7 @@ def try_scene(scene: Scene, mutation: Mutation | None, generator: random.Random)
         starts[sequence] = position  # a pad may stand there; readers pass it
         position += model.kernels["record_bytes"](len(payload_of(sequence, 1)))
     count = delivered = 0
+    judged: dict[Hashable, int] = {}
     for made in set(images(log.stores, generator)):
         image = dict(before)
         for at in sorted(made):
@@ -165,7 +178,7 @@ def try_scene(scene: Scene, mutation: Mutation | None, generator: random.Random)
         count += 1
         model.committed = dict(committed_at[image["words", TAIL]])
         known = {sequence: at for sequence, at in starts.items() if at <= image["words", TAIL]}
-        delivered += judge_readers(model, image, known)
+        delivered += judge_readers(model, image, known, judged)
         successor = model.writer_state()
         result = run_on(image, model.kernels["take_over"]("words", successor, 9, 2))
         model.expect(result == OK, "no commit record belongs to the tail")
@@ -175,7 +188,7 @@ def try_scene(scene: Scene, mutation: Mutation | None, generator: random.Random)
         for _ in range(2):
             model.committed[successor[0]["sequence"]] = payload_of(successor[0]["sequence"], 3)
             run_on(image, model.publish("w2", successor, 3, 1))
-            delivered += judge_readers(model, image, known)
+            delivered += judge_readers(model, image, known, judged)
     return count, delivered
 
 

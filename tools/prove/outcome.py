@@ -12,13 +12,18 @@ from dataclasses import dataclass, replace
 from typing import ParamSpec
 
 P = ParamSpec("P")
+Progress = Callable[[str], None]
+
+
+def say_nothing(text: str) -> None:
+    """The progress of whoever does not want to hear of it."""
 
 
 @dataclass(frozen=True)
 class Outcome:
     """One proof: which promise, what was seen, whether it holds."""
 
-    row: int  # of the fault table
+    row: int  # of the fault table; 0 if the campaign broke off before it could say
     title: str
     passed: bool
     summary: str  # counts, for people

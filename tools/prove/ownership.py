@@ -14,6 +14,8 @@ from functools import partial
 import numpy as np
 
 from ringbuf import NotOwner, Writer
+from ringbuf.names import lock_object
+from ringbuf.segment import path_of
 from tools.prove.native import warm_native
 from tools.prove.outcome import Outcome, timed
 from tools.prove.processes import fresh_name, kill, reap, shared, spawn, wait_for
@@ -66,7 +68,7 @@ def publish_after_fork(writer: Writer, said: np.ndarray) -> None:
 
 @timed
 def prove_one_writer(starts: int = 100) -> Outcome:
-    """Row 7: same process, 100 at once, while the owner is stopped, after a fork."""
+    """Row 7: same process, 100 at once, while the owner is stopped, without the lock object, after a fork."""
     warm_native()
     with fresh_name("owner") as name:
         with Writer.create(name, capacity=1 << 16):
@@ -81,6 +83,8 @@ def prove_one_writer(starts: int = 100) -> Outcome:
         wait_for(held.any)
         os.kill(owner, signal.SIGSTOP)
         stopped = count_refusals(name, 100)
+        path_of(lock_object(name)).unlink()
+        unlocked = count_refusals(name, 10)
         os.kill(owner, signal.SIGCONT)
         kill(owner)
         said = shared(np.int64, 2)
@@ -90,7 +94,8 @@ def prove_one_writer(starts: int = 100) -> Outcome:
             after = writer.publish(b"after")
     summary = (
         f"same process {same_process}/10 refused; {starts} starts: {winners} won, {losers} NotOwner; "
-        f"owner stopped: {100 - stopped} of 100 takeovers; forked child refused {int(said.sum())}/2, parent goes on"
+        f"owner stopped: {100 - stopped} of 100 takeovers; lock object removed {unlocked}/10 refused; "
+        f"forked child refused {int(said.sum())}/2, parent goes on"
     )
-    passed = (same_process, winners, losers, stopped, int(said.sum())) == (10, 1, starts - 1, 100, 2)
+    passed = (same_process, winners, losers, stopped, unlocked, int(said.sum())) == (10, 1, starts - 1, 100, 10, 2)
     return Outcome(7, "one writer", passed and after == before + 1 and not any(codes), summary)

@@ -45,6 +45,19 @@ def reap(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def reap_within(pid: int, seconds: float) -> int:
+    """`reap`, but a child that has not ended by then hangs: it is killed, and -9 is its exit code."""
+    deadline = time.monotonic() + seconds
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            return reap(pid)
+        time.sleep(0.001)
+
+
 def kill(pid: int) -> None:
     """kill -9 and reap."""
     os.kill(pid, signal.SIGKILL)

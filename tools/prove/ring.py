@@ -14,7 +14,7 @@ from tools.prove.damage import prove_damage_is_survived
 from tools.prove.kills import prove_kills, prove_short_restart
 from tools.prove.leaks import prove_nothing_leaks
 from tools.prove.models import prove_mutants_are_caught, prove_schedules
-from tools.prove.outcome import Outcome
+from tools.prove.outcome import Outcome, Progress, say_nothing
 from tools.prove.ownership import prove_one_writer
 from tools.prove.races import prove_exact_laps, prove_payloads_cannot_lie, prove_races
 from tools.prove.reliable import prove_reliable_consumers
@@ -31,13 +31,13 @@ from tools.prove.sleepers import prove_dead_readers_harm_nobody, prove_no_wakeup
 Proof = Callable[[], Outcome]
 
 
-def ring_proofs(seed: int, *, deep: bool = False) -> dict[str, Proof]:
-    """Every proof by name.  `deep` takes hours where the suite takes minutes."""
+def ring_proofs(seed: int, *, deep: bool = False, progress: Progress = say_nothing) -> dict[str, Proof]:
+    """Every proof by name.  `deep` takes an hour where the suite takes minutes; its longest part tells `progress`."""
     more = 10 if deep else 1
     return {
         "kills": partial(prove_kills, 1000 * more, seed),
         "crash images": partial(prove_crash_images, seed),
-        "schedules": partial(prove_schedules, seed, deep=deep),
+        "schedules": partial(prove_schedules, seed, deep=deep, progress=progress if deep else say_nothing),
         "mutants": partial(prove_mutants_are_caught, seed),
         "races": partial(prove_races, 100_000_000 * more, seed),
         "payloads": partial(prove_payloads_cannot_lie, 500 * more, seed),
