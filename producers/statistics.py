@@ -87,6 +87,10 @@ class Statistics:
     cross_check_shortfalls: int = 0
     """Blocks of which the second endpoint listed fewer logs."""
     pools: int = 0
+    tick_maps: int = 0
+    """Maps of watched pools that were read from the node and published."""
+    refused_tick_maps: int = 0
+    """Readings of one that the node could not answer, or whose answers contradicted each other."""
     connections: int = 0
     reconnects: int = 0
     bytes_received: int = 0

@@ -108,8 +108,8 @@ def expected_row(sequence: int, message: Message) -> dict[str, Any]:
     origin = message.records[1] if len(message.records) > 1 else None
     for name, kind in record.layout.kinds.items():
         value = getattr(record, name)
-        if kind.name in {"u128", "u256", "i256"}:
-            value = value.to_bytes(kind.size, "big", signed=kind.name == "i256")
+        if kind.name in {"u128", "i128", "u256", "i256"}:
+            value = value.to_bytes(kind.size, "big", signed=kind.name.startswith("i"))
         row[f"record_{name}" if f"record_{name}" in columns else name] = value
     if isinstance(record, PoolRecord):
         for name in EventOrigin.layout.kinds:
