@@ -20,7 +20,7 @@ def test_assemble_pushes_numbers_and_the_places_of_labels() -> None:
         here JUMP end
       end:
     """)
-    assert code.hex() == "600061010063a0b1c2d3015b61000b56610012"
+    assert code.hex() == "600061010063a0b1c2d3015b61000b56610013"
 
 
 def test_program_has_no_word_that_the_assembler_takes_for_another() -> None:

@@ -13,7 +13,6 @@ from producers.tick_program import Tick
 from ringbuf import Reader, Status
 from tests.producers.liquidity import Liquidity, contract_ticks
 from tests.producers.test_tick_maps import ticks_in
-from tlv.codes import Flag
 from tlv.layout import LAYOUT_DIGEST, PoolState, PoolTicks, Reorg, StateInvalidation
 from tlv.message import Message, parse
 from tlv.record import Record
@@ -32,11 +31,16 @@ class Watcher:
     def __init__(self, world: World, reader: Reader) -> None:
         self.world, self.reader = world, reader
         self.messages: list[Message] = []
-        self.maps: list[tuple[int, list[Tick]]] = []
 
     def records(self, kind: type[Record]) -> int:
         """How many messages began with such a record."""
         return sum(isinstance(message.records[0], kind) for message in self.messages)
+
+    async def until_map(self, count: int, enough: Callable[[], bool] = lambda: True) -> None:
+        """Mine until so many maps were told; the last of them is the contract's."""
+        await self.until(lambda: enough() and len(self.read_maps()) == count)
+        number, ticks = self.read_maps()[-1]
+        assert ticks == await asyncio.to_thread(contract_ticks, self.world, number)
 
     async def until(self, enough: Callable[[], bool]) -> None:
         """Mine until it is so."""
@@ -66,7 +70,7 @@ class Watcher:
         return found
 
 
-async def live(world: World, node: Node, chain: Path, ring: str) -> list[Message]:
+async def live(world: World, node: Node, chain: Path, ring: str) -> None:
     """Watch the pool through moves, a demand, a reorg and a lost connection."""
     warm_ring()
     warm_collector()
@@ -79,21 +83,20 @@ async def live(world: World, node: Node, chain: Path, ring: str) -> list[Message
             watcher = Watcher(world, reader)
             await watcher.until(lambda: collector.statistics.blocks > 0)
             world.v3_swap(world.weth, 10**15)
-            await watcher.until(lambda: len(watcher.read_maps()) == 1)
+            await watcher.until_map(1)
             for _ in range(MOVES):
                 liquidity.move()
                 await asyncio.to_thread(world.mine)
             collector.want_states()
-            await watcher.until(lambda: len(watcher.read_maps()) == 2)
+            await watcher.until_map(2)
             liquidity.mint(3, 4, 10**17)
             await asyncio.to_thread(world.reorg, 8)
-            await watcher.until(lambda: watcher.records(Reorg) > 0 and len(watcher.read_maps()) == 3)
+            await watcher.until_map(3, lambda: watcher.records(Reorg) > 0)
             await relay.close_all(1011)
-            await watcher.until(lambda: watcher.records(StateInvalidation) > 0 and len(watcher.read_maps()) == 4)
+            await watcher.until_map(4, lambda: watcher.records(StateInvalidation) > 0)
         collector.stop()
         await work
         assert collector.statistics.tick_maps == 4
-    return watcher.messages
 
 
 def test_collector_tells_maps_when_pools_appear_on_demand_after_reorgs_and_after_losses(
@@ -104,4 +107,4 @@ def test_collector_tells_maps_when_pools_appear_on_demand_after_reorgs_and_after
         world.hold_mining(True)
         chain = tmp_path / "chain.toml"
         chain.write_text(chain_toml(world))
-        messages = asyncio.run(live(world, node, chain, ring_name))
+        asyncio.run(live(world, node, chain, ring_name))
