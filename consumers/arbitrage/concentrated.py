@@ -11,7 +11,7 @@ comparison against the contract's own bytecode).
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from consumers.arbitrage.constant_product import FEE_UNIT
@@ -94,6 +94,15 @@ class TickMap(NamedTuple):
     ticks: Sequence[int]
     net: Mapping[int, int]
     spacing: int
+
+    def active(self, tick: int) -> int:
+        """The liquidity at a price whose tick this is: what all ticks up to it add."""
+        return sum(self.net[crossed] for crossed in self.ticks[: bisect_right(self.ticks, tick)])
+
+    def ahead(self, tick: int, *, falls: bool) -> Iterator[int]:
+        """The initialised ticks that a falling or rising price meets from here, in that order."""
+        found = bisect_right(self.ticks, tick)
+        return iter(self.ticks[found - 1 :: -1] if found else ()) if falls else iter(self.ticks[found:])
 
     def next_stop(self, tick: int, *, falls: bool) -> int:
         """The tick at which the contract's loop stops next: initialised, or the edge of the bitmap word."""

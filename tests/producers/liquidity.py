@@ -14,10 +14,16 @@ SPACING = 10
 """Of the pool's fee tier, 500 pips."""
 
 
-def words(world: World, pool: str, data: str, block: int | str) -> list[int]:
-    """The words a view function of a pool returned at the end of a block."""
-    answer = world.rpc("eth_call", {"to": pool, "data": data}, hex(block) if isinstance(block, int) else block)
-    return [int(answer[at : at + 64], 16) for at in range(2, len(answer), 64)]
+def all_answers(world: World, contract: str, calls: list[str], block: int | str) -> list[list[int]]:
+    """The words that view functions of a contract returned at the end of a block, for each call's data."""
+    where = hex(block) if isinstance(block, int) else block
+    answers = world.rpc.batch("eth_call", [[{"to": contract, "data": data}, where] for data in calls])
+    return [[int(answer[at : at + 64], 16) for at in range(2, len(answer), 64)] for answer in answers]
+
+
+def words(world: World, contract: str, data: str, block: int | str) -> list[int]:
+    """The same of one call."""
+    return all_answers(world, contract, [data], block)[0]
 
 
 def signed(word: int) -> int:
@@ -27,15 +33,17 @@ def signed(word: int) -> int:
 
 def contract_ticks(world: World, block: int | str) -> list[Tick]:
     """Every initialised tick of the pool at the end of a block, rising."""
-    found, (first, last) = [], all_words(SPACING)
-    for position in range(first, last + 1):
-        (bitmap,) = words(world, world.v3_pool, call_data("tickBitmap(int16)", position), block)
-        for bit in range(256):
-            if bitmap >> bit & 1:
-                tick = (position * 256 + bit) * SPACING
-                gross, net = words(world, world.v3_pool, call_data("ticks(int24)", tick), block)[:2]
-                found.append(Tick(tick, gross, signed(net)))
-    return found
+    first, last = all_words(SPACING)
+    positions = range(first, last + 1)
+    bitmaps = all_answers(world, world.v3_pool, [call_data("tickBitmap(int16)", at) for at in positions], block)
+    ticks = [
+        (position * 256 + bit) * SPACING
+        for position, (bitmap,) in zip(positions, bitmaps, strict=True)
+        for bit in range(256)
+        if bitmap >> bit & 1
+    ]
+    answers = all_answers(world, world.v3_pool, [call_data("ticks(int24)", tick) for tick in ticks], block)
+    return [Tick(tick, gross, signed(net)) for tick, (gross, net, *_) in zip(ticks, answers, strict=True)]
 
 
 def contract_price(world: World, block: int | str) -> tuple[int, int, int]:
@@ -51,8 +59,6 @@ class Liquidity:
     def __init__(self, world: World, seed: int) -> None:
         self.world = world
         self.random = random.Random(seed)
-        self.positions = 1
-        """Numbers 1 to this are taken; 1 is the full range that the world begins with."""
 
     def mint(self, below: int, above: int, weth: int) -> None:
         """A position from so many spacings below the price to so many above, of at most `weth` and its worth."""
@@ -60,7 +66,6 @@ class Liquidity:
         amounts = {self.world.weth: weth, self.world.usdc: weth * 3000 // 10**12}
         ticks = (tick - below * SPACING, tick + above * SPACING)
         self.world.v3_mint(ticks, *(amounts[token] for token in self.world.tokens))
-        self.positions += 1
 
     def swap(self, weth: int) -> None:
         """Sell WETH worth so much, or (negative) as much USDC as it is worth."""
@@ -81,6 +86,7 @@ class Liquidity:
             below = pick.randint(-width, width)
             self.mint(below, pick.randint(1 - below, width + 1 - min(below, 0)), 10 ** pick.randint(14, 18))
         elif what < 0.65:
-            self.burn(pick.randint(1, self.positions), pick.choice((0.3, 0.7, 1)))
+            positions = self.world.balance(self.world.v3_positions)  # number 1 is the world's own, of the full range
+            self.burn(pick.randint(1, positions), pick.choice((0.3, 0.7, 1)))
         else:
             self.swap(pick.choice((-1, 1)) * 10 ** pick.randint(15, 18) * pick.randint(1, 9))
