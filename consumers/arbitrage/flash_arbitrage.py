@@ -26,7 +26,7 @@ from consumers.arbitrage.legs import leg_of, price_of, tradable
 from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Pool
 from consumers.arbitrage.screen import ScreenTable
-from consumers.arbitrage.signal import Place, describe, value, way_of
+from consumers.arbitrage.signal import Place, crossed_ticks, describe, value, way_of
 from consumers.arbitrage.two_pool import Leg, MapLeg, ReserveLeg, best_cycle
 from consumers.strategy import Strategy
 from tlv.codes import Flag, GapScope, QuoteVerdict
@@ -212,7 +212,9 @@ class FlashArbitrage(Strategy):
             return
         self.counts["gross_positive"] += 1
         gas = self.config.gas
+        way = way_of(1, legs[0], cycle.amount_in) + way_of(2, legs[1], cycle.amount_mid)
         units = gas.overhead_units + gas.units(first.protocol, first.venue) + gas.units(second.protocol, second.venue)
+        units += gas.v3_tick_units * sum(crossed_ticks(way))
         decimals = buy.decimals1 if token_in == buy.token1 else buy.decimals0
         economics = value(cycle, token_in, decimals, units, gas.price(self._base_fee), rate)
         if not rate.wei:
@@ -226,7 +228,6 @@ class FlashArbitrage(Strategy):
             self.counts["signals"] += 1
             self.counts[f"signals_{verdict.name.lower()}"] += 1
             signal = describe(occasion.place, first, second, token_in, cycle, verdict)
-            way = way_of(1, legs[0], cycle.amount_in) + way_of(2, legs[1], cycle.amount_mid)
             self.emit(signal, economics, *way, receive_time_ns=occasion.receive_time_ns)
 
     def _denominate(self, pool: Pool) -> tuple[bytes, Rate]:

@@ -91,6 +91,12 @@ def way_of(number: int, leg: Leg, amount_in: int) -> list[WayTick]:
     return [WayTick(leg.ticks.net[tick], tick, leg.ticks.spacing, number) for tick in leg.way(amount_in)]
 
 
+def crossed_ticks(way: Sequence[WayTick]) -> tuple[int, int]:
+    """How many initialised ticks the swaps in the first and the second pool cross: all but the one ahead."""
+    first, second = (sum(tick.leg == leg for tick in way) for leg in (1, 2))
+    return max(first - 1, 0), max(second - 1, 0)
+
+
 def value(cycle: Cycle, token: bytes, decimals: int, gas_units: int, gas_price: int, rate: Rate) -> Economics:
     """What a round trip earns, in `token`, after `gas_units` at `gas_price` wei."""
     gas_cost = rate.cost(gas_units * gas_price)

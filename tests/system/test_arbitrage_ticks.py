@@ -24,7 +24,7 @@ from producers.tick_program import Tick
 from ringbuf import Reader, Status
 from tests.producers.liquidity import Liquidity, contract_price, contract_ticks
 from tlv.codes import Domain, QuoteVerdict
-from tlv.layout import LAYOUT_DIGEST, ArbitrageSignal, BlockEnd, WayTick
+from tlv.layout import LAYOUT_DIGEST, ArbitrageSignal, BlockEnd, Economics, WayTick
 from tlv.message import Message, build, parse
 from tools.prove.evm.faults import WsRelay
 from tools.prove.evm.node import Node
@@ -34,6 +34,8 @@ from tools.warm import warm_collector, warm_ring
 
 ROUNDS = 60
 CHECK_EVERY = 6
+TRANSACTION_GAS = 21_000
+"""What every transaction costs (yellow paper, G_transaction): two here, and one for who swaps twice in one."""
 
 
 class Follower:
@@ -140,8 +142,8 @@ def test_strategy_keeps_the_contracts_map_through_moves_reorgs_and_losses(
     assert all(not verify_signal(message) for message in follower.signals)
 
 
-def swap(world: World, pool: bytes, token_in: str, amount: int) -> int:
-    """Sell on one of the world's pools; what came out."""
+def swap(world: World, pool: bytes, token_in: str, amount: int) -> tuple[int, int]:
+    """Sell on one of the world's pools; what came out, and the gas it took."""
     token_out = world.usdc if token_in == world.weth else world.weth
     before = world.balance(token_out)
     names = [exchange.pair for exchange in world.exchanges]
@@ -150,8 +152,8 @@ def swap(world: World, pool: bytes, token_in: str, amount: int) -> int:
     else:
         sent = world.v3_swap(token_in, amount)
     world.mine()
-    world.receipt(sent)
-    return world.balance(token_out) - before
+    gas_used = int(world.receipt(sent)["gasUsed"], 16)
+    return world.balance(token_out) - before, gas_used
 
 
 @pytest.mark.parametrize("sold", [8 * 10**18, -20 * 10**18], ids=["weth_sold", "usdc_sold"])
@@ -192,5 +194,8 @@ def test_signal_across_ticks_pays_what_it_says_to_the_wei(ring_name: str, tmp_pa
         assert verify_signal(message) == []
         assert V3_FEE in (signal.fee_pips_a, signal.fee_pips_b)
         token_in, token_mid = "0x" + signal.token_in.hex(), "0x" + signal.token_mid.hex()
-        assert swap(world, signal.pool_a, token_in, signal.amount_in) == signal.amount_mid
-        assert swap(world, signal.pool_b, token_mid, signal.amount_mid) == signal.amount_out
+        amount_mid, gas_a = swap(world, signal.pool_a, token_in, signal.amount_in)
+        amount_out, gas_b = swap(world, signal.pool_b, token_mid, signal.amount_mid)
+        assert (amount_mid, amount_out) == (signal.amount_mid, signal.amount_out)
+        economics = message.first(Economics)
+        assert economics is not None and gas_a + gas_b - TRANSACTION_GAS <= economics.gas_units
