@@ -287,9 +287,12 @@ class Assembly:
             self._tick_maps.pump(newest)
 
     def _invalidate(self, since_block: int, reason: Reason) -> None:
-        """Readers forget what they know; ask the node instead of waiting for the next event of each pool."""
+        """Readers forget what they know; ask the node instead of waiting for the next event of each pool.
+
+        Events of blocks up to the head may be in the ring already, and stand: a state from before them is of no use.
+        """
         self._chronicle.tell_invalidation(since_block, reason)
-        self._snapshots.want_all(since_block)
+        self._snapshots.want_all(max(since_block, self.chain.head.number if self.chain.head is not None else 0))
         self._tick_maps.want_all(since_block)
 
     def _lose(self, first: int, last: int, reason: Reason) -> None:

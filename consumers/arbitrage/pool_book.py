@@ -8,7 +8,7 @@ prices worth trading nor where records come from.
     the same, REMOVED                    restore the state before them
     Reorg                                restores every pool to its state at the fork; unknown fork: all unknown
     StateInvalidation, Gap, lost frames  state unknown until the next event or snapshot that sets it
-    PoolState with SNAPSHOT              identity and fee; state too, unless events told a newer one
+    PoolState with SNAPSHOT              identity and fee; state too, unless a newer event came, be it forgotten since
     PoolTicks                            the tick map, which Mint and Burn then move (`kept_ticks`)
 
 A StateInvalidation because of a reorg is left to the Reorg it announces, which restores instead of forgetting.
@@ -80,6 +80,7 @@ class PoolBook:
         if isinstance(record, PoolCreated):
             _identify(pool, record)
             return None
+        pool.heard_block = max(pool.heard_block, origin.block_number)
         if isinstance(record, PoolMint | PoolBurn) and record.amount:
             pool.ticks.apply(_change(record, origin))
         value = _state_after(pool, record)
@@ -99,7 +100,7 @@ class PoolBook:
         changed = _identify(pool, record)
         value = _state_in(record)
         known = pool.current.block_number if pool.current else self._trusted_since - 1
-        if value is not None and record.block_number > known:
+        if value is not None and record.block_number > known and record.block_number >= pool.heard_block:
             pool.put(Entry(record.block_number, b"", SNAPSHOT_LOG_INDEX, value))
             changed = True
         return pool if changed else None

@@ -66,6 +66,8 @@ class Pool:
     tick_spacing: int = 0
     history: list[Entry] = field(default_factory=list)
     ticks: KeptTicks = field(default_factory=KeptTicks)
+    heard_block: int = 0
+    """The newest block of an event of the pool, forgotten or not."""
 
     @property
     def current(self) -> Entry | None:
@@ -113,6 +115,7 @@ class Pool:
     def roll_back(self, fork_number: int) -> bool:
         """Forget every state of a block above the fork; whether there was one."""
         self.ticks.roll_back(fork_number)
+        self.heard_block = min(self.heard_block, fork_number)
         kept = len(self.history)
         while kept and self.history[kept - 1].block_number > fork_number:
             kept -= 1

@@ -43,6 +43,8 @@ class Rpc:
 
     def batch(self, method: str, calls: Sequence[Sequence[Any]]) -> list[Any]:
         """The results of one method for many parameters, in their order, asked in one go."""
+        if not calls:
+            return []  # the node calls an empty batch an invalid request
         answers = self._post([_request(method, params, number) for number, params in enumerate(calls)])
         return [_result(method, answer) for answer in sorted(answers, key=itemgetter("id"))]
 
