@@ -205,7 +205,10 @@ def may_be_too_much(answer: str | Failure) -> bool:
 
 def adds_up(ticks: list[Tick], state: State) -> bool:
     """Whether a map is whole and belongs to the state: what positions add they take away, and up to the price it is
-    the pool's liquidity (UniswapV3Pool.liquidity)."""
+    the pool's liquidity (UniswapV3Pool.liquidity).  Without a price the node answered from an empty state: a pool that
+    ever spoke has one."""
+    if state.sqrt_price_x96 == 0:
+        return False
     active = sum(tick.liquidity_net for tick in ticks if tick.tick <= state.tick)
     return active == state.liquidity and sum(tick.liquidity_net for tick in ticks) == 0
 

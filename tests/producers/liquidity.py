@@ -3,6 +3,7 @@ tick at a time, by the view functions alone."""
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 from eth_abi.abi import encode
@@ -12,6 +13,7 @@ from tools.prove.evm.world import World, call_data
 
 SPACING = 10
 """Of the pool's fee tier, 500 pips."""
+QUIET_S = 0.3
 
 
 def all_answers(world: World, contract: str, calls: list[str], block: int | str) -> list[list[int]]:
@@ -51,6 +53,12 @@ def contract_price(world: World, block: int | str) -> tuple[int, int, int]:
     price, tick = words(world, world.v3_pool, call_data("slot0()"), block)[:2]
     (liquidity,) = words(world, world.v3_pool, call_data("liquidity()"), block)
     return price, signed(tick), liquidity
+
+
+async def reorganise_in_quiet(world: World, depth: int) -> None:
+    """Replace the last blocks while nobody asks the node: for a moment anvil 1.7.1 answers as if nothing was stored."""
+    await asyncio.sleep(QUIET_S)
+    await asyncio.to_thread(world.reorg, depth)
 
 
 class Liquidity:

@@ -220,6 +220,21 @@ def test_tick_map_that_contradicts_the_pools_liquidity_is_refused_and_asked_late
     assert wire.step() == 1
 
 
+def test_tick_map_answered_from_an_empty_state_is_refused(world: World) -> None:
+    """What anvil does for a moment during a reorg: every word is zero, and so are price and liquidity."""
+    wire = Wire(world)
+    wire.maps.want_all()
+    wire.maps.pump(wire.block())
+
+    def zeros(answer: Answer) -> Answer:
+        words = 7 if len(wire.asked) == 2 else 1  # slot0 has seven
+        return {"jsonrpc": "2.0", "id": answer["id"], "result": "0x" + "00" * 32 * words}
+
+    while wire.step(zeros):
+        pass
+    assert (wire.told(), len(wire.asked), wire.stats.refused_tick_maps) == ([], 3, 1)
+
+
 def test_tick_map_from_a_node_that_cannot_run_the_program_is_given_up_after_one_word(world: World) -> None:
     wire = Wire(world)
     wire.maps.want_all()

@@ -22,7 +22,7 @@ from producers.collector import Collector, Options
 from producers.tick_maps import TickWatch
 from producers.tick_program import Tick
 from ringbuf import Reader, Status
-from tests.producers.liquidity import Liquidity, contract_price, contract_ticks
+from tests.producers.liquidity import Liquidity, contract_price, contract_ticks, reorganise_in_quiet
 from tlv.codes import Domain, QuoteVerdict
 from tlv.layout import LAYOUT_DIGEST, ArbitrageSignal, BlockEnd, Economics, WayTick
 from tlv.message import Message, build, parse
@@ -127,7 +127,7 @@ def test_strategy_keeps_the_contracts_map_through_moves_reorgs_and_losses(
             follower.read()
             what = rng.random()
             if what < 0.15:
-                await asyncio.to_thread(world.reorg, rng.randint(1, 3))
+                await reorganise_in_quiet(world, rng.randint(1, 3))
             elif what < 0.25:
                 await relay.close_all(rng.choice((1000, 1011)))
             if number % CHECK_EVERY == 0:

@@ -11,7 +11,7 @@ from producers.collector import Collector, Options
 from producers.tick_maps import TickWatch
 from producers.tick_program import Tick
 from ringbuf import Reader, Status
-from tests.producers.liquidity import Liquidity, contract_ticks
+from tests.producers.liquidity import Liquidity, contract_ticks, reorganise_in_quiet
 from tests.producers.test_tick_maps import ticks_in
 from tlv.layout import LAYOUT_DIGEST, PoolState, PoolTicks, Reorg, StateInvalidation
 from tlv.message import Message, parse
@@ -90,7 +90,7 @@ async def live(world: World, node: Node, chain: Path, ring: str) -> None:
             collector.want_states()
             await watcher.until_map(2)
             liquidity.mint(3, 4, 10**17)
-            await asyncio.to_thread(world.reorg, 8)
+            await reorganise_in_quiet(world, 8)
             await watcher.until_map(3, lambda: watcher.records(Reorg) > 0)
             await relay.close_all(1011)
             await watcher.until_map(4, lambda: watcher.records(StateInvalidation) > 0)
