@@ -53,7 +53,6 @@ ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 )
 @click.option(
     "--watch-ticks",
-    "watched",
     multiple=True,
     metavar="ADDRESS|all",
     help="Read the tick map of a Uniswap V3 pool (repeatable), or of all, from the node and publish it: at the pool's"
@@ -90,7 +89,7 @@ def command(
     ring: str | None,
     capacity: int,
     filters: tuple[str, ...],
-    watched: tuple[str, ...],
+    watch_ticks: tuple[str, ...],
     second: str | None,
     cross_check_share: float,
     pool_cache: str | None,
@@ -115,7 +114,7 @@ def command(
         capacity=capacity,
         selection=_selection(filters),
         filter_file=_filter_file(filters),
-        tick_watch=_tick_watch(watched),
+        tick_watch=_tick_watch(watch_ticks),
         pool_cache=_cache_path(pool_cache, config.chain_id),
         stats_file=Path(stats_json) if stats_json not in (None, "-") else None,
         state_file=state,

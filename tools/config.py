@@ -42,6 +42,7 @@ class Collector(Section):
     chain: str | UnsetType = UNSET
     ring: str | UnsetType = UNSET
     capacity: int | UnsetType = UNSET
+    watch_ticks: list[str] | UnsetType = UNSET
 
 
 class Strategy(Section):

@@ -170,7 +170,7 @@ def _inputs(place: Place) -> Iterator[int]:
     if back_room is not None and hop.out(optimum) - owed > back_room:
         for middle in (back_room, *_approach(back_room)):
             amount = hop.least_input(owed + middle)
-            if amount is not None:
+            if amount is not None and base + amount > 0:
                 yield base + amount
     yield from (base + amount for amount in candidates((hop, back), optimum))
 
@@ -185,5 +185,5 @@ def best_cycle(first: Leg, second: Leg) -> Cycle | None:
         found = quote(first, second, amount_in)
         return found.gross if found else 0
 
-    amount = best_of((amount for amount in _inputs(place) if amount > 0), profit)
+    amount = best_of(_inputs(place), profit)
     return quote(first, second, amount) if amount else None

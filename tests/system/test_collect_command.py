@@ -85,6 +85,7 @@ def test_collect_terminated_closes_its_ring_quickly(ring_name: str) -> None:
         (("--url", "ws://"), 2, "expected a ws:// or wss:// URL with a host"),
         (("--url", "ws://localhost:1", "--chain", "nowhere"), 2, "expected one of polygon, ethereum"),
         (("--url", "ws://localhost:1", "--filter", "0x12"), 2, "expected 0x and 40 hex digits"),
+        (("--url", "ws://localhost:1", "--watch-ticks", "0x12"), 2, "expected 0x and 40 hex digits, or all"),
         (("--url", "ws://localhost:1", "--until-idle", "0.2"), 1, "cannot connect to localhost"),
     ],
 )
