@@ -216,10 +216,10 @@ class Assembly:
 
         What readers derived from the events before does not continue with those after, so they are told to forget it.
         """
-        if self.chain.head is not None and wanted != self._publication.event_filter:
-            self._invalidate(self.safe_number + 1, Reason.FILTER_CHANGED)
-        self._publication.event_filter = wanted
+        before, self._publication.event_filter = self._publication.event_filter, wanted
         self._tick_maps.is_followed = wanted.shows_liquidity if wanted is not None else lambda _: True
+        if self.chain.head is not None and wanted != before:
+            self._invalidate(self.safe_number + 1, Reason.FILTER_CHANGED)
 
     def want_states(self) -> None:
         """Tell what every pool holds, for readers that joined late."""
