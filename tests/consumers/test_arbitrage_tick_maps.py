@@ -82,7 +82,7 @@ def test_strategy_with_a_whole_map_crosses_ticks_and_says_exact() -> None:
     assert (verdict(across), verdict(within)) == (QuoteVerdict.EXACT, QuoteVerdict.WITHIN_SEGMENT)
     assert len(way(across)) == 2 and way(within) == []
     assert signal_of(across)[1].gross > signal_of(within)[1].gross
-    assert signal_of(across)[1].gas_units == signal_of(within)[1].gas_units + 25_000
+    assert signal_of(across)[1].gas_units == signal_of(within)[1].gas_units + 50_000
     assert mapped.strategy.counts["tick_maps"] == 1
 
 
