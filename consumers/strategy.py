@@ -26,10 +26,12 @@ from tlv.layout import (
     Gap,
     PoolRecord,
     PoolState,
+    PoolTicks,
     Reorg,
     Session,
     SignalIdentity,
     StateInvalidation,
+    TickLiquidity,
 )
 from tlv.message import Message, parse
 from tlv.record import Record
@@ -98,6 +100,9 @@ class Strategy:
 
     def on_snapshot(self, record: PoolState) -> None:
         """Identity and last state of a pool, as the collector knows them."""
+
+    def on_ticks(self, part: PoolTicks, ticks: tuple[TickLiquidity, ...]) -> None:
+        """A part of a pool's tick map, as of the end of its block."""
 
     def on_block(self, block: Block) -> None:
         """The node announced a block."""
@@ -241,6 +246,9 @@ def _dispatch_pool(strategy: Strategy, record: PoolRecord, message: Message) -> 
     flags = message.header.flags
     if flags & Flag.SNAPSHOT and isinstance(record, PoolState):
         strategy.on_snapshot(record)
+        return
+    if isinstance(record, PoolTicks):
+        strategy.on_ticks(record, tuple(tick for tick in message.records if isinstance(tick, TickLiquidity)))
         return
     origin = message.first(EventOrigin)
     if origin is None:

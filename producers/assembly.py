@@ -41,6 +41,7 @@ from producers.snapshots import Snapshots
 from producers.statistics import Statistics
 from producers.strays import Strays
 from producers.succession import Succession
+from producers.tick_maps import NOTHING_WATCHED, TickMaps, TickWatch
 from producers.timers import Timers
 from producers.verification import Finding, Standing, Token
 from tlv.codes import Completeness, Reason
@@ -77,6 +78,7 @@ class Assembly:
         stats: Statistics,
         log_filter: dict[str, object],
         cross_check_share: float = 0.0,
+        tick_watch: TickWatch = NOTHING_WATCHED,
     ) -> None:
         self.chain = Chain(config.finality_blocks)
         self.stats = stats
@@ -90,7 +92,9 @@ class Assembly:
         self._chronicle = Chronicle(outbox, stats)
         self._publication = Publication(config, rpc, outbox, table, tokens, stats, sees_all=self._evidence.sees_all)
         self._book = self._publication.book
-        self._snapshots = Snapshots(rpc, self._publication.introductions, self.chain.is_canonical)
+        introductions = self._publication.introductions
+        self._snapshots = Snapshots(rpc, introductions, self.chain.is_canonical)
+        self._tick_maps = TickMaps(rpc, introductions, outbox, self.chain.is_canonical, tick_watch, stats)
         self._succession = Succession(self.chain, rpc, timers, self._meet, self._switch)
         self._strays = Strays(timers, self._succession.seek_stray)
         self._logs = LogFetcher(rpc, timers, log_filter, self._evidence.proves_empty, self._merge, self._give_up)
@@ -221,12 +225,19 @@ class Assembly:
         self._publication.introductions.forget()
 
     def filter_events(self, wanted: EventFilter | None) -> None:
-        """Publish only these events from now on; what was published stays, and is taken back if its block is."""
-        self._publication.event_filter = wanted
+        """Publish only these events from now on; what was published stays, and is taken back if its block is.
+
+        What readers derived from the events before does not continue with those after, so they are told to forget it.
+        """
+        before, self._publication.event_filter = self._publication.event_filter, wanted
+        self._tick_maps.is_followed = wanted.shows_liquidity if wanted is not None else lambda _: True
+        if self.chain.head is not None and wanted != before:
+            self._invalidate(self.safe_number + 1, Reason.FILTER_CHANGED)
 
     def want_states(self) -> None:
         """Tell what every pool holds, for readers that joined late."""
         self._snapshots.want_all()
+        self._tick_maps.want_all()
 
     def take_verified(self) -> list[Finding]:
         """The pools verified since the last call."""
@@ -247,6 +258,7 @@ class Assembly:
         if switch.dropped:
             self._chronicle.tell_reorg(switch)
             self._publication.take_back(switch.dropped)
+            self._tick_maps.reorganise(switch.dropped[-1].number)
             for block in switch.dropped:
                 block.live = False  # its logs may stop in the middle: fetched, should it come back
                 block.progress = Progress.KNOWN
@@ -281,14 +293,20 @@ class Assembly:
         """Once the newest blocks are complete, ask what the pools hold of which readers know nothing, or no more."""
         for row in self._publication.take_introduced():
             self._snapshots.want(row)
+            self._tick_maps.want(row)
         newest = self.chain.canonical.get(self.safe_number)
         if self._book.connected and newest is not None and newest.number >= head.number - NEARLY_HEAD:
             self._snapshots.pump(newest)
+            self._tick_maps.pump(newest)
 
     def _invalidate(self, since_block: int, reason: Reason) -> None:
-        """Readers forget what they know; ask the node instead of waiting for the next event of each pool."""
+        """Readers forget what they know; ask the node instead of waiting for the next event of each pool.
+
+        Events of blocks up to the head may be in the ring already, and stand: a state from before them is of no use.
+        """
         self._chronicle.tell_invalidation(since_block, reason)
-        self._snapshots.want_all(since_block)
+        self._snapshots.want_all(max(since_block, self.chain.head.number if self.chain.head is not None else 0))
+        self._tick_maps.want_all(since_block)
 
     def _lose(self, first: int, last: int, reason: Reason) -> None:
         self._chronicle.tell_gap(first, last, reason)

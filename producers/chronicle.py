@@ -92,7 +92,7 @@ class Chronicle:
     def _say(
         self, record: Reorg | Gap | BlockEnd | BackfillBegin | BackfillEnd | StateInvalidation, flags: int = 0
     ) -> None:
-        self._outbox.put(Domain.SYSTEM, record, flags)
+        self._outbox.put(Domain.SYSTEM, record, flags=flags)
 
 
 def _hash(text: str) -> bytes:

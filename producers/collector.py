@@ -42,6 +42,7 @@ from producers.publish import Segment
 from producers.recovery import recover
 from producers.second_endpoint import keep_second_endpoint
 from producers.statistics import Statistics
+from producers.tick_maps import TickWatch
 from producers.verification import Token
 from ringbuf import DEFAULT_CAPACITY, Reader, Status, Writer
 from tlv.errors import UsageError
@@ -71,6 +72,8 @@ class Options:
     selection: Selection = field(default_factory=Selection)
     filter_file: Path | None = None
     """What is published of what is collected; see `producers.event_filter`."""
+    tick_watch: TickWatch = field(default_factory=TickWatch)
+    """The pools whose tick maps are read from the node."""
     pool_cache: Path | None = None
     stats_file: Path | None = None
     """Rewritten every second."""
@@ -106,7 +109,17 @@ class Collector:
         if options.state_file is not None and not (recovered and recovered.blocks):
             recovered = load(options.state_file, options.chain.chain_id)
         share = options.cross_check_share if options.second_url is not None else 0.0
-        self._feed = Feed(options.chain, ring, table, tokens, options.selection, recovered, share, **_clock())
+        self._feed = Feed(
+            options.chain,
+            ring,
+            table,
+            tokens,
+            options.selection,
+            recovered,
+            share,
+            options.tick_watch,
+            **_clock(),
+        )
         self._feed.filter_events(load_filter(options.filter_file) if options.filter_file is not None else None)
         log.info(
             "%d blocks are known; ready after %.1f s",

@@ -58,6 +58,16 @@ class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
             return False
         return not self.minimum or self._moves_enough(log, pool)
 
+    def shows_liquidity(self, pool: Pool) -> bool:
+        """Whether every event that moves liquidity or price of the pool passes, whatever it moves."""
+        return (
+            (not self.addresses or f"0x{pool.pool.hex()}" in self.addresses)
+            and (not self._venue_codes or pool.venue in self._venue_codes)
+            and (not self._token_bytes or not self._token_bytes.isdisjoint({pool.token0, pool.token1}))
+            and (not self.events or {"swap", "mint", "burn"}.issubset(self.events))
+            and self._minimum_of.keys().isdisjoint({pool.token0, pool.token1})
+        )
+
     def _moves_enough(self, log: Log, pool: Pool) -> bool:
         """Whether it moves as much as is asked of its tokens; an event without amounts of them does."""
         asked = [self._minimum_of.get(pool.token0), self._minimum_of.get(pool.token1)]

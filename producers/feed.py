@@ -46,6 +46,7 @@ from producers.publish import Outbox, Segment
 from producers.recovery import Recovered
 from producers.rpc_types import Head, Log
 from producers.statistics import Statistics
+from producers.tick_maps import NOTHING_WATCHED, TickWatch
 from producers.timers import Timers
 from producers.verification import Finding, Token
 from tlv.codes import Domain, FeedState, InvalidationScope, Reason
@@ -100,6 +101,7 @@ class Feed:
         selection: Selection = Selection(),
         recovered: Recovered | None = None,
         cross_check_share: float = 0.0,
+        tick_watch: TickWatch = NOTHING_WATCHED,
         *,
         now_ns: int,
         wall_ns: int,
@@ -115,7 +117,8 @@ class Feed:
         self._outbox = Outbox(chain.source_code, pools, ring.next_sequence)
         self._filter = selection.as_filter()
         self._assembly = Assembly(
-            *(chain, self._rpc, self._timers, self._outbox, pools, tokens, self.stats, self._filter, cross_check_share)
+            *(chain, self._rpc, self._timers, self._outbox, pools, tokens, self.stats, self._filter),
+            *(cross_check_share, tick_watch),
         )
         self._logs_id: str | None = None
         self._heads_id: str | None = None

@@ -74,4 +74,4 @@ class Introductions:
             symbol0=self._tokens.get(pool.token0, nobody).symbol,
             symbol1=self._tokens.get(pool.token1, nobody).symbol,
         )
-        self._outbox.put(Domain.MARKET_DATA, record, Flag.SNAPSHOT)
+        self._outbox.put(Domain.MARKET_DATA, record, flags=Flag.SNAPSHOT)

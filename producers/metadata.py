@@ -43,9 +43,9 @@ def read_word(answer: str | None) -> int | None:
     return int.from_bytes(data, "big") if data is not None and len(data) == WORD else None
 
 
-def read_words(answer: str | None) -> list[int]:
-    """An answer of whole words, unsigned; empty if it is anything else."""
-    data = _read(answer) or b""
+def read_words(answer: str | None, longest: int = LONGEST_ANSWER) -> list[int]:
+    """An answer of whole words, unsigned; empty if it is anything else, or longer than `longest` hex characters."""
+    data = _read(answer, longest) or b""
     if len(data) % WORD:
         return []
     return [int.from_bytes(data[at : at + WORD], "big") for at in range(0, len(data), WORD)]
@@ -89,8 +89,8 @@ def _printable(raw: bytes) -> str:
     return kept.strip().encode()[:SYMBOL_BYTES].decode("utf-8", "ignore")
 
 
-def _read(answer: str | None) -> bytes | None:
-    if answer is None or len(answer) > LONGEST_ANSWER:
+def _read(answer: str | None, longest: int = LONGEST_ANSWER) -> bytes | None:
+    if answer is None or len(answer) > longest:
         return None
     try:
         return read_bytes(answer)

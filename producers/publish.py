@@ -53,11 +53,11 @@ class Outbox:
         out, self._out = self._out, []
         return out
 
-    def put(self, domain: Domain, record: Record, flags: int = 0) -> None:
-        """One message with one record."""
+    def put(self, domain: Domain, *records: Record, flags: int = 0) -> None:
+        """One message with these records."""
         sequence, timestamp_ns = self.next_sequence, self.wall_ns
         self._out.append(
-            build(domain, self._source, [record], sequence=sequence, timestamp_ns=timestamp_ns, flags=flags)
+            build(domain, self._source, records, sequence=sequence, timestamp_ns=timestamp_ns, flags=flags)
         )
         self.next_sequence += 1
 

@@ -65,7 +65,7 @@ class Snapshots:
         answers: dict[str, str | Failure] = {}
 
         def take(call: str, result: msgspec.Raw | None, failure: Failure | None) -> None:
-            answers[call] = failure or _text(result)
+            answers[call] = failure or read_text(result)
             if len(answers) == len(calls):
                 self._asking -= 1
                 self._tell(row, pool, block, [answers[call] for call in calls])
@@ -103,7 +103,8 @@ def _signed(word: int) -> int:
     return word - (word >> 255 << 256)
 
 
-def _text(result: msgspec.Raw | None) -> str | Failure:
+def read_text(result: msgspec.Raw | None) -> str | Failure:
+    """The hex text an eth_call is answered with."""
     try:
         return TEXT.decode(result or b"")
     except UNREADABLE:

@@ -93,6 +93,10 @@ class Statistics:
     cross_check_rejected: dict[str, int] = field(default_factory=dict)
     """Frames of the second endpoint, or parts of one, that were no usable answer, by reason."""
     pools: int = 0
+    tick_maps: int = 0
+    """Maps of watched pools that were read from the node and published."""
+    refused_tick_maps: int = 0
+    """Readings of one that the node could not answer, or whose answers contradicted each other."""
     connections: int = 0
     reconnects: int = 0
     bytes_received: int = 0

@@ -119,6 +119,7 @@ class Reason(IntEnum):
     WRITER_RESTARTED = 8
     CHAIN_BROKEN = 9
     LATE_LOGS = 10
+    FILTER_CHANGED = 11
 
 
 class InvalidationScope(IntEnum):

@@ -7,7 +7,8 @@ A record class in `tlv.layout` is annotated with these types and nothing else.  
     I32, I64  <i4, <i8       int
     U128      <u8[2]         int       little-endian limbs, so the 16 bytes are the integer's little-endian bytes
     U256      <u8[4]         int       same, 32 bytes: every wei of an EVM word
-    I256      <u8[4]         int       two's complement
+    I128      <u8[2]         int       two's complement
+    I256      <u8[4]         int       same
     Address   |u1[20]        bytes     in the order in which an explorer prints it
     Hash      |u1[32]        bytes     same
     Uuid      |u1[16]        bytes
@@ -83,6 +84,7 @@ U64 = Annotated[int, Kind("u64", "<u8", 0, "Q")]
 I32 = Annotated[int, Kind("i32", "<i4", 0, "i")]
 I64 = Annotated[int, Kind("i64", "<i8", 0, "q")]
 U128 = Annotated[int, Kind("u128", "<u8", 2, "16s", *_wide(16, signed=False))]
+I128 = Annotated[int, Kind("i128", "<u8", 2, "16s", *_wide(16, signed=True))]
 U256 = Annotated[int, Kind("u256", "<u8", 4, "32s", *_wide(32, signed=False))]
 I256 = Annotated[int, Kind("i256", "<u8", 4, "32s", *_wide(32, signed=True))]
 Address = Annotated[bytes, Kind("address", "u1", 20, "20s", None, _exact(20))]

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tlv.codes import ANY_DOMAIN, TYPE_RANGES, VENDOR_TYPES
-from tlv.fields import I32, I64, I256, U8, U16, U32, U64, U128, U256, Address, Bytes20, Hash, Text20, Text64, Uuid
+from tlv.fields import I32, I64, I128, I256, U8, U16, U32, U64, U128, U256, Address, Bytes20, Hash, Text20, Text64, Uuid
 from tlv.record import RECORDS, Layout, Record, record
 
 
@@ -60,6 +60,31 @@ class PoolRecord(Record, frozen=True):
     venue: U16
     decimals0: U8
     decimals1: U8
+
+
+@record(type=9)
+class TickLiquidity(Record, frozen=True):
+    """An initialised tick: liquidity of all positions that begin or end there, and what crossing it upwards adds."""
+
+    liquidity_gross: U128
+    liquidity_net: I128
+    tick: I32
+
+
+@record(type=10)
+class PoolTicks(PoolRecord, frozen=True):
+    """A part of a V3 pool's tick map at the end of a block, in front of `count` TickLiquidity records by rising tick.
+    Every initialised tick from `first_tick` to `last_tick`, both included, is among them.  A map is whole when its
+    parts, which follow each other in the ring and name one pool and block, cover -887272 to 887272 without a hole.
+    Mint and Burn of later blocks move it; a reorg below the block voids it."""
+
+    block_number: I64
+    block_hash: Hash
+    first_tick: I32
+    last_tick: I32
+    tick_spacing: I32
+    count: U32
+    protocol: U8
 
 
 @record(type=11)
@@ -253,6 +278,17 @@ class ArbitrageSignal(Record, frozen=True):
     pool_b: Address
     token_in: Address
     token_mid: Address
+
+
+@record(type=33)
+class WayTick(Record, frozen=True):
+    """An initialised tick that a signal's swap crosses, or the one ahead of where it ends; `leg` is 1 for pool A, 2 for
+    pool B.  They stand behind an ArbitrageSignal by leg and way.  A V3 pool without any was quoted within its range."""
+
+    liquidity_net: I128
+    tick: I32
+    tick_spacing: I32
+    leg: U8
 
 
 # ---- system, 80-119

@@ -23,7 +23,7 @@ from tlv.status import OK, TRUNCATED_TLV
 
 LARGEST_JSON_INTEGER = 1 << 53
 """Every integer up to here survives a reader that keeps numbers as IEEE doubles."""
-WIDE = frozenset({"u128", "u256", "i256"})
+WIDE = frozenset({"u128", "i128", "u256", "i256"})
 """Kinds whose values are always strings, so that a field does not change its JSON type from message to message."""
 BYTES_PER_LINE = 16
 NAMES: dict[str, type[IntEnum | IntFlag]] = {

@@ -23,6 +23,7 @@ from producers.chains import load_chain
 from producers.collector import Collector, Options
 from producers.discretion import host_of
 from producers.feed import Selection
+from producers.tick_maps import TickWatch
 from ringbuf import DEFAULT_CAPACITY
 from tlv.errors import UsageError
 from tools.endpoint_options import checked_websocket
@@ -52,6 +53,13 @@ ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
     multiple=True,
     metavar="ADDRESS|events|FILE.toml",
     help="Subscribe to one contract (repeatable), or to events' topics only; or publish what passes a file's rules.",
+)
+@click.option(
+    "--watch-ticks",
+    multiple=True,
+    metavar="ADDRESS|all",
+    help="Read the tick map of a Uniswap V3 pool (repeatable), or of all, from the node and publish it: at the pool's"
+    " first event, after every loss, every 5 minutes.",
 )
 @click.option("--cross-check", "second", metavar="URL", help="A second endpoint, asked whether it lists the same logs.")
 @click.option(
@@ -84,6 +92,7 @@ def command(
     ring: str | None,
     capacity: int,
     filters: tuple[str, ...],
+    watch_ticks: tuple[str, ...],
     second: str | None,
     cross_check_share: float,
     pool_cache: str | None,
@@ -97,8 +106,8 @@ def command(
     """Follow a node's blocks and logs, and publish every event of a verified pool in a ring.
 
     Runs until SIGINT or SIGTERM.  What the ring then holds is complete, block by block: each BlockEnd says how that
-    is known, and what could not be had is a Gap.  On SIGUSR1 the state of every pool is told anew; on SIGHUP the
-    filter's file is read again.
+    is known, and what could not be had is a Gap.  On SIGUSR1 the state of every pool is told anew, and the
+    tick map of every watched one; on SIGHUP the filter's file is read again.
 
     Every user of the machine can read a command line.  An endpoint that holds a key belongs into the environment
     (ALPHAPULSE__COLLECTOR__URL, ...__FALLBACKS, ...__CROSS_CHECK) or into the configuration file.
@@ -111,6 +120,7 @@ def command(
         capacity=capacity,
         selection=_selection(filters),
         filter_file=_filter_file(filters),
+        tick_watch=_tick_watch(watch_ticks),
         pool_cache=_cache_path(pool_cache, config.chain_id),
         stats_file=Path(stats_json) if stats_json not in (None, "-") else None,
         state_file=state,
@@ -170,6 +180,13 @@ def _selection(filters: tuple[str, ...]) -> Selection:
             raise UsageError(f"filter: expected 0x and 40 hex digits, events, or a .toml file, found {text!r}")
         addresses.append(text.lower())
     return Selection(tuple(addresses), "events" in filters)
+
+
+def _tick_watch(watched: tuple[str, ...]) -> TickWatch:
+    for text in watched:
+        if text != "all" and not ADDRESS.fullmatch(text):
+            raise UsageError(f"watch-ticks: expected 0x and 40 hex digits, or all, found {text!r}")
+    return TickWatch(frozenset(bytes.fromhex(text[2:]) for text in watched if text != "all"), "all" in watched)
 
 
 def _filter_file(filters: tuple[str, ...]) -> Path | None:

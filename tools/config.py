@@ -52,6 +52,7 @@ class Collector(Section):
     ring: str | UnsetType = UNSET
     capacity: int | UnsetType = UNSET
     filter: list[str] | UnsetType = UNSET
+    watch_ticks: list[str] | UnsetType = UNSET
     cross_check: str | UnsetType = UNSET
     cross_check_share: float | UnsetType = UNSET
     pool_cache: str | UnsetType = UNSET

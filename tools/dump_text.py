@@ -1,7 +1,7 @@
 """A message as one line for a person: what happened, in which pool, how much, in which block.
 
 Owns the wording and the scaling of amounts.  Symbols are learnt from the PoolState messages that pass by; nothing is
-looked up anywhere.
+looked up anywhere.  Of a tick map a line tells range and count: its hundreds of ticks are for `--json` and `--hex`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tlv.codes import UNKNOWN_DECIMALS, Domain, Flag, Source, Venue
-from tlv.layout import EventOrigin, PoolRecord, PoolState, PoolSwap
+from tlv.layout import EventOrigin, PoolRecord, PoolState, PoolSwap, TickLiquidity
 from tlv.message import Message
 from tlv.record import Record
 from tlv.text import record_to_dict
@@ -51,7 +51,7 @@ class Describer:
         parts = [str(sequence), clock(header.timestamp_ns)]
         origin = message.first(EventOrigin)
         for record in message.records:
-            if record is not origin:
+            if record is not origin and not isinstance(record, TickLiquidity):
                 parts.append(self._record(record))
         if origin:
             parts.append(f"block {origin.block_number} log {origin.log_index}")

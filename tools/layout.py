@@ -33,10 +33,10 @@ TLVs follow each other without padding or terminator; either form is valid for a
 of another domain, an invalid type, and a type below with another size are errors; a type that has no layout here is
 skipped.
 
-Kinds: `u8` to `u64`, `i32`, `i64` are plain integers; `u128`, `u256`, `i256` are little-endian 64-bit limbs (two's
-complement), so their bytes are those of the integer; `address`, `hash`, `uuid` are raw bytes in reading order; `text20`
-and `text64` are UTF-8 padded with NUL.  Every field stands at its natural alignment within its struct, whose size is a
-multiple of 8; the bytes after the last field are zero.  There are no floats.
+Kinds: `u8` to `u64`, `i32`, `i64` are plain integers; `u128`, `i128`, `u256`, `i256` are little-endian 64-bit limbs
+(two's complement), so their bytes are those of the integer; `address`, `hash`, `uuid` are raw bytes in reading order;
+`text20` and `text64` are UTF-8 padded with NUL.  Every field stands at its natural alignment within its struct, whose
+size is a multiple of 8; the bytes after the last field are zero.  There are no floats.
 """
 
 

@@ -25,7 +25,7 @@ from tlv.fields import Kind
 from tlv.layout import EventOrigin, Header, PoolRecord
 from tlv.record import Record
 
-WIDE = frozenset({"u128", "u256", "i256"})
+WIDE = frozenset({"u128", "i128", "u256", "i256"})
 INT64 = Kind("i64", "<i8", 0, "q")
 FLAG = Kind("u8", "u1", 0, "B")
 FIRST_ROWS = 1 << 10

@@ -11,7 +11,7 @@ comparison against the contract's own bytecode).
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from consumers.arbitrage.constant_product import FEE_UNIT
@@ -95,15 +95,30 @@ class TickMap(NamedTuple):
     net: Mapping[int, int]
     spacing: int
 
+    def active(self, tick: int) -> int:
+        """The liquidity at a price whose tick this is: what all ticks up to it add."""
+        return sum(self.net[crossed] for crossed in self.ticks[: bisect_right(self.ticks, tick)])
+
+    def ahead(self, tick: int, *, falls: bool) -> Iterator[int]:
+        """The initialised ticks that a falling or rising price meets from here, in that order."""
+        found = bisect_right(self.ticks, tick)
+        return iter(self.ticks[found - 1 :: -1] if found else ()) if falls else iter(self.ticks[found:])
+
     def next_stop(self, tick: int, *, falls: bool) -> int:
         """The tick at which the contract's loop stops next: initialised, or the edge of the bitmap word."""
         compressed = tick // self.spacing
-        found = bisect_right(self.ticks, tick)
         if falls:
             edge = compressed // WORD_TICKS * WORD_TICKS * self.spacing
-            return max(edge, self.ticks[found - 1] if found else MIN_TICK, MIN_TICK)
+            return max(edge, self.next_initialised(tick, falls=falls))
         edge = ((compressed + 1) // WORD_TICKS * WORD_TICKS + WORD_TICKS - 1) * self.spacing
-        return min(edge, self.ticks[found] if found < len(self.ticks) else MAX_TICK, MAX_TICK)
+        return min(edge, self.next_initialised(tick, falls=falls))
+
+    def next_initialised(self, tick: int, *, falls: bool) -> int:
+        """The initialised tick that the price meets next, or the last tick of all."""
+        found = bisect_right(self.ticks, tick)
+        if falls:
+            return self.ticks[found - 1] if found else MIN_TICK
+        return self.ticks[found] if found < len(self.ticks) else MAX_TICK
 
 
 class Walk(NamedTuple):
@@ -125,7 +140,8 @@ def swap(price: int, tick: int, liquidity: int, fee_pips: int, ticks: TickMap, a
     left, out, crossed = amount, 0, 0
     limit = MIN_SQRT_PRICE + 1 if falls else MAX_SQRT_PRICE - 1
     while left and price != limit:
-        stop = ticks.next_stop(tick, falls=falls)
+        # Without liquidity a step moves the price and nothing else, so its stops need not be made one by one.
+        stop = ticks.next_stop(tick, falls=falls) if liquidity else ticks.next_initialised(tick, falls=falls)
         stop_price = sqrt_price_at(stop)
         target = max(stop_price, limit) if falls else min(stop_price, limit)
         price, taken, got = swap_step(price, target, liquidity, left, fee_pips)

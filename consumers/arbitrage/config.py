@@ -35,6 +35,9 @@ class GasConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     v2_swap_units: NotNegative = 60_000
     v3_swap_units: NotNegative = 115_000
     """One V3 swap that moves the tick and crosses none, as QuoterV2 measures it."""
+    v3_tick_units: NotNegative = 50_000
+    """Each initialised tick that it crosses.  The first time ever it fills two empty words of storage, which this
+    bounds; later it takes about half.  A test holds it against receipts."""
     swap_units_by_venue: dict[str, NotNegative] = {}
     """Overrides by venue name (`quickswap_v2`, `uniswap_v3_polygon`, ...)."""
     base_fee_rise_percent: NotNegative = 5

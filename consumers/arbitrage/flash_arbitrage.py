@@ -9,9 +9,9 @@ each candidate is solved exactly -> gas is subtracted -> a signal, if something 
 
 This happens twice.  At the event itself, at once: its block may still bring another event that takes the chance away
 (most often the rest of the very transaction that opened it), so the verdict is SPECULATIVE.  And when the block is
-known to be complete, for pools that have not moved since: EXACT, or WITHIN_SEGMENT if a V3 pool is part of it.  What
-a back-fill brings is history: it speaks only at the end of its block, and only if that is the chain's newest or the
-one before.
+known to be complete, for pools that have not moved since: EXACT, or WITHIN_SEGMENT if a V3 pool is part of it whose
+tick map is not known, so that its current range was all that could be looked at.  What a back-fill brings is history:
+it speaks only at the end of its block, and only if that is the chain's newest or the one before.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from consumers.arbitrage.legs import leg_of, price_of, tradable
 from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Pool
 from consumers.arbitrage.screen import ScreenTable
-from consumers.arbitrage.signal import Place, describe, value
-from consumers.arbitrage.two_pool import best_cycle
+from consumers.arbitrage.signal import Place, crossed_ticks, describe, value, way_of
+from consumers.arbitrage.two_pool import Leg, MapLeg, ReserveLeg, best_cycle
 from consumers.strategy import Strategy
-from tlv.codes import Flag, Protocol, QuoteVerdict
+from tlv.codes import Flag, GapScope, QuoteVerdict
 from tlv.layout import (
     Block,
     BlockEnd,
@@ -42,9 +42,11 @@ from tlv.layout import (
     PoolState,
     PoolSwap,
     PoolSync,
+    PoolTicks,
     Reorg,
     Session,
     StateInvalidation,
+    TickLiquidity,
 )
 from tlv.record import Record
 
@@ -75,7 +77,7 @@ class FlashArbitrage(Strategy):
     name: ClassVar[str] = "flash_arbitrage"
     version: ClassVar[int] = 1
     wants: ClassVar[frozenset[type[Record]]] = frozenset(
-        {Block, BlockEnd, PoolBurn, PoolCreated, PoolMint, PoolState, PoolSwap, PoolSync}
+        {Block, BlockEnd, PoolBurn, PoolCreated, PoolMint, PoolState, PoolSwap, PoolSync, PoolTicks}
     )
 
     def __init__(self, config: ArbitrageConfig | None = None) -> None:
@@ -129,10 +131,16 @@ class FlashArbitrage(Strategy):
         if pool is not None:
             self._renew(pool)
 
+    def on_ticks(self, part: PoolTicks, ticks: tuple[TickLiquidity, ...]) -> None:
+        """Learn what liquidity waits beyond the current range."""
+        self.counts["tick_maps"] += self.book.take_ticks(part, ticks) is not None
+        self._renew_new_rows()
+
     def on_block(self, block: Block) -> None:
         """The next block's base fee is bounded by this one's."""
         self._head = max(self._head, block.number)
         self._base_fee = block.base_fee
+        self.book.see_block(block.number)
 
     def on_reorg(self, reorg: Reorg) -> None:
         """Go back to the fork."""
@@ -145,7 +153,8 @@ class FlashArbitrage(Strategy):
 
     def on_gap(self, gap: Gap) -> None:
         """Any pool may have moved in the hole."""
-        self._unsettle(self.book.invalidate())
+        missed_frames = gap.scope == GapScope.RING_SEQUENCES
+        self._unsettle(self.book.lose() if missed_frames else self.book.invalidate())
 
     def on_session(self, session: Session) -> None:
         """The collector was away: any pool may have moved meanwhile."""
@@ -153,7 +162,7 @@ class FlashArbitrage(Strategy):
 
     def on_lost(self, first: int, last: int) -> None:
         """Any pool may have moved in the frames that were missed."""
-        self._unsettle(self.book.invalidate())
+        self._unsettle(self.book.lose())
 
     def _unsettle(self, pools: list[Pool]) -> None:
         for pool in pools:
@@ -197,12 +206,15 @@ class FlashArbitrage(Strategy):
         token_in, rate = self._denominate(buy)
         first, second = (buy, sell) if token_in == buy.token1 else (sell, buy)
         token_mid = buy.token0 if token_in == buy.token1 else buy.token1
-        cycle = best_cycle(leg_of(first, token_in), leg_of(second, token_mid))
+        legs = leg_of(first, token_in), leg_of(second, token_mid)
+        cycle = best_cycle(*legs)
         if cycle is None:
             return
         self.counts["gross_positive"] += 1
         gas = self.config.gas
+        way = way_of(1, legs[0], cycle.amount_in) + way_of(2, legs[1], cycle.amount_mid)
         units = gas.overhead_units + gas.units(first.protocol, first.venue) + gas.units(second.protocol, second.venue)
+        units += gas.v3_tick_units * sum(crossed_ticks(way))
         decimals = buy.decimals1 if token_in == buy.token1 else buy.decimals0
         economics = value(cycle, token_in, decimals, units, gas.price(self._base_fee), rate)
         if not rate.wei:
@@ -212,11 +224,11 @@ class FlashArbitrage(Strategy):
             worthwhile = economics.net > 0 and rate.worth(economics.net) >= self.config.min_net_wei
             self.counts["net_positive"] += economics.net > 0
         if worthwhile or self.config.gross:
-            verdict = _verdict(first, second, occasion)
+            verdict = _verdict(legs, speculative=not occasion.block_closed or first.fee_moves or second.fee_moves)
             self.counts["signals"] += 1
             self.counts[f"signals_{verdict.name.lower()}"] += 1
             signal = describe(occasion.place, first, second, token_in, cycle, verdict)
-            self.emit(signal, economics, receive_time_ns=occasion.receive_time_ns)
+            self.emit(signal, economics, *way, receive_time_ns=occasion.receive_time_ns)
 
     def _denominate(self, pool: Pool) -> tuple[bytes, Rate]:
         """The token to count profit in: the one whose worth in the chain's coin the deeper pool tells."""
@@ -238,9 +250,9 @@ def _settled(pool: Pool, occasion: Occasion) -> bool:
     return pool.current is not None and pool.current.block_number <= occasion.place.block_number
 
 
-def _verdict(first: Pool, second: Pool, occasion: Occasion) -> QuoteVerdict:
-    if not occasion.block_closed or first.fee_moves or second.fee_moves:
+def _verdict(legs: tuple[Leg, Leg], *, speculative: bool) -> QuoteVerdict:
+    if speculative:
         return QuoteVerdict.SPECULATIVE
-    if first.protocol == second.protocol == Protocol.UNISWAP_V2:
-        return QuoteVerdict.EXACT
-    return QuoteVerdict.WITHIN_SEGMENT
+    # Of anything else than reserves and whole tick maps only a part was looked at.
+    whole = all(isinstance(leg, ReserveLeg | MapLeg) for leg in legs)
+    return QuoteVerdict.EXACT if whole else QuoteVerdict.WITHIN_SEGMENT

@@ -9,7 +9,7 @@ from consumers.arbitrage.concentrated import Range, current_range
 from consumers.arbitrage.constant_product import FEE_UNIT, Hop
 from consumers.arbitrage.pool_state import Pool, Price, Reserves
 from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MIN_SQRT_PRICE, Q96
-from consumers.arbitrage.two_pool import Leg, RangeLeg, ReserveLeg
+from consumers.arbitrage.two_pool import Leg, MapLeg, RangeLeg, ReserveLeg
 
 
 def tradable(pool: Pool) -> bool:
@@ -52,6 +52,10 @@ def leg_of(pool: Pool, token_in: bytes) -> Leg:
             hop = Hop(reserve0, reserve1, pool.fee_pips) if falls else Hop(reserve1, reserve0, pool.fee_pips)
             return ReserveLeg(hop)
         case Price(price, liquidity, tick):
+            ticks = pool.ticks.map
+            # Map and price come by different messages; where they disagree neither is trusted beyond the range.
+            if ticks is not None and ticks.active(tick) == liquidity and ticks.spacing == pool.tick_spacing:
+                return MapLeg(price, tick, liquidity, pool.fee_pips, ticks, falls)
             return RangeLeg(current_range(price, tick, liquidity, pool.fee_pips, pool.tick_spacing), falls)
 
 

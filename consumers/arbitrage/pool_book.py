@@ -8,15 +8,20 @@ prices worth trading nor where records come from.
     the same, REMOVED                    restore the state before them
     Reorg                                restores every pool to its state at the fork; unknown fork: all unknown
     StateInvalidation, Gap, lost frames  state unknown until the next event or snapshot that sets it
-    PoolState with SNAPSHOT              identity and fee; state too, unless events told a newer one
+    PoolState with SNAPSHOT              identity and fee; state too, unless a newer event came, be it forgotten since
+    PoolTicks                            the tick map, which Mint and Burn then move (`kept_ticks`)
 
 A StateInvalidation because of a reorg is left to the Reorg it announces, which restores instead of forgetting.
+
+A tick map as of block N needs every change of the blocks above N.  Where frames were missed, and at the beginning, the
+first Block that comes tells from where on none is missing: a block's events never stand before its Block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from consumers.arbitrage.kept_ticks import Change
 from consumers.arbitrage.pool_state import SNAPSHOT_LOG_INDEX, Entry, Pool, Price, Reserves
 from tlv.codes import InvalidationScope, Protocol, Reason
 from tlv.layout import (
@@ -28,8 +33,10 @@ from tlv.layout import (
     PoolState,
     PoolSwap,
     PoolSync,
+    PoolTicks,
     Reorg,
     StateInvalidation,
+    TickLiquidity,
 )
 
 UNKNOWN_FORK = bytes(32)
@@ -43,6 +50,8 @@ class PoolBook:
         self._by_address: dict[bytes, Pool] = {}
         self._by_pair: dict[tuple[bytes, bytes], list[Pool]] = {}
         self._trusted_since = 0
+        self._complete_from: int | None = None
+        """The lowest block of which no frame was missed; None until a Block tells."""
 
     def __iter__(self) -> Iterator[Pool]:
         return iter(self.pools)
@@ -71,6 +80,9 @@ class PoolBook:
         if isinstance(record, PoolCreated):
             _identify(pool, record)
             return None
+        pool.heard_block = max(pool.heard_block, origin.block_number)
+        if isinstance(record, PoolMint | PoolBurn) and record.amount:
+            pool.ticks.apply(_change(record, origin))
         value = _state_after(pool, record)
         if value is None:
             return None
@@ -88,10 +100,23 @@ class PoolBook:
         changed = _identify(pool, record)
         value = _state_in(record)
         known = pool.current.block_number if pool.current else self._trusted_since - 1
-        if value is not None and record.block_number > known:
+        if value is not None and record.block_number > known and record.block_number >= pool.heard_block:
             pool.put(Entry(record.block_number, b"", SNAPSHOT_LOG_INDEX, value))
             changed = True
         return pool if changed else None
+
+    def take_ticks(self, part: PoolTicks, ticks: Sequence[TickLiquidity]) -> Pool | None:
+        """Take in a part of a tick map; the pool if its map is now known."""
+        pool = self._pool(part)
+        if self._complete_from is None:
+            return None
+        since_block = max(self._trusted_since, self._complete_from - 1)
+        return pool if pool.ticks.take(part, ticks, since_block) else None
+
+    def see_block(self, number: int) -> None:
+        """A Block came: its events are behind it."""
+        if self._complete_from is None:
+            self._complete_from = number
 
     def reorganise(self, reorg: Reorg) -> list[Pool]:
         """Go back to the fork; the pools whose state changed by it."""
@@ -108,6 +133,13 @@ class PoolBook:
             return [] if pool is None else _forget([pool])
         return self.invalidate(invalidation.since_block)
 
+    def lose(self) -> list[Pool]:
+        """Frames were missed: every state is unknown, and so is what moved the tick maps."""
+        self._complete_from = None
+        for pool in self.pools:
+            pool.ticks.lose()
+        return self.invalidate()
+
     def invalidate(self, since_block: int = 0) -> list[Pool]:
         """Every state is unknown from now on; snapshots older than `since_block` do not help."""
         self._trusted_since = max(self._trusted_since, since_block)
@@ -121,7 +153,15 @@ def _identify(pool: Pool, record: PoolState | PoolCreated) -> bool:
     return known != (pool.protocol, pool.fee_pips, pool.tick_spacing)
 
 
+def _change(record: PoolMint | PoolBurn, origin: EventOrigin) -> Change:
+    amount = record.amount if isinstance(record, PoolMint) else -record.amount
+    place = (origin.block_number, origin.block_hash, origin.log_index)
+    return Change(*place, record.tick_lower, record.tick_upper, amount)
+
+
 def _forget(pools: list[Pool]) -> list[Pool]:
+    for pool in pools:
+        pool.ticks.void()
     known = [pool for pool in pools if pool.history]
     for pool in known:
         pool.history.clear()

@@ -6,6 +6,7 @@ Knows no other pool and no message.
 A state is known from a pool's own events alone: a V2 pool from its last Sync; a V3 pool's price and liquidity from its
 last Swap, plus later Mint and Burn around the price.  `history` is contiguous: it begins where the pool became known
 and has lost nothing since.  Whatever breaks that empties it, and an empty history means: unknown, do not trade.
+What liquidity waits beyond a V3 pool's current range, `ticks` knows, if the collector was told to read it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from consumers.arbitrage.kept_ticks import KEPT_BLOCKS, KeptTicks
 from tlv.codes import UNKNOWN_DECIMALS, Protocol
 from tlv.layout import EventOrigin, PoolRecord
-
-KEPT_BLOCKS = 256
-"""How deep a reorg may be and still be undone without waiting for new events: the finality depth others use."""
 
 
 class Reserves(NamedTuple):
@@ -66,6 +65,9 @@ class Pool:
     """None until a snapshot tells: without its fee a pool cannot be quoted."""
     tick_spacing: int = 0
     history: list[Entry] = field(default_factory=list)
+    ticks: KeptTicks = field(default_factory=KeptTicks)
+    heard_block: int = 0
+    """The newest block of an event of the pool, forgotten or not."""
 
     @property
     def current(self) -> Entry | None:
@@ -102,6 +104,7 @@ class Pool:
 
     def remove(self, origin: EventOrigin) -> bool:
         """Take back the state of one event that left the chain; whether there was one."""
+        self.ticks.take_back(origin)
         for position in range(len(self.history) - 1, -1, -1):
             entry = self.history[position]
             if entry.block_hash == origin.block_hash and entry.log_index == origin.log_index:
@@ -111,6 +114,8 @@ class Pool:
 
     def roll_back(self, fork_number: int) -> bool:
         """Forget every state of a block above the fork; whether there was one."""
+        self.ticks.roll_back(fork_number)
+        self.heard_block = min(self.heard_block, fork_number)
         kept = len(self.history)
         while kept and self.history[kept - 1].block_number > fork_number:
             kept -= 1

@@ -1,20 +1,25 @@
 """The arbitrage signal: written from a cycle, and recomputed by anybody from its bytes alone.
 
-Owns which number goes into which field of ArbitrageSignal and Economics, and the check that they agree.
+Owns which number goes into which field of ArbitrageSignal, Economics and WayTick, and the check that they agree.
+
+A pool that was quoted through its tick map adds the initialised ticks on the way of its swap and the one ahead.  With
+these alone the contract's loop runs as it would with the whole map: none other lies between its stops.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from consumers.arbitrage.concentrated import TickMap
 from consumers.arbitrage.constant_product import Hop
 from consumers.arbitrage.gas_rate import Rate
 from consumers.arbitrage.legs import unbounded_range
 from consumers.arbitrage.pool_state import Pool, Price, Reserves
-from consumers.arbitrage.two_pool import Cycle, Leg, RangeLeg, ReserveLeg, quote
+from consumers.arbitrage.two_pool import Cycle, Leg, MapLeg, RangeLeg, ReserveLeg, quote
 from tlv.codes import Protocol, QuoteVerdict
 from tlv.errors import TlvError
-from tlv.layout import ArbitrageSignal, Economics
+from tlv.layout import ArbitrageSignal, Economics, WayTick
 from tlv.message import Message
 
 STATELESS = Price(0, 0, 0)
@@ -79,6 +84,19 @@ def _state(pool: Pool, token_in: bytes) -> tuple[int, int, Price]:
             return 0, 0, price
 
 
+def way_of(number: int, leg: Leg, amount_in: int) -> list[WayTick]:
+    """The ticks on the way of a swap in the first (1) or second (2) pool; none if its map played no part."""
+    if not isinstance(leg, MapLeg):
+        return []
+    return [WayTick(leg.ticks.net[tick], tick, leg.ticks.spacing, number) for tick in leg.way(amount_in)]
+
+
+def crossed_ticks(way: Sequence[WayTick]) -> tuple[int, int]:
+    """How many initialised ticks the swaps in the first and the second pool cross: all but the one ahead."""
+    first, second = (sum(tick.leg == leg for tick in way) for leg in (1, 2))
+    return max(first - 1, 0), max(second - 1, 0)
+
+
 def value(cycle: Cycle, token: bytes, decimals: int, gas_units: int, gas_price: int, rate: Rate) -> Economics:
     """What a round trip earns, in `token`, after `gas_units` at `gas_price` wei."""
     gas_cost = rate.cost(gas_units * gas_price)
@@ -96,27 +114,33 @@ def value(cycle: Cycle, token: bytes, decimals: int, gas_units: int, gas_price: 
     )
 
 
-def recompute(signal: ArbitrageSignal) -> Cycle | None:
-    """The round trip that follows from the state in the signal; None if its state allows none."""
+def recompute(signal: ArbitrageSignal, way: Sequence[WayTick] = ()) -> Cycle | None:
+    """The round trip that follows from the state in the signal and its ticks; None if these allow none."""
     falls = signal.token_in < signal.token_mid
     first = _leg(
         signal.protocol_a,
         Hop(signal.reserve_in_a, signal.reserve_out_a, signal.fee_pips_a),
         Price(signal.sqrt_price_x96_a, signal.liquidity_a, signal.tick_a),
+        [tick for tick in way if tick.leg == 1],
         falls,
     )
     second = _leg(
         signal.protocol_b,
         Hop(signal.reserve_in_b, signal.reserve_out_b, signal.fee_pips_b),
         Price(signal.sqrt_price_x96_b, signal.liquidity_b, signal.tick_b),
+        [tick for tick in way if tick.leg == 2],
         not falls,
     )
     return quote(first, second, signal.amount_in)
 
 
-def _leg(protocol: int, hop: Hop, price: Price, falls: bool) -> Leg:
+def _leg(protocol: int, hop: Hop, price: Price, way: Sequence[WayTick], falls: bool) -> Leg:
     if protocol == Protocol.UNISWAP_V2:
         return ReserveLeg(hop)
+    if way:
+        net = {tick.tick: tick.liquidity_net for tick in way}
+        ticks = TickMap(sorted(net), net, way[0].tick_spacing)
+        return MapLeg(price.sqrt_price_x96, price.tick, price.liquidity, hop.fee_pips, ticks, falls)
     return RangeLeg(unbounded_range(price.sqrt_price_x96, price.liquidity, hop.fee_pips), falls)
 
 
@@ -131,7 +155,7 @@ def verify_signal(message: Message) -> list[str]:
         raise TlvError(
             "expected an ArbitrageSignal and its Economics, found " + str([type(r) for r in message.records])
         )
-    cycle = recompute(signal)
+    cycle = recompute(signal, [record for record in message.records if isinstance(record, WayTick)])
     if cycle is None:
         return [f"amount_in {signal.amount_in}: beyond what the stated prices can serve"]
     rate = Rate(economics.rate_native, economics.rate_profit, economics.rate_pool)

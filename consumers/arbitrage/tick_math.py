@@ -6,6 +6,8 @@ what a trader pays rounds up, what a trader gets rounds down.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 Q96 = 1 << 96
 MIN_TICK, MAX_TICK = -887272, 887272
 MIN_SQRT_PRICE = 4295128739
@@ -41,8 +43,12 @@ def ceil_div(numerator: int, denominator: int) -> int:
     return -(-numerator // denominator)
 
 
+@lru_cache(maxsize=1 << 14)
 def sqrt_price_at(tick: int) -> int:
-    """sqrtPriceX96 at `tick`, bit for bit as TickMath.getSqrtRatioAtTick (rounded up in the last step)."""
+    """sqrtPriceX96 at `tick`, bit for bit as TickMath.getSqrtRatioAtTick (rounded up in the last step).
+
+    Remembered: a search asks for the same few ticks again with each input that it tries.
+    """
     ratio = 1 << 128
     for bit, step in enumerate(_HALF_STEPS):
         if abs(tick) >> bit & 1:

@@ -4,8 +4,8 @@ Owns what constant-product and concentrated pools have in common for a cycle, a 
 Knows neither messages nor costs.
 
 Between two ticks a concentrated pool *is* a constant-product pool with virtual reserves L*2^96/sqrtP and
-L*sqrtP/2^96.  So both kinds give a `Hop`, whose closed form finds where the optimum lies; the amounts themselves come
-from each leg's own exact arithmetic.  A leg may end (`reach`): what lies beyond its range is unknown, not guessed.
+L*sqrtP/2^96.  So every leg is a row of segments, over which `segments.walk` finds where the optimum lies; the amounts
+themselves come from each leg's own exact arithmetic.  A row may end: what lies beyond is unknown or empty, not guessed.
 """
 
 from __future__ import annotations
@@ -13,31 +13,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-from consumers.arbitrage.concentrated import Range, swap_step
-from consumers.arbitrage.constant_product import FEE_UNIT, Hop, best_of, candidates, compose
-from consumers.arbitrage.tick_math import amount0_between, amount1_between, ceil_div
+from consumers.arbitrage.concentrated import Range, TickMap, Walk, swap, swap_step
+from consumers.arbitrage.constant_product import FEE_UNIT, Hop, best_of, candidates
+from consumers.arbitrage.segments import Place, Segment, walk
+from consumers.arbitrage.tick_math import amount0_between, amount1_between, ceil_div, sqrt_price_at
 
 
 class Leg(Protocol):
     """One pool in one direction."""
 
-    @property
-    def hop(self) -> Hop:
-        """The constant-product pool it is, exactly or as near as integers come."""
-
-    @property
-    def reach(self) -> int | None:
-        """The largest input whose result is known; None if every one is."""
+    def segments(self) -> Iterator[Segment]:
+        """The constant-product pools it is one after the other, each exactly or as near as integers come."""
 
     def out(self, amount_in: int) -> int | None:
-        """What the pool pays, to the wei; None beyond its reach."""
+        """What the pool pays, to the wei; None for an input beyond what is known, or beyond all liquidity."""
 
 
 class ReserveLeg(NamedTuple):
     """A Uniswap V2 pool."""
 
     hop: Hop
-    reach: int | None = None
+
+    def segments(self) -> Iterator[Segment]:
+        """One, without end."""
+        yield Segment(self.hop)
 
     def out(self, amount_in: int) -> int | None:
         """What the pair contract pays."""
@@ -56,24 +55,75 @@ class RangeLeg(NamedTuple):
         return self.range.floor_price if self.falls else self.range.ceiling_price
 
     @property
-    def hop(self) -> Hop:
-        """The virtual reserves, rounded: good for finding, not for deciding."""
-        price, liquidity = self.range.sqrt_price_x96, self.range.liquidity
-        amount0, amount1 = (liquidity << 96) // price, liquidity * price >> 96
-        entering, leaving = (amount0, amount1) if self.falls else (amount1, amount0)
-        return Hop(entering, leaving, self.range.fee_pips)
-
-    @property
-    def reach(self) -> int | None:
+    def reach(self) -> int:
         """The largest input that cannot arrive at the edge, but for rounding."""
-        between = amount0_between if self.falls else amount1_between
-        to_edge = between(self.edge, self.range.sqrt_price_x96, self.range.liquidity, round_up=True)
-        return max(ceil_div(to_edge * FEE_UNIT, FEE_UNIT - self.range.fee_pips) - 1, 0)
+        return max(input_to(self.edge, self.range, falls=self.falls) - 1, 0)
+
+    def segments(self) -> Iterator[Segment]:
+        """One, up to the edge."""
+        yield Segment(virtual_hop(self.range, falls=self.falls), self.reach)
 
     def out(self, amount_in: int) -> int | None:
         """What the pool pays, by the contract's own step; None if the price arrives at the edge of the range."""
         step = swap_step(self.range.sqrt_price_x96, self.edge, self.range.liquidity, amount_in, self.range.fee_pips)
         return None if step.sqrt_price_x96 == self.edge else step.out
+
+
+class MapLeg(NamedTuple):
+    """A Uniswap V3 pool whose tick map is known; `falls` if token0 goes in."""
+
+    sqrt_price_x96: int
+    tick: int
+    liquidity: int
+    fee_pips: int
+    ticks: TickMap
+    falls: bool
+
+    def segments(self) -> Iterator[Segment]:
+        """One for each stretch between initialised ticks that has liquidity, made when it is asked for."""
+        price, liquidity = self.sqrt_price_x96, self.liquidity
+        for tick in self.ticks.ahead(self.tick, falls=self.falls):
+            edge = sqrt_price_at(tick)
+            if liquidity > 0 and price != edge:
+                floor, ceiling = (edge, price) if self.falls else (price, edge)
+                stretch = Range(price, liquidity, self.fee_pips, floor, ceiling)
+                yield Segment(virtual_hop(stretch, falls=self.falls), input_to(edge, stretch, falls=self.falls))
+            liquidity += -self.ticks.net[tick] if self.falls else self.ticks.net[tick]
+            price = edge
+
+    def out(self, amount_in: int) -> int | None:
+        """What the pool pays, by the contract's own loop over ticks; None if not all of the input finds liquidity."""
+        walked = self._swap(amount_in)
+        return None if walked.left else walked.out
+
+    def way(self, amount_in: int) -> list[int]:
+        """The initialised ticks that a swap crosses, in that order, and the one ahead of where it ends."""
+        end = self._swap(amount_in).tick
+        crossed = []
+        for tick in self.ticks.ahead(self.tick, falls=self.falls):
+            crossed.append(tick)
+            if tick <= end if self.falls else tick > end:
+                break
+        return crossed
+
+    def _swap(self, amount_in: int) -> Walk:
+        state = (self.sqrt_price_x96, self.tick, self.liquidity, self.fee_pips, self.ticks)
+        return swap(*state, amount_in, falls=self.falls)
+
+
+def virtual_hop(stretch: Range, *, falls: bool) -> Hop:
+    """The virtual reserves, rounded: good for finding, not for deciding."""
+    price, liquidity = stretch.sqrt_price_x96, stretch.liquidity
+    amount0, amount1 = (liquidity << 96) // price, liquidity * price >> 96
+    entering, leaving = (amount0, amount1) if falls else (amount1, amount0)
+    return Hop(entering, leaving, stretch.fee_pips)
+
+
+def input_to(edge: int, stretch: Range, *, falls: bool) -> int:
+    """The input that arrives at a price, but for rounding."""
+    between = amount0_between if falls else amount1_between
+    to_edge = between(edge, stretch.sqrt_price_x96, stretch.liquidity, round_up=True)
+    return ceil_div(to_edge * FEE_UNIT, FEE_UNIT - stretch.fee_pips)
 
 
 class Cycle(NamedTuple):
@@ -106,32 +156,34 @@ def _approach(limit: int) -> Iterator[int]:
         step <<= 1
 
 
-def _inputs(first: Leg, second: Leg, optimum: int) -> Iterator[int]:
-    hops = (first.hop, second.hop)
-    if first.reach is not None and optimum > first.reach:
-        yield first.reach
-        yield from _approach(first.reach)
-        optimum = first.reach
-    if second.reach is not None and hops[0].out(optimum) > second.reach:
-        for middle in (second.reach, *_approach(second.reach)):
-            amount = hops[0].least_input(middle)
-            if amount is not None:
-                yield amount
-    yield from candidates(hops, optimum)
+def _inputs(place: Place) -> Iterator[int]:
+    """Inputs worth trying around the place where a walk ended."""
+    first, second, optimum = place
+    assert first.segment is not None and second.segment is not None
+    (hop, room), (back, back_room) = first.segment, second.segment
+    base = first.before_in
+    if room is not None and optimum > room:
+        yield base + room
+        yield from (base + amount for amount in _approach(room))
+        optimum = room
+    owed = second.before_in - first.before_out
+    if back_room is not None and hop.out(optimum) - owed > back_room:
+        for middle in (back_room, *_approach(back_room)):
+            amount = hop.least_input(owed + middle)
+            if amount is not None and base + amount > 0:
+                yield base + amount
+    yield from (base + amount for amount in candidates((hop, back), optimum))
 
 
 def best_cycle(first: Leg, second: Leg) -> Cycle | None:
-    """The round trip that earns most; None if no input earns anything within the reach of both legs."""
-    hops = (first.hop, second.hop)
-    if any(hop.reserve_in <= 0 or hop.reserve_out <= 0 for hop in hops):
-        return None
-    cycle = compose(hops)
-    if not cycle.profitable:
+    """The round trip that earns most; None if no input earns anything within what is known of both legs."""
+    place = walk(first.segments(), second.segments())
+    if place is None:
         return None
 
     def profit(amount_in: int) -> int:
         found = quote(first, second, amount_in)
         return found.gross if found else 0
 
-    amount = best_of(_inputs(first, second, cycle.best_input), profit)
+    amount = best_of(_inputs(place), profit)
     return quote(first, second, amount) if amount else None

@@ -31,7 +31,7 @@ BATCH_BYTES = HEADER_SIZE + 2 + BATCH_SIZE
 SYSTEM, RELAY = int(Domain.SYSTEM), int(Source.RELAY)
 SESSION_TYPE, GAP_TYPE = Session.layout.type, Gap.layout.type
 REORG_TYPE, INVALIDATION_TYPE = Reorg.layout.type, StateInvalidation.layout.type
-FIRST_POOL_TYPE, LAST_POOL_TYPE = 11, 17
+FIRST_POOL_TYPE, LAST_POOL_TYPE = 10, 17
 POOL_PREFIX = PoolCreated.layout.size
 """All pool records begin alike; the shortest stands for all."""
 ADDRESS_BYTES = 20

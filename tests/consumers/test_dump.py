@@ -13,8 +13,8 @@ from consumers.journal import Fsync
 from consumers.recorder import Recorder
 from tests.consumers.journal_frames import open_writer
 from tests.consumers.relay_rig import make_ring, market_message, publish, serving
-from tlv.codes import Domain, Flag, Source, Venue
-from tlv.layout import EventOrigin, PoolState, PoolSwap, PoolSync
+from tlv.codes import Domain, Flag, Protocol, Source, Venue
+from tlv.layout import EventOrigin, PoolState, PoolSwap, PoolSync, PoolTicks, TickLiquidity
 from tlv.message import build, parse
 from tlv.text import message_to_dict
 from tools.dump_text import Describer, scale
@@ -136,3 +136,25 @@ def test_describer_learns_symbols_and_scales_amounts() -> None:
     assert "2.5 WMATIC -> 1.25 USDC  block 77 log 5" in line(swap, origin)
     assert "reserve0=1 WMATIC reserve1=1 USDC" in line(sync, origin)
     assert line(swap, origin, flags=Flag.REMOVED).endswith("[REMOVED]")
+
+
+def test_dump_of_a_tick_map_says_its_range_in_text_and_every_tick_in_json(ring_name: str) -> None:
+    pool = (b"p" * 20, b"\x01" * 20, b"\x02" * 20, Venue.UNISWAP_V3_POLYGON, 18, 6)
+    part = PoolTicks(*pool, 77, b"h" * 32, -887272, 887272, 10, 2, Protocol.UNISWAP_V3)
+    ticks = [TickLiquidity((1 << 128) - 1, -(1 << 127), -20), TickLiquidity(1 << 70, 1 << 70, 30)]
+    with make_ring(ring_name) as writer:
+        writer.publish(build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, [part, *ticks], sequence=1, flags=2))
+        text, as_json = dump(ring_name).stdout, dump(ring_name, "--types", "TickLiquidity", "--json").stdout
+    assert "block_number=77" in text and "first_tick=-887272 last_tick=887272 tick_spacing=10 count=2" in text
+    assert "TickLiquidity" not in text and text.endswith("[SNAPSHOT]\n")
+    head, *rows = json.loads(as_json)["records"]
+    assert (head["type"], head["count"]) == ("PoolTicks", 2)
+    assert rows == [
+        {
+            "type": "TickLiquidity",
+            "liquidity_gross": str((1 << 128) - 1),
+            "liquidity_net": str(-(1 << 127)),
+            "tick": -20,
+        },
+        {"type": "TickLiquidity", "liquidity_gross": str(2**70), "liquidity_net": str(2**70), "tick": 30},
+    ]

@@ -17,9 +17,18 @@ from consumers.relay.errors import RelayUnreachable
 from consumers.store import Store
 from ringbuf import RingNotFound, Writer, unlink
 from tests.consumers.relay_rig import address, make_ring, market_message, publish, serving
-from tlv.codes import Domain, Source
+from tlv.codes import Domain, Protocol, Source, Venue
 from tlv.errors import UsageError
-from tlv.layout import LAYOUT_DIGEST, Economics, PoolSwap, PoolSync, SignalIdentity, StateInvalidation
+from tlv.layout import (
+    LAYOUT_DIGEST,
+    Economics,
+    PoolSwap,
+    PoolSync,
+    PoolTicks,
+    SignalIdentity,
+    StateInvalidation,
+    TickLiquidity,
+)
 from tlv.message import build, parse
 
 PATIENCE_S = 10.0
@@ -77,6 +86,25 @@ def test_live_filters_mean_the_same_everywhere(
         else:
             with Live(ring_name, start="oldest", **wanted) as live:
                 assert take(live, len(stored)) == stored
+
+
+@pytest.mark.parametrize("through_relay", [False, True])
+def test_live_filter_by_pool_holds_for_tick_maps(ring_name: str, through_relay: bool) -> None:
+    with make_ring(ring_name) as writer:
+        for number in (1, 2, 1):
+            head = (address(number), address(3), address(4), Venue.UNISWAP_V3_POLYGON, 18, 6)
+            part = PoolTicks(*head, 77, bytes(32), -887272, 887272, 10, 1, Protocol.UNISWAP_V3)
+            records = [part, TickLiquidity(7, -7, number)]
+            sequence = writer.next_sequence
+            writer.publish(build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, records, sequence=sequence, flags=2))
+        with serving(ring_name) as rig:
+            target = rig.path if through_relay else ring_name
+            with Live(target, start="oldest", pools=[address(1)]) as live:
+                found = take(live, 2)
+    assert [(event.sequence, event.records[1]) for event in found if isinstance(event, Event)] == [
+        (1, TickLiquidity(7, -7, 1)),
+        (3, TickLiquidity(7, -7, 1)),
+    ]
 
 
 def test_live_signal_is_found_by_its_second_record_through_a_relay(ring_name: str) -> None:

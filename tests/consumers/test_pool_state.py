@@ -146,6 +146,21 @@ def test_book_lost_feed_makes_unknown_until_the_next_sync(book: PoolBook) -> Non
     assert held(book) == Reserves(130, 150)
 
 
+def test_book_snapshot_older_than_an_event_that_was_forgotten_sets_no_state(book: PoolBook) -> None:
+    book.obey(invalidation(Reason.DISCONNECTED, since=11))
+    book.take_snapshot(snapshot(11, (100, 200)))
+    assert held(book) is None, "the Sync of block 12 still stands in the ring"
+    book.take_snapshot(snapshot(12, (110, 190)))
+    assert held(book) == Reserves(110, 190)
+
+
+def test_book_snapshot_after_a_reorg_took_the_newer_event_sets_the_state(book: PoolBook) -> None:
+    book.obey(invalidation(Reason.DISCONNECTED, since=11))
+    book.reorganise(reorg(fork=11))
+    book.take_snapshot(snapshot(11, (100, 200)))
+    assert held(book) == Reserves(100, 200)
+
+
 def test_book_invalidation_of_one_pool_spares_the_others(book: PoolBook) -> None:
     book.apply(swap(7, 8, 9), at(12))
     book.obey(invalidation(Reason.LATE_LOGS, scope=InvalidationScope.ONE_POOL))

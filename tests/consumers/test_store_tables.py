@@ -28,7 +28,18 @@ from tests.consumers.journal_frames import UUID, append, open_writer, random_pay
 from tests.tlv.samples import built_in_types, random_record
 from tlv.codes import Domain, Flag, Protocol, Source, Venue
 from tlv.errors import UsageError
-from tlv.layout import Ack, Economics, EventOrigin, PoolRecord, PoolState, PoolSwap, PoolSync, SignalIdentity
+from tlv.layout import (
+    Ack,
+    Economics,
+    EventOrigin,
+    PoolRecord,
+    PoolState,
+    PoolSwap,
+    PoolSync,
+    PoolTicks,
+    SignalIdentity,
+    TickLiquidity,
+)
 from tlv.message import Message, build, parse
 from tlv.record import RECORDS, Record
 from tlv.text import record_to_dict
@@ -109,8 +120,8 @@ def expected_row(sequence: int, message: Message) -> dict[str, Any]:
     origin = message.records[1] if len(message.records) > 1 else None
     for name, kind in record.layout.kinds.items():
         value = getattr(record, name)
-        if kind.name in {"u128", "u256", "i256"}:
-            value = value.to_bytes(kind.size, "big", signed=kind.name == "i256")
+        if kind.name in {"u128", "i128", "u256", "i256"}:
+            value = value.to_bytes(kind.size, "big", signed=kind.name.startswith("i"))
         row[f"record_{name}" if f"record_{name}" in columns else name] = value
     if isinstance(record, PoolRecord):
         for name in EventOrigin.layout.kinds:
@@ -239,6 +250,25 @@ def test_store_snapshot_without_origin_has_nulls_in_every_form(tmp_path: Path) -
     store.export(tmp_path / "out", form="csv")
     with (tmp_path / "out" / "PoolState.csv").open() as lines:
         assert [row["transaction_hash"] for row in csv.DictReader(lines)] == ["", "0x" + (b"t" * 32).hex(), ""]
+
+
+def test_store_tick_map_is_two_tables_that_join_by_sequence(tmp_path: Path) -> None:
+    """A row for each tick, exact with its sign; whose it is, the PoolTicks of the same message says."""
+    ticks = [TickLiquidity((1 << 128) - 1, -(1 << 127), -20), TickLiquidity(5, 5, 30)]
+    heads = [(name * 20, b"0" * 20, b"1" * 20, Venue.UNISWAP_V3_POLYGON, 18, 6) for name in (b"p", b"q")]
+    parts = [PoolTicks(*head, 77, b"h" * 32, -887272, 887272, 10, 2, Protocol.UNISWAP_V3) for head in heads]
+    store = journal_of(tmp_path, [market([part, *ticks], at, Flag.SNAPSHOT) for at, part in enumerate(parts, 1)])
+    both = store.to_arrow()
+    assert both["PoolTicks"]["pool"].to_pylist() == [b"p" * 20, b"q" * 20]
+    assert both["TickLiquidity"]["sequence"].to_pylist() == [1, 1, 2, 2]
+    one = store.select(pools=[b"q" * 20]).to_df()["TickLiquidity"]
+    assert one["liquidity_net"].tolist() == [-(1 << 127), 5]
+    assert one["liquidity_gross"].tolist() == [(1 << 128) - 1, 5]
+    assert one["tick"].tolist() == [-20, 30]
+    assert store.to_df(amounts="float")["TickLiquidity"]["liquidity_net"].tolist()[0] == -(2.0**127)
+    tables = store.to_polars()
+    joined = tables["TickLiquidity"].join(tables["PoolTicks"].select("sequence", "pool"), on="sequence")
+    assert joined.select("pool", "tick").rows() == [(head[0], tick) for head in heads for tick in (-20, 30)]
 
 
 def test_store_named_type_without_a_row_gives_an_empty_table(tmp_path: Path) -> None:

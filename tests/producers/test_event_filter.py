@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from producers.event_filter import EventFilter, load_filter
+from producers.pool_table import Pool
 from tests.producers.collected import canonical_events
 from tests.producers.virtual import Conversation, new_feed
-from tlv.codes import Venue
+from tlv.codes import Reason, Venue
 from tlv.errors import UsageError
-from tlv.layout import BlockEnd, PoolRecord, PoolSwap, PoolSync
+from tlv.layout import BlockEnd, PoolRecord, PoolSwap, PoolSync, StateInvalidation
 
 USDC = "0x2791bca1f2de4661ed88a30c99a7a9449aa84174"
 
@@ -53,6 +54,35 @@ def test_feed_with_an_event_filter_publishes_what_passes(wanted: EventFilter, pa
     assert conversation.feed.settled
 
 
+def forgotten(conversation: Conversation) -> list[StateInvalidation]:
+    """What readers were told to forget because of the filter."""
+    return [r for r in conversation.records(StateInvalidation) if r.reason == Reason.FILTER_CHANGED]
+
+
+POOL, TOKEN0, TOKEN1 = ("0x" + name * 20 for name in ("aa", "bb", "cc"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shows"),
+    [
+        (EventFilter(), True),
+        (EventFilter(addresses=(POOL,), venues=("UNISWAP_V3",), tokens=(TOKEN1,)), True),
+        (EventFilter(events=("swap", "mint", "burn")), True),
+        (EventFilter(minimum={USDC: 5.0}), True),
+        (EventFilter(addresses=(TOKEN0,)), False),
+        (EventFilter(venues=("QUICKSWAP_V2",)), False),
+        (EventFilter(tokens=(USDC,)), False),
+        (EventFilter(events=("swap", "mint")), False),
+        (EventFilter(minimum={TOKEN0: 0.0}), False),
+    ],
+)
+def test_event_filter_shows_liquidity_only_if_no_event_that_moves_it_can_be_hidden(
+    wanted: EventFilter, shows: bool
+) -> None:
+    pool = Pool(*(bytes.fromhex(name[2:]) for name in (POOL, TOKEN0, TOKEN1)), Venue.UNISWAP_V3, 18, 6)
+    assert wanted.shows_liquidity(pool) is shows
+
+
 def test_event_filter_changed_on_the_way_holds_from_then_on() -> None:
     feed = new_feed()
     feed.filter_events(EventFilter(events=("swap",)))
@@ -61,8 +91,11 @@ def test_event_filter_changed_on_the_way_holds_from_then_on() -> None:
     while not any(isinstance(record, PoolSwap) for record in conversation.story.standing.values()):
         conversation.step()
     assert not any(isinstance(record, PoolSync) for record in conversation.story.standing.values())
+    assert not forgotten(conversation)
+    feed.filter_events(EventFilter(events=("swap",)))
     feed.filter_events(None)
     conversation.play()
+    assert len(forgotten(conversation)) == 1, "what was derived from the swaps alone does not go on"
     kept = conversation.story.standing
     assert kept.items() <= canonical_events().items()
     assert any(isinstance(record, PoolSync) for record in kept.values())

@@ -134,6 +134,7 @@ def test_collect_told_by_sighup_reads_its_filter_again(ring_name: str, tmp_path:
         (("--url", "ws://"), 2, "expected a ws:// or wss:// URL with a host"),
         (("--url", "ws://localhost:1", "--chain", "nowhere"), 2, "expected one of polygon, ethereum"),
         (("--url", "ws://localhost:1", "--filter", "0x12"), 2, "expected 0x and 40 hex digits"),
+        (("--url", "ws://localhost:1", "--watch-ticks", "0x12"), 2, "expected 0x and 40 hex digits, or all"),
         (("--url", "ws://localhost:1", "--until-idle", "0.2"), 1, "cannot connect to localhost"),
     ],
 )

@@ -33,6 +33,11 @@ def test_config_file_gives_defaults_by_command(tmp_path: Path) -> None:
     assert load_config(path, {}) == {"collect": {"url": SECRET, "capacity": 65536}, "relay": {"ring": ["a", "b"]}}
 
 
+def test_config_list_of_watched_pools_reaches_the_collector(tmp_path: Path) -> None:
+    path = written(tmp_path, '[collector]\nwatch_ticks = ["all"]\n')
+    assert load_config(path, {}) == {"collect": {"watch_ticks": ["all"]}}
+
+
 def test_config_environment_overrides_file(tmp_path: Path) -> None:
     path = written(tmp_path, "[collector]\ncapacity = 65536\n")
     environment = {"ALPHAPULSE__COLLECTOR__CAPACITY": "131072", "ALPHAPULSE__RELAY__RING": "a,b"}

@@ -17,7 +17,7 @@ import msgspec
 
 from tools.bench.result import BenchResult
 
-BENCHMARKS = ("tlv", "ring", "decode", "collector", "strategy", "relay", "journal", "store", "bridge")
+BENCHMARKS = ("tlv", "ring", "decode", "collector", "ticks", "strategy", "relay", "journal", "store", "bridge")
 """Modules of this folder, in the order in which a message meets what they measure; each has `run(seconds)`."""
 LOWER_IS_BETTER = frozenset({"ns", "us", "ms", "s", "MB"})
 """Units of which a target is an upper bound."""

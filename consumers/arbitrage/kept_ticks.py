@@ -1,0 +1,143 @@
+"""One pool's tick map: taken whole from PoolTicks messages, then moved by the pool's own Mint and Burn.
+
+Owns the map, the changes of the last blocks, and the rule by which the two meet.  Knows no price and no other pool.
+
+    the map is as of the end of block N; changes of blocks above N apply on top, those of N and below are in it
+    a change that is taken back is undone; a reorg below N voids the map, since its block is gone
+    whatever makes states unknown voids the map too; the changes stay, they still stand in the ring
+    frames that were missed may have held changes: these are forgotten as well, and only a map that is newer than all
+    that was missed is taken (`PoolBook` says which)
+
+Net and gross are sums, so the order in which changes apply does not matter, only which.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from consumers.arbitrage.concentrated import TickMap
+from consumers.arbitrage.tick_math import MAX_TICK, MIN_TICK
+from tlv.layout import EventOrigin, PoolTicks, TickLiquidity
+
+KEPT_BLOCKS = 256
+"""For how many blocks changes are kept: no map is older when it comes, and no reorg deeper."""
+
+
+class Change(NamedTuple):
+    """What a Mint (or, negative, a Burn) does to the liquidity between two ticks, and where it stands."""
+
+    block_number: int
+    block_hash: bytes
+    log_index: int
+    tick_lower: int
+    tick_upper: int
+    amount: int
+
+
+class KeptTicks:
+    """The tick map of one V3 pool, and how it came to be."""
+
+    def __init__(self) -> None:
+        self.map: TickMap | None = None
+        """The map now; None if it is not known as a whole."""
+        self.gross: dict[int, int] = {}
+        self._ticks: list[int] = []
+        self._net: dict[int, int] = {}
+        self._as_of = 0
+        self._changes: list[Change] = []
+        self._parts: list[PoolTicks] = []
+        self._coming: list[TickLiquidity] = []
+
+    def apply(self, change: Change) -> None:
+        """Take in a Mint or Burn."""
+        self._changes.append(change)
+        if self._changes[0].block_number < change.block_number - 2 * KEPT_BLOCKS:
+            oldest = change.block_number - KEPT_BLOCKS
+            self._changes = [kept for kept in self._changes if kept.block_number >= oldest]
+        self._move(change, 1)
+
+    def take_back(self, origin: EventOrigin) -> None:
+        """Undo one that left the chain."""
+        for at, change in enumerate(self._changes):
+            if (change.block_hash, change.log_index) == (origin.block_hash, origin.log_index):
+                self._move(self._changes.pop(at), -1)
+                return
+
+    def roll_back(self, fork_number: int) -> None:
+        """Undo what happened above the fork."""
+        if self.map is not None and self._as_of > fork_number:
+            self.void()
+        undone = [change for change in self._changes if change.block_number > fork_number]
+        if undone:
+            self._changes = [change for change in self._changes if change.block_number <= fork_number]
+        for change in undone:
+            self._move(change, -1)
+
+    def void(self) -> None:
+        """The map is unknown until the next one comes."""
+        self.map = None
+        self._parts.clear()
+        self._coming.clear()
+
+    def lose(self) -> None:
+        """Frames were missed."""
+        self.void()
+        self._changes.clear()
+
+    def take(self, part: PoolTicks, ticks: Sequence[TickLiquidity], since_block: int) -> bool:
+        """Take in one part of a map; whether it was the last one, and the map is now known.
+
+        Maps as of a block before `since_block`, or before that of the map that is known, are not taken.
+        """
+        if part.first_tick == MIN_TICK:
+            self._parts.clear()
+            self._coming.clear()
+        follows = part.first_tick == (self._parts[-1].last_tick + 1 if self._parts else MIN_TICK)
+        same = not self._parts or self._parts[-1].block_hash == part.block_hash
+        if not (follows and same and part.count == len(ticks)) or part.tick_spacing <= 0:
+            self._parts.clear()
+            self._coming.clear()
+            return False
+        self._parts.append(part)
+        self._coming += ticks
+        return part.last_tick == MAX_TICK and self._accept(part, since_block)
+
+    def _accept(self, last: PoolTicks, since_block: int) -> bool:
+        coming = self._coming
+        self._parts, self._coming = [], []
+        oldest = self._changes[-1].block_number - KEPT_BLOCKS if self._changes else 0
+        known_as_of = self._as_of if self.map is not None else 0
+        if last.block_number < max(since_block, known_as_of, oldest):
+            return False
+        self._ticks = [tick.tick for tick in coming]
+        self._net = {tick.tick: tick.liquidity_net for tick in coming}
+        self.gross = {tick.tick: tick.liquidity_gross for tick in coming}
+        self._as_of = last.block_number
+        self.map = TickMap(self._ticks, self._net, last.tick_spacing)
+        for change in self._changes:
+            self._move(change, 1)
+        return True
+
+    def _move(self, change: Change, sign: int) -> None:
+        """Apply a change, or with -1 undo it, unless the map holds it by itself."""
+        if self.map is None or change.block_number <= self._as_of:
+            return
+        amount = sign * change.amount
+        self._add(change.tick_lower, amount, amount)
+        self._add(change.tick_upper, amount, -amount)
+
+    def _add(self, tick: int, gross: int, net: int) -> None:
+        """Change the liquidity at a tick (Tick.update); without any it is not initialised."""
+        if gross == 0:
+            return
+        before = self.gross.get(tick, 0)
+        if before == 0:
+            insort(self._ticks, tick)
+        self.gross[tick] = before + gross
+        self._net[tick] = self._net.get(tick, 0) + net
+        if self.gross[tick] == 0:
+            del self.gross[tick], self._net[tick], self._ticks[bisect_left(self._ticks, tick)]
+        elif self.gross[tick] < 0:
+            self.void()  # more was taken away than there is: something was missed
