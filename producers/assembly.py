@@ -158,7 +158,11 @@ class Assembly:
             if left <= 0 or block.progress is Progress.WANTED:
                 break
             if block.waiting or block.to_replay:
+                trusted = not block.doubt
                 left -= self._publication.publish(block, left)
+                if block.doubt and (trusted or block.progress is Progress.CLOSED):
+                    self._mistrust(block)
+                    break
             if block.waiting:
                 break  # behind a hole, or for the next step
             told += 1
@@ -380,6 +384,12 @@ class Assembly:
     def _want(self, block: Block) -> None:
         block.progress = Progress.WANTED
         self._logs.want(block)
+
+    def _mistrust(self, block: Block) -> None:
+        """A log of a proven pool was garbled on its way: the node is asked for all of them, before anything later."""
+        self.stats.refetches += 1
+        block.verdict = Completeness.UNKNOWN
+        self._want(block)
 
     def _merge(self, block: Block, logs: list[Log]) -> None:
         """The node's own list of the block's logs."""

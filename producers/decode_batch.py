@@ -70,10 +70,11 @@ class Decoded(NamedTuple):
     events: Longs
     """Index into `producers.events.EVENTS` for each log, -1 if its topic is none of them."""
 
-    def count_refusals(self) -> dict[Refusal, int]:
-        """How many logs were refused, by reason."""
-        counts = np.bincount(self.refusals, minlength=len(Refusal))
-        return {refusal: int(counts[refusal]) for refusal in Refusal if refusal and counts[refusal]}
+
+def count_refusals(refusals: Bytes) -> dict[Refusal, int]:
+    """How many logs were refused, by reason."""
+    counts = np.bincount(refusals, minlength=len(Refusal))
+    return {refusal: int(counts[refusal]) for refusal in Refusal if refusal and counts[refusal]}
 
 
 class BatchDecoder:

@@ -42,6 +42,10 @@ class Progress(Enum):
     LOST = 4
 
 
+Waiting = tuple[int, Log, bool]
+"""(log index, log, fetched): came for a block, and was not looked at yet."""
+
+
 class Block:
     """A header and the logs that came for it."""
 
@@ -101,8 +105,7 @@ class Block:
         """Topics of ours that its bloom filter may hold; None if it has none."""
         self.pushed = 0
         """Logs that came by subscription."""
-        self.waiting: list[tuple[int, Log, bool]] = []
-        """(log index, log, fetched): came, and not yet looked at."""
+        self.waiting: list[Waiting] = []
         self.published: list[Segment] = []
         """Its messages that are in the ring."""
         self.to_replay = False
@@ -121,7 +124,14 @@ class Block:
         """Whether the log indices have no hole, as far as they go.  Erigon restarts the index, hence `>=`."""
         return len(self.seen) >= self.highest_index + 1
 
-    def advance_to_hole(self, waiting: list[tuple[int, Log, bool]]) -> int:
+    def disbelieve(self, log: Log) -> None:
+        """A pool that is proven does not emit such a log: it was garbled on its way, and counts as not come."""
+        place = identify(log)
+        if place is not None:
+            self.seen.discard(place[0])
+        self.doubt = True
+
+    def advance_to_hole(self, waiting: list[Waiting]) -> int:
         """How many of the logs, sorted by index, stand before the first hole; from now on the hole is behind them."""
         for count, (index, _, _) in enumerate(waiting):
             if index > self.next_index:

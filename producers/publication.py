@@ -17,11 +17,10 @@ from producers.event_filter import EventFilter
 from producers.events import EVENT_OF_TOPIC
 from producers.introductions import Introductions
 from producers.jsonrpc import JsonRpc
-from producers.lifecycle import Block, Progress
+from producers.lifecycle import Block, Progress, Waiting
 from producers.pool_table import PoolTable
 from producers.pools import Held, PoolBook
 from producers.publish import Outbox, Segment
-from producers.rpc_types import Log
 from producers.statistics import Statistics
 from producers.verification import Finding, Standing, Token, Verifier
 from tlv.codes import Flag
@@ -70,19 +69,19 @@ class Publication:
             waiting, block.waiting = waiting[:ready], waiting[ready:]
         waiting, block.waiting = waiting[:most], waiting[most:] + block.waiting
         row_of, ours = self._table.row_of, EVENT_OF_TOPIC
-        logs, rows, flags = [], [], []
-        for index, log, fetched in waiting:
+        entries, rows = [], []
+        for entry in waiting:
+            index, log, fetched = entry
             if not log.topics or log.topics[0] not in ours:
                 continue
             row = row_of.get(log.address)
             if row is None:
                 self.book.meet(log, block, index, fetched)
                 continue
-            logs.append(log)
+            entries.append(entry)
             rows.append(row)
-            flags.append(Flag.BACKFILL if fetched else 0)
-        if logs:
-            self._emit(block, logs, rows, flags)
+        if entries:
+            self._emit(block, entries, rows)
         return replayed + len(waiting)
 
     def take_back(self, dropped: list[Block]) -> None:
@@ -109,24 +108,29 @@ class Publication:
         introduced, self._introduced = self._introduced, []
         return introduced
 
-    def _emit(self, block: Block, logs: list[Log], rows: list[int], flags: list[int]) -> None:
+    def _emit(self, block: Block, entries: list[Waiting], rows: list[int]) -> None:
         if self.event_filter is not None:
-            logs, rows, flags = self._select(self.event_filter, logs, rows, flags)
+            entries, rows = self._select(self.event_filter, entries, rows)
         self._introduced += self.introductions.introduce(rows)
-        segment = self._outbox.put_events(logs, rows, flags, block.timestamp) if logs else None
+        if not entries:
+            return
+        logs = [log for _, log, _ in entries]
+        flags = [Flag.BACKFILL if fetched else 0 for _, _, fetched in entries]
+        segment, garbled = self._outbox.put_events(logs, rows, flags, block.timestamp)
+        if garbled is not None:
+            block.disbelieve(logs[garbled])
+            block.waiting = entries[garbled + 1 :] + block.waiting
         if segment is not None:
             block.published.append(segment)
             block.events += len(segment.offsets)
             self._stats.events_published += len(segment.offsets)
 
-    def _select(
-        self, wanted: EventFilter, logs: list[Log], rows: list[int], flags: list[int]
-    ) -> tuple[list[Log], list[int], list[int]]:
-        """Those of the logs that pass the filter, with their rows and flags."""
+    def _select(self, wanted: EventFilter, entries: list[Waiting], rows: list[int]) -> tuple[list[Waiting], list[int]]:
+        """Those of the logs that pass the filter, with their rows."""
         pools = {row: self.introductions.pool(row) for row in set(rows)}
-        kept = [at for at, (log, row) in enumerate(zip(logs, rows, strict=True)) if wanted.passes(log, pools[row])]
-        self._stats.filtered_events += len(logs) - len(kept)
-        return [logs[at] for at in kept], [rows[at] for at in kept], [flags[at] for at in kept]
+        kept = [at for at, row in enumerate(rows) if wanted.passes(entries[at][1], pools[row])]
+        self._stats.filtered_events += len(entries) - len(kept)
+        return [entries[at] for at in kept], [rows[at] for at in kept]
 
     def _release(self, finding: Finding, released: list[Held]) -> None:
         """A pool is verified: what waited for it waits in its block now, to be published in turn."""

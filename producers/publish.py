@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from producers.decode import Refusal
-from producers.decode_batch import BatchDecoder
+from producers.decode_batch import BatchDecoder, count_refusals
 from producers.events import EVENTS
 from producers.pool_table import PoolTable
 from producers.rpc_types import Log
@@ -67,28 +67,36 @@ class Outbox:
         rows: Sequence[int],  # of each emitter in the pool table
         flags: Sequence[int] | int,
         block_timestamp: int,  # seconds
-    ) -> Segment | None:
-        """The events of `logs`, which are all of one block; refused logs are counted.  None if none is left."""
+    ) -> tuple[Segment | None, int | None]:
+        """The events of `logs`, which are all of one block; refused logs are counted.  None if there are none.
+
+        A log that was pushed and is refused ends it: nothing behind it is published, and its place in `logs` returned.
+        """
         context = self._decoder.context(len(logs))
         context["row"] = rows
         context["flags"] = flags
         context["block_timestamp"] = block_timestamp
         context["receive_time_ns"] = self.wall_ns
         decoded = self._decoder.decode(logs, context, first_sequence=self.next_sequence, timestamp_ns=self.wall_ns)
-        count = len(decoded.offsets)
+        refusals, count, garbled = decoded.refusals, len(decoded.offsets), None
         if count < len(logs):
-            self.refused.update(decoded.count_refusals())
+            pushed = np.flatnonzero((refusals != Refusal.NONE) & (context["flags"] & Flag.BACKFILL == 0))
+            if pushed.size:
+                garbled = int(pushed[0])
+                refusals = refusals[: garbled + 1]
+                count = int(np.count_nonzero(refusals == Refusal.NONE))
+            self.refused.update(count_refusals(refusals))
         if count == 0:
-            return None
-        end = int(decoded.offsets[-1] + decoded.lengths[-1])
-        segment = Segment(decoded.buffer[:end].copy(), decoded.offsets.copy(), decoded.lengths.copy())
-        published = decoded.events[decoded.refusals == Refusal.NONE]
+            return None, garbled
+        offsets, lengths = decoded.offsets[:count].copy(), decoded.lengths[:count].copy()
+        segment = Segment(decoded.buffer[: offsets[-1] + lengths[-1]].copy(), offsets, lengths)
+        published = decoded.events[: refusals.size][refusals == Refusal.NONE]
         for index, number in enumerate(np.bincount(published, minlength=len(EVENTS)).tolist()):
             if number:
                 self.events_by_type[EVENTS[index].name] += number
         self._out.append(segment)
         self.next_sequence += count
-        return segment
+        return segment, garbled
 
     def put_copies(self, segment: Segment, *, removed: bool) -> None:
         """The messages of `segment` again: REMOVED and newest first, or as they were."""

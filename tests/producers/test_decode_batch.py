@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from producers.decode import Refusal, RefusedLog, decode_log, identify, origin_of
-from producers.decode_batch import MAX_MESSAGE_SIZE, BatchDecoder, Decoded, flatten
+from producers.decode_batch import MAX_MESSAGE_SIZE, BatchDecoder, Decoded, count_refusals, flatten
 from producers.decode_fields import negate, store, store_text_order
 from producers.decode_kernels import CONTEXT, decode_logs
 from producers.events import EVENT_OF_TOPIC, EVENTS, Role
@@ -126,7 +126,7 @@ def test_batch_sequences_are_dense_over_refused_logs() -> None:
     decoded, messages = decode([bad, GOOD, bad, bad, GOOD, GOOD, bad], trusting_table([GOOD]))
     assert [message.header.sequence for message in messages] == [1, 2, 3]
     assert (decoded.refusals == Refusal.WRONG_DATA_SIZE).tolist() == [True, False, True, True, False, False, True]
-    assert decoded.count_refusals() == {Refusal.WRONG_DATA_SIZE: 4}
+    assert count_refusals(decoded.refusals) == {Refusal.WRONG_DATA_SIZE: 4}
     assert decoded.offsets.tolist() == np.cumsum([0, *decoded.lengths[:-1]]).tolist()
 
 

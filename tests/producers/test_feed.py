@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from producers.assembly import LARGEST_STEP
+from producers.events import EVENT_OF_TOPIC
 from producers.feed import Identity, Selection
 from producers.jsonrpc import ERROR_BUDGET, Rejection
 from producers.lifecycle import Block, Progress
@@ -272,10 +273,39 @@ def test_feed_with_a_log_that_is_none_behind_each_hundredth_loses_nothing(member
     assert conversation.feed.broken is None
 
 
+@pytest.mark.parametrize("spoil", ["0x", "0xzz", None])
+def test_feed_with_data_of_proven_pools_garbled_on_its_way_asks_again_and_loses_nothing(spoil: str | None) -> None:
+    """The node has the right log: what it pushed is disbelieved, and nothing behind it is published before it is had."""
+    proven, garbled = proven_pools(), 0
+
+    def garble(frame: bytes) -> list[bytes]:
+        nonlocal garbled
+        notice = msgspec.json.decode(frame)
+        log = notice["params"]["result"]
+        if not is_log(frame) or log["address"] not in proven or log["topics"][0] not in EVENT_OF_TOPIC:
+            return [frame]
+        garbled += 1
+        if garbled % 7:
+            return [frame]
+        log["data"] = log["data"][:-64] if spoil is None else spoil
+        return [msgspec.json.encode(notice)]
+
+    conversation = played(pushed=garble)
+    assert garbled > 200
+    assert conversation.story.standing == canonical_events()
+    assert not conversation.story.twice.total()
+    assert sum(conversation.feed.count().refused.values()) >= 20
+    assert_order_of_the_chain(conversation)
+    assert conversation.records(Gap) == played().records(Gap)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.05, 1.0])
 def test_feed_publishes_each_pool_in_the_order_of_the_chain(share: float) -> None:
     """Whatever was lost and fetched again: a strategy that applies Syncs in ring order ends with the right reserves."""
-    conversation = played(pushed=losing(share, 1))
+    assert_order_of_the_chain(played(pushed=losing(share, 1)))
+
+
+def assert_order_of_the_chain(conversation: Conversation) -> None:
     newest: dict[bytes, tuple[int, int]] = {}
     for message in conversation.story.messages:
         origin = message.first(EventOrigin)
