@@ -57,8 +57,9 @@ HEARTBEAT_NS = NS
 INTRODUCTION_NS = 30 * NS
 STATES_NS = 300 * NS
 """How often the state of every pool is asked from the node for readers that joined late: one to two calls a pool."""
-MAX_EARLY = 1 << 12
-"""Notifications kept that came before the answer to their eth_subscribe."""
+MAX_EARLY_SIZE = 16 << 20
+"""Bytes kept of notifications that came before the answer to their eth_subscribe, and `EARLY_OVERHEAD` for each."""
+EARLY_OVERHEAD = 1 << 9
 OVERSLEPT_NS = NS
 """After such a pause (a suspended machine, a stopped process) answers may lie in the socket: read before judging."""
 
@@ -123,6 +124,7 @@ class Feed:
         self._logs_id: str | None = None
         self._heads_id: str | None = None
         self._early: list[Notice] = []
+        self._early_size = 0
         self._settled_heads = False
         self._rejected_before = 0
         self._ended_before = 0
@@ -168,6 +170,7 @@ class Feed:
         self.state = FeedState.BACKFILLING
         self._logs_id = self._heads_id = None
         self._early.clear()
+        self._early_size = 0
         self._settled_heads = False
         self._newest_live = -1
         self._rejected_before = self._rpc.rejected.total()
@@ -307,8 +310,9 @@ class Feed:
                 self._assembly.take([LOG.decode(notice.result)])
             except UNREADABLE:
                 self._rpc.reject(Rejection.BAD_LOG)
-        elif None in (self._heads_id, self._logs_id) and len(self._early) < MAX_EARLY:
+        elif None in (self._heads_id, self._logs_id) and self._early_size + len(notice.result) <= MAX_EARLY_SIZE:
             self._early.append(notice)
+            self._early_size += len(notice.result) + EARLY_OVERHEAD
         else:
             self._rpc.reject(Rejection.UNKNOWN_SUBSCRIPTION)
 

@@ -273,9 +273,18 @@ def test_feed_with_a_log_that_is_none_behind_each_hundredth_loses_nothing(member
     assert conversation.feed.broken is None
 
 
+def test_feed_flooded_before_its_subscriptions_are_answered_keeps_a_bounded_part() -> None:
+    feed = new_feed()
+    feed.connected(0, 0)
+    params = {"subscription": "0x1", "result": "x" * (1 << 20)}
+    flood = msgspec.json.encode({"jsonrpc": "2.0", "method": "eth_subscription", "params": params})
+    feed.receive([flood] * 20, 0, 0)
+    assert feed.count().rejected == {"unknown_subscription": 5}, "16 MiB hold 15: keeping one costs a little more"
+
+
 @pytest.mark.parametrize("spoil", ["0x", "0xzz", None])
 def test_feed_with_data_of_proven_pools_garbled_on_its_way_asks_again_and_loses_nothing(spoil: str | None) -> None:
-    """The node has the right log: what it pushed is disbelieved, and nothing behind it is published before it is had."""
+    """The node has the right log: what it pushed is disbelieved, and nothing behind it is published before that."""
     proven, garbled = proven_pools(), 0
 
     def garble(frame: bytes) -> list[bytes]:
