@@ -24,8 +24,9 @@ help:
 run: $(RUN_READY)
 	@$(BIN)/alphapulse demo
 
+# Two at a time: most tests wait for something most of the time.
 test: $(PARTS_READY)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 # Every branch of the packages that everything rests on, as plain Python; then the same tests with bounds checks compiled in.
 branches: $(DEV_READY)

@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -22,8 +23,8 @@ SHARED_MEMORY = Path("/dev/shm")
 SESSION = f"test{os.getpid()}"
 """Every ring name given out by `ring_name` begins with it, so that sessions at the same time do not meet."""
 
-LEAKING: list[str] = []
-"""Tests that repeated `tools.prove.evm.faults.KEY`."""
+LINE = "line"
+"""The property of a test's report that `tell` sets."""
 
 
 def segments(marker: str) -> set[str]:
@@ -52,23 +53,57 @@ def ring_name(new_ring_name: Callable[[], str]) -> str:
     return new_ring_name()
 
 
-def pytest_sessionstart() -> None:
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Says a line for whoever waits for the tests: it is printed when the test ends, in whichever process that ran."""
+    return lambda line: record_property(LINE, line)
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Whatever we log, we log in the tests."""
     logging.getLogger("alphapulse").setLevel(logging.DEBUG)
+    config.pluginmanager.register(Session(config))
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Remember the tests that repeated the key, on stdout, on stderr or in the log."""
-    if any(KEY in text for _, text in report.sections):
-        LEAKING.append(report.nodeid)
+class Session:
+    """What is held against all tests together.  Where several processes run them, one of these is in each; the one in
+    charge gets the reports of all tests, and what the others left behind.
+    """
 
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._leaking: set[str] = set()
+        """Tests that repeated `tools.prove.evm.faults.KEY`."""
+        self._left: set[str] = set()
+        """Segments."""
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A segment that bears this session's mark and is still there is a leak, and fails the run; so does a key."""
-    if LEAKING:
-        print(f"\nrepeated the key of an endpoint: {', '.join(LEAKING)}")
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    left = sorted(segments(SESSION))
-    if left:
-        print(f"\nleft in {SHARED_MEMORY}: {', '.join(left)}")
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Print what the test wants to say; remember it if it repeated the key, on stdout, on stderr or in the log."""
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None and report.when == "call":
+            for line in [value for name, value in report.user_properties if name == LINE]:
+                terminal.ensure_newline()
+                terminal.write_line(str(line))
+        if any(KEY in text for _, text in report.sections):
+            self._leaking.add(report.nodeid)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """One of the processes under us has ended."""
+        self._left |= set(getattr(node, "workeroutput", {}).get("left", ()))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """A segment that bears a session's mark and is still there is a leak, and fails the run; so does a key."""
+        self._left |= segments(SESSION)
+        above = getattr(self._config, "workeroutput", None)
+        if above is not None:
+            above["left"] = sorted(self._left)
+            return
+        for complaint, found in (
+            ("repeated the key of an endpoint", sorted(self._leaking)),
+            (f"left in {SHARED_MEMORY}", sorted(self._left)),
+        ):
+            if found:
+                print(f"\n{complaint}: {', '.join(found)}")
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -17,23 +18,22 @@ from tools.prove.weak_memory import ThreadView, WeakMemory
 X, Y = ("words", 1), ("words", 2)
 
 
-def report(outcome: Outcome, capsys: pytest.CaptureFixture[str]) -> None:
-    with capsys.disabled():
-        print(f"\n{outcome.line()}")
+def report(outcome: Outcome, tell: Callable[[str], None]) -> None:
+    tell(outcome.line())
     assert outcome.passed, outcome.line()
 
 
-def test_schedules_within_budget_break_no_promise(capsys: pytest.CaptureFixture[str]) -> None:
-    report(prove_schedules(seed=1), capsys)
+def test_schedules_within_budget_break_no_promise(tell: Callable[[str], None]) -> None:
+    report(prove_schedules(seed=1), tell)
 
 
-def test_mutants_are_all_caught(capsys: pytest.CaptureFixture[str]) -> None:
+def test_mutants_are_all_caught(tell: Callable[[str], None]) -> None:
     assert len(MUTANTS) >= 6
-    report(prove_mutants_are_caught(seed=1), capsys)
+    report(prove_mutants_are_caught(seed=1), tell)
 
 
-def test_crash_images_are_never_believed_wrongly(capsys: pytest.CaptureFixture[str]) -> None:
-    report(prove_crash_images(seed=1), capsys)
+def test_crash_images_are_never_believed_wrongly(tell: Callable[[str], None]) -> None:
+    report(prove_crash_images(seed=1), tell)
 
 
 @pytest.mark.parametrize("word", ["COMMIT_SEQUENCE", "COMMIT_TAIL"])

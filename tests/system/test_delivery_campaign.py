@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 from click.testing import CliRunner
@@ -15,18 +16,16 @@ from tools.prove.witness import Witness
 SEED = 20_260_722
 
 
-def test_delivery_under_sixty_kills_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_delivery_under_sixty_kills_loses_nothing(tell: Callable[[str], None]) -> None:
     outcome = prove_delivery(60, SEED)
-    with capsys.disabled():
-        print(f"\n{outcome.line()}")
+    tell(outcome.line())
     assert outcome.passed, outcome.line()
 
 
 @pytest.mark.soak
-def test_delivery_under_five_hundred_kills_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_delivery_under_five_hundred_kills_loses_nothing(tell: Callable[[str], None]) -> None:
     outcome = prove_delivery(500, SEED)
-    with capsys.disabled():
-        print(f"\n{outcome.line()}")
+    tell(outcome.line())
     assert outcome.passed, outcome.line()
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable
 
 from tools.prove.feed import run_feeds
 
 
-def test_feed_under_faults_equals_the_nodes_own_logs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_feed_under_faults_equals_the_nodes_own_logs(tell: Callable[[str], None]) -> None:
     runs = []
     for run in run_feeds(range(1, 21), jobs=6):
         runs.append(run)
-        with capsys.disabled():
-            print(f"\nrow 24: {run.summary}", end="")
+        tell(f"row 24: {run.summary}")
     assert [run.seed for run in runs if not run.passed] == []
     assert all(run.connections > 1 and run.faults for run in runs)
     assert sum(run.published_reorgs for run in runs) > 10, "too weak: hardly a reorg reached a live feed"

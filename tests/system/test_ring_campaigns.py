@@ -7,6 +7,7 @@ import faulthandler
 import json
 import mmap
 import signal
+from collections.abc import Callable
 
 import pytest
 from click.testing import CliRunner
@@ -23,18 +24,16 @@ SEED = 20_240_607
 
 
 @pytest.mark.parametrize("name", [name for name in ring_proofs(SEED) if name not in MODELS])
-def test_ring_campaign_keeps_its_promise(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ring_campaign_keeps_its_promise(name: str, tell: Callable[[str], None]) -> None:
     outcome = ring_proofs(SEED)[name]()
-    with capsys.disabled():
-        print(f"\n{outcome.line()}")
+    tell(outcome.line())
     assert outcome.passed, outcome.line()
 
 
 @pytest.mark.soak
-def test_cold_starts_for_long(capsys: pytest.CaptureFixture[str]) -> None:
+def test_cold_starts_for_long(tell: Callable[[str], None]) -> None:
     outcome = prove_cold_starts(8, 50)
-    with capsys.disabled():
-        print(f"\n{outcome.line()}")
+    tell(outcome.line())
     assert outcome.passed, outcome.line()
 
 
