@@ -35,9 +35,11 @@ def world() -> Iterator[World]:
     """A node with some positions in its V3 pool."""
     with Node() as node:
         world = World.build(node.rpc)
+        world.hold_mining(True)
         liquidity = Liquidity(world, 1)
         for width in (1, 3, 40, 700):
             liquidity.mint(width, 2 * width, 10**16)
+        world.mine()
         yield world
 
 
@@ -133,6 +135,7 @@ def test_tick_map_of_a_block_in_the_past_is_that_blocks(world: World) -> None:
     block = wire.block()
     before = contract_ticks(world, block.number)
     Liquidity(world, 2).mint(5, 5, 10**16)
+    world.mine()
     wire.maps.want_all()
     wire.maps.pump(block)
     assert ticks_in(wire.run()[1:]) == before != contract_ticks(world, "latest")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -144,6 +145,7 @@ def test_second_writer_after_the_lock_object_was_removed_is_refused(
 ) -> None:
     with Writer.create(ring_name, capacity=SMALL) as writer:
         path_of(lock_object(ring_name)).unlink()
+        gc.collect()  # what other tests left must not go meanwhile
         before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
         with pytest.raises(NotOwner, match="-lock: that one was removed under it"):
             start(ring_name)

@@ -36,7 +36,7 @@ def test_warm_compiles_no_kernel_for_an_enum() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     signatures, _, enums = ended.stdout.partition(" ")
-    assert int(signatures) > 50
+    assert int(signatures) > 30  # of what Python calls; from a cache, what kernels call among themselves has none
     assert enums == "[]\n"
 
 

@@ -191,9 +191,9 @@ class TcpRelay:
 
     @property
     def url(self) -> str:
-        """Where the collector connects."""
+        """Where the collector connects; a node itself serves no other path than /."""
         assert self._server is not None
-        return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v2/{KEY}"
+        return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/?apikey={KEY}"
 
     @property
     def open_connections(self) -> int:
