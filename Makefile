@@ -26,7 +26,7 @@ run: $(RUN_READY)
 
 # Two at a time: most tests wait for something most of the time.
 test: $(PARTS_READY)
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 2
 
 # Every branch of the packages that everything rests on, as plain Python; then the same tests with bounds checks compiled in.
 branches: $(DEV_READY)

@@ -23,6 +23,15 @@ SHARED_MEMORY = Path("/dev/shm")
 SESSION = f"test{os.getpid()}"
 """Every ring name given out by `ring_name` begins with it, so that sessions at the same time do not meet."""
 
+ONE_AT_A_TIME = {
+    "tests/consumers/test_strategy_bench.py",
+    "tests/system/test_demo.py",
+    "tests/test_readme.py",
+    "tests/tools/test_bench.py",
+    "tests/tools/test_warm.py",
+}
+"""Demos, benchmarks and warm-ups: what they make bears the same names in each.  The README's blocks are a sequence."""
+
 LINE = "line"
 """The property of a test's report that `tell` sets."""
 
@@ -65,6 +74,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Session(config))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each test to whichever process is free, but those of `ONE_AT_A_TIME` to the same one, first and in order."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "one at a time" if nodeid.partition("::")[0] in ONE_AT_A_TIME else nodeid
+
+    return Scheduling(config, log)
+
+
 class Session:
     """What is held against all tests together.  Where several processes run them, one of these is in each; the one in
     charge gets the reports of all tests, and what the others left behind.
@@ -82,8 +103,7 @@ class Session:
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
         if terminal is not None and report.when == "call":
             for line in [value for name, value in report.user_properties if name == LINE]:
-                terminal.ensure_newline()
-                terminal.write_line(str(line))
+                terminal.write(f"\n{line}\n")
         if any(KEY in text for _, text in report.sections):
             self._leaking.add(report.nodeid)
 

@@ -23,9 +23,6 @@ import pytest
 from tools.cli import COMMANDS
 from tools.supervisor import child_environment
 
-pytestmark = pytest.mark.xdist_group("one_at_a_time")
-"""What these tests make (demos, benchmarks, warm-ups) bears names that are the same in each."""
-
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(\w+)( live)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHARED_MEMORY = Path("/dev/shm")

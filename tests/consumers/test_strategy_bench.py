@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tools.bench.strategy import run
-
-pytestmark = pytest.mark.xdist_group("one_at_a_time")
-"""What these tests make (demos, benchmarks, warm-ups) bears names that are the same in each."""
 
 
 def test_bench_strategy_short_run_gives_every_reading() -> None:

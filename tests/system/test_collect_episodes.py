@@ -79,6 +79,9 @@ async def live_through(world: World, node: Node, chain: Path, ring: str) -> None
                     assert relay.open_connections <= 1
                     assert not work.done()
                     await asyncio.sleep(0.02)
+        for _ in range(20):  # most lives were shorter than the second between two heartbeats; this one is not
+            await asyncio.to_thread(mined, world)
+            await asyncio.sleep(0.1)
         collector.stop()
         await work
     assert collector.statistics.reconnects >= EPISODES // 2

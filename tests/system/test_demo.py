@@ -30,9 +30,6 @@ from tlv.message import parse
 from tlv.text import message_to_dict
 from tools.supervisor import child_environment
 
-pytestmark = pytest.mark.xdist_group("one_at_a_time")
-"""What these tests make (demos, benchmarks, warm-ups) bears names that are the same in each."""
-
 DEMO = [sys.executable, "-m", "tools.cli", "demo"]
 SHARED_MEMORY = Path("/dev/shm")
 EVENTS = (PoolSwap, PoolMint, PoolBurn, PoolCollect, PoolSync)

@@ -16,9 +16,6 @@ from tools.bench.loop import Stopwatch, run_watched
 from tools.bench.result import BenchResult
 from tools.bench.ring_life import interval_of_median
 
-pytestmark = pytest.mark.xdist_group("one_at_a_time")
-"""What these tests make (demos, benchmarks, warm-ups) bears names that are the same in each."""
-
 SHARED_MEMORY = Path("/dev/shm")
 
 

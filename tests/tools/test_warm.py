@@ -8,13 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from ringbuf import Writer, list_rings
 from ringbuf.names import list_objects, list_remains
-
-pytestmark = pytest.mark.xdist_group("one_at_a_time")
-"""What these tests make (demos, benchmarks, warm-ups) bears names that are the same in each."""
 
 WARM = [sys.executable, "-m", "tools.cli", "warm"]
 
