@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,11 @@ def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Whatever we log, we log in the tests."""
+    """Whatever we log, we log in the tests; and whoever runs them, an interrupt interrupts."""
     logging.getLogger("alphapulse").setLevel(logging.DEBUG)
+    # A shell that runs the tests in its background has them ignore Ctrl-C, and all their children with them.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(Session(config))
 
 
