@@ -100,25 +100,25 @@ class Recorder(Section):
     wait_for_ring: float | UnsetType = UNSET
 
 
-class BridgeOut(Section):
-    """`alphapulse bridge out`"""
+class Bridge(Section):
+    """What both directions of `alphapulse bridge` take."""
 
     ring: str | UnsetType = UNSET
     server: str | UnsetType = UNSET
     stream: str | UnsetType = UNSET
     subject: str | UnsetType = UNSET
     replicas: int | UnsetType = UNSET
+
+
+class BridgeOut(Bridge):
+    """`alphapulse bridge out`"""
+
     journal: str | UnsetType = UNSET
 
 
-class BridgeIn(Section):
+class BridgeIn(Bridge):
     """`alphapulse bridge in`"""
 
-    ring: str | UnsetType = UNSET
-    server: str | UnsetType = UNSET
-    stream: str | UnsetType = UNSET
-    subject: str | UnsetType = UNSET
-    replicas: int | UnsetType = UNSET
     durable: str | UnsetType = UNSET
     capacity: int | UnsetType = UNSET
 
