@@ -37,7 +37,7 @@ COMMANDS = {
     "decode": ("tools.decode", "Decode a file of logs, as eth_getLogs gives them."),
     "bridge": ("tools.bridge", "Carry a ring to other hosts through NATS JetStream."),
     "export": ("tools.export", "Write a journal as Parquet."),
-    "journal": ("tools.journal", "Verify, describe or cut a journal."),
+    "journal": ("tools.journal", "Verify, describe, cut, merge or split a journal."),
     "status": ("tools.status", "Say which rings and relays exist and whether they are well."),
     "layout": ("tools.layout", "Print the wire format."),
     "bench": ("tools.bench.cli", "Measure every part against a baseline in the same run."),
