@@ -90,7 +90,9 @@ class Assembly:
         self._rpc, self._outbox = rpc, outbox
         self._evidence = Evidence(config, log_filter)
         self._chronicle = Chronicle(outbox, stats)
-        self._publication = Publication(config, rpc, outbox, table, tokens, stats, sees_all=self._evidence.sees_all)
+        self._publication = Publication(
+            *(config, rpc, outbox, table, tokens, stats, self._refetch), sees_all=self._evidence.sees_all
+        )
         self._book = self._publication.book
         introductions = self._publication.introductions
         self._snapshots = Snapshots(rpc, introductions, self.chain.is_canonical)
@@ -155,16 +157,12 @@ class Assembly:
             tombstone = tombstone or block.pushed > 0
         left, told = LARGEST_STEP, 0
         for block in window:
-            if left <= 0 or block.progress is Progress.WANTED:
+            if left <= 0 or block.wanted:
                 break
             if block.waiting or block.to_replay:
-                trusted = not block.doubt
                 left -= self._publication.publish(block, left)
-                if block.doubt and (trusted or block.progress is Progress.CLOSED):
-                    self._mistrust(block)
-                    break
-            if block.waiting:
-                break  # behind a hole, or for the next step
+            if block.waiting or block.wanted:
+                break  # behind a hole, for the next step, or asked for again
             told += 1
         self.unfinished = left <= 0
         self._book.judge()
@@ -360,7 +358,6 @@ class Assembly:
     def _want_again(self, block: Block) -> None:
         """What was thought to be known of a closed block is not all: the node has the last word."""
         if block.progress is Progress.CLOSED and self.chain.is_canonical(block):
-            block.verdict = Completeness.UNKNOWN
             self._want(block)
 
     # Completeness
@@ -369,8 +366,7 @@ class Assembly:
         if self._evidence.proves_empty_at_once(block) or (tombstone and self._evidence.proves_empty(block)):
             _close(block, Completeness.BLOOM_NEGATIVE)
         elif tombstone and self._evidence.is_doubtful(block):
-            self.stats.refetches += 1
-            self._want(block)
+            self._refetch(block)
         elif tombstone:
             _close(block, Completeness.TOMBSTONE)
 
@@ -378,18 +374,17 @@ class Assembly:
         if self._evidence.proves_empty(block):
             _close(block, Completeness.BLOOM_NEGATIVE)
         else:
-            self.stats.refetches += 1
-            self._want(block)
+            self._refetch(block)
+
+    def _refetch(self, block: Block) -> None:
+        """What was pushed of a block cannot be all, or not right: the node is asked, before anything later is told."""
+        self.stats.refetches += 1
+        self._want(block)
 
     def _want(self, block: Block) -> None:
+        block.verdict = Completeness.UNKNOWN
         block.progress = Progress.WANTED
         self._logs.want(block)
-
-    def _mistrust(self, block: Block) -> None:
-        """A log of a proven pool was garbled on its way: the node is asked for all of them, before anything later."""
-        self.stats.refetches += 1
-        block.verdict = Completeness.UNKNOWN
-        self._want(block)
 
     def _merge(self, block: Block, logs: list[Log]) -> None:
         """The node's own list of the block's logs."""

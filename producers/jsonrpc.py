@@ -315,6 +315,14 @@ def _failure(frame: _Frame) -> Failure | None:
     return Failure(code, f"{error.message or ''} {detail}".strip())
 
 
+def read_text(result: msgspec.Raw | None) -> str | Failure:
+    """The hex text an eth_call is answered with."""
+    try:
+        return TEXT.decode(result or b"")
+    except UNREADABLE:
+        return Failure(None, "expected a string as result of eth_call")
+
+
 def split_objects(text: bytes) -> Iterator[bytes]:
     """The top-level JSON objects that stand one after the other in `text`; nothing if they do not fill it."""
     if len(text) > LARGEST_SPLIT:

@@ -124,6 +124,11 @@ class Block:
         """Whether the log indices have no hole, as far as they go.  Erigon restarts the index, hence `>=`."""
         return len(self.seen) >= self.highest_index + 1
 
+    @property
+    def wanted(self) -> bool:
+        """Whether the node is to be asked for its logs."""
+        return self.progress is Progress.WANTED
+
     def disbelieve(self, log: Log) -> None:
         """A pool that is proven does not emit such a log: it was garbled on its way, and counts as not come."""
         place = identify(log)

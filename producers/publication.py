@@ -10,6 +10,7 @@ publishes what waits in the block it is given.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import itemgetter
 
 from producers.chains import ChainConfig
@@ -37,6 +38,7 @@ class Publication:
         table: PoolTable,
         tokens: dict[bytes, Token],
         stats: Statistics,
+        refetch: Callable[[Block], None],  # a log of the block came garbled
         *,
         sees_all: bool,  # all logs are subscribed to, so a hole in the indices is a log on its way
     ) -> None:
@@ -46,7 +48,7 @@ class Publication:
         """What of the verified pools' events is published; None = all."""
         self._introduced: list[int] = []
         self._outbox, self._table, self._stats = outbox, table, stats
-        self._sees_all = sees_all
+        self._refetch, self._sees_all = refetch, sees_all
         self._verified: list[Finding] = []
 
     def publish(self, block: Block, most: int) -> int:
@@ -120,6 +122,7 @@ class Publication:
         if garbled is not None:
             block.disbelieve(logs[garbled])
             block.waiting = entries[garbled + 1 :] + block.waiting
+            self._refetch(block)
         if segment is not None:
             block.published.append(segment)
             block.events += len(segment.offsets)

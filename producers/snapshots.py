@@ -19,7 +19,7 @@ import msgspec
 
 from producers import metadata
 from producers.introductions import Introductions, State
-from producers.jsonrpc import DISCONNECTED, TEXT, TIMED_OUT, UNREADABLE, Failure, JsonRpc
+from producers.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, JsonRpc, read_text
 from producers.lifecycle import Block
 from producers.pool_table import Pool
 from tlv.codes import Protocol
@@ -101,11 +101,3 @@ def read_state(pool: Pool, answers: list[str]) -> State | None:
 
 def _signed(word: int) -> int:
     return word - (word >> 255 << 256)
-
-
-def read_text(result: msgspec.Raw | None) -> str | Failure:
-    """The hex text an eth_call is answered with."""
-    try:
-        return TEXT.decode(result or b"")
-    except UNREADABLE:
-        return Failure(None, "expected a string as result of eth_call")

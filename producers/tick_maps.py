@@ -29,11 +29,11 @@ import msgspec
 
 from producers import metadata
 from producers.introductions import Introductions, State
-from producers.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, JsonRpc
+from producers.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, JsonRpc, read_text
 from producers.lifecycle import Block
 from producers.pool_table import Pool
 from producers.publish import Outbox
-from producers.snapshots import read_state, read_text
+from producers.snapshots import read_state
 from producers.statistics import Statistics
 from producers.tick_program import MAX_TICK, MIN_TICK, Tick, Words, all_words, call_data, read_ticks
 from tlv.codes import Domain, Flag, Protocol

@@ -24,7 +24,7 @@ import msgspec
 
 from producers import metadata
 from producers.chains import ChainConfig, Factory
-from producers.jsonrpc import DISCONNECTED, TEXT, TIMED_OUT, UNREADABLE, Failure, JsonRpc
+from producers.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, JsonRpc, read_text
 from producers.pool_table import Pool
 from tlv.codes import UNKNOWN_DECIMALS, Protocol
 
@@ -188,16 +188,9 @@ class Verifier:
         answers: Answers = {}
 
         def take(call: str, result: msgspec.Raw | None, failure: Failure | None) -> None:
-            answers[call] = failure or _text(result)
+            answers[call] = failure or read_text(result)
             if len(answers) == len(calls):
                 then(answers)
 
         for call in calls:
             self._rpc.ask("eth_call", [{"to": to, "data": call}, "latest"], partial(take, call))
-
-
-def _text(result: msgspec.Raw | None) -> str | Failure:
-    try:
-        return TEXT.decode(result or b"")
-    except UNREADABLE:
-        return Failure(None, "expected a string as result of eth_call")

@@ -282,8 +282,11 @@ def test_feed_flooded_before_its_subscriptions_are_answered_keeps_a_bounded_part
     assert feed.count().rejected == {"unknown_subscription": 5}, "16 MiB hold 15: keeping one costs a little more"
 
 
+@pytest.mark.parametrize("before", [[], [b"{"]], ids=["alone", "of-a-block-in-doubt"])
 @pytest.mark.parametrize("spoil", ["0x", "0xzz", None])
-def test_feed_with_data_of_proven_pools_garbled_on_its_way_asks_again_and_loses_nothing(spoil: str | None) -> None:
+def test_feed_with_data_of_proven_pools_garbled_on_its_way_asks_again_and_loses_nothing(
+    spoil: str | None, before: list[bytes]
+) -> None:
     """The node has the right log: what it pushed is disbelieved, and nothing behind it is published before that."""
     proven, garbled = proven_pools(), 0
 
@@ -297,7 +300,7 @@ def test_feed_with_data_of_proven_pools_garbled_on_its_way_asks_again_and_loses_
         if garbled % 7:
             return [frame]
         log["data"] = log["data"][:-64] if spoil is None else spoil
-        return [msgspec.json.encode(notice)]
+        return [*before, msgspec.json.encode(notice)]
 
     conversation = played(pushed=garble)
     assert garbled > 200
