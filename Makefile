@@ -67,6 +67,6 @@ $(DEV_READY): pyproject.toml constraints.txt | $(BIN)/pip
 	@touch $(RUN_READY) $@
 
 # A real NATS server, a real EVM node with real contracts, Node.js: a test that lacks one fails, so they are fetched first.
-$(PARTS_READY): .ci/real-parts tools/prove/evm/packages.py $(DEV_READY)
+$(PARTS_READY): .ci/real-parts tools/rig/evm/packages.py $(DEV_READY)
 	@./.ci/real-parts $(BIN)
 	@touch $@

@@ -9,13 +9,13 @@ Owns what happens to a block from its announcement to its end.  It must never kn
     advance:  close what is complete  ->  publish, in block order, up to the first WANTED block  ->  BlockEnd, in order
 
 A block is complete when
-    TOMBSTONE       a log of a later block was pushed, and nothing looks missing (`producers.completeness`)
+    TOMBSTONE       a log of a later block was pushed, and nothing looks missing (`producers.blocks.completeness`)
     BLOOM_NEGATIVE  the bloom filter holds none of our topics
     REFETCHED       eth_getLogs{blockHash} was merged and holds all that was pushed
     PUSHED          the node could not be asked, and what was pushed leaves no doubt
 and CROSS_CHECKED, instead of any of these, where a second endpoint lists nothing else.
-What looks incomplete, was not pushed at all, or is silent too long, is WANTED: `producers.backfill` fetches it, and
-nothing after it is published meanwhile.  A log that comes after its block was closed is a repair: loud and counted.
+What looks incomplete, was not pushed at all, or is silent too long, is WANTED: `producers.blocks.backfill` fetches it,
+and nothing after it is published meanwhile.  A log that comes after its block was closed is a repair: loud and counted.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from producers.backfill import LogFetcher
-from producers.chains import ChainConfig
-from producers.chronicle import Chronicle
-from producers.completeness import Evidence
-from producers.cross_check import CrossCheck
-from producers.event_filter import EventFilter
-from producers.events import EVENT_OF_TOPIC
-from producers.jsonrpc import JsonRpc, Rejection
-from producers.lifecycle import Block, Chain, Progress, Switch, identify
-from producers.pool_table import PoolTable
-from producers.publication import Publication
-from producers.publish import Outbox
-from producers.recovery import Recovered, restore
-from producers.rpc_types import Head, Log
-from producers.snapshots import Snapshots
+from producers.blocks.backfill import LogFetcher
+from producers.blocks.chain import Block, Chain, Progress, Switch, identify
+from producers.blocks.completeness import Evidence
+from producers.blocks.cross_check import CrossCheck
+from producers.blocks.early_logs import Strays
+from producers.blocks.head_queue import Succession
+from producers.blocks.recovery import Recovered, restore
+from producers.chains.configuration import ChainConfig
+from producers.decode.pool_table import PoolTable
+from producers.kinds.events import EVENT_OF_TOPIC
+from producers.node.jsonrpc import JsonRpc, Rejection
+from producers.node.rpc_types import Head, Log
+from producers.node.timers import Timers
+from producers.output.block_events import Publication
+from producers.output.block_messages import Chronicle
+from producers.output.event_filter import EventFilter
+from producers.output.outbox import Outbox
+from producers.output.snapshots import Snapshots
+from producers.output.tick_maps import NOTHING_WATCHED, TickMaps, TickWatch
+from producers.pools.verification import Finding, Standing, Token
 from producers.statistics import Statistics
-from producers.strays import Strays
-from producers.succession import Succession
-from producers.tick_maps import NOTHING_WATCHED, TickMaps, TickWatch
-from producers.timers import Timers
-from producers.verification import Finding, Standing, Token
 from tlv.codes import Completeness, Reason
 
 NS = 1_000_000_000

@@ -27,23 +27,23 @@ import msgspec
 import numpy as np
 from websockets.exceptions import ConnectionClosed
 
-from producers.backoff import BlockWatchdog, Circuit, Reconnect
-from producers.chains import ChainConfig
-from producers.connection import UNREACHABLE, NodeConnection, open_connection, retry_after_of
-from producers.cursor import load, save
-from producers.discretion import host_of, reason_of, without_secrets
+from producers.blocks.recovery import recover
+from producers.blocks.state_file import load, save
+from producers.chains.configuration import ChainConfig
+from producers.decode.pool_table import PoolTable
 from producers.disk import DiskThread, replace_file
-from producers.errors import EndpointError, WrongChainError
-from producers.event_filter import load_filter
 from producers.feed import Feed, Identity, Selection
-from producers.pool_cache import PoolCache
-from producers.pool_table import PoolTable
-from producers.publish import Segment
-from producers.recovery import recover
-from producers.second_endpoint import keep_second_endpoint
+from producers.node.backoff import BlockWatchdog, Circuit, Reconnect
+from producers.node.connection import UNREACHABLE, NodeConnection, open_connection, retry_after_of
+from producers.node.errors import EndpointError, WrongChainError
+from producers.node.redaction import host_of, reason_of, without_secrets
+from producers.node.second_endpoint import keep_second_endpoint
+from producers.output.event_filter import load_filter
+from producers.output.outbox import Segment
+from producers.output.tick_maps import TickWatch
+from producers.pools.cache import PoolCache
+from producers.pools.verification import Token
 from producers.statistics import Statistics
-from producers.tick_maps import TickWatch
-from producers.verification import Token
 from ringbuf import DEFAULT_CAPACITY, Reader, Status, Writer
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
@@ -71,7 +71,7 @@ class Options:
     capacity: int = DEFAULT_CAPACITY
     selection: Selection = field(default_factory=Selection)
     filter_file: Path | None = None
-    """What is published of what is collected; see `producers.event_filter`."""
+    """What is published of what is collected; see `producers.output.event_filter`."""
     tick_watch: TickWatch = field(default_factory=TickWatch)
     """The pools whose tick maps are read from the node."""
     pool_cache: Path | None = None

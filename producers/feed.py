@@ -22,10 +22,12 @@ from functools import partial
 import msgspec
 
 from producers.assembly import Assembly
-from producers.chains import ChainConfig
-from producers.event_filter import EventFilter
-from producers.events import EVENT_OF_TOPIC
-from producers.jsonrpc import (
+from producers.blocks.chain import Block
+from producers.blocks.recovery import Recovered
+from producers.chains.configuration import ChainConfig
+from producers.decode.pool_table import PoolTable
+from producers.kinds.events import EVENT_OF_TOPIC
+from producers.node.jsonrpc import (
     DISCONNECTED,
     ERROR_BUDGET,
     HEAD,
@@ -40,15 +42,13 @@ from producers.jsonrpc import (
     Notice,
     Rejection,
 )
-from producers.lifecycle import Block
-from producers.pool_table import PoolTable
-from producers.publish import Outbox, Segment
-from producers.recovery import Recovered
-from producers.rpc_types import Head, Log
+from producers.node.rpc_types import Head, Log
+from producers.node.timers import Timers
+from producers.output.event_filter import EventFilter
+from producers.output.outbox import Outbox, Segment
+from producers.output.tick_maps import NOTHING_WATCHED, TickWatch
+from producers.pools.verification import Finding, Token
 from producers.statistics import Statistics
-from producers.tick_maps import NOTHING_WATCHED, TickWatch
-from producers.timers import Timers
-from producers.verification import Finding, Token
 from tlv.codes import Domain, FeedState, InvalidationScope, Reason
 from tlv.layout import LAYOUT_DIGEST, Heartbeat, Session, StateInvalidation
 

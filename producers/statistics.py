@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from producers.backoff import Circuit
+from producers.node.backoff import Circuit
 
 
 class LatencyHistogram:
@@ -75,7 +75,7 @@ class Statistics:
     lookalikes: int = 0
     """Logs with an event's topic from emitters that are proven to be no pools."""
     refused: dict[str, int] = field(default_factory=dict)
-    """Logs of verified pools that broke a rule of `producers.decode`, by rule."""
+    """Logs of verified pools that broke a rule of `producers.decode.cold`, by rule."""
     rejected: dict[str, int] = field(default_factory=dict)
     """Frames, or parts of one, that were no usable message, by reason."""
     blocks_by_verdict: Counter[str] = field(default_factory=Counter)
@@ -101,7 +101,7 @@ class Statistics:
     reconnects: int = 0
     bytes_received: int = 0
     circuit: Circuit = Circuit.CLOSED
-    """Whether connecting is worth trying; see `producers.backoff`."""
+    """Whether connecting is worth trying; see `producers.node.backoff`."""
     circuit_openings: int = 0
     """How often so many attempts in a row had failed that the node was left alone."""
     disk_failures: int = 0

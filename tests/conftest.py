@@ -15,7 +15,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tools.prove.evm.faults import KEY
+from tools.rig.evm.faults import KEY
 
 hypothesis.settings.register_profile("alphapulse", deadline=None)  # a first call compiles; no test asserts wall time
 hypothesis.settings.load_profile("alphapulse")
@@ -98,7 +98,7 @@ class Session:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._leaking: set[str] = set()
-        """Tests that repeated `tools.prove.evm.faults.KEY`."""
+        """Tests that repeated `tools.rig.evm.faults.KEY`."""
         self._left: set[str] = set()
         """Segments."""
 

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tools.cli import COMMANDS
-from tools.supervisor import child_environment
+from tools.command.main import COMMANDS
+from tools.command.supervisor import child_environment
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(\w+)( live)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)

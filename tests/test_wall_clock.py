@@ -1,7 +1,7 @@
 """Row 35 of the fault table, for every package that moves data: wall time is only ever shown or stored.
 
 Whatever waits, orders or expires uses a monotonic clock.  The places below are all there are, each with its reason;
-what holds for the collector's cores besides is in `tests/producers/test_clocks.py`.
+what holds for the collector's cores besides is in `tests/producers/node/test_clocks.py`.
 """
 
 from __future__ import annotations

@@ -48,8 +48,8 @@ def test_wheel_holds_every_file_of_the_packages(wheel: zipfile.ZipFile) -> None:
 
 
 def test_wheel_holds_the_recording_and_its_provenance(wheel: zipfile.ZipFile) -> None:
-    bundled = {entry for entry in wheel.namelist() if entry.startswith("producers/data/")}
-    assert {f"producers/data/polygon/recording_2021-04-20_rpc_session{n}.jsonl.gz" for n in (1, 2, 3)} <= bundled
+    bundled = {entry for entry in wheel.namelist() if entry.startswith("tools/recording/data/")}
+    assert {f"tools/recording/data/polygon/recording_2021-04-20_rpc_session{n}.jsonl.gz" for n in (1, 2, 3)} <= bundled
     assert any(entry.endswith("PROVENANCE.md") for entry in bundled)
 
 
@@ -61,5 +61,5 @@ def test_wheel_names_licence_commands_and_dependencies(wheel: zipfile.ZipFile) -
     required = [entry for entry in described.get_all("Requires-Dist", []) if "extra ==" not in entry]
     assert len(required) == len(project["dependencies"])
     commands = metadata(wheel, "entry_points.txt").decode()
-    assert "alphapulse = tools.cli:main" in commands
+    assert "alphapulse = tools.command.main:main" in commands
     assert "ringstat = tools.ringstat:main" in commands

@@ -8,7 +8,7 @@ AlphaPulseError
 |   |-- ChecksumError       the bytes were changed on their way
 |   `-- TlvError            the TLVs after the header do not parse
 |-- SegmentError            shared memory: ringbuf.errors has its kinds
-`-- FeedError               the node: producers.errors has its kinds
+`-- FeedError               the node: producers.node.errors has its kinds
 
 A message names what was expected, what was found and where.  It never holds a secret.
 """

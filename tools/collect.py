@@ -19,15 +19,15 @@ from typing import Any
 import click
 import msgspec
 
-from producers.chains import load_chain
+from producers.chains.configuration import load_chain
 from producers.collector import Collector, Options
-from producers.discretion import host_of
 from producers.feed import Selection
-from producers.tick_maps import TickWatch
+from producers.node.redaction import host_of
+from producers.output.tick_maps import TickWatch
 from ringbuf import DEFAULT_CAPACITY
 from tlv.errors import UsageError
-from tools.endpoint_options import checked_websocket
-from tools.stderr_log import OURS, speak_from
+from tools.command.endpoint_options import checked_websocket
+from tools.command.stderr_log import OURS, speak_from
 from tools.warm import warm_collector, warm_ring
 
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -212,6 +212,6 @@ def _sentence(statistics: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_command
+    from tools.command.main import run_command
 
     run_command(command, "collect")

@@ -1,225 +1,40 @@
-"""Configuration: one TOML file, overridden by the environment, validated, handed to the commands as their defaults.
-
-Owns the schema.  A section is named after what runs (`[collector]`), a key after the command's option (`--url`), and
-the environment's form of the same key is ALPHAPULSE__COLLECTOR__URL.  An error names the key's whole path and never
-its value: an endpoint's URL holds an access key.
-"""
+"""`alphapulse config`: look at a configuration without starting anything."""
 
 from __future__ import annotations
 
-import tomllib
-import typing
-from collections.abc import Mapping
+import os
 from pathlib import Path
-from typing import Any
 
+import click
 import msgspec
-from msgspec import UNSET, UnsetType
 
-from tlv.errors import UsageError
-
-PREFIX = "ALPHAPULSE__"
-UNKNOWN_KEY = "Object contains unknown field "
+from tools.command.config import load_config
 
 
-class Section(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of the sections: every key is optional, and an unknown key is an error."""
+@click.group("config", epilog="Example:  alphapulse config check alphapulse.toml")
+def command() -> None:
+    """Look at a configuration without starting anything."""
 
 
-class Node(Section):
-    """`alphapulse node`"""
+@command.command("check", epilog="Example:  alphapulse config check alphapulse.toml --json")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def check(file: Path, as_json: bool) -> None:
+    """Check FILE together with the environment (ALPHAPULSE__SECTION__KEY), which overrides it.
 
-    host: str | UnsetType = UNSET
-    port: int | UnsetType = UNSET
-    speed: str | UnsetType = UNSET
-    rate: float | UnsetType = UNSET
-    start: str | UnsetType = UNSET
-    at_end: str | UnsetType = UNSET
-    max_pause: float | UnsetType = UNSET
-    chain_id: int | UnsetType = UNSET
-    disconnects: int | UnsetType = UNSET
-    duplicate: float | UnsetType = UNSET
-    reorder: float | UnsetType = UNSET
-    seed: int | UnsetType = UNSET
-
-
-class Collector(Section):
-    """`alphapulse collect`"""
-
-    url: str | UnsetType = UNSET
-    fallbacks: list[str] | UnsetType = UNSET
-    chain: str | UnsetType = UNSET
-    ring: str | UnsetType = UNSET
-    capacity: int | UnsetType = UNSET
-    filter: list[str] | UnsetType = UNSET
-    watch_ticks: list[str] | UnsetType = UNSET
-    cross_check: str | UnsetType = UNSET
-    cross_check_share: float | UnsetType = UNSET
-    pool_cache: str | UnsetType = UNSET
-    watchdog: float | UnsetType = UNSET
-    state: str | UnsetType = UNSET
-
-
-class Strategy(Section):
-    """`alphapulse strategy`"""
-
-    ring: str | UnsetType = UNSET
-    signals: str | UnsetType = UNSET
-    config: str | UnsetType = UNSET
-    start: str | UnsetType = UNSET
-    wait: str | UnsetType = UNSET
-    gross: bool | UnsetType = UNSET
-    wait_for_ring: float | UnsetType = UNSET
-
-
-class Relay(Section):
-    """`alphapulse relay`"""
-
-    domain: str | UnsetType = UNSET
-    ring: list[str] | UnsetType = UNSET
-    socket: str | UnsetType = UNSET
-    instance: int | UnsetType = UNSET
-    journal: list[str] | UnsetType = UNSET
-    cursors: str | UnsetType = UNSET
-    patience: float | UnsetType = UNSET
-    max_clients: int | UnsetType = UNSET
-    wait_for_ring: float | UnsetType = UNSET
-
-
-class Recorder(Section):
-    """`alphapulse record`"""
-
-    ring: str | UnsetType = UNSET
-    out: str | UnsetType = UNSET
-    fsync: str | UnsetType = UNSET
-    interval: float | UnsetType = UNSET
-    segment_mib: int | UnsetType = UNSET
-    retain_mib: int | UnsetType = UNSET
-    retain_hours: float | UnsetType = UNSET
-    pack: bool | UnsetType = UNSET
-    wait_for_ring: float | UnsetType = UNSET
-
-
-class Bridge(Section):
-    """What both directions of `alphapulse bridge` take."""
-
-    ring: str | UnsetType = UNSET
-    server: str | UnsetType = UNSET
-    stream: str | UnsetType = UNSET
-    subject: str | UnsetType = UNSET
-    replicas: int | UnsetType = UNSET
-
-
-class BridgeOut(Bridge):
-    """`alphapulse bridge out`"""
-
-    journal: str | UnsetType = UNSET
-
-
-class BridgeIn(Bridge):
-    """`alphapulse bridge in`"""
-
-    durable: str | UnsetType = UNSET
-    capacity: int | UnsetType = UNSET
-
-
-class Config(msgspec.Struct, forbid_unknown_fields=True):
-    """The whole file."""
-
-    node: Node | UnsetType = UNSET
-    collector: Collector | UnsetType = UNSET
-    strategy: Strategy | UnsetType = UNSET
-    relay: Relay | UnsetType = UNSET
-    recorder: Recorder | UnsetType = UNSET
-    bridge_out: BridgeOut | UnsetType = UNSET
-    bridge_in: BridgeIn | UnsetType = UNSET
-
-
-COMMAND_OF_SECTION = {
-    "node": "node",
-    "collector": "collect",
-    "strategy": "strategy",
-    "relay": "relay",
-    "recorder": "record",
-    "bridge_out": "bridge out",
-    "bridge_in": "bridge in",
-}
-SECTIONS: dict[str, type[Section]] = {
-    "node": Node,
-    "collector": Collector,
-    "strategy": Strategy,
-    "relay": Relay,
-    "recorder": Recorder,
-    "bridge_out": BridgeOut,
-    "bridge_in": BridgeIn,
-}
-
-
-def load_config(path: Path | None, environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Defaults of each command ("collect", "bridge out"), from the file at `path` (if any) and the environment.
-
-    Raises:
-        UsageError: the file cannot be read or is no TOML, or a key is unknown or of another type.
+    Says which keys each command gets, and never a value: an endpoint's URL holds an access key.  A mistake is named
+    with its key's path, and the exit code is 2.
     """
-    origin = f"config {path}" if path else "config from the environment"
-    tree: dict[str, Any] = read_toml(path) if path else {}
-    for name, value in environment.items():
-        if name.startswith(PREFIX):
-            set_key(tree, name, value)
-    try:
-        config = msgspec.convert(tree, Config, strict=False)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{origin}: {key_path(str(error))}") from None
-    sections = msgspec.to_builtins(config)
-    return {COMMAND_OF_SECTION[section]: values for section, values in sections.items()}
+    keys = {name: sorted(values) for name, values in load_config(file, os.environ).items()}
+    if as_json:
+        click.echo(msgspec.json.encode({"valid": True, "keys": keys}))
+        return
+    click.echo(f"{file} is valid")
+    for name, found in keys.items():
+        click.echo(f"  alphapulse {name}: {', '.join(found) or 'nothing set'}")
 
 
-def nested(defaults: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """The same as click wants it: what is of a group's command stands one level deeper."""
-    tree: dict[str, Any] = {}
-    for command, values in defaults.items():
-        *groups, name = command.split()
-        place = tree
-        for group in groups:
-            place = place.setdefault(group, {})
-        place[name] = values
-    return tree
+if __name__ == "__main__":
+    from tools.command.main import run_command
 
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The file's tables."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"config {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"config {path}: no TOML: {position(error)}") from None
-
-
-def position(error: tomllib.TOMLDecodeError | UnicodeDecodeError) -> str:
-    """What is wrong and where, without quoting the line: it may hold a secret."""
-    if isinstance(error, UnicodeDecodeError):
-        return f"not UTF-8 at byte {error.start}"
-    return str(error)
-
-
-def set_key(tree: dict[str, Any], variable: str, value: str) -> None:
-    """Put the variable ALPHAPULSE__SECTION__KEY into `tree`; a list is written with commas."""
-    section, _, key = variable.removeprefix(PREFIX).lower().partition("__")
-    if not key or "__" in key or section not in SECTIONS:
-        raise UsageError(f"{variable}: expected {PREFIX}SECTION__KEY with a section of {', '.join(SECTIONS)}")
-    hint = typing.get_type_hints(SECTIONS[section]).get(key)
-    takes_list = any(typing.get_origin(choice) is list for choice in typing.get_args(hint))
-    table = tree.setdefault(section, {})
-    if not isinstance(table, dict):
-        raise UsageError(f"config: {section}: expected a table")
-    table[key] = value.split(",") if takes_list else value
-
-
-def key_path(message: str) -> str:
-    """msgspec's "Expected `int`, got `str` - at `$.collector.capacity`" with the whole path in front."""
-    text, _, path = message.replace("`", "").partition(" - at $")
-    keys = [path.removeprefix(".")] if path else []
-    if text.startswith(UNKNOWN_KEY):
-        return f"{'.'.join([*keys, text.removeprefix(UNKNOWN_KEY)])}: unknown key"
-    return ": ".join([*keys, text])
+    run_command(command, "config")

@@ -1,7 +1,7 @@
 """`alphapulse decode`: a file of logs in, decoded events as JSON lines out.
 
-Owns how events look as JSON and what is counted; decoding itself is `producers.decode`.  The file is read as a stream,
-one transaction at a time, since a transaction's logs together tell a pool from a lookalike.
+Owns how events look as JSON and what is counted; decoding itself is `producers.decode.cold`.  The file is read as a
+stream, one transaction at a time, since a transaction's logs together tell a pool from a lookalike.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any
 import click
 import msgspec
 
-from producers.decode import Refusal, RefusedLog, decode_log, identify, origin_of
-from producers.events import Event
-from producers.lookalikes import is_lookalike
-from producers.pool_table import Pool
-from producers.proven_pools import bundled_pools, read_proven_pools
-from producers.rpc_types import Log
+from producers.decode.cold import Refusal, RefusedLog, decode_log, identify, origin_of
+from producers.decode.pool_table import Pool
+from producers.kinds.events import Event
+from producers.node.rpc_types import Log
+from producers.pools.lookalikes import is_lookalike
 from tlv.codes import Protocol, Venue
 from tlv.layout import PoolRecord
 from tlv.text import LARGEST_JSON_INTEGER
-from tools.log_file import Row, read_logs
+from tools.recording.log_file import Row, read_logs
+from tools.recording.proven_pools import bundled_pools, read_proven_pools
 
 NOT_OURS = (Refusal.NO_TOPICS, Refusal.UNKNOWN_EVENT)
 

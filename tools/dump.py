@@ -23,8 +23,8 @@ from tlv.layout import LAYOUT_DIGEST
 from tlv.message import Message, parse
 from tlv.record import RECORDS
 from tlv.text import hex_dump, message_to_dict
-from tools.dump_text import Describer
-from tools.interrupt import Interrupt
+from tools.command.dump_text import Describer
+from tools.command.interrupt import Interrupt
 
 QUIET_S = 1.0
 PAUSE_S = 0.05
@@ -192,6 +192,6 @@ class Printer:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_command
+    from tools.command.main import run_command
 
     run_command(command, "dump")

@@ -165,6 +165,6 @@ def say(line: dict[str, Any], text: str, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_command
+    from tools.command.main import run_command
 
     run_command(command, "journal")

@@ -15,8 +15,8 @@ from typing import Any, get_args
 import click
 import msgspec
 
-from producers.recording import Faults, RecordingNode
-from producers.recording.server import AtEnd, Start
+from tools.recording import Faults, RecordingNode
+from tools.recording.server import AtEnd, Start
 
 
 def speed_of(text: str) -> float:
@@ -139,6 +139,6 @@ def _say(line: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_command
+    from tools.command.main import run_command
 
     run_command(command, "node")

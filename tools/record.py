@@ -17,7 +17,7 @@ import msgspec
 from consumers.journal import Fsync
 from consumers.recorder import Recorder
 from ringbuf import RingNotFound, RingNotReady
-from tools.interrupt import Interrupt
+from tools.command.interrupt import Interrupt
 
 RETRY_S = 0.05
 MIB = 1 << 20
@@ -119,6 +119,6 @@ def say(line: dict[str, Any], sentence: str, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_command
+    from tools.command.main import run_command
 
     run_command(command, "record")

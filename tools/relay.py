@@ -19,7 +19,7 @@ from consumers.relay import Relay
 from consumers.relay.address import default_path
 from consumers.relay.server import PREFIXES
 from ringbuf import RingNotFound, RingNotReady
-from tools.interrupt import Interrupt
+from tools.command.interrupt import Interrupt
 
 RETRY_S = 0.05
 
@@ -110,6 +110,6 @@ def say(line: dict[str, Any], sentence: str, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_command
+    from tools.command.main import run_command
 
     run_command(command, "relay")

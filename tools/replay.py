@@ -22,11 +22,11 @@ from consumers.journal import JournalReader, kernels
 from consumers.journal.index import index_of
 from consumers.journal.scan import Scanner
 from consumers.journal.segment import list_segments
-from producers.replay import Replay
+from producers.output.replay import Replay
 from ringbuf import DEFAULT_CAPACITY, Poll, Status, Writer
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
-from tools.interrupt import Interrupt
+from tools.command.interrupt import Interrupt
 
 MIB = 1 << 20
 
@@ -175,6 +175,6 @@ def say(line: dict[str, Any], sentence: str, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_command
+    from tools.command.main import run_command
 
     run_command(command, "replay")

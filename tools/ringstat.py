@@ -20,7 +20,7 @@ import click
 import msgspec
 
 from tlv.errors import SegmentError
-from tools.cli import run_command
+from tools.command.main import run_command
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -249,7 +249,7 @@ def main() -> NoReturn:
     """Entry point of the console script."""
     os.environ["NUMBA_DISABLE_JIT"] = "1"
     if sys.argv[1:2] == ["gc"]:
-        from tools.ringstat_gc import command as collect
+        from tools.command.ringstat_gc import command as collect
 
         del sys.argv[1]
         run_command(collect, "ringstat gc")

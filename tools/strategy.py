@@ -168,6 +168,6 @@ def _say(line: dict[str, Any], sentence: str, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_command
+    from tools.command.main import run_command
 
     run_command(command, "strategy")

@@ -20,7 +20,13 @@ import msgspec
 
 from tlv.jit import KERNEL_PACKAGES
 
-WITH_KERNELS = ("ringbuf", "producers.publish", "consumers.arbitrage.warm", "consumers.journal", "consumers.relay.warm")
+WITH_KERNELS = (
+    "ringbuf",
+    "producers.output.outbox",
+    "consumers.arbitrage.warm",
+    "consumers.journal",
+    "consumers.relay.warm",
+)
 """What the steps use; imported first, so that the kernels can be counted."""
 Progress = Callable[[int, int], None]
 """Called with the number of kernels ready and the number there are."""
@@ -77,10 +83,10 @@ def warm_ring() -> None:
 
 def warm_collector() -> None:
     """Decode one Sync event of a made-up pool, and take it back as a reorg does."""
-    from producers.events import EVENTS, Role
-    from producers.pool_table import PoolTable, unverified
-    from producers.publish import Outbox
-    from producers.rpc_types import Log
+    from producers.decode.pool_table import PoolTable, unverified
+    from producers.kinds.events import EVENTS, Role
+    from producers.node.rpc_types import Log
+    from producers.output.outbox import Outbox
     from tlv.codes import Protocol, Source
 
     pools = PoolTable([unverified(bytes(20), Protocol.UNISWAP_V2, Role.POOL)])
@@ -170,6 +176,6 @@ def command(as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_command
+    from tools.command.main import run_command
 
     run_command(command, "warm")

@@ -12,14 +12,14 @@ from typing import Any
 
 import msgspec
 
-from producers.decode import RefusedLog, decode_log, origin_of
-from producers.pool_table import Pool
-from producers.recording import bundled_recording
-from producers.rpc_types import Log
+from producers.decode.cold import RefusedLog, decode_log, origin_of
+from producers.decode.pool_table import Pool
+from producers.node.rpc_types import Log
 from tlv.codes import UNKNOWN_DECIMALS, Completeness, Domain, Flag, GapScope, Protocol, Reason, Source, Venue
 from tlv.layout import Block, BlockEnd, EventOrigin, Gap, PoolRecord, PoolState, Reorg
 from tlv.message import build
 from tlv.record import Record
+from tools.recording import bundled_recording
 
 RING = bytes(range(16))
 VENUES = {

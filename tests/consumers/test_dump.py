@@ -17,14 +17,14 @@ from tlv.codes import Domain, Flag, Protocol, Source, Venue
 from tlv.layout import EventOrigin, PoolState, PoolSwap, PoolSync, PoolTicks, TickLiquidity
 from tlv.message import build, parse
 from tlv.text import message_to_dict
-from tools.dump_text import Describer, scale
+from tools.command.dump_text import Describer, scale
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def dump(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command."""
-    command = [sys.executable, "-m", "tools.cli", "dump", *arguments]
+    command = [sys.executable, "-m", "tools.command.main", "dump", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 

@@ -63,7 +63,7 @@ def test_split_command_parts_add_up(tmp_path: Path, at: int) -> None:
     command = ["journal", "split", str(whole), "--at", str(at), "--json"]
     parts = ["--out", str(tmp_path / "a"), "--rest", str(tmp_path / "b")]
     done = subprocess.run(
-        [sys.executable, "-m", "tools.cli", *command, *parts], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "tools.command.main", *command, *parts], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"before": at - 1, "behind": 3001 - at}

@@ -23,10 +23,10 @@ from consumers.recorder import Recorder
 from ringbuf import Gap, RingNotFound, Writer
 from tlv.layout import LAYOUT_DIGEST
 from tools import record
-from tools.prove.victims import ForkedVictim
+from tools.rig.victims import ForkedVictim
 from tools.warm import warm_journal, warm_ring
 
-RECORD = [sys.executable, "-m", "tools.cli", "record"]
+RECORD = [sys.executable, "-m", "tools.command.main", "record"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -278,7 +278,7 @@ def test_record_command_ends_on_sigterm_with_its_counts(ring_name: str, tmp_path
             assert json.loads(recorder.stdout.readline())["frames"] == 100
             assert recorder.wait(10) == 0
     done = subprocess.run(
-        [sys.executable, "-m", "tools.cli", "journal", "verify", str(tmp_path), "--json"],
+        [sys.executable, "-m", "tools.command.main", "journal", "verify", str(tmp_path), "--json"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
-from producers.decode import Refusal, RefusedLog, decode_log
-from producers.decode_batch import BatchDecoder, Decoded
-from producers.events import Role
-from producers.pool_table import PoolTable, unverified
-from tests.producers.abi_oracle import EVENTS, as_log, bundled_logs, encoded_log, expected, value_of
+from producers.decode.batch import BatchDecoder, Decoded
+from producers.decode.cold import Refusal, RefusedLog, decode_log
+from producers.decode.pool_table import PoolTable, unverified
+from producers.kinds.events import Role
+from tests.producers.decode.abi_oracle import EVENTS, as_log, bundled_logs, encoded_log, expected, value_of
 from tlv.codes import Protocol
 from tlv.layout import EventOrigin, PoolRecord
 from tlv.message import parse

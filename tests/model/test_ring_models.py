@@ -8,12 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from ringbuf.layout import INTENT, TAIL
-from tools.prove.crash_images import Store, images, prove_crash_images
-from tools.prove.models import prove_mutants_are_caught, prove_schedules
-from tools.prove.mutants import MUTANTS
-from tools.prove.outcome import Outcome
-from tools.prove.stepping import Mutation, MutationDoesNotFit, stepping_kernels
-from tools.prove.weak_memory import ThreadView, WeakMemory
+from tools.prove.ring.crash_images import Store, images, prove_crash_images
+from tools.prove.ring.models import prove_mutants_are_caught, prove_schedules
+from tools.prove.ring.mutants import MUTANTS
+from tools.prove.ring.stepping import Mutation, MutationDoesNotFit, stepping_kernels
+from tools.prove.ring.weak_memory import ThreadView, WeakMemory
+from tools.rig.outcome import Outcome
 
 X, Y = ("words", 1), ("words", 2)
 

@@ -13,16 +13,16 @@ from functools import cache
 
 import msgspec
 
-from producers.bloom import bloom_bits
-from producers.decode import RefusedLog, decode_log
-from producers.events import EVENT_OF_TOPIC
-from producers.recording.blocks import Block, Log
-from producers.recording.recording import Recording
-from producers.recording.timeline import Step
-from producers.rpc_types import Log as RpcLog
+from producers.blocks.bloom import bloom_bits
+from producers.decode.cold import RefusedLog, decode_log
+from producers.kinds.events import EVENT_OF_TOPIC
+from producers.node.rpc_types import Log as RpcLog
 from tests.producers.collected import Identity, proven_pools, recorded_rows
 from tests.producers.virtual import SECOND, recording
 from tlv.layout import PoolRecord
+from tools.recording.blocks import Block, Log
+from tools.recording.recording import Recording
+from tools.recording.timeline import Step
 
 BASE = 1000
 UNKNOWN_PARENT = "0x" + "22" * 32

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import msgspec
 
-from producers.chains import load_chain
+from producers.chains.configuration import load_chain
 from producers.collector import Collector, Options
-from producers.decode import RefusedLog, decode_log
-from producers.pool_table import Pool
-from producers.recording import Faults, RecordingNode
-from producers.recording.bundle import bundled_recording
-from producers.rpc_types import Log
+from producers.decode.cold import RefusedLog, decode_log
+from producers.decode.pool_table import Pool
+from producers.node.rpc_types import Log
 from producers.statistics import Statistics
 from ringbuf import Gap, Reader
 from tlv.codes import Flag, Protocol, Venue
 from tlv.layout import LAYOUT_DIGEST, EventOrigin, PoolRecord, PoolState
 from tlv.message import Message, parse
+from tools.recording import Faults, RecordingNode
+from tools.recording.bundle import bundled_recording
 
 VENUE_OF_DEX = {
     "QuickSwapV2": Venue.QUICKSWAP_V2,

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from producers.chains import load_chain
+from producers.chains.configuration import load_chain
 from producers.disk import DiskThread, replace_file
-from producers.pool_cache import PoolCache
-from tests.producers.test_recovery import finding
+from producers.pools.cache import PoolCache
+from tests.producers.blocks.test_recovery import finding
 
 FULL_DISK = Path("/dev/full")
 """Every write to it ends with ENOSPC (full(4))."""

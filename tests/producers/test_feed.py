@@ -12,18 +12,18 @@ import msgspec
 import pytest
 
 from producers.assembly import LARGEST_STEP
-from producers.events import EVENT_OF_TOPIC
+from producers.blocks.chain import Block, Progress
+from producers.blocks.head_queue import DEEPEST_WALK
+from producers.blocks.recovery import Recovered
 from producers.feed import Identity, Selection
-from producers.jsonrpc import ERROR_BUDGET, Rejection
-from producers.lifecycle import Block, Progress
-from producers.recording.recording import load_recording
-from producers.recovery import Recovered
-from producers.succession import DEEPEST_WALK
+from producers.kinds.events import EVENT_OF_TOPIC
+from producers.node.jsonrpc import ERROR_BUDGET, Rejection
 from tests.producers.collected import canonical_events, proven_pools, recorded_rows, states_before_events
 from tests.producers.virtual import Conversation, new_feed
 from tlv.codes import Completeness, FeedState, Flag, Reason
 from tlv.layout import BlockEnd, EventOrigin, Gap, Heartbeat, Reorg, Session, StateInvalidation
-from tools.bench.collector_load import head_of, recorded_blocks, write_load
+from tools.bench.collector.load import head_of, recorded_blocks, write_load
+from tools.recording.recording import load_recording
 
 CANONICAL = "recording_2021-04-20_canonical_logs"
 KNOWN_GAPS = [(13522170, 13522174), (13522231, 13522238)]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from producers.replay import Replay, Replayed
+from producers.output.replay import Replay, Replayed
 from ringbuf import BatchTooLarge, FrameTooLong, Gap, Poll, Reader, Status, Writer
 from ringbuf.playback import Pace, forward
 from tests.tlv.samples import random_message

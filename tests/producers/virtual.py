@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from producers.chains import load_chain
+from producers.chains.configuration import load_chain
+from producers.decode.pool_table import PoolTable
 from producers.feed import Feed, Identity, Selection
-from producers.pool_table import PoolTable
-from producers.publish import Segment
-from producers.recording.bundle import bundled_recording
-from producers.recording.core import NodeCore
-from producers.recording.recording import Recording, load_recording
+from producers.output.outbox import Segment
 from tests.producers.collected import Story
 from tlv.message import parse
+from tools.recording.bundle import bundled_recording
+from tools.recording.core import NodeCore
+from tools.recording.recording import Recording, load_recording
 
 SECOND = 1_000_000_000
 Answerer = Callable[[bytes], list[bytes]]

@@ -17,19 +17,19 @@ from consumers.arbitrage.flash_arbitrage import FlashArbitrage
 from consumers.arbitrage.pool_state import Pool, Price
 from consumers.arbitrage.signal import verify_signal
 from consumers.strategy import Driver
-from producers.chains import load_chain
+from producers.chains.configuration import load_chain
 from producers.collector import Collector, Options
-from producers.tick_maps import TickWatch
-from producers.tick_program import Tick
+from producers.output.tick_maps import TickWatch
+from producers.output.tick_program import Tick
 from ringbuf import Reader, Status
-from tests.producers.liquidity import Liquidity, contract_price, contract_ticks, reorganise_in_quiet
+from tests.producers.output.liquidity import Liquidity, contract_price, contract_ticks, reorganise_in_quiet
 from tlv.codes import Domain, QuoteVerdict
 from tlv.layout import LAYOUT_DIGEST, ArbitrageSignal, BlockEnd, WayTick
 from tlv.message import Message, build, parse
-from tools.prove.evm.faults import WsRelay
-from tools.prove.evm.node import Node
-from tools.prove.evm.world import V3_FEE, World
-from tools.prove.feed import chain_toml
+from tools.prove.feed.campaign import chain_toml
+from tools.rig.evm.faults import WsRelay
+from tools.rig.evm.node import Node
+from tools.rig.evm.world import V3_FEE, World
 from tools.warm import warm_collector, warm_ring
 
 ROUNDS = 60

@@ -26,7 +26,7 @@ from tlv.codes import Domain, GapScope, Reason, Source
 from tlv.errors import FrameError
 from tlv.layout import LAYOUT_DIGEST, Gap, Heartbeat
 from tlv.message import build, parse
-from tools.prove.nats_server import NatsServer
+from tools.rig.nats_server import NatsServer
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def publish(writer: Writer, count: int) -> None:
 def bridge(direction: str, ring: str, broker: NatsServer, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "tools.cli", "bridge", direction, "--ring", ring, "--server", broker.url),
+            *(sys.executable, "-m", "tools.command.main", "bridge", direction, "--ring", ring, "--server", broker.url),
             *("--subject", "alphapulse.test", "--json", *options),
         ],
         stdout=subprocess.PIPE,

@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from producers.chains import load_chain
+from producers.chains.configuration import load_chain
 from producers.collector import Collector, Options
-from producers.decode import RefusedLog, decode_log
-from producers.pool_table import Pool
-from producers.recording import RecordingNode
-from producers.recording.bundle import bundled_recording
-from producers.rpc_types import Log
+from producers.decode.cold import RefusedLog, decode_log
+from producers.decode.pool_table import Pool
+from producers.node.rpc_types import Log
 from tests.producers.collected import Identity, canonical_events, read_story
 from tlv.codes import Protocol, Source, Venue
 from tlv.layout import PoolCreated, PoolRecord
+from tools.recording import RecordingNode
+from tools.recording.bundle import bundled_recording
 from tools.warm import warm_collector, warm_ring
 
 FAMILIES = {

@@ -12,7 +12,7 @@ from textwrap import dedent
 
 import pytest
 
-from tools.prove.feed import run_feed
+from tools.prove.feed.campaign import run_feed
 from tools.warm import warm_collector, warm_ring
 
 STEPPING = """
@@ -24,7 +24,7 @@ STEPPING = """
     time.time_ns = stepping
     time.time = lambda: stepping() / 1e9
     import sys
-    from tools.cli import main
+    from tools.command.main import main
     main()
     """
 

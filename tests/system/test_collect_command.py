@@ -17,7 +17,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.frames import Frame, Opcode
 
-from producers.connection import MAX_MESSAGE, open_connection
+from producers.node.connection import MAX_MESSAGE, open_connection
 from ringbuf import Reader, Status
 from tests.producers.collected import canonical_events, read_story
 from tlv.layout import LAYOUT_DIGEST, EventOrigin, PoolRecord, PoolSwap, PoolSync
@@ -29,7 +29,7 @@ CANARY = "canary7f3a9b2e"
 @contextmanager
 def node(*options: str) -> Iterator[str]:
     with subprocess.Popen(
-        [sys.executable, "-m", "tools.cli", "node", "--json", *options], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tools.command.main", "node", "--json", *options], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         try:
@@ -40,7 +40,7 @@ def node(*options: str) -> Iterator[str]:
 
 def collect(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tools.cli", "collect", "--pool-cache", "none", *arguments],
+        [sys.executable, "-m", "tools.command.main", "collect", "--pool-cache", "none", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -12,12 +12,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from producers.chains import load_chain
+from producers.chains.configuration import load_chain
 from producers.collector import Collector, Options
-from producers.recording import RecordingNode
 from tests.producers.collected import canonical_events, read_story
 from tests.producers.test_disk import FULL_DISK
 from tlv.layout import EventOrigin, PoolSync
+from tools.recording import RecordingNode
 from tools.warm import warm_collector, warm_ring
 
 LAST_BLOCK = 13522298

@@ -15,14 +15,14 @@ from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from producers.backoff import Circuit, Reconnect
-from producers.chains import load_chain
+from producers.chains.configuration import load_chain
 from producers.collector import Collector, Options
-from producers.recording import RecordingNode
+from producers.node.backoff import Circuit, Reconnect
 from tests.producers.collected import canonical_events, read_story
 from tlv.codes import FeedState
 from tlv.layout import Heartbeat
 from tlv.message import Message
+from tools.recording import RecordingNode
 from tools.warm import warm_collector, warm_ring
 
 WATCHDOG_S = 3.0

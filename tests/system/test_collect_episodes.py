@@ -11,15 +11,15 @@ import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from producers.chains import load_chain
+from producers.chains.configuration import load_chain
 from producers.collector import Collector, Options
 from tests.producers.collected import read_story
 from tlv.codes import FeedState
 from tlv.layout import Heartbeat
-from tools.prove.evm.faults import TcpRelay
-from tools.prove.evm.node import Node
-from tools.prove.evm.world import World
-from tools.prove.feed import chain_toml
+from tools.prove.feed.campaign import chain_toml
+from tools.rig.evm.faults import TcpRelay
+from tools.rig.evm.node import Node
+from tools.rig.evm.world import World
 from tools.warm import warm_collector, warm_ring
 
 EPISODES = 30

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from producers.chains import load_chain
+from producers.chains.configuration import load_chain
 from producers.collector import Collector, Options
-from producers.recording import RecordingNode
 from tests.producers.collected import canonical_events, read_story
+from tools.recording import RecordingNode
 from tools.warm import warm_collector, warm_ring
 
 MIB = 1 << 20

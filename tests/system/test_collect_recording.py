@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from producers.recording import Faults
 from tests.producers.collected import Story, canonical_events, collect_recording, read_story, states_before_events
 from tlv.codes import Completeness, Flag, GapScope, Reason
 from tlv.layout import BackfillBegin, BackfillEnd, Block, BlockEnd, EventOrigin, Gap, Reorg, Session
+from tools.recording import Faults
 
 CANONICAL_BLOCKS = 175
 CANONICAL_LOGS = 5136

@@ -15,19 +15,19 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from producers.chains import load_chain
+from producers.chains.configuration import load_chain
 from producers.collector import Collector, Options
-from producers.events import EVENT_OF_TOPIC
-from producers.recording import RecordingNode
-from producers.recording.bundle import bundled_recording
+from producers.kinds.events import EVENT_OF_TOPIC
 from producers.statistics import Statistics
 from tests.producers.collected import Identity, canonical_events, read_story
 from tlv.codes import Completeness
 from tlv.layout import BlockEnd
-from tools.prove.evm.faults import WsRelay
-from tools.prove.evm.node import Node
-from tools.prove.evm.world import World
-from tools.prove.feed import chain_toml
+from tools.prove.feed.campaign import chain_toml
+from tools.recording import RecordingNode
+from tools.recording.bundle import bundled_recording
+from tools.rig.evm.faults import WsRelay
+from tools.rig.evm.node import Node
+from tools.rig.evm.world import World
 from tools.warm import warm_collector, warm_ring
 
 BLOCKS = 40

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from producers.chains import load_chain
+from producers.chains.configuration import load_chain
 from producers.collector import Collector, Options
 from ringbuf import Reader, Status
 from tlv.codes import Flag, Protocol
 from tlv.layout import LAYOUT_DIGEST, PoolState
 from tlv.message import parse
-from tools.prove.evm.node import Node
-from tools.prove.evm.world import World, call_data
-from tools.prove.feed import chain_toml
+from tools.prove.feed.campaign import chain_toml
+from tools.rig.evm.node import Node
+from tools.rig.evm.world import World, call_data
 from tools.warm import warm_collector, warm_ring
 
 

@@ -6,20 +6,20 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from producers.chains import load_chain
+from producers.chains.configuration import load_chain
 from producers.collector import Collector, Options
-from producers.tick_maps import TickWatch
-from producers.tick_program import Tick
+from producers.output.tick_maps import TickWatch
+from producers.output.tick_program import Tick
 from ringbuf import Reader, Status
-from tests.producers.liquidity import Liquidity, contract_ticks, reorganise_in_quiet
-from tests.producers.test_tick_maps import ticks_in
+from tests.producers.output.liquidity import Liquidity, contract_ticks, reorganise_in_quiet
+from tests.producers.output.test_tick_maps import ticks_in
 from tlv.layout import LAYOUT_DIGEST, PoolState, PoolTicks, Reorg, StateInvalidation
 from tlv.message import Message, parse
 from tlv.record import Record
-from tools.prove.evm.faults import WsRelay
-from tools.prove.evm.node import Node
-from tools.prove.evm.world import World
-from tools.prove.feed import chain_toml
+from tools.prove.feed.campaign import chain_toml
+from tools.rig.evm.faults import WsRelay
+from tools.rig.evm.node import Node
+from tools.rig.evm.world import World
 from tools.warm import warm_collector, warm_ring
 
 MOVES = 12

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 from click.testing import CliRunner
 
-from tools.prove.delivery import prove_delivery
-from tools.prove.delivery_command import command
-from tools.prove.numbered import is_genuine, numbered_message
-from tools.prove.witness import Witness
+from tools.prove.delivery.campaign import prove_delivery
+from tools.prove.delivery.command import command
+from tools.prove.delivery.witness import Witness
+from tools.rig.numbered import is_genuine, numbered_message
 
 SEED = 20_260_722
 

@@ -19,18 +19,18 @@ import msgspec
 import pytest
 
 from consumers.journal import JournalReader
-from producers.decode import RefusedLog, decode_log
-from producers.proven_pools import read_proven_pools
-from producers.recording import bundled_recording
-from producers.rpc_types import Log
+from producers.decode.cold import RefusedLog, decode_log
+from producers.node.rpc_types import Log
 from ringbuf import Frame
 from tlv.codes import Flag
 from tlv.layout import EventOrigin, PoolBurn, PoolCollect, PoolMint, PoolRecord, PoolSwap, PoolSync
 from tlv.message import parse
 from tlv.text import message_to_dict
-from tools.supervisor import child_environment
+from tools.command.supervisor import child_environment
+from tools.recording import bundled_recording
+from tools.recording.proven_pools import read_proven_pools
 
-DEMO = [sys.executable, "-m", "tools.cli", "demo"]
+DEMO = [sys.executable, "-m", "tools.command.main", "demo"]
 SHARED_MEMORY = Path("/dev/shm")
 EVENTS = (PoolSwap, PoolMint, PoolBurn, PoolCollect, PoolSync)
 KEYS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tools.prove.feed import run_feeds
+from tools.prove.feed.campaign import run_feeds
 
 
 def test_feed_under_faults_equals_the_nodes_own_logs(tell: Callable[[str], None]) -> None:

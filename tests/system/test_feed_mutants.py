@@ -12,8 +12,8 @@ from textwrap import dedent
 import pytest
 
 from tlv.errors import FeedError
-from tools.prove.evm.faults import RemovedFlagRelay
-from tools.prove.feed import run_feed
+from tools.prove.feed.campaign import run_feed
+from tools.rig.evm.faults import RemovedFlagRelay
 from tools.warm import warm_collector, warm_ring
 
 MUTANTS = {
@@ -22,12 +22,12 @@ MUTANTS = {
         Assembly._want = lambda self, block: _close(block, Completeness.PUSHED)
         """,
     "believes-that-every-head-extends-the-last": """
-        from producers.lifecycle import Chain
+        from producers.blocks.chain import Chain
         walk = Chain.branch
         Chain.branch = lambda self, head, limit: [head] if self.head else walk(self, head, limit)
         """,
     "takes-nothing-back": """
-        from producers.publish import Outbox
+        from producers.output.outbox import Outbox
         put = Outbox.put_copies
         def keep(self, segment, *, removed):
             if not removed:
@@ -43,7 +43,7 @@ def test_feed_campaign_catches_mutant(name: str, tmp_path: Path) -> None:
     warm_ring()
     warm_collector()
     program = tmp_path / "mutant.py"
-    program.write_text(f"{dedent(MUTANTS[name])}\nimport sys\nfrom tools.cli import main\nmain()\n")
+    program.write_text(f"{dedent(MUTANTS[name])}\nimport sys\nfrom tools.command.main import main\nmain()\n")
     for seed in SEEDS:
         try:
             run = run_feed(seed, program=(sys.executable, str(program), "collect"))

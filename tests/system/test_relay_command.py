@@ -24,7 +24,7 @@ from tlv.layout import LAYOUT_DIGEST, Heartbeat
 from tlv.message import build
 
 ROOT = Path(__file__).resolve().parents[2]
-RELAY = [sys.executable, "-m", "tools.cli", "relay"]
+RELAY = [sys.executable, "-m", "tools.command.main", "relay"]
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ def relay(spawn: Spawn, home: Path, ring_name: str) -> Callable[[], Path]:
     def start() -> Path:
         path = home / "relay.sock"
         process = spawn(
-            *(sys.executable, "-m", "tools.cli", "relay", "--ring", ring_name, "--socket", str(path)),
+            *(sys.executable, "-m", "tools.command.main", "relay", "--ring", ring_name, "--socket", str(path)),
             *("--cursors", str(home / "cursors"), "--json"),
         )
         assert process.stdout is not None

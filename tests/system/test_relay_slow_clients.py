@@ -23,7 +23,7 @@ from ringbuf import Writer
 from tlv.codes import FarewellReason, StreamStart
 from tlv.layout import LAYOUT_DIGEST, Farewell, Header
 from tlv.message import parse
-from tools.prove.numbered import is_genuine, numbered_message
+from tools.rig.numbered import is_genuine, numbered_message
 
 ROOT = Path(__file__).resolve().parents[2]
 STUCK, DRAINED = 16, 47
@@ -47,7 +47,7 @@ def relay_process(ring: str, home: Path) -> Iterator[tuple[subprocess.Popen[str]
     path = home / "relay.sock"
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "tools.cli", "relay", "--ring", ring, "--socket", str(path), "--json"),
+            *(sys.executable, "-m", "tools.command.main", "relay", "--ring", ring, "--socket", str(path), "--json"),
             *("--patience", PATIENCE_S, "--cursors", str(home / "cursors")),
         ],
         cwd=ROOT,

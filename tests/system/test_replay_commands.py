@@ -33,10 +33,10 @@ from tests.tlv.samples import random_message
 from tlv.codes import Domain, Flag, Source
 from tlv.layout import LAYOUT_DIGEST, PoolSync, Session
 from tlv.message import build, parse
-from tools.cli import group
+from tools.command.main import group
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = [sys.executable, "-m", "tools.cli"]
+COMMAND = [sys.executable, "-m", "tools.command.main"]
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

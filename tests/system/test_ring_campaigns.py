@@ -12,12 +12,12 @@ from collections.abc import Callable
 import pytest
 from click.testing import CliRunner
 
-from tools.prove.cli import ring, run_to_its_end
-from tools.prove.guard import guarded_words
-from tools.prove.outcome import Outcome
-from tools.prove.processes import reap, reap_within, spawn
-from tools.prove.ring import ring_proofs
-from tools.prove.signals import prove_cold_starts
+from tools.prove.ring.campaigns import ring_proofs
+from tools.prove.ring.command import ring, run_to_its_end
+from tools.prove.ring.guard import guarded_words
+from tools.prove.ring.signals import prove_cold_starts
+from tools.rig.outcome import Outcome
+from tools.rig.processes import reap, reap_within, spawn
 
 MODELS = {"crash images", "schedules", "mutants"}  # in tests/model
 SEED = 20_240_607

@@ -19,14 +19,14 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 
-from producers.chains import load_chain
+from producers.chains.configuration import load_chain
 from producers.collector import Collector, Options
-from producers.recording import RecordingNode
 from ringbuf import Writer
 from tests.producers.collected import canonical_events, read_story
 from tlv.layout import LAYOUT_DIGEST
-from tools.prove.nats_server import NatsServer
-from tools.supervisor import child_environment, command_line
+from tools.command.supervisor import child_environment, command_line
+from tools.recording import RecordingNode
+from tools.rig.nats_server import NatsServer
 from tools.warm import warm_collector, warm_ring
 
 CANARY = "canary7f3a9b2e"

@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from tools.prove.evm.faults import WsRelay
-from tools.prove.evm.node import Node
-from tools.prove.evm.world import World
-from tools.prove.feed import chain_toml
+from tools.prove.feed.campaign import chain_toml
+from tools.rig.evm.faults import WsRelay
+from tools.rig.evm.node import Node
+from tools.rig.evm.world import World
 
-VALIDATE = [sys.executable, "-m", "tools.cli", "validate"]
+VALIDATE = [sys.executable, "-m", "tools.command.main", "validate"]
 KEY = "0123456789abcdef"
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -132,7 +132,7 @@ def test_validate_continuously_reports_ranges_that_join_and_fails_below_a_thresh
 
 def test_validate_of_the_recording_confirms_the_canonical_events() -> None:
     node = subprocess.Popen(
-        [sys.executable, "-m", "tools.cli", "node", "--speed", "max", "--json"], stdout=subprocess.PIPE
+        [sys.executable, "-m", "tools.command.main", "node", "--speed", "max", "--json"], stdout=subprocess.PIPE
     )
     try:
         assert node.stdout is not None

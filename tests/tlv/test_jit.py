@@ -1,6 +1,6 @@
 """The kernel cache: nobody else's code is run, an edit is never missed, and old ones go.
 
-Many first starts at once are a campaign of `tools.prove.signals`.
+Many first starts at once are a campaign of `tools.prove.ring.signals`.
 """
 
 from __future__ import annotations

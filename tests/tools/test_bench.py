@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from tools.bench.cli import BENCHMARKS, meets
+from tools.bench.command import BENCHMARKS, meets
 from tools.bench.loop import Stopwatch, run_watched
 from tools.bench.result import BenchResult
-from tools.bench.ring_life import interval_of_median
+from tools.bench.ring.life import interval_of_median
 
 SHARED_MEMORY = Path("/dev/shm")
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tools.cli", "bench", *arguments]
+    command = [sys.executable, "-m", "tools.command.main", "bench", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -125,4 +125,4 @@ def test_bench_prints_a_table_for_people() -> None:
 def test_bench_of_an_unknown_part_is_a_usage_error() -> None:
     ended = bench("--only", "nothing")
     assert ended.returncode == 2
-    assert all(name in ended.stderr for name in BENCHMARKS[:3])
+    assert all(name in ended.stderr for name in list(BENCHMARKS)[:3])

@@ -12,7 +12,7 @@ SECRET = "wss://node.example/v2/0123456789abcdef"
 
 
 def check(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tools.cli", "config", "check", *arguments]
+    command = [sys.executable, "-m", "tools.command.main", "config", "check", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | environment)
 
 

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from producers.chains import load_chain
-from tests.tools.limited_node import RangeLimitRelay
+from producers.chains.configuration import load_chain
+from tests.tools.rig.limited_node import RangeLimitRelay
+from tools.command.endpoint_options import http_url_of
 from tools.doctor.finding import Finding, Verdict, healthy
 from tools.doctor.node import examine
-from tools.endpoint_options import http_url_of
-from tools.prove.evm.faults import RemovedFlagRelay
-from tools.prove.evm.node import Node, Rpc
-from tools.prove.evm.world import World
-from tools.prove.feed import chain_toml
+from tools.prove.feed.campaign import chain_toml
+from tools.rig.evm.faults import RemovedFlagRelay
+from tools.rig.evm.node import Node, Rpc
+from tools.rig.evm.world import World
 
 KEY = "0123456789abcdef"
 NAMES = [
@@ -69,7 +69,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveChain]:
 
 
 def doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tools.cli", "doctor", *arguments]
+    command = [sys.executable, "-m", "tools.command.main", "doctor", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=100)
 
 

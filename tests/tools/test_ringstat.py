@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ringbuf import Reader, RingInfo, Writer
+from tools.command.supervisor import child_environment
 from tools.ringstat import look
-from tools.supervisor import child_environment
 
 PUBLISHER = """
 import sys, time

@@ -25,7 +25,7 @@ def runtime() -> Iterator[Path]:
 
 def status(runtime: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tools.cli", "status", "--json"],
+        [sys.executable, "-m", "tools.command.main", "status", "--json"],
         capture_output=True,
         text=True,
         timeout=60,

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from producers.decode import RefusedLog, decode_log
-from producers.events import EVENT_OF_TOPIC
-from producers.rpc_types import Log
-from tests.producers.abi_oracle import BUNDLED, LOG_FILES, as_log, expected, rows
+from producers.decode.cold import RefusedLog, decode_log
+from producers.kinds.events import EVENT_OF_TOPIC
+from producers.node.rpc_types import Log
+from tests.producers.decode.abi_oracle import BUNDLED, LOG_FILES, as_log, expected, rows
 from tlv.layout import PoolSwap
 from tools.validate.abi import EVENTS, decode_event, differences
 

@@ -15,16 +15,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from producers.chains import ChainConfig, load_chain
+from producers.chains.configuration import ChainConfig, load_chain
 from producers.collector import Collector, Options
-from producers.errors import EndpointError
+from producers.node.errors import EndpointError
 from ringbuf import Frame, Reader, unlink
-from tests.tools.limited_node import RangeLimitRelay
+from tests.tools.rig.limited_node import RangeLimitRelay
 from tlv.errors import FeedError
 from tlv.layout import LAYOUT_DIGEST, PoolSwap
-from tools.prove.evm.node import Node
-from tools.prove.evm.world import World
-from tools.prove.feed import chain_toml
+from tools.prove.feed.campaign import chain_toml
+from tools.rig.evm.node import Node
+from tools.rig.evm.world import World
 from tools.validate import witness as asked_again
 from tools.validate.judgement import judge
 from tools.validate.ledger import Ledger

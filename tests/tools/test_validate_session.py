@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from producers.chains import load_chain
-from tools.prove.evm.node import Node
-from tools.prove.evm.world import World
-from tools.prove.feed import chain_toml
+from producers.chains.configuration import load_chain
+from tools.prove.feed.campaign import chain_toml
+from tools.rig.evm.node import Node
+from tools.rig.evm.world import World
 from tools.validate.processes import Setup, running
 from tools.validate.report import Thresholds, line, to_dict
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ringbuf import Writer, list_rings
 from ringbuf.names import list_objects, list_remains
 
-WARM = [sys.executable, "-m", "tools.cli", "warm"]
+WARM = [sys.executable, "-m", "tools.command.main", "warm"]
 
 
 def test_warm_compiles_into_an_empty_cache_and_finds_it_the_next_time(tmp_path: Path) -> None:

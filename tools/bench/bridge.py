@@ -23,7 +23,7 @@ from tlv.codes import Domain, Source, Venue
 from tlv.layout import LAYOUT_DIGEST, PoolSync
 from tlv.message import build
 from tools.bench.result import BenchResult
-from tools.prove.nats_server import NatsServer
+from tools.rig.nats_server import NatsServer
 
 FRAMES_PER_SECOND_ASKED = 200_000
 """Frames measured for each second of the time asked for: some 33 MB of messages."""

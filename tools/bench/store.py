@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from consumers.journal import Fsync, JournalReader, JournalWriter
 from consumers.store import Store
-from producers.replay import Replay
+from producers.output.replay import Replay
 from ringbuf import Status, Writer
 from ringbuf.layout import INDEX_ROWS, LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW, TIME_ROW
 from tlv.codes import Domain, Source

@@ -1,6 +1,6 @@
 """Which processes make up the demo, and with which arguments.
 
-Owns the command lines; each is one that a user could type.  It starts nothing: `tools.supervisor` does.
+Owns the command lines; each is one that a user could type.  It starts nothing: `tools.command.supervisor` does.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tools.command.supervisor import Child, Supervisor
 from tools.demo.home import Home
-from tools.supervisor import Child, Supervisor
 
 PATIENTLY = ("--wait-for-ring", "60")
 """All processes start at once; each waits for the ring it reads."""

@@ -10,9 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tools.command.supervisor import Child
 from tools.demo.home import Home
 from tools.ringstat import RingStat
-from tools.supervisor import Child
 
 COLLECTED = (
     "blocks",

@@ -15,10 +15,10 @@ from rich.text import Text
 
 from tlv.codes import Venue
 from tlv.layout import Gap, Reorg
+from tools.command.supervisor import Supervisor
 from tools.demo.home import Home
 from tools.demo.watch import Watch
 from tools.ringstat import RingStat
-from tools.supervisor import Supervisor
 
 GOOD, BAD, QUIET = "green", "bold red", "dim"
 

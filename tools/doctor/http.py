@@ -16,8 +16,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import msgspec
 
-from producers.connection import LOOPBACK
-from producers.errors import EndpointError
+from producers.node.connection import LOOPBACK
+from producers.node.errors import EndpointError
 from tlv.errors import FeedError
 
 TIMEOUT_S = 10.0

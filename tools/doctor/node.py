@@ -10,17 +10,17 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 
-from producers.chains import ChainConfig
-from producers.errors import EndpointError
-from producers.hexcodec import HexError, read_quantity
-from producers.jsonrpc import HEAD, LOGS, TEXT
-from producers.metadata import DECIMALS, read_word
+from producers.chains.configuration import ChainConfig
+from producers.node.errors import EndpointError
+from producers.node.hex import HexError, read_quantity
+from producers.node.jsonrpc import HEAD, LOGS, TEXT
+from producers.node.view_calls import DECIMALS, read_word
 from tlv.errors import FeedError
 from tools.doctor.finding import Finding, Verdict
 from tools.doctor.http import opener_for
 from tools.doctor.pushed import check_age, check_clock_skew, check_heads, check_lag, check_pushed_logs, check_removed
 from tools.doctor.watch import Watch
-from tools.endpoint import Endpoint, Unanswered, UnexpectedAnswer
+from tools.rig.endpoint import Endpoint, Unanswered, UnexpectedAnswer
 
 ROUND_TRIPS = 10
 SLOW_MS = 500.0

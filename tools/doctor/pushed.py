@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import statistics
 
-from producers.jsonrpc import LOGS
+from producers.node.jsonrpc import LOGS
 from tools.doctor.finding import Finding, Verdict
 from tools.doctor.watch import Watch
-from tools.endpoint import Endpoint
+from tools.rig.endpoint import Endpoint
 
 STALE_S = 30.0
 EARLY_S = -3.0

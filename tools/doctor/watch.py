@@ -15,12 +15,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from producers.hexcodec import HexError, read_quantity
-from producers.jsonrpc import HEAD, LOG, TEXT, UNREADABLE, Notice
-from producers.rpc_types import Head
+from producers.node.hex import HexError, read_quantity
+from producers.node.jsonrpc import HEAD, LOG, TEXT, UNREADABLE, Notice
+from producers.node.rpc_types import Head
 from tlv.errors import FeedError
 from tools.doctor.http import HttpHead, ask_head
-from tools.endpoint import Endpoint
+from tools.rig.endpoint import Endpoint
 
 MS = 1_000_000
 LAST_LOGS_S = 0.5

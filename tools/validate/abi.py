@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 
-from producers.rpc_types import Log
+from producers.node.rpc_types import Log
 from tlv.codes import Protocol
 from tlv.layout import PoolBurn, PoolCollect, PoolCreated, PoolMint, PoolRecord, PoolState, PoolSwap, PoolSync
 

@@ -20,11 +20,11 @@ from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
 from eth_hash.auto import keccak
 
-from producers.chains import ChainConfig, Factory
-from producers.jsonrpc import TEXT
+from producers.chains.configuration import ChainConfig, Factory
+from producers.node.jsonrpc import TEXT
 from tlv.codes import Protocol
 from tlv.layout import PoolState
-from tools.endpoint import Endpoint, Unanswered, UnexpectedAnswer
+from tools.rig.endpoint import Endpoint, Unanswered, UnexpectedAnswer
 from tools.validate.abi import read_hex
 
 LOOKUP = {

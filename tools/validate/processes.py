@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from producers.chains import ChainConfig
+from producers.chains.configuration import ChainConfig
 from ringbuf import NotOwner, Reader, RingNotFound, list_rings, unlink
 from tlv.layout import LAYOUT_DIGEST
-from tools.interrupt import Interrupt
-from tools.supervisor import Supervisor
+from tools.command.interrupt import Interrupt
+from tools.command.supervisor import Supervisor
 from tools.validate.session import Session
 from tools.validate.witness import Witness
 from tools.warm import warm_collector, warm_ring

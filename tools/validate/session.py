@@ -24,7 +24,7 @@ from typing import Any
 from ringbuf import Reader, Status
 from tlv.codes import Completeness
 from tlv.errors import FeedError, SegmentError
-from tools.supervisor import Child, Supervisor
+from tools.command.supervisor import Child, Supervisor
 from tools.validate.judgement import Judgement, judge
 from tools.validate.ledger import NEVER, Ledger
 from tools.validate.report import Report

@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from producers.chains import ChainConfig
-from producers.errors import EndpointError
-from producers.jsonrpc import HEAD_OR_NULL, LOGS
-from producers.rpc_types import Head, Log
+from producers.chains.configuration import ChainConfig
+from producers.node.errors import EndpointError
+from producers.node.jsonrpc import HEAD_OR_NULL, LOGS
+from producers.node.rpc_types import Head, Log
 from tlv.errors import FeedError
 from tlv.layout import PoolState
-from tools.endpoint import Endpoint, Unanswered, UnexpectedAnswer
+from tools.rig.endpoint import Endpoint, Unanswered, UnexpectedAnswer
 from tools.validate.abi import EVENTS, Decoded, decode_event, read_hex, read_number
 from tools.validate.emitters import Emitters
 from tools.validate.ledger import Identity

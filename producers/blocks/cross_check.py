@@ -1,0 +1,178 @@
+"""A second opinion on some blocks: does another endpoint list the same logs?
+
+Owns the choice of the blocks, the questions and the comparison.  It must never know what a block's end is: `holds` says
+how long it should wait for the other endpoint, which is never long, and never at all while that is not connected.
+
+    connected --> eth_chainId --another chain--> broken
+                      | ours
+    complete block ---+--in the sample?--> eth_getLogs{blockHash} at the other endpoint
+        the same logs, or more    CROSS_CHECKED; what we lacked is merged first
+        fewer                     the other is incomplete: counted, and the verdict stays as it was
+        some more and some fewer  neither is complete: merged and counted, and the first is asked again
+        none, and we have none    the block's header is asked for: some nodes list nothing of blocks they do not know
+        no answer in time         the verdict stays; what a late answer still finds is a repair
+
+A block carries its own state (`Block.held_until_ns`), so a block that is forgotten leaves nothing behind here, and the
+questions overlap: a slow endpoint delays each end by `PATIENCE_NS`, however many blocks are waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from producers.blocks.chain import Block, Progress, identify
+from producers.node.jsonrpc import (
+    DISCONNECTED,
+    ERROR_BUDGET,
+    HEAD_OR_NULL,
+    LOGS,
+    MAX_IN_FLIGHT,
+    TEXT,
+    TIMED_OUT,
+    UNREADABLE,
+    Failure,
+    JsonRpc,
+    Rejection,
+)
+from producers.node.rpc_types import Log
+from producers.statistics import Statistics
+from tlv.codes import Completeness
+
+NS = 1_000_000_000
+PATIENCE_NS = 2 * NS
+"""How long a block's end may wait: about one block of Polygon."""
+SAMPLE_DIGITS = 8
+SILENCES = 8
+"""Questions without any answer, one after the other, after which the connection is given up."""
+
+
+class CrossCheck:
+    """The other endpoint, as far as we ask it."""
+
+    def __init__(
+        self,
+        chain_id: int,
+        share: float,  # of the blocks, 0..1
+        log_filter: dict[str, object],
+        stats: Statistics,
+        found: Callable[[Block, list[Log]], None],  # the other lists these, and we lack them
+        doubt: Callable[[Block], None],  # what is known of the block cannot be all
+    ) -> None:
+        self.rpc = JsonRpc()
+        self.broken: str | None = None
+        """Why this connection should be given up; None while it is fine."""
+        self.answers = 0
+        """Usable ones, over all connections."""
+        self._chain_id = chain_id
+        self._threshold = int(share * 16**SAMPLE_DIGITS)
+        self._filter, self._stats, self._found, self._doubt = log_filter, stats, found, doubt
+        self._trusted = False
+        self._silences = 0
+        self._rejected_before = 0
+
+    def connected(self) -> None:
+        """It can be asked, and the first question is which chain it serves."""
+        self.broken = None
+        self._silences = 0
+        self._rejected_before = self.rpc.rejected.total()
+        self.rpc.ask("eth_chainId", [], self._on_chain_id)
+
+    def disconnected(self) -> None:
+        """Nothing will be answered any more."""
+        self._trusted = False
+        self.rpc.abandon()
+
+    def receive(self, frame: bytes) -> None:
+        """Take one frame; it subscribed to nothing, so a notification is none of ours."""
+        for _ in self.rpc.read(frame):
+            self.rpc.reject(Rejection.UNKNOWN_SUBSCRIPTION)
+        if self.rpc.rejected.total() - self._rejected_before > ERROR_BUDGET:
+            self._break(f"more than {ERROR_BUDGET} unusable messages")
+
+    def ask(self, block: Block) -> None:
+        """Ask about `block`, which is complete, if it is in the sample and was not asked about before."""
+        if not self._trusted or block.held_until_ns >= 0 or self.rpc.unanswered >= MAX_IN_FLIGHT:
+            return
+        if int(block.hash[2 : 2 + SAMPLE_DIGITS], 16) < self._threshold:
+            self._stats.cross_checks += 1
+            block.held_until_ns = self.rpc.now_ns + PATIENCE_NS
+            self.rpc.ask("eth_getLogs", [{"blockHash": block.hash, **self._filter}], partial(self._compare, block))
+
+    def holds(self, block: Block) -> bool:
+        """Whether the end of `block` should wait for an answer."""
+        return self.rpc.now_ns < block.held_until_ns
+
+    def _on_chain_id(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
+        if failure is DISCONNECTED:
+            return
+        try:
+            chain_id = int(TEXT.decode(result or b""), 16)
+        except (*UNREADABLE, ValueError):
+            self._break("eth_chainId was answered without a number")
+            return
+        if chain_id != self._chain_id:
+            self._break(f"expected chain {self._chain_id}, found {chain_id}")
+            return
+        self._trusted = True
+
+    def _compare(self, block: Block, result: msgspec.Raw | None, failure: Failure | None) -> None:
+        block.held_until_ns = 0
+        logs = self._read(result, failure)
+        if logs is None:
+            return
+        theirs: dict[str, Log] = {}
+        for log in logs:
+            place = identify(log)
+            if place is None or log.block_hash != block.hash or log.removed:
+                self.rpc.reject(Rejection.BAD_LOG)
+                return
+            theirs[place[0]] = log
+        self.answers += 1
+        if not theirs and not block.seen:
+            block.held_until_ns = self.rpc.now_ns + PATIENCE_NS
+            self.rpc.ask("eth_getBlockByHash", [block.hash, False], partial(self._know, block))
+            return
+        found = [log for identity, log in theirs.items() if identity not in block.seen]
+        short = not block.seen <= theirs.keys()
+        self._stats.cross_check_shortfalls += short
+        if found:
+            self._stats.cross_check_finds += len(found)
+            self._found(block, found)
+        if not short:
+            self._confirm(block)
+        elif found:
+            self._doubt(block)
+
+    def _know(self, block: Block, result: msgspec.Raw | None, failure: Failure | None) -> None:
+        """It lists no logs of `block`: because there are none, or because it does not know the block?"""
+        block.held_until_ns = 0
+        try:
+            head = HEAD_OR_NULL.decode(result or b"null")
+        except UNREADABLE:
+            self.rpc.reject(Rejection.BAD_HEAD)
+            return
+        if failure is None and head is not None and head.hash == block.hash and not block.seen:
+            self._confirm(block)
+
+    def _confirm(self, block: Block) -> None:
+        if block.progress is Progress.CLOSED:
+            block.verdict = Completeness.CROSS_CHECKED
+
+    def _read(self, result: msgspec.Raw | None, failure: Failure | None) -> list[Log] | None:
+        """The logs of an answer; None if it is no opinion: refused, late, lost or unreadable."""
+        self._silences = self._silences + 1 if failure is TIMED_OUT else 0
+        if self._silences >= SILENCES:
+            self._break(f"{SILENCES} questions without an answer")
+        if result is None:
+            return None
+        try:
+            return LOGS.decode(result)
+        except UNREADABLE:
+            self.rpc.reject(Rejection.BAD_LOG)
+            return None
+
+    def _break(self, reason: str) -> None:
+        self.broken = self.broken or reason

@@ -1,0 +1,79 @@
+"""Logs whose block nobody announced yet: heads and logs of one block arrive in either order.
+
+Owns the waiting and its bounds.  It must never know what a log means.  After `PATIENCE_NS` the header is asked for: a
+head may have been lost.  What nobody knows even then is dropped.
+
+What does not fit is not kept, and of a block of which that is so nothing is believed: it is fetched whole, should it be
+announced.  A node that makes up block hashes costs `MAX_SIZE`, however long it does so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from producers.node.hex import read_optional_quantity
+from producers.node.rpc_types import Log
+from producers.node.timers import Timers
+
+NS = 1_000_000_000
+PATIENCE_NS = NS
+LIFETIME_NS = 30 * NS
+MAX_SIZE = 16 << 20
+"""Characters of data of all logs that wait, and `OVERHEAD` for each: some fifteen thousand logs of Polygon."""
+OVERHEAD = 1 << 9
+"""Bytes that a log takes beside its data."""
+
+Seek = Callable[[str, int], None]
+
+
+class Strays:
+    """Logs by the hash of a block that is not known."""
+
+    def __init__(self, timers: Timers, seek: Seek) -> None:
+        self._timers, self._seek = timers, seek
+        self._waiting: dict[str, list[Log]] = {}
+        self._size = 0
+        self._turned_away_ns = -LIFETIME_NS
+        """When a log of a block without an entry was last turned away."""
+
+    def keep(self, block_hash: str, log: Log, now_ns: int) -> None:
+        """Hold `log` until its block is announced."""
+        waiting = self._waiting.get(block_hash)
+        if self._size + _size_of(log) > MAX_SIZE:
+            if waiting is None:
+                self._turned_away_ns = now_ns
+            else:
+                self._size -= sum(map(_size_of, waiting))
+                waiting.clear()  # an empty list is the mark
+            return
+        if waiting is None:
+            waiting = self._waiting[block_hash] = []
+            number = read_optional_quantity(log.block_number)
+            self._timers.at(now_ns + PATIENCE_NS, partial(self._ask, block_hash, number))
+            self._timers.at(now_ns + LIFETIME_NS, partial(self._drop, block_hash))
+        elif not waiting:
+            return  # what came before was not kept
+        waiting.append(log)
+        self._size += _size_of(log)
+
+    def overflowed(self, block_hash: str, now_ns: int) -> bool:
+        """Whether logs of this block came, or may have come, and were not kept."""
+        return self._waiting.get(block_hash) == [] or now_ns - self._turned_away_ns < LIFETIME_NS
+
+    def adopt(self, block_hash: str) -> list[Log]:
+        """The logs that waited for this block; they are forgotten here."""
+        logs = self._waiting.pop(block_hash, [])
+        self._size -= sum(map(_size_of, logs))
+        return logs
+
+    def _drop(self, block_hash: str) -> None:
+        self.adopt(block_hash)
+
+    def _ask(self, block_hash: str, number: int) -> None:
+        if block_hash in self._waiting:
+            self._seek(block_hash, number)
+
+
+def _size_of(log: Log) -> int:
+    return OVERHEAD + len(log.data or "")

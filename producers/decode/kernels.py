@@ -1,0 +1,244 @@
+"""Logs to sealed messages, compiled: the rules of `producers.decode.cold`, for many logs in one pass.
+
+Kernels only.  They never raise and never allocate.  Each event is a list of *moves* (`producers.decode.moves`): a move
+takes the next word, checks it against its ABI type and stores it at the offset of its record field.  Interpreting
+twelve short lists was chosen over one kernel per event: reading digits dominates (22 ns a word), and the table stands
+once.
+
+The text of a batch: first FIXED_FIELDS fields of every log, then the topics of every log.  Field k has `lengths[k]`
+characters from `starts[k]`; a field that the node left out has none.
+
+    block number | transaction index | log index | block hash | transaction hash | data |  ... | topics of log 0 | ...
+
+Rules are tried in the order of `Refusal`; among values, bad hex anywhere comes before a value out of range.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from producers.decode.cold import Refusal
+from producers.decode.fields import (
+    BAD_HEX,
+    VALUE_OUT_OF_RANGE,
+    copy_bytes,
+    negate,
+    read_field_number,
+    read_field_word,
+    store,
+    store_text_order,
+)
+from producers.decode.moves import ABSENT, COPIES, EVENT_ROWS, MOVES, TOPICS, Kind
+from producers.decode.pool_table import Pool
+from producers.node.hex import WORD_DIGITS, fits_signed, fits_unsigned, is_hex_shaped, read_word
+from tlv.buffers import Bytes, Limbs, Longs
+from tlv.codes import Domain
+from tlv.jit import kernel
+from tlv.kernels import put_header, put_tlv, seal
+from tlv.layout import EVENT_ORIGIN, EventOrigin
+
+FIXED_FIELDS = 6
+DATA = 5
+
+# Kernels see plain integers.
+NONE = int(Refusal.NONE)
+NO_TOPICS = int(Refusal.NO_TOPICS)
+UNKNOWN_EVENT = int(Refusal.UNKNOWN_EVENT)
+UNKNOWN_EMITTER = int(Refusal.UNKNOWN_EMITTER)
+FOREIGN_EVENT = int(Refusal.FOREIGN_EVENT)
+WRONG_TOPIC_COUNT = int(Refusal.WRONG_TOPIC_COUNT)
+WRONG_DATA_SIZE = int(Refusal.WRONG_DATA_SIZE)
+DROP, UNSIGNED, SIGNED, SPLIT, ADDRESS = (int(kind) for kind in Kind)
+MARKET_DATA = int(Domain.MARKET_DATA)
+ORIGIN_TYPE = EventOrigin.layout.type
+ORIGIN_SIZE = EventOrigin.layout.size
+ROLE_AT = Pool.layout.offsets["role"]
+PROTOCOL_AT = Pool.layout.offsets["protocol"]
+BLOCK_NUMBER_AT = EventOrigin.layout.offsets["block_number"]
+BLOCK_HASH_AT = EventOrigin.layout.offsets["block_hash"]
+TRANSACTION_HASH_AT = EventOrigin.layout.offsets["transaction_hash"]
+LARGEST_U32 = (1 << 32) - 1
+LARGEST_I64 = (1 << 63) - 1
+
+CONTEXT = np.dtype([(name, np.int64) for name in ("row", "flags", "block_timestamp", "receive_time_ns")])
+"""What the caller knows of a log and the node did not say: the emitter's row in the pool table (-1 = none), header
+flags, its block's timestamp in seconds, and when it was received."""
+Contexts = np.ndarray[Any, np.dtype[np.void]]
+
+
+@kernel
+def identify(text: Bytes, start: int, length: int, word: Limbs) -> tuple[int, int]:
+    """Which event topic0 names: (refusal, index into EVENTS or -1)."""
+    if length == 0:
+        return NO_TOPICS, -1
+    if not read_field_word(text, start, length, word):
+        return BAD_HEX, -1
+    for event in range(len(TOPICS)):
+        topic = TOPICS[event]
+        if topic[3] == word[3] and topic[2] == word[2] and topic[1] == word[1] and topic[0] == word[0]:
+            return NONE, event
+    return UNKNOWN_EVENT, -1
+
+
+@kernel
+def check_emitter(event: int, pools: Bytes, row: int) -> int:
+    """Whether the contract in `row` is one that emits `event`."""
+    if row < 0 or row >= len(pools):
+        return UNKNOWN_EMITTER
+    emits = EVENT_ROWS[event]
+    if pools[row, ROLE_AT] != emits["role"] or (emits["protocols"] >> np.int64(pools[row, PROTOCOL_AT])) & 1 == 0:
+        return FOREIGN_EVENT
+    return NONE
+
+
+@kernel
+def check_shape(event: int, text: Bytes, lengths: Longs, topic: int, topics: int, start: int, length: int) -> int:
+    """Whether a log has the topics and the data size of `event`.  Trailing empty topics are padding."""
+    while topics > 1 and lengths[topic + topics - 1] == 0:
+        topics -= 1
+    if topics != EVENT_ROWS[event]["indexed"] + 1:
+        return WRONG_TOPIC_COUNT
+    if not is_hex_shaped(text, start, length):
+        return BAD_HEX
+    if length != 2 + WORD_DIGITS * EVENT_ROWS[event]["words"]:
+        return WRONG_DATA_SIZE
+    return NONE
+
+
+@kernel
+def put_argument(move: int, word: Limbs, out: Bytes, record: int) -> int:
+    """Check `word` against the type of argument `move` and store it in the record at `record`."""
+    kind, bits = MOVES[move]["kind"], MOVES[move]["bits"]
+    into, size = record + MOVES[move]["into"], MOVES[move]["size"]
+    if kind in (SIGNED, SPLIT):
+        if not fits_signed(word, bits):
+            return VALUE_OUT_OF_RANGE
+    elif not fits_unsigned(word, bits):
+        return VALUE_OUT_OF_RANGE
+    if kind in (SIGNED, UNSIGNED):
+        store(out, into, word, size)
+    elif kind == ADDRESS:
+        store_text_order(out, into, word, size)
+    elif kind == SPLIT and word[3] >> np.uint64(63) == 0:
+        store(out, into, word, size)
+    elif kind == SPLIT:
+        negate(word)
+        store(out, record + MOVES[move]["out_of"], word, size)
+    return NONE
+
+
+@kernel
+def put_record(
+    event: int, pools: Bytes, row: int, text: Bytes, starts: Longs, lengths: Longs, topic: int, data: int,
+    word: Limbs, out: Bytes, record: int,
+) -> int:  # fmt: skip
+    """Fill the record at `record` of `out`: zeros, then what the row knows, then the arguments."""
+    shape = EVENT_ROWS[event]
+    out[record : record + shape["size"]] = 0
+    for copy in range(shape["first_copy"], shape["end_copy"]):
+        run = COPIES[copy]
+        copy_bytes(out, record + run["target"], pools[row], run["source"], run["size"])
+    refusal = NONE
+    move = shape["first_move"]
+    for i in range(1, shape["indexed"] + 1):
+        if not read_field_word(text, starts[topic + i], lengths[topic + i], word):
+            return BAD_HEX
+        refusal = max(refusal, put_argument(move, word, out, record))
+        move += 1
+    for i in range(shape["words"]):
+        if not read_word(text, data + 2 + WORD_DIGITS * i, word):
+            return BAD_HEX
+        refusal = max(refusal, put_argument(move, word, out, record))
+        move += 1
+    return refusal
+
+
+@kernel
+def put_origin(
+    text: Bytes, starts: Longs, lengths: Longs, first: int, context: Any, word: Limbs, out: Bytes, pos: int
+) -> int:
+    """Fill the EventOrigin at `pos` from the fixed fields of a log, which begin with field `first`."""
+    out[pos : pos + ORIGIN_SIZE] = 0
+    origin = out[pos : pos + ORIGIN_SIZE].view(EVENT_ORIGIN)[0]
+    origin["block_timestamp"] = context["block_timestamp"]
+    origin["receive_time_ns"] = context["receive_time_ns"]
+    block_number = read_field_number(text, starts[first], lengths[first], LARGEST_I64)
+    if block_number < 0:
+        return -block_number
+    transaction_index = read_field_number(text, starts[first + 1], lengths[first + 1], LARGEST_U32)
+    if transaction_index < 0:
+        return -transaction_index
+    log_index = read_field_number(text, starts[first + 2], lengths[first + 2], LARGEST_U32)
+    if log_index < 0:
+        return -log_index
+    origin["block_number"] = block_number
+    origin["transaction_index"] = transaction_index
+    origin["log_index"] = log_index
+    for field, at in ((first + 3, pos + BLOCK_HASH_AT), (first + 4, pos + TRANSACTION_HASH_AT)):
+        if lengths[field] == 0:
+            continue
+        if not read_field_word(text, starts[field], lengths[field], word):
+            return BAD_HEX
+        store_text_order(out, at, word, 32)
+    return NONE
+
+
+@kernel
+def put_message(
+    text: Bytes, starts: Longs, lengths: Longs, first: int, topic: int, event: int, pools: Bytes, context: Any,
+    source: int, sequence: int, timestamp_ns: int, word: Limbs, out: Bytes, start: int,
+) -> tuple[int, int]:  # fmt: skip
+    """Write one log as a sealed message at `start`: (refusal, where the next message goes)."""
+    shape = EVENT_ROWS[event]
+    pos = put_header(out, start, MARKET_DATA, source, context["flags"], sequence, timestamp_ns)
+    record = put_tlv(out, pos, shape["type"], shape["size"])
+    data, row = starts[first + DATA], context["row"]
+    refusal = put_record(event, pools, row, text, starts, lengths, topic, data, word, out, record)
+    if refusal != NONE:
+        return refusal, start
+    pos = put_tlv(out, record + shape["size"], ORIGIN_TYPE, ORIGIN_SIZE)
+    refusal = put_origin(text, starts, lengths, first, context, word, out, pos)
+    if refusal != NONE:
+        return refusal, start
+    if shape["block_number"] != ABSENT:
+        copy_bytes(out, record + shape["block_number"], out, pos + BLOCK_NUMBER_AT, 8)
+    seal(out, start, pos + ORIGIN_SIZE)
+    return NONE, pos + ORIGIN_SIZE
+
+
+@kernel
+def decode_logs(
+    text: Bytes, starts: Longs, lengths: Longs, topic_counts: Longs, pools: Bytes, contexts: Contexts,
+    source: int, first_sequence: int, timestamp_ns: int,
+    word: Limbs, out: Bytes, offsets: Longs, sizes: Longs, refusals: Bytes, events: Longs,
+) -> int:  # fmt: skip
+    """Decode every log of a batch; the messages stand one after the other in `out`.  Returns how many there are.
+
+    `refusals[i]` and `events[i]` are of log i; `offsets[k]` and `sizes[k]` of message k, which has sequence
+    `first_sequence + k`.  `out` has room for MAX_MESSAGE_SIZE bytes a log; `word` is 4 limbs of scratch.
+    """
+    topic = FIXED_FIELDS * len(topic_counts)
+    messages, pos = 0, 0
+    for i in range(len(topic_counts)):
+        first, topics, context = FIXED_FIELDS * i, topic_counts[i], contexts[i]
+        refusal, event = NO_TOPICS, -1
+        if topics > 0:
+            refusal, event = identify(text, starts[topic], lengths[topic], word)
+        if refusal == NONE:
+            refusal = check_emitter(event, pools, context["row"])
+        if refusal == NONE:
+            data, size = starts[first + DATA], lengths[first + DATA]
+            refusal = check_shape(event, text, lengths, topic, topics, data, size)
+        if refusal == NONE:
+            refusal, end = put_message(
+                text, starts, lengths, first, topic, event, pools, context,
+                source, first_sequence + messages, timestamp_ns, word, out, pos,
+            )  # fmt: skip
+            if refusal == NONE:
+                offsets[messages], sizes[messages] = pos, end - pos
+                messages, pos = messages + 1, end
+        refusals[i], events[i] = refusal, event
+        topic += topics
+    return messages

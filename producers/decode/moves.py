@@ -1,0 +1,118 @@
+"""The table of `producers.kinds.events`, compiled for the kernels of `producers.decode.kernels`.
+
+Owns the translation and nothing else: offsets come from the records' layouts, topics from the events' signatures.
+
+    EVENT_ROWS[e]   what event e looks like on the chain, which record it becomes, and its runs in the two lists below
+    MOVES           one argument each: check the next word, store it in the record
+    COPIES          one run of bytes each, from the emitter's row (`producers.decode.pool_table`) to the record
+
+An event's copies come first, so that an argument may overrule what the row says: a factory's event names the pool.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from producers.decode.pool_table import Pool
+from producers.kinds.events import EVENTS, Argument, Event
+from tlv.record import Layout
+
+Table = np.ndarray[Any, np.dtype[np.void]]
+
+ABSENT = -1
+"""The offset of a field that the record does not have."""
+
+
+class Kind(IntEnum):
+    """How a move stores its word."""
+
+    DROP = 0
+    UNSIGNED = 1
+    SIGNED = 2
+    SPLIT = 3
+    """Signed, its magnitude in one of two unsigned fields: `into` if it is positive, else `out_of`."""
+    ADDRESS = 4
+
+
+MOVE = np.dtype([(name, np.int64) for name in ("kind", "bits", "size", "into", "out_of")])
+COPY = np.dtype([(name, np.int64) for name in ("source", "target", "size")])
+EVENT_ROW = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "type",
+            "size",
+            "indexed",
+            "words",
+            "protocols",  # bit n: protocol n emits it
+            "role",
+            "block_number",  # offset in the record, or ABSENT
+            "first_move",
+            "first_copy",
+            "end_copy",
+        )
+    ]
+)
+
+
+def _move(argument: Argument, layout: Layout) -> tuple[int, int, int, int, int]:
+    if not argument.fields:
+        return Kind.DROP, argument.bits, 0, ABSENT, ABSENT
+    into, out_of = argument.fields[0], argument.fields[-1]
+    if argument.type == "address":
+        kind = Kind.ADDRESS
+    elif into != out_of:
+        kind = Kind.SPLIT
+    else:
+        kind = Kind.SIGNED if argument.signed else Kind.UNSIGNED
+    return kind, argument.bits, layout.kinds[into].size, layout.offsets[into], layout.offsets[out_of]
+
+
+def _copies(layout: Layout) -> list[tuple[int, int, int]]:
+    """The fields that a record shares with a row; neighbours in both become one run."""
+    runs: list[tuple[int, int, int]] = []
+    for name, kind in Pool.layout.kinds.items():
+        if name not in layout.kinds:
+            continue
+        source, target = Pool.layout.offsets[name], layout.offsets[name]
+        if runs and (source, target) == (runs[-1][0] + runs[-1][2], runs[-1][1] + runs[-1][2]):
+            runs[-1] = (runs[-1][0], runs[-1][1], runs[-1][2] + kind.size)
+        else:
+            runs.append((source, target, kind.size))
+    return runs
+
+
+def _compile(events: tuple[Event, ...]) -> tuple[Table, Table, Table]:
+    rows: list[tuple[int, ...]] = []
+    moves: list[tuple[int, ...]] = []
+    copies: list[tuple[int, ...]] = []
+    for event in events:
+        layout = event.record.layout
+        runs = _copies(layout)
+        rows.append(
+            (
+                layout.type,
+                layout.size,
+                len(event.indexed),
+                len(event.words),
+                sum(1 << protocol for protocol in event.protocols),
+                event.role,
+                layout.offsets.get("block_number", ABSENT),
+                len(moves),
+                len(copies),
+                len(copies) + len(runs),
+            )
+        )
+        moves += [_move(argument, layout) for argument in (*event.indexed, *event.words)]
+        copies += runs
+    return np.array(rows, EVENT_ROW), np.array(moves, MOVE), np.array(copies, COPY)
+
+
+EVENT_ROWS, MOVES, COPIES = _compile(EVENTS)
+TOPICS = np.array(
+    [[int(event.topic0, 16) >> 64 * limb & (1 << 64) - 1 for limb in range(4)] for event in EVENTS], dtype=np.uint64
+)
+"""uint64[events, 4]: topic0 of each event, as `read_word` leaves it."""

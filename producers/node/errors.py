@@ -1,0 +1,24 @@
+"""What a node can do wrong, as part of the tree in `tlv.errors`.
+
+FeedError
+|-- EndpointError         no endpoint could be reached, or it refuses us
+|   `-- WrongChainError   the node serves another chain than the one configured
+`-- CursorError           the file that says where to resume cannot be used
+
+A bad message is none of these: it is a counted rejection (`producers.node.jsonrpc.Rejection`), since one must never
+stop the reader.  An endpoint is named by its host only: the rest of a URL may be a key.
+"""
+
+from tlv.errors import FeedError
+
+
+class EndpointError(FeedError):
+    """No configured endpoint can be used."""
+
+
+class WrongChainError(EndpointError):
+    """`eth_chainId` differs from the configuration: nothing this node says is about our chain."""
+
+
+class CursorError(FeedError):
+    """The saved position of a collector is unreadable."""

@@ -1,0 +1,77 @@
+"""PoolState: what a reader must know of a pool before its first event.
+
+Owns who was introduced, and the record.  Readers that join late are served too: from time to time all introductions
+are forgotten, and the next event of each pool brings its own along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from producers.decode.pool_table import Pool, PoolTable
+from producers.kinds.events import Role
+from producers.output.outbox import Outbox
+from producers.pools.verification import Token
+from tlv.codes import Domain, Flag
+from tlv.layout import PoolState
+
+
+class State(NamedTuple):
+    """What a pool holds after a block; zeros where that is not known."""
+
+    reserve0: int = 0
+    reserve1: int = 0
+    sqrt_price_x96: int = 0
+    liquidity: int = 0
+    tick: int = 0
+    block_number: int = 0
+
+
+class Introductions:
+    """The pools that readers of one ring have been told about."""
+
+    def __init__(self, outbox: Outbox, table: PoolTable, tokens: dict[bytes, Token]) -> None:
+        self._outbox, self._table, self._tokens = outbox, table, tokens
+        self._introduced: set[int] = set()
+        self.known: set[int] = set()
+        """Rows of the pools that were introduced at any time."""
+
+    def introduce(self, rows: Iterable[int]) -> list[int]:
+        """Say who the pools in these rows are, unless that was said; returns those that were never introduced."""
+        fresh = set(rows).difference(self._introduced)
+        self._introduced |= fresh
+        pools = [row for row in fresh if self.pool(row).role != Role.FACTORY]
+        for row in pools:
+            self.tell(row, State())
+        new = [row for row in pools if row not in self.known]
+        self.known.update(new)
+        return new
+
+    def forget(self) -> None:
+        """Let every pool's next event be preceded by its PoolState again."""
+        self._introduced.clear()
+
+    def pool(self, row: int) -> Pool:
+        """The pool in a row of the table."""
+        return Pool.unpack(self._table.rows[row].tobytes())
+
+    def tell(self, row: int, state: State) -> None:
+        """Say who a pool is, and what it holds."""
+        pool, nobody = self.pool(row), Token()
+        record = PoolState(
+            pool=pool.pool,
+            token0=pool.token0,
+            token1=pool.token1,
+            venue=pool.venue,
+            decimals0=pool.decimals0,
+            decimals1=pool.decimals1,
+            **state._asdict(),
+            fee_pips=pool.fee_pips,
+            tick_spacing=pool.tick_spacing,
+            protocol=pool.protocol,
+            factory=pool.factory,
+            symbol0=self._tokens.get(pool.token0, nobody).symbol,
+            symbol1=self._tokens.get(pool.token1, nobody).symbol,
+        )
+        self._outbox.put(Domain.MARKET_DATA, record, flags=Flag.SNAPSHOT)

@@ -1,0 +1,103 @@
+"""What pools hold, asked from the node: what events alone tell only when the next one comes.
+
+Owns the questions and who is due to be asked about.  It must never decide when readers need to know: pools become due
+when they are introduced, when readers were told to forget, and when somebody wants it.
+
+    due --(the newest complete block)--> getReserves, or slot0 and liquidity, at that block's hash --> PoolState
+
+The question names a block by its hash (EIP-1898), so the answer is the state after that block's last event, and
+nothing else; a node that cannot answer such questions leaves readers to the next event.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from producers.blocks.chain import Block
+from producers.decode.pool_table import Pool
+from producers.node import view_calls as metadata
+from producers.node.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, JsonRpc, read_text
+from producers.output.introductions import Introductions, State
+from tlv.codes import Protocol
+
+MAX_AT_ONCE = 8
+"""Pools being asked about; a public node has other things to do, and so have we."""
+
+CALLS = {
+    Protocol.UNISWAP_V2: (metadata.RESERVES,),
+    Protocol.UNISWAP_V3: (metadata.SLOT0, metadata.LIQUIDITY),
+    Protocol.ALGEBRA: (metadata.GLOBAL_STATE, metadata.LIQUIDITY),
+}
+
+
+class Snapshots:
+    """PoolState with reserves or price, for the pools that are due."""
+
+    def __init__(self, rpc: JsonRpc, introductions: Introductions, is_canonical: Callable[[Block], bool]) -> None:
+        self._rpc, self._introductions, self._is_canonical = rpc, introductions, is_canonical
+        self._due: deque[int] = deque()
+        """Rows of pools; with 100,000 of them `want_all` and `pump` still cost nothing that an event would notice."""
+        self._since_block = 0
+        """The lowest block number whose state is of use."""
+        self._asking = 0
+
+    def want(self, row: int) -> None:
+        """Tell the state of one pool."""
+        self._due.append(row)
+
+    def want_all(self, since_block: int = 0) -> None:
+        """Tell the state of every pool that readers have heard of, as of `since_block` or later."""
+        self._due = deque(self._introductions.known)
+        self._since_block = since_block
+
+    def pump(self, block: Block) -> None:
+        """Ask about what is due, as of `block`, which is complete."""
+        while self._due and self._asking < MAX_AT_ONCE and block.number >= self._since_block:
+            self._ask(self._due.popleft(), block)
+
+    def _ask(self, row: int, block: Block) -> None:
+        pool = self._introductions.pool(row)
+        calls = CALLS[Protocol(pool.protocol)]
+        answers: dict[str, str | Failure] = {}
+
+        def take(call: str, result: msgspec.Raw | None, failure: Failure | None) -> None:
+            answers[call] = failure or read_text(result)
+            if len(answers) == len(calls):
+                self._asking -= 1
+                self._tell(row, pool, block, [answers[call] for call in calls])
+
+        self._asking += 1
+        for call in calls:
+            where = {"blockHash": block.hash}
+            self._rpc.ask("eth_call", [{"to": f"0x{pool.pool.hex()}", "data": call}, where], partial(take, call))
+
+    def _tell(self, row: int, pool: Pool, block: Block, answers: list[str | Failure]) -> None:
+        if any(answer in (DISCONNECTED, TIMED_OUT) for answer in answers) or not self._is_canonical(block):
+            self._due.append(row)
+            return
+        state = read_state(pool, [answer for answer in answers if isinstance(answer, str)])
+        if state is not None:
+            self._introductions.tell(row, state._replace(block_number=block.number))
+
+
+def read_state(pool: Pool, answers: list[str]) -> State | None:
+    """The state that the answers to `CALLS` tell; None if one is missing or cannot be."""
+    words = [metadata.read_words(answer) for answer in answers]
+    if pool.protocol == Protocol.UNISWAP_V2:
+        if len(words) != 1 or len(words[0]) != 3 or max(words[0][:2]) >= 1 << 112:
+            return None
+        return State(reserve0=words[0][0], reserve1=words[0][1])
+    if len(words) != 2 or len(words[0]) < 2 or len(words[1]) != 1:
+        return None
+    price, tick, liquidity = words[0][0], _signed(words[0][1]), words[1][0]
+    if price >= 1 << 160 or not -(1 << 23) <= tick < 1 << 23 or liquidity >= 1 << 128:
+        return None
+    return State(sqrt_price_x96=price, tick=tick, liquidity=liquidity)
+
+
+def _signed(word: int) -> int:
+    return word - (word >> 255 << 256)

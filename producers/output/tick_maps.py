@@ -1,0 +1,232 @@
+"""Tick maps of watched V3 pools, read from the node: which liquidity waits beyond a pool's current range.
+
+Owns whose map is due, the reading of one, and its messages.  It must never run a program or ask a contract in its own
+words (`producers.output.tick_program`), nor decide when readers need to know: like states, maps become due when a pool
+is introduced, when readers were told to forget, when somebody wants them; and when a reorg takes a map's block away.
+
+    due --(the newest complete block)--> words of the bitmap, one call at a time --+--> slot0, liquidity --> PoolState,
+            ^                                  ^    |                              |                         PoolTicks
+            |                                  |    +-- refused, late: both halves |
+            +-- disconnected, block dropped    +-----------------------------------+
+            +-- not one word can be had, or the answers contradict each other: 16 blocks later
+
+All questions of one reading name one block by its hash (EIP-1898), whose events are all published, so the map is the
+state at that block's end, and events of later blocks move it.  Only then is it told, whole and in one piece: the ticks'
+net liquidity up to the price must add up to what the pool itself calls its liquidity, and all of it to nothing.
+
+Uniswap V3 only.  Algebra pools keep `tickTable` and a fee of the moment; there is no contract of theirs here to hold a
+reading against, so none is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+
+import msgspec
+
+from producers.blocks.chain import Block
+from producers.decode.pool_table import Pool
+from producers.node import view_calls as metadata
+from producers.node.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, JsonRpc, read_text
+from producers.output.introductions import Introductions, State
+from producers.output.outbox import Outbox
+from producers.output.snapshots import read_state
+from producers.output.tick_program import MAX_TICK, MIN_TICK, Tick, Words, all_words, call_data, read_ticks
+from producers.statistics import Statistics
+from tlv.codes import Domain, Flag, Protocol
+from tlv.layout import PoolRecord, PoolTicks, TickLiquidity
+from tlv.record import Record
+
+MAX_AT_ONCE = 2
+"""Pools being read, each with one question in flight: a map is worth waiting for, events are not to wait."""
+MOST_WORDS = 1024
+"""Words a first question asks for: about 4 million gas where nothing is initialised, a tenth of what nodes allow."""
+TIMEOUT_S = 20.0
+PAUSE_BLOCKS = 16
+"""After how many blocks a pool whose map could not be had is asked about again."""
+TICKS_PER_MESSAGE = 128
+"""So that a message fits the smallest ring, 64 KiB, which takes frames of an eighth of its size."""
+
+
+class TickWatch(msgspec.Struct, frozen=True):
+    """Whose tick maps are wanted."""
+
+    pools: frozenset[bytes] = frozenset()
+    everything: bool = False
+
+    def covers(self, pool: Pool) -> bool:
+        """Whether this pool's map is; only Uniswap V3's can be had."""
+        return pool.protocol == Protocol.UNISWAP_V3 and (self.everything or pool.pool in self.pools)
+
+
+NOTHING_WATCHED = TickWatch()
+
+
+@dataclass(eq=False)
+class Reading:
+    """A map on its way."""
+
+    row: int
+    pool: Pool
+    block: Block
+    left: list[Words]
+    """Words that are still to be asked for, the lowest last."""
+    ticks: list[Tick] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
+    """What the pool said of its price, then of its liquidity."""
+
+
+class TickMaps:
+    """The tick maps that are due, and their messages."""
+
+    def __init__(
+        self,
+        rpc: JsonRpc,
+        introductions: Introductions,
+        outbox: Outbox,
+        is_canonical: Callable[[Block], bool],
+        watch: TickWatch,
+        stats: Statistics,
+    ) -> None:
+        self._rpc, self._introductions, self._outbox = rpc, introductions, outbox
+        self._is_canonical, self._watch, self._stats = is_canonical, watch, stats
+        self.is_followed: Callable[[Pool], bool] = lambda _: True
+        """Whether readers get every event that moves the pool's map: without them it would rot unnoticed."""
+        self._due: dict[int, int] = {}
+        """Row, and the lowest block number whose map is of use."""
+        self._reading: dict[int, Reading] = {}
+        self._told: dict[int, int] = {}
+        """Row, and the block number of the map that readers have."""
+
+    def want(self, row: int, since_block: int = 0) -> None:
+        """Tell the map of one pool, if it is watched, as of `since_block` or later."""
+        pool = self._introductions.pool(row)
+        if self._watch.covers(pool) and self.is_followed(pool):
+            self._due[row] = max(self._due.get(row, 0), since_block)
+
+    def want_all(self, since_block: int = 0) -> None:
+        """Tell the map of every watched pool that readers have heard of."""
+        for row in self._introductions.known:
+            self.want(row, since_block)
+
+    def reorganise(self, lowest: int) -> None:
+        """Blocks from `lowest` on left the chain, and with them the maps as of these: ask again."""
+        for row, number in list(self._told.items()):
+            if number >= lowest:
+                del self._told[row]
+                self.want(row)
+
+    def pump(self, block: Block) -> None:
+        """Begin to read what is due, as of `block`, which is complete."""
+        for row, since_block in list(self._due.items()):
+            if len(self._reading) >= MAX_AT_ONCE:
+                return
+            if since_block <= block.number and row not in self._reading:
+                del self._due[row]
+                pool = self._introductions.pool(row)
+                reading = self._reading[row] = Reading(row, pool, block, list(first_questions(pool.tick_spacing)))
+                self._ask(reading)
+
+    def _ask(self, reading: Reading) -> None:
+        """The next question of a reading: words, lowest first, then the price, then the liquidity."""
+        pool, words = reading.pool, None
+        if reading.left:
+            words = reading.left.pop()
+            call = {"data": call_data(pool.pool, words, pool.tick_spacing)}
+        else:
+            function = (metadata.SLOT0, metadata.LIQUIDITY)[len(reading.answers)]
+            call = {"to": f"0x{pool.pool.hex()}", "data": function}
+        then = partial(self._take, reading, words)
+        self._rpc.ask("eth_call", [call, {"blockHash": reading.block.hash}], then, timeout_s=TIMEOUT_S)
+
+    def _take(self, reading: Reading, words: Words | None, result: msgspec.Raw | None, failure: Failure | None) -> None:
+        answer = failure or read_text(result)
+        ticks = None
+        if isinstance(answer, str) and words is not None:
+            ticks = read_ticks(answer, words, reading.pool.tick_spacing)
+        if answer is DISCONNECTED or not self._is_canonical(reading.block):
+            self._end(reading, ask_again_at=0)
+        elif ticks is not None:
+            reading.ticks += ticks
+            self._ask(reading)
+        elif isinstance(answer, str) and words is None:
+            reading.answers.append(answer)
+            if len(reading.answers) == 2:
+                self._tell(reading)
+            else:
+                self._ask(reading)
+        elif words is not None and words.first < words.last and may_be_too_much(answer):
+            reading.left += reversed(words.halves())
+            self._ask(reading)
+        else:
+            self._refuse(reading)
+
+    def _tell(self, reading: Reading) -> None:
+        """Everything is answered: PoolState, and behind it the parts of the map."""
+        pool, block = reading.pool, reading.block
+        state = read_state(pool, reading.answers)
+        if state is None or not adds_up(reading.ticks, state):
+            self._refuse(reading)
+            return
+        self._end(reading)
+        if not self.is_followed(pool):
+            return
+        self._introductions.tell(reading.row, state._replace(block_number=block.number))
+        for part in parts_of(pool, block, reading.ticks):
+            self._outbox.put(Domain.MARKET_DATA, *part, flags=Flag.SNAPSHOT)
+        self._told[reading.row] = block.number
+        self._stats.tick_maps += 1
+
+    def _refuse(self, reading: Reading) -> None:
+        self._stats.refused_tick_maps += 1
+        self._end(reading, ask_again_at=reading.block.number + PAUSE_BLOCKS)
+
+    def _end(self, reading: Reading, ask_again_at: int | None = None) -> None:
+        del self._reading[reading.row]
+        if ask_again_at is not None:
+            self.want(reading.row, ask_again_at)
+
+
+def first_questions(spacing: int) -> Iterator[Words]:
+    """All words of a pool's bitmap in pieces, the highest first; none if its spacing is not known."""
+    if spacing > 0:
+        first, last = all_words(spacing)
+        for start in reversed(range(first, last + 1, MOST_WORDS)):
+            yield Words(start, min(start + MOST_WORDS - 1, last))
+
+
+def may_be_too_much(answer: str | Failure) -> bool:
+    """Whether asking for fewer words may help: not if the node wants to be left alone."""
+    return isinstance(answer, str) or answer is TIMED_OUT or not answer.is_rate_limit
+
+
+def adds_up(ticks: list[Tick], state: State) -> bool:
+    """Whether a map is whole and belongs to the state: what positions add they take away, and up to the price it is
+    the pool's liquidity (UniswapV3Pool.liquidity).  Without a price the node answered from an empty state: a pool that
+    ever spoke has one."""
+    if state.sqrt_price_x96 == 0:
+        return False
+    active = sum(tick.liquidity_net for tick in ticks if tick.tick <= state.tick)
+    return active == state.liquidity and sum(tick.liquidity_net for tick in ticks) == 0
+
+
+def parts_of(pool: Pool, block: Block, ticks: list[Tick]) -> Iterator[list[Record]]:
+    """The records of each message: a PoolTicks and its ticks.  Together they cover every tick there can be."""
+    groups = [ticks[at : at + TICKS_PER_MESSAGE] for at in range(0, max(len(ticks), 1), TICKS_PER_MESSAGE)]
+    edges = [MIN_TICK, *(group[0].tick for group in groups[1:]), MAX_TICK + 1]
+    identity = {name: getattr(pool, name) for name in PoolRecord.__struct_fields__}
+    for group, (first, end) in zip(groups, pairwise(edges), strict=True):
+        head = PoolTicks(
+            **identity,
+            block_number=block.number,
+            block_hash=bytes.fromhex(block.hash[2:]),
+            first_tick=first,
+            last_tick=end - 1,
+            tick_spacing=pool.tick_spacing,
+            count=len(group),
+            protocol=pool.protocol,
+        )
+        yield [head, *(TickLiquidity(tick.liquidity_gross, tick.liquidity_net, tick.tick) for tick in group)]

@@ -1,0 +1,196 @@
+"""Proof that an emitter is a pool: what it says of itself must give its own address by CREATE2.
+
+Owns the questions to the node and the judgement of the answers.  It must never know why somebody asks, nor blocks.
+
+    ask token0, token1 (V3: fee) --> CREATE2 over the configured factories --match--> ask the tokens --> VERIFIED
+         |                                   |
+         | reverts, or no address            +--no match--> ask factory --> a configured one did not make it: FALSE
+         +--> FALSE                                                    +--> another, nobody can tell: UNKNOWN
+         | the node cannot tell ("missing trie node")
+         +--> UNKNOWN; without any answer, UNKNOWN `again`
+
+CREATE2 needs no trust in the emitter: a contract that lies about its tokens computes to another address.  Decimals and
+symbols are the tokens' own claim; where they fail, the pool is verified without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+
+from producers.chains.configuration import ChainConfig, Factory
+from producers.decode.pool_table import Pool
+from producers.node import view_calls as metadata
+from producers.node.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, JsonRpc, read_text
+from tlv.codes import UNKNOWN_DECIMALS, Protocol
+
+TICK_SPACING_OF_FEE = {100: 1, 500: 10, 3000: 60, 10_000: 200}
+"""What UniswapV3Factory enables (constructor, and `enableFeeAmount` for 100); others are asked."""
+
+UNANSWERED = (TIMED_OUT, DISCONNECTED)
+
+
+class Standing(Enum):
+    """What is known of an emitter."""
+
+    VERIFIED = "verified"
+    FALSE = "false"
+    """Proven to be no pool of a configured factory."""
+    UNKNOWN = "unknown"
+    """The node cannot say."""
+
+
+class Token(NamedTuple):
+    """What a token says of itself."""
+
+    decimals: int = UNKNOWN_DECIMALS
+    symbol: str = ""
+    settled: bool = True
+    """False if the node failed to answer: another time it may."""
+
+
+class Finding(NamedTuple):
+    """The end of a verification; the rest is None unless VERIFIED."""
+
+    standing: Standing
+    pool: Pool | None = None
+    token0: Token = Token()
+    token1: Token = Token()
+    again: bool = False
+    """UNKNOWN only because no answer came: worth another try."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether both tokens have said what they are; the others are asked again after a restart."""
+        return self.token0.settled and self.token1.settled
+
+
+Found = Callable[[str, Finding], None]
+Answers = dict[str, str | Failure]
+
+
+class Verifier:
+    """Verifies emitters over one JSON-RPC connection."""
+
+    def __init__(self, chain: ChainConfig, rpc: JsonRpc, tokens: dict[bytes, Token]) -> None:
+        self._chain = chain
+        self._rpc = rpc
+        self._factories = {bytes.fromhex(factory.address[2:]): factory for factory in chain.factories}
+        self._tokens = tokens
+
+    def verify(self, address: str, protocols: tuple[Protocol, ...], found: Found) -> None:
+        """Find out whether `address` is a pool of one of these families; `found` is called once."""
+        calls = [metadata.TOKEN0, metadata.TOKEN1]
+        if Protocol.UNISWAP_V3 in protocols:
+            calls.append(metadata.FEE)
+        self._ask(address, calls, partial(self._judge_tokens, address, protocols, found))
+
+    def _judge_failure(self, address: str, found: Found, failure: Failure) -> None:
+        standing = Standing.FALSE if failure.is_revert else Standing.UNKNOWN
+        found(address, Finding(standing, again=failure in UNANSWERED))
+
+    def _judge_tokens(self, address: str, protocols: tuple[Protocol, ...], found: Found, answers: Answers) -> None:
+        sides = [answers[metadata.TOKEN0], answers[metadata.TOKEN1]]
+        for side in sides:
+            if isinstance(side, Failure):
+                self._judge_failure(address, found, side)
+                return
+        tokens = [metadata.read_address(side) for side in sides if isinstance(side, str)]
+        if tokens[0] is None or tokens[1] is None:
+            found(address, Finding(Standing.FALSE))
+            return
+        stated = answers.get(metadata.FEE)
+        if stated in UNANSWERED:
+            found(address, Finding(Standing.UNKNOWN, again=True))
+            return
+        fee = metadata.read_word(stated) if isinstance(stated, str) else None
+        maker = self._maker(address, protocols, tokens[0], tokens[1], fee)
+        if maker is None:
+            self._ask(address, [metadata.FACTORY], partial(self._judge_factory, address, found))
+            return
+        spacing = TICK_SPACING_OF_FEE.get(fee or 0, 0) if maker.protocol_code is Protocol.UNISWAP_V3 else 0
+        pool = Pool(
+            pool=bytes.fromhex(address[2:]),
+            token0=tokens[0],
+            token1=tokens[1],
+            venue=maker.venue_code,
+            decimals0=UNKNOWN_DECIMALS,
+            decimals1=UNKNOWN_DECIMALS,
+            factory=bytes.fromhex(maker.address[2:]),
+            fee_pips=maker.fee_pips or (fee or 0 if maker.protocol_code is Protocol.UNISWAP_V3 else 0),
+            tick_spacing=spacing,
+            protocol=maker.protocol_code,
+        )
+        if spacing == 0 and maker.protocol_code is not Protocol.UNISWAP_V2:
+            self._ask(address, [metadata.TICK_SPACING], partial(self._take_spacing, pool, found))
+        else:
+            self._ask_token(pool, found)
+
+    def _maker(
+        self, address: str, protocols: tuple[Protocol, ...], token0: bytes, token1: bytes, fee: int | None
+    ) -> Factory | None:
+        """The configured factory whose pool for these tokens has this address."""
+        wanted = bytes.fromhex(address[2:])
+        if token0 >= token1 or (fee is not None and fee >= 1_000_000):
+            return None
+        for factory in self._chain.factories:
+            if factory.protocol_code in protocols and factory.pool_address(token0, token1, fee or 0) == wanted:
+                return factory
+        return None
+
+    def _judge_factory(self, address: str, found: Found, answers: Answers) -> None:
+        answer = answers[metadata.FACTORY]
+        if isinstance(answer, Failure):
+            self._judge_failure(address, found, answer)
+            return
+        claimed = metadata.read_address(answer)
+        found(address, Finding(Standing.FALSE if claimed is None or claimed in self._factories else Standing.UNKNOWN))
+
+    def _take_spacing(self, pool: Pool, found: Found, answers: Answers) -> None:
+        answer = answers[metadata.TICK_SPACING]
+        spacing = metadata.read_word(answer) if isinstance(answer, str) else None
+        if spacing is not None and spacing < 1 << 15:
+            pool = msgspec.structs.replace(pool, tick_spacing=spacing)
+        self._ask_token(pool, found)
+
+    def _ask_token(self, pool: Pool, found: Found) -> None:
+        """Ask the first token of `pool` that is not known yet; when both are, the pool is verified."""
+        for token in (pool.token0, pool.token1):
+            if token not in self._tokens:
+                calls = [metadata.DECIMALS, metadata.SYMBOL]
+                self._ask("0x" + token.hex(), calls, partial(self._take_token, token, pool, found))
+                return
+        known = (self._tokens[pool.token0], self._tokens[pool.token1])
+        for token, said in zip((pool.token0, pool.token1), known, strict=True):
+            if not said.settled:
+                del self._tokens[token]
+        pool = msgspec.structs.replace(pool, decimals0=known[0].decimals, decimals1=known[1].decimals)
+        found(f"0x{pool.pool.hex()}", Finding(Standing.VERIFIED, pool, *known))
+
+    def _take_token(self, token: bytes, pool: Pool, found: Found, answers: Answers) -> None:
+        decimals, symbol = answers[metadata.DECIMALS], answers[metadata.SYMBOL]
+        if decimals in UNANSWERED or symbol in UNANSWERED:
+            found(f"0x{pool.pool.hex()}", Finding(Standing.UNKNOWN, again=True))
+            return
+        self._tokens[token] = Token(
+            metadata.read_decimals(decimals) if isinstance(decimals, str) else UNKNOWN_DECIMALS,
+            metadata.read_symbol(symbol) if isinstance(symbol, str) else "",
+            all(isinstance(said, str) or said.is_revert for said in (decimals, symbol)),
+        )
+        self._ask_token(pool, found)
+
+    def _ask(self, to: str, calls: list[str], then: Callable[[Answers], None]) -> None:
+        """Make view calls on one contract; `then` gets all answers at once, in whatever order they came."""
+        answers: Answers = {}
+
+        def take(call: str, result: msgspec.Raw | None, failure: Failure | None) -> None:
+            answers[call] = failure or read_text(result)
+            if len(answers) == len(calls):
+                then(answers)
+
+        for call in calls:
+            self._rpc.ask("eth_call", [{"to": to, "data": call}, "latest"], partial(take, call))

@@ -1,0 +1,151 @@
+"""Asking for logs by range: nodes with limits, nodes that ask for peace, and answers that would be too long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from producers.blocks.backfill import LARGEST_RANGE, LONG_ANSWER, MAX_BLOCKS_AT_ONCE, RANGE_FROM, LogFetcher
+from producers.blocks.chain import Block, Chain, Progress
+from producers.node.jsonrpc import JsonRpc
+from producers.node.rpc_types import Head, Log
+from producers.node.timers import Timers
+
+SECOND = 1_000_000_000
+Answer = Callable[[list[int]], Any]
+
+
+def hash_of(number: int) -> str:
+    return f"0x{number:064x}"
+
+
+class Catching:
+    """A fetcher that wants the logs of `blocks` blocks, and a node that answers each list of numbers with `answer`."""
+
+    def __init__(self, blocks: int, answer: Answer) -> None:
+        self.asked: list[list[int]] = []
+        """The block numbers of each request, in the order in which they were sent."""
+        self.merged: dict[int, int] = {}
+        self.now_ns = 0
+        self._answer = answer
+        self._rpc, self._timers = JsonRpc(), Timers()
+        self._fetcher = LogFetcher(self._rpc, self._timers, {}, lambda _: False, self._merge, self._lose)
+        self._chain = Chain(10 * blocks)
+        for number in range(1, blocks + 1):
+            head = Head(hex(number), hash_of(number), hash_of(number - 1))
+            block = self._chain.add(head, 0)
+            block.progress = Progress.WANTED
+            self._chain.adopt([block])
+            self._fetcher.want(block)
+
+    def run(self, seconds: float = 60.0) -> None:
+        """Until everything is merged, or for so long."""
+        end_ns = self.now_ns + int(seconds * SECOND)
+        while self.now_ns < end_ns and len(self.merged) < len(self._chain.blocks):
+            self._rpc.now_ns = self.now_ns
+            self._timers.run(self.now_ns)
+            self._fetcher.pump(self._chain)
+            for frame in self._rpc.outgoing():
+                request = msgspec.json.decode(frame)
+                numbers = self._numbers(request["params"][0])
+                self.asked.append(numbers)
+                said = self._answer(numbers)
+                said = {"error": said} if isinstance(said, dict) else {"result": said}
+                self._rpc.read(msgspec.json.encode({"id": request["id"], **said}))
+            self.now_ns += SECOND // 100
+
+    def _numbers(self, wanted: dict[str, str]) -> list[int]:
+        if "blockHash" in wanted:
+            return [int(wanted["blockHash"], 16)]
+        return list(range(int(wanted["fromBlock"], 16), int(wanted["toBlock"], 16) + 1))
+
+    def _merge(self, block: Block, logs: list[Log]) -> None:
+        assert block.number not in self.merged, "a block is merged once"
+        assert {log.block_hash for log in logs} <= {block.hash}
+        block.progress = Progress.CLOSED
+        self.merged[block.number] = len(logs)
+
+    def _lose(self, block: Block) -> None:
+        raise AssertionError(f"block {block.number} was given up")
+
+
+def logs_of(numbers: list[int], each: int) -> list[dict[str, Any]]:
+    return [
+        {"address": "0x", "blockHash": hash_of(number), "blockNumber": hex(number), "logIndex": hex(index)}
+        for number in numbers
+        for index in range(each)
+    ]
+
+
+@pytest.mark.parametrize("limit", [1, 5, RANGE_FROM, 20, 100])
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        {"code": -32701, "message": "exceed maximum block range: %d"},
+        {"code": -32602, "message": "range 1000000 exceeds limit of %d"},
+        {"code": -32005, "message": "query returned more than 1000 results"},
+        {"code": -32000, "message": "something that no rule knows"},
+    ],
+    ids=lambda refusal: refusal["code"],
+)
+def test_backfill_behind_a_range_limit_halves_until_it_fits_and_loses_nothing(
+    limit: int, refusal: dict[str, Any]
+) -> None:
+    catching = Catching(600, lambda numbers: refusal if len(numbers) > limit else logs_of(numbers, 2))
+    catching.run()
+    assert catching.merged == dict.fromkeys(range(1, 601), 2)
+    if "no rule" not in refusal["message"]:
+        refused = [len(numbers) for numbers in catching.asked if len(numbers) > limit]
+        assert len(refused) <= 3 * MAX_BLOCKS_AT_ONCE, "the limit is learnt, not found again with every request"
+
+
+@pytest.mark.parametrize("each", [0, 1, 30, 300, 3_000])
+def test_backfill_asks_for_ranges_whose_answers_stay_short(each: int) -> None:
+    longest = 0
+
+    def answer(numbers: list[int]) -> list[dict[str, Any]]:
+        nonlocal longest
+        longest = max(longest, len(numbers) * each)
+        return logs_of(numbers, max(each, 1))
+
+    blocks = 20 if each == 3_000 else 1_000
+    catching = Catching(blocks, answer)
+    catching.run()
+    assert len(catching.merged) == blocks
+    assert longest <= max(LONG_ANSWER, RANGE_FROM * each), "only the first answers can be longer: nothing is known yet"
+    if each <= 1:
+        assert max(map(len, catching.asked)) == LARGEST_RANGE
+    later = [len(numbers) for numbers in catching.asked[2 * MAX_BLOCKS_AT_ONCE :]]
+    assert all(count * each <= LONG_ANSWER or count == 1 for count in later)
+
+
+def test_backfill_that_reaches_busy_blocks_asks_for_fewer_at_once() -> None:
+    """Quiet blocks, then busy ones: the range that had grown shrinks with the first long answers."""
+    catching = Catching(
+        4_000, lambda numbers: [log for number in numbers for log in logs_of([number], 1 if number < 1_500 else 250)]
+    )
+    catching.run()
+    assert len(catching.merged) == 4_000
+    sizes = [len(numbers) for numbers in catching.asked if numbers[0] >= 1_500]
+    assert max(sizes[2 * MAX_BLOCKS_AT_ONCE :]) * 250 <= LONG_ANSWER
+
+
+def test_backfill_told_to_wait_asks_nothing_meanwhile() -> None:
+    """Infura's words: nothing is sent before the 30 seconds are over, then everything is had."""
+    times: list[int] = []
+    refusal = {"code": -32005, "message": "daily request count exceeded", "data": {"rate": {"backoff_seconds": 30}}}
+
+    def answer(numbers: list[int]) -> Any:
+        times.append(catching.now_ns)
+        return refusal if times[0] == catching.now_ns else logs_of(numbers, 1)
+
+    catching = Catching(40, answer)
+    catching.run(29.9)
+    assert set(times) == {0}
+    assert catching.merged == {}
+    catching.run()
+    assert len(catching.merged) == 40
+    assert min(time for time in times if time) >= 30 * SECOND

@@ -1,0 +1,230 @@
+"""Blocks and branches: what the chain answers, and that a feed follows any of them to exactly the canonical events."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import msgspec
+import pytest
+
+from producers.blocks.chain import Block, Chain, Missing
+from producers.node.rpc_types import Head
+from tests.producers.branches import Branches
+from tests.producers.virtual import Conversation, new_feed
+from tlv.codes import Flag
+from tlv.layout import Block as BlockRecord
+from tlv.layout import BlockEnd, EventOrigin, Heartbeat, Reorg
+
+
+def header(number: int, name: str, parent: str) -> Head:
+    return Head(hex(number), name, parent)
+
+
+def chain_of(*names: str, first: int = 10, keep: int = 64) -> Chain:
+    chain = Chain(keep)
+    parent = "?"
+    for number, name in enumerate(names, first):
+        block = chain.add(header(number, name, parent), 0)
+        branch = chain.branch(block, 100)
+        assert isinstance(branch, list)
+        chain.adopt(branch)
+        parent = name
+    return chain
+
+
+def add(chain: Chain, number: int, name: str, parent: str) -> Block:
+    return chain.add(header(number, name, parent), 0)
+
+
+def test_chain_with_child_of_head_extends() -> None:
+    chain = chain_of("a", "b")
+    branch = chain.branch(add(chain, 12, "c", "b"), 100)
+    assert isinstance(branch, list)
+    switch = chain.adopt(branch)
+    assert switch.dropped == []
+    assert [block.hash for block in switch.adopted] == ["c"]
+    assert switch.fork is not None and switch.fork.hash == "b"
+    assert switch.hole is None
+
+
+def test_chain_with_unknown_parent_names_it() -> None:
+    chain = chain_of("a", "b")
+    missing = chain.branch(add(chain, 14, "e", "d"), 100)
+    assert missing == Missing("d", chain.blocks["e"])
+
+
+def test_chain_with_longer_branch_drops_newest_first() -> None:
+    chain = chain_of("a", "b", "c", "d")
+    add(chain, 12, "c2", "b")
+    branch = chain.branch(add(chain, 13, "d2", "c2"), 100)
+    assert isinstance(branch, list)
+    switch = chain.adopt(branch)
+    assert [block.hash for block in switch.dropped] == ["d", "c"]
+    assert [block.hash for block in switch.adopted] == ["c2", "d2"]
+    assert switch.fork is not None and switch.fork.hash == "b"
+
+
+def test_chain_with_shorter_branch_drops_what_is_above() -> None:
+    chain = chain_of("a", "b", "c", "d")
+    branch = chain.branch(add(chain, 11, "b2", "a"), 100)
+    assert isinstance(branch, list)
+    switch = chain.adopt(branch)
+    assert [block.hash for block in switch.dropped] == ["d", "c", "b"]
+    assert sorted(chain.canonical) == [10, 11]
+
+
+def test_chain_above_a_hole_declares_it_once() -> None:
+    chain = chain_of("a", "b")
+    for name in ("x", "x2"):
+        block = add(chain, 20, name, f"parent of {name}")
+        block.root = True
+        branch = chain.branch(block, 100)
+        assert isinstance(branch, list)
+        hole = chain.adopt(branch).hole
+        assert hole == ((12, 19) if name == "x" else None)
+    assert chain.canonical[20].hash == "x2"
+    assert chain.canonical[11].hash == "b"
+
+
+def test_chain_whose_root_contradicts_the_block_below_drops_it() -> None:
+    chain = chain_of("a", "b", "c")
+    block = add(chain, 12, "c2", "b of another branch")
+    block.root = True
+    branch = chain.branch(block, 100)
+    assert isinstance(branch, list)
+    switch = chain.adopt(branch)
+    assert [block.hash for block in switch.dropped] == ["c", "b"]
+    assert switch.fork is None
+    assert switch.hole == (11, 11)
+
+
+def test_chain_with_walk_beyond_its_limit_makes_a_root() -> None:
+    chain = chain_of("a")
+    parent = "a"
+    for number in range(11, 40):
+        parent = add(chain, number, f"n{number}", parent).hash
+    branch = chain.branch(chain.blocks["n39"], 10)
+    assert isinstance(branch, list)
+    assert [branch[0].hash, len(branch), branch[0].root] == ["n30", 10, True]
+    assert chain.adopt(branch).hole == (11, 29)
+
+
+def test_chain_below_its_first_block_asks_for_no_parents() -> None:
+    chain = chain_of("a", "b")
+    branch = chain.branch(add(chain, 10, "a2", "unknown"), 100)
+    assert isinstance(branch, list)
+    assert [block.hash for block in chain.adopt(branch).dropped] == ["b", "a"]
+
+
+def test_chain_forgets_what_no_reorg_can_reach() -> None:
+    chain = chain_of(*(f"n{number}" for number in range(200)), keep=64)
+    chain.forget()
+    assert len(chain.blocks) == len(chain.canonical) == 65
+    assert chain.head is not None and chain.head.hash == "n199"
+
+
+def test_chain_on_random_trees_is_always_the_line_of_its_head() -> None:
+    chance = random.Random(1)
+    for _ in range(50):
+        chain, tree = Chain(1000), {"n0": ("", 0)}
+        for number in range(1, 60):
+            parent = chance.choice(sorted(tree)[-8:])
+            height = tree[parent][1] + 1
+            tree[f"n{number}"] = (parent, height)
+            chain.add(header(height, f"n{number}", parent), 0)
+        chain.add(header(0, "n0", "?"), 0)
+        first = chain.branch(chain.blocks["n0"], 100)
+        assert isinstance(first, list)
+        chain.adopt(first)
+        for name in chance.sample(sorted(tree), 30):
+            block = chain.blocks[name]
+            if chain.is_canonical(block):
+                continue
+            branch = chain.branch(block, 100)
+            assert isinstance(branch, list)
+            chain.adopt(branch)
+            line = [chain.canonical[number].hash for number in sorted(chain.canonical)]
+            assert line[-1] == name
+            assert all(tree[child][0] == parent for parent, child in pairwise(line))
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_feed_on_random_branches_ends_with_the_canonical_events(seed: int) -> None:
+    """Half of the seeds lose a tenth of the logs, half hold back a third of the answers until the node says more."""
+    branches = Branches(seed, moves=60)
+    assert branches.reorgs > 5
+    chance = random.Random(seed)
+    loss, delay = (0.1 if seed % 2 else 0.0), (0.3 if seed % 4 > 1 else 0.0)
+    late: list[bytes] = []
+
+    def push(frame: bytes) -> list[bytes]:
+        answers, late[:] = list(late), []
+        if b'"address"' not in frame:
+            return [*answers, frame]
+        # The last log of a block is never lost: with others of its topic there, nothing could show that.
+        log = msgspec.json.decode(frame)["params"]["result"]
+        last = int(log["logIndex"], 16) == len(branches.logs[log["blockHash"]]) - 1
+        return answers if not last and chance.random() < loss else [*answers, frame]
+
+    def answer(frame: bytes) -> list[bytes]:
+        if msgspec.json.decode(frame)["id"] <= 3 or chance.random() >= delay:
+            return [frame]
+        late.append(frame)
+        return []
+
+    conversation = Conversation(new_feed(), pushed=push, answered=answer, served=branches.recording())
+    conversation.connect()
+    conversation.play()
+    while late:
+        answers, late[:] = list(late), []
+        conversation.push(answers)
+    conversation.wait(5)
+    while late:
+        answers, late[:] = list(late), []
+        conversation.push(answers)
+    assert conversation.story.standing == branches.canonical()
+    assert not conversation.story.twice.total()
+    assert conversation.feed.count().gaps == []
+    assert conversation.feed.settled
+    check_story(conversation)
+
+
+def check_story(conversation: Conversation) -> None:
+    """Every reader's rules: parents, REMOVED copies as announced, order within a pool, nothing after a block's end."""
+    chain: dict[int, bytes] = {}
+    newest: dict[bytes, list[tuple[int, int]]] = {}
+    ended: set[bytes] = set()
+    owed = 0
+    for message in conversation.story.messages:
+        record, origin = message.records[0], message.first(EventOrigin)
+        removed = bool(message.header.flags & Flag.REMOVED)
+        assert owed == 0 or removed, "REMOVED copies follow their Reorg at once"
+        if isinstance(record, Reorg):
+            owed = record.removed_events
+            fallen = [number for number in chain if number > record.fork_number]
+            assert len(fallen) == record.depth
+            assert chain[record.fork_number] == record.fork_hash
+            for number in fallen:
+                del chain[number]
+        elif isinstance(record, BlockRecord):
+            assert not chain or chain[record.number - 1] == record.parent_hash
+            chain[record.number] = record.hash
+            ended.discard(record.hash)
+        elif isinstance(record, BlockEnd):
+            assert chain[record.number] == record.hash
+            ended.add(record.hash)
+        elif isinstance(record, Heartbeat):
+            assert all(chain[number] in ended for number in chain if number <= record.safe_number)
+        elif origin is not None:
+            places = newest.setdefault(record.pool, [])  # type: ignore[attr-defined]
+            place = (origin.block_number, origin.log_index)
+            if removed:
+                owed -= 1
+                assert places.pop() == place
+            else:
+                assert not places or places[-1] < place
+                assert origin.block_hash not in ended
+                assert chain[origin.block_number] == origin.block_hash
+                places.append(place)
+    assert owed == 0

@@ -1,0 +1,76 @@
+"""Chain configuration, proven on real pools."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from producers.chains.configuration import BUNDLED, load_chain
+from tlv.codes import Protocol, Source, Venue
+from tlv.errors import UsageError
+from tools.recording.bundle import bundled_recording
+
+PROVEN = {"polygon": 116, "ethereum": 952}
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_chain_computes_the_address_of_every_proven_pool(name: str) -> None:
+    chain = load_chain(name)
+    makers = {factory.deployer or factory.address: factory for factory in chain.factories}
+    found: Counter[Venue] = Counter()
+    with gzip.open(bundled_recording(name) / "pools.jsonl.gz") as lines:
+        rows = [row for row in map(json.loads, lines) if row["method"] == "CREATE2_verified"]
+    rows = [row for row in rows if row["chainId"] == chain.chain_id]
+    for row in rows:
+        maker = makers[row["factory_or_deployer"]]
+        tokens = (bytes.fromhex(row["token0"][2:]), bytes.fromhex(row["token1"][2:]))
+        fee = row["fee_pips"] if maker.protocol_code is Protocol.UNISWAP_V3 else 0
+        assert maker.pool_address(*tokens, fee) == bytes.fromhex(row["pool"][2:])
+        assert maker.pool_address(*reversed(tokens), fee) != bytes.fromhex(row["pool"][2:])
+        found[maker.venue_code] += 1
+    assert found.total() == len(rows) == PROVEN[name]
+    assert set(found) == {factory.venue_code for factory in chain.factories}
+
+
+def test_chains_differ_in_configuration_only() -> None:
+    polygon, ethereum = map(load_chain, BUNDLED)
+    assert (polygon.chain_id, polygon.source_code) == (137, Source.POLYGON_COLLECTOR)
+    assert (ethereum.chain_id, ethereum.source_code) == (1, Source.ETHEREUM_COLLECTOR)
+    assert polygon.ring != ethereum.ring
+    assert not polygon.bloom_proves(64)
+    assert polygon.bloom_proves(65)
+    assert ethereum.bloom_proves(64)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "name"),
+        ("chain_id = 'x'", "chain_id"),
+        ("name = 'a'\nchain_id = 0\nsource = 'POLYGON_COLLECTOR'", "chain_id"),
+        ("colour = 1", "colour"),
+        ("= 1", "Invalid"),
+    ],
+)
+def test_chain_file_that_is_wrong_is_refused_by_key(tmp_path: Path, text: str, named: str) -> None:
+    path = tmp_path / "chain.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=named):
+        load_chain(str(path))
+
+
+def test_chain_file_with_unknown_venue_is_refused(tmp_path: Path) -> None:
+    source = Path(__file__).parents[3] / "producers" / "chains" / "polygon.toml"
+    path = tmp_path / "chain.toml"
+    path.write_text(source.read_text().replace("QUICKSWAP_V2", "NOWHERE"))
+    with pytest.raises(UsageError, match="NOWHERE"):
+        load_chain(str(path))
+
+
+def test_chain_that_is_neither_bundled_nor_a_file_is_refused() -> None:
+    with pytest.raises(UsageError, match="polygon, ethereum"):
+        load_chain("solana")

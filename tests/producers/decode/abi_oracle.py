@@ -1,0 +1,219 @@
+"""What eth-abi makes of a log: the oracle that both decoders are held against.
+
+Nothing of the decoding is shared with the code under test: the topics are literals, the hex pattern and the argument
+names are written out once more, and every value is decoded by `eth_abi`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+from eth_abi import decode, encode
+from eth_abi.exceptions import DecodingError
+
+from producers.node.rpc_types import Log
+
+ROOT = Path(__file__).parents[3]
+BUNDLED = ROOT / "producers" / "data"
+LOG_FILES = (
+    "polygon/recording_2021-04-20_canonical_logs.jsonl.gz",
+    "polygon/recording_2021-04-20_orphaned_logs.jsonl.gz",
+    "polygon/full_blocks_10M_20M_40M_logs.jsonl.gz",
+    "ethereum/full_blocks_17686110-17686121_logs.jsonl.gz",
+    "ethereum/univ3_usdc_weth_500_2024-01-05_logs.jsonl.gz",
+)
+EVENTS_IN_FILE = (464, 17, 61, 1050, 6234)
+"""How many logs of each file eth-abi accepts as one of our events, whoever emitted them."""
+
+EVENTS: dict[str, tuple[str, str, list[str], list[str], list[str], list[str]]] = {
+    "0xd78ad95fa46c994b6551d0da85fc275fe613ce37657fb8d5e3d130840159d822": (
+        "uniswap_v2",
+        "swap",
+        ["address", "address"],
+        ["sender", "recipient"],
+        ["uint256"] * 4,
+        ["amount0_in", "amount1_in", "amount0_out", "amount1_out"],
+    ),
+    "0x1c411e9a96e071241c2f21f7726b17ae89e3cab4c78be50e062b03a9fffbbad1": (
+        "uniswap_v2",
+        "sync",
+        [],
+        [],
+        ["uint112"] * 2,
+        ["reserve0", "reserve1"],
+    ),
+    "0x4c209b5fc8ad50758f13e2e1088ba56a560dff690a1c6fef26394f4c03821c4f": (
+        "uniswap_v2",
+        "mint",
+        ["address"],
+        ["sender"],
+        ["uint256"] * 2,
+        ["amount0", "amount1"],
+    ),
+    "0xdccd412f0b1252819cb1fd330b93224ca42612892bb3f4f789976e6d81936496": (
+        "uniswap_v2",
+        "burn",
+        ["address", "address"],
+        ["owner", "recipient"],
+        ["uint256"] * 2,
+        ["amount0", "amount1"],
+    ),
+    "0x0d3648bd0f6ba80134a33ba9275ac585d9d315f0ad8355cddefde31afa28d0e9": (
+        "uniswap_v2",
+        "pair_created",
+        ["address", "address"],
+        ["token0", "token1"],
+        ["address", "uint256"],
+        ["pool", "_"],
+    ),
+    "0xc42079f94a6350d7e6235f29174924f928cc2ac818eb64fed8004e115fbcca67": (
+        "uniswap_v3",
+        "swap",
+        ["address", "address"],
+        ["sender", "recipient"],
+        ["int256", "int256", "uint160", "uint128", "int24"],
+        ["amount0", "amount1", "sqrt_price_x96", "liquidity", "tick"],
+    ),
+    "0x7a53080ba414158be7ec69b987b5fb7d07dee101fe85488f0853ae16239d0bde": (
+        "uniswap_v3",
+        "mint",
+        ["address", "int24", "int24"],
+        ["owner", "tick_lower", "tick_upper"],
+        ["address", "uint128", "uint256", "uint256"],
+        ["sender", "amount", "amount0", "amount1"],
+    ),
+    "0x0c396cd989a39f4459b5fa1aed6a9a8dcdbc45908acfd67e028cd568da98982c": (
+        "uniswap_v3",
+        "burn",
+        ["address", "int24", "int24"],
+        ["owner", "tick_lower", "tick_upper"],
+        ["uint128", "uint256", "uint256"],
+        ["amount", "amount0", "amount1"],
+    ),
+    "0x70935338e69775456a85ddef226c395fb668b63fa0115f5f20610b388e6ca9c0": (
+        "uniswap_v3",
+        "collect",
+        ["address", "int24", "int24"],
+        ["owner", "tick_lower", "tick_upper"],
+        ["address", "uint128", "uint128"],
+        ["recipient", "amount0", "amount1"],
+    ),
+    "0x98636036cb66a9c19a37435efc1e90142190214e8abeb821bdba3f2990dd4c95": (
+        "uniswap_v3",
+        "initialize",
+        [],
+        [],
+        ["uint160", "int24"],
+        ["sqrt_price_x96", "tick"],
+    ),
+    "0x783cca1c0412dd0d695e784568c96da2e9c22ff989357a2e8b1d9b2b4e6b7118": (
+        "uniswap_v3",
+        "pool_created",
+        ["address", "address", "uint24"],
+        ["token0", "token1", "fee_pips"],
+        ["int24", "address"],
+        ["tick_spacing", "pool"],
+    ),
+    "0x91ccaa7a278130b65168c3a0c8d3bcae84cf5e43704342bd3ec0b59e59c036db": (
+        "algebra",
+        "pool_created",
+        ["address", "address"],
+        ["token0", "token1"],
+        ["address"],
+        ["pool"],
+    ),
+}
+
+_HEX = re.compile(r"\A0x([0-9a-fA-F]{2})*\Z", re.ASCII)
+
+
+def _raw(text: object) -> bytes | None:
+    return bytes.fromhex(text[2:]) if isinstance(text, str) and _HEX.match(text) else None
+
+
+def expected(log: dict[str, Any]) -> tuple[str, str, dict[str, Any]] | None:
+    """(family, event, values by record field) as eth-abi decodes `log`, or None if it is no well-formed event.
+
+    Two things that eth-abi does not look at are demanded here as well: the number of topics, and that no bytes follow
+    the last word of the data.  Nulls (or empty texts) after the last topic are padding, as some
+    indexers write it.
+    """
+    texts = list(log["topics"])
+    while texts and not texts[-1]:
+        texts.pop()
+    topics = [_raw(text) for text in texts]
+    data = _raw(log["data"])
+    if not topics or data is None or any(topic is None or len(topic) != 32 for topic in topics):
+        return None
+    found = EVENTS.get(f"0x{topics[0].hex()}")
+    if found is None:
+        return None
+    family, name, topic_types, topic_names, word_types, word_names = found
+    if len(topics) != len(topic_types) + 1 or len(data) != 32 * len(word_types):
+        return None
+    try:
+        indexed = [decode([kind], topic)[0] for kind, topic in zip(topic_types, topics[1:], strict=True)]
+        words = decode(word_types, data)
+    except DecodingError:
+        return None
+    values = dict(zip(topic_names + word_names, [*indexed, *words], strict=True))
+    values.pop("_", None)
+    addresses = {"sender", "recipient", "owner", "token0", "token1", "pool"}
+    return family, name, {key: bytes.fromhex(v[2:]) if key in addresses else v for key, v in values.items()}
+
+
+def value_of(record: Any, name: str) -> Any:
+    """The event argument `name` as the record carries it; V3's signed amounts are put together again."""
+    if not hasattr(record, name):
+        return getattr(record, f"{name}_in") - getattr(record, f"{name}_out")
+    return getattr(record, name)
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """The JSON lines of a gzipped file."""
+    with gzip.open(path, "rt") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def as_log(raw: dict[str, Any]) -> Log:
+    """The typed log that a node's JSON becomes."""
+    return msgspec.convert(raw, Log)
+
+
+def encoded_log(topic0: str, rng: Random) -> dict[str, Any]:
+    """A log of the event `topic0`, its values drawn at random up to the bounds of their types, encoded by eth-abi."""
+    _, _, topic_types, _, word_types, _ = EVENTS[topic0]
+    indexed = [encode([kind], [_drawn(kind, rng)]) for kind in topic_types]
+    words = encode(word_types, [_drawn(kind, rng) for kind in word_types])
+    return {
+        "address": f"0x{rng.randbytes(20).hex()}",
+        "topics": [topic0, *(f"0x{topic.hex()}" for topic in indexed)],
+        "data": f"0x{words.hex()}",
+        "blockNumber": hex(rng.getrandbits(rng.choice((8, 32, 63)))),
+        "transactionHash": f"0x{rng.randbytes(32).hex()}",
+        "transactionIndex": hex(rng.getrandbits(32)),
+        "blockHash": f"0x{rng.randbytes(32).hex()}",
+        "logIndex": hex(rng.getrandbits(32)),
+    }
+
+
+def _drawn(kind: str, rng: Random) -> Any:
+    if kind == "address":
+        return f"0x{rng.randbytes(20).hex()}"
+    bits = int(kind.removeprefix("u").removeprefix("int"))
+    low, high = (0, (1 << bits) - 1) if kind.startswith("u") else (-(1 << bits - 1), (1 << bits - 1) - 1)
+    near = 1 << rng.randrange(bits)
+    drawn = rng.choice((low, high, near, near - 1, -near, -near - 1, rng.randint(low, high)))
+    return min(max(drawn, low), high)
+
+
+def bundled_logs() -> list[dict[str, Any]]:
+    """Every log of every bundled file, edge cases included."""
+    logs = [log for name in LOG_FILES for log in rows(BUNDLED / name)]
+    return logs + [row["log"] for row in rows(ROOT / "tests" / "data" / "edge_cases.jsonl.gz")]

@@ -1,0 +1,190 @@
+"""Proof of pools and the quarantine in front of it, against the recording node's proven answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from eth_abi import encode
+
+from producers.chains.configuration import load_chain
+from producers.node.jsonrpc import JsonRpc
+from producers.node.view_calls import SYMBOL_BYTES, read_address, read_decimals, read_symbol, read_word
+from producers.pools.verification import Finding, Standing, Token, Verifier
+from tests.producers.virtual import Conversation, new_feed, recording
+from tlv.codes import Flag, Protocol, Venue
+from tlv.fields import Text20
+from tlv.layout import PoolState
+from tools.recording.chain import VisibleChain
+from tools.recording.queries import Queries
+from tools.recording.rpc import answer
+
+QUICKSWAP_POOL = "0x853ee4b2a13f8a742d64c8f088be7ba2131f670d"
+V3_POOL = "0x50eaedb835021e4a108b7290636d62e9765cc6d7"
+WETH = "0x7ceb23fd6bc0add59e62ac25578270cff1b9f619"
+USDC = "0x2791bca1f2de4661ed88a30c99a7a9449aa84174"
+V2, V3 = (Protocol.UNISWAP_V2,), (Protocol.UNISWAP_V3, Protocol.ALGEBRA)
+
+
+class Node:
+    """The recording's eth_call, with answers of our own in front."""
+
+    def __init__(self, **answers: Any) -> None:
+        chain = VisibleChain(recording().blocks, recording().first_head)
+        self._queries = Queries(recording(), chain)
+        self._answers = answers
+        self.asked: list[str] = []
+
+    def reply(self, frame: bytes) -> bytes:
+        request = msgspec.json.decode(frame)
+        call = request["params"][0]
+        self.asked.append(call["data"])
+        key = f"a{call['to'][2:]}_{call['data'][2:]}"
+        if key in self._answers:
+            return msgspec.json.encode({"id": request["id"], **self._answers[key]})
+        found = answer(frame, self._queries.answer)
+        assert found is not None
+        return found
+
+
+def verified(address: str, protocols: tuple[Protocol, ...], node: Node | None = None) -> Finding:
+    node = node or Node()
+    rpc = JsonRpc()
+    found: list[Finding] = []
+    Verifier(load_chain("polygon"), rpc, {}).verify(address, protocols, lambda _, finding: found.append(finding))
+    while frames := rpc.outgoing():
+        for frame in frames:
+            rpc.read(node.reply(frame))
+    assert len(found) == 1
+    return found[0]
+
+
+def error(message: str, code: int = -32000) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message}}
+
+
+def result(types: list[str], values: list[Any]) -> dict[str, Any]:
+    return {"result": "0x" + encode(types, values).hex()}
+
+
+TOKEN0, TOKEN1, FACTORY, DECIMALS, SYMBOL = "0dfe1681", "d21220a7", "c45a0155", "313ce567", "95d89b41"
+
+
+def test_verifier_proves_a_v2_pair_without_asking_for_its_factory() -> None:
+    node = Node()
+    finding = verified(QUICKSWAP_POOL, V2, node)
+    assert finding.standing is Standing.VERIFIED
+    pool = finding.pool
+    assert pool is not None
+    assert (pool.token0.hex(), pool.token1.hex()) == (USDC[2:], WETH[2:])
+    assert (pool.venue, pool.fee_pips, pool.decimals0, pool.decimals1) == (Venue.QUICKSWAP_V2, 3000, 6, 18)
+    assert (finding.token0.symbol, finding.token1.symbol) == ("USDC", "ETH")
+    assert f"0x{FACTORY}" not in node.asked
+
+
+def test_verifier_proves_a_v3_pool_with_its_fee() -> None:
+    finding = verified(V3_POOL, V3)
+    assert finding.pool is not None
+    assert (finding.pool.venue, finding.pool.fee_pips, finding.pool.tick_spacing) == (Venue.UNISWAP_V3_POLYGON, 500, 10)
+
+
+def test_verifier_told_other_tokens_does_not_believe_the_emitter() -> None:
+    """A contract that names tokens of a real pair computes to that pair's address, not to its own."""
+    imposter = "0x" + "ab" * 20
+    answers = {
+        f"a{imposter[2:]}_{TOKEN0}": result(["address"], [USDC]),
+        f"a{imposter[2:]}_{TOKEN1}": result(["address"], [WETH]),
+        f"a{imposter[2:]}_{FACTORY}": result(["address"], [load_chain("polygon").factories[0].address]),
+    }
+    assert verified(imposter, V2, Node(**answers)).standing is Standing.FALSE
+    elsewhere = {**answers, f"a{imposter[2:]}_{FACTORY}": result(["address"], ["0x" + "cd" * 20])}
+    assert verified(imposter, V2, Node(**elsewhere)).standing is Standing.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("said", "standing"),
+    [
+        (error("execution reverted", 3), Standing.FALSE),
+        (error("missing trie node 00 (path )"), Standing.UNKNOWN),
+        ({"result": "0x"}, Standing.FALSE),
+        ({"result": "0x" + "00" * 32}, Standing.FALSE),
+        ({"result": "0x" + "ff" * 32}, Standing.FALSE),
+        ({"result": 7}, Standing.UNKNOWN),
+        ({"result": None}, Standing.UNKNOWN),
+    ],
+)
+def test_verifier_with_a_token_it_cannot_use_says_why(said: dict[str, Any], standing: Standing) -> None:
+    finding = verified(QUICKSWAP_POOL, V2, Node(**{f"a{QUICKSWAP_POOL[2:]}_{TOKEN1}": said}))
+    assert finding.standing is standing
+    assert finding.pool is None
+
+
+def test_verifier_with_a_token_that_will_not_say_proves_the_pool_all_the_same() -> None:
+    answers = {f"a{USDC[2:]}_{DECIMALS}": error("execution reverted", 3), f"a{USDC[2:]}_{SYMBOL}": error("busy")}
+    finding = verified(QUICKSWAP_POOL, V2, Node(**answers))
+    assert finding.standing is Standing.VERIFIED
+    assert finding.token0 == Token(255, "", settled=False)
+    assert finding.pool is not None and finding.pool.decimals0 == 255
+
+
+@pytest.mark.parametrize(
+    ("answer", "symbol"),
+    [
+        ("0x" + encode(["string"], ["USDC"]).hex(), "USDC"),
+        ("0x" + b"MKR".ljust(32, b"\0").hex(), "MKR"),
+        ("0x" + encode(["string"], ["A" * 4100]).hex(), ""),
+        ("0x" + encode(["string"], ["A" * 500]).hex(), "A" * SYMBOL_BYTES),
+        ("0x" + encode(["string"], ["\x1b[31mred\x07\n\u202e"]).hex(), "[31mred"),
+        ("0x" + encode(["string"], ["ééééééééééé"]).hex(), "é" * 10),
+        ("0x" + encode(["string"], ["aéééééééééé"]).hex(), "a" + "é" * 9),
+        ("0x" + encode(["bytes"], [b"\xff\xfeX"]).hex(), "X"),
+        ("0x" + "ff" * 64, ""),
+        ("0x" + "00" * 31 + "20" + "ff" * 32, ""),
+        ("0x", ""),
+        ("0xzz", ""),
+        (None, ""),
+    ],
+)
+def test_symbol_is_printable_and_short_whatever_the_token_says(answer: str | None, symbol: str) -> None:
+    found = read_symbol(answer)
+    assert found == symbol
+    text = Text20.__metadata__[0]  # type: ignore[attr-defined]
+    assert text.decode(text.encode(found)) == found
+
+
+def test_numbers_of_contracts_are_read_strictly() -> None:
+    assert read_word("0x" + "00" * 31 + "07") == 7
+    assert read_word("0x07") is None
+    assert read_decimals("0x" + f"{18:064x}") == 18
+    assert read_decimals("0x" + f"{255:064x}") == read_decimals("0x" + "ff" * 32) == read_decimals(None) == 255
+    assert read_address("0x" + "00" * 12 + "ab" * 20) == bytes.fromhex("ab" * 20)
+    assert read_address("0x" + "01" + "00" * 11 + "ab" * 20) is None
+
+
+def test_feed_introduces_every_pool_before_its_first_event() -> None:
+    conversation = Conversation(new_feed())
+    conversation.connect()
+    conversation.play()
+    states = [
+        message.records[0]
+        for message in conversation.story.messages
+        if isinstance(message.records[0], PoolState) and message.header.flags & Flag.SNAPSHOT
+    ]
+    known = {state.pool: state for state in states if isinstance(state, PoolState)}
+    assert len(known) == conversation.feed.count().pools == 49
+    usdc_eth = known[bytes.fromhex(QUICKSWAP_POOL[2:])]
+    assert (usdc_eth.symbol0, usdc_eth.symbol1, usdc_eth.fee_pips) == ("USDC", "ETH", 3000)
+    assert usdc_eth.block_number == 0  # identity only: no reserves are claimed
+
+
+def test_feed_publishes_nothing_of_unproven_emitters_and_counts_them() -> None:
+    conversation = Conversation(new_feed())
+    conversation.connect()
+    conversation.play()
+    statistics = conversation.feed.count()
+    # 188 logs with an event's topic are of unproven emitters in canonical blocks, 9 in orphaned ones; two of those
+    # were still in quarantine when their block was dropped, and went with it.
+    assert statistics.lookalikes == 81
+    assert statistics.quarantined_logs == 188 + 9 - 2 - 81
+    assert conversation.feed.settled

@@ -1,0 +1,82 @@
+"""The command line as a user meets it: help, exit codes, one line for a mistake, and a fast start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tools.command.main import COMMANDS
+
+TREE = [sys.executable, "-m", "tools.command.main"]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*TREE, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_cli_help_lists_every_command() -> None:
+    ended = run("--help")
+    assert ended.returncode == 0
+    listed = [line.split()[0] for line in ended.stdout.partition("Commands:")[2].splitlines() if line.strip()]
+    assert [name for name in listed if name in COMMANDS] == list(COMMANDS)
+
+
+def test_cli_help_imports_nothing_heavy() -> None:
+    script = "import sys; sys.argv[1:] = ['--help']; from tools.command.main import main\n"
+    script += "try: main()\nexcept SystemExit: pass\n"
+    script += (
+        "print(*[m for m in ('numba', 'numpy', 'asyncio', 'rich', 'websockets') if m in sys.modules], file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stderr.strip() == ""
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_cli_every_command_has_help_with_an_example(name: str) -> None:
+    ended = run(name, "--help")
+    assert ended.returncode == 0, ended.stderr
+    assert f"alphapulse {name}" in ended.stdout.partition("Usage:")[2].partition("\n")[2]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["--nonsense"], ["demo", "--speed", "fast"], ["dump"], ["bench", "--seconds", "x"]]
+)
+def test_cli_wrong_command_line_exits_2_without_traceback(arguments: list[str]) -> None:
+    ended = run(*arguments)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr
+
+
+def test_cli_known_error_is_one_line_and_exit_1() -> None:
+    ended = run("dump", "no.such.ring")
+    assert ended.returncode in {1, 2}
+    assert ended.stderr.startswith("alphapulse: error: ")
+    assert ended.stderr.count("\n") == 1
+    assert "no.such.ring" in ended.stderr
+
+
+def test_cli_output_into_a_closed_pipe_is_quiet() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.Popen([*TREE, "layout"], stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert process.communicate(timeout=120)[1] == b""
+    assert process.returncode == 0
+
+
+def test_cli_interrupted_exits_130_or_0_without_traceback() -> None:
+    process = subprocess.Popen([*TREE, "node", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    begin = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in {0, 130}
+    assert b"Traceback" not in errors
+    assert time.monotonic() - begin < 2.0

@@ -1,0 +1,224 @@
+"""The collector on one core: how many logs a second, how late, and how long its loop is away.
+
+Owns the burst, the paced run and the backfill.  The load stands in `collector_load`, the longest single steps in
+`collector_steps`, and what 100,000 pools cost in `collector_memory`.  Each reading here runs a whole collector, socket
+to ring, against a recording node in a process of its own.
+
+The baseline is the same node and the same frames into a loop that only receives them through the library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+
+from producers.blocks import state_file as cursor
+from producers.blocks.chain import Block
+from producers.chains.configuration import load_chain
+from producers.collector import Collector, Options
+from producers.statistics import LatencyHistogram, Statistics
+from ringbuf import unlink
+from tools.bench.collector import memory as collector_memory
+from tools.bench.collector import steps as collector_steps
+from tools.bench.collector.load import Blocks, event_blocks, head_of, recorded_blocks, served
+from tools.bench.loop import Stopwatch, run_watched
+from tools.bench.result import BenchResult
+from tools.collect import ready_collector
+
+MIXES: dict[str, Callable[[], Blocks]] = {"as recorded": recorded_blocks, "pool events only": event_blocks}
+TARGET = 60_000.0
+RATE = 1_000
+LATENCY_US = 250.0
+LOOP_MS = 20.0
+BACKFILL_LOGS = 10_000
+BACKFILL_S = 1.0
+SAMPLE_S = 0.002
+LIBRARY = "websockets recv() of the same frames"
+
+
+class Loop(NamedTuple):
+    """How long a loop was away at most, in milliseconds."""
+
+    wall_ms: float
+    cpu_ms: float
+
+
+def run(seconds: float) -> list[BenchResult]:
+    """Both mixes in a burst, with as many logs as a fast machine takes in `seconds`; then the rest."""
+    results = []
+    for name, blocks in MIXES.items():
+        results += burst(name, blocks, int(seconds * TARGET))
+    return [*results, *paced(seconds), *backfill(), *collector_steps.run(seconds), *collector_memory.run(seconds)]
+
+
+def burst(name: str, blocks: Callable[[], Blocks], logs: int) -> list[BenchResult]:
+    """As fast as the node can push."""
+    with served(blocks, logs) as url:
+        (baseline, _), library = watched(lambda stopwatch: receive_only(url, stopwatch))
+    with served(blocks, logs) as url:
+        (rate, statistics), loop = watched(lambda stopwatch: collect(url, stopwatch))
+    p99_us = statistics.receive_to_ring.percentile(0.99) // 1000
+    note = f"{statistics.events_published} events; receive to ring p99 {p99_us} us in the burst"
+    title = f"collector, {name}: "
+    return [
+        BenchResult(title + "socket to ring", rate, "logs/s", LIBRARY, baseline, rate / baseline, TARGET, note),
+        loop_row(title + "loop blocked in the burst", loop, library),
+    ]
+
+
+def paced(seconds: float) -> list[BenchResult]:
+    """One log every millisecond, all of them pushed events of pools that are known: a first run has filled the cache.
+
+    A pool's verification releases what waited for it, and the first blocks are fetched: hundreds of events at once
+    would be measured in the stead of those that come one by one.  So delays count from the first `RATE / 2` logs on.
+    """
+    logs = int(max(seconds, 1) * RATE)
+    options = ("--rate", str(RATE))
+    with served(event_blocks, logs, *options) as url:
+        (_, waited), library = watched(lambda stopwatch: receive_only(url, stopwatch))
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder) / "pools"
+        with served(event_blocks, RATE) as url:
+            watched(lambda stopwatch: collect(url, stopwatch, pool_cache=cache))
+        with served(event_blocks, logs, *options) as url:
+            (rate, statistics), loop = watched(lambda watch: collect(url, watch, skip=RATE // 2, pool_cache=cache))
+    p99, baseline = (times.percentile(0.99) / 1000 for times in (statistics.receive_to_ring, waited))
+    note = f"p50 {statistics.receive_to_ring.percentile(0.5) / 1000:.0f} us; {rate:.0f} logs/s"
+    title = f"collector, paced at {RATE} logs/s: "
+    library_wait = "socket callback to websockets recv()"
+    return [
+        BenchResult(title + "receive to ring p99", p99, "us", library_wait, baseline, baseline / p99, LATENCY_US, note),
+        loop_row(title + "loop blocked", loop, library),
+    ]
+
+
+def backfill() -> list[BenchResult]:
+    """A collector that resumes behind a node which is 10,000 logs ahead."""
+    with served(event_blocks, BACKFILL_LOGS, "--start", "now") as url, tempfile.TemporaryDirectory() as folder:
+        baseline, library = watched(lambda stopwatch: list_logs(url, stopwatch))
+        state = Path(folder) / "state"
+        cursor.save(state, load_chain("polygon").chain_id, Block(head_of(1), 0))
+        (elapsed, statistics), loop = watched(lambda stopwatch: catch_up(url, state, stopwatch))
+    note = f"{statistics.events_published} events of {statistics.blocks} blocks, {statistics.pools} pools verified"
+    title = f"collector, backfill of {BACKFILL_LOGS} logs: "
+    asked = "one eth_getLogs of the same range, decoded"
+    return [
+        BenchResult(
+            title + "connected to published", elapsed, "s", asked, baseline, baseline / elapsed, BACKFILL_S, note
+        ),
+        loop_row(title + "loop blocked", loop, library),
+    ]
+
+
+def loop_row(name: str, loop: Loop, library: Loop) -> BenchResult:
+    """The longest block of a collector's loop beside that of a loop which only receives."""
+    ratio = library.wall_ms / loop.wall_ms
+    note = f"{loop.cpu_ms:.1f} ms of CPU at most"
+    return BenchResult(name, loop.wall_ms, "ms", LIBRARY, library.wall_ms, ratio, LOOP_MS, note)
+
+
+def watched(work: Callable[[Stopwatch], Any]) -> tuple[Any, Loop]:
+    """What `work` gives, and the longest block of its loop."""
+    result, stopwatch = run_watched(work)
+    return result, Loop(1000 * stopwatch.longest_s, 1000 * stopwatch.longest_cpu_s)
+
+
+@asynccontextmanager
+async def collecting(url: str, **options: Any) -> AsyncIterator[tuple[Collector, asyncio.Task[Statistics]]]:
+    """A collector at work, into a ring that is removed at the end."""
+    ring = f"bench.{secrets.token_hex(4)}"
+    chain = load_chain("polygon")
+    collector = ready_collector(
+        Options(chain=chain, urls=(url,), ring=ring, capacity=1 << 24, watchdog_s=60, **options)
+    )
+    work = asyncio.create_task(collector.run())
+    try:
+        yield collector, work
+    finally:
+        collector.stop()
+        await asyncio.wait([work])
+        unlink(ring)
+
+
+async def collect(url: str, stopwatch: Stopwatch, skip: int = 0, **options: Any) -> tuple[float, Statistics]:
+    """Logs a second from the first to the last one, and what the collector counted; delays behind the first `skip`."""
+    async with collecting(url, until_idle_s=0.5, **options) as (collector, work):
+        stopwatch.start()
+        seen, begin, end, first = 0, 0.0, 0.0, 0
+        while not work.done():
+            await asyncio.sleep(SAMPLE_S)
+            received = collector.statistics.logs_received
+            if received > seen:
+                now = time.perf_counter()
+                begin, first = (now, received) if seen == 0 else (begin, first)
+                if seen <= skip < received:
+                    collector.statistics.receive_to_ring = LatencyHistogram()
+                seen, end = received, now
+        return (seen - first) / (end - begin), await work
+
+
+async def catch_up(url: str, state: Path, stopwatch: Stopwatch) -> tuple[float, Statistics]:
+    """Seconds from the connection until everything that was missed is published."""
+    async with collecting(url, state_file=state) as (collector, work):
+        stopwatch.start()
+        while not collector.statistics.connections:
+            await asyncio.sleep(SAMPLE_S)
+        begin = time.perf_counter()
+        while not 1 < collector.statistics.head_number <= collector.statistics.safe_number:
+            await asyncio.sleep(SAMPLE_S)
+            if work.done():
+                await work
+        return time.perf_counter() - begin, collector.statistics
+
+
+class TimedConnection(ClientConnection):
+    """The library's connection, and when its socket was last read."""
+
+    read_ns = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the transport with whatever the socket held."""
+        self.read_ns = time.monotonic_ns()
+        super().data_received(data)
+
+
+async def receive_only(url: str, stopwatch: Stopwatch) -> tuple[float, LatencyHistogram]:
+    """Messages a second that the library alone receives, and how long each is on its way through it."""
+    waited = LatencyHistogram()
+    options: dict[str, Any] = {"compression": None, "max_size": None, "max_queue": 4096, "ping_interval": None}
+    async with connect(url, create_connection=TimedConnection, **options) as socket:
+        assert isinstance(socket, TimedConnection)
+        for number, kind in enumerate(("logs", "newHeads"), 1):
+            await socket.send(json.dumps({"id": number, "method": "eth_subscribe", "params": [kind]}))
+        stopwatch.start()
+        received, begin, end = 0, 0.0, 0.0
+        try:
+            while True:
+                async with asyncio.timeout(0.5):
+                    await socket.recv(decode=False)
+                waited.add(time.monotonic_ns() - socket.read_ns)
+                end = time.perf_counter()
+                begin = begin or end
+                received += 1
+        except TimeoutError:
+            return received / (end - begin), waited
+
+
+async def list_logs(url: str, stopwatch: Stopwatch) -> float:
+    """Seconds for all logs in one answer."""
+    async with connect(url, compression=None, max_size=None, ping_interval=None) as socket:
+        stopwatch.start()
+        begin = time.perf_counter()
+        await socket.send(json.dumps({"id": 1, "method": "eth_getLogs", "params": [{"fromBlock": "0x1"}]}))
+        msgspec.json.decode(await socket.recv(decode=False))
+        return time.perf_counter() - begin

