@@ -1,11 +1,12 @@
-"""Blocks and logs to an ordered, gap-free story: the part of the collector that knows what may be said, and when.
+"""Blocks and logs into an ordered stream without gaps: decides what may be published, and when.
 
 Owns what happens to a block from its announcement to its end.  It must never know frames or subscriptions
-(`producers.feed`), nor sockets and clocks (`producers.collector`): heads, logs and times are given to it.
+(`producers.feed`), nor sockets and clocks (`producers.collector`): heads and logs are given to it, and what answers and
+timers bring waits for it in one list (`producers.blocks.arrivals`).  No part calls it back.
 
-    head --announce--> succession --adopted--> Reorg, REMOVED copies, Gap, Block
-    log  --take-----> its block, once ---------+
-                                               v
+    head --announce--> head queue --adopted--> Reorg, REMOVED copies, Gap, Block
+    log  --take------> its block, once ---------+
+    arrival --act----> either of these          v
     advance:  close what is complete  ->  publish, in block order, up to the first WANTED block  ->  BlockEnd, in order
 
 A block is complete when
@@ -15,7 +16,8 @@ A block is complete when
     PUSHED          the node could not be asked, and what was pushed leaves no doubt
 and CROSS_CHECKED, instead of any of these, where a second endpoint lists nothing else.
 What looks incomplete, was not pushed at all, or is silent too long, is WANTED: `producers.blocks.backfill` fetches it,
-and nothing after it is published meanwhile.  A log that comes after its block was closed is a repair: loud and counted.
+and nothing after it is published meanwhile.  A log that comes after its block was closed is a repair: counted, and
+readers are told.
 """
 
 from __future__ import annotations
@@ -23,27 +25,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import zip_longest
 
+from producers.blocks.arrivals import (
+    Arrivals,
+    HeaderFetched,
+    HeadMissing,
+    LogsFetched,
+    LogsUnavailable,
+    Opinion,
+    ParentSettled,
+)
 from producers.blocks.backfill import LogFetcher
-from producers.blocks.chain import Block, Chain, Progress, Switch, identify
+from producers.blocks.block import Block, Progress, Taken
+from producers.blocks.chain import Chain, Switch
 from producers.blocks.completeness import Evidence
 from producers.blocks.cross_check import CrossCheck
-from producers.blocks.early_logs import Strays
-from producers.blocks.head_queue import Succession
+from producers.blocks.early_logs import EarlyLogs
+from producers.blocks.head_queue import HeadQueue
 from producers.blocks.recovery import Recovered, restore
-from producers.chains.configuration import ChainConfig
+from producers.context import Context
 from producers.decode.pool_table import PoolTable
 from producers.kinds.events import EVENT_OF_TOPIC
-from producers.node.jsonrpc import JsonRpc, Rejection
+from producers.node.jsonrpc import Rejection
 from producers.node.rpc_types import Head, Log
-from producers.node.timers import Timers
-from producers.output.block_events import Publication
-from producers.output.block_messages import Chronicle
+from producers.output.block_events import BlockEvents
+from producers.output.block_messages import BlockMessages
 from producers.output.event_filter import EventFilter
+from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
 from producers.output.snapshots import Snapshots
 from producers.output.tick_maps import NOTHING_WATCHED, TickMaps, TickWatch
+from producers.pools.quarantine import Quarantine
 from producers.pools.verification import Finding, Standing, Token
-from producers.statistics import Statistics
 from tlv.codes import Completeness, Reason
 
 NS = 1_000_000_000
@@ -52,7 +64,7 @@ AFTER_CHILD_NS = NS // 2
 HOLE_NS = 3 * NS // 10
 """How long a hole in the log indices of the newest block may keep the logs behind it waiting."""
 SILENCE_NS = 4 * NS
-"""How long the newest block may stay open without one."""
+"""How long a block may stay OPEN without a log of a later block before it is fetched."""
 NEARLY_HEAD = 2
 """The newest block is complete only when the next one comes, so states are asked a little below the head."""
 LARGEST_STEP = 2_048
@@ -65,120 +77,132 @@ MAX_FETCHES = 3
 
 
 class Assembly:
-    """The story of one chain, told to one outbox."""
+    """The blocks of one chain, into one outbox."""
 
     def __init__(
         self,
-        config: ChainConfig,
-        rpc: JsonRpc,
-        timers: Timers,
+        context: Context,
         outbox: Outbox,
         table: PoolTable,
         tokens: dict[bytes, Token],
-        stats: Statistics,
-        log_filter: dict[str, object],
-        cross_check_share: float = 0.0,
+        cross_check: CrossCheck,
+        arrivals: Arrivals,
         tick_watch: TickWatch = NOTHING_WATCHED,
     ) -> None:
-        self.chain = Chain(config.finality_blocks)
-        self.stats = stats
-        self.now_ns = 0
+        self.chain = Chain(context.chain.finality_blocks)
         self.safe_number = -1
         """Everything up to here is closed and published."""
         self.unfinished = False
         """`advance` has more to publish, and left it for its next call."""
-        self._rpc, self._outbox = rpc, outbox
-        self._evidence = Evidence(config, log_filter)
-        self._chronicle = Chronicle(outbox, stats)
-        self._publication = Publication(
-            *(config, rpc, outbox, table, tokens, stats, self._refetch), sees_all=self._evidence.sees_all
-        )
-        self._book = self._publication.book
-        introductions = self._publication.introductions
-        self._snapshots = Snapshots(rpc, introductions, self.chain.is_canonical)
-        self._tick_maps = TickMaps(rpc, introductions, outbox, self.chain.is_canonical, tick_watch, stats)
-        self._succession = Succession(self.chain, rpc, timers, self._meet, self._switch)
-        self._strays = Strays(timers, self._succession.seek_stray)
-        self._logs = LogFetcher(rpc, timers, log_filter, self._evidence.proves_empty, self._merge, self._give_up)
-        self.cross_check = CrossCheck(
-            config.chain_id, cross_check_share, log_filter, stats, self._take_findings, self._want_again
-        )
+        self._clock, self._rpc, self._stats = context.clock, context.rpc, context.stats
+        self._outbox, self._cross_check, self._arrivals = outbox, cross_check, arrivals
+        self._evidence = Evidence(context.chain, context.log_filter)
+        self._heads = HeadQueue(context, self.chain, arrivals)
+        self._early_logs = EarlyLogs(context.clock, context.timers, arrivals)
+        self._logs = LogFetcher(context, self._evidence, arrivals)
+        self._quarantine = Quarantine(context, table, tokens)
+        self._introductions = Introductions(outbox, table, tokens)
+        self._messages = BlockMessages(context, outbox)
+        self._events = BlockEvents(context, outbox, table, self._quarantine, self._introductions)
+        self._snapshots = Snapshots(context, self._introductions, self.chain.is_canonical)
+        self._tick_maps = TickMaps(context, self._introductions, outbox, self.chain.is_canonical, tick_watch)
         self._cursor = -1
-        """The lowest block that may still have something to say."""
+        """The lowest block that may still have something to publish."""
+        self._connected = False
         self._reason = Reason.STARTED
         """Why blocks that were not pushed had to be fetched."""
 
     def resume(self, recovered: Recovered) -> None:
-        """Continue what an earlier collector told the same ring."""
+        """Continue where an earlier collector stopped in the same ring."""
         for segment in recovered.half_removed:
-            self._publication.take_back_segment(segment)
+            self._events.take_back_segment(segment)
         if not recovered.blocks:
             return
-        self.safe_number = self.stats.safe_number = restore(self.chain, recovered)
+        self.safe_number = self._stats.safe_number = restore(self.chain, recovered)
         self._cursor = self.safe_number + 1
-        self.stats.head_number = recovered.blocks[-1].number
+        self._stats.head_number = recovered.blocks[-1].number
         self._reason = Reason.WRITER_RESTARTED
 
     # What the feed brings
 
     def announce(self, head: Head, *, live: bool) -> None:
         """A head: `live` if it was pushed while logs were being pushed too."""
-        if not self._succession.announce(head, live=live):
-            self.stats.duplicate_heads += 1
+        known = self.chain.blocks.get(head.hash)
+        if known is not None:
+            if not self._heads.announce_again(known):
+                self._stats.duplicate_heads += 1
+                return
+        else:
+            block = self._on_header(head, live=live)
+            if block is None:
+                return
+            self._heads.announce_new(block)
+        self._follow()
 
     def take(self, logs: Sequence[Log], *, pushed: bool = True) -> None:
         """Logs, in any order.  What came before is dropped and counted."""
         blocks = self.chain.blocks
-        self.stats.logs_received += len(logs)
+        self._stats.logs_received += len(logs)
         block_hash, block = None, None
         for log in logs:
             if log.block_hash != block_hash or block is None:
                 block_hash = log.block_hash
                 block = blocks.get(block_hash or "")
             if log.removed:
-                self.stats.removed_notices += 1  # the reorg itself shows in the parents of the next head
+                self._stats.removed_notices += 1  # the reorg itself shows in the parents of the next head
             elif block is not None:
                 self._put(block, log, pushed)
             elif block_hash is not None:
-                self._strays.keep(block_hash, log, self.now_ns)
+                self._early_logs.keep(block_hash, log)
             else:
                 self._rpc.reject(Rejection.BAD_LOG)
                 self.doubt_open_blocks()
 
+    def act(self) -> None:
+        """Act on what answers and timers brought, in the order in which it came."""
+        arrivals = self._arrivals
+        while arrivals:
+            match arrivals.pop(0):
+                case HeaderFetched(head):
+                    block = self.chain.blocks.get(head.hash) or self._on_header(head, live=False)
+                    if block is not None and self._heads.fetched(block):
+                        self._follow()
+                case ParentSettled():
+                    self._follow()
+                case HeadMissing(block_hash, number):
+                    self._heads.seek_missing(block_hash, number)
+                case LogsFetched(block, logs):
+                    self._merge(block, logs)
+                case LogsUnavailable(block):
+                    self._give_up(block)
+                case Opinion(block, found, short):
+                    self._weigh(block, found, short)
+
     def advance(self) -> None:
         """Close, publish and end what can be.  Call it after every batch of frames, and on a timer."""
-        if self.chain.head is None:
+        head = self.chain.head
+        if head is None:
             return
-        window = list(self.chain.upwards(self._cursor))
-        tombstone = False
-        for block in reversed(window):
-            if block.progress is Progress.OPEN:
-                self._try_to_close(block, tombstone)
-            tombstone = tombstone or block.pushed > 0
-        left, told = LARGEST_STEP, 0
-        for block in window:
-            if left <= 0 or block.wanted:
-                break
-            if block.waiting or block.to_replay:
-                left -= self._publication.publish(block, left)
-            if block.waiting or block.wanted:
-                break  # behind a hole, for the next step, or asked for again
-            told += 1
-        self.unfinished = left <= 0
-        self._book.judge()
-        self._end(window[:told])
-        if self._book.connected:
+        self.unfinished = False
+        if self._cursor <= head.number:
+            self._advance_blocks()
+        if self._connected and self._logs.due:
             self._logs.pump(self.chain)
-        self._tell_states(self.chain.head)
+        if self._events.introduced or self._snapshots.due or self._tick_maps.due:
+            self._ask_for_states(head)
 
     def tick(self) -> None:
         """Time passed: refetch what stays open too long."""
+        now_ns = self._clock.now_ns
         window = list(self.chain.upwards(self._cursor))
         for block, child in zip_longest(window, window[1:]):
-            patience = self.now_ns - block.arrived_ns > SILENCE_NS
-            overtaken = child is not None and self.now_ns - child.arrived_ns > AFTER_CHILD_NS
-            holed = bool(block.waiting) and self.now_ns - block.arrived_ns > HOLE_NS
-            if block.progress is Progress.OPEN and (patience or overtaken or holed):
+            if block.progress is not Progress.OPEN:
+                continue
+            age_ns = now_ns - block.arrived_ns
+            silent_too_long = age_ns > SILENCE_NS
+            overtaken = child is not None and now_ns - child.arrived_ns > AFTER_CHILD_NS
+            holed = bool(block.waiting) and age_ns > HOLE_NS
+            if silent_too_long or overtaken or holed:
                 self._close_or_refetch(block)
         self.advance()
 
@@ -193,16 +217,17 @@ class Assembly:
     def settled(self) -> bool:
         """Whether everything that came is published and ended."""
         head = self.chain.head
-        return not self._succession and not self._book.held and (head is None or self.safe_number >= head.number)
+        return not self._heads and not self._quarantine.held and (head is None or self.safe_number >= head.number)
 
     def disconnected(self) -> None:
         """Nothing is pushed any more, and what was being pushed may have lost its end."""
         for block in self.chain.blocks.values():
-            block.live = False
+            block.lose_push()
             if block.progress is Progress.OPEN:
-                block.progress = Progress.WANTED
-        self._succession.disconnected()
-        self._book.connected = False
+                block.want()
+        self._heads.disconnected()
+        self._quarantine.disconnected()
+        self._connected = False
         self._reason = Reason.DISCONNECTED
         if self.chain.head is not None:
             self._invalidate(self.safe_number + 1, Reason.DISCONNECTED)
@@ -211,243 +236,266 @@ class Assembly:
         """Requests can be answered again."""
         self._logs.reconnected()
         for block in self.chain.upwards(self._cursor):
-            if block.progress is Progress.WANTED:
+            if block.wanted:
                 self._want(block)
-        self._book.reconnected()
-        self._succession.follow()
+        self._connected = True
+        self._quarantine.reconnected()
+        self._follow()
         self.advance()
 
     def doubt_open_blocks(self) -> None:
         """A frame could not be read: it may have been a log of any block that is open."""
         for block in self.chain.upwards(self._cursor):
-            block.doubt = block.doubt or block.progress is Progress.OPEN
+            if block.progress is Progress.OPEN:
+                block.doubt()
 
     def introduce_again(self) -> None:
         """Let every pool's next event be preceded by its PoolState, for readers that joined late."""
-        self._publication.introductions.forget()
+        self._introductions.forget()
 
     def filter_events(self, wanted: EventFilter | None) -> None:
         """Publish only these events from now on; what was published stays, and is taken back if its block is.
 
         What readers derived from the events before does not continue with those after, so they are told to forget it.
         """
-        before, self._publication.event_filter = self._publication.event_filter, wanted
+        before, self._events.event_filter = self._events.event_filter, wanted
         self._tick_maps.is_followed = wanted.shows_liquidity if wanted is not None else lambda _: True
         if self.chain.head is not None and wanted != before:
             self._invalidate(self.safe_number + 1, Reason.FILTER_CHANGED)
 
     def want_states(self) -> None:
-        """Tell what every pool holds, for readers that joined late."""
+        """Publish what every pool holds, for readers that joined late."""
         self._snapshots.want_all()
         self._tick_maps.want_all()
 
     def take_verified(self) -> list[Finding]:
         """The pools verified since the last call."""
-        return self._publication.take_verified()
+        return self._quarantine.take_verified()
 
     # Heads
 
-    def _meet(self, block: Block) -> None:
-        """The header of a block came: look at its bloom filter, and at the logs that came before it."""
-        self.stats.headers += 1
+    def _on_header(self, head: Head, *, live: bool) -> Block | None:
+        """The block of a header that was not known, with the logs that came before it; None if that cannot be read."""
+        live = live and not self._early_logs.overflowed(head.hash)
+        try:
+            block = self.chain.add(head, self._clock.now_ns, live=live)
+        except ValueError:
+            self._rpc.reject(Rejection.BAD_HEAD)
+            return None
+        self._stats.headers += 1
         self._evidence.read_header(block)
-        block.live = block.live and not self._strays.overflowed(block.hash, self.now_ns)
-        for log in self._strays.adopt(block.hash):
+        for log in self._early_logs.adopt(block.hash):
             self._put(block, log, True)
+        return block
+
+    def _follow(self) -> None:
+        """Publish what the adoption of each head changes."""
+        for switch in self._heads.follow():
+            self._switch(switch)
 
     def _switch(self, switch: Switch) -> None:
-        """Say what the adoption of a head changes."""
+        lowest = switch.adopted[0].number
         if switch.dropped:
-            self._chronicle.tell_reorg(switch)
-            self._publication.take_back(switch.dropped)
+            self._messages.put_reorg(switch)
+            self._events.take_back(switch.dropped)
             self._tick_maps.reorganise(switch.dropped[-1].number)
             for block in switch.dropped:
-                block.live = False  # its logs may stop in the middle: fetched, should it come back
-                block.progress = Progress.KNOWN
-        lowest = switch.adopted[0].number
+                block.leave()
         if switch.hole is not None:
-            self._lose(*switch.hole, Reason.NODE_HAS_NO_BLOCK)
+            self._declare_gap(*switch.hole, Reason.NODE_HAS_NO_BLOCK)
         elif switch.dropped and switch.fork is None:
             self._invalidate(lowest, Reason.CHAIN_BROKEN)
         missed = [block for block in switch.adopted if not (block.live or block.verdict)]
-        self._chronicle.begin_backfill(missed, Reason.REORG if switch.dropped else self._reason)
+        self._messages.begin_backfill(missed, Reason.REORG if switch.dropped else self._reason)
         for block in switch.adopted:
-            self._open(block)
+            self._enter(block)
         if self._cursor < 0 or lowest < self._cursor:
             self._cursor = lowest
             self.safe_number = min(self.safe_number, lowest - 1)
-        self.stats.head_number = switch.adopted[-1].number
+        self._stats.head_number = switch.adopted[-1].number
         self.chain.forget(self._cursor)
 
-    def _open(self, block: Block) -> None:
+    def _enter(self, block: Block) -> None:
         """`block` became canonical."""
-        self._chronicle.tell_block(block)
-        block.ended = False
-        block.to_replay = bool(block.published)
+        self._messages.put_block(block)
         if block.verdict:
-            block.progress = Progress.CLOSED
+            block.close(block.verdict)
         elif block.live:
-            block.progress = Progress.OPEN
+            block.open()
         else:
             self._want(block)
-
-    def _tell_states(self, head: Block) -> None:
-        """Once the newest blocks are complete, ask what the pools hold of which readers know nothing, or no more."""
-        for row in self._publication.take_introduced():
-            self._snapshots.want(row)
-            self._tick_maps.want(row)
-        newest = self.chain.canonical.get(self.safe_number)
-        if self._book.connected and newest is not None and newest.number >= head.number - NEARLY_HEAD:
-            self._snapshots.pump(newest)
-            self._tick_maps.pump(newest)
 
     def _invalidate(self, since_block: int, reason: Reason) -> None:
         """Readers forget what they know; ask the node instead of waiting for the next event of each pool.
 
         Events of blocks up to the head may be in the ring already, and stand: a state from before them is of no use.
         """
-        self._chronicle.tell_invalidation(since_block, reason)
+        self._messages.put_invalidation(since_block, reason)
         self._snapshots.want_all(max(since_block, self.chain.head.number if self.chain.head is not None else 0))
         self._tick_maps.want_all(since_block)
 
-    def _lose(self, first: int, last: int, reason: Reason) -> None:
-        self._chronicle.tell_gap(first, last, reason)
+    def _declare_gap(self, first: int, last: int, reason: Reason) -> None:
+        self._messages.put_gap(first, last, reason)
         self._invalidate(first, reason)
 
     # Logs
 
     def _put(self, block: Block, log: Log, pushed: bool) -> None:
-        place = identify(log)
-        if place is None:
+        taken = block.take(log, pushed=pushed)
+        if taken is Taken.NEW:
+            if block.progress is Progress.CLOSED and pushed and self.chain.is_canonical(block):
+                self._repair(block)
+        elif taken is Taken.KNOWN:
+            self._stats.duplicates += pushed
+        else:
             self._rpc.reject(Rejection.BAD_LOG)
-            block.doubt = True
-            return
-        identity, index = place
-        if identity in block.seen:
-            self.stats.duplicates += pushed
-            return
-        block.seen.add(identity)
-        block.highest_index = max(block.highest_index, index)
-        block.topics.add(log.topics[0] if log.topics else None)
-        block.pushed += pushed
-        block.waiting.append((index, log, not pushed))
-        if block.progress is Progress.CLOSED and pushed and self.chain.is_canonical(block):
-            self._repair(block)
 
     def _repair(self, block: Block) -> None:
         """A log of a closed block: nothing that was said about it holds until it was fetched again."""
-        self.stats.repairs += 1
+        self._stats.repairs += 1
         self._invalidate(block.number, Reason.LATE_LOGS)  # it will stand behind the events of later blocks
         self._reopen(block)
-        self._want_again(block)
+        self._want(block)
 
-    def _take_findings(self, block: Block, logs: list[Log]) -> None:
-        """Logs that only the second endpoint lists: as loud as a repair, if an event is among them."""
-        self.take(logs, pushed=False)
-        if block.progress is Progress.CLOSED and self.chain.is_canonical(block):
-            if any(log.topics and log.topics[0] in EVENT_OF_TOPIC for log in logs):
+    def _weigh(self, block: Block, found: list[Log], short: bool) -> None:
+        """Logs that only the second endpoint lists are as loud as a repair, if an event is among them."""
+        if found:
+            self.take(found, pushed=False)
+        if block.progress is not Progress.CLOSED:
+            return
+        if found and self.chain.is_canonical(block):
+            if any(log.topics and log.topics[0] in EVENT_OF_TOPIC for log in found):
                 self._invalidate(block.number, Reason.LATE_LOGS)
             self._reopen(block)
+        if not short:
+            block.confirm()
+        elif found and self.chain.is_canonical(block):
+            self._want(block)  # neither endpoint lists all of it
 
     def _reopen(self, block: Block) -> None:
-        """The end of a closed block is told anew, if it was told."""
-        block.ended = False
+        """The end of a closed block is published anew, if it was published."""
+        block.reopen()
         self._cursor = min(self._cursor, block.number)
-        self.safe_number = self.stats.safe_number = min(self.safe_number, block.number - 1)
-
-    def _want_again(self, block: Block) -> None:
-        """What was thought to be known of a closed block is not all: the node has the last word."""
-        if block.progress is Progress.CLOSED and self.chain.is_canonical(block):
-            self._want(block)
+        self.safe_number = self._stats.safe_number = min(self.safe_number, block.number - 1)
 
     # Completeness
 
     def _try_to_close(self, block: Block, tombstone: bool) -> None:
         if self._evidence.proves_empty_at_once(block) or (tombstone and self._evidence.proves_empty(block)):
-            _close(block, Completeness.BLOOM_NEGATIVE)
+            block.close(Completeness.BLOOM_NEGATIVE)
         elif tombstone and self._evidence.is_doubtful(block):
             self._refetch(block)
         elif tombstone:
-            _close(block, Completeness.TOMBSTONE)
+            block.close(Completeness.TOMBSTONE)
 
     def _close_or_refetch(self, block: Block) -> None:
         if self._evidence.proves_empty(block):
-            _close(block, Completeness.BLOOM_NEGATIVE)
+            block.close(Completeness.BLOOM_NEGATIVE)
         else:
             self._refetch(block)
 
     def _refetch(self, block: Block) -> None:
-        """What was pushed of a block cannot be all, or not right: the node is asked, before anything later is told."""
-        self.stats.refetches += 1
+        """What was pushed of a block cannot be all, or not right: it is fetched before anything later is published."""
+        self._stats.refetches += 1
         self._want(block)
 
     def _want(self, block: Block) -> None:
-        block.verdict = Completeness.UNKNOWN
-        block.progress = Progress.WANTED
+        block.want()
         self._logs.want(block)
 
     def _merge(self, block: Block, logs: list[Log]) -> None:
         """The node's own list of the block's logs."""
         pushed, before = len(block.seen), block.events + len(block.waiting)
         self.take([log for log in logs if not log.removed], pushed=False)
-        block.fetched += 1
-        block.doubt = False
+        block.merge()
         short = len(logs) < pushed
-        if block.progress is not Progress.WANTED:
+        if not block.wanted:
             return
         if (short or self._evidence.is_doubtful(block)) and block.fetched < MAX_FETCHES:
             self._want(block)
             return
-        self._chronicle.count_backfilled(block.events + len(block.waiting) - before)
-        _close(block, Completeness.PUSHED if short else Completeness.REFETCHED)
-        block.fetched = 0
+        self._messages.count_backfilled(block.events + len(block.waiting) - before)
+        block.close(Completeness.PUSHED if short else Completeness.REFETCHED)
 
     def _give_up(self, block: Block) -> None:
         """The node cannot list the logs of the block: what was pushed must do, or it is a gap."""
-        if block.progress is not Progress.WANTED or not self.chain.is_canonical(block):
+        if not block.wanted or not self.chain.is_canonical(block):
             return
         if block.pushed and not self._evidence.is_doubtful(block):
-            _close(block, Completeness.PUSHED)
+            block.close(Completeness.PUSHED)
             return
-        block.progress = Progress.LOST
-        self._lose(block.number, block.number, Reason.RANGE_REFUSED)
+        block.lose()
+        self._declare_gap(block.number, block.number, Reason.RANGE_REFUSED)
+
+    # Publication
+
+    def _advance_blocks(self) -> None:
+        """Close, publish and end blocks from the cursor on."""
+        window = list(self.chain.upwards(self._cursor))
+        tombstone = False
+        for block in reversed(window):
+            if block.progress is Progress.OPEN:
+                self._try_to_close(block, tombstone)
+            tombstone = tombstone or block.pushed > 0
+        published = self._publish(window)
+        if self._quarantine.due:
+            self._quarantine.judge()
+        self._end(window[:published])
+
+    def _publish(self, window: list[Block]) -> int:
+        """Events, in block order; returns how many of the blocks have none left to publish."""
+        left, published = LARGEST_STEP, 0
+        for block in window:
+            if left <= 0 or block.wanted:
+                break
+            if block.waiting or block.to_replay:
+                left -= self._events.publish(block, left)
+                if block.wanted:  # a log was garbled
+                    self._refetch(block)
+                    break
+            if block.waiting:
+                break  # behind a hole, or for the next step
+            published += 1
+        self.unfinished = left <= 0
+        return published
 
     def _end(self, window: list[Block]) -> None:
         """BlockEnd, in order, for what is complete; a quarantined log holds it back, a second opinion for a moment."""
         for block in window:
             if block.progress is Progress.CLOSED and not block.ended:
-                self.cross_check.ask(block)
+                self._cross_check.ask(block)
         for ends, block in enumerate(window):
             if ends == MOST_ENDS:
                 self.unfinished = True
                 break
             if block.progress not in (Progress.CLOSED, Progress.LOST) or block.quarantined or block.waiting:
                 break
-            if not block.ended and block.progress is Progress.CLOSED:
-                if self.cross_check.holds(block):
-                    break
-                self._chronicle.tell_block_end(block)
-            block.ended = True
-            self.safe_number = self.stats.safe_number = block.number
+            if not block.ended:
+                if block.progress is Progress.CLOSED:
+                    if self._cross_check.holds(block):
+                        break
+                    self._messages.put_block_end(block)
+                block.end()
+            self.safe_number = self._stats.safe_number = block.number
             self._cursor = block.number + 1
-            self._chronicle.end_backfill(block.number)
+            self._messages.end_backfill(block.number)
 
-    def set_clock(self, now_ns: int, wall_ns: int) -> None:
-        """What time it is: monotonic for every decision, wall time for what is only shown."""
-        self._outbox.wall_ns = wall_ns
-        self.now_ns = self._book.now_ns = self._rpc.now_ns = self.cross_check.rpc.now_ns = now_ns
+    def _ask_for_states(self, head: Block) -> None:
+        """Once the newest blocks are complete, ask what the pools hold of which readers know nothing, or no more."""
+        for row in self._events.take_introduced():
+            self._snapshots.want(row)
+            self._tick_maps.want(row)
+        newest = self.chain.canonical.get(self.safe_number)
+        if self._connected and newest is not None and newest.number >= head.number - NEARLY_HEAD:
+            self._snapshots.pump(newest)
+            self._tick_maps.pump(newest)
 
     def count(self) -> None:
         """Bring the counters that others keep into the statistics."""
-        self.stats.events_by_type = self._outbox.events_by_type
-        self.stats.refused = {reason.name.lower(): number for reason, number in self._outbox.refused.items()}
-        self.stats.rejected = {str(reason): number for reason, number in self._rpc.rejected.items()}
-        second = self.cross_check.rpc.rejected
-        self.stats.cross_check_rejected = {str(reason): number for reason, number in second.items()}
-        self.stats.lookalikes = self._book.counts[Standing.FALSE]
-        self.stats.quarantined_logs = self._book.counts[Standing.UNKNOWN]
-
-
-def _close(block: Block, verdict: Completeness) -> None:
-    block.progress = Progress.CLOSED
-    block.verdict = verdict
+        stats = self._stats
+        stats.events_by_type = self._outbox.events_by_type
+        stats.refused = {reason.name.lower(): number for reason, number in self._outbox.refused.items()}
+        stats.rejected = {str(reason): number for reason, number in self._rpc.rejected.items()}
+        stats.cross_check_rejected = {str(reason): number for reason, number in self._cross_check.rejected.items()}
+        stats.lookalikes = self._quarantine.counts[Standing.FALSE]
+        stats.quarantined_logs = self._quarantine.counts[Standing.UNKNOWN]

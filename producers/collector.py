@@ -31,6 +31,7 @@ from producers.blocks.recovery import recover
 from producers.blocks.state_file import load, save
 from producers.chains.configuration import ChainConfig
 from producers.decode.pool_table import PoolTable
+from producers.decode.segment import Segment
 from producers.disk import DiskThread, replace_file
 from producers.feed import Feed, Identity, Selection
 from producers.node.backoff import BlockWatchdog, Circuit, Reconnect
@@ -39,7 +40,6 @@ from producers.node.errors import EndpointError, WrongChainError
 from producers.node.redaction import host_of, reason_of, without_secrets
 from producers.node.second_endpoint import keep_second_endpoint
 from producers.output.event_filter import load_filter
-from producers.output.outbox import Segment
 from producers.output.tick_maps import TickWatch
 from producers.pools.cache import PoolCache
 from producers.pools.verification import Token

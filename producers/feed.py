@@ -22,10 +22,14 @@ from functools import partial
 import msgspec
 
 from producers.assembly import Assembly
-from producers.blocks.chain import Block
+from producers.blocks.arrivals import Arrivals
+from producers.blocks.block import Block
+from producers.blocks.cross_check import CrossCheck
 from producers.blocks.recovery import Recovered
 from producers.chains.configuration import ChainConfig
+from producers.context import Context
 from producers.decode.pool_table import PoolTable
+from producers.decode.segment import Segment
 from producers.kinds.events import EVENT_OF_TOPIC
 from producers.node.jsonrpc import (
     DISCONNECTED,
@@ -37,15 +41,14 @@ from producers.node.jsonrpc import (
     TEXT,
     UNREADABLE,
     Failure,
-    JsonRpc,
     LogParams,
     Notice,
     Rejection,
 )
 from producers.node.rpc_types import Head, Log
-from producers.node.timers import Timers
+from producers.node.timers import Clock
 from producers.output.event_filter import EventFilter
-from producers.output.outbox import Outbox, Segment
+from producers.output.outbox import Outbox
 from producers.output.tick_maps import NOTHING_WATCHED, TickWatch
 from producers.pools.verification import Finding, Token
 from producers.statistics import Statistics
@@ -107,20 +110,20 @@ class Feed:
         now_ns: int,
         wall_ns: int,
     ) -> None:
-        self.stats = Statistics()
+        self._clock = Clock(now_ns, wall_ns)
+        """Set here, once per call from outside, and read by every part."""
+        self._filter = selection.as_filter()
+        context = Context.of(chain, self._clock, self._filter)
+        self._rpc, self._timers, self.stats = context.rpc, context.timers, context.stats
         self.state = FeedState.CONNECTING
         self.broken: str | None = None
         """Why this connection should be given up; None while it is fine."""
         self.wrong_chain: str | None = None
         self._config = chain
-        self._rpc = JsonRpc()
-        self._timers = Timers()
-        self._outbox = Outbox(chain.source_code, pools, ring.next_sequence)
-        self._filter = selection.as_filter()
-        self._assembly = Assembly(
-            *(chain, self._rpc, self._timers, self._outbox, pools, tokens, self.stats, self._filter),
-            *(cross_check_share, tick_watch),
-        )
+        self._outbox = Outbox(chain.source_code, self._clock, pools, ring.next_sequence)
+        arrivals: Arrivals = []
+        self._cross_check = CrossCheck(context, arrivals, cross_check_share)
+        self._assembly = Assembly(context, self._outbox, pools, tokens, self._cross_check, arrivals, tick_watch)
         self._logs_id: str | None = None
         self._heads_id: str | None = None
         self._early: list[Notice] = []
@@ -129,7 +132,6 @@ class Feed:
         self._rejected_before = 0
         self._ended_before = 0
         self._newest_live = -1
-        self._set_clock(now_ns, wall_ns)
         session = Session(ring.ring_uuid, ring.epoch, ring.next_sequence, chain.chain_id, LAYOUT_DIGEST)
         self._outbox.put(Domain.SYSTEM, session)
         if ring.epoch > 1:
@@ -139,7 +141,7 @@ class Feed:
             self._assembly.resume(recovered)
         self._beat()
         self._introduce_again()
-        self._timers.at(self._now_ns + STATES_NS, self._tell_states_again)
+        self._timers.after(STATES_NS, self._want_states_again)
 
     @property
     def head_number(self) -> int:
@@ -154,7 +156,7 @@ class Feed:
 
     @property
     def unfinished(self) -> bool:
-        """Whether there is more to publish at once: `tick` goes on with it."""
+        """Whether there is more to publish: `tick` goes on with it."""
         return self._assembly.unfinished
 
     @property
@@ -164,7 +166,7 @@ class Feed:
 
     def connected(self, now_ns: int, wall_ns: int) -> None:
         """A connection is open."""
-        self._set_clock(now_ns, wall_ns)
+        self._clock.set(now_ns, wall_ns)
         self.stats.connections += 1
         self.broken = None
         self.state = FeedState.BACKFILLING
@@ -182,14 +184,14 @@ class Feed:
 
     def disconnected(self, now_ns: int, wall_ns: int) -> None:
         """The connection is gone, however it ended."""
-        self._set_clock(now_ns, wall_ns)
+        self._clock.set(now_ns, wall_ns)
         self.state = FeedState.DISCONNECTED
         self._assembly.disconnected()
         self._rpc.abandon()
 
     def receive(self, frames: Iterable[bytes], now_ns: int, wall_ns: int) -> None:
         """Take everything that the socket held."""
-        self._set_clock(now_ns, wall_ns)
+        self._clock.set(now_ns, wall_ns)
         decode, logs_id = LOG_NOTICE.decode, self._logs_id
         logs: list[Log] = []
         for frame in frames:
@@ -211,47 +213,49 @@ class Feed:
 
     def second_connected(self) -> None:
         """The second endpoint can be asked."""
-        self._assembly.cross_check.connected()
+        self._cross_check.connected()
 
     def second_disconnected(self) -> None:
         """The second endpoint is gone: no end waits for it any more."""
-        self._assembly.cross_check.disconnected()
+        self._cross_check.disconnected()
         self._assembly.advance()
 
     @property
     def second_broken(self) -> str | None:
         """Why the second endpoint's connection should be given up."""
-        return self._assembly.cross_check.broken
+        return self._cross_check.broken
 
     @property
     def second_answers(self) -> int:
         """Usable answers of the second endpoint."""
-        return self._assembly.cross_check.answers
+        return self._cross_check.answers
 
     def second_requests(self) -> list[bytes]:
         """The frames to send to the second endpoint now."""
-        return self._assembly.cross_check.rpc.outgoing()
+        return self._cross_check.requests()
 
     def receive_second(self, frames: Iterable[bytes], now_ns: int, wall_ns: int) -> None:
         """Take what the second endpoint answers; it subscribed to nothing."""
-        self._set_clock(now_ns, wall_ns)
+        self._clock.set(now_ns, wall_ns)
         for frame in frames:
-            self._assembly.cross_check.receive(frame)
+            self._cross_check.receive(frame)
+            self._assembly.act()
         self._assembly.advance()
 
     def tick(self, now_ns: int, wall_ns: int) -> None:
         """Time passed."""
-        overslept = now_ns - self._now_ns > OVERSLEPT_NS
-        self._set_clock(now_ns, wall_ns)
+        overslept = now_ns - self._clock.now_ns > OVERSLEPT_NS
+        self._clock.set(now_ns, wall_ns)
         if not overslept:
             self._rpc.expire()
-            self._assembly.cross_check.rpc.expire()
-        self._timers.run(now_ns)
+            self._cross_check.expire()
+        self._timers.run()
+        self._assembly.act()
         self._assembly.tick()
 
     def settle(self, now_ns: int, wall_ns: int) -> None:
         """The node will push nothing more: close what is open by asking."""
-        self._set_clock(now_ns, wall_ns)
+        self._clock.set(now_ns, wall_ns)
         self._assembly.settle()
 
     def filter_events(self, wanted: EventFilter | None) -> None:
@@ -285,14 +289,12 @@ class Feed:
         self._assembly.count()
         return self.stats
 
-    def _set_clock(self, now_ns: int, wall_ns: int) -> None:
-        self._now_ns = now_ns
-        self._assembly.set_clock(now_ns, wall_ns)
-
     def _read(self, frame: bytes) -> None:
         """Anything that is no log notification of ours."""
         before = self._rpc.rejected.total()
-        for notice in self._rpc.read(frame):
+        notices = self._rpc.read(frame)
+        self._assembly.act()
+        for notice in notices:
             self._notify(notice)
         rejected = self._rpc.rejected.total()
         if rejected > before:
@@ -364,7 +366,7 @@ class Feed:
         head = _head(result)
         if head is None:
             if failure is not DISCONNECTED:
-                self._timers.at(self._now_ns + NS, partial(self._ask_latest, self.stats.connections))
+                self._timers.after(NS, partial(self._ask_latest, self.stats.connections))
             return
         # A block announced live wins: this answer may be older than it.
         if self._newest_live < 0:
@@ -390,29 +392,29 @@ class Feed:
         self.broken = self.broken or reason
 
     def beat(self, now_ns: int, wall_ns: int, *, circuit_open: bool = False) -> None:
-        """Say where we stand: for the time between two connections, when nothing ticks."""
-        self._set_clock(now_ns, wall_ns)
+        """A heartbeat now: for the time between two connections, when nothing ticks."""
+        self._clock.set(now_ns, wall_ns)
         if circuit_open:
             self.state = FeedState.CIRCUIT_OPEN
-        self._tell_standing()
+        self._put_heartbeat()
 
     def _beat(self) -> None:
         """A heartbeat now, and one later."""
-        self._tell_standing()
-        self._timers.at(self._now_ns + HEARTBEAT_NS, self._beat)
+        self._put_heartbeat()
+        self._timers.after(HEARTBEAT_NS, self._beat)
 
-    def _tell_standing(self) -> None:
+    def _put_heartbeat(self) -> None:
         record = Heartbeat(self.head_number, self._assembly.safe_number, self._outbox.next_sequence - 1, self.state)
         self._outbox.put(Domain.SYSTEM, record)
 
     def _introduce_again(self) -> None:
         """From time to time, for readers that joined late: the next event of each pool brings its PoolState along."""
         self._assembly.introduce_again()
-        self._timers.at(self._now_ns + INTRODUCTION_NS, self._introduce_again)
+        self._timers.after(INTRODUCTION_NS, self._introduce_again)
 
-    def _tell_states_again(self) -> None:
+    def _want_states_again(self) -> None:
         self._assembly.want_states()
-        self._timers.at(self._now_ns + STATES_NS, self._tell_states_again)
+        self._timers.after(STATES_NS, self._want_states_again)
 
 
 def _head(result: msgspec.Raw | None) -> Head | None:

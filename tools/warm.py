@@ -86,11 +86,12 @@ def warm_collector() -> None:
     from producers.decode.pool_table import PoolTable, unverified
     from producers.kinds.events import EVENTS, Role
     from producers.node.rpc_types import Log
+    from producers.node.timers import Clock
     from producers.output.outbox import Outbox
     from tlv.codes import Protocol, Source
 
     pools = PoolTable([unverified(bytes(20), Protocol.UNISWAP_V2, Role.POOL)])
-    outbox = Outbox(Source.POLYGON_COLLECTOR, pools, 1)
+    outbox = Outbox(Source.POLYGON_COLLECTOR, Clock(), pools, 1)
     sync = next(event for event in EVENTS if event.name == "sync")
     log = msgspec.convert(
         {

@@ -1,10 +1,10 @@
 """Asking the node for what it did not push: parents that were never announced, and the logs of whole blocks.
 
 Owns the requests, their retries and their patience.  It must never decide what is canonical: everything here is tied to
-a hash, so a stale answer says nothing false, it only says nothing.
+a hash, so a stale answer says nothing false, it only says nothing.  What comes is left in `producers.blocks.arrivals`.
 
     logs of a block       eth_getLogs{blockHash}; "unknown block" is retried for `PATIENCE_S`, as nodes say it for a
-                          while after a reorg; then it is given up, if the node stands on that block
+                          while after a reorg; then it is given up, if the node has that block in its chain
     logs of many blocks   eth_getLogs{fromBlock, toBlock}, halved when the node finds it too much, and as long as the
                           answers stay short.  A number is no hash: what the answer shows for another branch, or an
                           empty block whose bloom speaks of events, is asked again by hash
@@ -19,11 +19,14 @@ from functools import partial
 
 import msgspec
 
-from producers.blocks.chain import Block, Chain, Progress
-from producers.node.jsonrpc import DISCONNECTED, HEAD_OR_NULL, LOGS, UNREADABLE, Failure, JsonRpc, Rejection
-from producers.node.node_height import Footing, Ground
+from producers.blocks.arrivals import Arrivals, HeaderFetched, LogsFetched, LogsUnavailable
+from producers.blocks.block import Block
+from producers.blocks.chain import Chain
+from producers.blocks.completeness import Evidence
+from producers.context import Context
+from producers.node.jsonrpc import DISCONNECTED, HEAD_OR_NULL, LOGS, UNREADABLE, Failure, Rejection
+from producers.node.node_height import AtHeight, NodeHeight
 from producers.node.rpc_types import Head, Log
-from producers.node.timers import Timers
 
 NS = 1_000_000_000
 MS = 1_000_000
@@ -47,18 +50,10 @@ MOST_PARENTS = 1024
 class LogFetcher:
     """Fetches the logs of WANTED blocks until each is merged or given up."""
 
-    def __init__(
-        self,
-        rpc: JsonRpc,
-        timers: Timers,
-        log_filter: dict[str, object],
-        is_empty: Callable[[Block], bool],  # the bloom proves that nothing is missing from no logs
-        merge: Callable[[Block, list[Log]], None],
-        give_up: Callable[[Block], None],
-    ) -> None:
-        self._rpc, self._timers, self._filter = rpc, timers, log_filter
-        self._is_empty, self._merge, self._give_up = is_empty, merge, give_up
-        self._footing = Footing(rpc)
+    def __init__(self, context: Context, evidence: Evidence, arrivals: Arrivals) -> None:
+        self._clock, self._rpc, self._timers = context.clock, context.rpc, context.timers
+        self._filter, self._evidence, self._arrivals = context.log_filter, evidence, arrivals
+        self._node_height = NodeHeight(context.rpc)
         self._wanted: dict[str, Block] = {}
         self._attempts: dict[str, int] = defaultdict(int)
         self._since: dict[str, int] = {}
@@ -74,15 +69,18 @@ class LogFetcher:
     def want(self, block: Block) -> None:
         """Fetch the logs of `block` with the next `pump`."""
         self._wanted[block.hash] = block
-        self._since.setdefault(block.hash, self._rpc.now_ns)
+        self._since.setdefault(block.hash, self._clock.now_ns)
+
+    @property
+    def due(self) -> bool:
+        """Whether `pump` has something to do."""
+        return bool(self._wanted)
 
     def pump(self, chain: Chain) -> None:
         """Send as many requests as may be in flight.  Blocks that left the chain are forgotten."""
-        if not self._wanted:
-            return
         wanted = []
         for block in sorted(self._wanted.values(), key=lambda block: block.number):
-            if block.progress is Progress.WANTED and chain.is_canonical(block):
+            if block.wanted and chain.is_canonical(block):
                 wanted.append(block)
             else:
                 self._forget(block)
@@ -112,7 +110,7 @@ class LogFetcher:
             return
         self._fit_range(1, len(logs))
         self._forget(block)
-        self._merge(block, logs)
+        self._arrivals.append(LogsFetched(block, logs))
 
     def _on_range(self, blocks: list[Block], result: msgspec.Raw | None, failure: Failure | None) -> None:
         self._in_flight -= 1
@@ -132,11 +130,11 @@ class LogFetcher:
         for log in logs:
             by_hash[log.block_hash].append(log)
         for block in blocks:
-            if block.hash in by_hash or self._is_empty(block):
+            if block.hash in by_hash or self._evidence.proves_empty(block):
                 self._forget(block)
-                self._merge(block, by_hash[block.hash])
+                self._arrivals.append(LogsFetched(block, by_hash[block.hash]))
             else:
-                self._timers.at(self._rpc.now_ns, partial(self._ask_alone, block))
+                self._timers.after(0, partial(self._ask_alone, block))
 
     def _fit_range(self, blocks: int, logs: int) -> None:
         """So many blocks had so many logs: ask for what should be an answer that is not long, at most twice as much."""
@@ -150,18 +148,18 @@ class LogFetcher:
     def _retry(self, block: Block) -> None:
         attempt = self._attempts[block.hash]
         self._attempts[block.hash] += 1
-        since = self._since.setdefault(block.hash, self._rpc.now_ns)
-        if self._rpc.now_ns - since > PATIENCE_S * NS:
+        since = self._since.setdefault(block.hash, self._clock.now_ns)
+        if self._clock.now_ns - since > PATIENCE_S * NS:
             self._forget(block)
-            self._footing.ask(block.number, block.hash, partial(self._judge, block))
+            self._node_height.ask(block.number, block.hash, partial(self._judge, block))
             return
         delay_ns = min(FIRST_DELAY_NS << min(attempt, 16), LONGEST_DELAY_NS)
-        self._timers.at(self._rpc.now_ns + delay_ns, partial(self.want, block))
+        self._timers.after(delay_ns, partial(self.want, block))
 
-    def _judge(self, block: Block, ground: Ground) -> None:
+    def _judge(self, block: Block, has: AtHeight) -> None:
         """The node cannot list the logs of a block: is it a hole, or a block that the node left behind?"""
-        if ground is Ground.SAME:
-            self._give_up(block)
+        if has is AtHeight.OURS:
+            self._arrivals.append(LogsUnavailable(block))
         else:
             self.want(block)  # until the head that replaces it comes
 
@@ -183,16 +181,14 @@ class LogFetcher:
 class ParentFetcher:
     """Fetches headers that were never announced."""
 
-    def __init__(
-        self, rpc: JsonRpc, timers: Timers, found: Callable[[Head], None], missing: Callable[[str], None]
-    ) -> None:
-        self._rpc, self._timers, self._found, self._missing = rpc, timers, found, missing
+    def __init__(self, context: Context, arrivals: Arrivals, on_missing: Callable[[str], None]) -> None:
+        self._rpc, self._timers, self._arrivals, self._on_missing = context.rpc, context.timers, arrivals, on_missing
         self._asked: set[str] = set()
         self._awaited: dict[int, str] = {}
         self._by_number: set[int] = set()
 
     def seek(self, block_hash: str, number: int, known_below: int | None) -> None:
-        """Get the header of this hash and number: `found` is called with it, or `missing` with its hash.
+        """Get the header of this hash and number: it arrives, or `on_missing` is called with its hash.
 
         `known_below` is the newest number that is known already; if it is far away, what lies between is fetched too.
         """
@@ -221,13 +217,12 @@ class ParentFetcher:
         head = self._read(result)
         if head is not None and head.hash == block_hash:
             self._asked.discard(block_hash)
-            self._found(head)
+            self._arrivals.append(HeaderFetched(head))
         elif attempt < len(PARENT_DELAYS_NS):
-            due_ns = self._rpc.now_ns + PARENT_DELAYS_NS[attempt]
-            self._timers.at(due_ns, partial(self._ask, block_hash, attempt + 1))
+            self._timers.after(PARENT_DELAYS_NS[attempt], partial(self._ask, block_hash, attempt + 1))
         else:
             self._asked.discard(block_hash)
-            self._missing(block_hash)
+            self._on_missing(block_hash)
 
     def _on_number(self, number: int, result: msgspec.Raw | None, failure: Failure | None) -> None:
         self._by_number.discard(number)
@@ -236,7 +231,7 @@ class ParentFetcher:
             return
         head = self._read(result)
         if head is not None:
-            self._found(head)
+            self._arrivals.append(HeaderFetched(head))
         if awaited is not None and (head is None or head.hash != awaited):
             self._asked.add(awaited)
             self._ask(awaited, 0)

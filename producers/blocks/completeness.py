@@ -10,8 +10,8 @@ never act on it: what is done about a block in doubt is decided in `producers.as
 
 from __future__ import annotations
 
+from producers.blocks.block import Block
 from producers.blocks.bloom import BLOOM_DIGITS, TopicBloom
-from producers.blocks.chain import Block
 from producers.chains.configuration import ChainConfig
 from producers.kinds.events import EVENT_OF_TOPIC
 
@@ -30,7 +30,7 @@ class Evidence:
 
     def read_header(self, block: Block) -> None:
         """Look up our topics in the block's bloom filter."""
-        block.positives = self._bloom.positives(block.head.logs_bloom)
+        block.expect(self._bloom.positives(block.head.logs_bloom))
 
     def proves_empty(self, block: Block) -> bool:
         """Whether the block can have no event of ours."""
@@ -42,7 +42,7 @@ class Evidence:
 
     def is_doubtful(self, block: Block) -> bool:
         """Whether a log of the block seems to be missing."""
-        if block.doubt or (self.sees_all and not block.contiguous):
+        if block.doubted or (self.sees_all and not block.contiguous):
             return True
         if block.positives is None or not self._bloom_speaks:
             return not block.seen  # an empty block is believed only if its bloom filter says so

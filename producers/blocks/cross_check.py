@@ -18,12 +18,14 @@ questions overlap: a slow endpoint delays each end by `PATIENCE_NS`, however man
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
 from functools import partial
 
 import msgspec
 
-from producers.blocks.chain import Block, Progress, identify
+from producers.blocks.arrivals import Arrivals, Opinion
+from producers.blocks.block import Block, identify
+from producers.context import Context
 from producers.node.jsonrpc import (
     DISCONNECTED,
     ERROR_BUDGET,
@@ -38,8 +40,6 @@ from producers.node.jsonrpc import (
     Rejection,
 )
 from producers.node.rpc_types import Log
-from producers.statistics import Statistics
-from tlv.codes import Completeness
 
 NS = 1_000_000_000
 PATIENCE_NS = 2 * NS
@@ -52,23 +52,16 @@ SILENCES = 8
 class CrossCheck:
     """The other endpoint, as far as we ask it."""
 
-    def __init__(
-        self,
-        chain_id: int,
-        share: float,  # of the blocks, 0..1
-        log_filter: dict[str, object],
-        stats: Statistics,
-        found: Callable[[Block, list[Log]], None],  # the other lists these, and we lack them
-        doubt: Callable[[Block], None],  # what is known of the block cannot be all
-    ) -> None:
-        self.rpc = JsonRpc()
+    def __init__(self, context: Context, arrivals: Arrivals, share: float) -> None:  # share of the blocks, 0..1
+        self._rpc = JsonRpc(context.clock)
         self.broken: str | None = None
         """Why this connection should be given up; None while it is fine."""
         self.answers = 0
         """Usable ones, over all connections."""
-        self._chain_id = chain_id
+        self._chain_id = context.chain.chain_id
+        self._clock = context.clock
         self._threshold = int(share * 16**SAMPLE_DIGITS)
-        self._filter, self._stats, self._found, self._doubt = log_filter, stats, found, doubt
+        self._filter, self._stats, self._arrivals = context.log_filter, context.stats, arrivals
         self._trusted = False
         self._silences = 0
         self._rejected_before = 0
@@ -77,33 +70,51 @@ class CrossCheck:
         """It can be asked, and the first question is which chain it serves."""
         self.broken = None
         self._silences = 0
-        self._rejected_before = self.rpc.rejected.total()
-        self.rpc.ask("eth_chainId", [], self._on_chain_id)
+        self._rejected_before = self._rpc.rejected.total()
+        self._rpc.ask("eth_chainId", [], self._on_chain_id)
 
     def disconnected(self) -> None:
         """Nothing will be answered any more."""
         self._trusted = False
-        self.rpc.abandon()
+        self._rpc.abandon()
+
+    @property
+    def rejected(self) -> Counter[Rejection]:
+        """Frames of it, or parts of one, that were no usable answer."""
+        return self._rpc.rejected
+
+    @property
+    def unanswered(self) -> int:
+        """Questions that it has not answered yet."""
+        return self._rpc.unanswered
+
+    def requests(self) -> list[bytes]:
+        """The frames to send to it now."""
+        return self._rpc.outgoing()
+
+    def expire(self) -> None:
+        """End the questions whose time is over."""
+        self._rpc.expire()
 
     def receive(self, frame: bytes) -> None:
         """Take one frame; it subscribed to nothing, so a notification is none of ours."""
-        for _ in self.rpc.read(frame):
-            self.rpc.reject(Rejection.UNKNOWN_SUBSCRIPTION)
-        if self.rpc.rejected.total() - self._rejected_before > ERROR_BUDGET:
+        for _ in self._rpc.read(frame):
+            self._rpc.reject(Rejection.UNKNOWN_SUBSCRIPTION)
+        if self._rpc.rejected.total() - self._rejected_before > ERROR_BUDGET:
             self._break(f"more than {ERROR_BUDGET} unusable messages")
 
     def ask(self, block: Block) -> None:
         """Ask about `block`, which is complete, if it is in the sample and was not asked about before."""
-        if not self._trusted or block.held_until_ns >= 0 or self.rpc.unanswered >= MAX_IN_FLIGHT:
+        if not self._trusted or block.held_until_ns >= 0 or self._rpc.unanswered >= MAX_IN_FLIGHT:
             return
         if int(block.hash[2 : 2 + SAMPLE_DIGITS], 16) < self._threshold:
             self._stats.cross_checks += 1
-            block.held_until_ns = self.rpc.now_ns + PATIENCE_NS
-            self.rpc.ask("eth_getLogs", [{"blockHash": block.hash, **self._filter}], partial(self._compare, block))
+            block.await_opinion(self._clock.now_ns + PATIENCE_NS)
+            self._rpc.ask("eth_getLogs", [{"blockHash": block.hash, **self._filter}], partial(self._compare, block))
 
     def holds(self, block: Block) -> bool:
         """Whether the end of `block` should wait for an answer."""
-        return self.rpc.now_ns < block.held_until_ns
+        return self._clock.now_ns < block.held_until_ns
 
     def _on_chain_id(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
         if failure is DISCONNECTED:
@@ -119,7 +130,7 @@ class CrossCheck:
         self._trusted = True
 
     def _compare(self, block: Block, result: msgspec.Raw | None, failure: Failure | None) -> None:
-        block.held_until_ns = 0
+        block.stop_awaiting()
         logs = self._read(result, failure)
         if logs is None:
             return
@@ -127,39 +138,30 @@ class CrossCheck:
         for log in logs:
             place = identify(log)
             if place is None or log.block_hash != block.hash or log.removed:
-                self.rpc.reject(Rejection.BAD_LOG)
+                self._rpc.reject(Rejection.BAD_LOG)
                 return
             theirs[place[0]] = log
         self.answers += 1
         if not theirs and not block.seen:
-            block.held_until_ns = self.rpc.now_ns + PATIENCE_NS
-            self.rpc.ask("eth_getBlockByHash", [block.hash, False], partial(self._know, block))
+            block.await_opinion(self._clock.now_ns + PATIENCE_NS)
+            self._rpc.ask("eth_getBlockByHash", [block.hash, False], partial(self._on_header, block))
             return
         found = [log for identity, log in theirs.items() if identity not in block.seen]
         short = not block.seen <= theirs.keys()
         self._stats.cross_check_shortfalls += short
-        if found:
-            self._stats.cross_check_finds += len(found)
-            self._found(block, found)
-        if not short:
-            self._confirm(block)
-        elif found:
-            self._doubt(block)
+        self._stats.cross_check_finds += len(found)
+        self._arrivals.append(Opinion(block, found, short))
 
-    def _know(self, block: Block, result: msgspec.Raw | None, failure: Failure | None) -> None:
-        """It lists no logs of `block`: because there are none, or because it does not know the block?"""
-        block.held_until_ns = 0
+    def _on_header(self, block: Block, result: msgspec.Raw | None, failure: Failure | None) -> None:
+        """An empty list counts only from an endpoint that has the block."""
+        block.stop_awaiting()
         try:
             head = HEAD_OR_NULL.decode(result or b"null")
         except UNREADABLE:
-            self.rpc.reject(Rejection.BAD_HEAD)
+            self._rpc.reject(Rejection.BAD_HEAD)
             return
         if failure is None and head is not None and head.hash == block.hash and not block.seen:
-            self._confirm(block)
-
-    def _confirm(self, block: Block) -> None:
-        if block.progress is Progress.CLOSED:
-            block.verdict = Completeness.CROSS_CHECKED
+            self._arrivals.append(Opinion(block, [], short=False))
 
     def _read(self, result: msgspec.Raw | None, failure: Failure | None) -> list[Log] | None:
         """The logs of an answer; None if it is no opinion: refused, late, lost or unreadable."""
@@ -171,7 +173,7 @@ class CrossCheck:
         try:
             return LOGS.decode(result)
         except UNREADABLE:
-            self.rpc.reject(Rejection.BAD_LOG)
+            self._rpc.reject(Rejection.BAD_LOG)
             return None
 
     def _break(self, reason: str) -> None:

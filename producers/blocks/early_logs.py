@@ -9,12 +9,12 @@ announced.  A node that makes up block hashes costs `MAX_SIZE`, however long it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
+from producers.blocks.arrivals import Arrivals, HeadMissing
 from producers.node.hex import read_optional_quantity
 from producers.node.rpc_types import Log
-from producers.node.timers import Timers
+from producers.node.timers import Clock, Timers
 
 NS = 1_000_000_000
 PATIENCE_NS = NS
@@ -24,25 +24,23 @@ MAX_SIZE = 16 << 20
 OVERHEAD = 1 << 9
 """Bytes that a log takes beside its data."""
 
-Seek = Callable[[str, int], None]
 
-
-class Strays:
+class EarlyLogs:
     """Logs by the hash of a block that is not known."""
 
-    def __init__(self, timers: Timers, seek: Seek) -> None:
-        self._timers, self._seek = timers, seek
+    def __init__(self, clock: Clock, timers: Timers, arrivals: Arrivals) -> None:
+        self._clock, self._timers, self._arrivals = clock, timers, arrivals
         self._waiting: dict[str, list[Log]] = {}
         self._size = 0
         self._turned_away_ns = -LIFETIME_NS
         """When a log of a block without an entry was last turned away."""
 
-    def keep(self, block_hash: str, log: Log, now_ns: int) -> None:
+    def keep(self, block_hash: str, log: Log) -> None:
         """Hold `log` until its block is announced."""
         waiting = self._waiting.get(block_hash)
         if self._size + _size_of(log) > MAX_SIZE:
             if waiting is None:
-                self._turned_away_ns = now_ns
+                self._turned_away_ns = self._clock.now_ns
             else:
                 self._size -= sum(map(_size_of, waiting))
                 waiting.clear()  # an empty list is the mark
@@ -50,16 +48,16 @@ class Strays:
         if waiting is None:
             waiting = self._waiting[block_hash] = []
             number = read_optional_quantity(log.block_number)
-            self._timers.at(now_ns + PATIENCE_NS, partial(self._ask, block_hash, number))
-            self._timers.at(now_ns + LIFETIME_NS, partial(self._drop, block_hash))
+            self._timers.after(PATIENCE_NS, partial(self._report, block_hash, number))
+            self._timers.after(LIFETIME_NS, partial(self._drop, block_hash))
         elif not waiting:
             return  # what came before was not kept
         waiting.append(log)
         self._size += _size_of(log)
 
-    def overflowed(self, block_hash: str, now_ns: int) -> bool:
+    def overflowed(self, block_hash: str) -> bool:
         """Whether logs of this block came, or may have come, and were not kept."""
-        return self._waiting.get(block_hash) == [] or now_ns - self._turned_away_ns < LIFETIME_NS
+        return self._waiting.get(block_hash) == [] or self._clock.now_ns - self._turned_away_ns < LIFETIME_NS
 
     def adopt(self, block_hash: str) -> list[Log]:
         """The logs that waited for this block; they are forgotten here."""
@@ -70,9 +68,9 @@ class Strays:
     def _drop(self, block_hash: str) -> None:
         self.adopt(block_hash)
 
-    def _ask(self, block_hash: str, number: int) -> None:
+    def _report(self, block_hash: str, number: int) -> None:
         if block_hash in self._waiting:
-            self._seek(block_hash, number)
+            self._arrivals.append(HeadMissing(block_hash, number))
 
 
 def _size_of(log: Log) -> int:

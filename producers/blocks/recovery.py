@@ -1,4 +1,4 @@
-"""What an earlier collector published, read back from its ring: so that a restart continues its story.
+"""What an earlier collector published, read back from its ring, so that a restart continues there.
 
 Owns the reading of messages that this package wrote.  It must never publish, nor know a ring: it is given payloads in
 order.  Nothing else is needed for a restart: which blocks were canonical and closed, which events stand, and what a
@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from producers.blocks.chain import Block, Chain, Progress
+from producers.blocks.block import Block, Progress, ended_block
+from producers.blocks.chain import Chain
+from producers.decode.segment import Segment
 from producers.node.rpc_types import Head
-from producers.output.outbox import Segment
 from tlv.codes import Completeness, Domain, Flag, GapScope, Reason
 from tlv.layout import Block as BlockRecord
 from tlv.layout import BlockEnd, EventOrigin, Gap, Header, Reorg, StateInvalidation
@@ -26,7 +27,7 @@ Identity = tuple[bytes, int]
 
 
 class Recovered(NamedTuple):
-    """The end of the earlier story."""
+    """What the ring holds of the earlier collector's blocks."""
 
     blocks: list[Block]
     """The canonical ones, oldest first, as far back as the ring reaches."""
@@ -35,8 +36,8 @@ class Recovered(NamedTuple):
     holes: list[tuple[int, int]]
 
 
-class _Told:
-    """One block as the messages tell it."""
+class _Found:
+    """One block as its messages describe it."""
 
     def __init__(self, record: BlockRecord) -> None:
         self.record = record
@@ -50,30 +51,30 @@ def recover(payloads: Iterable[bytes | memoryview]) -> Recovered:
     Raises:
         FrameError: one of them is no message.
     """
-    told: dict[bytes, _Told] = {}
-    canonical: dict[int, _Told] = {}
-    dropped: list[_Told] = []
+    found: dict[bytes, _Found] = {}
+    canonical: dict[int, _Found] = {}
+    dropped: list[_Found] = []
     holes: list[tuple[int, int]] = []
     for payload in payloads:
         message = parse(payload, verify=False)
         record = message.records[0] if message.records else None
         if isinstance(record, BlockRecord):
-            # A block that comes back is told anew, copies of its events included.
-            canonical[record.number] = told[record.hash] = _Told(record)
+            # A block that comes back is published anew, copies of its events included.
+            canonical[record.number] = found[record.hash] = _Found(record)
         elif isinstance(record, Reorg):
             fallen = sorted((number for number in canonical if number > record.fork_number), reverse=True)
             dropped = [canonical.pop(number) for number in fallen]
-        elif isinstance(record, BlockEnd) and record.hash in told:
-            told[record.hash].end = record
+        elif isinstance(record, BlockEnd) and record.hash in found:
+            found[record.hash].end = record
         elif isinstance(record, StateInvalidation) and record.reason == Reason.LATE_LOGS:
             if record.since_block in canonical:
-                canonical[record.since_block].end = None  # its end was to be told anew
+                canonical[record.since_block].end = None  # its end was to be published anew
         elif isinstance(record, Gap) and record.scope == GapScope.BLOCK_NUMBERS:
             holes.append((record.first, record.last))
         elif message.header.domain == Domain.MARKET_DATA:
             origin = message.first(EventOrigin)
-            if origin is not None and origin.block_hash in told:
-                _stand(told[origin.block_hash], message.header, origin, bytes(payload))
+            if origin is not None and origin.block_hash in found:
+                _stand(found[origin.block_hash], message.header, origin, bytes(payload))
     left = [_segment(list(block.standing.values())) for block in dropped if block.standing]
     return Recovered([_block(canonical[number]) for number in sorted(canonical)], left, holes)
 
@@ -82,7 +83,8 @@ def restore(chain: Chain, recovered: Recovered) -> int:
     """Put what was recovered into an empty chain; returns the newest block number up to which all are closed."""
     chain.restore(recovered.blocks, recovered.holes)
     for block in recovered.blocks:
-        block.root = block.parent_hash not in chain.blocks
+        if block.parent_hash not in chain.blocks:
+            block.lose_parent()
     closed = recovered.blocks[0].number - 1
     for block in recovered.blocks:
         if block.progress is not Progress.CLOSED:
@@ -91,7 +93,7 @@ def restore(chain: Chain, recovered: Recovered) -> int:
     return closed
 
 
-def _stand(block: _Told, header: Header, origin: EventOrigin, payload: bytes) -> None:
+def _stand(block: _Found, header: Header, origin: EventOrigin, payload: bytes) -> None:
     identity = (origin.transaction_hash, origin.log_index)
     if header.flags & Flag.REMOVED:
         block.standing.pop(identity, None)
@@ -99,8 +101,8 @@ def _stand(block: _Told, header: Header, origin: EventOrigin, payload: bytes) ->
         block.standing[identity] = payload
 
 
-def _block(told: _Told) -> Block:
-    record = told.record
+def _block(found: _Found) -> Block:
+    record = found.record
     head = Head(
         number=hex(record.number),
         hash=_hex(record.hash),
@@ -110,16 +112,12 @@ def _block(told: _Told) -> Block:
         gas_used=hex(record.gas_used),
         gas_limit=hex(record.gas_limit),
     )
-    block = Block(head, 0)
-    block.seen = {_hex(transaction) + hex(index) for transaction, index in told.standing}
-    block.highest_index = max((index for _, index in told.standing), default=-1)
-    block.events = len(told.standing)
-    if told.standing:
-        block.published = [_segment(list(told.standing.values()))]
-    if told.end is not None:
-        block.progress, block.verdict, block.ended = Progress.CLOSED, Completeness(told.end.verdict), True
-    else:
-        block.progress = Progress.WANTED
+    block = Block(head) if found.end is None else ended_block(head, Completeness(found.end.verdict))
+    if found.standing:
+        identities = {_hex(transaction) + hex(index) for transaction, index in found.standing}
+        block.restore(identities, max(index for _, index in found.standing), _segment(list(found.standing.values())))
+    if found.end is None:
+        block.want()
     return block
 
 

@@ -3,7 +3,7 @@
 FeedError
 |-- EndpointError         no endpoint could be reached, or it refuses us
 |   `-- WrongChainError   the node serves another chain than the one configured
-`-- CursorError           the file that says where to resume cannot be used
+`-- StateFileError        the file that says where to resume cannot be used
 
 A bad message is none of these: it is a counted rejection (`producers.node.jsonrpc.Rejection`), since one must never
 stop the reader.  An endpoint is named by its host only: the rest of a URL may be a key.
@@ -20,5 +20,5 @@ class WrongChainError(EndpointError):
     """`eth_chainId` differs from the configuration: nothing this node says is about our chain."""
 
 
-class CursorError(FeedError):
-    """The saved position of a collector is unreadable."""
+class StateFileError(FeedError):
+    """A collector's state file is damaged, or of another chain."""

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from producers.node.rpc_types import Head, Log
+from producers.node.timers import Clock
 
 NS = 1_000_000_000
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -163,9 +164,10 @@ class _Request(msgspec.Struct):
 class JsonRpc:
     """The client's side of one endpoint.  Survives reconnects: `abandon` ends what the lost connection owed."""
 
-    def __init__(self, max_in_flight: int = MAX_IN_FLIGHT) -> None:
+    def __init__(self, clock: Clock | None = None, max_in_flight: int = MAX_IN_FLIGHT) -> None:
         self.rejected: Counter[Rejection] = Counter()
-        self.now_ns = 0
+        self.clock = clock or Clock()
+        """Set by whoever made it, before each call."""
         self._max_in_flight = max_in_flight
         self._queued: deque[_Request] = deque()
         self._in_flight: dict[int, _Request] = {}
@@ -189,12 +191,12 @@ class JsonRpc:
 
     def outgoing(self) -> list[bytes]:
         """The requests to send now."""
-        frames = []
-        while self._queued and len(self._in_flight) < self._max_in_flight and self.now_ns >= self._paused_until_ns:
+        frames, now_ns = [], self.clock.now_ns
+        while self._queued and len(self._in_flight) < self._max_in_flight and now_ns >= self._paused_until_ns:
             request = self._queued.popleft()
             self._last_id += 1
             self._in_flight[self._last_id] = request
-            heapq.heappush(self._deadlines, (self.now_ns + request.timeout_ns, self._last_id))
+            heapq.heappush(self._deadlines, (now_ns + request.timeout_ns, self._last_id))
             frames.append(
                 msgspec.json.encode(
                     {"jsonrpc": "2.0", "id": self._last_id, "method": request.method, "params": request.params}
@@ -210,8 +212,8 @@ class JsonRpc:
         return notices
 
     def expire(self) -> None:
-        """End the requests whose time is over.  Call it whenever `now_ns` was moved on."""
-        while self._deadlines and self._deadlines[0][0] <= self.now_ns:
+        """End the requests whose time is over.  Call it whenever the clock was moved on."""
+        while self._deadlines and self._deadlines[0][0] <= self.clock.now_ns:
             _, request_id = heapq.heappop(self._deadlines)
             request = self._in_flight.pop(request_id, None)
             if request is not None:
@@ -220,7 +222,7 @@ class JsonRpc:
     @property
     def deadline_ns(self) -> int | None:
         """When `expire` or `outgoing` next has something to do; None = not before the next frame."""
-        if self._queued and self._paused_until_ns > self.now_ns:
+        if self._queued and self._paused_until_ns > self.clock.now_ns:
             return self._paused_until_ns
         return self._deadlines[0][0] if self._deadlines else None
 
@@ -293,9 +295,9 @@ class JsonRpc:
 
     def _pause(self, failure: Failure) -> None:
         """Send nothing for a while: as long as the node says, or longer each time.  A wave of refusals is one time."""
-        asked_ns = self.now_ns + int(failure.retry_after_s * NS)
-        if self.now_ns >= self._paused_until_ns:
-            self._paused_until_ns = self.now_ns + self._pause_ns
+        asked_ns = self.clock.now_ns + int(failure.retry_after_s * NS)
+        if self.clock.now_ns >= self._paused_until_ns:
+            self._paused_until_ns = self.clock.now_ns + self._pause_ns
             self._pause_ns = min(self._pause_ns * 2, LONGEST_PAUSE_NS)
         self._paused_until_ns = max(self._paused_until_ns, asked_ns)
 

@@ -1,8 +1,8 @@
 """Which block the node itself has at a height: asked before a hole is declared.
 
 Owns that one question.  While we were away, or just now, the chain may have been reorganised, and of a block that it
-left a node knows nothing any more: neither its logs nor its parents.  That is no hole in the story.  Only what the node
-stands on, and still cannot show, is one.
+left a node knows nothing any more: neither its logs nor its parents.  That is no hole.  Only what the node has in its
+chain, and still cannot show, is one.
 """
 
 from __future__ import annotations
@@ -16,41 +16,41 @@ import msgspec
 from producers.node.jsonrpc import DISCONNECTED, HEAD_OR_NULL, TIMED_OUT, UNREADABLE, Failure, JsonRpc
 
 
-class Ground(Enum):
-    """What the node has where a block of ours stands."""
+class AtHeight(Enum):
+    """What the node has at the height of a block of ours."""
 
-    SAME = "same"
-    OTHER = "other"
-    NONE = "none"
-
-
-Judged = Callable[[Ground], None]
+    OURS = "ours"
+    ANOTHER = "another"
+    ABSENT = "absent"
 
 
-class Footing:
-    """Asks whether a node stands on a block."""
+Then = Callable[[AtHeight], None]
+
+
+class NodeHeight:
+    """Asks a node which block it has at a height."""
 
     def __init__(self, rpc: JsonRpc) -> None:
         self._rpc = rpc
 
-    def ask(self, number: int, block_hash: str, judged: Judged) -> None:
-        """Call `judged` with what the node has at that height; a node that refuses to say is believed to stand there.
+    def ask(self, number: int, block_hash: str, then: Then) -> None:
+        """Call `then` with what the node has at that height; one that refuses to say is believed to have OURS.
 
-        A node that is silent is asked again, until the connection is given up: then `judged` is never called.
+        A node that is silent is asked again, until the connection is given up: then `then` is never called.
         """
-        then = partial(self._on_block, number, block_hash, judged)
-        self._rpc.ask("eth_getBlockByNumber", [hex(number), False], then, urgent=True)
+        on_block = partial(self._on_block, number, block_hash, then)
+        self._rpc.ask("eth_getBlockByNumber", [hex(number), False], on_block, urgent=True)
 
     def _on_block(
-        self, number: int, block_hash: str, judged: Judged, result: msgspec.Raw | None, failure: Failure | None
+        self, number: int, block_hash: str, then: Then, result: msgspec.Raw | None, failure: Failure | None
     ) -> None:
         if failure is DISCONNECTED:
             return
         if failure is TIMED_OUT:
-            self.ask(number, block_hash, judged)
+            self.ask(number, block_hash, then)
             return
         found = block_hash if failure is not None else _hash_of(result)
-        judged(Ground.NONE if found is None else Ground.SAME if found == block_hash else Ground.OTHER)
+        then(AtHeight.ABSENT if found is None else AtHeight.OURS if found == block_hash else AtHeight.ANOTHER)
 
 
 def _hash_of(result: msgspec.Raw | None) -> str | None:

@@ -1,7 +1,7 @@
-"""Things to do later, on somebody else's clock.
+"""What time it is, and what is to be done later.
 
-Owns a heap of due times.  It never reads a clock: `run` is told what time it is, so a test can let a minute pass in a
-microsecond.
+Owns the clock of one feed and a heap of due times.  It never reads a system clock: `Clock.set` is told what time it
+is, so a test can let a minute pass in a microsecond.
 """
 
 from __future__ import annotations
@@ -11,19 +11,39 @@ from collections.abc import Callable
 from itertools import count
 
 
+class Clock:
+    """The time of one feed: monotonic for every decision, wall time for what is only shown."""
+
+    __slots__ = ("now_ns", "wall_ns")
+
+    def __init__(self, now_ns: int = 0, wall_ns: int = 0) -> None:
+        self.now_ns = now_ns
+        self.wall_ns = wall_ns
+
+    def set(self, now_ns: int, wall_ns: int) -> None:
+        """Move both on."""
+        self.now_ns = now_ns
+        self.wall_ns = wall_ns
+
+
 class Timers:
     """Callbacks by due time (monotonic ns); equal times run in the order in which they were set."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._ties = count()
 
-    def at(self, due_ns: int, callback: Callable[[], None]) -> None:
-        """Call `callback` in the first `run` at or after `due_ns`."""
-        heapq.heappush(self._heap, (due_ns, next(self._ties), callback))
+    def __len__(self) -> int:
+        return len(self._heap)
 
-    def run(self, now_ns: int) -> None:
+    def after(self, delay_ns: int, callback: Callable[[], None]) -> None:
+        """Call `callback` in the first `run` that is at least `delay_ns` from now."""
+        heapq.heappush(self._heap, (self._clock.now_ns + delay_ns, next(self._ties), callback))
+
+    def run(self) -> None:
         """Call what is due."""
+        now_ns = self._clock.now_ns
         while self._heap and self._heap[0][0] <= now_ns:
             heapq.heappop(self._heap)[2]()
 

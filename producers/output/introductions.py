@@ -1,7 +1,7 @@
 """PoolState: what a reader must know of a pool before its first event.
 
-Owns who was introduced, and the record.  Readers that join late are served too: from time to time all introductions
-are forgotten, and the next event of each pool brings its own along.
+Owns which pools were introduced, and the record.  Readers that join late are served too: from time to time all
+introductions are forgotten, and the next event of each pool brings its own along.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Introductions:
         """Rows of the pools that were introduced at any time."""
 
     def introduce(self, rows: Iterable[int]) -> list[int]:
-        """Say who the pools in these rows are, unless that was said; returns those that were never introduced."""
+        """A PoolState for each pool in these rows that has none since `forget`; returns those that never had one."""
         fresh = set(rows).difference(self._introduced)
         self._introduced |= fresh
         pools = [row for row in fresh if self.pool(row).role != Role.FACTORY]
         for row in pools:
-            self.tell(row, State())
+            self.put(row, State())
         new = [row for row in pools if row not in self.known]
         self.known.update(new)
         return new
@@ -56,8 +56,8 @@ class Introductions:
         """The pool in a row of the table."""
         return Pool.unpack(self._table.rows[row].tobytes())
 
-    def tell(self, row: int, state: State) -> None:
-        """Say who a pool is, and what it holds."""
+    def put(self, row: int, state: State) -> None:
+        """The PoolState of one pool: who it is, and what it holds."""
         pool, nobody = self.pool(row), Token()
         record = PoolState(
             pool=pool.pool,

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from producers.decode.batch import BatchDecoder, count_refusals
 from producers.decode.cold import Refusal
 from producers.decode.pool_table import PoolTable
+from producers.decode.segment import Segment
 from producers.kinds.events import EVENTS
 from producers.node.rpc_types import Log
+from producers.node.timers import Clock
 from tlv.buffers import Bytes, Longs
 from tlv.codes import Domain, Flag
 from tlv.jit import kernel
@@ -27,24 +28,14 @@ from tlv.message import build
 from tlv.record import Record
 
 
-class Segment(NamedTuple):
-    """Messages in one buffer: message k is `buffer[offsets[k]:][:lengths[k]]`.  Never changed once it is made."""
-
-    buffer: Bytes
-    offsets: Longs
-    lengths: Longs
-
-
 class Outbox:
     """Builds messages and keeps them until they are taken."""
 
-    def __init__(self, source: int, pools: PoolTable, next_sequence: int) -> None:
+    def __init__(self, source: int, clock: Clock, pools: PoolTable, next_sequence: int) -> None:
         self.next_sequence = next_sequence
-        self.wall_ns = 0
-        """What messages are stamped with."""
         self.events_by_type: Counter[str] = Counter()
         self.refused: Counter[Refusal] = Counter()
-        self._source = source
+        self._source, self._clock = source, clock
         self._decoder = BatchDecoder(pools, source)
         self._out: list[bytes | Segment] = []
 
@@ -55,7 +46,7 @@ class Outbox:
 
     def put(self, domain: Domain, *records: Record, flags: int = 0) -> None:
         """One message with these records."""
-        sequence, timestamp_ns = self.next_sequence, self.wall_ns
+        sequence, timestamp_ns = self.next_sequence, self._clock.wall_ns
         self._out.append(
             build(domain, self._source, records, sequence=sequence, timestamp_ns=timestamp_ns, flags=flags)
         )
@@ -76,8 +67,8 @@ class Outbox:
         context["row"] = rows
         context["flags"] = flags
         context["block_timestamp"] = block_timestamp
-        context["receive_time_ns"] = self.wall_ns
-        decoded = self._decoder.decode(logs, context, first_sequence=self.next_sequence, timestamp_ns=self.wall_ns)
+        context["receive_time_ns"] = wall_ns = self._clock.wall_ns
+        decoded = self._decoder.decode(logs, context, first_sequence=self.next_sequence, timestamp_ns=wall_ns)
         refusals, count, garbled = decoded.refusals, len(decoded.offsets), None
         if count < len(logs):
             pushed = np.flatnonzero((refusals != Refusal.NONE) & (context["flags"] & Flag.BACKFILL == 0))
@@ -102,7 +93,7 @@ class Outbox:
         """The messages of `segment` again: REMOVED and newest first, or as they were."""
         buffer = segment.buffer.copy()
         offsets, lengths = (np.ascontiguousarray(array[::-1]) if removed else array for array in segment[1:])
-        restamp(buffer, offsets, lengths, int(Flag.REMOVED) if removed else 0, self.next_sequence, self.wall_ns)
+        restamp(buffer, offsets, lengths, int(Flag.REMOVED) if removed else 0, self.next_sequence, self._clock.wall_ns)
         self._out.append(Segment(buffer, offsets, lengths))
         self.next_sequence += len(offsets)
 

@@ -17,10 +17,11 @@ from functools import partial
 
 import msgspec
 
-from producers.blocks.chain import Block
+from producers.blocks.block import Block
+from producers.context import Context
 from producers.decode.pool_table import Pool
 from producers.node import view_calls as metadata
-from producers.node.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, JsonRpc, read_text
+from producers.node.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, read_text
 from producers.output.introductions import Introductions, State
 from tlv.codes import Protocol
 
@@ -37,13 +38,18 @@ CALLS = {
 class Snapshots:
     """PoolState with reserves or price, for the pools that are due."""
 
-    def __init__(self, rpc: JsonRpc, introductions: Introductions, is_canonical: Callable[[Block], bool]) -> None:
-        self._rpc, self._introductions, self._is_canonical = rpc, introductions, is_canonical
+    def __init__(self, context: Context, introductions: Introductions, is_canonical: Callable[[Block], bool]) -> None:
+        self._rpc, self._introductions, self._is_canonical = context.rpc, introductions, is_canonical
         self._due: deque[int] = deque()
         """Rows of pools; with 100,000 of them `want_all` and `pump` still cost nothing that an event would notice."""
         self._since_block = 0
         """The lowest block number whose state is of use."""
         self._asking = 0
+
+    @property
+    def due(self) -> bool:
+        """Whether `pump` has something to do, given a block that is new enough."""
+        return bool(self._due) and self._asking < MAX_AT_ONCE
 
     def want(self, row: int) -> None:
         """Tell the state of one pool."""
@@ -81,7 +87,7 @@ class Snapshots:
             return
         state = read_state(pool, [answer for answer in answers if isinstance(answer, str)])
         if state is not None:
-            self._introductions.tell(row, state._replace(block_number=block.number))
+            self._introductions.put(row, state._replace(block_number=block.number))
 
 
 def read_state(pool: Pool, answers: list[str]) -> State | None:

@@ -27,15 +27,15 @@ from itertools import pairwise
 
 import msgspec
 
-from producers.blocks.chain import Block
+from producers.blocks.block import Block
+from producers.context import Context
 from producers.decode.pool_table import Pool
 from producers.node import view_calls as metadata
-from producers.node.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, JsonRpc, read_text
+from producers.node.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, read_text
 from producers.output.introductions import Introductions, State
 from producers.output.outbox import Outbox
 from producers.output.snapshots import read_state
 from producers.output.tick_program import MAX_TICK, MIN_TICK, Tick, Words, all_words, call_data, read_ticks
-from producers.statistics import Statistics
 from tlv.codes import Domain, Flag, Protocol
 from tlv.layout import PoolRecord, PoolTicks, TickLiquidity
 from tlv.record import Record
@@ -84,15 +84,14 @@ class TickMaps:
 
     def __init__(
         self,
-        rpc: JsonRpc,
+        context: Context,
         introductions: Introductions,
         outbox: Outbox,
         is_canonical: Callable[[Block], bool],
         watch: TickWatch,
-        stats: Statistics,
     ) -> None:
-        self._rpc, self._introductions, self._outbox = rpc, introductions, outbox
-        self._is_canonical, self._watch, self._stats = is_canonical, watch, stats
+        self._rpc, self._stats, self._introductions, self._outbox = context.rpc, context.stats, introductions, outbox
+        self._is_canonical, self._watch = is_canonical, watch
         self.is_followed: Callable[[Pool], bool] = lambda _: True
         """Whether readers get every event that moves the pool's map: without them it would rot unnoticed."""
         self._due: dict[int, int] = {}
@@ -100,6 +99,11 @@ class TickMaps:
         self._reading: dict[int, Reading] = {}
         self._told: dict[int, int] = {}
         """Row, and the block number of the map that readers have."""
+
+    @property
+    def due(self) -> bool:
+        """Whether `pump` has something to do, given a block that is new enough."""
+        return bool(self._due) and len(self._reading) < MAX_AT_ONCE
 
     def want(self, row: int, since_block: int = 0) -> None:
         """Tell the map of one pool, if it is watched, as of `since_block` or later."""
@@ -174,7 +178,7 @@ class TickMaps:
         self._end(reading)
         if not self.is_followed(pool):
             return
-        self._introductions.tell(reading.row, state._replace(block_number=block.number))
+        self._introductions.put(reading.row, state._replace(block_number=block.number))
         for part in parts_of(pool, block, reading.ticks):
             self._outbox.put(Domain.MARKET_DATA, *part, flags=Flag.SNAPSHOT)
         self._told[reading.row] = block.number

@@ -1,7 +1,8 @@
 """Which emitters may be published, and the logs that wait until that is known.
 
 Owns the quarantine: logs of unknown emitters, each emitter's in the order in which they came.  It must never publish:
-released logs go back to whoever reads the chain.  Verification itself is `producers.pools.verification`.
+released logs wait in their blocks again, and the next `advance` publishes them.  Verification itself is
+`producers.pools.verification`.
 
     first log of an emitter --> held, verification begins
         VERIFIED --> row in the table, everything held is released
@@ -16,16 +17,16 @@ quarantined, and should it be verified later, its first PoolState tells readers 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from producers.blocks.chain import Block, Progress
-from producers.chains.configuration import ChainConfig
+from producers.blocks.block import Block, Progress
+from producers.context import Context
 from producers.decode.pool_table import PoolTable, unverified
 from producers.kinds.events import EVENT_OF_TOPIC, Role
 from producers.node.rpc_types import Log
 from producers.pools.lookalikes import is_lookalike
-from producers.pools.verification import Finding, Standing, Verifier
+from producers.pools.verification import Finding, Standing, Token, Verifier
 
 NS = 1_000_000_000
 MAX_HELD = 1 << 16
@@ -64,45 +65,60 @@ class _Suspect:
         """The connection was lost while it was asked; it is asked again."""
 
 
-Release = Callable[[Finding, list[Held]], None]
+class Quarantine:
+    """The emitters under verification, in front of the pool table."""
 
-
-class PoolBook:
-    """The pool table and the quarantine in front of it."""
-
-    def __init__(self, chain: ChainConfig, verifier: Verifier, table: PoolTable, release: Release) -> None:
-        self.table = table
+    def __init__(self, context: Context, table: PoolTable, tokens: dict[bytes, Token]) -> None:
         self.counts: Counter[Standing] = Counter()
         """Logs that were not published: FALSE = lookalikes, UNKNOWN = quarantined."""
         self.held = 0
-        self.now_ns = 0
-        self.connected = False
+        self._clock, self._stats, self._table = context.clock, context.stats, table
+        self._verifier = Verifier(context.chain, context.rpc, tokens)
+        self._connected = False
         """While it is not, nothing is judged: nobody can answer."""
-        self._verifier = verifier
-        self._release = release
+        self._verified: list[Finding] = []
+        self._inconclusive = 0
+        """Suspects whose verification ended without saying what they are."""
         self._suspects: dict[str, _Suspect] = {}
         self._foreign: dict[str, _Foreign] = {}
-        for factory in chain.factories:
+        for factory in context.chain.factories:
             address = bytes.fromhex(factory.address[2:])
             table.add(unverified(address, factory.protocol_code, Role.FACTORY, factory.venue_code))
 
-    def meet(self, log: Log, block: Block, index: int, fetched: bool) -> None:
+    @property
+    def due(self) -> bool:
+        """Whether `judge` has something to do."""
+        if not self._connected or not self._suspects:
+            return False
+        oldest = next(iter(self._suspects.values()))
+        return self._inconclusive > 0 or self._is_late(oldest)
+
+    def take_verified(self) -> list[Finding]:
+        """The pools verified since the last call."""
+        verified, self._verified = self._verified, []
+        return verified
+
+    def disconnected(self) -> None:
+        """Nobody can answer."""
+        self._connected = False
+
+    def take(self, log: Log, block: Block, index: int, fetched: bool) -> None:
         """Take a log whose emitter has no row in the table."""
         address = log.address.lower()
         foreign = self._foreign.get(address)
-        if foreign is not None and (foreign.standing is Standing.FALSE or self.now_ns < foreign.until_ns):
+        if foreign is not None and (foreign.standing is Standing.FALSE or self._clock.now_ns < foreign.until_ns):
             self.counts[foreign.standing] += 1
             return
         suspect = self._suspects.get(address)
         if suspect is None:
-            suspect = self._suspects[address] = _Suspect(self.now_ns)
+            suspect = self._suspects[address] = _Suspect(self._clock.now_ns)
             self._begin(address, log)
         if self.held >= MAX_HELD or len(suspect.held) >= MAX_HELD_PER_EMITTER:
-            self._settle(address, suspect, Standing.UNKNOWN)
+            self._settle(address, Standing.UNKNOWN)
             self.counts[Standing.UNKNOWN] += 1
             return
         suspect.held.append(Held(block, index, log, fetched))
-        block.quarantined += 1
+        block.hold()
         self.held += 1
 
     def withdraw(self, blocks: Iterable[Block]) -> None:
@@ -113,35 +129,35 @@ class PoolBook:
         for suspect in self._suspects.values():
             for held in suspect.held:
                 if held.block.hash in gone:
-                    held.block.waiting.append((held.log_index, held.log, held.fetched))
-                    held.block.quarantined -= 1
+                    held.block.requeue(held.log_index, held.log, held.fetched)
                     self.held -= 1
             suspect.held = [held for held in suspect.held if held.block.hash not in gone]
 
     def judge(self) -> None:
-        """Decide what can be decided without the node.  Call it when blocks were closed, and on a timer."""
-        if not self.connected:
-            return
+        """Decide what can be decided without the node.  Call it while it is `due`."""
         for address, suspect in list(self._suspects.items()):
             self._ask_again(address, suspect)
-            late = self.now_ns - suspect.since_ns > HOLD_S * NS
+            late = self._is_late(suspect)
             if not (late or suspect.undecided):
                 continue
             complete = all(held.block.progress is not Progress.OPEN for held in suspect.held)
             if late or complete:
                 false = complete and is_lookalike([held.log for held in suspect.held])
-                self._settle(address, suspect, Standing.FALSE if false else Standing.UNKNOWN)
+                self._settle(address, Standing.FALSE if false else Standing.UNKNOWN)
 
     def reconnected(self) -> None:
         """Verifications that the lost connection left without an answer begin anew, and so does their patience."""
-        self.connected = True
+        self._connected = True
         for address, suspect in list(self._suspects.items()):
-            suspect.since_ns = self.now_ns
+            suspect.since_ns = self._clock.now_ns
             self._ask_again(address, suspect)
+
+    def _is_late(self, suspect: _Suspect) -> bool:
+        return self._clock.now_ns - suspect.since_ns > HOLD_S * NS
 
     def _ask_again(self, address: str, suspect: _Suspect) -> None:
         if suspect.unanswered and suspect.held:
-            suspect.unanswered = False
+            self._mark(suspect, undecided=suspect.undecided, unanswered=False)
             self._begin(address, suspect.held[0].log)
 
     def _begin(self, address: str, log: Log) -> None:
@@ -155,26 +171,37 @@ class PoolBook:
     def _found(self, address: str, finding: Finding) -> None:
         suspect = self._suspects.get(address)
         if finding.standing is Standing.VERIFIED and finding.pool is not None:
-            self.table.add(finding.pool)
+            self._table.add(finding.pool)
+            self._stats.pools += 1
+            self._verified.append(finding)
             self._foreign.pop(address, None)
-            released = suspect.held if suspect is not None else []
-            self._suspects.pop(address, None)
-            for held in released:
-                held.block.quarantined -= 1
-            self.held -= len(released)
-            self._release(finding, released)
+            for held in self._end(address):
+                held.block.requeue(held.log_index, held.log, held.fetched)
         elif suspect is not None and finding.standing is Standing.FALSE:
-            self._settle(address, suspect, Standing.FALSE)
+            self._settle(address, Standing.FALSE)
         elif suspect is not None:
-            suspect.undecided, suspect.unanswered = not finding.again, finding.again
+            self._mark(suspect, undecided=not finding.again, unanswered=finding.again)
 
-    def _settle(self, address: str, suspect: _Suspect, standing: Standing) -> None:
+    def _settle(self, address: str, standing: Standing) -> None:
         """No event of this emitter will be published."""
         if len(self._foreign) >= MAX_FOREIGN:
             self._foreign.clear()
-        self._foreign[address] = _Foreign(standing, self.now_ns + int(RETRY_S * NS))
-        self._suspects.pop(address, None)
-        self.counts[standing] += len(suspect.held)
-        for held in suspect.held:
-            held.block.quarantined -= 1
+        self._foreign[address] = _Foreign(standing, self._clock.now_ns + int(RETRY_S * NS))
+        ended = self._end(address)
+        self.counts[standing] += len(ended)
+        for held in ended:
+            held.block.drop_held()
+
+    def _end(self, address: str) -> list[Held]:
+        """It is known what the emitter is: its logs are held no more, and returned."""
+        suspect = self._suspects.pop(address, None)
+        if suspect is None:
+            return []
+        self._mark(suspect, undecided=False, unanswered=False)
         self.held -= len(suspect.held)
+        return suspect.held
+
+    def _mark(self, suspect: _Suspect, *, undecided: bool, unanswered: bool) -> None:
+        before = suspect.undecided or suspect.unanswered
+        suspect.undecided, suspect.unanswered = undecided, unanswered
+        self._inconclusive += (undecided or unanswered) - before

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from producers.assembly import LARGEST_STEP
-from producers.blocks.chain import Block, Progress
+from producers.blocks.block import Progress, ended_block
 from producers.blocks.head_queue import DEEPEST_WALK
 from producers.blocks.recovery import Recovered
 from producers.feed import Identity, Selection
@@ -150,10 +150,10 @@ def test_feed_with_much_to_publish_does_it_in_steps_and_in_order() -> None:
         identities = [{"transactionHash": f"0x{index:064x}", "logIndex": hex(index)} for index in indices]
         push(conversation.feed._logs_id, [{**log, **place, **identity} for identity in identities])
 
+    conversation.feed._settled_heads = True  # as if a head had come since the log subscription was confirmed
     push(conversation.feed._heads_id, [head])
     block = conversation.feed._assembly.chain.head
-    assert block is not None
-    block.live, block.progress = True, Progress.OPEN  # as if the log subscription had been there before it
+    assert block is not None and block.progress is Progress.OPEN
     push_logs(0)
     before = conversation.feed.stats.events_published
     assert block.events == 1
@@ -481,9 +481,7 @@ def test_feed_whose_node_left_a_block_behind_declares_no_gap() -> None:
 def test_feed_away_for_long_has_every_block_it_walks_back_to_and_declares_the_rest(tmp_path: Path, away: int) -> None:
     """256 blocks are kept for reorgs, more while they are still to be told; 4,096 parents of a head are fetched."""
     write_load(tmp_path, [recorded_blocks()[0][:1]], away + 1)
-    last = Block(head_of(1), 0)
-    last.progress, last.verdict, last.ended = Progress.CLOSED, Completeness.REFETCHED, True
-    feed = new_feed(recovered=Recovered([last], [], []))
+    feed = new_feed(recovered=Recovered([ended_block(head_of(1), Completeness.REFETCHED)], [], []))
     conversation = Conversation(feed, served=load_recording(tmp_path, 137))
     while conversation.core.due_ns is not None:
         conversation.core.step()

@@ -10,8 +10,8 @@ from typing import Any
 
 from producers.chains.configuration import load_chain
 from producers.decode.pool_table import PoolTable
+from producers.decode.segment import Segment
 from producers.feed import Feed, Identity, Selection
-from producers.output.outbox import Segment
 from tests.producers.collected import Story
 from tlv.message import parse
 from tools.recording.bundle import bundled_recording

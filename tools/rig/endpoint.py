@@ -120,7 +120,7 @@ class Endpoint:
         return Unanswered(failure, f"{method}: {without_secrets(words, self.url)[:LONGEST_MESSAGE]}")
 
     def _receive(self, frames: list[bytes]) -> None:
-        self._rpc.now_ns = time.monotonic_ns()
+        self._rpc.clock.now_ns = time.monotonic_ns()
         for frame in frames:
             for notice in self._rpc.read(frame):
                 self._listener(notice)
@@ -130,7 +130,7 @@ class Endpoint:
         """Send what is to be sent and end what is overdue, until the connection ends."""
         with contextlib.suppress(ConnectionClosed, ConnectionError):
             while not self.lost:
-                self._rpc.now_ns = time.monotonic_ns()
+                self._rpc.clock.now_ns = time.monotonic_ns()
                 self._rpc.expire()
                 for request in self._rpc.outgoing():
                     await connection.send(request, text=True)

@@ -8,11 +8,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from producers.blocks.arrivals import Arrivals, LogsFetched
 from producers.blocks.backfill import LARGEST_RANGE, LONG_ANSWER, MAX_BLOCKS_AT_ONCE, RANGE_FROM, LogFetcher
-from producers.blocks.chain import Block, Chain, Progress
-from producers.node.jsonrpc import JsonRpc
-from producers.node.rpc_types import Head, Log
-from producers.node.timers import Timers
+from producers.blocks.chain import Chain
+from producers.blocks.completeness import Evidence
+from producers.chains.configuration import load_chain
+from producers.context import Context
+from producers.node.rpc_types import Head
+from producers.node.timers import Clock
+from tlv.codes import Completeness
 
 SECOND = 1_000_000_000
 Answer = Callable[[list[int]], Any]
@@ -31,30 +35,32 @@ class Catching:
         self.merged: dict[int, int] = {}
         self.now_ns = 0
         self._answer = answer
-        self._rpc, self._timers = JsonRpc(), Timers()
-        self._fetcher = LogFetcher(self._rpc, self._timers, {}, lambda _: False, self._merge, self._lose)
+        self._context = context = Context.of(load_chain("polygon"), Clock())
+        self._arrivals: Arrivals = []
+        self._fetcher = LogFetcher(context, Evidence(context.chain, {}), self._arrivals)
         self._chain = Chain(10 * blocks)
         for number in range(1, blocks + 1):
             head = Head(hex(number), hash_of(number), hash_of(number - 1))
             block = self._chain.add(head, 0)
-            block.progress = Progress.WANTED
             self._chain.adopt([block])
+            block.want()
             self._fetcher.want(block)
 
     def run(self, seconds: float = 60.0) -> None:
         """Until everything is merged, or for so long."""
         end_ns = self.now_ns + int(seconds * SECOND)
         while self.now_ns < end_ns and len(self.merged) < len(self._chain.blocks):
-            self._rpc.now_ns = self.now_ns
-            self._timers.run(self.now_ns)
+            self._context.clock.set(self.now_ns, 0)
+            self._context.timers.run()
             self._fetcher.pump(self._chain)
-            for frame in self._rpc.outgoing():
+            for frame in self._context.rpc.outgoing():
                 request = msgspec.json.decode(frame)
                 numbers = self._numbers(request["params"][0])
                 self.asked.append(numbers)
                 said = self._answer(numbers)
                 said = {"error": said} if isinstance(said, dict) else {"result": said}
-                self._rpc.read(msgspec.json.encode({"id": request["id"], **said}))
+                self._context.rpc.read(msgspec.json.encode({"id": request["id"], **said}))
+                self._merge()
             self.now_ns += SECOND // 100
 
     def _numbers(self, wanted: dict[str, str]) -> list[int]:
@@ -62,14 +68,16 @@ class Catching:
             return [int(wanted["blockHash"], 16)]
         return list(range(int(wanted["fromBlock"], 16), int(wanted["toBlock"], 16) + 1))
 
-    def _merge(self, block: Block, logs: list[Log]) -> None:
-        assert block.number not in self.merged, "a block is merged once"
-        assert {log.block_hash for log in logs} <= {block.hash}
-        block.progress = Progress.CLOSED
-        self.merged[block.number] = len(logs)
-
-    def _lose(self, block: Block) -> None:
-        raise AssertionError(f"block {block.number} was given up")
+    def _merge(self) -> None:
+        """Close what arrived; whatever else arrives is a defect."""
+        while self._arrivals:
+            arrived = self._arrivals.pop()
+            assert isinstance(arrived, LogsFetched), arrived
+            block, logs = arrived
+            assert block.number not in self.merged, "a block is merged once"
+            assert {log.block_hash for log in logs} <= {block.hash}
+            block.close(Completeness.REFETCHED)
+            self.merged[block.number] = len(logs)
 
 
 def logs_of(numbers: list[int], each: int) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from producers.blocks.chain import Block, Chain, Missing
+from producers.blocks.block import Block
+from producers.blocks.chain import Chain, Missing
 from producers.node.rpc_types import Head
 from tests.producers.branches import Branches
 from tests.producers.virtual import Conversation, new_feed
@@ -78,7 +79,7 @@ def test_chain_above_a_hole_declares_it_once() -> None:
     chain = chain_of("a", "b")
     for name in ("x", "x2"):
         block = add(chain, 20, name, f"parent of {name}")
-        block.root = True
+        block.lose_parent()
         branch = chain.branch(block, 100)
         assert isinstance(branch, list)
         hole = chain.adopt(branch).hole
@@ -90,7 +91,7 @@ def test_chain_above_a_hole_declares_it_once() -> None:
 def test_chain_whose_root_contradicts_the_block_below_drops_it() -> None:
     chain = chain_of("a", "b", "c")
     block = add(chain, 12, "c2", "b of another branch")
-    block.root = True
+    block.lose_parent()
     branch = chain.branch(block, 100)
     assert isinstance(branch, list)
     switch = chain.adopt(branch)

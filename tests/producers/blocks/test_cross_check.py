@@ -263,7 +263,7 @@ def test_second_endpoint_lost_in_the_middle_holds_nothing_up() -> None:
     for _ in range(40):
         conversation.step()
     conversation._second = lambda request: []
-    while not conversation.feed._assembly.cross_check.rpc.unanswered:
+    while not conversation.feed._cross_check.unanswered:
         conversation.step()
     asked = conversation.feed.count().cross_checks
     conversation.feed.second_disconnected()

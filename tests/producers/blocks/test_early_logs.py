@@ -6,9 +6,10 @@ from itertools import count
 
 import msgspec
 
-from producers.blocks.early_logs import LIFETIME_NS, MAX_SIZE, OVERHEAD, Strays
+from producers.blocks.arrivals import Arrivals, HeadMissing
+from producers.blocks.early_logs import LIFETIME_NS, MAX_SIZE, OVERHEAD, EarlyLogs
 from producers.node.rpc_types import Log
-from producers.node.timers import Timers
+from producers.node.timers import Clock, Timers
 from tests.producers.collected import canonical_events
 from tests.producers.virtual import Conversation, new_feed
 
@@ -17,32 +18,40 @@ def log_of(block: int, data: str = "0x") -> Log:
     return Log("0x" + "aa" * 20, data=data, block_number="0x1", block_hash=hex(block))
 
 
-def test_strays_of_many_made_up_blocks_stay_within_their_bound() -> None:
-    timers, sought = Timers(), list[str]()
-    strays = Strays(timers, lambda block_hash, number: sought.append(block_hash))
+def new_early_logs() -> tuple[EarlyLogs, Clock, Timers, Arrivals]:
+    clock = Clock()
+    timers, arrivals = Timers(clock), Arrivals()
+    return EarlyLogs(clock, timers, arrivals), clock, timers, arrivals
+
+
+def test_early_logs_of_many_made_up_blocks_stay_within_their_bound() -> None:
+    early, clock, timers, arrivals = new_early_logs()
     for block in range(3 * MAX_SIZE // OVERHEAD):
-        strays.keep(hex(block), log_of(block), 0)
-    assert len(strays._waiting) <= MAX_SIZE // OVERHEAD
-    assert len(timers._heap) == 2 * len(strays._waiting)
-    timers.run(LIFETIME_NS)
-    assert strays._waiting == {}
-    assert len(set(sought)) == len(sought) <= MAX_SIZE // OVERHEAD
-    strays.keep("0x1", log_of(1), LIFETIME_NS)
-    assert strays.adopt("0x1") == [log_of(1)]
+        early.keep(hex(block), log_of(block))
+    assert len(early._waiting) <= MAX_SIZE // OVERHEAD
+    assert len(timers) == 2 * len(early._waiting)
+    clock.set(LIFETIME_NS, 0)
+    timers.run()
+    assert early._waiting == {}
+    sought = [arrived.block_hash for arrived in arrivals if isinstance(arrived, HeadMissing)]
+    assert len(set(sought)) == len(sought) == len(arrivals) <= MAX_SIZE // OVERHEAD
+    early.keep("0x1", log_of(1))
+    assert early.adopt("0x1") == [log_of(1)]
 
 
-def test_strays_turned_away_make_their_blocks_doubtful_for_as_long_as_they_could_wait() -> None:
-    strays = Strays(Timers(), lambda block_hash, number: None)
-    strays.keep("0x1", log_of(1), 0)
-    assert not strays.overflowed("0x1", 0)
-    strays.keep("0x1", log_of(1, "0x" + "00" * MAX_SIZE), 5)
-    assert strays.overflowed("0x1", 5)
-    strays.keep("0x1", log_of(1), 6)
-    assert strays.adopt("0x1") == [], "a part of a block is nothing"
-    strays.keep("0x2", log_of(2, "0x" + "00" * MAX_SIZE), 7)
-    assert strays.overflowed("0x2", 7)
-    assert strays.overflowed("0x2", 6 + LIFETIME_NS)
-    assert not strays.overflowed("0x2", 7 + LIFETIME_NS)
+def test_early_logs_turned_away_make_their_blocks_doubtful_for_as_long_as_they_could_wait() -> None:
+    early, clock, _, _ = new_early_logs()
+    early.keep("0x1", log_of(1))
+    assert not early.overflowed("0x1")
+    clock.set(5, 0)
+    early.keep("0x1", log_of(1, "0x" + "00" * MAX_SIZE))
+    assert early.overflowed("0x1")
+    clock.set(6, 0)
+    early.keep("0x1", log_of(1))
+    assert early.adopt("0x1") == [], "a part of a block is nothing"
+    clock.set(7, 0)
+    early.keep("0x2", log_of(2, "0x" + "00" * MAX_SIZE))
+    assert early.overflowed("0x2")
 
 
 def test_feed_flooded_with_logs_of_made_up_blocks_loses_nothing() -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from producers.blocks import state_file as cursor
-from producers.blocks.chain import Block, Chain, Progress
+from producers.blocks import state_file
+from producers.blocks.block import Block, Progress
+from producers.blocks.chain import Chain
 from producers.blocks.recovery import recover, restore
 from producers.chains.configuration import load_chain
 from producers.collector import Collector, Options
 from producers.decode.pool_table import Pool, PoolTable
-from producers.node.errors import CursorError
+from producers.node.errors import StateFileError
 from producers.node.rpc_types import Head
 from producers.pools.cache import PoolCache
 from producers.pools.verification import Finding, Standing, Token
@@ -105,12 +106,12 @@ def headers() -> list[Head]:
     return [msgspec.json.decode(line, type=Head) for line in recorded_rows("recording_2021-04-20_headers")]
 
 
-def test_cursor_saved_is_loaded_and_replaced_whole(tmp_path: Path) -> None:
+def test_state_file_saved_is_loaded_and_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
-    assert cursor.load(path, 137) is None
+    assert state_file.load(path, 137) is None
     for head in headers()[:3]:
-        cursor.save(path, 137, Block(head, 0))
-        recovered = cursor.load(path, 137)
+        state_file.save(path, 137, Block(head, 0))
+        recovered = state_file.load(path, 137)
         assert recovered is not None
         assert [(block.hash, block.number, block.ended) for block in recovered.blocks] == [
             (head.hash, int(head.number, 16), True)
@@ -118,15 +119,15 @@ def test_cursor_saved_is_loaded_and_replaced_whole(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["state.json"]
 
 
-def test_cursor_of_another_chain_or_damaged_is_refused(tmp_path: Path) -> None:
+def test_state_file_of_another_chain_or_damaged_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
-    cursor.save(path, 137, Block(headers()[0], 0))
-    with pytest.raises(CursorError, match="expected chain 1, found 137"):
-        cursor.load(path, 1)
+    state_file.save(path, 137, Block(headers()[0], 0))
+    with pytest.raises(StateFileError, match="expected chain 1, found 137"):
+        state_file.load(path, 1)
     for damaged in (b"", b"{", b"\xff", path.read_bytes()[:-9], path.read_bytes().replace(b"0x", b"0y")):
         path.write_bytes(damaged)
-        with pytest.raises(CursorError, match=str(path)):
-            cursor.load(path, 137)
+        with pytest.raises(StateFileError, match=str(path)):
+            state_file.load(path, 137)
 
 
 def finding(number: int, *, settled: bool = True) -> Finding:

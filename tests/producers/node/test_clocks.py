@@ -18,7 +18,7 @@ from tlv.layout import BlockEnd
 PRODUCERS = Path(__file__).parents[3] / "producers"
 SOURCES = sorted(path for path in PRODUCERS.rglob("*.py") if "recording" not in path.parts)
 WALL_CLOCKS = {"time", "time_ns", "ctime", "gmtime", "localtime", "now", "utcnow", "today", "CLOCK_REALTIME"}
-SHELLS = {"collector.py", "connection.py", "pool_cache.py", "cursor.py", "disk.py", "replay.py", "second_endpoint.py"}
+SHELLS = {"collector.py", "connection.py", "cache.py", "state_file.py", "disk.py", "replay.py", "second_endpoint.py"}
 """The files that may touch sockets, files and clocks."""
 INPUT_AND_OUTPUT = {"asyncio", "socket", "time", "os", "datetime", "random"}
 SHOWN = {("collector.py", "_clock")}

@@ -61,10 +61,10 @@ def test_rpc_beyond_its_time_fails_once_and_rejects_the_late_answer() -> None:
     rpc = JsonRpc()
     asked = Asked(rpc, timeout_s=2.0)
     rpc.outgoing()
-    rpc.now_ns = 2 * SECOND - 1
+    rpc.clock.now_ns = 2 * SECOND - 1
     rpc.expire()
     assert asked.answers == []
-    rpc.now_ns += 1
+    rpc.clock.now_ns += 1
     rpc.expire()
     assert asked.answers == [(None, TIMED_OUT)]
     rpc.read(b'{"id":1,"result":1}')
@@ -101,8 +101,8 @@ def test_rpc_told_to_slow_down_pauses_and_asks_again(code: int) -> None:
         frames = rpc.outgoing()
         if not frames:
             assert rpc.deadline_ns is not None
-            pauses.append(rpc.deadline_ns - rpc.now_ns)
-            rpc.now_ns = rpc.deadline_ns
+            pauses.append(rpc.deadline_ns - rpc.clock.now_ns)
+            rpc.clock.now_ns = rpc.deadline_ns
             continue
         refusals += 1
         error = {"code": code, "message": "limit exceeded"}
@@ -120,8 +120,8 @@ def test_rpc_with_a_wave_of_refusals_doubles_its_pause_once() -> None:
         for frame in rpc.outgoing():
             rpc.read(b'{"id":%d,"error":{"code":429,"message":"slow down"}}' % json.loads(frame)["id"])
         assert rpc.outgoing() == []
-        assert rpc.deadline_ns == rpc.now_ns + pause_ns
-        rpc.now_ns = rpc.deadline_ns
+        assert rpc.deadline_ns == rpc.clock.now_ns + pause_ns
+        rpc.clock.now_ns = rpc.deadline_ns
 
 
 @pytest.mark.parametrize("request_id", [b"null", b"-1", b"4711"])
@@ -132,7 +132,7 @@ def test_rpc_told_to_slow_down_by_an_answer_to_nobody_pauses(request_id: bytes) 
     rpc.read(b'{"id":%b,"error":{"code":429,"message":"too many requests, retry in 10s"}}' % request_id)
     assert rpc.rejected.total() == 1
     assert rpc.outgoing() == []
-    rpc.now_ns = 10 * SECOND
+    rpc.clock.now_ns = 10 * SECOND
     assert len(rpc.outgoing()) == 1
 
 
@@ -220,7 +220,7 @@ def test_rpc_with_a_pathology_of_a_real_node_survives_and_answers_the_next(row: 
         asked, other = Asked(rpc), Asked(rpc)
         rpc.outgoing()
         notices = rpc.read(frame)
-        rpc.now_ns += SECOND
+        rpc.clock.now_ns += SECOND
         asked_again = len(rpc.outgoing())  # after a rate limit
         used = len(notices) + len(asked.answers) + len(other.answers) + asked_again
         assert used or rpc.rejected.total()

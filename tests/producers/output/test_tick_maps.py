@@ -9,15 +9,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from producers.blocks.chain import Block
+from producers.blocks.block import Block
+from producers.chains.configuration import load_chain
+from producers.context import Context
 from producers.decode.pool_table import Pool, PoolTable
-from producers.node.jsonrpc import NS, JsonRpc
+from producers.node.jsonrpc import NS
 from producers.node.rpc_types import Head
+from producers.node.timers import Clock
 from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
 from producers.output.tick_maps import PAUSE_BLOCKS, TICKS_PER_MESSAGE, TickMaps, TickWatch, first_questions
 from producers.output.tick_program import MAX_TICK, MIN_TICK, Tick, all_words
-from producers.statistics import Statistics
 from tests.producers.output.liquidity import SPACING, Liquidity, contract_price, contract_ticks
 from tlv.codes import Flag, Protocol, Source
 from tlv.layout import PoolState, PoolTicks, TickLiquidity
@@ -48,18 +50,18 @@ class Wire:
 
     def __init__(self, world: World, watch: TickWatch = ALL) -> None:
         self.world = world
-        self.rpc = JsonRpc()
-        self.stats = Statistics()
+        context = Context.of(load_chain("polygon"), Clock())
+        self.rpc, self.stats = context.rpc, context.stats
         self.canonical = True
         self.asked: list[dict[str, Any]] = []
         pools = [msgspec.structs.replace(pool, tick_spacing=SPACING, fee_pips=500) for pool in verified_pools(world)]
         self.v3 = next(row for row, pool in enumerate(pools) if pool.protocol == Protocol.UNISWAP_V3)
         table = PoolTable(pools)
-        self.outbox = Outbox(Source.POLYGON_COLLECTOR, table, 1)
+        self.outbox = Outbox(Source.POLYGON_COLLECTOR, context.clock, table, 1)
         introductions = Introductions(self.outbox, table, {})
         introductions.introduce(range(len(pools)))
         self.outbox.take()
-        self.maps = TickMaps(self.rpc, introductions, self.outbox, lambda _: self.canonical, watch, self.stats)
+        self.maps = TickMaps(context, introductions, self.outbox, lambda _: self.canonical, watch)
 
     def block(self, number: str = "latest") -> Block:
         """A block of the node as the collector knows it."""
@@ -92,6 +94,11 @@ class Wire:
             assert isinstance(item, bytes)
             messages.append(parse(item))
         return messages
+
+
+def later(block: Block, blocks: int) -> Block:
+    """The same block, so many numbers higher."""
+    return Block(msgspec.structs.replace(block.head, number=hex(block.number + blocks)))
 
 
 def ticks_in(messages: list[Message]) -> list[Tick]:
@@ -188,7 +195,7 @@ def test_tick_map_obeys_a_rate_limit_and_goes_on_where_it_was(world: World) -> N
 
     assert wire.step(busy) == 1
     assert wire.step() == 0, "nothing is asked before the pause is over"
-    wire.rpc.now_ns += NS
+    wire.rpc.clock.now_ns += NS
     assert ticks_in(wire.run()[1:]) == contract_ticks(world, "latest")
 
 
@@ -197,7 +204,7 @@ def test_tick_map_answered_too_late_is_asked_in_halves(world: World) -> None:
     wire.maps.want_all()
     wire.maps.pump(wire.block())
     assert len(wire.rpc.outgoing()) == 1
-    wire.rpc.now_ns += 60 * NS
+    wire.rpc.clock.now_ns += 60 * NS
     wire.rpc.expire()
     assert ticks_in(wire.run()[1:]) == contract_ticks(world, "latest")
     assert len(wire.asked) >= 4
@@ -215,11 +222,9 @@ def test_tick_map_that_contradicts_the_pools_liquidity_is_refused_and_asked_late
     wire.step(without_ticks)
     assert wire.run() == []
     assert wire.stats.refused_tick_maps == 1
-    block.number += PAUSE_BLOCKS - 1
-    wire.maps.pump(block)
+    wire.maps.pump(later(block, PAUSE_BLOCKS - 1))
     assert wire.step() == 0
-    block.number += 1
-    wire.maps.pump(block)
+    wire.maps.pump(later(block, PAUSE_BLOCKS))
     assert wire.step() == 1
 
 
@@ -273,8 +278,7 @@ def test_tick_map_older_than_what_readers_were_told_to_forget_is_not_asked(world
     wire.maps.want_all()
     wire.maps.pump(block)
     assert wire.step() == 0
-    block.number += 1
-    wire.maps.pump(block)
+    wire.maps.pump(later(block, 1))
     assert wire.step() == 1
 
 

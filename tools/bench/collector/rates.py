@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 
-from producers.blocks import state_file as cursor
-from producers.blocks.chain import Block
+from producers.blocks import state_file
+from producers.blocks.block import Block
 from producers.chains.configuration import load_chain
 from producers.collector import Collector, Options
 from producers.statistics import LatencyHistogram, Statistics
@@ -107,7 +107,7 @@ def backfill() -> list[BenchResult]:
     with served(event_blocks, BACKFILL_LOGS, "--start", "now") as url, tempfile.TemporaryDirectory() as folder:
         baseline, library = watched(lambda stopwatch: list_logs(url, stopwatch))
         state = Path(folder) / "state"
-        cursor.save(state, load_chain("polygon").chain_id, Block(head_of(1), 0))
+        state_file.save(state, load_chain("polygon").chain_id, Block(head_of(1)))
         (elapsed, statistics), loop = watched(lambda stopwatch: catch_up(url, state, stopwatch))
     note = f"{statistics.events_published} events of {statistics.blocks} blocks, {statistics.pools} pools verified"
     title = f"collector, backfill of {BACKFILL_LOGS} logs: "

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from producers.blocks.chain import Block, Progress
+from producers.blocks.block import ended_block
 from producers.blocks.recovery import Recovered
 from producers.chains.configuration import load_chain
 from producers.decode.pool_table import PoolTable
@@ -71,9 +71,7 @@ class Scene:
         self._now_ns = 0
         self.longest_ms = 0.0
         self.frames: list[bytes] = []
-        first = Block(head_of(1), 0)
-        first.progress, first.verdict, first.ended = Progress.CLOSED, Completeness.REFETCHED, True
-        story = Recovered([first], [], [])
+        story = Recovered([ended_block(head_of(1), Completeness.REFETCHED)], [], [])
         self._feed = Feed(polygon, Identity(bytes(16), 1, 1), PoolTable(), {}, recovered=story, now_ns=0, wall_ns=0)
         self._feed.connected(now_ns=0, wall_ns=0)
         while not self._feed.settled:

@@ -1,0 +1,336 @@
+"""One block: how far its logs are, and what came of them.
+
+    KNOWN --open--> OPEN --close--> CLOSED       its logs are pushed, and nothing is missing
+    OPEN --want--> WANTED --close--> CLOSED      something is missing, or nothing closed it in time: fetched
+    KNOWN --want--> WANTED --lose--> LOST        not pushed; no node can list its logs: published as a Gap
+    KNOWN --close--> CLOSED                      back after a reorg, and complete before
+    WANTED --want--> WANTED                      asked again: another connection, or an answer that contradicts itself
+    CLOSED --want--> WANTED, LOST --want--> WANTED      a late or garbled log, or an endpoint that lists others
+
+    OPEN --leave--> KNOWN, WANTED --leave--> KNOWN, CLOSED --leave--> KNOWN, LOST --leave--> KNOWN      a reorg
+
+    KNOWN --merge--> KNOWN, WANTED --merge--> WANTED, CLOSED --merge--> CLOSED, LOST --merge--> LOST    an answer came
+    CLOSED --end--> CLOSED, LOST --end--> LOST   its BlockEnd, or the Gap in its stead, is published
+    CLOSED --reopen--> CLOSED                    its BlockEnd is to be published anew
+    CLOSED --confirm--> CLOSED                   a second endpoint lists the same
+
+Owns every attribute of a block: other files read them, and change them through these methods only (a test reads all
+sources).  An arrow that is not drawn raises.  It must never ask or publish: `producers.assembly` decides what happens.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from operator import itemgetter
+
+from producers.decode.segment import Segment
+from producers.node.rpc_types import Head, Log
+from tlv.codes import Completeness
+
+
+class Progress(Enum):
+    """How far the logs of a block are."""
+
+    KNOWN = 0
+    """Not canonical."""
+    OPEN = 1
+    WANTED = 2
+    CLOSED = 3
+    LOST = 4
+
+
+KNOWN, OPEN, WANTED, CLOSED, LOST = Progress
+ARROWS: dict[str, dict[Progress, Progress]] = {
+    "open": {KNOWN: OPEN},
+    "want": {KNOWN: WANTED, OPEN: WANTED, WANTED: WANTED, CLOSED: WANTED, LOST: WANTED},
+    "close": {KNOWN: CLOSED, OPEN: CLOSED, WANTED: CLOSED},
+    "lose": {WANTED: LOST},
+    "leave": {OPEN: KNOWN, WANTED: KNOWN, CLOSED: KNOWN, LOST: KNOWN},
+    "merge": {KNOWN: KNOWN, WANTED: WANTED, CLOSED: CLOSED, LOST: LOST},
+    "end": {CLOSED: CLOSED, LOST: LOST},
+    "reopen": {CLOSED: CLOSED},
+    "confirm": {CLOSED: CLOSED},
+}
+"""The diagram, by method."""
+
+
+class IllegalTransition(AssertionError):
+    """A defect of ours: a block was moved along an arrow that does not exist."""
+
+
+class Taken(Enum):
+    """What became of a log that was given to its block."""
+
+    NEW = 0
+    KNOWN = 1
+    UNREADABLE = 2
+
+
+Waiting = tuple[int, Log, bool]
+"""(log index, log, fetched): came for a block, and was not looked at yet."""
+
+
+class Block:
+    """A header and the logs that came for it."""
+
+    __slots__ = (
+        "arrived_ns",
+        "doubted",
+        "ended",
+        "events",
+        "fetched",
+        "hash",
+        "head",
+        "held_until_ns",
+        "highest_index",
+        "live",
+        "next_index",
+        "number",
+        "parent_hash",
+        "positives",
+        "progress",
+        "published",
+        "pushed",
+        "quarantined",
+        "root",
+        "seen",
+        "timestamp",
+        "to_replay",
+        "topics",
+        "verdict",
+        "waiting",
+    )
+
+    def __init__(self, head: Head, arrived_ns: int = 0, *, live: bool = False) -> None:
+        self.head = head
+        self.number = int(head.number, 16)
+        self.hash = head.hash
+        self.parent_hash = head.parent_hash
+        self.timestamp = int(head.timestamp, 16)
+        self.arrived_ns = arrived_ns
+        self.progress = KNOWN
+        self.verdict = Completeness.UNKNOWN
+        self.live = live
+        """Announced on this connection, with the log subscription already active: its logs are pushed to us."""
+        self.doubted = False
+        """Something unreadable came while its logs were being pushed."""
+        self.root = False
+        """Its parent cannot be had."""
+        self.ended = False
+        """Its BlockEnd, or the Gap in its stead, is published."""
+        self.seen: set[str] = set()
+        """Identity of every log that came: transaction hash and log index."""
+        self.highest_index = -1
+        self.next_index = 0
+        """The first log index that was not published; below it there is no hole."""
+        self.topics: set[str | None] = set()
+        """The first topics of the logs that came."""
+        self.positives: set[str] | None = None
+        """Topics of ours that its bloom filter may hold; None if it has none."""
+        self.pushed = 0
+        """Logs that came by subscription."""
+        self.waiting: list[Waiting] = []
+        self.published: list[Segment] = []
+        """Its messages that are in the ring."""
+        self.to_replay = False
+        """Came back after a reorg: `published` has to be published again."""
+        self.events = 0
+        """Messages in `published`."""
+        self.fetched = 0
+        """Answers to eth_getLogs that were merged since it was last closed."""
+        self.quarantined = 0
+        """Logs that wait for their emitter to be verified."""
+        self.held_until_ns = -1
+        """Until when its end waits for a second endpoint's opinion; -1 while that was not asked."""
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether the log indices have no hole, as far as they go.  Erigon restarts the index, hence `>=`."""
+        return len(self.seen) >= self.highest_index + 1
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the node is to be asked for its logs."""
+        return self.progress is WANTED
+
+    # The arrows of the diagram
+
+    def open(self) -> None:
+        """It became canonical, and its logs are being pushed."""
+        self._move("open")
+
+    def want(self) -> None:
+        """Its logs have to be fetched; nothing that was said of it holds."""
+        self._move("want")
+        self.verdict = Completeness.UNKNOWN
+
+    def merge(self) -> None:
+        """The node's own list of its logs was taken, so what was unreadable before is in it."""
+        self._move("merge")
+        self.fetched += 1
+        self.doubted = False
+
+    def close(self, verdict: Completeness) -> None:
+        """Its logs are complete, for this reason."""
+        self._move("close")
+        self.verdict = verdict
+        self.fetched = 0
+
+    def lose(self) -> None:
+        """Nobody can list its logs."""
+        self._move("lose")
+
+    def leave(self) -> None:
+        """It is canonical no more.  Its logs may stop in the middle, so they are fetched, should it come back open."""
+        self._move("leave")
+        self.live = False
+        self.ended = False
+        self.to_replay = bool(self.published)
+
+    def end(self) -> None:
+        """Its end is published."""
+        self._move("end")
+        self.ended = True
+
+    def reopen(self) -> None:
+        """Its end is to be published anew, if it was."""
+        self._move("reopen")
+        self.ended = False
+
+    def confirm(self) -> None:
+        """A second endpoint lists the same logs."""
+        self._move("confirm")
+        self.verdict = Completeness.CROSS_CHECKED
+
+    def _move(self, arrow: str) -> None:
+        to = ARROWS[arrow].get(self.progress)
+        if to is None:
+            raise IllegalTransition(f"expected no {arrow}() of a {self.progress.name} block, found one ({self.number})")
+        self.progress = to
+
+    # Its header
+
+    def expect(self, positives: set[str] | None) -> None:
+        """Note the topics of ours that its bloom filter may hold."""
+        self.positives = positives
+
+    def lose_parent(self) -> None:
+        """Its parent cannot be had: it is the lowest block above a hole."""
+        self.root = True
+
+    def lose_push(self) -> None:
+        """Its logs are not pushed any more, as the connection is gone."""
+        self.live = False
+
+    # Its logs
+
+    def take(self, log: Log, *, pushed: bool) -> Taken:
+        """Have `log` wait for its publication, unless it came before or cannot be told from another."""
+        place = identify(log)
+        if place is None:
+            self.doubted = True
+            return Taken.UNREADABLE
+        identity, index = place
+        if identity in self.seen:
+            return Taken.KNOWN
+        self.seen.add(identity)
+        self.highest_index = max(self.highest_index, index)
+        self.topics.add(log.topics[0] if log.topics else None)
+        self.pushed += pushed
+        self.waiting.append((index, log, not pushed))
+        return Taken.NEW
+
+    def take_waiting(self, most: int, *, in_order: bool) -> list[Waiting]:
+        """The logs to publish next, at most `most`, in the order of their indices.
+
+        While it is OPEN, and if they are to be `in_order`, none from behind a hole: what fills it is still to come.
+        """
+        waiting = sorted(self.waiting, key=itemgetter(0))
+        ready = self._ready(waiting) if in_order and self.progress is OPEN else len(waiting)
+        ready = min(ready, most)
+        self.waiting = waiting[ready:]
+        return waiting[:ready]
+
+    def requeue(self, index: int, log: Log, fetched: bool) -> None:
+        """A log that was in quarantine is to be published after all, or judged again."""
+        self.quarantined -= 1
+        self.waiting.append((index, log, fetched))
+
+    def hold(self) -> None:
+        """One of its logs went into quarantine."""
+        self.quarantined += 1
+
+    def drop_held(self) -> None:
+        """A log in quarantine will not be published."""
+        self.quarantined -= 1
+
+    def doubt(self) -> None:
+        """A frame could not be read, and may have been one of its logs."""
+        self.doubted = True
+
+    def disbelieve(self, log: Log, behind: list[Waiting]) -> None:
+        """A proven pool does not emit such a log: it was garbled on its way, counts as not come, and all are fetched.
+
+        Those `behind` it wait again.
+        """
+        place = identify(log)
+        if place is not None:
+            self.seen.discard(place[0])
+        self.doubted = True
+        self.waiting = behind + self.waiting
+        self.want()
+
+    def _ready(self, waiting: list[Waiting]) -> int:
+        """How many of the logs, sorted by index, stand before the first hole; from now on the hole is behind them."""
+        for count, (index, _, _) in enumerate(waiting):
+            if index > self.next_index:
+                return count
+            self.next_index = max(self.next_index, index + 1)
+        return len(waiting)
+
+    # Its messages
+
+    def add_published(self, segment: Segment) -> None:
+        """These events of it are in the ring."""
+        self.published.append(segment)
+        self.events += len(segment.offsets)
+
+    def replay(self) -> None:
+        """What was published before it left is published again."""
+        self.to_replay = False
+
+    def restore(self, identities: set[str], highest_index: int, segment: Segment) -> None:
+        """Take over what an earlier collector published of it."""
+        self.seen = identities
+        self.highest_index = highest_index
+        self.add_published(segment)
+
+    # The second endpoint
+
+    def await_opinion(self, until_ns: int) -> None:
+        """Its end waits for a second endpoint's opinion, so long at most."""
+        self.held_until_ns = until_ns
+
+    def stop_awaiting(self) -> None:
+        """The opinion came, or will not."""
+        self.held_until_ns = 0
+
+
+def ended_block(head: Head, verdict: Completeness) -> Block:
+    """A block that was closed and ended before this collector began."""
+    block = Block(head)
+    block.close(verdict)
+    block.end()
+    return block
+
+
+def identify(log: Log) -> tuple[str, int] | None:
+    """A log's identity within its block, and its index; None if the node left out, or garbled, a part of it."""
+    transaction, text = log.transaction_hash, log.log_index
+    if transaction is None or text is None:
+        return None
+    try:
+        index = int(text, 16) if text != "0x" else 0  # some nodes write zero so
+    except ValueError:
+        return None
+    return transaction + hex(index), index

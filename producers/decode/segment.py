@@ -1,0 +1,15 @@
+"""Finished messages that stand in one buffer, as the batch decoder leaves them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tlv.buffers import Bytes, Longs
+
+
+class Segment(NamedTuple):
+    """Messages in one buffer: message k is `buffer[offsets[k]:][:lengths[k]]`.  Never changed once it is made."""
+
+    buffer: Bytes
+    offsets: Longs
+    lengths: Longs
