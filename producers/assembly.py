@@ -236,7 +236,7 @@ class Assembly:
         """Requests can be answered again."""
         self._logs.reconnected()
         for block in self.chain.upwards(self._cursor):
-            if block.wanted:
+            if block.progress is Progress.WANTED:
                 self._want(block)
         self._connected = True
         self._quarantine.reconnected()
@@ -322,6 +322,8 @@ class Assembly:
             block.close(block.verdict)
         elif block.live:
             block.open()
+            if self._evidence.proves_empty_at_once(block):
+                block.close(Completeness.BLOOM_NEGATIVE)
         else:
             self._want(block)
 
@@ -380,12 +382,13 @@ class Assembly:
 
     # Completeness
 
-    def _try_to_close(self, block: Block, tombstone: bool) -> None:
-        if self._evidence.proves_empty_at_once(block) or (tombstone and self._evidence.proves_empty(block)):
+    def _on_tombstone(self, block: Block) -> None:
+        """A log of a later block came, so none of this one is on its way."""
+        if self._evidence.proves_empty(block):
             block.close(Completeness.BLOOM_NEGATIVE)
-        elif tombstone and self._evidence.is_doubtful(block):
+        elif self._evidence.is_doubtful(block):
             self._refetch(block)
-        elif tombstone:
+        else:
             block.close(Completeness.TOMBSTONE)
 
     def _close_or_refetch(self, block: Block) -> None:
@@ -409,7 +412,7 @@ class Assembly:
         self.take([log for log in logs if not log.removed], pushed=False)
         block.merge()
         short = len(logs) < pushed
-        if not block.wanted:
+        if block.progress is not Progress.WANTED:
             return
         if (short or self._evidence.is_doubtful(block)) and block.fetched < MAX_FETCHES:
             self._want(block)
@@ -419,7 +422,7 @@ class Assembly:
 
     def _give_up(self, block: Block) -> None:
         """The node cannot list the logs of the block: what was pushed must do, or it is a gap."""
-        if not block.wanted or not self.chain.is_canonical(block):
+        if block.progress is not Progress.WANTED or not self.chain.is_canonical(block):
             return
         if block.pushed and not self._evidence.is_doubtful(block):
             block.close(Completeness.PUSHED)
@@ -434,30 +437,31 @@ class Assembly:
         window = list(self.chain.upwards(self._cursor))
         tombstone = False
         for block in reversed(window):
-            if block.progress is Progress.OPEN:
-                self._try_to_close(block, tombstone)
+            if tombstone and block.progress is Progress.OPEN:
+                self._on_tombstone(block)
             tombstone = tombstone or block.pushed > 0
         published = self._publish(window)
-        if self._quarantine.due:
+        if self._quarantine.suspects:
             self._quarantine.judge()
         self._end(window[:published])
 
     def _publish(self, window: list[Block]) -> int:
         """Events, in block order; returns how many of the blocks have none left to publish."""
-        left, published = LARGEST_STEP, 0
+        left, done = LARGEST_STEP, 0
         for block in window:
-            if left <= 0 or block.wanted:
+            if left <= 0 or block.progress is Progress.WANTED:
                 break
             if block.waiting or block.to_replay:
-                left -= self._events.publish(block, left)
-                if block.wanted:  # a log was garbled
+                published, garbled = self._events.publish(block, left)
+                left -= published
+                if garbled:
                     self._refetch(block)
                     break
             if block.waiting:
                 break  # behind a hole, or for the next step
-            published += 1
+            done += 1
         self.unfinished = left <= 0
-        return published
+        return done
 
     def _end(self, window: list[Block]) -> None:
         """BlockEnd, in order, for what is complete; a quarantined log holds it back, a second opinion for a moment."""

@@ -166,7 +166,7 @@ class Feed:
 
     def connected(self, now_ns: int, wall_ns: int) -> None:
         """A connection is open."""
-        self._clock.set(now_ns, wall_ns)
+        self._set_clock(now_ns, wall_ns)
         self.stats.connections += 1
         self.broken = None
         self.state = FeedState.BACKFILLING
@@ -184,14 +184,14 @@ class Feed:
 
     def disconnected(self, now_ns: int, wall_ns: int) -> None:
         """The connection is gone, however it ended."""
-        self._clock.set(now_ns, wall_ns)
+        self._set_clock(now_ns, wall_ns)
         self.state = FeedState.DISCONNECTED
         self._assembly.disconnected()
         self._rpc.abandon()
 
     def receive(self, frames: Iterable[bytes], now_ns: int, wall_ns: int) -> None:
         """Take everything that the socket held."""
-        self._clock.set(now_ns, wall_ns)
+        self._set_clock(now_ns, wall_ns)
         decode, logs_id = LOG_NOTICE.decode, self._logs_id
         logs: list[Log] = []
         for frame in frames:
@@ -236,7 +236,7 @@ class Feed:
 
     def receive_second(self, frames: Iterable[bytes], now_ns: int, wall_ns: int) -> None:
         """Take what the second endpoint answers; it subscribed to nothing."""
-        self._clock.set(now_ns, wall_ns)
+        self._set_clock(now_ns, wall_ns)
         for frame in frames:
             self._cross_check.receive(frame)
             self._assembly.act()
@@ -245,7 +245,7 @@ class Feed:
     def tick(self, now_ns: int, wall_ns: int) -> None:
         """Time passed."""
         overslept = now_ns - self._clock.now_ns > OVERSLEPT_NS
-        self._clock.set(now_ns, wall_ns)
+        self._set_clock(now_ns, wall_ns)
         if not overslept:
             self._rpc.expire()
             self._cross_check.expire()
@@ -255,7 +255,7 @@ class Feed:
 
     def settle(self, now_ns: int, wall_ns: int) -> None:
         """The node will push nothing more: close what is open by asking."""
-        self._clock.set(now_ns, wall_ns)
+        self._set_clock(now_ns, wall_ns)
         self._assembly.settle()
 
     def filter_events(self, wanted: EventFilter | None) -> None:
@@ -288,6 +288,9 @@ class Feed:
         """The statistics, brought up to date."""
         self._assembly.count()
         return self.stats
+
+    def _set_clock(self, now_ns: int, wall_ns: int) -> None:
+        self._clock.now_ns, self._clock.wall_ns = now_ns, wall_ns
 
     def _read(self, frame: bytes) -> None:
         """Anything that is no log notification of ours."""
@@ -393,7 +396,7 @@ class Feed:
 
     def beat(self, now_ns: int, wall_ns: int, *, circuit_open: bool = False) -> None:
         """A heartbeat now: for the time between two connections, when nothing ticks."""
-        self._clock.set(now_ns, wall_ns)
+        self._set_clock(now_ns, wall_ns)
         if circuit_open:
             self.state = FeedState.CIRCUIT_OPEN
         self._put_heartbeat()

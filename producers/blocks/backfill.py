@@ -20,7 +20,7 @@ from functools import partial
 import msgspec
 
 from producers.blocks.arrivals import Arrivals, HeaderFetched, LogsFetched, LogsUnavailable
-from producers.blocks.block import Block
+from producers.blocks.block import Block, Progress
 from producers.blocks.chain import Chain
 from producers.blocks.completeness import Evidence
 from producers.context import Context
@@ -54,7 +54,8 @@ class LogFetcher:
         self._clock, self._rpc, self._timers = context.clock, context.rpc, context.timers
         self._filter, self._evidence, self._arrivals = context.log_filter, evidence, arrivals
         self._node_height = NodeHeight(context.rpc)
-        self._wanted: dict[str, Block] = {}
+        self.due: dict[str, Block] = {}
+        """The blocks that the next `pump` asks for, by hash."""
         self._attempts: dict[str, int] = defaultdict(int)
         self._since: dict[str, int] = {}
         self._in_flight = 0
@@ -68,19 +69,14 @@ class LogFetcher:
 
     def want(self, block: Block) -> None:
         """Fetch the logs of `block` with the next `pump`."""
-        self._wanted[block.hash] = block
+        self.due[block.hash] = block
         self._since.setdefault(block.hash, self._clock.now_ns)
-
-    @property
-    def due(self) -> bool:
-        """Whether `pump` has something to do."""
-        return bool(self._wanted)
 
     def pump(self, chain: Chain) -> None:
         """Send as many requests as may be in flight.  Blocks that left the chain are forgotten."""
         wanted = []
-        for block in sorted(self._wanted.values(), key=lambda block: block.number):
-            if block.wanted and chain.is_canonical(block):
+        for block in sorted(self.due.values(), key=lambda block: block.number):
+            if block.progress is Progress.WANTED and chain.is_canonical(block):
                 wanted.append(block)
             else:
                 self._forget(block)
@@ -90,7 +86,7 @@ class LogFetcher:
                 run += 1
             blocks, wanted = wanted[: run if run >= RANGE_FROM else 1], wanted[run if run >= RANGE_FROM else 1 :]
             for block in blocks:
-                del self._wanted[block.hash]
+                del self.due[block.hash]
             self._in_flight += 1
             if len(blocks) == 1:
                 self._rpc.ask(
@@ -164,7 +160,7 @@ class LogFetcher:
             self.want(block)  # until the head that replaces it comes
 
     def _forget(self, block: Block) -> None:
-        self._wanted.pop(block.hash, None)
+        self.due.pop(block.hash, None)
         self._since.pop(block.hash, None)
         self._attempts.pop(block.hash, None)
 

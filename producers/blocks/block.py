@@ -148,11 +148,6 @@ class Block:
         """Whether the log indices have no hole, as far as they go.  Erigon restarts the index, hence `>=`."""
         return len(self.seen) >= self.highest_index + 1
 
-    @property
-    def wanted(self) -> bool:
-        """Whether the node is to be asked for its logs."""
-        return self.progress is WANTED
-
     # The arrows of the diagram
 
     def open(self) -> None:
@@ -269,7 +264,7 @@ class Block:
         self.doubted = True
 
     def disbelieve(self, log: Log, behind: list[Waiting]) -> None:
-        """A proven pool does not emit such a log: it was garbled on its way, counts as not come, and all are fetched.
+        """A proven pool does not emit such a log: it was garbled on its way, and counts as not come.
 
         Those `behind` it wait again.
         """
@@ -278,7 +273,6 @@ class Block:
             self.seen.discard(place[0])
         self.doubted = True
         self.waiting = behind + self.waiting
-        self.want()
 
     def _ready(self, waiting: list[Waiting]) -> int:
         """How many of the logs, sorted by index, stand before the first hole; from now on the hole is behind them."""

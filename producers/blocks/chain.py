@@ -11,7 +11,6 @@ except what stands at the root's height or above, and the block that should have
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from producers.blocks.block import Block
@@ -104,14 +103,12 @@ class Chain:
         self._lowest = min(self._lowest, lowest.number)
         return Switch(dropped, branch, fork, hole)
 
-    def upwards(self, number: int) -> Iterator[Block]:
+    def upwards(self, number: int) -> list[Block]:
         """The canonical blocks from `number` on, oldest first."""
         if self.head is None:
-            return
-        for at in range(number, self.head.number + 1):
-            block = self.canonical.get(at)
-            if block is not None:
-                yield block
+            return []
+        numbers = range(number, self.head.number + 1)
+        return [block for block in map(self.canonical.get, numbers) if block is not None]
 
     def forget(self, unfinished: int = MAX_NUMBER) -> None:
         """Drop what is `keep` blocks below the head: no reorg reaches there.  From `unfinished` on nothing is dropped.

@@ -1,29 +1,25 @@
 """What time it is, and what is to be done later.
 
-Owns the clock of one feed and a heap of due times.  It never reads a system clock: `Clock.set` is told what time it
-is, so a test can let a minute pass in a microsecond.
+Owns the clock of one feed and a heap of due times.  It never reads a system clock, so a test can let a minute pass
+in a microsecond.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import count
 
 
+@dataclass(slots=True)
 class Clock:
-    """The time of one feed: monotonic for every decision, wall time for what is only shown."""
+    """The time of one feed: its owner sets it, once per call from outside."""
 
-    __slots__ = ("now_ns", "wall_ns")
-
-    def __init__(self, now_ns: int = 0, wall_ns: int = 0) -> None:
-        self.now_ns = now_ns
-        self.wall_ns = wall_ns
-
-    def set(self, now_ns: int, wall_ns: int) -> None:
-        """Move both on."""
-        self.now_ns = now_ns
-        self.wall_ns = wall_ns
+    now_ns: int = 0
+    """Monotonic: for every decision."""
+    wall_ns: int = 0
+    """For what is only shown."""
 
 
 class Timers:

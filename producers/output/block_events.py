@@ -1,7 +1,7 @@
 """Events into the outbox, in the order of the chain: the logs of verified pools, and their copies in a reorg.
 
 Owns what of a block is published.  It must never judge whether a block is complete: it publishes what waits in the
-block it is given.  A log of a proven pool that breaks a rule was garbled on its way: its block is WANTED from then on.
+block it is given.
 
     a block's waiting logs --verified pool--> events (its PoolState before the first)
                            --unknown-------> quarantine --verified--> waiting again
@@ -37,8 +37,9 @@ class BlockEvents:
         self._in_order = not context.log_filter
         """All logs are subscribed to, so a hole in the indices is a log on its way."""
 
-    def publish(self, block: Block, most: int) -> int:
-        """What waits in `block`, in the order of the log indices; returns how many logs that was, at most `most`.
+    def publish(self, block: Block, most: int) -> tuple[int, bool]:
+        """What waits in `block`, in the order of the log indices; returns how many logs that was, at most `most`, and
+        whether one of them was garbled on its way: then those behind it wait on.
 
         The events of a block that came back are one piece, however many.
         """
@@ -62,9 +63,8 @@ class BlockEvents:
                 continue
             entries.append(entry)
             rows.append(row)
-        if entries:
-            self._emit(block, entries, rows)
-        return replayed + len(waiting)
+        garbled = bool(entries) and self._emit(block, entries, rows)
+        return replayed + len(waiting), garbled
 
     def take_back(self, dropped: list[Block]) -> None:
         """REMOVED copies of every event of these blocks, which are given newest first."""
@@ -84,12 +84,14 @@ class BlockEvents:
         introduced, self.introduced = self.introduced, []
         return introduced
 
-    def _emit(self, block: Block, entries: list[Waiting], rows: list[int]) -> None:
+    def _emit(self, block: Block, entries: list[Waiting], rows: list[int]) -> bool:
+        """Whether a log was garbled."""
         if self.event_filter is not None:
             entries, rows = self._select(self.event_filter, entries, rows)
-        self.introduced += self._introductions.introduce(rows)
+        if not self._introductions.introduced.issuperset(rows):
+            self.introduced += self._introductions.introduce(rows)
         if not entries:
-            return
+            return False
         logs = [log for _, log, _ in entries]
         flags = [Flag.BACKFILL if fetched else 0 for _, _, fetched in entries]
         segment, garbled = self._outbox.put_events(logs, rows, flags, block.timestamp)
@@ -98,6 +100,7 @@ class BlockEvents:
         if segment is not None:
             block.add_published(segment)
             self._stats.events_published += len(segment.offsets)
+        return garbled is not None
 
     def _select(self, wanted: EventFilter, entries: list[Waiting], rows: list[int]) -> tuple[list[Waiting], list[int]]:
         """Those of the logs that pass the filter, with their rows."""

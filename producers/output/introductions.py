@@ -33,14 +33,15 @@ class Introductions:
 
     def __init__(self, outbox: Outbox, table: PoolTable, tokens: dict[bytes, Token]) -> None:
         self._outbox, self._table, self._tokens = outbox, table, tokens
-        self._introduced: set[int] = set()
+        self.introduced: set[int] = set()
+        """Rows of the pools that have a PoolState since `forget`."""
         self.known: set[int] = set()
         """Rows of the pools that were introduced at any time."""
 
     def introduce(self, rows: Iterable[int]) -> list[int]:
         """A PoolState for each pool in these rows that has none since `forget`; returns those that never had one."""
-        fresh = set(rows).difference(self._introduced)
-        self._introduced |= fresh
+        fresh = set(rows).difference(self.introduced)
+        self.introduced |= fresh
         pools = [row for row in fresh if self.pool(row).role != Role.FACTORY]
         for row in pools:
             self.put(row, State())
@@ -50,7 +51,7 @@ class Introductions:
 
     def forget(self) -> None:
         """Let every pool's next event be preceded by its PoolState again."""
-        self._introduced.clear()
+        self.introduced.clear()
 
     def pool(self, row: int) -> Pool:
         """The pool in a row of the table."""

@@ -40,30 +40,25 @@ class Snapshots:
 
     def __init__(self, context: Context, introductions: Introductions, is_canonical: Callable[[Block], bool]) -> None:
         self._rpc, self._introductions, self._is_canonical = context.rpc, introductions, is_canonical
-        self._due: deque[int] = deque()
+        self.due: deque[int] = deque()
         """Rows of pools; with 100,000 of them `want_all` and `pump` still cost nothing that an event would notice."""
         self._since_block = 0
         """The lowest block number whose state is of use."""
         self._asking = 0
 
-    @property
-    def due(self) -> bool:
-        """Whether `pump` has something to do, given a block that is new enough."""
-        return bool(self._due) and self._asking < MAX_AT_ONCE
-
     def want(self, row: int) -> None:
         """Tell the state of one pool."""
-        self._due.append(row)
+        self.due.append(row)
 
     def want_all(self, since_block: int = 0) -> None:
         """Tell the state of every pool that readers have heard of, as of `since_block` or later."""
-        self._due = deque(self._introductions.known)
+        self.due = deque(self._introductions.known)
         self._since_block = since_block
 
     def pump(self, block: Block) -> None:
         """Ask about what is due, as of `block`, which is complete."""
-        while self._due and self._asking < MAX_AT_ONCE and block.number >= self._since_block:
-            self._ask(self._due.popleft(), block)
+        while self.due and self._asking < MAX_AT_ONCE and block.number >= self._since_block:
+            self._ask(self.due.popleft(), block)
 
     def _ask(self, row: int, block: Block) -> None:
         pool = self._introductions.pool(row)
@@ -83,7 +78,7 @@ class Snapshots:
 
     def _tell(self, row: int, pool: Pool, block: Block, answers: list[str | Failure]) -> None:
         if any(answer in (DISCONNECTED, TIMED_OUT) for answer in answers) or not self._is_canonical(block):
-            self._due.append(row)
+            self.due.append(row)
             return
         state = read_state(pool, [answer for answer in answers if isinstance(answer, str)])
         if state is not None:

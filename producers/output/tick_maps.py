@@ -94,22 +94,17 @@ class TickMaps:
         self._is_canonical, self._watch = is_canonical, watch
         self.is_followed: Callable[[Pool], bool] = lambda _: True
         """Whether readers get every event that moves the pool's map: without them it would rot unnoticed."""
-        self._due: dict[int, int] = {}
+        self.due: dict[int, int] = {}
         """Row, and the lowest block number whose map is of use."""
         self._reading: dict[int, Reading] = {}
         self._told: dict[int, int] = {}
         """Row, and the block number of the map that readers have."""
 
-    @property
-    def due(self) -> bool:
-        """Whether `pump` has something to do, given a block that is new enough."""
-        return bool(self._due) and len(self._reading) < MAX_AT_ONCE
-
     def want(self, row: int, since_block: int = 0) -> None:
         """Tell the map of one pool, if it is watched, as of `since_block` or later."""
         pool = self._introductions.pool(row)
         if self._watch.covers(pool) and self.is_followed(pool):
-            self._due[row] = max(self._due.get(row, 0), since_block)
+            self.due[row] = max(self.due.get(row, 0), since_block)
 
     def want_all(self, since_block: int = 0) -> None:
         """Tell the map of every watched pool that readers have heard of."""
@@ -125,11 +120,11 @@ class TickMaps:
 
     def pump(self, block: Block) -> None:
         """Begin to read what is due, as of `block`, which is complete."""
-        for row, since_block in list(self._due.items()):
+        for row, since_block in list(self.due.items()):
             if len(self._reading) >= MAX_AT_ONCE:
                 return
             if since_block <= block.number and row not in self._reading:
-                del self._due[row]
+                del self.due[row]
                 pool = self._introductions.pool(row)
                 reading = self._reading[row] = Reading(row, pool, block, list(first_questions(pool.tick_spacing)))
                 self._ask(reading)

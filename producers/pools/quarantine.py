@@ -79,19 +79,12 @@ class Quarantine:
         self._verified: list[Finding] = []
         self._inconclusive = 0
         """Suspects whose verification ended without saying what they are."""
-        self._suspects: dict[str, _Suspect] = {}
+        self.suspects: dict[str, _Suspect] = {}
+        """By address, the oldest first: without any, there is nothing to judge."""
         self._foreign: dict[str, _Foreign] = {}
         for factory in context.chain.factories:
             address = bytes.fromhex(factory.address[2:])
             table.add(unverified(address, factory.protocol_code, Role.FACTORY, factory.venue_code))
-
-    @property
-    def due(self) -> bool:
-        """Whether `judge` has something to do."""
-        if not self._connected or not self._suspects:
-            return False
-        oldest = next(iter(self._suspects.values()))
-        return self._inconclusive > 0 or self._is_late(oldest)
 
     def take_verified(self) -> list[Finding]:
         """The pools verified since the last call."""
@@ -109,9 +102,9 @@ class Quarantine:
         if foreign is not None and (foreign.standing is Standing.FALSE or self._clock.now_ns < foreign.until_ns):
             self.counts[foreign.standing] += 1
             return
-        suspect = self._suspects.get(address)
+        suspect = self.suspects.get(address)
         if suspect is None:
-            suspect = self._suspects[address] = _Suspect(self._clock.now_ns)
+            suspect = self.suspects[address] = _Suspect(self._clock.now_ns)
             self._begin(address, log)
         if self.held >= MAX_HELD or len(suspect.held) >= MAX_HELD_PER_EMITTER:
             self._settle(address, Standing.UNKNOWN)
@@ -126,7 +119,7 @@ class Quarantine:
         gone = {block.hash for block in blocks if block.quarantined}
         if not gone:
             return
-        for suspect in self._suspects.values():
+        for suspect in self.suspects.values():
             for held in suspect.held:
                 if held.block.hash in gone:
                     held.block.requeue(held.log_index, held.log, held.fetched)
@@ -134,8 +127,10 @@ class Quarantine:
             suspect.held = [held for held in suspect.held if held.block.hash not in gone]
 
     def judge(self) -> None:
-        """Decide what can be decided without the node.  Call it while it is `due`."""
-        for address, suspect in list(self._suspects.items()):
+        """Decide what can be decided without the node: call it after blocks were closed, and on a timer."""
+        if not self._connected or not (self._inconclusive or self._is_late(next(iter(self.suspects.values())))):
+            return
+        for address, suspect in list(self.suspects.items()):
             self._ask_again(address, suspect)
             late = self._is_late(suspect)
             if not (late or suspect.undecided):
@@ -148,7 +143,7 @@ class Quarantine:
     def reconnected(self) -> None:
         """Verifications that the lost connection left without an answer begin anew, and so does their patience."""
         self._connected = True
-        for address, suspect in list(self._suspects.items()):
+        for address, suspect in list(self.suspects.items()):
             suspect.since_ns = self._clock.now_ns
             self._ask_again(address, suspect)
 
@@ -169,7 +164,7 @@ class Quarantine:
             self._verifier.verify(address, event.protocols, self._found)
 
     def _found(self, address: str, finding: Finding) -> None:
-        suspect = self._suspects.get(address)
+        suspect = self.suspects.get(address)
         if finding.standing is Standing.VERIFIED and finding.pool is not None:
             self._table.add(finding.pool)
             self._stats.pools += 1
@@ -194,7 +189,7 @@ class Quarantine:
 
     def _end(self, address: str) -> list[Held]:
         """It is known what the emitter is: its logs are held no more, and returned."""
-        suspect = self._suspects.pop(address, None)
+        suspect = self.suspects.pop(address, None)
         if suspect is None:
             return []
         self._mark(suspect, undecided=False, unanswered=False)

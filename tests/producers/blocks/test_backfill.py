@@ -50,7 +50,7 @@ class Catching:
         """Until everything is merged, or for so long."""
         end_ns = self.now_ns + int(seconds * SECOND)
         while self.now_ns < end_ns and len(self.merged) < len(self._chain.blocks):
-            self._context.clock.set(self.now_ns, 0)
+            self._context.clock.now_ns = self.now_ns
             self._context.timers.run()
             self._fetcher.pump(self._chain)
             for frame in self._context.rpc.outgoing():

@@ -30,7 +30,7 @@ def test_early_logs_of_many_made_up_blocks_stay_within_their_bound() -> None:
         early.keep(hex(block), log_of(block))
     assert len(early._waiting) <= MAX_SIZE // OVERHEAD
     assert len(timers) == 2 * len(early._waiting)
-    clock.set(LIFETIME_NS, 0)
+    clock.now_ns = LIFETIME_NS
     timers.run()
     assert early._waiting == {}
     sought = [arrived.block_hash for arrived in arrivals if isinstance(arrived, HeadMissing)]
@@ -43,13 +43,13 @@ def test_early_logs_turned_away_make_their_blocks_doubtful_for_as_long_as_they_c
     early, clock, _, _ = new_early_logs()
     early.keep("0x1", log_of(1))
     assert not early.overflowed("0x1")
-    clock.set(5, 0)
+    clock.now_ns = 5
     early.keep("0x1", log_of(1, "0x" + "00" * MAX_SIZE))
     assert early.overflowed("0x1")
-    clock.set(6, 0)
+    clock.now_ns = 6
     early.keep("0x1", log_of(1))
     assert early.adopt("0x1") == [], "a part of a block is nothing"
-    clock.set(7, 0)
+    clock.now_ns = 7
     early.keep("0x2", log_of(2, "0x" + "00" * MAX_SIZE))
     assert early.overflowed("0x2")
 
