@@ -108,6 +108,8 @@ class Assembly:
         self._tick_maps = TickMaps(context, self._introductions, outbox, self.chain.is_canonical, tick_watch)
         self._cursor = -1
         """The lowest block that may still have something to publish."""
+        self._window: list[Block] = []
+        """The canonical blocks from the cursor on, oldest first."""
         self._connected = False
         self._reason = Reason.STARTED
         """Why blocks that were not pushed had to be fetched."""
@@ -119,7 +121,7 @@ class Assembly:
         if not recovered.blocks:
             return
         self.safe_number = self._stats.safe_number = restore(self.chain, recovered)
-        self._cursor = self.safe_number + 1
+        self._move_cursor(self.safe_number + 1)
         self._stats.head_number = recovered.blocks[-1].number
         self._reason = Reason.WRITER_RESTARTED
 
@@ -184,7 +186,7 @@ class Assembly:
         if head is None:
             return
         self.unfinished = False
-        if self._cursor <= head.number:
+        if self._window:
             self._advance_blocks()
         if self._connected and self._logs.due:
             self._logs.pump(self.chain)
@@ -194,8 +196,7 @@ class Assembly:
     def tick(self) -> None:
         """Time passed: refetch what stays open too long."""
         now_ns = self._clock.now_ns
-        window = list(self.chain.upwards(self._cursor))
-        for block, child in zip_longest(window, window[1:]):
+        for block, child in zip_longest(self._window, self._window[1:]):
             if block.progress is not Progress.OPEN:
                 continue
             age_ns = now_ns - block.arrived_ns
@@ -208,7 +209,7 @@ class Assembly:
 
     def settle(self) -> None:
         """Nothing more will be pushed: close what is open by asking."""
-        for block in self.chain.upwards(self._cursor):
+        for block in self._window:
             if block.progress is Progress.OPEN:
                 self._close_or_refetch(block)
         self.advance()
@@ -235,7 +236,7 @@ class Assembly:
     def reconnected(self) -> None:
         """Requests can be answered again."""
         self._logs.reconnected()
-        for block in self.chain.upwards(self._cursor):
+        for block in self._window:
             if block.progress is Progress.WANTED:
                 self._want(block)
         self._connected = True
@@ -245,7 +246,7 @@ class Assembly:
 
     def doubt_open_blocks(self) -> None:
         """A frame could not be read: it may have been a log of any block that is open."""
-        for block in self.chain.upwards(self._cursor):
+        for block in self._window:
             if block.progress is Progress.OPEN:
                 block.doubt()
 
@@ -312,6 +313,7 @@ class Assembly:
         if self._cursor < 0 or lowest < self._cursor:
             self._cursor = lowest
             self.safe_number = min(self.safe_number, lowest - 1)
+        self._move_cursor(self._cursor)
         self._stats.head_number = switch.adopted[-1].number
         self.chain.forget(self._cursor)
 
@@ -377,7 +379,7 @@ class Assembly:
     def _reopen(self, block: Block) -> None:
         """The end of a closed block is published anew, if it was published."""
         block.reopen()
-        self._cursor = min(self._cursor, block.number)
+        self._move_cursor(min(self._cursor, block.number))
         self.safe_number = self._stats.safe_number = min(self.safe_number, block.number - 1)
 
     # Completeness
@@ -434,21 +436,20 @@ class Assembly:
 
     def _advance_blocks(self) -> None:
         """Close, publish and end blocks from the cursor on."""
-        window = list(self.chain.upwards(self._cursor))
         tombstone = False
-        for block in reversed(window):
+        for block in reversed(self._window):
             if tombstone and block.progress is Progress.OPEN:
                 self._on_tombstone(block)
             tombstone = tombstone or block.pushed > 0
-        published = self._publish(window)
+        published = self._publish()
         if self._quarantine.suspects:
             self._quarantine.judge()
-        self._end(window[:published])
+        self._end(self._window[:published])
 
-    def _publish(self, window: list[Block]) -> int:
+    def _publish(self) -> int:
         """Events, in block order; returns how many of the blocks have none left to publish."""
         left, done = LARGEST_STEP, 0
-        for block in window:
+        for block in self._window:
             if left <= 0 or block.progress is Progress.WANTED:
                 break
             if block.waiting or block.to_replay:
@@ -463,13 +464,14 @@ class Assembly:
         self.unfinished = left <= 0
         return done
 
-    def _end(self, window: list[Block]) -> None:
+    def _end(self, published: list[Block]) -> None:
         """BlockEnd, in order, for what is complete; a quarantined log holds it back, a second opinion for a moment."""
-        for block in window:
+        for block in published:
             if block.progress is Progress.CLOSED and not block.ended:
                 self._cross_check.ask(block)
-        for ends, block in enumerate(window):
-            if ends == MOST_ENDS:
+        ended = 0
+        for block in published:
+            if ended == MOST_ENDS:
                 self.unfinished = True
                 break
             if block.progress not in (Progress.CLOSED, Progress.LOST) or block.quarantined or block.waiting:
@@ -481,8 +483,14 @@ class Assembly:
                     self._messages.put_block_end(block)
                 block.end()
             self.safe_number = self._stats.safe_number = block.number
-            self._cursor = block.number + 1
             self._messages.end_backfill(block.number)
+            ended += 1
+        if ended:
+            self._move_cursor(self.safe_number + 1)
+
+    def _move_cursor(self, number: int) -> None:
+        self._cursor = number
+        self._window = self.chain.upwards(number)
 
     def _ask_for_states(self, head: Block) -> None:
         """Once the newest blocks are complete, ask what the pools hold of which readers know nothing, or no more."""
