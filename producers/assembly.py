@@ -153,7 +153,9 @@ class Assembly:
             if log.removed:
                 self._stats.removed_notices += 1  # the reorg itself shows in the parents of the next head
             elif block is not None:
-                self._put(block, log, pushed)
+                taken = block.take(log, pushed=pushed)
+                if taken is not Taken.NEW or block.progress is Progress.CLOSED:
+                    self._on_unexpected(block, taken, pushed)
             elif block_hash is not None:
                 self._early_logs.keep(block_hash, log)
             else:
@@ -286,7 +288,7 @@ class Assembly:
         self._stats.headers += 1
         self._evidence.read_header(block)
         for log in self._early_logs.adopt(block.hash):
-            self._put(block, log, True)
+            self._on_unexpected(block, block.take(log, pushed=True), pushed=True)
         return block
 
     def _follow(self) -> None:
@@ -344,20 +346,19 @@ class Assembly:
 
     # Logs
 
-    def _put(self, block: Block, log: Log, pushed: bool) -> None:
-        taken = block.take(log, pushed=pushed)
-        if taken is Taken.NEW:
-            if block.progress is Progress.CLOSED and pushed and self.chain.is_canonical(block):
-                self._repair(block)
-        elif taken is Taken.KNOWN:
+    def _on_unexpected(self, block: Block, taken: Taken, pushed: bool) -> None:
+        """A log that came before, that cannot be read, or whose block may be closed."""
+        if taken is Taken.KNOWN:
             self._stats.duplicates += pushed
-        else:
+        elif taken is Taken.UNREADABLE:
             self._rpc.reject(Rejection.BAD_LOG)
+        elif pushed and block.progress is Progress.CLOSED and self.chain.is_canonical(block):
+            self._repair(block)
 
     def _repair(self, block: Block) -> None:
-        """A log of a closed block: nothing that was said about it holds until it was fetched again."""
+        """A log of a closed block: its verdict is void until it was fetched again."""
         self._stats.repairs += 1
-        self._invalidate(block.number, Reason.LATE_LOGS)  # it will stand behind the events of later blocks
+        self._invalidate(block.number, Reason.LATE_LOGS)  # the log comes behind events of later blocks
         self._reopen(block)
         self._want(block)
 

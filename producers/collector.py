@@ -6,7 +6,7 @@ for no disk.  It must never interpret a message: that is the feed's.
     connect --failed--> pause (full jitter, next endpoint, circuit breaker) --> connect
        |
        +--> frames --(in the socket's own callback)--> feed.receive --> ring      nothing is queued in between
-            every 20 ms at most: feed.tick, requests out, watchdog, statistics    at once if the feed has more to tell
+            every 20 ms at most: feed.tick, requests out, watchdog, statistics    at once if the feed is `unfinished`
 
 A connection ends when the node closes it (1000 and 1001 too), when it is silent for longer than the block watchdog
 allows, when it breaks the error budget, or when the collector is told to stop.  A URL may hold a key: hosts are shown.
@@ -63,7 +63,7 @@ log = logging.getLogger("alphapulse.collector")
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a collector is told."""
+    """What a collector is started with."""
 
     chain: ChainConfig
     urls: tuple[str, ...]
@@ -210,7 +210,7 @@ class Collector:
         """One connection, from its beginning to its end; returns the pause before the next, None for no next."""
         url = self._reconnect.endpoint
         self._reconnect.attempt()
-        self._tell_circuit()
+        self._note_circuit()
         try:
             connection = await open_connection(url, self._receive, timeout_s=self._options.open_timeout_s)
         except UNREACHABLE as error:
@@ -231,10 +231,10 @@ class Collector:
     def _failed(self, retry_after_s: float = 0.0) -> float:
         """A connection failed; returns the pause before the next."""
         pause_s = self._reconnect.failed(random.random(), time.monotonic_ns(), retry_after_s)
-        self._tell_circuit()
+        self._note_circuit()
         return pause_s
 
-    def _tell_circuit(self) -> None:
+    def _note_circuit(self) -> None:
         circuit, stats = self._reconnect.circuit, self._feed.stats
         if circuit != stats.circuit:
             log.warning("the circuit is %s; %d failures in a row", circuit, self._reconnect.failures)
@@ -276,7 +276,9 @@ class Collector:
         if self._feed.wrong_chain is not None:
             raise WrongChainError(self._feed.wrong_chain)
         if not (finished or self._stop.is_set()):
-            log.warning("disconnected (%s)", self._said(self._feed.broken) or f"close code {connection.close_code}")
+            log.warning(
+                "disconnected (%s)", self._printable(self._feed.broken) or f"close code {connection.close_code}"
+            )
         return finished
 
     def _receive_second(self, frames: list[bytes]) -> None:
@@ -296,7 +298,7 @@ class Collector:
             self._headers = self._feed.stats.headers
             self._watchdog.block_arrived(clock["now_ns"])
             self._reconnect.proved()
-            self._tell_circuit()
+            self._note_circuit()
         self._heard_ns = time.monotonic_ns()
         self._wake.set()
 
@@ -329,13 +331,13 @@ class Collector:
         if silent:
             log.warning("no block since %.1f s", self._idle_s())
         elif self._feed.broken is not None:
-            log.warning("giving up the connection: %s", self._said(self._feed.broken))
+            log.warning("giving up the connection: %s", self._printable(self._feed.broken))
         else:
             return False
         connection.transport.abort()
         return True
 
-    def _said(self, words: str | None) -> str | None:
+    def _printable(self, words: str | None) -> str | None:
         """Words that may be a node's own: printable, and without its key."""
         if words is None:
             return None

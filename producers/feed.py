@@ -69,7 +69,7 @@ OVERSLEPT_NS = NS
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The ring that the messages go into, as its Session tells it."""
+    """The ring that the messages go into, as its Session record has it."""
 
     ring_uuid: bytes
     epoch: int

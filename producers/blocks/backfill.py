@@ -1,7 +1,7 @@
 """Asking the node for what it did not push: parents that were never announced, and the logs of whole blocks.
 
-Owns the requests, their retries and their patience.  It must never decide what is canonical: everything here is tied to
-a hash, so a stale answer says nothing false, it only says nothing.  What comes is left in `producers.blocks.arrivals`.
+Owns the requests, their retries and their deadlines.  It must never decide what is canonical: everything here is tied
+to a hash, so a stale answer does no harm.  Results are appended to the list of `producers.blocks.arrivals`.
 
     logs of a block       eth_getLogs{blockHash}; "unknown block" is retried for `PATIENCE_S`, as nodes say it for a
                           while after a reorg; then it is given up, if the node has that block in its chain
@@ -40,6 +40,7 @@ LONG_ANSWER = 2_000
 """Logs; 1.3 MiB.  6 us each to be read and merged, in one step that keeps the event loop away (`alphapulse bench --only
 collector`); and an answer of 16 MiB is one that `producers.node.connection` refuses, with the connection."""
 PATIENCE_S = 30.0
+"""How long a block that the node does not know, or cannot list, is asked for again."""
 FIRST_DELAY_NS = 50 * MS
 LONGEST_DELAY_NS = 2 * NS
 PARENT_DELAYS_NS = (50 * MS, 150 * MS)
@@ -62,7 +63,7 @@ class LogFetcher:
         self._range, self._largest_range = RANGE_FROM, LARGEST_RANGE
 
     def reconnected(self) -> None:
-        """Another connection, perhaps another node: patience and limits begin anew."""
+        """Another connection, perhaps another node: deadlines and limits begin anew."""
         self._attempts.clear()
         self._since.clear()
         self._range, self._largest_range = RANGE_FROM, LARGEST_RANGE
@@ -114,7 +115,7 @@ class LogFetcher:
             return
         logs = self._read(result)
         if logs is None:
-            # Whatever the reason: half of it, down to single blocks, which have their own patience.
+            # Whatever the reason: half of it, down to single blocks, which are retried on their own.
             self._range = max(len(blocks) // 2, 1)
             if failure is not None and failure.is_range_limit:
                 self._largest_range = self._range

@@ -155,7 +155,7 @@ class Block:
         self._move("open")
 
     def want(self) -> None:
-        """Its logs have to be fetched; nothing that was said of it holds."""
+        """Its logs have to be fetched; a verdict it had is void."""
         self._move("want")
         self.verdict = Completeness.UNKNOWN
 
@@ -220,7 +220,7 @@ class Block:
     # Its logs
 
     def take(self, log: Log, *, pushed: bool) -> Taken:
-        """Have `log` wait for its publication, unless it came before or cannot be told from another."""
+        """Queue `log` for publication, unless it came before, or its place in the block cannot be read."""
         place = identify(log)
         if place is None:
             self.doubted = True

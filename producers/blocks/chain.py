@@ -77,7 +77,7 @@ class Chain:
             branch.append(block)
             parent = self.blocks.get(block.parent_hash)
             if block.root or block.number <= self._lowest:
-                break  # what is below was never told, so nothing there can be contradicted
+                break  # what is below was never published, so nothing there can be contradicted
             if len(branch) >= limit:
                 block.lose_parent()
                 break

@@ -1,4 +1,4 @@
-"""The connection to the endpoint that gives second opinions: it asks, and is not missed while it is gone.
+"""The connection to the endpoint that is asked for second opinions.
 
 Owns that connection and its reconnects.  It must never hold up the first: the feed does not wait for it.
 """
@@ -44,10 +44,10 @@ class Asker(Protocol):
         """Usable answers so far."""
 
 
-async def keep_second_endpoint(url: str, asker: Asker, receive: Sink, told: Callable[[], object]) -> None:
+async def keep_second_endpoint(url: str, asker: Asker, receive: Sink, on_lost: Callable[[], object]) -> None:
     """Stay connected until cancelled.
 
-    `receive` gets what it answers; `told` is called when `asker` was told that the connection is gone.  What either
+    `receive` gets what it answers; `on_lost` is called when `asker` knows that the connection is gone.  What either
     raises is raised here: it is a defect of ours, and no reason to reconnect.
     """
     reconnect = Reconnect((url,))
@@ -66,7 +66,7 @@ async def keep_second_endpoint(url: str, asker: Asker, receive: Sink, told: Call
         finally:
             await connection.close()
             asker.second_disconnected()
-            told()
+            on_lost()
         if connection.crash is not None:
             raise connection.crash
         log.warning("the second endpoint is gone: %s", asker.second_broken or f"close code {connection.close_code}")

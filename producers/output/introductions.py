@@ -29,7 +29,7 @@ class State(NamedTuple):
 
 
 class Introductions:
-    """The pools that readers of one ring have been told about."""
+    """The pools of which one ring holds a PoolState."""
 
     def __init__(self, outbox: Outbox, table: PoolTable, tokens: dict[bytes, Token]) -> None:
         self._outbox, self._table, self._tokens = outbox, table, tokens

@@ -1,4 +1,4 @@
-"""What pools hold, asked from the node: what events alone tell only when the next one comes.
+"""What pools hold, asked from the node: events alone show it only when the next one comes.
 
 Owns the questions and who is due to be asked about.  It must never decide when readers need to know: pools become due
 when they are introduced, when readers were told to forget, and when somebody wants it.

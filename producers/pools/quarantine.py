@@ -60,7 +60,7 @@ class _Suspect:
         self.since_ns = since_ns
         self.held: list[Held] = []
         self.undecided = False
-        """The node could not tell; the structure of its logs decides."""
+        """The node has no answer; the structure of its logs decides."""
         self.unanswered = False
         """The connection was lost while it was asked; it is asked again."""
 
@@ -141,7 +141,7 @@ class Quarantine:
                 self._settle(address, Standing.FALSE if false else Standing.UNKNOWN)
 
     def reconnected(self) -> None:
-        """Verifications that the lost connection left without an answer begin anew, and so does their patience."""
+        """Verifications that the lost connection left without an answer begin anew, and so do their deadlines."""
         self._connected = True
         for address, suspect in list(self.suspects.items()):
             suspect.since_ns = self._clock.now_ns
