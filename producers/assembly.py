@@ -217,6 +217,16 @@ class Assembly:
         self.advance()
 
     @property
+    def head_number(self) -> int:
+        """The newest canonical block; -1 before the first."""
+        return self.chain.head.number if self.chain.head is not None else -1
+
+    @property
+    def safe_block(self) -> Block | None:
+        """The block of `safe_number`; None if it is not known (any more)."""
+        return self.chain.canonical.get(self.safe_number)
+
+    @property
     def settled(self) -> bool:
         """Whether everything that came is published and ended."""
         head = self.chain.head
@@ -322,6 +332,8 @@ class Assembly:
     def _enter(self, block: Block) -> None:
         """`block` became canonical."""
         self._messages.put_block(block)
+        if block.progress is not Progress.KNOWN:
+            block.leave()  # it was replaced by a block whose number contradicts its parent's: no reorg dropped it
         if block.verdict:
             block.close(block.verdict)
         elif block.live:
@@ -498,7 +510,7 @@ class Assembly:
         for row in self._events.take_introduced():
             self._snapshots.want(row)
             self._tick_maps.want(row)
-        newest = self.chain.canonical.get(self.safe_number)
+        newest = self.safe_block
         if self._connected and newest is not None and newest.number >= head.number - NEARLY_HEAD:
             self._snapshots.pump(newest)
             self._tick_maps.pump(newest)

@@ -146,13 +146,12 @@ class Feed:
     @property
     def head_number(self) -> int:
         """The newest canonical block; -1 before the first."""
-        head = self._assembly.chain.head
-        return head.number if head is not None else -1
+        return self._assembly.head_number
 
     @property
     def safe_block(self) -> Block | None:
         """The newest block up to which everything is closed and published."""
-        return self._assembly.chain.canonical.get(self._assembly.safe_number)
+        return self._assembly.safe_block
 
     @property
     def unfinished(self) -> bool:

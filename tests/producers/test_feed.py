@@ -519,6 +519,26 @@ def test_feed_drops_a_head_that_the_node_left_behind() -> None:
     assert conversation.feed.head_number > head.number
 
 
+def test_feed_whose_node_numbers_a_block_against_its_parent_goes_on() -> None:
+    """It takes the place of an older block, which is announced once more afterwards."""
+    conversation = Conversation(new_feed())
+    conversation.connect()
+    for _ in range(12):
+        conversation.step()
+    chain = conversation.feed._assembly.chain
+    assert chain.head is not None
+    replaced = chain.canonical[chain.head.number - 3]
+    assert replaced.progress is Progress.CLOSED
+    strange = {"number": hex(replaced.number), "hash": "0x" + "ab" * 32, "parentHash": chain.head.hash}
+    for head in (strange, msgspec.to_builtins(replaced.head)):
+        params = {"subscription": conversation.feed._heads_id, "result": head}
+        conversation.push([msgspec.json.encode({"method": "eth_subscription", "params": params})])
+    assert chain.head is replaced and replaced.progress is Progress.CLOSED
+    conversation.play()
+    assert conversation.feed.broken is None
+    assert conversation.feed.head_number == conversation.feed.count().safe_number == 13522298
+
+
 def test_feed_begins_with_its_session_and_keeps_beating() -> None:
     conversation = played()
     first = conversation.story.messages[0]
