@@ -6,6 +6,7 @@ Which sources may import a clock at all is in `tests/test_imports.py`.
 from __future__ import annotations
 
 import ast
+import random
 from pathlib import Path
 
 from tests.producers.collected import canonical_events
