@@ -48,7 +48,7 @@ def source_digest(root: Path) -> str:
     """Digest of the sources below `root` that hold kernels, of the project's sources that these import, directly or
     not, and of numba's version.
 
-    Text and not syntax trees, at 20 ms against 300 ms for each start: a comment in one of these files counts as an edit.
+    Text and not syntax trees, at 20 ms against 300 ms for each start: a comment in these files counts as an edit.
     """
     paths = {
         module_name(path.relative_to(root)): path
