@@ -41,7 +41,9 @@ class Chronicle:
 
     def tell_block_end(self, block: Block) -> None:
         """`block` is complete and published."""
-        record = BlockEnd(block.number, len(block.seen), block.events, _hash(block.hash), block.verdict)
+        record = BlockEnd(
+            block.number, len(block.seen), block.events, block.quarantined, _hash(block.hash), block.verdict
+        )
         self._say(record, Flag.LAST_IN_BLOCK)
         self._stats.blocks_by_verdict[block.verdict.name.lower()] += 1
 

@@ -13,8 +13,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from tlv.codes import Venue
 from tlv.layout import Gap, Reorg
+from tlv.venues import VENUES
 from tools.command.supervisor import Supervisor
 from tools.demo.home import Home
 from tools.demo.watch import PipelineView
@@ -116,7 +116,7 @@ class Picture:
 
 def venue_name(number: int) -> str:
     """A venue as a person reads it."""
-    return Venue(number).name.removesuffix("_POLYGON").lower() if number in set(Venue) else str(number)
+    return (VENUES.name_of(number) or str(number)).rpartition(".")[2]
 
 
 def lag_text(lag_ns: int | None) -> str:
