@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from consumers.analysis.selection import Selection, addresses, record_type, venue_number
+from consumers.analysis.selection import Selection, addresses, pools_of, record_type, venue_number
 from consumers.event import Event, Missing
 from consumers.sources import RelaySource, RingSource, Start
 from tlv.errors import UsageError
@@ -66,7 +66,7 @@ class Live:
         selection = Selection(
             types=frozenset(map(record_type, types)),
             venues=frozenset(map(venue_number, venues)),
-            pools=addresses(pools),
+            pools=pools_of(pools),
             tokens=addresses(tokens),
         )
         self.lost = 0

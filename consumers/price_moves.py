@@ -21,14 +21,15 @@ from tlv.kernels import find_tlv, put_tlv
 from tlv.layout import HEADER, HEADER_SIZE, POOL_SYNC, PoolSync
 from tlv.wide import wide_to_float
 
-PRICE_MOVE = np.dtype([("move_pips", "<i8"), ("pool", "u1", (20,)), ("_padding", "u1", (4,))])
+POOL_BYTES = PoolSync.layout.kinds["pool"].size
+PRICE_MOVE = np.dtype([("move_pips", "<i8"), ("pool", "u1", (POOL_BYTES,))])
 PRICE_MOVE_TYPE = 200
 PRICE_MOVE_SIZE = PRICE_MOVE.itemsize
 
 SLOTS = 1 << 12
 """Room for twice as many pools as a busy chain moves in a day; a full table forgets, it never grows."""
 PROBES = 16
-STATE = np.dtype([("threshold_pips", "<i8"), ("pools", "u1", (SLOTS, 20)), ("prices", "<f8", (SLOTS,))])
+STATE = np.dtype([("threshold_pips", "<i8"), ("pools", "u1", (SLOTS, POOL_BYTES)), ("prices", "<f8", (SLOTS,))])
 
 SYNC = PoolSync.layout.type
 SYNC_SIZE = PoolSync.layout.size
@@ -44,17 +45,17 @@ def new_state(threshold_pips: int) -> NDArray[np.void]:
 
 @kernel
 def is_same(left: Bytes, right: Bytes) -> bool:
-    """Whether two addresses are equal."""
+    """Whether two pools are the same."""
     different = np.uint8(0)
-    for i in range(20):
+    for i in range(POOL_BYTES):
         different |= left[i] ^ right[i]
     return bool(different == 0)
 
 
 @kernel
-def copy_address(source: Bytes, target: Bytes) -> None:
+def copy_pool(source: Bytes, target: Bytes) -> None:
     """Byte by byte: a slice assignment may allocate, and kernels do not."""
-    for i in range(20):
+    for i in range(POOL_BYTES):
         target[i] = source[i]
 
 
@@ -62,7 +63,7 @@ def copy_address(source: Bytes, target: Bytes) -> None:
 def find_slot(state: Any, pool: Bytes) -> int:
     """The slot of a pool: its own, else a free one, else the first it could have had."""
     home = 0
-    for i in range(20):
+    for i in range(POOL_BYTES):
         home = (home * 31 + byte_at(pool, i)) & (SLOTS - 1)
     for probe in range(PROBES):
         slot = (home + probe) & (SLOTS - 1)
@@ -93,7 +94,7 @@ def note_price_move(memory: Bytes, payload: Bytes, start: int, end: int, lost: i
     slot = find_slot(state, sync["pool"])
     before = state["prices"][slot]
     known = before != 0.0 and is_same(state["pools"][slot], sync["pool"])
-    copy_address(sync["pool"], state["pools"][slot])
+    copy_pool(sync["pool"], state["pools"][slot])
     state["prices"][slot] = price
     if not known:
         return 0
@@ -103,5 +104,5 @@ def note_price_move(memory: Bytes, payload: Bytes, start: int, end: int, lost: i
     value = put_tlv(message, HEADER_SIZE, PRICE_MOVE_TYPE, PRICE_MOVE_SIZE)
     said = message[value : value + PRICE_MOVE_SIZE].view(PRICE_MOVE)[0]
     said["move_pips"] = move
-    copy_address(sync["pool"], said["pool"])
+    copy_pool(sync["pool"], said["pool"])
     return value + PRICE_MOVE_SIZE

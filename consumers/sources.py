@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumers.analysis import kernels
-from consumers.analysis.selection import NEVER_HIDDEN, Selection
+from consumers.analysis.selection import Selection
 from consumers.client import Item, Lost, RelayClient
 from consumers.event import Event, Missing, read_event
 from ringbuf import CorruptRing, Reader, RingNotFound, RingNotReady, Status
 from tlv.errors import FrameError
-from tlv.layout import LAYOUT_DIGEST, EventOrigin, SignalIdentity
+from tlv.layout import LAYOUT_DIGEST, NEVER_HIDDEN, EventOrigin, SignalIdentity
 from tlv.record import Record
 
 log = logging.getLogger("alphapulse.live")
@@ -187,5 +187,4 @@ def carries(event: Event, types: frozenset[type[Record]]) -> bool:
     """Whether a selection of `types` lets the event pass, as `kernels.carries` says it of bytes."""
     if not types:
         return True
-    wanted = types | NEVER_HIDDEN
-    return any(type(record) in wanted for record in event.records)
+    return any(type(record) in types or record.layout.type in NEVER_HIDDEN for record in event.records)

@@ -32,7 +32,7 @@ from consumers.analysis.progress import watched
 from consumers.analysis.readable import pandas_part
 from consumers.analysis.scan import scan_segments
 from consumers.analysis.segments import segments_of
-from consumers.analysis.selection import Bound, Selection, addresses, range_of, record_type, venue_number
+from consumers.analysis.selection import Bound, Selection, addresses, pools_of, range_of, record_type, venue_number
 from consumers.event import Event, Missing, read_event
 from consumers.journal.segment import list_segments, parse_header, read_head
 from ringbuf import Poll, Writer
@@ -91,7 +91,7 @@ class Store:
         given = {
             "types": frozenset(map(record_type, types)),
             "venues": frozenset(map(venue_number, venues)),
-            "pools": addresses(pools),
+            "pools": pools_of(pools),
             "tokens": addresses(tokens),
         }
         ranges: dict[str, tuple[Bound, Bound]] = {"sequences": sequences, "blocks": blocks, "times": times}

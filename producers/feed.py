@@ -53,7 +53,8 @@ from producers.output.tick_maps import NOTHING_WATCHED, TickWatch
 from producers.pools.verification import Finding, Token
 from producers.statistics import Statistics
 from tlv.codes import Domain, FeedState, InvalidationScope, Reason
-from tlv.layout import LAYOUT_DIGEST, Heartbeat, Session, StateInvalidation
+from tlv.layout import LAYOUT_DIGEST, Heartbeat, Session, StateInvalidation, VenueName
+from tlv.venues import VENUES
 
 NS = 1_000_000_000
 HEARTBEAT_NS = NS
@@ -134,6 +135,8 @@ class Feed:
         self._newest_live = -1
         session = Session(ring.ring_uuid, ring.epoch, ring.next_sequence, chain.chain_id, LAYOUT_DIGEST)
         self._outbox.put(Domain.SYSTEM, session)
+        for code in sorted({factory.venue_code for factory in chain.factories}):
+            self._outbox.put(Domain.SYSTEM, VenueName(code, VENUES.name_of(code) or ""))
         if ring.epoch > 1:
             record = StateInvalidation(0, InvalidationScope.ALL_POOLS, Reason.WRITER_RESTARTED, bytes(20))
             self._outbox.put(Domain.SYSTEM, record)

@@ -70,6 +70,16 @@ class Protocol(IntEnum):
     ALGEBRA = 4
 
 
+class FeeKind(IntEnum):
+    """Who decides a pool's fee (`PoolFee.fee_kind`)."""
+
+    FACTORY = 1
+    """One fee for all pools of the factory."""
+    POOL = 2
+    """Each pool has its own, for ever."""
+    DYNAMIC = 3
+
+
 class Venue(IntEnum):
     """Where a pool trades.  Decided by the pool's factory, never by an event's topic."""
 

@@ -10,9 +10,10 @@ A record class in `tlv.layout` is annotated with these types and nothing else.  
     I128      <u8[2]         int       two's complement
     I256      <u8[4]         int       same
     Address   |u1[20]        bytes     in the order in which an explorer prints it
-    Hash      |u1[32]        bytes     same
+    PoolId    |u1[32]        bytes     20 for an address, which 12 zero bytes follow, or the 32 of an id
+    Hash      |u1[32]        bytes     in the order in which an explorer prints it
     Uuid      |u1[16]        bytes
-    Bytes20   |u1[20]        bytes     meaning given by the fields beside it
+    Bytes32   |u1[32]        bytes     meaning given by the fields beside it
     Text20    |u1[20]        str       UTF-8, padded with NUL
     Text64    |u1[64]        str       same
 """
@@ -64,6 +65,20 @@ def _exact(size: int) -> Callable[[bytes], bytes]:
     return encode
 
 
+def _pool_id() -> tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]:
+    """Bytes and value say the same, both ways: an id that ends in 12 zero bytes is the address before them."""
+
+    def decode(raw: bytes) -> bytes:
+        return raw if any(raw[20:]) else raw[:20]
+
+    def encode(value: bytes) -> bytes:
+        if len(value) not in (20, 32):
+            raise ValueError(f"expected the 20 bytes of an address or the 32 of an id, found {len(value)}")
+        return value.ljust(32, b"\0")
+
+    return decode, encode
+
+
 def _text(size: int) -> tuple[Callable[[bytes], str], Callable[[str], bytes]]:
     def decode(raw: bytes) -> str:
         return raw.rstrip(b"\0").decode("utf-8", "replace")
@@ -88,8 +103,9 @@ I128 = Annotated[int, Kind("i128", "<u8", 2, "16s", *_wide(16, signed=True))]
 U256 = Annotated[int, Kind("u256", "<u8", 4, "32s", *_wide(32, signed=False))]
 I256 = Annotated[int, Kind("i256", "<u8", 4, "32s", *_wide(32, signed=True))]
 Address = Annotated[bytes, Kind("address", "u1", 20, "20s", None, _exact(20))]
+PoolId = Annotated[bytes, Kind("pool_id", "u1", 32, "32s", *_pool_id())]
 Hash = Annotated[bytes, Kind("hash", "u1", 32, "32s", None, _exact(32))]
 Uuid = Annotated[bytes, Kind("uuid", "u1", 16, "16s", None, _exact(16))]
-Bytes20 = Annotated[bytes, Kind("bytes20", "u1", 20, "20s", None, _exact(20))]
+Bytes32 = Annotated[bytes, Kind("bytes32", "u1", 32, "32s", None, _exact(32))]
 Text20 = Annotated[str, Kind("text20", "u1", 20, "20s", *_text(20))]
 Text64 = Annotated[str, Kind("text64", "u1", 64, "64s", *_text(64))]

@@ -19,7 +19,25 @@ from typing import Any
 import numpy as np
 
 from tlv.codes import ANY_DOMAIN, TYPE_RANGES, VENDOR_TYPES
-from tlv.fields import I32, I64, I128, I256, U8, U16, U32, U64, U128, U256, Address, Bytes20, Hash, Text20, Text64, Uuid
+from tlv.fields import (
+    I32,
+    I64,
+    I128,
+    I256,
+    U8,
+    U16,
+    U32,
+    U64,
+    U128,
+    U256,
+    Address,
+    Bytes32,
+    Hash,
+    PoolId,
+    Text20,
+    Text64,
+    Uuid,
+)
 from tlv.record import RECORDS, Layout, Record, record
 
 
@@ -40,26 +58,40 @@ class Header(Record, frozen=True):
 
 @record(type=0)
 class InstrumentKey(Record, frozen=True):
-    """The 24 bytes of an instrument's identity (`tlv.instrument`): the first `length` bytes of `name` count."""
+    """An instrument's identity (`tlv.instrument`): the first `length` bytes of `name` count."""
 
     venue: U16
     asset_type: U8
     length: U8
-    name: Bytes20
+    name: Bytes32
 
 
 # ---- market data, 1-19
 
 
 class PoolRecord(Record, frozen=True):
-    """The 64 bytes every pool record begins with, so that one frame can be understood alone."""
+    """The 80 bytes every pool record begins with, so that one frame can be understood alone.  `protocol` is the code
+    of the pool's kind, which decides what its events mean."""
 
-    pool: Address
+    pool: PoolId
     token0: Address
     token1: Address
     venue: U16
     decimals0: U8
     decimals1: U8
+    protocol: U32
+
+
+@record(type=8)
+class PoolFee(PoolRecord, frozen=True):
+    """What a pool takes of a swap, in hundredths of a basis point, as of the end of a block.  Where `fee_kind` (a
+    `FeeKind`) is DYNAMIC the next block's fee follows from the pool's own record of trades up to `last_trade`
+    (seconds), and `fee_pips` is what its last swap paid."""
+
+    block_number: I64
+    last_trade: U64
+    fee_pips: U32
+    fee_kind: U8
 
 
 @record(type=9)
@@ -84,7 +116,6 @@ class PoolTicks(PoolRecord, frozen=True):
     last_tick: I32
     tick_spacing: I32
     count: U32
-    protocol: U8
 
 
 @record(type=11)
@@ -99,7 +130,6 @@ class PoolSwap(PoolRecord, frozen=True):
     sqrt_price_x96: U256
     liquidity: U128
     tick: I32
-    protocol: U8
     sender: Address
     recipient: Address
 
@@ -113,7 +143,6 @@ class PoolMint(PoolRecord, frozen=True):
     amount: U128
     tick_lower: I32
     tick_upper: I32
-    protocol: U8
     sender: Address
     owner: Address
 
@@ -127,7 +156,6 @@ class PoolBurn(PoolRecord, frozen=True):
     amount: U128
     tick_lower: I32
     tick_upper: I32
-    protocol: U8
     owner: Address
     recipient: Address
 
@@ -140,7 +168,6 @@ class PoolCollect(PoolRecord, frozen=True):
     amount1: U256
     tick_lower: I32
     tick_upper: I32
-    protocol: U8
     owner: Address
     recipient: Address
 
@@ -158,7 +185,6 @@ class PoolState(PoolRecord, frozen=True):
     fee_pips: U32
     tick: I32
     tick_spacing: I32
-    protocol: U8
     factory: Address
     symbol0: Text20
     symbol1: Text20
@@ -178,7 +204,6 @@ class PoolCreated(PoolRecord, frozen=True):
 
     fee_pips: U32
     tick_spacing: I32
-    protocol: U8
     factory: Address
 
 
@@ -240,7 +265,7 @@ class Economics(Record, frozen=True):
     rate_profit: U256
     gas_units: U64
     profit_token: Address
-    rate_pool: Address
+    rate_pool: PoolId
     profit_decimals: U8
 
 
@@ -274,8 +299,8 @@ class ArbitrageSignal(Record, frozen=True):
     decimals_in: U8
     decimals_mid: U8
     verdict: U8
-    pool_a: Address
-    pool_b: Address
+    pool_a: PoolId
+    pool_b: PoolId
     token_in: Address
     token_mid: Address
 
@@ -366,17 +391,19 @@ class StateInvalidation(Record, frozen=True):
     since_block: I64
     scope: U8
     reason: U8
-    pool: Address
+    pool: PoolId
 
 
 @record(type=109)
 class BlockEnd(Record, frozen=True):
     """Block `number` is closed: nothing of it is missing, and `verdict` says how that is known.  `log_count` counts
-    what the node sent, `event_count` what was published."""
+    what the node sent, `event_count` what was published, `held_back` the logs of events whose emitters are not proven:
+    0 says that every event is here."""
 
     number: I64
     log_count: U32
     event_count: U32
+    held_back: U32
     hash: Hash
     verdict: U8
 
@@ -423,12 +450,12 @@ class Resume(Record, frozen=True):
 
 @record(type=114)
 class Filter(Record, frozen=True):
-    """One wanted value: a venue, or the address of a pool or a token, as `kind` (a `FilterKind`) says.  Values of one
-    kind add up, kinds restrict each other."""
+    """One wanted value: a venue, a pool, or a token (`address`, with 12 zero bytes behind it), as `kind` (a
+    `FilterKind`) says.  Values of one kind add up, kinds restrict each other."""
 
     venue: U16
     kind: U8
-    address: Address
+    address: PoolId
 
 
 @record(type=115)
@@ -448,6 +475,35 @@ class Farewell(Record, frozen=True):
     expected: I64
     found: I64
     reason: U16
+
+
+@record(type=117)
+class VenueName(Record, frozen=True):
+    """The name of a venue code, as instruments spell it: `polygon.uniswap_v3`.  Stands behind the Session of every
+    epoch, once for each venue of the collector's chain."""
+
+    code: U16
+    name: Text64
+
+
+@record(type=118)
+class Unproven(Record, frozen=True):
+    """Events of an emitter that could not be proven to be a pool are held back: so many since block `since_block`.
+    Should it be proven later, they are published with BACKFILL."""
+
+    since_block: I64
+    held_back: U64
+    protocol: U32
+    emitter: PoolId
+
+
+@record(type=119)
+class RingReplaced(Record, frozen=True):
+    """A ring of this name was made anew: what its readers had of the old one ends with `last_sequence`."""
+
+    last_sequence: I64
+    old_uuid: Uuid
+    new_uuid: Uuid
 
 
 # ---- the dtypes, for kernels: numba sees module globals, not class attributes
@@ -505,6 +561,26 @@ def digest(layouts: Iterable[Layout]) -> int:
     )
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
+
+POOL_TYPES = frozenset(number for number, cls in RECORDS.items() if issubclass(cls, PoolRecord))
+"""Types of the records that begin with a PoolRecord."""
+NEVER_HIDDEN = frozenset(
+    cls.layout.type for cls in (Session, Gap, Reorg, StateInvalidation, VenueName, Unproven, RingReplaced)
+)
+"""Types that pass every filter: without them what follows cannot be understood."""
+
+
+def mask_of_types(types: Iterable[int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """uint8[256]: 1 for each of `types`."""
+    mask = np.zeros(256, dtype=np.uint8)
+    mask[list(types)] = 1
+    return mask
+
+
+IS_POOL_TYPE = mask_of_types(POOL_TYPES)
+IS_NEVER_HIDDEN = mask_of_types(NEVER_HIDDEN)
+for _mask in (IS_POOL_TYPE, IS_NEVER_HIDDEN):
+    _mask.flags.writeable = False
 
 LAYOUTS = (Header.layout, InstrumentKey.layout, *(RECORDS[number].layout for number in sorted(RECORDS)))
 """Every layout of the wire format: the header, what records embed, then the TLVs by type."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tlv.codes import Domain, Flag, Protocol, Source, Venue
+from tlv.codes import Domain, Flag, Protocol, Source
 from tlv.explain import explain
 from tlv.fields import Kind
 from tlv.kernels import check_message, next_tlv
@@ -20,6 +20,7 @@ from tlv.layout import HEADER_SIZE, Header
 from tlv.message import Message
 from tlv.record import RECORDS, Layout, Record
 from tlv.status import OK, TRUNCATED_TLV
+from tlv.venues import VENUES
 
 LARGEST_JSON_INTEGER = 1 << 53
 """Every integer up to here survives a reader that keeps numbers as IEEE doubles."""
@@ -30,7 +31,6 @@ NAMES: dict[str, type[IntEnum | IntFlag]] = {
     "domain": Domain,
     "source": Source,
     "flags": Flag,
-    "venue": Venue,
     "protocol": Protocol,
 }
 """Fields whose number has a name worth showing in a dump."""
@@ -70,6 +70,8 @@ class _Part(NamedTuple):
 def _number(name: str, value: int) -> str:
     if name in ("magic", "checksum"):
         return hex(value)
+    if name == "venue":
+        return f"{value} {VENUES.name_of(value) or ''}".rstrip()
     try:
         return f"{value} {NAMES[name](value).name or ''}".rstrip()
     except (KeyError, ValueError):
@@ -82,6 +84,8 @@ def _meaning(name: str, kind: Kind, raw: bytes) -> str:
     if kind.decode is None:
         return _number(name, int.from_bytes(raw, "little", signed=kind.name.startswith("i")))
     value = kind.decode(raw)
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
     # A token's symbol is anybody's choice: ascii() keeps its control characters out of the terminal.
     return ascii(value) if isinstance(value, str) else str(value)
 

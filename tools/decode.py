@@ -25,7 +25,7 @@ from producers.pools.lookalikes import is_lookalike
 from tlv.codes import Protocol, Venue
 from tlv.layout import PoolRecord
 from tlv.text import LARGEST_JSON_INTEGER
-from tools.recording.log_file import Row, read_logs
+from tools.recording.log_file import LogRow, read_logs
 from tools.recording.proven_pools import bundled_pools, read_proven_pools
 
 NOT_OURS = (Refusal.NO_TOPICS, Refusal.UNKNOWN_EVENT)
@@ -68,12 +68,12 @@ class FileDecoder:
         self._excerpt = excerpt
         self._refused = refused
 
-    def decode(self, rows: Iterator[Row]) -> Iterator[dict[str, Any]]:
+    def decode(self, rows: Iterator[LogRow]) -> Iterator[dict[str, Any]]:
         """The events of `rows`, in their order, as JSON-able dicts."""
         for _, transaction in groupby(rows, _transaction_of):
             yield from self._decode_transaction(list(transaction))
 
-    def _decode_transaction(self, rows: list[Row]) -> Iterator[dict[str, Any]]:
+    def _decode_transaction(self, rows: list[LogRow]) -> Iterator[dict[str, Any]]:
         false = self._lookalikes([row.log for row in rows])
         for row in rows:
             self.summary.logs += 1
@@ -112,7 +112,7 @@ class FileDecoder:
         return {emitter for emitter, theirs in by_emitter.items() if is_lookalike(theirs)}
 
 
-def _transaction_of(row: Row) -> tuple[str | None, str]:
+def _transaction_of(row: LogRow) -> tuple[str | None, str]:
     """Logs with the same key stand in one transaction; a log of an unknown one stands alone."""
     return row.log.block_hash, row.log.transaction_hash or row.where
 

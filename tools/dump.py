@@ -31,7 +31,7 @@ PAUSE_S = 0.05
 Stop = Callable[[], bool]
 
 
-class Entry(NamedTuple):
+class DumpedMessage(NamedTuple):
     """One message, as bytes."""
 
     ring: str
@@ -95,7 +95,7 @@ def record_names(types: str | None) -> frozenset[str]:
     return names
 
 
-def entries(target: str, follow: bool, latest: bool, stop: Stop) -> Iterator[Entry | Hole]:
+def entries(target: str, follow: bool, latest: bool, stop: Stop) -> Iterator[DumpedMessage | Hole]:
     """What `target` holds, and with `follow` what comes."""
     path = Path(target)
     if path.is_dir():
@@ -107,7 +107,7 @@ def entries(target: str, follow: bool, latest: bool, stop: Stop) -> Iterator[Ent
     return ring_entries(target, follow, latest, stop)
 
 
-def ring_entries(name: str, follow: bool, latest: bool, stop: Stop) -> Iterator[Entry | Hole]:
+def ring_entries(name: str, follow: bool, latest: bool, stop: Stop) -> Iterator[DumpedMessage | Hole]:
     """From a ring."""
     with Reader.attach(name, start="latest" if latest else "oldest", layout_digest=LAYOUT_DIGEST) as reader:
         while not stop():
@@ -115,14 +115,14 @@ def ring_entries(name: str, follow: bool, latest: bool, stop: Stop) -> Iterator[
             if poll.gap is not None:
                 yield Hole(name, *poll.gap)
             for frame in poll:
-                yield Entry(name, frame.sequence, bytes(frame.payload))
+                yield DumpedMessage(name, frame.sequence, bytes(frame.payload))
             if poll.status is Status.CLOSED or (poll.status is Status.EMPTY and not follow):
                 return
             if poll.status is Status.EMPTY and reader.wait(PAUSE_S) is Status.ORPHANED:
                 return
 
 
-def journal_entries(directory: Path, follow: bool, latest: bool, stop: Stop) -> Iterator[Entry | Hole]:
+def journal_entries(directory: Path, follow: bool, latest: bool, stop: Stop) -> Iterator[DumpedMessage | Hole]:
     """From a journal."""
     with JournalReader(directory, start="latest" if latest else "oldest") as reader:
         while not stop():
@@ -130,14 +130,14 @@ def journal_entries(directory: Path, follow: bool, latest: bool, stop: Stop) -> 
             if poll.gap is not None:
                 yield Hole(reader.name, *poll.gap)
             for frame in poll:
-                yield Entry(reader.name, frame.sequence, bytes(frame.payload))
+                yield DumpedMessage(reader.name, frame.sequence, bytes(frame.payload))
             if poll.status in (Status.EMPTY, Status.CLOSED):
                 if not follow:
                     return
                 time.sleep(PAUSE_S)
 
 
-def relay_entries(path: Path, follow: bool, latest: bool, stop: Stop) -> Iterator[Entry | Hole]:
+def relay_entries(path: Path, follow: bool, latest: bool, stop: Stop) -> Iterator[DumpedMessage | Hole]:
     """From a relay.  Without `follow` it ends at the first second in which no message comes (heartbeats always do)."""
     with RelayClient(path, start="live" if latest else "oldest", reconnect=False) as client:
         heard = time.monotonic()
@@ -150,7 +150,7 @@ def relay_entries(path: Path, follow: bool, latest: bool, stop: Stop) -> Iterato
                 if isinstance(item, Lost):
                     yield Hole(item.ring.name, item.first, item.covers)
                 else:
-                    yield Entry(item.ring.name, item.sequence, item.data)
+                    yield DumpedMessage(item.ring.name, item.sequence, item.data)
 
 
 class Printer:
@@ -161,7 +161,7 @@ class Printer:
         self._hex = as_hex
         self._describer = Describer()
 
-    def message(self, entry: Entry, message: Message) -> None:
+    def message(self, entry: DumpedMessage, message: Message) -> None:
         """A sound message."""
         if self._json:
             self._say({"ring": entry.ring, "sequence": entry.sequence} | message_to_dict(message))
@@ -170,7 +170,7 @@ class Printer:
         else:
             print(self._describer.line(entry.sequence, message), flush=True)
 
-    def broken(self, entry: Entry, error: FrameError) -> None:
+    def broken(self, entry: DumpedMessage, error: FrameError) -> None:
         """A frame that is no message: said, and where it breaks, never an end of the dump."""
         if self._json:
             self._say({"ring": entry.ring, "sequence": entry.sequence, "error": str(error)})

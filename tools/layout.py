@@ -34,9 +34,10 @@ of another domain, an invalid type, and a type below with another size are error
 skipped.
 
 Kinds: `u8` to `u64`, `i32`, `i64` are plain integers; `u128`, `i128`, `u256`, `i256` are little-endian 64-bit limbs
-(two's complement), so their bytes are those of the integer; `address`, `hash`, `uuid` are raw bytes in reading order;
-`text20` and `text64` are UTF-8 padded with NUL.  Every field stands at its natural alignment within its struct, whose
-size is a multiple of 8; the bytes after the last field are zero.  There are no floats.
+(two's complement), so their bytes are those of the integer; `address`, `hash`, `uuid` are raw bytes in reading order; a
+`pool_id` is an address and 12 zero bytes, or an id of 32; `text20` and `text64` are UTF-8 padded with NUL.  Every field
+stands at its natural alignment within its struct, whose size is a multiple of 8; the bytes after the last field are
+zero.  There are no floats.
 """
 
 

@@ -31,25 +31,25 @@ from tools.command.interrupt import Interrupt
 MIB = 1 << 20
 
 
-class Place(NamedTuple):
+class JournalPlace(NamedTuple):
     """A place in a journal: the first message with this sequence, block or time (ns since 1970), or a higher one."""
 
     kind: str
     value: int
 
 
-def parse_place(context: click.Context, parameter: click.Parameter, text: str | None) -> Place | None:
+def parse_place(context: click.Context, parameter: click.Parameter, text: str | None) -> JournalPlace | None:
     """`SEQ`, `block:N` or `time:ISO` as click hands it over."""
     if text is None:
         return None
     kind, colon, value = text.partition(":")
     try:
         if not colon:
-            return Place("sequence", int(text))
+            return JournalPlace("sequence", int(text))
         if kind == "block":
-            return Place(kind, int(value))
+            return JournalPlace(kind, int(value))
         if kind == "time":
-            return Place(kind, nanoseconds(datetime.fromisoformat(value)) or 0)
+            return JournalPlace(kind, nanoseconds(datetime.fromisoformat(value)) or 0)
     except (ValueError, UsageError) as error:
         raise click.BadParameter(f"{text!r}: {error}") from None
     raise click.BadParameter(f"{text!r}: expected a sequence, block:N or time:ISO")
@@ -84,8 +84,8 @@ def command(
     journal: Path,
     ring: str,
     speed: float | None,
-    begin: Place | None,
-    end: Place | None,
+    begin: JournalPlace | None,
+    end: JournalPlace | None,
     capacity_mib: int,
     as_json: bool,
 ) -> None:
@@ -110,7 +110,7 @@ def command(
         say(line, text, as_json)
 
 
-def seek(reader: JournalReader, place: Place | None) -> None:
+def seek(reader: JournalReader, place: JournalPlace | None) -> None:
     """Go where the replay begins."""
     if place is None:
         return
@@ -122,7 +122,7 @@ def seek(reader: JournalReader, place: Place | None) -> None:
     go[place.kind](place.value)
 
 
-def polls_to(reader: JournalReader, end: Place | None) -> Iterator[Poll]:
+def polls_to(reader: JournalReader, end: JournalPlace | None) -> Iterator[Poll]:
     """The rest of a journal up to and including `end`, or to its present end."""
     while True:
         poll = reader.poll()
@@ -132,7 +132,7 @@ def polls_to(reader: JournalReader, end: Place | None) -> Iterator[Poll]:
             return
 
 
-def frames_up_to(reader: JournalReader, poll: Poll, end: Place) -> int:
+def frames_up_to(reader: JournalReader, poll: Poll, end: JournalPlace) -> int:
     """How many frames of `poll` come before the first one behind `end`."""
     if end.kind == "sequence":
         return int(np.searchsorted(poll.sequences, end.value, side="right"))

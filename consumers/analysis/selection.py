@@ -2,7 +2,7 @@
 
 Owns the meaning of the filters that `Store.select` and `Live` take.  It is that of the relay's Filter records: values
 of one kind add up, kinds restrict each other; venues, pools and tokens restrict pool records alone; and no filter hides
-a Session, Gap, Reorg or StateInvalidation, because what follows cannot be understood without it.  A range of sequences,
+what `tlv.layout.NEVER_HIDDEN` lists, because what follows cannot be understood without it.  A range of sequences,
 times or blocks is no filter: it cuts off everything outside, and with blocks also what speaks of no block.
 """
 
@@ -19,15 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumers.analysis.kernels import BOUNDS
-from consumers.relay.filters import sorted_addresses
-from tlv.codes import Venue
+from consumers.relay.filters import sorted_addresses, sorted_pools
 from tlv.errors import UsageError
-from tlv.layout import Gap, Reorg, Session, StateInvalidation
+from tlv.instrument import pool_of
+from tlv.layout import NEVER_HIDDEN
 from tlv.record import RECORDS, Record
+from tlv.venues import VENUES
 
 LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
-NEVER_HIDDEN: frozenset[type[Record]] = frozenset({Session, Gap, Reorg, StateInvalidation})
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Bound = int | datetime | None
@@ -88,12 +88,13 @@ class Selection:
     def tables(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
         """Types, venues, pools and tokens as the kernel takes them; empty for what is not restricted."""
         types = np.zeros(256 if self.types else 0, np.uint8)
-        for cls in self.types and self.types | NEVER_HIDDEN:
-            types[cls.layout.type] = 1
+        if self.types:
+            types[[cls.layout.type for cls in self.types]] = 1
+            types[list(NEVER_HIDDEN)] = 1
         venues = np.zeros(1 << 16 if self.venues else 0, np.uint8)
         venues[list(self.venues)] = 1
         # Copies, because numba resolves a read-only array on its slow path.
-        return types, venues, sorted_addresses(self.pools).copy(), sorted_addresses(self.tokens).copy()
+        return types, venues, sorted_pools(self.pools).copy(), sorted_addresses(self.tokens).copy()
 
     @cached_property
     def wanted(self) -> NDArray[np.uint8]:
@@ -116,16 +117,17 @@ def record_type(value: type[Record] | str) -> type[Record]:
 
 
 def venue_number(value: int | str) -> int:
-    """A venue's number, given itself or its name in `tlv.codes.Venue`.
+    """A venue's number, given itself or its name in `tlv.venues` or `tlv.codes.Venue`.
 
     Raises:
         UsageError: no venue bears the name, or no u16 is that large.
     """
-    if isinstance(value, str) and value.upper() in Venue.__members__:
-        return Venue[value.upper()].value
+    code = VENUES.code_of(value) if isinstance(value, str) else None
+    if code is not None:
+        return code
     if isinstance(value, int) and 0 <= value < 1 << 16:
         return value
-    raise UsageError(f"venue {value!r}: expected a u16 or one of {', '.join(Venue.__members__)}")
+    raise UsageError(f"venue {value!r}: expected a u16 or one of {', '.join(VENUES.names())}")
 
 
 def address(value: bytes | str) -> bytes:
@@ -169,4 +171,9 @@ def range_of(what: str, ends: tuple[Bound, Bound]) -> Range:
 
 def addresses(values: Iterable[bytes | str]) -> frozenset[bytes]:
     """Several addresses."""
-    return frozenset(address(value) for value in values)
+    return frozenset(map(address, values))
+
+
+def pools_of(values: Iterable[bytes | str]) -> frozenset[bytes]:
+    """Several pools, each as `tlv.instrument.pool_of` takes it."""
+    return frozenset(map(pool_of, values))

@@ -21,8 +21,8 @@ def warm() -> None:
     strategy = FlashArbitrage(ArbitrageConfig(gross=True))
     driver = Driver(strategy, bytes(16))
     for sequence, (pool, reserves) in enumerate(zip(POOLS, RESERVES, strict=True), start=1):
-        head = (pool, TOKEN0, TOKEN1, Venue.POLYGON, 18, 18)
-        state = PoolState(*head, 0, 0, 0, 0, 0, 3000, 0, 0, Protocol.UNISWAP_V2, bytes(20), "", "")
+        head = (pool, TOKEN0, TOKEN1, Venue.POLYGON, 18, 18, Protocol.UNISWAP_V2)
+        state = PoolState(*head, 0, 0, 0, 0, 0, 3000, 0, 0, bytes(20), "", "")
         origin = EventOrigin(1, 0, 0, 0, sequence, bytes(32), bytes(32))
         for records, flags in (([state], Flag.SNAPSHOT), ([PoolSync(*head, *reserves), origin], Flag(0))):
             data = build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, records, sequence=sequence, flags=flags)

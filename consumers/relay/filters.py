@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from consumers.relay.kernels import POOL_BYTES
 from tlv.codes import FilterKind
 from tlv.layout import Filter
 
@@ -49,10 +50,15 @@ def tabulate(types: int, filters: Iterable[Filter]) -> Wanted:
     return Wanted(
         by_type,
         venues,
-        sorted_addresses(address for kind, _, address in found if kind is FilterKind.POOL),
+        sorted_pools(address for kind, _, address in found if kind is FilterKind.POOL),
         sorted_addresses(address for kind, _, address in found if kind is FilterKind.TOKEN),
         key + (types.to_bytes(32, "little") if types else b""),
     )
+
+
+def sorted_pools(pools: Iterable[bytes]) -> NDArray[np.uint8]:
+    """Pools (20 or 32 bytes each) end to end as records hold them, in order."""
+    return sorted_addresses(pool.ljust(POOL_BYTES, b"\0") for pool in pools)
 
 
 def sorted_addresses(addresses: Iterable[bytes]) -> NDArray[np.uint8]:

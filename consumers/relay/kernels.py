@@ -3,7 +3,7 @@
 Owns the compiled code of relay and client.  Knows bytes; must never know a socket.
 
     R1  a frame that is no message (by its header) is left out and counted: its bytes would break the stream for good
-    R2  a filter never hides a loss: Session, Gap, Reorg and StateInvalidation pass every filter
+    R2  a filter never hides a loss: the types of `tlv.layout.NEVER_HIDDEN` pass every filter
     R3  a Batch record stands in front of its messages and covers every sequence since the one before it, without a hole
 """
 
@@ -17,7 +17,7 @@ from ringbuf.layout import LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW
 from tlv.codes import MAGIC, MAX_MESSAGE, Domain, Source
 from tlv.jit import kernel
 from tlv.kernels import check_header, check_message, next_tlv, put_header, put_tlv, seal
-from tlv.layout import HEADER, HEADER_SIZE, POOL_CREATED, Gap, PoolCreated, Reorg, Session, StateInvalidation
+from tlv.layout import HEADER, HEADER_SIZE, IS_NEVER_HIDDEN, IS_POOL_TYPE, POOL_CREATED, PoolCreated
 from tlv.layout import Batch as BatchRecord
 from tlv.status import OK, TOO_LONG, WRONG_MAGIC
 
@@ -29,12 +29,10 @@ BATCH_TYPE, BATCH_SIZE = BatchRecord.layout.type, BatchRecord.layout.size
 BATCH_BYTES = HEADER_SIZE + 2 + BATCH_SIZE
 """A Batch message: what stands in front of every run of messages."""
 SYSTEM, RELAY = int(Domain.SYSTEM), int(Source.RELAY)
-SESSION_TYPE, GAP_TYPE = Session.layout.type, Gap.layout.type
-REORG_TYPE, INVALIDATION_TYPE = Reorg.layout.type, StateInvalidation.layout.type
-FIRST_POOL_TYPE, LAST_POOL_TYPE = 10, 17
 POOL_PREFIX = PoolCreated.layout.size
 """All pool records begin alike; the shortest stands for all."""
-ADDRESS_BYTES = 20
+POOL_BYTES, TOKEN_BYTES = (PoolCreated.layout.kinds[name].size for name in ("pool", "token0"))
+TOKEN0_AT, TOKEN1_AT = (PoolCreated.layout.offsets[name] for name in ("token0", "token1"))
 
 WHOLE = 0
 PART = 1  # the buffer ends inside a message
@@ -42,9 +40,9 @@ BROKEN = 2
 
 
 @kernel
-def compare(left: Octets, at: int, right: Octets, start: int) -> int:
-    """Which of two addresses comes first: < 0, 0 or > 0."""
-    for i in range(ADDRESS_BYTES):
+def compare(left: Octets, at: int, right: Octets, start: int, size: int) -> int:
+    """Which of two names of `size` bytes comes first: < 0, 0 or > 0."""
+    for i in range(size):
         difference = int(left[at + i]) - int(right[start + i])
         if difference != 0:
             return difference
@@ -52,12 +50,12 @@ def compare(left: Octets, at: int, right: Octets, start: int) -> int:
 
 
 @kernel
-def contains(addresses: Octets, buf: Octets, start: int) -> bool:
-    """Whether the 20 bytes at `start` are one of the sorted `addresses` (20 bytes each, end to end)."""
-    low, high = 0, addresses.size // ADDRESS_BYTES
+def contains(names: Octets, size: int, buf: Octets, start: int) -> bool:
+    """Whether the `size` bytes at `start` are one of the sorted `names` (`size` bytes each, end to end)."""
+    low, high = 0, names.size // size
     while low < high:
         middle = (low + high) // 2
-        order = compare(addresses, middle * ADDRESS_BYTES, buf, start)
+        order = compare(names, middle * size, buf, start, size)
         if order == 0:
             return True
         if order < 0:
@@ -71,24 +69,26 @@ def contains(addresses: Octets, buf: Octets, start: int) -> bool:
 def wants(buf: Octets, start: int, end: int, types: Octets, venues: Octets, pools: Octets, tokens: Octets) -> bool:
     """Whether a filter lets the message pass.  An empty array asks for nothing in particular.
 
-    `types` and `venues` hold a 1 for each wanted number, `pools` and `tokens` sorted addresses.
+    `types` and `venues` hold a 1 for each wanted number, `pools` and `tokens` sorted names.
     """
     status, tlv_type, value, length, _ = next_tlv(buf, start + HEADER_SIZE, end)
     if status != OK:
         return types.size == 0
-    if tlv_type in (SESSION_TYPE, GAP_TYPE, REORG_TYPE, INVALIDATION_TYPE):
+    if IS_NEVER_HIDDEN[tlv_type] != 0:
         return True
     if types.size and types[tlv_type] == 0:
         return False
-    if tlv_type < FIRST_POOL_TYPE or tlv_type > LAST_POOL_TYPE or length < POOL_PREFIX:
+    if IS_POOL_TYPE[tlv_type] == 0 or length < POOL_PREFIX:
         return True
     if venues.size and venues[int(buf[value : value + POOL_PREFIX].view(POOL_CREATED)[0]["venue"])] == 0:
         return False
-    if pools.size and not contains(pools, buf, value):
+    if pools.size and not contains(pools, POOL_BYTES, buf, value):
         return False
     if tokens.size == 0:
         return True
-    return contains(tokens, buf, value + ADDRESS_BYTES) or contains(tokens, buf, value + 2 * ADDRESS_BYTES)
+    return contains(tokens, TOKEN_BYTES, buf, value + TOKEN0_AT) or contains(
+        tokens, TOKEN_BYTES, buf, value + TOKEN1_AT
+    )
 
 
 @kernel

@@ -42,7 +42,7 @@ NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXY
 """Names become file names, so nothing that could lead out of a directory."""
 
 
-class Subscription(NamedTuple):
+class ClientRequest(NamedTuple):
     """What a client asked for."""
 
     name: str
@@ -110,7 +110,7 @@ def as_signed(value: int) -> int:
     return (value + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
-def read_subscription(message: Message) -> Subscription:
+def read_subscription(message: Message) -> ClientRequest:
     """What a client's first message asks for.
 
     Raises:
@@ -131,7 +131,7 @@ def read_subscription(message: Message) -> Subscription:
     if start is StreamStart.ACKNOWLEDGED and not hello.name:
         raise FarewellError(FarewellReason.NAME_REFUSED)
     resume = {item.ring_uuid: item.sequence for item in message.records if isinstance(item, Resume)}
-    return Subscription(hello.name, start, bool(hello.at_least_once), resume, wanted)
+    return ClientRequest(hello.name, start, bool(hello.at_least_once), resume, wanted)
 
 
 class Inbox:

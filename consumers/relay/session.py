@@ -20,7 +20,7 @@ from consumers.relay.cursors import Cursor
 from consumers.relay.errors import Farewell
 from consumers.relay.feed import Place, RingFeed
 from consumers.relay.kernels import message_end
-from consumers.relay.protocol import Inbox, Subscription
+from consumers.relay.protocol import ClientRequest, Inbox
 from tlv.codes import FarewellReason, StreamStart
 from tlv.errors import SegmentError
 from tlv.layout import Ack
@@ -42,7 +42,7 @@ class Session:
 
     def __init__(self, now: float, feeds: Callable[[], list[RingFeed]], cursors: Path) -> None:
         self.phase = Phase.AWAITING_HELLO
-        self.subscription: Subscription | None = None
+        self.subscription: ClientRequest | None = None
         self.places: dict[int, Place] = {}
         self.unsent = memoryview(b"")
         self.opened = now
@@ -73,7 +73,7 @@ class Session:
         except Farewell as error:
             self.dismiss(error)
 
-    def _welcome(self, subscription: Subscription) -> None:
+    def _welcome(self, subscription: ClientRequest) -> None:
         self.subscription = subscription
         if subscription.name:
             self._cursor = Cursor(self._cursors, subscription.name)

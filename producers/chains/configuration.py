@@ -14,18 +14,27 @@ from typing import Annotated
 import msgspec
 
 from producers.chains.create2 import create2_address, pool_salt
-from tlv.codes import Protocol, Source, Venue
+from tlv.codes import Protocol, Source
 from tlv.errors import UsageError
+from tlv.venues import VENUES
 
 HexAddress = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{40}$")]
 HexHash = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{64}$")]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
+class VenueDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A venue of the chain file's own: a code from 1000 on, and a name like `polygon.myswap`."""
+
+    code: int
+    name: str
+
+
 class Factory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """A contract that makes pools.  Its pools' venue, and their fee unless each pool has its own, are decided here."""
 
     venue: str
+    """A name of `tlv.venues`, a member of `tlv.codes.Venue`, or a name that the chain file's `[[venues]]` gives."""
     protocol: str
     address: HexAddress
     """What a pool answers to `factory()`, and who emits the creation event."""
@@ -36,13 +45,17 @@ class Factory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
     """Who calls CREATE2, where that is not the factory itself."""
 
     def __post_init__(self) -> None:
-        if self.venue not in Venue.__members__ or self.protocol not in Protocol.__members__:
-            raise ValueError(f"expected a known venue and protocol, found {self.venue!r} and {self.protocol!r}")
+        if self.protocol not in Protocol.__members__:
+            raise ValueError(f"expected one of {', '.join(Protocol.__members__)} as protocol, found {self.protocol!r}")
 
     @cached_property
-    def venue_code(self) -> Venue:
+    def venue_code(self) -> int:
         """The venue's number on the wire."""
-        return Venue[self.venue]
+        code = VENUES.code_of(self.venue)
+        if code is None:
+            known = ", ".join(VENUES.names())
+            raise ValueError(f"expected a venue of [[venues]] or one of {known}, found {self.venue!r}")
+        return code
 
     @cached_property
     def protocol_code(self) -> Protocol:
@@ -71,11 +84,19 @@ class ChainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
     unbloomed_every: int = 0
     """Blocks divisible by this may carry logs that are missing from `logsBloom`; 0 = none do."""
     endpoints: tuple[str, ...] = ()
+    venues: tuple[VenueDeclaration, ...] = ()
     factories: tuple[Factory, ...] = ()
 
     def __post_init__(self) -> None:
         if self.source not in Source.__members__:
-            raise ValueError(f"expected a known source, found {self.source!r}")
+            raise ValueError(f"expected one of {', '.join(Source.__members__)} as source, found {self.source!r}")
+        try:
+            for venue in self.venues:
+                VENUES.add(venue.code, venue.name)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        for factory in self.factories:
+            _ = factory.venue_code
 
     @cached_property
     def source_code(self) -> Source:

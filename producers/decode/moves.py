@@ -22,6 +22,8 @@ from tlv.record import Layout
 
 Table = np.ndarray[Any, np.dtype[np.void]]
 
+ADDRESS_SIZE = 20
+"""Of a field for a pool it fills the first bytes; the rest are zero."""
 ABSENT = -1
 """The offset of a field that the record does not have."""
 
@@ -68,7 +70,8 @@ def _move(argument: Argument, layout: Layout) -> tuple[int, int, int, int, int]:
         kind = Kind.SPLIT
     else:
         kind = Kind.SIGNED if argument.signed else Kind.UNSIGNED
-    return kind, argument.bits, layout.kinds[into].size, layout.offsets[into], layout.offsets[out_of]
+    size = ADDRESS_SIZE if kind is Kind.ADDRESS else layout.kinds[into].size
+    return kind, argument.bits, size, layout.offsets[into], layout.offsets[out_of]
 
 
 def _copies(layout: Layout) -> list[tuple[int, int, int]]:

@@ -30,7 +30,6 @@ class Pool(PoolRecord, frozen=True):
     fee_pips: U32 = 0
     """Hundredths of a basis point; 0 where it is unknown or, as with Algebra, changes all the time."""
     tick_spacing: I32 = 0
-    protocol: U8 = 0
     role: U8 = Role.POOL
 
 

@@ -42,7 +42,9 @@ class BlockMessages:
 
     def put_block_end(self, block: Block) -> None:
         """`block` is complete and published."""
-        record = BlockEnd(block.number, len(block.seen), block.events, _hash(block.hash), block.verdict)
+        record = BlockEnd(
+            block.number, len(block.seen), block.events, block.quarantined, _hash(block.hash), block.verdict
+        )
         self._put(record, Flag.LAST_IN_BLOCK)
         self._stats.blocks_by_verdict[block.verdict.name.lower()] += 1
 

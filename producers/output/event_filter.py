@@ -3,8 +3,8 @@
 Owns the file and the judgement of one log.  It must never know blocks: completeness is about everything a block holds,
 whatever of it is published.  An empty list asks nothing; every other one must be met.
 
-    addresses = ["0x..."]             # pools or factories
-    venues = ["QUICKSWAP_V2"]         # names of tlv.codes.Venue
+    addresses = ["0x..."]             # pools or factories; a pool as polygon.uniswap_v3:pool:0x... too
+    venues = ["polygon.quickswap_v2"] # names of tlv.venues, or QUICKSWAP_V2
     tokens = ["0x..."]                # one of the pool's two
     events = ["swap", "sync"]         # names of producers.kinds.events
 
@@ -25,8 +25,10 @@ from producers.decode.cold import RefusedLog, decode_log
 from producers.decode.pool_table import Pool
 from producers.kinds.events import EVENT_OF_TOPIC
 from producers.node.rpc_types import Log
-from tlv.codes import UNKNOWN_DECIMALS, Venue
+from tlv.codes import UNKNOWN_DECIMALS
 from tlv.errors import UsageError
+from tlv.instrument import pool_of
+from tlv.venues import VENUES
 
 EVENT_NAMES = frozenset(event.name for event in EVENT_OF_TOPIC.values())
 
@@ -34,21 +36,26 @@ EVENT_NAMES = frozenset(event.name for event in EVENT_OF_TOPIC.values())
 class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """What an event must be to be published."""
 
-    addresses: tuple[HexAddress, ...] = ()
+    addresses: tuple[str, ...] = ()
     venues: tuple[str, ...] = ()
     tokens: tuple[HexAddress, ...] = ()
     events: tuple[str, ...] = ()
     minimum: dict[HexAddress, Annotated[float, msgspec.Meta(ge=0)]] = {}
 
     def __post_init__(self) -> None:
-        for kind, given, known in (("venue", self.venues, Venue.__members__), ("event", self.events, EVENT_NAMES)):
+        known_venues = [name for name in self.venues if VENUES.code_of(name) is not None]
+        for kind, given, known in (("venue", self.venues, known_venues), ("event", self.events, EVENT_NAMES)):
             unknown = sorted(set(given).difference(known))
             if unknown:
                 raise ValueError(f"expected a known {kind}, found {unknown[0]!r}")
+        try:
+            _ = self._emitters
+        except UsageError as error:
+            raise ValueError(str(error)) from None
 
     def passes(self, log: Log, pool: Pool) -> bool:
         """Whether the event of `log` is wanted; `pool` is its emitter, a factory has no tokens."""
-        if self.addresses and log.address not in self.addresses:
+        if self._emitters and pool.pool not in self._emitters:
             return False
         if self._venue_codes and pool.venue not in self._venue_codes:
             return False
@@ -61,7 +68,7 @@ class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
     def shows_liquidity(self, pool: Pool) -> bool:
         """Whether every event that moves liquidity or price of the pool passes, whatever it moves."""
         return (
-            (not self.addresses or f"0x{pool.pool.hex()}" in self.addresses)
+            (not self._emitters or pool.pool in self._emitters)
             and (not self._venue_codes or pool.venue in self._venue_codes)
             and (not self._token_bytes or not self._token_bytes.isdisjoint({pool.token0, pool.token1}))
             and (not self.events or {"swap", "mint", "burn"}.issubset(self.events))
@@ -86,7 +93,11 @@ class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
 
     @cached_property
     def _venue_codes(self) -> frozenset[int]:
-        return frozenset(Venue[name] for name in self.venues)
+        return frozenset(code for name in self.venues if (code := VENUES.code_of(name)) is not None)
+
+    @cached_property
+    def _emitters(self) -> frozenset[bytes]:
+        return frozenset(map(pool_of, self.addresses))
 
     @cached_property
     def _token_bytes(self) -> frozenset[bytes]:

@@ -55,7 +55,7 @@ def pool_states() -> tuple[PoolState, ...]:
         decimals = [UNKNOWN_DECIMALS if row[name] is None else row[name] for name in ("decimals0", "decimals1")]
         addresses = [bytes.fromhex(row[name][2:]) for name in ("pool", "token0", "token1", "factory_or_deployer")]
         pool, token0, token1, factory = addresses
-        states.append(PoolState(pool, token0, token1, venue, *decimals, *NO_STATE, fee_pips, 0, 0, V2, factory, "", ""))
+        states.append(PoolState(pool, token0, token1, venue, *decimals, V2, *NO_STATE, fee_pips, 0, 0, factory, "", ""))
     return tuple(states)
 
 
@@ -130,7 +130,7 @@ class Publisher:
 
     def block_end(self, number: int, block_hash: bytes, events: int = 0) -> None:
         """The word that a block is complete."""
-        self.put(Domain.SYSTEM, [BlockEnd(number, events, events, block_hash, Completeness.REFETCHED)])
+        self.put(Domain.SYSTEM, [BlockEnd(number, events, events, 0, block_hash, Completeness.REFETCHED)])
 
     def gap(self, first: int, last: int) -> None:
         """Blocks that are missing."""

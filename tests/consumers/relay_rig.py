@@ -35,11 +35,11 @@ def market_message(sequence: int) -> bytes:
         beat = Heartbeat(sequence, sequence, sequence, 3)
         return build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [beat], sequence=sequence)
     pool = sequence % 7
-    prefix = (address(100 + pool), address(200 + pool % 3), address(300 + pool), VENUES[pool % 3], 18, 6)
+    prefix = (address(100 + pool), address(200 + pool % 3), address(300 + pool), VENUES[pool % 3], 18, 6, 2)
     record: Record
     if sequence % 2:
         amounts = (sequence << 128, 0, 0, sequence, 0, 0, 0)
-        record = PoolSwap(*prefix, *amounts, 2, address(1), address(2))
+        record = PoolSwap(*prefix, *amounts, address(1), address(2))
     else:
         record = PoolSync(*prefix, (1 << 256) - sequence, sequence)
     origin = EventOrigin(sequence // 10, 0, 0, 0, sequence % 10, bytes(32), bytes(32))

@@ -84,9 +84,11 @@ class Market:
         """Deliver one system message."""
         return self.tell(record, domain=Domain.SYSTEM)
 
-    def head(self, pool: bytes, tokens: tuple[bytes, bytes]) -> tuple[bytes, bytes, bytes, Venue, int, int]:
+    def head(
+        self, pool: bytes, tokens: tuple[bytes, bytes], protocol: Protocol = Protocol.UNISWAP_V2
+    ) -> tuple[bytes, bytes, bytes, Venue, int, int, Protocol]:
         """What every pool record begins with."""
-        return (pool, *tokens, Venue.QUICKSWAP_V2, 18, 18)
+        return (pool, *tokens, Venue.QUICKSWAP_V2, 18, 18, protocol)
 
     def know(
         self,
@@ -97,7 +99,7 @@ class Market:
         spacing: int = 0,
     ) -> None:
         """Tell identity and fee of a pool."""
-        record = PoolState(*self.head(pool, tokens), 0, 0, 0, 0, 0, fee, 0, spacing, protocol, bytes(20), "", "")
+        record = PoolState(*self.head(pool, tokens, protocol), 0, 0, 0, 0, 0, fee, 0, spacing, bytes(20), "", "")
         self.tell(record, flags=Flag.SNAPSHOT)
 
     def origin(self, log: int = 0) -> EventOrigin:
@@ -120,13 +122,13 @@ class Market:
         self, pool: bytes, sqrt_price: int, liquidity: int, tick: int, protocol: Protocol = Protocol.UNISWAP_V3
     ) -> list[Draft]:
         """A Swap of a V3 pool."""
-        head = self.head(pool, (NATIVE, TOKEN))
-        record = PoolSwap(*head, 1, 0, 0, 1, sqrt_price, liquidity, tick, protocol, bytes(20), bytes(20))
+        head = self.head(pool, (NATIVE, TOKEN), protocol)
+        record = PoolSwap(*head, 1, 0, 0, 1, sqrt_price, liquidity, tick, bytes(20), bytes(20))
         return self.tell(record, self.origin())
 
     def end_block(self) -> list[Draft]:
         """Close the block of the moment; the next one begins."""
-        drafts = self.system(BlockEnd(self.number, 1, 1, self.number.to_bytes(32, "big"), Completeness.REFETCHED))
+        drafts = self.system(BlockEnd(self.number, 1, 1, 0, self.number.to_bytes(32, "big"), Completeness.REFETCHED))
         self.number += 1
         return drafts
 
@@ -184,7 +186,7 @@ def test_strategy_block_end_of_an_older_block_leaves_newer_moves_unconfirmed() -
     market = two_pools(ArbitrageConfig(early=False))
     market.number = 105
     market.sync(B, 1_000 * E18, 1_100 * E18)
-    assert market.system(BlockEnd(104, 1, 1, bytes(32), Completeness.REFETCHED)) == []
+    assert market.system(BlockEnd(104, 1, 1, 0, bytes(32), Completeness.REFETCHED)) == []
     assert len(market.end_block()) == 1
 
 
@@ -391,7 +393,7 @@ def test_strategy_two_concentrated_pools_make_a_cycle() -> None:
     market.price(A, sqrt_price_at(0), 10**24, 0)
     (draft,) = market.price(B, sqrt_price_at(58), 10**24, 58)
     assert verify_signal(message_of(draft)) == []
-    mint = PoolMint(*market.head(B, (NATIVE, TOKEN)), 1, 1, 10**24, 0, 60, Protocol.UNISWAP_V3, bytes(20), bytes(20))
+    mint = PoolMint(*market.head(B, (NATIVE, TOKEN), Protocol.UNISWAP_V3), 1, 1, 10**24, 0, 60, bytes(20), bytes(20))
     (deeper,) = market.tell(mint, market.origin(1))
     assert signal_of(deeper)[0].liquidity_a == 2 * 10**24 or signal_of(deeper)[0].liquidity_b == 2 * 10**24
 

@@ -52,8 +52,8 @@ class MappedMarket(Market):
 
     def map(self, *ticks: TickLiquidity, last_tick: int = MAX_TICK) -> None:
         """A tick map as of the block before this one."""
-        head = self.head(B, (NATIVE, TOKEN))
-        end = (MIN_TICK, last_tick, 60, len(ticks), Protocol.UNISWAP_V3)
+        head = self.head(B, (NATIVE, TOKEN), Protocol.UNISWAP_V3)
+        end = (MIN_TICK, last_tick, 60, len(ticks))
         self.tell(PoolTicks(*head, self.number - 1, bytes(32), *end), *ticks, flags=Flag.SNAPSHOT)
 
     def opportunity(self) -> Draft:
@@ -89,8 +89,8 @@ def test_strategy_with_a_whole_map_crosses_ticks_and_says_exact() -> None:
 def test_strategy_map_moved_by_mint_and_burn_is_what_a_signal_crosses() -> None:
     market = MappedMarket()
     market.map(*TICKS)
-    parties = (Protocol.UNISWAP_V3, bytes(20), bytes(20))
-    head = market.head(B, (NATIVE, TOKEN))
+    parties = (bytes(20), bytes(20))
+    head = market.head(B, (NATIVE, TOKEN), Protocol.UNISWAP_V3)
     market.tell(PoolMint(*head, 1, 1, NARROW, -120, 120, *parties), market.origin(1))
     market.tell(PoolBurn(*head, 1, 1, NARROW, -60, 60, *parties), market.origin(2))
     draft = market.opportunity()

@@ -120,9 +120,9 @@ def test_scale_is_exact(amount: int, decimals: int, text: str) -> None:
 
 def test_describer_learns_symbols_and_scales_amounts() -> None:
     describer = Describer()
-    tokens = (b"p" * 20, b"\x01" * 20, b"\x02" * 20, Venue.QUICKSWAP_V2, 18, 6)
-    state = PoolState(*tokens, 1, 1, 0, 0, 9, 3000, 0, 0, 2, bytes(20), "WMATIC", "USDC")
-    swap = PoolSwap(*tokens, 25 * 10**17, 0, 0, 1_250_000, 0, 0, 0, 2, bytes(20), bytes(20))
+    tokens = (b"p" * 20, b"\x01" * 20, b"\x02" * 20, Venue.QUICKSWAP_V2, 18, 6, 2)
+    state = PoolState(*tokens, 1, 1, 0, 0, 9, 3000, 0, 0, bytes(20), "WMATIC", "USDC")
+    swap = PoolSwap(*tokens, 25 * 10**17, 0, 0, 1_250_000, 0, 0, 0, bytes(20), bytes(20))
     sync = PoolSync(*tokens, 10**18, 10**6)
     origin = EventOrigin(77, 0, 0, 0, 5, bytes(32), bytes(32))
 
@@ -139,8 +139,8 @@ def test_describer_learns_symbols_and_scales_amounts() -> None:
 
 
 def test_dump_of_a_tick_map_says_its_range_in_text_and_every_tick_in_json(ring_name: str) -> None:
-    pool = (b"p" * 20, b"\x01" * 20, b"\x02" * 20, Venue.UNISWAP_V3_POLYGON, 18, 6)
-    part = PoolTicks(*pool, 77, b"h" * 32, -887272, 887272, 10, 2, Protocol.UNISWAP_V3)
+    pool = (b"p" * 20, b"\x01" * 20, b"\x02" * 20, Venue.UNISWAP_V3_POLYGON, 18, 6, Protocol.UNISWAP_V3)
+    part = PoolTicks(*pool, 77, b"h" * 32, -887272, 887272, 10, 2)
     ticks = [TickLiquidity((1 << 128) - 1, -(1 << 127), -20), TickLiquidity(1 << 70, 1 << 70, 30)]
     with make_ring(ring_name) as writer:
         writer.publish(build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, [part, *ticks], sequence=1, flags=2))

@@ -11,7 +11,7 @@ from consumers.arbitrage.kept_ticks import KEPT_BLOCKS, Change, KeptTicks
 from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.tick_math import MAX_TICK, MIN_TICK
 from tests.consumers.test_pool_state import V3_HEAD, at, block_hash, burn, invalidation, mint, reorg
-from tlv.codes import Protocol, Reason
+from tlv.codes import Reason
 from tlv.layout import PoolTicks, TickLiquidity
 
 SPACING = 10
@@ -22,7 +22,7 @@ def part(
     block: int, count: int, first: int = MIN_TICK, last: int = MAX_TICK, spacing: int = SPACING, branch: str = "a"
 ) -> PoolTicks:
     """The head of one part of a map."""
-    return PoolTicks(*V3_HEAD, block, block_hash(block, branch), first, last, spacing, count, Protocol.UNISWAP_V3)
+    return PoolTicks(*V3_HEAD, block, block_hash(block, branch), first, last, spacing, count)
 
 
 def map_of(changes: list[Change]) -> list[TickLiquidity]:

@@ -92,8 +92,8 @@ def test_live_filters_mean_the_same_everywhere(
 def test_live_filter_by_pool_holds_for_tick_maps(ring_name: str, through_relay: bool) -> None:
     with make_ring(ring_name) as writer:
         for number in (1, 2, 1):
-            head = (address(number), address(3), address(4), Venue.UNISWAP_V3_POLYGON, 18, 6)
-            part = PoolTicks(*head, 77, bytes(32), -887272, 887272, 10, 1, Protocol.UNISWAP_V3)
+            head = (address(number), address(3), address(4), Venue.UNISWAP_V3_POLYGON, 18, 6, Protocol.UNISWAP_V3)
+            part = PoolTicks(*head, 77, bytes(32), -887272, 887272, 10, 1)
             records = [part, TickLiquidity(7, -7, number)]
             sequence = writer.next_sequence
             writer.publish(build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, records, sequence=sequence, flags=2))

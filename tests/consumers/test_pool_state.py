@@ -20,8 +20,8 @@ from tlv.layout import (
     StateInvalidation,
 )
 
-HEAD = (b"p" * 20, b"0" * 20, b"1" * 20, Venue.QUICKSWAP_V2, 18, 6)
-V3_HEAD = (b"q" * 20, b"0" * 20, b"1" * 20, Venue.UNISWAP_V3_POLYGON, 18, 6)
+HEAD = (b"p" * 20, b"0" * 20, b"1" * 20, Venue.QUICKSWAP_V2, 18, 6, Protocol.UNISWAP_V2)
+V3_HEAD = (b"q" * 20, b"0" * 20, b"1" * 20, Venue.UNISWAP_V3_POLYGON, 18, 6, Protocol.UNISWAP_V3)
 NOBODY = bytes(20)
 
 
@@ -42,22 +42,22 @@ def sync(reserve0: int, reserve1: int) -> PoolSync:
 
 def swap(price: int, liquidity: int, tick: int) -> PoolSwap:
     """A Swap of the V3 pool."""
-    return PoolSwap(*V3_HEAD, 0, 0, 0, 0, price, liquidity, tick, Protocol.UNISWAP_V3, NOBODY, NOBODY)
+    return PoolSwap(*V3_HEAD, 0, 0, 0, 0, price, liquidity, tick, NOBODY, NOBODY)
 
 
 def mint(amount: int, lower: int, upper: int) -> PoolMint:
     """A Mint of the V3 pool."""
-    return PoolMint(*V3_HEAD, 0, 0, amount, lower, upper, Protocol.UNISWAP_V3, NOBODY, NOBODY)
+    return PoolMint(*V3_HEAD, 0, 0, amount, lower, upper, NOBODY, NOBODY)
 
 
 def burn(amount: int, lower: int, upper: int) -> PoolBurn:
     """A Burn of the V3 pool."""
-    return PoolBurn(*V3_HEAD, 0, 0, amount, lower, upper, Protocol.UNISWAP_V3, NOBODY, NOBODY)
+    return PoolBurn(*V3_HEAD, 0, 0, amount, lower, upper, NOBODY, NOBODY)
 
 
 def snapshot(block: int, reserves: tuple[int, int] = (0, 0), fee_pips: int = 3000) -> PoolState:
     """A snapshot of the V2 pool."""
-    return PoolState(*HEAD, *reserves, 0, 0, block, fee_pips, 0, 0, Protocol.UNISWAP_V2, NOBODY, "A", "B")
+    return PoolState(*HEAD, *reserves, 0, 0, block, fee_pips, 0, 0, NOBODY, "A", "B")
 
 
 def reorg(fork: int, fork_hash: bytes = b"f" * 32) -> Reorg:
@@ -92,7 +92,7 @@ def test_book_sync_sets_reserves(book: PoolBook) -> None:
 
 
 def test_book_v2_swap_leaves_reserves_to_sync(book: PoolBook) -> None:
-    v2_swap = PoolSwap(*HEAD, 5, 0, 0, 4, 0, 0, 0, Protocol.UNISWAP_V2, NOBODY, NOBODY)
+    v2_swap = PoolSwap(*HEAD, 5, 0, 0, 4, 0, 0, 0, NOBODY, NOBODY)
     assert book.apply(v2_swap, at(13)) is None
     assert held(book) == Reserves(110, 190)
 
@@ -234,14 +234,14 @@ def test_book_late_v3_event_makes_the_pool_unknown() -> None:
 
 def test_book_initialize_event_sets_the_price() -> None:
     book = PoolBook()
-    state = PoolState(*V3_HEAD, 0, 0, 1 << 96, 0, 0, 0, 0, 0, Protocol.UNISWAP_V3, NOBODY, "", "")
+    state = PoolState(*V3_HEAD, 0, 0, 1 << 96, 0, 0, 0, 0, 0, NOBODY, "", "")
     book.apply(state, at(3))
     assert held(book, V3_HEAD[0]) == Price(1 << 96, 0, 0)
 
 
 def test_book_created_pool_is_known_with_its_fee() -> None:
     book = PoolBook()
-    assert book.apply(PoolCreated(*V3_HEAD, 500, 10, Protocol.UNISWAP_V3, NOBODY), at(3)) is None
+    assert book.apply(PoolCreated(*V3_HEAD, 500, 10, NOBODY), at(3)) is None
     pool = book.get(V3_HEAD[0])
     assert pool is not None
     assert (pool.protocol, pool.fee_pips, pool.tick_spacing) == (Protocol.UNISWAP_V3, 500, 10)

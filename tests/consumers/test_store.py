@@ -31,7 +31,7 @@ TOKENS = [bytes([0xA0 + number]) * 20 for number in range(3)]
 
 def sync(pool: bytes, block: int, *, venue: int = 400, tokens: tuple[bytes, bytes] = (TOKENS[0], TOKENS[1])) -> bytes:
     """A Sync of `pool` in `block`."""
-    record = PoolSync(pool, *tokens, venue, 18, 6, 1, 2)
+    record = PoolSync(pool, *tokens, venue, 18, 6, 2, 1, 2)
     origin = EventOrigin(block, 0, 0, 0, 0, bytes(32), bytes(32))
     return build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, [record, origin])
 
@@ -99,7 +99,7 @@ def test_store_select_gives_exactly_what_is_wanted(tmp_path: Path, wanted: dict,
         sync(POOLS[1], 8, venue=405),
         sync(POOLS[2], 9, tokens=(TOKENS[1], TOKENS[2])),
         heartbeat_message(4),
-        system(BlockEnd(8, 1, 1, bytes(32), 1)),
+        system(BlockEnd(8, 1, 1, 0, bytes(32), 1)),
         # No filter hides it: what follows cannot be understood without it.
         system(Session(bytes(16), 1, 1, 137, 1)),
     ]

@@ -69,7 +69,7 @@ def syncs_of(values: list[int], decimals: int = 18) -> list[bytes]:
     """A Sync for each value, and the value's complement as the other reserve."""
     origin = EventOrigin(1, 2, 3, 4, 5, b"b" * 32, b"t" * 32)
     return [
-        market([PoolSync(*HEAD, decimals, 255, value, (1 << 256) - 1 - value), origin], sequence)
+        market([PoolSync(*HEAD, decimals, 255, 2, value, (1 << 256) - 1 - value), origin], sequence)
         for sequence, value in enumerate(values, 1)
     ]
 
@@ -233,7 +233,7 @@ def test_store_amounts_in_whole_tokens_are_exact_or_null(tmp_path: Path) -> None
 
 
 def test_store_snapshot_without_origin_has_nulls_in_every_form(tmp_path: Path) -> None:
-    state = PoolState(*HEAD, 18, 6, 1, 2, 3, 4, 77, 3000, -5, 60, Protocol.UNISWAP_V3, b"f" * 20, "WMATIC", "UŜDC")
+    state = PoolState(*HEAD, 18, 6, Protocol.UNISWAP_V3, 1, 2, 3, 4, 77, 3000, -5, 60, b"f" * 20, "WMATIC", "UŜDC")
     origin = EventOrigin(9, 1_700_000_000, (1 << 53) + 1, 1, 2, b"b" * 32, b"t" * 32)
     store = journal_of(tmp_path, [market([state], 1, Flag.SNAPSHOT), market([state, origin], 2), market([state], 3)])
     table = store.to_arrow()["PoolState"]
@@ -255,11 +255,13 @@ def test_store_snapshot_without_origin_has_nulls_in_every_form(tmp_path: Path) -
 def test_store_tick_map_is_two_tables_that_join_by_sequence(tmp_path: Path) -> None:
     """A row for each tick, exact with its sign; whose it is, the PoolTicks of the same message says."""
     ticks = [TickLiquidity((1 << 128) - 1, -(1 << 127), -20), TickLiquidity(5, 5, 30)]
-    heads = [(name * 20, b"0" * 20, b"1" * 20, Venue.UNISWAP_V3_POLYGON, 18, 6) for name in (b"p", b"q")]
-    parts = [PoolTicks(*head, 77, b"h" * 32, -887272, 887272, 10, 2, Protocol.UNISWAP_V3) for head in heads]
+    heads = [
+        (name * 20, b"0" * 20, b"1" * 20, Venue.UNISWAP_V3_POLYGON, 18, 6, Protocol.UNISWAP_V3) for name in (b"p", b"q")
+    ]
+    parts = [PoolTicks(*head, 77, b"h" * 32, -887272, 887272, 10, 2) for head in heads]
     store = journal_of(tmp_path, [market([part, *ticks], at, Flag.SNAPSHOT) for at, part in enumerate(parts, 1)])
     both = store.to_arrow()
-    assert both["PoolTicks"]["pool"].to_pylist() == [b"p" * 20, b"q" * 20]
+    assert both["PoolTicks"]["pool"].to_pylist() == [(b"p" * 20).ljust(32, b"\0"), (b"q" * 20).ljust(32, b"\0")]
     assert both["TickLiquidity"]["sequence"].to_pylist() == [1, 1, 2, 2]
     one = store.select(pools=[b"q" * 20]).to_df()["TickLiquidity"]
     assert one["liquidity_net"].tolist() == [-(1 << 127), 5]

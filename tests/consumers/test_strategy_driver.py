@@ -26,10 +26,10 @@ from tlv.message import build
 from tlv.record import Record
 
 RING = b"r" * 16
-HEAD = (b"p" * 20, b"0" * 20, b"1" * 20, Venue.QUICKSWAP_V2, 18, 6)
+HEAD = (b"p" * 20, b"0" * 20, b"1" * 20, Venue.QUICKSWAP_V2, 18, 6, Protocol.UNISWAP_V2)
 ORIGIN = EventOrigin(7, 0, 11, 0, 0, bytes(32), bytes(32))
 SYNC = PoolSync(*HEAD, 100, 200)
-STATE = PoolState(*HEAD, 0, 0, 0, 0, 0, 3000, 0, 0, Protocol.UNISWAP_V2, bytes(20), "A", "B")
+STATE = PoolState(*HEAD, 0, 0, 0, 0, 0, 3000, 0, 0, bytes(20), "A", "B")
 
 
 def market(*records: Record, flags: int = 0) -> bytes:
@@ -93,7 +93,7 @@ class Diary(Strategy):
         (market(STATE, flags=Flag.SNAPSHOT), "snapshot 3000"),
         (market(STATE, ORIGIN), "event 7"),
         (market(Block(9, 0, 0, 0, 0, 0, bytes(32), bytes(32))), "block 9"),
-        (system(BlockEnd(9, 0, 0, bytes(32), Completeness.PUSHED)), "end 9"),
+        (system(BlockEnd(9, 0, 0, 0, bytes(32), Completeness.PUSHED)), "end 9"),
         (system(Reorg(5, 7, 7, 2, 0, bytes(32), bytes(32), bytes(32))), "reorg 5"),
         (system(StateInvalidation(0, 1, Reason.DISCONNECTED, bytes(20))), "invalidation 4"),
         (system(Gap(3, 4, GapScope.BLOCK_NUMBERS, Reason.NODE_HAS_NO_BLOCK)), "gap 3-4"),

@@ -38,7 +38,7 @@ def signed_edges() -> list[int]:
 
 
 def sync(reserve0: int, reserve1: int) -> PoolSync:
-    return PoolSync(ADDRESS, ADDRESS, ADDRESS, 405, 18, 6, reserve0, reserve1)
+    return PoolSync(ADDRESS, ADDRESS, ADDRESS, 405, 18, 6, 2, reserve0, reserve1)
 
 
 def test_every_value_survives_bytes_limbs_and_json() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from ringbuf.layout import INTENT, TAIL
-from tools.prove.ring.crash_images import Store, images, prove_crash_images
+from tools.prove.ring.crash_images import LoggedStore, images, prove_crash_images
 from tools.prove.ring.models import prove_mutants_are_caught, prove_schedules
 from tools.prove.ring.mutants import MUTANTS
 from tools.prove.ring.stepping import Mutation, MutationDoesNotFit, stepping_kernels
@@ -72,9 +72,9 @@ def test_weak_memory_store_then_load_needs_a_full_fence(fenced: bool) -> None:
 
 
 def test_crash_images_keep_what_fences_and_releases_order() -> None:
-    intent = Store(("words", INTENT), 64, False, 0)
-    payload = [Store(("words", 600 + i), i, False, 1) for i in range(3)]
-    tail = Store(("words", TAIL), 64, True, 1)
+    intent = LoggedStore(("words", INTENT), 64, False, 0)
+    payload = [LoggedStore(("words", 600 + i), i, False, 1) for i in range(3)]
+    tail = LoggedStore(("words", TAIL), 64, True, 1)
     seen = set(images([intent, *payload, tail], random.Random(1)))
     assert frozenset() in seen and frozenset(range(5)) in seen
     assert all(0 in made for made in seen if made), "a payload word before intent"

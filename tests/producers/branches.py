@@ -16,13 +16,13 @@ import msgspec
 from producers.blocks.bloom import bloom_bits
 from producers.decode.cold import RefusedLog, decode_log
 from producers.kinds.events import EVENT_OF_TOPIC
-from producers.node.rpc_types import Log as RpcLog
+from producers.node.rpc_types import RecordedLog as RpcLog
 from tests.producers.collected import Identity, proven_pools, recorded_rows
 from tests.producers.virtual import SECOND, recording
 from tlv.layout import PoolRecord
-from tools.recording.blocks import Block, Log
+from tools.recording.blocks import RecordedBlock, RecordedLog
 from tools.recording.recording import Recording
-from tools.recording.timeline import Step
+from tools.recording.timeline import Moment
 
 BASE = 1000
 UNKNOWN_PARENT = "0x" + "22" * 32
@@ -48,11 +48,11 @@ class Branches:
 
     def __init__(self, seed: int, moves: int) -> None:
         self.random = random.Random(seed)
-        self.blocks: dict[str, Block] = {}
-        self.logs: dict[str, tuple[Log, ...]] = {}
-        self.steps: list[Step] = []
+        self.blocks: dict[str, RecordedBlock] = {}
+        self.logs: dict[str, tuple[RecordedLog, ...]] = {}
+        self.steps: list[Moment] = []
         self.served: set[str] = set()
-        self.tips: list[Block] = []
+        self.tips: list[RecordedBlock] = []
         self.reorgs = 0
         self.head = self._block(BASE, UNKNOWN_PARENT)
         self._show([self.head])
@@ -76,7 +76,7 @@ class Branches:
     def canonical(self) -> dict[Identity, PoolRecord]:
         """The events of proven pools on the branch of the last head."""
         pools, events = proven_pools(), {}
-        block: Block | None = self.head
+        block: RecordedBlock | None = self.head
         while block is not None:
             for served in self.logs[block.hash]:
                 log = msgspec.json.decode(served.body, type=RpcLog)
@@ -103,7 +103,7 @@ class Branches:
         else:
             self._switch(self.random.choice(old_tips))
 
-    def _switch(self, fork: Block) -> None:
+    def _switch(self, fork: RecordedBlock) -> None:
         """Grow a branch on `fork` until it is longer than the present one."""
         self.tips = [*self.tips[-5:], self.head]
         self.reorgs += 1
@@ -119,19 +119,19 @@ class Branches:
         self.head = top
         self._show([*reversed(back), *branch])
 
-    def _show(self, blocks: list[Block]) -> None:
+    def _show(self, blocks: list[RecordedBlock]) -> None:
         """Announce some of the blocks, the last one always; push logs, sometimes again for those that return."""
         due = len(self.steps) * SECOND
         for block in blocks:
             last = block is blocks[-1]
             if last or self.random.random() < 0.4:
-                self.steps.append(Step(due, adopts=block.hash, announces=block.hash))
+                self.steps.append(Moment(due, adopts=block.hash, announces=block.hash))
             if block.hash not in self.served or self.random.random() < 0.5:
                 self.served.add(block.hash)
                 if self.random.random() < 0.9:
-                    self.steps.append(Step(due, logs_of=block.hash))
+                    self.steps.append(Moment(due, logs_of=block.hash))
 
-    def _block(self, number: int, parent_hash: str) -> Block:
+    def _block(self, number: int, parent_hash: str) -> RecordedBlock:
         block_hash = "0x" + hashlib.sha256(f"{self.random.random()}".encode()).hexdigest()
         rows = event_rows()
         begin = self.random.randrange(len(rows) - 12)
@@ -142,7 +142,7 @@ class Branches:
             topics = tuple(map(str, row["topics"]))  # type: ignore[call-overload]
             for entry in (str(row["address"]), *topics):
                 bloom |= bloom_of(entry)
-            logs.append(Log(str(row["address"]), topics, identity, msgspec.json.encode(moved)))
+            logs.append(RecordedLog(str(row["address"]), topics, identity, msgspec.json.encode(moved)))
         head = {
             "number": hex(number),
             "hash": block_hash,
@@ -151,17 +151,17 @@ class Branches:
             "logsBloom": f"0x{bloom:0512x}",
         }
         text = msgspec.json.encode(head)
-        block = Block(number, block_hash, parent_hash, UNKNOWN_PARENT, text, text)
+        block = RecordedBlock(number, block_hash, parent_hash, UNKNOWN_PARENT, text, text)
         self.blocks[block_hash] = block
         self.logs[block_hash] = tuple(logs)
         return block
 
-    def _ancestor(self, block: Block, depth: int) -> Block:
+    def _ancestor(self, block: RecordedBlock, depth: int) -> RecordedBlock:
         for _ in range(depth):
             block = self.blocks.get(block.parent_hash, block)
         return block
 
-    def _line(self, block: Block) -> set[str]:
+    def _line(self, block: RecordedBlock) -> set[str]:
         line = set()
         while True:
             line.add(block.hash)

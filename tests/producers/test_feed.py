@@ -15,13 +15,15 @@ from producers.assembly import LARGEST_STEP
 from producers.blocks.block import Progress, ended_block
 from producers.blocks.head_queue import DEEPEST_WALK
 from producers.blocks.recovery import Recovered
+from producers.chains.configuration import load_chain
 from producers.feed import Identity, Selection
 from producers.kinds.events import EVENT_OF_TOPIC
 from producers.node.jsonrpc import ERROR_BUDGET, Rejection
 from tests.producers.collected import canonical_events, proven_pools, recorded_rows, states_before_events
 from tests.producers.virtual import Conversation, new_feed
 from tlv.codes import Completeness, FeedState, Flag, Reason
-from tlv.layout import BlockEnd, EventOrigin, Gap, Heartbeat, Reorg, Session, StateInvalidation
+from tlv.layout import BlockEnd, EventOrigin, Gap, Heartbeat, Reorg, Session, StateInvalidation, VenueName
+from tlv.venues import VENUES
 from tools.bench.collector.load import head_of, recorded_blocks, write_load
 from tools.recording.recording import load_recording
 
@@ -537,6 +539,17 @@ def test_feed_whose_node_numbers_a_block_against_its_parent_goes_on() -> None:
     conversation.play()
     assert conversation.feed.broken is None
     assert conversation.feed.head_number == conversation.feed.count().safe_number == 13522298
+
+
+def test_feed_says_the_names_of_its_venues_right_behind_its_session() -> None:
+    conversation = played()
+    venues = conversation.records(VenueName)
+    behind = [message.records[0] for message in conversation.story.messages[1 : 1 + len(venues)]]
+    assert behind == venues
+    chain = load_chain("polygon")
+    assert {(venue.code, venue.name) for venue in venues} == {
+        (factory.venue_code, VENUES.name_of(factory.venue_code)) for factory in chain.factories
+    }
 
 
 def test_feed_begins_with_its_session_and_keeps_beating() -> None:

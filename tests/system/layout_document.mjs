@@ -6,7 +6,8 @@
 const HEADING = /^### (\w+) \((?:type (\d+), )?(\d+) bytes\)$/;
 const ROW = /^\| (\d+) \| (\w+) \| `(\w+)` \|$/;
 const DIGEST = /Layout digest: `(0x[0-9a-f]+)`/;
-const WIDTH = { address: 20, hash: 32, uuid: 16 };
+const WIDTH = { address: 20, hash: 32, pool_id: 32, uuid: 16 };
+const NO_ID = "00".repeat(12); // behind the address of a pool that is named by one
 
 export class Layouts {
   constructor(markdown) {
@@ -58,7 +59,10 @@ function readField(bytes, { offset, kind }) {
   const { integer, signed, text, width } = shape(kind);
   const raw = bytes.subarray(offset, offset + width);
   if (text) return raw.toString("utf8").replace(/\0+$/, "");
-  if (!integer) return `0x${raw.toString("hex")}`;
+  if (!integer) {
+    const hex = raw.toString("hex");
+    return `0x${kind === "pool_id" && hex.endsWith(NO_ID) ? hex.slice(0, 40) : hex}`;
+  }
   let value = 0n;
   for (let i = width - 1; i >= 0; i--) value = (value << 8n) | BigInt(raw[i]);
   if (signed) value = BigInt.asIntN(width * 8, value);

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from tools.prove.delivery.campaign import prove_delivery
 from tools.prove.delivery.command import command
-from tools.prove.delivery.witness import Witness
+from tools.prove.delivery.witness import ConsumerWitness
 from tools.rig.numbered import is_genuine, numbered_message
 
 SEED = 20_260_722
@@ -45,7 +45,7 @@ def test_numbered_message_of_another_sequence_or_with_another_amount_is_not_genu
 
 
 def test_witness_counts_what_is_missing_repeated_lost_and_invented() -> None:
-    witness = Witness()
+    witness = ConsumerWitness()
     for sequence in (1, 2, 2, 4):
         witness.see(sequence, numbered_message(sequence))
     assert (witness.missing(4), witness.repeated(), witness.invented(4), witness.told_lost()) == (1, 1, 0, 0)
@@ -56,7 +56,7 @@ def test_witness_counts_what_is_missing_repeated_lost_and_invented() -> None:
 
 
 def test_witness_is_exact_only_if_each_sequence_is_either_seen_or_lost() -> None:
-    witness = Witness()
+    witness = ConsumerWitness()
     witness.see(1, numbered_message(1))
     witness.lose(2, 3)
     assert witness.is_exact(3)

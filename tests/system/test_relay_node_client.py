@@ -127,7 +127,7 @@ def make_ring(name: str, capacity: int = 1 << 22) -> Writer:
 
 def reserves(sequence: int, pool: int = 1) -> PoolSync:
     """A record that follows from its sequence."""
-    prefix = (pool.to_bytes(20, "big"), bytes(20), bytes(20), Venue.QUICKSWAP_V2, 18, 6)
+    prefix = (pool.to_bytes(20, "big"), bytes(20), bytes(20), Venue.QUICKSWAP_V2, 18, 6, 2)
     return PoolSync(*prefix, (1 << 256) - sequence, sequence)
 
 

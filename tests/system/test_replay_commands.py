@@ -142,7 +142,7 @@ def test_replay_again_recorded_and_exported_keeps_every_message(
 def test_amounts_are_the_same_in_ring_dump_parquet_and_duckdb(tmp_path: Path, new_ring_name: Callable[[], str]) -> None:
     values = [0, 1, (1 << 53) + 1, (1 << 64) - 1, 1 << 128, (1 << 255) - 1, 1 << 255, (1 << 255) + 1, (1 << 256) - 1]
     live, replayed = new_ring_name(), new_ring_name()
-    head = (b"p" * 20, b"0" * 20, b"1" * 20, 400, 18, 6)
+    head = (b"p" * 20, b"0" * 20, b"1" * 20, 400, 18, 6, 2)
     with Writer.create(live, layout_digest=LAYOUT_DIGEST) as writer:
         for sequence, value in enumerate(values, 1):
             sync = PoolSync(*head, value, (1 << 256) - 1 - value)

@@ -342,13 +342,40 @@ def test_kernel_without_the_digest_in_its_cache_would_be_stale(tmp_path: Path) -
     assert output_of(CHECK_A_HEADER, root, cache) == "0 1 4 9 7"
 
 
-def test_source_digest_changes_with_any_file_of_any_kernel_package(tmp_path: Path) -> None:
+KERNEL_SOURCE = """from tlv.jit import kernel
+from {package}.constants import A
+import {package}.deep.plain
+
+
+@kernel
+def nothing():
+    from {package} import local
+"""
+
+
+@pytest.mark.parametrize("package", tlv.jit.KERNEL_PACKAGES)
+def test_source_digest_changes_with_what_kernels_import_and_with_nothing_else(package: str, tmp_path: Path) -> None:
+    folder = tmp_path / package
+    (folder / "deep").mkdir(parents=True)
+    (folder / "kernels.py").write_text(KERNEL_SOURCE.format(package=package))
     found = {source_digest(tmp_path)}
+    for reached in ("constants.py", "local.py", "deep/__init__.py", "deep/plain.py"):
+        (folder / reached).write_text("A = 1")
+        found.add(source_digest(tmp_path))
+    assert len(found) == 5
+    for other in ("live.py", "deep/other.py"):
+        (folder / other).write_text("from tlv.jit import kernel")
+        assert source_digest(tmp_path) in found
+
+
+@pytest.mark.parametrize(
+    ("path", "covered"), [("tlv/layout.py", True), ("consumers/live.py", False), ("producers/collector.py", False)]
+)
+def test_source_digest_of_the_project_covers_layouts_and_not_what_only_calls_kernels(
+    path: str, covered: bool, tmp_path: Path
+) -> None:
     for package in tlv.jit.KERNEL_PACKAGES:
-        (tmp_path / package / "deep").mkdir(parents=True)
-        for path in (tmp_path / package / "a.py", tmp_path / package / "deep" / "a.py"):
-            path.write_text("A = 1")
-            found.add(source_digest(tmp_path))
-            path.write_text("A = 2")
-            found.add(source_digest(tmp_path))
-    assert len(found) == 1 + 4 * len(tlv.jit.KERNEL_PACKAGES)
+        shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    before = source_digest(tmp_path)
+    (tmp_path / path).write_text((tmp_path / path).read_text() + "\nEDITED = 1\n")
+    assert (source_digest(tmp_path) != before) is covered

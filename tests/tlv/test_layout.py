@@ -13,7 +13,7 @@ import tlv.codes
 from tests.tlv.samples import built_in_types
 from tlv.codes import ANY_DOMAIN, EXTENDED, KNOWN_FLAGS, TYPE_RANGES, VENDOR_TYPES, Flag
 from tlv.errors import UsageError
-from tlv.fields import I32, I64, I256, U8, U32, U64, U256, Bytes20, Kind
+from tlv.fields import I32, I64, I256, U8, U32, U64, U256, Kind, Text20
 from tlv.layout import (
     CHECKSUM_AT,
     DOMAIN_OF_TYPE,
@@ -32,7 +32,7 @@ from tlv.layout import (
 from tlv.record import RECORDS, Layout, Record, record
 
 DECLARED = (Header, InstrumentKey, *(RECORDS[number] for number in built_in_types()))
-SAME_BYTES = {"u256": I256, "i256": U256, "u64": I64, "i64": U64, "u32": I32, "i32": U32, "address": Bytes20}
+SAME_BYTES = {"u256": I256, "i256": U256, "u64": I64, "i64": U64, "u32": I32, "i32": U32, "address": Text20}
 """For a kind's name, another kind that numpy cannot tell from it or that has its size."""
 EVERY_LAYOUT = pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
 
@@ -46,9 +46,9 @@ def test_header_is_the_32_bytes_of_the_design() -> None:
 
 def test_pool_swap_is_where_the_document_says() -> None:
     assert (POOL_SWAP.itemsize, PoolSwap.layout.offsets["amount0_in"], PoolSwap.layout.offsets["recipient"]) == (
-        288,
-        64,
-        265,
+        304,
+        80,
+        280,
     )
 
 

@@ -51,7 +51,7 @@ def test_record_to_dict_numbers_beyond_a_double_are_strings() -> None:
 
 
 def test_record_to_dict_wide_integers_are_always_strings() -> None:
-    sync = record_to_dict(PoolSync(b"\1" * 20, b"\2" * 20, b"\3" * 20, 405, 18, 6, 0, (1 << 256) - 1))
+    sync = record_to_dict(PoolSync(b"\1" * 20, b"\2" * 20, b"\3" * 20, 405, 18, 6, 2, 0, (1 << 256) - 1))
     assert sync["pool"] == "0x" + "01" * 20
     assert sync["reserve0"] == "0"
     assert sync["reserve1"] == str((1 << 256) - 1)

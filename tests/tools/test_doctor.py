@@ -17,7 +17,7 @@ import pytest
 from producers.chains.configuration import load_chain
 from tests.tools.rig.limited_node import RangeLimitRelay
 from tools.command.endpoint_options import http_url_of
-from tools.doctor.finding import Finding, Verdict, healthy
+from tools.doctor.finding import CheckResult, Verdict, healthy
 from tools.doctor.node import examine
 from tools.prove.feed.campaign import chain_toml
 from tools.rig.evm.faults import RemovedFlagRelay
@@ -73,7 +73,7 @@ def doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=100)
 
 
-def examined(url: str, toml: Path, wait_s: float, http_url: str | None = None) -> dict[str, Finding]:
+def examined(url: str, toml: Path, wait_s: float, http_url: str | None = None) -> dict[str, CheckResult]:
     told: list[str] = []
     findings = asyncio.run(examine(url, http_url or http_url_of(url), load_chain(str(toml)), wait_s, told.append))
     return {finding.name: finding for finding in findings}
@@ -122,7 +122,7 @@ def test_doctor_of_a_node_of_another_chain_names_both(tmp_path: Path) -> None:
 def test_doctor_behind_a_range_limit_says_where_it_lies(chain: LiveChain) -> None:
     chain.world.mine(300)
 
-    async def look() -> dict[str, Finding]:
+    async def look() -> dict[str, CheckResult]:
         async with RangeLimitRelay(chain.node.url, most=100) as relay:
             http_url = http_url_of(chain.node.url)
             config = load_chain(str(chain.toml))
@@ -136,7 +136,7 @@ def test_doctor_behind_a_range_limit_says_where_it_lies(chain: LiveChain) -> Non
 
 
 def test_doctor_of_a_node_that_announces_removed_logs_says_so_derived(chain: LiveChain) -> None:
-    async def look() -> dict[str, Finding]:
+    async def look() -> dict[str, CheckResult]:
         async with RemovedFlagRelay(chain.node.url) as relay:
             http_url = http_url_of(chain.node.url)
             config = load_chain(str(chain.toml))

@@ -67,7 +67,7 @@ def _fail(failure: BridgeError) -> None:
 
 
 def _fill(ring: str, frames: int) -> None:
-    sync = PoolSync(bytes(20), bytes(20), bytes(20), Venue.QUICKSWAP_V2, 18, 6, 10**24, 10**12)
+    sync = PoolSync(bytes(20), bytes(20), bytes(20), Venue.QUICKSWAP_V2, 18, 6, 2, 10**24, 10**12)
     with Writer.create(ring, capacity=CAPACITY, layout_digest=LAYOUT_DIGEST) as writer:
         for _ in range(frames):
             writer.publish(build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, [sync], sequence=writer.next_sequence))

@@ -60,7 +60,7 @@ def run(seconds: float) -> list[BenchResult]:
 
 def message() -> bytes:
     """A Sync event, 254 bytes."""
-    sync = PoolSync(bytes(20), bytes(20), bytes(20), 400, 18, 6, 1 << 200, 1 << 100)
+    sync = PoolSync(bytes(20), bytes(20), bytes(20), 400, 18, 6, 2, 1 << 200, 1 << 100)
     return build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, [sync, EventOrigin(1, 0, 0, 0, 0, bytes(32), bytes(32))])
 
 

@@ -93,7 +93,7 @@ def write_journal(directory: Path, pack: bool) -> None:
 def batch(number: int) -> tuple[Any, Any, int]:
     """(buffer, table, count) of a poll that brought batch `number`; amounts and hashes differ as real ones do."""
     source = np.random.default_rng(number)
-    sync = PoolSync(bytes(20), bytes(20), bytes(20), 400, 18, 6, 1 << 200, 1 << 100)
+    sync = PoolSync(bytes(20), bytes(20), bytes(20), 400, 18, 6, 2, 1 << 200, 1 << 100)
     origin = EventOrigin(number, 0, 0, 0, 0, bytes(32), bytes(32))
     message = np.frombuffer(build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, [sync, origin]), np.uint8)
     stride = (message.size + 7) // 8 * 8

@@ -42,10 +42,18 @@ def address(number: int) -> bytes:
     return number.to_bytes(20, "big")
 
 
-def head(pair: int, pool: int) -> tuple[bytes, bytes, bytes, Venue, int, int]:
+def head(pair: int, pool: int) -> tuple[bytes, bytes, bytes, Venue, int, int, Protocol]:
     """What each record of a pool begins with."""
     number = pair * POOLS_OF_A_PAIR + pool + 1
-    return address(number), address(1_000 + pair), address(2_000 + pair), Venue.QUICKSWAP_V2, 18, 18
+    return (
+        address(number),
+        address(1_000 + pair),
+        address(2_000 + pair),
+        Venue.QUICKSWAP_V2,
+        18,
+        18,
+        Protocol.UNISWAP_V2,
+    )
 
 
 def market_message(*records: PoolState | PoolSync | EventOrigin, flags: int = 0) -> bytes:
@@ -57,7 +65,7 @@ def introductions() -> list[bytes]:
     """A snapshot of each pool, with its fee."""
     return [
         market_message(
-            PoolState(*head(pair, pool), 0, 0, 0, 0, 0, 3000, 0, 0, Protocol.UNISWAP_V2, bytes(20), "", ""),
+            PoolState(*head(pair, pool), 0, 0, 0, 0, 0, 3000, 0, 0, bytes(20), "", ""),
             flags=Flag.SNAPSHOT,
         )
         for pair in range(PAIRS)

@@ -29,7 +29,7 @@ SIZE = HEADER_SIZE + SHORT_FORM + VALUE.layout.size
 CRC_BYTES = 1 << 16
 
 
-class Batch:
+class GapMessages:
     """100,000 messages of one Gap each, and the arrays that the kernels fill."""
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ def parse_typed(messages: int) -> None:
 
 def run(seconds: float) -> list[BenchResult]:
     """All readings, each over `seconds`."""
-    batch = Batch()
+    batch = GapMessages()
     results = []
     for checksum, floor, label in ((False, 10.0, "no checksum"), (True, 3.0, "checksum")):
         packed = millions_per_second(pack_in_python, checksum, PYTHON_MESSAGES, seconds / 4)

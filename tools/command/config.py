@@ -26,7 +26,7 @@ class Section(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Base of the sections: every key is optional, and an unknown key is an error."""
 
 
-class Node(Section):
+class NodeSection(Section):
     """`alphapulse node`"""
 
     host: str | UnsetType = UNSET
@@ -43,7 +43,7 @@ class Node(Section):
     seed: int | UnsetType = UNSET
 
 
-class Collector(Section):
+class CollectorSection(Section):
     """`alphapulse collect`"""
 
     url: str | UnsetType = UNSET
@@ -60,7 +60,7 @@ class Collector(Section):
     state: str | UnsetType = UNSET
 
 
-class Strategy(Section):
+class StrategySection(Section):
     """`alphapulse strategy`"""
 
     ring: str | UnsetType = UNSET
@@ -72,7 +72,7 @@ class Strategy(Section):
     wait_for_ring: float | UnsetType = UNSET
 
 
-class Relay(Section):
+class RelaySection(Section):
     """`alphapulse relay`"""
 
     domain: str | UnsetType = UNSET
@@ -86,7 +86,7 @@ class Relay(Section):
     wait_for_ring: float | UnsetType = UNSET
 
 
-class Recorder(Section):
+class RecorderSection(Section):
     """`alphapulse record`"""
 
     ring: str | UnsetType = UNSET
@@ -100,7 +100,7 @@ class Recorder(Section):
     wait_for_ring: float | UnsetType = UNSET
 
 
-class Bridge(Section):
+class BridgeSection(Section):
     """What both directions of `alphapulse bridge` take."""
 
     ring: str | UnsetType = UNSET
@@ -110,13 +110,13 @@ class Bridge(Section):
     replicas: int | UnsetType = UNSET
 
 
-class BridgeOut(Bridge):
+class BridgeOutSection(BridgeSection):
     """`alphapulse bridge out`"""
 
     journal: str | UnsetType = UNSET
 
 
-class BridgeIn(Bridge):
+class BridgeInSection(BridgeSection):
     """`alphapulse bridge in`"""
 
     durable: str | UnsetType = UNSET
@@ -126,13 +126,13 @@ class BridgeIn(Bridge):
 class Config(msgspec.Struct, forbid_unknown_fields=True):
     """The whole file."""
 
-    node: Node | UnsetType = UNSET
-    collector: Collector | UnsetType = UNSET
-    strategy: Strategy | UnsetType = UNSET
-    relay: Relay | UnsetType = UNSET
-    recorder: Recorder | UnsetType = UNSET
-    bridge_out: BridgeOut | UnsetType = UNSET
-    bridge_in: BridgeIn | UnsetType = UNSET
+    node: NodeSection | UnsetType = UNSET
+    collector: CollectorSection | UnsetType = UNSET
+    strategy: StrategySection | UnsetType = UNSET
+    relay: RelaySection | UnsetType = UNSET
+    recorder: RecorderSection | UnsetType = UNSET
+    bridge_out: BridgeOutSection | UnsetType = UNSET
+    bridge_in: BridgeInSection | UnsetType = UNSET
 
 
 COMMAND_OF_SECTION = {
@@ -145,13 +145,13 @@ COMMAND_OF_SECTION = {
     "bridge_in": "bridge in",
 }
 SECTIONS: dict[str, type[Section]] = {
-    "node": Node,
-    "collector": Collector,
-    "strategy": Strategy,
-    "relay": Relay,
-    "recorder": Recorder,
-    "bridge_out": BridgeOut,
-    "bridge_in": BridgeIn,
+    "node": NodeSection,
+    "collector": CollectorSection,
+    "strategy": StrategySection,
+    "relay": RelaySection,
+    "recorder": RecorderSection,
+    "bridge_out": BridgeOutSection,
+    "bridge_in": BridgeInSection,
 }
 
 

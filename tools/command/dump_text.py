@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from tlv.codes import UNKNOWN_DECIMALS, Domain, Flag, Source, Venue
-from tlv.layout import EventOrigin, PoolRecord, PoolState, PoolSwap, TickLiquidity
+from tlv.codes import UNKNOWN_DECIMALS, Domain, Flag, Source
+from tlv.instrument import pool_text
+from tlv.layout import EventOrigin, PoolRecord, PoolState, PoolSwap, TickLiquidity, VenueName
 from tlv.message import Message
 from tlv.record import Record
 from tlv.text import record_to_dict
+from tlv.venues import VENUES
 
 POOL_FIELDS = frozenset(PoolRecord.__struct_fields__)
 AMOUNTS = {
@@ -67,6 +69,8 @@ class Describer:
         if isinstance(record, PoolState):
             self._symbols[record.token0] = record.symbol0
             self._symbols[record.token1] = record.symbol1
+        if isinstance(record, VenueName):
+            VENUES.learn(record.code, record.name)
         if isinstance(record, PoolRecord):
             return self._pool_record(record)
         fields = record_to_dict(record)
@@ -74,7 +78,7 @@ class Describer:
 
     def _pool_record(self, record: PoolRecord) -> str:
         name = type(record).__name__
-        parts = [name, venue_name(record.venue), "0x" + record.pool.hex()]
+        parts = [name, pool_text(record.venue, record.pool)]
         if isinstance(record, PoolSwap):
             paid, got = self._sides(record, "in"), self._sides(record, "out")
             parts.append(f"{paid} -> {got}")
@@ -105,14 +109,6 @@ def clock(timestamp_ns: int) -> str:
     """Wall-clock time of day, UTC."""
     seconds, ns = divmod(timestamp_ns, NS_PER_S)
     return f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%S}.{ns // 1000:06d}"
-
-
-def venue_name(venue: int) -> str:
-    """A venue's name, or its number."""
-    try:
-        return Venue(venue).name.lower()
-    except ValueError:
-        return f"venue {venue}"
 
 
 def source_name(source: int) -> str:

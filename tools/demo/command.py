@@ -88,9 +88,9 @@ def warm_up(supervisor: Supervisor) -> None:
 def watch(supervisor: Supervisor, home: Home, speed: str, *, leave: bool, plain: bool) -> None:
     """Show the pipeline until the user stops it, or with `leave` until the collector is done."""
     from tools.demo.view import Picture
-    from tools.demo.watch import Watch
+    from tools.demo.watch import PipelineView
 
-    seen = Watch.attach(*home.rings)
+    seen = PipelineView.attach(*home.rings)
     picture = Picture(home, seen, supervisor, speed)
     collector, node = supervisor.children["collector"].process, supervisor.children["node"]
     every_s = PLAIN_S if plain else DRAW_S

@@ -1,6 +1,6 @@
 """The demo's live picture, and its plain form for terminals that are none.
 
-Owns layout and wording.  It computes nothing: what it shows stands in `Watch`, in the rings and in the supervisor.
+Owns layout and wording.  It computes nothing: what it shows stands in `PipelineView`, the rings and the supervisor.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from tlv.codes import Venue
 from tlv.layout import Gap, Reorg
+from tlv.venues import VENUES
 from tools.command.supervisor import Supervisor
 from tools.demo.home import Home
-from tools.demo.watch import Watch
+from tools.demo.watch import PipelineView
 from tools.ringstat import RingStat
 
 GOOD, BAD, QUIET = "green", "bold red", "dim"
@@ -28,7 +28,7 @@ class Picture:
     """Everything that one frame of the view is made of."""
 
     home: Home
-    watch: Watch
+    watch: PipelineView
     supervisor: Supervisor
     speed: str
     rings: dict[str, RingStat] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class Picture:
 
 def venue_name(number: int) -> str:
     """A venue as a person reads it."""
-    return Venue(number).name.removesuffix("_POLYGON").lower() if number in set(Venue) else str(number)
+    return (VENUES.name_of(number) or str(number)).rpartition(".")[2]
 
 
 def lag_text(lag_ns: int | None) -> str:

@@ -51,7 +51,7 @@ class Swap(NamedTuple):
 
 
 @dataclass
-class Watch:
+class PipelineView:
     """Everything the live view shows of the two rings."""
 
     market: Reader
@@ -69,7 +69,7 @@ class Watch:
     _seen: deque[tuple[float, int]] = field(default_factory=lambda: deque([(time.monotonic(), 0)]))
 
     @classmethod
-    def attach(cls, market: str, signals: str) -> Watch:
+    def attach(cls, market: str, signals: str) -> PipelineView:
         """Readers from the oldest frame of each ring."""
         return cls(
             Reader.attach(market, start="oldest", layout_digest=LAYOUT_DIGEST),
@@ -167,11 +167,11 @@ class Watch:
 
 
 SEEN = {
-    Block.layout.type: Watch._see_block,
-    PoolState.layout.type: Watch._see_state,
-    PoolSwap.layout.type: Watch._see_swap,
-    Reorg.layout.type: Watch._see_reorg,
-    Gap.layout.type: Watch._see_gap,
+    Block.layout.type: PipelineView._see_block,
+    PoolState.layout.type: PipelineView._see_state,
+    PoolSwap.layout.type: PipelineView._see_swap,
+    Reorg.layout.type: PipelineView._see_reorg,
+    Gap.layout.type: PipelineView._see_gap,
 }
 """What is parsed; every other message is only counted."""
 

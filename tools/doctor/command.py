@@ -10,7 +10,7 @@ import msgspec
 
 from tlv.errors import UsageError
 from tools.command.endpoint_options import checked_http, checked_websocket, configured, http_url_of
-from tools.doctor.finding import Finding, healthy
+from tools.doctor.finding import CheckResult, healthy
 from tools.doctor.machine import CHECKS
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def command(
 
 def examine_all(
     urls: tuple[str, ...], http_url: str | None, endpoints: bool, chain_name: str, wait_s: float, as_json: bool
-) -> list[tuple[str, list[Finding]]]:
+) -> list[tuple[str, list[CheckResult]]]:
     """Host and findings of every endpoint, one after the other; shown as they come unless all is JSON."""
     if not (urls or endpoints):
         return []
@@ -84,7 +84,7 @@ def configured_urls(chain: ChainConfig) -> tuple[str, ...]:
     return (*([url] if url else []), *fallbacks) or chain.endpoints
 
 
-def show(findings: list[Finding]) -> None:
+def show(findings: list[CheckResult]) -> None:
     """One line each."""
     for finding in findings:
         click.echo(finding.line)

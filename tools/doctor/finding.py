@@ -20,7 +20,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What one check found, and what to do about it unless it is well."""
 
     name: str
@@ -37,6 +37,6 @@ class Finding:
         return f"{self.verdict:4}  {self.name}: {self.found}{advice}"
 
 
-def healthy(findings: Iterable[Finding]) -> bool:
+def healthy(findings: Iterable[CheckResult]) -> bool:
     """Whether no check failed."""
     return all(finding.verdict is not Verdict.FAIL for finding in findings)

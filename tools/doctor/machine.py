@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.doctor.finding import Finding, Verdict
+from tools.doctor.finding import CheckResult, Verdict
 
 MIB = 1 << 20
 SHARED_MEMORY = Path("/dev/shm")
@@ -23,33 +23,35 @@ LOGIND = Path("/etc/systemd/logind.conf")
 FIRST_LOGIN_UID = 1000
 
 
-def check_python() -> Finding:
+def check_python() -> CheckResult:
     """numba has compiled code for these versions."""
     good = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    return Finding("python", Verdict.OK if good else Verdict.FAIL, platform.python_version(), "use Python 3.11 to 3.13")
+    return CheckResult(
+        "python", Verdict.OK if good else Verdict.FAIL, platform.python_version(), "use Python 3.11 to 3.13"
+    )
 
 
-def check_platform() -> Finding:
+def check_platform() -> CheckResult:
     """The ring's ordering was proven on x86-64; futex and locks are Linux's."""
     found = f"{platform.system()} {platform.machine()}"
     if platform.system() != "Linux":
-        return Finding("platform", Verdict.FAIL, found, "the ring needs Linux")
+        return CheckResult("platform", Verdict.FAIL, found, "the ring needs Linux")
     good = platform.machine() == "x86_64"
-    return Finding("platform", Verdict.OK if good else Verdict.WARN, found, "the ring was soaked on x86-64 only")
+    return CheckResult("platform", Verdict.OK if good else Verdict.WARN, found, "the ring was soaked on x86-64 only")
 
 
-def check_cores() -> Finding:
+def check_cores() -> CheckResult:
     """A spinning reader wants a core of its own."""
     cores = len(os.sched_getaffinity(0))
-    return Finding("cores", Verdict.OK if cores > 1 else Verdict.WARN, str(cores), "with one core, wait by futex")
+    return CheckResult("cores", Verdict.OK if cores > 1 else Verdict.WARN, str(cores), "with one core, wait by futex")
 
 
-def check_shared_memory() -> Finding:
+def check_shared_memory() -> CheckResult:
     """Rings are allocated in full when they are created."""
     if not SHARED_MEMORY.is_dir():
-        return Finding("shared memory", Verdict.FAIL, f"no {SHARED_MEMORY}", "mount a tmpfs there")
+        return CheckResult("shared memory", Verdict.FAIL, f"no {SHARED_MEMORY}", "mount a tmpfs there")
     free = shutil.disk_usage(SHARED_MEMORY).free // MIB
-    return Finding(
+    return CheckResult(
         "shared memory",
         Verdict.OK if free >= 64 else Verdict.FAIL,
         f"{free} MiB free",
@@ -57,37 +59,37 @@ def check_shared_memory() -> Finding:
     )
 
 
-def check_kernel_cache() -> Finding:
+def check_kernel_cache() -> CheckResult:
     """Importing tlv.jit refuses a cache that another user could write."""
     from tlv.errors import UnsafeCacheError
 
     try:
         from tlv.jit import cache_root
     except UnsafeCacheError as error:
-        return Finding("kernel cache", Verdict.FAIL, str(error), "make the directory yours, mode 0700")
-    return Finding("kernel cache", Verdict.OK, str(cache_root()))
+        return CheckResult("kernel cache", Verdict.FAIL, str(error), "make the directory yours, mode 0700")
+    return CheckResult("kernel cache", Verdict.OK, str(cache_root()))
 
 
-def check_open_files() -> Finding:
+def check_open_files() -> CheckResult:
     """Each relay client takes two descriptors."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return Finding("open files", Verdict.OK if soft >= 1024 else Verdict.WARN, str(soft), "ulimit -n 1024 or more")
+    return CheckResult("open files", Verdict.OK if soft >= 1024 else Verdict.WARN, str(soft), "ulimit -n 1024 or more")
 
 
-def check_clock() -> Finding:
+def check_clock() -> CheckResult:
     """A clock that needs a system call costs some 200 ns a frame."""
     source = CLOCK_SOURCE.read_text().strip() if CLOCK_SOURCE.exists() else "unknown"
     good = source in {"tsc", "kvm-clock", "arch_sys_counter"}
-    return Finding("clock source", Verdict.OK if good else Verdict.WARN, source, "tsc reads without a system call")
+    return CheckResult("clock source", Verdict.OK if good else Verdict.WARN, source, "tsc reads without a system call")
 
 
-def check_remove_ipc() -> Finding:
+def check_remove_ipc() -> CheckResult:
     """systemd-logind removes a user's shared memory at logout unless told otherwise."""
     if os.getuid() < FIRST_LOGIN_UID or not LOGIND.exists():
-        return Finding("RemoveIPC", Verdict.OK, "does not concern this user")
+        return CheckResult("RemoveIPC", Verdict.OK, "does not concern this user")
     lines = [line.strip().lower() for line in LOGIND.read_text().splitlines()]
     kept = "removeipc=no" in lines
-    return Finding(
+    return CheckResult(
         "RemoveIPC",
         Verdict.OK if kept else Verdict.WARN,
         "no" if kept else "yes (the default)",
@@ -95,7 +97,7 @@ def check_remove_ipc() -> Finding:
     )
 
 
-CHECKS: tuple[Callable[[], Finding], ...] = (
+CHECKS: tuple[Callable[[], CheckResult], ...] = (
     check_python,
     check_platform,
     check_cores,

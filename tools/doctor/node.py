@@ -16,10 +16,10 @@ from producers.node.hex import HexError, read_quantity
 from producers.node.jsonrpc import HEAD, LOGS, TEXT
 from producers.node.view_calls import DECIMALS, read_word
 from tlv.errors import FeedError
-from tools.doctor.finding import Finding, Verdict
+from tools.doctor.finding import CheckResult, Verdict
 from tools.doctor.http import opener_for
 from tools.doctor.pushed import check_age, check_clock_skew, check_heads, check_lag, check_pushed_logs, check_removed
-from tools.doctor.watch import Watch
+from tools.doctor.watch import PushedAndAsked
 from tools.rig.endpoint import Endpoint, Unanswered, UnexpectedAnswer
 
 ROUND_TRIPS = 10
@@ -31,43 +31,43 @@ COLLECTOR_RANGE = 256
 RANGES = (1, 16, 64, COLLECTOR_RANGE, 1024, 4096, 16384)
 
 Say = Callable[[str], None]
-Check = Callable[[Endpoint, ChainConfig], Awaitable[Finding]]
+Check = Callable[[Endpoint, ChainConfig], Awaitable[CheckResult]]
 
 
-async def examine(url: str, http_url: str, chain: ChainConfig, wait_s: float, say: Say) -> list[Finding]:
+async def examine(url: str, http_url: str, chain: ChainConfig, wait_s: float, say: Say) -> list[CheckResult]:
     """Every check of one endpoint; `say` is given what is going on."""
-    watch = Watch()
+    watch = PushedAndAsked()
     began = time.monotonic()
     try:
         async with Endpoint(url, watch.take) as endpoint:
             took_ms = (time.monotonic() - began) * 1e3
-            findings = [Finding("connection", Verdict.OK, f"open after {took_ms:.0f} ms", measured={"ms": took_ms})]
+            findings = [CheckResult("connection", Verdict.OK, f"open after {took_ms:.0f} ms", measured={"ms": took_ms})]
             for name, check in CHECKS.items():
                 findings.append(await attempted(name, check(endpoint, chain)))
             say(f"watching {endpoint.host} for {HEADS} blocks, at most {wait_s:g} s ...")
             try:
                 await watch.look(endpoint, http_url, opener_for(http_url), HEADS, wait_s)
             except FeedError as error:
-                return [*findings, Finding("subscription", Verdict.FAIL, str(error), "a collector needs the push")]
+                return [*findings, CheckResult("subscription", Verdict.FAIL, str(error), "a collector needs the push")]
             findings += [check_heads(watch, wait_s), await attempted("pushed logs", check_pushed_logs(endpoint, watch))]
             return [*findings, check_lag(watch), check_age(watch), check_clock_skew(watch), check_removed(watch)]
     except EndpointError as error:
-        return [Finding("connection", Verdict.FAIL, str(error), "is the URL right, and is the way to it open?")]
+        return [CheckResult("connection", Verdict.FAIL, str(error), "is the URL right, and is the way to it open?")]
 
 
-async def attempted(name: str, check: Awaitable[Finding]) -> Finding:
+async def attempted(name: str, check: Awaitable[CheckResult]) -> CheckResult:
     """The finding of a check, or what kept it from finding anything."""
     try:
         return await check
     except FeedError as error:
-        return Finding(name, Verdict.FAIL, str(error))
+        return CheckResult(name, Verdict.FAIL, str(error))
 
 
-async def check_chain(endpoint: Endpoint, chain: ChainConfig) -> Finding:
+async def check_chain(endpoint: Endpoint, chain: ChainConfig) -> CheckResult:
     """Nothing that another chain's node says is about ours."""
     found = await ask_quantity(endpoint, "eth_chainId")
     good = found == chain.chain_id
-    return Finding(
+    return CheckResult(
         "chain",
         Verdict.OK if good else Verdict.FAIL,
         f"{found}" if good else f"expected {chain.chain_id} ({chain.name}), found {found}",
@@ -76,7 +76,7 @@ async def check_chain(endpoint: Endpoint, chain: ChainConfig) -> Finding:
     )
 
 
-async def check_latency(endpoint: Endpoint, chain: ChainConfig) -> Finding:
+async def check_latency(endpoint: Endpoint, chain: ChainConfig) -> CheckResult:
     """Every back-fill and every verification waits for answers."""
     took_ms = []
     for _ in range(ROUND_TRIPS):
@@ -84,7 +84,7 @@ async def check_latency(endpoint: Endpoint, chain: ChainConfig) -> Finding:
         await ask_quantity(endpoint, "eth_blockNumber")
         took_ms.append((time.monotonic() - began) * 1e3)
     median, most = statistics.median(took_ms), max(took_ms)
-    return Finding(
+    return CheckResult(
         "latency",
         Verdict.OK if median < SLOW_MS else Verdict.WARN,
         f"{median:.1f} ms a request, {most:.1f} ms at most of {ROUND_TRIPS}",
@@ -93,23 +93,23 @@ async def check_latency(endpoint: Endpoint, chain: ChainConfig) -> Finding:
     )
 
 
-async def check_calls(endpoint: Endpoint, chain: ChainConfig) -> Finding:
+async def check_calls(endpoint: Endpoint, chain: ChainConfig) -> CheckResult:
     """Pools and tokens are verified by calls; the wrapped native token says 18 decimals on every chain."""
     call = {"to": chain.wrapped_native, "data": DECIMALS}
     answer = await endpoint.ask_for(TEXT, "eth_call", call, "latest")
     good = read_word(answer) == 18
     found = "answered" if good else "the wrapped native token does not say that it has 18 decimals"
-    return Finding("contract calls", Verdict.OK if good else Verdict.WARN, found, "is it this chain, and in sync?")
+    return CheckResult("contract calls", Verdict.OK if good else Verdict.WARN, found, "is it this chain, and in sync?")
 
 
-async def check_block_logs(endpoint: Endpoint, chain: ChainConfig) -> Finding:
+async def check_block_logs(endpoint: Endpoint, chain: ChainConfig) -> CheckResult:
     """The logs of one block by its hash: how a collector proves a block complete."""
     head = await endpoint.ask_for(HEAD, "eth_getBlockByNumber", "latest", False)
     began = time.monotonic()
     logs = await endpoint.ask_for(LOGS, "eth_getLogs", {"blockHash": head.hash})
     took_ms = (time.monotonic() - began) * 1e3
     foreign = sum(log.block_hash != head.hash for log in logs)
-    return Finding(
+    return CheckResult(
         "logs of a block",
         Verdict.OK if not foreign else Verdict.FAIL,
         f"{len(logs)} in {took_ms:.0f} ms" + (f", {foreign} of them of another block" if foreign else ""),
@@ -118,7 +118,7 @@ async def check_block_logs(endpoint: Endpoint, chain: ChainConfig) -> Finding:
     )
 
 
-async def check_range(endpoint: Endpoint, chain: ChainConfig) -> Finding:
+async def check_range(endpoint: Endpoint, chain: ChainConfig) -> CheckResult:
     """How many blocks one eth_getLogs may span.  Only creation events are asked for, so that the limit on blocks is
     met before the one on results."""
     head = await ask_quantity(endpoint, "eth_blockNumber")
@@ -133,7 +133,7 @@ async def check_range(endpoint: Endpoint, chain: ChainConfig) -> Finding:
             break
         answered = blocks
     enough = answered >= COLLECTOR_RANGE or not refusal
-    return Finding(
+    return CheckResult(
         "log range",
         Verdict.OK if enough else Verdict.WARN if answered else Verdict.FAIL,
         f"{answered} blocks in one request{refusal}",

@@ -44,7 +44,7 @@ class SeenHead(NamedTuple):
 
 
 @dataclass
-class Watch:
+class PushedAndAsked:
     """Everything that was pushed, and how HTTP followed."""
 
     heads: list[SeenHead] = field(default_factory=list)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class RecordedBlock:
     """A block: its place in the chain, and its texts in an answer and in a newHeads notification."""
 
     number: int
@@ -21,7 +21,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class RecordedLog:
     """A log: what filters look at, its identity within the block (transaction hash, log index), and its text."""
 
     address: str

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tools.recording.blocks import Block
+from tools.recording.blocks import RecordedBlock
 
 
 class VisibleChain:
     """The chain as the recorded node would show it; `adopt` moves its head."""
 
-    def __init__(self, blocks: Mapping[str, Block], first_head: str) -> None:
+    def __init__(self, blocks: Mapping[str, RecordedBlock], first_head: str) -> None:
         self._blocks = blocks
-        self._by_number: dict[int, Block] = {}
+        self._by_number: dict[int, RecordedBlock] = {}
         self._known: set[str] = set()
         self.head = blocks[first_head]
         self.adopt(first_head)
@@ -40,14 +40,14 @@ class VisibleChain:
                 return
             block = parent
 
-    def by_number(self, number: int) -> Block | None:
+    def by_number(self, number: int) -> RecordedBlock | None:
         """The block of that height in the present chain."""
         return self._by_number.get(number)
 
-    def by_hash(self, block_hash: str) -> Block | None:
+    def by_hash(self, block_hash: str) -> RecordedBlock | None:
         """The block of that hash, if it was in the chain at any moment until now."""
         return self._blocks[block_hash] if block_hash in self._known else None
 
-    def between(self, first: int, last: int) -> list[Block]:
+    def between(self, first: int, last: int) -> list[RecordedBlock]:
         """The blocks of the present chain from `first` to `last`, both included, in order."""
         return [self._by_number[number] for number in sorted(self._by_number) if first <= number <= last]

@@ -15,14 +15,14 @@ from typing import Any
 
 import msgspec
 
-from tools.recording.blocks import Log
+from tools.recording.blocks import RecordedLog
 from tools.recording.chain import VisibleChain
 from tools.recording.faults import Faults, Mischief
 from tools.recording.filters import FilterParams, LogFilter, log_filter
 from tools.recording.queries import Queries, argument
 from tools.recording.recording import Recording
-from tools.recording.rpc import INVALID_PARAMS, METHOD_NOT_FOUND, RpcError, answer
-from tools.recording.timeline import Step
+from tools.recording.rpc import INVALID_PARAMS, METHOD_NOT_FOUND, AnswerError, answer
+from tools.recording.timeline import Moment
 
 HEADS, LOGS = "newHeads", "logs"
 
@@ -37,7 +37,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Subscription:
+class NodeSubscription:
     """What one client wants to be told; `opening` is the notification up to its result."""
 
     kind: str
@@ -63,7 +63,7 @@ class Counts:
 class Client:
     """One connection and its subscriptions by id."""
 
-    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    subscriptions: dict[str, NodeSubscription] = field(default_factory=dict)
 
     @property
     def hears_all(self) -> bool:
@@ -151,9 +151,9 @@ class NodeCore:
             self.absence = cut.absence
         return deliveries
 
-    def _notifications(self, step: Step) -> list[bytes | Log]:
+    def _notifications(self, step: Moment) -> list[bytes | RecordedLog]:
         """What a step tells: the body of a head, or logs."""
-        notifications: list[bytes | Log] = []
+        notifications: list[bytes | RecordedLog] = []
         if step.announces is not None:
             notifications.append(self._recording.blocks[step.announces].head_json)
         if step.logs_of is not None:
@@ -165,30 +165,30 @@ class NodeCore:
             return self._queries.answer(method, params)
         subscriber = None if client is None else self._clients.get(client)
         if subscriber is None:
-            raise RpcError(METHOD_NOT_FOUND, "notifications not supported")
+            raise AnswerError(METHOD_NOT_FOUND, "notifications not supported")
         return self._subscribe(subscriber, params) if method == "eth_subscribe" else _unsubscribe(subscriber, params)
 
     def _subscribe(self, client: Client, params: list[Any]) -> bytes:
         kind = argument(params, 0, str)
         if kind not in (HEADS, LOGS):
-            raise RpcError(INVALID_PARAMS, f'no "{kind}" subscription in eth namespace')
+            raise AnswerError(INVALID_PARAMS, f'no "{kind}" subscription in eth namespace')
         wanted = argument(params, 1, FilterParams) if kind == LOGS and len(params) > 1 else FilterParams()
         self._ids += 1
         name = f"0x{self._ids:032x}"
         opening = (
             b'{"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":"%b","result":' % name.encode()
         )
-        client.subscriptions[name] = Subscription(kind, log_filter(wanted), opening)
+        client.subscriptions[name] = NodeSubscription(kind, log_filter(wanted), opening)
         return msgspec.json.encode(name)
 
 
 def _unsubscribe(client: Client, params: list[Any]) -> bytes:
     if client.subscriptions.pop(argument(params, 0, str), None) is None:
-        raise RpcError(INVALID_PARAMS, "subscription not found")
+        raise AnswerError(INVALID_PARAMS, "subscription not found")
     return b"true"
 
 
-def _texts(client: Client, notifications: list[bytes | Log]) -> list[bytes]:
+def _texts(client: Client, notifications: list[bytes | RecordedLog]) -> list[bytes]:
     """The notifications that concern `client`, as texts."""
     texts = []
     for notification in notifications:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeVar
 
-from tools.recording.timeline import Step
+from tools.recording.timeline import Moment
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class Cut:
 class Mischief:
     """Faults applied to one run of a recording."""
 
-    def __init__(self, faults: Faults, steps: Sequence[Step]) -> None:
+    def __init__(self, faults: Faults, steps: Sequence[Moment]) -> None:
         self._random = random.Random(faults.seed)
         self._faults = faults
         self.steps = self._disordered(steps)
@@ -88,7 +88,7 @@ class Mischief:
             absence=self._random.randint(0, max(0, self._longest_absence)),
         )
 
-    def _disordered(self, steps: Sequence[Step]) -> list[Step]:
+    def _disordered(self, steps: Sequence[Moment]) -> list[Moment]:
         """Some heads announced after the logs of their block; the chain has moved before either."""
         disordered = list(steps)
         for index, (first, second) in enumerate(pairwise(steps)):

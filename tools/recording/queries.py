@@ -15,11 +15,11 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from tools.recording.blocks import Block
+from tools.recording.blocks import RecordedBlock
 from tools.recording.chain import VisibleChain
 from tools.recording.filters import AnyCaseAddress, AnyCaseHash, BlockTag, FilterParams, LogFilter, log_filter
 from tools.recording.recording import Recording
-from tools.recording.rpc import INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_ERROR, RpcError
+from tools.recording.rpc import INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_ERROR, AnswerError
 
 CLIENT_VERSION = "alphapulse-recording-node"
 
@@ -57,11 +57,11 @@ class Queries:
         """The JSON text of the result of `method`.
 
         Raises:
-            RpcError: there is no such method, its parameters are wrong, or a node would fail here.
+            AnswerError: there is no such method, its parameters are wrong, or a node would fail here.
         """
         asked = self._methods.get(method)
         if asked is None:
-            raise RpcError(METHOD_NOT_FOUND, f"the method {method} does not exist/is not available")
+            raise AnswerError(METHOD_NOT_FOUND, f"the method {method} does not exist/is not available")
         return asked(params)
 
     def _block_by_number(self, params: Params) -> bytes:
@@ -78,21 +78,21 @@ class Queries:
             return self._logs_of(self._range(wanted), passes)
         if wanted.from_block is not None or wanted.to_block is not None:
             either = "cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other"
-            raise RpcError(INVALID_PARAMS, f"invalid argument 0: {either}")
+            raise AnswerError(INVALID_PARAMS, f"invalid argument 0: {either}")
         block = self._chain.by_hash(wanted.block_hash.lower())
         if block is None or self._refuses(block):
-            raise RpcError(SERVER_ERROR, "unknown block")
+            raise AnswerError(SERVER_ERROR, "unknown block")
         return self._logs_of([block], passes)
 
-    def _range(self, wanted: FilterParams) -> list[Block]:
+    def _range(self, wanted: FilterParams) -> list[RecordedBlock]:
         first, last = self._number(wanted.from_block or "latest"), self._number(wanted.to_block or "latest")
         if first is None or last is None:
             return []
         if first > last:
-            raise RpcError(INVALID_PARAMS, "invalid block range params")
+            raise AnswerError(INVALID_PARAMS, "invalid block range params")
         return self._chain.between(first, last)
 
-    def _logs_of(self, blocks: list[Block], wanted: LogFilter) -> bytes:
+    def _logs_of(self, blocks: list[RecordedBlock], wanted: LogFilter) -> bytes:
         return b"[%b]" % b",".join(
             log.body
             for block in blocks
@@ -100,7 +100,7 @@ class Queries:
             if wanted.matches(log.address, log.topics)
         )
 
-    def _refuses(self, block: Block) -> bool:
+    def _refuses(self, block: RecordedBlock) -> bool:
         """The recorded node did not know the logs of some blocks at first, of one never: as often as it said so."""
         left = self._refusals_left.get(block.hash, 0)
         if left > 0:
@@ -111,7 +111,7 @@ class Queries:
         call = argument(params, 0, CallParams)
         result = self._recording.call_answers.get((call.to.lower(), (call.input or call.data or "0x").lower()))
         if result is None:
-            raise RpcError(SERVER_ERROR, f"missing trie node {self._chain.head.state_root[2:]} (path )")
+            raise AnswerError(SERVER_ERROR, f"missing trie node {self._chain.head.state_root[2:]} (path )")
         return _json(result)
 
     def _number(self, tag: str) -> int | None:
@@ -127,17 +127,17 @@ def argument(params: Params, index: int, expected: type[T]) -> T:
     """The parameter at `index`, checked.
 
     Raises:
-        RpcError: it is missing or not what was expected.
+        AnswerError: it is missing or not what was expected.
     """
     if len(params) <= index:
-        raise RpcError(INVALID_PARAMS, f"missing value for required argument {index}")
+        raise AnswerError(INVALID_PARAMS, f"missing value for required argument {index}")
     try:
         return msgspec.convert(params[index], expected)
     except msgspec.ValidationError as error:
-        raise RpcError(INVALID_PARAMS, f"invalid argument {index}: {error}") from error
+        raise AnswerError(INVALID_PARAMS, f"invalid argument {index}: {error}") from error
 
 
-def _block_json(block: Block | None) -> bytes:
+def _block_json(block: RecordedBlock | None) -> bytes:
     return b"null" if block is None else block.block_json
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import msgspec
 
-from tools.recording.blocks import Block, Log
+from tools.recording.blocks import RecordedBlock, RecordedLog
 from tools.recording.contracts import answers
 from tools.recording.errors import RecordingError
 from tools.recording.files import find_files, read_rows
 from tools.recording.rows import HeaderRow, LogRow, PoolRow, TokenRow
 from tools.recording.sessions import read_sessions
-from tools.recording.timeline import SECOND_NS, Step, steps_of_headers, steps_of_sessions
+from tools.recording.timeline import SECOND_NS, Moment, steps_of_headers, steps_of_sessions
 
 # eth_getBlockBy* sends them; a newHeads notification does not.
 NOT_IN_NEW_HEADS = {"size", "totalDifficulty"}
@@ -31,14 +31,14 @@ class Recording:
 
     name: str
     chain_id: int
-    blocks: dict[str, Block]
-    logs: dict[str, tuple[Log, ...]]
-    steps: tuple[Step, ...]
+    blocks: dict[str, RecordedBlock]
+    logs: dict[str, tuple[RecordedLog, ...]]
+    steps: tuple[Moment, ...]
     first_head: str  # visible before the clock starts
     unknown_answers: dict[str, float]  # block hash -> how often eth_getLogs says "unknown block" first, or ALWAYS
     call_answers: dict[tuple[str, str], str]
 
-    def logs_of(self, block_hash: str) -> tuple[Log, ...]:
+    def logs_of(self, block_hash: str) -> tuple[RecordedLog, ...]:
         """The logs of a block in their order; none for a block whose logs nobody saw."""
         return self.logs.get(block_hash, ())
 
@@ -81,15 +81,15 @@ def load_recording(folder: Path, chain_id: int | None = None, max_pause_s: float
     )
 
 
-def _read_headers(path: Path) -> tuple[dict[str, Block], list[tuple[int, str]]]:
-    blocks: dict[str, Block] = {}
+def _read_headers(path: Path) -> tuple[dict[str, RecordedBlock], list[tuple[int, str]]]:
+    blocks: dict[str, RecordedBlock] = {}
     timestamps = []
     for where, line, row in read_rows(path, HeaderRow):
         if row.hash in blocks:
             raise RecordingError(f"{where}: expected every block once, found {row.hash} again")
         members = {name: value for name, value in msgspec.json.decode(line).items() if not name.startswith("_")}
         head = {name: value for name, value in members.items() if name not in NOT_IN_NEW_HEADS}
-        blocks[row.hash] = Block(
+        blocks[row.hash] = RecordedBlock(
             number=int(row.number, 16),
             hash=row.hash,
             parent_hash=row.parent_hash,
@@ -101,8 +101,8 @@ def _read_headers(path: Path) -> tuple[dict[str, Block], list[tuple[int, str]]]:
     return blocks, timestamps
 
 
-def _read_logs(paths: Sequence[Path], blocks: dict[str, Block]) -> dict[str, tuple[Log, ...]]:
-    logs: dict[str, list[Log]] = {}
+def _read_logs(paths: Sequence[Path], blocks: dict[str, RecordedBlock]) -> dict[str, tuple[RecordedLog, ...]]:
+    logs: dict[str, list[RecordedLog]] = {}
     for path in paths:
         for where, _, row in read_rows(path, LogRow):
             block = blocks.get(row.block_hash)
@@ -111,7 +111,7 @@ def _read_logs(paths: Sequence[Path], blocks: dict[str, Block]) -> dict[str, tup
                 raise RecordingError(f"{where}: expected a block of the headers file, found {place}")
             served = msgspec.structs.replace(row, removed=False)
             logs.setdefault(row.block_hash, []).append(
-                Log(
+                RecordedLog(
                     address=row.address,
                     topics=tuple(row.topics),
                     identity=(row.transaction_hash, row.log_index),
@@ -121,7 +121,7 @@ def _read_logs(paths: Sequence[Path], blocks: dict[str, Block]) -> dict[str, tup
     return {block: tuple(of_block) for block, of_block in logs.items()}
 
 
-def _chain_id(folder: Path, logs: dict[str, tuple[Log, ...]], pools: Sequence[PoolRow]) -> int:
+def _chain_id(folder: Path, logs: dict[str, tuple[RecordedLog, ...]], pools: Sequence[PoolRow]) -> int:
     emitted = Counter(log.address for of_block in logs.values() for log in of_block)
     by_chain: Counter[int] = Counter()
     for pool in pools:

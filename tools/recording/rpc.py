@@ -1,7 +1,7 @@
 """JSON-RPC 2.0 as a server speaks it: a text in, a text out.
 
 Owns requests, batches, ids and errors.  It must never know what a method does: `call` answers one, with the JSON
-text of its result, or raises `RpcError`.
+text of its result, or raises `AnswerError`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NO_ID = b"null"
 Call = Callable[[str, list[Any]], bytes]
 
 
-class RpcError(Exception):
+class AnswerError(Exception):
     """A request cannot be answered; becomes the `error` member, never leaves the node."""
 
     def __init__(self, code: int, message: str) -> None:
@@ -67,9 +67,9 @@ def _answer_one(message: Any, call: Call) -> bytes | None:
     params = [] if request.params is None else request.params
     try:
         if not isinstance(params, list):
-            raise RpcError(INVALID_PARAMS, "non-array args")
+            raise AnswerError(INVALID_PARAMS, "non-array args")
         result = call(request.method, params)
-    except RpcError as error:
+    except AnswerError as error:
         return None if silent else _refusal(request_id, error.code, error.message)
     return None if silent else b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (request_id, result)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from tools.recording.blocks import Block, Log
+from tools.recording.blocks import RecordedBlock, RecordedLog
 from tools.recording.errors import RecordingError
 from tools.recording.files import read_rows
 from tools.recording.rows import CallRow, ServedHead, ServedLog
@@ -24,7 +24,7 @@ ALWAYS = math.inf
 
 
 def read_sessions(
-    paths: Iterable[Path], blocks: Mapping[str, Block], logs: Mapping[str, tuple[Log, ...]]
+    paths: Iterable[Path], blocks: Mapping[str, RecordedBlock], logs: Mapping[str, tuple[RecordedLog, ...]]
 ) -> tuple[list[list[Seen]], dict[str, float]]:
     """Read the sessions in their order.
 
@@ -57,7 +57,11 @@ def read_sessions(
 
 
 def _seen(
-    call: CallRow, second: int, where: str, blocks: Mapping[str, Block], logs: Mapping[str, tuple[Log, ...]]
+    call: CallRow,
+    second: int,
+    where: str,
+    blocks: Mapping[str, RecordedBlock],
+    logs: Mapping[str, tuple[RecordedLog, ...]],
 ) -> Seen:
     if call.error is not None or bytes(call.result) == b"null":
         return Seen(second)

@@ -21,7 +21,7 @@ SECOND_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Moment:
     """One moment: the head moves, a head is announced, the logs of a block are pushed (each a block hash)."""
 
     due_ns: int
@@ -50,9 +50,9 @@ def spread(seconds: Sequence[int]) -> list[int]:
     return times
 
 
-def steps_of_sessions(sessions: Iterable[Sequence[Seen]], max_pause_ns: int) -> list[Step]:
+def steps_of_sessions(sessions: Iterable[Sequence[Seen]], max_pause_ns: int) -> list[Moment]:
     """The steps of recorded sessions, one after the other; the first is due at 0."""
-    steps: list[Step] = []
+    steps: list[Moment] = []
     skipped = end = None
     for session in sessions:
         times = spread([seen.second for seen in session])
@@ -62,19 +62,19 @@ def steps_of_sessions(sessions: Iterable[Sequence[Seen]], max_pause_ns: int) -> 
             skipped += max(0, times[0] - end - max_pause_ns)
         end = times[-1]
         steps += [
-            Step(at - skipped, adopts=seen.head, announces=seen.head, logs_of=seen.logs_of)
+            Moment(at - skipped, adopts=seen.head, announces=seen.head, logs_of=seen.logs_of)
             for at, seen in zip(times, session, strict=True)
             if seen.head or seen.logs_of
         ]
     return steps
 
 
-def steps_of_headers(headers: Iterable[tuple[int, str]]) -> list[Step]:
+def steps_of_headers(headers: Iterable[tuple[int, str]]) -> list[Moment]:
     """The steps of blocks without a session: each at its own timestamp (s), the head first, then its logs."""
-    steps: list[Step] = []
+    steps: list[Moment] = []
     start = None
     for timestamp, block in headers:
         start = timestamp if start is None else start
         due = (timestamp - start) * SECOND_NS
-        steps += [Step(due, adopts=block, announces=block), Step(due, logs_of=block)]
+        steps += [Moment(due, adopts=block, announces=block), Moment(due, logs_of=block)]
     return steps

@@ -29,8 +29,8 @@ def numbered_message(sequence: int) -> bytes:
     """The swap with this sequence."""
     mark = digest(sequence)
     amount = int.from_bytes(mark, "little")
-    prefix = (POOL, TOKEN0, TOKEN1, Venue.UNISWAP_V3_POLYGON, 18, 6)
-    swap = PoolSwap(*prefix, amount, 0, 0, sequence, 1 << 96, 10**18, 0, Protocol.UNISWAP_V3, TRADER, TRADER)
+    prefix = (POOL, TOKEN0, TOKEN1, Venue.UNISWAP_V3_POLYGON, 18, 6, Protocol.UNISWAP_V3)
+    swap = PoolSwap(*prefix, amount, 0, 0, sequence, 1 << 96, 10**18, 0, TRADER, TRADER)
     block, index = divmod(sequence, EVENTS_PER_BLOCK)
     origin = EventOrigin(block, 0, 0, index, index, digest(block), mark)
     return build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, [swap, origin], sequence=sequence)

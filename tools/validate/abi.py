@@ -35,7 +35,7 @@ class Declaration(NamedTuple):
     data: tuple[tuple[str, str], ...]
 
 
-class Decoded(NamedTuple):
+class AbiEvent(NamedTuple):
     """One log as eth-abi reads it."""
 
     event: Declaration
@@ -130,7 +130,7 @@ EVENTS = {
 """By topic 0."""
 
 
-def decode_event(log: Log) -> Decoded | None:
+def decode_event(log: Log) -> AbiEvent | None:
     """The event of `log`, or None if it is no well-formed event of ours.
 
     eth-abi looks neither at the number of topics nor at bytes after the last word; both are demanded here.
@@ -153,10 +153,12 @@ def decode_event(log: Log) -> Decoded | None:
         return None
     values.pop("_", None)
     types = {name: abi_type for abi_type, name in (*event.indexed, *event.data)}
-    return Decoded(event, {name: bytes.fromhex(v[2:]) if types[name] == "address" else v for name, v in values.items()})
+    return AbiEvent(
+        event, {name: bytes.fromhex(v[2:]) if types[name] == "address" else v for name, v in values.items()}
+    )
 
 
-def differences(record: PoolRecord, decoded: Decoded) -> list[str]:
+def differences(record: PoolRecord, decoded: AbiEvent) -> list[str]:
     """Where a record of the ring says something else than eth-abi, one line each."""
     if type(record) is not decoded.event.record:
         return [f"expected a {decoded.event.record.__name__}, found a {type(record).__name__}"]

@@ -14,7 +14,7 @@ from tools.command.endpoint_options import checked_websocket, configured
 if TYPE_CHECKING:
     from tools.validate.processes import Setup
     from tools.validate.report import Report, Thresholds
-    from tools.validate.session import Session
+    from tools.validate.session import ValidationRun
 
 INTERRUPTED = 130
 DEFAULT_CHAIN = "polygon"
@@ -102,7 +102,7 @@ def validate_once(setup: Setup, thresholds: Thresholds, duration: float, as_json
 
     with running(setup, say) as session:
         began = time.monotonic()
-        session.watch(duration, Progress(duration, setup.chain.name))
+        session.watch(duration, ProgressLine(duration, setup.chain.name))
         stopped_early = time.monotonic() - began < duration
         say("reading the range again from the node ...")
         report = session.report()
@@ -120,7 +120,7 @@ def validate_for_ever(setup: Setup, thresholds: Thresholds, every_s: float, as_j
     good = True
     with running(setup, say) as session:
         while not session.interrupted():
-            session.watch(every_s, Progress(every_s, setup.chain.name))
+            session.watch(every_s, ProgressLine(every_s, setup.chain.name))
             if session.interrupted() and session.ledger.closed < session.ledger.first:
                 break  # the window was cut off before there was anything to judge
             report = session.report()
@@ -139,7 +139,7 @@ def show(report: Report, thresholds: Thresholds, as_json: bool, text: list[str])
     return healthy
 
 
-class Progress:
+class ProgressLine:
     """A line on stderr, now and then; on a terminal it overwrites itself."""
 
     def __init__(self, seconds: float, chain: str) -> None:
@@ -147,7 +147,7 @@ class Progress:
         self._began = self._due = time.monotonic()
         self._terminal = sys.stderr.isatty()
 
-    def __call__(self, session: Session) -> None:
+    def __call__(self, session: ValidationRun) -> None:
         now = time.monotonic()
         if now < self._due:
             return

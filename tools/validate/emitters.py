@@ -36,7 +36,7 @@ MOST_ASKED = 4096
 """Strangers asked in one round; beyond that the ring's word stands for the rest, and they are counted."""
 
 
-class Standing(StrEnum):
+class EmitterStanding(StrEnum):
     """What is known of a contract that emits events of ours."""
 
     CONFIRMED = "confirmed"
@@ -50,7 +50,7 @@ class Standing(StrEnum):
 class Emitter(NamedTuple):
     """A contract, and the family its events must be of."""
 
-    standing: Standing
+    standing: EmitterStanding
     family: Protocol | None = None
 
 
@@ -70,37 +70,37 @@ class Emitters:
         if as_factory:
             factory = self._factories.get(address)
             return factory.protocol_code if factory is not None else None
-        emitter = self._known.get(address, Emitter(Standing.UNTOLD))
-        if emitter.standing is Standing.UNTOLD:
+        emitter = self._known.get(address, Emitter(EmitterStanding.UNTOLD))
+        if emitter.standing is EmitterStanding.UNTOLD:
             return Protocol(told[address].protocol) if address in told else None
         return emitter.family
 
     async def ask(self, endpoint: Endpoint, addresses: Iterable[bytes], told: Mapping[bytes, PoolState]) -> None:
         """Find out about the contracts that are not known yet; what could not be said is asked again next time."""
-        wanted = [address for address in set(addresses) if self._standing(address) is Standing.UNTOLD]
+        wanted = [address for address in set(addresses) if self._standing(address) is EmitterStanding.UNTOLD]
         wanted.sort(key=lambda address: address not in told)
         found = await asyncio.gather(*(self._examine(endpoint, at, told.get(at)) for at in wanted[:MOST_ASKED]))
         self._known |= dict(zip(wanted, found, strict=False))
 
-    def _standing(self, address: bytes) -> Standing:
-        return self._known[address].standing if address in self._known else Standing.UNTOLD
+    def _standing(self, address: bytes) -> EmitterStanding:
+        return self._known[address].standing if address in self._known else EmitterStanding.UNTOLD
 
     async def _examine(self, endpoint: Endpoint, address: bytes, state: PoolState | None) -> Emitter:
         try:
             maker = state.factory if state is not None else await call(endpoint, address, "factory()", "address")
             factory = self._factories.get(maker or b"")
             if factory is None:
-                return Emitter(Standing.REFUTED)
+                return Emitter(EmitterStanding.REFUTED)
             if state is not None:
                 key: list[Any] = [state.token0, state.token1, state.fee_pips]
             else:
                 key = [await call(endpoint, address, name, "address") for name in ("token0()", "token1()")]
                 key.append(await call(endpoint, address, "fee()", "uint24") if has_fee(factory) else 0)
             if None in key or await pool_of(endpoint, factory, key) != address:
-                return Emitter(Standing.REFUTED)
-            return Emitter(Standing.CONFIRMED, factory.protocol_code)
+                return Emitter(EmitterStanding.REFUTED)
+            return Emitter(EmitterStanding.CONFIRMED, factory.protocol_code)
         except (Unanswered, UnexpectedAnswer):
-            return Emitter(Standing.UNTOLD)
+            return Emitter(EmitterStanding.UNTOLD)
 
 
 def has_fee(factory: Factory) -> bool:

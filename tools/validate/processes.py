@@ -18,8 +18,8 @@ from ringbuf import NotOwner, Reader, RingNotFound, list_rings, unlink
 from tlv.layout import LAYOUT_DIGEST
 from tools.command.interrupt import Interrupt
 from tools.command.supervisor import Supervisor
-from tools.validate.session import Session
-from tools.validate.witness import Witness
+from tools.validate.session import ValidationRun
+from tools.validate.witness import NodeWitness
 from tools.warm import warm_collector, warm_ring
 
 RINGS = "validate."
@@ -37,7 +37,7 @@ class Setup:
 
 
 @contextlib.contextmanager
-def running(setup: Setup, say: Callable[[str], None]) -> Iterator[Session]:
+def running(setup: Setup, say: Callable[[str], None]) -> Iterator[ValidationRun]:
     """A collector on a ring of its own, and a session that reads it; all of it is gone afterwards."""
     remove_leftovers()
     ring = f"{RINGS}{os.getpid()}"
@@ -55,7 +55,7 @@ def running(setup: Setup, say: Callable[[str], None]) -> Iterator[Session]:
             "collector", collector_arguments(setup, ring, stats), environment=secrets_of(setup)
         )
         reader = Reader.attach(ring, start="oldest", layout_digest=LAYOUT_DIGEST)
-        session = Session(Witness(setup.urls, setup.chain), supervisor, collector, reader, stats)
+        session = ValidationRun(NodeWitness(setup.urls, setup.chain), supervisor, collector, reader, stats)
         with contextlib.closing(session):
             yield session
 

@@ -28,7 +28,7 @@ from tools.command.supervisor import Child, Supervisor
 from tools.validate.judgement import Judgement, judge
 from tools.validate.ledger import NEVER, Ledger
 from tools.validate.report import Report
-from tools.validate.witness import Testimony, Witness
+from tools.validate.witness import NodeWitness, Testimony
 
 WAIT_S = 0.05
 CHECK_S = 0.2
@@ -40,13 +40,15 @@ DOUBT_PAUSE_S = 1.0
 COUNTED = ("reconnects", "backfills", "refetches", "repairs", "duplicates", "lookalikes", "quarantined_logs", "pools")
 """Counters of the collector that a report shows."""
 
-Progress = Callable[["Session"], None]
+Progress = Callable[["ValidationRun"], None]
 
 
-class Session:
+class ValidationRun:
     """A running validation; made by `processes.running`."""
 
-    def __init__(self, witness: Witness, supervisor: Supervisor, collector: Child, reader: Reader, stats: Path) -> None:
+    def __init__(
+        self, witness: NodeWitness, supervisor: Supervisor, collector: Child, reader: Reader, stats: Path
+    ) -> None:
         self.ledger = Ledger()
         self.interrupted = supervisor.interrupted
         self._witness, self._supervisor, self._collector = witness, supervisor, collector

@@ -28,7 +28,7 @@ from producers.node.rpc_types import Head, Log
 from tlv.errors import FeedError
 from tlv.layout import PoolState
 from tools.rig.endpoint import Endpoint, Unanswered, UnexpectedAnswer
-from tools.validate.abi import EVENTS, Decoded, decode_event, read_hex, read_number
+from tools.validate.abi import EVENTS, AbiEvent, decode_event, read_hex, read_number
 from tools.validate.emitters import Emitters
 from tools.validate.ledger import Identity
 
@@ -45,7 +45,7 @@ TOPICS = sorted(EVENTS)
 class Expected(NamedTuple):
     """An event that must be in the ring."""
 
-    decoded: Decoded
+    decoded: AbiEvent
     emitter: bytes
     block_number: int
     transaction_index: int
@@ -66,7 +66,7 @@ class Testimony:
         self.unread = (self.unread - later.blocks.keys()) | later.unread
 
 
-class Witness:
+class NodeWitness:
     """One node, or the fallbacks for it, asked again."""
 
     def __init__(self, urls: tuple[str, ...], chain: ChainConfig) -> None:
@@ -201,7 +201,7 @@ async def block(line: Line, number: int) -> list[Log] | None:
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
-def read_event(log: Log, decoded: Decoded) -> tuple[Identity, Expected] | None:
+def read_event(log: Log, decoded: AbiEvent) -> tuple[Identity, Expected] | None:
     """Where an event stands; None if the node left something out."""
     block_hash, transaction_hash = read_hex(log.block_hash), read_hex(log.transaction_hash)
     number, index, emitter = read_number(log.block_number), read_number(log.log_index), read_hex(log.address)

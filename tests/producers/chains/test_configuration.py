@@ -12,6 +12,7 @@ import pytest
 from producers.chains.configuration import BUNDLED, load_chain
 from tlv.codes import Protocol, Source, Venue
 from tlv.errors import UsageError
+from tlv.venues import VENUES
 from tools.recording.bundle import bundled_recording
 
 PROVEN = {"polygon": 116, "ethereum": 952}
@@ -69,6 +70,43 @@ def test_chain_file_with_unknown_venue_is_refused(tmp_path: Path) -> None:
     path.write_text(source.read_text().replace("QUICKSWAP_V2", "NOWHERE"))
     with pytest.raises(UsageError, match="NOWHERE"):
         load_chain(str(path))
+
+
+OWN_VENUES = """
+[[venues]]
+code = 1101
+name = "polygon.test_swap"
+
+[[venues]]
+code = {second}
+name = "{name}"
+
+"""
+
+
+def chain_with_own_venues(folder: Path, second: int, name: str) -> str:
+    """A chain file in which `polygon.test_swap` made QuickSwap's pools, and a second venue of its own."""
+    source = (Path(__file__).parents[3] / "producers" / "chains" / "polygon.toml").read_text()
+    path = folder / "chain.toml"
+    own = OWN_VENUES.format(second=second, name=name)
+    path.write_text(
+        source.replace('"QUICKSWAP_V2"', '"polygon.test_swap"').replace("[[factories]]", f"{own}[[factories]]", 1)
+    )
+    return str(path)
+
+
+def test_chain_file_gives_venues_of_its_own(tmp_path: Path) -> None:
+    chain = load_chain(chain_with_own_venues(tmp_path, 1102, "polygon.other_test_swap"))
+    assert chain.factories[0].venue_code == 1101
+    assert VENUES.name_of(1102) == "polygon.other_test_swap"
+
+
+@pytest.mark.parametrize(
+    ("second", "name"), [(1101, "polygon.third_test_swap"), (1103, "polygon.test_swap"), (7, "a.b")]
+)
+def test_chain_file_with_a_venue_that_cannot_be_is_refused_by_name(tmp_path: Path, second: int, name: str) -> None:
+    with pytest.raises(UsageError, match=rf"chain .*venue ({second}|{name})"):
+        load_chain(chain_with_own_venues(tmp_path, second, name))
 
 
 def test_chain_that_is_neither_bundled_nor_a_file_is_refused() -> None:

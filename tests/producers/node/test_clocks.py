@@ -1,6 +1,6 @@
 """Row 35 of the fault table: wall time is only ever shown.  Whatever waits, orders or expires uses a monotonic clock.
 
-The cores without I/O get their times as arguments and may import no clock at all.
+Which sources may import a clock at all is in `tests/test_imports.py`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ import ast
 import random
 from pathlib import Path
 
-import pytest
-
 from tests.producers.collected import canonical_events
 from tests.producers.virtual import SECOND, Conversation, new_feed
 from tlv.layout import BlockEnd
@@ -18,9 +16,6 @@ from tlv.layout import BlockEnd
 PRODUCERS = Path(__file__).parents[3] / "producers"
 SOURCES = sorted(path for path in PRODUCERS.rglob("*.py") if "recording" not in path.parts)
 WALL_CLOCKS = {"time", "time_ns", "ctime", "gmtime", "localtime", "now", "utcnow", "today", "CLOCK_REALTIME"}
-SHELLS = {"collector.py", "connection.py", "cache.py", "state_file.py", "disk.py", "replay.py", "second_endpoint.py"}
-"""The files that may touch sockets, files and clocks."""
-INPUT_AND_OUTPUT = {"asyncio", "socket", "time", "os", "datetime", "random"}
 SHOWN = {("collector.py", "_clock")}
 """Where wall time enters: it becomes the timestamp of a header."""
 
@@ -45,17 +40,6 @@ def wall_clock_calls(path: Path) -> set[tuple[str, str]]:
 def test_producers_read_the_wall_clock_only_where_it_is_shown() -> None:
     used = set().union(*map(wall_clock_calls, SOURCES))
     assert used == SHOWN
-
-
-@pytest.mark.parametrize("path", [path for path in SOURCES if path.name not in SHELLS], ids=lambda path: path.name)
-def test_core_imports_neither_clock_nor_socket(path: Path) -> None:
-    imported = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            imported |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            imported.add((node.module or "").split(".")[0])
-    assert not imported & INPUT_AND_OUTPUT
 
 
 class Stepping(Conversation):

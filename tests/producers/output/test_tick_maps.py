@@ -25,7 +25,7 @@ from tlv.codes import Flag, Protocol, Source
 from tlv.layout import PoolState, PoolTicks, TickLiquidity
 from tlv.message import Message, parse
 from tools.prove.feed.campaign import verified_pools
-from tools.rig.evm.node import Node, RpcError
+from tools.rig.evm.node import Node, NodeRefusal
 from tools.rig.evm.world import World
 
 Answer = dict[str, Any]
@@ -76,7 +76,7 @@ class Wire:
             answer: Answer = {"jsonrpc": "2.0", "id": request["id"]}
             try:
                 answer["result"] = self.world.rpc(request["method"], *request["params"])
-            except RpcError as error:
+            except NodeRefusal as error:
                 answer["error"] = {"code": -32000, "message": str(error)}
             self.rpc.read(msgspec.json.encode(answered(answer)))
         return len(frames)

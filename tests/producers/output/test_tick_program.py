@@ -9,7 +9,7 @@ import pytest
 
 from producers.output.tick_program import OPCODES, PROGRAM, Tick, Words, assemble, call_data, read_ticks
 from tests.producers.output.liquidity import SPACING
-from tools.rig.evm.node import Node, RpcError
+from tools.rig.evm.node import Node, NodeRefusal
 from tools.rig.evm.world import World
 
 
@@ -79,5 +79,5 @@ def test_program_asking_what_is_no_pool_is_refused() -> None:
     with Node() as node:
         world = World.build(node.rpc)
         data = call_data(bytes.fromhex(world.weth[2:]), Words(0, 1), SPACING)
-        with pytest.raises(RpcError, match="revert"):
+        with pytest.raises(NodeRefusal, match="revert"):
             world.rpc("eth_call", {"data": data}, "latest")

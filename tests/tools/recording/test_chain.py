@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tools.recording.blocks import Block
+from tools.recording.blocks import RecordedBlock
 from tools.recording.chain import VisibleChain
 
 
-def blocks(*places: tuple[int, str, str]) -> dict[str, Block]:
+def blocks(*places: tuple[int, str, str]) -> dict[str, RecordedBlock]:
     """Blocks of (number, hash, parent hash)."""
-    return {name: Block(number, name, parent, "state", b"{}", b"{}") for number, name, parent in places}
+    return {name: RecordedBlock(number, name, parent, "state", b"{}", b"{}") for number, name, parent in places}
 
 
 FORKED = blocks((1, "a1", "?"), (2, "a2", "a1"), (2, "b2", "a1"), (3, "b3", "b2"), (3, "a3", "a2"))

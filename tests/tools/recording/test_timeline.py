@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tools.recording.timeline import SECOND_NS, Seen, Step, spread, steps_of_headers, steps_of_sessions
+from tools.recording.timeline import SECOND_NS, Moment, Seen, spread, steps_of_headers, steps_of_sessions
 
 
 def test_spread_calls_of_one_second_share_it_evenly() -> None:
@@ -18,8 +18,8 @@ def test_spread_calls_of_one_second_share_it_evenly() -> None:
 def test_steps_of_sessions_polls_without_a_block_pass_time_but_are_no_steps() -> None:
     session = [Seen(100, head="a"), Seen(100), Seen(101, logs_of="a")]
     assert steps_of_sessions([session], 0) == [
-        Step(0, adopts="a", announces="a"),
-        Step(SECOND_NS, logs_of="a"),
+        Moment(0, adopts="a", announces="a"),
+        Moment(SECOND_NS, logs_of="a"),
     ]
 
 
@@ -31,8 +31,8 @@ def test_steps_of_sessions_hole_between_sessions_lasts_the_pause_at_most() -> No
 
 def test_steps_of_headers_blocks_come_at_their_own_timestamps() -> None:
     assert steps_of_headers([(1_000, "a"), (1_012, "b")]) == [
-        Step(0, adopts="a", announces="a"),
-        Step(0, logs_of="a"),
-        Step(12 * SECOND_NS, adopts="b", announces="b"),
-        Step(12 * SECOND_NS, logs_of="b"),
+        Moment(0, adopts="a", announces="a"),
+        Moment(0, logs_of="a"),
+        Moment(12 * SECOND_NS, adopts="b", announces="b"),
+        Moment(12 * SECOND_NS, logs_of="b"),
     ]

@@ -42,8 +42,8 @@ def run(seconds: float) -> list[BenchResult]:
     syncs = [row for row in chain.from_iterable(event_blocks()) if row["topics"][0] == sync]
     logs = [{**row, "transactionHash": f"0x{at:064x}"} for at, row in enumerate(islice(cycle(syncs), BIG_BLOCK))]
     title = "collector, one step: "
-    answer, outage = Scene([logs[:1], logs]), Scene([logs[:1]] * OUTAGE)
-    reorg = Scene([logs[:REORG_LOGS]] * (REORG + 4))
+    answer, outage = CatchUp([logs[:1], logs]), CatchUp([logs[:1]] * OUTAGE)
+    reorg = CatchUp([logs[:REORG_LOGS]] * (REORG + 4))
     reorg.longest_ms = 0.0
     reorg.frames = reorg.other_branch(4)
     reorg.receive(reorg.frames)
@@ -55,7 +55,7 @@ def run(seconds: float) -> list[BenchResult]:
     ]
 
 
-class Scene:
+class CatchUp:
     """A feed that has missed everything but block 1 of a load, catches up, and is timed call by call."""
 
     def __init__(self, blocks: Blocks) -> None:

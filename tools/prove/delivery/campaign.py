@@ -32,7 +32,7 @@ from ringbuf import Gap
 from tools import bridge, record, relay
 from tools.prove.delivery.roles import RING_BYTES, Clock, follow_relay, publish, read_ring
 from tools.prove.delivery.verdict import judge
-from tools.prove.delivery.witness import Witness
+from tools.prove.delivery.witness import ConsumerWitness
 from tools.rig.nats_server import NatsServer
 from tools.rig.numbered import SIZE
 from tools.rig.outcome import Outcome, timed
@@ -91,8 +91,8 @@ class Campaign:
         self.seed = seed
         self.random = random.Random(seed)
         self.clock = Clock()
-        self.clients = {f"client-{number}": Witness() for number in range(len(RESTS))}
-        self.far_reader, self.eager, self.lazy = Witness(), Witness(), Witness()
+        self.clients = {f"client-{number}": ConsumerWitness() for number in range(len(RESTS))}
+        self.far_reader, self.eager, self.lazy = ConsumerWitness(), ConsumerWitness(), ConsumerWitness()
         self.kills: Counter[str] = Counter()
         self.absences = 0
         self.failures: list[str] = []
@@ -148,7 +148,7 @@ class Campaign:
         for (name, witness), rest_every in zip(self.clients.items(), RESTS, strict=True):
             yield self._forked("client", name, partial(self._follow, name, witness, rest_every))
 
-    def _follow(self, name: str, witness: Witness, rest_every: int) -> None:
+    def _follow(self, name: str, witness: ConsumerWitness, rest_every: int) -> None:
         # Decided in the child, by its time of birth: each life may find another relay.
         follow_relay(self.sockets[time.monotonic_ns() % RELAYS], name, witness, rest_every)
 
@@ -235,8 +235,8 @@ class Campaign:
         )
         return Outcome(31, "killed anywhere", not wrong, "; ".join([summary, *wrong]), self.seed)
 
-    def _read_journal(self) -> Witness:
-        witness = Witness()
+    def _read_journal(self) -> ConsumerWitness:
+        witness = ConsumerWitness()
         with JournalReader(self.journal) as reader:
             for item in reader:
                 if isinstance(item, Gap):

@@ -13,7 +13,7 @@ import numpy as np
 from consumers.client import Lost, RelayClient, RelayUnreachable
 from ringbuf import Reader, RingNotFound, RingNotReady, Status, Writer
 from tlv.layout import LAYOUT_DIGEST
-from tools.prove.delivery.witness import MOST_MESSAGES, Witness
+from tools.prove.delivery.witness import MOST_MESSAGES, ConsumerWitness
 from tools.rig.numbered import numbered_message
 from tools.rig.processes import shared
 
@@ -81,7 +81,7 @@ def publish(name: str, clock: Clock) -> None:
             time.sleep(WAIT_S)
 
 
-def follow_relay(path: Path, name: str, witness: Witness, rest_every: int) -> None:
+def follow_relay(path: Path, name: str, witness: ConsumerWitness, rest_every: int) -> None:
     """Be the named client `name` of the relay at `path`.  A message is noted before it is acknowledged.
 
     A client that rests after every so many messages is mostly killed with some received and not acknowledged.
@@ -101,7 +101,7 @@ def follow_relay(path: Path, name: str, witness: Witness, rest_every: int) -> No
                 time.sleep(REST_S)
 
 
-def read_ring(name: str, witness: Witness, clock: Clock, *, lazy: bool) -> None:
+def read_ring(name: str, witness: ConsumerWitness, clock: Clock, *, lazy: bool) -> None:
     """Read a ring to its end as a plain reader; a `lazy` one looks only when it has been lapped."""
     reader = attach(name)
     while not (clock.stopped and reader.sequence > clock.published):

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tools.prove.delivery.witness import Witness
+from tools.prove.delivery.witness import ConsumerWitness
 
-Witnesses = Mapping[str, Witness]
+Witnesses = Mapping[str, ConsumerWitness]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DeliveryVerdict:
     """The counts of all witnesses, and a sentence for each that did not get its due."""
 
     published: int
@@ -38,7 +38,7 @@ class Verdict:
         )
 
 
-def judge(published: int, clients: Witnesses, copies: Witnesses, readers: Witnesses) -> Verdict:
+def judge(published: int, clients: Witnesses, copies: Witnesses, readers: Witnesses) -> DeliveryVerdict:
     """Hold every witness against the sequences 1 to `published`."""
     durable = {**clients, **copies}
     complaints = [
@@ -49,7 +49,7 @@ def judge(published: int, clients: Witnesses, copies: Witnesses, readers: Witnes
     complaints += [f"{name} holds {one.repeated()} twice" for name, one in copies.items() if one.repeated()]
     inexact = (name for name, one in readers.items() if not one.is_exact(published))
     complaints += [f"{name}: delivered + lost is not what was published" for name in inexact]
-    return Verdict(
+    return DeliveryVerdict(
         published,
         missing=sum(one.missing(published) for one in durable.values()),
         invented=sum(one.invented(published) for one in durable.values()),

@@ -14,7 +14,7 @@ MOST_MESSAGES = 1 << 22
 """Of a campaign.  Pages that are never touched cost nothing."""
 
 
-class Witness:
+class ConsumerWitness:
     """Shared with every process that is forked after it was made."""
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ DRAWN_ORDERS = 15
 
 
 @dataclass(frozen=True)
-class Store:
+class LoggedStore:
     """One store of the log."""
 
     location: Location
@@ -40,10 +40,10 @@ class Store:
 
 
 @dataclass
-class Log:
+class StoreLog:
     """The stores of a program, in its order."""
 
-    stores: list[Store] = field(default_factory=list)
+    stores: list[LoggedStore] = field(default_factory=list)
     fences: int = 0
 
     def record(self, memory: dict[Location, int], steps: Steps) -> Any:
@@ -63,23 +63,23 @@ class Log:
                 location, value = access[1:3], access[3]
                 memory[location] = value
                 if location[1] not in FOR_PEOPLE:
-                    self.stores.append(Store(location, value, STORES[operation], self.fences))
+                    self.stores.append(LoggedStore(location, value, STORES[operation], self.fences))
             elif operation in {"fence_release", "fence_seq_cst"}:
                 self.fences += 1
 
 
 def run_on(memory: dict[Location, int], steps: Steps) -> Any:
     """Run a program on quiet memory; returns its result."""
-    return Log().record(memory, steps)
+    return StoreLog().record(memory, steps)
 
 
-def comes_before(first: int, second: int, stores: list[Store]) -> bool:
+def comes_before(first: int, second: int, stores: list[LoggedStore]) -> bool:
     """Whether no compiler may let the second store be made without the first."""
     a, b = stores[first], stores[second]
     return first < second and (b.release or a.location == b.location or a.fence < b.fence)
 
 
-def images(stores: list[Store], generator: random.Random) -> Iterator[frozenset[int]]:
+def images(stores: list[LoggedStore], generator: random.Random) -> Iterator[frozenset[int]]:
     """Sets of stores that can have been made when the writer dies: each closed under `comes_before`.
 
     First, for each store as the last one made, every subset of those that nothing made had to wait for; then the
@@ -105,7 +105,7 @@ def images(stores: list[Store], generator: random.Random) -> Iterator[frozenset[
 
 
 @dataclass
-class Scene:
+class LastActions:
     """A writer's last actions, on a ring that holds something already."""
 
     name: str
@@ -117,12 +117,12 @@ class Scene:
 
 
 SCENES = (
-    Scene("without a fence in between", 1, 1, 3, reserve=512),
-    Scene("into fresh memory", 1, 1, 2),
-    Scene("over old frames", 6, 1, 2),
-    Scene("with a pad", 5, 1, 2, writer=3),
-    Scene("a batch", 4, 2, 1),
-    Scene("a batch over old frames", 7, 2, 2),
+    LastActions("without a fence in between", 1, 1, 3, reserve=512),
+    LastActions("into fresh memory", 1, 1, 2),
+    LastActions("over old frames", 6, 1, 2),
+    LastActions("with a pad", 5, 1, 2, writer=3),
+    LastActions("a batch", 4, 2, 1),
+    LastActions("a batch over old frames", 7, 2, 2),
 )
 
 
@@ -148,14 +148,14 @@ def judge_readers(
     return delivered
 
 
-def try_scene(scene: Scene, mutation: Mutation | None, generator: random.Random) -> tuple[int, int]:
+def try_scene(scene: LastActions, mutation: Mutation | None, generator: random.Random) -> tuple[int, int]:
     """Judge every image of a scene; returns images and frames delivered."""
     model, writer = prepared(mutation, scene.frames, scene.reserve)
     before = model.memory.values()
     before.setdefault(("words", TAIL), 0)
     committed_at = {before["words", TAIL]: dict(model.committed)}  # by tail
     starts = {writer[0]["sequence"]: writer[0]["tail"]}
-    log, memory = Log(), dict(before)
+    log, memory = StoreLog(), dict(before)
     for _ in range(scene.commits):
         planned = dict(committed_at[memory["words", TAIL]])
         for _ in range(scene.batch):

@@ -15,7 +15,7 @@ from ringbuf import Reader, Writer
 from ringbuf.layout import HEADER_BYTES
 from tlv.errors import SegmentError, UsageError
 from tools.prove.ring.guard import guarded_words
-from tools.prove.ring.native import Source, warm_native
+from tools.prove.ring.native import SelfCheckingFrames, warm_native
 from tools.rig.outcome import Outcome, timed
 from tools.rig.processes import fresh_name, reap_within, shared, spawn, wait_for
 
@@ -51,7 +51,7 @@ def prove_damage_is_survived(flips: int = 100_000, seed: int = 1) -> Outcome:
     generator = random.Random(seed)
     beats, stop = shared(np.int64, 8), shared(np.int64, 1)
     with fresh_name("damage") as name, Writer.create(name, capacity=SMALL) as writer:
-        source = Source(writer)
+        source = SelfCheckingFrames(writer)
         source.publish(500)
         children = [spawn(partial(read_whatever_comes, name, beats[4 * i :], stop, seed + i)) for i in range(2)]
         wait_for(lambda: beats[0] and beats[4])

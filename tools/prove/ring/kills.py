@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from ringbuf import Reader, RingInfo, Status, Writer
-from tools.prove.ring.native import TALLY, Checker, Source, warm_native
+from tools.prove.ring.native import TALLY, Checker, SelfCheckingFrames, warm_native
 from tools.rig.outcome import Outcome, timed
 from tools.rig.processes import fresh_name, kill, reap, shared, spawn, wait_for
 
@@ -26,7 +26,7 @@ def write_until_killed(name: str, marks: np.ndarray, life: int) -> None:
     """Take the ring over, note how long the first frame took, and publish flat out."""
     begin = time.monotonic_ns()
     writer = Writer.open_or_create(name, capacity=1 << 16, reserve=SMALLEST_STEP, no_wake=True)
-    source = Source(writer)
+    source = SelfCheckingFrames(writer)
     source.publish(1)
     marks[life] = time.monotonic_ns() - begin
     while True:
@@ -101,11 +101,11 @@ def prove_short_restart(rounds: int = 100, seed: int = 1) -> Outcome:
     with fresh_name("restart") as name:
         for _ in range(rounds):
             with Writer.open_or_create(name, capacity=1 << 16, reserve=SMALLEST_STEP) as writer:
-                Source(writer).publish(1000 + generator.randrange(1000))
+                SelfCheckingFrames(writer).publish(1000 + generator.randrange(1000))
             checker = Checker(Reader.attach(name, start="oldest"))  # stands where the damage will be
             reap(spawn(partial(die_inside_a_long_frame, name)))
             with Writer.open(name) as writer:
-                Source(writer).publish(1)
+                SelfCheckingFrames(writer).publish(1)
                 while checker.read() not in {Status.EMPTY, Status.CORRUPT}:
                     pass
                 tally = checker.tally[0]

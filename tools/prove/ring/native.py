@@ -169,7 +169,7 @@ def publish_to_sleepers(
     return done
 
 
-class Source:
+class SelfCheckingFrames:
     """A writer's buffer, as bytes and as words."""
 
     def __init__(self, writer: Writer) -> None:
@@ -207,7 +207,7 @@ class Checker:
 def warm_native() -> None:
     """Compile every loop of this file, so that forked children start at once."""
     with fresh_name("warm") as name, Writer.create(name, capacity=1 << 16) as writer:
-        source = Source(writer)
+        source = SelfCheckingFrames(writer)
         with Reader.attach(name) as reader:
             source.publish(1)
             source.publish_batches(1)

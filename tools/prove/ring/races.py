@@ -13,7 +13,7 @@ import numpy as np
 
 from ringbuf import Gap, Reader, Status, Writer, kernels
 from ringbuf.layout import DESCRIPTOR_WORDS, FLAGS_SHIFT, KEY, SEQUENCE_WORD, TAG_WORD, VERSION, VERSION_SHIFT
-from tools.prove.ring.native import TALLY, Checker, Source, warm_native
+from tools.prove.ring.native import TALLY, Checker, SelfCheckingFrames, warm_native
 from tools.rig.outcome import Outcome, timed
 from tools.rig.processes import fresh_name, reap, shared, spawn, wait_for
 
@@ -38,7 +38,7 @@ def prove_races(frames: int = 100_000_000, seed: int = 1) -> Outcome:
     warm_native()
     tallies = shared(TALLY, 3)
     with fresh_name("races") as name, Writer.create(name, capacity=SMALL, no_wake=True) as writer:
-        source = Source(writer)
+        source = SelfCheckingFrames(writer)
         source.publish(1)
         readers = [spawn(partial(read_with_pauses, name, tallies[i : i + 1], seed + i)) for i in range(3)]
         wait_for(tallies["started_at"].all)

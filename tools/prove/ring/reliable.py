@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from ringbuf import Full, Reader, RingFull, RingInfo, Status, Writer
-from tools.prove.ring.native import TALLY, Checker, Source, warm_native
+from tools.prove.ring.native import TALLY, Checker, SelfCheckingFrames, warm_native
 from tools.rig.outcome import Outcome, timed
 from tools.rig.processes import fresh_name, kill, reap, shared, spawn, wait_for
 
@@ -32,7 +32,7 @@ def consume(name: str, tally: np.ndarray, evicted: np.ndarray) -> None:
 
 def publish_slowly(writer: Writer, frames: int) -> None:
     """Publish self-checking frames through the Python face, which waits when the ring is full."""
-    source = Source(writer)
+    source = SelfCheckingFrames(writer)
     left = frames
     while left > 0:
         before = writer.next_sequence
@@ -41,7 +41,7 @@ def publish_slowly(writer: Writer, frames: int) -> None:
         left -= writer.next_sequence - before
 
 
-def write_next(source: Source) -> None:
+def write_next(source: SelfCheckingFrames) -> None:
     """Publish the frame that the compiled loop could not, waiting for room."""
     length = 8 + source.writer.next_sequence * 7 % 193
     source.writer.publish(source.buffer[:length])
@@ -54,7 +54,7 @@ def prove_reliable_consumers(frames: int = 300_000) -> Outcome:
     tally, evicted = shared(TALLY, 1), shared(np.int64, 1)
     with fresh_name("reliable") as name:
         with Writer.create(name, capacity=SMALL, full_timeout_s=5.0) as writer:
-            Source(writer).publish(2000)  # the gate is cached when the consumer joins
+            SelfCheckingFrames(writer).publish(2000)  # the gate is cached when the consumer joins
             child = spawn(partial(consume, name, tally, evicted))
             wait_for(lambda: tally[0]["started_at"])
             publish_slowly(writer, frames)

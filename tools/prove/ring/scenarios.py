@@ -32,7 +32,7 @@ from ringbuf.layout import (
     WRITER,
 )
 from ringbuf.status import CORRUPT, EPOCH_CHANGED, GAP, OK
-from tools.prove.ring.schedules import Decisions, Scenario, Thread, Violation, World
+from tools.prove.ring.schedules import Decisions, Scenario, ScheduledRun, Thread, Violation
 from tools.prove.ring.stepping import Mutation, Steps, stepping_kernels
 from tools.prove.ring.weak_memory import Location, ThreadView, WeakMemory
 
@@ -91,7 +91,7 @@ class Model:
             result.append((yield from steps))
 
         thread = Thread("w0", keep(), ThreadView(self.memory.everything()))
-        World(self.memory, [thread], Decisions({}), self.on_store).run()
+        ScheduledRun(self.memory, [thread], Decisions({}), self.on_store).run()
         return result[0]
 
     def on_store(self, name: str, location: Location, value: int) -> None:
@@ -193,11 +193,11 @@ def prepared(mutation: Mutation | None, frames: int, reserve: int = 64) -> tuple
     return Model(model.kernels, memory, dict(model.committed)), [dict(writer)]
 
 
-def start(model: Model, decisions: Decisions, programs: Sequence[tuple[str, Steps]], **hooks: Any) -> World:
+def start(model: Model, decisions: Decisions, programs: Sequence[tuple[str, Steps]], **hooks: Any) -> ScheduledRun:
     """A world in which everybody has seen everything so far."""
     known = model.memory.everything()
     threads = [Thread(name, steps, ThreadView(known)) for name, steps in programs]
-    return World(model.memory, threads, decisions, model.on_store, **hooks)
+    return ScheduledRun(model.memory, threads, decisions, model.on_store, **hooks)
 
 
 def drain_all(*judges: Judge) -> None:
@@ -209,7 +209,7 @@ def drain_all(*judges: Judge) -> None:
 def lapping(mutation: Mutation | None, on_lap: int = OLDEST, reserve: int = 64) -> Scenario:
     """A writer laps two readers, one of which stands at the very edge."""
 
-    def scenario(decisions: Decisions) -> World:
+    def scenario(decisions: Decisions) -> ScheduledRun:
         model, writer = prepared(mutation, 4, reserve)
         first, second = Judge(model, model.reader_state(on_lap)), Judge(model, model.reader_state(on_lap))
         model.run_alone(second.poll(2))
@@ -222,7 +222,7 @@ def lapping(mutation: Mutation | None, on_lap: int = OLDEST, reserve: int = 64) 
 def reading_fresh(mutation: Mutation | None) -> Scenario:
     """A reader follows a writer closely in a ring that never laps it."""
 
-    def scenario(decisions: Decisions) -> World:
+    def scenario(decisions: Decisions) -> ScheduledRun:
         model, writer = prepared(mutation, 1)
         judge = Judge(model, model.reader_state())
         model.run_alone(judge.poll())
@@ -235,7 +235,7 @@ def reading_fresh(mutation: Mutation | None) -> Scenario:
 def batching(mutation: Mutation | None) -> Scenario:
     """A batch is abandoned, the next one committed: all of it becomes visible, or none."""
 
-    def scenario(decisions: Decisions) -> World:
+    def scenario(decisions: Decisions) -> ScheduledRun:
         model, writer = prepared(mutation, 3)
         judge = Judge(model, model.reader_state())
 
@@ -257,7 +257,7 @@ def batching(mutation: Mutation | None) -> Scenario:
 def seeking(mutation: Mutation | None, where: str, frames: int = 4, reserve: int = 64) -> Scenario:
     """A reader looks for its place while the writer runs."""
 
-    def scenario(decisions: Decisions) -> World:
+    def scenario(decisions: Decisions) -> ScheduledRun:
         model, writer = prepared(mutation, frames, reserve)
         judge = Judge(model, model.reader_state())
 
@@ -269,7 +269,7 @@ def seeking(mutation: Mutation | None, where: str, frames: int = 4, reserve: int
                 model.expect(judge.expected <= max(model.committed) + 1, f"joined at {judge.expected}: never committed")
                 yield from judge.polls(2)
 
-        def check(_: World) -> None:
+        def check(_: ScheduledRun) -> None:
             if judge.state[0]["position"]:
                 judge.drain()
 
@@ -285,12 +285,12 @@ def restarting(mutation: Mutation | None, frames: int = 3, read: int = 1) -> Sce
     After six frames the ring is full: what the dead writer had begun damaged the oldest ones.
     """
 
-    def scenario(decisions: Decisions) -> World:
+    def scenario(decisions: Decisions) -> ScheduledRun:
         model, writer = prepared(mutation, frames)
         judge = Judge(model, model.reader_state())
         model.run_alone(judge.poll(read))
 
-        def succeed(world: World) -> Thread:
+        def succeed(world: ScheduledRun) -> Thread:
             model.planned.clear()
             state = model.writer_state()
 
@@ -315,7 +315,7 @@ def restarting(mutation: Mutation | None, frames: int = 3, read: int = 1) -> Sce
 def waking(mutation: Mutation | None) -> Scenario:
     """Two readers sleep when there is nothing to read; none may sleep on when there is."""
 
-    def scenario(decisions: Decisions) -> World:
+    def scenario(decisions: Decisions) -> ScheduledRun:
         model, writer = prepared(mutation, 1)
         judges = [Judge(model, model.reader_state()) for _ in range(2)]
         for judge in judges:
@@ -331,7 +331,7 @@ def waking(mutation: Mutation | None) -> Scenario:
                 if (yield from judge.poll()) != OK:
                     yield from model.kernels["sleep_on"]("words", "control", judge.state, 50_000_000)
 
-        def check(world: World) -> None:
+        def check(world: ScheduledRun) -> None:
             for thread in world.threads:
                 model.expect(thread.asleep_on is None, f"{thread.name} sleeps for ever on word {WAKE}")
 
@@ -344,7 +344,7 @@ def waking(mutation: Mutation | None) -> Scenario:
 def joining(mutation: Mutation | None) -> Scenario:
     """A consumer becomes reliable while the writer runs on a cached gate; from then on it loses nothing."""
 
-    def scenario(decisions: Decisions) -> World:
+    def scenario(decisions: Decisions) -> ScheduledRun:
         model, writer = prepared(mutation, 3)
         judge = Judge(model, model.reader_state())
 
@@ -366,7 +366,7 @@ def joining(mutation: Mutation | None) -> Scenario:
                 if not (yield from model.publish("w", writer, 1, 1)):
                     return
 
-        def check(_: World) -> None:
+        def check(_: ScheduledRun) -> None:
             if judge.state[0]["slot"] == 0 and judge.expected > 1:
                 judge.drain()
                 model.expect(judge.lost == 0, f"lost {judge.lost} frames after the join")
@@ -380,7 +380,7 @@ def joining(mutation: Mutation | None) -> Scenario:
 def closing(mutation: Mutation | None) -> Scenario:
     """The writer publishes and closes; a reader told CLOSED has read everything."""
 
-    def scenario(decisions: Decisions) -> World:
+    def scenario(decisions: Decisions) -> ScheduledRun:
         model, writer = prepared(mutation, 1)
         judge = Judge(model, model.reader_state())
         model.run_alone(judge.poll())

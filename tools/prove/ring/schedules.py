@@ -75,15 +75,15 @@ class RandomDecisions(Decisions):
 
 
 @dataclass
-class World:
+class ScheduledRun:
     """One run: its memory, its threads, and who looks on."""
 
     memory: WeakMemory
     threads: list[Thread]
     decisions: Decisions
     on_store: Callable[[str, tuple[str, int], int], None] = lambda name, location, value: None
-    on_end: Callable[[World], None] = lambda world: None
-    on_death: Callable[[World], Thread] | None = None
+    on_end: Callable[[ScheduledRun], None] = lambda world: None
+    on_death: Callable[[ScheduledRun], Thread] | None = None
     trace: list[str] = field(default_factory=list)
 
     def run(self) -> None:
@@ -145,7 +145,7 @@ class World:
         return 0
 
 
-Scenario = Callable[[Decisions], World]
+Scenario = Callable[[Decisions], ScheduledRun]
 
 
 @dataclass

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ringbuf import Reader, RingInfo, Wait, Writer
-from tools.prove.ring.native import Source, warm_native
+from tools.prove.ring.native import SelfCheckingFrames, warm_native
 from tools.rig.outcome import Outcome, timed
 from tools.rig.processes import fresh_name, reap_within, shared, spawn, wait_for
 
@@ -106,7 +106,7 @@ def write_until_interrupted(name: str, busy: np.ndarray) -> None:
     """Publish at full rate until interrupted, then close the ring."""
     end_by_interrupt()
     with Writer.open(name) as writer:
-        source = Source(writer)
+        source = SelfCheckingFrames(writer)
         try:
             while True:
                 busy[0] += 1

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from ringbuf import Reader, RingInfo, Status, Wait, Writer
-from tools.prove.ring.native import Source, publish_to_sleepers, sleep_and_count, warm_native
+from tools.prove.ring.native import SelfCheckingFrames, publish_to_sleepers, sleep_and_count, warm_native
 from tools.rig.outcome import Outcome, timed
 from tools.rig.processes import fresh_name, kill, reap, shared, spawn, wait_for
 
@@ -47,7 +47,7 @@ def prove_dead_readers_harm_nobody(kills: int = 1000) -> Outcome:
         stopped = spawn(partial(sleep_until_killed, name, asleep))
         wait_for(lambda: asleep[0] > kills)
         os.kill(stopped, signal.SIGSTOP)
-        published = Source(writer).publish(100_000)
+        published = SelfCheckingFrames(writer).publish(100_000)
         os.kill(stopped, signal.SIGCONT)
         kill(stopped)
         alive = Reader.attach(name, start="oldest").poll().status is Status.OK
@@ -71,7 +71,7 @@ def prove_no_wakeup_is_lost(wakes: int = 100_000, readers: int = 2) -> Outcome:
     warm_native()
     flags, late = shared(np.int64, readers), shared(np.int64, readers)
     with fresh_name("wakes") as name, Writer.create(name, capacity=1 << 16) as writer:
-        source = Source(writer)
+        source = SelfCheckingFrames(writer)
         children = [spawn(partial(sleep_through, name, flags, late, i, wakes)) for i in range(readers)]
         done = 0
         while done < wakes:

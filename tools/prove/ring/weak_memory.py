@@ -20,7 +20,7 @@ View = dict[Location, int]
 Choose = Callable[[int], int]  # given n messages, which one to read: 0 = the newest
 
 
-class Message(NamedTuple):
+class StoredValue(NamedTuple):
     value: int
     view: View
 
@@ -45,7 +45,9 @@ class WeakMemory:
     """All messages of all locations."""
 
     def __init__(self, initial: Mapping[Location, int]) -> None:
-        self.messages: dict[Location, list[Message]] = {at: [Message(value, {})] for at, value in initial.items()}
+        self.messages: dict[Location, list[StoredValue]] = {
+            at: [StoredValue(value, {})] for at, value in initial.items()
+        }
         self.fences: View = {}
 
     def newest(self, location: Location) -> int:
@@ -60,8 +62,8 @@ class WeakMemory:
         """The newest value of each location."""
         return {location: messages[-1].value for location, messages in self.messages.items()}
 
-    def _at(self, location: Location) -> list[Message]:
-        return self.messages.setdefault(location, [Message(0, {})])
+    def _at(self, location: Location) -> list[StoredValue]:
+        return self.messages.setdefault(location, [StoredValue(0, {})])
 
     def load(self, thread: ThreadView, location: Location, acquire: bool, choose: Choose) -> int:
         """Read one of the messages that the thread may still see."""
@@ -78,7 +80,7 @@ class WeakMemory:
         thread.current[location] = len(messages)
         view = dict(thread.current if release else thread.released)
         view[location] = len(messages)
-        messages.append(Message(value, view))
+        messages.append(StoredValue(value, view))
 
     def fetch_max(self, thread: ThreadView, location: Location, value: int) -> int:
         """Read the newest message and replace it, in one step; acquire and release."""

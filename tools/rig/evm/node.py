@@ -24,7 +24,7 @@ from tools.rig.evm.packages import ANVIL, path_of
 START_TIMEOUT_S = 20.0
 
 
-class RpcError(FeedError):
+class NodeRefusal(FeedError):
     """The node answered with an error."""
 
 
@@ -63,7 +63,7 @@ def _request(method: str, params: Sequence[Any], number: int = 1) -> dict[str, A
 
 def _result(method: str, answer: dict[str, Any]) -> Any:
     if "error" in answer:
-        raise RpcError(f"{method}: {answer['error']}")
+        raise NodeRefusal(f"{method}: {answer['error']}")
     return answer["result"]
 
 
