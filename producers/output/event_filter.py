@@ -28,8 +28,6 @@ from producers.node.rpc_types import Log
 from tlv.codes import UNKNOWN_DECIMALS, Venue
 from tlv.errors import UsageError
 
-EVENT_NAMES = frozenset(event.name for event in EVENT_OF_TOPIC.values())
-
 
 class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """What an event must be to be published."""
@@ -41,7 +39,8 @@ class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
     minimum: dict[HexAddress, Annotated[float, msgspec.Meta(ge=0)]] = {}
 
     def __post_init__(self) -> None:
-        for kind, given, known in (("venue", self.venues, Venue.__members__), ("event", self.events, EVENT_NAMES)):
+        names = {event.name for event in EVENT_OF_TOPIC.values()}
+        for kind, given, known in (("venue", self.venues, Venue.__members__), ("event", self.events, names)):
             unknown = sorted(set(given).difference(known))
             if unknown:
                 raise ValueError(f"expected a known {kind}, found {unknown[0]!r}")
