@@ -20,9 +20,10 @@ import msgspec
 from producers.decode.cold import Refusal, RefusedLog, decode_log, identify, origin_of
 from producers.decode.pool_table import Pool
 from producers.kinds.events import Event
+from producers.kinds.registry import name_of
 from producers.node.rpc_types import Log
 from producers.pools.lookalikes import is_lookalike
-from tlv.codes import Protocol, Venue
+from tlv.codes import Venue
 from tlv.layout import PoolRecord
 from tlv.text import LARGEST_JSON_INTEGER
 from tools.recording.log_file import LogRow, read_logs
@@ -126,7 +127,7 @@ def event_to_dict(event: Event, log: Log, record: PoolRecord, pool: Pool | None)
     origin = origin_of(log)
     as_json: dict[str, Any] = {
         "event": event.name,
-        "protocol": Protocol(pool.protocol if pool else event.protocols[0]).name.lower(),
+        "protocol": name_of(pool.protocol if pool else event.protocols[0]),
         "pool": record.pool,
         "venue": Venue(record.venue).name.lower() if record.venue else None,
         "block_number": origin.block_number if log.block_number else None,

@@ -88,11 +88,11 @@ def warm_collector() -> None:
     from producers.node.rpc_types import Log
     from producers.node.timers import Clock
     from producers.output.outbox import Outbox
-    from tlv.codes import Protocol, Source
+    from tlv.codes import Source
 
-    pools = PoolTable([unverified(bytes(20), Protocol.UNISWAP_V2, Role.POOL)])
-    outbox = Outbox(Source.POLYGON_COLLECTOR, Clock(), pools, 1)
     sync = next(event for event in EVENTS if event.name == "sync")
+    pools = PoolTable([unverified(bytes(20), sync.protocols[0], Role.POOL)])
+    outbox = Outbox(Source.POLYGON_COLLECTOR, Clock(), pools, 1)
     log = msgspec.convert(
         {
             "address": "0x" + "00" * 20,

@@ -13,8 +13,11 @@ from typing import Annotated
 
 import msgspec
 
-from producers.chains.create2 import create2_address, pool_salt
-from tlv.codes import Protocol, Source
+from producers.chains.create2 import create2_address
+from producers.kinds.kind import PoolKind
+from producers.kinds.loading import load_kind_file
+from producers.kinds.registry import all_kinds, kind_named
+from tlv.codes import Source
 from tlv.errors import UsageError
 from tlv.venues import VENUES
 
@@ -36,6 +39,7 @@ class Factory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
     venue: str
     """A name of `tlv.venues`, a member of `tlv.codes.Venue`, or a name that the chain file's `[[venues]]` gives."""
     protocol: str
+    """The name of a pool kind (`producers.kinds`)."""
     address: HexAddress
     """What a pool answers to `factory()`, and who emits the creation event."""
     init_code_hash: HexHash
@@ -45,8 +49,9 @@ class Factory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
     """Who calls CREATE2, where that is not the factory itself."""
 
     def __post_init__(self) -> None:
-        if self.protocol not in Protocol.__members__:
-            raise ValueError(f"expected one of {', '.join(Protocol.__members__)} as protocol, found {self.protocol!r}")
+        if kind_named(self.protocol) is None:
+            known = ", ".join(kind.name for kind in all_kinds())
+            raise ValueError(f"expected one of {known} as protocol, found {self.protocol!r}")
 
     @cached_property
     def venue_code(self) -> int:
@@ -58,13 +63,20 @@ class Factory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
         return code
 
     @cached_property
-    def protocol_code(self) -> Protocol:
-        """The protocol's number on the wire."""
-        return Protocol[self.protocol]
+    def kind(self) -> PoolKind:
+        """What its pools are."""
+        kind = kind_named(self.protocol)
+        assert kind is not None, "checked when it was made"
+        return kind
 
-    def pool_address(self, token0: bytes, token1: bytes, fee_pips: int = 0) -> bytes:
-        """Where this factory's pool for these tokens must be."""
-        salt = pool_salt(self.protocol_code, token0, token1, fee_pips)
+    @property
+    def protocol_code(self) -> int:
+        """The protocol's number on the wire."""
+        return self.kind.code
+
+    def pool_address(self, token0: bytes, token1: bytes, *words: int) -> bytes:
+        """Where this factory's pool for these tokens must be; `words` answer its kind's `proof.functions`."""
+        salt = self.kind.proof.salt(token0, token1, words)
         deployer = self.deployer or self.address
         return create2_address(bytes.fromhex(deployer[2:]), salt, bytes.fromhex(self.init_code_hash[2:]))
 
@@ -86,6 +98,9 @@ class ChainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
     endpoints: tuple[str, ...] = ()
     venues: tuple[VenueDeclaration, ...] = ()
     factories: tuple[Factory, ...] = ()
+    kinds: tuple[str, ...] = ()
+    """Files of pool kinds that this package does not have, relative to the chain file.  They are code and run as
+    whoever loads the chain."""
 
     def __post_init__(self) -> None:
         if self.source not in Source.__members__:
@@ -108,6 +123,12 @@ class ChainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
         return not (self.unbloomed_every and number % self.unbloomed_every == 0)
 
 
+class _KindFiles(msgspec.Struct):
+    """What of a chain file must be known before its factories can be judged."""
+
+    kinds: tuple[str, ...] = ()
+
+
 BUNDLED = ("polygon", "ethereum")
 
 
@@ -125,6 +146,8 @@ def load_chain(name_or_path: str) -> ChainConfig:
             raise UsageError(f"expected one of {', '.join(BUNDLED)} or a .toml file as chain, found {name_or_path!r}")
         text = path.read_bytes()
     try:
+        for name in msgspec.toml.decode(text, type=_KindFiles).kinds:
+            load_kind_file(Path(name_or_path).parent / name)
         return msgspec.toml.decode(text, type=ChainConfig)
     except msgspec.DecodeError as error:
         raise UsageError(f"chain {name_or_path}: {error}") from None

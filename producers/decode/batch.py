@@ -19,18 +19,26 @@ import numpy as np
 
 from producers.decode.cold import Refusal
 from producers.decode.kernels import CONTEXT, ORIGIN_SIZE, Contexts, decode_logs
+from producers.decode.moves import compile_events
 from producers.decode.pool_table import POOL_ROW, PoolTable
 from producers.kinds.events import EVENTS
 from producers.node.rpc_types import Log
 from tlv.buffers import Bytes, Longs
 from tlv.kernels import EXTENDED_FORM
-from tlv.layout import HEADER_SIZE
+from tlv.layout import HEADER_SIZE, PoolRecord
+from tlv.record import RECORDS
 
 fixed_fields = attrgetter("block_number", "transaction_index", "log_index", "block_hash", "transaction_hash", "data")
 """In the order of the picture in `producers.decode.kernels`."""
 topics_of = attrgetter("topics")
 
-MAX_MESSAGE_SIZE = HEADER_SIZE + 2 * EXTENDED_FORM + max(event.record.layout.size for event in EVENTS) + ORIGIN_SIZE
+MAX_MESSAGE_SIZE = (
+    HEADER_SIZE
+    + 2 * EXTENDED_FORM
+    + ORIGIN_SIZE
+    + max(record.layout.size for record in RECORDS.values() if issubclass(record, PoolRecord))
+)
+"""Of any event that a kind can declare."""
 
 
 class FlatLogs(NamedTuple):
@@ -78,10 +86,14 @@ def count_refusals(refusals: Bytes) -> dict[Refusal, int]:
 
 
 class BatchDecoder:
-    """Decodes batches of logs against one pool table.  Keeps its buffers, which grow to the largest batch seen."""
+    """Decodes batches of logs against one pool table, by the kinds that are registered when it is made.
+
+    Keeps its buffers, which grow to the largest batch seen.
+    """
 
     def __init__(self, pools: PoolTable, source: int) -> None:
         self._pools = pools
+        self._tables = compile_events(EVENTS)
         self._source = int(source)  # numba looks up the type of an IntEnum in Python: 110 us a call
         self._word = np.zeros(4, dtype=np.uint64)
         self._reserve(256)
@@ -104,6 +116,7 @@ class BatchDecoder:
         if count > len(self._refusals):
             self._reserve(2 * count)
         messages = decode_logs(
+            *self._tables,
             *flatten(logs),
             self._pools.rows.view(np.uint8).reshape(-1, POOL_ROW.itemsize),
             context,

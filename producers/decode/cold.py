@@ -1,7 +1,7 @@
 """One log to one typed record: the readable decoder, for tools, tests and whatever is not the hot path.
 
 Owns the rules by which a log is accepted or refused, and their order.  `producers.decode.batch` obeys the same rules,
-compiled, for many logs at once; both read the one table in `producers.kinds.events`, and the tests hold them equal.
+compiled, for many logs at once; both read the declarations of `producers.kinds`, and the tests hold them equal.
 Whether the emitter is a real pool is the caller's knowledge, not this file's.
 
 The rules are those of Solidity's strict ABI decoder: every value is one 32-byte word, zero- or sign-extended from its
@@ -18,9 +18,9 @@ from msgspec.structs import asdict
 
 from producers.decode.pool_table import Pool, unverified
 from producers.kinds.events import EVENT_OF_TOPIC, Argument, Event, Role
+from producers.kinds.registry import name_of
 from producers.node.hex import HexError, read_bytes, read_quantity
 from producers.node.rpc_types import Log
-from tlv.codes import Protocol
 from tlv.errors import FeedError
 from tlv.layout import EventOrigin, PoolRecord
 
@@ -146,7 +146,7 @@ def _assign(values: dict[str, Any], argument: Argument, word: bytes) -> None:
 
 
 def _described(pool: Pool) -> str:
-    return f"{Protocol(pool.protocol).name.lower()} {Role(pool.role).name.lower()}"
+    return f"{name_of(pool.protocol)} {Role(pool.role).name.lower()}"
 
 
 def _bytes(text: str | None, size: int, name: str) -> bytes:

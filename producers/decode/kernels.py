@@ -1,8 +1,8 @@
 """Logs to sealed messages, compiled: the rules of `producers.decode.cold`, for many logs in one pass.
 
 Kernels only.  They never raise and never allocate.  Each event is a list of *moves* (`producers.decode.moves`): a move
-takes the next word, checks it against its ABI type and stores it at the offset of its record field.  Interpreting
-twelve short lists was chosen over one kernel per event: reading digits dominates (22 ns a word), and the table stands
+takes the next word, checks it against its ABI type and stores it at the offset of its record field.  Interpreting a
+dozen short lists was chosen over one kernel per event: reading digits dominates (22 ns a word), and the table stands
 once.
 
 The text of a batch: first FIXED_FIELDS fields of every log, then the topics of every log.  Field k has `lengths[k]`
@@ -30,7 +30,7 @@ from producers.decode.fields import (
     store,
     store_text_order,
 )
-from producers.decode.moves import ABSENT, COPIES, EVENT_ROWS, MOVES, TOPICS, Kind
+from producers.decode.moves import ABSENT, Kind, Table, Topics
 from producers.decode.pool_table import Pool
 from producers.node.hex import WORD_DIGITS, fits_signed, fits_unsigned, is_hex_shaped, read_word
 from tlv.buffers import Bytes, Limbs, Longs
@@ -69,49 +69,48 @@ Contexts = np.ndarray[Any, np.dtype[np.void]]
 
 
 @kernel
-def identify(text: Bytes, start: int, length: int, word: Limbs) -> tuple[int, int]:
-    """Which event topic0 names: (refusal, index into EVENTS or -1)."""
+def identify(topics: Topics, text: Bytes, start: int, length: int, word: Limbs) -> tuple[int, int]:
+    """Which event topic0 names: (refusal, row in `topics` or -1)."""
     if length == 0:
         return NO_TOPICS, -1
     if not read_field_word(text, start, length, word):
         return BAD_HEX, -1
-    for event in range(len(TOPICS)):
-        topic = TOPICS[event]
+    for event in range(len(topics)):
+        topic = topics[event]
         if topic[3] == word[3] and topic[2] == word[2] and topic[1] == word[1] and topic[0] == word[0]:
             return NONE, event
     return UNKNOWN_EVENT, -1
 
 
 @kernel
-def check_emitter(event: int, pools: Bytes, row: int) -> int:
+def check_emitter(emitters: Bytes, shapes: Table, event: int, pools: Bytes, row: int) -> int:
     """Whether the contract in `row` is one that emits `event`."""
     if row < 0 or row >= len(pools):
         return UNKNOWN_EMITTER
-    emits = EVENT_ROWS[event]
-    if pools[row, ROLE_AT] != emits["role"] or (emits["protocols"] >> np.int64(pools[row, PROTOCOL_AT])) & 1 == 0:
+    if pools[row, ROLE_AT] != shapes[event]["role"] or emitters[event, pools[row, PROTOCOL_AT]] == 0:
         return FOREIGN_EVENT
     return NONE
 
 
 @kernel
-def check_shape(event: int, text: Bytes, lengths: Longs, topic: int, topics: int, start: int, length: int) -> int:
-    """Whether a log has the topics and the data size of `event`.  Trailing empty topics are padding."""
+def check_shape(shape: Any, text: Bytes, lengths: Longs, topic: int, topics: int, start: int, length: int) -> int:
+    """Whether a log has the topics and the data size of an event.  Trailing empty topics are padding."""
     while topics > 1 and lengths[topic + topics - 1] == 0:
         topics -= 1
-    if topics != EVENT_ROWS[event]["indexed"] + 1:
+    if topics != shape["indexed"] + 1:
         return WRONG_TOPIC_COUNT
     if not is_hex_shaped(text, start, length):
         return BAD_HEX
-    if length != 2 + WORD_DIGITS * EVENT_ROWS[event]["words"]:
+    if length != 2 + WORD_DIGITS * shape["words"]:
         return WRONG_DATA_SIZE
     return NONE
 
 
 @kernel
-def put_argument(move: int, word: Limbs, out: Bytes, record: int) -> int:
-    """Check `word` against the type of argument `move` and store it in the record at `record`."""
-    kind, bits = MOVES[move]["kind"], MOVES[move]["bits"]
-    into, size = record + MOVES[move]["into"], MOVES[move]["size"]
+def put_argument(move: Any, word: Limbs, out: Bytes, record: int) -> int:
+    """Check `word` against the type of one argument and store it in the record at `record`."""
+    kind, bits = move["kind"], move["bits"]
+    into, size = record + move["into"], move["size"]
     if kind in (SIGNED, SPLIT):
         if not fits_signed(word, bits):
             return VALUE_OUT_OF_RANGE
@@ -125,32 +124,31 @@ def put_argument(move: int, word: Limbs, out: Bytes, record: int) -> int:
         store(out, into, word, size)
     elif kind == SPLIT:
         negate(word)
-        store(out, record + MOVES[move]["out_of"], word, size)
+        store(out, record + move["out_of"], word, size)
     return NONE
 
 
 @kernel
 def put_record(
-    event: int, pools: Bytes, row: int, text: Bytes, starts: Longs, lengths: Longs, topic: int, data: int,
-    word: Limbs, out: Bytes, record: int,
+    shape: Any, moves: Table, copies: Table, pools: Bytes, row: int,
+    text: Bytes, starts: Longs, lengths: Longs, topic: int, data: int, word: Limbs, out: Bytes, record: int,
 ) -> int:  # fmt: skip
     """Fill the record at `record` of `out`: zeros, then what the row knows, then the arguments."""
-    shape = EVENT_ROWS[event]
     out[record : record + shape["size"]] = 0
     for copy in range(shape["first_copy"], shape["end_copy"]):
-        run = COPIES[copy]
+        run = copies[copy]
         copy_bytes(out, record + run["target"], pools[row], run["source"], run["size"])
     refusal = NONE
     move = shape["first_move"]
     for i in range(1, shape["indexed"] + 1):
         if not read_field_word(text, starts[topic + i], lengths[topic + i], word):
             return BAD_HEX
-        refusal = max(refusal, put_argument(move, word, out, record))
+        refusal = max(refusal, put_argument(moves[move], word, out, record))
         move += 1
     for i in range(shape["words"]):
         if not read_word(text, data + 2 + WORD_DIGITS * i, word):
             return BAD_HEX
-        refusal = max(refusal, put_argument(move, word, out, record))
+        refusal = max(refusal, put_argument(moves[move], word, out, record))
         move += 1
     return refusal
 
@@ -187,15 +185,15 @@ def put_origin(
 
 @kernel
 def put_message(
-    text: Bytes, starts: Longs, lengths: Longs, first: int, topic: int, event: int, pools: Bytes, context: Any,
+    shape: Any, moves: Table, copies: Table, pools: Bytes,
+    text: Bytes, starts: Longs, lengths: Longs, first: int, topic: int, context: Any,
     source: int, sequence: int, timestamp_ns: int, word: Limbs, out: Bytes, start: int,
 ) -> tuple[int, int]:  # fmt: skip
     """Write one log as a sealed message at `start`: (refusal, where the next message goes)."""
-    shape = EVENT_ROWS[event]
     pos = put_header(out, start, MARKET_DATA, source, context["flags"], sequence, timestamp_ns)
     record = put_tlv(out, pos, shape["type"], shape["size"])
     data, row = starts[first + DATA], context["row"]
-    refusal = put_record(event, pools, row, text, starts, lengths, topic, data, word, out, record)
+    refusal = put_record(shape, moves, copies, pools, row, text, starts, lengths, topic, data, word, out, record)
     if refusal != NONE:
         return refusal, start
     pos = put_tlv(out, record + shape["size"], ORIGIN_TYPE, ORIGIN_SIZE)
@@ -210,35 +208,37 @@ def put_message(
 
 @kernel
 def decode_logs(
+    topics: Topics, emitters: Bytes, shapes: Table, moves: Table, copies: Table,
     text: Bytes, starts: Longs, lengths: Longs, topic_counts: Longs, pools: Bytes, contexts: Contexts,
     source: int, first_sequence: int, timestamp_ns: int,
     word: Limbs, out: Bytes, offsets: Longs, sizes: Longs, refusals: Bytes, events: Longs,
 ) -> int:  # fmt: skip
     """Decode every log of a batch; the messages stand one after the other in `out`.  Returns how many there are.
 
+    The first five arguments are a `producers.decode.moves.Tables`, and `events[i]` is a row of it.
     `refusals[i]` and `events[i]` are of log i; `offsets[k]` and `sizes[k]` of message k, which has sequence
     `first_sequence + k`.  `out` has room for MAX_MESSAGE_SIZE bytes a log; `word` is 4 limbs of scratch.
     """
     topic = FIXED_FIELDS * len(topic_counts)
     messages, pos = 0, 0
     for i in range(len(topic_counts)):
-        first, topics, context = FIXED_FIELDS * i, topic_counts[i], contexts[i]
+        first, count, context = FIXED_FIELDS * i, topic_counts[i], contexts[i]
         refusal, event = NO_TOPICS, -1
-        if topics > 0:
-            refusal, event = identify(text, starts[topic], lengths[topic], word)
+        if count > 0:
+            refusal, event = identify(topics, text, starts[topic], lengths[topic], word)
         if refusal == NONE:
-            refusal = check_emitter(event, pools, context["row"])
+            refusal = check_emitter(emitters, shapes, event, pools, context["row"])
         if refusal == NONE:
             data, size = starts[first + DATA], lengths[first + DATA]
-            refusal = check_shape(event, text, lengths, topic, topics, data, size)
+            refusal = check_shape(shapes[event], text, lengths, topic, count, data, size)
         if refusal == NONE:
             refusal, end = put_message(
-                text, starts, lengths, first, topic, event, pools, context,
+                shapes[event], moves, copies, pools, text, starts, lengths, first, topic, context,
                 source, first_sequence + messages, timestamp_ns, word, out, pos,
             )  # fmt: skip
             if refusal == NONE:
                 offsets[messages], sizes[messages] = pos, end - pos
                 messages, pos = messages + 1, end
         refusals[i], events[i] = refusal, event
-        topic += topics
+        topic += count
     return messages

@@ -1,26 +1,31 @@
-"""The table of `producers.kinds.events`, compiled for the kernels of `producers.decode.kernels`.
+"""The events of the registered kinds, compiled for the kernels of `producers.decode.kernels`.
 
 Owns the translation and nothing else: offsets come from the records' layouts, topics from the events' signatures.
 
-    EVENT_ROWS[e]   what event e looks like on the chain, which record it becomes, and its runs in the two lists below
-    MOVES           one argument each: check the next word, store it in the record
-    COPIES          one run of bytes each, from the emitter's row (`producers.decode.pool_table`) to the record
+    topics[e]       topic0 of event e, as `read_word` leaves it
+    emitters[e, p]  whether contracts of the kind with code p emit it
+    shapes[e]       what event e looks like on the chain, which record it becomes, and its runs in the two lists below
+    moves           one argument each: check the next word, store it in the record
+    copies          one run of bytes each, from the emitter's row (`producers.decode.pool_table`) to the record
 
 An event's copies come first, so that an argument may overrule what the row says: a factory's event names the pool.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from producers.decode.pool_table import Pool
-from producers.kinds.events import EVENTS, Argument, Event
+from producers.kinds.events import Argument, Event
+from tlv.buffers import Bytes
 from tlv.record import Layout
 
 Table = np.ndarray[Any, np.dtype[np.void]]
+Topics = np.ndarray[Any, np.dtype[np.uint64]]
 
 ADDRESS_SIZE = 20
 """Of a field for a pool it fills the first bytes; the rest are zero."""
@@ -41,7 +46,7 @@ class Kind(IntEnum):
 
 MOVE = np.dtype([(name, np.int64) for name in ("kind", "bits", "size", "into", "out_of")])
 COPY = np.dtype([(name, np.int64) for name in ("source", "target", "size")])
-EVENT_ROW = np.dtype(
+SHAPE = np.dtype(
     [
         (name, np.int64)
         for name in (
@@ -49,7 +54,6 @@ EVENT_ROW = np.dtype(
             "size",
             "indexed",
             "words",
-            "protocols",  # bit n: protocol n emits it
             "role",
             "block_number",  # offset in the record, or ABSENT
             "first_move",
@@ -88,7 +92,22 @@ def _copies(layout: Layout) -> list[tuple[int, int, int]]:
     return runs
 
 
-def _compile(events: tuple[Event, ...]) -> tuple[Table, Table, Table]:
+class Tables(NamedTuple):
+    """What the kernels know of events: arguments of theirs, since a constant would fix the kinds at compile time."""
+
+    topics: Topics  # uint64[events, 4]
+    emitters: Bytes  # uint8[events, 256]
+    shapes: Table
+    moves: Table
+    copies: Table
+
+
+def compile_events(events: Sequence[Event]) -> Tables:
+    """The tables of `events`, row for row."""
+    topics = [[int(event.topic0, 16) >> 64 * limb & (1 << 64) - 1 for limb in range(4)] for event in events]
+    emitters = np.zeros((len(events), 256), dtype=np.uint8)
+    for row, event in zip(emitters, events, strict=True):
+        row[list(event.protocols)] = 1
     rows: list[tuple[int, ...]] = []
     moves: list[tuple[int, ...]] = []
     copies: list[tuple[int, ...]] = []
@@ -101,7 +120,6 @@ def _compile(events: tuple[Event, ...]) -> tuple[Table, Table, Table]:
                 layout.size,
                 len(event.indexed),
                 len(event.words),
-                sum(1 << protocol for protocol in event.protocols),
                 event.role,
                 layout.offsets.get("block_number", ABSENT),
                 len(moves),
@@ -111,11 +129,6 @@ def _compile(events: tuple[Event, ...]) -> tuple[Table, Table, Table]:
         )
         moves += [_move(argument, layout) for argument in (*event.indexed, *event.words)]
         copies += runs
-    return np.array(rows, EVENT_ROW), np.array(moves, MOVE), np.array(copies, COPY)
-
-
-EVENT_ROWS, MOVES, COPIES = _compile(EVENTS)
-TOPICS = np.array(
-    [[int(event.topic0, 16) >> 64 * limb & (1 << 64) - 1 for limb in range(4)] for event in EVENTS], dtype=np.uint64
-)
-"""uint64[events, 4]: topic0 of each event, as `read_word` leaves it."""
+    return Tables(
+        np.array(topics, np.uint64), emitters, np.array(rows, SHAPE), np.array(moves, MOVE), np.array(copies, COPY)
+    )

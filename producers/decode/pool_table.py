@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from producers.kinds.events import Role
-from tlv.codes import UNKNOWN_DECIMALS, Protocol
+from tlv.codes import UNKNOWN_DECIMALS
 from tlv.fields import I32, U8, U32, Address
 from tlv.layout import PoolRecord
 from tlv.record import record
@@ -38,7 +38,7 @@ IDENTITY_SIZE = sum(Pool.layout.kinds[name].size for name in PoolRecord.__struct
 """Bytes that a row shares with the beginning of every pool record."""
 
 
-def unverified(address: bytes, protocol: Protocol, role: Role = Role.POOL, venue: int = 0) -> Pool:
+def unverified(address: bytes, protocol: int, role: Role = Role.POOL, venue: int = 0) -> Pool:
     """The row of an emitter of which nothing is known but which contracts it is one of."""
     return Pool(
         address,

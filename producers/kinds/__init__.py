@@ -1,0 +1,23 @@
+"""One file a pool kind: what its events are, how a pool of it is proven, what it is asked, who says its fee.
+
+Everything that is particular to a contract family stands in its file; the decoders, the subscription, verification,
+snapshots, tick maps, the lookalike rule, event filters and chain files derive from it.
+
+Adding a kind takes
+    1. a file here with a KIND (`producers.kinds.kind.PoolKind`; `uniswap_v3.py` is the model), and its line below;
+       its code in tlv.codes.Protocol.  Or a file of your own anywhere, with a code from 128 on;
+    2. lines in a chain file: its factories (`protocol` is the kind's name), and for a file of your own also
+       `kinds = ["my_kind.py"]`, relative to the chain file.  Such a file is code and runs as you;
+    3. tests: tests/producers/kinds walks every registered kind; add real logs of it, held against eth-abi
+       (tests/producers/decode/abi_oracle.py, tools/validate/abi.py);
+    4. a line in the README's list of protocols.
+
+A declaration that lacks a part, names a field that its record does not have, or claims another kind's event, is
+refused here, at import, by kind and field.
+"""
+
+from producers.kinds import algebra, uniswap_v2, uniswap_v3
+from producers.kinds.registry import register
+
+for _kind in (uniswap_v2.KIND, uniswap_v3.KIND, algebra.KIND):
+    register(_kind)

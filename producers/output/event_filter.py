@@ -30,8 +30,6 @@ from tlv.errors import UsageError
 from tlv.instrument import pool_of
 from tlv.venues import VENUES
 
-EVENT_NAMES = frozenset(event.name for event in EVENT_OF_TOPIC.values())
-
 
 class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """What an event must be to be published."""
@@ -43,8 +41,9 @@ class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
     minimum: dict[HexAddress, Annotated[float, msgspec.Meta(ge=0)]] = {}
 
     def __post_init__(self) -> None:
+        names = {event.name for event in EVENT_OF_TOPIC.values()}
         known_venues = [name for name in self.venues if VENUES.code_of(name) is not None]
-        for kind, given, known in (("venue", self.venues, known_venues), ("event", self.events, EVENT_NAMES)):
+        for kind, given, known in (("venue", self.venues, known_venues), ("event", self.events, names)):
             unknown = sorted(set(given).difference(known))
             if unknown:
                 raise ValueError(f"expected a known {kind}, found {unknown[0]!r}")

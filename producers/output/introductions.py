@@ -7,25 +7,14 @@ introductions are forgotten, and the next event of each pool brings its own alon
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from producers.decode.pool_table import Pool, PoolTable
 from producers.kinds.events import Role
+from producers.kinds.kind import State
 from producers.output.outbox import Outbox
 from producers.pools.verification import Token
 from tlv.codes import Domain, Flag
 from tlv.layout import PoolState
-
-
-class State(NamedTuple):
-    """What a pool holds after a block; zeros where that is not known."""
-
-    reserve0: int = 0
-    reserve1: int = 0
-    sqrt_price_x96: int = 0
-    liquidity: int = 0
-    tick: int = 0
-    block_number: int = 0
 
 
 class Introductions:

@@ -3,7 +3,7 @@
 Owns the questions and who is due to be asked about.  It must never decide when readers need to know: pools become due
 when they are introduced, when readers were told to forget, and when somebody wants it.
 
-    due --(the newest complete block)--> getReserves, or slot0 and liquidity, at that block's hash --> PoolState
+    due --(the newest complete block)--> what its kind asks (V2: getReserves), at that block's hash --> PoolState
 
 The question names a block by its hash (EIP-1898), so the answer is the state after that block's last event, and
 nothing else; a node that cannot answer such questions leaves readers to the next event.
@@ -20,19 +20,14 @@ import msgspec
 from producers.blocks.block import Block
 from producers.context import Context
 from producers.decode.pool_table import Pool
-from producers.node import view_calls as metadata
+from producers.kinds.kind import State
+from producers.kinds.registry import kind_of
 from producers.node.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, read_text
-from producers.output.introductions import Introductions, State
-from tlv.codes import Protocol
+from producers.node.view_calls import read_words, selector
+from producers.output.introductions import Introductions
 
 MAX_AT_ONCE = 8
 """Pools being asked about; a public node has other things to do, and so have we."""
-
-CALLS = {
-    Protocol.UNISWAP_V2: (metadata.RESERVES,),
-    Protocol.UNISWAP_V3: (metadata.SLOT0, metadata.LIQUIDITY),
-    Protocol.ALGEBRA: (metadata.GLOBAL_STATE, metadata.LIQUIDITY),
-}
 
 
 class Snapshots:
@@ -62,7 +57,9 @@ class Snapshots:
 
     def _ask(self, row: int, block: Block) -> None:
         pool = self._introductions.pool(row)
-        calls = CALLS[Protocol(pool.protocol)]
+        calls = state_calls(pool)
+        if not calls:
+            return
         answers: dict[str, str | Failure] = {}
 
         def take(call: str, result: msgspec.Raw | None, failure: Failure | None) -> None:
@@ -85,20 +82,15 @@ class Snapshots:
             self._introductions.put(row, state._replace(block_number=block.number))
 
 
+def state_calls(pool: Pool) -> list[str]:
+    """Call data of what a pool of this kind is asked; nothing if the kind says no way, or is none of this process."""
+    kind = kind_of(pool.protocol)
+    return list(map(selector, kind.state.functions)) if kind is not None and kind.state is not None else []
+
+
 def read_state(pool: Pool, answers: list[str]) -> State | None:
-    """The state that the answers to `CALLS` tell; None if one is missing or cannot be."""
-    words = [metadata.read_words(answer) for answer in answers]
-    if pool.protocol == Protocol.UNISWAP_V2:
-        if len(words) != 1 or len(words[0]) != 3 or max(words[0][:2]) >= 1 << 112:
-            return None
-        return State(reserve0=words[0][0], reserve1=words[0][1])
-    if len(words) != 2 or len(words[0]) < 2 or len(words[1]) != 1:
+    """The state that the answers to `state_calls` tell; None if one is missing or cannot be."""
+    kind = kind_of(pool.protocol)
+    if kind is None or kind.state is None or len(answers) != len(kind.state.functions):
         return None
-    price, tick, liquidity = words[0][0], _signed(words[0][1]), words[1][0]
-    if price >= 1 << 160 or not -(1 << 23) <= tick < 1 << 23 or liquidity >= 1 << 128:
-        return None
-    return State(sqrt_price_x96=price, tick=tick, liquidity=liquidity)
-
-
-def _signed(word: int) -> int:
-    return word - (word >> 255 << 256)
+    return kind.state.read([read_words(answer) for answer in answers])

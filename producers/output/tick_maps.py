@@ -14,8 +14,7 @@ All questions of one reading name one block by its hash (EIP-1898), whose events
 state at that block's end, and events of later blocks move it.  Only then is it told, whole and in one piece: the ticks'
 net liquidity up to the price must add up to what the pool itself calls its liquidity, and all of it to nothing.
 
-Uniswap V3 only.  Algebra pools keep `tickTable` and a fee of the moment; there is no contract of theirs here to hold a
-reading against, so none is told.
+Kinds with `tick_maps` only: Uniswap V3's own way to keep ticks.
 """
 
 from __future__ import annotations
@@ -30,13 +29,14 @@ import msgspec
 from producers.blocks.block import Block
 from producers.context import Context
 from producers.decode.pool_table import Pool
-from producers.node import view_calls as metadata
+from producers.kinds.kind import State
+from producers.kinds.registry import kind_of
 from producers.node.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, read_text
-from producers.output.introductions import Introductions, State
+from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
-from producers.output.snapshots import read_state
+from producers.output.snapshots import read_state, state_calls
 from producers.output.tick_program import MAX_TICK, MIN_TICK, Tick, Words, all_words, call_data, read_ticks
-from tlv.codes import Domain, Flag, Protocol
+from tlv.codes import Domain, Flag
 from tlv.layout import PoolRecord, PoolTicks, TickLiquidity
 from tlv.record import Record
 
@@ -58,8 +58,9 @@ class TickWatch(msgspec.Struct, frozen=True):
     everything: bool = False
 
     def covers(self, pool: Pool) -> bool:
-        """Whether this pool's map is; only Uniswap V3's can be had."""
-        return pool.protocol == Protocol.UNISWAP_V3 and (self.everything or pool.pool in self.pools)
+        """Whether this pool's map is, if its kind's can be had."""
+        kind = kind_of(pool.protocol)
+        return kind is not None and kind.tick_maps and (self.everything or pool.pool in self.pools)
 
 
 NOTHING_WATCHED = TickWatch()
@@ -136,7 +137,7 @@ class TickMaps:
             words = reading.left.pop()
             call = {"data": call_data(pool.pool, words, pool.tick_spacing)}
         else:
-            function = (metadata.SLOT0, metadata.LIQUIDITY)[len(reading.answers)]
+            function = state_calls(pool)[len(reading.answers)]
             call = {"to": f"0x{pool.pool.hex()}", "data": function}
         then = partial(self._take, reading, words)
         self._rpc.ask("eth_call", [call, {"blockHash": reading.block.hash}], then, timeout_s=TIMEOUT_S)
@@ -153,7 +154,7 @@ class TickMaps:
             self._ask(reading)
         elif isinstance(answer, str) and words is None:
             reading.answers.append(answer)
-            if len(reading.answers) == 2:
+            if len(reading.answers) == len(state_calls(reading.pool)):
                 self._tell(reading)
             else:
                 self._ask(reading)

@@ -5,7 +5,7 @@ Polygon they emit most of them.  What the hash leaves open, the logs themselves 
 
     shape   other arguments are indexed, so the log has another number of topics or of data bytes
     Sync    a V2 pair writes its reserves, and emits Sync, in every call that emits Swap, Mint or Burn
-            (uniswap/v2-core, UniswapV2Pair._update); a token has no reserves
+            (uniswap/v2-core, UniswapV2Pair._update); a token has no reserves.  Kinds declare it: `PoolKind.synced`
 
 This is evidence against, never proof for: who passes may still be no pool.  Verification belongs to the caller.
 """
@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from producers.decode.cold import Refusal, RefusedLog, decode_log, identify
+from producers.kinds.events import Event
+from producers.kinds.registry import kind_of
 from producers.node.rpc_types import Log
-from tlv.codes import Protocol
-from tlv.layout import PoolBurn, PoolMint, PoolSwap, PoolSync
+from tlv.layout import PoolSync
 
 OTHER_SHAPE = (Refusal.WRONG_TOPIC_COUNT, Refusal.WRONG_DATA_SIZE)
 
@@ -33,7 +34,7 @@ def is_lookalike(logs: Iterable[Log]) -> bool:
     for log in logs:
         try:
             event = identify(log)
-            record = decode_log(log)
+            decode_log(log)
         except RefusedLog as refused:
             if refused.refusal in OTHER_SHAPE:
                 return True
@@ -41,8 +42,13 @@ def is_lookalike(logs: Iterable[Log]) -> bool:
         transaction = (log.block_hash, log.transaction_hash)
         if log.transaction_hash is None:
             continue
-        if isinstance(record, PoolSync):
+        if event.record is PoolSync:
             synced.add(transaction)
-        elif Protocol.UNISWAP_V2 in event.protocols and isinstance(record, PoolSwap | PoolMint | PoolBurn):
+        elif _needs_sync(event):
             moved.add(transaction)
     return not moved <= synced
+
+
+def _needs_sync(event: Event) -> bool:
+    """Whether no kind that emits `event` does so without a Sync."""
+    return all((kind := kind_of(code)) is not None and event.record in kind.synced for code in event.protocols)

@@ -2,7 +2,9 @@
 
 Owns the questions to the node and the judgement of the answers.  It must never know why somebody asks, nor blocks.
 
-    ask token0, token1 (V3: fee) --> CREATE2 over the configured factories --match--> ask the tokens --> VERIFIED
+    ask token0, token1, and what its kind asks (V3: fee)
+         |
+         +--> CREATE2 over the configured factories --match--> ask the tokens --> VERIFIED
          |                                   |
          | reverts, or no address            +--no match--> ask factory --> a configured one did not make it: FALSE
          +--> FALSE                                                    +--> another, nobody can tell: UNKNOWN
@@ -24,12 +26,11 @@ import msgspec
 
 from producers.chains.configuration import ChainConfig, Factory
 from producers.decode.pool_table import Pool
+from producers.kinds.kind import Fee, PoolKind
+from producers.kinds.registry import kind_of
 from producers.node import view_calls as metadata
 from producers.node.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, JsonRpc, read_text
-from tlv.codes import UNKNOWN_DECIMALS, Protocol
-
-TICK_SPACING_OF_FEE = {100: 1, 500: 10, 3000: 60, 10_000: 200}
-"""What UniswapV3Factory enables (constructor, and `enableFeeAmount` for 100); others are asked."""
+from tlv.codes import UNKNOWN_DECIMALS
 
 UNANSWERED = (TIMED_OUT, DISCONNECTED)
 
@@ -82,18 +83,19 @@ class Verifier:
         self._factories = {bytes.fromhex(factory.address[2:]): factory for factory in chain.factories}
         self._tokens = tokens
 
-    def verify(self, address: str, protocols: tuple[Protocol, ...], found: Found) -> None:
+    def verify(self, address: str, protocols: tuple[int, ...], found: Found) -> None:
         """Find out whether `address` is a pool of one of these families; `found` is called once."""
-        calls = [metadata.TOKEN0, metadata.TOKEN1]
-        if Protocol.UNISWAP_V3 in protocols:
-            calls.append(metadata.FEE)
-        self._ask(address, calls, partial(self._judge_tokens, address, protocols, found))
+        kinds = [kind for kind in map(kind_of, protocols) if kind is not None]
+        calls = dict.fromkeys(call for kind in kinds for call in _questions(kind))
+        self._ask(
+            address, [metadata.TOKEN0, metadata.TOKEN1, *calls], partial(self._judge_tokens, address, protocols, found)
+        )
 
     def _judge_failure(self, address: str, found: Found, failure: Failure) -> None:
         standing = Standing.FALSE if failure.is_revert else Standing.UNKNOWN
         found(address, Finding(standing, again=failure in UNANSWERED))
 
-    def _judge_tokens(self, address: str, protocols: tuple[Protocol, ...], found: Found, answers: Answers) -> None:
+    def _judge_tokens(self, address: str, protocols: tuple[int, ...], found: Found, answers: Answers) -> None:
         sides = [answers[metadata.TOKEN0], answers[metadata.TOKEN1]]
         for side in sides:
             if isinstance(side, Failure):
@@ -103,16 +105,17 @@ class Verifier:
         if tokens[0] is None or tokens[1] is None:
             found(address, Finding(Standing.FALSE))
             return
-        stated = answers.get(metadata.FEE)
-        if stated in UNANSWERED:
+        if any(answer in UNANSWERED for answer in answers.values()):
             found(address, Finding(Standing.UNKNOWN, again=True))
             return
-        fee = metadata.read_word(stated) if isinstance(stated, str) else None
-        maker = self._maker(address, protocols, tokens[0], tokens[1], fee)
+        said = {call: metadata.read_word(answer) for call, answer in answers.items() if isinstance(answer, str)}
+        maker = self._maker(address, protocols, tokens[0], tokens[1], said)
         if maker is None:
             self._ask(address, [metadata.FACTORY], partial(self._judge_factory, address, found))
             return
-        spacing = TICK_SPACING_OF_FEE.get(fee or 0, 0) if maker.protocol_code is Protocol.UNISWAP_V3 else 0
+        kind = maker.kind
+        fee = maker.fee_pips or (said.get(metadata.FEE) or 0 if kind.fee is Fee.OWN else 0)
+        spacing = (kind.spacing_of_fee or {}).get(fee, 0)
         pool = Pool(
             pool=bytes.fromhex(address[2:]),
             token0=tokens[0],
@@ -121,24 +124,28 @@ class Verifier:
             decimals0=UNKNOWN_DECIMALS,
             decimals1=UNKNOWN_DECIMALS,
             factory=bytes.fromhex(maker.address[2:]),
-            fee_pips=maker.fee_pips or (fee or 0 if maker.protocol_code is Protocol.UNISWAP_V3 else 0),
+            fee_pips=fee,
             tick_spacing=spacing,
-            protocol=maker.protocol_code,
+            protocol=kind.code,
         )
-        if spacing == 0 and maker.protocol_code is not Protocol.UNISWAP_V2:
+        if spacing == 0 and kind.spacing_of_fee is not None:
             self._ask(address, [metadata.TICK_SPACING], partial(self._take_spacing, pool, found))
         else:
             self._ask_token(pool, found)
 
     def _maker(
-        self, address: str, protocols: tuple[Protocol, ...], token0: bytes, token1: bytes, fee: int | None
+        self, address: str, protocols: tuple[int, ...], token0: bytes, token1: bytes, said: dict[str, int | None]
     ) -> Factory | None:
         """The configured factory whose pool for these tokens has this address."""
         wanted = bytes.fromhex(address[2:])
-        if token0 >= token1 or (fee is not None and fee >= 1_000_000):
+        if token0 >= token1 or (said.get(metadata.FEE) or 0) >= 1_000_000:
             return None
         for factory in self._chain.factories:
-            if factory.protocol_code in protocols and factory.pool_address(token0, token1, fee or 0) == wanted:
+            words = [said.get(metadata.selector(name)) for name in factory.kind.proof.functions]
+            known = [word for word in words if word is not None]
+            if factory.kind.code not in protocols or len(known) < len(words):
+                continue
+            if factory.pool_address(token0, token1, *known) == wanted:
                 return factory
         return None
 
@@ -194,3 +201,9 @@ class Verifier:
 
         for call in calls:
             self._rpc.ask("eth_call", [{"to": to, "data": call}, "latest"], partial(take, call))
+
+
+def _questions(kind: PoolKind) -> list[str]:
+    """Call data of what a pool of this kind is asked besides its tokens."""
+    own_fee = [metadata.FEE] if kind.fee is Fee.OWN else []
+    return [*map(metadata.selector, kind.proof.functions), *own_fee]

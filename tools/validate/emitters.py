@@ -22,16 +22,10 @@ from eth_hash.auto import keccak
 
 from producers.chains.configuration import ChainConfig, Factory
 from producers.node.jsonrpc import TEXT
-from tlv.codes import Protocol
 from tlv.layout import PoolState
 from tools.rig.endpoint import Endpoint, Unanswered, UnexpectedAnswer
 from tools.validate.abi import read_hex
 
-LOOKUP = {
-    Protocol.UNISWAP_V2: "getPair(address,address)",
-    Protocol.UNISWAP_V3: "getPool(address,address,uint24)",
-    Protocol.ALGEBRA: "poolByPair(address,address)",
-}
 MOST_ASKED = 4096
 """Strangers asked in one round; beyond that the ring's word stands for the rest, and they are counted."""
 
@@ -48,10 +42,10 @@ class EmitterStanding(StrEnum):
 
 
 class Emitter(NamedTuple):
-    """A contract, and the family its events must be of."""
+    """A contract, and the code of the kind its events must be of."""
 
     standing: EmitterStanding
-    family: Protocol | None = None
+    family: int | None = None
 
 
 class Emitters:
@@ -65,14 +59,14 @@ class Emitters:
         """Contracts by standing."""
         return Counter(str(emitter.standing) for emitter in self._known.values())
 
-    def family(self, address: bytes, *, as_factory: bool, told: Mapping[bytes, PoolState]) -> Protocol | None:
-        """The family whose events this contract may emit; None if it may emit none."""
+    def family(self, address: bytes, *, as_factory: bool, told: Mapping[bytes, PoolState]) -> int | None:
+        """The kind whose events this contract may emit; None if it may emit none."""
         if as_factory:
             factory = self._factories.get(address)
             return factory.protocol_code if factory is not None else None
         emitter = self._known.get(address, Emitter(EmitterStanding.UNTOLD))
         if emitter.standing is EmitterStanding.UNTOLD:
-            return Protocol(told[address].protocol) if address in told else None
+            return told[address].protocol if address in told else None
         return emitter.family
 
     async def ask(self, endpoint: Endpoint, addresses: Iterable[bytes], told: Mapping[bytes, PoolState]) -> None:
@@ -92,10 +86,12 @@ class Emitters:
             if factory is None:
                 return Emitter(EmitterStanding.REFUTED)
             if state is not None:
-                key: list[Any] = [state.token0, state.token1, state.fee_pips]
+                key: list[Any] = [state.token0, state.token1]
             else:
                 key = [await call(endpoint, address, name, "address") for name in ("token0()", "token1()")]
-                key.append(await call(endpoint, address, "fee()", "uint24") if has_fee(factory) else 0)
+            key += [await call(endpoint, address, *asked) for asked in questions(factory)]
+            if not factory.kind.proof.lookup:
+                return Emitter(EmitterStanding.UNTOLD)
             if None in key or await pool_of(endpoint, factory, key) != address:
                 return Emitter(EmitterStanding.REFUTED)
             return Emitter(EmitterStanding.CONFIRMED, factory.protocol_code)
@@ -103,16 +99,17 @@ class Emitters:
             return Emitter(EmitterStanding.UNTOLD)
 
 
-def has_fee(factory: Factory) -> bool:
-    """Whether the fee is part of what names a pool."""
-    return factory.protocol_code is Protocol.UNISWAP_V3
+def questions(factory: Factory) -> list[tuple[str, str]]:
+    """What names a pool besides its tokens: view functions, and their types as the factory takes them."""
+    proof = factory.kind.proof
+    types = proof.lookup.rstrip(")").split(",")[2:]
+    return list(zip(proof.functions, types, strict=False))
 
 
 async def pool_of(endpoint: Endpoint, factory: Factory, key: list[Any]) -> bytes | None:
-    """The pool that a factory has for two tokens (and a fee)."""
-    values = key if has_fee(factory) else key[:2]
+    """The pool that a factory has for two tokens and what else names it."""
     at = bytes.fromhex(factory.address[2:])
-    found: bytes | None = await call(endpoint, at, LOOKUP[factory.protocol_code], "address", *values)
+    found: bytes | None = await call(endpoint, at, factory.kind.proof.lookup, "address", *key)
     return found
 
 

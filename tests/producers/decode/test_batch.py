@@ -18,6 +18,7 @@ from producers.decode.batch import MAX_MESSAGE_SIZE, BatchDecoder, Decoded, coun
 from producers.decode.cold import Refusal, RefusedLog, decode_log, identify, origin_of
 from producers.decode.fields import negate, store, store_text_order
 from producers.decode.kernels import CONTEXT, decode_logs
+from producers.decode.moves import compile_events
 from producers.decode.pool_table import POOL_ROW, Pool, PoolTable, unverified
 from producers.kinds.events import EVENT_OF_TOPIC, EVENTS, Role
 from producers.node.hex import read_bytes
@@ -239,7 +240,21 @@ def test_decode_logs_kernel_and_its_source_fill_the_same_bytes(kernel: Any) -> N
     refusals = np.zeros(len(logs), dtype=np.uint8)
     pools = table.rows.view(np.uint8).reshape(-1, POOL_ROW.itemsize)
     word = np.zeros(4, dtype=np.uint64)
-    count = kernel(*flatten(logs), pools, context, 4, 1, 77, word, out, offsets, sizes, refusals, events_found)
+    count = kernel(
+        *compile_events(EVENTS),
+        *flatten(logs),
+        pools,
+        context,
+        4,
+        1,
+        77,
+        word,
+        out,
+        offsets,
+        sizes,
+        refusals,
+        events_found,
+    )
     end = int(expected.offsets[-1] + expected.lengths[-1])
     assert count == len(expected.offsets)
     assert out[:end].tobytes() == expected.buffer[:end].tobytes()

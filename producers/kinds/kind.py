@@ -1,0 +1,80 @@
+"""What a pool kind declares: everything about one contract family that a collector must know.
+
+Owns the shape of a declaration.  What a valid one is: `producers.kinds.checks`; which there are: `producers.kinds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from producers.kinds.events import Event
+from tlv.layout import PoolRecord
+
+
+class Fee(Enum):
+    """Who says what a pool charges."""
+
+    FACTORY = "factory"
+    """`fee_pips` of the factory in the chain file."""
+    OWN = "own"
+    """The pool, once and for all: `fee()`."""
+    DYNAMIC = "dynamic"
+    """It changes all the time: 0 in records."""
+
+
+class State(NamedTuple):
+    """What a pool holds after a block; zeros where that is not known."""
+
+    reserve0: int = 0
+    reserve1: int = 0
+    sqrt_price_x96: int = 0
+    liquidity: int = 0
+    tick: int = 0
+    block_number: int = 0
+
+
+class StateRule(NamedTuple):
+    """How a pool's state is asked."""
+
+    functions: tuple[str, ...]
+    """View functions without arguments, `slot0()`."""
+    read: Callable[[list[list[int]]], State | None]
+    """The state from the unsigned words of each answer, in the order of `functions`; None if it cannot be."""
+
+
+class Proof(NamedTuple):
+    """What a factory passes to CREATE2 (EIP-1014): the pool that hashes to its own address is proven."""
+
+    salt: Callable[[bytes, bytes, tuple[int, ...]], bytes]
+    """From token0, token1 (20 bytes each) and the words that `functions` answered."""
+    functions: tuple[str, ...] = ()
+    """View functions of the pool whose answers are part of the salt, besides `token0()` and `token1()`."""
+    lookup: str = ""
+    """The factory's view function from what identifies a pool to its address: the tokens, then the types of
+    `functions`.  Only `alphapulse validate` asks it, as a second opinion; "" = there is none."""
+
+
+@dataclass(frozen=True)
+class PoolKind:
+    """One contract family."""
+
+    name: str
+    """What a chain file's `protocol` says: upper case."""
+    code: int  # u8, `protocol` of every record: a member of tlv.codes.Protocol, or from 128 on
+    events: tuple[Event, ...]
+    """The events that this kind declares."""
+    proof: Proof
+    fee: Fee
+    state: StateRule | None
+    """None: never asked; readers wait for the next event."""
+    shares: tuple[Event, ...] = ()
+    """Events of another kind that this one emits alike, argument for argument; only the factory tells them apart."""
+    spacing_of_fee: Mapping[int, int] | None = None
+    """Tick spacings that follow from the fee, others are asked of `tickSpacing()`; None: the kind has no ticks."""
+    tick_maps: bool = False
+    """Whether `producers.output.tick_program` can read its ticks: `tickBitmap` and `ticks` as in Uniswap V3."""
+    synced: tuple[type[PoolRecord], ...] = ()
+    """Records that a pool never causes without a PoolSync in the same transaction: one alone is a lookalike's."""
