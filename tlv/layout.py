@@ -496,6 +496,11 @@ def _domain_of_type() -> np.ndarray[Any, np.dtype[np.int64]]:
 DOMAIN_OF_TYPE = _domain_of_type()
 """int64[256]: the domain that owns each TLV type, `ANY_DOMAIN` for a vendor's, 0 for a number that is no type."""
 
+POOL_TYPES: frozenset[int] = frozenset(number for number, cls in RECORDS.items() if issubclass(cls, PoolRecord))
+"""The TLV types of pool records: what a filter by venue, pool or token looks at."""
+NEVER_HIDDEN: frozenset[int] = frozenset(cls.layout.type for cls in (Session, Gap, Reorg, StateInvalidation))
+"""The TLV types that pass every filter: what follows cannot be understood without them."""
+
 
 def digest(layouts: Iterable[Layout]) -> int:
     """63 bits of SHA-256 over every name, kind, offset and size of `layouts`."""

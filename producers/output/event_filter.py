@@ -27,6 +27,7 @@ from producers.kinds.events import EVENT_OF_TOPIC
 from producers.node.rpc_types import Log
 from tlv.codes import UNKNOWN_DECIMALS, Venue
 from tlv.errors import UsageError
+from tlv.filter import MessageFilter
 
 EVENT_NAMES = frozenset(event.name for event in EVENT_OF_TOPIC.values())
 
@@ -48,11 +49,7 @@ class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
 
     def passes(self, log: Log, pool: Pool) -> bool:
         """Whether the event of `log` is wanted; `pool` is its emitter, a factory has no tokens."""
-        if self.addresses and log.address not in self.addresses:
-            return False
-        if self._venue_codes and pool.venue not in self._venue_codes:
-            return False
-        if self._token_bytes and not self._token_bytes & {pool.token0, pool.token1}:
+        if not self._emitters.passes_pool(pool):
             return False
         if self.events and _name_of(log) not in self.events:
             return False
@@ -61,9 +58,7 @@ class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
     def shows_liquidity(self, pool: Pool) -> bool:
         """Whether every event that moves liquidity or price of the pool passes, whatever it moves."""
         return (
-            (not self.addresses or f"0x{pool.pool.hex()}" in self.addresses)
-            and (not self._venue_codes or pool.venue in self._venue_codes)
-            and (not self._token_bytes or not self._token_bytes.isdisjoint({pool.token0, pool.token1}))
+            self._emitters.passes_pool(pool)
             and (not self.events or {"swap", "mint", "burn"}.issubset(self.events))
             and self._minimum_of.keys().isdisjoint({pool.token0, pool.token1})
         )
@@ -85,12 +80,9 @@ class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
         return True
 
     @cached_property
-    def _venue_codes(self) -> frozenset[int]:
-        return frozenset(Venue[name] for name in self.venues)
-
-    @cached_property
-    def _token_bytes(self) -> frozenset[bytes]:
-        return frozenset(bytes.fromhex(token[2:]) for token in self.tokens)
+    def _emitters(self) -> MessageFilter:
+        """Whose events are wanted.  A factory counts as a pool without tokens."""
+        return MessageFilter.of(pools=self.addresses, venues=self.venues, tokens=self.tokens)
 
     @cached_property
     def _minimum_of(self) -> dict[bytes, float]:
