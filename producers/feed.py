@@ -51,8 +51,8 @@ from producers.pools.verification import Finding, Token
 from producers.statistics import Statistics
 from tlv.codes import Domain, FeedState, InvalidationScope, Reason
 from tlv.layout import LAYOUT_DIGEST, Heartbeat, Session, StateInvalidation
+from tlv.units import NS
 
-NS = 1_000_000_000
 HEARTBEAT_NS = NS
 INTRODUCTION_NS = 30 * NS
 STATES_NS = 300 * NS

@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from consumers.analysis.flipping import flip_word
-from consumers.copying import copy_bytes
 from consumers.journal.kernels import block_number
 from ringbuf.layout import LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW, TIME_ROW
 from tlv.buffers import Bytes, Longs
+from tlv.copying import copy_bytes
 from tlv.filter import FilterTables, wants
 from tlv.jit import kernel
 from tlv.kernels import check_message, next_tlv

@@ -9,10 +9,10 @@ Owns the compiled code of relay and client.  Knows bytes; must never know a sock
 
 from __future__ import annotations
 
-from consumers.copying import copy_bytes
 from ringbuf.layout import LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW
 from tlv.buffers import Bytes, Longs
 from tlv.codes import MAGIC, MAX_MESSAGE, Domain, Source
+from tlv.copying import copy_bytes
 from tlv.filter import FilterTables, wants
 from tlv.jit import kernel
 from tlv.kernels import check_header, check_message, put_header, put_tlv, seal

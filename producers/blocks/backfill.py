@@ -24,9 +24,8 @@ from producers.node.jsonrpc import DISCONNECTED, HEAD_OR_NULL, LOGS, UNREADABLE,
 from producers.node.node_height import Footing, Ground
 from producers.node.rpc_types import Head, Log
 from producers.node.timers import Timers
+from tlv.units import MS, NS
 
-NS = 1_000_000_000
-MS = 1_000_000
 MAX_BLOCKS_AT_ONCE = 16
 """Requests for single blocks in flight; leaves room in the 64 of the connection for `eth_call`."""
 RANGE_FROM = 8

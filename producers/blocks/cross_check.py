@@ -40,8 +40,8 @@ from producers.node.jsonrpc import (
 from producers.node.rpc_types import Log
 from producers.statistics import Statistics
 from tlv.codes import Completeness
+from tlv.units import NS
 
-NS = 1_000_000_000
 PATIENCE_NS = 2 * NS
 """How long a block's end may wait: about one block of Polygon."""
 SAMPLE_DIGITS = 8

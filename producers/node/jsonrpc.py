@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from producers.node.rpc_types import Head, Log
+from tlv.units import NS
 
-NS = 1_000_000_000
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes from outside; RecursionError for JSON that is nested thousands deep."""
 

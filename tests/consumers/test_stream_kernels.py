@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from consumers.copying import copy_bytes
 from consumers.journal import kernels as journal
 from consumers.journal.layout import FRAME, SCAN_ROWS
 from consumers.relay import kernels as relay
@@ -129,9 +128,3 @@ def test_scan_records_any_flipped_bit_ends_the_scan_at_its_record(seed: int) -> 
         assert status != journal.SCANNED
         assert end == starts[whole] <= position < starts[whole + 1]
         _, size = journal.pack_frames(out, 0, buffer, table, 0, count)
-
-
-def test_copy_bytes_plain_copies_the_range() -> None:
-    out = np.zeros(8, np.uint8)
-    copy_bytes(out, 2, np.arange(10, dtype=np.uint8), 5, 3)
-    assert out.tolist() == [0, 0, 5, 6, 7, 0, 0, 0]
