@@ -22,7 +22,7 @@ import random
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -33,9 +33,8 @@ from consumers.relay.address import connect
 from consumers.relay.errors import Farewell, RelayError, RelayUnreachable
 from consumers.relay.kernels import BROKEN, split_messages
 from consumers.relay.stream import ClientStream, Item, Lost, Ring
-from tlv.codes import FarewellReason, FilterKind, StreamStart
-from tlv.layout import Filter
-from tlv.record import Record
+from tlv.codes import FarewellReason, StreamStart
+from tlv.filter import EVERYTHING, MessageFilter
 from tlv.status import CAUSES
 
 __all__ = ["Farewell", "Item", "Lost", "RelayClient", "RelayError", "RelayUnreachable", "Ring"]
@@ -67,7 +66,7 @@ class RelayClient:
         name: makes the client durable: the relay remembers what it acknowledged.
         start: `live`, `oldest`, `acknowledged` (behind the last acknowledged message), or {ring uuid: sequence}.
         at_least_once: have what the ring has lost from the journal.
-        types, venues, pools, tokens: ask for these only; empty means all.
+        wanted: ask for these messages only, as in `MessageFilter.of(types=[PoolSwap])`.
         reconnect: come back after a broken connection; otherwise that is an error.
         max_silence_s: take a relay that says nothing for so long for gone.
 
@@ -82,10 +81,7 @@ class RelayClient:
         name: str = "",
         start: Literal["live", "oldest", "acknowledged"] | dict[bytes, int] = "live",
         at_least_once: bool = False,
-        types: Sequence[type[Record]] = (),
-        venues: Sequence[int] = (),
-        pools: Sequence[bytes] = (),
-        tokens: Sequence[bytes] = (),
+        wanted: MessageFilter = EVERYTHING,
         acknowledge: Literal["automatic", "manual"] = "automatic",
         reconnect: bool = True,
         max_silence_s: float = SILENCE_S,
@@ -96,12 +92,7 @@ class RelayClient:
         self.lost = 0
         self._start = start
         self._at_least_once = at_least_once
-        self._types = sum(1 << cls.layout.type for cls in types)
-        self._filters = (
-            *(Filter(venue, FilterKind.VENUE, bytes(20)) for venue in venues),
-            *(Filter(0, FilterKind.POOL, pool) for pool in pools),
-            *(Filter(0, FilterKind.TOKEN, token) for token in tokens),
-        )
+        self._wanted = wanted
         self._automatic = acknowledge == "automatic"
         self._reconnect = reconnect
         self._max_silence_s = max_silence_s
@@ -254,8 +245,7 @@ class RelayClient:
             start=start,
             at_least_once=self._at_least_once,
             resume=resume,
-            types=self._types,
-            filters=self._filters,
+            wanted=self._wanted,
         )
         # A relay that turned us away already has said why: it is there to be received.
         with contextlib.suppress(BrokenPipeError):

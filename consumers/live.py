@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import asyncio
 import stat
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from consumers.analysis.selection import Selection, addresses, pools_of, record_type, venue_number
+from consumers.analysis.selection import Selection
 from consumers.event import Event, Missing
 from consumers.sources import RelaySource, RingSource, Start
 from tlv.errors import UsageError
-from tlv.record import Record
+from tlv.filter import MessageFilter, Wanted
 
 
 def never() -> bool:
@@ -39,7 +39,7 @@ class Live:
 
     Args:
         start: `live`, or `oldest` for what is still in the ring first.
-        types, venues, pools, tokens: what is wanted, see `analysis.selection`; empty means everything.
+        types, venues, pools, tokens: what is wanted, see `tlv.filter`; empty means everything.
         reconnect: outlive the end of a ring's writer, of the ring and of a relay; otherwise the iteration ends.
         on_reconnect: called with this object after each of these.
         name, at_least_once: make it a durable client of a relay, see `consumers.client`.
@@ -54,31 +54,23 @@ class Live:
         target: str | Path,
         *,
         start: Start = "live",
-        types: Iterable[type[Record] | str] = (),
-        venues: Iterable[int | str] = (),
-        pools: Iterable[bytes | str] = (),
-        tokens: Iterable[bytes | str] = (),
         reconnect: bool = True,
         on_reconnect: Callable[[Live], None] = ignore,
         name: str = "",
         at_least_once: bool = False,
+        **wanted: Unpack[Wanted],
     ) -> None:
-        selection = Selection(
-            types=frozenset(map(record_type, types)),
-            venues=frozenset(map(venue_number, venues)),
-            pools=pools_of(pools),
-            tokens=addresses(tokens),
-        )
+        chosen = MessageFilter.of(**wanted)
         self.lost = 0
         self._on_reconnect = on_reconnect
         self._told = 0
         self._source: RingSource | RelaySource
         if is_socket(target):
-            self._source = RelaySource(Path(target), selection, start, reconnect, name, at_least_once)
+            self._source = RelaySource(Path(target), chosen, start, reconnect, name, at_least_once)
         elif name or at_least_once:
             raise UsageError(f"{target}: only a relay's socket has durable clients, and this is a ring")
         else:
-            self._source = RingSource(str(target), selection, start, reconnect)
+            self._source = RingSource(str(target), Selection(chosen), start, reconnect)
 
     @property
     def refused(self) -> int:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from consumers.select_frames import select_frames, type_mask
-from consumers.strategy import Draft, Driver, wanted_types
+from consumers.select_frames import select_frames
+from consumers.strategy import Draft, Driver, filter_of
 from ringbuf import CorruptRing, Reader, RingOrphaned, Status, Wait, Writer
 from tlv.codes import Domain
 from tlv.message import build
@@ -83,7 +83,7 @@ class Runner:
         self._writer = writer
         self._wait = wait
         self._clock_ns = clock_ns
-        self._mask = type_mask(wanted_types(driver.strategy))
+        self._wanted = filter_of(driver.strategy).tables
         self._chosen: NDArray[np.int64] = np.zeros(FRAMES_PER_POLL, dtype=np.int64)
         self._began_ns = time.monotonic_ns()
 
@@ -116,7 +116,7 @@ class Runner:
             self._publish(self.driver.lose(poll.gap.first, poll.gap.last), 0)
         if poll.status is Status.CORRUPT:
             raise CorruptRing(f"ring {self._reader.name}: no frame at position {self._reader.position}")
-        count = select_frames(poll.buffer, poll.offsets, poll.lengths, self._mask, self._chosen)
+        count = select_frames(poll.buffer, poll.offsets, poll.lengths, self._wanted, self._chosen)
         self.driver.skip(len(poll) - count)
         for index in self._chosen[:count].tolist():
             frame = poll[index]

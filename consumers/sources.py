@@ -20,8 +20,8 @@ from consumers.client import Item, Lost, RelayClient
 from consumers.event import Event, Missing, read_event
 from ringbuf import CorruptRing, Reader, RingNotFound, RingNotReady, Status
 from tlv.errors import FrameError
-from tlv.layout import LAYOUT_DIGEST, NEVER_HIDDEN, EventOrigin, SignalIdentity
-from tlv.record import Record
+from tlv.filter import MessageFilter
+from tlv.layout import LAYOUT_DIGEST
 
 log = logging.getLogger("alphapulse.live")
 
@@ -71,7 +71,7 @@ class RingSource:
             0,
             self._selection.bounds,
             self._selection.sizes,
-            *self._selection.tables,
+            self._selection.filter.tables,
             self._chosen,
         )
         self.refused += refused
@@ -118,21 +118,17 @@ class RelaySource:
     """
 
     def __init__(
-        self, path: Path, selection: Selection, start: Start, reconnect: bool, name: str, at_least_once: bool
+        self, path: Path, wanted: MessageFilter, start: Start, reconnect: bool, name: str, at_least_once: bool
     ) -> None:
         self.refused = 0
         """Messages that do not parse."""
-        self._types = selection.types
         self._given: list[Item | Lost] = []
         self._client = RelayClient(
             path,
             name=name,
             start="acknowledged" if name else start,
             at_least_once=at_least_once,
-            types=sorted(leading(selection.types), key=lambda cls: cls.layout.type),
-            venues=sorted(selection.venues),
-            pools=sorted(selection.pools),
-            tokens=sorted(selection.tokens),
+            wanted=wanted,
             acknowledge="manual",
             reconnect=reconnect,
         )
@@ -161,30 +157,12 @@ class RelaySource:
                 items.append(Missing(item.ring.uuid, item.first, item.covers))
                 continue
             try:
-                event = read_event(item.ring.uuid, item.sequence, item.data)
+                items.append(read_event(item.ring.uuid, item.sequence, item.data))
             except FrameError as error:
                 self.refused += 1
                 log.warning("left out: %s", error)
-                continue
-            if carries(event, self._types):
-                items.append(event)
         return items
 
     def close(self) -> None:
         """Hang up."""
         self._client.close()
-
-
-def leading(types: frozenset[type[Record]]) -> frozenset[type[Record]]:
-    """The types to ask a relay for: it looks at a message's first record, which for a signal is its identity."""
-    if EventOrigin in types:
-        return frozenset()
-    domains = {cls.layout.domain for cls in types}
-    return types | {SignalIdentity} if SignalIdentity.layout.domain in domains else types
-
-
-def carries(event: Event, types: frozenset[type[Record]]) -> bool:
-    """Whether a selection of `types` lets the event pass, as `kernels.carries` says it of bytes."""
-    if not types:
-        return True
-    return any(type(record) in types or record.layout.type in NEVER_HIDDEN for record in event.records)

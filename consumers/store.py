@@ -17,10 +17,10 @@ and the ring's uuid.  256-bit integers are 32 big-endian bytes in Arrow, Polars 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from consumers.analysis.amounts import Amounts, check_amounts
 from consumers.analysis.arrow import batch_of, schema_of
@@ -32,15 +32,16 @@ from consumers.analysis.progress import watched
 from consumers.analysis.readable import pandas_part
 from consumers.analysis.scan import scan_segments
 from consumers.analysis.segments import segments_of
-from consumers.analysis.selection import Bound, Selection, addresses, pools_of, range_of, record_type, venue_number
+from consumers.analysis.selection import Bound, Selection, range_of
 from consumers.event import Event, Missing, read_event
 from consumers.journal.segment import list_segments, parse_header, read_head
 from ringbuf import Poll, Writer
 from ringbuf.playback import Pace, forward, never
 from tlv.batch import add_flags
 from tlv.codes import Flag
+from tlv.filter import MessageFilter, Wanted
 from tlv.layout import LAYOUT_DIGEST
-from tlv.record import Record
+from tlv.record import RECORDS, Record
 
 log = logging.getLogger("alphapulse.store")
 
@@ -72,15 +73,12 @@ class Store:
     def select(
         self,
         *,
-        types: Iterable[type[Record] | str] = (),
-        venues: Iterable[int | str] = (),
-        pools: Iterable[bytes | str] = (),
-        tokens: Iterable[bytes | str] = (),
         sequences: tuple[int | None, int | None] = ALL,
         blocks: tuple[int | None, int | None] = ALL,
         times: tuple[Bound, Bound] = ALL,
+        **wanted: Unpack[Wanted],
     ) -> Store:
-        """The same journal, restricted; `analysis.selection` says what a filter and a range mean.
+        """The same journal, restricted; `tlv.filter` says what a filter means, `analysis.selection` what a range does.
 
         Ranges are (first, last), both included, None for an open end; times are ns since 1970 or datetimes with a time
         zone.  What was selected before stays selected unless it is given anew.
@@ -88,16 +86,10 @@ class Store:
         Raises:
             UsageError: a type or venue that does not exist, an address that is none, a range without an end.
         """
-        given = {
-            "types": frozenset(map(record_type, types)),
-            "venues": frozenset(map(venue_number, venues)),
-            "pools": pools_of(pools),
-            "tokens": addresses(tokens),
-        }
         ranges: dict[str, tuple[Bound, Bound]] = {"sequences": sequences, "blocks": blocks, "times": times}
-        changes: dict[str, Any] = {what: values for what, values in given.items() if values}
-        changes |= {what: range_of(what, ends) for what, ends in ranges.items() if ends != ALL}
-        return Store(self.directory, replace(self.selection, **changes))
+        changes = {what: range_of(what, ends) for what, ends in ranges.items() if ends != ALL}
+        chosen = self.selection.filter.updated(MessageFilter.of(**wanted))
+        return Store(self.directory, replace(self.selection, filter=chosen, **changes))
 
     def polls(self) -> Iterator[tuple[bytes, Poll]]:
         """The selected frames as polls of a ring, each with the ring's uuid; valid until the next one.
@@ -163,7 +155,7 @@ class Store:
 
     def _named(self) -> list[type[Record]]:
         """Types that were asked for by name: they get a table even if nothing of them is there."""
-        return sorted(self.selection.types, key=lambda cls: cls.layout.type)
+        return [RECORDS[number] for number in sorted(self.selection.filter.types)]
 
     def to_arrow(self, *, amounts: Amounts = "int", progress: bool | None = None) -> dict[str, Any]:
         """A `pyarrow.Table` for each record type, by its name.  `progress`: a bar on stderr; None = when it takes long.

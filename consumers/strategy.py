@@ -19,6 +19,7 @@ from typing import ClassVar, NamedTuple
 
 from tlv.codes import Flag, Source
 from tlv.errors import AlphaPulseError, FrameError
+from tlv.filter import MessageFilter
 from tlv.layout import (
     Block,
     BlockEnd,
@@ -72,8 +73,8 @@ class Strategy:
     version: ClassVar[int] = 1
     source: ClassVar[Source] = Source.ARBITRAGE_STRATEGY
     wants: ClassVar[frozenset[type[Record]]] = frozenset()
-    """Classes of a message's first record worth waking up for; empty = all.  Session, Gap, Reorg and
-    StateInvalidation always come: to miss one is to trade on a state that is not there."""
+    """Records whose messages it is called for; empty = all.  Session, Gap, Reorg and StateInvalidation always come: to
+    miss one is to trade on a state that is not there."""
 
     def __init__(self) -> None:
         self.trigger = Trigger(bytes(16), 0, 0)
@@ -126,19 +127,15 @@ class Strategy:
         """Frames `first` to `last` of the ring never reached this strategy."""
 
 
-ALWAYS_WANTED: frozenset[type[Record]] = frozenset({Session, Gap, Reorg, StateInvalidation})
-
-
 def signal_id(name: str, version: int, trigger: Trigger, ordinal: int) -> int:
     """64 bits that name a signal: equal for equal strategy, frame and ordinal, so a replay gives the same."""
     text = f"{name} {version} {trigger.sequence} {ordinal} ".encode() + trigger.ring
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
 
 
-def wanted_types(strategy: Strategy) -> frozenset[int]:
-    """TLV types of a first record for which the strategy is called; empty = all."""
-    wants = strategy.wants
-    return frozenset(cls.layout.type for cls in wants | ALWAYS_WANTED) if wants else frozenset()
+def filter_of(strategy: Strategy) -> MessageFilter:
+    """The messages for which the strategy is called."""
+    return MessageFilter.of(types=strategy.wants)
 
 
 class Poison(NamedTuple):

@@ -57,8 +57,8 @@ from producers.output.tick_maps import NOTHING_WATCHED, TickMaps, TickWatch
 from producers.pools.quarantine import Quarantine
 from producers.pools.verification import Finding, Standing, Token
 from tlv.codes import Completeness, Reason
+from tlv.units import NS
 
-NS = 1_000_000_000
 AFTER_CHILD_NS = NS // 2
 """How long after the next head a block may stay without a tombstone."""
 HOLE_NS = 3 * NS // 10

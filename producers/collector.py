@@ -47,8 +47,8 @@ from producers.statistics import Statistics
 from ringbuf import DEFAULT_CAPACITY, Reader, Status, Writer
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
+from tlv.units import NS
 
-NS = 1_000_000_000
 TICK_S = 0.02
 HEARTBEAT_S = 1.0
 SHORT_LIVED_S = 5.0

@@ -54,9 +54,9 @@ from producers.pools.verification import Finding, Token
 from producers.statistics import Statistics
 from tlv.codes import Domain, FeedState, InvalidationScope, Reason
 from tlv.layout import LAYOUT_DIGEST, Heartbeat, Session, StateInvalidation, VenueName
+from tlv.units import NS
 from tlv.venues import VENUES
 
-NS = 1_000_000_000
 HEARTBEAT_NS = NS
 INTRODUCTION_NS = 30 * NS
 STATES_NS = 300 * NS

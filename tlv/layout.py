@@ -552,6 +552,13 @@ def _domain_of_type() -> np.ndarray[Any, np.dtype[np.int64]]:
 DOMAIN_OF_TYPE = _domain_of_type()
 """int64[256]: the domain that owns each TLV type, `ANY_DOMAIN` for a vendor's, 0 for a number that is no type."""
 
+POOL_TYPES: frozenset[int] = frozenset(number for number, cls in RECORDS.items() if issubclass(cls, PoolRecord))
+"""The TLV types of pool records: what a filter by venue, pool or token looks at."""
+NEVER_HIDDEN: frozenset[int] = frozenset(
+    cls.layout.type for cls in (Session, Gap, Reorg, StateInvalidation, VenueName, Unproven, RingReplaced)
+)
+"""The TLV types that pass every filter: what follows cannot be understood without them."""
+
 
 def digest(layouts: Iterable[Layout]) -> int:
     """63 bits of SHA-256 over every name, kind, offset and size of `layouts`."""
@@ -561,26 +568,6 @@ def digest(layouts: Iterable[Layout]) -> int:
     )
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
-
-POOL_TYPES = frozenset(number for number, cls in RECORDS.items() if issubclass(cls, PoolRecord))
-"""Types of the records that begin with a PoolRecord."""
-NEVER_HIDDEN = frozenset(
-    cls.layout.type for cls in (Session, Gap, Reorg, StateInvalidation, VenueName, Unproven, RingReplaced)
-)
-"""Types that pass every filter: without them what follows cannot be understood."""
-
-
-def mask_of_types(types: Iterable[int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """uint8[256]: 1 for each of `types`."""
-    mask = np.zeros(256, dtype=np.uint8)
-    mask[list(types)] = 1
-    return mask
-
-
-IS_POOL_TYPE = mask_of_types(POOL_TYPES)
-IS_NEVER_HIDDEN = mask_of_types(NEVER_HIDDEN)
-for _mask in (IS_POOL_TYPE, IS_NEVER_HIDDEN):
-    _mask.flags.writeable = False
 
 LAYOUTS = (Header.layout, InstrumentKey.layout, *(RECORDS[number].layout for number in sorted(RECORDS)))
 """Every layout of the wire format: the header, what records embed, then the TLVs by type."""

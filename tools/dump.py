@@ -19,9 +19,9 @@ from consumers.client import Lost, RelayClient
 from consumers.journal import JournalReader
 from ringbuf import Reader, Status
 from tlv.errors import FrameError, UsageError
+from tlv.filter import MessageFilter
 from tlv.layout import LAYOUT_DIGEST
 from tlv.message import Message, parse
-from tlv.record import RECORDS
 from tlv.text import hex_dump, message_to_dict
 from tools.command.dump_text import Describer
 from tools.command.interrupt import Interrupt
@@ -55,13 +55,13 @@ class Hole(NamedTuple):
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, amounts as decimal strings.")
 @click.option("--hex", "as_hex", is_flag=True, help="Print every byte with the name of its field.")
-@click.option("--types", metavar="NAMES", help="Only messages with one of these records, such as PoolSwap,PoolSync.")
+@click.option("--types", metavar="NAMES", help="Only these records, such as PoolSwap,PoolSync, and losses.")
 @click.option("--limit", type=click.IntRange(1), help="End after so many messages.")
 def command(
     target: str, follow: bool, latest: bool, as_json: bool, as_hex: bool, types: str | None, limit: int | None
 ) -> None:
     """Print the messages of TARGET: the name of a ring, the path of a relay's socket, or a journal's directory."""
-    wanted = record_names(types)
+    wanted = MessageFilter.of(types=types.split(",") if types else ())
     show = Printer(as_json, as_hex)
     shown = 0
     with Interrupt() as asked:
@@ -74,25 +74,12 @@ def command(
             except FrameError as error:
                 show.broken(found, error)
                 continue
-            if wanted and not any(type(record).__name__ in wanted for record in message.records):
+            if not wanted.passes(found.data):
                 continue
             show.message(found, message)
             shown += 1
             if shown == limit:
                 return
-
-
-def record_names(types: str | None) -> frozenset[str]:
-    """The names in a comma-separated list, each that of a record.
-
-    Raises:
-        UsageError: naming the one that is none, and those there are.
-    """
-    names = frozenset(types.split(",")) if types else frozenset()
-    known = {cls.__name__ for cls in RECORDS.values()}
-    if not names <= known:
-        raise UsageError(f"--types: expected names of {', '.join(sorted(known))}, found {min(names - known)}")
-    return names
 
 
 def entries(target: str, follow: bool, latest: bool, stop: Stop) -> Iterator[DumpedMessage | Hole]:

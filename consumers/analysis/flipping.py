@@ -9,19 +9,17 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core.errors import TypingError
 from numba.extending import lower_builtin, type_callable
-from numpy.typing import NDArray
 
-Octets = NDArray[np.uint8]
+from tlv.buffers import Bytes
 
 WORD = ir.IntType(64)
 
 
-def flip_word(out: Octets, at: int, source: Octets, start: int) -> None:
+def flip_word(out: Bytes, at: int, source: Bytes, start: int) -> None:
     """Copy source[start : start + 8] to out[at : at + 8], last byte first.  Both ranges were checked by the caller."""
     out[at : at + 8] = source[start : start + 8][::-1]
 

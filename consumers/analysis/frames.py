@@ -67,7 +67,7 @@ class FrameWalk:
                     header.clock_offset_ns,
                     self._selection.bounds,
                     self._selection.sizes,
-                    *self._selection.tables,
+                    self._selection.filter.tables,
                     self._chosen,
                 )
                 self.refused += refused

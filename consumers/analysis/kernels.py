@@ -9,20 +9,17 @@ Owns the compiled code of the package.  Knows framing and layouts; must never kn
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consumers.analysis.flipping import flip_word
-from consumers.copying import copy_bytes
 from consumers.journal.kernels import block_number
-from consumers.relay.kernels import wants
 from ringbuf.layout import LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW, TIME_ROW
+from tlv.buffers import Bytes, Longs
+from tlv.copying import copy_bytes
+from tlv.filter import FilterTables, wants
 from tlv.jit import kernel
 from tlv.kernels import check_message, next_tlv
 from tlv.layout import HEADER_SIZE, EventOrigin
 from tlv.status import OK
-
-Octets = NDArray[np.uint8]
-Int64s = NDArray[np.int64]
 
 FIRST_SEQUENCE, LAST_SEQUENCE, FIRST_NS, LAST_NS, FIRST_BLOCK, LAST_BLOCK, ANY_BLOCK = range(7)
 """Bounds of a selection, both ends included.  ANY_BLOCK is 1 if the block does not matter."""
@@ -41,18 +38,7 @@ ORIGIN_TYPE = EventOrigin.layout.type
 
 
 @kernel
-def carries(buf: Octets, start: int, end: int, types: Octets) -> bool:
-    """Whether any record of a well-formed message is of a wanted type."""
-    pos = start + HEADER_SIZE
-    while pos < end:
-        _, tlv_type, _, _, pos = next_tlv(buf, pos, end)
-        if types[tlv_type] != 0:
-            return True
-    return False
-
-
-@kernel
-def is_sound(buf: Octets, start: int, end: int, sizes: Int64s) -> bool:
+def is_sound(buf: Bytes, start: int, end: int, sizes: Longs) -> bool:
     """Whether it is a message whose records have the sizes of `sizes` (-1: any), those of registered types included."""
     if check_message(buf, start, end, False) != OK:
         return False
@@ -66,26 +52,21 @@ def is_sound(buf: Octets, start: int, end: int, sizes: Int64s) -> bool:
 
 @kernel
 def choose(
-    buf: Octets,
-    table: Int64s,
+    buf: Bytes,
+    table: Longs,
     first: int,
     last: int,
     clock_offset_ns: int,
-    bounds: Int64s,
-    sizes: Int64s,
-    types: Octets,
-    venues: Octets,
-    pools: Octets,
-    tokens: Octets,
-    chosen: Int64s,
+    bounds: Longs,
+    sizes: Longs,
+    wanted: FilterTables,
+    chosen: Longs,
 ) -> tuple[int, int]:
     """Write the columns from `first` to `last` - 1 of a scan's `table` that a selection wants to `chosen`.
 
-    An empty array of types, venues, pools or tokens asks for nothing in particular; see `relay.kernels.wants`.
     Returns (columns chosen, frames refused because they are no message).
     """
     count = refused = 0
-    anything = types[:0]
     for i in range(first, last):
         sequence, published_ns = table[SEQUENCE_ROW, i], table[TIME_ROW, i] + clock_offset_ns
         if sequence < bounds[FIRST_SEQUENCE] or sequence > bounds[LAST_SEQUENCE]:
@@ -97,9 +78,7 @@ def choose(
         if not is_sound(buf, start, end, sizes):
             refused += 1
             continue
-        if not wants(buf, start, end, anything, venues, pools, tokens):
-            continue
-        if types.size and not carries(buf, start, end, types):
+        if not wants(buf, start, end, wanted):
             continue
         if bounds[ANY_BLOCK] == 0:
             number = block_number(buf, start, end)
@@ -111,7 +90,7 @@ def choose(
 
 
 @kernel
-def list_rows(buf: Octets, table: Int64s, chosen: Int64s, count: int, wanted: Octets, listed: Int64s) -> int:
+def list_rows(buf: Bytes, table: Longs, chosen: Longs, count: int, wanted: Bytes, listed: Longs) -> int:
     """List every record of a wanted type in the first `count` chosen messages; returns how many.
 
     A row of `listed` for each fact: where message, value and origin begin (-1: no origin), the column of `table`, the
@@ -143,7 +122,7 @@ def list_rows(buf: Octets, table: Int64s, chosen: Int64s, count: int, wanted: Oc
 
 @kernel
 def copy_column(
-    out: Octets, at: int, buf: Octets, starts: Int64s, rows: int, offset: int, size: int, flipped: bool
+    out: Bytes, at: int, buf: Bytes, starts: Longs, rows: int, offset: int, size: int, flipped: bool
 ) -> None:
     """Copy one field of `rows` structs, zeros for a struct that starts nowhere (-1).
 
@@ -173,15 +152,15 @@ def copy_column(
 
 @kernel
 def copy_rows(
-    buf: Octets,
-    table: Int64s,
-    listed: Int64s,
+    buf: Bytes,
+    table: Longs,
+    listed: Longs,
     begin: int,
     count: int,
     tlv_type: int,
-    picked: Int64s,
-    columns: Int64s,
-    out: Octets,
+    picked: Longs,
+    columns: Longs,
+    out: Bytes,
     filled: int,
     room: int,
 ) -> tuple[int, int]:

@@ -65,10 +65,10 @@ def scan_segment(segment: Segment, selection: Selection, is_last: bool) -> Scann
                     offset_ns,
                     selection.bounds,
                     selection.sizes,
-                    *selection.tables,
+                    selection.filter.tables,
                     chosen,
                 )
-                rows = kernels.list_rows(scanner.buffer, scanner.table, chosen, taken, selection.wanted, listed)
+                rows = kernels.list_rows(scanner.buffer, scanner.table, chosen, taken, selection.tabled, listed)
                 blocks.take(scanner.buffer, scanner.table, listed, rows, picked)
                 frames += taken
                 refused += bad

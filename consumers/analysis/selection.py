@@ -1,33 +1,26 @@
 """What is wanted of a ring: which messages, and which part.
 
-Owns the meaning of the filters that `Store.select` and `Live` take.  It is that of the relay's Filter records: values
-of one kind add up, kinds restrict each other; venues, pools and tokens restrict pool records alone; and no filter hides
-what `tlv.layout.NEVER_HIDDEN` lists, because what follows cannot be understood without it.  A range of sequences,
-times or blocks is no filter: it cuts off everything outside, and with blocks also what speaks of no block.
+Owns the ranges that `Store.select` takes beside a filter (`tlv.filter`).  A range of sequences, times or blocks hides
+everything outside it, losses as well, and a range of blocks also what speaks of no block.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consumers.analysis.kernels import BOUNDS
-from consumers.relay.filters import sorted_addresses, sorted_pools
+from tlv.buffers import Bytes, Longs
 from tlv.errors import UsageError
-from tlv.instrument import pool_of
-from tlv.layout import NEVER_HIDDEN
+from tlv.filter import EVERYTHING as EVERY_MESSAGE
+from tlv.filter import MessageFilter
 from tlv.record import RECORDS, Record
-from tlv.venues import VENUES
 
 LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
-ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Bound = int | datetime | None
@@ -51,10 +44,7 @@ EVERYTHING = Range()
 class Selection:
     """A choice of messages; what was not named is not restricted."""
 
-    types: frozenset[type[Record]] = frozenset()
-    venues: frozenset[int] = frozenset()
-    pools: frozenset[bytes] = frozenset()
-    tokens: frozenset[bytes] = frozenset()
+    filter: MessageFilter = EVERY_MESSAGE
     sequences: Range = EVERYTHING
     blocks: Range = EVERYTHING
     times: Range = EVERYTHING
@@ -67,17 +57,17 @@ class Selection:
     @cached_property
     def classes(self) -> dict[int, type[Record]]:
         """The record classes that get a table, by TLV type."""
-        return {number: cls for number, cls in sorted(RECORDS.items()) if not self.types or cls in self.types}
+        return {number: cls for number, cls in sorted(RECORDS.items()) if number in (self.filter.types or RECORDS)}
 
     @cached_property
-    def bounds(self) -> NDArray[np.int64]:
+    def bounds(self) -> Longs:
         """The ranges as the kernel takes them."""
         bounds = np.zeros(BOUNDS, np.int64)
         bounds[:] = *self.sequences, *self.times, *self.blocks, self.blocks == EVERYTHING
         return bounds
 
     @cached_property
-    def sizes(self) -> NDArray[np.int64]:
+    def sizes(self) -> Longs:
         """The size of each type with a layout, as now registered; -1 for the others."""
         sizes = np.full(256, -1, np.int64)
         for number, cls in RECORDS.items():
@@ -85,62 +75,11 @@ class Selection:
         return sizes
 
     @cached_property
-    def tables(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-        """Types, venues, pools and tokens as the kernel takes them; empty for what is not restricted."""
-        types = np.zeros(256 if self.types else 0, np.uint8)
-        if self.types:
-            types[[cls.layout.type for cls in self.types]] = 1
-            types[list(NEVER_HIDDEN)] = 1
-        venues = np.zeros(1 << 16 if self.venues else 0, np.uint8)
-        venues[list(self.venues)] = 1
-        # Copies, because numba resolves a read-only array on its slow path.
-        return types, venues, sorted_pools(self.pools).copy(), sorted_addresses(self.tokens).copy()
-
-    @cached_property
-    def wanted(self) -> NDArray[np.uint8]:
+    def tabled(self) -> Bytes:
         """uint8[256]: 1 for each type that gets a table."""
-        wanted = np.zeros(256, np.uint8)
-        wanted[list(self.classes)] = 1
-        return wanted
-
-
-def record_type(value: type[Record] | str) -> type[Record]:
-    """A record class, given itself or its name.
-
-    Raises:
-        UsageError: no record bears the name.
-    """
-    for cls in RECORDS.values():
-        if value is cls or value == cls.__name__:
-            return cls
-    raise UsageError(f"type {value!r}: expected one of {', '.join(cls.__name__ for cls in RECORDS.values())}")
-
-
-def venue_number(value: int | str) -> int:
-    """A venue's number, given itself or its name in `tlv.venues` or `tlv.codes.Venue`.
-
-    Raises:
-        UsageError: no venue bears the name, or no u16 is that large.
-    """
-    code = VENUES.code_of(value) if isinstance(value, str) else None
-    if code is not None:
-        return code
-    if isinstance(value, int) and 0 <= value < 1 << 16:
-        return value
-    raise UsageError(f"venue {value!r}: expected a u16 or one of {', '.join(VENUES.names())}")
-
-
-def address(value: bytes | str) -> bytes:
-    """The 20 bytes of an address, given themselves or as 0x and 40 hex digits.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    if isinstance(value, bytes) and len(value) == 20:
-        return value
-    if isinstance(value, str) and ADDRESS.fullmatch(value):
-        return bytes.fromhex(value[2:])
-    raise UsageError(f"address {value!r}: expected 20 bytes, or 0x and 40 hex digits")
+        tabled = np.zeros(256, np.uint8)
+        tabled[list(self.classes)] = 1
+        return tabled
 
 
 def nanoseconds(value: Bound) -> int | None:
@@ -167,13 +106,3 @@ def range_of(what: str, ends: tuple[Bound, Bound]) -> Range:
     if not LOWEST <= found.first <= found.last <= HIGHEST:
         raise UsageError(f"{what}: expected a first and a last, found {ends[0]} and {ends[1]}")
     return found
-
-
-def addresses(values: Iterable[bytes | str]) -> frozenset[bytes]:
-    """Several addresses."""
-    return frozenset(map(address, values))
-
-
-def pools_of(values: Iterable[bytes | str]) -> frozenset[bytes]:
-    """Several pools, each as `tlv.instrument.pool_of` takes it."""
-    return frozenset(map(pool_of, values))

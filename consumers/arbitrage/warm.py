@@ -6,8 +6,8 @@ import numpy as np
 
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
-from consumers.select_frames import select_frames, type_mask
-from consumers.strategy import Driver, wanted_types
+from consumers.select_frames import select_frames
+from consumers.strategy import Driver, filter_of
 from tlv.codes import Domain, Flag, Protocol, Source, Venue
 from tlv.layout import EventOrigin, PoolState, PoolSync
 from tlv.message import build
@@ -30,4 +30,4 @@ def warm() -> None:
     for draft in drafts:
         build(Domain.SIGNAL, draft.source, draft.records, sequence=1)
     buffer, one = np.frombuffer(bytearray(data), dtype=np.uint8), np.zeros(1, dtype=np.int64)
-    select_frames(buffer, one, one + len(data), type_mask(wanted_types(strategy)), one.copy())
+    select_frames(buffer, one, one + len(data), filter_of(strategy).tables, one.copy())

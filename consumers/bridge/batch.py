@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from consumers.copying import copy_bytes
 from ringbuf import Poll
+from tlv.copying import copy_bytes
 from tlv.errors import FrameError
 from tlv.fields import I64, U32, U64, Uuid
 from tlv.jit import kernel

@@ -13,9 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from consumers.copying import copy_bytes
 from consumers.journal.layout import (
     CHECKSUM_BYTES,
     END,
@@ -34,14 +32,13 @@ from consumers.journal.layout import (
     SEQUENCE_ROW,
     TIME_ROW,
 )
+from tlv.buffers import Bytes, Longs
+from tlv.copying import copy_bytes
 from tlv.crc import crc32
 from tlv.jit import kernel
 from tlv.kernels import find_tlv
 from tlv.layout import BLOCK, BLOCK_END, EVENT_ORIGIN, Block, BlockEnd, EventOrigin, Gap
 from tlv.layout import GAP as GAP_RECORD
-
-Octets = NDArray[np.uint8]
-Int64s = NDArray[np.int64]
 
 SCANNED = 0  # the buffer ends exactly behind a record
 TABLE_FULL = 1
@@ -65,13 +62,13 @@ def padded(length: int) -> int:
 
 @kernel
 def pack_record(
-    out: Octets,
+    out: Bytes,
     pos: int,
     mark: int,
     sequence: int,
     publish_ns: int,
     kind: int,
-    payload: Octets,
+    payload: Bytes,
     start: int,
     length: int,
 ) -> int:
@@ -95,7 +92,7 @@ def pack_record(
 
 
 @kernel
-def pack_frames(out: Octets, pos: int, payload: Octets, table: Int64s, first: int, count: int) -> tuple[int, int]:
+def pack_frames(out: Bytes, pos: int, payload: Bytes, table: Longs, first: int, count: int) -> tuple[int, int]:
     """Write columns `first` to `count` of a poll as FRAME records; stop before the one that does not fit.
 
     Returns (columns taken so far, position behind the last record).
@@ -119,7 +116,7 @@ def pack_frames(out: Octets, pos: int, payload: Octets, table: Int64s, first: in
 
 
 @kernel
-def check_record(buf: Octets, pos: int, end: int) -> int:
+def check_record(buf: Bytes, pos: int, end: int) -> int:
     """Judge the bytes at `pos`: SCANNED for a whole record, else PARTIAL, BLANK or DAMAGED."""
     if end - pos < HEAD_BYTES:
         return PARTIAL
@@ -140,7 +137,7 @@ def check_record(buf: Octets, pos: int, end: int) -> int:
 
 
 @kernel
-def scan_records(buf: Octets, pos: int, end: int, expected: int, table: Int64s) -> tuple[int, int, int, int]:
+def scan_records(buf: Bytes, pos: int, end: int, expected: int, table: Longs) -> tuple[int, int, int, int]:
     """Fill a column of `table` for each whole FRAME and GAP in buf[pos:end].  `expected` is the next sequence.
 
     Returns (status, columns filled, position behind the last whole record, next expected sequence).
@@ -181,7 +178,7 @@ def scan_records(buf: Octets, pos: int, end: int, expected: int, table: Int64s) 
 
 
 @kernel
-def find_record(buf: Octets, pos: int, end: int) -> int:
+def find_record(buf: Bytes, pos: int, end: int) -> int:
     """The first position >= `pos`, in steps of 8, at which a whole record stands; -1 if there is none.
 
     What tells damage in the middle from a torn end: behind a torn end nothing whole follows.
@@ -194,7 +191,7 @@ def find_record(buf: Octets, pos: int, end: int) -> int:
 
 
 @kernel
-def is_blank(buf: Octets, pos: int, end: int) -> bool:
+def is_blank(buf: Bytes, pos: int, end: int) -> bool:
     """True if buf[pos:end] holds only zeros."""
     while pos < end and buf[pos] == 0:
         pos += 1
@@ -202,7 +199,7 @@ def is_blank(buf: Octets, pos: int, end: int) -> bool:
 
 
 @kernel
-def block_number(buf: Octets, start: int, end: int) -> int:
+def block_number(buf: Bytes, start: int, end: int) -> int:
     """The block number a message speaks of, by its Block, BlockEnd or EventOrigin record; -1 if it has none."""
     value = find_tlv(buf, start, end, ORIGIN_TYPE)
     if value >= 0:
@@ -217,7 +214,7 @@ def block_number(buf: Octets, start: int, end: int) -> int:
 
 
 @kernel
-def find_block(buf: Octets, table: Int64s, count: int, number: int) -> int:
+def find_block(buf: Bytes, table: Longs, count: int, number: int) -> int:
     """The first of `count` columns whose message speaks of block `number` or a higher one; `count` if none does."""
     for i in range(count):
         start = table[OFFSET_ROW, i]
@@ -228,7 +225,7 @@ def find_block(buf: Octets, table: Int64s, count: int, number: int) -> int:
 
 @kernel
 def index_records(
-    buf: Octets, base: int, table: Int64s, count: int, highest: int, next_entry: int, entries: Any
+    buf: Bytes, base: int, table: Longs, count: int, highest: int, next_entry: int, entries: Any
 ) -> tuple[int, int, int]:
     """Write an index entry for the first record at or behind each multiple of INDEX_STRIDE.
 

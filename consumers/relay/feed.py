@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from consumers.journal import JournalError, JournalReader
 from consumers.relay import protocol
 from consumers.relay.errors import Farewell
-from consumers.relay.filters import Wanted
 from consumers.relay.kernels import BATCH_BYTES, pack_batch, put_batch
 from ringbuf import Reader, Status
 from ringbuf.kernels import poll_into
 from ringbuf.layout import INDEX_ROWS, SEQUENCE_ROW
 from tlv.codes import FarewellReason, Reason, StreamStart
 from tlv.errors import UsageError
+from tlv.filter import EVERYTHING, MessageFilter
 from tlv.layout import LAYOUT_DIGEST
 
 CHUNK_BYTES = 1 << 17
@@ -81,7 +81,7 @@ class RingFeed:
         self._polled_at = OUT_OF_RING
         self._count = 0
         self._behind = (0, 0)
-        self._packed_for = (0, b"")
+        self._packed_for = (0, EVERYTHING)
         self._chunk = memoryview(b"")
         self._warm()
 
@@ -114,7 +114,7 @@ class RingFeed:
             return place
         return Place(self.reader.position, here, here, at_least_once)
 
-    def next_chunk(self, place: Place, wanted: Wanted) -> memoryview:
+    def next_chunk(self, place: Place, wanted: MessageFilter) -> memoryview:
         """Advance `place` and return what its client gets next, valid until the next call; empty if nothing is there.
 
         Raises:
@@ -156,16 +156,16 @@ class RingFeed:
         self._count = int(me["count"])
         self._behind = (int(me["position"]), int(me["sequence"]))
         self._polled_at = place.position if self._count and not gap_last else OUT_OF_RING
-        self._packed_for = (0, b"")
+        self._packed_for = (0, EVERYTHING)
         if self._count:
             self.spoke_at = time.monotonic()
         return gap_last
 
-    def _share(self, place: Place, wanted: Wanted) -> memoryview:
+    def _share(self, place: Place, wanted: MessageFilter) -> memoryview:
         """Pack the shared poll for `place`, unless that was done for the client before."""
-        if self._packed_for != (place.since, wanted.key):
+        if self._packed_for != (place.since, wanted):
             self._pack(self._polled, self._table, 0, self._count, place, wanted)
-            self._packed_for = (place.since, wanted.key)
+            self._packed_for = (place.since, wanted)
         place.position, place.sequence = self._behind
         if self._chunk:
             place.since = place.sequence
@@ -178,11 +178,11 @@ class RingFeed:
         first: int,
         count: int,
         place: Place,
-        wanted: Wanted,
+        wanted: MessageFilter,
     ) -> int:
         """Make `_chunk` of the columns `first` to `count`; returns the column behind the last that fitted."""
         column, messages, malformed, size = pack_batch(
-            self._packed, source, table, first, count, place.since, self.index, time.time_ns(), *wanted.tables
+            self._packed, source, table, first, count, place.since, self.index, time.time_ns(), wanted.tables
         )
         self.malformed += malformed
         self._chunk = self._packed[: size if messages else 0].data
@@ -191,7 +191,7 @@ class RingFeed:
     def _cover(self, place: Place) -> bytes:
         """A Batch without messages that ends right before `place`."""
         put_batch(self._packed, place.since, place.sequence - 1, self.index, 0, time.time_ns())
-        self._packed_for = (0, b"")
+        self._packed_for = (0, EVERYTHING)
         place.since = place.sequence
         return self._packed[:BATCH_BYTES].tobytes()
 
@@ -224,7 +224,7 @@ class RingFeed:
 
     # ---- the way through the journal
 
-    def _from_journal(self, place: Place, wanted: Wanted) -> memoryview:
+    def _from_journal(self, place: Place, wanted: MessageFilter) -> memoryview:
         first, behind = place.columns
         told = b""
         if first == behind:
@@ -246,7 +246,7 @@ class RingFeed:
         assert place.journal is not None
         table = place.journal.index
         column = self._pack(place.journal.buffer, table, first, behind, place, wanted)
-        self._packed_for = (0, b"")
+        self._packed_for = (0, EVERYTHING)
         place.columns = (column, behind)
         place.sequence = int(table[SEQUENCE_ROW, column - 1]) + 1
         if self._chunk:

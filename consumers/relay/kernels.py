@@ -3,36 +3,28 @@
 Owns the compiled code of relay and client.  Knows bytes; must never know a socket.
 
     R1  a frame that is no message (by its header) is left out and counted: its bytes would break the stream for good
-    R2  a filter never hides a loss: the types of `tlv.layout.NEVER_HIDDEN` pass every filter
+    R2  a filter never hides a loss: NEVER_HIDDEN passes every one (`tlv.filter.wants`)
     R3  a Batch record stands in front of its messages and covers every sequence since the one before it, without a hole
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
-from consumers.copying import copy_bytes
 from ringbuf.layout import LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW
+from tlv.buffers import Bytes, Longs
 from tlv.codes import MAGIC, MAX_MESSAGE, Domain, Source
+from tlv.copying import copy_bytes
+from tlv.filter import FilterTables, wants
 from tlv.jit import kernel
-from tlv.kernels import check_header, check_message, next_tlv, put_header, put_tlv, seal
-from tlv.layout import HEADER, HEADER_SIZE, IS_NEVER_HIDDEN, IS_POOL_TYPE, POOL_CREATED, PoolCreated
+from tlv.kernels import check_header, check_message, put_header, put_tlv, seal
+from tlv.layout import HEADER, HEADER_SIZE
 from tlv.layout import Batch as BatchRecord
 from tlv.status import OK, TOO_LONG, WRONG_MAGIC
-
-Octets = NDArray[np.uint8]
-Int64s = NDArray[np.int64]
 
 BATCH = BatchRecord.layout.dtype
 BATCH_TYPE, BATCH_SIZE = BatchRecord.layout.type, BatchRecord.layout.size
 BATCH_BYTES = HEADER_SIZE + 2 + BATCH_SIZE
 """A Batch message: what stands in front of every run of messages."""
 SYSTEM, RELAY = int(Domain.SYSTEM), int(Source.RELAY)
-POOL_PREFIX = PoolCreated.layout.size
-"""All pool records begin alike; the shortest stands for all."""
-POOL_BYTES, TOKEN_BYTES = (PoolCreated.layout.kinds[name].size for name in ("pool", "token0"))
-TOKEN0_AT, TOKEN1_AT = (PoolCreated.layout.offsets[name] for name in ("token0", "token1"))
 
 WHOLE = 0
 PART = 1  # the buffer ends inside a message
@@ -40,71 +32,16 @@ BROKEN = 2
 
 
 @kernel
-def compare(left: Octets, at: int, right: Octets, start: int, size: int) -> int:
-    """Which of two names of `size` bytes comes first: < 0, 0 or > 0."""
-    for i in range(size):
-        difference = int(left[at + i]) - int(right[start + i])
-        if difference != 0:
-            return difference
-    return 0
-
-
-@kernel
-def contains(names: Octets, size: int, buf: Octets, start: int) -> bool:
-    """Whether the `size` bytes at `start` are one of the sorted `names` (`size` bytes each, end to end)."""
-    low, high = 0, names.size // size
-    while low < high:
-        middle = (low + high) // 2
-        order = compare(names, middle * size, buf, start, size)
-        if order == 0:
-            return True
-        if order < 0:
-            low = middle + 1
-        else:
-            high = middle
-    return False
-
-
-@kernel
-def wants(buf: Octets, start: int, end: int, types: Octets, venues: Octets, pools: Octets, tokens: Octets) -> bool:
-    """Whether a filter lets the message pass.  An empty array asks for nothing in particular.
-
-    `types` and `venues` hold a 1 for each wanted number, `pools` and `tokens` sorted names.
-    """
-    status, tlv_type, value, length, _ = next_tlv(buf, start + HEADER_SIZE, end)
-    if status != OK:
-        return types.size == 0
-    if IS_NEVER_HIDDEN[tlv_type] != 0:
-        return True
-    if types.size and types[tlv_type] == 0:
-        return False
-    if IS_POOL_TYPE[tlv_type] == 0 or length < POOL_PREFIX:
-        return True
-    if venues.size and venues[int(buf[value : value + POOL_PREFIX].view(POOL_CREATED)[0]["venue"])] == 0:
-        return False
-    if pools.size and not contains(pools, POOL_BYTES, buf, value):
-        return False
-    if tokens.size == 0:
-        return True
-    return contains(tokens, TOKEN_BYTES, buf, value + TOKEN0_AT) or contains(
-        tokens, TOKEN_BYTES, buf, value + TOKEN1_AT
-    )
-
-
-@kernel
 def pack_batch(
-    out: Octets,
-    source: Octets,
-    index: Int64s,
+    out: Bytes,
+    source: Bytes,
+    index: Longs,
     first: int,
     count: int,
     since: int,
     ring_index: int,
     timestamp_ns: int,
-    types: Octets,
-    venues: Octets,
-    pools: Octets,
-    tokens: Octets,
+    wanted: FilterTables,
 ) -> tuple[int, int, int, int]:
     """Pack columns `first` to `count` of a poll behind one Batch record that covers the sequences from `since` on.
 
@@ -118,7 +55,7 @@ def pack_batch(
         start, length = index[OFFSET_ROW, column], index[LENGTH_ROW, column]
         if check_header(source, start, start + length) != OK:
             malformed += 1
-        elif wants(source, start, start + length, types, venues, pools, tokens):
+        elif wants(source, start, start + length, wanted):
             if length > out.size - pos:
                 break
             copy_bytes(out, pos, source, start, length)
@@ -131,7 +68,7 @@ def pack_batch(
 
 
 @kernel
-def put_batch(out: Octets, first: int, last: int, ring_index: int, count: int, timestamp_ns: int) -> None:
+def put_batch(out: Bytes, first: int, last: int, ring_index: int, count: int, timestamp_ns: int) -> None:
     """Write a Batch message to the first BATCH_BYTES of `out`."""
     value = put_tlv(out, put_header(out, 0, SYSTEM, RELAY, 0, 0, timestamp_ns), BATCH_TYPE, BATCH_SIZE)
     batch = out[value : value + BATCH_SIZE].view(BATCH)
@@ -143,7 +80,7 @@ def put_batch(out: Octets, first: int, last: int, ring_index: int, count: int, t
 
 
 @kernel
-def message_end(buf: Octets, pos: int, target: int) -> int:
+def message_end(buf: Bytes, pos: int, target: int) -> int:
     """The end of the message that holds byte `target` - 1, walking whole messages from `pos`."""
     while pos < target:
         pos += HEADER_SIZE + int(buf[pos : pos + HEADER_SIZE].view(HEADER)[0]["payload_size"])
@@ -151,7 +88,7 @@ def message_end(buf: Octets, pos: int, target: int) -> int:
 
 
 @kernel
-def split_messages(buf: Octets, start: int, end: int, bounds: Int64s) -> tuple[int, int, int]:
+def split_messages(buf: Bytes, start: int, end: int, bounds: Longs) -> tuple[int, int, int]:
     """Find whole, sound messages in buf[start:end]: message i is buf[bounds[i] : bounds[i + 1]].
 
     Verifies every checksum.  Stops at the first byte that is no message, or when `bounds` is full.  Returns (WHOLE,

@@ -17,9 +17,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from consumers.relay.errors import Farewell as FarewellError
-from consumers.relay.filters import Wanted, tabulate
 from tlv.codes import MAGIC, MAX_MESSAGE, Domain, FarewellReason, FeedState, GapScope, Reason, Source, StreamStart
 from tlv.errors import FrameError
+from tlv.filter import EVERYTHING, MessageFilter
 from tlv.layout import (
     HEADER_SIZE,
     LAYOUT_DIGEST,
@@ -49,7 +49,7 @@ class ClientRequest(NamedTuple):
     start: StreamStart
     at_least_once: bool
     resume: dict[bytes, int]
-    wanted: Wanted
+    wanted: MessageFilter
 
     def resume_at(self, ring_uuid: bytes) -> int | None:
         """The sequence that the client names for a ring, if it does."""
@@ -72,10 +72,10 @@ def subscribe(
     start: StreamStart = StreamStart.LIVE,
     at_least_once: bool = False,
     resume: dict[bytes, int] | None = None,
-    types: int = 0,
-    filters: tuple[Filter, ...] = (),
+    wanted: MessageFilter = EVERYTHING,
 ) -> bytes:
     """The hello of a client."""
+    types, filters = wanted.to_wire()
     resumes = [Resume(sequence, uuid) for uuid, sequence in (resume or {}).items()]
     return from_client(Subscribe(LAYOUT_DIGEST, types, start, int(at_least_once), name), *resumes, *filters)
 
@@ -125,7 +125,7 @@ def read_subscription(message: Message) -> ClientRequest:
         raise FarewellError(FarewellReason.NAME_REFUSED)
     try:
         start = StreamStart(hello.start)
-        wanted = tabulate(hello.types, (item for item in message.records if isinstance(item, Filter)))
+        wanted = MessageFilter.from_wire(hello.types, (item for item in message.records if isinstance(item, Filter)))
     except ValueError:
         raise FarewellError(FarewellReason.BAD_HELLO) from None
     if start is StreamStart.ACKNOWLEDGED and not hello.name:

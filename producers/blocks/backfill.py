@@ -27,9 +27,8 @@ from producers.context import Context
 from producers.node.jsonrpc import DISCONNECTED, HEAD_OR_NULL, LOGS, UNREADABLE, Failure, Rejection
 from producers.node.node_height import AtHeight, NodeHeight
 from producers.node.rpc_types import Head, Log
+from tlv.units import MS, NS
 
-NS = 1_000_000_000
-MS = 1_000_000
 MAX_BLOCKS_AT_ONCE = 16
 """Requests for single blocks in flight; leaves room in the 64 of the connection for `eth_call`."""
 RANGE_FROM = 8

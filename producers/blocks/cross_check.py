@@ -40,8 +40,8 @@ from producers.node.jsonrpc import (
     Rejection,
 )
 from producers.node.rpc_types import Log
+from tlv.units import NS
 
-NS = 1_000_000_000
 PATIENCE_NS = 2 * NS
 """How long a block's end may wait: about one block of Polygon."""
 SAMPLE_DIGITS = 8

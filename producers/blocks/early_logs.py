@@ -15,8 +15,8 @@ from producers.blocks.arrivals import Arrivals, HeadMissing
 from producers.node.hex import read_optional_quantity
 from producers.node.rpc_types import Log
 from producers.node.timers import Clock, Timers
+from tlv.units import NS
 
-NS = 1_000_000_000
 PATIENCE_NS = NS
 LIFETIME_NS = 30 * NS
 MAX_SIZE = 16 << 20

@@ -60,13 +60,6 @@ def store_text_order(out: Bytes, pos: int, word: Limbs, size: int) -> None:
 
 
 @kernel
-def copy_bytes(target: Bytes, target_pos: int, source: Bytes, source_pos: int, size: int) -> None:
-    """Copy `size` bytes.  A loop, since assigning one slice to another allocates."""
-    for i in range(size):
-        target[target_pos + i] = source[source_pos + i]
-
-
-@kernel
 def negate(word: Limbs) -> None:
     """Two's complement of `word`, in place: the magnitude of a negative int256, exact down to -2^255."""
     carry = np.uint64(1)

@@ -23,7 +23,6 @@ from producers.decode.cold import Refusal
 from producers.decode.fields import (
     BAD_HEX,
     VALUE_OUT_OF_RANGE,
-    copy_bytes,
     negate,
     read_field_number,
     read_field_word,
@@ -35,6 +34,7 @@ from producers.decode.pool_table import Pool
 from producers.node.hex import WORD_DIGITS, fits_signed, fits_unsigned, is_hex_shaped, read_word
 from tlv.buffers import Bytes, Limbs, Longs
 from tlv.codes import Domain
+from tlv.copying import copy_bytes
 from tlv.jit import kernel
 from tlv.kernels import put_header, put_tlv, seal
 from tlv.layout import EVENT_ORIGIN, EventOrigin

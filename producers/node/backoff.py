@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
-NS = 1_000_000_000
+from tlv.units import NS
+
 LONGEST_RETRY_AFTER_S = 300.0
 """No more is granted: one node's slip must not keep a collector without fallbacks away for a day."""
 

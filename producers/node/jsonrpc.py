@@ -25,8 +25,8 @@ import msgspec
 
 from producers.node.rpc_types import Head, Log
 from producers.node.timers import Clock
+from tlv.units import NS
 
-NS = 1_000_000_000
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes from outside; RecursionError for JSON that is nested thousands deep."""
 

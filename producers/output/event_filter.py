@@ -27,8 +27,7 @@ from producers.kinds.events import EVENT_OF_TOPIC
 from producers.node.rpc_types import Log
 from tlv.codes import UNKNOWN_DECIMALS
 from tlv.errors import UsageError
-from tlv.instrument import pool_of
-from tlv.venues import VENUES
+from tlv.filter import MessageFilter
 
 
 class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -41,12 +40,9 @@ class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
     minimum: dict[HexAddress, Annotated[float, msgspec.Meta(ge=0)]] = {}
 
     def __post_init__(self) -> None:
-        names = {event.name for event in EVENT_OF_TOPIC.values()}
-        known_venues = [name for name in self.venues if VENUES.code_of(name) is not None]
-        for kind, given, known in (("venue", self.venues, known_venues), ("event", self.events, names)):
-            unknown = sorted(set(given).difference(known))
-            if unknown:
-                raise ValueError(f"expected a known {kind}, found {unknown[0]!r}")
+        unknown = set(self.events) - {event.name for event in EVENT_OF_TOPIC.values()}
+        if unknown:
+            raise ValueError(f"expected a known event, found {min(unknown)!r}")
         try:
             _ = self._emitters
         except UsageError as error:
@@ -54,11 +50,7 @@ class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
 
     def passes(self, log: Log, pool: Pool) -> bool:
         """Whether the event of `log` is wanted; `pool` is its emitter, a factory has no tokens."""
-        if self._emitters and pool.pool not in self._emitters:
-            return False
-        if self._venue_codes and pool.venue not in self._venue_codes:
-            return False
-        if self._token_bytes and not self._token_bytes & {pool.token0, pool.token1}:
+        if not self._emitters.passes_pool(pool):
             return False
         if self.events and _name_of(log) not in self.events:
             return False
@@ -67,9 +59,7 @@ class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
     def shows_liquidity(self, pool: Pool) -> bool:
         """Whether every event that moves liquidity or price of the pool passes, whatever it moves."""
         return (
-            (not self._emitters or pool.pool in self._emitters)
-            and (not self._venue_codes or pool.venue in self._venue_codes)
-            and (not self._token_bytes or not self._token_bytes.isdisjoint({pool.token0, pool.token1}))
+            self._emitters.passes_pool(pool)
             and (not self.events or {"swap", "mint", "burn"}.issubset(self.events))
             and self._minimum_of.keys().isdisjoint({pool.token0, pool.token1})
         )
@@ -91,16 +81,9 @@ class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
         return True
 
     @cached_property
-    def _venue_codes(self) -> frozenset[int]:
-        return frozenset(code for name in self.venues if (code := VENUES.code_of(name)) is not None)
-
-    @cached_property
-    def _emitters(self) -> frozenset[bytes]:
-        return frozenset(map(pool_of, self.addresses))
-
-    @cached_property
-    def _token_bytes(self) -> frozenset[bytes]:
-        return frozenset(bytes.fromhex(token[2:]) for token in self.tokens)
+    def _emitters(self) -> MessageFilter:
+        """Whose events are wanted.  A factory counts as a pool without tokens."""
+        return MessageFilter.of(pools=self.addresses, venues=self.venues, tokens=self.tokens)
 
     @cached_property
     def _minimum_of(self) -> dict[bytes, float]:

@@ -27,8 +27,8 @@ from producers.kinds.events import EVENT_OF_TOPIC, Role
 from producers.node.rpc_types import Log
 from producers.pools.lookalikes import is_lookalike
 from producers.pools.verification import Finding, Standing, Token, Verifier
+from tlv.units import NS
 
-NS = 1_000_000_000
 MAX_HELD = 1 << 16
 """Logs in quarantine altogether; 100 blocks of Polygon from nothing but unknown pools."""
 MAX_HELD_PER_EMITTER = 1 << 12

@@ -91,7 +91,7 @@ def test_dump_journal_gap_is_said(tmp_path: Path) -> None:
     [
         (["no.such.ring"], 1, "no.such.ring"),
         (["/no/such/path"], 2, "expected a ring's name, a relay's socket or a journal's directory"),
-        (["market.x", "--types", "PoolSwap,Nonsense"], 2, "found Nonsense"),
+        (["market.x", "--types", "PoolSwap,Nonsense"], 2, "type 'Nonsense'"),
         (["market.x", "--limit", "0"], 2, "--limit"),
     ],
 )

@@ -107,6 +107,21 @@ def test_live_filter_by_pool_holds_for_tick_maps(ring_name: str, through_relay: 
     ]
 
 
+@pytest.mark.parametrize("through_relay", [False, True])
+def test_live_type_of_a_later_record_yields_its_messages(ring_name: str, through_relay: bool) -> None:
+    head = (address(1), address(3), address(4), Venue.UNISWAP_V3_POLYGON, 18, 6)
+    part = PoolTicks(*head, 77, bytes(32), -887272, 887272, 10, 1, Protocol.UNISWAP_V3)
+    with make_ring(ring_name) as writer:
+        for records in ([part], [part, TickLiquidity(7, -7, 2)]):
+            sequence = writer.next_sequence
+            writer.publish(build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, records, sequence=sequence, flags=2))
+        with serving(ring_name) as rig:
+            target = rig.path if through_relay else ring_name
+            with Live(target, start="oldest", types=["TickLiquidity"]) as live:
+                [event] = take(live, 1)
+    assert isinstance(event, Event) and event.sequence == 2
+
+
 def test_live_signal_is_found_by_its_second_record_through_a_relay(ring_name: str) -> None:
     identity = SignalIdentity(1, 1, 1, bytes(16), "s", 1)
     economics = Economics(1, 1, -1, 1, 1, 1, 1, address(1), address(2), 18)

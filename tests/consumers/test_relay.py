@@ -20,6 +20,7 @@ from consumers.relay import Relay, SocketRefused
 from ringbuf import Reader, RingNotFound, Writer
 from tests.consumers.relay_rig import VENUES, address, make_ring, market_message, publish, sequences, serving, take
 from tlv.codes import FarewellReason, Reason
+from tlv.filter import MessageFilter, Wanted
 from tlv.layout import Heartbeat, PoolRecord, PoolSwap, PoolSync, StateInvalidation
 
 
@@ -98,7 +99,7 @@ def test_client_asyncio_gets_the_same(ring_name: str) -> None:
             assert asyncio.run(read(client)) == list(range(1, 501))
 
 
-FILTERS: dict[str, tuple[dict[str, object], Callable[[PoolRecord], bool]]] = {
+FILTERS: dict[str, tuple[Wanted, Callable[[PoolRecord], bool]]] = {
     "type": ({"types": [PoolSync]}, lambda record: isinstance(record, PoolSync)),
     "venue": ({"venues": [VENUES[1]]}, lambda record: record.venue == VENUES[1]),
     "pools": ({"pools": [address(103), address(100)]}, lambda record: record.pool in (address(103), address(100))),
@@ -129,7 +130,10 @@ def test_client_filter_gets_exactly_what_it_asked_for(ring_name: str, name: str)
             wanted.append(sequence)
     with make_ring(ring_name) as writer:
         publish(writer, 2000)
-        with serving(ring_name) as rig, rig.client(start="oldest", name="filtered", **options) as client:
+        with (
+            serving(ring_name) as rig,
+            rig.client(start="oldest", name="filtered", wanted=MessageFilter.of(**options)) as client,
+        ):
             items = take(client, len(wanted))
             assert sequences(items) == wanted
             client.ack(items[-1])
@@ -178,7 +182,7 @@ def test_client_at_least_once_gets_from_the_journal_what_the_ring_lost(ring_name
                 items += take(client, 30)
             assert sequences(items) == list(range(3, 1451))
             assert all(item.data == market_message(item.sequence) for item in items if isinstance(item, Item))
-            with rig.client(start="oldest", at_least_once=True, types=[PoolSync]) as client:
+            with rig.client(start="oldest", at_least_once=True, wanted=MessageFilter.of(types=[PoolSync])) as client:
                 found = sequences(take(client, 300))
                 assert (
                     found

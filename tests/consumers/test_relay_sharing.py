@@ -15,13 +15,13 @@ from consumers.journal.editing import copy_range
 from consumers.relay import protocol
 from consumers.relay.cursors import Cursor
 from consumers.relay.feed import RingFeed
-from consumers.relay.filters import tabulate
 from consumers.relay.kernels import BATCH_BYTES
 from consumers.relay.session import Phase, Session
 from ringbuf import Writer
 from tests.consumers.relay_rig import make_ring, market_message, publish, sequences, serving, take
 from tests.consumers.test_relay import record_now, wait_for
 from tlv.codes import Reason, StreamStart
+from tlv.filter import EVERYTHING
 from tlv.layout import HEADER_SIZE, Gap, Header
 from tlv.message import parse
 
@@ -139,9 +139,9 @@ def test_relay_journal_removed_while_a_client_reads_it_costs_that_client_a_gap(r
         publish(writer, 1000)
         feed = RingFeed(ring_name, 0, journal)
         place = feed.place(StreamStart.SEQUENCE, True, 1)
-        assert len(feed.next_chunk(place, tabulate(0, ()))) > 0
+        assert len(feed.next_chunk(place, EVERYTHING)) > 0
         shutil.rmtree(journal)
-        told = bytes(feed.next_chunk(place, tabulate(0, ())))
+        told = bytes(feed.next_chunk(place, EVERYTHING))
         gap = parse(told[BATCH_BYTES:][: HEADER_SIZE + Header.unpack(told, BATCH_BYTES).payload_size]).first(Gap)
         assert gap is not None
         assert (gap.first, gap.last + 1, gap.reason) == (71, place.sequence, Reason.NOT_RETAINED)
@@ -161,11 +161,11 @@ def test_relay_out_of_descriptors_tells_no_loss_that_is_none(ring_name: str, tmp
         resource.setrlimit(resource.RLIMIT_NOFILE, (highest, limits[1]))
         try:
             with pytest.raises(Farewell, match="ring unreadable"):
-                feed.next_chunk(place, tabulate(0, ()))
+                feed.next_chunk(place, EVERYTHING)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
             os.close(highest)
-        assert len(feed.next_chunk(place, tabulate(0, ()))) > 70 * len(market_message(1)) // 2
+        assert len(feed.next_chunk(place, EVERYTHING)) > 70 * len(market_message(1)) // 2
         place.leave_journal()
         feed.close()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from consumers.select_frames import select_frames, type_mask
-from consumers.strategy import POISON_LIMIT, POISON_WINDOW_NS, Driver, Strategy, StrategyStopped, drive, wanted_types
+from consumers.select_frames import select_frames
+from consumers.strategy import POISON_LIMIT, POISON_WINDOW_NS, Driver, Strategy, StrategyStopped, drive, filter_of
 from tlv.codes import Completeness, Domain, FeedState, Flag, GapScope, Protocol, Reason, Source, Venue
 from tlv.layout import (
     Block,
@@ -201,6 +201,6 @@ def test_select_frames_keeps_the_wanted_and_the_unreadable() -> None:
     buffer = np.frombuffer(b"".join(frames), dtype=np.uint8)
     chosen = np.zeros(len(frames), dtype=np.int64)
 
-    count = select_frames(buffer, offsets, lengths, type_mask(wanted_types(OnlyBlocks())), chosen)
+    count = select_frames(buffer, offsets, lengths, filter_of(OnlyBlocks()).tables, chosen)
     assert chosen[:count].tolist()[:3] == [1, 2, 3] and 4 not in chosen[:count] and 0 not in chosen[:count]
-    assert select_frames(buffer, offsets, lengths, type_mask(wanted_types(Diary())), chosen) == len(frames)
+    assert select_frames(buffer, offsets, lengths, filter_of(Diary()).tables, chosen) == len(frames)

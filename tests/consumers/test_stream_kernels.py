@@ -9,32 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from consumers.copying import copy_bytes
 from consumers.journal import kernels as journal
 from consumers.journal.layout import FRAME, SCAN_ROWS
 from consumers.relay import kernels as relay
-from consumers.relay.filters import tabulate
 from tests.consumers.journal_frames import layout
 from tests.consumers.relay_rig import VENUES, address, market_message
-from tlv.codes import FilterKind
-from tlv.layout import Filter, PoolRecord, PoolSwap, StateInvalidation
+from tlv.filter import EVERYTHING, MessageFilter
+from tlv.layout import PoolRecord, PoolSwap, StateInvalidation
 from tlv.message import parse
 from tlv.status import OK
 
 FACES: list[Callable[[Any], Any]] = [lambda kernel: kernel, lambda kernel: kernel.py_func]
 MESSAGES = [market_message(sequence) for sequence in range(1, 41)]
 SELECTIONS = {
-    "all": tabulate(0, ()),
-    "types": tabulate(1 << 11, ()),
-    "rest": tabulate(
-        0,
-        [
-            Filter(VENUES[0], FilterKind.VENUE, bytes(20)),
-            Filter(0, FilterKind.POOL, address(100)),
-            Filter(0, FilterKind.POOL, address(106)),
-            Filter(0, FilterKind.TOKEN, address(200)),
-        ],
-    ),
+    "all": EVERYTHING,
+    "types": MessageFilter.of(types=[PoolSwap]),
+    "rest": MessageFilter.of(venues=[VENUES[0]], pools=[address(100), address(106)], tokens=[address(200)]),
 }
 
 
@@ -44,7 +34,7 @@ def test_pack_batch_compiled_and_plain_agree(selection: str) -> None:
     results = []
     for face in FACES:
         out = np.zeros(1 << 16, np.uint8)
-        found = face(relay.pack_batch)(out, buffer, table, 0, count, 1, 3, 77, *SELECTIONS[selection].tables)
+        found = face(relay.pack_batch)(out, buffer, table, 0, count, 1, 3, 77, SELECTIONS[selection].tables)
         results.append((tuple(map(int, found)), out.tobytes()))
     assert results[0] == results[1]
     column, packed, malformed, size = results[0][0]
@@ -69,7 +59,7 @@ def passes(message: bytes, selection: str) -> bool:
 def test_pack_batch_stops_before_what_does_not_fit() -> None:
     buffer, table, count = layout(MESSAGES, 1)
     out = np.zeros(relay.BATCH_BYTES + sum(map(len, MESSAGES[:5])) + 1, np.uint8)
-    column, packed, _, size = relay.pack_batch(out, buffer, table, 0, count, 1, 0, 0, *SELECTIONS["all"].tables)
+    column, packed, _, size = relay.pack_batch(out, buffer, table, 0, count, 1, 0, 0, SELECTIONS["all"].tables)
     assert (column, packed) == (5, 5)
     assert out[relay.BATCH_BYTES : size].tobytes() == b"".join(MESSAGES[:5])
 
@@ -138,9 +128,3 @@ def test_scan_records_any_flipped_bit_ends_the_scan_at_its_record(seed: int) -> 
         assert status != journal.SCANNED
         assert end == starts[whole] <= position < starts[whole + 1]
         _, size = journal.pack_frames(out, 0, buffer, table, 0, count)
-
-
-def test_copy_bytes_plain_copies_the_range() -> None:
-    out = np.zeros(8, np.uint8)
-    copy_bytes(out, 2, np.arange(10, dtype=np.uint8), 5, 3)
-    assert out.tolist() == [0, 0, 5, 6, 7, 0, 0, 0]

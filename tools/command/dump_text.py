@@ -14,6 +14,7 @@ from tlv.layout import EventOrigin, PoolRecord, PoolState, PoolSwap, TickLiquidi
 from tlv.message import Message
 from tlv.record import Record
 from tlv.text import record_to_dict
+from tlv.units import NS
 from tlv.venues import VENUES
 
 POOL_FIELDS = frozenset(PoolRecord.__struct_fields__)
@@ -29,7 +30,6 @@ AMOUNTS = {
 }
 """Fields that count a token's base units, and which of the pool's two tokens it is."""
 SHORT = 8
-NS_PER_S = 1_000_000_000
 
 
 def scale(amount: int, decimals: int) -> str:
@@ -107,7 +107,7 @@ class Describer:
 
 def clock(timestamp_ns: int) -> str:
     """Wall-clock time of day, UTC."""
-    seconds, ns = divmod(timestamp_ns, NS_PER_S)
+    seconds, ns = divmod(timestamp_ns, NS)
     return f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%S}.{ns // 1000:06d}"
 
 

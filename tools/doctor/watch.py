@@ -22,7 +22,6 @@ from tlv.errors import FeedError
 from tools.doctor.http import HttpHead, ask_head
 from tools.rig.endpoint import Endpoint
 
-MS = 1_000_000
 LAST_LOGS_S = 0.5
 """The logs of the last head may still come."""
 LAG_PATIENCE_S = 10.0

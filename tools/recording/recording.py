@@ -13,13 +13,14 @@ from pathlib import Path
 
 import msgspec
 
+from tlv.units import NS
 from tools.recording.blocks import RecordedBlock, RecordedLog
 from tools.recording.contracts import answers
 from tools.recording.errors import RecordingError
 from tools.recording.files import find_files, read_rows
 from tools.recording.rows import HeaderRow, LogRow, PoolRow, TokenRow
 from tools.recording.sessions import read_sessions
-from tools.recording.timeline import SECOND_NS, Moment, steps_of_headers, steps_of_sessions
+from tools.recording.timeline import Moment, steps_of_headers, steps_of_sessions
 
 # eth_getBlockBy* sends them; a newHeads notification does not.
 NOT_IN_NEW_HEADS = {"size", "totalDifficulty"}
@@ -61,7 +62,7 @@ def load_recording(folder: Path, chain_id: int | None = None, max_pause_s: float
     chain = _chain_id(folder, logs, pools) if chain_id is None else chain_id
     if files.sessions:
         sessions, unknown_answers = read_sessions(files.sessions, blocks, logs)
-        steps = steps_of_sessions(sessions, int(max_pause_s * SECOND_NS))
+        steps = steps_of_sessions(sessions, int(max_pause_s * NS))
     else:
         steps, unknown_answers = steps_of_headers(timestamps), {}
     first_head = steps[0].adopts if steps else None

@@ -24,12 +24,12 @@ from websockets.protocol import State
 
 from producers.node.connection import library_log
 from tlv.errors import UsageError
+from tlv.units import NS
 from tools.recording.bundle import bundled_recording
 from tools.recording.core import Counts, Delivery, NodeCore
 from tools.recording.faults import ABNORMAL_CLOSE, Faults
 from tools.recording.port import HttpStreams, sharing_port
 from tools.recording.recording import load_recording
-from tools.recording.timeline import SECOND_NS
 
 MAX_MESSAGE = 16 * 1024 * 1024
 # What one socket may hold back before a node at speed `max` waits for it: about a thousand notifications.
@@ -182,7 +182,7 @@ class RecordingNode:
                 if self._start == "subscribe" and not self._core.heard and not self._core.absence:
                     await self._audience()
             else:
-                await asyncio.sleep(max(0.0, began + due_ns / SECOND_NS / self._speed - loop.time()))
+                await asyncio.sleep(max(0.0, began + due_ns / NS / self._speed - loop.time()))
             await self._deliver(self._core.step())
         self._ended.set()
         if self._at_end == "close":

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-SECOND_NS = 1_000_000_000
+from tlv.units import NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def spread(seconds: Sequence[int]) -> list[int]:
     done: Counter[int] = Counter()
     times = []
     for second in seconds:
-        times.append(second * SECOND_NS + done[second] * SECOND_NS // in_second[second])
+        times.append(second * NS + done[second] * NS // in_second[second])
         done[second] += 1
     return times
 
@@ -75,6 +75,6 @@ def steps_of_headers(headers: Iterable[tuple[int, str]]) -> list[Moment]:
     start = None
     for timestamp, block in headers:
         start = timestamp if start is None else start
-        due = (timestamp - start) * SECOND_NS
+        due = (timestamp - start) * NS
         steps += [Moment(due, adopts=block, announces=block), Moment(due, logs_of=block)]
     return steps

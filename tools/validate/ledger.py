@@ -21,8 +21,8 @@ from tlv.codes import Flag, GapScope
 from tlv.errors import FrameError
 from tlv.layout import Block, BlockEnd, EventOrigin, Gap, PoolCreated, PoolRecord, PoolState, Reorg
 from tlv.message import Message, parse
+from tlv.units import MS
 
-NS_PER_MS = 1_000_000
 MAX_AGES = 1 << 16
 """Block ages kept for their percentiles; a day of Polygon."""
 MOST_COMPLAINTS = 5
@@ -169,7 +169,7 @@ class Ledger:
             self.first = block.number
         self.blocks[block.number] = block.hash
         if len(self.window.block_ages_ms) < MAX_AGES:
-            self.window.block_ages_ms.append(block.receive_time_ns / NS_PER_MS - block.timestamp * 1e3)
+            self.window.block_ages_ms.append(block.receive_time_ns / MS - block.timestamp * 1e3)
 
     def _note_reorg(self, reorg: Reorg) -> None:
         """Blocks above the fork left the chain, and what replaces them is to be judged, again if need be."""

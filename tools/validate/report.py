@@ -11,10 +11,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tlv.units import MS
 from tools.validate.judgement import Judgement
 from tools.validate.ledger import NEVER, Window
-
-NS_PER_MS = 1e6
 
 
 class Thresholds(NamedTuple):
@@ -67,7 +66,7 @@ class Report:
     @property
     def latency_p99_ms(self) -> float:
         """From the collector's socket to the reader."""
-        return self.window.socket_to_reader.percentile(0.99) / NS_PER_MS
+        return self.window.socket_to_reader.percentile(0.99) / MS
 
     def criteria(self, thresholds: Thresholds) -> list[Criterion]:
         """Every demand, whether it was met or not."""
@@ -130,8 +129,8 @@ def latencies(report: Report) -> dict[str, dict[str, float | None] | None]:
     events, ages = report.window.socket_to_reader, sorted(report.window.block_ages_ms)
     in_ring = report.receive_to_ring
     return {
-        "receive_to_ring": {name: ns / NS_PER_MS for name, ns in in_ring.items()} if in_ring else None,
-        "socket_to_reader": {name: ns / NS_PER_MS for name, ns in events.to_dict().items()} if events.count else None,
+        "receive_to_ring": {name: ns / MS for name, ns in in_ring.items()} if in_ring else None,
+        "socket_to_reader": {name: ns / MS for name, ns in events.to_dict().items()} if events.count else None,
         "block_age": {"p50": statistics.median(ages), "p99": ages[int(0.99 * (len(ages) - 1))], "max": ages[-1]}
         if ages
         else None,

@@ -9,17 +9,15 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import numpy as np
 from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import lower_builtin, type_callable
-from numpy.typing import NDArray
 
-Octets = NDArray[np.uint8]
+from tlv.buffers import Bytes
 
 
-def copy_bytes(out: Octets, at: int, source: Octets, start: int, length: int) -> None:
+def copy_bytes(out: Bytes, at: int, source: Bytes, start: int, length: int) -> None:
     """Copy source[start : start + length] to out[at:].  Both ranges were checked by the caller and do not overlap."""
     out[at : at + length] = source[start : start + length]
 

@@ -1,0 +1,10 @@
+"""Units of time in nanoseconds: `5 * NS` is five seconds."""
+
+from __future__ import annotations
+
+NS = 1_000_000_000
+"""Nanoseconds of a second."""
+MS = 1_000_000
+"""Nanoseconds of a millisecond."""
+US = 1_000
+"""Nanoseconds of a microsecond."""
