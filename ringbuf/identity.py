@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ringbuf.declare import offset_of
 from ringbuf.errors import BadGeometry, BadSegment, RingNotReady
 from ringbuf.layout import (
     ALIGNMENT,
@@ -36,10 +37,10 @@ from ringbuf.layout import (
 )
 
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
-IDENTITY_START = int(HEADER.fields["version"][1])  # type: ignore[index]
-IDENTITY_END = int(HEADER.fields["crc"][1])  # type: ignore[index]
-TEXT_START = int(HEADER.fields["name"][1])  # type: ignore[index]
-TEXT_END = int(HEADER.fields["schema"][1]) + SCHEMA_BYTES  # type: ignore[index]
+IDENTITY_START = offset_of(HEADER, "version")
+IDENTITY_END = offset_of(HEADER, "crc")
+TEXT_START = offset_of(HEADER, "name")
+TEXT_END = offset_of(HEADER, "schema") + SCHEMA_BYTES
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,16 @@ def checksum(page: NDArray[np.uint8]) -> int:
     return zlib.crc32(page[TEXT_START:TEXT_END].tobytes(), zlib.crc32(page[IDENTITY_START:IDENTITY_END].tobytes()))
 
 
+def put_bytes(field: NDArray[np.uint8], raw: bytes) -> None:
+    """Write `raw` to a field of a new page; the rest of the field stays 0."""
+    field[: len(raw)] = np.frombuffer(raw, dtype=np.uint8)
+
+
+def text_of(field: NDArray[np.uint8]) -> str:
+    """The text of a field that is padded with NUL."""
+    return field.tobytes().rstrip(b"\0").decode()
+
+
 def write_identity(page: NDArray[np.uint8], identity: Identity) -> None:
     """Fill the immutable fields of a header page that nobody else maps yet; all but the magic."""
     header = page.view(HEADER)[0]
@@ -131,14 +142,14 @@ def write_identity(page: NDArray[np.uint8], identity: Identity) -> None:
     header["capacity"] = identity.capacity
     header["alignment"] = ALIGNMENT
     header["max_frame"] = identity.max_frame
-    header["uuid"] = np.void(identity.uuid)
+    put_bytes(header["uuid"], identity.uuid)
     header["created_ns"] = identity.created_ns
-    header["boot_id"] = np.void(boot_id())
+    put_bytes(header["boot_id"], boot_id())
     header["layout_digest"] = identity.layout_digest
     header["reserve"] = identity.reserve
     header["salt"] = identity.salt
-    header["name"] = identity.name.encode()
-    header["schema"] = identity.schema.encode()
+    put_bytes(header["name"], identity.name.encode())
+    put_bytes(header["schema"], identity.schema.encode())
     header["commit"]["tail"] = (0, -1)  # the first commit record belongs to tail 0
     header["commit"]["next_sequence"] = (1, 0)
     header["key_position"] = -1
@@ -179,8 +190,8 @@ def read_identity(page: NDArray[np.uint8], size: int, where: str, layout_digest:
         salt=int(header["salt"]),
         layout_digest=found_digest,
         created_ns=int(header["created_ns"]),
-        name=bytes(header["name"]).decode(),
-        schema=bytes(header["schema"]).decode(),
+        name=text_of(header["name"]),
+        schema=text_of(header["schema"]),
     )
 
 
@@ -188,7 +199,7 @@ def write_control_identity(page: NDArray[np.uint8], identity: Identity) -> None:
     """Fill a new control page; all but the magic."""
     control = page.view(CONTROL)[0]
     control["version"] = FORMAT
-    control["uuid"] = np.void(identity.uuid)
+    put_bytes(control["uuid"], identity.uuid)
 
 
 def check_control(page: NDArray[np.uint8], identity: Identity, where: str) -> None:

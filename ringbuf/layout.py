@@ -1,4 +1,4 @@
-"""Where every word of a ring stands.  The only file of the package that knows an offset.
+"""Where every word of a ring stands.  The only file of the package that states an offset.
 
 Owns the dtypes of the three shared objects and of the two private states, and the word numbers that the
 kernels use.  It must never know what a payload means.
@@ -20,9 +20,8 @@ different processes write stand on different pairs of 64-byte lines (processors 
 
 from __future__ import annotations
 
-import hashlib
-
-import numpy as np
+from ringbuf.declare import digest_of, lines, offset_of, packed, page, shift_of, word_of
+from tlv.fields import I64, U8, U16, U32, Text64, Text1024, Uuid
 
 MAGIC = 0x31474E4952504C41  # "ALPRING1", little-endian
 CONTROL_MAGIC = 0x314C5443_52504C41  # "ALPRCTL1"
@@ -39,136 +38,164 @@ DEFAULT_RESERVE_BYTES = 1 << 16
 RESERVE_SHARE = 64  # `intent` moves by capacity/64 at most: what it covers beyond `tail` is lost to late readers
 ANCHORS = 128
 SLOTS = 64
-NAME_BYTES = 64
-SCHEMA_BYTES = 1024
 
-COMMIT = np.dtype([("tail", "<i8"), ("next_sequence", "<i8"), ("latest", "<i8")])
-
-HEADER = np.dtype(
-    {
-        "names": [
-            *("magic", "version", "header_bytes", "total_bytes", "capacity", "alignment", "max_frame", "uuid"),
-            *("created_ns", "flags", "boot_id", "layout_digest", "reserve", "salt", "crc"),
-            *("tail", "publish_ns", "commit", "key_position"),
-            *("intent", "gate"),
-            *("epoch", "state", "pid", "heartbeat_ns", "epoch_position", "epoch_sequence"),
-            "wake_sequence",
-            *("frames", "bytes", "pads", "batches", "rejects", "wakes"),
-            *("back_pressure", "dropped", "evictions", "recoveries"),
-            *("anchors", "name", "schema"),
-        ],
-        "formats": [
-            *("<i8",) * 7,
-            "V16",
-            *("<i8", "<i8", "V16", "<i8", "<i8", "<i8", "<i8"),
-            *("<i8", "<i8", (COMMIT, 2), "<i8"),
-            *("<i8", "<i8"),
-            *("<i8",) * 6,
-            "<i8",
-            *("<i8",) * 10,
-            *(("<i8", ANCHORS), f"S{NAME_BYTES}", f"S{SCHEMA_BYTES}"),
-        ],
-        "offsets": [
-            *range(0, 56, 8),
-            56,
-            *(72, 80, 88, 104, 112, 120, 128),
-            *(256, 264, 272, 320),
-            *(384, 392),
-            *range(512, 560, 8),
-            640,
-            *range(768, 848, 8),
-            *(1024, 2048, 2112),
-        ],
-        "itemsize": HEADER_BYTES,
-    }
+COMMIT = packed(
+    tail=I64,
+    next_sequence=I64,
+    latest=I64,
 )
 
-DESCRIPTOR = np.dtype(
-    [
-        ("length", "<u4"),  # payload bytes; of a pad: everything after its descriptor
-        ("kind", "<u2"),  # the publisher's, opaque to the ring
-        ("flags", "u1"),  # PAD, KEY
-        ("version", "u1"),
-        ("position_tag", "<i8"),  # position ^ salt: bytes of another lap, or a payload, do not pass for a descriptor
-        ("sequence", "<i8"),  # dense from 1; of a pad: that of the next frame
-        ("publish_ns", "<i8"),  # CLOCK_MONOTONIC
-    ]
+HEADER = page(
+    HEADER_BYTES,
+    lines(  # identity: immutable
+        0,
+        magic=I64,
+        version=I64,
+        header_bytes=I64,
+        total_bytes=I64,
+        capacity=I64,
+        alignment=I64,
+        max_frame=I64,
+        uuid=Uuid,
+        created_ns=I64,
+        flags=I64,
+        boot_id=Uuid,
+        layout_digest=I64,
+        reserve=I64,
+        salt=I64,
+        crc=I64,
+    ),
+    lines(  # publish: a reader that polls `tail` has the commit records with it
+        256,
+        tail=I64,
+        publish_ns=I64,
+        commit=(COMMIT, 2),
+    ),
+    lines(320, key_position=I64),
+    lines(
+        384,
+        intent=I64,
+        gate=I64,
+    ),
+    lines(  # life of the writer
+        512,
+        epoch=I64,
+        state=I64,
+        pid=I64,
+        heartbeat_ns=I64,
+        epoch_position=I64,
+        epoch_sequence=I64,
+    ),
+    lines(640, wake_sequence=I64),
+    lines(  # counters
+        768,
+        frames=I64,
+        bytes=I64,
+        pads=I64,
+        batches=I64,
+        rejects=I64,
+        wakes=I64,
+        back_pressure=I64,
+        dropped=I64,
+        evictions=I64,
+        recoveries=I64,
+    ),
+    lines(1024, anchors=(I64, ANCHORS)),
+    lines(  # text
+        2048,
+        name=Text64,
+        schema=Text1024,
+    ),
 )
 
-SLOT = np.dtype(
-    {
-        "names": ["state", "position", "pid", "joined_ns"],
-        "formats": ["<i8"] * 4,
-        "offsets": [0, 8, 16, 24],
-        "itemsize": 64,
-    }
+NAME_BYTES = HEADER["name"].itemsize
+SCHEMA_BYTES = HEADER["schema"].itemsize
+
+DESCRIPTOR = packed(
+    length=U32,  # payload bytes; of a pad: everything after its descriptor
+    kind=U16,  # the publisher's, opaque to the ring
+    flags=U8,  # PAD, KEY
+    version=U8,
+    position_tag=I64,  # position ^ salt: bytes of another lap, or a payload, do not pass for a descriptor
+    sequence=I64,  # dense from 1; of a pad: that of the next frame
+    publish_ns=I64,  # CLOCK_MONOTONIC
 )
 
-CONTROL = np.dtype(
-    {
-        "names": ["magic", "version", "uuid", "ticket", "slots"],
-        "formats": ["<i8", "<i8", "V16", "<i8", (SLOT, SLOTS)],
-        "offsets": [0, 8, 16, 128, 256],
-        "itemsize": 256 + SLOTS * SLOT.itemsize,
-    }
+SLOT = page(
+    64,
+    lines(
+        0,
+        state=I64,
+        position=I64,
+        pid=I64,
+        joined_ns=I64,
+    ),
+)
+
+CONTROL = page(
+    256 + SLOTS * SLOT.itemsize,
+    lines(
+        0,
+        magic=I64,
+        version=I64,
+        uuid=Uuid,
+    ),
+    lines(128, ticket=I64),
+    lines(256, slots=(SLOT, SLOTS)),
 )
 
 # What a writer keeps for itself.  It never reads these back from shared memory: nobody else may decide them.
-WRITER = np.dtype(
-    [
-        ("capacity", "<i8"),
-        ("salt", "<i8"),
-        ("reserve", "<i8"),
-        ("max_payload", "<i8"),  # -1 once closed or forked: then every publish is refused
-        ("max_batch", "<i8"),
-        ("region_bytes", "<i8"),
-        ("tail", "<i8"),  # committed
-        ("head", "<i8"),  # appended, >= tail
-        ("sequence", "<i8"),  # of the next frame to append
-        ("committed", "<i8"),  # next sequence as of the last commit
-        ("intent", "<i8"),
-        ("gate", "<i8"),
-        ("latest", "<i8"),  # start of the last appended frame
-        ("key", "<i8"),  # start of the last appended key frame, -1 if none since the last commit
-        ("region", "<i8"),  # the region that was anchored last
-        ("turn", "<i8"),  # which of the two commit records is written next
-        ("wake_sequence", "<i8"),
-        ("frames", "<i8"),
-        ("bytes", "<i8"),
-        ("pads", "<i8"),
-        ("batches", "<i8"),
-        ("wakes", "<i8"),
-        ("appended_bytes", "<i8"),
-        ("appended_pads", "<i8"),
-    ]
+WRITER = packed(
+    capacity=I64,
+    salt=I64,
+    reserve=I64,
+    max_payload=I64,  # -1 once closed or forked: then every publish is refused
+    max_batch=I64,
+    region_bytes=I64,
+    tail=I64,  # committed
+    head=I64,  # appended, >= tail
+    sequence=I64,  # of the next frame to append
+    committed=I64,  # next sequence as of the last commit
+    intent=I64,
+    gate=I64,
+    latest=I64,  # start of the last appended frame
+    key=I64,  # start of the last appended key frame, -1 if none since the last commit
+    region=I64,  # the region that was anchored last
+    turn=I64,  # which of the two commit records is written next
+    wake_sequence=I64,
+    frames=I64,
+    bytes=I64,
+    pads=I64,
+    batches=I64,
+    wakes=I64,
+    appended_bytes=I64,
+    appended_pads=I64,
 )
 
-READER = np.dtype(
-    [
-        ("capacity", "<i8"),
-        ("salt", "<i8"),
-        ("max_payload", "<i8"),
-        ("region_bytes", "<i8"),
-        ("position", "<i8"),
-        ("sequence", "<i8"),  # expected next
-        ("epoch", "<i8"),
-        ("on_lap", "<i8"),
-        ("slot", "<i8"),  # -1: lossy
-        ("evicted", "<i8"),
-        ("count", "<i8"),  # frames of the last poll
-        ("gap_first", "<i8"),
-        ("gap_last", "<i8"),
-        ("need", "<i8"),
-        ("frame_length", "<i8"),
-        ("frame_kind", "<i8"),
-        ("frame_flags", "<i8"),
-        ("frame_sequence", "<i8"),
-        ("frame_ns", "<i8"),
-        ("frames", "<i8"),
-        ("bytes", "<i8"),
-        ("lost", "<i8"),
-        ("laps", "<i8"),
-    ]
+READER = packed(
+    capacity=I64,
+    salt=I64,
+    max_payload=I64,
+    region_bytes=I64,
+    position=I64,
+    sequence=I64,  # expected next
+    epoch=I64,
+    on_lap=I64,
+    slot=I64,  # -1: lossy
+    evicted=I64,
+    count=I64,  # frames of the last poll
+    gap_first=I64,
+    gap_last=I64,
+    need=I64,
+    frame_length=I64,
+    frame_kind=I64,
+    frame_flags=I64,
+    frame_sequence=I64,
+    frame_ns=I64,
+    frames=I64,
+    bytes=I64,
+    lost=I64,
+    laps=I64,
 )
 
 PAD = 1  # descriptor flags
@@ -184,19 +211,6 @@ OLDEST = 2
 SEQUENCE_ROW, OFFSET_ROW, LENGTH_ROW, TIME_ROW, KIND_ROW = range(5)  # rows of the index that poll_into fills
 INDEX_ROWS = 5
 NO_LIMIT = (1 << 63) - 1
-
-
-def word_of(dtype: np.dtype[np.void], field: str) -> int:
-    """The number of the 64-bit word that `field` starts at."""
-    offset = dtype.fields[field][1]  # type: ignore[index]
-    if offset % 8:
-        raise AssertionError(f"{field} at offset {offset} is not on a word")
-    return int(offset) // 8
-
-
-def shift_of(dtype: np.dtype[np.void], field: str) -> int:
-    """The bit at which `field` starts within its little-endian word."""
-    return int(dtype.fields[field][1]) % 8 * 8  # type: ignore[index]
 
 
 TAIL = word_of(HEADER, "tail")
@@ -248,21 +262,6 @@ SLOT_PID = word_of(SLOT, "pid")
 SLOT_JOINED = word_of(SLOT, "joined_ns")
 
 # The publish line is one cache line: a reader that polls `tail` has the commit records with it.
-assert HEADER.fields["tail"][1] % 64 == 0  # type: ignore[index]
-assert HEADER.fields["commit"][1] + 2 * COMMIT.itemsize == HEADER.fields["tail"][1] + 64  # type: ignore[index]
-assert HEADER.fields["schema"][1] + SCHEMA_BYTES <= HEADER_BYTES  # type: ignore[index]
-assert DESCRIPTOR_BYTES == 32 and CONTROL.itemsize % ALIGNMENT == 0
+assert offset_of(HEADER, "commit") + 2 * COMMIT.itemsize == offset_of(HEADER, "tail") + ALIGNMENT
 
-
-def describe(dtype: np.dtype[np.void]) -> str:
-    """Every field with its offset and type, one per line: what the geometry digest is made of."""
-    return "\n".join(f"{name} {entry[1]} {entry[0].descr}" for name, entry in dtype.fields.items())  # type: ignore[union-attr]
-
-
-def geometry_digest() -> int:
-    """Digest of all shared layouts, stored in `version`'s high half: rings of another build are refused."""
-    text = "\n\n".join(describe(dtype) for dtype in (HEADER, DESCRIPTOR, CONTROL))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little") >> 1
-
-
-FORMAT = geometry_digest() << 32 | VERSION
+FORMAT = digest_of(HEADER, DESCRIPTOR, CONTROL) << 32 | VERSION  # rings of another build are refused

@@ -30,6 +30,7 @@ from ringbuf.layout import (
     INDEX_ROWS,
     KEY_FRAME,
     LATEST,
+    NO_LIMIT,
     OLDEST,
     PUBLISH_NS,
     READER,
@@ -107,7 +108,8 @@ class Reader:
         another user who let our group read.  For the three memory options see `memory.advise`.
 
         Raises:
-            RingNotFound, RingNotReady, BadSegment, UnsafeSegment, NoFreeSlot; UsageError for a sequence yet to come.
+            RingNotFound, RingNotReady, BadSegment, UnsafeSegment, NoFreeSlot.
+            UsageError: a sequence below 1 or yet to come.
         """
         if on_lap not in PLACES or (isinstance(start, str) and start not in PLACES):
             raise UsageError(f"start {start!r}, on_lap {on_lap!r}: expected one of {', '.join(PLACES)}")
@@ -134,6 +136,8 @@ class Reader:
         """Go on reading elsewhere: see `attach`."""
         words, state = self.words, self.state
         if isinstance(start, int):
+            if not 1 <= start <= NO_LIMIT:
+                raise UsageError(f"start: expected a sequence from 1 to {NO_LIMIT}, found {start}")
             self._seek_sequence(start)
             return
         moved = start == "key" and kernels.seek_key(words, state)

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from enum import Enum
+from operator import index
 from types import TracebackType
 from typing import Self, TypedDict, Unpack
 
@@ -53,6 +54,7 @@ from tlv.errors import UsageError
 DEFAULT_CAPACITY = 1 << 24  # 87,000 frames of 128 bytes: how late a lossy reader may be
 RELIEF_SLICE_S = 0.0005
 STANDBY_SLICE_S = 0.002
+MAX_KIND = (1 << 16) - 1
 
 Payload = bytes | bytearray | memoryview | NDArray[np.uint8]
 
@@ -228,17 +230,21 @@ class Writer:
         """The sequence that the next frame will get."""
         return int(self.state[0]["sequence"])
 
-    def publish(self, payload: Payload, kind: int = 0, *, key: bool = False) -> int:
+    def publish(
+        self,
+        payload: Payload,
+        kind: int = 0,  # u16, the publisher's own; refused beyond
+        *,
+        key: bool = False,  # a frame from which a late reader can start
+    ) -> int:
         """Publish one frame and return its sequence (0 if it was dropped, policy DROP_NEW).
 
-        `kind` (u16) is the publisher's own; `key` marks a frame from which a late reader can start.
-
         Raises:
+            UsageError: `payload` is not one row of bytes, or `kind` no u16.
             FrameTooLong, RingClosed, NotOwner (after a fork), RingFull (policy RAISE).
         """
-        length = len(payload)
-        if length <= self._max_payload:
-            self._stage[:length] = payload  # type: ignore[assignment]  # an ndarray has the buffer protocol
+        kind = checked_kind(kind)
+        length = self._stage_payload(payload)
         now_ns = time.monotonic_ns()
         flags = KEY if key else 0
         sequence = self._publish(self.words, self.control, self.state, self._staging, 0, length, kind, flags, now_ns)
@@ -256,8 +262,15 @@ class Writer:
         """Publish `buffer[offsets[i] : offsets[i] + lengths[i]]` for all i with one commit; returns the first sequence.
 
         Raises:
+            UsageError: an array of another type or shape, `buffer` with strides, a frame beyond `buffer`, or `kind`.
             BatchTooLarge: more than a quarter of the ring; and what `publish` raises.  Then nothing was published.
         """
+        kind = checked_kind(kind)
+        check_row("buffer", buffer, np.uint8)
+        check_row("offsets", offsets, np.int64)
+        check_row("lengths", lengths, np.int64)
+        if not buffer.flags.c_contiguous:
+            raise UsageError(f"buffer: expected contiguous bytes, found strides of {buffer.strides[0]} bytes")
         if len(offsets) != len(lengths):
             raise UsageError(f"publish_many: {len(offsets)} offsets, but {len(lengths)} lengths")
         if len(offsets) == 0:
@@ -315,9 +328,8 @@ class Writer:
         self._ring.close()
 
     def _append(self, payload: Payload, kind: int, flags: int) -> int:
-        length = len(payload)
-        if length <= self._max_payload:
-            self._stage[:length] = payload  # type: ignore[assignment]  # an ndarray has the buffer protocol
+        kind = checked_kind(kind)
+        length = self._stage_payload(payload)
         now_ns = time.monotonic_ns()
 
         def attempt() -> int:
@@ -325,6 +337,16 @@ class Writer:
 
         sequence = attempt()
         return sequence if sequence > 0 else self._settle(sequence, length, attempt)
+
+    def _stage_payload(self, payload: Payload) -> int:
+        """Copy a payload to where the kernels take it from, unless it is too long for a frame; returns its length."""
+        try:
+            length = len(payload)
+            if length <= self._max_payload:
+                self._stage[:length] = payload  # type: ignore[assignment]  # an ndarray has the buffer protocol
+        except (TypeError, ValueError, BufferError) as error:
+            raise UsageError(f"payload: expected one row of bytes, found {type(payload).__name__} ({error})") from None
+        return length
 
     def _commit(self) -> None:
         kernels.commit(self.words, self.state, time.monotonic_ns())
@@ -400,6 +422,34 @@ class Batch:
             self._writer._commit()
         else:
             kernels.abandon(self._writer.state)
+
+
+def checked_kind(kind: int) -> int:
+    """`kind` as an int.
+
+    Raises:
+        UsageError: it is no u16.
+    """
+    try:
+        found = index(kind)
+    except TypeError:
+        raise UsageError(f"kind: expected an integer from 0 to {MAX_KIND}, found {kind!r}") from None
+    if not 0 <= found <= MAX_KIND:
+        raise UsageError(f"kind: expected an integer from 0 to {MAX_KIND}, found {found}")
+    return found
+
+
+def check_row(name: str, array: object, dtype: type[np.generic]) -> None:
+    """Refuse what is no one-dimensional array of `dtype`: a kernel would take its memory for something else.
+
+    Raises:
+        UsageError.
+    """
+    if not isinstance(array, np.ndarray):
+        raise UsageError(f"{name}: expected a {dtype.__name__} array, found {type(array).__name__}")
+    if array.dtype != dtype or array.ndim != 1:
+        found = f"{array.dtype} of {array.ndim} dimensions"
+        raise UsageError(f"{name}: expected {dtype.__name__} of one dimension, found {found}")
 
 
 def new_state(identity: Identity) -> NDArray[np.void]:

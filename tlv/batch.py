@@ -12,8 +12,18 @@ from typing import Any
 import numpy as np
 
 from tlv.buffers import Bytes, Longs
+from tlv.codes import MAX_MESSAGE
 from tlv.jit import kernel
-from tlv.kernels import check_header, check_message, checksum, put_header, put_tlv
+from tlv.kernels import (
+    EXTENDED_FORM,
+    LONGEST_SHORT,
+    SHORT_FORM,
+    check_header,
+    check_message,
+    checksum,
+    put_header,
+    put_tlv,
+)
 from tlv.layout import HEADER, HEADER_SIZE
 from tlv.status import OK, WRONG_CHECKSUM
 
@@ -75,11 +85,15 @@ def build_batch(
     """One message per row of `values` (uint8[:, size of the type]), one after the other from the start of `buf`.
 
     Fills `offsets` and `lengths` and numbers the messages from `first_sequence`.  Without `seal_it` the checksum stays
-    0, which only a reader that does not verify accepts.  Returns the bytes written, or -1 for no room.
+    0, which only a reader that does not verify accepts.  Returns the bytes written, or -1 for no room in `buf` or in a
+    message.
     """
     if offsets.size != values.shape[0] or lengths.size != values.shape[0]:
         return -1
     size = values.shape[1]
+    form = SHORT_FORM if size <= LONGEST_SHORT else EXTENDED_FORM
+    if HEADER_SIZE + form + size > MAX_MESSAGE:
+        return -1
     start = 0
     for i in range(values.shape[0]):
         pos = put_header(buf, start, domain, source, flags, first_sequence + i, timestamp_ns)

@@ -16,6 +16,7 @@ A record class in `tlv.layout` is annotated with these types and nothing else.  
     Bytes32   |u1[32]        bytes     meaning given by the fields beside it
     Text20    |u1[20]        str       UTF-8, padded with NUL
     Text64    |u1[64]        str       same
+    Text1024  |u1[1024]      str       same
 """
 
 from __future__ import annotations
@@ -109,3 +110,4 @@ Uuid = Annotated[bytes, Kind("uuid", "u1", 16, "16s", None, _exact(16))]
 Bytes32 = Annotated[bytes, Kind("bytes32", "u1", 32, "32s", None, _exact(32))]
 Text20 = Annotated[str, Kind("text20", "u1", 20, "20s", *_text(20))]
 Text64 = Annotated[str, Kind("text64", "u1", 64, "64s", *_text(64))]
+Text1024 = Annotated[str, Kind("text1024", "u1", 1024, "1024s", *_text(1024))]

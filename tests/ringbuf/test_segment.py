@@ -8,7 +8,6 @@ import re
 import sys
 from types import FrameType
 
-import numpy as np
 import pytest
 
 from ringbuf import (
@@ -28,13 +27,15 @@ from ringbuf import (
     list_rings,
     unlink,
 )
+from ringbuf.declare import lines, offset_of, page, word_of
 from ringbuf.identity import checksum, new_identity, read_identity
-from ringbuf.layout import DESCRIPTOR, DESCRIPTOR_BYTES, HEADER, HEADER_BYTES, word_of
+from ringbuf.layout import DESCRIPTOR, DESCRIPTOR_BYTES, HEADER, HEADER_BYTES
 from ringbuf.locks import WRITER_BYTE, LockFile, leave_locks_with_parent
 from ringbuf.memory import advise
 from ringbuf.names import check_name, control_object, list_remains, lock_object, ring_object
 from ringbuf.ring import claim, copy_page
 from ringbuf.segment import create_object, open_object, path_of, same_object, unlink_object
+from tlv.fields import I64
 
 SMALL = 1 << 16
 
@@ -100,7 +101,7 @@ def test_attach_to_another_layout_digest_is_refused_and_to_any_accepted(ring_nam
 
 def edit(object_name: str, field: str, value: bytes) -> None:
     with path_of(object_name).open("r+b") as file:
-        file.seek(HEADER.fields[field][1])  # type: ignore[index]
+        file.seek(offset_of(HEADER, field))
         file.write(value)
 
 
@@ -115,7 +116,7 @@ def test_attach_with_a_changed_identity_is_refused(ring_name: str, field: str) -
 def test_attach_from_before_the_last_boot_is_refused(ring_name: str) -> None:
     with Writer.create(ring_name, capacity=SMALL) as writer:
         page = copy_page(writer.words, HEADER_BYTES)
-    page.view(HEADER)[0]["boot_id"] = np.void(bytes(16))
+    page.view(HEADER)[0]["boot_id"] = 0
     page.view(HEADER)[0]["crc"] = checksum(page)
     with pytest.raises(BadSegment, match="before the last reboot"):
         read_identity(page, HEADER_BYTES + SMALL, "ring", 0)
@@ -291,7 +292,7 @@ def test_ring_with_a_group_lets_it_read(ring_name: str) -> None:
     with Writer.create(ring_name, capacity=SMALL, group=os.getgid()) as writer:
         assert path_of(ring_object(ring_name)).stat().st_mode & 0o777 == 0o640
         assert path_of(control_object(ring_name)).stat().st_mode & 0o777 == 0o660
-        with Reader.attach(ring_name, owner=os.getuid()) as reader:
+        with Reader.attach(ring_name, owner=os.getuid(), stale_after_s=600) as reader:
             writer.publish(b"for the group")
             assert len(reader.poll()) == 1 and reader.check().name == "EMPTY"
 
@@ -310,3 +311,9 @@ def test_layout_word_of_a_field_that_is_on_no_word_is_a_defect() -> None:
     assert HEADER.itemsize == HEADER_BYTES == 4096 and DESCRIPTOR.itemsize == DESCRIPTOR_BYTES == 32
     with pytest.raises(AssertionError, match="kind at offset 4 is not on a word"):
         word_of(DESCRIPTOR, "kind")
+
+
+@pytest.mark.parametrize("start", [-64, 0, 32, 128])
+def test_layout_group_off_a_free_cache_line_of_the_page_is_a_defect(start: int) -> None:
+    with pytest.raises(AssertionError, match=f"at {start}: expected a cache line from 8 on, within 128 bytes"):
+        page(128, lines(0, first=I64), lines(start, second=I64))

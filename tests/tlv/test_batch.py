@@ -10,7 +10,7 @@ import pytest
 from tests.tlv.plain import both
 from tests.tlv.samples import random_message
 from tlv.batch import add_flags, build_batch, check_batch, read_headers
-from tlv.codes import Domain, Flag
+from tlv.codes import MAX_MESSAGE, Domain, Flag
 from tlv.errors import FrameError
 from tlv.kernels import check_message
 from tlv.layout import HEADER, Gap, Header
@@ -125,6 +125,14 @@ def test_build_batch_unsealed_is_accepted_only_without_verify(make) -> None:
 def test_build_batch_without_room_is_refused(make, room: int) -> None:
     buf, offsets, lengths = np.zeros(room, dtype=np.uint8), np.zeros(2, dtype="i8"), np.zeros(2, dtype="i8")
     assert make(buf, offsets, lengths, 4, 60, 0, 1, 0, 102, np.zeros((2, 24), dtype=np.uint8), True) == -1
+
+
+@pytest.mark.parametrize("make", both(build_batch))
+def test_build_batch_of_messages_beyond_64_kib_is_refused(make) -> None:
+    buf, offsets, lengths = np.zeros(1 << 17, dtype=np.uint8), np.zeros(1, dtype="i8"), np.zeros(1, dtype="i8")
+    largest = MAX_MESSAGE - 32 - 5
+    for size, wanted in ((largest, MAX_MESSAGE), (largest + 1, -1)):
+        assert make(buf, offsets, lengths, 4, 60, 0, 1, 0, 102, np.zeros((1, size), dtype=np.uint8), True) == wanted
 
 
 @pytest.mark.parametrize("add", both(add_flags))

@@ -24,7 +24,7 @@ import llvmlite.binding as llvm
 
 from ringbuf import kernels
 from ringbuf.warm import warm
-from tools.prove.ring.stepping import SOURCE
+from tools.prove.ring.stepping import SOURCES
 from tools.rig.outcome import Outcome, timed
 
 ARM = "aarch64-unknown-linux-gnu"
@@ -51,7 +51,7 @@ ARM_OF = {  # the instruction that carries each ordering there
 def atomics_of_source() -> dict[str, Counter[str]]:
     """Which atomics each kernel's source calls itself."""
     wanted = {}
-    for function in ast.parse(SOURCE.read_text()).body:
+    for function in (node for path in SOURCES for node in ast.parse(path.read_text()).body):
         calls = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
         count = Counter(IR_OF[called.id] for called in calls if isinstance(called, ast.Name) and called.id in IR_OF)
         if isinstance(function, ast.FunctionDef) and count:
@@ -73,7 +73,7 @@ def atomics_of_ir(text: str) -> Counter[str]:
 
 def own_function(module: str, name: str) -> str:
     """A kernel's body in a module's IR, without the wrappers that numba adds around it."""
-    head = re.search(rf"^define [^\n]*@_ZN7ringbuf7kernels{len(name)}{name}B[^\n]*", module, re.M)
+    head = re.search(rf"^define [^\n]*@_ZN7ringbuf7kernels\d+[a-z]+{len(name)}{name}B[^\n]*", module, re.M)
     if head is None:
         raise AssertionError(f"no function {name} in its own module")
     return module[head.start() : module.index("\n}", head.start())]
@@ -93,7 +93,7 @@ def arm_assembly(module: str) -> str:
 
 def arm_function(assembly: str, name: str) -> str:
     """A kernel's body in AArch64 assembly."""
-    head = re.search(rf"^_ZN7ringbuf7kernels{len(name)}{name}B\S*:", assembly, re.M)
+    head = re.search(rf"^_ZN7ringbuf7kernels\d+[a-z]+{len(name)}{name}B\S*:", assembly, re.M)
     if head is None:
         raise AssertionError(f"no function {name} in the AArch64 assembly")
     return assembly[head.start() : assembly.index(".cfi_endproc", head.start())]

@@ -28,6 +28,7 @@ from ringbuf import (
     UnsafeSegment,
     Writer,
 )
+from ringbuf.declare import offset_of
 from ringbuf.layout import HEADER, HEADER_BYTES
 from ringbuf.names import FOLDER, control_object, lock_object, ring_object
 from ringbuf.segment import path_of
@@ -86,7 +87,7 @@ def baits(name: str) -> dict[str, tuple[Callable[[], object], type[SegmentError]
 
     def edit(field: str, value: int) -> None:
         with ring.open("r+b") as file:
-            file.seek(int(HEADER.fields[field][1]))  # type: ignore[index]
+            file.seek(offset_of(HEADER, field))
             file.write(value.to_bytes(8, "little"))
 
     def symlink() -> None:

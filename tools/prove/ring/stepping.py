@@ -1,6 +1,6 @@
 """The kernels, one memory access at a time.
 
-Owns the translation of `ringbuf/kernels.py` into generators that stop at every access to a shared word.  It must
+Owns the translation of `ringbuf/kernels/` into generators that stop at every access to a shared word.  It must
 never know what the accesses mean, or in which order they will be let through.
 
 The source is the one that numba compiles.  A call of an atomic becomes a `yield` of what it wants to do, a call of
@@ -25,7 +25,7 @@ ATOMICS = frozenset(
         *("fence_acquire", "fence_release", "fence_seq_cst", "futex_wait", "futex_wake"),
     }
 )
-SOURCE = Path(ringbuf.kernels.__file__)
+SOURCES = sorted(path for path in Path(ringbuf.kernels.__file__).parent.glob("*.py") if path.name != "__init__.py")
 
 Access = tuple[Any, ...]  # (operation, array, word, ...)
 Steps = Generator[Access, Any, Any]
@@ -36,7 +36,7 @@ class Mutation:
     """One rule of the protocol, broken."""
 
     name: str
-    found: str  # occurs exactly once in the source
+    found: str  # occurs exactly once in all sources
     replaced: str
 
 
@@ -68,16 +68,27 @@ class Yielding(ast.NodeTransformer):
         return node
 
 
+def sources(mutation: Mutation | None) -> list[str]:
+    """The text of every file of kernels, with one place replaced."""
+    texts = [path.read_text() for path in SOURCES]
+    if mutation is None:
+        return texts
+    places = sum(text.count(mutation.found) for text in texts)
+    if places != 1:
+        raise MutationDoesNotFit(f"{mutation.name}: {places} places for {mutation.found!r}")
+    return [text.replace(mutation.found, mutation.replaced) for text in texts]
+
+
+def imports_kernels(node: ast.stmt) -> bool:
+    """Whether `node` imports one file of kernels into another."""
+    return isinstance(node, ast.ImportFrom) and str(node.module).startswith("ringbuf.kernels.")
+
+
 @functools.cache
 def stepping_kernels(mutation: Mutation | None = None, **constants: int) -> dict[str, Any]:
     """The namespace of the translated kernels; `constants` replace layout constants (fewer anchors, fewer slots)."""
-    source = SOURCE.read_text()
-    if mutation is not None:
-        if source.count(mutation.found) != 1:
-            raise MutationDoesNotFit(f"{mutation.name}: {source.count(mutation.found)} places for {mutation.found!r}")
-        source = source.replace(mutation.found, mutation.replaced)
-    tree = ast.parse(source)
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    trees = [ast.parse(text) for text in sources(mutation)]
+    functions = [node for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)]
     stepping: set[str] = set()
     while True:
         more = {f.name for f in functions if calls_in(f) & (ATOMICS | stepping)}
@@ -89,6 +100,8 @@ def stepping_kernels(mutation: Mutation | None = None, **constants: int) -> dict
         if function.name in stepping:
             Yielding(stepping).visit(function)
     namespace: dict[str, Any] = {"__name__": "ringbuf.kernels"}
-    exec(compile(ast.fix_missing_locations(tree), str(SOURCE), "exec"), namespace)
+    for path, tree in zip(SOURCES, trees, strict=True):
+        tree.body = [node for node in tree.body if not imports_kernels(node)]  # they are in the namespace, translated
+        exec(compile(ast.fix_missing_locations(tree), str(path), "exec"), namespace)
     namespace.update(constants, monotonic_ns=lambda: 0, pause=lambda: None, yield_core=lambda: None)
     return namespace

@@ -1,0 +1,191 @@
+"""The reader's half: copy a frame, then check that the copy is whole (I1, I3, I4).
+
+read_frame:  tail | descriptor, checked | payload words | fence | intent | position moves
+"""
+
+from __future__ import annotations
+
+from ringbuf.atomics import load_acquire, load_monotonic, store_release
+from ringbuf.kernels.seeking import skip_ahead
+from ringbuf.kernels.words import Record, Words, record_bytes, still_intact
+from ringbuf.layout import CLOSED as CLOSED_STATE
+from ringbuf.layout import (
+    DATA,
+    DESCRIPTOR_WORDS,
+    EPOCH,
+    EPOCH_POSITION,
+    EVICTED,
+    FLAGS_SHIFT,
+    KIND_ROW,
+    KIND_SHIFT,
+    LENGTH_MASK,
+    LENGTH_ROW,
+    MAX_FRAME_SHARE,
+    OFFSET_ROW,
+    PAD,
+    SEQUENCE_ROW,
+    SEQUENCE_WORD,
+    SLOT_0,
+    SLOT_POSITION,
+    SLOT_STATE,
+    SLOT_WORDS,
+    STATE,
+    TAG_WORD,
+    TAIL,
+    TIME_ROW,
+    TIME_WORD,
+)
+from ringbuf.status import CLOSED, CORRUPT, EMPTY, EPOCH_CHANGED, GAP, NEED, OK
+from tlv.jit import kernel
+
+PAD_FLAG = PAD << FLAGS_SHIFT
+KIND_MASK = (1 << 16) - 1
+LAPS_PER_POLL = 4
+
+
+@kernel
+def readable(words: Words, reader: Record) -> int:
+    """How far this reader may read: `tail`, or where the next writer's epoch begins until that was reported."""
+    me = reader[0]
+    position: int = me["position"]
+    # SYNC tail: pairs with commit.
+    end = load_acquire(words, TAIL)
+    # SYNC epoch: pairs with take_over; loaded after tail, so frames of a new epoch are never taken for the old one's.
+    if load_acquire(words, EPOCH) != me["epoch"]:
+        return max(position, min(end, load_monotonic(words, EPOCH_POSITION)))
+    return end
+
+
+@kernel
+def read_frame(words: Words, reader: Record, end: int, out: Words, at: int) -> int:
+    """Copy the frame at the reader's position to `out[at:]` and move behind it.
+
+    Returns OK (and the frame_* fields), EMPTY at `end`, NEED (and `need`), CORRUPT, or GAP if the frame was
+    overwritten: then `skip_ahead` finds where to go on.  Only OK moves the position (pads apart).
+    """
+    me = reader[0]
+    capacity, salt, position = me["capacity"], me["salt"], me["position"]
+    while position != end:
+        if end - position > capacity:
+            return GAP
+        source = DATA + ((position & (capacity - 1)) >> 3)
+        bits = load_monotonic(words, source)
+        tag = load_monotonic(words, source + TAG_WORD)
+        sequence = load_monotonic(words, source + SEQUENCE_WORD)
+        stamp = load_monotonic(words, source + TIME_WORD)
+        length = bits & LENGTH_MASK
+        size = record_bytes(length)
+        room = capacity - (position & (capacity - 1))
+        is_pad = bits & PAD_FLAG != 0
+        fits = size <= room and size <= end - position and tag == position ^ salt and sequence == me["sequence"]
+        if is_pad:
+            fits = fits and size == room and size <= capacity // MAX_FRAME_SHARE
+        else:
+            fits = fits and length <= me["max_payload"]
+        if not fits:
+            return CORRUPT if still_intact(words, position, capacity) else GAP
+        if is_pad:
+            if not still_intact(words, position, capacity):
+                return GAP
+            position += size
+            me["position"] = position
+            continue
+        count = (length + 7) >> 3
+        if count > len(out) - at:
+            me["need"] = length
+            return NEED if still_intact(words, position, capacity) else GAP
+        for i in range(count):
+            out[at + i] = load_monotonic(words, source + DESCRIPTOR_WORDS + i)
+        if not still_intact(words, position, capacity):
+            return GAP
+        me["frame_length"] = length
+        me["frame_kind"] = (bits >> KIND_SHIFT) & KIND_MASK
+        me["frame_flags"] = (bits >> FLAGS_SHIFT) & 255
+        me["frame_sequence"] = sequence
+        me["frame_ns"] = stamp
+        me["position"] = position + size
+        me["sequence"] = sequence + 1
+        me["frames"] += 1
+        me["bytes"] += length
+        return OK
+    return EMPTY
+
+
+@kernel
+def mark_read(control: Words, reader: Record) -> None:
+    """Tell the writer, if this reader is reliable, that everything before its position may be overwritten."""
+    me = reader[0]
+    if me["slot"] < 0:
+        return
+    at = SLOT_0 + me["slot"] * SLOT_WORDS
+    if load_acquire(control, at + SLOT_STATE) == EVICTED:
+        me["evicted"] = 1
+        me["slot"] = -1
+        return
+    # SYNC gate: pairs with scan_gate.
+    store_release(control, at + SLOT_POSITION, me["position"])
+
+
+@kernel
+def idle_status(words: Words, reader: Record) -> int:
+    """Why there is nothing to read at the reader's position: EPOCH_CHANGED (once), CLOSED, OK (there is), EMPTY."""
+    me = reader[0]
+    # SYNC epoch: pairs with take_over.
+    epoch = load_acquire(words, EPOCH)
+    if epoch != me["epoch"] and me["position"] >= load_monotonic(words, EPOCH_POSITION):
+        me["epoch"] = epoch
+        return EPOCH_CHANGED
+    # SYNC state: pairs with set_state; the tail is loaded after it, so nothing published before a close is missed.
+    closed = load_acquire(words, STATE) == CLOSED_STATE
+    if load_acquire(words, TAIL) != me["position"]:
+        return OK
+    return CLOSED if closed else EMPTY
+
+
+@kernel
+def poll_into(words: Words, control: Words, reader: Record, out: Words, index: Words, max_frames: int) -> int:
+    """Read up to `max_frames` frames into `out`; `index[row, i]` says what and where frame i is.
+
+    Sets `count`, and `gap_first`..`gap_last` if frames were lost before the first one delivered.  Returns OK if
+    frames were delivered, else GAP, EMPTY, NEED, CLOSED, EPOCH_CHANGED or CORRUPT.  Never waits.  Frames delivered
+    by the last call count as read: a reliable consumer must be done with them.
+    """
+    me = reader[0]
+    mark_read(control, reader)
+    me["gap_first"] = 0
+    me["gap_last"] = 0
+    me["count"] = 0
+    count, at, laps, status = 0, 0, 0, EMPTY
+    end = readable(words, reader)
+    while count < max_frames:
+        status = read_frame(words, reader, end, out, at)
+        if status == OK:
+            index[SEQUENCE_ROW, count] = me["frame_sequence"]
+            index[OFFSET_ROW, count] = at << 3
+            index[LENGTH_ROW, count] = me["frame_length"]
+            index[TIME_ROW, count] = me["frame_ns"]
+            index[KIND_ROW, count] = me["frame_kind"]
+            at += (me["frame_length"] + 7) >> 3
+            count += 1
+        elif status == GAP and count == 0 and laps < LAPS_PER_POLL:
+            laps += 1
+            if skip_ahead(words, reader) != GAP:
+                break
+            end = readable(words, reader)
+        else:
+            break
+    me["count"] = count
+    if count:
+        return OK
+    if me["gap_last"]:
+        return GAP
+    if status == EMPTY:
+        status = idle_status(words, reader)
+        return EMPTY if status == OK else status
+    return EMPTY if status == GAP else status
+
+
+@kernel
+def try_read(words: Words, control: Words, reader: Record, out: Words, index: Words) -> int:
+    """`poll_into` for one frame."""
+    return poll_into(words, control, reader, out, index, 1)
