@@ -112,7 +112,7 @@ def test_event_filter_file_is_read_whole_or_refused(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ('events = ["Swop"]', "known event"),
-        ('venues = ["NOWHERE"]', "known venue"),
+        ('venues = ["NOWHERE"]', "venue 'NOWHERE': expected a u16 or one of"),
         ('adresses = ["0x00"]', "adresses"),
         ('tokens = ["0x00"]', "tokens"),
         ("[minimum]\n0x00 = -1", "minimum"),
