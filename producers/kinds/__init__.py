@@ -1,0 +1,1 @@
+"""The contract events that the project understands."""
