@@ -43,6 +43,7 @@ INPUT_OUTPUT = {
 WITHOUT_IO = ("tlv", "producers", "consumers", "tools/recording/core.py")
 """Sources that take bytes, times and random numbers as arguments, all but the shells."""
 SHELLS = {
+    "tlv/user_cache.py": "where the home is",
     "tlv/jit.py": "the kernel cache, chosen before the first kernel is decorated",
     "producers/collector.py": "the feed's clock, sockets and tasks",
     "producers/disk.py": "every write of a collector, in a thread",

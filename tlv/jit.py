@@ -1,8 +1,8 @@
 """How a kernel is compiled, and where its machine code is kept.
 
 Owns the one numba decorator of the project (`kernel`) and the cache directory behind it.  It must never know
-what a kernel computes.  This is the only file of `tlv` that touches the file system and the environment:
-the cache has to be chosen before the first kernel is decorated, and `tlv` holds the first kernels.
+what a kernel computes.  It alone in `tlv` touches the file system: the cache
+has to be chosen before the first kernel is decorated, and `tlv` holds the first kernels.
 
 numba keys its cache by the file a kernel stands in and does not notice an edited constant in another file.  So
 the directory's name carries a digest of the code that a kernel can reach (the modules that hold kernels and what they
@@ -34,6 +34,7 @@ import numpy as np
 from numba.core.caching import UserProvidedCacheLocator
 
 from tlv.errors import UnsafeCacheError
+from tlv.user_cache import cache_root
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -94,12 +95,6 @@ def kernel_digest(sources: dict[str, bytes]) -> str:
             trees[name] = ast.parse(sources[name])
             waiting += imported(trees[name])
     return source_digest({name: ast.dump(without_docstrings(trees[name])).encode() for name in sorted(trees)})
-
-
-def cache_root() -> Path:
-    """The directory that holds one cache per source digest: `$XDG_CACHE_HOME/alphapulse`, or `~/.cache/alphapulse`."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".cache") / "alphapulse"
 
 
 def make_private(path: Path) -> Path:

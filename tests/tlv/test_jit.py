@@ -22,7 +22,6 @@ from tlv.errors import UnsafeCacheError
 from tlv.jit import (
     KEPT_CACHES,
     KernelLocator,
-    cache_root,
     hold,
     kernel,
     kernel_digest,
@@ -31,6 +30,7 @@ from tlv.jit import (
     remove_old_caches,
     use_private_cache,
 )
+from tlv.user_cache import cache_root
 
 REPOSITORY = Path(__file__).parents[2]
 CHECK_A_HEADER = """

@@ -62,7 +62,7 @@ def check_kernel_cache() -> Finding:
     from tlv.errors import UnsafeCacheError
 
     try:
-        from tlv.jit import cache_root
+        from tlv.user_cache import cache_root
     except UnsafeCacheError as error:
         return Finding("kernel cache", Verdict.FAIL, str(error), "make the directory yours, mode 0700")
     return Finding("kernel cache", Verdict.OK, str(cache_root()))
