@@ -1,114 +1,69 @@
-"""docs/faults.md against the code: rows that are cited exist, rows and promises name tests that exist."""
+"""The fault table: each row names tests that exist or is open, and every citation means a row, promise or invariant."""
 
 from __future__ import annotations
 
 import ast
 import re
-from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from tools.prove.ring.mutants import MUTANTS
-
 ROOT = Path(__file__).parent.parent
-FAULTS = ROOT / "docs" / "faults.md"
-CITATION = re.compile(r"\b[Rr]ows? (\d+(?:(?:, | and | to |-)\d+)*)")
-"""`row 12`, `rows 4, 5 and 6`, `rows 14 to 17`"""
-INVARIANT = re.compile(r"^\| (I\d) \| (.+?) \| (.+?) \|$", re.MULTILINE)
-"""A line of the table in ARCHITECTURE.md: number, rule, what shows it."""
+CITING = ("tlv", "ringbuf", "producers", "consumers", "tools", "tests")
+ROW = re.compile(r"^\| (\d+) \|.*\| ([^|]+) \|$", re.MULTILINE)
+CITATION = re.compile(r"\brows? (\d+(?:(?:, | and | to |-)\d+)*)", re.IGNORECASE)
+PROMISES = [f"P{number}" for number in range(1, 10)]
+INVARIANTS = [f"I{number}" for number in range(1, 10)]
 
 
-class Row(NamedTuple):
-    """One line of the table."""
-
-    number: int
-    promises: list[str]
-    shown_by: str
+def rows() -> list[tuple[int, str]]:
+    """Number and tests of each row."""
+    return [(int(number), tests) for number, tests in ROW.findall((ROOT / "docs/faults.md").read_text())]
 
 
-def rows() -> list[Row]:
-    found = []
-    for line in FAULTS.read_text().splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if line.startswith("|") and cells[0].isdigit():
-            assert len(cells) == 5, line
-            found.append(Row(int(cells[0]), re.findall(r"P\d", cells[2]), cells[4]))
-    return found
+def cited(text: str) -> set[int]:
+    """Numbers of the rows that a text cites; `14 to 17` cites four."""
+    numbers: set[int] = set()
+    for listed in CITATION.findall(text):
+        for part in re.split(", | and ", listed):
+            first, *last = map(int, re.split(" to |-", part))
+            numbers.update(range(first, (last or [first])[0] + 1))
+    return numbers
 
 
-def numbers(citation: str) -> set[int]:
-    """The rows that `4, 5 and 6` or `14 to 17` names."""
-    cited: set[int] = set()
-    for part in re.split(r", | and ", citation):
-        ends = [int(number) for number in re.split(r" to |-", part)]
-        cited.update(range(ends[0], ends[-1] + 1))
-    return cited
+def test_citations_are_read_in_every_spelling() -> None:
+    text = "Row 12. rows 4, 5 and 9; ROWS 14 to 17; row 20-21; rows of 77; arrow 88"
+    assert cited(text) == {12, 4, 5, 9, 14, 15, 16, 17, 20, 21}
 
 
-@cache
-def functions_of(path: Path) -> frozenset[str]:
-    """The test functions of a file."""
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return frozenset(node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, functions))
+def test_fault_table_numbers_no_row_twice() -> None:
+    numbers = [number for number, _ in rows()]
+    assert len(numbers) > 50
+    assert numbers == sorted(set(numbers))
 
 
-def cited() -> dict[int, str]:
-    """Each row that a source or ARCHITECTURE.md cites, and one place where it is."""
-    sources = [
-        path
-        for folder in ("ringbuf", "producers", "consumers", "tools", "tests")
-        for path in ROOT.glob(f"{folder}/**/*.py")
-    ]
-    places: dict[int, str] = {}
-    for path in [*sources, ROOT / "ARCHITECTURE.md"]:
-        if path != Path(__file__):
-            for citation in CITATION.findall(path.read_text()):
-                places |= dict.fromkeys(numbers(citation), str(path.relative_to(ROOT)))
-    return places
+def test_fault_table_has_every_row_that_is_cited() -> None:
+    known = {number for number, _ in rows()}
+    wrong = {
+        str(path.relative_to(ROOT)): unknown
+        for package in CITING
+        for path in (ROOT / package).rglob("*.py")
+        if path != Path(__file__) and (unknown := cited(path.read_text()) - known)
+    }
+    assert wrong == {}
 
 
-def test_faults_rows_are_numbered_once_and_in_order() -> None:
-    found = [row.number for row in rows()]
-    assert len(found) > 50
-    assert found == sorted(set(found))
+@pytest.mark.parametrize(("number", "tests"), rows(), ids=[f"row {number}" for number, _ in rows()])
+def test_fault_table_row_names_tests_that_exist_or_is_open(number: int, tests: str) -> None:
+    if tests == "open":
+        return
+    for test in re.fullmatch(r"`([^`]+)`", tests.replace("`<br>`", "<br>"))[1].split("<br>"):  # type: ignore[index]
+        path, _, name = test.partition("::")
+        defined = {node.name for node in ast.parse((ROOT / path).read_text()).body if isinstance(node, ast.FunctionDef)}
+        assert name.startswith("test_") and name in defined, f"row {number}: no {test}"
 
 
-def test_faults_cited_rows_exist() -> None:
-    places = cited()
-    unknown = {number: places[number] for number in places.keys() - {row.number for row in rows()}}
-    assert len(places) > 20
-    assert unknown == {}
-
-
-@pytest.mark.parametrize("row", rows(), ids=lambda row: str(row.number))
-def test_faults_row_names_tests_that_exist_or_is_open(row: Row) -> None:
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row.shown_by)
-    assert named or row.shown_by == "open"
-    assert [f"{path}::{test}" for path, test in named if test not in functions_of(ROOT / path)] == []
-
-
-def test_faults_each_promise_has_a_row_that_is_shown() -> None:
-    promised = re.findall(r"^\| (P\d) \|", FAULTS.read_text(), re.MULTILINE)
-    shown = {promise for row in rows() if row.shown_by != "open" for promise in row.promises}
-    assert promised == [f"P{number}" for number in range(1, 10)]
-    assert sorted(shown) == promised
-
-
-def test_architecture_shows_each_invariant_by_mutants_and_rows_that_exist() -> None:
-    """I1 to I9: the rules at the top of the ring's kernels."""
-    table = INVARIANT.findall((ROOT / "ARCHITECTURE.md").read_text())
-    mutants = {mutation.name for mutation, _ in MUTANTS}
-    assert [number for number, _, _ in table] == [f"I{number}" for number in range(1, 10)]
-    for number, _, shown_by in table:
-        named = re.findall(r"\*([^*]+)\*", shown_by)
-        stated = {mutant for name in named for mutant in alternatives(name)}
-        assert stated <= mutants, f"{number}: {sorted(stated - mutants)}"
-        assert named or CITATION.search(shown_by) or "schedules" in shown_by, number
-
-
-def alternatives(name: str) -> list[str]:
-    """`no fence in wake / sleep_on` stands for two mutants."""
-    first, *others = name.split(" / ")
-    return [first, *(f"{first.rpartition(' ')[0]} {other}" for other in others)]
+@pytest.mark.parametrize("name", PROMISES + INVARIANTS)
+def test_promise_or_invariant_is_cited_where_it_is_tested(name: str) -> None:
+    citing = [path for path in (ROOT / "tests").rglob("test_*.py") if re.search(rf"\b{name}\b", path.read_text())]
+    assert citing

@@ -1,13 +1,14 @@
 """How a kernel is compiled, and where its machine code is kept.
 
 Owns the one numba decorator of the project (`kernel`) and the cache directory behind it.  It must never know
-what a kernel computes.  This is the only file of `tlv` that touches the file system and the environment:
-the cache has to be chosen before the first kernel is decorated, and `tlv` holds the first kernels.
+what a kernel computes.  It alone in `tlv` touches the file system: the cache
+has to be chosen before the first kernel is decorated, and `tlv` holds the first kernels.
 
 numba keys its cache by the file a kernel stands in and does not notice an edited constant in another file.  So
-the directory's name carries a digest of the sources that hold kernels, of all that these import, and of numba's
-version: after an edit the old machine code is simply not found, and an edit elsewhere recompiles nothing.  A directory
-that another user could write is refused, since loading from it would run their code.
+the directory's name carries a digest of the code that a kernel can reach (the modules that hold kernels and what they
+import, without comments and docstrings) and of the compiler's version: after an edit the old machine code is simply
+not found, and an edit elsewhere compiles nothing.  A directory that another user could write is refused, since
+loading from it would run their code.
 
 Caches of other sources are removed when they are old, so that edits and updates do not pile them up.  Every process
 holds a shared lock on the directory that it uses, which the kernel frees when it dies; one that is in use, by however
@@ -16,20 +17,24 @@ old a process, is never removed.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import fcntl
 import hashlib
 import os
-import re
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import llvmlite
 import numba
+import numpy as np
+from numba.core.caching import UserProvidedCacheLocator
 
 from tlv.errors import UnsafeCacheError
+from tlv.user_cache import cache_root
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,58 +43,58 @@ KEPT_CACHES = 8
 KEPT_S = 30 * 86_400
 """How long a cache of other sources is kept after its last use."""
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+ROOT = Path(__file__).parent.parent
 KERNEL_PACKAGES = ("tlv", "ringbuf", "producers", "consumers")
-KERNEL = re.compile(rb"^@(?:kernel|intrinsic)\b", re.MULTILINE)
-IMPORT = re.compile(rb"^[ \t]*(?:from[ ]+([\w.]+)[ ]+import[ ]+(\([^)]*\)|[^\n]*)|import[ ]+([\w.]+))", re.MULTILINE)
-"""Module and names of a `from` import, or the module of a plain one."""
 
 
-def source_digest(root: Path) -> str:
-    """Digest of the sources below `root` that hold kernels, of the project's sources that these import, directly or
-    not, and of numba's version.
+def read_sources(root: Path) -> dict[str, bytes]:
+    """Every Python source of the packages that hold kernels below `root`, by its dotted name."""
+    sources = {}
+    for package in KERNEL_PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            sources[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_bytes()
+    return sources
 
-    Text and not syntax trees, at 20 ms against 300 ms for each start: a comment in these files counts as an edit.
-    """
-    paths = {
-        module_name(path.relative_to(root)): path
-        for package in KERNEL_PACKAGES
-        for path in (root / package).rglob("*.py")
-    }
-    texts = {module: path.read_bytes() for module, path in paths.items()}
-    left = [module for module, text in texts.items() if KERNEL.search(text)]
-    reached: set[str] = set()
-    while left:
-        module = left.pop()
-        if module not in reached:
-            reached.add(module)
-            left += texts.keys() & imported_names(texts[module])
-    digest = hashlib.sha256(numba.__version__.encode())
-    for module in sorted(reached):
-        digest.update(module.encode() + b"\0" + texts[module] + b"\0")
+
+def source_digest(sources: dict[str, bytes]) -> str:
+    """Digest of every byte of `sources`, and of the versions of what compiles them."""
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {np.__version__}".encode())
+    for name, source in sources.items():
+        digest.update(f"{name} {len(source)}\0".encode() + source)
     return digest.hexdigest()[:16]
 
 
-def module_name(path: Path) -> str:
-    """The dotted name of a source, given its path below the root."""
-    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Names that a module imports at its top; `from a import b` counts as `a` and `a.b`."""
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def imported_names(text: bytes) -> set[str]:
-    """Every dotted name that a source may import as a module, and the packages above it: `from a.b import c` gives
-    `a`, `a.b` and `a.b.c`."""
-    found = set()
-    for source, names, module in IMPORT.findall(text):
-        base = (source or module).decode()
-        parts = base.split(".")
-        found |= {".".join(parts[: length + 1]) for length in range(len(parts))}
-        found |= {f"{base}.{name.decode()}" for name in re.findall(rb"\w+", names)}
-    return found
+def without_docstrings(tree: ast.Module) -> ast.Module:
+    """The module without the strings that stand alone as statements; comments are in no tree."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [
+                line for line in node.body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
+            ]
+    return tree
 
 
-def cache_root() -> Path:
-    """The directory that holds one cache per source digest: `$XDG_CACHE_HOME/alphapulse`, or `~/.cache/alphapulse`."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".cache") / "alphapulse"
+def kernel_digest(sources: dict[str, bytes]) -> str:
+    """Digest of the code of the modules that hold kernels and of all they import, and of the compiler's version."""
+    trees: dict[str, ast.Module] = {}
+    waiting = [name for name, source in sources.items() if b"\n@kernel\n" in source or b" @kernel\n" in source]
+    while waiting:
+        name = waiting.pop()
+        if name in sources and name not in trees:
+            trees[name] = ast.parse(sources[name])
+            waiting += imported(trees[name])
+    return source_digest({name: ast.dump(without_docstrings(trees[name])).encode() for name in sorted(trees)})
 
 
 def make_private(path: Path) -> Path:
@@ -156,17 +161,47 @@ def remove_old_caches(used: Path) -> None:
             remove_if_unused(path)
 
 
-def use_private_cache() -> Path:
-    """Point numba at the cache of exactly these sources and return its directory; others that are old go."""
-    directory = make_private(cache_root()) / f"kernels-{source_digest(Path(__file__).parent.parent)}"
+def use_private_cache(root: Path) -> Path:
+    """Point numba at the cache of the kernels below `root` and return its directory; others that are old go.
+
+    Parsing what the kernels can reach takes some 0.3 s, so a cache lists the sources that it was found to belong to.
+    """
+    caches, sources = make_private(cache_root()), read_sources(root)
+    known_by = f"sources-{source_digest(sources)}"
+    known = [path.parent for path in caches.glob(f"kernels-*/{known_by}")]
+    directory = known[0] if known else caches / f"kernels-{kernel_digest(sources)}"
     hold(directory)
+    (directory / known_by).touch()
     remove_old_caches(directory)
     numba.config.CACHE_DIR = str(directory)
+    numba.config.CACHE_LOCATOR_CLASSES = "tlv.jit.KernelLocator,InTreeCacheLocator,UserWideCacheLocator"
+    KernelLocator.sources = known_by
     return directory
 
 
+class KernelLocator(UserProvidedCacheLocator):  # type: ignore[misc]
+    """What numba asks whether machine code is still good: for a kernel of these packages the directory says it all.
+
+    Any other kernel (a strategy of yours) is good as long as neither its file nor any file of these packages changed.
+    """
+
+    sources = ""
+
+    def is_ours(self) -> bool:
+        """Whether the directory's digest covers the file that the kernel stands in."""
+        return any(Path(self._py_file).is_relative_to(ROOT / package) for package in KERNEL_PACKAGES)
+
+    def get_source_stamp(self) -> object:
+        """What must not have changed since the kernel was compiled."""
+        return None if self.is_ours() else (super().get_source_stamp(), self.sources)
+
+    def get_disambiguator(self) -> str:
+        """What tells kernels of one name in one file apart: not the line, which a comment above moves."""
+        return "" if self.is_ours() else str(super().get_disambiguator())
+
+
 if not numba.config.DISABLE_JIT:
-    use_private_cache()
+    use_private_cache(ROOT)
 
 
 def kernel(function: F) -> F:

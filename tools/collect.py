@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import re
 import signal
 import sys
@@ -26,6 +25,7 @@ from producers.node.redaction import host_of
 from producers.output.tick_maps import TickWatch
 from ringbuf import DEFAULT_CAPACITY
 from tlv.errors import UsageError
+from tlv.user_cache import cache_root
 from tools.command.endpoint_options import checked_websocket
 from tools.command.stderr_log import OURS, speak_from
 from tools.warm import warm_collector, warm_ring
@@ -199,8 +199,7 @@ def _filter_file(filters: tuple[str, ...]) -> Path | None:
 def _cache_path(given: str | None, chain_id: int) -> Path | None:
     if given is not None:
         return None if given == "none" else Path(given)
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".cache") / "alphapulse" / f"pools-{chain_id}.jsonl"
+    return cache_root() / f"pools-{chain_id}.jsonl"
 
 
 def _sentence(statistics: dict[str, Any]) -> str:

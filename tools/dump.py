@@ -23,8 +23,8 @@ from tlv.filter import MessageFilter
 from tlv.layout import LAYOUT_DIGEST
 from tlv.message import Message, parse
 from tlv.text import hex_dump, message_to_dict
-from tools.command.dump_text import Describer
 from tools.command.interrupt import Interrupt
+from tools.dump_text import Describer
 
 QUIET_S = 1.0
 PAUSE_S = 0.05

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from consumers.journal.editing import copy_range
 from consumers.journal.errors import JournalError
@@ -20,6 +19,7 @@ from consumers.journal.scan import Scanner
 from consumers.journal.segment import list_segments
 from consumers.lockfile import LockFile
 from tlv.errors import UsageError
+from tools.command.say import say
 
 DIRECTORY = click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
@@ -157,11 +157,6 @@ def sentence(found: Examination, holes: int) -> str:
     if holes:
         text += f"; {holes} sequences before it are missing"
     return text
-
-
-def say(line: dict[str, Any], text: str, as_json: bool) -> None:
-    """One line on stdout."""
-    click.echo(msgspec.json.encode(line) if as_json else text)
 
 
 if __name__ == "__main__":

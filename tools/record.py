@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -18,6 +17,7 @@ from consumers.journal import Fsync
 from consumers.recorder import Recorder
 from ringbuf import RingNotFound, RingNotReady
 from tools.command.interrupt import Interrupt
+from tools.command.say import say
 
 RETRY_S = 0.05
 MIB = 1 << 20
@@ -110,12 +110,6 @@ def attach(patience_s: float, asked: Callable[[], bool], make: Callable[[], Reco
 def complain(line: str) -> None:
     """A line for the person who looks after the recorder."""
     print(f"record: {line}", file=sys.stderr, flush=True)
-
-
-def say(line: dict[str, Any], sentence: str, as_json: bool) -> None:
-    """One line on stdout, at once."""
-    click.echo(msgspec.json.encode(line) if as_json else sentence)
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

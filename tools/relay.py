@@ -5,11 +5,9 @@ Owns the command line, the ready line and the counts at the end.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -20,6 +18,7 @@ from consumers.relay.address import default_path
 from consumers.relay.server import PREFIXES
 from ringbuf import RingNotFound, RingNotReady
 from tools.command.interrupt import Interrupt
+from tools.command.say import say
 
 RETRY_S = 0.05
 
@@ -101,12 +100,6 @@ def open_when_there(patience_s: float, asked: Callable[[], bool], make: Callable
             if asked() or time.monotonic() >= deadline:
                 raise
             time.sleep(RETRY_S)
-
-
-def say(line: dict[str, Any], sentence: str, as_json: bool) -> None:
-    """One line on stdout, at once."""
-    click.echo(msgspec.json.encode(line) if as_json else sentence)
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
-import msgspec
 import numpy as np
 
 from consumers.analysis.selection import nanoseconds
@@ -27,6 +26,7 @@ from ringbuf import DEFAULT_CAPACITY, Poll, Status, Writer
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
 from tools.command.interrupt import Interrupt
+from tools.command.say import say
 
 MIB = 1 << 20
 
@@ -166,12 +166,6 @@ def bar(journal: Path, *, whole: bool, hidden: bool) -> Iterator[Callable[[int],
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("replay", total=count_frames(journal) if whole else None)
         yield lambda frames: progress.advance(task, frames)
-
-
-def say(line: dict[str, Any], sentence: str, as_json: bool) -> None:
-    """One line on stdout, at once."""
-    click.echo(msgspec.json.encode(line) if as_json else sentence)
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -249,7 +249,7 @@ def main() -> NoReturn:
     """Entry point of the console script."""
     os.environ["NUMBA_DISABLE_JIT"] = "1"
     if sys.argv[1:2] == ["gc"]:
-        from tools.command.ringstat_gc import command as collect
+        from tools.ringstat_gc import command as collect
 
         del sys.argv[1]
         run_command(collect, "ringstat gc")

@@ -1,0 +1,1 @@
+"""Logs to sealed messages: compiled for many at once, readable for one."""

@@ -17,7 +17,7 @@ from tlv.codes import Domain, Flag, Protocol, Source, Venue
 from tlv.layout import EventOrigin, PoolState, PoolSwap, PoolSync, PoolTicks, TickLiquidity
 from tlv.message import build, parse
 from tlv.text import message_to_dict
-from tools.command.dump_text import Describer, scale
+from tools.dump_text import Describer, scale
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -365,6 +365,7 @@ def test_relay_missing_ring_is_refused(ring_name: str, tmp_path: Path) -> None:
 
 
 def test_relay_socket_is_ours_alone_whatever_the_umask(ring_name: str) -> None:
+    """P9."""
     before = os.umask(0)
     try:
         with make_ring(ring_name), serving(ring_name) as rig:

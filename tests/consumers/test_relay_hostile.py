@@ -181,6 +181,7 @@ def test_relay_client_that_never_reads_is_evicted_and_told(ring_name: str) -> No
 
 
 def test_relay_sixteen_of_sixty_four_never_read_and_the_others_miss_nothing(ring_name: str) -> None:
+    """P4: a slow client costs only itself."""
     total, readers = 4000, 48
     found: dict[int, int] = {}
     with make_ring(ring_name, capacity=1 << 20) as writer, serving(ring_name, patience_s=1.0) as rig:

@@ -190,6 +190,7 @@ class RingMachine(RuleBasedStateMachine):
 
     @invariant()
     def a_second_writer_is_refused(self) -> None:
+        """P3."""
         if hasattr(self, "writer"):
             try:
                 Writer.open(self.name)

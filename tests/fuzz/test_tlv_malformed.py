@@ -152,6 +152,7 @@ def assert_same_walk(buf: np.ndarray, start: int, end: int, tlvs: list[Tlv]) -> 
 
 
 def test_kernels_on_malformed_messages_agree_with_the_reference() -> None:
+    """P5: refused like the reference refuses, and never read beyond the end."""
     rng = random.Random(SEED)
     originals = [random_message(rng, most=2) for _ in range(60)]
     verdicts: Counter[str] = Counter()

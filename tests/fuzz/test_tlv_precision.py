@@ -42,6 +42,7 @@ def sync(reserve0: int, reserve1: int) -> PoolSync:
 
 
 def test_every_value_survives_bytes_limbs_and_json() -> None:
+    """P7."""
     rng = random.Random(SEED)
     values = edges(256) + [rng.getrandbits(256) for _ in range(RANDOM_VALUES)]
     packed = []

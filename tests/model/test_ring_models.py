@@ -24,15 +24,18 @@ def report(outcome: Outcome, tell: Callable[[str], None]) -> None:
 
 
 def test_schedules_within_budget_break_no_promise(tell: Callable[[str], None]) -> None:
+    """P1 under every schedule: what is read, joined, woken and sought (I1, I3, I7, I8, I9)."""
     report(prove_schedules(seed=1), tell)
 
 
 def test_mutants_are_all_caught(tell: Callable[[str], None]) -> None:
+    """Each rule of I1, I2, I3, I4, I5, I7, I8 broken once: the searches notice."""
     assert len(MUTANTS) >= 6
     report(prove_mutants_are_caught(seed=1), tell)
 
 
 def test_crash_images_are_never_believed_wrongly(tell: Callable[[str], None]) -> None:
+    """P2 at each single store: commits, intent and sequences after a kill (I1, I2, I5, I6)."""
     report(prove_crash_images(seed=1), tell)
 
 

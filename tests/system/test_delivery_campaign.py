@@ -17,6 +17,7 @@ SEED = 20_260_722
 
 
 def test_delivery_under_sixty_kills_loses_nothing(tell: Callable[[str], None]) -> None:
+    """P6 from the ring to its readers."""
     outcome = prove_delivery(60, SEED)
     tell(outcome.line())
     assert outcome.passed, outcome.line()

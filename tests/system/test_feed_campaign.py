@@ -8,6 +8,7 @@ from tools.prove.feed.campaign import run_feeds
 
 
 def test_feed_under_faults_equals_the_nodes_own_logs(tell: Callable[[str], None]) -> None:
+    """P6 from the node to the ring."""
     runs = []
     for run in run_feeds(range(1, 21), jobs=6):
         runs.append(run)

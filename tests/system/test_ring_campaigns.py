@@ -25,6 +25,7 @@ SEED = 20_240_607
 
 @pytest.mark.parametrize("name", [name for name in ring_proofs(SEED) if name not in MODELS])
 def test_ring_campaign_keeps_its_promise(name: str, tell: Callable[[str], None]) -> None:
+    """P1, P2, P3, P4, P5 and P9 with real processes; records and positions (I4) in rows 5, 6 and 19."""
     outcome = ring_proofs(SEED)[name]()
     tell(outcome.line())
     assert outcome.passed, outcome.line()

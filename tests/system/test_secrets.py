@@ -143,6 +143,7 @@ class Servers:
 def test_collector_at_debug_says_no_key_whatever_its_endpoints_do(
     ring_name: str, tmp_path: Path, ways: tuple[str, ...]
 ) -> None:
+    """P8."""
     warm_ring()
     warm_collector()
 

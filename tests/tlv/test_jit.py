@@ -21,14 +21,16 @@ import tlv.jit
 from tlv.errors import UnsafeCacheError
 from tlv.jit import (
     KEPT_CACHES,
-    cache_root,
+    KernelLocator,
     hold,
     kernel,
+    kernel_digest,
     make_private,
+    read_sources,
     remove_old_caches,
-    source_digest,
     use_private_cache,
 )
+from tlv.user_cache import cache_root
 
 REPOSITORY = Path(__file__).parents[2]
 CHECK_A_HEADER = """
@@ -127,12 +129,12 @@ def test_unsafe_directory_in_either_place_stops_the_import(
     monkeypatch.setattr(numba.config, "CACHE_DIR", numba.config.CACHE_DIR)
     lay(bait, cache_root())
     with pytest.raises(UnsafeCacheError):
-        use_private_cache()
+        use_private_cache(REPOSITORY)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "second"))
     make_private(cache_root())
-    lay(bait, cache_root() / f"kernels-{source_digest(REPOSITORY)}")
+    lay(bait, cache_root() / f"kernels-{kernel_digest(read_sources(REPOSITORY))}")
     with pytest.raises(UnsafeCacheError):
-        use_private_cache()
+        use_private_cache(REPOSITORY)
     if bait is BAITS[-1]:
         print(f"row 36: {len(BAITS)} unsafe cache directories, {len(BAITS)} refused")
 
@@ -154,13 +156,13 @@ def test_use_private_cache_creates_directories_of_mode_0700(
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     before = os.umask(umask)
     try:
-        directory = use_private_cache()
+        directory = use_private_cache(REPOSITORY)
     finally:
         os.umask(before)
     assert str(directory) == numba.config.CACHE_DIR
     for path in (directory, directory.parent):
         assert path.stat().st_mode & 0o777 == 0o700
-    assert use_private_cache() == directory
+    assert use_private_cache(REPOSITORY) == directory
 
 
 # ---- old caches
@@ -180,7 +182,7 @@ def old_cache(root: Path, name: str, days: float) -> Path:
 def use_cache_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
-    return use_private_cache()
+    return use_private_cache(REPOSITORY)
 
 
 def test_use_private_cache_removes_caches_unused_for_a_month_and_keeps_what_is_no_cache(
@@ -283,7 +285,7 @@ def test_import_chooses_the_cache_only_if_something_is_compiled(
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     monkeypatch.setattr(numba.config, "DISABLE_JIT", disabled)
     runpy.run_path(tlv.jit.__file__)
-    chosen = tmp_path / "alphapulse" / f"kernels-{source_digest(REPOSITORY)}"
+    chosen = tmp_path / "alphapulse" / f"kernels-{kernel_digest(read_sources(REPOSITORY))}"
     assert ("" if disabled else str(chosen)) == numba.config.CACHE_DIR
     assert chosen.is_dir() is not bool(disabled)
 
@@ -336,46 +338,114 @@ def test_kernel_after_an_edited_constant_in_another_file_is_the_new_one(tmp_path
 
 def test_kernel_without_the_digest_in_its_cache_would_be_stale(tmp_path: Path) -> None:
     root, cache = copy_of_the_package(tmp_path / "copy"), tmp_path / "cache"
-    edit(root / "tlv/jit.py", "kernels-{source_digest(Path(__file__).parent.parent)}", "kernels-always-the-same")
+    edit(root / "tlv/jit.py", "kernels-{kernel_digest(sources)}", "kernels-always-the-same")
     assert output_of(CHECK_A_HEADER, root, cache) == "0 1 4 7 9"
     swap_header_fields(root)
     assert output_of(CHECK_A_HEADER, root, cache) == "0 1 4 9 7"
 
 
-KERNEL_SOURCE = """from tlv.jit import kernel
-from {package}.constants import A
-import {package}.deep.plain
+COMMENT = "# a remark\n"
+KEPT = [
+    pytest.param({"tlv/kernels.py": COMMENT}, id="a comment in front of kernels"),
+    pytest.param({"ringbuf/layout.py": COMMENT}, id="a comment in a layout"),
+    pytest.param({"consumers/live.py": "import tlv\nANYTHING = 1\n"}, id="code that no kernel reaches"),
+]
+CHANGED = [
+    pytest.param("tlv/codes.py", "VERSION = 1\n", "VERSION = 2\n", id="a constant"),
+    pytest.param("tlv/layout.py", "    sequence: I64\n", "    sequence: U64\n", id="a layout"),
+    pytest.param("tlv/crc.py", "@kernel\ndef ", "@kernel\ndef other_", id="a kernel"),
+]
 
 
-@kernel
-def nothing():
-    from {package} import local
-"""
+@pytest.fixture(scope="module")
+def digest_of_the_repository() -> str:
+    return kernel_digest(read_sources(REPOSITORY))
 
 
-@pytest.mark.parametrize("package", tlv.jit.KERNEL_PACKAGES)
-def test_source_digest_changes_with_what_kernels_import_and_with_nothing_else(package: str, tmp_path: Path) -> None:
-    folder = tmp_path / package
-    (folder / "deep").mkdir(parents=True)
-    (folder / "kernels.py").write_text(KERNEL_SOURCE.format(package=package))
-    found = {source_digest(tmp_path)}
-    for reached in ("constants.py", "local.py", "deep/__init__.py", "deep/plain.py"):
-        (folder / reached).write_text("A = 1")
-        found.add(source_digest(tmp_path))
-    assert len(found) == 5
-    for other in ("live.py", "deep/other.py"):
-        (folder / other).write_text("from tlv.jit import kernel")
-        assert source_digest(tmp_path) in found
+def with_text(name: str, change: Callable[[str], str]) -> dict[str, bytes]:
+    """The sources of the repository, one of them changed."""
+    module = name.removesuffix(".py").replace("/", ".")
+    sources = read_sources(REPOSITORY)
+    before = sources[module]
+    sources[module] = change(before.decode()).encode()
+    assert sources[module] != before
+    return sources
 
 
-@pytest.mark.parametrize(
-    ("path", "covered"), [("tlv/layout.py", True), ("consumers/live.py", False), ("producers/collector.py", False)]
-)
-def test_source_digest_of_the_project_covers_layouts_and_not_what_only_calls_kernels(
-    path: str, covered: bool, tmp_path: Path
+@pytest.mark.parametrize("edits", KEPT)
+def test_kernel_digest_after_an_edit_that_changes_no_kernel_is_the_same(
+    edits: dict[str, str], digest_of_the_repository: str
 ) -> None:
-    for package in tlv.jit.KERNEL_PACKAGES:
-        shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    before = source_digest(tmp_path)
-    (tmp_path / path).write_text((tmp_path / path).read_text() + "\nEDITED = 1\n")
-    assert (source_digest(tmp_path) != before) is covered
+    for name, text in edits.items():
+        sources = with_text(
+            name, lambda before, text=text: before.replace("from __future__", text + "from __future__", 1)
+        )
+        assert kernel_digest(sources) == digest_of_the_repository
+
+
+def test_kernel_digest_after_another_docstring_is_the_same(digest_of_the_repository: str) -> None:
+    sources = with_text("tlv/kernels.py", lambda text: text.replace('"""', '"""Other words. ', 1))
+    assert kernel_digest(sources) == digest_of_the_repository
+
+
+@pytest.mark.parametrize(("name", "old", "new"), CHANGED)
+def test_kernel_digest_after_an_edit_that_a_kernel_reaches_is_another(
+    name: str, old: str, new: str, digest_of_the_repository: str
+) -> None:
+    assert kernel_digest(with_text(name, lambda text: text.replace(old, new, 1))) != digest_of_the_repository
+
+
+def test_kernel_digest_covers_packages_and_what_their_modules_import(tmp_path: Path) -> None:
+    """Kernels in a package's modules, one of which imports a constant by way of the package."""
+    files = {
+        "ringbuf/deep/__init__.py": "A = 1\n",
+        "ringbuf/deep/copy.py": "import tlv.codes\nfrom ringbuf.deep import A\n@kernel\ndef copy():\n    pass\n",
+        "tlv/codes.py": "B = 1\n",
+        "consumers/other.py": "C = 1\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = {}
+    for name, text in files.items():
+        before = kernel_digest(read_sources(tmp_path))
+        (tmp_path / name).write_text(text + "D = 1\n")
+        found[name] = kernel_digest(read_sources(tmp_path)) != before
+    assert found == {name: name != "consumers/other.py" for name in files}
+
+
+def test_comment_above_a_kernel_compiles_nothing(tmp_path: Path) -> None:
+    root, cache = copy_of_the_package(tmp_path / "copy"), tmp_path / "cache"
+    assert output_of(CHECK_A_HEADER, root, cache) == "0 1 4 7 9"
+    compiled = {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")}
+    path = root / "tlv/kernels.py"
+    path.write_text(path.read_text().replace("@kernel\n", "# a remark\n@kernel\n"))
+    assert output_of(CHECK_A_HEADER, root, cache) == "0 1 4 7 9"
+    assert compiled
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")} == compiled
+
+
+def test_use_private_cache_knows_the_sources_that_it_has_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    used = use_private_cache(REPOSITORY)
+    moved = used.rename(used.with_name("kernels-moved"))
+    assert use_private_cache(REPOSITORY) == moved
+
+
+def test_kernel_locator_stamps_only_what_the_directory_does_not_cover(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(KernelLocator, "sources", "sources-1")
+
+    def strategy() -> None:
+        pass
+
+    ours = KernelLocator.from_function(kernel, tlv.jit.__file__)
+    theirs = KernelLocator.from_function(strategy, __file__)
+    assert (ours.get_source_stamp(), ours.get_disambiguator()) == (None, "")
+    assert theirs.get_disambiguator() == str(strategy.__code__.co_firstlineno)
+    stamp = theirs.get_source_stamp()
+    monkeypatch.setattr(KernelLocator, "sources", "sources-2")
+    assert theirs.get_source_stamp() != stamp

@@ -1,0 +1,1 @@
+"""`alphapulse bench`: every part measured beside a baseline of the same run."""

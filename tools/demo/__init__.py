@@ -1,0 +1,1 @@
+"""`alphapulse demo`: the whole pipeline on a bundled recording, in one terminal."""

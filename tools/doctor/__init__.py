@@ -5,5 +5,5 @@ machine     checks of this machine
 node        checks of an endpoint
 watch       what an endpoint pushes, seen for a while
 http        the same node over HTTP
-cli         the command
+command     its options and its output
 """

@@ -64,7 +64,7 @@ def check_kernel_cache() -> CheckResult:
     from tlv.errors import UnsafeCacheError
 
     try:
-        from tlv.jit import cache_root
+        from tlv.user_cache import cache_root
     except UnsafeCacheError as error:
         return CheckResult("kernel cache", Verdict.FAIL, str(error), "make the directory yours, mode 0700")
     return CheckResult("kernel cache", Verdict.OK, str(cache_root()))

@@ -1,0 +1,1 @@
+"""What campaigns, benchmarks and tests share: real nodes, a real broker, processes, an outcome's shape."""

@@ -8,5 +8,5 @@ judgement  ring against node, event by event
 report     what came out, and whether it is good enough
 session    the ring and the clock
 processes  the collector, its ring, and their end
-cli        the command
+command    its options, its progress and its exit code
 """

@@ -1,0 +1,1 @@
+"""The collector measured: decoding, rates, memory, its longest steps, tick maps."""

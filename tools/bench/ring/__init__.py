@@ -1,0 +1,1 @@
+"""The ring measured between pinned processes."""

