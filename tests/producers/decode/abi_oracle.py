@@ -20,7 +20,7 @@ from eth_abi.exceptions import DecodingError
 from producers.node.rpc_types import Log
 
 ROOT = Path(__file__).parents[3]
-BUNDLED = ROOT / "producers" / "data"
+BUNDLED = ROOT / "tools" / "recording" / "data"
 LOG_FILES = (
     "polygon/recording_2021-04-20_canonical_logs.jsonl.gz",
     "polygon/recording_2021-04-20_orphaned_logs.jsonl.gz",
