@@ -166,10 +166,17 @@ class Assembly:
             told += 1
         self.unfinished = left <= 0
         self._book.judge()
+        self._declare_unanswered()
         self._end(window[:told])
         if self._book.connected:
             self._logs.pump(self.chain)
         self._tell_states(self.chain.head)
+
+    def _declare_unanswered(self) -> None:
+        """Blocks without the events of emitters that the node did not tell of; what is known of others holds."""
+        for number in sorted(self._book.undeclared):
+            self._chronicle.tell_gap(number, number, Reason.RANGE_REFUSED)
+        self._book.undeclared.clear()
 
     def tick(self) -> None:
         """Time passed: refetch what stays open too long."""
