@@ -4,8 +4,9 @@ Draws mutants of the four packages and runs, for each, the tests of its package 
 tree, until one fails.  A mutant that none of them notices survives and is shown, unless `equivalent.toml` says that it
 behaves as the original does, and why.
 
-Kernels run as plain Python (NUMBA_DISABLE_JIT=1): the same lines, and a mutant compiles nothing.  Compiled kernels are
-compared with plain ones by the tests themselves.
+Where a file with kernels is changed, kernels run as plain Python (NUMBA_DISABLE_JIT=1): the same lines, and a mutant
+compiles nothing.  Else they are compiled, into a cache of this run: as plain Python the tests of producers take more
+than 20 minutes.
 """
 
 from __future__ import annotations
@@ -79,8 +80,9 @@ def _pass(file: Path, tree: Path) -> bool:
     package, beside = f"tests/{file.parts[0]}", f"tests/{file.parent}"
     folders = [folder for folder in (beside, package, "tests/fuzz") if (tree / folder).is_dir()]
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *dict.fromkeys(folders)]
+    holds_kernels = "@kernel" in (tree / file).read_text()
     environment = os.environ | {
-        "NUMBA_DISABLE_JIT": "1",
+        "NUMBA_DISABLE_JIT": str(int(holds_kernels)),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": str(tree),
         "XDG_CACHE_HOME": str(tree / ".cache"),
