@@ -10,7 +10,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 
 CORE_TESTS := tests/tlv tests/ringbuf
 
-.PHONY: help run test branches check lint bench soak clean
+.PHONY: help run test branches check lint bench soak mutants clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make check   ruff, mypy --strict and all of make test"
 	@echo "make bench   every benchmark, with its baseline"
 	@echo "make soak    the long campaigns"
+	@echo "make mutants  200 small changes to the code, drawn at random: do the tests notice them? (hours)"
 	@echo "make clean   remove .venv, caches and build products"
 
 run: $(RUN_READY)
@@ -46,6 +47,11 @@ bench: $(RUN_READY)
 
 soak: $(PARTS_READY)
 	@$(BIN)/python -m pytest -m soak
+
+# cosmic-ray brings twenty packages that nothing else needs, so it is no test tool that everybody installs.
+mutants: $(DEV_READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check cosmic-ray==8.7.0
+	@$(BIN)/python -m tools.prove.mutation.command
 
 clean:
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

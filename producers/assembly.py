@@ -457,7 +457,15 @@ class Assembly:
         published = self._publish()
         if self._quarantine.suspects:
             self._quarantine.judge()
+        if self._quarantine.undeclared:
+            self._declare_unanswered()
         self._end(self._window[:published])
+
+    def _declare_unanswered(self) -> None:
+        """Blocks without the events of emitters that the node did not tell of; what is known of others holds."""
+        for number in sorted(self._quarantine.undeclared):
+            self._messages.put_gap(number, number, Reason.RANGE_REFUSED)
+        self._quarantine.undeclared.clear()
 
     def _publish(self) -> int:
         """Events, in block order; returns how many of the blocks have none left to publish."""

@@ -135,6 +135,11 @@ class Failure(NamedTuple):
         """The contract itself refused: it has no such function."""
         return self.code == 3 or self.says("revert", "invalid opcode", "out of gas")
 
+    @property
+    def is_lasting(self) -> bool:
+        """Asking this node again is in vain: it keeps no such state, or the contract ran for longer than it allows."""
+        return self.says("missing trie node", "execution aborted")
+
 
 TIMED_OUT = Failure(None, "no answer in time")
 DISCONNECTED = Failure(None, "the connection was lost")

@@ -8,10 +8,13 @@ released logs wait in their blocks again, and the next `advance` publishes them.
         VERIFIED --> row in the table, everything held is released
         FALSE    --> the held logs and all later ones are lookalikes: counted, never published
         UNKNOWN  --> as soon as the block's logs are complete, their structure may still prove FALSE; else quarantined:
-                     counted, never published, and a log that comes `retry_s` later begins anew
+                     counted, never published, and a log that comes `RETRY_S` later begins anew
+        `again`  --> asked again after pauses that double, while the logs are held
 
-The hold is bounded in logs and in time.  An emitter that exceeds it is UNKNOWN for `retry_s`: its logs are counted as
-quarantined, and should it be verified later, its first PoolState tells readers where its events begin.
+The hold is bounded in logs and in time.  An emitter that exceeds it is UNKNOWN for `RETRY_S`: its logs are counted as
+quarantined, and should it be verified later, its first PoolState tells readers where its events begin.  Where it was
+the node that gave no answer, the blocks of its logs are `undeclared` holes, and it is asked again after a shorter time,
+which doubles.  What an emitter answers, or does not, makes no hole: it could have one declared whenever it likes.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from producers.decode.pool_table import PoolTable, unverified
 from producers.kinds.events import EVENT_OF_TOPIC, Role
 from producers.node.rpc_types import Log
 from producers.pools.lookalikes import is_lookalike
+from producers.pools.pauses import Pauses
 from producers.pools.verification import Finding, Standing, Token, Verifier
 from tlv.units import NS
 
@@ -35,6 +39,10 @@ MAX_HELD_PER_EMITTER = 1 << 12
 HOLD_S = 15.0
 """Longer than a request's time-out: a verification that is late once can still succeed."""
 RETRY_S = 300.0
+FIRST_RETRY_S = 2.0
+"""After a hold in which the node gave no answer."""
+ASK_PAUSES_S = (0.1, 2.0)
+"""Between questions about one emitter: a backend that lags has caught up within a second, one that is ill has not."""
 MAX_FOREIGN = 1 << 17
 """Emitters remembered as no pools.  Beyond that all are forgotten: it costs questions, not correctness."""
 
@@ -51,18 +59,24 @@ class Held(NamedTuple):
 class _Foreign(NamedTuple):
     standing: Standing
     until_ns: int
+    holds: Pauses | None = None
+    """Not None: the node gave no answer."""
 
 
 class _Suspect:
     """An emitter under verification."""
 
-    def __init__(self, since_ns: int) -> None:
+    def __init__(self, since_ns: int, holds: Pauses) -> None:
         self.since_ns = since_ns
         self.held: list[Held] = []
+        self.holds = holds
+        self.pauses = Pauses(*ASK_PAUSES_S)
+        self.refused = True
+        """The node gave no result, or none yet."""
         self.undecided = False
         """The node has no answer; the structure of its logs decides."""
         self.unanswered = False
-        """The connection was lost while it was asked; it is asked again."""
+        """What came proves nothing; it is asked again when `pauses` says so."""
 
 
 class Quarantine:
@@ -72,6 +86,8 @@ class Quarantine:
         self.counts: Counter[Standing] = Counter()
         """Logs that were not published: FALSE = lookalikes, UNKNOWN = quarantined."""
         self.held = 0
+        self.undeclared: set[int] = set()
+        """Numbers of blocks that lack logs because the node gave no answer; whoever declares them empties it."""
         self._clock, self._stats, self._table = context.clock, context.stats, table
         self._verifier = Verifier(context.chain, context.rpc, tokens)
         self._connected = False
@@ -101,10 +117,14 @@ class Quarantine:
         foreign = self._foreign.get(address)
         if foreign is not None and (foreign.standing is Standing.FALSE or self._clock.now_ns < foreign.until_ns):
             self.counts[foreign.standing] += 1
+            if foreign.holds is not None:
+                self.undeclared.add(block.number)
             return
         suspect = self.suspects.get(address)
         if suspect is None:
-            suspect = self.suspects[address] = _Suspect(self._clock.now_ns)
+            holds = foreign.holds if foreign is not None else None
+            suspect = _Suspect(self._clock.now_ns, holds or Pauses(FIRST_RETRY_S, RETRY_S))
+            self.suspects[address] = suspect
             self._begin(address, log)
         if self.held >= MAX_HELD or len(suspect.held) >= MAX_HELD_PER_EMITTER:
             self._settle(address, Standing.UNKNOWN)
@@ -138,20 +158,24 @@ class Quarantine:
             complete = all(held.block.progress is not Progress.OPEN for held in suspect.held)
             if late or complete:
                 false = complete and is_lookalike([held.log for held in suspect.held])
-                self._settle(address, Standing.FALSE if false else Standing.UNKNOWN)
+                if not false and suspect.refused:
+                    self._give_up(address, suspect)
+                else:
+                    self._settle(address, Standing.FALSE if false else Standing.UNKNOWN)
 
     def reconnected(self) -> None:
         """Verifications that the lost connection left without an answer begin anew, and so do their deadlines."""
         self._connected = True
         for address, suspect in list(self.suspects.items()):
             suspect.since_ns = self._clock.now_ns
+            suspect.pauses = Pauses(*ASK_PAUSES_S)
             self._ask_again(address, suspect)
 
     def _is_late(self, suspect: _Suspect) -> bool:
         return self._clock.now_ns - suspect.since_ns > HOLD_S * NS
 
     def _ask_again(self, address: str, suspect: _Suspect) -> None:
-        if suspect.unanswered and suspect.held:
+        if suspect.unanswered and suspect.held and self._clock.now_ns >= suspect.pauses.due_ns:
             self._mark(suspect, undecided=suspect.undecided, unanswered=False)
             self._begin(address, suspect.held[0].log)
 
@@ -176,6 +200,8 @@ class Quarantine:
             self._settle(address, Standing.FALSE)
         elif suspect is not None:
             self._mark(suspect, undecided=not finding.again, unanswered=finding.again)
+            suspect.refused = finding.refused
+            suspect.pauses.failed(self._clock.now_ns)
 
     def _settle(self, address: str, standing: Standing) -> None:
         """No event of this emitter will be published."""
@@ -186,6 +212,13 @@ class Quarantine:
         self.counts[standing] += len(ended)
         for held in ended:
             held.block.drop_held()
+
+    def _give_up(self, address: str, suspect: _Suspect) -> None:
+        """The node did not say what this emitter is: what it emits is missing until it is asked again."""
+        self.undeclared.update(held.block.number for held in suspect.held)
+        self._settle(address, Standing.UNKNOWN)
+        suspect.holds.failed(self._clock.now_ns)
+        self._foreign[address] = _Foreign(Standing.UNKNOWN, suspect.holds.due_ns, suspect.holds)
 
     def _end(self, address: str) -> list[Held]:
         """It is known what the emitter is: its logs are held no more, and returned."""

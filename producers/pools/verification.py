@@ -6,10 +6,15 @@ Owns the questions to the node and the judgement of the answers.  It must never 
          |
          +--> CREATE2 over the configured factories --match--> ask the tokens --> VERIFIED
          |                                   |
-         | reverts, or no address            +--no match--> ask factory --> a configured one did not make it: FALSE
-         +--> FALSE                                                    +--> another, nobody can tell: UNKNOWN
-         | the node cannot tell ("missing trie node")
-         +--> UNKNOWN; without any answer, UNKNOWN `again`
+         | reverts, or a word that is        +--no match--> ask factory --> a configured one did not make it: FALSE
+         | no address                                                  +--> another, nobody can tell: UNKNOWN
+         +--> FALSE
+         | the node cannot tell ("missing trie node"): UNKNOWN
+         +--> no answer, any other error, `0x`, zero: UNKNOWN `again`
+
+FALSE needs a proof, that is, words or a revert: only code gives them.  A backend that lags behind its own logs answers
+`0x` (go-ethereum#17516, erigon#18912), and a node in a reorg "header not found": neither says anything of the contract.
+What a pool says of itself never changes, so it does not matter as of which block it was said.
 
 CREATE2 needs no trust in the emitter: a contract that lies about its tokens computes to another address.  Decimals and
 symbols are the tokens' own claim; where they fail, the pool is verified without them.
@@ -62,7 +67,9 @@ class Finding(NamedTuple):
     token0: Token = Token()
     token1: Token = Token()
     again: bool = False
-    """UNKNOWN only because no answer came: worth another try."""
+    """UNKNOWN only because what came proves nothing: worth another try."""
+    refused: bool = False
+    """Of these, the node gave no result: no fault of the emitter's."""
 
     @property
     def settled(self) -> bool:
@@ -91,25 +98,27 @@ class Verifier:
             address, [metadata.TOKEN0, metadata.TOKEN1, *calls], partial(self._judge_tokens, address, protocols, found)
         )
 
-    def _judge_failure(self, address: str, found: Found, failure: Failure) -> None:
-        standing = Standing.FALSE if failure.is_revert else Standing.UNKNOWN
-        found(address, Finding(standing, again=failure in UNANSWERED))
-
     def _judge_tokens(self, address: str, protocols: tuple[int, ...], found: Found, answers: Answers) -> None:
         sides = [answers[metadata.TOKEN0], answers[metadata.TOKEN1]]
-        for side in sides:
-            if isinstance(side, Failure):
-                self._judge_failure(address, found, side)
-                return
+        if any(isinstance(side, Failure) and side.is_revert for side in sides):
+            found(address, Finding(Standing.FALSE))
+            return
+        of_kind = _doubt(
+            *(answer for call, answer in answers.items() if call not in (metadata.TOKEN0, metadata.TOKEN1))
+        )
+        doubt = _doubt(*sides, zero_is_none=True) or (of_kind if of_kind is not None and of_kind.again else None)
+        if doubt is not None:
+            found(address, doubt)
+            return
         tokens = [metadata.read_address(side) for side in sides if isinstance(side, str)]
         if tokens[0] is None or tokens[1] is None:
             found(address, Finding(Standing.FALSE))
             return
-        if any(answer in UNANSWERED for answer in answers.values()):
-            found(address, Finding(Standing.UNKNOWN, again=True))
-            return
         said = {call: metadata.read_word(answer) for call, answer in answers.items() if isinstance(answer, str)}
         maker = self._maker(address, protocols, tokens[0], tokens[1], said)
+        if maker is None and of_kind is not None:
+            found(address, of_kind)
+            return
         if maker is None:
             self._ask(address, [metadata.FACTORY], partial(self._judge_factory, address, found))
             return
@@ -151,14 +160,19 @@ class Verifier:
 
     def _judge_factory(self, address: str, found: Found, answers: Answers) -> None:
         answer = answers[metadata.FACTORY]
-        if isinstance(answer, Failure):
-            self._judge_failure(address, found, answer)
+        doubt = _doubt(answer, zero_is_none=True)
+        if doubt is not None:
+            found(address, doubt)
             return
-        claimed = metadata.read_address(answer)
+        claimed = metadata.read_address(answer) if isinstance(answer, str) else None
         found(address, Finding(Standing.FALSE if claimed is None or claimed in self._factories else Standing.UNKNOWN))
 
     def _take_spacing(self, pool: Pool, found: Found, answers: Answers) -> None:
         answer = answers[metadata.TICK_SPACING]
+        doubt = _doubt(answer)
+        if doubt is not None and doubt.again:
+            found(f"0x{pool.pool.hex()}", doubt)
+            return
         spacing = metadata.read_word(answer) if isinstance(answer, str) else None
         if spacing is not None and spacing < 1 << 15:
             pool = msgspec.structs.replace(pool, tick_spacing=spacing)
@@ -181,12 +195,12 @@ class Verifier:
     def _take_token(self, token: bytes, pool: Pool, found: Found, answers: Answers) -> None:
         decimals, symbol = answers[metadata.DECIMALS], answers[metadata.SYMBOL]
         if decimals in UNANSWERED or symbol in UNANSWERED:
-            found(f"0x{pool.pool.hex()}", Finding(Standing.UNKNOWN, again=True))
+            found(f"0x{pool.pool.hex()}", Finding(Standing.UNKNOWN, again=True, refused=True))
             return
         self._tokens[token] = Token(
             metadata.read_decimals(decimals) if isinstance(decimals, str) else UNKNOWN_DECIMALS,
             metadata.read_symbol(symbol) if isinstance(symbol, str) else "",
-            all(isinstance(said, str) or said.is_revert for said in (decimals, symbol)),
+            all(said.is_revert if isinstance(said, Failure) else said != "0x" for said in (decimals, symbol)),
         )
         self._ask_token(pool, found)
 
@@ -207,3 +221,15 @@ def _questions(kind: PoolKind) -> list[str]:
     """Call data of what a pool of this kind is asked besides its tokens."""
     own_fee = [metadata.FEE] if kind.fee is Fee.OWN else []
     return [*map(metadata.selector, kind.proof.functions), *own_fee]
+
+
+def _doubt(*answers: str | Failure, zero_is_none: bool = False) -> Finding | None:
+    """UNKNOWN, if one of these says nothing of the contract: neither words (other than zero) nor a revert."""
+    for answer in answers:
+        if isinstance(answer, Failure) and not answer.is_revert:
+            return Finding(Standing.UNKNOWN, again=not answer.is_lasting, refused=not answer.is_lasting)
+    for answer in answers:
+        words = metadata.read_words(answer) if isinstance(answer, str) else [1]
+        if not words or (zero_is_none and not any(words)):
+            return Finding(Standing.UNKNOWN, again=True)
+    return None

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from consumers.select_frames import select_frames
-from consumers.strategy import POISON_LIMIT, POISON_WINDOW_NS, Driver, Strategy, StrategyStopped, drive, filter_of
+from consumers.strategy import (
+    POISON_LIMIT,
+    POISON_WINDOW_NS,
+    Draft,
+    Driver,
+    Strategy,
+    StrategyStopped,
+    drive,
+    filter_of,
+)
 from tlv.codes import Completeness, Domain, FeedState, Flag, GapScope, Protocol, Reason, Source, Venue
 from tlv.layout import (
     Block,
@@ -170,6 +179,34 @@ def test_emit_identity_ties_the_signal_to_its_frame() -> None:
     assert (identity.trigger_ring, identity.trigger_sequence) == (RING, 41)
     assert (identity.trigger_receive_time_ns, draft.receive_time_ns) == (11, 11)
     assert (identity.strategy, identity.strategy_version) == ("diary", 1)
+
+
+def recorded(sequence: int, *records: Record) -> bytes:
+    """A message as a replay copies it: with the sequence that it had."""
+    domain = Domain.SYSTEM if isinstance(records[0], Session) else Domain.MARKET_DATA
+    return build(domain, Source.POLYGON_COLLECTOR, records, sequence=sequence, flags=Flag.REPLAY)
+
+
+def trigger_of(drafts: list[Draft]) -> tuple[bytes, int]:
+    identity = drafts[0].records[0]
+    assert isinstance(identity, SignalIdentity)
+    return identity.trigger_ring, identity.trigger_sequence
+
+
+def test_driver_copies_are_triggers_of_the_ring_whose_session_was_copied_before_them() -> None:
+    driver = Driver(Diary(), RING)
+    assert trigger_of(driver.deliver(1, 0, recorded(91, SYNC, ORIGIN))) == (RING, 91)
+    driver.deliver(2, 0, recorded(92, Session(b"s" * 16, 2, 1, 137, 0)))
+    assert trigger_of(driver.deliver(3, 0, recorded(93, SYNC, ORIGIN))) == (b"s" * 16, 93)
+    assert trigger_of(driver.deliver(4, 0, market(SYNC, ORIGIN))) == (RING, 4)
+    driver.deliver(5, 0, recorded(94, Session(b"t" * 16, 3, 1, 137, 0)))
+    assert trigger_of(driver.deliver(6, 0, recorded(95, SYNC, ORIGIN))) == (b"t" * 16, 95)
+
+
+def test_driver_session_that_is_no_copy_renames_no_copies() -> None:
+    driver = Driver(Diary(), RING)
+    driver.deliver(1, 0, system(Session(b"s" * 16, 2, 1, 137, 0)))
+    assert trigger_of(driver.deliver(2, 0, recorded(93, SYNC, ORIGIN))) == (RING, 93)
 
 
 def test_drive_same_frames_say_the_same_and_other_frames_other_ids() -> None:

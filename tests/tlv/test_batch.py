@@ -61,6 +61,40 @@ def test_read_headers_copies_the_headers_that_are_right(read, verify: bool) -> N
     assert (WRONG_CHECKSUM in statuses) is verify
 
 
+def miss_checksum(buf: np.ndarray, delta: int) -> None:
+    """Let the message at the start of `buf` state a checksum that is off by `delta`."""
+    header = buf[: HEADER.itemsize].view(HEADER)[0]
+    header["checksum"] = (int(header["checksum"]) + delta) % (1 << 32)
+
+
+@pytest.mark.parametrize("read", both(read_headers))
+@pytest.mark.parametrize(
+    ("verify", "right", "status", "copied"),
+    [(True, True, OK, True), (True, False, WRONG_CHECKSUM, False), (False, True, OK, True), (False, False, OK, True)],
+)
+@pytest.mark.parametrize("delta", [1, -1])
+def test_read_headers_of_a_checksum_copies_it_unless_it_is_verified_and_wrong(
+    read, verify: bool, right: bool, status: int, copied: bool, delta: int
+) -> None:
+    buf, offsets, lengths = packed([build(Domain.SYSTEM, 4, [Gap(1, 2, 1, 1)])])
+    if not right:
+        miss_checksum(buf, delta)
+    statuses, headers = np.full(1, 99, dtype=np.int64), np.zeros(1, dtype=HEADER)
+    assert read(buf, offsets, lengths, verify, headers, statuses) == (status != OK)
+    assert statuses[0] == status
+    assert (headers.tobytes() == buf[: HEADER.itemsize].tobytes()) is copied
+
+
+@pytest.mark.parametrize("add", both(add_flags))
+@pytest.mark.parametrize("delta", [1, -1])
+def test_add_flags_to_a_wrong_checksum_refuses_and_changes_nothing(add, delta: int) -> None:
+    buf, offsets, lengths = packed([build(Domain.SYSTEM, 4, [Gap(1, 2, 1, 1)])])
+    miss_checksum(buf, delta)
+    before = buf.tobytes()
+    assert add(buf, offsets, lengths, int(Flag.REPLAY)) == 1
+    assert buf.tobytes() == before
+
+
 @pytest.mark.parametrize("check", both(check_batch))
 @pytest.mark.parametrize("read", both(read_headers))
 @pytest.mark.parametrize(("start", "length"), [(-1, 58), (0, 59), (59, 0), (0, -1), (0, 1 << 62)])

@@ -69,6 +69,7 @@ def result(types: list[str], values: list[Any]) -> dict[str, Any]:
 
 
 TOKEN0, TOKEN1, FACTORY, DECIMALS, SYMBOL = "0dfe1681", "d21220a7", "c45a0155", "313ce567", "95d89b41"
+FEE, TICK_SPACING = "ddca3f43", "d0c93a7c"
 
 
 def test_verifier_proves_a_v2_pair_without_asking_for_its_factory() -> None:
@@ -102,22 +103,110 @@ def test_verifier_told_other_tokens_does_not_believe_the_emitter() -> None:
     assert verified(imposter, V2, Node(**elsewhere)).standing is Standing.UNKNOWN
 
 
+REVERT, PRUNED = error("execution reverted", 3), error("missing trie node 00 (path )")
+OUT_OF_RANGE = error("BlockOutOfRangeError: block height is 152 but requested was 154", -32602)
+NOTHING, ZERO, NO_ADDRESS = {"result": "0x"}, {"result": "0x" + "00" * 32}, {"result": "0x" + "ff" * 32}
+FALSE, UNKNOWN = Finding(Standing.FALSE), Finding(Standing.UNKNOWN)
+SILENT = Finding(Standing.UNKNOWN, again=True)
+REFUSED = Finding(Standing.UNKNOWN, again=True, refused=True)
+
+
 @pytest.mark.parametrize(
-    ("said", "standing"),
+    ("said", "finding"),
     [
-        (error("execution reverted", 3), Standing.FALSE),
-        (error("missing trie node 00 (path )"), Standing.UNKNOWN),
-        ({"result": "0x"}, Standing.FALSE),
-        ({"result": "0x" + "00" * 32}, Standing.FALSE),
-        ({"result": "0x" + "ff" * 32}, Standing.FALSE),
-        ({"result": 7}, Standing.UNKNOWN),
-        ({"result": None}, Standing.UNKNOWN),
+        (REVERT, FALSE),
+        (NO_ADDRESS, FALSE),
+        (PRUNED, UNKNOWN),
+        (error("execution aborted (timeout = 5s)"), UNKNOWN),
+        (NOTHING, SILENT),
+        (ZERO, SILENT),
+        ({"result": "0xzz"}, SILENT),
+        (OUT_OF_RANGE, REFUSED),
+        (error("header not found"), REFUSED),
+        (error("internal error", -32603), REFUSED),
+        ({"result": 7}, REFUSED),
+        ({"result": None}, REFUSED),
     ],
 )
-def test_verifier_with_a_token_it_cannot_use_says_why(said: dict[str, Any], standing: Standing) -> None:
-    finding = verified(QUICKSWAP_POOL, V2, Node(**{f"a{QUICKSWAP_POOL[2:]}_{TOKEN1}": said}))
-    assert finding.standing is standing
-    assert finding.pool is None
+@pytest.mark.parametrize("call", [TOKEN0, TOKEN1])
+def test_verifier_with_a_token_it_cannot_use_says_why(call: str, said: dict[str, Any], finding: Finding) -> None:
+    assert verified(QUICKSWAP_POOL, V2, Node(**{f"a{QUICKSWAP_POOL[2:]}_{call}": said})) == finding
+
+
+@pytest.mark.parametrize(("said", "finding"), [(NOTHING, SILENT), (OUT_OF_RANGE, REFUSED), (PRUNED, UNKNOWN)])
+def test_verifier_without_a_fee_does_not_judge_a_v3_pool_false(said: dict[str, Any], finding: Finding) -> None:
+    assert verified(V3_POOL, V3, Node(**{f"a{V3_POOL[2:]}_{FEE}": said})) == finding
+
+
+@pytest.mark.parametrize(("said", "finding"), [(NOTHING, SILENT), (ZERO, SILENT), (OUT_OF_RANGE, REFUSED)])
+def test_verifier_without_a_factory_does_not_judge_false(said: dict[str, Any], finding: Finding) -> None:
+    imposter = "ab" * 20
+    answers = {
+        f"a{imposter}_{TOKEN0}": result(["address"], [USDC]),
+        f"a{imposter}_{TOKEN1}": result(["address"], [WETH]),
+    }
+    assert verified("0x" + imposter, V2, Node(**answers, **{f"a{imposter}_{FACTORY}": said})) == finding
+
+
+def made_up(protocol: Protocol, fee: int) -> tuple[str, dict[str, Any]]:
+    """The pool that a configured factory makes for USDC and WETH at this fee, and what it says of itself."""
+    factory = next(factory for factory in load_chain("polygon").factories if factory.protocol_code is protocol)
+    address = factory.pool_address(bytes.fromhex(USDC[2:]), bytes.fromhex(WETH[2:]), fee)
+    said = {TOKEN0: result(["address"], [USDC]), TOKEN1: result(["address"], [WETH]), FEE: result(["uint256"], [fee])}
+    return "0x" + address.hex(), {f"a{address.hex()}_{call}": answer for call, answer in said.items()}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "fee", "spacing"),
+    [
+        (Protocol.UNISWAP_V3, 100, 1),
+        (Protocol.UNISWAP_V3, 500, 10),
+        (Protocol.UNISWAP_V3, 3000, 60),
+        (Protocol.UNISWAP_V3, 10_000, 200),
+        (Protocol.UNISWAP_V2, 0, 0),
+    ],
+)
+def test_verifier_does_not_ask_for_a_tick_spacing_that_the_fee_tells(
+    protocol: Protocol, fee: int, spacing: int
+) -> None:
+    address, answers = made_up(protocol, fee)
+    node = Node(**answers)
+    finding = verified(address, (protocol,), node)
+    assert finding.pool is not None and finding.pool.tick_spacing == spacing
+    assert f"0x{TICK_SPACING}" not in node.asked
+
+
+@pytest.mark.parametrize("protocol", [Protocol.UNISWAP_V3, Protocol.ALGEBRA])
+@pytest.mark.parametrize(
+    ("said", "spacing"),
+    [
+        (result(["int24"], [50]), 50),
+        (result(["int24"], [(1 << 15) - 1]), (1 << 15) - 1),
+        (result(["int24"], [1 << 15]), 0),
+        (result(["int24"], [-1]), 0),
+        (REVERT, 0),
+        (PRUNED, 0),
+    ],
+)
+def test_verifier_asks_for_another_tick_spacing_and_believes_what_is_one(
+    protocol: Protocol, said: dict[str, Any], spacing: int
+) -> None:
+    address, answers = made_up(protocol, 2500)
+    finding = verified(address, V3, Node(**answers, **{f"a{address[2:]}_{TICK_SPACING}": said}))
+    assert finding.pool is not None
+    assert (finding.pool.protocol, finding.pool.tick_spacing) == (protocol, spacing)
+
+
+@pytest.mark.parametrize(("said", "expected"), [(NOTHING, SILENT), (OUT_OF_RANGE, REFUSED)])
+def test_verifier_without_a_tick_spacing_asks_again(said: dict[str, Any], expected: Finding) -> None:
+    address, answers = made_up(Protocol.UNISWAP_V3, 2500)
+    assert verified(address, V3, Node(**answers, **{f"a{address[2:]}_{TICK_SPACING}": said})) == expected
+
+
+def test_verifier_with_a_token_that_says_nothing_proves_the_pool_and_asks_again_after_a_restart() -> None:
+    finding = verified(QUICKSWAP_POOL, V2, Node(**{f"a{USDC[2:]}_{DECIMALS}": NOTHING}))
+    assert finding.standing is Standing.VERIFIED
+    assert finding.token0 == Token(255, "USDC", settled=False)
 
 
 def test_verifier_with_a_token_that_will_not_say_proves_the_pool_all_the_same() -> None:
