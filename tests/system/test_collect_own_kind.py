@@ -1,4 +1,4 @@
-"""A pool kind of one's own: a file, and a line in a chain file, and the collector publishes its events."""
+"""A pool kind of one's own: a file, and a line in a chain file, and its events go from a node to a Parquet file."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from importlib import resources
 from pathlib import Path
 
 import msgspec
+import pyarrow.parquet
 
+from consumers.recorder import Recorder
+from consumers.store import Store
 from producers.kinds.uniswap_v3 import POOL_EVENTS
+from tests.consumers.relay_rig import sequences, serving, take
 from tests.producers.collected import read_story
 from tlv.layout import PoolSwap
 from tools.recording import RecordingNode
@@ -74,7 +78,7 @@ async def collect(folder: Path, chain: Path, ring: str) -> str:
         return output.decode()
 
 
-def test_collector_with_a_kind_file_publishes_its_events_with_its_code(tmp_path: Path, ring_name: str) -> None:
+def test_own_kind_goes_from_the_node_through_relay_and_journal_to_parquet(tmp_path: Path, ring_name: str) -> None:
     assert own_recording(tmp_path / "node") > 50
     (tmp_path / "own.py").write_text(KIND_FILE)
     chain = tmp_path / "chain.toml"
@@ -86,3 +90,21 @@ def test_collector_with_a_kind_file_publishes_its_events_with_its_code(tmp_path:
     assert len(own) > 50
     assert all(record.sqrt_price_x96 and (record.amount0_in or record.amount1_in) for record in own)
     assert not any(record.protocol == 3 for record in story.standing.values() if isinstance(record, PoolSwap))
+    pool = own[0].pool
+    wanted = [m for m in story.messages if isinstance(m.records[0], PoolSwap) and m.records[0].pool == pool]
+    with serving(ring_name) as rig, rig.client(start="oldest", types=[PoolSwap], pools=[pool]) as client:
+        arrived: list[int] = []  # what no filter hides stands among them
+        while not arrived or arrived[-1] < wanted[-1].header.sequence:
+            arrived += sequences(take(client, 1))
+    by_sequence = {message.header.sequence: message for message in story.messages}
+    swaps_arrived = [at for at in arrived if isinstance(by_sequence[at].records[0], PoolSwap)]
+    assert swaps_arrived == [message.header.sequence for message in wanted]
+    with Recorder(ring_name, tmp_path / "journal", report=lambda _: None) as recorder:
+        recorder.run(lambda: False, until_closed=True)
+    Store.open(tmp_path / "journal").to_parquet(tmp_path / "tables")
+    table = pyarrow.parquet.read_table(tmp_path / "tables" / "PoolSwap.parquet")
+    swaps = sum(isinstance(message.records[0], PoolSwap) for message in story.messages)
+    assert table.num_rows == swaps
+    assert table.column("protocol").to_pylist().count(200) == sum(
+        isinstance(record := message.records[0], PoolSwap) and record.protocol == 200 for message in story.messages
+    )
