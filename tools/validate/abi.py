@@ -12,23 +12,27 @@ from typing import Any, NamedTuple
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 
+from producers.kinds.registry import kind_named
 from producers.node.rpc_types import Log
-from tlv.codes import Protocol
 from tlv.layout import PoolBurn, PoolCollect, PoolCreated, PoolMint, PoolRecord, PoolState, PoolSwap, PoolSync
 
 HEX = re.compile(r"\A0x(?:[0-9a-fA-F]{2})*\Z", re.ASCII)
 NUMBER = re.compile(r"\A0x[0-9a-fA-F]{0,64}\Z", re.ASCII)
 WORD = 32
 
-V2 = frozenset({Protocol.UNISWAP_V2})
-V3 = frozenset({Protocol.UNISWAP_V3, Protocol.ALGEBRA})
+
+def _codes(*names: str) -> frozenset[int]:
+    return frozenset(kind.code for kind in map(kind_named, names) if kind is not None)
+
+
+V2, V3 = _codes("UNISWAP_V2"), _codes("UNISWAP_V3", "ALGEBRA")
 
 
 class Declaration(NamedTuple):
     """One event: whose it is, and its arguments as pairs of ABI type and record field."""
 
     name: str
-    families: frozenset[Protocol]
+    families: frozenset[int]
     by_factory: bool
     record: type[PoolRecord]
     indexed: tuple[tuple[str, str], ...]
@@ -49,7 +53,7 @@ def _arguments(text: str) -> tuple[tuple[str, str], ...]:
 
 def _event(
     name: str,
-    families: frozenset[Protocol],
+    families: frozenset[int],
     record: type[PoolRecord],
     indexed: str,
     data: str,
@@ -112,7 +116,7 @@ EVENTS = {
     ),
     "0x783cca1c0412dd0d695e784568c96da2e9c22ff989357a2e8b1d9b2b4e6b7118": _event(
         "pool_created",
-        frozenset({Protocol.UNISWAP_V3}),
+        _codes("UNISWAP_V3"),
         PoolCreated,
         "address token0, address token1, uint24 fee_pips",
         "int24 tick_spacing, address pool",
@@ -120,7 +124,7 @@ EVENTS = {
     ),
     "0x91ccaa7a278130b65168c3a0c8d3bcae84cf5e43704342bd3ec0b59e59c036db": _event(
         "pool_created",
-        frozenset({Protocol.ALGEBRA}),
+        _codes("ALGEBRA"),
         PoolCreated,
         "address token0, address token1",
         "address pool",

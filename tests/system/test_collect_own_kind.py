@@ -1,0 +1,110 @@
+"""A pool kind of one's own: a file, and a line in a chain file, and its events go from a node to a Parquet file."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import shutil
+import sys
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+import pyarrow.parquet
+
+from consumers.recorder import Recorder
+from consumers.store import Store
+from producers.kinds.uniswap_v3 import POOL_EVENTS
+from tests.consumers.relay_rig import sequences, serving, take
+from tests.producers.collected import read_story
+from tlv.layout import PoolSwap
+from tools.recording import RecordingNode
+from tools.recording.bundle import bundled_recording
+
+KIND_FILE = """
+from dataclasses import replace
+
+from producers.kinds import uniswap_v3
+from producers.kinds.events import Role, event
+from tlv.layout import PoolSwap
+
+SWAP = event(
+    "swap",
+    Role.POOL,
+    PoolSwap,
+    "Swap(address indexed sender, address indexed recipient, int256 amount0, int256 amount1, "
+    "uint160 sqrt_price_x96, uint128 liquidity, int24 tick, uint128 _, uint128 _)",
+)
+KIND = replace(uniswap_v3.KIND, name="OWN_V3", code=200, events=(SWAP,), shares=uniswap_v3.KIND.events[1:])
+"""
+"""V3 with two words more in each swap, as PancakeSwap V3 has them."""
+V3_SWAP = POOL_EVENTS[0].topic0
+OWN_SWAP = "0x19b47279256b2a23a1665c810c8d55a1758940ee09377d4f8d26497a3577dc83"
+"""PancakeSwap V3's topic, from its deployed pools."""
+LOGS = "full_blocks_17686110-17686121_logs.jsonl.gz"
+
+
+def own_recording(folder: Path) -> int:
+    """The bundled Ethereum blocks with every V3 swap as OWN_V3 emits it; returns how many there are."""
+    shutil.copytree(bundled_recording("ethereum"), folder)
+    swaps, lines = 0, []
+    with gzip.open(folder / LOGS) as rows:
+        for row in map(msgspec.json.decode, rows):
+            if row["topics"] and row["topics"][0] == V3_SWAP:
+                row["topics"][0] = OWN_SWAP
+                row["data"] += f"{7:064x}{8:064x}"
+                swaps += 1
+            lines.append(msgspec.json.encode(row))
+    with gzip.open(folder / LOGS, "wb") as out:
+        out.write(b"\n".join([*lines, b""]))
+    return swaps
+
+
+async def collect(folder: Path, chain: Path, ring: str) -> str:
+    async with RecordingNode(folder, speed=1e9) as node:
+        arguments = ["--url", node.ws_url, "--chain", str(chain), "--ring", ring, "--pool-cache", "none"]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tools.collect",
+            *arguments,
+            "--until-idle",
+            "2",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        assert process.returncode == 0, output.decode()
+        return output.decode()
+
+
+def test_own_kind_goes_from_the_node_through_relay_and_journal_to_parquet(tmp_path: Path, ring_name: str) -> None:
+    assert own_recording(tmp_path / "node") > 50
+    (tmp_path / "own.py").write_text(KIND_FILE)
+    chain = tmp_path / "chain.toml"
+    bundled = resources.files("producers.chains").joinpath("ethereum.toml").read_text()
+    chain.write_text('kinds = ["own.py"]\n' + bundled.replace('protocol = "UNISWAP_V3"', 'protocol = "OWN_V3"'))
+    asyncio.run(collect(tmp_path / "node", chain, ring_name))
+    story = read_story(ring_name)
+    own = [record for record in story.standing.values() if isinstance(record, PoolSwap) and record.protocol == 200]
+    assert len(own) > 50
+    assert all(record.sqrt_price_x96 and (record.amount0_in or record.amount1_in) for record in own)
+    assert not any(record.protocol == 3 for record in story.standing.values() if isinstance(record, PoolSwap))
+    pool = own[0].pool
+    wanted = [m for m in story.messages if isinstance(m.records[0], PoolSwap) and m.records[0].pool == pool]
+    with serving(ring_name) as rig, rig.client(start="oldest", types=[PoolSwap], pools=[pool]) as client:
+        arrived: list[int] = []  # what no filter hides stands among them
+        while not arrived or arrived[-1] < wanted[-1].header.sequence:
+            arrived += sequences(take(client, 1))
+    by_sequence = {message.header.sequence: message for message in story.messages}
+    swaps_arrived = [at for at in arrived if isinstance(by_sequence[at].records[0], PoolSwap)]
+    assert swaps_arrived == [message.header.sequence for message in wanted]
+    with Recorder(ring_name, tmp_path / "journal", report=lambda _: None) as recorder:
+        recorder.run(lambda: False, until_closed=True)
+    Store.open(tmp_path / "journal").to_parquet(tmp_path / "tables")
+    table = pyarrow.parquet.read_table(tmp_path / "tables" / "PoolSwap.parquet")
+    swaps = sum(isinstance(message.records[0], PoolSwap) for message in story.messages)
+    assert table.num_rows == swaps
+    assert table.column("protocol").to_pylist().count(200) == sum(
+        isinstance(record := message.records[0], PoolSwap) and record.protocol == 200 for message in story.messages
+    )
