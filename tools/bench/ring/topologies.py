@@ -37,7 +37,6 @@ FRAME_BYTES = 192
 """What a 128-byte payload takes: 32 of descriptor, 64-byte aligned."""
 PINGS = 2000
 MILLION = 1e6
-PIPE_BYTES = 128
 
 
 def run(seconds: float) -> list[BenchResult]:
