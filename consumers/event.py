@@ -39,7 +39,7 @@ class Event(msgspec.Struct, frozen=True):
         return Flag(self.header.flags)
 
 
-class Missing(msgspec.Struct, frozen=True):
+class Loss(msgspec.Struct, frozen=True):
     """Messages of a ring that cannot be had: `first` to `last`.  Comes where they would have come."""
 
     ring: bytes
@@ -47,7 +47,7 @@ class Missing(msgspec.Struct, frozen=True):
     last: int
 
     @property
-    def lost(self) -> int:
+    def count(self) -> int:
         """How many messages that is."""
         return self.last - self.first + 1
 

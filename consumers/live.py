@@ -2,7 +2,7 @@
 
     with Live("market.polygon", types=[PoolSwap]) as live:
         for item in live:                                # `async for` works as well
-            if isinstance(item, Missing):
+            if isinstance(item, Loss):
                 ...                                      # item.first to item.last are gone
             elif isinstance(item.record, PoolSwap):
                 ...
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from consumers.analysis.selection import Selection
-from consumers.event import Event, Missing
+from consumers.event import Event, Loss
 from consumers.sources import RelaySource, RingSource, Start
 from tlv.errors import UsageError
 from tlv.filter import MessageFilter, Wanted
@@ -82,7 +82,7 @@ class Live:
         """How often a connection, a writer or a ring was followed by another."""
         return self._source.reconnections
 
-    def __iter__(self) -> Iterator[Event | Missing]:
+    def __iter__(self) -> Iterator[Event | Loss]:
         """Yield events, and what is missing, as they come.
 
         Raises:
@@ -91,7 +91,7 @@ class Live:
         while (items := self._receive()) is not None:
             yield from items
 
-    async def __aiter__(self) -> AsyncIterator[Event | Missing]:
+    async def __aiter__(self) -> AsyncIterator[Event | Loss]:
         """The same for asyncio; a thread does the waiting."""
         while (items := await asyncio.to_thread(self._receive)) is not None:
             for item in items:
@@ -100,25 +100,25 @@ class Live:
     def run(
         self,
         on_message: Callable[[Event], object],
-        on_gap: Callable[[Missing], object] = ignore,
+        on_gap: Callable[[Loss], object] = ignore,
         asked_to_stop: Callable[[], bool] = never,
     ) -> None:
         """Call back for every event and every gap, to the end or until asked to stop."""
         while not asked_to_stop() and (items := self._receive()) is not None:
             for item in items:
-                if isinstance(item, Missing):
+                if isinstance(item, Loss):
                     on_gap(item)
                 else:
                     on_message(item)
 
-    def _receive(self) -> list[Event | Missing] | None:
+    def _receive(self) -> list[Event | Loss] | None:
         items = self._source.receive()
         if self._told < self.reconnections:
             self._told = self.reconnections
             self._on_reconnect(self)
         for item in items or ():
-            if isinstance(item, Missing):
-                self.lost += item.lost
+            if isinstance(item, Loss):
+                self.lost += item.count
         return items
 
     def close(self) -> None:

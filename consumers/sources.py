@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from consumers.analysis import kernels
 from consumers.analysis.selection import Selection
 from consumers.client import Item, Lost, RelayClient
-from consumers.event import Event, Missing, read_event
+from consumers.event import Event, Loss, read_event
 from ringbuf import CorruptRing, Reader, RingNotFound, RingNotReady, Status
 from tlv.errors import FrameError
 from tlv.filter import MessageFilter
@@ -52,7 +52,7 @@ class RingSource:
     def _attach(self, start: Literal["latest", "oldest"]) -> Reader:
         return Reader.attach(self._name, start=start, layout_digest=LAYOUT_DIGEST)
 
-    def receive(self) -> list[Event | Missing] | None:
+    def receive(self) -> list[Event | Loss] | None:
         """What is there, or comes within `WAIT_S`; None when the ring is closed and no other writer is waited for.
 
         Raises:
@@ -60,9 +60,9 @@ class RingSource:
         """
         poll = self._reader.poll(FRAMES_PER_POLL)
         uuid = self._reader.uuid
-        items: list[Event | Missing] = []
+        items: list[Event | Loss] = []
         if poll.gap is not None:
-            items.append(Missing(uuid, poll.gap.first, poll.gap.last))
+            items.append(Loss(uuid, poll.gap.first, poll.gap.last))
         taken, refused = kernels.choose(
             poll.buffer,
             self._reader.index,
@@ -90,7 +90,7 @@ class RingSource:
                 return self._outlive(status)
         return items
 
-    def _outlive(self, status: Status) -> list[Event | Missing] | None:
+    def _outlive(self, status: Status) -> list[Event | Loss] | None:
         """The ring is closed, or its name is gone or another's: wait for what comes after it."""
         if not self._reconnect:
             return None
@@ -138,7 +138,7 @@ class RelaySource:
         """How often the connection was made anew."""
         return self._client.connections - 1
 
-    def receive(self) -> list[Event | Missing] | None:
+    def receive(self) -> list[Event | Loss] | None:
         """What the next bytes bring; None when the connection has ended and is not to come back.
 
         Raises:
@@ -151,10 +151,10 @@ class RelaySource:
         if found is None:
             return None
         self._given = found
-        items: list[Event | Missing] = []
+        items: list[Event | Loss] = []
         for item in found:
             if isinstance(item, Lost):
-                items.append(Missing(item.ring.uuid, item.first, item.covers))
+                items.append(Loss(item.ring.uuid, item.first, item.covers))
                 continue
             try:
                 items.append(read_event(item.ring.uuid, item.sequence, item.data))

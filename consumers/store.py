@@ -1,7 +1,7 @@
 """A journal to look into: events one by one, tables of all of them, or the whole thing once more.
 
     swaps = Store.open("journal").select(types=[PoolSwap], venues=["quickswap_v2"])
-    for item in swaps: ...                               # Event, or Missing, as from `Live`
+    for item in swaps: ...                               # Event, or Loss, as from `Live`
     swaps.to_polars()["PoolSwap"]                        # one table per record type
     swaps.replay(print, speed=10)
 
@@ -33,7 +33,7 @@ from consumers.analysis.readable import pandas_part
 from consumers.analysis.scan import scan_segments
 from consumers.analysis.segments import segments_of
 from consumers.analysis.selection import Bound, Selection, range_of
-from consumers.event import Event, Missing, read_event
+from consumers.event import Event, Loss, read_event
 from consumers.journal.segment import list_segments, parse_header, read_head
 from ringbuf import Poll, Writer
 from ringbuf.playback import Pace, forward, never
@@ -106,14 +106,14 @@ class Store:
         if refused:
             log.warning("%s: left out %d frames that are no message", self.directory, refused)
 
-    def __iter__(self) -> Iterator[Event | Missing]:
+    def __iter__(self) -> Iterator[Event | Loss]:
         """Yield the selected events, and what is missing between them."""
         for uuid, poll in self.polls():
             yield from items_of(uuid, poll)
 
     def replay(
         self,
-        target: Callable[[Event | Missing], object] | Writer,
+        target: Callable[[Event | Loss], object] | Writer,
         speed: float | None = 1.0,
         asked_to_stop: Callable[[], bool] = never,
     ) -> None:
@@ -127,7 +127,7 @@ class Store:
             if isinstance(target, Writer):
                 add_flags(poll.buffer, poll.offsets, poll.lengths, int(Flag.REPLAY))
             elif poll.gap:
-                target(Missing(uuid, poll.gap.first, poll.gap.last))
+                target(Loss(uuid, poll.gap.first, poll.gap.last))
             for part in pace.parts(poll, asked_to_stop):
                 if isinstance(target, Writer):
                     forward(target, part)
@@ -207,9 +207,9 @@ class Store:
         return write_tables(batches, Path(path), form, amounts, self._named())
 
 
-def items_of(uuid: bytes, poll: Poll) -> Iterator[Event | Missing]:
+def items_of(uuid: bytes, poll: Poll) -> Iterator[Event | Loss]:
     """What a poll brought, as events."""
     if poll.gap is not None:
-        yield Missing(uuid, poll.gap.first, poll.gap.last)
+        yield Loss(uuid, poll.gap.first, poll.gap.last)
     for frame in poll:
         yield read_event(uuid, frame.sequence, frame.payload)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from consumers.event import Event, Missing
+from consumers.event import Event, Loss
 from consumers.journal import Fsync
 from consumers.live import Live
 from consumers.recorder import Recorder
@@ -34,7 +34,7 @@ from tlv.message import build, parse
 PATIENCE_S = 10.0
 
 
-def take(live: Live, count: int) -> list[Event | Missing]:
+def take(live: Live, count: int) -> list[Event | Loss]:
     """The next `count` items."""
     return list(itertools.islice(live, count))
 
@@ -138,15 +138,15 @@ def test_live_ring_lapped_says_exactly_what_is_missing(ring_name: str) -> None:
         with Live(ring_name) as live:
             publish(writer, 1000)
             items = take(live, 2)
-            assert isinstance(items[0], Missing) and isinstance(items[1], Event)
+            assert isinstance(items[0], Loss) and isinstance(items[1], Event)
             assert (items[0].ring, items[0].first, items[0].last) == (writer.uuid, 1, items[1].sequence - 1)
-            assert live.lost == items[0].lost > 500
+            assert live.lost == items[0].count > 500
         writer.close()
 
 
 def test_live_asyncio_gets_the_same(ring_name: str) -> None:
-    async def read(live: Live) -> list[Event | Missing]:
-        found: list[Event | Missing] = []
+    async def read(live: Live) -> list[Event | Loss]:
+        found: list[Event | Loss] = []
         async for item in live:
             found.append(item)
             if len(found) == 600:
@@ -165,11 +165,11 @@ def test_live_asyncio_gets_the_same(ring_name: str) -> None:
 
 def test_live_run_calls_back_until_asked_to_stop(ring_name: str) -> None:
     heard: list[int] = []
-    gaps: list[Missing] = []
+    gaps: list[Loss] = []
     with make_ring(ring_name, capacity=1 << 16) as writer, Live(ring_name) as live:
         publish(writer, 1000)
         live.run(lambda event: heard.append(event.sequence), gaps.append, lambda: 1000 in heard)
-    assert sum(gap.lost for gap in gaps) == live.lost
+    assert sum(gap.count for gap in gaps) == live.lost
     assert live.lost + len(heard) == 1000 == heard[-1]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from consumers.analysis.selection import Range
-from consumers.event import Event, Missing
+from consumers.event import Event, Loss
 from consumers.journal import JournalDamaged, JournalError, JournalReader
 from consumers.journal.layout import GRANT_BYTES
 from consumers.journal.segment import list_segments
@@ -169,16 +169,16 @@ def test_store_gaps_stand_where_the_frames_would_have(tmp_path: Path) -> None:
         writer.append_gap(7, 7, Reason.LAPPED)
     store = Store.open(tmp_path)
     items = list(store)
-    assert [item if isinstance(item, Missing) else item.sequence for item in items] == [
+    assert [item if isinstance(item, Loss) else item.sequence for item in items] == [
         1,
-        Missing(UUID, 2, 5),
+        Loss(UUID, 2, 5),
         6,
-        Missing(UUID, 7, 7),
+        Loss(UUID, 7, 7),
     ]
-    assert sum(item.lost for item in items if isinstance(item, Missing)) == 5
+    assert sum(item.count for item in items if isinstance(item, Loss)) == 5
     # Whatever the filter: a gap may have held it.  Outside a range it does not matter.
-    assert list(store.select(types=[PoolSwap])) == [Missing(UUID, 2, 5), Missing(UUID, 7, 7)]
-    assert list(store.select(sequences=(7, 9))) == [Missing(UUID, 7, 7)]
+    assert list(store.select(types=[PoolSwap])) == [Loss(UUID, 2, 5), Loss(UUID, 7, 7)]
+    assert list(store.select(sequences=(7, 9))) == [Loss(UUID, 7, 7)]
 
 
 def test_store_without_its_oldest_segment_begins_later(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_store_without_its_oldest_segment_begins_later(tmp_path: Path) -> None:
     segments[0].path.unlink()
     found = sequences(Store.open(tmp_path))
     assert found == list(range(found[0], 301)) and found[0] > 1
-    assert not any(isinstance(item, Missing) for item in Store.open(tmp_path))
+    assert not any(isinstance(item, Loss) for item in Store.open(tmp_path))
 
 
 def test_store_incarnations_of_a_ring_keep_their_uuid(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_store_replay_calls_back_with_what_iteration_yields(tmp_path: Path) -> N
         writer.append_gap(4, 5, Reason.LAPPED)
         append(writer, [sync(POOLS[0], 2)], 6)
     store = Store.open(tmp_path)
-    heard: list[Event | Missing] = []
+    heard: list[Event | Loss] = []
     store.replay(heard.append, speed=None)
     assert heard == list(store)
 
@@ -277,7 +277,7 @@ def test_store_replay_keeps_the_recorded_pauses(tmp_path: Path) -> None:
 
 def test_store_replay_stops_when_asked(tmp_path: Path) -> None:
     store = journal_of(tmp_path, [sync(POOLS[0], i) for i in range(80)])
-    heard: list[Event | Missing] = []
+    heard: list[Event | Loss] = []
     store.replay(heard.append, speed=1e-9, asked_to_stop=lambda: bool(heard))
     assert len(heard) == 1
 
