@@ -145,9 +145,6 @@ class Recorder:
             self._become_reliable()
 
     def _keep_gap(self, first: int, last: int, stop: Stop) -> None:
-        if self._journal.resume_at is None:
-            # What was overwritten before this journal began was never its business.
-            return
         self._report(f"ring {self.name}: lost {last - first + 1} frames, {first} to {last}")
         if self._insist(lambda: self._journal.append_gap(first, last, Reason.LAPPED), last - first + 1, stop):
             self.recorded.lost += last - first + 1

@@ -95,6 +95,20 @@ def test_recorder_that_was_away_too_long_records_the_exact_gap(ring_name: str, t
     assert len(lines) == 1 and f"lost {lost} frames, 11 to {10 + lost}" in lines[0]
 
 
+def test_recorder_evicted_before_its_first_frame_records_the_exact_gap(ring_name: str, tmp_path: Path) -> None:
+    lines: list[str] = []
+    with Writer.create(ring_name, capacity=1 << 16, layout_digest=LAYOUT_DIGEST) as writer:
+        publish(writer, 10)
+        with open_recorder(ring_name, tmp_path, lines) as recorder:
+            publish(writer, 5000)
+            writer.close()
+            counts = recorder.run(never, until_closed=True)
+    frames, lost = account(tmp_path)
+    assert len(frames) + lost == 5010
+    assert lost == counts.lost > 0
+    assert f"lost {lost} frames, 1 to {lost}" in lines[0]
+
+
 def test_recorder_follows_a_ring_that_was_replaced(ring_name: str, tmp_path: Path) -> None:
     lines: list[str] = []
     writer = Writer.create(ring_name, layout_digest=LAYOUT_DIGEST)
