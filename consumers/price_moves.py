@@ -1,7 +1,7 @@
 """An example of a native strategy: it says when a V2 pool's price has moved by more than a threshold in one Sync.
 
-Owns its state (a hash table of the last price of each pool) and its handler.  What it says is a vendor record of type
-200: 8 bytes of signed move in hundredths of a basis point, then the pool's address.
+Owns its state (a hash table of the last price of each pool) and its handler.  What it says is a `PriceMove`, a
+record of a user's own; `price_moves.toml` declares it to commands (`--records`) and readers that do not import this.
 
     state = new_state(threshold_pips=10_000)
     NativeRunner(note_price_move, state, reader, writer).run(stop)
@@ -16,15 +16,27 @@ from numpy.typing import NDArray
 
 from tlv.buffers import Bytes, byte_at
 from tlv.codes import Flag
+from tlv.fields import I64, PoolId
 from tlv.jit import kernel
 from tlv.kernels import find_tlv, put_tlv
 from tlv.layout import HEADER, HEADER_SIZE, POOL_SYNC, PoolSync
+from tlv.record import Record, record
 from tlv.wide import wide_to_float
 
 POOL_BYTES = PoolSync.layout.kinds["pool"].size
-PRICE_MOVE = np.dtype([("move_pips", "<i8"), ("pool", "u1", (POOL_BYTES,))])
-PRICE_MOVE_TYPE = 200
-PRICE_MOVE_SIZE = PRICE_MOVE.itemsize
+
+
+@record(type=200)
+class PriceMove(Record, frozen=True):
+    """A pool's price has moved by `move_pips`, in hundredths of a basis point of the price before."""
+
+    move_pips: I64
+    pool: PoolId
+
+
+PRICE_MOVE = PriceMove.layout.dtype
+PRICE_MOVE_TYPE = PriceMove.layout.type
+PRICE_MOVE_SIZE = PriceMove.layout.size
 
 SLOTS = 1 << 12
 """Room for twice as many pools as a busy chain moves in a day; a full table forgets, it never grows."""

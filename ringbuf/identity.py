@@ -181,7 +181,7 @@ def read_identity(page: NDArray[np.uint8], size: int, where: str, layout_digest:
         raise BadSegment(f"{where}: left over from before the last reboot")
     found_digest = int(header["layout_digest"])
     if layout_digest and found_digest:
-        expect("layout digest of the messages", found_digest, layout_digest)
+        _expect_layout(where, text_of(header["name"]), found_digest, layout_digest)
     return Identity(
         uuid=header["uuid"].tobytes(),
         capacity=int(header["capacity"]),
@@ -193,6 +193,16 @@ def read_identity(page: NDArray[np.uint8], size: int, where: str, layout_digest:
         name=text_of(header["name"]),
         schema=text_of(header["schema"]),
     )
+
+
+def _expect_layout(where: str, name: str, found: int, wanted: int) -> None:
+    """Refuse a ring whose messages have another layout; its next writer would be refused as well."""
+    if found != wanted:
+        raise BadSegment(
+            f"{where}: layout digest of the messages: expected {wanted:#x}, found {found:#x}; "
+            "read it with the version that writes it, or stop its writer, remove it with "
+            f"`ringstat gc --closed --prefix {name}` and start the writer of this version"
+        )
 
 
 def write_control_identity(page: NDArray[np.uint8], identity: Identity) -> None:

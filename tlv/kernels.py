@@ -156,18 +156,6 @@ def find_tlv(buf: Bytes, start: int, end: int, wanted: int) -> int:
 
 
 @kernel
-def count_unknown(buf: Bytes, start: int, end: int) -> int:
-    """How many TLVs of the message have no layout and are skipped by a reader; for a message that was checked."""
-    unknown = 0
-    pos = start + HEADER_SIZE
-    while pos < end:
-        status, tlv_type, _, _, pos = next_tlv(buf, pos, end)
-        if status == OK and SIZE_OF_TYPE[tlv_type] == -1:
-            unknown += 1
-    return unknown
-
-
-@kernel
 def put_header(buf: Bytes, start: int, domain: int, source: int, flags: int, sequence: int, timestamp_ns: int) -> int:
     """Begin a message at `start` and return where its first TLV goes, or -1 if the header does not fit."""
     if start < 0 or buf.size - start < HEADER_SIZE:

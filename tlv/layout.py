@@ -511,20 +511,11 @@ class RingReplaced(Record, frozen=True):
 HEADER = Header.layout.dtype
 HEADER_SIZE = Header.layout.size
 CHECKSUM_AT = Header.layout.offsets["checksum"]
-POOL_SWAP = PoolSwap.layout.dtype
-POOL_MINT = PoolMint.layout.dtype
-POOL_BURN = PoolBurn.layout.dtype
-POOL_COLLECT = PoolCollect.layout.dtype
-POOL_STATE = PoolState.layout.dtype
 POOL_SYNC = PoolSync.layout.dtype
 POOL_CREATED = PoolCreated.layout.dtype
 BLOCK = Block.layout.dtype
 EVENT_ORIGIN = EventOrigin.layout.dtype
-SIGNAL_IDENTITY = SignalIdentity.layout.dtype
-ECONOMICS = Economics.layout.dtype
-ARBITRAGE_SIGNAL = ArbitrageSignal.layout.dtype
 BLOCK_END = BlockEnd.layout.dtype
-REORG = Reorg.layout.dtype
 GAP = Gap.layout.dtype
 
 

@@ -6,5 +6,3 @@ NS = 1_000_000_000
 """Nanoseconds of a second."""
 MS = 1_000_000
 """Nanoseconds of a millisecond."""
-US = 1_000
-"""Nanoseconds of a microsecond."""

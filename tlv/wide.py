@@ -1,33 +1,22 @@
 """128- and 256-bit integers as kernels and columns see them: little-endian uint64 limbs, two or four.
 
-Exact arithmetic on them is Python's; kernels only order them, find zeros, and turn them into floats to screen what is
+Exact arithmetic on them is Python's; kernels only order them, and turn them into floats to screen what is
 worth deciding exactly.  A column is uint64[:, limbs], for instance the field of a structured array of many records.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from tlv.buffers import Limbs
-from tlv.errors import UsageError
 from tlv.jit import kernel
 
 LIMB = 18446744073709551616.0
 """2^64 as a float, exactly."""
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
-
-
-@kernel
-def is_wide_zero(limbs: Limbs) -> bool:
-    """Whether all limbs are zero."""
-    seen = np.uint64(0)
-    for i in range(limbs.shape[0]):
-        seen |= limbs[i]
-    return bool(seen == 0)
 
 
 @kernel
@@ -70,24 +59,3 @@ def column_to_floats(column: Limbs, signed: bool, floats: Floats) -> int:
     for i in range(column.shape[0]):
         floats[i] = signed_wide_to_float(column[i]) if signed else wide_to_float(column[i])
     return floats.size
-
-
-def ints_of_column(column: Limbs, *, signed: bool = False) -> list[int]:
-    """Every row of `column` as an exact Python int."""
-    width = 8 * column.shape[1]
-    raw = np.ascontiguousarray(column, dtype="<u8").tobytes()
-    return [int.from_bytes(raw[i : i + width], "little", signed=signed) for i in range(0, len(raw), width)]
-
-
-def column_of_ints(values: Iterable[int], *, limbs: int = 4, signed: bool = False) -> Limbs:
-    """A column that holds `values`.
-
-    Raises:
-        UsageError: a value does not fit `limbs` limbs.
-    """
-    width = 8 * limbs
-    try:
-        raw = b"".join(value.to_bytes(width, "little", signed=signed) for value in values)
-    except OverflowError as error:
-        raise UsageError(f"expected integers of {8 * width} bits (signed: {signed}): {error}") from None
-    return np.frombuffer(bytearray(raw), dtype="<u8").reshape(-1, limbs)

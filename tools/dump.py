@@ -24,6 +24,7 @@ from tlv.layout import LAYOUT_DIGEST
 from tlv.message import Message, parse
 from tlv.text import hex_dump, message_to_dict
 from tools.command.interrupt import Interrupt
+from tools.command.records import records_option
 from tools.dump_text import Describer
 
 QUIET_S = 1.0
@@ -57,6 +58,7 @@ class Hole(NamedTuple):
 @click.option("--hex", "as_hex", is_flag=True, help="Print every byte with the name of its field.")
 @click.option("--types", metavar="NAMES", help="Only these records, such as PoolSwap,PoolSync, and losses.")
 @click.option("--limit", type=click.IntRange(1), help="End after so many messages.")
+@records_option
 def command(
     target: str, follow: bool, latest: bool, as_json: bool, as_hex: bool, types: str | None, limit: int | None
 ) -> None:

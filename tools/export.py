@@ -15,6 +15,7 @@ import msgspec
 from consumers.analysis.amounts import AMOUNTS, Amounts
 from consumers.analysis.files import SINKS, Format
 from consumers.store import Store
+from tools.command.records import records_option
 
 
 @click.command(
@@ -37,6 +38,7 @@ from consumers.store import Store
     help="int = exact base units; decimal, float = whole tokens, in Parquet in a second column beside the exact one.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON line at the end.")
+@records_option
 def command(
     journal: Path,
     out: Path,

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from consumers.bridge.errors import LayoutDiffers
 from ringbuf import Poll
 from tlv.copying import copy_bytes
 from tlv.errors import FrameError
@@ -125,7 +126,8 @@ def read_header(data: bytes) -> BatchHeader:
     """The header of a batch.
 
     Raises:
-        FrameError: no batch, or one of another version or layout.
+        FrameError: no batch, or one of another version.
+        LayoutDiffers: a batch whose messages have another layout.
     """
     if len(data) < HEADER_SIZE:
         raise FrameError(f"expected a batch of at least {HEADER_SIZE} bytes, found {len(data)}")
@@ -135,7 +137,10 @@ def read_header(data: bytes) -> BatchHeader:
             f"expected batch magic {MAGIC:#018x} version {VERSION}, found {header.magic:#018x} version {header.version}"
         )
     if header.layout_digest != LAYOUT_DIGEST:
-        raise FrameError(f"expected layout digest {LAYOUT_DIGEST:#x}, found {header.layout_digest:#x}")
+        raise LayoutDiffers(
+            f"a batch of another version of the wire format: expected layout digest {LAYOUT_DIGEST:#x}, "
+            f"found {header.layout_digest:#x}; run both directions of the bridge with one version, on a new stream"
+        )
     return header
 
 
@@ -143,7 +148,8 @@ def unpack(data: bytes) -> Batch:
     """The frames of a batch, without copying them.
 
     Raises:
-        FrameError: the lengths do not add up to the bytes that are there, or `read_header` refuses.
+        FrameError: the lengths do not add up to the bytes that are there.
+        FrameError, LayoutDiffers: `read_header` refuses.
     """
     header = read_header(data)
     table = -(-header.count * 4 // FRAME_ALIGNMENT) * FRAME_ALIGNMENT

@@ -88,7 +88,8 @@ def parse_header(path: Path, data: bytes, layout_digest: int) -> SegmentHeader:
     if layout_digest and header.layout_digest != layout_digest:
         raise ForeignFileError(
             f"{path}: expected layout digest {layout_digest:#x}, found {header.layout_digest:#x}; "
-            "it was recorded by another version of the wire format"
+            "it was recorded by another version of the wire format: read it with that version "
+            "(`alphapulse export` there), or record into a new directory"
         )
     return header
 

@@ -14,6 +14,9 @@ from tlv.errors import AlphaPulseError
 U64 = (1 << 64) - 1
 """A digest is unsigned, the fields of a Farewell are not."""
 
+ADVICE = "; the relay expects its own layouts: update whichever of relay and client is the older version"
+"""What to do about LAYOUT_DIFFERS."""
+
 
 class RelayError(AlphaPulseError):
     """Relay and client cannot go on."""
@@ -36,7 +39,8 @@ class Farewell(RelayError):
         except ValueError:
             name = f"reason {reason}"
         numbers = f": expected {expected & U64:#x}, found {found & U64:#x}" if expected != found else ""
-        super().__init__(f"the relay ended the connection, {name}{numbers}")
+        advice = ADVICE if reason == FarewellReason.LAYOUT_DIFFERS else ""
+        super().__init__(f"the relay ended the connection, {name}{numbers}{advice}")
         self.reason = reason
         self.expected = expected
         self.found = found

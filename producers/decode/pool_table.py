@@ -34,8 +34,6 @@ class Pool(PoolRecord, frozen=True):
 
 
 POOL_ROW = Pool.layout.dtype
-IDENTITY_SIZE = sum(Pool.layout.kinds[name].size for name in PoolRecord.__struct_fields__)
-"""Bytes that a row shares with the beginning of every pool record."""
 
 
 def unverified(address: bytes, protocol: int, role: Role = Role.POOL, venue: int = 0) -> Pool:

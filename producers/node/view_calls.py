@@ -32,9 +32,6 @@ TICK_SPACING = selector("tickSpacing()")
 DECIMALS = selector("decimals()")
 SYMBOL = selector("symbol()")
 RESERVES = selector("getReserves()")
-SLOT0 = selector("slot0()")
-GLOBAL_STATE = selector("globalState()")
-LIQUIDITY = selector("liquidity()")
 
 
 def read_word(answer: str | None) -> int | None:

@@ -22,7 +22,7 @@ I9  Anchors and `key_position` are hints, stored after the commit; a reader re-c
 from __future__ import annotations
 
 from ringbuf.kernels.ownership import set_state, take_over
-from ringbuf.kernels.reading import idle_status, mark_read, poll_into, read_frame, readable, try_read
+from ringbuf.kernels.reading import idle_status, mark_read, poll_into, read_frame, readable
 from ringbuf.kernels.seeking import seek_at, seek_key, seek_latest, seek_oldest, seek_sequence, skip_ahead
 from ringbuf.kernels.slots import announce_slot, blocking_slot, describe_slot, set_slot, slot_state
 from ringbuf.kernels.waiting import sleep_on, spin, spin_yielding, wake
@@ -74,7 +74,6 @@ __all__ = [
     "spin_yielding",
     "still_intact",
     "take_over",
-    "try_read",
     "wake",
     "write_descriptor",
 ]

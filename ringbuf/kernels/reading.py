@@ -183,9 +183,3 @@ def poll_into(words: Words, control: Words, reader: Record, out: Words, index: W
         status = idle_status(words, reader)
         return EMPTY if status == OK else status
     return EMPTY if status == GAP else status
-
-
-@kernel
-def try_read(words: Words, control: Words, reader: Record, out: Words, index: Words) -> int:
-    """`poll_into` for one frame."""
-    return poll_into(words, control, reader, out, index, 1)

@@ -266,7 +266,8 @@ def test_reader_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_reader_other_layout_is_refused(tmp_path: Path) -> None:
     with open_writer(tmp_path, layout_digest=12345) as writer:
         append(writer, [b"a"], 1)
-    with pytest.raises(ForeignFileError, match="expected layout digest"):
+    advice = r"`alphapulse export` there\), or record into a new directory"
+    with pytest.raises(ForeignFileError, match=rf"expected layout digest .*, found 0x3039; .*{advice}"):
         JournalReader(tmp_path)
     assert [bytes(frame.payload) for frame in JournalReader(tmp_path, layout_digest=12345)] == [b"a"]
 

@@ -81,6 +81,13 @@ def test_relay_bad_hello_is_told_why(ring_name: str, hello: str) -> None:
         assert last_words(read_all(sock)).reason == reason
 
 
+def test_farewell_to_another_layout_says_both_digests_and_what_to_do() -> None:
+    said = str(Farewell(FarewellReason.LAYOUT_DIFFERS, 6, -1))
+    assert "layout differs: expected 0x6, found 0xffffffffffffffff; " in said
+    assert said.endswith("update whichever of relay and client is the older version")
+    assert "update" not in str(Farewell(FarewellReason.SHUTTING_DOWN))
+
+
 def test_relay_hello_that_does_not_come_times_out(ring_name: str) -> None:
     halves = (b"", protocol.subscribe()[:20], protocol.subscribe()[:-1])
     with make_ring(ring_name), serving(ring_name) as rig:

@@ -9,22 +9,23 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from tests.tlv.limbs import column_of_ints, ints_of_column
 from tests.tlv.plain import both
 from tests.tlv.samples import random_record
 from tlv.buffers import Bytes
 from tlv.codes import Domain
 from tlv.jit import kernel
 from tlv.kernels import find_tlv
-from tlv.layout import ECONOMICS, POOL_SWAP, POOL_SYNC, Economics, PoolSwap, PoolSync
+from tlv.layout import POOL_SYNC, Economics, PoolSwap, PoolSync
 from tlv.message import build, parse
-from tlv.readers import pool_swap_at, pool_sync_at
 from tlv.text import record_to_dict
-from tlv.wide import column_of_ints, ints_of_column
 
+POOL_SWAP, ECONOMICS = PoolSwap.layout.dtype, Economics.layout.dtype
 SEED = 22
 RANDOM_VALUES = 100_000
 ADDRESS = b"\7" * 20
-SYNC, SWAP, SWAP_SIZE = PoolSync.layout.type, PoolSwap.layout.type, PoolSwap.layout.size
+SYNC, SYNC_SIZE = PoolSync.layout.type, PoolSync.layout.size
+SWAP, SWAP_SIZE = PoolSwap.layout.type, PoolSwap.layout.size
 
 
 def edges(bits: int) -> list[int]:
@@ -68,7 +69,8 @@ def copy_amounts(buf: Bytes, length: int, out: Bytes) -> int:
         at_swap = find_tlv(buf, start, end, SWAP)
         if at_sync == -1 or at_swap == -1:
             return -1
-        reserves, swap = pool_sync_at(buf, at_sync), pool_swap_at(buf, at_swap)
+        reserves = buf[at_sync : at_sync + SYNC_SIZE].view(POOL_SYNC)[0]
+        swap = buf[at_swap : at_swap + SWAP_SIZE].view(POOL_SWAP)[0]
         copied = out[i * SWAP_SIZE : (i + 1) * SWAP_SIZE].view(POOL_SWAP)[0]
         for k in range(4):
             copied["amount0_in"][k] = reserves["reserve0"][k]

@@ -100,13 +100,13 @@ def test_publish_kernel_when_full_or_too_long_changes_nothing(ring_name: str) ->
         assert outcome == FULL and publish(8161) == TOO_LONG and (writer.state == before).all()
 
 
-def test_try_read_delivers_one_frame_at_a_time(ring_name: str) -> None:
+def test_poll_into_for_one_frame_delivers_one_frame_at_a_time(ring_name: str) -> None:
     with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name) as reader:
         writer.publish(b"12345678")
         writer.publish(b"")
-        native = (reader.words, reader.control, reader.state, reader.out, reader.index)
-        assert kernels.try_read(*native) == Status.OK and reader.out[0] == int.from_bytes(b"12345678", "little")
-        assert kernels.try_read(*native) == Status.OK and kernels.try_read(*native) == Status.EMPTY
+        native = (reader.words, reader.control, reader.state, reader.out, reader.index, 1)
+        assert kernels.poll_into(*native) == Status.OK and reader.out[0] == int.from_bytes(b"12345678", "little")
+        assert kernels.poll_into(*native) == Status.OK and kernels.poll_into(*native) == Status.EMPTY
 
 
 def test_read_frame_into_a_wrong_place_is_never_a_frame(ring_name: str) -> None:

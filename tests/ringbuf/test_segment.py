@@ -93,10 +93,18 @@ def test_attach_to_another_layout_digest_is_refused_and_to_any_accepted(ring_nam
     with Writer.create(ring_name, capacity=SMALL, layout_digest=5):
         Reader.attach(ring_name).close()
         Reader.attach(ring_name, layout_digest=5).close()
-        with pytest.raises(BadSegment, match="layout digest of the messages: expected 0x6, found 0x5"):
+        with pytest.raises(BadSegment, match="layout digest of the messages: expected 0x6, found 0x5; read it with"):
             Reader.attach(ring_name, layout_digest=6)
     with pytest.raises(BadSegment):
         Writer.open_or_create(ring_name, layout_digest=6)
+
+
+def test_ring_of_another_layout_is_gone_after_what_its_refusal_advises(ring_name: str) -> None:
+    Writer.create(ring_name, capacity=SMALL, layout_digest=5).close()
+    with pytest.raises(BadSegment, match=f"`ringstat gc --closed --prefix {ring_name}` and start the writer"):
+        Writer.open_or_create(ring_name, capacity=SMALL, layout_digest=6)
+    assert collect_garbage(closed=True, prefix=ring_name) == [ring_name]
+    Writer.open_or_create(ring_name, capacity=SMALL, layout_digest=6).close()
 
 
 def edit(object_name: str, field: str, value: bytes) -> None:

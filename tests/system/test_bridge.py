@@ -18,6 +18,7 @@ from nats.js.errors import NotFoundError
 
 from consumers.bridge.batch import find_damaged, message_id, pack, portions, unpack
 from consumers.bridge.broker import Broker, connect
+from consumers.bridge.errors import LayoutDiffers
 from consumers.bridge.inward import ORIGIN
 from ringbuf import Reader, RingNotFound, RingNotReady, Status, Writer
 from ringbuf.names import FOLDER, ring_object
@@ -103,6 +104,16 @@ def test_batch_truncated_is_refused(ring_name: str, cut: int) -> None:
         writer.close(unlink=True)
     with pytest.raises(FrameError):
         unpack(data[:cut])
+
+
+def test_batch_of_another_layout_is_refused_with_what_to_do(ring_name: str) -> None:
+    with Writer.create(ring_name, layout_digest=LAYOUT_DIGEST) as writer, Reader.attach(ring_name) as reader:
+        publish(writer, 1)
+        data = bytearray(pack(reader.uuid, reader.poll()))
+        writer.close(unlink=True)
+    data[8:16] = (7).to_bytes(8, "little")
+    with pytest.raises(LayoutDiffers, match=r"expected layout digest 0x.*, found 0x7; run both .* on a new stream"):
+        unpack(bytes(data))
 
 
 def test_batch_with_flipped_bit_names_damaged_frame(ring_name: str) -> None:

@@ -21,7 +21,6 @@ from tlv.layout import (
     HEADER_SIZE,
     LAYOUT_DIGEST,
     LAYOUTS,
-    POOL_SWAP,
     SIZE_OF_TYPE,
     Header,
     InstrumentKey,
@@ -30,6 +29,8 @@ from tlv.layout import (
     digest,
 )
 from tlv.record import RECORDS, Layout, Record, record
+
+POOL_SWAP = PoolSwap.layout.dtype
 
 DECLARED = (Header, InstrumentKey, *(RECORDS[number] for number in built_in_types()))
 SAME_BYTES = {"u256": I256, "i256": U256, "u64": I64, "i64": U64, "u32": I32, "i32": U32, "address": Text20}

@@ -1,4 +1,4 @@
-"""Limbs to integers and back exactly, their order, and how far a float may be off."""
+"""The order of integers in limbs, and how far their floats may be off."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.tlv.limbs import column_of_ints
 from tests.tlv.plain import both
-from tlv.errors import UsageError
 from tlv.wide import (
-    column_of_ints,
     column_to_floats,
     compare_wide,
-    ints_of_column,
-    is_wide_zero,
     signed_wide_to_float,
     wide_to_float,
 )
@@ -31,37 +28,6 @@ def edges(bits: int) -> list[int]:
     return sorted(value for value in around if 0 <= value < 1 << bits)
 
 
-@pytest.mark.parametrize("limbs", [2, 4])
-def test_column_of_ints_and_back_is_exact(limbs: int) -> None:
-    values = edges(64 * limbs)
-    column = column_of_ints(values, limbs=limbs)
-    assert column.shape == (len(values), limbs)
-    assert ints_of_column(column) == values
-
-
-def test_column_of_signed_ints_and_back_is_exact() -> None:
-    values = [sign * value for value in edges(255) for sign in (1, -1)] + [-(1 << 255)]
-    assert ints_of_column(column_of_ints(values, signed=True), signed=True) == values
-
-
-def test_column_of_a_strided_field_is_read_row_by_row() -> None:
-    table = np.zeros(3, dtype=[("skip", "u1"), ("amount", "<u8", (4,))])
-    table["amount"] = column_of_ints([1, 1 << 200, (1 << 256) - 1])
-    assert ints_of_column(table["amount"]) == [1, 1 << 200, (1 << 256) - 1]
-
-
-def test_empty_column_has_no_rows() -> None:
-    assert ints_of_column(column_of_ints([])) == []
-
-
-@pytest.mark.parametrize(
-    ("value", "limbs", "signed"), [(1 << 256, 4, False), (-1, 4, False), (1 << 255, 4, True), (1 << 128, 2, False)]
-)
-def test_column_of_an_integer_that_does_not_fit_is_refused(value: int, limbs: int, signed: bool) -> None:
-    with pytest.raises(UsageError, match=f"expected integers of {64 * limbs} bits"):
-        column_of_ints([0, value], limbs=limbs, signed=signed)
-
-
 @pytest.mark.parametrize("compare", both(compare_wide))
 @pytest.mark.parametrize("limbs", [2, 4])
 def test_compare_wide_orders_as_integers_do(compare, limbs: int) -> None:
@@ -71,12 +37,6 @@ def test_compare_wide_orders_as_integers_do(compare, limbs: int) -> None:
     for i, left in enumerate(values):
         for j, right in enumerate(values):
             assert compare(column[i], column[j]) == (left > right) - (left < right)
-
-
-@pytest.mark.parametrize("is_zero", both(is_wide_zero))
-def test_is_wide_zero_only_for_zero(is_zero) -> None:
-    values = edges(256)
-    assert [is_zero(row) for row in column_of_ints(values)] == [value == 0 for value in values]
 
 
 def assert_close(found: float, value: int) -> None:
