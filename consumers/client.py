@@ -5,8 +5,8 @@ broken connection where it left off, and acknowledges what was handled.  What th
 
     with RelayClient(default_path("market_data"), name="risk", at_least_once=True) as client:
         for item in client:                              # `async for` works as well
-            if isinstance(item, Lost):
-                ...                                      # item.first to item.covers are gone
+            if isinstance(item, Loss):
+                ...                                      # item.first to item.last are gone
             elif swap := item.message.first(PoolSwap):
                 ...
 
@@ -28,16 +28,17 @@ from typing import Literal
 
 import numpy as np
 
+from consumers.event import Loss
 from consumers.relay import protocol
 from consumers.relay.address import connect
 from consumers.relay.errors import Farewell, RelayError, RelayUnreachable
 from consumers.relay.kernels import BROKEN, split_messages
-from consumers.relay.stream import ClientStream, Item, Lost, Ring
+from consumers.relay.stream import ClientStream, Item, ServedRing
 from tlv.codes import FarewellReason, StreamStart
 from tlv.filter import EVERYTHING, MessageFilter
 from tlv.status import CAUSES
 
-__all__ = ["Farewell", "Item", "Lost", "RelayClient", "RelayError", "RelayUnreachable", "Ring"]
+__all__ = ["Farewell", "Item", "Loss", "RelayClient", "RelayError", "RelayUnreachable", "ServedRing"]
 
 BUFFER_BYTES = 1 << 19
 """Several chunks of a relay, and many times the largest message."""
@@ -100,7 +101,7 @@ class RelayClient:
         self._buffer = np.zeros(BUFFER_BYTES, np.uint8)
         self._bounds = np.zeros(MESSAGES + 1, np.int64)
         self._filled = 0
-        self._pending: deque[Item | Lost] = deque()
+        self._pending: deque[Item | Loss] = deque()
         self._failure: RelayError | None = None
         self._next_ack = 0.0
         self._closed = False
@@ -108,11 +109,11 @@ class RelayClient:
         self._connect()
 
     @property
-    def rings(self) -> dict[bytes, Ring]:
+    def rings(self) -> dict[bytes, ServedRing]:
         """The rings that the relay told us of, by uuid."""
         return self._stream.rings
 
-    def __iter__(self) -> Iterator[Item | Lost]:
+    def __iter__(self) -> Iterator[Item | Loss]:
         """Yield messages and losses until `close`, or until `receive` raises."""
         while self._pending or self._refill(self.receive()):
             if not self._pending:
@@ -122,7 +123,7 @@ class RelayClient:
             if self._automatic:
                 self._note_handled(item)
 
-    async def __aiter__(self) -> AsyncIterator[Item | Lost]:
+    async def __aiter__(self) -> AsyncIterator[Item | Loss]:
         """The same for asyncio; a thread waits for the bytes."""
         while self._pending or self._refill(await asyncio.to_thread(self.receive)):
             if not self._pending:
@@ -132,12 +133,12 @@ class RelayClient:
             if self._automatic:
                 self._note_handled(item)
 
-    def _refill(self, items: list[Item | Lost] | None) -> bool:
+    def _refill(self, items: list[Item | Loss] | None) -> bool:
         """Keep what was received until it is asked for, also over a `break` between two loops."""
         self._pending.extend(items or ())
         return items is not None
 
-    def ack(self, item: Item | Lost) -> None:
+    def ack(self, item: Item | Loss) -> None:
         """Say that `item` and everything before it in its ring was handled."""
         self._note_handled(item)
 
@@ -155,8 +156,11 @@ class RelayClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _note_handled(self, item: Item | Lost) -> None:
-        item.ring.handled = max(item.ring.handled, item.covers)
+    def _note_handled(self, item: Item | Loss) -> None:
+        if isinstance(item, Loss):
+            self.rings[item.ring].note_handled(item.last)
+        else:
+            item.ring.note_handled(item.covers)
         if time.monotonic() >= self._next_ack:
             # A broken connection is noticed, and dealt with, by the next receive.
             with contextlib.suppress(OSError):
@@ -171,7 +175,7 @@ class RelayClient:
                 self._socket.sendall(protocol.acknowledge(ring.handled, ring.uuid))
                 ring.acknowledged = ring.handled
 
-    def receive(self) -> list[Item | Lost] | None:
+    def receive(self) -> list[Item | Loss] | None:
         """What the next bytes bring, perhaps nothing; None after `close`.
 
         Raises:
@@ -182,7 +186,7 @@ class RelayClient:
             raise self._failure
         if self._socket is None:
             return None
-        items: list[Item | Lost] = []
+        items: list[Item | Loss] = []
         # Whether the relay still takes acknowledgements or not: what it sent before is there to be read.
         with contextlib.suppress(OSError):
             self._send_acks()
@@ -207,7 +211,7 @@ class RelayClient:
         final = isinstance(error, Farewell) and error.reason in FINAL
         return error if final or not self._reconnect else None
 
-    def _read_stream(self, items: list[Item | Lost]) -> None:
+    def _read_stream(self, items: list[Item | Loss]) -> None:
         assert self._socket is not None
         count = self._socket.recv_into(self._buffer[self._filled :].data)
         if count == 0:
@@ -227,7 +231,7 @@ class RelayClient:
                 break
         self._buffer[: self._filled - start] = self._buffer[start : self._filled].copy()
         self._filled -= start
-        self.lost += sum(item.lost for item in items if isinstance(item, Lost))
+        self.lost += sum(item.count for item in items if isinstance(item, Loss))
 
     def _connect(self) -> None:
         self._socket = connect(self.path, self._max_silence_s)

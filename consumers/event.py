@@ -45,6 +45,8 @@ class Loss(msgspec.Struct, frozen=True):
     ring: bytes
     first: int
     last: int
+    reason: int = 0
+    """A `tlv.codes.Reason` if a relay gave one."""
 
     @property
     def count(self) -> int:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from consumers.analysis import kernels
 from consumers.analysis.selection import Selection
-from consumers.client import Item, Lost, RelayClient
+from consumers.client import Item, RelayClient
 from consumers.event import Event, Loss, read_event
 from ringbuf import CorruptRing, Reader, RingNotFound, RingNotReady, Status
 from tlv.errors import FrameError
@@ -122,7 +122,7 @@ class RelaySource:
     ) -> None:
         self.refused = 0
         """Messages that do not parse."""
-        self._given: list[Item | Lost] = []
+        self._given: list[Item | Loss] = []
         self._client = RelayClient(
             path,
             name=name,
@@ -153,8 +153,8 @@ class RelaySource:
         self._given = found
         items: list[Event | Loss] = []
         for item in found:
-            if isinstance(item, Lost):
-                items.append(Loss(item.ring.uuid, item.first, item.covers))
+            if isinstance(item, Loss):
+                items.append(item)
                 continue
             try:
                 items.append(read_event(item.ring.uuid, item.sequence, item.data))

@@ -24,7 +24,7 @@ from typing import Any, Unpack
 
 from consumers.analysis.amounts import Amounts, check_amounts
 from consumers.analysis.arrow import batch_of, schema_of
-from consumers.analysis.columns import Block
+from consumers.analysis.columns import RowBlock
 from consumers.analysis.extras import need
 from consumers.analysis.files import Format, write_tables
 from consumers.analysis.frames import FrameWalk
@@ -137,7 +137,7 @@ class Store:
             if asked_to_stop():
                 return
 
-    def _blocks(self, what: str, progress: bool | None) -> Iterator[Block]:
+    def _blocks(self, what: str, progress: bool | None) -> Iterator[RowBlock]:
         segments = segments_of(self.directory, self.selection)
         last = list_segments(self.directory)[-1].ordinal
         total = sum(segment.path.stat().st_size for segment in segments if segment.path.exists())

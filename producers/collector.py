@@ -33,7 +33,7 @@ from producers.chains.configuration import ChainConfig
 from producers.decode.pool_table import PoolTable
 from producers.decode.segment import Segment
 from producers.disk import DiskThread, replace_file
-from producers.feed import Feed, Identity, Selection
+from producers.feed import Feed, LogSelection, OutputRing
 from producers.node.backoff import BlockWatchdog, Circuit, Reconnect
 from producers.node.connection import UNREACHABLE, NodeConnection, open_connection, retry_after_of
 from producers.node.errors import EndpointError, WrongChainError
@@ -62,14 +62,14 @@ log = logging.getLogger("alphapulse.collector")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class CollectorOptions:
     """What a collector is started with."""
 
     chain: ChainConfig
     urls: tuple[str, ...]
     ring: str
     capacity: int = DEFAULT_CAPACITY
-    selection: Selection = field(default_factory=Selection)
+    selection: LogSelection = field(default_factory=LogSelection)
     filter_file: Path | None = None
     """What is published of what is collected; see `producers.output.event_filter`."""
     tick_watch: TickWatch = field(default_factory=TickWatch)
@@ -91,7 +91,7 @@ class Options:
 class Collector:
     """Collects until it is stopped, or idle, or the node turns out to serve another chain."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: CollectorOptions) -> None:
         if not options.urls:
             raise EndpointError(f"expected at least one endpoint for chain {options.chain.name}, found none")
         began = time.monotonic()
@@ -102,7 +102,7 @@ class Collector:
         table, tokens = PoolTable(), dict[bytes, Token]()
         if self._cache is not None:
             log.info("%d pools known", self._cache.load(table, tokens))
-        ring = Identity(self._writer.uuid, self._writer.epoch, self._writer.next_sequence)
+        ring = OutputRing(self._writer.uuid, self._writer.epoch, self._writer.next_sequence)
         if self._writer.epoch > 1:
             log.info("reading what an earlier collector left in ring %s", options.ring)
         recovered = recover(_frames(options.ring)) if self._writer.epoch > 1 else None

@@ -69,7 +69,7 @@ OVERSLEPT_NS = NS
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class OutputRing:
     """The ring that the messages go into, as its Session record has it."""
 
     ring_uuid: bytes
@@ -78,7 +78,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class LogSelection:
     """Which logs are subscribed to.  Without limits all logs are: then a hole in the indices shows a loss."""
 
     addresses: tuple[str, ...] = ()
@@ -100,10 +100,10 @@ class Feed:
     def __init__(
         self,
         chain: ChainConfig,
-        ring: Identity,
+        ring: OutputRing,
         pools: PoolTable,
         tokens: dict[bytes, Token],
-        selection: Selection = Selection(),
+        selection: LogSelection = LogSelection(),
         recovered: Recovered | None = None,
         cross_check_share: float = 0.0,
         tick_watch: TickWatch = NOTHING_WATCHED,

@@ -34,7 +34,7 @@ from ringbuf.poll import Frame, Gap, Poll
 from ringbuf.reader import Reader
 from ringbuf.status import Status, Wait
 from ringbuf.warm import warm
-from ringbuf.writer import DEFAULT_CAPACITY, Batch, Full, Writer
+from ringbuf.writer import DEFAULT_CAPACITY, Full, WriteBatch, Writer
 
 __all__ = [
     "DEFAULT_CAPACITY",
@@ -42,7 +42,6 @@ __all__ = [
     "BadGeometry",
     "BadRingName",
     "BadSegment",
-    "Batch",
     "BatchTooLarge",
     "CorruptRing",
     "Frame",
@@ -64,6 +63,7 @@ __all__ = [
     "Status",
     "UnsafeSegment",
     "Wait",
+    "WriteBatch",
     "Writer",
     "collect_garbage",
     "list_rings",

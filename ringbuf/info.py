@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ringbuf.errors import NotOwner, RingNotFound, RingNotReady, UnsafeSegment
 from ringbuf.identity import Identity
 from ringbuf.layout import CLOSED, CONTROL, EVICTED, FREE, HEADER, HEADER_BYTES, SLOTS
-from ringbuf.locks import FIRST_SLOT_BYTE, WRITER_BYTE, LockFile
+from ringbuf.locks import FIRST_SLOT_BYTE, WRITER_BYTE, RingLock
 from ringbuf.names import list_remains, list_rings, lock_object
 from ringbuf.ring import claim, copy_page, open_ring, unlink_ring
 from tlv.errors import SegmentError
@@ -68,7 +68,7 @@ class RingInfo:
         """
         ring = open_ring(name, writable=False)
         try:
-            lock = LockFile(lock_object(name))
+            lock = RingLock(lock_object(name))
         except BaseException:
             ring.close()
             raise

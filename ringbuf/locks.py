@@ -25,7 +25,7 @@ WRITER_BYTE = 0
 FIRST_SLOT_BYTE = 64
 FLOCK = struct.Struct("@hhqqi4x")  # struct flock of fcntl(2), 64-bit: type, whence, start, len, pid
 
-_open_locks: weakref.WeakSet[LockFile] = weakref.WeakSet()
+_open_locks: weakref.WeakSet[RingLock] = weakref.WeakSet()
 
 
 def _flock(kind: int, byte: int) -> bytes:
@@ -40,7 +40,7 @@ def _try_lock(fd: int, byte: int) -> bool:
     return True
 
 
-class LockFile:
+class RingLock:
     """The lock object of one ring, opened once by each holder."""
 
     def __init__(self, object_name: str, *, create: bool = False, owner: int | None = None) -> None:

@@ -27,7 +27,7 @@ class Frame(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Frames that were overwritten before they were read: `first` to `last`, both lost."""
+    """Frames overwritten before they were read: `first` to `last`, both lost.  Not the record `tlv.layout.Gap`."""
 
     first: int
     last: int

@@ -38,7 +38,7 @@ from ringbuf.layout import (
     STATE,
     TAIL,
 )
-from ringbuf.locks import FIRST_SLOT_BYTE, WRITER_BYTE, LockFile
+from ringbuf.locks import FIRST_SLOT_BYTE, WRITER_BYTE, RingLock
 from ringbuf.memory import advise
 from ringbuf.names import lock_object
 from ringbuf.poll import Frame, Gap, Poll
@@ -63,7 +63,7 @@ SEEK_TRIES = 1000
 class Reader:
     """Reads frames.  Made by `attach`; a context manager; iterating yields frames and gaps until the ring is closed."""
 
-    def __init__(self, ring: Ring, lock: LockFile, on_lap: Start, buffer_bytes: int, stale_after_s: float) -> None:
+    def __init__(self, ring: Ring, lock: RingLock, on_lap: Start, buffer_bytes: int, stale_after_s: float) -> None:
         self.name = ring.name
         self.uuid = ring.identity.uuid
         self.identity = ring.identity
@@ -115,7 +115,7 @@ class Reader:
             raise UsageError(f"start {start!r}, on_lap {on_lap!r}: expected one of {', '.join(PLACES)}")
         ring = open_ring(name, writable=False, layout_digest=layout_digest, owner=owner)
         try:
-            lock = LockFile(lock_object(name, owner), owner=owner)
+            lock = RingLock(lock_object(name, owner), owner=owner)
         except BaseException:
             ring.close()
             raise
@@ -302,7 +302,7 @@ class Reader:
         if self._ring.is_orphaned():
             return Status.ORPHANED
         if self._lock.forked:
-            self._lock = LockFile(lock_object(self.name, self._ring.owner), owner=self._ring.owner)
+            self._lock = RingLock(lock_object(self.name, self._ring.owner), owner=self._ring.owner)
         if not self._lock.is_held(WRITER_BYTE):
             return Status.WRITER_DEAD
         sign_of_life = max(kernels.get_word(self.words, HEARTBEAT), kernels.get_word(self.words, PUBLISH_NS))

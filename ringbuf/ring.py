@@ -18,7 +18,7 @@ from ringbuf.errors import AlreadyExists, BadSegment, NotOwner, RingNotFound, Ri
 from ringbuf.identity import Identity, check_control, read_identity, write_control_identity, write_identity
 from ringbuf.kernels import put_word, snapshot
 from ringbuf.layout import CONTROL, CONTROL_MAGIC, HEADER_BYTES, MAGIC
-from ringbuf.locks import WRITER_BYTE, LockFile
+from ringbuf.locks import WRITER_BYTE, RingLock
 from ringbuf.names import check_name, control_object, lock_object, ring_object
 from ringbuf.segment import (
     OTHERS_MAY_WRITE,
@@ -110,7 +110,7 @@ def open_control(name: str, identity: Identity, owner: int | None) -> NDArray[np
     return words
 
 
-def claim(name: str) -> LockFile:
+def claim(name: str) -> RingLock:
     """Become the one process that may write ring `name`, whether it exists or not.
 
     Raises:
@@ -118,7 +118,7 @@ def claim(name: str) -> LockFile:
     """
     object_name = lock_object(check_name(name))
     while True:
-        lock = LockFile(object_name, create=True)
+        lock = RingLock(object_name, create=True)
         if not lock.try_lock(WRITER_BYTE):
             lock.close()
             raise NotOwner(f"ring {name}: another living writer holds its lock ({object_name}, byte {WRITER_BYTE})")
@@ -127,7 +127,7 @@ def claim(name: str) -> LockFile:
         lock.close()  # the ring was unlinked between our open and our lock: that lock guards nothing any more
 
 
-def lock_ring(ring: Ring, lock: LockFile) -> None:
+def lock_ring(ring: Ring, lock: RingLock) -> None:
     """Lock the ring object itself for the holder of the lock object.
 
     Raises:

@@ -45,7 +45,7 @@ from ringbuf.layout import (
     REJECTS,
     WRITER,
 )
-from ringbuf.locks import FIRST_SLOT_BYTE, LockFile
+from ringbuf.locks import FIRST_SLOT_BYTE, RingLock
 from ringbuf.memory import advise
 from ringbuf.ring import Ring, claim, create_ring, finish_creation, lock_ring, open_ring, unlink_ring
 from ringbuf.status import FULL, OK, TOO_LONG
@@ -67,7 +67,7 @@ class Full(Enum):
     DROP_NEW = "drop_new"  # the frame is dropped and counted
 
 
-class Options(TypedDict, total=False):
+class WriterOptions(TypedDict, total=False):
     """What each writer of a ring decides for itself."""
 
     layout_digest: int  # of the messages carried; another one in the ring is refused; 0 = any
@@ -82,7 +82,7 @@ class Options(TypedDict, total=False):
 class Writer:
     """Publishes frames.  Made by `create`, `open` or `open_or_create`; a context manager."""
 
-    def __init__(self, ring: Ring, lock: LockFile, options: Options) -> None:
+    def __init__(self, ring: Ring, lock: RingLock, options: WriterOptions) -> None:
         self.name = ring.name
         self.uuid = ring.identity.uuid
         self.identity = ring.identity
@@ -118,7 +118,7 @@ class Writer:
         reserve: int | None = None,
         schema: str = "",
         group: int | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[WriterOptions],
     ) -> Self:
         """Make a new ring and become its writer.
 
@@ -137,7 +137,7 @@ class Writer:
             raise
 
     @classmethod
-    def open(cls, name: str, **options: Unpack[Options]) -> Self:
+    def open(cls, name: str, **options: Unpack[WriterOptions]) -> Self:
         """Take over a ring whose writer closed it or died: the next epoch, the sequence goes on.
 
         Raises:
@@ -161,7 +161,7 @@ class Writer:
         reserve: int | None = None,
         schema: str = "",
         group: int | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[WriterOptions],
     ) -> Self:
         """Take over the ring if there is one (as it is: the geometry given is for a new one), else create it."""
         digest = options.get("layout_digest", 0)
@@ -179,7 +179,7 @@ class Writer:
             raise
 
     @classmethod
-    def standby(cls, name: str, *, timeout_s: float | None = None, **options: Unpack[Options]) -> Self:
+    def standby(cls, name: str, *, timeout_s: float | None = None, **options: Unpack[WriterOptions]) -> Self:
         """Wait until the writer of an existing ring closes it or dies, and take over at once.
 
         Kernels should be warm (`ringbuf.warm`).  Looks 500 times a second, which costs 0.1 % of a core.
@@ -197,14 +197,14 @@ class Writer:
             time.sleep(STANDBY_SLICE_S)
 
     @classmethod
-    def _make(cls, identity: Identity, group: int | None, lock: LockFile, options: Options) -> Self:
+    def _make(cls, identity: Identity, group: int | None, lock: RingLock, options: WriterOptions) -> Self:
         ring = create_ring(identity, group=group)
         writer = cls._own(ring, lock, options)
         finish_creation(ring)
         return writer
 
     @classmethod
-    def _continue(cls, name: str, lock: LockFile, options: Options) -> Self:
+    def _continue(cls, name: str, lock: RingLock, options: WriterOptions) -> Self:
         ring = open_ring(name, writable=True, layout_digest=options.get("layout_digest", 0))
         writer = cls._own(ring, lock, options)
         writer._count(RECOVERIES)
@@ -212,7 +212,7 @@ class Writer:
         return writer
 
     @classmethod
-    def _own(cls, ring: Ring, lock: LockFile, options: Options) -> Self:
+    def _own(cls, ring: Ring, lock: RingLock, options: WriterOptions) -> Self:
         try:
             lock_ring(ring, lock)
             return cls(ring, lock, options)
@@ -290,12 +290,12 @@ class Writer:
             kernels.wake(self.words, self.control, self.state)
         return first
 
-    def batch(self) -> Batch:
+    def batch(self) -> WriteBatch:
         """Frames appended in the `with` block become visible together at its end, or not at all on an exception.
 
         A `publish` inside the block would commit what was appended so far.
         """
-        return Batch(self)
+        return WriteBatch(self)
 
     def heartbeat(self) -> None:
         """Say that the writer is alive although it publishes nothing; readers call it stale otherwise."""
@@ -402,7 +402,7 @@ class Writer:
         raise BatchTooLarge(f"the batch exceeds {int(self.state[0]['max_batch'])} bytes of frames {where}")
 
 
-class Batch:
+class WriteBatch:
     """Frames that become visible together.  A context manager, made by `Writer.batch`."""
 
     def __init__(self, writer: Writer) -> None:

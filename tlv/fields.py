@@ -26,7 +26,7 @@ from operator import index
 from typing import Annotated, Any, NamedTuple
 
 
-class Kind(NamedTuple):
+class FieldKind(NamedTuple):
     """How one field stands in memory: `base` x `length` (0 = a scalar), and how its bytes become a Python value."""
 
     name: str
@@ -93,21 +93,21 @@ def _text(size: int) -> tuple[Callable[[bytes], str], Callable[[str], bytes]]:
     return decode, encode
 
 
-U8 = Annotated[int, Kind("u8", "u1", 0, "B")]
-U16 = Annotated[int, Kind("u16", "<u2", 0, "H")]
-U32 = Annotated[int, Kind("u32", "<u4", 0, "I")]
-U64 = Annotated[int, Kind("u64", "<u8", 0, "Q")]
-I32 = Annotated[int, Kind("i32", "<i4", 0, "i")]
-I64 = Annotated[int, Kind("i64", "<i8", 0, "q")]
-U128 = Annotated[int, Kind("u128", "<u8", 2, "16s", *_wide(16, signed=False))]
-I128 = Annotated[int, Kind("i128", "<u8", 2, "16s", *_wide(16, signed=True))]
-U256 = Annotated[int, Kind("u256", "<u8", 4, "32s", *_wide(32, signed=False))]
-I256 = Annotated[int, Kind("i256", "<u8", 4, "32s", *_wide(32, signed=True))]
-Address = Annotated[bytes, Kind("address", "u1", 20, "20s", None, _exact(20))]
-PoolId = Annotated[bytes, Kind("pool_id", "u1", 32, "32s", *_pool_id())]
-Hash = Annotated[bytes, Kind("hash", "u1", 32, "32s", None, _exact(32))]
-Uuid = Annotated[bytes, Kind("uuid", "u1", 16, "16s", None, _exact(16))]
-Bytes32 = Annotated[bytes, Kind("bytes32", "u1", 32, "32s", None, _exact(32))]
-Text20 = Annotated[str, Kind("text20", "u1", 20, "20s", *_text(20))]
-Text64 = Annotated[str, Kind("text64", "u1", 64, "64s", *_text(64))]
-Text1024 = Annotated[str, Kind("text1024", "u1", 1024, "1024s", *_text(1024))]
+U8 = Annotated[int, FieldKind("u8", "u1", 0, "B")]
+U16 = Annotated[int, FieldKind("u16", "<u2", 0, "H")]
+U32 = Annotated[int, FieldKind("u32", "<u4", 0, "I")]
+U64 = Annotated[int, FieldKind("u64", "<u8", 0, "Q")]
+I32 = Annotated[int, FieldKind("i32", "<i4", 0, "i")]
+I64 = Annotated[int, FieldKind("i64", "<i8", 0, "q")]
+U128 = Annotated[int, FieldKind("u128", "<u8", 2, "16s", *_wide(16, signed=False))]
+I128 = Annotated[int, FieldKind("i128", "<u8", 2, "16s", *_wide(16, signed=True))]
+U256 = Annotated[int, FieldKind("u256", "<u8", 4, "32s", *_wide(32, signed=False))]
+I256 = Annotated[int, FieldKind("i256", "<u8", 4, "32s", *_wide(32, signed=True))]
+Address = Annotated[bytes, FieldKind("address", "u1", 20, "20s", None, _exact(20))]
+PoolId = Annotated[bytes, FieldKind("pool_id", "u1", 32, "32s", *_pool_id())]
+Hash = Annotated[bytes, FieldKind("hash", "u1", 32, "32s", None, _exact(32))]
+Uuid = Annotated[bytes, FieldKind("uuid", "u1", 16, "16s", None, _exact(16))]
+Bytes32 = Annotated[bytes, FieldKind("bytes32", "u1", 32, "32s", None, _exact(32))]
+Text20 = Annotated[str, FieldKind("text20", "u1", 20, "20s", *_text(20))]
+Text64 = Annotated[str, FieldKind("text64", "u1", 64, "64s", *_text(64))]
+Text1024 = Annotated[str, FieldKind("text1024", "u1", 1024, "1024s", *_text(1024))]

@@ -13,7 +13,7 @@ import numpy as np
 
 from tlv.codes import TYPE_RANGES, VENDOR_TYPES, Domain
 from tlv.errors import TlvError, UsageError
-from tlv.fields import Kind
+from tlv.fields import FieldKind
 
 
 class Layout(NamedTuple):
@@ -24,7 +24,7 @@ class Layout(NamedTuple):
     """TLV type; 0 for the header and for structs inside other records."""
     dtype: np.dtype[np.void]
     codec: struct.Struct
-    kinds: dict[str, Kind]
+    kinds: dict[str, FieldKind]
     offsets: dict[str, int]
     """Where each field begins, in bytes from the start of the struct."""
 
@@ -39,7 +39,7 @@ class Layout(NamedTuple):
         return next((domain for domain, types in TYPE_RANGES.items() if self.type in types), None)
 
 
-def _fits(kind: Kind, value: Any) -> bool:
+def _fits(kind: FieldKind, value: Any) -> bool:
     try:
         struct.pack("<" + kind.code, value)
     except struct.error:
@@ -105,7 +105,7 @@ class record:  # noqa: N801 - reads as a decorator: @record(type=11)
 
     def __call__(self, cls: type[R]) -> type[R]:
         hints = get_type_hints(cls, include_extras=True)
-        kinds: dict[str, Kind] = {name: hints[name].__metadata__[0] for name in cls.__struct_fields__}
+        kinds: dict[str, FieldKind] = {name: hints[name].__metadata__[0] for name in cls.__struct_fields__}
         offset = 0
         offsets: dict[str, int] = {}
         fields: list[Any] = []

@@ -14,7 +14,7 @@ import numpy as np
 
 from tlv.codes import Domain, Flag, Protocol, Source
 from tlv.explain import explain
-from tlv.fields import Kind
+from tlv.fields import FieldKind
 from tlv.kernels import check_message, next_tlv
 from tlv.layout import HEADER_SIZE, Header
 from tlv.message import Message
@@ -36,7 +36,7 @@ NAMES: dict[str, type[IntEnum | IntFlag]] = {
 """Fields whose number has a name worth showing in a dump."""
 
 
-def _json_value(kind: Kind, value: Any) -> str | int:
+def _json_value(kind: FieldKind, value: Any) -> str | int:
     if isinstance(value, bytes):
         return "0x" + value.hex()
     if isinstance(value, int) and (kind.name in WIDE or abs(value) > LARGEST_JSON_INTEGER):
@@ -78,7 +78,7 @@ def _number(name: str, value: int) -> str:
         return str(value)
 
 
-def _meaning(name: str, kind: Kind, raw: bytes) -> str:
+def _meaning(name: str, kind: FieldKind, raw: bytes) -> str:
     if kind.decode is None and kind.length:
         return "0x" + raw.hex()
     if kind.decode is None:

@@ -22,7 +22,7 @@ import msgspec
 from tlv import fields
 from tlv.codes import VENDOR_TYPES
 from tlv.errors import UsageError
-from tlv.fields import Kind
+from tlv.fields import FieldKind
 from tlv.layout import LAYOUTS
 from tlv.record import RECORDS, Record, record
 
@@ -96,7 +96,7 @@ def _kinds(here: str, declared: Any) -> list[tuple[str, str]]:
 def _check_alignment(here: str, kinds: list[tuple[str, str]]) -> None:
     at = 0
     for field, name in kinds:
-        kind: Kind = KINDS[name].__metadata__[0]
+        kind: FieldKind = KINDS[name].__metadata__[0]
         if at % kind.alignment:
             raise UsageError(
                 f"{here}, field {field!r}: expected a multiple of {kind.alignment} as its offset, found {at}; "

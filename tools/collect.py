@@ -19,8 +19,8 @@ import click
 import msgspec
 
 from producers.chains.configuration import load_chain
-from producers.collector import Collector, Options
-from producers.feed import Selection
+from producers.collector import Collector, CollectorOptions
+from producers.feed import LogSelection
 from producers.node.redaction import host_of
 from producers.output.tick_maps import TickWatch
 from ringbuf import DEFAULT_CAPACITY
@@ -113,7 +113,7 @@ def command(
     (ALPHAPULSE__COLLECTOR__URL, ...__FALLBACKS, ...__CROSS_CHECK) or into the configuration file.
     """
     config = load_chain(chain)
-    options = Options(
+    options = CollectorOptions(
         chain=config,
         urls=tuple(map(checked_websocket, (*([url] if url else []), *fallbacks) or config.endpoints)),
         ring=ring or config.ring,
@@ -138,7 +138,7 @@ def command(
         click.echo(_sentence(statistics))
 
 
-def ready_collector(options: Options) -> Collector:
+def ready_collector(options: CollectorOptions) -> Collector:
     """A collector in a process that is fit for it: everything is compiled, and what stays is no garbage to look for.
 
     The modules alone are 120,000 objects, and the collector of garbage looked through them for 28 to 44 ms at a time:
@@ -153,7 +153,7 @@ def ready_collector(options: Options) -> Collector:
     return collector
 
 
-async def _collect(options: Options, as_json: bool) -> dict[str, Any]:
+async def _collect(options: CollectorOptions, as_json: bool) -> dict[str, Any]:
     collector = ready_collector(options)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -171,7 +171,7 @@ async def _collect(options: Options, as_json: bool) -> dict[str, Any]:
     return statistics.to_dict()
 
 
-def _selection(filters: tuple[str, ...]) -> Selection:
+def _selection(filters: tuple[str, ...]) -> LogSelection:
     addresses = []
     for text in filters:
         if text == "events" or text.endswith(".toml"):
@@ -179,7 +179,7 @@ def _selection(filters: tuple[str, ...]) -> Selection:
         if not ADDRESS.fullmatch(text):
             raise UsageError(f"filter: expected 0x and 40 hex digits, events, or a .toml file, found {text!r}")
         addresses.append(text.lower())
-    return Selection(tuple(addresses), "events" in filters)
+    return LogSelection(tuple(addresses), "events" in filters)
 
 
 def _tick_watch(watched: tuple[str, ...]) -> TickWatch:

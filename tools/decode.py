@@ -18,15 +18,15 @@ import click
 import msgspec
 
 from producers.decode.cold import Refusal, RefusedLog, decode_log, identify, origin_of
-from producers.decode.pool_table import Pool
-from producers.kinds.events import Event
+from producers.decode.pool_table import VerifiedEmitter
+from producers.kinds.events import ContractEvent
 from producers.kinds.registry import name_of
 from producers.node.rpc_types import Log
 from producers.pools.lookalikes import is_lookalike
 from tlv.codes import Venue
 from tlv.layout import PoolRecord
 from tlv.text import LARGEST_JSON_INTEGER
-from tools.recording.log_file import LogRow, read_logs
+from tools.recording.log_file import LocatedLog, read_logs
 from tools.recording.proven_pools import bundled_pools, read_proven_pools
 
 NOT_OURS = (Refusal.NO_TOPICS, Refusal.UNKNOWN_EVENT)
@@ -62,19 +62,23 @@ class FileDecoder:
     """Decides for each log of a file whether it counts, and decodes it.  `pools` None = every emitter counts."""
 
     def __init__(
-        self, pools: Iterable[Pool] | None, *, excerpt: bool = False, refused: Callable[[str], None] | None = None
+        self,
+        pools: Iterable[VerifiedEmitter] | None,
+        *,
+        excerpt: bool = False,
+        refused: Callable[[str], None] | None = None,
     ) -> None:
         self.summary = Summary()
         self._pools = None if pools is None else {f"0x{pool.pool.hex()}": pool for pool in pools}
         self._excerpt = excerpt
         self._refused = refused
 
-    def decode(self, rows: Iterator[LogRow]) -> Iterator[dict[str, Any]]:
+    def decode(self, rows: Iterator[LocatedLog]) -> Iterator[dict[str, Any]]:
         """The events of `rows`, in their order, as JSON-able dicts."""
         for _, transaction in groupby(rows, _transaction_of):
             yield from self._decode_transaction(list(transaction))
 
-    def _decode_transaction(self, rows: list[LogRow]) -> Iterator[dict[str, Any]]:
+    def _decode_transaction(self, rows: list[LocatedLog]) -> Iterator[dict[str, Any]]:
         false = self._lookalikes([row.log for row in rows])
         for row in rows:
             self.summary.logs += 1
@@ -96,7 +100,7 @@ class FileDecoder:
                     if self._refused is not None:
                         self._refused(f"{row.where}: {refused.refusal.name.lower()}: {refused}")
 
-    def _event(self, event: Event, log: Log, pool: Pool | None) -> dict[str, Any]:
+    def _event(self, event: ContractEvent, log: Log, pool: VerifiedEmitter | None) -> dict[str, Any]:
         as_json = event_to_dict(event, log, decode_log(log, pool), pool)
         self.summary.events[event.name] += 1
         return as_json
@@ -113,12 +117,12 @@ class FileDecoder:
         return {emitter for emitter, theirs in by_emitter.items() if is_lookalike(theirs)}
 
 
-def _transaction_of(row: LogRow) -> tuple[str | None, str]:
+def _transaction_of(row: LocatedLog) -> tuple[str | None, str]:
     """Logs with the same key stand in one transaction; a log of an unknown one stands alone."""
     return row.log.block_hash, row.log.transaction_hash or row.where
 
 
-def event_to_dict(event: Event, log: Log, record: PoolRecord, pool: Pool | None) -> dict[str, Any]:
+def event_to_dict(event: ContractEvent, log: Log, record: PoolRecord, pool: VerifiedEmitter | None) -> dict[str, Any]:
     """One event as JSON; null is what the node did not say, and a venue that nobody knows.
 
     Raises:

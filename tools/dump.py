@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import click
 import msgspec
 
-from consumers.client import Lost, RelayClient
+from consumers.client import Loss, RelayClient
 from consumers.journal import JournalReader
 from ringbuf import Reader, Status
 from tlv.errors import FrameError, UsageError
@@ -40,8 +40,8 @@ class DumpedMessage(NamedTuple):
     data: bytes
 
 
-class Hole(NamedTuple):
-    """Messages that the target cannot give us: `first` to `last`."""
+class DumpedLoss(NamedTuple):
+    """Messages that the target does not have: `first` to `last`."""
 
     ring: str
     first: int
@@ -68,8 +68,8 @@ def command(
     shown = 0
     with Interrupt() as asked:
         for found in entries(target, follow or latest, latest, asked):
-            if isinstance(found, Hole):
-                show.hole(found)
+            if isinstance(found, DumpedLoss):
+                show.loss(found)
                 continue
             try:
                 message = parse(found.data, where=f"ring {found.ring}, sequence {found.sequence}")
@@ -84,7 +84,7 @@ def command(
                 return
 
 
-def entries(target: str, follow: bool, latest: bool, stop: Stop) -> Iterator[DumpedMessage | Hole]:
+def entries(target: str, follow: bool, latest: bool, stop: Stop) -> Iterator[DumpedMessage | DumpedLoss]:
     """What `target` holds, and with `follow` what comes."""
     path = Path(target)
     if path.is_dir():
@@ -96,13 +96,13 @@ def entries(target: str, follow: bool, latest: bool, stop: Stop) -> Iterator[Dum
     return ring_entries(target, follow, latest, stop)
 
 
-def ring_entries(name: str, follow: bool, latest: bool, stop: Stop) -> Iterator[DumpedMessage | Hole]:
+def ring_entries(name: str, follow: bool, latest: bool, stop: Stop) -> Iterator[DumpedMessage | DumpedLoss]:
     """From a ring."""
     with Reader.attach(name, start="latest" if latest else "oldest", layout_digest=LAYOUT_DIGEST) as reader:
         while not stop():
             poll = reader.poll()
             if poll.gap is not None:
-                yield Hole(name, *poll.gap)
+                yield DumpedLoss(name, *poll.gap)
             for frame in poll:
                 yield DumpedMessage(name, frame.sequence, bytes(frame.payload))
             if poll.status is Status.CLOSED or (poll.status is Status.EMPTY and not follow):
@@ -111,13 +111,13 @@ def ring_entries(name: str, follow: bool, latest: bool, stop: Stop) -> Iterator[
                 return
 
 
-def journal_entries(directory: Path, follow: bool, latest: bool, stop: Stop) -> Iterator[DumpedMessage | Hole]:
+def journal_entries(directory: Path, follow: bool, latest: bool, stop: Stop) -> Iterator[DumpedMessage | DumpedLoss]:
     """From a journal."""
     with JournalReader(directory, start="latest" if latest else "oldest") as reader:
         while not stop():
             poll = reader.poll()
             if poll.gap is not None:
-                yield Hole(reader.name, *poll.gap)
+                yield DumpedLoss(reader.name, *poll.gap)
             for frame in poll:
                 yield DumpedMessage(reader.name, frame.sequence, bytes(frame.payload))
             if poll.status in (Status.EMPTY, Status.CLOSED):
@@ -126,7 +126,7 @@ def journal_entries(directory: Path, follow: bool, latest: bool, stop: Stop) -> 
                 time.sleep(PAUSE_S)
 
 
-def relay_entries(path: Path, follow: bool, latest: bool, stop: Stop) -> Iterator[DumpedMessage | Hole]:
+def relay_entries(path: Path, follow: bool, latest: bool, stop: Stop) -> Iterator[DumpedMessage | DumpedLoss]:
     """From a relay.  Without `follow` it ends at the first second in which no message comes (heartbeats always do)."""
     with RelayClient(path, start="live" if latest else "oldest", reconnect=False) as client:
         heard = time.monotonic()
@@ -136,8 +136,8 @@ def relay_entries(path: Path, follow: bool, latest: bool, stop: Stop) -> Iterato
             elif not follow and time.monotonic() - heard >= QUIET_S:
                 return
             for item in items:
-                if isinstance(item, Lost):
-                    yield Hole(item.ring.name, item.first, item.covers)
+                if isinstance(item, Loss):
+                    yield DumpedLoss(client.rings[item.ring].name, item.first, item.last)
                 else:
                     yield DumpedMessage(item.ring.name, item.sequence, item.data)
 
@@ -168,12 +168,12 @@ class Printer:
             if self._hex:
                 print(hex_dump(entry.data), flush=True)
 
-    def hole(self, hole: Hole) -> None:
-        """Lost messages."""
+    def loss(self, loss: DumpedLoss) -> None:
+        """Messages that are missing."""
         if self._json:
-            self._say({"ring": hole.ring, "gap": {"first": hole.first, "last": hole.last}})
+            self._say({"ring": loss.ring, "gap": {"first": loss.first, "last": loss.last}})
         else:
-            print(f"{hole.first} to {hole.last}  lost ({hole.last - hole.first + 1} messages)", flush=True)
+            print(f"{loss.first} to {loss.last}  lost ({loss.last - loss.first + 1} messages)", flush=True)
 
     def _say(self, line: dict[str, Any]) -> None:
         sys.stdout.write(msgspec.json.encode(line).decode() + "\n")

@@ -14,7 +14,7 @@ import click
 from consumers.journal.editing import copy_range
 from consumers.journal.errors import JournalError
 from consumers.journal.index import index_of
-from consumers.journal.recovery import Examination, State, cut, examine
+from consumers.journal.recovery import Examination, SegmentEnd, cut, examine
 from consumers.journal.scan import Scanner
 from consumers.journal.segment import list_segments
 from consumers.lockfile import LockFile
@@ -46,7 +46,7 @@ def verify(directory: Path, as_json: bool) -> None:
             continue
         frames += found.frames
         lost += found.lost
-        wrong = found.state in (State.TORN, State.DAMAGED)
+        wrong = found.state in (SegmentEnd.TORN, SegmentEnd.DAMAGED)
         holes = hole_before(found, before)
         faults += wrong + bool(holes)
         say(describe(found, holes), sentence(found, holes), as_json)
@@ -98,7 +98,7 @@ def cut_damage(directory: Path, as_json: bool) -> None:
         if not segments:
             raise UsageError(f"{directory}: expected a journal, found no segment")
         found = examine(segments[-1])
-        if found.state in (State.SEALED, State.OPEN):
+        if found.state in (SegmentEnd.SEALED, SegmentEnd.OPEN):
             line = {"segment": found.segment.path.name, "cut_bytes": 0}
             say(line, f"{found.segment.path.name}: nothing is damaged, nothing was cut", as_json)
             return

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumers.analysis.amounts import Amounts, decimals_field, to_decimals, to_floats, to_ints
-from consumers.analysis.columns import Block, Column, columns_of
+from consumers.analysis.columns import Column, RowBlock, columns_of
 from consumers.analysis.extras import need
 from consumers.analysis.kernels import ORIGIN
 from tlv.record import Record
@@ -45,7 +45,7 @@ def schema_of(cls: type[Record], amounts: Amounts) -> Any:
     return pa.schema(fields, metadata={"record": cls.layout.name, "type": str(cls.layout.type)})
 
 
-def batch_of(block: Block, schema: Any, amounts: Amounts) -> Any:
+def batch_of(block: RowBlock, schema: Any, amounts: Amounts) -> Any:
     """One block as a record batch."""
     pa = need("pyarrow")
     validity = validity_of(block.has_origin())
@@ -78,7 +78,7 @@ def array_of(column: Column, raw: NDArray[np.uint8], rows: int, validity: NDArra
     return pa.Array.from_buffers(kind, rows, [bitmap, pa.py_buffer(raw)])
 
 
-def beside(block: Block, column: Column, raw: NDArray[np.uint8], amounts: Amounts) -> Any:
+def beside(block: RowBlock, column: Column, raw: NDArray[np.uint8], amounts: Amounts) -> Any:
     """The column in whole tokens that stands beside an exact one."""
     pa = need("pyarrow")
     signed = column.kind.name.startswith("i")

@@ -21,13 +21,13 @@ from consumers.analysis import kernels
 from consumers.analysis.kernels import COLUMN_FACTS, FRAME, HAS_ORIGIN, MESSAGE, ORIGIN, VALUE
 from ringbuf.layout import SEQUENCE_ROW, TIME_ROW
 from tlv.codes import VENDOR_TYPES
-from tlv.fields import Kind
+from tlv.fields import FieldKind
 from tlv.layout import EventOrigin, Header, PoolRecord
 from tlv.record import Record
 
 WIDE = frozenset({"u128", "i128", "u256", "i256"})
-INT64 = Kind("i64", "<i8", 0, "q")
-FLAG = Kind("u8", "u1", 0, "B")
+INT64 = FieldKind("i64", "<i8", 0, "q")
+FLAG = FieldKind("u8", "u1", 0, "B")
 FIRST_ROWS = 1 << 10
 MOST_ROWS = 1 << 16
 """Blocks begin small and grow fourfold, so that a type with one row takes no room for 65,536."""
@@ -37,7 +37,7 @@ class Column(NamedTuple):
     """One column: its name, what its bytes are, and where in a message they stand."""
 
     name: str
-    kind: Kind
+    kind: FieldKind
     part: int
     offset: int
 
@@ -80,7 +80,7 @@ def columns_of(cls: type[Record]) -> tuple[Column, ...]:
     return tuple(columns.values())
 
 
-class Block:
+class RowBlock:
     """Rows of one table as bytes, column after column, and how many of them are filled."""
 
     def __init__(self, cls: type[Record], ring: bytes, room: int) -> None:
@@ -139,8 +139,8 @@ class Blocks:
         self._ring = ring
         self._clock_offset_ns = clock_offset_ns
         self._classes = classes
-        self._open: dict[int, Block] = {}
-        self._full: list[Block] = []
+        self._open: dict[int, RowBlock] = {}
+        self._full: list[RowBlock] = []
 
     def take(
         self,
@@ -156,16 +156,16 @@ class Blocks:
             while done < count:
                 done = self._with_room(tlv_type).take(buffer, table, listed, done, count, picked)
 
-    def _with_room(self, tlv_type: int) -> Block:
+    def _with_room(self, tlv_type: int) -> RowBlock:
         block = self._open.get(tlv_type)
         if block is None or block.rows == block.room:
             room = FIRST_ROWS if block is None else min(4 * block.room, MOST_ROWS)
             if block is not None:
                 self._full.append(block)
-            block = self._open[tlv_type] = Block(self._classes[tlv_type], self._ring, room)
+            block = self._open[tlv_type] = RowBlock(self._classes[tlv_type], self._ring, room)
         return block
 
-    def finish(self) -> Iterator[Block]:
+    def finish(self) -> Iterator[RowBlock]:
         """All blocks, those of one type in the order of their rows."""
         for block in [*self._full, *self._open.values()]:
             published = next(i for i, column in enumerate(block.columns) if column.name == "published_ns")

@@ -15,12 +15,12 @@ from typing import NamedTuple
 import numpy as np
 
 from consumers.analysis import kernels
-from consumers.analysis.columns import MOST_ROWS, Block, Blocks
+from consumers.analysis.columns import MOST_ROWS, Blocks, RowBlock
 from consumers.analysis.segments import open_segment, scans
 from consumers.analysis.selection import Selection
 from consumers.journal.layout import FRAME
 from consumers.journal.scan import CHUNK_BYTES, COLUMNS
-from consumers.journal.segment import Segment
+from consumers.journal.segment import SegmentFile
 
 MOST_WORKERS = 8
 SMALLEST_RECORD = 8
@@ -30,7 +30,7 @@ SMALLEST_RECORD = 8
 class Scanned(NamedTuple):
     """What one segment gave."""
 
-    blocks: list[Block]
+    blocks: list[RowBlock]
     frames: int
     """Frames that were selected."""
     refused: int
@@ -38,7 +38,7 @@ class Scanned(NamedTuple):
     file_bytes: int
 
 
-def scan_segment(segment: Segment, selection: Selection, is_last: bool) -> Scanned:
+def scan_segment(segment: SegmentFile, selection: Selection, is_last: bool) -> Scanned:
     """All selected rows of one segment.
 
     Raises:
@@ -77,7 +77,7 @@ def scan_segment(segment: Segment, selection: Selection, is_last: bool) -> Scann
         scanner.close()
 
 
-def scan_segments(segments: list[Segment], last_ordinal: int, selection: Selection) -> Iterator[Scanned]:
+def scan_segments(segments: list[SegmentFile], last_ordinal: int, selection: Selection) -> Iterator[Scanned]:
     """`scan_segment` of each, in order, a few ahead of what is asked for.  `last_ordinal` is the journal's last."""
     workers = min(MOST_WORKERS, len(os.sched_getaffinity(0)), max(len(segments), 1))
     waiting: deque[Future[Scanned]] = deque()

@@ -13,11 +13,11 @@ from consumers.analysis.selection import Selection
 from consumers.journal import JournalError, kernels
 from consumers.journal.index import load_index
 from consumers.journal.scan import Scanner
-from consumers.journal.segment import Segment, list_segments, parse_header, read_head
+from consumers.journal.segment import SegmentFile, list_segments, parse_header, read_head
 from tlv.layout import LAYOUT_DIGEST
 
 
-def segments_of(directory: Path, selection: Selection) -> list[Segment]:
+def segments_of(directory: Path, selection: Selection) -> list[SegmentFile]:
     """The journal's segments but for those whose index says that nothing selected is in them.
 
     Raises:
@@ -30,7 +30,7 @@ def segments_of(directory: Path, selection: Selection) -> list[Segment]:
     return [segment for segment in segments if may_hold(segment, selection)]
 
 
-def may_hold(segment: Segment, selection: Selection) -> bool:
+def may_hold(segment: SegmentFile, selection: Selection) -> bool:
     """False only if the segment's stored index excludes it; a segment without one may hold anything."""
     if not selection.has_range:
         return True
@@ -48,7 +48,7 @@ def may_hold(segment: Segment, selection: Selection) -> bool:
     )
 
 
-def open_segment(segment: Segment) -> Scanner:
+def open_segment(segment: SegmentFile) -> Scanner:
     """A scanner on the segment, which a recorder may have packed since the directory was listed."""
     try:
         return Scanner(segment, LAYOUT_DIGEST)

@@ -26,7 +26,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Bound = int | datetime | None
 
 
-class Range(NamedTuple):
+class Interval(NamedTuple):
     """`first` to `last`, both included."""
 
     first: int = LOWEST
@@ -37,7 +37,7 @@ class Range(NamedTuple):
         return first <= self.last and last >= self.first
 
 
-EVERYTHING = Range()
+EVERYTHING = Interval()
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Selection:
     """A choice of messages; what was not named is not restricted."""
 
     filter: MessageFilter = EVERY_MESSAGE
-    sequences: Range = EVERYTHING
-    blocks: Range = EVERYTHING
-    times: Range = EVERYTHING
+    sequences: Interval = EVERYTHING
+    blocks: Interval = EVERYTHING
+    times: Interval = EVERYTHING
 
     @property
     def has_range(self) -> bool:
@@ -95,14 +95,14 @@ def nanoseconds(value: Bound) -> int | None:
     return (value - EPOCH) // timedelta(microseconds=1) * 1000
 
 
-def range_of(what: str, ends: tuple[Bound, Bound]) -> Range:
+def range_of(what: str, ends: tuple[Bound, Bound]) -> Interval:
     """A range from its two ends, None for an open one.
 
     Raises:
         UsageError: the first end is behind the last, or no i64.
     """
     first, last = (nanoseconds(end) for end in ends)
-    found = Range(LOWEST if first is None else first, HIGHEST if last is None else last)
+    found = Interval(LOWEST if first is None else first, HIGHEST if last is None else last)
     if not LOWEST <= found.first <= found.last <= HIGHEST:
         raise UsageError(f"{what}: expected a first and a last, found {ends[0]} and {ends[1]}")
     return found

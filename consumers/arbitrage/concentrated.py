@@ -66,7 +66,7 @@ def swap_step(price: int, target: int, liquidity: int, amount: int, fee_pips: in
     return Step(reached, taken, amount_out(reached, price, liquidity, round_up=False))
 
 
-class Range(NamedTuple):
+class PriceRange(NamedTuple):
     """A pool at its price, and how far that price can fall and rise before liquidity may change."""
 
     sqrt_price_x96: int
@@ -76,10 +76,10 @@ class Range(NamedTuple):
     ceiling_price: int
 
 
-def current_range(price: int, tick: int, liquidity: int, fee_pips: int, tick_spacing: int) -> Range:
+def current_range(price: int, tick: int, liquidity: int, fee_pips: int, tick_spacing: int) -> PriceRange:
     """The range that needs no tick map: ticks can be initialised at multiples of the spacing only."""
     lower = tick // tick_spacing * tick_spacing
-    return Range(
+    return PriceRange(
         price,
         liquidity,
         fee_pips,

@@ -26,7 +26,7 @@ from consumers.arbitrage.legs import leg_of, price_of, tradable
 from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Pool
 from consumers.arbitrage.screen import ScreenTable
-from consumers.arbitrage.signal import Place, crossed_ticks, describe, value, way_of
+from consumers.arbitrage.signal import StateBlock, crossed_ticks, describe, value, way_of
 from consumers.arbitrage.two_pool import Leg, MapLeg, ReserveLeg, best_cycle
 from consumers.strategy import Strategy
 from tlv.codes import Flag, GapScope, QuoteVerdict
@@ -54,7 +54,7 @@ from tlv.record import Record
 class Occasion(NamedTuple):
     """Why pools are compared now."""
 
-    place: Place
+    place: StateBlock
     receive_time_ns: int
     block_closed: bool
 
@@ -104,12 +104,12 @@ class FlashArbitrage(Strategy):
         fetched = bool(self.trigger.flags & Flag.BACKFILL)
         self._unsettled[pool.index] = Move(origin, fetched)
         if self.config.early and not fetched:
-            place = Place(origin.block_number, origin.block_hash)
+            place = StateBlock(origin.block_number, origin.block_hash)
             self._look(pool, Occasion(place, origin.receive_time_ns, block_closed=False), set())
 
     def on_block_end(self, end: BlockEnd) -> None:
         """Look again at what moved up to this block: now nothing of it can change any more, but by a reorg."""
-        place = Place(end.number, end.hash)
+        place = StateBlock(end.number, end.hash)
         seen: set[tuple[int, int]] = set()
         for index, (origin, fetched) in list(self._unsettled.items()):
             if origin.block_number > end.number:

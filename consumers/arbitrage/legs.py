@@ -5,7 +5,7 @@ Owns the translation between pools and the arithmetic of `two_pool`.
 
 from __future__ import annotations
 
-from consumers.arbitrage.concentrated import Range, current_range
+from consumers.arbitrage.concentrated import PriceRange, current_range
 from consumers.arbitrage.constant_product import FEE_UNIT, Hop
 from consumers.arbitrage.pool_state import Pool, Price, Reserves
 from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MIN_SQRT_PRICE, Q96
@@ -59,6 +59,6 @@ def leg_of(pool: Pool, token_in: bytes) -> Leg:
             return RangeLeg(current_range(price, tick, liquidity, pool.fee_pips, pool.tick_spacing), falls)
 
 
-def unbounded_range(price: int, liquidity: int, fee_pips: int) -> Range:
+def unbounded_range(price: int, liquidity: int, fee_pips: int) -> PriceRange:
     """A range whose ends are those of all prices: what a reader assumes who knows no tick spacing."""
-    return Range(price, liquidity, fee_pips, MIN_SQRT_PRICE, MAX_SQRT_PRICE)
+    return PriceRange(price, liquidity, fee_pips, MIN_SQRT_PRICE, MAX_SQRT_PRICE)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from consumers.arbitrage.constant_product import FEE_UNIT, Hop, compose
 
 
-class Segment(NamedTuple):
+class LiquiditySegment(NamedTuple):
     """A stretch of constant liquidity in the direction of a trade."""
 
     hop: Hop
@@ -31,7 +31,7 @@ class Segment(NamedTuple):
 class Pointer:
     """A place in a pool's row of segments."""
 
-    def __init__(self, segments: Iterator[Segment]) -> None:
+    def __init__(self, segments: Iterator[LiquiditySegment]) -> None:
         self._segments = segments
         self.segment = next(segments, None)
         self.following = next(segments, None)
@@ -74,7 +74,7 @@ class Pointer:
         self.segment, self.following, self.taken = self.following, next(self._segments, None), 0
 
 
-class Place(NamedTuple):
+class WalkEnd(NamedTuple):
     """Where a walk ended."""
 
     first: Pointer
@@ -83,7 +83,7 @@ class Place(NamedTuple):
     """The best input, counted from the beginning of the first pool's segment; beyond its end if that is the last."""
 
 
-def walk(first: Iterator[Segment], second: Iterator[Segment]) -> Place | None:
+def walk(first: Iterator[LiquiditySegment], second: Iterator[LiquiditySegment]) -> WalkEnd | None:
     """Where the best cycle through two pools lies; None if no input comes back larger."""
     entry, back = Pointer(first), Pointer(second)
     earned = False
@@ -102,14 +102,14 @@ def walk(first: Iterator[Segment], second: Iterator[Segment]) -> Place | None:
         if back.ends_before(hops[0].out(reachable)):
             needed = hops[0].least_input(back.room)
             if back.following is None or needed is None:
-                return Place(entry, back, optimum)
+                return WalkEnd(entry, back, optimum)
             entry.taken += needed
             back.advance()
         elif entry_ends:
             if entry.following is None:
-                return Place(entry, back, optimum)
+                return WalkEnd(entry, back, optimum)
             back.taken += hops[0].out(entry.room)
             entry.advance()
         else:
-            return Place(entry, back, optimum)
-    return Place(entry, back, entry.taken) if earned else None
+            return WalkEnd(entry, back, optimum)
+    return WalkEnd(entry, back, entry.taken) if earned else None

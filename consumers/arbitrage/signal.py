@@ -26,7 +26,7 @@ STATELESS = Price(0, 0, 0)
 EMPTY = Reserves(0, 0)
 
 
-class Place(NamedTuple):
+class StateBlock(NamedTuple):
     """The block whose state a signal speaks of."""
 
     block_number: int
@@ -34,7 +34,7 @@ class Place(NamedTuple):
 
 
 def describe(
-    place: Place, first: Pool, second: Pool, token_in: bytes, cycle: Cycle, verdict: QuoteVerdict
+    place: StateBlock, first: Pool, second: Pool, token_in: bytes, cycle: Cycle, verdict: QuoteVerdict
 ) -> ArbitrageSignal:
     """The signal for a round trip that begins with `token_in` in the pool `first`."""
     assert first.fee_pips is not None and second.fee_pips is not None

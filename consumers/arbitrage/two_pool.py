@@ -13,16 +13,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-from consumers.arbitrage.concentrated import Range, TickMap, Walk, swap, swap_step
+from consumers.arbitrage.concentrated import PriceRange, TickMap, Walk, swap, swap_step
 from consumers.arbitrage.constant_product import FEE_UNIT, Hop, best_of, candidates
-from consumers.arbitrage.segments import Place, Segment, walk
+from consumers.arbitrage.segments import LiquiditySegment, WalkEnd, walk
 from consumers.arbitrage.tick_math import amount0_between, amount1_between, ceil_div, sqrt_price_at
 
 
 class Leg(Protocol):
     """One pool in one direction."""
 
-    def segments(self) -> Iterator[Segment]:
+    def segments(self) -> Iterator[LiquiditySegment]:
         """The constant-product pools it is one after the other, each exactly or as near as integers come."""
 
     def out(self, amount_in: int) -> int | None:
@@ -34,9 +34,9 @@ class ReserveLeg(NamedTuple):
 
     hop: Hop
 
-    def segments(self) -> Iterator[Segment]:
+    def segments(self) -> Iterator[LiquiditySegment]:
         """One, without end."""
-        yield Segment(self.hop)
+        yield LiquiditySegment(self.hop)
 
     def out(self, amount_in: int) -> int | None:
         """What the pair contract pays."""
@@ -46,7 +46,7 @@ class ReserveLeg(NamedTuple):
 class RangeLeg(NamedTuple):
     """A Uniswap V3 pool inside its current range; `falls` if token0 goes in."""
 
-    range: Range
+    range: PriceRange
     falls: bool
 
     @property
@@ -59,9 +59,9 @@ class RangeLeg(NamedTuple):
         """The largest input that cannot arrive at the edge, but for rounding."""
         return max(input_to(self.edge, self.range, falls=self.falls) - 1, 0)
 
-    def segments(self) -> Iterator[Segment]:
+    def segments(self) -> Iterator[LiquiditySegment]:
         """One, up to the edge."""
-        yield Segment(virtual_hop(self.range, falls=self.falls), self.reach)
+        yield LiquiditySegment(virtual_hop(self.range, falls=self.falls), self.reach)
 
     def out(self, amount_in: int) -> int | None:
         """What the pool pays, by the contract's own step; None if the price arrives at the edge of the range."""
@@ -79,15 +79,17 @@ class MapLeg(NamedTuple):
     ticks: TickMap
     falls: bool
 
-    def segments(self) -> Iterator[Segment]:
+    def segments(self) -> Iterator[LiquiditySegment]:
         """One for each stretch between initialised ticks that has liquidity, made when it is asked for."""
         price, liquidity = self.sqrt_price_x96, self.liquidity
         for tick in self.ticks.ahead(self.tick, falls=self.falls):
             edge = sqrt_price_at(tick)
             if liquidity > 0 and price != edge:
                 floor, ceiling = (edge, price) if self.falls else (price, edge)
-                stretch = Range(price, liquidity, self.fee_pips, floor, ceiling)
-                yield Segment(virtual_hop(stretch, falls=self.falls), input_to(edge, stretch, falls=self.falls))
+                stretch = PriceRange(price, liquidity, self.fee_pips, floor, ceiling)
+                yield LiquiditySegment(
+                    virtual_hop(stretch, falls=self.falls), input_to(edge, stretch, falls=self.falls)
+                )
             liquidity += -self.ticks.net[tick] if self.falls else self.ticks.net[tick]
             price = edge
 
@@ -111,7 +113,7 @@ class MapLeg(NamedTuple):
         return swap(*state, amount_in, falls=self.falls)
 
 
-def virtual_hop(stretch: Range, *, falls: bool) -> Hop:
+def virtual_hop(stretch: PriceRange, *, falls: bool) -> Hop:
     """The virtual reserves, rounded: good for finding, not for deciding."""
     price, liquidity = stretch.sqrt_price_x96, stretch.liquidity
     amount0, amount1 = (liquidity << 96) // price, liquidity * price >> 96
@@ -119,7 +121,7 @@ def virtual_hop(stretch: Range, *, falls: bool) -> Hop:
     return Hop(entering, leaving, stretch.fee_pips)
 
 
-def input_to(edge: int, stretch: Range, *, falls: bool) -> int:
+def input_to(edge: int, stretch: PriceRange, *, falls: bool) -> int:
     """The input that arrives at a price, but for rounding."""
     between = amount0_between if falls else amount1_between
     to_edge = between(edge, stretch.sqrt_price_x96, stretch.liquidity, round_up=True)
@@ -156,7 +158,7 @@ def _approach(limit: int) -> Iterator[int]:
         step <<= 1
 
 
-def _inputs(place: Place) -> Iterator[int]:
+def _inputs(place: WalkEnd) -> Iterator[int]:
     """Inputs worth trying around the place where a walk ended."""
     first, second, optimum = place
     assert first.segment is not None and second.segment is not None

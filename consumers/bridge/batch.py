@@ -52,7 +52,7 @@ class BatchHeader(Record, frozen=True):
 HEADER_SIZE = BatchHeader.layout.size
 
 
-class Batch(NamedTuple):
+class UnpackedBatch(NamedTuple):
     """An unpacked batch: frame i is `buffer[offsets[i] : offsets[i] + lengths[i]]`, of sequence first_sequence + i."""
 
     ring_uuid: bytes
@@ -144,7 +144,7 @@ def read_header(data: bytes) -> BatchHeader:
     return header
 
 
-def unpack(data: bytes) -> Batch:
+def unpack(data: bytes) -> UnpackedBatch:
     """The frames of a batch, without copying them.
 
     Raises:
@@ -161,4 +161,4 @@ def unpack(data: bytes) -> Batch:
     if ends[-1] != len(data):
         raise FrameError(f"expected a batch of {ends[-1]} bytes by its frame lengths, found {len(data)}")
     offsets = np.concatenate(([HEADER_SIZE + table], ends[:-1]))
-    return Batch(header.ring_uuid, header.first_sequence, header.publish_ns, buffer, offsets, lengths)
+    return UnpackedBatch(header.ring_uuid, header.first_sequence, header.publish_ns, buffer, offsets, lengths)

@@ -21,7 +21,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from consumers.bridge.batch import Batch, find_damaged, unpack
+from consumers.bridge.batch import UnpackedBatch, find_damaged, unpack
 from consumers.bridge.broker import BROKER_ERRORS, Broker, connect
 from consumers.bridge.errors import BridgeError
 from ringbuf import DEFAULT_CAPACITY, Reader, RingInfo, RingNotFound, RingNotReady, Writer, unlink
@@ -141,7 +141,7 @@ class Inward:
         self.received.frames += len(batch.lengths) - known
         self.received.last_sequence = batch.last_sequence
 
-    def _publish(self, writer: Writer, batch: Batch, first: int) -> None:
+    def _publish(self, writer: Writer, batch: UnpackedBatch, first: int) -> None:
         writer.publish_many(batch.buffer, batch.offsets[first:], batch.lengths[first:])
 
     def _publish_gap(self, writer: Writer, first: int, last: int) -> None:

@@ -24,7 +24,7 @@ from tlv.layout import LAYOUT_DIGEST
 BEYOND_ALL = (1 << 63) - 1
 
 
-class Source:
+class RingCopy:
     """The frames of one incarnation of a ring in one journal, from `first` on."""
 
     def __init__(self, directory: Path, ring_uuid: bytes, first: int) -> None:
@@ -91,7 +91,7 @@ def copy_range(directories: Sequence[Path], out: Path, first: int = 1, last: int
     name, found = incarnations(directories)
     frames = lost = 0
     for uuid, holders in found.items():
-        sources = [Source(directory, uuid, first) for directory in holders]
+        sources = [RingCopy(directory, uuid, first) for directory in holders]
         try:
             with JournalWriter(out, ring_name=name, ring_uuid=uuid, fsync=Fsync.NEVER) as target:
                 merge(sources, target, first, last)
@@ -105,7 +105,7 @@ def copy_range(directories: Sequence[Path], out: Path, first: int = 1, last: int
     return frames, lost
 
 
-def merge(sources: Sequence[Source], target: JournalWriter, first: int, last: int) -> None:
+def merge(sources: Sequence[RingCopy], target: JournalWriter, first: int, last: int) -> None:
     """Append to `target` what any of `sources` has of `first` to `last`; what none has becomes a gap."""
     while True:
         wanted = target.resume_at or first

@@ -22,7 +22,7 @@ from consumers.journal.errors import JournalError, SegmentGone
 from consumers.journal.index import SegmentIndex, index_of
 from consumers.journal.layout import GAP, MARK_ROW, SEQUENCE_ROW, TIME_ROW
 from consumers.journal.scan import Scanner
-from consumers.journal.segment import Segment, list_segments, parse_header, read_head
+from consumers.journal.segment import SegmentFile, list_segments, parse_header, read_head
 from ringbuf import Frame, Gap, Poll, Status
 from tlv.layout import LAYOUT_DIGEST
 
@@ -163,13 +163,13 @@ class JournalReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open(self, segment: Segment) -> None:
+    def _open(self, segment: SegmentFile) -> None:
         scanner = Scanner(segment, self.layout_digest)
         self._scanner.close()
         self._scanner = scanner
         self._runs = iter(())
 
-    def _open_present(self, segments: Iterable[Segment]) -> None:
+    def _open_present(self, segments: Iterable[SegmentFile]) -> None:
         """Open the first that was not dropped meanwhile.
 
         Raises:

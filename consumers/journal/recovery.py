@@ -20,11 +20,11 @@ from consumers.journal.errors import JournalError
 from consumers.journal.index import build_index
 from consumers.journal.layout import HEADER_BYTES
 from consumers.journal.scan import FOUND, Scanner
-from consumers.journal.segment import Segment
+from consumers.journal.segment import SegmentFile
 from tlv.errors import UsageError
 
 
-class State(StrEnum):
+class SegmentEnd(StrEnum):
     """How a segment ends."""
 
     SEALED = "sealed"
@@ -36,8 +36,8 @@ class State(StrEnum):
 class Examination(NamedTuple):
     """What a scan of one segment found.  `position` is the byte behind the last whole record."""
 
-    segment: Segment
-    state: State
+    segment: SegmentFile
+    state: SegmentEnd
     ring_name: str
     ring_uuid: bytes
     frames: int
@@ -49,7 +49,7 @@ class Examination(NamedTuple):
     found: str
 
 
-def examine(segment: Segment, layout_digest: int = 0) -> Examination:
+def examine(segment: SegmentFile, layout_digest: int = 0) -> Examination:
     """Read every byte of `segment` and judge it.
 
     Raises:
@@ -70,22 +70,22 @@ def examine(segment: Segment, layout_digest: int = 0) -> Examination:
             next_sequence=index.header.next_sequence,
             position=index.header.segment_bytes,
             bytes_behind=scanner.source.size - index.header.segment_bytes,
-            found="" if state in (State.SEALED, State.OPEN) else FOUND.get(scanner.status, ""),
+            found="" if state in (SegmentEnd.SEALED, SegmentEnd.OPEN) else FOUND.get(scanner.status, ""),
         )
     finally:
         scanner.close()
 
 
-def judge(scanner: Scanner) -> State:
+def judge(scanner: Scanner) -> SegmentEnd:
     """The state of a segment whose scan has come to its end."""
     if scanner.status == kernels.ENDED:
-        return State.SEALED
+        return SegmentEnd.SEALED
     if scanner.status in (kernels.SCANNED, kernels.BLANK) and blank_from_here(scanner):
-        return State.OPEN
+        return SegmentEnd.OPEN
     # A whole record at the very place, with another sequence, is no torn write either.
     if scanner.is_damage():
-        return State.DAMAGED
-    return State.TORN
+        return SegmentEnd.DAMAGED
+    return SegmentEnd.TORN
 
 
 def blank_from_here(scanner: Scanner) -> bool:
@@ -98,7 +98,7 @@ def blank_from_here(scanner: Scanner) -> bool:
     return True
 
 
-def cut(segment: Segment, position: int) -> int:
+def cut(segment: SegmentFile, position: int) -> int:
     """Throw away everything from byte `position` of a raw segment on; returns how many bytes that was.
 
     Raises:

@@ -14,7 +14,7 @@ import numpy as np
 from consumers.journal import kernels
 from consumers.journal.errors import JournalDamaged
 from consumers.journal.layout import HEADER_BYTES, MARK_ROW, SCAN_ROWS, SegmentHeader
-from consumers.journal.segment import Segment, SegmentBytes, parse_header, read_head
+from consumers.journal.segment import SegmentBytes, SegmentFile, parse_header, read_head
 
 CHUNK_BYTES = 1 << 20
 """Read at a time: stays in the second-level cache between the copy and the checksum."""
@@ -30,7 +30,7 @@ FOUND = {
 class Scanner:
     """Walks `segment` from its first record.  What `advance` returned is valid until the next call."""
 
-    def __init__(self, segment: Segment, layout_digest: int = 0) -> None:
+    def __init__(self, segment: SegmentFile, layout_digest: int = 0) -> None:
         self.segment = segment
         self.source = SegmentBytes(segment)
         try:

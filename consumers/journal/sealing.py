@@ -20,7 +20,7 @@ import zstandard
 from consumers.journal.errors import JournalError
 from consumers.journal.index import build_index, write_index
 from consumers.journal.scan import Scanner
-from consumers.journal.segment import Segment, list_segments
+from consumers.journal.segment import SegmentFile, list_segments
 
 log = logging.getLogger("alphapulse.journal")
 
@@ -28,7 +28,7 @@ ZSTD_LEVEL = 3
 """zstd's own default: packing goes on beside the recorder, which needs the core more than the disk the room."""
 
 
-def seal(segment: Segment, *, pack: bool) -> None:
+def seal(segment: SegmentFile, *, pack: bool) -> None:
     """Write the index of a complete raw segment and, if `pack`, replace it by its zstd form."""
     scanner = Scanner(segment)
     try:
@@ -86,11 +86,11 @@ class Sealer:
         self.pack = pack
         self.keep = keep
         self.failures = 0
-        self._waiting: queue.SimpleQueue[Segment | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[SegmentFile | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal-sealer", daemon=True)
         self._thread.start()
 
-    def give(self, segment: Segment) -> None:
+    def give(self, segment: SegmentFile) -> None:
         """Seal `segment` when its turn comes."""
         self._waiting.put(segment)
 

@@ -27,7 +27,7 @@ CHECKSUM_END = CHECKSUM_AT + CHECKSUM_BYTES
 SEGMENT_NAME = re.compile(r"segment-(\d{8})\.journal(\.zst)?")
 
 
-class Segment(NamedTuple):
+class SegmentFile(NamedTuple):
     """A segment file of a directory."""
 
     path: Path
@@ -45,7 +45,7 @@ def segment_path(directory: Path, ordinal: int) -> Path:
     return directory / f"segment-{ordinal:08d}.journal"
 
 
-def list_segments(directory: Path) -> list[Segment]:
+def list_segments(directory: Path) -> list[SegmentFile]:
     """The segments of a journal, oldest first.
 
     A packed segment beside its raw form (a crash between packing and removing) stands for both.
@@ -55,11 +55,11 @@ def list_segments(directory: Path) -> list[Segment]:
     """
     if not directory.is_dir():
         raise UsageError(f"{directory} is no journal: expected a directory; `alphapulse record` makes one")
-    found: dict[int, Segment] = {}
+    found: dict[int, SegmentFile] = {}
     for path in sorted(directory.iterdir()):
         match = SEGMENT_NAME.fullmatch(path.name)
         if match:
-            segment = Segment(path, int(match[1]), bool(match[2]))
+            segment = SegmentFile(path, int(match[1]), bool(match[2]))
             found[segment.ordinal] = segment
     return [found[ordinal] for ordinal in sorted(found)]
 
@@ -94,13 +94,13 @@ def parse_header(path: Path, data: bytes, layout_digest: int) -> SegmentHeader:
     return header
 
 
-def open_present(segment: Segment) -> tuple[Segment, BinaryIO]:
+def open_present(segment: SegmentFile) -> tuple[SegmentFile, BinaryIO]:
     """Open `segment` in the form in which it exists now: it may have been packed since the directory was listed.
 
     Raises:
         SegmentGone: it exists in neither form.
     """
-    packed = segment if segment.packed else Segment(Path(f"{segment.path}.zst"), segment.ordinal, packed=True)
+    packed = segment if segment.packed else SegmentFile(Path(f"{segment.path}.zst"), segment.ordinal, packed=True)
     for form in (segment, packed):
         try:
             return form, form.path.open("rb", buffering=0)
@@ -109,7 +109,7 @@ def open_present(segment: Segment) -> tuple[Segment, BinaryIO]:
     raise SegmentGone(f"{segment.path}: was dropped or taken away")
 
 
-def read_head(segment: Segment) -> bytes:
+def read_head(segment: SegmentFile) -> bytes:
     """The first bytes of a segment, enough for its header, without unpacking the rest."""
     segment, opened = open_present(segment)
     with opened as file:
@@ -141,7 +141,7 @@ def unpack(path: Path, data: bytes) -> NDArray[np.uint8]:
 class SegmentBytes:
     """Random access to a segment, packed or not.  Close it, or use it as a context manager."""
 
-    def __init__(self, segment: Segment) -> None:
+    def __init__(self, segment: SegmentFile) -> None:
         segment, file = open_present(segment)
         self.path = segment.path
         self._file: BinaryIO | None = None

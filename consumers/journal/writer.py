@@ -46,9 +46,9 @@ from consumers.journal.layout import (
     VERSION,
     SegmentHeader,
 )
-from consumers.journal.recovery import State, cut, examine
+from consumers.journal.recovery import SegmentEnd, cut, examine
 from consumers.journal.sealing import Retention, Sealer
-from consumers.journal.segment import Segment, header_checksum, list_segments, read_head, segment_path
+from consumers.journal.segment import SegmentFile, header_checksum, list_segments, read_head, segment_path
 from consumers.lockfile import LockFile, LockHeld
 from tlv.codes import Domain, GapScope, Reason, Source
 from tlv.errors import UsageError
@@ -187,7 +187,7 @@ class JournalWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _recover(self) -> tuple[int, list[Segment]]:
+    def _recover(self) -> tuple[int, list[SegmentFile]]:
         """Bring the last segment to an orderly end.  Returns (last ordinal, complete segments to be sealed)."""
         for leftover in self.directory.glob("*.new"):
             leftover.unlink()
@@ -201,18 +201,18 @@ class JournalWriter:
         found = examine(last, self.layout_digest)
         if found.ring_name != self.ring_name:
             raise UsageError(f"{self.directory}: expected a journal of ring {self.ring_name}, found {found.ring_name}")
-        if found.state is State.DAMAGED:
+        if found.state is SegmentEnd.DAMAGED:
             raise JournalDamaged(last.path, found.position, found.found)
-        if found.state is State.TORN:
+        if found.state is SegmentEnd.TORN:
             log.warning("%s: cut %d torn bytes at byte %d", last.path, found.bytes_behind, found.position)
-        if found.state is not State.SEALED:
+        if found.state is not SegmentEnd.SEALED:
             cut(last, found.position)
             self._append_end(last, found.next_sequence)
         if found.ring_uuid == self.ring_uuid:
             self._next = found.next_sequence
         return last.ordinal, [segment for segment in segments if not segment.packed]
 
-    def _append_end(self, segment: Segment, next_sequence: int) -> None:
+    def _append_end(self, segment: SegmentFile, next_sequence: int) -> None:
         end = self._pack_end(next_sequence)
         with segment.path.open("ab") as file:
             file.write(self._stage[:end].data)
@@ -308,10 +308,10 @@ class JournalWriter:
             os.fsync(self._fd)
         os.close(self._fd)
         self._fd = -1
-        self._sealer.give(Segment(segment_path(self.directory, self._ordinal), self._ordinal, packed=False))
+        self._sealer.give(SegmentFile(segment_path(self.directory, self._ordinal), self._ordinal, packed=False))
 
 
-def is_blank(segment: Segment) -> bool:
+def is_blank(segment: SegmentFile) -> bool:
     """Whether the header of a raw segment never reached the disk, and so nothing of it did."""
     return not segment.packed and not any(read_head(segment))
 

@@ -31,7 +31,7 @@ class RelayUnreachable(RelayError):
 
 
 class Farewell(RelayError):
-    """One end of a connection gives it up: `reason`, and the two numbers that disagree, if there are any."""
+    """The connection ended by a `tlv.layout.Farewell`: `reason`, and the two numbers that disagree if there are any."""
 
     def __init__(self, reason: int, expected: int = 0, found: int = 0) -> None:
         try:

@@ -1,8 +1,8 @@
 """One ring, as all clients of a relay share it.
 
 Owns one map of the ring, one poll buffer and one packing buffer, however many clients there are.  A client's cursor is
-a `Place`: a position and a sequence.  Clients that stand at the same place with the same filter get the same packed
-bytes; the ring itself is the only queue.  This file does not know what a socket is.
+a `FeedPosition`: a position and a sequence.  Clients at one position with one filter get the same packed bytes; the
+ring itself is the only queue.  This file does not know what a socket is.
 
     in the ring --overwritten, at-least-once--> in the journal --the ring has the next one--> in the ring
         |                                            |
@@ -39,7 +39,7 @@ RECORDER_PATIENCE_S = 2.0
 
 
 @dataclass
-class Place:
+class FeedPosition:
     """Where one client stands in one ring.  `since` is the first sequence that no Batch has covered yet."""
 
     position: int
@@ -96,7 +96,7 @@ class RingFeed:
             self.reader.close()
             raise
 
-    def place(self, start: StreamStart, at_least_once: bool, sequence: int | None) -> Place:
+    def place(self, start: StreamStart, at_least_once: bool, sequence: int | None) -> FeedPosition:
         """A new client's place.  `sequence` is what it named or acknowledged; without one, `start` decides.
 
         Raises:
@@ -109,12 +109,12 @@ class RingFeed:
             # A journal that was begun late, or keeps little, may begin behind the ring's oldest.
             sequence = recorded if recorded is not None and recorded < here else None
         if sequence is not None:
-            place = Place(OUT_OF_RING, max(sequence, 1), max(sequence, 1), at_least_once)
+            place = FeedPosition(OUT_OF_RING, max(sequence, 1), max(sequence, 1), at_least_once)
             self._enter_ring(place)
             return place
-        return Place(self.reader.position, here, here, at_least_once)
+        return FeedPosition(self.reader.position, here, here, at_least_once)
 
-    def next_chunk(self, place: Place, wanted: MessageFilter) -> memoryview:
+    def next_chunk(self, place: FeedPosition, wanted: MessageFilter) -> memoryview:
         """Advance `place` and return what its client gets next, valid until the next call; empty if nothing is there.
 
         Raises:
@@ -136,7 +136,7 @@ class RingFeed:
         chunk = self._share(place, wanted)
         return memoryview(told + chunk) if told else chunk
 
-    def progress(self, place: Place) -> bytes:
+    def progress(self, place: FeedPosition) -> bytes:
         """A Batch without messages, if the filter kept sequences back that no Batch has covered yet."""
         return self._cover(place) if place.since < place.sequence else b""
 
@@ -144,7 +144,7 @@ class RingFeed:
         """Leave the ring."""
         self.reader.close()
 
-    def _poll(self, place: Place) -> int:
+    def _poll(self, place: FeedPosition) -> int:
         """Read the ring from `place` on into the shared buffer.  Returns the last lost sequence, 0 for no loss."""
         me = self.reader.state[0]
         me["position"], me["sequence"] = place.position, place.sequence
@@ -161,7 +161,7 @@ class RingFeed:
             self.spoke_at = time.monotonic()
         return gap_last
 
-    def _share(self, place: Place, wanted: MessageFilter) -> memoryview:
+    def _share(self, place: FeedPosition, wanted: MessageFilter) -> memoryview:
         """Pack the shared poll for `place`, unless that was done for the client before."""
         if self._packed_for != (place.since, wanted):
             self._pack(self._polled, self._table, 0, self._count, place, wanted)
@@ -177,7 +177,7 @@ class RingFeed:
         table: NDArray[np.int64],
         first: int,
         count: int,
-        place: Place,
+        place: FeedPosition,
         wanted: MessageFilter,
     ) -> int:
         """Make `_chunk` of the columns `first` to `count`; returns the column behind the last that fitted."""
@@ -188,14 +188,14 @@ class RingFeed:
         self._chunk = self._packed[: size if messages else 0].data
         return column
 
-    def _cover(self, place: Place) -> bytes:
+    def _cover(self, place: FeedPosition) -> bytes:
         """A Batch without messages that ends right before `place`."""
         put_batch(self._packed, place.since, place.sequence - 1, self.index, 0, time.time_ns())
         self._packed_for = (0, EVERYTHING)
         place.since = place.sequence
         return self._packed[:BATCH_BYTES].tobytes()
 
-    def _tell_gap(self, place: Place, resumed_at: int, reason: Reason) -> bytes:
+    def _tell_gap(self, place: FeedPosition, resumed_at: int, reason: Reason) -> bytes:
         """Move `place` over a loss.  The Batch before the Gap says which ring it is in."""
         if resumed_at <= place.sequence:
             return b""
@@ -203,7 +203,7 @@ class RingFeed:
         place.sequence = place.since = resumed_at
         return told
 
-    def _enter_ring(self, place: Place) -> bool:
+    def _enter_ring(self, place: FeedPosition) -> bool:
         """Put `place` into the ring if the frame it wants next is there, or is the next to be published."""
         try:
             self.reader.seek(place.sequence)
@@ -215,7 +215,7 @@ class RingFeed:
         place.leave_journal()
         return True
 
-    def _enter_ring_at_oldest(self, place: Place) -> memoryview:
+    def _enter_ring_at_oldest(self, place: FeedPosition) -> memoryview:
         """Give up on what is neither in the ring nor in the journal."""
         place.leave_journal()
         self.reader.seek("oldest")
@@ -224,7 +224,7 @@ class RingFeed:
 
     # ---- the way through the journal
 
-    def _from_journal(self, place: Place, wanted: MessageFilter) -> memoryview:
+    def _from_journal(self, place: FeedPosition, wanted: MessageFilter) -> memoryview:
         first, behind = place.columns
         told = b""
         if first == behind:
@@ -253,7 +253,7 @@ class RingFeed:
             place.since = place.sequence
         return memoryview(told + self._chunk) if told else self._chunk
 
-    def _advance_journal(self, place: Place) -> bool:
+    def _advance_journal(self, place: FeedPosition) -> bool:
         """Read on in the journal.  False if it has not got what `place` wants next, and will not get it."""
         journal = place.journal
         if journal is None and place.at_least_once:

@@ -27,7 +27,7 @@ from consumers.relay.bell import Bell
 from consumers.relay.cursors import default_directory
 from consumers.relay.errors import Farewell
 from consumers.relay.feed import RingFeed
-from consumers.relay.session import Phase, Session
+from consumers.relay.session import ClientSession, Phase
 from consumers.relay.warm import warm
 from ringbuf import RingNotFound, RingNotReady, Status, list_rings
 from ringbuf.kernels import get_word
@@ -77,7 +77,7 @@ class Connection:
 
     __slots__ = ("leaving_since", "session", "socket", "stuck_since")
 
-    def __init__(self, sock: socket.socket, session: Session) -> None:
+    def __init__(self, sock: socket.socket, session: ClientSession) -> None:
         self.socket = sock
         self.session = session
         self.stuck_since = 0.0
@@ -290,7 +290,7 @@ class Relay:
                 sock.close()
                 continue
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-            session = Session(time.monotonic(), lambda: self._feeds, self._cursors)
+            session = ClientSession(time.monotonic(), lambda: self._feeds, self._cursors)
             fd = sock.fileno()
             self._connections[fd] = connection = Connection(sock, session)
             self._epoll.register(fd, READ)

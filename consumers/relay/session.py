@@ -18,7 +18,7 @@ import numpy as np
 from consumers.relay import protocol
 from consumers.relay.cursors import Cursor
 from consumers.relay.errors import Farewell
-from consumers.relay.feed import Place, RingFeed
+from consumers.relay.feed import FeedPosition, RingFeed
 from consumers.relay.kernels import message_end
 from consumers.relay.protocol import ClientRequest, Inbox
 from tlv.codes import FarewellReason, StreamStart
@@ -37,13 +37,13 @@ class Phase(Enum):
     LEAVING = auto()
 
 
-class Session:
+class ClientSession:
     """The relay's end of one connection, opened at `now` seconds of a steady clock."""
 
     def __init__(self, now: float, feeds: Callable[[], list[RingFeed]], cursors: Path) -> None:
         self.phase = Phase.AWAITING_HELLO
         self.subscription: ClientRequest | None = None
-        self.places: dict[int, Place] = {}
+        self.places: dict[int, FeedPosition] = {}
         self.unsent = memoryview(b"")
         self.opened = now
         self.sent_at = now

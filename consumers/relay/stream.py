@@ -1,7 +1,7 @@
 """A client's end of a relay's stream, without the socket.
 
 Owns what a client knows: the rings, how far it has come in each, and the Batch that is being delivered.  Messages go
-in, items come out.  That every sequence is delivered, filtered or told as lost is checked here, not believed: a Batch
+in, items come out.  That every sequence is delivered, filtered or lost is checked here, not believed: a Batch
 or Gap that does not continue the one before it is an error.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from consumers.event import Loss
 from consumers.relay.errors import Farewell, RelayError
 from tlv.codes import Source
 from tlv.layout import Batch, Gap, Header, SubscribeAck
@@ -18,7 +19,7 @@ from tlv.message import Message, parse
 
 
 @dataclass(eq=False)
-class Ring:
+class ServedRing:
     """A ring that the relay serves, and how far this client has come in it."""
 
     name: str
@@ -26,12 +27,21 @@ class Ring:
     next_sequence: int
     handled: int
     acknowledged: int
+    filtered_first: int = 0
+    filtered_last: int = 0
+    """The newest stretch of which the filter left nothing."""
+
+    def note_handled(self, last: int) -> None:
+        """Everything up to `last` is handled, and with it what the filter kept back directly behind."""
+        self.handled = max(self.handled, last)
+        if self.handled >= self.filtered_first - 1:
+            self.handled = max(self.handled, self.filtered_last)
 
 
 class Item(NamedTuple):
     """One message of a ring, its checksum verified.  Once it is handled, so is every sequence up to `covers`."""
 
-    ring: Ring
+    ring: ServedRing
     sequence: int
     data: bytes
     covers: int
@@ -42,27 +52,13 @@ class Item(NamedTuple):
         return parse(self.data, verify=False, where=f"ring {self.ring.name}, sequence {self.sequence}")
 
 
-class Lost(NamedTuple):
-    """Sequences of a ring that this client will never get: `first` to `covers`."""
-
-    ring: Ring
-    first: int
-    covers: int
-    reason: int
-
-    @property
-    def lost(self) -> int:
-        """How many messages that is."""
-        return self.covers - self.first + 1
-
-
 @dataclass
 class ClientStream:
     """What this client has been told.  `rings` survives a connection; everything else belongs to one."""
 
-    rings: dict[bytes, Ring] = field(default_factory=dict)
-    _by_index: dict[int, Ring] = field(default_factory=dict)
-    _ring: Ring | None = None
+    rings: dict[bytes, ServedRing] = field(default_factory=dict)
+    _by_index: dict[int, ServedRing] = field(default_factory=dict)
+    _ring: ServedRing | None = None
     _batch: Batch | None = None
     _left: int = 0
 
@@ -72,7 +68,7 @@ class ClientStream:
         self._ring = self._batch = None
         self._left = 0
 
-    def take(self, data: bytes, items: list[Item | Lost]) -> None:
+    def take(self, data: bytes, items: list[Item | Loss]) -> None:
         """Take one whole, verified message; append what it brings to `items`.
 
         Raises:
@@ -99,14 +95,14 @@ class ClientStream:
         ring = self.rings.get(ack.ring_uuid)
         if ring is None:
             before = ack.first_sequence - 1
-            ring = Ring(ack.ring_name, ack.ring_uuid, ack.first_sequence, before, before)
+            ring = ServedRing(ack.ring_name, ack.ring_uuid, ack.first_sequence, before, before)
             self.rings[ack.ring_uuid] = ring
         elif ack.first_sequence > ring.next_sequence:
             raise RelayError(f"ring {ring.name}: asked for {ring.next_sequence}, offered {ack.first_sequence}")
         ring.next_sequence = ack.first_sequence
         self._by_index[ack.ring_index] = ring
 
-    def _begin(self, batch: Batch, items: list[Item | Lost]) -> None:
+    def _begin(self, batch: Batch, items: list[Item | Loss]) -> None:
         ring = self._by_index.get(batch.ring_index)
         if ring is None or self._left:
             raise RelayError(f"a Batch of ring number {batch.ring_index} was not announced, or {self._left} too early")
@@ -115,13 +111,15 @@ class ClientStream:
         self._ring, self._batch, self._left = ring, batch, batch.count
         if batch.count == 0:
             ring.next_sequence = batch.last + 1
+            if batch.first != ring.filtered_last + 1:
+                ring.filtered_first = batch.first
+            ring.filtered_last = batch.last
+            ring.note_handled(ring.handled)
             # Sequences that the filter kept back are handled as soon as the item before them is.
-            if items and items[-1].ring is ring:
-                items[-1] = items[-1]._replace(covers=batch.last)
-            elif ring.handled >= batch.first - 1:
-                ring.handled = batch.last
+            if items and isinstance(item := items[-1], Item) and item.ring is ring:
+                items[-1] = item._replace(covers=batch.last)
 
-    def _deliver(self, header: Header, data: bytes, items: list[Item | Lost]) -> None:
+    def _deliver(self, header: Header, data: bytes, items: list[Item | Loss]) -> None:
         ring, batch = self._ring, self._batch
         if ring is None or batch is None or not self._left:
             raise RelayError("a ring's message came without a Batch before it")
@@ -134,9 +132,9 @@ class ClientStream:
         ring.next_sequence = covers + 1
         items.append(Item(ring, sequence, data, covers))
 
-    def _lose(self, gap: Gap, items: list[Item | Lost]) -> None:
+    def _lose(self, gap: Gap, items: list[Item | Loss]) -> None:
         ring = self._ring
         if ring is None or self._left or gap.first != ring.next_sequence:
             raise RelayError(f"a Gap from {gap.first} to {gap.last} does not continue the stream")
         ring.next_sequence = gap.last + 1
-        items.append(Lost(ring, gap.first, gap.last, gap.reason))
+        items.append(Loss(ring.uuid, gap.first, gap.last, gap.reason))

@@ -71,7 +71,7 @@ Waiting = tuple[int, Log, bool]
 
 
 class Block:
-    """A header and the logs that came for it."""
+    """A header and the logs that came for it; announced to readers by a `tlv.layout.Block`."""
 
     __slots__ = (
         "arrived_ns",

@@ -16,8 +16,8 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from producers.decode.pool_table import Pool, unverified
-from producers.kinds.events import EVENT_OF_TOPIC, Argument, Event, Role
+from producers.decode.pool_table import VerifiedEmitter, unverified
+from producers.kinds.events import EVENT_OF_TOPIC, Argument, ContractEvent, Role
 from producers.kinds.registry import name_of
 from producers.node.hex import HexError, read_bytes, read_quantity
 from producers.node.rpc_types import Log
@@ -52,7 +52,7 @@ class RefusedLog(FeedError):
         self.refusal = refusal
 
 
-def decode_log(log: Log, pool: Pool | None = None) -> PoolRecord:
+def decode_log(log: Log, pool: VerifiedEmitter | None = None) -> PoolRecord:
     """The record of `log`.  Without a `pool`, tokens and venue are zero and the family is the topic's own.
 
     Raises:
@@ -73,7 +73,7 @@ def decode_log(log: Log, pool: Pool | None = None) -> PoolRecord:
     return event.record(**values)
 
 
-def identify(log: Log) -> Event:
+def identify(log: Log) -> ContractEvent:
     """The event that topic0 names.
 
     Raises:
@@ -109,7 +109,7 @@ def origin_of(log: Log, receive_time_ns: int = 0, block_timestamp: int | None = 
     )
 
 
-def _words(log: Log, event: Event) -> list[bytes]:
+def _words(log: Log, event: ContractEvent) -> list[bytes]:
     """The 32-byte words of the arguments: those in the topics, then those in the data."""
     topics = list(log.topics[1:])
     while topics and not topics[-1]:  # some indexers pad the list to four
@@ -145,7 +145,7 @@ def _assign(values: dict[str, Any], argument: Argument, word: bytes) -> None:
         values[argument.fields[0]] = value
 
 
-def _described(pool: Pool) -> str:
+def _described(pool: VerifiedEmitter) -> str:
     return f"{name_of(pool.protocol)} {Role(pool.role).name.lower()}"
 
 

@@ -29,8 +29,8 @@ from producers.decode.fields import (
     store,
     store_text_order,
 )
-from producers.decode.moves import ABSENT, Kind, Table, Topics
-from producers.decode.pool_table import Pool
+from producers.decode.moves import ABSENT, MoveKind, Table, Topics
+from producers.decode.pool_table import VerifiedEmitter
 from producers.node.hex import WORD_DIGITS, fits_signed, fits_unsigned, is_hex_shaped, read_word
 from tlv.buffers import Bytes, Limbs, Longs
 from tlv.codes import Domain
@@ -50,12 +50,12 @@ UNKNOWN_EMITTER = int(Refusal.UNKNOWN_EMITTER)
 FOREIGN_EVENT = int(Refusal.FOREIGN_EVENT)
 WRONG_TOPIC_COUNT = int(Refusal.WRONG_TOPIC_COUNT)
 WRONG_DATA_SIZE = int(Refusal.WRONG_DATA_SIZE)
-DROP, UNSIGNED, SIGNED, SPLIT, ADDRESS = (int(kind) for kind in Kind)
+DROP, UNSIGNED, SIGNED, SPLIT, ADDRESS = (int(kind) for kind in MoveKind)
 MARKET_DATA = int(Domain.MARKET_DATA)
 ORIGIN_TYPE = EventOrigin.layout.type
 ORIGIN_SIZE = EventOrigin.layout.size
-ROLE_AT = Pool.layout.offsets["role"]
-PROTOCOL_AT = Pool.layout.offsets["protocol"]
+ROLE_AT = VerifiedEmitter.layout.offsets["role"]
+PROTOCOL_AT = VerifiedEmitter.layout.offsets["protocol"]
 BLOCK_NUMBER_AT = EventOrigin.layout.offsets["block_number"]
 BLOCK_HASH_AT = EventOrigin.layout.offsets["block_hash"]
 TRANSACTION_HASH_AT = EventOrigin.layout.offsets["transaction_hash"]

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from producers.decode.pool_table import Pool
-from producers.kinds.events import Argument, Event
+from producers.decode.pool_table import VerifiedEmitter
+from producers.kinds.events import Argument, ContractEvent
 from tlv.buffers import Bytes
 from tlv.record import Layout
 
@@ -33,7 +33,7 @@ ABSENT = -1
 """The offset of a field that the record does not have."""
 
 
-class Kind(IntEnum):
+class MoveKind(IntEnum):
     """How a move stores its word."""
 
     DROP = 0
@@ -66,25 +66,25 @@ SHAPE = np.dtype(
 
 def _move(argument: Argument, layout: Layout) -> tuple[int, int, int, int, int]:
     if not argument.fields:
-        return Kind.DROP, argument.bits, 0, ABSENT, ABSENT
+        return MoveKind.DROP, argument.bits, 0, ABSENT, ABSENT
     into, out_of = argument.fields[0], argument.fields[-1]
     if argument.type == "address":
-        kind = Kind.ADDRESS
+        kind = MoveKind.ADDRESS
     elif into != out_of:
-        kind = Kind.SPLIT
+        kind = MoveKind.SPLIT
     else:
-        kind = Kind.SIGNED if argument.signed else Kind.UNSIGNED
-    size = ADDRESS_SIZE if kind is Kind.ADDRESS else layout.kinds[into].size
+        kind = MoveKind.SIGNED if argument.signed else MoveKind.UNSIGNED
+    size = ADDRESS_SIZE if kind is MoveKind.ADDRESS else layout.kinds[into].size
     return kind, argument.bits, size, layout.offsets[into], layout.offsets[out_of]
 
 
 def _copies(layout: Layout) -> list[tuple[int, int, int]]:
     """The fields that a record shares with a row; neighbours in both become one run."""
     runs: list[tuple[int, int, int]] = []
-    for name, kind in Pool.layout.kinds.items():
+    for name, kind in VerifiedEmitter.layout.kinds.items():
         if name not in layout.kinds:
             continue
-        source, target = Pool.layout.offsets[name], layout.offsets[name]
+        source, target = VerifiedEmitter.layout.offsets[name], layout.offsets[name]
         if runs and (source, target) == (runs[-1][0] + runs[-1][2], runs[-1][1] + runs[-1][2]):
             runs[-1] = (runs[-1][0], runs[-1][1], runs[-1][2] + kind.size)
         else:
@@ -102,7 +102,7 @@ class Tables(NamedTuple):
     copies: Table
 
 
-def compile_events(events: Sequence[Event]) -> Tables:
+def compile_events(events: Sequence[ContractEvent]) -> Tables:
     """The tables of `events`, row for row."""
     topics = [[int(event.topic0, 16) >> 64 * limb & (1 << 64) - 1 for limb in range(4)] for event in events]
     emitters = np.zeros((len(events), 256), dtype=np.uint8)

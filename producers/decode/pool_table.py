@@ -23,7 +23,7 @@ NO_ADDRESS = bytes(20)
 
 
 @record(type=0)
-class Pool(PoolRecord, frozen=True):
+class VerifiedEmitter(PoolRecord, frozen=True):
     """One verified emitter.  For a factory, `pool` and `factory` are its own address, and the tokens are zero."""
 
     factory: Address = NO_ADDRESS
@@ -33,12 +33,12 @@ class Pool(PoolRecord, frozen=True):
     role: U8 = Role.POOL
 
 
-POOL_ROW = Pool.layout.dtype
+POOL_ROW = VerifiedEmitter.layout.dtype
 
 
-def unverified(address: bytes, protocol: int, role: Role = Role.POOL, venue: int = 0) -> Pool:
+def unverified(address: bytes, protocol: int, role: Role = Role.POOL, venue: int = 0) -> VerifiedEmitter:
     """The row of an emitter of which nothing is known but which contracts it is one of."""
-    return Pool(
+    return VerifiedEmitter(
         address,
         NO_ADDRESS,
         NO_ADDRESS,
@@ -54,7 +54,7 @@ def unverified(address: bytes, protocol: int, role: Role = Role.POOL, venue: int
 class PoolTable:
     """Verified emitters by address.  Not thread-safe: the collector's loop owns it."""
 
-    def __init__(self, pools: Iterable[Pool] = ()) -> None:
+    def __init__(self, pools: Iterable[VerifiedEmitter] = ()) -> None:
         self.row_of: dict[str, int] = {}
         """Row of each address (lower-case hex, as nodes write it)."""
         self._rows = np.zeros(64, dtype=POOL_ROW)
@@ -69,7 +69,7 @@ class PoolTable:
         """The rows in use.  Fetch it again after `add`, which may move them."""
         return self._rows[: len(self.row_of)]
 
-    def add(self, pool: Pool) -> int:
+    def add(self, pool: VerifiedEmitter) -> int:
         """Add `pool`, or replace what was known of its address; returns its row.
 
         Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NoReturn
 
-from producers.kinds.events import Argument, Event, Role
+from producers.kinds.events import Argument, ContractEvent, Role
 from producers.kinds.kind import Fee, PoolKind, Proof, StateRule
 from tlv.codes import Protocol
 from tlv.errors import UsageError
@@ -62,7 +62,7 @@ def _check_code(kind: PoolKind) -> None:
         refuse(kind, "code", f"{kind.code} is kept for tlv.codes.Protocol; expected {FIRST_OWN_CODE} to 255")
 
 
-def _check_event(kind: PoolKind, event: Event) -> None:
+def _check_event(kind: PoolKind, event: ContractEvent) -> None:
     if not issubclass(event.record, PoolRecord):
         refuse(kind, event.name, f"expected a pool record, found {event.record.__name__}")
     if len(event.indexed) > MOST_INDEXED:
@@ -77,7 +77,7 @@ def _check_event(kind: PoolKind, event: Event) -> None:
         refuse(kind, event.name, "expected a factory's event to be a PoolCreated that names `pool`")
 
 
-def _check_argument(kind: PoolKind, event: Event, argument: Argument) -> None:
+def _check_argument(kind: PoolKind, event: ContractEvent, argument: Argument) -> None:
     at = f"{event.name}.{argument.name or '_'}"
     if not STATIC.fullmatch(argument.type):
         refuse(kind, at, f"expected address, or uint or int with its bits, found {argument.type!r}")

@@ -50,7 +50,7 @@ class Argument(NamedTuple):
         return 160 if self.type == "address" else int(self.type.removeprefix("u").removeprefix("int"))
 
 
-class Event(NamedTuple):
+class ContractEvent(NamedTuple):
     """One event of one kind of contract."""
 
     name: str
@@ -83,14 +83,14 @@ class Event(NamedTuple):
         return tuple(argument for argument in self.arguments if not argument.indexed)
 
 
-def event(name: str, role: Role, record: type[PoolRecord], declaration: str) -> Event:
+def event(name: str, role: Role, record: type[PoolRecord], declaration: str) -> ContractEvent:
     """An event from its Solidity declaration; whether the record has its fields, `registry.register` checks."""
     solidity_name, _, arguments = declaration.removesuffix(")").partition("(")
     parsed = []
     for argument in filter(None, arguments.split(", ")):
         abi_type, *indexed, field = argument.split(" ")
         parsed.append(Argument(abi_type, indexed == ["indexed"], _fields(field, record)))
-    return Event(name, role, record, solidity_name, tuple(parsed))
+    return ContractEvent(name, role, record, solidity_name, tuple(parsed))
 
 
 def _fields(name: str, record: type[PoolRecord]) -> tuple[str, ...]:
@@ -100,8 +100,8 @@ def _fields(name: str, record: type[PoolRecord]) -> tuple[str, ...]:
     return pair if set(pair) <= set(record.__struct_fields__) else (name,)
 
 
-EVENTS: list[Event] = []
+EVENTS: list[ContractEvent] = []
 """Every event, in an order that nothing outside this process may rely on.  Only ever appended to."""
 
-EVENT_OF_TOPIC: dict[str, Event] = {}
+EVENT_OF_TOPIC: dict[str, ContractEvent] = {}
 """The event of each topic0 (lower-case hex).  Its keys are the topic filter of a subscription."""

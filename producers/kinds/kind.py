@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from producers.kinds.events import Event
+from producers.kinds.events import ContractEvent
 from tlv.layout import PoolRecord
 
 
@@ -25,7 +25,7 @@ class Fee(Enum):
     """It changes all the time: 0 in records."""
 
 
-class State(NamedTuple):
+class StateAnswer(NamedTuple):
     """What a pool holds after a block; zeros where that is not known."""
 
     reserve0: int = 0
@@ -41,7 +41,7 @@ class StateRule(NamedTuple):
 
     functions: tuple[str, ...]
     """View functions without arguments, `slot0()`."""
-    read: Callable[[list[list[int]]], State | None]
+    read: Callable[[list[list[int]]], StateAnswer | None]
     """The state from the unsigned words of each answer, in the order of `functions`; None if it cannot be."""
 
 
@@ -64,13 +64,13 @@ class PoolKind:
     name: str
     """What a chain file's `protocol` says: upper case."""
     code: int  # u8, `protocol` of every record: a member of tlv.codes.Protocol, or from 128 on
-    events: tuple[Event, ...]
+    events: tuple[ContractEvent, ...]
     """The events that this kind declares."""
     proof: Proof
     fee: Fee
     state: StateRule | None
     """None: never asked; readers wait for the next event."""
-    shares: tuple[Event, ...] = ()
+    shares: tuple[ContractEvent, ...] = ()
     """Events of another kind that this one emits alike, argument for argument; only the factory tells them apart."""
     spacing_of_fee: Mapping[int, int] | None = None
     """Tick spacings that follow from the fee, others are asked of `tickSpacing()`; None: the kind has no ticks."""

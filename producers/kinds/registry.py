@@ -7,7 +7,7 @@ for the process's life.  Decoders and subscriptions take the tables as they are 
 from __future__ import annotations
 
 from producers.kinds.checks import check_kind, refuse
-from producers.kinds.events import EVENT_OF_TOPIC, EVENTS, Event
+from producers.kinds.events import EVENT_OF_TOPIC, EVENTS, ContractEvent
 from producers.kinds.kind import PoolKind
 
 _BY_NAME: dict[str, PoolKind] = {}
@@ -46,7 +46,7 @@ def register(kind: PoolKind) -> None:
         _add_emitter(EVENT_OF_TOPIC[event.topic0], kind)
 
 
-def _add_emitter(event: Event, kind: PoolKind) -> None:
+def _add_emitter(event: ContractEvent, kind: PoolKind) -> None:
     shared = event._replace(protocols=(*event.protocols, kind.code))
     EVENTS[EVENTS.index(event)] = EVENT_OF_TOPIC[event.topic0] = shared
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from eth_hash.auto import keccak
 
 from producers.kinds.events import Role, event
-from producers.kinds.kind import Fee, PoolKind, Proof, State, StateRule
+from producers.kinds.kind import Fee, PoolKind, Proof, StateAnswer, StateRule
 from tlv.codes import Protocol
 from tlv.layout import PoolBurn, PoolCreated, PoolMint, PoolSwap, PoolSync
 
@@ -18,12 +18,12 @@ def salt(token0: bytes, token1: bytes, _: tuple[int, ...]) -> bytes:
     return keccak(token0 + token1)
 
 
-def read_state(answers: list[list[int]]) -> State | None:
+def read_state(answers: list[list[int]]) -> StateAnswer | None:
     """From `getReserves()`: reserve0, reserve1, time of the last change."""
     words = answers[0]
     if len(words) != 3 or max(words[:2]) >= 1 << 112:
         return None
-    return State(reserve0=words[0], reserve1=words[1])
+    return StateAnswer(reserve0=words[0], reserve1=words[1])
 
 
 KIND = PoolKind(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from eth_hash.auto import keccak
 
 from producers.kinds.events import Role, event
-from producers.kinds.kind import Fee, PoolKind, Proof, State, StateRule
+from producers.kinds.kind import Fee, PoolKind, Proof, StateAnswer, StateRule
 from tlv.codes import Protocol
 from tlv.layout import PoolBurn, PoolCollect, PoolCreated, PoolMint, PoolState, PoolSwap
 
@@ -21,7 +21,7 @@ def salt(token0: bytes, token1: bytes, words: tuple[int, ...]) -> bytes:
     return keccak(b"".join(value.rjust(32, b"\0") for value in (token0, token1, words[0].to_bytes(32, "big"))))
 
 
-def read_state(answers: list[list[int]]) -> State | None:
+def read_state(answers: list[list[int]]) -> StateAnswer | None:
     """From price and tick, which begin the first answer, and liquidity, which is the second."""
     first, second = answers
     if len(first) < 2 or len(second) != 1:
@@ -29,7 +29,7 @@ def read_state(answers: list[list[int]]) -> State | None:
     price, tick, liquidity = first[0], first[1] - (first[1] >> 255 << 256), second[0]
     if price >= 1 << 160 or not -(1 << 23) <= tick < 1 << 23 or liquidity >= 1 << 128:
         return None
-    return State(sqrt_price_x96=price, tick=tick, liquidity=liquidity)
+    return StateAnswer(sqrt_price_x96=price, tick=tick, liquidity=liquidity)
 
 
 POOL_EVENTS = (

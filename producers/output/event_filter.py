@@ -22,7 +22,7 @@ import msgspec
 
 from producers.chains.configuration import HexAddress
 from producers.decode.cold import RefusedLog, decode_log
-from producers.decode.pool_table import Pool
+from producers.decode.pool_table import VerifiedEmitter
 from producers.kinds.events import EVENT_OF_TOPIC
 from producers.node.rpc_types import Log
 from tlv.codes import UNKNOWN_DECIMALS
@@ -48,7 +48,7 @@ class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
         except UsageError as error:
             raise ValueError(str(error)) from None
 
-    def passes(self, log: Log, pool: Pool) -> bool:
+    def passes(self, log: Log, pool: VerifiedEmitter) -> bool:
         """Whether the event of `log` is wanted; `pool` is its emitter, a factory has no tokens."""
         if not self._emitters.passes_pool(pool):
             return False
@@ -56,7 +56,7 @@ class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
             return False
         return not self.minimum or self._moves_enough(log, pool)
 
-    def shows_liquidity(self, pool: Pool) -> bool:
+    def shows_liquidity(self, pool: VerifiedEmitter) -> bool:
         """Whether every event that moves liquidity or price of the pool passes, whatever it moves."""
         return (
             self._emitters.passes_pool(pool)
@@ -64,7 +64,7 @@ class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
             and self._minimum_of.keys().isdisjoint({pool.token0, pool.token1})
         )
 
-    def _moves_enough(self, log: Log, pool: Pool) -> bool:
+    def _moves_enough(self, log: Log, pool: VerifiedEmitter) -> bool:
         """Whether it moves as much as is asked of its tokens; an event without amounts of them does."""
         asked = [self._minimum_of.get(pool.token0), self._minimum_of.get(pool.token1)]
         if asked == [None, None]:

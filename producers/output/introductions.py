@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from producers.decode.pool_table import Pool, PoolTable
+from producers.decode.pool_table import PoolTable, VerifiedEmitter
 from producers.kinds.events import Role
-from producers.kinds.kind import State
+from producers.kinds.kind import StateAnswer
 from producers.output.outbox import Outbox
 from producers.pools.verification import Token
 from tlv.codes import Domain, Flag
@@ -33,7 +33,7 @@ class Introductions:
         self.introduced |= fresh
         pools = [row for row in fresh if self.pool(row).role != Role.FACTORY]
         for row in pools:
-            self.put(row, State())
+            self.put(row, StateAnswer())
         new = [row for row in pools if row not in self.known]
         self.known.update(new)
         return new
@@ -42,11 +42,11 @@ class Introductions:
         """Let every pool's next event be preceded by its PoolState again."""
         self.introduced.clear()
 
-    def pool(self, row: int) -> Pool:
+    def pool(self, row: int) -> VerifiedEmitter:
         """The pool in a row of the table."""
-        return Pool.unpack(self._table.rows[row].tobytes())
+        return VerifiedEmitter.unpack(self._table.rows[row].tobytes())
 
-    def put(self, row: int, state: State) -> None:
+    def put(self, row: int, state: StateAnswer) -> None:
         """The PoolState of one pool: who it is, and what it holds."""
         pool, nobody = self.pool(row), Token()
         record = PoolState(

@@ -19,8 +19,8 @@ import msgspec
 
 from producers.blocks.block import Block
 from producers.context import Context
-from producers.decode.pool_table import Pool
-from producers.kinds.kind import State
+from producers.decode.pool_table import VerifiedEmitter
+from producers.kinds.kind import StateAnswer
 from producers.kinds.registry import kind_of
 from producers.node.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, read_text
 from producers.node.view_calls import read_words, selector
@@ -73,7 +73,7 @@ class Snapshots:
             where = {"blockHash": block.hash}
             self._rpc.ask("eth_call", [{"to": f"0x{pool.pool.hex()}", "data": call}, where], partial(take, call))
 
-    def _tell(self, row: int, pool: Pool, block: Block, answers: list[str | Failure]) -> None:
+    def _tell(self, row: int, pool: VerifiedEmitter, block: Block, answers: list[str | Failure]) -> None:
         if any(answer in (DISCONNECTED, TIMED_OUT) for answer in answers) or not self._is_canonical(block):
             self.due.append(row)
             return
@@ -82,13 +82,13 @@ class Snapshots:
             self._introductions.put(row, state._replace(block_number=block.number))
 
 
-def state_calls(pool: Pool) -> list[str]:
+def state_calls(pool: VerifiedEmitter) -> list[str]:
     """Call data of what a pool of this kind is asked; nothing if the kind says no way, or is none of this process."""
     kind = kind_of(pool.protocol)
     return list(map(selector, kind.state.functions)) if kind is not None and kind.state is not None else []
 
 
-def read_state(pool: Pool, answers: list[str]) -> State | None:
+def read_state(pool: VerifiedEmitter, answers: list[str]) -> StateAnswer | None:
     """The state that the answers to `state_calls` tell; None if one is missing or cannot be."""
     kind = kind_of(pool.protocol)
     if kind is None or kind.state is None or len(answers) != len(kind.state.functions):

@@ -28,8 +28,8 @@ import msgspec
 
 from producers.blocks.block import Block
 from producers.context import Context
-from producers.decode.pool_table import Pool
-from producers.kinds.kind import State
+from producers.decode.pool_table import VerifiedEmitter
+from producers.kinds.kind import StateAnswer
 from producers.kinds.registry import kind_of
 from producers.node.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, read_text
 from producers.output.introductions import Introductions
@@ -57,7 +57,7 @@ class TickWatch(msgspec.Struct, frozen=True):
     pools: frozenset[bytes] = frozenset()
     everything: bool = False
 
-    def covers(self, pool: Pool) -> bool:
+    def covers(self, pool: VerifiedEmitter) -> bool:
         """Whether this pool's map is, if its kind's can be had."""
         kind = kind_of(pool.protocol)
         return kind is not None and kind.tick_maps and (self.everything or pool.pool in self.pools)
@@ -71,7 +71,7 @@ class Reading:
     """A map on its way."""
 
     row: int
-    pool: Pool
+    pool: VerifiedEmitter
     block: Block
     left: list[Words]
     """Words that are still to be asked for, the lowest last."""
@@ -93,7 +93,7 @@ class TickMaps:
     ) -> None:
         self._rpc, self._stats, self._introductions, self._outbox = context.rpc, context.stats, introductions, outbox
         self._is_canonical, self._watch = is_canonical, watch
-        self.is_followed: Callable[[Pool], bool] = lambda _: True
+        self.is_followed: Callable[[VerifiedEmitter], bool] = lambda _: True
         """Whether readers get every event that moves the pool's map: without them it would rot unnoticed."""
         self.due: dict[int, int] = {}
         """Row, and the lowest block number whose map is of use."""
@@ -203,7 +203,7 @@ def may_be_too_much(answer: str | Failure) -> bool:
     return isinstance(answer, str) or answer is TIMED_OUT or not answer.is_rate_limit
 
 
-def adds_up(ticks: list[Tick], state: State) -> bool:
+def adds_up(ticks: list[Tick], state: StateAnswer) -> bool:
     """Whether a map is whole and belongs to the state: what positions add they take away, and up to the price it is
     the pool's liquidity (UniswapV3Pool.liquidity).  Without a price the node answered from an empty state: a pool that
     ever spoke has one."""
@@ -213,7 +213,7 @@ def adds_up(ticks: list[Tick], state: State) -> bool:
     return active == state.liquidity and sum(tick.liquidity_net for tick in ticks) == 0
 
 
-def parts_of(pool: Pool, block: Block, ticks: list[Tick]) -> Iterator[list[Record]]:
+def parts_of(pool: VerifiedEmitter, block: Block, ticks: list[Tick]) -> Iterator[list[Record]]:
     """The records of each message: a PoolTicks and its ticks.  Together they cover every tick there can be."""
     groups = [ticks[at : at + TICKS_PER_MESSAGE] for at in range(0, max(len(ticks), 1), TICKS_PER_MESSAGE)]
     edges = [MIN_TICK, *(group[0].tick for group in groups[1:]), MAX_TICK + 1]

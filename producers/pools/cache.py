@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from producers.chains.configuration import ChainConfig, HexAddress
-from producers.decode.pool_table import Pool, PoolTable
+from producers.decode.pool_table import PoolTable, VerifiedEmitter
 from producers.pools.verification import Finding, Token
 
 
@@ -58,7 +58,7 @@ class PoolCache:
                 continue
             token0, token1 = _bytes(row.token0), _bytes(row.token1)
             table.add(
-                Pool(
+                VerifiedEmitter(
                     pool=_bytes(row.pool),
                     token0=token0,
                     token1=token1,

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from producers.decode.cold import Refusal, RefusedLog, decode_log, identify
-from producers.kinds.events import Event
+from producers.kinds.events import ContractEvent
 from producers.kinds.registry import kind_of
 from producers.node.rpc_types import Log
 from tlv.layout import PoolSync
@@ -49,6 +49,6 @@ def is_lookalike(logs: Iterable[Log]) -> bool:
     return not moved <= synced
 
 
-def _needs_sync(event: Event) -> bool:
+def _needs_sync(event: ContractEvent) -> bool:
     """Whether no kind that emits `event` does so without a Sync."""
     return all((kind := kind_of(code)) is not None and event.record in kind.synced for code in event.protocols)

@@ -30,7 +30,7 @@ from typing import NamedTuple
 import msgspec
 
 from producers.chains.configuration import ChainConfig, Factory
-from producers.decode.pool_table import Pool
+from producers.decode.pool_table import VerifiedEmitter
 from producers.kinds.kind import Fee, PoolKind
 from producers.kinds.registry import kind_of
 from producers.node import view_calls as metadata
@@ -63,7 +63,7 @@ class Finding(NamedTuple):
     """The end of a verification; the rest is None unless VERIFIED."""
 
     standing: Standing
-    pool: Pool | None = None
+    pool: VerifiedEmitter | None = None
     token0: Token = Token()
     token1: Token = Token()
     again: bool = False
@@ -125,7 +125,7 @@ class Verifier:
         kind = maker.kind
         fee = maker.fee_pips or (said.get(metadata.FEE) or 0 if kind.fee is Fee.OWN else 0)
         spacing = (kind.spacing_of_fee or {}).get(fee, 0)
-        pool = Pool(
+        pool = VerifiedEmitter(
             pool=bytes.fromhex(address[2:]),
             token0=tokens[0],
             token1=tokens[1],
@@ -167,7 +167,7 @@ class Verifier:
         claimed = metadata.read_address(answer) if isinstance(answer, str) else None
         found(address, Finding(Standing.FALSE if claimed is None or claimed in self._factories else Standing.UNKNOWN))
 
-    def _take_spacing(self, pool: Pool, found: Found, answers: Answers) -> None:
+    def _take_spacing(self, pool: VerifiedEmitter, found: Found, answers: Answers) -> None:
         answer = answers[metadata.TICK_SPACING]
         doubt = _doubt(answer)
         if doubt is not None and doubt.again:
@@ -178,7 +178,7 @@ class Verifier:
             pool = msgspec.structs.replace(pool, tick_spacing=spacing)
         self._ask_token(pool, found)
 
-    def _ask_token(self, pool: Pool, found: Found) -> None:
+    def _ask_token(self, pool: VerifiedEmitter, found: Found) -> None:
         """Ask the first token of `pool` that is not known yet; when both are, the pool is verified."""
         for token in (pool.token0, pool.token1):
             if token not in self._tokens:
@@ -192,7 +192,7 @@ class Verifier:
         pool = msgspec.structs.replace(pool, decimals0=known[0].decimals, decimals1=known[1].decimals)
         found(f"0x{pool.pool.hex()}", Finding(Standing.VERIFIED, pool, *known))
 
-    def _take_token(self, token: bytes, pool: Pool, found: Found, answers: Answers) -> None:
+    def _take_token(self, token: bytes, pool: VerifiedEmitter, found: Found, answers: Answers) -> None:
         decimals, symbol = answers[metadata.DECIMALS], answers[metadata.SYMBOL]
         if decimals in UNANSWERED or symbol in UNANSWERED:
             found(f"0x{pool.pool.hex()}", Finding(Standing.UNKNOWN, again=True, refused=True))

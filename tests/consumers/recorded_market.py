@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from producers.decode.cold import RefusedLog, decode_log, origin_of
-from producers.decode.pool_table import Pool
+from producers.decode.pool_table import VerifiedEmitter
 from producers.node.rpc_types import Log
 from tlv.codes import UNKNOWN_DECIMALS, Completeness, Domain, Flag, GapScope, Protocol, Reason, Source, Venue
 from tlv.layout import Block, BlockEnd, EventOrigin, Gap, PoolRecord, PoolState, Reorg
@@ -65,7 +65,7 @@ Event = tuple[PoolRecord, EventOrigin]
 def decode_events(name: str) -> list[Event]:
     """Events of proven V2 pools in a file of logs, in chain order."""
     pools = {
-        "0x" + state.pool.hex(): Pool(
+        "0x" + state.pool.hex(): VerifiedEmitter(
             state.pool,
             state.token0,
             state.token1,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from consumers.client import Item, Lost, RelayClient
+from consumers.client import Item, Loss, RelayClient
 from consumers.relay import Relay
 from ringbuf import Writer
 from tlv.codes import Domain, Source, Venue
@@ -98,12 +98,12 @@ def serving(*rings: str, directory: Path | None = None, cursors: Path | None = N
             assert not failures
 
 
-def take(client: RelayClient, count: int) -> list[Item | Lost]:
+def take(client: RelayClient, count: int) -> list[Item | Loss]:
     """The next `count` items."""
     return list(itertools.islice(client, count))
 
 
-def sequences(items: list[Item | Lost]) -> list[int]:
+def sequences(items: list[Item | Loss]) -> list[int]:
     """Their sequences; fails on a loss."""
     assert all(isinstance(item, Item) for item in items)
     return [item.sequence for item in items if isinstance(item, Item)]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.arbitrage.concentrated import Range, TickMap, current_range, price_after_token0, swap, swap_step
+from consumers.arbitrage.concentrated import PriceRange, TickMap, current_range, price_after_token0, swap, swap_step
 from consumers.arbitrage.constant_product import Hop
 from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, Q96, sqrt_price_at
 from consumers.arbitrage.two_pool import Leg, RangeLeg, ReserveLeg, best_cycle, quote
@@ -154,7 +154,7 @@ def test_range_leg_inside_its_range_equals_the_whole_walk() -> None:
 @given(st.integers(1, 1 << 100), st.integers(1, 1 << 112), st.booleans())
 @settings(max_examples=300)
 def test_range_leg_reach_is_the_last_amount_but_for_rounding(liquidity: int, more: int, falls: bool) -> None:
-    leg = RangeLeg(Range(Q96, liquidity, 3000, sqrt_price_at(-60), sqrt_price_at(60)), falls)
+    leg = RangeLeg(PriceRange(Q96, liquidity, 3000, sqrt_price_at(-60), sqrt_price_at(60)), falls)
     assert leg.reach is not None
     assert leg.out(leg.reach + more) is None
 

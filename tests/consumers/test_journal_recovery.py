@@ -15,7 +15,7 @@ import pytest
 
 from consumers.journal import ForeignFileError, JournalDamaged, JournalReader
 from consumers.journal.layout import GRANT_BYTES, HEAD_BYTES, HEADER_BYTES
-from consumers.journal.recovery import State, cut, examine
+from consumers.journal.recovery import SegmentEnd, cut, examine
 from consumers.journal.segment import list_segments
 from tests.consumers.journal_frames import append, numbered, open_writer, random_payloads, read_all
 from tlv.errors import UsageError
@@ -74,7 +74,7 @@ def test_writer_and_reader_damage_in_the_middle_is_refused_with_its_position(tmp
                 with pytest.raises(JournalDamaged, match=f"at byte {begin}"):
                     frames.extend(bytes(frame.payload) for frame in reader)
             found = examine(list_segments(tmp_path)[0])
-            assert (found.state, found.frames, found.position) == (State.DAMAGED, record, begin)
+            assert (found.state, found.frames, found.position) == (SegmentEnd.DAMAGED, record, begin)
 
 
 def test_reader_flipped_byte_in_a_packed_segment_never_changes_a_frame(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from consumers.client import Farewell, Item, Lost, RelayError
+from consumers.client import Farewell, Item, Loss, RelayError
 from consumers.relay import address, protocol
 from consumers.relay.errors import Farewell as FarewellError
 from consumers.relay.protocol import Inbox
@@ -167,7 +167,7 @@ def test_relay_client_that_never_reads_is_evicted_and_told(ring_name: str) -> No
                 if writer.next_sequence <= 20_000 and writer.next_sequence - expected < 1000:
                     publish(writer, 500)
                 for item in take(client, 100):
-                    assert not isinstance(item, Lost)
+                    assert not isinstance(item, Loss)
                     assert item.sequence == expected
                     expected += 1
             deadline = time.monotonic() + 10
@@ -179,11 +179,11 @@ def test_relay_client_that_never_reads_is_evicted_and_told(ring_name: str) -> No
     assert parse(stream[-1]).first(FarewellRecord).reason == FarewellReason.TOO_SLOW  # type: ignore[union-attr]
     # What it got is a stream without a hole up to there.
     state = ClientStream()
-    items: list[Item | Lost] = []
+    items: list[Item | Loss] = []
     with pytest.raises(FarewellError):
         for message in stream:
             state.take(message, items)
-    covered = [(item.first if isinstance(item, Lost) else item.sequence) for item in items]
+    covered = [(item.first if isinstance(item, Loss) else item.sequence) for item in items]
     assert covered == list(range(1, len(covered) + 1))
 
 
@@ -270,7 +270,7 @@ BROKEN_STREAMS = {
 @pytest.mark.parametrize("name", BROKEN_STREAMS)
 def test_stream_that_breaks_the_protocol_is_refused(name: str) -> None:
     stream = ClientStream()
-    items: list[Item | Lost] = []
+    items: list[Item | Loss] = []
     with pytest.raises(RelayError):
         for message in BROKEN_STREAMS[name]:
             stream.take(message, items)
@@ -278,7 +278,7 @@ def test_stream_that_breaks_the_protocol_is_refused(name: str) -> None:
 
 def test_stream_batch_gap_and_filtered_sequences_continue_each_other() -> None:
     stream = ClientStream()
-    items: list[Item | Lost] = []
+    items: list[Item | Loss] = []
     for message in (
         ACCEPTED,
         batch_of(5, 6, 2),
@@ -293,13 +293,34 @@ def test_stream_batch_gap_and_filtered_sequences_continue_each_other() -> None:
         market_message(21),
     ):
         stream.take(message, items)
-    assert [(item.covers, isinstance(item, Lost)) for item in items] == [
+    assert [(item.last, True) if isinstance(item, Loss) else (item.covers, False) for item in items] == [
         (5, False),
         (6, False),
         (12, False),
         (20, True),
         (21, False),
     ]
+
+
+def test_stream_filtered_sequences_behind_a_loss_are_handled_with_it_and_not_lost() -> None:
+    stream = ClientStream()
+    items: list[Item | Loss] = []
+    for message in (
+        ACCEPTED,
+        batch_of(5, 5, 0),
+        protocol.from_relay(Gap(6, 9, 1, 1)),
+        batch_of(10, 12, 0),
+        batch_of(13, 14, 0),
+    ):
+        stream.take(message, items)
+    (loss,) = items
+    assert isinstance(loss, Loss) and (loss.first, loss.last, loss.count) == (6, 9, 4)
+    ring = stream.rings[loss.ring]
+    assert ring.handled == 5
+    ring.note_handled(8)
+    assert ring.handled == 8
+    ring.note_handled(loss.last)
+    assert ring.handled == 14
 
 
 def test_inbox_any_portions_give_the_same_messages() -> None:

@@ -16,7 +16,7 @@ from consumers.relay import protocol
 from consumers.relay.cursors import Cursor
 from consumers.relay.feed import RingFeed
 from consumers.relay.kernels import BATCH_BYTES
-from consumers.relay.session import Phase, Session
+from consumers.relay.session import ClientSession, Phase
 from ringbuf import Writer
 from tests.consumers.relay_rig import make_ring, market_message, publish, sequences, serving, take
 from tests.consumers.test_relay import record_now, wait_for
@@ -28,10 +28,10 @@ from tlv.message import parse
 OTHER_LAYOUT = 7
 
 
-def session_of(hello: bytes, feeds: list[RingFeed], cursors: Path) -> Session:
+def session_of(hello: bytes, feeds: list[RingFeed], cursors: Path) -> ClientSession:
     """A session whose client has said `hello` before the relay found any ring, and that then takes up `feeds`."""
     known: list[RingFeed] = []
-    session = Session(0.0, lambda: known, cursors)
+    session = ClientSession(0.0, lambda: known, cursors)
     session.receive(hello)
     for feed in feeds:
         session.take_up(feed)

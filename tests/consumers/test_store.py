@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from consumers.analysis.selection import Range
+from consumers.analysis.selection import Interval
 from consumers.event import Event, Loss
 from consumers.journal import JournalDamaged, JournalError, JournalReader
 from consumers.journal.layout import GRANT_BYTES
@@ -311,6 +311,6 @@ def test_store_replay_into_a_ring_flags_copies_and_keeps_their_sequence(
 
 
 def test_range_touches_what_overlaps() -> None:
-    assert Range(3, 5).touches(5, 9)
-    assert not Range(3, 5).touches(6, 9)
+    assert Interval(3, 5).touches(5, 9)
+    assert not Interval(3, 5).touches(6, 9)
     assert Gap(1, 2).lost == 2

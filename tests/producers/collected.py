@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 
 from producers.chains.configuration import load_chain
-from producers.collector import Collector, Options
+from producers.collector import Collector, CollectorOptions
 from producers.decode.cold import RefusedLog, decode_log
-from producers.decode.pool_table import Pool
+from producers.decode.pool_table import VerifiedEmitter
 from producers.node.rpc_types import Log
 from producers.statistics import Statistics
 from ringbuf import Gap, Reader
@@ -78,14 +78,14 @@ def recorded_rows(name: str) -> Iterable[bytes]:
         yield from lines
 
 
-def proven_pools() -> dict[str, Pool]:
+def proven_pools() -> dict[str, VerifiedEmitter]:
     """The pools whose address was recomputed, with what their tokens are known to say."""
     pools = {}
     for line in recorded_rows("pools"):
         row = msgspec.json.decode(line)
         if row["chainId"] != 137 or row["method"] != "CREATE2_verified" or row["dex"] not in VENUE_OF_DEX:
             continue
-        pools[row["pool"]] = Pool(
+        pools[row["pool"]] = VerifiedEmitter(
             pool=bytes.fromhex(row["pool"][2:]),
             token0=bytes.fromhex(row["token0"][2:]),
             token1=bytes.fromhex(row["token1"][2:]),
@@ -125,7 +125,7 @@ async def collect_recording(
 ) -> Statistics:
     """Serve the bundled sessions over a real socket, and collect them into `ring`."""
     async with RecordingNode(speed=speed, faults=faults) as node:
-        options = Options(
+        options = CollectorOptions(
             chain=load_chain("polygon"),
             urls=(node.ws_url,),
             ring=ring,

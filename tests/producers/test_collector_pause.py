@@ -9,7 +9,7 @@ import pytest
 
 from producers import collector as shell
 from producers.chains.configuration import load_chain
-from producers.collector import Collector, Options
+from producers.collector import Collector, CollectorOptions
 from ringbuf import Reader
 from tlv.codes import FeedState
 from tlv.layout import Heartbeat
@@ -33,7 +33,7 @@ async def closed(collector: Collector) -> None:
 
 
 def idle_collector(ring: str, urls: tuple[str, ...] = ("ws://127.0.0.1:1",)) -> Collector:
-    return Collector(Options(chain=load_chain("polygon"), urls=urls, ring=ring))
+    return Collector(CollectorOptions(chain=load_chain("polygon"), urls=urls, ring=ring))
 
 
 def test_pause_gives_signs_of_life_until_the_collector_is_stopped(

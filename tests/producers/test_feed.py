@@ -16,7 +16,7 @@ from producers.blocks.block import Progress, ended_block
 from producers.blocks.head_queue import DEEPEST_WALK
 from producers.blocks.recovery import Recovered
 from producers.chains.configuration import load_chain
-from producers.feed import Identity, Selection
+from producers.feed import LogSelection, OutputRing
 from producers.kinds.events import EVENT_OF_TOPIC
 from producers.node.jsonrpc import ERROR_BUDGET, Rejection
 from tests.producers.collected import canonical_events, proven_pools, recorded_rows, states_before_events
@@ -564,7 +564,7 @@ def test_feed_begins_with_its_session_and_keeps_beating() -> None:
 
 
 def test_feed_in_a_later_epoch_invalidates_what_readers_know() -> None:
-    conversation = Conversation(new_feed(ring=Identity(bytes(16), 2, 500)))
+    conversation = Conversation(new_feed(ring=OutputRing(bytes(16), 2, 500)))
     conversation.connect()
     assert conversation.story.messages[0].header.sequence == 500
     invalidations = conversation.records(StateInvalidation)
@@ -573,10 +573,10 @@ def test_feed_in_a_later_epoch_invalidates_what_readers_know() -> None:
 
 @pytest.mark.parametrize(
     "selection",
-    [Selection(events_only=True), Selection(addresses=("0x853ee4b2a13f8a742d64c8f088be7ba2131f670d",))],
+    [LogSelection(events_only=True), LogSelection(addresses=("0x853ee4b2a13f8a742d64c8f088be7ba2131f670d",))],
     ids=["events-only", "one-pool"],
 )
-def test_feed_with_a_filter_publishes_what_passes_it(selection: Selection) -> None:
+def test_feed_with_a_filter_publishes_what_passes_it(selection: LogSelection) -> None:
     conversation = Conversation(new_feed(selection=selection))
     conversation.connect()
     conversation.play()

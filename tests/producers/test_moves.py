@@ -21,7 +21,7 @@ from websockets.uri import parse_uri
 import ringbuf
 from producers.assembly import Assembly
 from producers.chains.configuration import load_chain
-from producers.collector import Collector, Options
+from producers.collector import Collector, CollectorOptions
 from producers.node.connection import FINAL_TEXT, NodeConnection
 from tests.producers.virtual import Conversation, new_feed
 from tools.warm import warm_collector, warm_ring
@@ -77,7 +77,7 @@ def as_socket_data(text: bytes) -> bytes:
 
 async def ways_of_published_logs(ring: str) -> list[Way]:
     """Of each log that came alone, was an event of a pool that readers know, and went into the ring at once."""
-    collector = Collector(Options(chain=load_chain("polygon"), urls=(URL,), ring=ring))
+    collector = Collector(CollectorOptions(chain=load_chain("polygon"), urls=(URL,), ring=ring))
     connection = NodeConnection(collector._receive, ClientProtocol(parse_uri(URL)))
     connection._framed = True  # the handshake is over
     conversation = Conversation(collector._feed)

@@ -11,7 +11,7 @@ from typing import Any
 from producers.chains.configuration import load_chain
 from producers.decode.pool_table import PoolTable
 from producers.decode.segment import Segment
-from producers.feed import Feed, Identity, Selection
+from producers.feed import Feed, LogSelection, OutputRing
 from tests.producers.collected import Story
 from tlv.message import parse
 from tools.recording.bundle import bundled_recording
@@ -34,8 +34,8 @@ def recording() -> Recording:
 
 def new_feed(**options: Any) -> Feed:
     """A Polygon feed into a ring of epoch 1 that nobody has written to."""
-    ring = options.pop("ring", Identity(bytes(16), 1, 1))
-    selection = options.pop("selection", Selection())
+    ring = options.pop("ring", OutputRing(bytes(16), 1, 1))
+    selection = options.pop("selection", LogSelection())
     return Feed(load_chain("polygon"), ring, PoolTable(), {}, selection, **options, now_ns=0, wall_ns=WALL)
 
 

@@ -30,7 +30,7 @@ from ringbuf import (
 from ringbuf.declare import lines, offset_of, page, word_of
 from ringbuf.identity import checksum, new_identity, read_identity
 from ringbuf.layout import DESCRIPTOR, DESCRIPTOR_BYTES, HEADER, HEADER_BYTES
-from ringbuf.locks import WRITER_BYTE, LockFile, leave_locks_with_parent
+from ringbuf.locks import WRITER_BYTE, RingLock, leave_locks_with_parent
 from ringbuf.memory import advise
 from ringbuf.names import check_name, control_object, list_remains, lock_object, ring_object
 from ringbuf.ring import claim, copy_page
@@ -178,7 +178,7 @@ def test_forked_child_leaves_locks_and_slots_with_its_parent(ring_name: str) -> 
     """What the fork hook does, done here: this process becomes the child."""
     gc.collect()
     with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name, reliable=True) as reader:
-        spare = LockFile(lock_object(ring_name))
+        spare = RingLock(lock_object(ring_name))
         leave_locks_with_parent()
         assert spare.forked and spare.fd == -1
         with pytest.raises(NotOwner, match="stayed in the parent"):
@@ -265,7 +265,7 @@ def test_same_object_notices_that_the_name_moved_on(ring_name: str) -> None:
 
 
 def test_lock_is_seen_by_others_and_freed_by_close(ring_name: str) -> None:
-    mine, other = LockFile(lock_object(ring_name), create=True), LockFile(lock_object(ring_name))
+    mine, other = RingLock(lock_object(ring_name), create=True), RingLock(lock_object(ring_name))
     assert mine.try_lock(WRITER_BYTE) and not other.try_lock(WRITER_BYTE)
     assert other.is_held(WRITER_BYTE) and not other.is_held(WRITER_BYTE + 1) and not mine.is_held(WRITER_BYTE)
     mine.unlock(WRITER_BYTE)

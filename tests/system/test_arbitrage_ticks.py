@@ -18,7 +18,7 @@ from consumers.arbitrage.pool_state import Pool, Price
 from consumers.arbitrage.signal import verify_signal
 from consumers.strategy import Driver
 from producers.chains.configuration import load_chain
-from producers.collector import Collector, Options
+from producers.collector import Collector, CollectorOptions
 from producers.output.tick_maps import TickWatch
 from producers.output.tick_program import Tick
 from ringbuf import Reader, Status
@@ -107,7 +107,7 @@ async def follow(
     warm_ring()
     warm_collector()
     async with WsRelay(node.url) as relay:
-        options = Options(
+        options = CollectorOptions(
             chain=load_chain(str(chain)), urls=(relay.url,), ring=ring, tick_watch=TickWatch(everything=True)
         )
         collector = Collector(options)

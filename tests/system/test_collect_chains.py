@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from producers.chains.configuration import load_chain
-from producers.collector import Collector, Options
+from producers.collector import Collector, CollectorOptions
 from producers.decode.cold import RefusedLog, decode_log
-from producers.decode.pool_table import Pool
+from producers.decode.pool_table import VerifiedEmitter
 from producers.node.rpc_types import Log
 from tests.producers.collected import Identity, canonical_events, read_story
 from tlv.codes import Protocol, Source, Venue
@@ -41,7 +41,9 @@ def ethereum_events() -> dict[Identity, PoolRecord]:
             venue, protocol = FAMILIES[row["dex"]]
             tokens = bytes.fromhex(row["token0"][2:]), bytes.fromhex(row["token1"][2:])
             decimals = [255 if row[name] is None else row[name] for name in ("decimals0", "decimals1")]
-            pools[row["pool"]] = Pool(bytes.fromhex(row["pool"][2:]), *tokens, venue, *decimals, protocol=protocol)
+            pools[row["pool"]] = VerifiedEmitter(
+                bytes.fromhex(row["pool"][2:]), *tokens, venue, *decimals, protocol=protocol
+            )
     events = {}
     for line in rows("full_blocks_17686110-17686121_logs"):
         log = msgspec.json.decode(line, type=Log)
@@ -60,7 +62,9 @@ def ethereum_events() -> dict[Identity, PoolRecord]:
 async def collect_both(rings: dict[str, str]) -> None:
     async def collect(chain: str) -> None:
         async with RecordingNode(bundled_recording(chain), speed=math.inf) as node:
-            options = Options(chain=load_chain(chain), urls=(node.ws_url,), ring=rings[chain], until_idle_s=1.0)
+            options = CollectorOptions(
+                chain=load_chain(chain), urls=(node.ws_url,), ring=rings[chain], until_idle_s=1.0
+            )
             await Collector(options).run()
 
     await asyncio.gather(*map(collect, rings))

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from producers.chains.configuration import load_chain
-from producers.collector import Collector, Options
+from producers.collector import Collector, CollectorOptions
 from tests.producers.collected import canonical_events, read_story
 from tests.producers.test_disk import FULL_DISK
 from tlv.layout import EventOrigin, PoolSync
@@ -28,7 +28,7 @@ def collect(node: RecordingNode, ring: str, folder: Path, **more: object) -> Col
     warm_collector()
     files = {name: folder / name for name in ("pool_cache", "stats_file", "state_file")}
     options = {"chain": load_chain("polygon"), "urls": (node.ws_url,), "ring": ring, **files, **more}
-    return Collector(Options(**options))  # type: ignore[arg-type]  # a dictionary has one type of value
+    return Collector(CollectorOptions(**options))  # type: ignore[arg-type]  # a dictionary has one type of value
 
 
 def test_collector_on_a_full_disk_loses_nothing_and_counts_it(

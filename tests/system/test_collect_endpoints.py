@@ -16,7 +16,7 @@ from websockets.asyncio.server import Request, Response, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from producers.chains.configuration import load_chain
-from producers.collector import Collector, Options
+from producers.collector import Collector, CollectorOptions
 from producers.node.backoff import Circuit, Reconnect
 from tests.producers.collected import canonical_events, read_story
 from tlv.codes import FeedState
@@ -51,7 +51,7 @@ async def refusing(connection: ServerConnection) -> None:
 async def collect(ring: str, first: str, node: RecordingNode) -> Collector:
     warm_ring()
     warm_collector()
-    options = Options(chain=load_chain("polygon"), urls=(first, node.ws_url), ring=ring, watchdog_s=WATCHDOG_S)
+    options = CollectorOptions(chain=load_chain("polygon"), urls=(first, node.ws_url), ring=ring, watchdog_s=WATCHDOG_S)
     collector = Collector(options)
     work = asyncio.create_task(collector.run())
     async with asyncio.timeout(60):
@@ -118,7 +118,9 @@ def test_collector_shows_its_circuit_in_counters_log_and_heartbeats(
 
             async with serve(relay, "127.0.0.1", 0, process_request=refuse) as server:
                 port = next(iter(server.sockets)).getsockname()[1]
-                options = Options(chain=load_chain("polygon"), urls=(f"ws://127.0.0.1:{port}",), ring=ring_name)
+                options = CollectorOptions(
+                    chain=load_chain("polygon"), urls=(f"ws://127.0.0.1:{port}",), ring=ring_name
+                )
                 collector = Collector(options)
                 collector._reconnect = Reconnect(options.urls, base_s=0.01, threshold=3, open_s=1.5)
                 await follow(collector)
@@ -190,7 +192,7 @@ def test_collector_refused_with_retry_after_leaves_the_node_alone(ring_name: str
         ):
             ports = [next(iter(server.sockets)).getsockname()[1] for server in (first, second)]
             urls = tuple(f"ws://127.0.0.1:{port}" for port in ports)
-            collector = Collector(Options(chain=load_chain("polygon"), urls=urls, ring=ring_name))
+            collector = Collector(CollectorOptions(chain=load_chain("polygon"), urls=urls, ring=ring_name))
             work = asyncio.create_task(collector.run())
             async with asyncio.timeout(60):
                 while connections < 3:
@@ -223,7 +225,7 @@ def test_collector_with_a_second_endpoint_says_where_it_agrees(ring_name: str) -
             RecordingNode(speed=20.0) as first,
             RecordingNode(speed=math.inf, start="now") as second,
         ):
-            options = Options(
+            options = CollectorOptions(
                 chain=load_chain("polygon"),
                 urls=(first.ws_url,),
                 ring=ring_name,

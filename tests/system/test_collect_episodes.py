@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from producers.chains.configuration import load_chain
-from producers.collector import Collector, Options
+from producers.collector import Collector, CollectorOptions
 from tests.producers.collected import read_story
 from tlv.codes import FeedState
 from tlv.layout import Heartbeat
@@ -62,7 +62,7 @@ async def live_through(world: World, node: Node, chain: Path, ring: str) -> None
     chance = random.Random(26)
     episodes: list[Callable[[TcpRelay], Awaitable[None]]] = [silence, half_open, reset, finish, trickle]
     async with TcpRelay(node.port) as relay:
-        options = Options(
+        options = CollectorOptions(
             chain=load_chain(str(chain)),
             urls=(relay.url, UNRESOLVABLE),
             ring=ring,

@@ -15,7 +15,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from producers.chains.configuration import load_chain
-from producers.collector import Collector, Options
+from producers.collector import Collector, CollectorOptions
 from tests.producers.collected import canonical_events, read_story
 from tools.recording import RecordingNode
 from tools.warm import warm_collector, warm_ring
@@ -101,7 +101,7 @@ async def survive(ring: str, attack) -> None:  # type: ignore[no-untyped-def]
         port = next(iter(server.sockets)).getsockname()[1]
         chain = load_chain("polygon")
         collector = Collector(
-            Options(chain=chain, urls=(f"ws://127.0.0.1:{port}", node.ws_url), ring=ring, watchdog_s=1.0)
+            CollectorOptions(chain=chain, urls=(f"ws://127.0.0.1:{port}", node.ws_url), ring=ring, watchdog_s=1.0)
         )
         before, most = resident(), 0
         work = asyncio.create_task(collector.run())

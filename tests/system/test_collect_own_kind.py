@@ -17,6 +17,7 @@ from consumers.store import Store
 from producers.kinds.uniswap_v3 import POOL_EVENTS
 from tests.consumers.relay_rig import sequences, serving, take
 from tests.producers.collected import read_story
+from tlv.filter import MessageFilter
 from tlv.layout import PoolSwap
 from tools.recording import RecordingNode
 from tools.recording.bundle import bundled_recording
@@ -92,7 +93,10 @@ def test_own_kind_goes_from_the_node_through_relay_and_journal_to_parquet(tmp_pa
     assert not any(record.protocol == 3 for record in story.standing.values() if isinstance(record, PoolSwap))
     pool = own[0].pool
     wanted = [m for m in story.messages if isinstance(m.records[0], PoolSwap) and m.records[0].pool == pool]
-    with serving(ring_name) as rig, rig.client(start="oldest", types=[PoolSwap], pools=[pool]) as client:
+    with (
+        serving(ring_name) as rig,
+        rig.client(start="oldest", wanted=MessageFilter.of(types=[PoolSwap], pools=[pool])) as client,
+    ):
         arrived: list[int] = []  # what no filter hides stands among them
         while not arrived or arrived[-1] < wanted[-1].header.sequence:
             arrived += sequences(take(client, 1))

@@ -16,7 +16,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from producers.chains.configuration import load_chain
-from producers.collector import Collector, Options
+from producers.collector import Collector, CollectorOptions
 from producers.kinds.events import EVENT_OF_TOPIC
 from producers.statistics import Statistics
 from tests.producers.collected import Identity, canonical_events, read_story
@@ -61,7 +61,9 @@ def is_kept_back(result: Any) -> bool:
 
 async def follow(world: World, chain: Path, ring: str, first: str, second: str) -> Statistics:
     """Collect from `first` while blocks with swaps are mined, until all have ended."""
-    options = Options(chain=load_chain(str(chain)), urls=(first,), ring=ring, second_url=second, cross_check_share=1.0)
+    options = CollectorOptions(
+        chain=load_chain(str(chain)), urls=(first,), ring=ring, second_url=second, cross_check_share=1.0
+    )
     collector = Collector(options)
     work = asyncio.create_task(collector.run())
     async with asyncio.timeout(90):
@@ -145,7 +147,7 @@ async def collect(ring: str, second: str) -> Statistics:
     warm_ring()
     warm_collector()
     async with RecordingNode(speed=200.0) as first:
-        options = Options(
+        options = CollectorOptions(
             chain=load_chain("polygon"),
             urls=(first.ws_url,),
             ring=ring,

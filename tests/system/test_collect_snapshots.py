@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from producers.chains.configuration import load_chain
-from producers.collector import Collector, Options
+from producers.collector import Collector, CollectorOptions
 from ringbuf import Reader, Status
 from tlv.codes import Flag, Protocol
 from tlv.layout import LAYOUT_DIGEST, PoolState
@@ -39,7 +39,7 @@ async def collect(world: World, url: str, chain: Path, ring: str) -> list[PoolSt
     """Trade once in every pool, then only mine; ask for all states in the middle."""
     warm_ring()
     warm_collector()
-    collector = Collector(Options(chain=load_chain(str(chain)), urls=(url,), ring=ring))
+    collector = Collector(CollectorOptions(chain=load_chain(str(chain)), urls=(url,), ring=ring))
     work = asyncio.create_task(collector.run())
     async with asyncio.timeout(60):
         while collector.statistics.blocks == 0:

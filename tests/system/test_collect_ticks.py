@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from producers.chains.configuration import load_chain
-from producers.collector import Collector, Options
+from producers.collector import Collector, CollectorOptions
 from producers.output.tick_maps import TickWatch
 from producers.output.tick_program import Tick
 from ringbuf import Reader, Status
@@ -77,7 +77,9 @@ async def live(world: World, node: Node, chain: Path, ring: str) -> None:
     liquidity = Liquidity(world, 11)
     async with WsRelay(node.url) as relay:
         watch = TickWatch(everything=True)
-        collector = Collector(Options(chain=load_chain(str(chain)), urls=(relay.url,), ring=ring, tick_watch=watch))
+        collector = Collector(
+            CollectorOptions(chain=load_chain(str(chain)), urls=(relay.url,), ring=ring, tick_watch=watch)
+        )
         work = asyncio.create_task(collector.run())
         with Reader.attach(ring, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:
             watcher = Watcher(world, reader)

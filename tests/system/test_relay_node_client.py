@@ -23,7 +23,7 @@ import pytest
 
 from ringbuf import Writer
 from tlv.codes import Domain, FarewellReason, Flag, Reason, Source, Venue
-from tlv.fields import Kind
+from tlv.fields import FieldKind
 from tlv.layout import LAYOUT_DIGEST, Gap, Heartbeat, PoolSync
 from tlv.message import build
 from tlv.record import RECORDS, Record
@@ -145,7 +145,7 @@ def publish_reserves(writer: Writer, count: int) -> None:
         publish(writer, reserves(writer.next_sequence))
 
 
-def extreme(kind: Kind, *, high: bool) -> Any:
+def extreme(kind: FieldKind, *, high: bool) -> Any:
     """The greatest or the smallest value of a field."""
     bits = 8 * kind.size
     if kind.name.startswith("text"):

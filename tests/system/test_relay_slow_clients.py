@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from consumers.client import Lost, RelayClient
+from consumers.client import Loss, RelayClient
 from consumers.relay import protocol
 from consumers.relay.address import connect
 from ringbuf import Writer
@@ -126,9 +126,9 @@ def test_relay_with_clients_that_never_read_stays_small_and_serves_the_others(ri
                 publisher.start()
                 expected = 2
                 for item in client:
-                    if isinstance(item, Lost):
+                    if isinstance(item, Loss):
                         assert item.first == expected
-                        expected = item.covers + 1
+                        expected = item.last + 1
                     else:
                         assert item.sequence == expected and is_genuine(expected, item.data)
                         expected += 1

@@ -20,7 +20,7 @@ import pytest
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 
 from producers.chains.configuration import load_chain
-from producers.collector import Collector, Options
+from producers.collector import Collector, CollectorOptions
 from ringbuf import Writer
 from tests.producers.collected import canonical_events, read_story
 from tlv.layout import LAYOUT_DIGEST
@@ -215,7 +215,7 @@ def test_collector_as_a_library_under_a_root_logger_at_debug_says_no_key(
 
     async def collect() -> None:
         async with Servers() as servers, RecordingNode(speed=100.0) as node:
-            options = Options(
+            options = CollectorOptions(
                 chain=load_chain("polygon"),
                 urls=(servers.url("401"), servers.url("close"), f"{node.ws_url}/v2/{CANARY}"),
                 ring=ring_name,

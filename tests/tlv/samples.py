@@ -6,12 +6,12 @@ import random
 from typing import Any
 
 from tlv.codes import Domain
-from tlv.fields import Kind
+from tlv.fields import FieldKind
 from tlv.message import build
 from tlv.record import RECORDS, Record
 
 
-def random_value(rng: random.Random, kind: Kind) -> Any:
+def random_value(rng: random.Random, kind: FieldKind) -> Any:
     """Any value that a field of `kind` can hold."""
     if kind.name.startswith("text"):
         return "".join(rng.choice("WMATICusdc.e+/-é") for _ in range(rng.randrange(kind.length // 2 + 1)))

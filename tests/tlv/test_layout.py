@@ -13,7 +13,7 @@ import tlv.codes
 from tests.tlv.samples import built_in_types
 from tlv.codes import ANY_DOMAIN, EXTENDED, KNOWN_FLAGS, TYPE_RANGES, VENDOR_TYPES, Flag
 from tlv.errors import UsageError
-from tlv.fields import I32, I64, I256, U8, U32, U64, U256, Kind, Text20
+from tlv.fields import I32, I64, I256, U8, U32, U64, U256, FieldKind, Text20
 from tlv.layout import (
     CHECKSUM_AT,
     DOMAIN_OF_TYPE,
@@ -181,7 +181,7 @@ def test_record_with_a_taken_or_invalid_type_is_refused(number: int) -> None:
 
 def test_record_whose_kind_disagrees_with_its_codec_is_refused() -> None:
     class Odd(Record, frozen=True):
-        __annotations__: ClassVar[dict[str, object]] = {"amount": Annotated[int, Kind("odd", "<u8", 0, "I")]}
+        __annotations__: ClassVar[dict[str, object]] = {"amount": Annotated[int, FieldKind("odd", "<u8", 0, "I")]}
 
     with pytest.raises(UsageError, match="Odd: dtype has 8 bytes, codec 4"):
         record(type=0)(Odd)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from tests.tlv.samples import built_in_types
 from tlv.errors import TlvError, UsageError
-from tlv.fields import Kind
+from tlv.fields import FieldKind
 from tlv.layout import Gap, Heartbeat, InstrumentKey, PoolCreated, PoolState, PoolSwap, SignalIdentity
 from tlv.record import RECORDS, Record
 
@@ -22,7 +22,7 @@ def with_zeros(cls: type[Record]) -> Any:
     return cls.unpack(bytes(cls.layout.size))
 
 
-def values_of(kind: Kind) -> st.SearchStrategy[Any]:
+def values_of(kind: FieldKind) -> st.SearchStrategy[Any]:
     """Everything that a field of `kind` can hold, the ends of its range above all."""
     if kind.name == "pool_id":
         ids = st.binary(min_size=32, max_size=32).filter(lambda raw: any(raw[20:]))

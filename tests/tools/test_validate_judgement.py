@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from producers.chains.configuration import ChainConfig, load_chain
-from producers.collector import Collector, Options
+from producers.collector import Collector, CollectorOptions
 from producers.node.errors import EndpointError
 from ringbuf import Frame, Reader, unlink
 from tests.tools.rig.limited_node import RangeLimitRelay
@@ -66,7 +66,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         toml.write_text(chain_toml(world))
         chain = load_chain(str(toml))
         try:
-            asyncio.run(collect(world, Options(chain=chain, urls=(node.url,), ring=ring, until_idle_s=1.0)))
+            asyncio.run(collect(world, CollectorOptions(chain=chain, urls=(node.url,), ring=ring, until_idle_s=1.0)))
             with Reader.attach(ring, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:
                 frames = [frame._replace(payload=memoryview(bytes(frame.payload))) for frame in reader.poll(4096)]
         finally:
@@ -77,7 +77,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield Scene(node, chain, frames, ledger, testimony)
 
 
-async def collect(world: World, options: Options) -> None:
+async def collect(world: World, options: CollectorOptions) -> None:
     """A dozen blocks with swaps, mints and burns on all three pools, a reorg among them."""
     collector = Collector(options)
     running = asyncio.create_task(collector.run())

@@ -25,7 +25,7 @@ class UnreadableLogs(AlphaPulseError):
     """The file is damaged or holds something else; the message names file and line."""
 
 
-class LogRow(NamedTuple):
+class LocatedLog(NamedTuple):
     """One log and where it stands, for messages."""
 
     where: str
@@ -38,7 +38,7 @@ class Wrapped(msgspec.Struct):
     log: Log | None = None
 
 
-def read_logs(file: BufferedReader, name: str) -> Iterator[LogRow]:
+def read_logs(file: BufferedReader, name: str) -> Iterator[LocatedLog]:
     """Yield the logs in `file`; blank lines are skipped.
 
     Raises:
@@ -50,7 +50,7 @@ def read_logs(file: BufferedReader, name: str) -> Iterator[LogRow]:
             if len(line) == MAX_LINE:
                 raise UnreadableLogs(f"{name}:{number}: expected a line of less than {MAX_LINE} bytes")
             if not line.isspace():
-                yield LogRow(f"{name}:{number}", _parse(line))
+                yield LocatedLog(f"{name}:{number}", _parse(line))
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise UnreadableLogs(f"{name}:{number}: expected a log as JSON, found: {error}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from producers.chains.configuration import BUNDLED, Factory, load_chain
-from producers.decode.pool_table import Pool, unverified
+from producers.decode.pool_table import VerifiedEmitter, unverified
 from producers.kinds.events import Role
 from tlv.codes import UNKNOWN_DECIMALS, Protocol
 from tools.recording import bundled_recording
@@ -39,19 +39,19 @@ class ProvenPool(msgspec.Struct, frozen=True, rename={"chain_id": "chainId"}):
     decimals1: int | None = None
 
 
-def bundled_pools() -> list[Pool]:
+def bundled_pools() -> list[VerifiedEmitter]:
     """The proven pools of the bundled recordings, of every chain, and their factories."""
     return read_proven_pools(*(bundled_recording(chain) / "pools.jsonl.gz" for chain in BUNDLED))
 
 
-def read_proven_pools(*paths: Path) -> list[Pool]:
+def read_proven_pools(*paths: Path) -> list[VerifiedEmitter]:
     """The proven pools in these files and their factories, each address once.
 
     Raises:
         RecordingError: a file cannot be read, or a line is no such row; names file and line.
     """
     factories = _configured_factories()
-    pools: dict[bytes, Pool] = {}
+    pools: dict[bytes, VerifiedEmitter] = {}
     for path in paths:
         for _, _, row in read_rows(path, ProvenPool):
             for pool in _emitters(row, factories):
@@ -67,7 +67,7 @@ def _configured_factories() -> dict[tuple[int, str], Factory]:
     return {(chain.chain_id, made.deployer or made.address): made for chain in chains for made in chain.factories}
 
 
-def _emitters(row: ProvenPool, factories: dict[tuple[int, str], Factory]) -> Iterator[Pool]:
+def _emitters(row: ProvenPool, factories: dict[tuple[int, str], Factory]) -> Iterator[VerifiedEmitter]:
     if row.method != PROOF or row.token0 is None or row.token1 is None or row.factory_or_deployer is None:
         return
     known = factories.get((row.chain_id, row.factory_or_deployer))
@@ -75,7 +75,7 @@ def _emitters(row: ProvenPool, factories: dict[tuple[int, str], Factory]) -> Ite
     protocol = known.protocol_code if known else _protocol_of(row.dex or "")
     venue = known.venue_code if known else 0
     yield unverified(factory, protocol, Role.FACTORY, venue)
-    yield Pool(
+    yield VerifiedEmitter(
         _raw(row.pool),
         _raw(row.token0),
         _raw(row.token1),

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from producers.blocks.cross_check import PATIENCE_NS, SILENCES
-from producers.feed import Selection
+from producers.feed import LogSelection
 from producers.node.jsonrpc import ERROR_BUDGET, Rejection
 from tests.producers.collected import Identity, canonical_events
 from tests.producers.virtual import SECOND, Conversation, Tamper, knowing_all, new_feed
@@ -47,7 +47,7 @@ def withholding(wanted: Wanted) -> Tamper:
 
 
 def played(**options: Any) -> Conversation:
-    feed = new_feed(cross_check_share=1.0, selection=options.pop("selection", Selection()))
+    feed = new_feed(cross_check_share=1.0, selection=options.pop("selection", LogSelection()))
     conversation = Conversation(feed, **options)
     conversation.connect()
     conversation.play()
@@ -190,7 +190,7 @@ def test_second_endpoint_that_knows_no_block_confirms_no_empty_one() -> None:
         result = {"eth_chainId": "0x89", "eth_getLogs": []}.get(asked["method"])
         return [msgspec.json.encode({"id": asked["id"], "result": result})]
 
-    one_pool = Selection(addresses=("0x853ee4b2a13f8a742d64c8f088be7ba2131f670d",))
+    one_pool = LogSelection(addresses=("0x853ee4b2a13f8a742d64c8f088be7ba2131f670d",))
     conversation = played(selection=one_pool, second=ignorant)
     statistics = conversation.feed.count()
     assert statistics.cross_checks > 150

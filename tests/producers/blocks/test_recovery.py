@@ -14,8 +14,8 @@ from producers.blocks.block import Block, Progress
 from producers.blocks.chain import Chain
 from producers.blocks.recovery import recover, restore
 from producers.chains.configuration import load_chain
-from producers.collector import Collector, Options
-from producers.decode.pool_table import Pool, PoolTable
+from producers.collector import Collector, CollectorOptions
+from producers.decode.pool_table import PoolTable, VerifiedEmitter
 from producers.node.errors import StateFileError
 from producers.node.rpc_types import Head
 from producers.pools.cache import PoolCache
@@ -36,7 +36,7 @@ async def collect_in_turns(ring: str, stops: int, state: Path | None = None, sec
     async with RecordingNode(speed=60.0) as node:
         for turn in range(stops + 1):
             last = turn == stops
-            options = Options(
+            options = CollectorOptions(
                 chain=load_chain("polygon"),
                 urls=(node.ws_url,),
                 ring=second_ring if second_ring and last else ring,
@@ -131,7 +131,7 @@ def test_state_file_of_another_chain_or_damaged_is_refused(tmp_path: Path) -> No
 
 
 def finding(number: int, *, settled: bool = True) -> Finding:
-    pool = Pool(
+    pool = VerifiedEmitter(
         pool=number.to_bytes(20, "big"),
         token0=bytes.fromhex("11" * 20),
         token1=number.to_bytes(20, "little"),
@@ -154,7 +154,7 @@ def test_pool_cache_gives_back_what_was_appended(tmp_path: Path) -> None:
     cache.append([finding(3)])
     assert cache.load(table, tokens) == 2
     assert set(table.row_of) == {f"0x{number:040x}" for number in (1, 3)}
-    assert Pool.unpack(table.rows[0].tobytes()) == finding(1).pool
+    assert VerifiedEmitter.unpack(table.rows[0].tobytes()) == finding(1).pool
     assert tokens[bytes.fromhex("11" * 20)] == Token(18, "ONE")
     assert (tmp_path / "deep" / "pools.jsonl").stat().st_mode & 0o777 == 0o600
 

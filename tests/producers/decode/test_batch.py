@@ -19,7 +19,7 @@ from producers.decode.cold import Refusal, RefusedLog, decode_log, identify, ori
 from producers.decode.fields import negate, store, store_text_order
 from producers.decode.kernels import CONTEXT, decode_logs
 from producers.decode.moves import compile_events
-from producers.decode.pool_table import POOL_ROW, Pool, PoolTable, unverified
+from producers.decode.pool_table import POOL_ROW, PoolTable, VerifiedEmitter, unverified
 from producers.kinds.events import EVENT_OF_TOPIC, EVENTS, Role
 from producers.node.hex import read_bytes
 from producers.node.rpc_types import Log
@@ -86,7 +86,7 @@ def cold(log: Log, table: PoolTable) -> tuple[Refusal, PoolRecord | None, EventO
         row = table.row_of.get(log.address)
         if row is None:
             return Refusal.UNKNOWN_EMITTER, None, None
-        record = decode_log(log, Pool.unpack(table.rows[row].tobytes()))
+        record = decode_log(log, VerifiedEmitter.unpack(table.rows[row].tobytes()))
         return Refusal.NONE, record, origin_of(log, block_timestamp=0)
     except RefusedLog as refused:
         return refused.refusal, None, None
@@ -321,6 +321,6 @@ def test_pool_table_rows_survive_growth_and_replacement() -> None:
         assert table.add(unverified(number.to_bytes(20, "big"), Protocol.UNISWAP_V2)) == number
     assert table.add(unverified((7).to_bytes(20, "big"), Protocol.ALGEBRA, Role.FACTORY, venue=406)) == 7
     assert (len(table), len(table.rows)) == (500, 500)
-    assert Pool.unpack(table.rows[7].tobytes()).protocol == Protocol.ALGEBRA
-    assert Pool.unpack(table.rows[499].tobytes()).pool == (499).to_bytes(20, "big")
+    assert VerifiedEmitter.unpack(table.rows[7].tobytes()).protocol == Protocol.ALGEBRA
+    assert VerifiedEmitter.unpack(table.rows[499].tobytes()).pool == (499).to_bytes(20, "big")
     assert table.row_of["0x" + (499).to_bytes(20, "big").hex()] == 499

@@ -9,7 +9,7 @@ import pytest
 from eth_abi import encode
 
 from producers.decode.cold import Refusal, RefusedLog, decode_log, identify, origin_of
-from producers.decode.pool_table import Pool, unverified
+from producers.decode.pool_table import VerifiedEmitter, unverified
 from producers.kinds.events import EVENT_OF_TOPIC, EVENTS, Role
 from producers.node.rpc_types import Head, Log
 from tests.producers.decode import abi_oracle
@@ -23,7 +23,7 @@ V2_SWAP, V3_SWAP, SYNC = (
     "0x1c411e9a96e071241c2f21f7726b17ae89e3cab4c78be50e062b03a9fffbbad1",
 )
 ADDRESS = "0x" + "11" * 20
-POOL = Pool(
+POOL = VerifiedEmitter(
     b"\x11" * 20,
     b"\x22" * 20,
     b"\x33" * 20,
@@ -44,7 +44,7 @@ def log_of(topic0: str, indexed: list[int], words: list[int], **members: Any) ->
     return Log(ADDRESS, topics, "0x" + "".join(map(word, words)), **members)
 
 
-def refusal_of(log: Log, pool: Pool | None = None) -> Refusal:
+def refusal_of(log: Log, pool: VerifiedEmitter | None = None) -> Refusal:
     with pytest.raises(RefusedLog) as refused:
         decode_log(log, pool)
     return refused.value.refusal
@@ -204,7 +204,7 @@ def test_decode_log_upper_case_hex_is_the_same_event() -> None:
         unverified(b"\x11" * 20, Protocol.UNISWAP_V2, Role.FACTORY),
     ],
 )
-def test_decode_log_an_event_that_the_emitter_cannot_have_is_refused(pool: Pool) -> None:
+def test_decode_log_an_event_that_the_emitter_cannot_have_is_refused(pool: VerifiedEmitter) -> None:
     assert refusal_of(log_of(SYNC, [], [1, 2]), pool) is Refusal.FOREIGN_EVENT
 
 

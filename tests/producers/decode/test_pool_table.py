@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from producers.decode.pool_table import Pool
+from producers.decode.pool_table import VerifiedEmitter
 from producers.kinds.events import Role
 from tlv.codes import UNKNOWN_DECIMALS, Protocol, Venue
 from tools.recording.errors import RecordingError
 from tools.recording.proven_pools import bundled_pools, read_proven_pools
 
 
-def pool_at(address: str) -> Pool:
+def pool_at(address: str) -> VerifiedEmitter:
     return next(pool for pool in bundled_pools() if pool.pool.hex() == address)
 
 

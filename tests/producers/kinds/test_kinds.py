@@ -11,7 +11,7 @@ import pytest
 from producers.chains.configuration import load_chain
 from producers.kinds import algebra, uniswap_v2, uniswap_v3
 from producers.kinds.events import EVENT_OF_TOPIC, EVENTS, Role, event
-from producers.kinds.kind import PoolKind, Proof, State, StateRule
+from producers.kinds.kind import PoolKind, Proof, StateAnswer, StateRule
 from producers.kinds.loading import load_kind_file
 from producers.kinds.registry import all_kinds, kind_named, kind_of, name_of, register
 from tlv.codes import Protocol
@@ -44,9 +44,9 @@ def test_kinds_are_those_that_have_a_code_of_the_wire_format() -> None:
 
 def test_state_of_v2_and_v3_takes_the_largest_values_and_refuses_the_next() -> None:
     top = (1 << 112) - 1
-    assert uniswap_v2.read_state([[top, 1, 9]]) == State(reserve0=top, reserve1=1)
+    assert uniswap_v2.read_state([[top, 1, 9]]) == StateAnswer(reserve0=top, reserve1=1)
     assert uniswap_v2.read_state([[top + 1, 1, 9]]) is None
-    assert uniswap_v3.read_state([[5, (1 << 256) - 7], [8]]) == State(sqrt_price_x96=5, tick=-7, liquidity=8)
+    assert uniswap_v3.read_state([[5, (1 << 256) - 7], [8]]) == StateAnswer(sqrt_price_x96=5, tick=-7, liquidity=8)
     assert uniswap_v3.read_state([[5, 1 << 23], [8]]) is None
     assert algebra.KIND.state is not None and algebra.KIND.state.read is uniswap_v3.read_state
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from producers.decode.pool_table import Pool
+from producers.decode.pool_table import VerifiedEmitter
 from producers.output.event_filter import EventFilter, load_filter
 from tests.producers.collected import canonical_events
 from tests.producers.virtual import Conversation, new_feed
@@ -79,7 +79,7 @@ POOL, TOKEN0, TOKEN1 = ("0x" + name * 20 for name in ("aa", "bb", "cc"))
 def test_event_filter_shows_liquidity_only_if_no_event_that_moves_it_can_be_hidden(
     wanted: EventFilter, shows: bool
 ) -> None:
-    pool = Pool(
+    pool = VerifiedEmitter(
         *(bytes.fromhex(name[2:]) for name in (POOL, TOKEN0, TOKEN1)), Venue.UNISWAP_V3, 18, 6, Protocol.UNISWAP_V3
     )
     assert wanted.shows_liquidity(pool) is shows

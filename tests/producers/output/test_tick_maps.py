@@ -12,7 +12,7 @@ import pytest
 from producers.blocks.block import Block
 from producers.chains.configuration import load_chain
 from producers.context import Context
-from producers.decode.pool_table import Pool, PoolTable
+from producers.decode.pool_table import PoolTable, VerifiedEmitter
 from producers.node.jsonrpc import NS
 from producers.node.rpc_types import Head
 from producers.node.timers import Clock
@@ -297,7 +297,7 @@ def test_tick_map_only_of_watched_v3_pools_whose_events_are_published(world: Wor
 
 
 def test_tick_watch_covers_no_algebra_pool() -> None:
-    assert not ALL.covers(Pool(bytes(20), bytes(20), bytes(20), 0, 18, 18, protocol=Protocol.ALGEBRA))
+    assert not ALL.covers(VerifiedEmitter(bytes(20), bytes(20), bytes(20), 0, 18, 18, protocol=Protocol.ALGEBRA))
 
 
 @pytest.mark.parametrize("spacing", [1, 10, 60, 200, 16383])

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from producers.chains.configuration import ChainConfig, load_chain
-from producers.decode.pool_table import Pool
+from producers.decode.pool_table import VerifiedEmitter
 from producers.pools.cache import PoolCache
 from producers.pools.verification import Finding, Standing, Token
 from ringbuf import unlink
@@ -82,7 +82,7 @@ def remember(path: Path, chain: ChainConfig, count: int) -> list[str]:
     for number in range(count):
         pair = (b"hub %d" % (number % HUBS), b"token %d" % number)
         token0, token1 = sorted(hashlib.sha256(token).digest()[:20] for token in pair)
-        pool = Pool(
+        pool = VerifiedEmitter(
             pool=factory.pool_address(token0, token1),
             token0=token0,
             token1=token1,

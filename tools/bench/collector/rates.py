@@ -25,7 +25,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from producers.blocks import state_file
 from producers.blocks.block import Block
 from producers.chains.configuration import load_chain
-from producers.collector import Collector, Options
+from producers.collector import Collector, CollectorOptions
 from producers.statistics import LatencyHistogram, Statistics
 from ringbuf import unlink
 from tools.bench.collector import memory as collector_memory
@@ -139,7 +139,7 @@ async def collecting(url: str, **options: Any) -> AsyncIterator[tuple[Collector,
     ring = f"bench.{secrets.token_hex(4)}"
     chain = load_chain("polygon")
     collector = ready_collector(
-        Options(chain=chain, urls=(url,), ring=ring, capacity=1 << 24, watchdog_s=60, **options)
+        CollectorOptions(chain=chain, urls=(url,), ring=ring, capacity=1 << 24, watchdog_s=60, **options)
     )
     work = asyncio.create_task(collector.run())
     try:

@@ -19,7 +19,7 @@ from producers.blocks.block import ended_block
 from producers.blocks.recovery import Recovered
 from producers.chains.configuration import load_chain
 from producers.decode.pool_table import PoolTable
-from producers.feed import Feed, Identity
+from producers.feed import Feed, OutputRing
 from producers.kinds.events import EVENTS
 from tlv.codes import Completeness
 from tools.bench.collector.load import Blocks, event_blocks, head_of, write_load
@@ -72,7 +72,7 @@ class CatchUp:
         self.longest_ms = 0.0
         self.frames: list[bytes] = []
         story = Recovered([ended_block(head_of(1), Completeness.REFETCHED)], [], [])
-        self._feed = Feed(polygon, Identity(bytes(16), 1, 1), PoolTable(), {}, recovered=story, now_ns=0, wall_ns=0)
+        self._feed = Feed(polygon, OutputRing(bytes(16), 1, 1), PoolTable(), {}, recovered=story, now_ns=0, wall_ns=0)
         self._feed.connected(now_ns=0, wall_ns=0)
         while not self._feed.settled:
             self._exchange()

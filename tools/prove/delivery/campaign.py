@@ -30,7 +30,7 @@ from consumers.bridge.batch import find_damaged, gather
 from consumers.journal import JournalReader
 from ringbuf import Gap
 from tools import bridge, record, relay
-from tools.prove.delivery.roles import RING_BYTES, Clock, follow_relay, publish, read_ring
+from tools.prove.delivery.roles import RING_BYTES, Publication, follow_relay, publish, read_ring
 from tools.prove.delivery.verdict import judge
 from tools.prove.delivery.witness import ConsumerWitness
 from tools.rig.nats_server import NatsServer
@@ -90,7 +90,7 @@ class Campaign:
         self.near, self.far, self.folder = near, far, folder
         self.seed = seed
         self.random = random.Random(seed)
-        self.clock = Clock()
+        self.clock = Publication()
         self.clients = {f"client-{number}": ConsumerWitness() for number in range(len(RESTS))}
         self.far_reader, self.eager, self.lazy = ConsumerWitness(), ConsumerWitness(), ConsumerWitness()
         self.kills: Counter[str] = Counter()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from consumers.client import Lost, RelayClient, RelayUnreachable
+from consumers.client import Loss, RelayClient, RelayUnreachable
 from ringbuf import Reader, RingNotFound, RingNotReady, Status, Writer
 from tlv.layout import LAYOUT_DIGEST
 from tools.prove.delivery.witness import MOST_MESSAGES, ConsumerWitness
@@ -29,7 +29,7 @@ WAIT_S = 0.05
 REST_S = 0.001
 
 
-class Clock:
+class Publication:
     """How far the publisher is, and what it was told; shared by all processes of a campaign."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Clock:
         self._words[1] = 1
 
 
-def publish(name: str, clock: Clock) -> None:
+def publish(name: str, clock: Publication) -> None:
     """Make ring `name`, publish PER_S messages a second until told to stop, and stay its writer."""
     with Writer.create(name, capacity=RING_BYTES, layout_digest=LAYOUT_DIGEST, full_timeout_s=FULL_TIMEOUT_S) as writer:
         owed, then = 0.0, time.monotonic()
@@ -93,15 +93,15 @@ def follow_relay(path: Path, name: str, witness: ConsumerWitness, rest_every: in
         except RelayUnreachable:
             time.sleep(WAIT_S)
     for item in client:
-        if isinstance(item, Lost):
-            witness.lose(item.first, item.covers)
+        if isinstance(item, Loss):
+            witness.lose(item.first, item.last)
         else:
             witness.see(item.sequence, item.data)
             if rest_every and item.sequence % rest_every == 0:
                 time.sleep(REST_S)
 
 
-def read_ring(name: str, witness: ConsumerWitness, clock: Clock, *, lazy: bool) -> None:
+def read_ring(name: str, witness: ConsumerWitness, clock: Publication, *, lazy: bool) -> None:
     """Read a ring to its end as a plain reader; a `lazy` one looks only when it has been lapped."""
     reader = attach(name)
     while not (clock.stopped and reader.sequence > clock.published):

@@ -34,7 +34,7 @@ from typing import Any
 import msgspec
 
 from producers.decode.cold import decode_log
-from producers.decode.pool_table import Pool
+from producers.decode.pool_table import VerifiedEmitter
 from producers.node.rpc_types import Log
 from ringbuf import Reader, RingNotFound, RingNotReady, Status, unlink
 from tlv.codes import Flag, Protocol, Venue
@@ -443,7 +443,7 @@ def _flow(record: PoolRecord) -> tuple[int, int]:
     return 0, 0
 
 
-def verified_pools(world: World) -> list[Pool]:
+def verified_pools(world: World) -> list[VerifiedEmitter]:
     """The world's pools as the collector must find them."""
     token0, token1 = (bytes.fromhex(token[2:]) for token in world.tokens)
     decimals = (18, 6) if world.tokens[0] == world.weth else (6, 18)
@@ -451,7 +451,7 @@ def verified_pools(world: World) -> list[Pool]:
     factories = (*(exchange.factory for exchange in world.exchanges), world.v3_factory)
     protocols = (Protocol.UNISWAP_V2, Protocol.UNISWAP_V2, Protocol.UNISWAP_V3)
     return [
-        Pool(
+        VerifiedEmitter(
             bytes.fromhex(pool[2:]),
             *(token0, token1, venue, *decimals),
             factory=bytes.fromhex(factory[2:]),
