@@ -49,6 +49,7 @@ SHELLS = {
     "producers/disk.py": "every write of a collector, in a thread",
     "producers/blocks/state_file.py": "one file",
     "producers/chains/configuration.py": "the chains' files",
+    "producers/kinds/loading.py": "the file of a kind",
     "producers/node/connection.py": "a WebSocket",
     "producers/node/redaction.py": "the texts of a WebSocket's errors",
     "producers/node/second_endpoint.py": "a WebSocket of its own",

@@ -23,6 +23,10 @@ from tlv.text import LARGEST_JSON_INTEGER
 RING_BYTES = 16
 
 
+ADDRESS_DIGITS, NO_ID = 42, "0" * 24
+"""Of a pool that is named by an address: its length as 0x-hex, and what follows it in 32 bytes."""
+
+
 def fixed_bytes(array: Any, size: int) -> NDArray[np.uint8]:
     """The bytes of a fixed-size binary array, end to end."""
     if len(array) == 0:
@@ -39,6 +43,14 @@ def hex_strings(array: Any, size: int) -> list[str | None]:
     if not array.null_count:
         return [*strings]
     return [text if there else None for text, there in zip(strings, array.is_valid().to_pylist(), strict=True)]
+
+
+def pool_strings(array: Any, size: int) -> list[str | None]:
+    """0x-hex of pools: 40 digits for an address, 64 for an id."""
+    return [
+        text[:ADDRESS_DIGITS] if text is not None and text.endswith(NO_ID) else text
+        for text in hex_strings(array, size)
+    ]
 
 
 def amount_values(cls: type[Record], column: Column, batch: Any, amounts: Amounts) -> list[Any]:
@@ -61,6 +73,8 @@ def readable_columns(cls: type[Record], batch: Any, amounts: Amounts) -> dict[st
         array = batch.column(column.name)
         if column.is_wide:
             found[column.name] = amount_values(cls, column, batch, amounts)
+        elif column.kind.name == "pool_id":
+            found[column.name] = pool_strings(array, column.size)
         elif column.kind.length and not column.kind.name.startswith("text"):
             found[column.name] = hex_strings(array, column.size)
         else:

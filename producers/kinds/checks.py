@@ -86,7 +86,7 @@ def _check_argument(kind: PoolKind, event: ContractEvent, argument: Argument) ->
         if field not in fields:
             refuse(kind, at, f"{event.record.__name__} has no field {field!r}")
         into, split = fields[field], len(argument.fields) == 2
-        if (argument.type == "address") != into.name.startswith(("address", "bytes")):
+        if (argument.type == "address") != (into.name in ("address", "pool_id")):
             refuse(kind, at, f"{argument.type} does not go into {into.name}")
         if argument.type != "address":
             if (argument.signed and not split) != into.name.startswith("i") or (split and not argument.signed):

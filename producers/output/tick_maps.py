@@ -227,6 +227,5 @@ def parts_of(pool: VerifiedEmitter, block: Block, ticks: list[Tick]) -> Iterator
             last_tick=end - 1,
             tick_spacing=pool.tick_spacing,
             count=len(group),
-            protocol=pool.protocol,
         )
         yield [head, *(TickLiquidity(tick.liquidity_gross, tick.liquidity_net, tick.tick) for tick in group)]

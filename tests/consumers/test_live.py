@@ -109,8 +109,8 @@ def test_live_filter_by_pool_holds_for_tick_maps(ring_name: str, through_relay: 
 
 @pytest.mark.parametrize("through_relay", [False, True])
 def test_live_type_of_a_later_record_yields_its_messages(ring_name: str, through_relay: bool) -> None:
-    head = (address(1), address(3), address(4), Venue.UNISWAP_V3_POLYGON, 18, 6)
-    part = PoolTicks(*head, 77, bytes(32), -887272, 887272, 10, 1, Protocol.UNISWAP_V3)
+    head = (address(1), address(3), address(4), Venue.UNISWAP_V3_POLYGON, 18, 6, Protocol.UNISWAP_V3)
+    part = PoolTicks(*head, 77, bytes(32), -887272, 887272, 10, 1)
     with make_ring(ring_name) as writer:
         for records in ([part], [part, TickLiquidity(7, -7, 2)]):
             sequence = writer.next_sequence

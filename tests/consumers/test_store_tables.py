@@ -270,7 +270,9 @@ def test_store_tick_map_is_two_tables_that_join_by_sequence(tmp_path: Path) -> N
     assert store.to_df(amounts="float")["TickLiquidity"]["liquidity_net"].tolist()[0] == -(2.0**127)
     tables = store.to_polars()
     joined = tables["TickLiquidity"].join(tables["PoolTicks"].select("sequence", "pool"), on="sequence")
-    assert joined.select("pool", "tick").rows() == [(head[0], tick) for head in heads for tick in (-20, 30)]
+    assert joined.select("pool", "tick").rows() == [
+        (head[0].ljust(32, b"\0"), tick) for head in heads for tick in (-20, 30)
+    ]
 
 
 def test_store_named_type_without_a_row_gives_an_empty_table(tmp_path: Path) -> None:

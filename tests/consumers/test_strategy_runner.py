@@ -177,7 +177,7 @@ def python_price_moves(threshold_pips: int) -> list[tuple[bytes, int]]:
         before = prices.get(record.pool)
         prices[record.pool] = price
         if before is not None and abs(int((price / before - 1.0) * 1e6)) >= threshold_pips:
-            moves.append((record.pool, int((price / before - 1.0) * 1e6)))
+            moves.append((record.pool.ljust(32, b"\0"), int((price / before - 1.0) * 1e6)))
     return moves
 
 

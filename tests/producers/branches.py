@@ -16,7 +16,7 @@ import msgspec
 from producers.blocks.bloom import bloom_bits
 from producers.decode.cold import RefusedLog, decode_log
 from producers.kinds.events import EVENT_OF_TOPIC
-from producers.node.rpc_types import RecordedLog as RpcLog
+from producers.node.rpc_types import Log as RpcLog
 from tests.producers.collected import Identity, proven_pools, recorded_rows
 from tests.producers.virtual import SECOND, recording
 from tlv.layout import PoolRecord

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ DTYPES = ["u1", "i1", "u2", "<i4", ">i4", "<u8", "<i8", "<f8", "?", "S1"]
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[tuple[Writer, Reader]]:
-    name = "test.arguments"
+    name = f"test{os.getpid()}.arguments"
     with Writer.create(name, capacity=CAPACITY) as writer, Reader.attach(name, stale_after_s=600) as reader:
         yield writer, reader
     unlink(name)
@@ -123,7 +124,7 @@ def test_publish_many_of_a_strided_buffer_is_refused(pair: tuple[Writer, Reader]
 @settings(deadline=None)
 @given(start=st.integers(-(1 << 65), 1 << 65) | st.integers(-2, 8))
 def test_attach_at_any_sequence_begins_there_or_is_refused(start: int) -> None:
-    name = "test.arguments.start"
+    name = f"test{os.getpid()}.arguments.start"
     with Writer.create(name, capacity=CAPACITY) as writer:
         try:
             for i in range(5):

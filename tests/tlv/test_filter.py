@@ -12,7 +12,6 @@ from tlv.filter import (
     EVERYTHING,
     POOL_BYTES,
     TOKEN_BYTES,
-    WIRE_BYTES,
     MessageFilter,
     Wanted,
     carries,
@@ -35,7 +34,7 @@ def token_of(number: int) -> bytes:
 
 
 def sync(pool: int, token0: int, token1: int, venue: int) -> PoolSync:
-    return PoolSync(pool_of(pool), token_of(token0), token_of(token1), venue, 18, 6, 1, 2)
+    return PoolSync(pool_of(pool), token_of(token0), token_of(token1), venue, 18, 6, 2, 1, 2)
 
 
 SYNC = sync(5, 1, 2, Venue.QUICKSWAP_V2)
@@ -90,7 +89,7 @@ def test_filter_over_the_wire_is_the_same_value(wanted: Wanted, passing: set[str
 
 def test_filter_from_wire_of_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="FilterKind"):
-        MessageFilter.from_wire(0, [Filter(0, max(FilterKind) + 1, bytes(WIRE_BYTES))])
+        MessageFilter.from_wire(0, [Filter(0, max(FilterKind) + 1, bytes(POOL_BYTES))])
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 10])
@@ -132,7 +131,7 @@ def test_filter_updated_replaces_only_the_kinds_that_are_given() -> None:
         ({"types": ["Swop"]}, "type 'Swop': expected one of .*PoolSwap"),
         ({"venues": ["nowhere"]}, "venue 'nowhere'"),
         ({"venues": [1 << 16]}, "venue 65536"),
-        ({"pools": ["0x12"]}, "address '0x12'"),
+        ({"pools": ["0x12"]}, "pool '0x12'"),
         ({"tokens": ["12" * 20]}, "address"),
         ({"tokens": [b"short"]}, "address"),
     ],

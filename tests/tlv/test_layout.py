@@ -82,12 +82,12 @@ def test_no_field_of_any_layout_is_a_float() -> None:
     assert all(kind.base[-2] == "u" or kind.base[-2] == "i" for layout in LAYOUTS for kind in layout.kinds.values())
 
 
-def test_every_pool_record_begins_with_the_same_64_bytes() -> None:
+def test_every_pool_record_begins_with_the_same_80_bytes() -> None:
     common = list(PoolRecord.__struct_fields__)
     for cls in RECORDS.values():
         if issubclass(cls, PoolRecord):
             assert list(cls.layout.kinds)[: len(common)] == common
-            assert cls.layout.offsets[cls.__struct_fields__[len(common)]] == 64
+            assert cls.layout.offsets[cls.__struct_fields__[len(common)]] == 80
 
 
 def test_size_of_type_is_the_size_of_each_record_and_minus_one_elsewhere() -> None:

@@ -132,7 +132,7 @@ TLV_REFUSED = {
     "type 150": (b"\x96\0", "expected a TLV type of some domain at 32, found 150"),
     "escape inside the escape": (b"\xff\0\xff\0\0", "expected a TLV type of some domain at 32, found 255"),
     "signal in market data": (b"\x16\0", "expected types of domain 1 at 32, found 22"),
-    "size of a known type": (b"\x10\1a", "expected 128 bytes of type 16 at 32, found 1"),
+    "size of a known type": (b"\x10\1a", "expected 144 bytes of type 16 at 32, found 1"),
 }
 
 

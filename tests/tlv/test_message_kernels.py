@@ -111,7 +111,7 @@ def test_find_tlv_on_unchecked_bytes_never_returns_less_than_the_record(find) ->
 
 @pytest.mark.parametrize("count", both(kernels.count_unknown))
 def test_count_unknown_counts_types_without_layout(count) -> None:
-    payload = bytes([200, 0, 102, 24]) + bytes(24) + bytes([255, 0, 119, 1, 0, 7, 85, 0])
+    payload = bytes([200, 0, 102, 24]) + bytes(24) + bytes([255, 0, 99, 1, 0, 7, 85, 0])
     buf = array(bytes(HEADER_SIZE) + payload)
     assert count(buf, 0, buf.size) == 3
     assert count(buf, 0, buf.size - 1) == 2

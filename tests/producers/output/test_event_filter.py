@@ -11,7 +11,7 @@ from producers.decode.pool_table import VerifiedEmitter
 from producers.output.event_filter import EventFilter, load_filter
 from tests.producers.collected import canonical_events
 from tests.producers.virtual import Conversation, new_feed
-from tlv.codes import Reason, Venue
+from tlv.codes import Protocol, Reason, Venue
 from tlv.errors import UsageError
 from tlv.layout import BlockEnd, PoolRecord, PoolSwap, PoolSync, StateInvalidation
 
@@ -79,7 +79,9 @@ POOL, TOKEN0, TOKEN1 = ("0x" + name * 20 for name in ("aa", "bb", "cc"))
 def test_event_filter_shows_liquidity_only_if_no_event_that_moves_it_can_be_hidden(
     wanted: EventFilter, shows: bool
 ) -> None:
-    pool = VerifiedEmitter(*(bytes.fromhex(name[2:]) for name in (POOL, TOKEN0, TOKEN1)), Venue.UNISWAP_V3, 18, 6)
+    pool = VerifiedEmitter(
+        *(bytes.fromhex(name[2:]) for name in (POOL, TOKEN0, TOKEN1)), Venue.UNISWAP_V3, 18, 6, Protocol.UNISWAP_V3
+    )
     assert wanted.shows_liquidity(pool) is shows
 
 
