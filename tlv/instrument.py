@@ -109,6 +109,11 @@ def pool_of(value: bytes | str) -> bytes:
     """
     if isinstance(value, bytes) and len(value) in (20, 32):
         return value
+    venue, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if (
+        venue.isascii() and venue.isdigit() and rest.startswith("pool:0x")
+    ):  # a venue without a name, as `pool_text` has it
+        return pool_of(rest.removeprefix("pool:"))
     if isinstance(value, str) and ":" in value:
         instrument = InstrumentId.parse(value)
         if instrument.asset_type is not AssetType.POOL:

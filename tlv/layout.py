@@ -397,8 +397,8 @@ class StateInvalidation(Record, frozen=True):
 @record(type=109)
 class BlockEnd(Record, frozen=True):
     """Block `number` is closed: nothing of it is missing, and `verdict` says how that is known.  `log_count` counts
-    what the node sent, `event_count` what was published, `held_back` the logs of events whose emitters are not proven:
-    0 says that every event is here."""
+    what the node sent, `event_count` what was published, `held_back` the logs of it that still wait for their emitters
+    to be proven."""
 
     number: I64
     log_count: U32

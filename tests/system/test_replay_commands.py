@@ -269,7 +269,11 @@ def test_replay_interrupted_closes_the_ring_and_says_how_far_it_came(
         (["export", "nowhere", "--out", "x"], 2, "nowhere is no journal"),
         (["export", "{journal}", "--out", "{journal}/journal.lock"], 2, "expected a directory, found a file"),
         (["export", "{journal}", "--out", "x", "--types", "Swap"], 2, "type 'Swap': expected one of"),
-        (["export", "{journal}", "--out", "x", "--pool", "0x1"], 2, "expected 20 bytes, or 0x and 40 hex digits"),
+        (
+            ["export", "{journal}", "--out", "x", "--pool", "0x1"],
+            2,
+            "expected 20 or 32 bytes, 0x and 40 or 64 hex digits",
+        ),
     ],
 )
 def test_command_line_mistake_is_one_line_and_exit_code_2(

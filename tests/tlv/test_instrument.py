@@ -145,7 +145,9 @@ def test_pool_of_every_spelling_is_the_same_pool(size: int) -> None:
 
 
 def test_pool_text_of_a_venue_without_a_name_begins_with_its_code() -> None:
-    assert pool_text(64_999, bytes(20)) == f"64999:pool:0x{'00' * 20}"
+    text = pool_text(64_999, bytes(20))
+    assert text == f"64999:pool:0x{'00' * 20}"
+    assert pool_of(text) == bytes(20)
 
 
 @pytest.mark.parametrize(
