@@ -92,6 +92,11 @@ def test_filter_from_wire_of_an_unknown_kind_is_refused() -> None:
         MessageFilter.from_wire(0, [Filter(0, max(FilterKind) + 1, bytes(POOL_BYTES))])
 
 
+def test_filter_from_wire_of_a_token_with_an_id_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected a token of 20 bytes, found 0707"):
+        MessageFilter.from_wire(0, [Filter(0, FilterKind.TOKEN, b"\7" * 32)])
+
+
 @pytest.mark.parametrize("length", [0, 1, 2, 10])
 def test_filter_cut_message_passes_only_without_types(length: int) -> None:
     buf = np.frombuffer(market(SYNC), np.uint8).copy()

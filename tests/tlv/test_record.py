@@ -61,6 +61,7 @@ def test_pack_puts_integers_where_the_dtype_reads_them(record: Record) -> None:
 
 
 WRONG = [
+    (PoolCreated, "token0", bytes(19), "address: .*expected 20 bytes, found 19"),
     (PoolCreated, "pool", bytes(19), "pool_id: .*the 20 bytes of an address or the 32 of an id, found 19"),
     (PoolCreated, "pool", "x" * 20, "pool_id: 'xxxx"),
     (PoolCreated, "pool", 7, "pool_id: 7 "),
