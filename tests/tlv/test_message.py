@@ -79,7 +79,7 @@ def test_parse_extended_form_of_a_short_value_is_accepted() -> None:
 
 
 def test_parse_type_without_layout_is_skipped_and_counted() -> None:
-    payload = bytes([1, 0, 2, 3]) + b"abc" + bytes([200, 1, 7])
+    payload = bytes([1, 0, 2, 3]) + b"abc" + bytes([249, 1, 7])
     message = parse(with_payload(payload), verify=False)
     assert (message.records, message.unknown) == ((), 3)
 

@@ -122,8 +122,8 @@ def test_hex_dump_of_unknown_numbers_shows_them_bare() -> None:
 
 def test_hex_dump_of_tlvs_without_layout_or_of_another_size_shows_their_value() -> None:
     head = Header(0xDEADBEEF, Domain.SYSTEM, 1, 60, 0, 0, 0, 11, 0).pack()
-    dump = hex_dump(head + bytes([200, 2, 7, 8]) + bytes([102, 2, 7, 8]) + bytes([255, 9, 9]))
-    assert "type 200 unknown, 2 bytes" in dump
+    dump = hex_dump(head + bytes([249, 2, 7, 8]) + bytes([102, 2, 7, 8]) + bytes([255, 9, 9]))
+    assert "type 249 unknown, 2 bytes" in dump
     assert "type 102 Gap, 2 bytes" in dump
     assert dump.count("value") == 2
     assert "ff 09 09                                         no TLV" in dump

@@ -46,8 +46,8 @@ class Scene:
     def numbers(self) -> range:
         return range(self.ledger.first, self.ledger.closed + 1)
 
-    def witness(self, url: str = "", chain: ChainConfig | None = None) -> asked_again.Witness:
-        return asked_again.Witness((url or self.node.url,), chain or self.chain)
+    def witness(self, url: str = "", chain: ChainConfig | None = None) -> asked_again.NodeWitness:
+        return asked_again.NodeWitness((url or self.node.url,), chain or self.chain)
 
 
 def read(frames: list[Frame]) -> Ledger:
@@ -73,7 +73,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             unlink(ring)
         ledger = read(frames)
         numbers = range(ledger.first, ledger.closed + 1)
-        testimony = asked_again.Witness((node.url,), chain).read(numbers, ledger.pools, singly=False)
+        testimony = asked_again.NodeWitness((node.url,), chain).read(numbers, ledger.pools, singly=False)
         yield Scene(node, chain, frames, ledger, testimony)
 
 
@@ -223,7 +223,7 @@ def test_witness_counts_a_block_that_nobody_has_as_unread(scene: Scene, monkeypa
 
 def test_witness_without_a_node_says_which_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tools.validate.witness.FIRST_PAUSE_S", 0.001)
-    witness = asked_again.Witness(("ws://127.0.0.1:1/v2/0123456789abcdef",), load_chain("polygon"))
+    witness = asked_again.NodeWitness(("ws://127.0.0.1:1/v2/0123456789abcdef",), load_chain("polygon"))
     with pytest.raises(EndpointError, match=r"cannot connect to 127\.0\.0\.1: Connect") as caught:
         witness.read([1], {}, singly=False)
     assert isinstance(caught.value, FeedError)
