@@ -65,8 +65,10 @@ def test_collector_whose_disk_hangs_collects_on_and_writes_its_last_state_at_the
 
     def mend() -> None:
         with fifo.open("rb") as reader:
-            fifo.unlink(missing_ok=True)  # the disk thread may have renamed it already
-            (tmp_path / ".stats_file.new").write_bytes(b"")  # what the collector renames
+            # In one step: the collector renames what bears this name, at any moment from now on.
+            ordinary = tmp_path / "ordinary"
+            ordinary.write_bytes(b"")
+            ordinary.replace(fifo)
             reader.read()
 
     async def run() -> Collector:
