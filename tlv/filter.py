@@ -255,6 +255,8 @@ def wants(buf: Bytes, start: int, end: int, wanted: FilterTables) -> bool:
     """Whether a filter lets the message pass.  The header was checked; the records need not have been."""
     if wanted.types.size and not carries(buf, start, end, wanted.types):
         return False
+    if wanted.venues.size == 0 and wanted.pools.size == 0 and wanted.tokens.size == 0:
+        return True
     status, tlv_type, value, length, _ = next_tlv(buf, start + HEADER_SIZE, end)
     if status != OK or IS_POOL[tlv_type] == 0 or length < PREFIX_SIZE:
         return True
