@@ -1,12 +1,13 @@
 """`python -m tools.prove.mutation.command`: whether the tests notice when the code is changed.
 
-Draws mutants of the four packages and runs, for each, the tests of its package and the fuzz tests, in a copy of the
-tree, until one fails.  A mutant that none of them notices survives and is shown, unless `equivalent.toml` says that it
-behaves as the original does, and why.
+Draws mutants of the four packages and runs, for each, the tests that reach the changed line
+(`tools.prove.mutation.reach`), else those of its package and the fuzz tests, in a copy of the tree, until one fails.  A
+mutant that none of them notices survives and is shown, unless `equivalent.toml` says that it behaves as the original
+does, and why.
 
-Where a file with kernels is changed, kernels run as plain Python (NUMBA_DISABLE_JIT=1): the same lines, and a mutant
-compiles nothing.  Else they are compiled, into a cache of this run: as plain Python the tests of producers take more
-than 20 minutes.
+Kernels of tlv and ringbuf run as plain Python where their file is changed (NUMBA_DISABLE_JIT=1): the same lines, and
+nothing is compiled.  Elsewhere they are compiled, into a cache of this run: as plain Python the tests of producers take
+more than 20 minutes.
 """
 
 from __future__ import annotations
@@ -17,18 +18,23 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from collections import Counter
 from pathlib import Path
 
 import click
 
+from tools.prove.mutation.reach import Reach, measure
 from tools.prove.mutation.sample import Mutant, draw
 
 PACKAGES = ("tlv", "ringbuf", "producers", "consumers")
 COPIED = (*PACKAGES, "tools", "tests", "pyproject.toml", "LAYOUT.md", "README.md", "ARCHITECTURE.md", "CHANGELOG.md")
-TIMEOUT_S = 600.0
-"""Of the tests of one mutant; what runs for longer has been made to loop, and counts as killed."""
+PLAIN = ("tlv", "ringbuf")
+"""Packages whose tests are quick as plain Python."""
+LEAST_TIMEOUT_S = 300.0
+TIMES_SLOWER = 5
+"""The tests of a mutant that take so many times the original's have been made to loop: killed."""
 LEAST_KILLED = 0.9
 EQUIVALENT = Path(__file__).parent / "equivalent.toml"
 
@@ -46,11 +52,13 @@ def main(samples: int, seed: int, packages: tuple[str, ...]) -> None:
         for name in COPIED:
             source = Path(name)
             (shutil.copytree if source.is_dir() else shutil.copy2)(source, tree / name)
+        trial = Trial(tree)
         for package in packages:
-            if not _pass(Path(package) / "__init__.py", tree):
-                raise click.ClickException(f"the tests of {package} fail without a mutant: nothing can be learned")
+            click.echo(f"{package}: which tests reach which lines ...")
+            trial.learn(package)
+            click.echo(f"{package}: {trial.timeouts_s[package] / TIMES_SLOWER:.0f} s")
         for number, mutant in enumerate(draw(packages, samples, seed), 1):
-            end = "equivalent" if (str(mutant.path), mutant.line, mutant.operator) in known else _try(mutant, tree)
+            end = "equivalent" if (str(mutant.path), mutant.line, mutant.operator) in known else trial.run(mutant)
             ends[end] += 1
             click.echo(f"{number:4} {end:10} {mutant.path}: {mutant.operator.removeprefix('core/')}: {mutant.line}")
             if end == "survived":
@@ -64,40 +72,67 @@ def main(samples: int, seed: int, packages: tuple[str, ...]) -> None:
     sys.exit(share < LEAST_KILLED)
 
 
-def _try(mutant: Mutant, tree: Path) -> str:
-    """Run the tests with the mutant in its file's place."""
-    file = tree / mutant.path
-    original = file.read_text()
-    file.write_text(mutant.code)
-    try:
-        return "survived" if _pass(mutant.path, tree) else "killed"
-    finally:
-        file.write_text(original)
+class Trial:
+    """A copy of the project in which one file at a time is replaced by a mutant."""
 
+    def __init__(self, tree: Path) -> None:
+        self.timeouts_s: dict[str, float] = {}
+        self._tree = tree
+        self._reach: dict[str, Reach] = {}
 
-def _pass(file: Path, tree: Path) -> bool:
-    """Whether the tests of the file's package pass, those that stand where it stands first."""
-    package, beside = f"tests/{file.parts[0]}", f"tests/{file.parent}"
-    folders = [folder for folder in (beside, package, "tests/fuzz") if (tree / folder).is_dir()]
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *dict.fromkeys(folders)]
-    holds_kernels = "@kernel" in (tree / file).read_text()
-    environment = os.environ | {
-        "NUMBA_DISABLE_JIT": str(int(holds_kernels)),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": str(tree),
-        "XDG_CACHE_HOME": str(tree / ".cache"),
-    }
-    tests = subprocess.Popen(
-        command, cwd=tree, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        return tests.wait(TIMEOUT_S) == 0
-    except subprocess.TimeoutExpired:
-        return False
-    finally:
-        if tests.poll() is None:
-            os.killpg(tests.pid, signal.SIGKILL)
-            tests.wait()
+    def learn(self, package: str) -> None:
+        """Run the tests of `package` as they are."""
+        began = time.monotonic()
+        try:
+            self._reach[package] = measure(package, self._tree, self._environment(plain=False))
+        except subprocess.CalledProcessError:
+            raise click.ClickException(
+                f"the tests of {package} fail without a mutant: nothing can be learned"
+            ) from None
+        self.timeouts_s[package] = max(LEAST_TIMEOUT_S, TIMES_SLOWER * (time.monotonic() - began))
+
+    def run(self, mutant: Mutant) -> str:
+        """Whether the tests notice it: `killed` or `survived`."""
+        file = self._tree / mutant.path
+        original = file.read_text()
+        package = mutant.path.parts[0]
+        tests = self._reach[package].tests(mutant.path, mutant.number)
+        if tests is None:
+            beside = f"tests/{mutant.path.parent}"
+            folders = dict.fromkeys((beside, f"tests/{package}", "tests/fuzz"))
+            tests = [folder for folder in folders if (self._tree / folder).is_dir()]
+        file.write_text(mutant.code)
+        try:
+            passed = self._pass(tests, package, plain=package in PLAIN and "@kernel" in original)
+        finally:
+            file.write_text(original)
+        return "survived" if passed else "killed"
+
+    def _pass(self, tests: list[str], package: str, *, plain: bool) -> bool:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
+            cwd=self._tree,
+            env=self._environment(plain=plain),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            return process.wait(self.timeouts_s[package]) == 0
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def _environment(self, *, plain: bool) -> dict[str, str]:
+        return os.environ | {
+            "NUMBA_DISABLE_JIT": str(int(plain)),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(self._tree),
+            "XDG_CACHE_HOME": str(self._tree / ".cache"),
+        }
 
 
 if __name__ == "__main__":

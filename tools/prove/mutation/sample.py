@@ -26,8 +26,10 @@ class Mutant(NamedTuple):
 
     path: Path
     operator: str
+    number: int
+    """The line that is changed, from 1."""
     line: str
-    """The line that is changed, without its indentation."""
+    """Its text, without its indentation."""
     code: str
     """The whole file with the change."""
 
@@ -57,7 +59,7 @@ def draw(packages: tuple[str, ...], count: int, seed: int) -> Iterator[Mutant]:
         if code is None or (path, code) in drawn or not _changes_anything(source, code):
             continue
         drawn.add((path, code))
-        yield Mutant(path, operator, _changed_line(source, code), code)
+        yield Mutant(path, operator, *_changed_line(source, code), code)
 
 
 def _places(source: str) -> Iterator[tuple[str, int]]:
@@ -89,9 +91,10 @@ def _without_annotations(source: str) -> str:
     return ast.dump(tree)
 
 
-def _changed_line(source: str, code: str) -> str:
-    after = code.splitlines()
-    for number, line in enumerate(source.splitlines()):
-        if number >= len(after) or after[number] != line:
-            return line.strip()
-    return ""
+def _changed_line(source: str, code: str) -> tuple[int, str]:
+    """Number and text of the first line that differs."""
+    lines, after = source.splitlines(), code.splitlines()
+    for number, (line, changed) in enumerate(zip(lines, after, strict=False), 1):
+        if changed != line:
+            return number, line.strip()
+    return len(lines), lines[-1].strip()

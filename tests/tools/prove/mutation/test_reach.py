@@ -1,0 +1,64 @@
+"""Which tests reach a line, on a project of three files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tools.prove.mutation.reach import measure, statement
+
+SOURCE = """LIMIT = 3
+
+
+def clamp(value):
+    if (
+        value > LIMIT
+    ):
+        return LIMIT
+    return value
+
+
+def unused():
+    return 1
+"""
+TESTS = """from small.clamp import clamp
+
+
+def test_large():
+    assert clamp(4) == 3
+
+
+def test_small():
+    assert clamp(2) == 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "lines"), [(1, range(1, 2)), (4, range(4, 5)), (5, range(5, 8)), (6, range(5, 8)), (8, range(8, 9))]
+)
+def test_statement_is_the_innermost_and_of_a_compound_one_its_head(number: int, lines: range) -> None:
+    assert statement(SOURCE, number) == lines
+
+
+def test_reach_names_the_tests_that_run_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {
+        "small/__init__.py": "",
+        "small/clamp.py": SOURCE,
+        "tests/__init__.py": "",
+        "tests/small/__init__.py": "",
+        "tests/small/test_clamp.py": TESTS,
+        "tests/fuzz/test_nothing.py": "def test_nothing():\n    pass\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    reach = measure("small", tmp_path, os.environ | {"PYTHONPATH": str(tmp_path)})
+    file = Path("small/clamp.py")
+    large, small = (f"tests/small/test_clamp.py::{name}" for name in ("test_large", "test_small"))
+    assert reach.tests(file, 6) == [large, small]
+    assert reach.tests(file, 8) == [large]
+    assert reach.tests(file, 9) == [small]
+    assert reach.tests(file, 1) is None, "runs at import"
+    assert reach.tests(file, 13) is None, "no test runs it: any might"

@@ -1,0 +1,75 @@
+"""Which tests reach a line: only these can notice that it is changed.
+
+Owns the measurement: one run of a package's tests under coverage, which notes for each line the test functions that
+were running.  It must never run a mutant.
+
+Nothing is known of lines that run while no test does (imports, fixtures, threads, other processes), nor of kernels,
+which run as machine code: for these any test of the package may be the one.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from coverage import CoverageData
+
+
+class Reach:
+    """The tests of one package, by the lines of its files that they run."""
+
+    def __init__(self, data: Path, tree: Path) -> None:
+        self._data = CoverageData(str(data))
+        self._data.read()
+        self._tree = tree
+
+    def tests(self, file: Path, number: int) -> list[str] | None:
+        """The tests that run line `number` of a file, as pytest names them; None if it may be any of the package."""
+        found = self._data.contexts_by_lineno(str(self._tree / file))
+        contexts = {name for line in statement(file.read_text(), number) for name in found.get(line, [])}
+        if not contexts or "" in contexts:
+            return None
+        return sorted(map(_node_id, contexts))
+
+
+def measure(package: str, tree: Path, environment: dict[str, str]) -> Reach:
+    """Run the tests of `package` in a copy of the project.
+
+    Raises:
+        subprocess.CalledProcessError: they fail, so nothing can be learned from mutants.
+    """
+    data, settings = tree / f".reach-{package}", tree / f".reach-{package}.ini"
+    settings.write_text(f"[run]\nsource = {package}\ndynamic_context = test_function\ndata_file = {data}\n")
+    command = ["-m", "coverage", "run", f"--rcfile={settings}", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    subprocess.run(
+        [sys.executable, *command, f"tests/{package}", "tests/fuzz"],
+        cwd=tree,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    return Reach(data, tree)
+
+
+def statement(source: str, number: int) -> range:
+    """The lines of the innermost statement around a line; of a compound one, those before its body."""
+    innermost = range(number, number + 1)
+    for node in _statements(ast.parse(source)):
+        body = getattr(node, "body", None)
+        end = body[0].lineno - 1 if isinstance(body, list) and body else node.end_lineno or node.lineno
+        if node.lineno <= number <= end:
+            innermost = range(node.lineno, end + 1)
+    return innermost
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.stmt]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.stmt))
+
+
+def _node_id(context: str) -> str:
+    """`tests.tlv.test_layout.test_x` as `tests/tlv/test_layout.py::test_x`."""
+    module, _, function = context.rpartition(".")
+    return f"{module.replace('.', '/')}.py::{function}"
