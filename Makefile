@@ -9,8 +9,9 @@ PARTS_READY := $(VENV)/.installed-real-parts
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 CORE_TESTS := tests/tlv tests/ringbuf
+TWO := --no-print-directory --jobs=2 --output-sync=target
 
-.PHONY: help run test branches check lint bench soak mutants clean
+.PHONY: help run test check branches bounds lint bench soak mutants clean
 .DEFAULT_GOAL := help
 
 help:
@@ -26,16 +27,22 @@ run: $(RUN_READY)
 	@$(BIN)/alphapulse demo
 
 # Two at a time: most tests wait for something most of the time.
-test: $(PARTS_READY) branches
+test: $(PARTS_READY)
+	@$(MAKE) $(TWO) branches bounds
 	@$(BIN)/python -m pytest -n 2
 
-# Every branch of the packages that everything rests on, as plain Python; then the same tests with bounds checks compiled in.
+check: $(PARTS_READY)
+	@$(MAKE) $(TWO) lint branches bounds
+	@$(BIN)/python -m pytest -n 2
+
+# Every branch of the packages that everything rests on, as plain Python.
 branches: $(DEV_READY)
 	@NUMBA_DISABLE_JIT=1 $(BIN)/coverage run --branch --source=tlv,ringbuf -m pytest -q $(CORE_TESTS)
 	@$(BIN)/coverage report --skip-covered --show-missing --fail-under=100
-	@NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -q $(CORE_TESTS)
 
-check: lint test
+# The same tests with bounds checks compiled in.
+bounds: $(DEV_READY)
+	@NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -q $(CORE_TESTS)
 
 lint: $(DEV_READY)
 	@$(BIN)/ruff check .
