@@ -1,6 +1,6 @@
-"""The demo's live picture, and its plain form for terminals that are none.
+"""The demo's live picture, and one line a second where stdout is no terminal.
 
-Owns layout and wording.  It computes nothing: what it shows stands in `PipelineView`, the rings and the supervisor.
+Owns layout and wording.  It computes nothing: the values come from `PipelineView`, the rings and the supervisor.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The longest single steps of a collector, which stay whole because half of one would say something false.
+"""The longest single steps of a collector, which are not divided: half of one would publish something false.
 
-Owns the three scenes: an answer of 16 MiB, a long outage, a deep reorg.  The feed and the recording node's core talk
-without sockets, so each reading is the time of one call.  The baseline is `json.loads` of the frames of that scene.
+Owns the three scenes: an answer of 16 MiB, a long outage, a deep reorg.  The feed and the recording node's core are
+connected without sockets, so each reading is the time of one call.  The baseline is `json.loads` of the scene's frames.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TICK_NS = 20_000_000
 
 
 def run(seconds: float) -> list[BenchResult]:
-    """Each scene once: what is rare is not repeated until it is warm."""
+    """Each scene once: rare steps happen with cold caches, so a repetition would be too fast."""
     [sync] = [event.topic0 for event in EVENTS if event.name == "sync"]
     syncs = [row for row in chain.from_iterable(event_blocks()) if row["topics"][0] == sync]
     logs = [{**row, "transactionHash": f"0x{at:064x}"} for at, row in enumerate(islice(cycle(syncs), BIG_BLOCK))]

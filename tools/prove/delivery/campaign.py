@@ -28,7 +28,7 @@ import numpy as np
 
 from consumers.bridge.batch import find_damaged, gather
 from consumers.journal import JournalReader
-from ringbuf import Gap
+from ringbuf import Loss
 from tools import bridge, record, relay
 from tools.prove.delivery.roles import RING_BYTES, Publication, follow_relay, publish, read_ring
 from tools.prove.delivery.verdict import judge
@@ -239,7 +239,7 @@ class Campaign:
         witness = ConsumerWitness()
         with JournalReader(self.journal) as reader:
             for item in reader:
-                if isinstance(item, Gap):
+                if isinstance(item, Loss):
                     witness.lose(item.first, item.last)
                 else:
                     witness.see(item.sequence, item.payload)

@@ -109,8 +109,8 @@ def read_ring(name: str, witness: ConsumerWitness, clock: Publication, *, lazy: 
             time.sleep(WAIT_S)
             continue
         poll = reader.poll()
-        if poll.gap is not None:
-            witness.lose(poll.gap.first, poll.gap.last)
+        if poll.loss is not None:
+            witness.lose(poll.loss.first, poll.loss.last)
         for frame in poll:
             witness.see(frame.sequence, frame.payload)
         if poll.status is Status.EMPTY and reader.wait(WAIT_S) is Status.ORPHANED:

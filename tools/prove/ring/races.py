@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from ringbuf import Gap, Reader, Status, Writer, kernels
+from ringbuf import Loss, Reader, Status, Writer, kernels
 from ringbuf.layout import DESCRIPTOR_WORDS, FLAGS_SHIFT, KEY, SEQUENCE_WORD, TAG_WORD, VERSION, VERSION_SHIFT
 from tools.prove.ring.native import TALLY, Checker, SelfCheckingFrames, warm_native
 from tools.rig.outcome import Outcome, timed
@@ -136,9 +136,9 @@ def prove_exact_laps(seed: int = 1) -> Outcome:
                         writer.publish(b"cell")
                     lapped = int(writer.state[0]["intent"]) - start > SMALL
                     poll = reader.poll(2048)
-                    wanted = Gap(expected, poll[0].sequence - 1) if lapped else None
-                    if poll.gap != wanted or reader.sequence != writer.next_sequence:
-                        summary = f"lap of {laps} capacities {64 * cells:+}: {poll.gap}, expected {wanted}"
+                    wanted = Loss(reader.uuid, expected, poll[0].sequence - 1) if lapped else None
+                    if poll.loss != wanted or reader.sequence != writer.next_sequence:
+                        summary = f"lap of {laps} capacities {64 * cells:+}: {poll.loss}, expected {wanted}"
                         return Outcome(6, "exact laps", False, summary, seed)
                     checked += 1
             reader.seek("latest")

@@ -147,11 +147,11 @@ class Judge:
         """Hold what a poll brought against what was committed."""
         me, model = self.state[0], self.model
         model.expect(status != CORRUPT, f"CORRUPT at position {me['position']}, sequence {me['sequence']}")
-        if me["gap_last"]:
-            model.expect(me["gap_first"] == self.expected, f"gap from {me['gap_first']}, expected {self.expected}")
-            model.expect(me["gap_last"] in model.committed, f"gap to {me['gap_last']}, which was never committed")
-            self.lost += me["gap_last"] - self.expected + 1
-            self.expected = me["gap_last"] + 1
+        if me["lost_last"]:
+            model.expect(me["lost_first"] == self.expected, f"gap from {me['lost_first']}, expected {self.expected}")
+            model.expect(me["lost_last"] in model.committed, f"gap to {me['lost_last']}, which was never committed")
+            self.lost += me["lost_last"] - self.expected + 1
+            self.expected = me["lost_last"] + 1
         for i in range(me["count"]):
             sequence = self.index[SEQUENCE_ROW, i]
             model.expect(sequence == self.expected, f"sequence {sequence}, expected {self.expected}")
