@@ -22,13 +22,9 @@ from consumers.analysis.selection import Selection
 from consumers.event import Event
 from consumers.sources import RelaySource, RingSource, Start
 from ringbuf import Loss
+from ringbuf.playback import never
 from tlv.errors import UsageError
 from tlv.filter import MessageFilter, Wanted
-
-
-def never() -> bool:
-    """The default of `asked_to_stop`."""
-    return False
 
 
 def ignore(*_: Any) -> None:

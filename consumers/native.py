@@ -36,10 +36,11 @@ from tlv.buffers import Bytes, Longs, Structs
 from tlv.codes import MAX_MESSAGE, Domain, Source
 from tlv.jit import kernel
 from tlv.kernels import put_header, seal
+from tlv.units import MS
 
 Handler = Callable[[Bytes, Bytes, int, int, int, Bytes], int]
 
-SLICE_NS = 1_000_000
+SLICE_NS = MS
 """No compiled loop runs longer: signals are served between slices."""
 KEPT_LATENCIES = 1 << 16
 

@@ -15,7 +15,9 @@ import numpy as np
 
 from tlv.buffers import Bytes, Structs, byte_at
 from tlv.codes import Flag
+from tlv.copying import copy_bytes
 from tlv.fields import I64, PoolId
+from tlv.filter import compare
 from tlv.jit import kernel
 from tlv.kernels import find_tlv, put_tlv
 from tlv.layout import HEADER, HEADER_SIZE, POOL_SYNC, PoolSync
@@ -57,17 +59,7 @@ def new_state(threshold_pips: int) -> Structs:
 @kernel
 def is_same(left: Bytes, right: Bytes) -> bool:
     """Whether two pools are the same."""
-    different = np.uint8(0)
-    for i in range(POOL_BYTES):
-        different |= left[i] ^ right[i]
-    return bool(different == 0)
-
-
-@kernel
-def copy_pool(source: Bytes, target: Bytes) -> None:
-    """Byte by byte: a slice assignment may allocate, and kernels do not."""
-    for i in range(POOL_BYTES):
-        target[i] = source[i]
+    return compare(left, 0, right, 0, POOL_BYTES) == 0
 
 
 @kernel
@@ -105,7 +97,7 @@ def note_price_move(memory: Bytes, payload: Bytes, start: int, end: int, lost: i
     slot = find_slot(state, sync["pool"])
     before = state["prices"][slot]
     known = before != 0.0 and is_same(state["pools"][slot], sync["pool"])
-    copy_pool(sync["pool"], state["pools"][slot])
+    copy_bytes(state["pools"][slot], 0, sync["pool"], 0, POOL_BYTES)
     state["prices"][slot] = price
     if not known:
         return 0
@@ -115,5 +107,5 @@ def note_price_move(memory: Bytes, payload: Bytes, start: int, end: int, lost: i
     value = put_tlv(message, HEADER_SIZE, PRICE_MOVE_TYPE, PRICE_MOVE_SIZE)
     price_move = message[value : value + PRICE_MOVE_SIZE].view(PRICE_MOVE)[0]
     price_move["move_pips"] = move
-    copy_pool(sync["pool"], price_move["pool"])
+    copy_bytes(price_move["pool"], 0, sync["pool"], 0, POOL_BYTES)
     return value + PRICE_MOVE_SIZE

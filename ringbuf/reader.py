@@ -45,17 +45,17 @@ from ringbuf.ring import Ring, open_ring
 from ringbuf.status import Status, Wait
 from tlv.buffers import Longs, State, Words
 from tlv.errors import UsageError
-from tlv.units import NS
+from tlv.units import MS, NS
 
 Start = Literal["latest", "oldest", "key"]
 PLACES = {"latest": LATEST, "key": KEY_FRAME, "oldest": OLDEST}
 
 
 DEFAULT_BUFFER_BYTES = 1 << 18  # stays in a core's second-level cache
-SPIN_SLICE_NS = 1_000_000  # no kernel runs longer without returning: signals are served between slices
+SPIN_SLICE_NS = MS  # no kernel runs longer without returning: signals are served between slices
 SPIN_FIRST_NS = 20_000  # BACKOFF: about what a sleep and a wake-up cost
 YIELD_THEN_NS = 100_000
-SLEEP_SLICE_NS = 50_000_000  # the delay if a writer is killed between its commit and its wake-up
+SLEEP_SLICE_NS = 50 * MS  # the delay if a writer is killed between its commit and its wake-up
 CHECK_EVERY_S = 0.5  # `check` (does the writer live, does the name mean this ring) costs three system calls
 STALE_AFTER_S = 5.0
 SEEK_TRIES = 1000

@@ -93,7 +93,7 @@ def command(
     """Publish the messages of JOURNAL into a ring, flagged REPLAY, with their sequences in the header.
 
     At recorded speed the pauses between messages are those of the recording.  At max speed readers that are not
-    reliable may be lapped; they are told, as always.
+    reliable may be lapped; they report the loss, as always.
     """
     with Interrupt() as asked, JournalReader(journal) as reader:
         seek(reader, begin)

@@ -19,6 +19,7 @@ import msgspec
 
 from tlv.codes import Protocol, Venue
 from tlv.errors import UsageError
+from tlv.filter import address
 
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 AddressText = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-fA-F]{40}$")]
@@ -92,12 +93,12 @@ class ArbitrageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def native_address(self) -> bytes:
         """`wrapped_native` as 20 bytes."""
-        return bytes.fromhex(self.wrapped_native[2:])
+        return address(self.wrapped_native)
 
     @property
     def untouchable_tokens(self) -> frozenset[bytes]:
         """`fee_on_transfer_tokens` as bytes."""
-        return frozenset(bytes.fromhex(token[2:]) for token in self.fee_on_transfer_tokens)
+        return frozenset(map(address, self.fee_on_transfer_tokens))
 
 
 def read_config(text: str, where: str) -> ArbitrageConfig:

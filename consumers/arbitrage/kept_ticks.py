@@ -23,7 +23,7 @@ from consumers.arbitrage.tick_math import MAX_TICK, MIN_TICK
 from tlv.layout import EventOrigin, PoolTicks, TickLiquidity
 
 KEPT_BLOCKS = 256
-"""For how many blocks changes are kept.  A map that is older when it comes is refused; no reorg is deeper."""
+"""For how many blocks changes are kept.  A map that is older when it comes is refused; reorgs are less deep."""
 
 
 class Change(NamedTuple):

@@ -16,8 +16,9 @@ import time
 
 from ringbuf import Reader
 from ringbuf.kernels import sleep_on, spin, spin_yielding
+from tlv.units import MS
 
-SLICE_NS = 50_000_000
+SLICE_NS = 50 * MS
 SPIN_FIRST_NS = 20_000
 YIELD_THEN_NS = 120_000
 """How long a nap spins and yields before it sleeps, so that a message every 100 us finds it awake: waking an idle core

@@ -145,7 +145,7 @@ def idle_status(words: Words, reader: State) -> int:
 
 @kernel
 def poll_into(words: Words, control: Words, reader: State, out: Words, index: Words, max_frames: int) -> int:
-    """Read up to `max_frames` frames into `out`; `index[row, i]` says what and where frame i is.
+    """Read up to `max_frames` frames into `out`; the rows of `index` describe frame i in column i.
 
     Sets `count`, and `lost_first`..`lost_last` if frames were lost before the first one delivered.  Returns OK if
     frames were delivered, else GAP, EMPTY, NEED, CLOSED, EPOCH_CHANGED or CORRUPT.  Never waits.  Frames delivered

@@ -65,7 +65,7 @@ COMMANDS = {
     show_default=True,
     envvar=LOG_LEVEL,
     show_envvar=True,
-    help="From where on stderr hears of it.",
+    help="Lowest level that is logged to stderr.",
 )
 @click.version_option(package_name="alphapulse", prog_name="alphapulse")
 @click.pass_context

@@ -23,9 +23,9 @@ def request_death_signal() -> None:
 
 
 def die_with_parent(environment: MutableMapping[str, str]) -> None:
-    """Ask for SIGTERM when the parent dies, if a supervisor named itself in `environment`; else do nothing.
+    """Ask for SIGTERM when the parent dies, if `environment` has a supervisor's pid; else do nothing.
 
-    The name is taken out again: a grandchild has another parent.
+    The pid is removed from `environment`: a grandchild has another parent.
     """
     parent = environment.pop(PARENT_VARIABLE, "")
     if not parent.isdigit():

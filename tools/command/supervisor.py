@@ -39,7 +39,7 @@ LAST_LINES = 12
 
 
 class ChildFailed(AlphaPulseError):
-    """A process of the pipeline ended although nobody asked it to, or did not get ready in time."""
+    """A process of the pipeline ended unasked, or did not get ready in time."""
 
 
 class Interrupted(AlphaPulseError):
@@ -100,7 +100,7 @@ class Supervisor:
         """Start `alphapulse ARGUMENTS...` as the child `name` and wait for its first line on stdout.
 
         Raises:
-            ChildFailed: it ended first, or said nothing for `ready_s` seconds.
+            ChildFailed: it ended first, or printed nothing for `ready_s` seconds.
             Interrupted: the user asked to stop.
         """
         child = self.launch(name, arguments, may_end=may_end, environment=environment)
@@ -111,7 +111,7 @@ class Supervisor:
         """Wait until each of the named children has printed its first line.
 
         Raises:
-            ChildFailed: one ended first, or said nothing for `ready_s` seconds.
+            ChildFailed: one ended first, or printed nothing for `ready_s` seconds.
             Interrupted: the user asked to stop.
         """
         deadline = time.monotonic() + ready_s

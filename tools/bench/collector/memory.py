@@ -23,6 +23,7 @@ from producers.pools.cache import PoolCache
 from producers.pools.verification import Finding, Standing, Token
 from ringbuf import unlink
 from tlv.codes import Protocol
+from tlv.filter import address
 from tools.bench.collector.load import Blocks, event_blocks, in_blocks, served
 from tools.bench.result import BenchResult
 
@@ -89,7 +90,7 @@ def write_cache(path: Path, chain: ChainConfig, count: int) -> list[str]:
             venue=factory.venue_code,
             decimals0=18,
             decimals1=6,
-            factory=bytes.fromhex(factory.address[2:]),
+            factory=address(factory.address),
             fee_pips=factory.fee_pips,
             protocol=Protocol.UNISWAP_V2,
         )

@@ -22,6 +22,7 @@ from producers.decode.pool_table import PoolTable
 from producers.feed import Feed, OutputRing
 from producers.kinds.events import EVENTS
 from tlv.codes import Completeness
+from tlv.units import MS
 from tools.bench.collector.load import Blocks, event_blocks, head_of, write_load
 from tools.bench.result import BenchResult
 from tools.recording.core import NodeCore
@@ -33,7 +34,7 @@ OUTAGE = 4_000
 """Blocks; more than 4,096 are not walked back to."""
 REORG = 64
 REORG_LOGS = 200
-TICK_NS = 20_000_000
+TICK_NS = 20 * MS
 
 
 def run(seconds: float) -> list[BenchResult]:

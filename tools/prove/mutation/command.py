@@ -1,8 +1,8 @@
 """`python -m tools.prove.mutation.command`: whether the tests notice when the code is changed.
 
 Draws mutants of the four packages and runs, for each, the tests of its package and the fuzz tests, in a copy of the
-tree, until one fails.  A mutant that none of them notices survives and is shown, unless `equivalent.toml` says that it
-behaves as the original does, and why.
+tree, until one fails.  A mutant that fails none of them survives and is shown, unless `equivalent.toml` lists it as
+equivalent to the original, with the reason.
 
 Where a file with kernels is changed, kernels run as plain Python (NUMBA_DISABLE_JIT=1): the same lines, and a mutant
 compiles nothing.  Else they are compiled, into a cache of this run: as plain Python the tests of producers take more
@@ -28,7 +28,7 @@ from tools.prove.mutation.sample import Mutant, draw
 PACKAGES = ("tlv", "ringbuf", "producers", "consumers")
 COPIED = (*PACKAGES, "tools", "tests", "pyproject.toml", "LAYOUT.md", "README.md", "ARCHITECTURE.md", "CHANGELOG.md")
 TIMEOUT_S = 600.0
-"""Of the tests of one mutant; what runs for longer has been made to loop, and counts as killed."""
+"""For the tests of one mutant; a mutant whose tests take longer loops, and counts as killed."""
 LEAST_KILLED = 0.9
 EQUIVALENT = Path(__file__).parent / "equivalent.toml"
 
@@ -76,7 +76,7 @@ def _try(mutant: Mutant, tree: Path) -> str:
 
 
 def _pass(file: Path, tree: Path) -> bool:
-    """Whether the tests of the file's package pass, those that stand where it stands first."""
+    """Whether the tests of the file's package pass; those of its own folder run first."""
     package, beside = f"tests/{file.parts[0]}", f"tests/{file.parent}"
     folders = [folder for folder in (beside, package, "tests/fuzz") if (tree / folder).is_dir()]
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *dict.fromkeys(folders)]

@@ -1,6 +1,6 @@
-"""Memory between two pages that nobody may touch: one byte too far is a SIGSEGV, not luck.
+"""Memory between two guard pages, so that an access one byte beyond it raises SIGSEGV.
 
-The kernel places a new map right beside an older one, so a read over the edge of an ordinary map finds memory and goes
+The kernel places a new map right beside an older one, so a read beyond the end of an ordinary map finds memory and goes
 unnoticed.  Owns the guarded maps; they last as long as the process.
 """
 

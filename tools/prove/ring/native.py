@@ -1,7 +1,7 @@
-"""Frames that prove themselves, published and checked in compiled loops.
+"""Self-checking frames, published and checked in compiled loops.
 
-Owns the self-checking payload: every word of frame n is computed from n, so a torn, stale or foreign word shows.  It
-must never know how many processes run these loops, or who kills them.
+Owns the self-checking payload: every word of frame n is computed from n, so a torn, stale or foreign word is detected.
+It must never know how many processes run these loops, or what kills them.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def read_checked(
 def sleep_and_count(
     words: Words, control: Words, reader: State, out: Words, index: Words, flags: Words, me: int, until: int
 ) -> int:
-    """Announce each sleep in `flags[me]`, sleep up to 10 s, read what woke us; returns how many sleeps timed out."""
+    """Announce each sleep in `flags[me]`, sleep up to 10 s, read the frame; returns how many sleeps timed out."""
     late = 0
     while reader[0]["sequence"] <= until:
         store_release(flags, me, reader[0]["sequence"])
@@ -174,7 +174,7 @@ class SelfCheckingFrames:
         self.buffer = self.scratch.view(np.uint8)
 
     def publish(self, count: int) -> int:
-        """Publish `count` frames that prove themselves."""
+        """Publish `count` self-checking frames."""
         return publish_checked(
             self.writer.words, self.writer.control, self.writer.state, self.buffer, self.scratch, count
         )
@@ -187,7 +187,7 @@ class SelfCheckingFrames:
 
 
 class Checker:
-    """A reader that checks every frame; `tally` may lie in memory shared with the judge."""
+    """A reader that checks every frame; `tally` may be in shared memory, for another process to evaluate."""
 
     def __init__(self, reader: Reader, tally: Structs | None = None) -> None:
         self.reader = reader

@@ -1,6 +1,6 @@
-"""Rows 4, 5 and 6: readers and a writer at full speed, payloads that lie, laps of every exact length.
+"""Rows 4, 5 and 6: readers and a writer at full speed, payloads that look like descriptors, laps of exact lengths.
 
-Owns the campaigns about what a reader believes.  It must never know how the kernels decide it.
+Owns the campaigns about which frames a reader delivers.  It must never know how the kernels decide it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LIE_BYTES = 64 - 8 * DESCRIPTOR_WORDS + 64 * LIES
 
 
 def read_with_pauses(name: str, tally: np.ndarray, seed: int) -> None:
-    """Check everything until the ring is closed, now and then too slow on purpose."""
+    """Check everything until the ring is closed, with random pauses in which the writer laps this reader."""
     generator = random.Random(seed)
     checker = Checker(Reader.attach(name, start="oldest"), tally)
     while checker.read(generator.randrange(1, 200)) not in {Status.CLOSED, Status.CORRUPT}:
@@ -98,7 +98,7 @@ def prove_payloads_cannot_lie(rounds: int = 3000, seed: int = 1) -> Outcome:
                 if len(frame.payload) != LIE_BYTES or sent.get(frame.sequence, frame.payload) != frame.payload:
                     return Outcome(5, "lying payloads", False, f"frame {frame.sequence} is part of a payload", seed)
                 delivered += 1
-        for _ in range(rounds):  # a reader that was put into the middle of payloads, as after a bug
+        for _ in range(rounds):  # a reader that is moved into the middle of payloads, as by a bug
             garbage = generator.randrange(0, int(writer.state[0]["tail"]) - SMALL // 2) & -64
             reader.state[0]["position"], reader.state[0]["sequence"] = garbage, 1
             reader.out[:] = 7
