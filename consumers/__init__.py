@@ -1,1 +1,1 @@
-"""From a ring to whoever wants it: live and stored events, strategies, journal, relay, bridge."""
+"""Everything that reads a ring: live and stored events, strategies, journal, relay, bridge."""

@@ -1,7 +1,7 @@
 """The reference client of a relay, for threads and for asyncio.
 
-Owns the connection at the client's end of `relay/RELAY.md`: it says hello, verifies every checksum, comes back after a
-broken connection where it left off, and acknowledges what was handled.  What the messages mean is `relay.stream`'s.
+Owns the client's end of the connection in `relay/RELAY.md`: it subscribes, verifies every checksum, reconnects where it
+left off, and acknowledges what was handled.  `relay.stream` interprets the messages.
 
     with RelayClient(default_path("market_data"), name="risk", at_least_once=True) as client:
         for item in client:                              # `async for` works as well
@@ -10,7 +10,7 @@ broken connection where it left off, and acknowledges what was handled.  What th
             elif swap := item.message.first(PoolSwap):
                 ...
 
-An item counts as handled when the next one is asked for; with `acknowledge="manual"`, when `client.ack(item)` says so.
+An item counts as handled when the next one is asked for; with `acknowledge="manual"`, when `client.ack(item)` runs.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from typing import Literal
 
 import numpy as np
 
-from consumers.event import Loss
 from consumers.relay import protocol
 from consumers.relay.address import connect
 from consumers.relay.errors import Farewell, RelayError, RelayUnreachable
 from consumers.relay.kernels import BROKEN, split_messages
 from consumers.relay.stream import ClientStream, Item, ServedRing
+from ringbuf import Loss
 from tlv.codes import FarewellReason, StreamStart
 from tlv.filter import EVERYTHING, MessageFilter
 from tlv.status import CAUSES
@@ -46,7 +46,7 @@ MESSAGES = 4096
 ACK_EVERY_S = 0.1
 """An acknowledgement is a file for the relay: the last one of each tenth of a second is enough."""
 SILENCE_S = 5.0
-"""A relay says something every second.  One that is silent for so long is not serving us."""
+"""A relay sends at least a heartbeat every second.  A connection that is silent for so long is broken."""
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
 STARTS = {"live": StreamStart.LIVE, "oldest": StreamStart.OLDEST, "acknowledged": StreamStart.ACKNOWLEDGED}
@@ -64,12 +64,12 @@ class RelayClient:
     """Reads a domain's rings from the relay at `path`.
 
     Args:
-        name: makes the client durable: the relay remembers what it acknowledged.
+        name: makes the client durable: the relay keeps what it acknowledged.
         start: `live`, `oldest`, `acknowledged` (behind the last acknowledged message), or {ring uuid: sequence}.
-        at_least_once: have what the ring has lost from the journal.
+        at_least_once: get frames that the ring has overwritten from the journal.
         wanted: ask for these messages only, as in `MessageFilter.of(types=[PoolSwap])`.
-        reconnect: come back after a broken connection; otherwise that is an error.
-        max_silence_s: take a relay that says nothing for so long for gone.
+        reconnect: connect again after a broken connection; otherwise that is an error.
+        max_silence_s: treat a connection as broken after so long without a byte.
 
     Raises:
         RelayUnreachable, SocketRefused: see `address.connect`.
@@ -110,7 +110,7 @@ class RelayClient:
 
     @property
     def rings(self) -> dict[bytes, ServedRing]:
-        """The rings that the relay told us of, by uuid."""
+        """The rings that the relay has announced, by uuid."""
         return self._stream.rings
 
     def __iter__(self) -> Iterator[Item | Loss]:
@@ -134,7 +134,7 @@ class RelayClient:
                 self._note_handled(item)
 
     def _refill(self, items: list[Item | Loss] | None) -> bool:
-        """Keep what was received until it is asked for, also over a `break` between two loops."""
+        """Keep what was received until it is asked for, also across a `break` between two loops.  False at the end."""
         self._pending.extend(items or ())
         return items is not None
 
@@ -143,9 +143,9 @@ class RelayClient:
         self._note_handled(item)
 
     def close(self) -> None:
-        """Send the last acknowledgements and hang up."""
+        """Send the last acknowledgements and close the connection."""
         self._closed = True
-        # If the relay is gone by now, what was not acknowledged comes again.
+        # If the relay is gone by now, what was not acknowledged is sent again to the next connection.
         with contextlib.suppress(OSError):
             self._send_acks()
         self._hang_up()
@@ -187,7 +187,7 @@ class RelayClient:
         if self._socket is None:
             return None
         items: list[Item | Loss] = []
-        # Whether the relay still takes acknowledgements or not: what it sent before is there to be read.
+        # A broken connection may still hold bytes to be read, so a failed acknowledgement is no error here.
         with contextlib.suppress(OSError):
             self._send_acks()
         try:
@@ -197,15 +197,15 @@ class RelayClient:
             if self._closed:
                 return items
             self._failure = self._final_failure(error)
-            # What came before the failure is good, and is given out first.
+            # What came before the failure is good, and is returned first.
             if self._failure is None:
-                self._come_back()
+                self._reconnect_with_pauses()
             elif not items:
                 raise self._failure from None
         return items
 
     def _final_failure(self, error: OSError | RelayError) -> RelayError | None:
-        """The error to tell the user; None if we come back instead."""
+        """The error to raise; None to reconnect instead."""
         if isinstance(error, OSError):
             return None if self._reconnect else RelayUnreachable(f"{self.path}: the connection broke ({error})")
         final = isinstance(error, Farewell) and error.reason in FINAL
@@ -251,12 +251,12 @@ class RelayClient:
             resume=resume,
             wanted=self._wanted,
         )
-        # A relay that turned us away already has said why: it is there to be received.
+        # A relay that refused us has closed its end, and its Farewell is in our receive buffer.
         with contextlib.suppress(BrokenPipeError):
             self._socket.sendall(hello)
 
-    def _come_back(self) -> None:
-        """Connect again, pausing longer and longer, with jitter so that many clients do not come at once."""
+    def _reconnect_with_pauses(self) -> None:
+        """Connect again, after pauses that double, with jitter so that many clients do not come at once."""
         pause = FIRST_PAUSE_S
         while not self._closed:
             time.sleep(random.uniform(0, pause))

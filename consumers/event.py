@@ -1,7 +1,7 @@
 """One message of a ring as Python sees it, wherever it was read: in the ring, through a relay, or from a journal.
 
-Owns the two types that `consumers.live` and `consumers.store` share.  Equal messages give equal events, so what was
-written against the one runs on the other.
+`consumers.live` and `consumers.store` both give `Event`, and `ringbuf.Loss` for what is missing.  Equal messages give
+equal events, so what was written against the one runs on the other.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Event(msgspec.Struct, frozen=True):
 
     @property
     def record(self) -> Record | None:
-        """What the message is about: its first record.  None if no layout is known for any of its types."""
+        """The first record, which is the message's subject.  None if no layout is known for any of its types."""
         return self.records[0] if self.records else None
 
     @property
@@ -39,25 +39,10 @@ class Event(msgspec.Struct, frozen=True):
         return Flag(self.header.flags)
 
 
-class Loss(msgspec.Struct, frozen=True):
-    """Messages of a ring that cannot be had: `first` to `last`.  Comes where they would have come."""
-
-    ring: bytes
-    first: int
-    last: int
-    reason: int = 0
-    """A `tlv.codes.Reason` if a relay gave one."""
-
-    @property
-    def count(self) -> int:
-        """How many messages that is."""
-        return self.last - self.first + 1
-
-
 def read_event(ring: bytes, sequence: int, payload: bytes | memoryview) -> Event:
     """The event of one frame.
 
-    The checksum is not looked at: a ring excludes torn frames, a journal and a relay's client have checked theirs.
+    The checksum is not verified: a ring delivers no torn frames, and a journal and a relay's client verify theirs.
 
     Raises:
         FrameError: the payload is no message.

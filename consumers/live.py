@@ -7,7 +7,7 @@
             elif isinstance(item.record, PoolSwap):
                 ...
 
-Owns the choice of source and the three ways to listen: iteration, asynchronous iteration, callbacks.
+Owns the choice of source and the three ways to get events: iteration, asynchronous iteration, callbacks.
 """
 
 from __future__ import annotations
@@ -19,28 +19,25 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from consumers.analysis.selection import Selection
-from consumers.event import Event, Loss
+from consumers.event import Event
 from consumers.sources import RelaySource, RingSource, Start
+from ringbuf import Loss
+from ringbuf.playback import never
 from tlv.errors import UsageError
 from tlv.filter import MessageFilter, Wanted
 
 
-def never() -> bool:
-    """Nobody asks to stop."""
-    return False
-
-
 def ignore(*_: Any) -> None:
-    """A callback for who does not care."""
+    """The default of the callbacks: does nothing."""
 
 
 class Live:
-    """Listens to `target`: the name of a ring, or the path of a relay's socket.  A context manager.
+    """The events of `target`: the name of a ring, or the path of a relay's socket.  A context manager.
 
     Args:
         start: `live`, or `oldest` for what is still in the ring first.
         types, venues, pools, tokens: what is wanted, see `tlv.filter`; empty means everything.
-        reconnect: outlive the end of a ring's writer, of the ring and of a relay; otherwise the iteration ends.
+        reconnect: go on with the next writer, ring or relay when one ends; otherwise the iteration ends.
         on_reconnect: called with this object after each of these.
         name, at_least_once: make it a durable client of a relay, see `consumers.client`.
 
@@ -63,7 +60,7 @@ class Live:
         chosen = MessageFilter.of(**wanted)
         self.lost = 0
         self._on_reconnect = on_reconnect
-        self._told = 0
+        self._reported_reconnections = 0
         self._source: RingSource | RelaySource
         if is_socket(target):
             self._source = RelaySource(Path(target), chosen, start, reconnect, name, at_least_once)
@@ -100,21 +97,21 @@ class Live:
     def run(
         self,
         on_message: Callable[[Event], object],
-        on_gap: Callable[[Loss], object] = ignore,
+        on_loss: Callable[[Loss], object] = ignore,
         asked_to_stop: Callable[[], bool] = never,
     ) -> None:
-        """Call back for every event and every gap, to the end or until asked to stop."""
+        """Call back for every event and every loss, to the end or until asked to stop."""
         while not asked_to_stop() and (items := self._receive()) is not None:
             for item in items:
                 if isinstance(item, Loss):
-                    on_gap(item)
+                    on_loss(item)
                 else:
                     on_message(item)
 
     def _receive(self) -> list[Event | Loss] | None:
         items = self._source.receive()
-        if self._told < self.reconnections:
-            self._told = self.reconnections
+        if self._reported_reconnections < self.reconnections:
+            self._reported_reconnections = self.reconnections
             self._on_reconnect(self)
         for item in items or ():
             if isinstance(item, Loss):
@@ -122,7 +119,7 @@ class Live:
         return items
 
     def close(self) -> None:
-        """Let go of the ring, or hang up."""
+        """Leave the ring, or close the connection."""
         self._source.close()
 
     def __enter__(self) -> Live:
@@ -133,7 +130,7 @@ class Live:
 
 
 def is_socket(target: str | Path) -> bool:
-    """Whether `target` is the path of a socket, be it one that is not there, rather than the name of a ring.
+    """Whether `target` is the path of a socket, existing or not, rather than the name of a ring.
 
     Raises:
         UsageError: a path of something else.

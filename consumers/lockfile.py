@@ -2,7 +2,7 @@
 
 Owns the lock of a journal directory, of a relay's socket and of a client's name.  The lock belongs to the open file
 description: the kernel drops it when its holder dies, however that happens, so a file that was left behind locks
-nobody out, and neither a pid nor a time-out is ever asked whether the holder lives.
+nobody out, and no decision depends on a pid or a time-out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class LockFile:
     new file of the same name would be another lock.
 
     Raises:
-        LockHeld: somebody else has it; the message says who, as far as the holder wrote it down.
+        LockHeld: somebody else has it; the message has the pid that the holder wrote into the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,12 +36,12 @@ class LockFile:
             holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._fd)
             raise LockHeld(f"{path} is locked by process {holder}") from None
-        # For the message above only; nothing is ever decided by it.
+        # For the message above; diagnostics only.
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
     def close(self) -> None:
-        """Let go.  A second call does nothing."""
+        """Release the lock.  A second call does nothing."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -4,14 +4,14 @@ Owns the loop `drive_native` and its small Python shell `NativeRunner`.  Knows n
 
     handler(state, payload, start, end, lost, message) -> end of what it wrote
 
-    state     uint8[:], whatever the strategy remembers; view it as a struct of your own
-    payload   uint8[:], in which payload[start:end] is the message it is shown
-    lost      frames that never reached it since the last one: what it knows may be out of date
+    state     uint8[:], the strategy's memory; view it as a struct of your own
+    payload   uint8[:], in which payload[start:end] is the message
+    lost      frames lost since the last call: the handler's state may be out of date
     message   uint8[:], into which it may write TLVs from HEADER_SIZE on (`put_tlv`); it returns where they end,
-              or 0 to say nothing.  The loop adds the header and the checksum and publishes.
+              or 0 to publish nothing.  The loop adds the header and the checksum and publishes.
 
-Like every kernel the handler never raises, checks lengths before it views, and returns.  A frame it cannot read it
-passes over.  `consumers.price_moves` is an example.
+Like every kernel the handler never raises and checks lengths before it views.  A frame that it cannot read it skips.
+`consumers.price_moves` is an example.
 
 The handler is called through a pointer (5 ns), so the loop is compiled once and cached for every strategy.  Compiled
 into the loop instead, each handler would cost seconds at every start: numba caches no function that got another one.
@@ -25,7 +25,6 @@ from typing import Any
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
 from consumers.runner import rest
 from ringbuf import CorruptRing, Reader, Status, Writer
@@ -33,22 +32,25 @@ from ringbuf.atomics import monotonic_ns, pause
 from ringbuf.kernels import poll_into, publish_and_wake
 from ringbuf.layout import LENGTH_ROW, OFFSET_ROW, TIME_ROW
 from ringbuf.status import EMPTY, OK
-from tlv.buffers import Bytes, Longs
+from tlv.buffers import Bytes, Longs, Structs
 from tlv.codes import MAX_MESSAGE, Domain, Source
 from tlv.jit import kernel
 from tlv.kernels import put_header, seal
+from tlv.units import MS
 
 Handler = Callable[[Bytes, Bytes, int, int, int, Bytes], int]
 
-SLICE_NS = 1_000_000
+SLICE_NS = MS
 """No compiled loop runs longer: signals are served between slices."""
 KEPT_LATENCIES = 1 << 16
 
 SIGNAL = Domain.SIGNAL.value
 
-TALLY = np.dtype([("frames", "<i8"), ("lost", "<i8"), ("untold", "<i8"), ("said", "<i8"), ("refused", "<i8")])
-"""What the loop counts: frames shown, frames lost and of these not yet told, messages published, and refused by the
-ring."""
+TALLY = np.dtype(
+    [("frames", "<i8"), ("lost", "<i8"), ("lost_unreported", "<i8"), ("published", "<i8"), ("refused", "<i8")]
+)
+"""What the loop counts: frames handled, frames lost and of these not yet reported to the handler, messages published,
+and messages that the ring refused."""
 
 
 @kernel
@@ -70,7 +72,7 @@ def drive_native(
     latencies: Longs,
     slice_ns: int,
 ) -> int:
-    """Poll, show each frame to `handler`, publish what it says; returns after `slice_ns` or with a status to act on.
+    """Poll, call `handler` for each frame, publish what it writes; returns after `slice_ns` or with a status to act on.
 
     words..index: a Reader's; writer_*: a Writer's; wall_offset_ns: CLOCK_REALTIME - CLOCK_MONOTONIC.
     """
@@ -80,22 +82,22 @@ def drive_native(
     status = EMPTY
     while status in (EMPTY, OK):
         status = poll_into(words, control, reader, out, index, index.shape[1])
-        if reader[0]["gap_last"] != 0:
-            lost = reader[0]["gap_last"] - reader[0]["gap_first"] + 1
+        if reader[0]["lost_last"] != 0:
+            lost = reader[0]["lost_last"] - reader[0]["lost_first"] + 1
             count["lost"] += lost
-            count["untold"] += lost
+            count["lost_unreported"] += lost
         frames = reader[0]["count"]
         for i in range(frames):
             start = index[OFFSET_ROW, i]
-            end = handler(state, payload, start, start + index[LENGTH_ROW, i], count["untold"], message)
-            count["untold"] = 0
+            end = handler(state, payload, start, start + index[LENGTH_ROW, i], count["lost_unreported"], message)
+            count["lost_unreported"] = 0
             if end > 0:
                 now = monotonic_ns()
                 put_header(message, 0, SIGNAL, source, 0, writer[0]["sequence"], now + wall_offset_ns)
                 seal(message, 0, end)
                 if publish_and_wake(writer_words, writer_control, writer, message, 0, end, 0, 0, now) > 0:
-                    latencies[count["said"] % len(latencies)] = monotonic_ns() - index[TIME_ROW, i]
-                    count["said"] += 1
+                    latencies[count["published"] % len(latencies)] = monotonic_ns() - index[TIME_ROW, i]
+                    count["published"] += 1
                 else:
                     count["refused"] += 1
         count["frames"] += frames
@@ -134,13 +136,13 @@ class NativeRunner:
     def __init__(
         self,
         handler: Handler,
-        state: NDArray[np.void],
+        state: Structs,
         reader: Reader,
         writer: Writer,
         source: int = Source.ARBITRAGE_STRATEGY,
     ) -> None:
-        self.tally: NDArray[np.void] = np.zeros(1, dtype=TALLY)
-        self._latencies: NDArray[np.int64] = np.zeros(KEPT_LATENCIES, dtype=np.int64)
+        self.tally: Structs = np.zeros(1, dtype=TALLY)
+        self._latencies: Longs = np.zeros(KEPT_LATENCIES, dtype=np.int64)
         self._handler = handler
         self._reader = reader
         self._writer = writer
@@ -160,9 +162,9 @@ class NativeRunner:
         compile_loop(self._arguments(SLICE_NS))
 
     @property
-    def latencies(self) -> NDArray[np.int64]:
-        """From the publishing of a frame to the publishing of what the handler said to it, ns; the newest ones."""
-        return self._latencies[: min(int(self.tally[0]["said"]), KEPT_LATENCIES)]
+    def latencies(self) -> Longs:
+        """From the publishing of a frame to the publishing of the handler's message on it, ns; the newest ones."""
+        return self._latencies[: min(int(self.tally[0]["published"]), KEPT_LATENCIES)]
 
     def run(self, asked_to_stop: Callable[[], bool], *, until_closed: bool = False, spin: bool = False) -> None:
         """Until asked to stop; with `until_closed` also when the ring is closed and read to its end.

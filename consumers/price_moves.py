@@ -1,7 +1,7 @@
-"""An example of a native strategy: it says when a V2 pool's price has moved by more than a threshold in one Sync.
+"""An example of a native strategy: it publishes when a V2 pool's price moves by more than a threshold in one Sync.
 
-Owns its state (a hash table of the last price of each pool) and its handler.  What it says is a `PriceMove`, a
-record of a user's own; `price_moves.toml` declares it to commands (`--records`) and readers that do not import this.
+Owns its state (a hash table of the last price of each pool) and its handler.  It publishes a `PriceMove`, a record of a
+user's own; `price_moves.toml` declares it to commands (`--records`) and to readers that do not import this file.
 
     state = new_state(threshold_pips=10_000)
     NativeRunner(note_price_move, state, reader, writer).run(stop)
@@ -12,11 +12,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tlv.buffers import Bytes, byte_at
+from tlv.buffers import Bytes, Structs, byte_at
 from tlv.codes import Flag
+from tlv.copying import copy_bytes
 from tlv.fields import I64, PoolId
+from tlv.filter import compare
 from tlv.jit import kernel
 from tlv.kernels import find_tlv, put_tlv
 from tlv.layout import HEADER, HEADER_SIZE, POOL_SYNC, PoolSync
@@ -39,7 +40,7 @@ PRICE_MOVE_TYPE = PriceMove.layout.type
 PRICE_MOVE_SIZE = PriceMove.layout.size
 
 SLOTS = 1 << 12
-"""Room for twice as many pools as a busy chain moves in a day; a full table forgets, it never grows."""
+"""Room for twice as many pools as a busy chain moves in a day.  A full table overwrites entries; it never grows."""
 PROBES = 16
 STATE = np.dtype([("threshold_pips", "<i8"), ("pools", "u1", (SLOTS, POOL_BYTES)), ("prices", "<f8", (SLOTS,))])
 
@@ -48,7 +49,7 @@ SYNC_SIZE = PoolSync.layout.size
 UNSAFE_FLAGS = int(Flag.REMOVED | Flag.BACKFILL)
 
 
-def new_state(threshold_pips: int) -> NDArray[np.void]:
+def new_state(threshold_pips: int) -> Structs:
     """The handler's memory, empty."""
     memory = np.zeros(1, dtype=STATE)
     memory[0]["threshold_pips"] = threshold_pips
@@ -58,17 +59,7 @@ def new_state(threshold_pips: int) -> NDArray[np.void]:
 @kernel
 def is_same(left: Bytes, right: Bytes) -> bool:
     """Whether two pools are the same."""
-    different = np.uint8(0)
-    for i in range(POOL_BYTES):
-        different |= left[i] ^ right[i]
-    return bool(different == 0)
-
-
-@kernel
-def copy_pool(source: Bytes, target: Bytes) -> None:
-    """Byte by byte: a slice assignment may allocate, and kernels do not."""
-    for i in range(POOL_BYTES):
-        target[i] = source[i]
+    return compare(left, 0, right, 0, POOL_BYTES) == 0
 
 
 @kernel
@@ -106,7 +97,7 @@ def note_price_move(memory: Bytes, payload: Bytes, start: int, end: int, lost: i
     slot = find_slot(state, sync["pool"])
     before = state["prices"][slot]
     known = before != 0.0 and is_same(state["pools"][slot], sync["pool"])
-    copy_pool(sync["pool"], state["pools"][slot])
+    copy_bytes(state["pools"][slot], 0, sync["pool"], 0, POOL_BYTES)
     state["prices"][slot] = price
     if not known:
         return 0
@@ -114,7 +105,7 @@ def note_price_move(memory: Bytes, payload: Bytes, start: int, end: int, lost: i
     if abs(move) < state["threshold_pips"]:
         return 0
     value = put_tlv(message, HEADER_SIZE, PRICE_MOVE_TYPE, PRICE_MOVE_SIZE)
-    said = message[value : value + PRICE_MOVE_SIZE].view(PRICE_MOVE)[0]
-    said["move_pips"] = move
-    copy_pool(sync["pool"], said["pool"])
+    price_move = message[value : value + PRICE_MOVE_SIZE].view(PRICE_MOVE)[0]
+    price_move["move_pips"] = move
+    copy_bytes(price_move["pool"], 0, sync["pool"], 0, POOL_BYTES)
     return value + PRICE_MOVE_SIZE

@@ -1,11 +1,11 @@
 """Ring to journal.
 
-Owns the order of things between a reliable reader and a journal: nothing is counted as read before it is written.  What
-the ring could not keep for us becomes a gap record, so the journal accounts for every sequence.
+Owns the order between a reliable reader and a journal: no frame counts as read before it is written.  A loss becomes a
+GAP record, so the journal accounts for every sequence.
 
-A full disk does not end a recorder.  It says so once and tries the same batch again; meanwhile the ring is the buffer.
-The ring's writer waits a bounded time for a reliable reader and then evicts it, so what the outage cost shows as a gap,
-like any other, and the recorder becomes reliable again once there is room.
+A full disk does not end a recorder.  It reports once and tries the same batch again; meanwhile the ring is the buffer.
+The ring's writer waits a bounded time for a reliable reader and then evicts it, so what the outage cost is recorded as
+a loss like any other, and the recorder becomes reliable again once there is room.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from consumers.journal import JournalFull, JournalWriter
-from ringbuf import CorruptRing, NoFreeSlot, Poll, Reader, RingNotFound, RingNotReady, Status
+from ringbuf import CorruptRing, Loss, NoFreeSlot, Poll, Reader, RingNotFound, RingNotReady, Status
 from tlv.codes import Reason
 from tlv.layout import LAYOUT_DIGEST
 
@@ -32,7 +32,7 @@ Stop = Callable[[], bool]
 
 @dataclass
 class Recorded:
-    """What a recorder did since it began."""
+    """What a recorder did since it started."""
 
     frames: int = 0
     bytes: int = 0
@@ -71,8 +71,8 @@ class Recorder:
         """
         while not stop():
             poll = self._reader.poll(POLL_FRAMES, POLL_BYTES)
-            if poll.gap is not None:
-                self._keep_gap(poll.gap.first, poll.gap.last, stop)
+            if poll.loss is not None:
+                self._keep_loss(poll.loss, stop)
             if len(poll):
                 self._keep(poll, stop)
             elif poll.status is Status.CORRUPT:
@@ -125,7 +125,7 @@ class Recorder:
             self._follow_new_ring(stop)
 
     def _follow_new_ring(self, stop: Stop) -> None:
-        """The name means another ring now, or will, unless we are stopped before: the journal goes on with that one."""
+        """The ring's name means another ring, or none yet: continue the journal with the next one, unless stopped."""
         self.close()
         self._report(f"ring {self.name} was replaced")
         while not stop():
@@ -144,10 +144,10 @@ class Recorder:
             self.recorded.evictions += 1
             self._become_reliable()
 
-    def _keep_gap(self, first: int, last: int, stop: Stop) -> None:
-        self._report(f"ring {self.name}: lost {last - first + 1} frames, {first} to {last}")
-        if self._insist(lambda: self._journal.append_gap(first, last, Reason.LAPPED), last - first + 1, stop):
-            self.recorded.lost += last - first + 1
+    def _keep_loss(self, loss: Loss, stop: Stop) -> None:
+        self._report(f"ring {self.name}: lost {loss.count} frames, {loss.first} to {loss.last}")
+        if self._insist(lambda: self._journal.append_gap(loss.first, loss.last, Reason.LAPPED), loss.count, stop):
+            self.recorded.lost += loss.count
 
     def _insist(self, write: Callable[[], None], count: int, stop: Stop) -> bool:
         """Try `write` until there is room for it or we are stopped; `count` frames are lost then."""

@@ -1,7 +1,7 @@
-"""Runs a strategy on a live ring and publishes what it says into its own ring.
+"""Runs a strategy on a live ring and publishes its signals into a ring of its own.
 
-Owns the loop: poll, select, deliver, publish, wait.  Knows no strategy.  The strategy itself is driven by `Driver`,
-just as in a replay, so what it says is the same in both.
+Owns the loop: poll, select, deliver, publish, wait.  Knows no strategy.  `Driver` drives the strategy here and on a
+journal, so both give the same signals.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consumers.select_frames import select_frames
 from consumers.strategy import Draft, Driver, filter_of
 from ringbuf import CorruptRing, Reader, RingOrphaned, Status, Wait, Writer
+from tlv.buffers import Longs
 from tlv.codes import Domain
 from tlv.message import build
 
@@ -24,12 +24,12 @@ FRAMES_PER_POLL = 256
 WAIT_S = 0.2
 """How long a stop request may go unnoticed in a quiet market."""
 HEARTBEAT_S = 1.0
-"""A signal ring is silent for hours; readers tell a quiet writer from a stuck one by its heartbeat."""
+"""A signal ring may be silent for hours; by the heartbeat its readers know that the writer runs."""
 KEPT_LATENCIES = 100_000
 
 
 class Latency(NamedTuple):
-    """What a trader asks of a list of latencies, in ns.  Signed: a block may come before its own timestamp."""
+    """Quantiles of a list of latencies, in ns.  Signed: a block may come before its own timestamp."""
 
     samples: int
     p50: int
@@ -47,10 +47,10 @@ def summarise(samples: deque[int]) -> Latency | None:
 
 
 def rest(reader: Reader, status: Status, mode: Wait = Wait.BACKOFF) -> None:
-    """Pass the time after a poll that came back with `status`, at most `WAIT_S`.
+    """Wait after a poll that returned `status`, for at most `WAIT_S`.
 
     Raises:
-        RingOrphaned: the ring will never bring anything again.
+        RingOrphaned: nothing will ever be published in this ring again.
     """
     if status is Status.CLOSED:
         time.sleep(WAIT_S)
@@ -76,7 +76,7 @@ class Runner:
         self.driver = driver
         self.published = 0
         self.published_late = 0
-        """Signals on frames that were in the ring before this runner was: no latency of ours."""
+        """Signals on frames that were in the ring before this runner started; they count for no latency."""
         self.ring_to_signal: deque[int] = deque(maxlen=KEPT_LATENCIES)
         self.receive_to_signal: deque[int] = deque(maxlen=KEPT_LATENCIES)
         self._reader = reader
@@ -84,7 +84,7 @@ class Runner:
         self._wait = wait
         self._clock_ns = clock_ns
         self._wanted = filter_of(driver.strategy).tables
-        self._chosen: NDArray[np.int64] = np.zeros(FRAMES_PER_POLL, dtype=np.int64)
+        self._chosen: Longs = np.zeros(FRAMES_PER_POLL, dtype=np.int64)
         self._began_ns = time.monotonic_ns()
 
     def run(self, asked_to_stop: Callable[[], bool], *, until_closed: bool = False) -> None:
@@ -112,8 +112,8 @@ class Runner:
             StrategyStopped, CorruptRing.
         """
         poll = self._reader.poll(FRAMES_PER_POLL)
-        if poll.gap is not None:
-            self._publish(self.driver.lose(poll.gap.first, poll.gap.last), 0)
+        if poll.loss is not None:
+            self._publish(self.driver.lose(poll.loss.first, poll.loss.last), 0)
         if poll.status is Status.CORRUPT:
             raise CorruptRing(f"ring {self._reader.name}: no frame at position {self._reader.position}")
         count = select_frames(poll.buffer, poll.offsets, poll.lengths, self._wanted, self._chosen)

@@ -14,7 +14,7 @@ from tlv.status import OK
 def select_frames(buffer: Bytes, offsets: Longs, lengths: Longs, wanted: FilterTables, chosen: Longs) -> int:
     """Write the indices of wanted frames to `chosen` (as long as `offsets`); how many there are.
 
-    A frame without a readable first record is wanted too: whoever gets it says what is wrong with it.
+    A frame without a readable first record is wanted too: its consumer raises the error that names the fault.
     """
     count = 0
     for i in range(len(offsets)):

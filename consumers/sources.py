@@ -1,7 +1,7 @@
 """Where `Live` gets its events: a ring in this machine's memory, or a relay's socket.
 
-Owns coming back: a ring that was closed, taken over by another writer or made anew, a relay that went away.  Both
-sources are asked for the next events and give some, perhaps none, or None for the end.
+Owns what happens when a ring is closed, taken over by another writer or made anew, and when a relay goes away.
+`receive` of both sources returns the next events, perhaps none, or None at the end.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consumers.analysis import kernels
 from consumers.analysis.selection import Selection
 from consumers.client import Item, RelayClient
-from consumers.event import Event, Loss, read_event
-from ringbuf import CorruptRing, Reader, RingNotFound, RingNotReady, Status
+from consumers.event import Event, read_event
+from ringbuf import CorruptRing, Loss, Reader, RingNotFound, RingNotReady, Status
+from tlv.buffers import Longs
 from tlv.errors import FrameError
 from tlv.filter import MessageFilter
 from tlv.layout import LAYOUT_DIGEST
@@ -47,7 +47,7 @@ class RingSource:
         self._selection = selection
         self._reconnect = reconnect
         self._reader = self._attach(RING_START[start])
-        self._chosen: NDArray[np.int64] = np.zeros(FRAMES_PER_POLL, np.int64)
+        self._chosen: Longs = np.zeros(FRAMES_PER_POLL, np.int64)
 
     def _attach(self, start: Literal["latest", "oldest"]) -> Reader:
         return Reader.attach(self._name, start=start, layout_digest=LAYOUT_DIGEST)
@@ -61,8 +61,8 @@ class RingSource:
         poll = self._reader.poll(FRAMES_PER_POLL)
         uuid = self._reader.uuid
         items: list[Event | Loss] = []
-        if poll.gap is not None:
-            items.append(Loss(uuid, poll.gap.first, poll.gap.last))
+        if poll.loss is not None:
+            items.append(poll.loss)
         taken, refused = kernels.choose(
             poll.buffer,
             self._reader.index,
@@ -91,7 +91,7 @@ class RingSource:
         return items
 
     def _outlive(self, status: Status) -> list[Event | Loss] | None:
-        """The ring is closed, or its name is gone or another's: wait for what comes after it."""
+        """The ring is closed, or its name is gone or means another ring: wait for the next writer or ring."""
         if not self._reconnect:
             return None
         time.sleep(WAIT_S)
@@ -106,7 +106,7 @@ class RingSource:
         return []
 
     def close(self) -> None:
-        """Let go of the ring."""
+        """Leave the ring."""
         self._reader.close()
 
 
@@ -139,7 +139,7 @@ class RelaySource:
         return self._client.connections - 1
 
     def receive(self) -> list[Event | Loss] | None:
-        """What the next bytes bring; None when the connection has ended and is not to come back.
+        """The events in the next bytes; None when the connection has ended and is not made again.
 
         Raises:
             Farewell: the relay refuses us for good.
@@ -164,5 +164,5 @@ class RelaySource:
         return items
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._client.close()

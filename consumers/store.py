@@ -1,11 +1,11 @@
-"""A journal to look into: events one by one, tables of all of them, or the whole thing once more.
+"""A journal as a user reads it: events one by one, tables of all of them, or a replay at the recorded pace.
 
     swaps = Store.open("journal").select(types=[PoolSwap], venues=["quickswap_v2"])
     for item in swaps: ...                               # Event, or Loss, as from `Live`
     swaps.to_polars()["PoolSwap"]                        # one table per record type
     swaps.replay(print, speed=10)
 
-Owns what a user does with a journal; how its bytes become columns is `consumers.analysis`.
+Owns the operations on a journal; `consumers.analysis` turns its bytes into columns.
 
 A table has a row for every record of its type: the message's own columns (`sequence`, `published_ns` by the wall clock,
 `message_sequence`, `timestamp_ns`, `source`, `flags`), the record's fields, for pool events those of the EventOrigin,
@@ -33,9 +33,9 @@ from consumers.analysis.readable import pandas_part
 from consumers.analysis.scan import scan_segments
 from consumers.analysis.segments import segments_of
 from consumers.analysis.selection import Bound, Selection, range_of
-from consumers.event import Event, Loss, read_event
+from consumers.event import Event, read_event
 from consumers.journal.segment import list_segments, parse_header, read_head
-from ringbuf import Poll, Writer
+from ringbuf import Loss, Poll, Writer
 from ringbuf.playback import Pace, forward, never
 from tlv.batch import add_flags
 from tlv.codes import Flag
@@ -117,17 +117,17 @@ class Store:
         speed: float | None = 1.0,
         asked_to_stop: Callable[[], bool] = never,
     ) -> None:
-        """Play the selected messages `speed` times as fast as they were published; None = as fast as possible.
+        """Replay a journal at its recorded pace, `speed` times as fast; None = as fast as possible.
 
         A callable gets what iteration yields.  A ring gets the messages with the flag REPLAY and their old sequences in
-        the header; what is missing leaves no trace there but the hole in these.
+        the header; a loss shows there only as sequences that these headers skip.
         """
         pace = Pace(speed)
         for uuid, poll in self.polls():
             if isinstance(target, Writer):
                 add_flags(poll.buffer, poll.offsets, poll.lengths, int(Flag.REPLAY))
-            elif poll.gap:
-                target(Loss(uuid, poll.gap.first, poll.gap.last))
+            elif poll.loss:
+                target(poll.loss)
             for part in pace.parts(poll, asked_to_stop):
                 if isinstance(target, Writer):
                     forward(target, part)
@@ -154,7 +154,7 @@ class Store:
             yield block.cls, batch_of(block, schema_of(block.cls, amounts), amounts)
 
     def _named(self) -> list[type[Record]]:
-        """Types that were asked for by name: they get a table even if nothing of them is there."""
+        """Types that were asked for by name: they get a table even if the journal has no such record."""
         return [RECORDS[number] for number in sorted(self.selection.filter.types)]
 
     def to_arrow(self, *, amounts: Amounts = "int", progress: bool | None = None) -> dict[str, Any]:
@@ -202,14 +202,14 @@ class Store:
         `form` is parquet, csv or jsonl.  If anything fails, no file has changed.
         """
         check_amounts(amounts)
-        # The other forms have no second column beside an amount: their numbers are made of the exact ones.
+        # Only Parquet has a second column for an amount; the other forms convert the exact one.
         batches = self._batches(amounts if form == "parquet" else "int", f"to {form}", progress)
         return write_tables(batches, Path(path), form, amounts, self._named())
 
 
 def items_of(uuid: bytes, poll: Poll) -> Iterator[Event | Loss]:
     """What a poll brought, as events."""
-    if poll.gap is not None:
-        yield Loss(uuid, poll.gap.first, poll.gap.last)
+    if poll.loss is not None:
+        yield poll.loss
     for frame in poll:
         yield read_event(uuid, frame.sequence, frame.payload)

@@ -1,12 +1,11 @@
-"""What a strategy is, and how it is driven frame by frame: the same on a live ring and on a journal.
+"""The base class of strategies, and how one is driven frame by frame: the same on a live ring and on a journal.
 
 Owns the base class `Strategy`, the dispatch of a message to its methods, and the rule for poison frames.  Knows neither
 rings nor files nor clocks: frames come in as (sequence, publish time, bytes) and drafts of signals go out.  So the same
 frames give the same drafts, byte for byte, wherever they come from.
 
-A strategy is foreign code.  Whatever it raises on a frame concerns that frame: it is counted, the frame is set aside
-with the reason, the strategy is told that it missed the frame, and the next one is delivered.  Only a strategy that
-keeps raising is stopped.
+A strategy is foreign code.  An exception concerns the frame it was raised on: the frame is counted and set aside with
+the reason, `on_lost` is called for it, and the next one is delivered.  Only a strategy that keeps raising is stopped.
 """
 
 from __future__ import annotations
@@ -36,10 +35,11 @@ from tlv.layout import (
 )
 from tlv.message import Message, parse
 from tlv.record import Record
+from tlv.units import NS
 
 POISON_LIMIT = 10
-"""Poison frames within `POISON_WINDOW_NS` after which a strategy is stopped: it is broken, not unlucky."""
-POISON_WINDOW_NS = 60_000_000_000
+"""Poison frames within `POISON_WINDOW_NS` after which a strategy is stopped: the fault is the strategy's."""
+POISON_WINDOW_NS = 60 * NS
 KEPT_POISON = 100
 """Poison frames kept for inspection; older ones are only counted."""
 
@@ -49,7 +49,7 @@ class StrategyStopped(AlphaPulseError):
 
 
 class Trigger(NamedTuple):
-    """The frame a strategy is looking at."""
+    """The frame that a strategy is called for."""
 
     ring: bytes
     """uuid of the ring where it was first published."""
@@ -58,7 +58,7 @@ class Trigger(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """A message a strategy wants published; the receive time is that of the event behind it, 0 if there is none."""
+    """A message to be published for a strategy; the receive time is that of the event behind it, 0 if there is none."""
 
     source: Source
     records: tuple[Record, ...]
@@ -66,22 +66,22 @@ class Draft(NamedTuple):
 
 
 class Strategy:
-    """Override what you need.  Every method is called in ring order; `emit` says something."""
+    """Override what you need.  Every method is called in ring order; `emit` publishes a message."""
 
     name: ClassVar[str] = "strategy"
-    """At most 20 bytes: it travels in every signal."""
+    """At most 20 bytes: it is a field of every signal."""
     version: ClassVar[int] = 1
     source: ClassVar[Source] = Source.ARBITRAGE_STRATEGY
     wants: ClassVar[frozenset[type[Record]]] = frozenset()
-    """Records whose messages it is called for; empty = all.  Session, Gap, Reorg and StateInvalidation always come: to
-    miss one is to trade on a state that is not there."""
+    """Records whose messages it is called for; empty = all.  Session, Gap, Reorg and StateInvalidation always come:
+    without one of them a strategy would trade on a state that is no longer true."""
 
     def __init__(self) -> None:
         self.trigger = Trigger(bytes(16), 0, 0)
         self.drafts: list[Draft] = []
 
     def emit(self, *records: Record, receive_time_ns: int = 0) -> None:
-        """Publish records as one message, behind a SignalIdentity that ties them to the frame of the moment."""
+        """Publish records as one message, behind a SignalIdentity that names the frame being delivered."""
         ordinal = len(self.drafts)
         identity = SignalIdentity(
             signal_id=signal_id(self.name, self.version, self.trigger, ordinal),
@@ -118,7 +118,7 @@ class Strategy:
         """Earlier state must not be trusted."""
 
     def on_gap(self, gap: Gap) -> None:
-        """The feed has a hole."""
+        """Blocks could not be had from the node, or frames were lost before this ring (`gap.scope`)."""
 
     def on_session(self, session: Session) -> None:
         """The collector began a new epoch."""
@@ -161,7 +161,7 @@ class Driver:
         self._raised_at: deque[int] = deque(maxlen=POISON_LIMIT)
 
     def deliver(self, sequence: int, publish_time_ns: int, payload: bytes | memoryview) -> list[Draft]:
-        """Show one frame to the strategy; what it says about it.
+        """Deliver one frame to the strategy; the messages that it emits.
 
         Raises:
             StrategyStopped: this was the last of `POISON_LIMIT` poison frames within a minute of publish times.
@@ -181,8 +181,8 @@ class Driver:
         return strategy.drafts
 
     def _trigger(self, sequence: int, message: Message) -> Trigger:
-        """Which frame this is.  A copy says where it was first published, so that its signals get the same identity:
-        its header keeps the sequence, and the Session that opened the recorded epoch names the ring."""
+        """The frame's identity: where it was first published, so that a replayed copy gives signals with the same ids.
+        The header of a copy keeps the sequence, and the Session that opened the recorded epoch names the ring."""
         header = message.header
         if not header.flags & Flag.REPLAY:
             return Trigger(self.ring, sequence, header.flags)
@@ -192,11 +192,11 @@ class Driver:
         return Trigger(self._recorded_ring, header.sequence, header.flags)
 
     def skip(self, count: int) -> None:
-        """Frames came that the strategy does not want."""
+        """Count frames that the strategy's filter left out."""
         self.frames += count
 
     def lose(self, first: int, last: int) -> list[Draft]:
-        """Frames `first` to `last` are gone: count them and tell the strategy."""
+        """Frames `first` to `last` are lost: count them and call `on_lost`; the messages that it emits."""
         self.lost += last - first + 1
         self.strategy.drafts = []
         self.strategy.on_lost(first, last)
@@ -205,7 +205,7 @@ class Driver:
     def _set_aside(self, sequence: int, publish_time_ns: int, payload: bytes | memoryview, reason: str) -> None:
         self.poisoned += 1
         self.poison.append(Poison(sequence, bytes(payload), reason))
-        # What it said before it raised is not trusted, and what it has not seen it must not believe to know.
+        # Messages emitted before the exception are dropped, and the strategy must know that it lacks this frame.
         self.strategy.drafts = []
         self.strategy.on_lost(sequence, sequence)
         self._raised_at.append(publish_time_ns)
@@ -213,7 +213,7 @@ class Driver:
         if len(self._raised_at) == POISON_LIMIT and publish_time_ns - first <= POISON_WINDOW_NS:
             raise StrategyStopped(
                 f"strategy {self.strategy.name}: {POISON_LIMIT} poison frames within "
-                f"{(publish_time_ns - first) / 1e9:.1f} s, the last is sequence {sequence}: {reason}"
+                f"{(publish_time_ns - first) / NS:.1f} s, the last is sequence {sequence}: {reason}"
             )
 
 

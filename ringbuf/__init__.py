@@ -4,9 +4,9 @@
         writer.publish(b"payload")
 
     for item in Reader.attach("market.demo"):                # any number of others
-        ...                                                  # Frame, or Gap if this reader was too slow
+        ...                                                  # Frame, or Loss if this reader was too slow
 
-`kernels` is the same for compiled loops: `poll_into(reader.words, reader.control, reader.state, reader.out,
+`kernels` is the same interface for compiled loops: `poll_into(reader.words, reader.control, reader.state, reader.out,
 reader.index, n)` and `publish(writer.words, writer.control, writer.state, buffer, offset, length, kind, flags, ns)`.
 """
 
@@ -30,7 +30,7 @@ from ringbuf.errors import (
 )
 from ringbuf.info import RingInfo, SlotInfo, collect_garbage, unlink
 from ringbuf.names import list_rings
-from ringbuf.poll import Frame, Gap, Poll
+from ringbuf.poll import Frame, Loss, Poll
 from ringbuf.reader import Reader
 from ringbuf.status import Status, Wait
 from ringbuf.warm import warm
@@ -47,7 +47,7 @@ __all__ = [
     "Frame",
     "FrameTooLong",
     "Full",
-    "Gap",
+    "Loss",
     "NoFreeSlot",
     "NoSpace",
     "NotOwner",

@@ -1,13 +1,13 @@
 """Loads, stores, fences and the futex, as plain Python and as LLVM instructions.
 
-Owns how a word shared between processes is touched.  It must never know what a word means.
+Owns how a word shared between processes is read and written.  It must never know what a word means.
 
 Each operation is a plain function on an int64 array and a word number.  Compiled, numba replaces it with the LLVM
 instruction of that name: a plain `words[i]` in a loop is hoisted by LLVM and would never see another process's
 store, and plain stores may be merged, torn or moved.  Uncompiled (NUMBA_DISABLE_JIT=1, or `kernel.py_func`) the
 function itself runs; x86 then gives the order, which is enough for tests and for coverage.
 
-A store into a read-only mapping is refused when the kernel is compiled, so a reader that writes does not exist.
+A store into a read-only mapping is refused when the kernel is compiled, so no reader can write.
 Memory order, as used by the kernels: `monotonic` = atomic and nothing else; `acquire` and `release` pair up across
 processes; `fence_seq_cst` orders a store before a later load.
 """
@@ -27,9 +27,9 @@ from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import lower_builtin, type_callable
-from numpy.typing import NDArray
 
-Words = NDArray[np.int64]
+from tlv.buffers import Bytes, Words
+from tlv.units import NS
 
 WORD = ir.IntType(64)
 HALF = ir.IntType(32)
@@ -40,7 +40,7 @@ PAUSE = ("llvm.x86.sse2.pause",) if X86 else ("llvm.aarch64.hint", 1)
 FUTEX_WAIT = 0  # shared, not FUTEX_PRIVATE: waiter and waker are different processes
 FUTEX_WAKE = 1
 EVERYBODY = (1 << 31) - 1
-NS_PER_S = 1_000_000_000
+
 CLOCK_MONOTONIC = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -86,7 +86,7 @@ def fence_seq_cst() -> None:
 
 
 def pause() -> None:
-    """Tell the core that this is a spin loop."""
+    """The CPU's hint that this is a spin loop."""
 
 
 def yield_core() -> None:
@@ -99,14 +99,14 @@ def monotonic_ns() -> int:
     return time.monotonic_ns()
 
 
-def word_at(buffer: NDArray[np.uint8], offset: int) -> int:
+def word_at(buffer: Bytes, offset: int) -> int:
     """Eight private bytes at any alignment, as a little-endian word."""
     return int.from_bytes(bytes(buffer[offset : offset + WORD_BYTES]), "little", signed=True)
 
 
 def futex_wait(words: Words, index: int, expected: int, timeout_ns: int) -> int:
     """Sleep while the low half of the word equals `expected`; 0 = woken, else -1 (changed, timed out or a signal)."""
-    timeout = np.array([timeout_ns // NS_PER_S, timeout_ns % NS_PER_S], dtype=np.int64)
+    timeout = np.array([timeout_ns // NS, timeout_ns % NS], dtype=np.int64)
     low = ctypes.c_uint32(expected & 0xFFFFFFFF)
     at, until = ctypes.c_void_p(words.ctypes.data + WORD_BYTES * index), ctypes.c_void_p(timeout.ctypes.data)
     return int(_libc.syscall(ctypes.c_long(SYS_FUTEX), at, ctypes.c_long(FUTEX_WAIT), low, until, None, 0))
@@ -223,7 +223,7 @@ def _(builder: Any) -> Any:
     timespec = cgutils.alloca_once(builder, WORD, size=2)
     builder.call(clock_gettime, [HALF(CLOCK_MONOTONIC), timespec])
     seconds, ns = builder.load(timespec), builder.load(builder.gep(timespec, [WORD(1)]))
-    return builder.add(builder.mul(seconds, WORD(NS_PER_S)), ns)
+    return builder.add(builder.mul(seconds, WORD(NS)), ns)
 
 
 @_compiles(word_at)
@@ -234,8 +234,8 @@ def _(builder: Any, address: Any) -> Any:
 @_compiles(futex_wait)
 def _(builder: Any, address: Any, expected: Any, timeout_ns: Any) -> Any:
     timespec = cgutils.alloca_once(builder, WORD, size=2)
-    builder.store(builder.sdiv(timeout_ns, WORD(NS_PER_S)), timespec)
-    builder.store(builder.srem(timeout_ns, WORD(NS_PER_S)), builder.gep(timespec, [WORD(1)]))
+    builder.store(builder.sdiv(timeout_ns, WORD(NS)), timespec)
+    builder.store(builder.srem(timeout_ns, WORD(NS)), builder.gep(timespec, [WORD(1)]))
     at, until = builder.ptrtoint(address, WORD), builder.ptrtoint(timespec, WORD)
     return _syscall(builder, SYS_FUTEX, at, WORD(FUTEX_WAIT), expected, until, WORD(0), WORD(0))
 

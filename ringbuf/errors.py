@@ -1,8 +1,8 @@
-"""What can be wrong with a ring, beyond what a status tells.
+"""The errors of a ring.  Outcomes that are no error are `Status`.
 
 SegmentError (tlv.errors)
 |-- RingNotFound        no ring of that name
-|-- RingNotReady        its creator has not finished, or died before it had
+|-- RingNotReady        its creation is not finished, or its creator died before it was
 |-- AlreadyExists       create() found a ring of that name
 |-- NotOwner            another process (or, after a fork, the parent) is the writer
 |-- NoSpace             /dev/shm cannot hold it
@@ -30,7 +30,7 @@ class RingNotFound(SegmentError):
 
 
 class RingNotReady(SegmentError):
-    """The ring is being created, or its creator died on the way; the next `create` finishes the job."""
+    """The ring is being created, or its creator died before it finished; the next `create` starts over."""
 
 
 class AlreadyExists(SegmentError):

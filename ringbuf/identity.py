@@ -1,4 +1,4 @@
-"""What a ring is, once and for all: geometry, uuid, digests; written at creation, checked at every attach.
+"""The immutable facts of a ring: geometry, uuid, digests; written at creation, checked at every attach.
 
 Owns the immutable lines of the header page.  It must never touch a word that changes while the ring lives.
 """
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ringbuf.declare import offset_of
 from ringbuf.errors import BadGeometry, BadSegment, RingNotReady
@@ -35,6 +34,7 @@ from ringbuf.layout import (
     RESERVE_SHARE,
     SCHEMA_BYTES,
 )
+from tlv.buffers import Bytes
 
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 IDENTITY_START = offset_of(HEADER, "version")
@@ -87,7 +87,7 @@ def new_identity(
     layout_digest: int,
     schema: str,
 ) -> Identity:
-    """Check a wished geometry, fill in the defaults and draw uuid and salt.
+    """Check a requested geometry, fill in the defaults and draw uuid and salt.
 
     Raises:
         BadGeometry: naming the value and the limit it breaks.
@@ -118,22 +118,22 @@ def new_identity(
     )
 
 
-def checksum(page: NDArray[np.uint8]) -> int:
+def checksum(page: Bytes) -> int:
     """CRC-32 over everything immutable but the magic and itself."""
     return zlib.crc32(page[TEXT_START:TEXT_END].tobytes(), zlib.crc32(page[IDENTITY_START:IDENTITY_END].tobytes()))
 
 
-def put_bytes(field: NDArray[np.uint8], raw: bytes) -> None:
+def put_bytes(field: Bytes, raw: bytes) -> None:
     """Write `raw` to a field of a new page; the rest of the field stays 0."""
     field[: len(raw)] = np.frombuffer(raw, dtype=np.uint8)
 
 
-def text_of(field: NDArray[np.uint8]) -> str:
+def text_of(field: Bytes) -> str:
     """The text of a field that is padded with NUL."""
     return field.tobytes().rstrip(b"\0").decode()
 
 
-def write_identity(page: NDArray[np.uint8], identity: Identity) -> None:
+def write_identity(page: Bytes, identity: Identity) -> None:
     """Fill the immutable fields of a header page that nobody else maps yet; all but the magic."""
     header = page.view(HEADER)[0]
     header["version"] = FORMAT
@@ -156,8 +156,8 @@ def write_identity(page: NDArray[np.uint8], identity: Identity) -> None:
     header["crc"] = checksum(page)
 
 
-def read_identity(page: NDArray[np.uint8], size: int, where: str, layout_digest: int) -> Identity:
-    """Check the copy of a header page against this build, the object's size and the wished layout digest (0 = any).
+def read_identity(page: Bytes, size: int, where: str, layout_digest: int) -> Identity:
+    """Check the copy of a header page against this build, the object's size and the expected layout digest (0 = any).
 
     Raises:
         RingNotReady: the creation has not finished.
@@ -196,7 +196,7 @@ def read_identity(page: NDArray[np.uint8], size: int, where: str, layout_digest:
 
 
 def _expect_layout(where: str, name: str, found: int, wanted: int) -> None:
-    """Refuse a ring whose messages have another layout; its next writer would be refused as well."""
+    """Refuse a ring whose messages have another layout, and name the remedy: a writer of this layout is refused too."""
     if found != wanted:
         raise BadSegment(
             f"{where}: layout digest of the messages: expected {wanted:#x}, found {found:#x}; "
@@ -205,14 +205,14 @@ def _expect_layout(where: str, name: str, found: int, wanted: int) -> None:
         )
 
 
-def write_control_identity(page: NDArray[np.uint8], identity: Identity) -> None:
+def write_control_identity(page: Bytes, identity: Identity) -> None:
     """Fill a new control page; all but the magic."""
     control = page.view(CONTROL)[0]
     control["version"] = FORMAT
     put_bytes(control["uuid"], identity.uuid)
 
 
-def check_control(page: NDArray[np.uint8], identity: Identity, where: str) -> None:
+def check_control(page: Bytes, identity: Identity, where: str) -> None:
     """Raise BadSegment unless a copied control page belongs to the ring."""
     control = page.view(CONTROL)[0]
     if int(control["magic"]) != CONTROL_MAGIC or int(control["version"]) != FORMAT:

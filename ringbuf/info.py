@@ -1,4 +1,4 @@
-"""Looking at a ring from outside: what `ringstat` shows, and cleaning up.
+"""The state of a ring as `ringstat` shows it, and the removal of rings.
 
 Owns the read-only view of header and control page.  It must never change a ring that has a writer.
 """
@@ -15,6 +15,7 @@ from ringbuf.locks import FIRST_SLOT_BYTE, WRITER_BYTE, RingLock
 from ringbuf.names import list_remains, list_rings, lock_object
 from ringbuf.ring import claim, copy_page, open_ring, unlink_ring
 from tlv.errors import SegmentError
+from tlv.units import NS
 
 COUNTERS = (
     *("frames", "bytes", "pads", "batches", "rejects", "wakes"),
@@ -47,8 +48,8 @@ class RingInfo:
     epoch: int
     epoch_sequence: int
     closed: bool
-    writer_alive: bool  # the kernel's word: its lock is held
-    writer_pid: int  # for people; nothing is decided by it
+    writer_alive: bool  # its lock is held
+    writer_pid: int  # diagnostics only
     publish_age_s: float  # since the last publish
     heartbeat_age_s: float  # since the last publish or heartbeat
     counters: dict[str, int]
@@ -102,8 +103,8 @@ class RingInfo:
                 closed=int(header["state"]) == CLOSED,
                 writer_alive=lock.is_held(WRITER_BYTE),
                 writer_pid=int(header["pid"]),
-                publish_age_s=(now - int(header["publish_ns"])) / 1e9 if header["publish_ns"] else float("inf"),
-                heartbeat_age_s=(now - max(int(header["publish_ns"]), int(header["heartbeat_ns"]))) / 1e9,
+                publish_age_s=(now - int(header["publish_ns"])) / NS if header["publish_ns"] else float("inf"),
+                heartbeat_age_s=(now - max(int(header["publish_ns"]), int(header["heartbeat_ns"]))) / NS,
                 counters={counter: int(header[counter]) for counter in COUNTERS},
                 slots=slots,
             )
@@ -113,7 +114,7 @@ class RingInfo:
 
 
 def unlink(name: str) -> None:
-    """Remove ring `name`; its readers find out that they are orphaned.
+    """Remove ring `name`; its readers get the status ORPHANED.
 
     Raises:
         NotOwner: it has a living writer.
@@ -129,7 +130,7 @@ def unlink(name: str) -> None:
 
 
 def is_finished(name: str) -> bool:
-    """Whether the creation of ring `name` was finished, be it by another build or since damaged."""
+    """Whether the creation of ring `name` was finished, also if another build made it or it is damaged since."""
     try:
         open_ring(name, writable=False).close()
     except (RingNotFound, RingNotReady):
@@ -140,7 +141,7 @@ def is_finished(name: str) -> bool:
 
 
 def collect_garbage(*, closed: bool = False, prefix: str = "") -> list[str]:
-    """Remove rings that nobody finished creating or unlinking, and with `closed` all that have no living writer.
+    """Remove rings whose creation or unlinking was not finished, and with `closed` all that have no living writer.
 
     Only those whose name begins with `prefix`.  Returns the names removed.
     """
@@ -150,7 +151,7 @@ def collect_garbage(*, closed: bool = False, prefix: str = "") -> list[str]:
         try:
             unlink(name)
         except (NotOwner, RingNotFound, UnsafeSegment):
-            continue  # somebody is creating it, was faster, or laid it there
+            continue  # another process is creating it, has removed it already, or another user put it there
         removed.append(name)
     return removed
 

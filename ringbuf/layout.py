@@ -28,11 +28,11 @@ CONTROL_MAGIC = 0x314C5443_52504C41  # "ALPRCTL1"
 VERSION = 1
 
 HEADER_BYTES = 4096
-ALIGNMENT = 64  # a cache line: two frames never share one, so a reader of one never waits for the writer of the next
+ALIGNMENT = 64  # a cache line: two frames never share one, so writing a frame never slows the reader of the one before
 MIN_CAPACITY = 1 << 16
 MAX_CAPACITY = 1 << 40
 MAX_FRAME_SHARE = 8  # a frame takes at most 1/8 of the ring: a reader one frame behind is far from being lapped
-MAX_BATCH_SHARE = 4  # a batch takes at most 1/4: it becomes visible at once and must not lap those who keep up
+MAX_BATCH_SHARE = 4  # a batch takes at most 1/4: it becomes visible at once and must not lap readers that keep up
 DEFAULT_MAX_FRAME = 1 << 17  # twice the largest message
 DEFAULT_RESERVE_BYTES = 1 << 16
 RESERVE_SHARE = 64  # `intent` moves by capacity/64 at most: what it covers beyond `tail` is lost to late readers
@@ -113,7 +113,7 @@ SCHEMA_BYTES = HEADER["schema"].itemsize
 
 DESCRIPTOR = packed(
     length=U32,  # payload bytes; of a pad: everything after its descriptor
-    kind=U16,  # the publisher's, opaque to the ring
+    kind=U16,  # the publisher's own, opaque to the ring
     flags=U8,  # PAD, KEY
     version=U8,
     position_tag=I64,  # position ^ salt: bytes of another lap, or a payload, do not pass for a descriptor
@@ -144,7 +144,7 @@ CONTROL = page(
     lines(256, slots=(SLOT, SLOTS)),
 )
 
-# What a writer keeps for itself.  It never reads these back from shared memory: nobody else may decide them.
+# A writer's private state.  It never reads these back from shared memory, where another process could change them.
 WRITER = packed(
     capacity=I64,
     salt=I64,
@@ -184,8 +184,8 @@ READER = packed(
     slot=I64,  # -1: lossy
     evicted=I64,
     count=I64,  # frames of the last poll
-    gap_first=I64,
-    gap_last=I64,
+    lost_first=I64,
+    lost_last=I64,
     need=I64,
     frame_length=I64,
     frame_kind=I64,

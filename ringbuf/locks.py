@@ -1,4 +1,4 @@
-"""Who lives: byte locks that the kernel frees when their holder dies.
+"""Byte locks by which processes know whether a ring's writer and consumers live: the kernel frees them at death.
 
 Owns the lock object of a ring: byte 0 is the writer's, byte 64+i belongs to consumer slot i.  It must never know
 what a holder does.
@@ -7,8 +7,8 @@ The locks are open-file-description locks.  They belong to the descriptor, not t
 process exclude each other, and a forked child would keep its parent's lock alive.  So descriptors are
 close-on-exec, and a forked child closes its copies at once: the lock stays with the parent and dies with it.
 
-A writer locks its byte of the ring object as well.  The lock object is a name like any other: whoever removes it under
-a living writer (RemoveIPC half-way through, somebody who tidies up) would let a second one lock the next of that name.
+A writer locks its byte of the ring object as well.  The lock object alone would not do: where it is removed under a
+living writer (logind's RemoveIPC, a user's `rm`), a second writer would create and lock another one of that name.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ class RingLock:
         self.fd = open_object(object_name, create=create, writable=owner is None, owner=owner)
         self._ring_fd = -1
         self.forked = False
-        self.on_fork: Callable[[], None] | None = None  # tells the owner, in the child, that it owns nothing
+        self.on_fork: Callable[[], None] | None = None  # called in a forked child, which holds no lock
         _open_locks.add(self)
 
     def try_lock(self, byte: int) -> bool:
-        """Take a byte, or return False because somebody living holds it."""
+        """Lock a byte; False if a living process holds it."""
         return _try_lock(self.fd, byte)
 
     def try_lock_ring(self, object_name: str) -> bool:
-        """Take the writer's byte of the ring object too, through a descriptor that only this lock knows.
+        """Lock the writer's byte of the ring object too, through a descriptor that nothing else uses.
 
         A map keeps a copy of the descriptor that it was made from, and a forked child would keep the lock with it.
         """
@@ -63,16 +63,16 @@ class RingLock:
         return _try_lock(self._ring_fd, WRITER_BYTE)
 
     def unlock(self, byte: int) -> None:
-        """Give a byte back."""
+        """Unlock a byte."""
         fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK, byte))
 
     def is_held(self, byte: int) -> bool:
-        """Whether somebody else living holds a byte.  (Our own lock does not conflict with ourselves.)"""
+        """Whether another living process holds a byte.  (Our own lock does not conflict with ourselves.)"""
         answer = fcntl.fcntl(self.fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK, byte))
         return bool(FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
     def close(self) -> None:
-        """Give everything back."""
+        """Unlock everything."""
         for fd in (self.fd, self._ring_fd):
             if fd >= 0:
                 os.close(fd)
@@ -80,7 +80,7 @@ class RingLock:
 
 
 def leave_locks_with_parent() -> None:
-    """Run in a forked child: close its copies of all locks, and tell those who thought that they held one."""
+    """Run in a forked child: close its copies of all locks, and call `on_fork` of each."""
     for lock in list(_open_locks):
         lock.close()
         lock.forked = True

@@ -1,7 +1,7 @@
-"""What can be asked of the kernel about a mapped ring, and may be refused.
+"""Options of a mapped ring that the kernel may refuse: prefault, mlock and huge pages.
 
-Owns prefault, mlock and huge pages.  None of them changes what a ring does, only how evenly it does it, so a refusal
-(no privilege, an old kernel, no huge pages) is reported and otherwise lived with.
+None of them changes what a ring does, only how evenly it runs, so a refusal (no privilege, an old kernel, no huge
+pages) is reported and is no error.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import ctypes
 import errno
 import mmap
 
-import numpy as np
-from numpy.typing import NDArray
+from tlv.buffers import Words
 
 MADV_POPULATE_READ = 22  # Linux 5.14
 MADV_POPULATE_WRITE = 23
@@ -24,9 +23,9 @@ def _outcome(result: int) -> str:
 
 
 def advise(
-    words: NDArray[np.int64], *, prefault: bool = False, lock_memory: bool = False, huge_pages: bool = False
+    words: Words, *, prefault: bool = False, lock_memory: bool = False, huge_pages: bool = False
 ) -> dict[str, str]:
-    """Ask for what was wished; returns "ok" or the error's name for each wish.
+    """Request the options that are True; returns "ok" or the error's name for each.
 
     prefault: all page-table entries now, so that no publish or read takes a page fault later.
     lock_memory: never swapped (RLIMIT_MEMLOCK must allow the ring's size).

@@ -39,12 +39,12 @@ def ring_object(name: str, uid: int | None = None) -> str:
 
 
 def control_object(name: str, uid: int | None = None) -> str:
-    """The POSIX name of what readers write."""
+    """The POSIX name of the control page, which readers write."""
     return ring_object(name, uid) + CONTROL_SUFFIX
 
 
 def lock_object(name: str, uid: int | None = None) -> str:
-    """The POSIX name of the object whose byte locks say who lives."""
+    """The POSIX name of the object with the byte locks of writer and consumers."""
     return ring_object(name, uid) + LOCK_SUFFIX
 
 
@@ -60,7 +60,7 @@ def list_rings() -> list[str]:
 
 
 def list_remains() -> list[str]:
-    """Names of rings that are gone but for their control page or lock: somebody was killed creating or unlinking."""
+    """Names of rings of which only control page or lock exist: a process was killed while it created or unlinked."""
     objects = list_objects()
     sides = {name.removesuffix(CONTROL_SUFFIX).removesuffix(LOCK_SUFFIX) for name in objects}
     return sorted(sides - set(objects))

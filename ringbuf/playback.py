@@ -1,7 +1,7 @@
-"""Frames once more: when each is due, and into which commits they go.
+"""The pacing of a replay into a ring: when each recorded frame is due, and into which commits the frames go.
 
-Owns the pace of a playback and the way of a poll into another ring.  Where the polls come from is not its business, and
-it cannot read what the frames carry.
+Owns the pace, and the publishing of a poll's frames into another ring.  Knows neither where polls come from nor what
+frames carry.  `tools.replay` and `Store.replay` read a journal with it; `producers.output.replay` marks the messages.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from ringbuf.layout import MAX_BATCH_SHARE
 from ringbuf.poll import Poll
 from ringbuf.writer import Writer
 from tlv.errors import UsageError
+from tlv.units import NS
 
 SLICE_S = 0.05
 """How long a request to stop may go unnoticed in a pause."""
-NS_PER_S = 1_000_000_000
+
 FRAME_OVERHEAD = 32 + 63
 """Bytes that a frame takes in a ring beyond its payload, at most: descriptor and alignment."""
 
 
 def never() -> bool:
-    """Nobody asks to stop."""
+    """The default of `asked_to_stop`."""
     return False
 
 
@@ -62,7 +63,7 @@ class Pace:
             elif asked_to_stop():
                 return
             else:
-                time.sleep(min((int(poll.timestamps[at]) - due) / self.speed / NS_PER_S, SLICE_S))
+                time.sleep(min((int(poll.timestamps[at]) - due) / self.speed / NS, SLICE_S))
 
     def _reached(self, next_ns: int) -> int:
         """The publish time that the playback has come to."""
@@ -82,7 +83,7 @@ def forward(writer: Writer, poll: Poll) -> None:
     if len(poll) == 0:
         return
     taken = np.cumsum(poll.lengths + FRAME_OVERHEAD)
-    # At the ring's end up to one frame's room stays empty, and counts.
+    # A pad at the ring's end takes up to one frame's room, which counts as the batch's.
     most = writer.identity.capacity // MAX_BATCH_SHARE - int(poll.lengths.max()) - FRAME_OVERHEAD
     changes = np.flatnonzero(np.diff(poll.kinds)) + 1
     ends = [*changes.tolist(), len(poll)]

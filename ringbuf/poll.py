@@ -1,8 +1,8 @@
-"""What a poll brings: frames, and what was lost before them.
+"""The result of a poll: frames, and the loss before them.
 
-Owns how delivered frames look to Python.  It must never touch shared memory: a poll holds private copies.
+Owns the Python view of delivered frames.  It must never touch shared memory: a poll holds private copies.
 
-A poll is lazy.  One kernel call fills a buffer and an index; `Frame` objects are made only by who iterates.
+A poll is lazy.  One kernel call fills a buffer and an index; `Frame` objects are made only by iteration.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, overload
 
-import numpy as np
-from numpy.typing import NDArray
+import msgspec
 
 from ringbuf.layout import KIND_ROW, LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW, TIME_ROW
 from ringbuf.status import Status
+from tlv.buffers import Bytes, Longs
 
 
 class Frame(NamedTuple):
@@ -26,14 +26,21 @@ class Frame(NamedTuple):
     payload: memoryview
 
 
-class Gap(NamedTuple):
-    """Frames overwritten before they were read: `first` to `last`, both lost.  Not the record `tlv.layout.Gap`."""
+class Loss(msgspec.Struct, frozen=True):
+    """Frames of a ring that cannot be had: `first` to `last`, both included.  Comes where they would have come.
 
+    The same type from the ring to a relay's client; on the wire a loss is the record `tlv.layout.Gap`.
+    """
+
+    ring: bytes
+    """uuid of the ring that published them."""
     first: int
     last: int
+    reason: int = 0
+    """A `tlv.codes.Reason` if a relay gave one."""
 
     @property
-    def lost(self) -> int:
+    def count(self) -> int:
         """How many frames that is."""
         return self.last - self.first + 1
 
@@ -41,50 +48,50 @@ class Gap(NamedTuple):
 class Poll(Sequence[Frame]):
     """The outcome of one poll; a sequence of its frames.  Valid until the next poll of the same reader."""
 
-    __slots__ = ("_index", "_view", "buffer", "gap", "need", "status")
+    __slots__ = ("_index", "_view", "buffer", "loss", "need", "status")
 
     def __init__(
         self,
         status: Status,
-        gap: Gap | None,
+        loss: Loss | None,
         need: int,
-        buffer: NDArray[np.uint8],
+        buffer: Bytes,
         view: memoryview,
-        index: NDArray[np.int64],
+        index: Longs,
     ) -> None:
         self.status = status
-        self.gap = gap  # lost before the first frame of this poll
+        self.loss = loss  # before the first frame of this poll
         self.need = need  # with status NEED: bytes of the next payload
         self.buffer = buffer  # all payloads, each 8-byte aligned at offsets[i]
         self._view = view
         self._index = index
 
-    def _row(self, row: int) -> NDArray[np.int64]:
-        values: NDArray[np.int64] = self._index[row]
+    def _row(self, row: int) -> Longs:
+        values: Longs = self._index[row]
         return values
 
     @property
-    def sequences(self) -> NDArray[np.int64]:
+    def sequences(self) -> Longs:
         """Sequence of each frame."""
         return self._row(SEQUENCE_ROW)
 
     @property
-    def offsets(self) -> NDArray[np.int64]:
+    def offsets(self) -> Longs:
         """Where each payload starts in `buffer`."""
         return self._row(OFFSET_ROW)
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> Longs:
         """Bytes of each payload."""
         return self._row(LENGTH_ROW)
 
     @property
-    def timestamps(self) -> NDArray[np.int64]:
+    def timestamps(self) -> Longs:
         """When each frame was published, ns of CLOCK_MONOTONIC."""
         return self._row(TIME_ROW)
 
     @property
-    def kinds(self) -> NDArray[np.int64]:
+    def kinds(self) -> Longs:
         """The publisher's `kind` of each frame."""
         return self._row(KIND_ROW)
 
@@ -92,7 +99,7 @@ class Poll(Sequence[Frame]):
         return int(self._index.shape[1])
 
     def part(self, first: int, last: int) -> Poll:
-        """Frames `first` to `last` - 1 of this poll, as a poll without a gap."""
+        """Frames `first` to `last` - 1 of this poll, as a poll without a loss."""
         return Poll(self.status, None, 0, self.buffer, self._view, self._index[:, first:last])
 
     @overload

@@ -1,10 +1,10 @@
 """One consumer of a ring.
 
-Owns a reader's private state and buffers.  It must never write into the ring: its map of it is read-only.  What it
-leaves for the writer (a wait ticket, a reliable consumer's position) goes to the control page.
+Owns a reader's private state and buffers.  It must never write into the ring: its map of it is read-only.  What the
+writer reads of it (a wait ticket, a reliable consumer's position) is on the control page.
 
-A reader copies frames out before it believes them, so a slow one harms nobody: it finds out that it was lapped,
-gets the exact range it missed, and goes on.
+A reader copies a frame out and then checks that it was not overwritten meanwhile, so a slow reader slows nobody: it
+detects that it was lapped, reports the exact range it lost, and goes on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ringbuf import kernels
 from ringbuf.errors import CorruptRing, NoFreeSlot, RingClosed, RingOrphaned
@@ -41,47 +40,49 @@ from ringbuf.layout import (
 from ringbuf.locks import FIRST_SLOT_BYTE, WRITER_BYTE, RingLock
 from ringbuf.memory import advise
 from ringbuf.names import lock_object
-from ringbuf.poll import Frame, Gap, Poll
+from ringbuf.poll import Frame, Loss, Poll
 from ringbuf.ring import Ring, open_ring
 from ringbuf.status import Status, Wait
+from tlv.buffers import Longs, State, Words
 from tlv.errors import UsageError
+from tlv.units import MS, NS
 
 Start = Literal["latest", "oldest", "key"]
 PLACES = {"latest": LATEST, "key": KEY_FRAME, "oldest": OLDEST}
 
-NS_PER_S = 1_000_000_000
+
 DEFAULT_BUFFER_BYTES = 1 << 18  # stays in a core's second-level cache
-SPIN_SLICE_NS = 1_000_000  # no kernel runs longer without returning: signals are served between slices
+SPIN_SLICE_NS = MS  # no kernel runs longer without returning: signals are served between slices
 SPIN_FIRST_NS = 20_000  # BACKOFF: about what a sleep and a wake-up cost
 YIELD_THEN_NS = 100_000
-SLEEP_SLICE_NS = 50_000_000  # a wake-up lost to a kill in the very wrong moment costs at most this
-CHECK_EVERY_S = 0.5  # looking whether the writer lives and the name still means this ring costs system calls
+SLEEP_SLICE_NS = 50 * MS  # the delay if a writer is killed between its commit and its wake-up
+CHECK_EVERY_S = 0.5  # `check` (does the writer live, does the name mean this ring) costs three system calls
 STALE_AFTER_S = 5.0
 SEEK_TRIES = 1000
 
 
 class Reader:
-    """Reads frames.  Made by `attach`; a context manager; iterating yields frames and gaps until the ring is closed."""
+    """Reads frames.  Made by `attach`; a context manager; iterating yields frames and losses until it is closed."""
 
     def __init__(self, ring: Ring, lock: RingLock, on_lap: Start, buffer_bytes: int, stale_after_s: float) -> None:
         self.name = ring.name
         self.uuid = ring.identity.uuid
         self.identity = ring.identity
-        self.words: NDArray[np.int64] = ring.words
-        self.control: NDArray[np.int64] = ring.control
+        self.words: Words = ring.words
+        self.control: Words = ring.control
         self.state = new_state(ring.identity, PLACES[on_lap])  # what the kernels call `reader`
         self.state[0]["epoch"] = kernels.get_word(self.words, EPOCH)
         room = max(buffer_bytes, ring.identity.max_payload) // 8 + 1
-        self.out: NDArray[np.int64] = np.zeros(room, dtype=np.int64)
-        self.index: NDArray[np.int64] = np.zeros((INDEX_ROWS, 256), dtype=np.int64)
+        self.out: Longs = np.zeros(room, dtype=np.int64)
+        self.index: Longs = np.zeros((INDEX_ROWS, 256), dtype=np.int64)
         self._bytes = self.out.view(np.uint8)
         self._view = self._bytes.data
         self._ring = ring
         self._lock = lock
-        self._stale_after_ns = int(stale_after_s * NS_PER_S)
+        self._stale_after_ns = int(stale_after_s * NS)
         self._next_check = time.monotonic() + CHECK_EVERY_S
-        self._first_gap: Gap | None = None
-        self._slot = -1  # whose lock we hold, evicted or not
+        self._unreported: Loss | None = None  # by a seek to an overwritten sequence; the next poll carries it
+        self._slot = -1  # the slot whose lock we hold, evicted or not
         self.memory: dict[str, str] = {}
         lock.on_fork = self._leave_slot_with_parent
 
@@ -103,7 +104,7 @@ class Reader:
     ) -> Self:
         """Start to read a ring: at its end, its oldest intact frame, its latest key frame, or a sequence.
 
-        A `start` sequence that was overwritten already comes as a gap first.  `on_lap` says where to go on after
+        A `start` sequence that was overwritten already comes as a loss first.  `on_lap` says where to go on after
         having been lapped.  With `reliable` the writer waits for this reader, see `join`.  `owner` is the uid of
         another user who let our group read.  For the three memory options see `memory.advise`.
 
@@ -148,7 +149,7 @@ class Reader:
         if not moved:
             raise CorruptRing(f"ring {self.name}: neither a commit record nor an anchor is valid")
         if start == "oldest":
-            kernels.seek_oldest(words, state, 0)  # of an empty ring: what came between those two looks is older still
+            kernels.seek_oldest(words, state, 0)  # frames may have come to an empty ring before `seek_latest`
 
     def _seek_sequence(self, wanted: int) -> None:
         if not kernels.seek_sequence(self.words, self.state, wanted):
@@ -163,8 +164,8 @@ class Reader:
         for name, value in before.items():  # what was skipped on the way was neither delivered nor lost
             self.state[0][name] = value
         if self.sequence > wanted:
-            self._first_gap = Gap(wanted, self.sequence - 1)
-            self.state[0]["lost"] += self._first_gap.lost
+            self._unreported = Loss(self.uuid, wanted, self.sequence - 1)
+            self.state[0]["lost"] += self._unreported.count
 
     def _corrupt(self) -> CorruptRing:
         return CorruptRing(f"ring {self.name}: no frame at position {self.position}, sequence {self.sequence}")
@@ -172,8 +173,8 @@ class Reader:
     def join(self) -> None:
         """Become reliable: from here on the writer waits, for a bounded time, before it overwrites unread frames.
 
-        Frames count as read at the next `poll` or `wait`.  While a scan from before the join is still in force the
-        writer may lap a reader that stands far behind; that comes as a gap, as always.  Also the way back in after an
+        Frames count as read at the next `poll` or `wait`.  Until the writer's next scan of the slots it may lap a
+        reader that is far behind; that comes as a loss, as always.  Also the way back in after an
         eviction.
 
         Raises:
@@ -195,14 +196,14 @@ class Reader:
 
     @property
     def evicted(self) -> bool:
-        """Whether the writer gave up waiting for this reader; it goes on as a lossy one."""
+        """Whether the writer evicted this reader, which is lossy since."""
         if self.state[0]["slot"] >= 0:
             return kernels.slot_state(self.control, self._slot) == EVICTED
         return bool(self.state[0]["evicted"])
 
     @property
     def position(self) -> int:
-        """Where in the ring's endless stream of bytes this reader stands."""
+        """This reader's position in the ring's endless stream of bytes."""
         return int(self.state[0]["position"])
 
     @property
@@ -212,7 +213,7 @@ class Reader:
 
     @property
     def lost(self) -> int:
-        """Frames that were overwritten before this reader got to them."""
+        """Frames that were overwritten before this reader read them."""
         return int(self.state[0]["lost"])
 
     @property
@@ -242,24 +243,24 @@ class Reader:
         out = self.out if max_bytes is None else self.out[: (max_bytes + 7) // 8]
         status = Status(kernels.poll_into(self.words, self.control, self.state, out, self.index, max_frames))
         me = self.state[0]
-        gap, self._first_gap = self._first_gap, None
-        if me["gap_last"]:
-            gap = Gap(int(me["gap_first"]) if gap is None else gap.first, int(me["gap_last"]))
-        if gap is not None and status is Status.EMPTY:
+        loss, self._unreported = self._unreported, None
+        if me["lost_last"]:
+            loss = Loss(self.uuid, int(me["lost_first"]) if loss is None else loss.first, int(me["lost_last"]))
+        if loss is not None and status is Status.EMPTY:
             status = Status.GAP
         need = int(me["need"]) if status is Status.NEED else 0
-        return Poll(status, gap, need, self._bytes, self._view, self.index[:, : int(me["count"])])
+        return Poll(status, loss, need, self._bytes, self._view, self.index[:, : int(me["count"])])
 
     def wait(self, timeout_s: float | None = None, mode: Wait = Wait.BACKOFF) -> Status:
-        """Wait until there is something to read (OK), or something to know.
+        """Wait until there is something to read, or the state of ring or writer changes.
 
-        Returns OK (a poll has news, be it the next writer's epoch), EMPTY after `timeout_s`, CLOSED, WRITER_STALE,
+        Returns OK (`poll` returns frames, a loss or EPOCH_CHANGED), EMPTY after `timeout_s`, CLOSED, WRITER_STALE,
         WRITER_DEAD or ORPHANED.  Ctrl-C and other signals are served while it waits.
         """
         self._check_usable()
         kernels.mark_read(self.control, self.state)
         begin = time.monotonic_ns()
-        deadline = None if timeout_s is None else begin + int(timeout_s * NS_PER_S)
+        deadline = None if timeout_s is None else begin + int(timeout_s * NS)
         while True:
             status = self._look()
             if status is not Status.EMPTY:
@@ -281,8 +282,8 @@ class Reader:
             kernels.sleep_on(self.words, self.control, self.state, min(SLEEP_SLICE_NS, left))
 
     def _look(self) -> Status:
-        """One look at everything that ends a wait; the expensive part of it now and then."""
-        if kernels.get_word(self.words, TAIL) != self.position or self._first_gap is not None:
+        """The status that ends a wait, EMPTY to go on; the part that costs system calls every `CHECK_EVERY_S`."""
+        if kernels.get_word(self.words, TAIL) != self.position or self._unreported is not None:
             return Status.OK
         if kernels.get_word(self.words, EPOCH) != self.epoch:
             return Status.OK
@@ -293,7 +294,7 @@ class Reader:
         return self.check()
 
     def check(self) -> Status:
-        """Look whether the ring has its name and its writer: EMPTY if so, ORPHANED, WRITER_DEAD or WRITER_STALE.
+        """Check the ring's name and its writer: EMPTY if both are there, else ORPHANED, WRITER_DEAD or WRITER_STALE.
 
         Costs three system calls; `wait` does it twice a second.
         """
@@ -305,12 +306,12 @@ class Reader:
             self._lock = RingLock(lock_object(self.name, self._ring.owner), owner=self._ring.owner)
         if not self._lock.is_held(WRITER_BYTE):
             return Status.WRITER_DEAD
-        sign_of_life = max(kernels.get_word(self.words, HEARTBEAT), kernels.get_word(self.words, PUBLISH_NS))
-        stale = time.monotonic_ns() - sign_of_life > self._stale_after_ns
+        last_sign_ns = max(kernels.get_word(self.words, HEARTBEAT), kernels.get_word(self.words, PUBLISH_NS))
+        stale = time.monotonic_ns() - last_sign_ns > self._stale_after_ns
         return Status.WRITER_STALE if stale else Status.EMPTY
 
-    def __iter__(self) -> Iterator[Frame | Gap]:
-        """Yield frames and gaps as they come, waiting in between, until the ring is closed.
+    def __iter__(self) -> Iterator[Frame | Loss]:
+        """Yield frames and losses as they come, waiting in between, until the ring is closed.
 
         A dead or stale writer is waited for: another may take over.
 
@@ -319,8 +320,8 @@ class Reader:
         """
         while True:
             poll = self.poll()
-            if poll.gap is not None:
-                yield poll.gap
+            if poll.loss is not None:
+                yield poll.loss
             yield from poll
             if poll.status is Status.CLOSED:
                 return
@@ -330,11 +331,11 @@ class Reader:
                 raise RingOrphaned(f"ring {self.name}: its name is gone or means another ring; attach again")
 
     def close(self) -> None:
-        """Let go of the ring."""
+        """Leave the ring."""
         if self._slot >= 0 and self._lock.fd >= 0:
             kernels.set_slot(self.control, self._slot, FREE)
             self._slot = -1
-        self._lock.on_fork = None  # ends the cycle between the two: the maps go with the last reference, not later
+        self._lock.on_fork = None  # breaks the reference cycle: the maps are freed with the last reference
         self._lock.close()
         self._ring.close()
 
@@ -351,8 +352,8 @@ class Reader:
             raise RingClosed(f"ring {self.name}: this reader was closed")
 
 
-def new_state(identity: Identity, on_lap: int) -> NDArray[np.void]:
-    """The private state of a reader that has not looked for its place yet."""
+def new_state(identity: Identity, on_lap: int) -> State:
+    """The private state of a reader before its first seek."""
     state = np.zeros(1, dtype=READER)
     me = state[0]
     me["capacity"] = identity.capacity

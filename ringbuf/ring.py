@@ -1,4 +1,4 @@
-"""A ring as this process sees it: its objects, mapped and checked.
+"""A ring in this process: its objects, mapped and checked.
 
 Owns creation, attaching and unlinking.  It must never publish or read a frame.
 
@@ -12,7 +12,6 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ringbuf.errors import AlreadyExists, BadSegment, NotOwner, RingNotFound, RingNotReady
 from ringbuf.identity import Identity, check_control, read_identity, write_control_identity, write_identity
@@ -29,6 +28,7 @@ from ringbuf.segment import (
     same_object,
     unlink_object,
 )
+from tlv.buffers import Bytes, Longs, Words
 
 GROUP_READS = 0o640
 GROUP_WRITES = 0o660
@@ -40,8 +40,8 @@ class Ring:
 
     name: str
     identity: Identity
-    words: NDArray[np.int64]  # header page and data; read-only for a reader
-    control: NDArray[np.int64]
+    words: Words  # header page and data; read-only for a reader
+    control: Words
     fd: int  # kept to notice that the name means another ring by now
     owner: int | None = None
 
@@ -50,13 +50,13 @@ class Ring:
         return not same_object(self.fd, ring_object(self.name, self.owner))
 
     def close(self) -> None:
-        """Let go of the descriptor; the maps go with the last array."""
+        """Close the descriptor; the maps are freed with the last array."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
 
-def copy_page(words: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
+def copy_page(words: Words, size: int) -> Bytes:
     """A private copy of the first `size` bytes of a shared page."""
     copy = np.zeros(size // 8, dtype=np.int64)
     snapshot(words, size // 8, copy)
@@ -92,8 +92,8 @@ def open_ring(name: str, *, writable: bool, layout_digest: int = 0, owner: int |
     return Ring(name, identity, words, control, fd, owner)
 
 
-def open_control(name: str, identity: Identity, owner: int | None) -> NDArray[np.int64]:
-    """Map the control page of a ring, for writing: readers leave tickets and positions there."""
+def open_control(name: str, identity: Identity, owner: int | None) -> Longs:
+    """Map the control page of a ring, for writing: readers store tickets and positions there."""
     control_name = control_object(name, owner)
     try:
         fd = open_object(control_name, writable=True, owner=owner, forbidden=OTHERS_MAY_WRITE)
@@ -114,7 +114,7 @@ def claim(name: str) -> RingLock:
     """Become the one process that may write ring `name`, whether it exists or not.
 
     Raises:
-        NotOwner: somebody living already is.
+        NotOwner: another living process already is.
     """
     object_name = lock_object(check_name(name))
     while True:
@@ -124,14 +124,14 @@ def claim(name: str) -> RingLock:
             raise NotOwner(f"ring {name}: another living writer holds its lock ({object_name}, byte {WRITER_BYTE})")
         if same_object(lock.fd, object_name):
             return lock
-        lock.close()  # the ring was unlinked between our open and our lock: that lock guards nothing any more
+        lock.close()  # the ring was unlinked between our open and our lock: a lock of the old object excludes nobody
 
 
 def lock_ring(ring: Ring, lock: RingLock) -> None:
     """Lock the ring object itself for the holder of the lock object.
 
     Raises:
-        NotOwner: the lock object was removed under a living writer, and `lock` is its namesake.
+        NotOwner: the lock object was removed under a living writer, and `lock` is of a new one with its name.
     """
     object_name = ring_object(ring.name)
     if not lock.try_lock_ring(object_name):

@@ -3,9 +3,9 @@
 Owns every system call on an object's file.  It must never know what an object holds.
 
 Objects are made and unlinked through posix_ipc.  They are opened with open(2), which is what shm_open(3) is in
-/dev/shm: through posix_ipc one cannot ask for O_NONBLOCK, and a FIFO squatting on a ring's name would hang whoever
-attaches.  A name in /dev/shm can be squatted by any user, so nothing is believed before the open file was looked at: a
-regular file, ours, closed to others.
+/dev/shm: posix_ipc does not offer O_NONBLOCK, and a FIFO of a ring's name would block whoever attaches.  Any user can
+create a name in /dev/shm, so an object is used only after the open file was checked: a regular file, ours, closed to
+others.
 
 Space is allocated at creation (posix_fallocate): ftruncate alone succeeds on a full file system, and the first touch
 of a missing page kills the process with SIGBUS, perhaps a reader hours later.  Attaching changes no size.
@@ -21,15 +21,15 @@ from pathlib import Path
 
 import numpy as np
 import posix_ipc
-from numpy.typing import NDArray
 
 from ringbuf.errors import AlreadyExists, NoSpace, RingNotFound, UnsafeSegment
 from ringbuf.names import FOLDER
+from tlv.buffers import Words
 
 PRIVATE = 0o600
 SAFELY = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 OTHERS_MAY_NOT = 0o027  # a group may read if it was configured; nobody else writes, others do nothing
-OTHERS_MAY_WRITE = 0o007  # the control page of a ring with a group: its readers leave tickets there
+OTHERS_MAY_WRITE = 0o007  # the control page of a ring with a group: its readers store tickets there
 
 
 def path_of(object_name: str) -> Path:
@@ -107,7 +107,7 @@ def create_object(object_name: str, size: int, *, mode: int = PRIVATE, group: in
 
 
 def unlink_object(object_name: str) -> bool:
-    """Remove an object's name; who has it mapped keeps it.  Returns whether there was one."""
+    """Remove an object's name; existing maps stay valid.  Returns whether there was one."""
     try:
         posix_ipc.unlink_shared_memory(object_name)
     except posix_ipc.ExistentialError:
@@ -125,7 +125,7 @@ def same_object(fd: int, object_name: str) -> bool:
     return (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)
 
 
-def map_words(fd: int, size: int, *, writable: bool) -> NDArray[np.int64]:
+def map_words(fd: int, size: int, *, writable: bool) -> Words:
     """Map `size` bytes of an object as 64-bit words.  The map lives as long as the array."""
     access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
     return np.frombuffer(mmap.mmap(fd, size, mmap.MAP_SHARED, access), dtype=np.int64)

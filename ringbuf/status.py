@@ -1,6 +1,6 @@
-"""What a read or a wait can come back with, and how a wait passes its time.
+"""The outcomes of a read or a wait, and the modes of waiting.
 
-Owns the numbers that kernels return.  A result is not an error: `EMPTY` and `GAP` are daily life.
+Owns the numbers that kernels return.  They are results, not errors: `EMPTY` and `GAP` are ordinary.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ class Status(IntEnum):
 
     OK = 0  # frames were delivered, or can be read
     EMPTY = 1  # nothing new
-    GAP = 2  # the writer lapped this reader; the gap names the lost frames, reading goes on behind them
+    GAP = 2  # the writer lapped this reader; `Poll.loss` names the lost frames, reading goes on behind them
     NEED = 3  # the next frame is larger than the room given; `Poll.need` says how large
     CLOSED = 4  # the writer closed the ring and everything was read
-    WRITER_STALE = 5  # the writer lives (the kernel says so) but gave no sign of life for a while
+    WRITER_STALE = 5  # the writer's lock is held, but it has neither published nor sent a heartbeat for a while
     WRITER_DEAD = 6  # the writer's lock is free without a close: it died; another may take over
     EPOCH_CHANGED = 7  # everything of the old writer was delivered; what follows is the next writer's
     ORPHANED = 8  # the ring's name is gone or names another ring: attach again
@@ -24,10 +24,10 @@ class Status(IntEnum):
 
 
 class Wait(Enum):
-    """How a reader passes the time until something can be read, from fastest to cheapest."""
+    """How a reader waits until something can be read, from fastest to cheapest."""
 
     SPIN = "spin"  # a core of its own
-    YIELD = "yield"  # a core, if nobody else wants it
+    YIELD = "yield"  # a core, when no other thread is ready to run on it
     BACKOFF = "backoff"  # spin, then yield, then sleep
     FUTEX = "futex"  # sleep at once
 

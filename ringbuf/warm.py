@@ -1,6 +1,6 @@
-"""Compiling every kernel before it is needed.
+"""Compiles every kernel before it is needed, so that a program's first seconds do not wait for it.
 
-Owns the list of calls that a program's first seconds should not wait for.
+Owns the list of calls that does so.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def warm_up_steps(writer: Writer, reader: Reader) -> list[tuple[str, Callable[[]
 
 
 def native(writer: Writer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What every publishing kernel takes first."""
+    """The first three arguments of every publishing kernel."""
     return writer.words, writer.control, writer.state
 
 

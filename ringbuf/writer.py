@@ -2,7 +2,7 @@
 
 Owns the writer's private state and lock.  It must never touch a shared word itself: kernels do.
 
-One thread at a time: kernels release the GIL, and nothing in them expects company.
+One thread at a time: kernels release the GIL and hold no lock.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Self, TypedDict, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ringbuf import kernels
 from ringbuf.errors import (
@@ -49,6 +48,7 @@ from ringbuf.locks import FIRST_SLOT_BYTE, RingLock
 from ringbuf.memory import advise
 from ringbuf.ring import Ring, claim, create_ring, finish_creation, lock_ring, open_ring, unlink_ring
 from ringbuf.status import FULL, OK, TOO_LONG
+from tlv.buffers import Bytes, Longs, State, Words
 from tlv.errors import UsageError
 
 DEFAULT_CAPACITY = 1 << 24  # 87,000 frames of 128 bytes: how late a lossy reader may be
@@ -56,14 +56,14 @@ RELIEF_SLICE_S = 0.0005
 STANDBY_SLICE_S = 0.002
 MAX_KIND = (1 << 16) - 1
 
-Payload = bytes | bytearray | memoryview | NDArray[np.uint8]
+Payload = bytes | bytearray | memoryview | Bytes
 
 
 class Full(Enum):
     """What a writer does when a reliable consumer has not made room within `full_timeout_s`."""
 
-    EVICT = "evict"  # the consumer loses its place and is told
-    RAISE = "raise"  # the publisher is told
+    EVICT = "evict"  # the consumer loses its slot; its `evicted` is True from then on
+    RAISE = "raise"  # `publish` raises RingFull
     DROP_NEW = "drop_new"  # the frame is dropped and counted
 
 
@@ -86,8 +86,8 @@ class Writer:
         self.name = ring.name
         self.uuid = ring.identity.uuid
         self.identity = ring.identity
-        self.words: NDArray[np.int64] = ring.words
-        self.control: NDArray[np.int64] = ring.control
+        self.words: Words = ring.words
+        self.control: Words = ring.control
         self.state = new_state(ring.identity)  # what the kernels call `writer`
         self._ring = ring
         self._lock = lock
@@ -263,9 +263,7 @@ class Writer:
             lambda: self._publish(self.words, self.control, self.state, self._staging, 0, length, kind, flags, now_ns),
         )
 
-    def publish_many(
-        self, buffer: NDArray[np.uint8], offsets: NDArray[np.int64], lengths: NDArray[np.int64], kind: int = 0
-    ) -> int:
+    def publish_many(self, buffer: Bytes, offsets: Longs, lengths: Longs, kind: int = 0) -> int:
         """Publish `buffer[offsets[i] : offsets[i] + lengths[i]]` for all i with one commit; returns the first sequence.
 
         Raises:
@@ -305,19 +303,19 @@ class Writer:
         return WriteBatch(self)
 
     def heartbeat(self) -> None:
-        """Say that the writer is alive although it publishes nothing; readers call it stale otherwise."""
+        """Store a time stamp; a writer that neither publishes nor does this is WRITER_STALE to its readers."""
         self._check_usable()
         kernels.put_word(self.words, HEARTBEAT, time.monotonic_ns())
 
     def close(self, *, unlink: bool = False) -> None:
-        """Mark the ring closed, wake its readers and let go of it; `unlink` removes its name as well."""
+        """Mark the ring closed, wake its readers and leave it; `unlink` removes its name as well."""
         if self._lock.fd < 0:
             return
         kernels.set_state(self.words, self.state, CLOSED)
         if unlink:
             unlink_ring(self.name)
         self._disable()
-        self._lock.on_fork = None  # ends the cycle between the two: the maps go with the last reference, not later
+        self._lock.on_fork = None  # breaks the reference cycle: the maps are freed with the last reference
         self._lock.close()
 
     def __enter__(self) -> Self:
@@ -383,11 +381,12 @@ class Writer:
         if outcome == FULL:
             self._count(BACK_PRESSURE)
         while outcome == FULL:
-            # Who has read on since the scan that said FULL is not in the way, though it may be the slowest by now.
+            # Only a consumer below the gate of the refused attempt blocks; one that has read on since does not, even if
+            # it is the slowest by now.
             limit = int(self.state[0]["gate"]) - self.identity.capacity + 1
             slot = kernels.blocking_slot(self.control, limit)
             if slot < 0 or self._free_if_dead(slot):
-                pass  # nobody is in the way any more
+                pass  # no consumer blocks any more
             elif time.monotonic() < deadline:
                 time.sleep(RELIEF_SLICE_S)
             elif self._full is Full.EVICT:
@@ -432,7 +431,7 @@ class WriteBatch:
 
 
 def no_row_of_bytes(payload: object, error: Exception) -> UsageError:
-    """What is wrong with a payload that cannot be copied as bytes."""
+    """The error for a payload that cannot be copied as bytes."""
     return UsageError(f"payload: expected one row of bytes, found {type(payload).__name__} ({error})")
 
 
@@ -452,7 +451,7 @@ def checked_kind(kind: int) -> int:
 
 
 def check_row(name: str, array: object, dtype: type[np.generic]) -> None:
-    """Refuse what is no one-dimensional array of `dtype`: a kernel would take its memory for something else.
+    """Refuse what is no one-dimensional array of `dtype`: a kernel would read its memory as another type.
 
     Raises:
         UsageError.
@@ -464,7 +463,7 @@ def check_row(name: str, array: object, dtype: type[np.generic]) -> None:
         raise UsageError(f"{name}: expected {dtype.__name__} of one dimension, found {found}")
 
 
-def new_state(identity: Identity) -> NDArray[np.void]:
+def new_state(identity: Identity) -> State:
     """The private state of a writer before it has taken over."""
     state = np.zeros(1, dtype=WRITER)
     me = state[0]

@@ -1,17 +1,13 @@
 """Many messages in one buffer: message i is `buf[offsets[i] : offsets[i] + lengths[i]]`, as a ring's poll returns them.
 
-One call from Python for all of them, because a call costs as much as the work on ten messages.  Nothing here knows more
-of a message than `tlv.kernels` tells.  A call returns -1 if its arrays do not agree in size; then nothing was done.
-An offset and a length whose sum wraps around end before they begin, and `tlv.kernels.holds` refuses that.
+One call from Python for all of them, because a call costs as much as the work on ten messages.  `tlv.kernels` does
+everything within a message.  A call returns -1 if its arrays do not agree in size; then nothing was done.  If an offset
+and a length overflow, their sum is before the offset, and `tlv.kernels.holds` refuses that.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
-from tlv.buffers import Bytes, Longs
+from tlv.buffers import Bytes, Longs, Structs
 from tlv.codes import MAX_MESSAGE
 from tlv.jit import kernel
 from tlv.kernels import (
@@ -26,9 +22,6 @@ from tlv.kernels import (
 )
 from tlv.layout import HEADER, HEADER_SIZE
 from tlv.status import OK, WRONG_CHECKSUM
-
-Headers = np.ndarray[Any, np.dtype[np.void]]
-"""HEADER[:]: headers as a numpy structured array."""
 
 
 @kernel
@@ -46,10 +39,10 @@ def check_batch(buf: Bytes, offsets: Longs, lengths: Longs, verify: bool, status
 
 
 @kernel
-def read_headers(buf: Bytes, offsets: Longs, lengths: Longs, verify: bool, headers: Headers, statuses: Longs) -> int:
-    """Copy every header that is right, and whose checksum is if `verify`; returns how many messages were refused.
+def read_headers(buf: Bytes, offsets: Longs, lengths: Longs, verify: bool, headers: Structs, statuses: Longs) -> int:
+    """Copy every valid header, with `verify` only under a right checksum; returns how many messages were refused.
 
-    Looks at no TLV: for those who count or route.  Where a message is refused `headers` stays as it was.
+    Reads no TLV: for counting and routing.  Where a message is refused `headers` stays as it was.
     """
     if lengths.size != offsets.size or statuses.size != offsets.size or headers.size != offsets.size:
         return -1
@@ -115,9 +108,9 @@ def build_batch(
 
 @kernel
 def add_flags(buf: Bytes, offsets: Longs, lengths: Longs, flags: int) -> int:
-    """Set header flags in every message and give it the checksum it then has; returns how many were refused.
+    """Set header flags in every message and compute its checksum anew; returns how many were refused.
 
-    A message whose checksum was wrong is refused, too: it must not come out right.
+    A message whose checksum was wrong is refused too: a new checksum would hide the damage.
     """
     if lengths.size != offsets.size:
         return -1

@@ -140,7 +140,7 @@ class InvalidationScope(IntEnum):
 
 
 class FeedState(IntEnum):
-    """The collector's connection, as its heartbeats tell it."""
+    """The state of the collector's connection, in its heartbeats."""
 
     CONNECTING = 1
     BACKFILLING = 2

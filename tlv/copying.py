@@ -1,7 +1,7 @@
 """One memcpy that kernels can call.
 
-Owns the single instruction that numba cannot express: `out[a:b] = payload[c:d]` becomes a loop with bounds and overlap
-checks, 73 ns for the 232 bytes of a swap; this is 3 ns (bench `journal`).  Uncompiled, the plain function runs.
+numba cannot express it: `out[a:b] = payload[c:d]` becomes a loop with bounds and overlap checks, 73 ns for the 232
+bytes of a swap; this is 3 ns (bench `journal`).  Uncompiled, the plain function runs.
 """
 
 from __future__ import annotations

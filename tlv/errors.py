@@ -3,9 +3,9 @@
 AlphaPulseError
 |-- UsageError              the caller's mistake: a value that does not fit, a name that is no name
 |   `-- UnsafeCacheError    the kernel cache could be written by somebody else
-|-- FrameError              the bytes' fault: a message that is not one
+|-- FrameError              the bytes' fault: they are no message
 |   |-- HeaderError         magic, version, domain, flags or size
-|   |-- ChecksumError       the bytes were changed on their way
+|   |-- ChecksumError       the bytes were changed after the message was sealed
 |   `-- TlvError            the TLVs after the header do not parse
 |-- SegmentError            shared memory: ringbuf.errors has its kinds
 `-- FeedError               the node: producers.node.errors has its kinds
@@ -23,11 +23,11 @@ class UsageError(AlphaPulseError, ValueError):
 
 
 class UnsafeCacheError(UsageError):
-    """The kernel cache directory is not ours alone; its code is not run."""
+    """The kernel cache directory is open to other users; its code is not run."""
 
 
 class FrameError(AlphaPulseError):
-    """Bytes that claim to be a message and are not."""
+    """Bytes that are no message."""
 
 
 class HeaderError(FrameError):
@@ -47,4 +47,4 @@ class SegmentError(AlphaPulseError):
 
 
 class FeedError(AlphaPulseError):
-    """The node answered something unusable, or not at all."""
+    """The node's answer was unusable, or did not come."""

@@ -1,6 +1,6 @@
-"""From a kernel's status to the exception that says what was expected, what was found and where.
+"""From a kernel's status to the exception that names what was expected, what was found and where.
 
-Runs only when something is wrong, so it may walk the message a second time.
+Runs only for a refused message, so it may walk the message a second time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _first_bad_tlv(buf: Bytes, domain: int) -> dict[str, object]:
 
 
 def explain(data: bytes | bytearray | memoryview, status: int, where: str = "message") -> FrameError:
-    """The exception for `data`, one message's bytes, of which a kernel said `status`; `where` opens its text."""
+    """The exception for `data`, one message's bytes, that a kernel refused with `status`; `where` opens its text."""
     cause = CAUSES[status]
     buf = np.frombuffer(bytearray(data), dtype=np.uint8)
     facts: dict[str, object] = {"size": buf.size, "payload_size": buf.size - HEADER_SIZE}

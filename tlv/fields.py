@@ -67,7 +67,7 @@ def _exact(size: int) -> Callable[[bytes], bytes]:
 
 
 def _pool_id() -> tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]:
-    """Bytes and value say the same, both ways: an id that ends in 12 zero bytes is the address before them."""
+    """One value for each 32 bytes and back: bytes that end in 12 zeros are the address before these."""
 
     def decode(raw: bytes) -> bytes:
         return raw if any(raw[20:]) else raw[:20]

@@ -5,7 +5,7 @@ the kinds restrict each other, and an empty kind restricts nothing:
 
     types                     hold if any record of the message is of one of them
     venues, pools, tokens     look at the first record, and only if it is a pool's; a token is either of the pool's two
-    NEVER_HIDDEN              passes whatever the types are: what follows cannot be understood without it
+    NEVER_HIDDEN              passes whatever the types are: the messages behind it cannot be understood without it
 
 A new kind takes a field of `MessageFilter`, one of `FilterTables`, its line in each of `of`, `tables`, `to_wire` and
 `from_wire`, a `FilterKind`, and a condition in `wants_pool`.
@@ -53,7 +53,7 @@ def mask(numbers: Iterable[int], size: int) -> Bytes:
 
 
 def end_to_end(addresses: Iterable[bytes]) -> Bytes:
-    """Addresses in order, without anything between.  Writable: numba takes a read-only array on its slow path."""
+    """The sorted addresses, one after the other.  Writable: numba takes a read-only array on its slow path."""
     return np.frombuffer(bytearray().join(sorted(addresses)), np.uint8)
 
 
@@ -62,7 +62,7 @@ IS_POOL.flags.writeable = False
 
 
 class Wanted(TypedDict, total=False):
-    """A filter as a user says it: records by class or name, venues by number or name, addresses as bytes or 0x-hex."""
+    """A filter as a user gives it: records by class or name, venues by number or name, addresses as bytes or 0x-hex."""
 
     types: Iterable[type[Record] | str]
     venues: Iterable[int | str]

@@ -1,18 +1,18 @@
 """How a kernel is compiled, and where its machine code is kept.
 
-Owns the one numba decorator of the project (`kernel`) and the cache directory behind it.  It must never know
-what a kernel computes.  It alone in `tlv` touches the file system: the cache
-has to be chosen before the first kernel is decorated, and `tlv` holds the first kernels.
+Owns the one numba decorator of the project (`kernel`) and its cache directory.  It must never know what a kernel
+computes.  It alone in `tlv` writes to the file system: the cache has to be chosen before the first kernel is decorated,
+and `tlv` holds the first kernels.
 
 numba keys its cache by the file a kernel stands in and does not notice an edited constant in another file.  So
 the directory's name carries a digest of the code that a kernel can reach (the modules that hold kernels and what they
-import, without comments and docstrings) and of the compiler's version: after an edit the old machine code is simply
-not found, and an edit elsewhere compiles nothing.  A directory that another user could write is refused, since
-loading from it would run their code.
+import, without comments and docstrings) and of the compiler's version: after an edit the old machine code is not found,
+and an edit elsewhere compiles nothing.  A directory that another user could write is refused, since loading from it
+would run their code.
 
-Caches of other sources are removed when they are old, so that edits and updates do not pile them up.  Every process
-holds a shared lock on the directory that it uses, which the kernel frees when it dies; one that is in use, by however
-old a process, is never removed.
+Caches of other sources are removed when they are old, so that edits and updates do not accumulate them.  Every process
+holds a shared lock on the directory that it uses, which the operating system frees when it dies, so a cache in use is
+never removed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ from tlv.user_cache import cache_root
 F = TypeVar("F", bound=Callable[..., Any])
 
 KEPT_CACHES = 8
-"""Of other sources: who goes back and forth between a few versions finds each compiled.  One takes about 5 MB."""
+"""Caches of other sources that are kept, so that switching between a few versions compiles none anew.  One takes about
+5 MB."""
 KEPT_S = 30 * 86_400
 """How long a cache of other sources is kept after its last use."""
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -162,9 +163,10 @@ def remove_old_caches(used: Path) -> None:
 
 
 def use_private_cache(root: Path) -> Path:
-    """Point numba at the cache of the kernels below `root` and return its directory; others that are old go.
+    """Make numba use the cache of the kernels below `root`, remove old ones, and return its directory.
 
-    Parsing what the kernels can reach takes some 0.3 s, so a cache lists the sources that it was found to belong to.
+    Parsing what the kernels can reach takes some 0.3 s, so a cache holds a marker file for each set of sources that it
+    was found to fit.
     """
     caches, sources = make_private(cache_root()), read_sources(root)
     known_by = f"sources-{source_digest(sources)}"
@@ -180,9 +182,9 @@ def use_private_cache(root: Path) -> Path:
 
 
 class KernelLocator(UserProvidedCacheLocator):  # type: ignore[misc]
-    """What numba asks whether machine code is still good: for a kernel of these packages the directory says it all.
+    """Decides for numba whether cached machine code is valid: for a kernel of these packages the directory suffices.
 
-    Any other kernel (a strategy of yours) is good as long as neither its file nor any file of these packages changed.
+    Any other kernel (a strategy of yours) is valid while neither its file nor any file of these packages changes.
     """
 
     sources = ""
@@ -192,11 +194,11 @@ class KernelLocator(UserProvidedCacheLocator):  # type: ignore[misc]
         return any(Path(self._py_file).is_relative_to(ROOT / package) for package in KERNEL_PACKAGES)
 
     def get_source_stamp(self) -> object:
-        """What must not have changed since the kernel was compiled."""
+        """The value that must be equal to that at compilation for the cached code to be used."""
         return None if self.is_ours() else (super().get_source_stamp(), self.sources)
 
     def get_disambiguator(self) -> str:
-        """What tells kernels of one name in one file apart: not the line, which a comment above moves."""
+        """What distinguishes kernels of one name in one file: not the line number, which a comment above changes."""
         return "" if self.is_ours() else str(super().get_disambiguator())
 
 
@@ -208,7 +210,7 @@ def kernel(function: F) -> F:
     """Compile `function` on its first call: no GIL, cached, division as numpy does it (a kernel never raises).
 
     A kernel allocates nothing, so it is compiled without reference counting: the atomic counts of the arrays passed
-    from one kernel to the next had taken 80 of 95 ns of a ring publish.
+    from one kernel to the next took 80 of 95 ns of a ring publish.
     """
     compiled: F = numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(function)
     return compiled

@@ -84,7 +84,7 @@ def checksum(buf: Bytes, start: int, end: int) -> int:
 def next_tlv(buf: Bytes, pos: int, end: int) -> tuple[int, int, int, int, int]:
     """The TLV at `pos`: (status, type, position of the value, length of the value, position of the next TLV).
 
-    On an error the next position is `end`; if the TLV's head is whole, its type, value position and length are told.
+    On an error the next position is `end`; if the TLV's head is whole, its type, value position and length are right.
     """
     if end - pos < SHORT_FORM:
         return TRUNCATED_TLV, 0, pos, 0, end

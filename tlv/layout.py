@@ -107,8 +107,8 @@ class TickLiquidity(Record, frozen=True):
 class PoolTicks(PoolRecord, frozen=True):
     """A part of a V3 pool's tick map at the end of a block, in front of `count` TickLiquidity records by rising tick.
     Every initialised tick from `first_tick` to `last_tick`, both included, is among them.  A map is whole when its
-    parts, which follow each other in the ring and name one pool and block, cover -887272 to 887272 without a hole.
-    Mint and Burn of later blocks move it; a reorg below the block voids it."""
+    parts, which follow each other in the ring and name one pool and block, cover all of -887272 to 887272.
+    Mint and Burn of later blocks change it; a reorg below the block voids it."""
 
     block_number: I64
     block_hash: Hash
@@ -174,7 +174,7 @@ class PoolCollect(PoolRecord, frozen=True):
 
 @record(type=15)
 class PoolState(PoolRecord, frozen=True):
-    """What a late joiner must know of a pool.  With SNAPSHOT: its verified identity and last state.  With an
+    """A pool's identity and state, for late joiners.  With SNAPSHOT: its verified identity and last state.  With an
     EventOrigin: the V3 Initialize event, which sets the first price."""
 
     reserve0: U256
@@ -239,7 +239,7 @@ class EventOrigin(Record, frozen=True):
 
 @record(type=20)
 class SignalIdentity(Record, frozen=True):
-    """Which strategy spoke, and on which message."""
+    """Which strategy published the signal, and for which message."""
 
     signal_id: U64
     trigger_sequence: I64
@@ -255,7 +255,7 @@ class Economics(Record, frozen=True):
 
     `gas_cost` = ceil(gas_price * gas_units * rate_profit / rate_native): `rate_profit` units of the profit token are
     worth `rate_native` wei, by the reserves of `rate_pool` (zero if the profit token is the wrapped coin itself).
-    Both rates 0: no pool tells a price, and gas is not in `net`."""
+    Both rates 0: no pool gives a price, and gas is not in `net`."""
 
     gross: U256
     gas_cost: U256
@@ -307,8 +307,9 @@ class ArbitrageSignal(Record, frozen=True):
 
 @record(type=33)
 class WayTick(Record, frozen=True):
-    """An initialised tick that a signal's swap crosses, or the one ahead of where it ends; `leg` is 1 for pool A, 2 for
-    pool B.  They stand behind an ArbitrageSignal by leg and way.  A V3 pool without any was quoted within its range."""
+    """An initialised tick that a signal's swap crosses, or the next one behind its end; `leg` is 1 for pool A, 2 for
+    pool B.  They follow an ArbitrageSignal in order of leg and crossing.  A V3 pool without any was quoted within its
+    current range."""
 
     liquidity_net: I128
     tick: I32
@@ -321,7 +322,7 @@ class WayTick(Record, frozen=True):
 
 @record(type=100)
 class Heartbeat(Record, frozen=True):
-    """The writer lives, and this is where it stands."""
+    """The writer runs: its head, its safe block and its last sequence."""
 
     head_number: I64
     safe_number: I64
@@ -342,7 +343,7 @@ class Session(Record, frozen=True):
 
 @record(type=102)
 class Gap(Record, frozen=True):
-    """Something is missing: `first` to `last`, both included, counted as `scope` says."""
+    """A loss: `first` to `last`, both included, are missing; `scope` (a `GapScope`) says what they count."""
 
     first: I64
     last: I64
@@ -353,7 +354,7 @@ class Gap(Record, frozen=True):
 @record(type=103)
 class Reorg(Record, frozen=True):
     """Blocks above the fork point left the chain; a REMOVED copy of each of their events follows, newest first.
-    A zero `fork_hash` says that the node could not show the common ancestor."""
+    A zero `fork_hash` means that the common ancestor is unknown."""
 
     fork_number: I64
     old_head_number: I64
@@ -396,9 +397,9 @@ class StateInvalidation(Record, frozen=True):
 
 @record(type=109)
 class BlockEnd(Record, frozen=True):
-    """Block `number` is closed: nothing of it is missing, and `verdict` says how that is known.  `log_count` counts
-    what the node sent, `event_count` what was published, `held_back` the logs of it that still wait for their emitters
-    to be proven."""
+    """Block `number` is closed: nothing of it is missing, and `verdict` (a `Completeness`) says how that is known.
+    `log_count` counts the logs that the node sent, `event_count` the events published, `held_back` the logs whose
+    emitters are not proven yet."""
 
     number: I64
     log_count: U32
@@ -442,7 +443,7 @@ class Ack(Record, frozen=True):
 
 @record(type=113)
 class Resume(Record, frozen=True):
-    """Where a subscriber goes on in one ring: the first sequence it has not had.  A zero uuid means any ring."""
+    """Where a subscriber goes on in one ring: the first sequence that it lacks.  A zero uuid means any ring."""
 
     sequence: I64
     ring_uuid: Uuid
@@ -488,8 +489,8 @@ class VenueName(Record, frozen=True):
 
 @record(type=118)
 class Unproven(Record, frozen=True):
-    """Events of an emitter that could not be proven to be a pool are held back: so many since block `since_block`.
-    Should it be proven later, they are published with BACKFILL."""
+    """An emitter could not be proven to be a pool: `held_back` of its events since block `since_block` are not
+    published.  If it is proven later, they are published with BACKFILL."""
 
     since_block: I64
     held_back: U64
@@ -499,7 +500,7 @@ class Unproven(Record, frozen=True):
 
 @record(type=119)
 class RingReplaced(Record, frozen=True):
-    """A ring of this name was made anew: what its readers had of the old one ends with `last_sequence`."""
+    """A ring of this name was made anew: the old one ended with `last_sequence`."""
 
     last_sequence: I64
     old_uuid: Uuid
@@ -548,7 +549,7 @@ POOL_TYPES: frozenset[int] = frozenset(number for number, cls in RECORDS.items()
 NEVER_HIDDEN: frozenset[int] = frozenset(
     cls.layout.type for cls in (Session, Gap, Reorg, StateInvalidation, VenueName, Unproven, RingReplaced)
 )
-"""The TLV types that pass every filter: what follows cannot be understood without them."""
+"""The TLV types that pass every filter: later messages cannot be understood without them."""
 
 
 def digest(layouts: Iterable[Layout]) -> int:

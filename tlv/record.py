@@ -1,4 +1,4 @@
-"""How a class with annotated fields becomes a struct: dtype, codec and registration, all derived from it.
+"""Turns a class with annotated fields into a struct: dtype, codec and registration are derived from the annotations.
 
 Owns the derivation; knows no particular record (those are declared in `tlv.layout`).
 """
@@ -17,7 +17,7 @@ from tlv.fields import FieldKind
 
 
 class Layout(NamedTuple):
-    """One struct, as everything but kernels sees it."""
+    """One struct: its name, type, numpy dtype, codec and fields."""
 
     name: str
     type: int

@@ -1,6 +1,6 @@
-"""What a kernel can say about bytes, and the exception that Python raises for it: one table.
+"""The statuses by which kernels refuse bytes, and the exception that Python raises for each: one table.
 
-Kernels return these numbers and never raise.  `tlv.explain` fills in a cause's blanks from the bytes.
+Kernels return these numbers and never raise.  `tlv.explain` formats a cause's text with values of the bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WRONG_TLV_SIZE = 14
 
 
 class Cause(NamedTuple):
-    """Why bytes are refused: which error says so, and in which words."""
+    """Why bytes are refused: its name, the exception, and the exception's text."""
 
     name: str
     error: type[FrameError]
@@ -56,4 +56,4 @@ CAUSES = {
         "wrong_tlv_size", TlvError, "expected {expected} bytes of type {type} at {pos}, found {length}"
     ),
 }
-"""The cause of each status but OK.  Their order is the order of the checks: the first that fails is told."""
+"""The cause of each status but OK, in the order of the checks: the first that fails is returned."""

@@ -1,7 +1,7 @@
 """Records and messages as JSON-able dicts, and a message's bytes beside the names of its fields.
 
-For people and for other languages: a 256-bit amount becomes a decimal string, since JSON numbers lose digits beyond
-2^53.  The dump goes as far as the bytes make sense, so it reads `tlv.layout`'s tables and never the typed records.
+A 256-bit amount becomes a decimal string, since JSON numbers lose digits beyond 2^53.  The dump of a damaged message
+goes as far as its bytes parse, so it reads `tlv.layout`'s tables and never the typed records.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tlv.status import OK, TRUNCATED_TLV
 from tlv.venues import VENUES
 
 LARGEST_JSON_INTEGER = 1 << 53
-"""Every integer up to here survives a reader that keeps numbers as IEEE doubles."""
+"""Every integer up to this is exact in a reader that keeps numbers as IEEE doubles."""
 WIDE = frozenset({"u128", "i128", "u256", "i256"})
 """Kinds whose values are always strings, so that a field does not change its JSON type from message to message."""
 BYTES_PER_LINE = 16
@@ -86,7 +86,7 @@ def _meaning(name: str, kind: FieldKind, raw: bytes) -> str:
     value = kind.decode(raw)
     if isinstance(value, bytes):
         return "0x" + value.hex()
-    # A token's symbol is anybody's choice: ascii() keeps its control characters out of the terminal.
+    # A token's contract chooses its symbol: ascii() keeps control characters out of the terminal.
     return ascii(value) if isinstance(value, str) else str(value)
 
 

@@ -33,10 +33,10 @@ KINDS: dict[str, Any] = {
 }
 """The annotation of each kind, by the kind's name."""
 RESERVED = frozenset({"type", *(name for name in dir(Record) if not name.startswith("_"))})
-"""Names no field may have: `type` is the record's name in JSON, the others are the class's own."""
+"""Names no field may have: `type` is the record's name in JSON, the others are attributes of `Record`."""
 KEYS = ("name", "type", "fields")
 MAX_RECORD = (1 << 16) - 8
-"""What the u16 length of a TLV holds, padding included."""
+"""Largest size that the u16 length of a TLV can hold, padding included."""
 
 
 def register_records(text: str, where: str = "records") -> tuple[type[Record], ...]:

@@ -1,7 +1,7 @@
 """The names of venues: those of `tlv.codes.Venue`, and those that chain files and `VenueName` records add.
 
-Owns the two-way table of one process.  It must never know who trades there.  Codes below 1000 are the project's and
-keep their names; a code from 1000 on belongs to whoever names it in a chain file, and a ring says the names it uses.
+Owns the two-way table of one process.  It must never know which pools a venue has.  Codes below 1000 are the project's
+and keep their names; codes from 1000 on are named by chain files, and a ring carries the names that it uses.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ VENUE_NAMES = {
     Venue.APESWAP_POLYGON: "polygon.apeswap",
     Venue.UNISWAP_V2_POLYGON: "polygon.uniswap_v2",
 }
-"""The project's own."""
+"""The venues of the project's own chain files."""
 
 
 class VenueTable:
@@ -61,12 +61,12 @@ class VenueTable:
         self._names[code], self._codes[name] = name, code
 
     def learn(self, code: int, name: str) -> None:
-        """Take a name that a ring says; one that contradicts what is known here is not believed."""
+        """Add a name that a ring carries; one that contradicts this table is ignored."""
         with contextlib.suppress(UsageError):
             self.add(code, name)
 
     def name_of(self, code: int) -> str | None:
-        """The name of a code; None if nobody named it."""
+        """The name of a code; None if it has none."""
         return self._names.get(code)
 
     def code_of(self, name: str) -> int | None:
@@ -80,4 +80,4 @@ class VenueTable:
 
 
 VENUES = VenueTable()
-"""What this process knows."""
+"""The table of this process."""

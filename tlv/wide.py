@@ -1,22 +1,18 @@
 """128- and 256-bit integers as kernels and columns see them: little-endian uint64 limbs, two or four.
 
-Exact arithmetic on them is Python's; kernels only order them, and turn them into floats to screen what is
-worth deciding exactly.  A column is uint64[:, limbs], for instance the field of a structured array of many records.
+Exact arithmetic on them is Python's; kernels only compare them, and turn them into floats for screening.  A column is
+uint64[:, limbs], for instance the field of a structured array of many records.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from tlv.buffers import Limbs
+from tlv.buffers import Floats, Limbs
 from tlv.jit import kernel
 
 LIMB = 18446744073709551616.0
 """2^64 as a float, exactly."""
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @kernel

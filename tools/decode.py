@@ -1,7 +1,7 @@
 """`alphapulse decode`: a file of logs in, decoded events as JSON lines out.
 
-Owns how events look as JSON and what is counted; decoding itself is `producers.decode.cold`.  The file is read as a
-stream, one transaction at a time, since a transaction's logs together tell a pool from a lookalike.
+Owns the JSON form of events and the counts; `producers.decode.cold` decodes.  The file is read as a stream, one
+transaction at a time, since it takes all of a transaction's logs to distinguish a pool from a lookalike.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class FileDecoder:
         return as_json
 
     def _lookalikes(self, logs: list[Log]) -> set[str]:
-        """The emitters of one transaction whose logs prove them to be no pools; verified ones are not questioned."""
+        """The emitters of one transaction whose logs prove them to be no pools; verified ones are not checked."""
         if self._excerpt:
             return set()
         by_emitter: dict[str, list[Log]] = {}
@@ -123,7 +123,7 @@ def _transaction_of(row: LocatedLog) -> tuple[str | None, str]:
 
 
 def event_to_dict(event: ContractEvent, log: Log, record: PoolRecord, pool: VerifiedEmitter | None) -> dict[str, Any]:
-    """One event as JSON; null is what the node did not say, and a venue that nobody knows.
+    """One event as JSON; null is a member that the log lacks, or an unknown venue.
 
     Raises:
         RefusedLog: block number, indices or hashes are unusable.

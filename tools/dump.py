@@ -1,6 +1,6 @@
 """`alphapulse dump`: print the messages of a ring, a relay or a journal.
 
-Owns finding out what TARGET is, following it, and the three forms of output.
+Owns the decision which of the three TARGET is, following it, and the three forms of output.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ def ring_entries(name: str, follow: bool, latest: bool, stop: Stop) -> Iterator[
     with Reader.attach(name, start="latest" if latest else "oldest", layout_digest=LAYOUT_DIGEST) as reader:
         while not stop():
             poll = reader.poll()
-            if poll.gap is not None:
-                yield DumpedLoss(name, *poll.gap)
+            if poll.loss is not None:
+                yield DumpedLoss(name, poll.loss.first, poll.loss.last)
             for frame in poll:
                 yield DumpedMessage(name, frame.sequence, bytes(frame.payload))
             if poll.status is Status.CLOSED or (poll.status is Status.EMPTY and not follow):
@@ -116,8 +116,8 @@ def journal_entries(directory: Path, follow: bool, latest: bool, stop: Stop) -> 
     with JournalReader(directory, start="latest" if latest else "oldest") as reader:
         while not stop():
             poll = reader.poll()
-            if poll.gap is not None:
-                yield DumpedLoss(reader.name, *poll.gap)
+            if poll.loss is not None:
+                yield DumpedLoss(reader.name, poll.loss.first, poll.loss.last)
             for frame in poll:
                 yield DumpedMessage(reader.name, frame.sequence, bytes(frame.payload))
             if poll.status in (Status.EMPTY, Status.CLOSED):
@@ -129,11 +129,11 @@ def journal_entries(directory: Path, follow: bool, latest: bool, stop: Stop) -> 
 def relay_entries(path: Path, follow: bool, latest: bool, stop: Stop) -> Iterator[DumpedMessage | DumpedLoss]:
     """From a relay.  Without `follow` it ends at the first second in which no message comes (heartbeats always do)."""
     with RelayClient(path, start="live" if latest else "oldest", reconnect=False) as client:
-        heard = time.monotonic()
+        last_message = time.monotonic()
         while not stop() and (items := client.receive()) is not None:
             if items:
-                heard = time.monotonic()
-            elif not follow and time.monotonic() - heard >= QUIET_S:
+                last_message = time.monotonic()
+            elif not follow and time.monotonic() - last_message >= QUIET_S:
                 return
             for item in items:
                 if isinstance(item, Loss):
@@ -160,7 +160,7 @@ class Printer:
             print(self._describer.line(entry.sequence, message), flush=True)
 
     def broken(self, entry: DumpedMessage, error: FrameError) -> None:
-        """A frame that is no message: said, and where it breaks, never an end of the dump."""
+        """A frame that is no message: its error, and with `--hex` its bytes; the dump goes on."""
         if self._json:
             self._say({"ring": entry.ring, "sequence": entry.sequence, "error": str(error)})
         else:

@@ -1,7 +1,7 @@
 """A message as one line for a person: what happened, in which pool, how much, in which block.
 
-Owns the wording and the scaling of amounts.  Symbols are learnt from the PoolState messages that pass by; nothing is
-looked up anywhere.  Of a tick map a line tells range and count: its hundreds of ticks are for `--json` and `--hex`.
+Owns the wording and the scaling of amounts.  Symbols come from the PoolState messages of the stream; nothing is looked
+up elsewhere.  Of a tick map a line has range and count: its hundreds of ticks are for `--json` and `--hex`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def scale(amount: int, decimals: int) -> str:
 
 
 class Describer:
-    """Describes messages of one stream; remembers what it learnt of pools."""
+    """Describes messages of one stream; keeps the symbols of their tokens."""
 
     def __init__(self) -> None:
         self._symbols: dict[bytes, str] = {}
@@ -100,7 +100,7 @@ class Describer:
             return "0x" + value.hex() if isinstance(value, bytes) else str(value)
         token, decimals = (record.token1, record.decimals1) if AMOUNTS[field] else (record.token0, record.decimals0)
         unit = self._symbols.get(token) or "0x" + token.hex()[:SHORT]
-        # Without decimals the number counts base units; say so rather than show a wrong amount.
+        # Without decimals the number counts base units, and the line must not look like whole tokens.
         unknown = " base units of" if decimals == UNKNOWN_DECIMALS else ""
         return f"{scale(value, decimals)}{unknown} {unit}"
 

@@ -1,6 +1,6 @@
 """`alphapulse export`: write a journal as Parquet, CSV or JSON lines.
 
-Owns the command line and the report; the tables are `consumers.store`'s.
+Owns the command line and the report; `consumers.store` writes the tables.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """`alphapulse journal`: verify, describe, cut, merge or split journals.
 
-Owns what a person sees of a journal, and the one repair that exists: to cut a damaged segment where the damage begins.
+Owns the text and JSON of these commands, and the one repair that exists: to cut a damaged segment where the damage
+begins.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ def verify(directory: Path, as_json: bool) -> None:
         frames += found.frames
         lost += found.lost
         wrong = found.state in (SegmentEnd.TORN, SegmentEnd.DAMAGED)
-        holes = hole_before(found, before)
-        faults += wrong + bool(holes)
-        say(describe(found, holes), sentence(found, holes), as_json)
+        missing = missing_before(found, before)
+        faults += wrong + bool(missing)
+        say(describe(found, missing), sentence(found, missing), as_json)
         before = found
     summary = {"frames": frames, "lost": lost, "faults": faults}
     say(summary, f"{frames} frames, {lost} lost before they could be recorded, {faults} faults", as_json)
@@ -136,26 +137,26 @@ def split_journal(directory: Path, at: int, out: Path, rest: Path, as_json: bool
     say({"before": before, "behind": behind}, f"{before} frames before sequence {at}, {behind} from it on", as_json)
 
 
-def hole_before(found: Examination, before: Examination | None) -> int:
+def missing_before(found: Examination, before: Examination | None) -> int:
     """How many sequences are missing between two segments of one incarnation of a ring."""
     if before is None or before.ring_uuid != found.ring_uuid:
         return 0
     return found.first_sequence - before.next_sequence
 
 
-def describe(found: Examination, holes: int) -> dict[str, Any]:
-    """One segment for a program."""
+def describe(found: Examination, missing: int) -> dict[str, Any]:
+    """One segment as a JSON-able dict."""
     line = found._asdict() | {"segment": found.segment.path.name, "ring_uuid": found.ring_uuid.hex()}
-    return line | {"missing_before": holes}
+    return line | {"missing_before": missing}
 
 
-def sentence(found: Examination, holes: int) -> str:
-    """One segment for a person."""
+def sentence(found: Examination, missing: int) -> str:
+    """One segment as text."""
     text = f"{found.segment.path.name}: {found.state}, {found.frames} frames from {found.first_sequence} on"
     if found.found:
         text += f"; at byte {found.position} {found.found}, {found.bytes_behind} bytes behind it"
-    if holes:
-        text += f"; {holes} sequences before it are missing"
+    if missing:
+        text += f"; {missing} sequences before it are missing"
     return text
 
 

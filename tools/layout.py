@@ -1,6 +1,6 @@
 """`alphapulse layout`: the wire format as a document, generated from the one place that declares it.
 
-LAYOUT.md is this command's output, kept in the repository so that it can be read without running anything.
+LAYOUT.md is this command's output, in the repository so that it can be read without running anything.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def section(cls: type[Record]) -> str:
 
 
 def codes() -> Iterator[str]:
-    """Every enumeration that a field's number stands for, as a section."""
+    """A section for each enumeration whose numbers are values of a field."""
     for enumeration in vars(tlv.codes).values():
         if isinstance(enumeration, type) and issubclass(enumeration, IntEnum | IntFlag) and len(enumeration):
             meaning = " ".join((enumeration.__doc__ or "").split())

@@ -108,7 +108,7 @@ def attach(patience_s: float, asked: Callable[[], bool], make: Callable[[], Reco
 
 
 def complain(line: str) -> None:
-    """A line for the person who looks after the recorder."""
+    """A line on stderr, for the recorder's operator."""
     print(f"record: {line}", file=sys.stderr, flush=True)
 
 

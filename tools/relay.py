@@ -58,7 +58,8 @@ def command(
 ) -> None:
     """Serve the rings of a domain at a Unix socket of this user.
 
-    Every client has its own place in the ring; one that is too slow loses messages and is told, and harms nobody.
+    Every client has its own position in the ring; one that is too slow loses messages, gets a Gap for them, and never
+    slows the others.
     """
     socket = path or default_path(domain, instance)
     recorded = {ring_of(journal): journal for journal in journals}

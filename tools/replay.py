@@ -1,6 +1,7 @@
-"""`alphapulse replay`: publish a journal into a ring.
+"""`alphapulse replay`: the replay of a journal into a ring.
 
-Owns the command line, the part of the journal that is meant, and the progress bar.
+Owns the command line, the range of the journal, and the progress bar.  `producers.output.replay` marks the messages as
+replayed, `ringbuf.playback` paces them.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def command(
     """Publish the messages of JOURNAL into a ring, flagged REPLAY, with their sequences in the header.
 
     At recorded speed the pauses between messages are those of the recording.  At max speed readers that are not
-    reliable may be lapped; they are told, as always.
+    reliable may be lapped; they report the loss, as always.
     """
     with Interrupt() as asked, JournalReader(journal) as reader:
         seek(reader, begin)
@@ -153,11 +154,15 @@ def count_frames(journal: Path) -> int:
     return total
 
 
+def ignore(_frames: int) -> None:
+    """The progress of a replay without a bar."""
+
+
 @contextlib.contextmanager
 def bar(journal: Path, *, whole: bool, hidden: bool) -> Iterator[Callable[[int], object]]:
-    """A progress bar on stderr if that is a terminal; yields what moves it on."""
+    """A progress bar on stderr if that is a terminal; yields the function that advances it by a number of frames."""
     if hidden or not sys.stderr.isatty():
-        yield abs
+        yield ignore
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -96,7 +96,7 @@ def command(
 
 
 class StopRequest:
-    """Whether SIGINT or SIGTERM came.  The loop asks; nothing is interrupted in the middle of a publish."""
+    """Whether SIGINT or SIGTERM came.  The loop polls it, so nothing is interrupted in the middle of a publish."""
 
     def __init__(self) -> None:
         self.came = False

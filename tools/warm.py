@@ -1,8 +1,7 @@
 """`alphapulse warm`: compile every kernel before it is needed.
 
-Owns one small piece of real work for each part that holds kernels, and the progress line.  A kernel is compiled by
-using it: each step does what the pipeline does, on a ring and a journal of its own.  What is in the cache already is
-loaded from there.
+Owns a step for each part that holds kernels, and the progress line.  A kernel is compiled by calling it: each step does
+what the pipeline does, on a ring and a journal of its own.  Kernels that are in the cache are loaded from there.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ WITH_KERNELS = (
     "consumers.journal",
     "consumers.relay.warm",
 )
-"""What the steps use; imported first, so that the kernels can be counted."""
+"""Modules that the steps use; imported first, so that the kernels can be counted."""
 Progress = Callable[[int, int], None]
 """Called with the number of kernels ready and the number there are."""
 

@@ -1,8 +1,8 @@
-"""A journal as selected frames and as tables: one per record type, its columns exact, in Arrow and what Arrow becomes.
+"""A journal as selected frames and as tables: one per record type, its columns exact, in Arrow, Parquet, pandas, CSV.
 
-selection   which messages and which part are wanted
+selection   which messages and which range of the ring are wanted
 segments    which segments can hold any of it, and their records, one scan at a time
-frames      the selected frames in order, with what is missing between them
+frames      the selected frames in order, with the losses between them
 kernels     choose messages, list their records, copy fields into columns
 columns     which columns a record type has, and blocks of rows as bytes
 scan        segments to blocks, several segments at once

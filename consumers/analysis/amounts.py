@@ -1,6 +1,6 @@
 """256-bit integers as Python ints, as exact decimals in whole tokens, and as floats.
 
-Owns which decimals an amount is counted in.  "decimal" and "float" are in whole tokens: base units divided by
+Owns which field holds the decimals of an amount.  "decimal" and "float" are in whole tokens: base units divided by
 10^decimals, and null where the decimals are unknown.  Numbers that count no token (liquidity, a square-root price) and
 amounts in wei without decimals beside them stay as they are.
 """
@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tlv.buffers import Bytes, Floats
 from tlv.codes import UNKNOWN_DECIMALS
 from tlv.errors import UsageError
 from tlv.record import Record
@@ -58,9 +59,7 @@ def to_decimals(values: list[int], decimals: list[int] | None) -> list[Decimal |
     ]
 
 
-def to_floats(
-    raw: NDArray[np.uint8], size: int, signed: bool, decimals: NDArray[np.uint8] | None
-) -> NDArray[np.float64]:
+def to_floats(raw: Bytes, size: int, signed: bool, decimals: Bytes | None) -> Floats:
     """Whole tokens to within some units in the last place; NaN where the decimals are unknown."""
     big: NDArray[Any] = raw.view(">u8").reshape(-1, size // 8)
     limbs = np.ascontiguousarray(big[:, ::-1]).astype("<u8")
@@ -69,5 +68,5 @@ def to_floats(
     if decimals is None:
         return floats
     powers = np.array([np.nan if places == UNKNOWN_DECIMALS else 10.0**places for places in range(256)])
-    whole: NDArray[np.float64] = floats / powers[decimals]
+    whole: Floats = floats / powers[decimals]
     return whole

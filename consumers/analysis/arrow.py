@@ -1,8 +1,9 @@
 """Blocks of rows as Arrow tables, without a copy: a column's bytes in a block are the Arrow array's buffer.
 
 Owns the schema.  Wide integers are fixed_size_binary(32) or (16), big-endian; addresses and hashes fixed_size_binary;
-text is text; columns of an origin are null where there is none.  Beside an amount may stand a column in whole tokens:
-`amount0_in_float`, or `amount0_in_decimal` as text, since Arrow's widest decimal has 76 digits and an amount up to 78.
+text is a string; columns of an origin are null where there is none.  A second column may give an amount in whole
+tokens: `amount0_in_float`, or `amount0_in_decimal` as text, since Arrow's widest decimal has 76 digits and an amount up
+to 78.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consumers.analysis.amounts import Amounts, decimals_field, to_decimals, to_floats, to_ints
 from consumers.analysis.columns import Column, RowBlock, columns_of
 from consumers.analysis.extras import need
 from consumers.analysis.kernels import ORIGIN
+from tlv.buffers import Bytes
 from tlv.record import Record
 
 RING = "ring"
@@ -54,18 +55,18 @@ def batch_of(block: RowBlock, schema: Any, amounts: Amounts) -> Any:
         raw = block.bytes_of(index)
         arrays.append(array_of(column, raw, block.rows, validity if column.part == ORIGIN else None))
         if column.is_wide and amounts != "int":
-            arrays.append(beside(block, column, raw, amounts))
+            arrays.append(whole_tokens(block, column, raw, amounts))
     ring = np.tile(np.frombuffer(block.ring, np.uint8), block.rows)
     arrays.append(pa.Array.from_buffers(pa.binary(16), block.rows, [None, pa.py_buffer(ring)]))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def validity_of(present: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+def validity_of(present: Bytes) -> Bytes | None:
     """Arrow's bitmap of the rows that are not null; None if none is."""
     return None if present.all() else np.packbits(present, bitorder="little")
 
 
-def array_of(column: Column, raw: NDArray[np.uint8], rows: int, validity: NDArray[np.uint8] | None) -> Any:
+def array_of(column: Column, raw: Bytes, rows: int, validity: Bytes | None) -> Any:
     """A column's bytes as an Arrow array."""
     pa = need("pyarrow")
     kind = arrow_type(column)
@@ -78,8 +79,8 @@ def array_of(column: Column, raw: NDArray[np.uint8], rows: int, validity: NDArra
     return pa.Array.from_buffers(kind, rows, [bitmap, pa.py_buffer(raw)])
 
 
-def beside(block: RowBlock, column: Column, raw: NDArray[np.uint8], amounts: Amounts) -> Any:
-    """The column in whole tokens that stands beside an exact one."""
+def whole_tokens(block: RowBlock, column: Column, raw: Bytes, amounts: Amounts) -> Any:
+    """The amounts of an exact column in whole tokens, as floats or as text."""
     pa = need("pyarrow")
     signed = column.kind.name.startswith("i")
     field = decimals_field(block.cls, column.name)

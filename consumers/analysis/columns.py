@@ -5,7 +5,7 @@ their names, then those of the EventOrigin behind it, and the ring.  A name that
 its `block_number` and its `origin_block_number`.
 
 Wide integers are big-endian here and little-endian on the wire: big-endian bytes sort as the numbers do (but for the
-sign of an i256), which is what Parquet's statistics, DuckDB's ORDER BY and a look at the hex digits want.
+sign of an i256), so Parquet's statistics and DuckDB's ORDER BY work on them, and hex digits read in order.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consumers.analysis import kernels
 from consumers.analysis.kernels import COLUMN_FACTS, FRAME, HAS_ORIGIN, MESSAGE, ORIGIN, VALUE
 from ringbuf.layout import SEQUENCE_ROW, TIME_ROW
+from tlv.buffers import Bytes, Longs
 from tlv.codes import VENDOR_TYPES
 from tlv.fields import FieldKind
 from tlv.layout import EventOrigin, Header, PoolRecord
@@ -30,11 +30,12 @@ INT64 = FieldKind("i64", "<i8", 0, "q")
 FLAG = FieldKind("u8", "u1", 0, "B")
 FIRST_ROWS = 1 << 10
 MOST_ROWS = 1 << 16
-"""Blocks begin small and grow fourfold, so that a type with one row takes no room for 65,536."""
+"""Rows of a type's first block, and of its largest.  Each block is four times the one before, so that a type with one
+row does not take the room of 65,536."""
 
 
 class Column(NamedTuple):
-    """One column: its name, what its bytes are, and where in a message they stand."""
+    """One column: its name, the kind of its bytes, and their place in a message (which part, and the offset in it)."""
 
     name: str
     kind: FieldKind
@@ -90,21 +91,21 @@ class RowBlock:
         self.rows = 0
         self.columns = columns_of(cls)
         sources = [*self.columns, Column("", FLAG, HAS_ORIGIN, 0)]
-        # The room is a multiple of 64, so every column begins as aligned as Arrow likes it.
+        # The room is a multiple of 64, so every column begins at a multiple of 64 bytes, Arrow's recommended alignment.
         bases = np.cumsum([0, *(column.size * room for column in sources)])
-        self.facts: NDArray[np.int64] = np.zeros((COLUMN_FACTS, len(sources)), np.int64)
+        self.facts: Longs = np.zeros((COLUMN_FACTS, len(sources)), np.int64)
         for i, column in enumerate(sources):
             self.facts[:, i] = column.part, column.offset, column.size, column.is_wide, bases[i]
         self.arena = np.empty(int(bases[-1]), np.uint8)
 
     def take(
         self,
-        buffer: NDArray[np.uint8],
-        table: NDArray[np.int64],
-        listed: NDArray[np.int64],
+        buffer: Bytes,
+        table: Longs,
+        listed: Longs,
         begin: int,
         count: int,
-        picked: NDArray[np.int64],
+        picked: Longs,
     ) -> int:
         """Copy listed rows from `begin` on until the block is full; returns where to go on (`count`: all done)."""
         done, self.rows = kernels.copy_rows(
@@ -122,18 +123,18 @@ class RowBlock:
         )
         return done
 
-    def bytes_of(self, index: int) -> NDArray[np.uint8]:
-        """The bytes of column `index`; one more than there are columns: 1 for each row that has an origin."""
+    def bytes_of(self, index: int) -> Bytes:
+        """The bytes of column `index`; the index behind the last column gives the flags of `has_origin`."""
         _, _, size, _, base = self.facts[:, index].tolist()
         return self.arena[base : base + size * self.rows]
 
-    def has_origin(self) -> NDArray[np.uint8]:
+    def has_origin(self) -> Bytes:
         """1 for each row whose message has an EventOrigin."""
         return self.bytes_of(len(self.columns))
 
 
 class Blocks:
-    """The blocks that grow while one segment is scanned."""
+    """The blocks of rows, by record type, that one segment's scan fills."""
 
     def __init__(self, ring: bytes, clock_offset_ns: int, classes: dict[int, type[Record]]) -> None:
         self._ring = ring
@@ -144,11 +145,11 @@ class Blocks:
 
     def take(
         self,
-        buffer: NDArray[np.uint8],
-        table: NDArray[np.int64],
-        listed: NDArray[np.int64],
+        buffer: Bytes,
+        table: Longs,
+        listed: Longs,
         count: int,
-        picked: NDArray[np.int64],
+        picked: Longs,
     ) -> None:
         """Add the first `count` listed rows, each to the block of its type."""
         for tlv_type in np.flatnonzero(np.bincount(listed[kernels.TYPE_ROW, :count])).tolist():

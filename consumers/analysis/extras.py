@@ -1,6 +1,6 @@
 """Libraries of the extra `analysis`, imported only when they are needed.
 
-Owns the one sentence for whoever has not installed it.
+Owns the error that says how to install it.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ def write_tables(
             sinks.popitem()[1].close()
     except BaseException:
         for sink in sinks.values():
-            # What cannot be completed, for want of disk perhaps, is thrown away in the next line.
+            # A file that cannot be completed (a full disk, say) is removed below, so the error does not matter.
             with contextlib.suppress(OSError):
                 sink.close()
         for name in rows:

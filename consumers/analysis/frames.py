@@ -1,6 +1,6 @@
-"""The selected frames of a journal as polls of a ring, and what is missing between them.
+"""The selected frames of a journal as polls of a ring, and the losses between them.
 
-Owns the walk from segment to segment where order and gaps matter; where only rows do, `scan` is faster.
+Owns the walk from segment to segment where order and losses matter; where only rows do, `scan` is faster.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from consumers.analysis.selection import Selection
 from consumers.journal.layout import FRAME, MARK_ROW
 from consumers.journal.scan import COLUMNS, Scanner
 from consumers.journal.segment import list_segments
-from ringbuf import Frame, Gap, Poll, Status
-from tlv.layout import Gap as GapRecord
+from ringbuf import Frame, Loss, Poll, Status
+from tlv.layout import Gap
 from tlv.message import parse
 
 
@@ -29,7 +29,7 @@ class FrameWalk:
         """Frames that were left out because they are no message."""
         self._directory = directory
         self._selection = selection
-        self._gap: Gap | None = None
+        self._loss: Loss | None = None
         self._chosen = np.zeros(COLUMNS, np.int64)
 
     def polls(self) -> Iterator[tuple[bytes, Poll]]:
@@ -45,7 +45,7 @@ class FrameWalk:
             try:
                 header = scanner.header
                 if (header.ring_uuid, header.ordinal) == (uuid, ordinal + 1):
-                    self._note_gap(expected, header.first_sequence - 1)
+                    self._note_loss(uuid, expected, header.first_sequence - 1)
                 yield from self._polls_of(scanner, segment.ordinal == last)
                 uuid, ordinal, expected = header.ring_uuid, header.ordinal, scanner.expected
             finally:
@@ -57,7 +57,7 @@ class FrameWalk:
             for mark, first, behind in scanner.runs(count):
                 if mark != FRAME:
                     for frame in Poll(Status.OK, None, 0, buffer, buffer.data, table[:MARK_ROW, first:behind]):
-                        self._note_recorded_gap(frame, header.clock_offset_ns)
+                        self._note_recorded_loss(header.ring_uuid, frame, header.clock_offset_ns)
                     continue
                 taken, refused = kernels.choose(
                     buffer,
@@ -71,23 +71,23 @@ class FrameWalk:
                     self._chosen,
                 )
                 self.refused += refused
-                if taken or self._gap:
+                if taken or self._loss:
                     columns = np.take(table[:MARK_ROW], self._chosen[:taken], axis=1)
-                    yield header.ring_uuid, Poll(Status.OK, self._take_gap(), 0, buffer, buffer.data, columns)
-        if self._gap:
-            yield header.ring_uuid, Poll(Status.GAP, self._take_gap(), 0, buffer, buffer.data, table[:MARK_ROW, :0])
+                    yield header.ring_uuid, Poll(Status.OK, self._take_loss(), 0, buffer, buffer.data, columns)
+        if self._loss:
+            yield header.ring_uuid, Poll(Status.GAP, self._take_loss(), 0, buffer, buffer.data, table[:MARK_ROW, :0])
 
-    def _note_recorded_gap(self, frame: Frame, clock_offset_ns: int) -> None:
+    def _note_recorded_loss(self, ring: bytes, frame: Frame, clock_offset_ns: int) -> None:
         """What the recorder wrote where it had lost frames: a message with a Gap."""
-        lost = parse(frame.payload, verify=False).first(GapRecord)
+        gap = parse(frame.payload, verify=False).first(Gap)
         published = frame.publish_time_ns + clock_offset_ns
-        if lost is not None and self._selection.times.touches(published, published):
-            self._note_gap(lost.first, lost.last)
+        if gap is not None and self._selection.times.touches(published, published):
+            self._note_loss(ring, gap.first, gap.last)
 
-    def _note_gap(self, first: int, last: int) -> None:
+    def _note_loss(self, ring: bytes, first: int, last: int) -> None:
         if first <= last and self._selection.sequences.touches(first, last):
-            self._gap = Gap(self._gap.first if self._gap else first, last)
+            self._loss = Loss(ring, self._loss.first if self._loss else first, last)
 
-    def _take_gap(self) -> Gap | None:
-        gap, self._gap = self._gap, None
-        return gap
+    def _take_loss(self) -> Loss | None:
+        loss, self._loss = self._loss, None
+        return loss

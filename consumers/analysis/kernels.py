@@ -2,8 +2,8 @@
 
 Owns the compiled code of the package.  Knows framing and layouts; must never know a file or Arrow.
 
-    C1  only a message that `check_message` found well-formed is looked into; others are counted
-    C2  a column's place in a block was reserved before its field is copied: the kernel is told how many rows fit
+    C1  records are read only of a message that `check_message` found well-formed; other frames are counted
+    C2  a column's place in a block was reserved before its field is copied: `room` says how many rows fit
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ COLUMN_ROW, TYPE_ROW = 3, 4
 LISTED_ROWS = 5
 
 PART, OFFSET, SIZE, FLIPPED, BASE = range(5)
-"""Rows of the table that tells `copy_rows` about columns."""
+"""Rows of `RowBlock.facts`, which has a column for each column to be copied."""
 COLUMN_FACTS = 5
 
 ORIGIN_TYPE = EventOrigin.layout.type
@@ -124,10 +124,10 @@ def list_rows(buf: Bytes, table: Longs, chosen: Longs, count: int, wanted: Bytes
 def copy_column(
     out: Bytes, at: int, buf: Bytes, starts: Longs, rows: int, offset: int, size: int, flipped: bool
 ) -> None:
-    """Copy one field of `rows` structs, zeros for a struct that starts nowhere (-1).
+    """Copy one field of `rows` structs; zeros where a struct is absent (start -1).
 
-    `flipped` turns the little-endian limbs of wide integers into big-endian bytes.  A constant size becomes a move or
-    two instead of a call to memcpy.
+    `flipped` turns the little-endian limbs of wide integers into big-endian bytes.  The common sizes are constants, for
+    which LLVM emits a move or two instead of a call to memcpy.
     """
     for k in range(rows):
         start = starts[k] + offset

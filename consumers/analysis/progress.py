@@ -1,6 +1,6 @@
 """A progress bar on stderr for conversions that take a while.
 
-Owns when there is one: on a terminal, from some 32 MiB of journal on, unless the caller decides.
+Owns when it is shown: on a terminal, from some 32 MiB of journal on, unless the caller decides.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def watched(steps: Iterable[tuple[T, int]], total_bytes: int, what: str, show: bool | None) -> Iterator[T]:
-    """Yield the first of each (thing, bytes of journal it was made of) and move the bar by the second."""
+    """Yield the result of each (result, bytes of journal it was made of) and advance the bar by the bytes."""
     if show is None:
         show = sys.stderr.isatty() and total_bytes >= LONG_BYTES
     if not show:

@@ -1,7 +1,7 @@
 """Tables for people: amounts as numbers, addresses and hashes as 0x-hex.
 
-Owns the way from Arrow batches to Python values, for pandas, CSV and JSON lines.  The exact Arrow columns are the
-source, so what a person reads is what the ring carried.
+Owns the conversion of Arrow batches to Python values, for pandas, CSV and JSON lines.  It converts the exact Arrow
+columns, so nothing is rounded unless floats are asked for.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from math import isnan
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consumers.analysis.amounts import Amounts, decimals_field, to_decimals, to_floats, to_ints
 from consumers.analysis.arrow import RING
 from consumers.analysis.columns import Column, columns_of
 from consumers.analysis.extras import need
+from tlv.buffers import Bytes
 from tlv.record import Record
 from tlv.text import LARGEST_JSON_INTEGER
 
@@ -24,10 +24,10 @@ RING_BYTES = 16
 
 
 ADDRESS_DIGITS, NO_ID = 42, "0" * 24
-"""Of a pool that is named by an address: its length as 0x-hex, and what follows it in 32 bytes."""
+"""Of a pool that is named by its address: the length of the address as 0x-hex, and the zeros that fill the 32 bytes."""
 
 
-def fixed_bytes(array: Any, size: int) -> NDArray[np.uint8]:
+def fixed_bytes(array: Any, size: int) -> Bytes:
     """The bytes of a fixed-size binary array, end to end."""
     if len(array) == 0:
         return np.zeros(0, np.uint8)
@@ -117,7 +117,7 @@ def text_columns(cls: type[Record], batch: Any, amounts: Amounts) -> dict[str, l
 
 
 def json_columns(cls: type[Record], batch: Any, amounts: Amounts) -> dict[str, list[Any]]:
-    """Every column as JSON keeps it: exact amounts and integers beyond 2^53 as text, as `tlv.text` has them."""
+    """Every column as JSON values: exact amounts, and integers beyond 2^53, as decimal strings as in `tlv.text`."""
     wide = {column.name for column in columns_of(cls) if column.is_wide}
     found: dict[str, list[Any]] = {}
     for name, values in readable_columns(cls, batch, amounts).items():

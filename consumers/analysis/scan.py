@@ -1,7 +1,7 @@
-"""A journal's segments to blocks of rows, several segments at once.
+"""Turns a journal's segments into blocks of rows, several segments at once.
 
 Owns the threads.  Everything that takes time here (unpacking, checking, copying) runs without the GIL, so a second core
-nearly doubles the rate.  Blocks come in the order of the journal, and never more of them than a few segments' worth.
+nearly doubles the rate.  Blocks come in the order of the journal; those of a few segments at most are in memory.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from consumers.journal.segment import SegmentFile
 
 MOST_WORKERS = 8
 SMALLEST_RECORD = 8
-"""Bytes that a record with its TLV head takes at least: what bounds the rows of one step."""
+"""Bytes that a record with its TLV head takes at least; bounds the rows that one chunk can give."""
 
 
 class Scanned(NamedTuple):
-    """What one segment gave."""
+    """The result of one segment's scan."""
 
     blocks: list[RowBlock]
     frames: int

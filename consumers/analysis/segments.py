@@ -1,7 +1,7 @@
 """Which segments of a journal can hold anything selected, and the records of one of them.
 
-Owns the walk over a journal that may be scanned several segments at a time.  Judges a segment's end as a reader of the
-whole journal does: half a record is the present end of the last segment and damage in any other.
+Owns the walk over a journal that may be scanned several segments at a time.  A segment's end is judged as
+`JournalReader` judges it: half a record is the present end of the last segment, and damage in any other.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def may_hold(segment: SegmentFile, selection: Selection) -> bool:
     return (
         selection.sequences.touches(head.first_sequence, head.next_sequence - 1)
         and selection.times.touches(first_ns, last_ns)
-        # Blocks of a feed are not in order: only the highest number is a bound.
+        # Blocks of a feed are not in order, so the segment's first block is no lower bound.
         and head.last_block >= selection.blocks.first
     )
 

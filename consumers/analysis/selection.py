@@ -1,7 +1,7 @@
-"""What is wanted of a ring: which messages, and which part.
+"""What is wanted of a ring: which messages, and which range of it.
 
 Owns the ranges that `Store.select` takes beside a filter (`tlv.filter`).  A range of sequences, times or blocks hides
-everything outside it, losses as well, and a range of blocks also what speaks of no block.
+everything outside it, losses as well; a range of blocks also hides messages without a block number.
 """
 
 from __future__ import annotations

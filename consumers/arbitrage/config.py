@@ -19,6 +19,7 @@ import msgspec
 
 from tlv.codes import Protocol, Venue
 from tlv.errors import UsageError
+from tlv.filter import address
 
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 AddressText = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-fA-F]{40}$")]
@@ -27,7 +28,7 @@ WMATIC = "0x0d500b1d8e8ef31e21c99d1db9a6444d3adf1270"
 
 
 class GasConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a round trip burns, and what a unit of gas costs."""
+    """How much gas a round trip takes, and what a unit of gas costs."""
 
     overhead_units: NotNegative = 80_000
     """Everything but the swaps.  Transactions of the bundled recording whose fee shows their gas (those at exactly
@@ -76,8 +77,8 @@ class ArbitrageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     early: bool = True
     """Signal on every event, when its block may still change the pools again; such signals are SPECULATIVE."""
     max_state_age_blocks: Annotated[int, msgspec.Meta(ge=1)] = 1_000
-    """How old a pool's last state may be.  A complete feed makes any age right; this bounds how long an error that the
-    feed did not notice can live (half an hour at 2 s a block)."""
+    """How old a pool's last state may be.  With a complete feed a state of any age is right; this bounds how long an
+    error that the feed did not notice has effect (half an hour at 2 s a block)."""
     fee_on_transfer_tokens: tuple[AddressText, ...] = ()
     """Tokens that keep a part of each transfer: their pools pay less than the formula says."""
     gas: GasConfig = GasConfig()
@@ -92,12 +93,12 @@ class ArbitrageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def native_address(self) -> bytes:
         """`wrapped_native` as 20 bytes."""
-        return bytes.fromhex(self.wrapped_native[2:])
+        return address(self.wrapped_native)
 
     @property
     def untouchable_tokens(self) -> frozenset[bytes]:
         """`fee_on_transfer_tokens` as bytes."""
-        return frozenset(bytes.fromhex(token[2:]) for token in self.fee_on_transfer_tokens)
+        return frozenset(map(address, self.fee_on_transfer_tokens))
 
 
 def read_config(text: str, where: str) -> ArbitrageConfig:

@@ -7,8 +7,8 @@ One hop pays  out(x) = x*gn*Rout // (Rin*gd + x*gn)  with gn/gd = 1 - fee.  With
 x -> K*x / (M + N*x), and such maps compose into one of the same form.  So a cycle earns at all exactly if K > M, and
 its real-valued optimum is x* = (sqrt(K*M) - M) / N, whatever the number of hops.
 
-The floors turn profit into a sawtooth, so the best integer is looked for among the inputs that waste nothing: the
-smallest ones that still yield a given amount at the entrance of the last hop.
+The floors turn profit into a sawtooth, so the best integer is searched among its peaks: the smallest inputs that yield
+a given amount at the entrance of the last hop.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
 """The flash-arbitrage strategy: two pools of one pair disagree by more than their fees, so buy in one and sell in the
 other, in one transaction.
 
-Owns when to look and when to speak.  What a pool holds is `PoolBook`'s, which pools deserve a look `ScreenTable`'s,
-what a cycle yields `two_pool`'s.
+Owns when pools are compared and when a signal is emitted.  `PoolBook` keeps the pools' state, `ScreenTable` chooses the
+pairs, `two_pool` solves a cycle.
 
 A pool moves -> its row of the screening table is renewed -> the kernel compares it with the other pools of its pair ->
 each candidate is solved exactly -> gas is subtracted -> a signal, if something is left.
 
-This happens twice.  At the event itself, at once: its block may still bring another event that takes the chance away
-(most often the rest of the very transaction that opened it), so the verdict is SPECULATIVE.  And when the block is
-known to be complete, for pools that have not moved since: EXACT, or WITHIN_SEGMENT if a V3 pool is part of it whose
-tick map is not known, so that its current range was all that could be looked at.  What a back-fill brings is history:
-it speaks only at the end of its block, and only if that is the chain's newest or the one before.
+This happens twice.  At the event itself: a later event of its block may undo the difference (most often one of the same
+transaction), so the verdict is SPECULATIVE.  And when the block is known to be complete, for pools that have not moved
+since: EXACT, or WITHIN_SEGMENT if one is a V3 pool whose tick map is not known, so that only its current range could be
+used.  Events of a back-fill are old: they are compared only at the end of their block, and only if that block is the
+chain's newest or the one before.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Occasion(NamedTuple):
 
 
 class Move(NamedTuple):
-    """What moved a pool in a block that is not closed yet; `fetched` if it came by a back-fill, so perhaps long ago."""
+    """The last event of a pool whose block is not closed yet; `fetched` if a back-fill brought it."""
 
     origin: EventOrigin
     fetched: bool
@@ -69,9 +69,9 @@ class Move(NamedTuple):
 class FlashArbitrage(Strategy):
     """Finds cycles through two pools of the same pair.
 
-    `counts` tells what became of every comparison: `screened` comparisons with at least one other pool, `candidates`
+    `counts` has the outcome of every comparison: `screened` comparisons with at least one other pool, `candidates`
     that the screen let through, `gross_positive` that earn before gas, `net_positive` that earn after it, `unpriced`
-    whose gas no pool can price, `stale` and `untouchable` that were not looked at, `signals` published.
+    whose gas no pool can price, `stale` and `untouchable` that were not solved, `signals` published.
     """
 
     name: ClassVar[str] = "flash_arbitrage"
@@ -94,7 +94,7 @@ class FlashArbitrage(Strategy):
         self._unsettled: dict[int, Move] = {}
 
     def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
-        """Renew the pool and, if the event is news, look for a cycle at once."""
+        """Update the pool and, unless a back-fill brought the event, look for a cycle at once."""
         self._head = max(self._head, origin.block_number)
         pool = self.book.apply(record, origin)
         self._renew_new_rows()
@@ -108,7 +108,7 @@ class FlashArbitrage(Strategy):
             self._look(pool, Occasion(place, origin.receive_time_ns, block_closed=False), set())
 
     def on_block_end(self, end: BlockEnd) -> None:
-        """Look again at what moved up to this block: now nothing of it can change any more, but by a reorg."""
+        """Compare again the pools that moved up to this block, whose states only a reorg can change now."""
         place = StateBlock(end.number, end.hash)
         seen: set[tuple[int, int]] = set()
         for index, (origin, fetched) in list(self._unsettled.items()):
@@ -125,14 +125,14 @@ class FlashArbitrage(Strategy):
             self._unsettle([pool])
 
     def on_snapshot(self, record: PoolState) -> None:
-        """Learn fee and tokens, and the state if no event told a newer one."""
+        """Take over fee and tokens, and the state unless an event has set a newer one."""
         pool = self.book.take_snapshot(record)
         self._renew_new_rows()
         if pool is not None:
             self._renew(pool)
 
     def on_ticks(self, part: PoolTicks, ticks: tuple[TickLiquidity, ...]) -> None:
-        """Learn what liquidity waits beyond the current range."""
+        """Take over the liquidity beyond the current range."""
         self.counts["tick_maps"] += self.book.take_ticks(part, ticks) is not None
         self._renew_new_rows()
 
@@ -148,16 +148,16 @@ class FlashArbitrage(Strategy):
         self._unsettle(self.book.reorganise(reorg))
 
     def on_invalidation(self, invalidation: StateInvalidation) -> None:
-        """Stop trusting what it names."""
-        self._unsettle(self.book.obey(invalidation))
+        """Mark the states that it names as unknown."""
+        self._unsettle(self.book.apply_invalidation(invalidation))
 
     def on_gap(self, gap: Gap) -> None:
-        """Any pool may have moved in the hole."""
+        """Any pool may have moved in the missing blocks or frames."""
         missed_frames = gap.scope == GapScope.RING_SEQUENCES
         self._unsettle(self.book.lose() if missed_frames else self.book.invalidate())
 
     def on_session(self, session: Session) -> None:
-        """The collector was away: any pool may have moved meanwhile."""
+        """The collector was not running: any pool may have moved meanwhile."""
         self._unsettle(self.book.invalidate())
 
     def on_lost(self, first: int, last: int) -> None:
@@ -194,7 +194,7 @@ class FlashArbitrage(Strategy):
         return current is not None and self._head - current.block_number <= self.config.max_state_age_blocks
 
     def _decide(self, buy: Pool, sell: Pool, occasion: Occasion) -> None:
-        """Solve the cycle that buys token0 in one pool and sells it in the other; speak if it earns."""
+        """Solve the cycle that buys token0 in one pool and sells it in the other; emit a signal if it earns."""
         if not (self._fresh(buy) and self._fresh(sell)):
             self.counts["stale"] += 1
             return
@@ -231,7 +231,7 @@ class FlashArbitrage(Strategy):
             self.emit(signal, economics, *way, receive_time_ns=occasion.receive_time_ns)
 
     def _denominate(self, pool: Pool) -> tuple[bytes, Rate]:
-        """The token to count profit in: the one whose worth in the chain's coin the deeper pool tells."""
+        """The token to count profit in: the one with the deeper pool against the chain's coin, which prices it."""
 
         def trusted(other: Pool) -> bool:
             return tradable(other) and self._fresh(other)
@@ -246,13 +246,13 @@ class FlashArbitrage(Strategy):
 
 
 def _settled(pool: Pool, occasion: Occasion) -> bool:
-    """Whether the pool's state is of a closed block; if not, the end of its own block will look again."""
+    """Whether the pool's state is of a closed block; if not, it is compared again at the end of its own block."""
     return pool.current is not None and pool.current.block_number <= occasion.place.block_number
 
 
 def _verdict(legs: tuple[Leg, Leg], *, speculative: bool) -> QuoteVerdict:
     if speculative:
         return QuoteVerdict.SPECULATIVE
-    # Of anything else than reserves and whole tick maps only a part was looked at.
+    # Any other leg covers only the current range of its pool.
     whole = all(isinstance(leg, ReserveLeg | MapLeg) for leg in legs)
     return QuoteVerdict.EXACT if whole else QuoteVerdict.WITHIN_SEGMENT

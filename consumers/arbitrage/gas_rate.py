@@ -1,7 +1,7 @@
-"""What the chain's coin is worth in another token, by the pools we follow ourselves.
+"""What the chain's coin is worth in another token, by the pools that are followed anyway.
 
-Owns the choice of the pool that tells, and the conversion.  The rate is the mid price of the deepest pool between the
-token and the wrapped coin; both numbers travel in the signal, so that a reader converts exactly as we did.
+Owns the choice of the pool that sets the rate, and the conversion.  The rate is the mid price of the deepest pool
+between the token and the wrapped coin; both numbers are in the signal, so that a reader converts exactly the same.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ NO_POOL = bytes(20)
 
 
 class Rate(NamedTuple):
-    """`tokens` base units of a token are worth `wei` of the chain's coin; 0 and 0: nobody tells."""
+    """`tokens` base units of a token are worth `wei` of the chain's coin; 0 and 0: unknown."""
 
     wei: int
     tokens: int
     pool: bytes
 
     def cost(self, wei: int) -> int:
-        """What `wei` cost in the token, rounded up; 0 if nobody tells."""
+        """What `wei` cost in the token, rounded up; 0 if the rate is unknown."""
         return -(-wei * self.tokens // self.wei) if self.wei else 0
 
     def worth(self, tokens: int) -> int:

@@ -1,12 +1,13 @@
-"""One pool's tick map: taken whole from PoolTicks messages, then moved by the pool's own Mint and Burn.
+"""One pool's tick map: taken whole from PoolTicks messages, then changed by the pool's own Mint and Burn.
 
-Owns the map, the changes of the last blocks, and the rule by which the two meet.  Knows no price and no other pool.
+Owns the map, the changes of the last blocks, and the rule which changes apply to a map.  Knows no price and no other
+pool.
 
     the map is as of the end of block N; changes of blocks above N apply on top, those of N and below are in it
     a change that is taken back is undone; a reorg below N voids the map, since its block is gone
-    whatever makes states unknown voids the map too; the changes stay, they still stand in the ring
-    frames that were missed may have held changes: these are forgotten as well, and only a map that is newer than all
-    that was missed is taken (`PoolBook` says which)
+    an invalidation of states voids the map too; the changes stay, since none of them was missed
+    lost frames may have held changes: those kept are dropped as well, and only a map that is newer than every lost
+    frame is taken (`PoolBook` says which)
 
 Net and gross are sums, so the order in which changes apply does not matter, only which.
 """
@@ -22,7 +23,7 @@ from consumers.arbitrage.tick_math import MAX_TICK, MIN_TICK
 from tlv.layout import EventOrigin, PoolTicks, TickLiquidity
 
 KEPT_BLOCKS = 256
-"""For how many blocks changes are kept: no map is older when it comes, and no reorg deeper."""
+"""For how many blocks changes are kept.  A map that is older when it comes is refused; reorgs are less deep."""
 
 
 class Change(NamedTuple):
@@ -37,7 +38,7 @@ class Change(NamedTuple):
 
 
 class KeptTicks:
-    """The tick map of one V3 pool, and how it came to be."""
+    """The tick map of one V3 pool, and the recent changes behind it."""
 
     def __init__(self) -> None:
         self.map: TickMap | None = None
@@ -82,7 +83,7 @@ class KeptTicks:
         self._coming.clear()
 
     def lose(self) -> None:
-        """Frames were missed."""
+        """Frames were lost: what is known of the map and of its changes is no longer complete."""
         self.void()
         self._changes.clear()
 
@@ -121,7 +122,7 @@ class KeptTicks:
         return True
 
     def _move(self, change: Change, sign: int) -> None:
-        """Apply a change, or with -1 undo it, unless the map holds it by itself."""
+        """Apply a change, or with -1 undo it, unless the map was read after it and includes it."""
         if self.map is None or change.block_number <= self._as_of:
             return
         amount = sign * change.amount
@@ -140,4 +141,4 @@ class KeptTicks:
         if self.gross[tick] == 0:
             del self.gross[tick], self._net[tick], self._ticks[bisect_left(self._ticks, tick)]
         elif self.gross[tick] < 0:
-            self.void()  # more was taken away than there is: something was missed
+            self.void()  # more was burnt than is there: a change was missed

@@ -1,6 +1,6 @@
-"""From a pool's state to one leg of a cycle, and from two legs back to numbers a stranger can check.
+"""From a pool's state to one leg of a cycle.
 
-Owns the translation between pools and the arithmetic of `two_pool`.
+Owns the translation of pools into the arithmetic of `two_pool`, and which pools can be quoted at all.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def leg_of(pool: Pool, token_in: bytes) -> Leg:
             return ReserveLeg(hop)
         case Price(price, liquidity, tick):
             ticks = pool.ticks.map
-            # Map and price come by different messages; where they disagree neither is trusted beyond the range.
+            # Map and price come by different messages; where they disagree only the current range is used.
             if ticks is not None and ticks.active(tick) == liquidity and ticks.spacing == pool.tick_spacing:
                 return MapLeg(price, tick, liquidity, pool.fee_pips, ticks, falls)
             return RangeLeg(current_range(price, tick, liquidity, pool.fee_pips, pool.tick_spacing), falls)

@@ -1,20 +1,20 @@
 """Every pool this process knows, by address and by token pair, kept up to date from records.
 
 Owns the meaning of each record for pool state: what sets it, what takes it back, what makes it unknown.  Knows neither
-prices worth trading nor where records come from.
+which prices are worth a trade nor where records come from.
 
     Sync, V3 Swap, Initialize            set the state
     V3 Mint, Burn                        move the liquidity if the price lies in their range
     the same, REMOVED                    restore the state before them
     Reorg                                restores every pool to its state at the fork; unknown fork: all unknown
     StateInvalidation, Gap, lost frames  state unknown until the next event or snapshot that sets it
-    PoolState with SNAPSHOT              identity and fee; state too, unless a newer event came, be it forgotten since
+    PoolState with SNAPSHOT              identity and fee; state too, unless an event of a later block ever came
     PoolTicks                            the tick map, which Mint and Burn then move (`kept_ticks`)
 
-A StateInvalidation because of a reorg is left to the Reorg it announces, which restores instead of forgetting.
+A StateInvalidation because of a reorg is ignored: the Reorg that follows restores the states instead.
 
-A tick map as of block N needs every change of the blocks above N.  Where frames were missed, and at the beginning, the
-first Block that comes tells from where on none is missing: a block's events never stand before its Block.
+A tick map as of block N needs every change of the blocks above N.  At the beginning, and after lost frames, changes are
+known to be complete from the first Block that comes: a block's events never stand before its Block.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class PoolBook:
         self._by_pair: dict[tuple[bytes, bytes], list[Pool]] = {}
         self._trusted_since = 0
         self._complete_from: int | None = None
-        """The lowest block of which no frame was missed; None until a Block tells."""
+        """The lowest block of which no frame was lost; None until a Block comes."""
 
     def __iter__(self) -> Iterator[Pool]:
         return iter(self.pools)
@@ -80,7 +80,7 @@ class PoolBook:
         if isinstance(record, PoolCreated):
             _identify(pool, record)
             return None
-        pool.heard_block = max(pool.heard_block, origin.block_number)
+        pool.last_event_block = max(pool.last_event_block, origin.block_number)
         if isinstance(record, PoolMint | PoolBurn) and record.amount:
             pool.ticks.apply(_change(record, origin))
         value = _state_after(pool, record)
@@ -100,7 +100,7 @@ class PoolBook:
         changed = _identify(pool, record)
         value = _state_in(record)
         known = pool.current.block_number if pool.current else self._trusted_since - 1
-        if value is not None and record.block_number > known and record.block_number >= pool.heard_block:
+        if value is not None and record.block_number > known and record.block_number >= pool.last_event_block:
             pool.put(Entry(record.block_number, b"", SNAPSHOT_LOG_INDEX, value))
             changed = True
         return pool if changed else None
@@ -124,8 +124,8 @@ class PoolBook:
             return self.invalidate()
         return [pool for pool in self.pools if pool.roll_back(reorg.fork_number)]
 
-    def obey(self, invalidation: StateInvalidation) -> list[Pool]:
-        """Stop trusting what a StateInvalidation takes back; the pools whose state changed by it."""
+    def apply_invalidation(self, invalidation: StateInvalidation) -> list[Pool]:
+        """Make unknown what a StateInvalidation takes back; the pools whose state changed by it."""
         if invalidation.reason == Reason.REORG:
             return []
         if invalidation.scope == InvalidationScope.ONE_POOL:
@@ -134,7 +134,7 @@ class PoolBook:
         return self.invalidate(invalidation.since_block)
 
     def lose(self) -> list[Pool]:
-        """Frames were missed: every state is unknown, and so is what moved the tick maps."""
+        """Frames were lost: every state is unknown, and the changes of the tick maps are incomplete."""
         self._complete_from = None
         for pool in self.pools:
             pool.ticks.lose()
@@ -147,7 +147,7 @@ class PoolBook:
 
 
 def _identify(pool: Pool, record: PoolState | PoolCreated) -> bool:
-    """Take over what is fixed about a pool; whether that is news.  A fee of 0 on the wire means that it is unknown."""
+    """Take over what is fixed about a pool; whether that changed.  A fee of 0 on the wire means that it is unknown."""
     known = (pool.protocol, pool.fee_pips, pool.tick_spacing)
     pool.protocol, pool.fee_pips, pool.tick_spacing = record.protocol, record.fee_pips or None, record.tick_spacing
     return known != (pool.protocol, pool.fee_pips, pool.tick_spacing)

@@ -1,12 +1,12 @@
-"""One pool: what it is, and what its last events left in it.
+"""One pool: its identity, its state, and its recent states.
 
-Owns a pool's identity, its current state and the states before it, so that a reorg restores what was, exactly.
-Knows no other pool and no message.
+Owns the states before the current one too, so that a reorg restores exactly the state at the fork.  Knows no other pool
+and no message.
 
 A state is known from a pool's own events alone: a V2 pool from its last Sync; a V3 pool's price and liquidity from its
 last Swap, plus later Mint and Burn around the price.  `history` is contiguous: it begins where the pool became known
-and has lost nothing since.  Whatever breaks that empties it, and an empty history means: unknown, do not trade.
-What liquidity waits beyond a V3 pool's current range, `ticks` knows, if the collector was told to read it.
+and lacks nothing since.  Whatever breaks that empties it, and an empty history means: unknown, do not trade.
+`ticks` has the liquidity beyond a V3 pool's current range, if the collector reads tick maps (`--watch-ticks`).
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Price(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A state, and the event that made it.  A snapshot has no event: empty hash, log index before every event's, so
-    that whatever its block still brings counts as newer."""
+    """A state, and the event that set it.  A snapshot has no event: empty hash, and a log index before every event's,
+    so that any event of its block counts as newer."""
 
     block_number: int
     block_hash: bytes
@@ -58,16 +58,16 @@ class Pool:
     token1: bytes
     venue: int
     protocol: int = 0
-    """0 until an event or a snapshot tells."""
+    """0 until an event or a snapshot sets it."""
     decimals0: int = UNKNOWN_DECIMALS
     decimals1: int = UNKNOWN_DECIMALS
     fee_pips: int | None = None
-    """None until a snapshot tells: without its fee a pool cannot be quoted."""
+    """None until a snapshot sets it: without its fee a pool cannot be quoted."""
     tick_spacing: int = 0
     history: list[Entry] = field(default_factory=list)
     ticks: KeptTicks = field(default_factory=KeptTicks)
-    heard_block: int = 0
-    """The newest block of an event of the pool, forgotten or not."""
+    last_event_block: int = 0
+    """The newest block of any event of the pool, also of one whose state was dropped since."""
 
     @property
     def current(self) -> Entry | None:
@@ -75,17 +75,17 @@ class Pool:
         return self.history[-1] if self.history else None
 
     def learn(self, record: PoolRecord) -> None:
-        """Take over what every pool record says; a decimals value, once known, stays."""
+        """Take over the decimals of a pool record; a value, once known, stays."""
         if record.decimals0 != UNKNOWN_DECIMALS:
             self.decimals0 = record.decimals0
         if record.decimals1 != UNKNOWN_DECIMALS:
             self.decimals1 = record.decimals1
 
     def put(self, entry: Entry) -> bool:
-        """Take in a state and drop those too old for any reorg, but for the newest of them; whether it is current.
+        """Insert a state and drop those too old for any reorg, but for the newest of these; whether it is the current.
 
-        An event that comes late, after newer ones of its pool, takes its place before them.  V3 states build on each
-        other, so there it makes the pool unknown instead.
+        An event that comes after newer ones of its pool is inserted before them.  A V3 state follows from the one
+        before it, so there a late event makes the pool unknown instead.
         """
         position = len(self.history)
         while position and self.history[position - 1][0:3:2] > (entry.block_number, entry.log_index):
@@ -115,7 +115,7 @@ class Pool:
     def roll_back(self, fork_number: int) -> bool:
         """Forget every state of a block above the fork; whether there was one."""
         self.ticks.roll_back(fork_number)
-        self.heard_block = min(self.heard_block, fork_number)
+        self.last_event_block = min(self.last_event_block, fork_number)
         kept = len(self.history)
         while kept and self.history[kept - 1].block_number > fork_number:
             kept -= 1
@@ -125,5 +125,5 @@ class Pool:
 
     @property
     def fee_moves(self) -> bool:
-        """Whether the fee known from a snapshot may have changed since."""
+        """Whether the fee can change between snapshots, as an Algebra pool's does."""
         return self.protocol == Protocol.ALGEBRA

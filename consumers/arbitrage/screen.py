@@ -1,28 +1,27 @@
-"""Which pools are worth an exact look when one of them has moved: a float screen over the pools of its pair.
+"""Which pools may form a cycle that earns when one of them has moved: a float screen over the pools of its pair.
 
-Owns the screening table (a row per pool) and the kernel that reads it.  It never decides: it must let through every
-cycle that earns, and may let through some that do not.
+Owns the screening table (a row per pool) and the kernel that reads it.  It lets through every cycle that earns, and
+perhaps some that do not: these the exact solution rejects.
 
-    row    pool's price token1 per token0 | what a fee leaves | next row of the same pair (a ring) | usable
+    row    price, token1 per token0 | 1 - fee | next row of the same pair (a circular list) | usable
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tlv.buffers import Longs, Structs
 from tlv.jit import kernel
 
 ROW = np.dtype([("price", "<f8"), ("kept", "<f8"), ("next", "<i8"), ("usable", "u1"), ("_padding", "u1", (7,))])
 
-Rows = NDArray[np.void]
 
 MARGIN = 1e-9
-"""A product of six doubles is off by less than 1e-15; letting through a billionth too much costs nothing."""
+"""A product of six doubles is off by less than 1e-15, so a billionth is safe; what it lets through too much is rare."""
 
 
 @kernel
-def screen(table: Rows, pool: int, found: NDArray[np.int64]) -> int:
+def screen(table: Structs, pool: int, found: Longs) -> int:
     """Compare one pool with the others of its pair; the number of candidate cycles written to `found`.
 
     table: ROW[:]; pool: row that moved; found: int64[:, 2], as long as the table, gets (buy row, sell row): token0
@@ -58,7 +57,7 @@ class ScreenTable:
         self._size = 0
 
     def add(self, pool: int, neighbour: int) -> None:
-        """Give `pool`, the next dense number, a row in the ring of `neighbour`, or in its own if that is itself."""
+        """Give `pool`, the next dense number, a row in the list of `neighbour`'s pair; a new list if that is itself."""
         if pool == len(self._rows):
             self._rows = np.concatenate([self._rows, np.zeros(len(self._rows), dtype=ROW)])
             self._found = np.zeros((len(self._rows), 2), dtype=np.int64)
@@ -78,6 +77,6 @@ class ScreenTable:
         """The pool's state is unknown."""
         self._rows[pool]["usable"] = 0
 
-    def candidates(self, pool: int) -> NDArray[np.int64]:
+    def candidates(self, pool: int) -> Longs:
         """Where to buy token0 and where to sell it, for each cycle with `pool` that may earn; until the next call."""
         return self._found[: screen(self._rows, pool, self._found)]

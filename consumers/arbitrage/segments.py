@@ -1,14 +1,14 @@
-"""Where the optimum of a cycle lies when its pools' liquidity changes on the way: a walk with two pointers.
+"""Where the optimum of a cycle lies when its pools' liquidity changes along the trade: a walk with two pointers.
 
 Owns segments and the walk over them.  A pool in one direction is a row of segments, each a constant-product pool with
-an end; the walk goes through both rows at once.  It works on rounded numbers and decides nothing: what it finds is
-where `two_pool` looks with the contracts' own arithmetic.
+an end; the walk goes through both rows at once.  It works on rounded numbers, so its result is only the neighbourhood
+that `two_pool` searches with the contracts' own arithmetic.
 
     the closed form on the two current segments gives the best further input
-    it lies within both                          -> there
-    it does not: consume up to the nearer end    -> that pool's next segment, and again
-    nothing further earns                        -> here, at the end of a segment
-    there is no next segment                     -> what lies beyond is unknown or empty: at most here
+    it lies within both segments                 -> it is the optimum
+    it does not: trade up to the nearer end      -> that pool's next segment, and again
+    nothing further earns                        -> the optimum is here, at the end of a segment
+    there is no next segment                     -> what lies beyond is unknown or empty: the optimum is at most here
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The arbitrage signal: written from a cycle, and recomputed by anybody from its bytes alone.
+"""The arbitrage signal: written from a cycle, and checked from its bytes alone.
 
 Owns which number goes into which field of ArbitrageSignal, Economics and WayTick, and the check that they agree.
 
@@ -27,7 +27,7 @@ EMPTY = Reserves(0, 0)
 
 
 class StateBlock(NamedTuple):
-    """The block whose state a signal speaks of."""
+    """The block whose state a signal was computed from."""
 
     block_number: int
     block_hash: bytes

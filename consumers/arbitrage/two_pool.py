@@ -114,7 +114,7 @@ class MapLeg(NamedTuple):
 
 
 def virtual_hop(stretch: PriceRange, *, falls: bool) -> Hop:
-    """The virtual reserves, rounded: good for finding, not for deciding."""
+    """The virtual reserves, rounded: they locate an optimum, exact amounts come from `out`."""
     price, liquidity = stretch.sqrt_price_x96, stretch.liquidity
     amount0, amount1 = (liquidity << 96) // price, liquidity * price >> 96
     entering, leaving = (amount0, amount1) if falls else (amount1, amount0)
@@ -122,7 +122,7 @@ def virtual_hop(stretch: PriceRange, *, falls: bool) -> Hop:
 
 
 def input_to(edge: int, stretch: PriceRange, *, falls: bool) -> int:
-    """The input that arrives at a price, but for rounding."""
+    """The input that moves the price to `edge`, but for rounding."""
     between = amount0_between if falls else amount1_between
     to_edge = between(edge, stretch.sqrt_price_x96, stretch.liquidity, round_up=True)
     return ceil_div(to_edge * FEE_UNIT, FEE_UNIT - stretch.fee_pips)

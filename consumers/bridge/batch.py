@@ -4,8 +4,8 @@ Owns the bytes of a batch; knows neither NATS nor rings.
 
     BatchHeader (56 bytes) | u32 length of each frame | zeros to a multiple of 8 | frames, each padded to 8 bytes
 
-Sequences are dense inside a batch; what is missing lies between batches and is found by their first sequences.  The
-frames' own checksums guard the content: `find_damaged` looks at all of a batch in one call.
+Sequences are dense inside a batch; a loss lies between two batches and shows in their first sequences.  The frames' own
+checksums guard the content: `find_damaged` verifies all of a batch in one call.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consumers.bridge.errors import LayoutDiffers
 from ringbuf import Poll
+from tlv.buffers import Bytes, Longs
 from tlv.copying import copy_bytes
 from tlv.errors import FrameError
 from tlv.fields import I64, U32, U64, Uuid
@@ -58,9 +58,9 @@ class UnpackedBatch(NamedTuple):
     ring_uuid: bytes
     first_sequence: int
     publish_ns: int
-    buffer: NDArray[np.uint8]
-    offsets: NDArray[np.int64]
-    lengths: NDArray[np.int64]
+    buffer: Bytes
+    offsets: Longs
+    lengths: Longs
 
     @property
     def last_sequence(self) -> int:
@@ -71,16 +71,14 @@ class UnpackedBatch(NamedTuple):
 def message_id(ring_uuid: bytes, first_sequence: int, last_sequence: int) -> str:
     """The `Nats-Msg-Id` under which the broker drops a batch that was sent twice.
 
-    It names both ends: a killed bridge's last batch may arrive after its successor looked where to go on, and must not
-    make the broker drop the successor's longer one.
+    It names both ends: a killed bridge's last batch may reach the stream after its successor has read where the stream
+    ends, and must not make the broker drop the successor's longer one.
     """
     return f"{ring_uuid.hex()}:{first_sequence}-{last_sequence}"
 
 
 @kernel
-def gather(
-    buffer: NDArray[np.uint8], offsets: NDArray[np.int64], lengths: NDArray[np.int64], out: NDArray[np.uint8]
-) -> int:
+def gather(buffer: Bytes, offsets: Longs, lengths: Longs, out: Bytes) -> int:
     """Copy frames one behind the other into `out` (zeroed, large enough), each padded to 8 bytes; returns the bytes."""
     at = 0
     for i in range(len(offsets)):
@@ -90,7 +88,7 @@ def gather(
 
 
 @kernel
-def find_damaged(buffer: NDArray[np.uint8], offsets: NDArray[np.int64], lengths: NDArray[np.int64]) -> int:
+def find_damaged(buffer: Bytes, offsets: Longs, lengths: Longs) -> int:
     """The first frame that is no valid message, checksum included; -1 if all are."""
     for i in range(len(offsets)):
         if check_message(buffer, offsets[i], offsets[i] + lengths[i], True) != OK:
@@ -110,7 +108,7 @@ def pack(ring_uuid: bytes, poll: Poll) -> bytes:
     return b"".join((header, table, bytes(-len(table) % FRAME_ALIGNMENT), frames[:size].data))
 
 
-def portions(lengths: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+def portions(lengths: Longs) -> Iterator[tuple[int, int]]:
     """Cut a run of frames into batches: `first` to `last` - 1, each within BATCH_FRAMES and BATCH_BYTES."""
     first = total = 0
     for i, length in enumerate(lengths.tolist()):

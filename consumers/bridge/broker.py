@@ -26,7 +26,7 @@ DUPLICATE_WINDOW_S = 120.0
 CONNECT_TIMEOUT_S = 5.0
 SECOND_ATTEMPT_S = 0.1
 BROKER_ERRORS = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
-"""Everything by which the client says that the broker, not we, failed; all of it is retried."""
+"""Exceptions of the client that mean a failure of the broker or of the way to it; all are retried."""
 
 
 class Broker(NamedTuple):
@@ -68,7 +68,7 @@ async def connect(broker: Broker) -> tuple[Client, JetStreamContext]:
             broker.server,
             connect_timeout=CONNECT_TIMEOUT_S,
             allow_reconnect=False,
-            # Even so, the client would try a server that is not there sixty times, two seconds apart, and tell nobody.
+            # The client's defaults try an absent server sixty times, two seconds apart, without reporting a failure.
             max_reconnect_attempts=1,
             reconnect_time_wait=SECOND_ATTEMPT_S,
             error_cb=note,

@@ -1,13 +1,13 @@
 """JetStream to ring.
 
-Owns the order of things on the receiving side; knows nothing of the sender but its batches.
+Owns the order of the receiving side's steps; knows nothing of the sender but its batches.
 
     connect -> resume behind the last batch acknowledged -> fetch, check, publish, acknowledge -> ...
 
-A batch is acknowledged after it is in the ring, so a killed bridge gets it again; what the ring already has is cut off
-by sequence.  A frame keeps its header, and as long as nothing is missing its sequence in this ring is the one it had
-where it was first published.  A hole becomes a Gap message in its place, and is counted.  A ring that was made anew at
-the far end is made anew here: its readers are told by ORPHANED.
+A batch is acknowledged after it is in the ring, so a killed bridge gets it again; frames that the ring already has are
+cut off by sequence.  A frame keeps its header, and as long as nothing is missing its sequence in this ring is the one
+that it had where it was first published.  A loss becomes a Gap message in its place, and is counted.  A ring that was
+made anew at the far end is made anew here, and its readers get the status ORPHANED.
 """
 
 from __future__ import annotations
@@ -101,8 +101,9 @@ class Inward:
     async def _subscribe(self, stream: JetStreamContext) -> JetStreamContext.PullSubscription:
         """Our durable consumer, made anew behind the last batch that was acknowledged.
 
-        The old one would keep what a killed bridge had fetched for half a minute, and give us newer batches first.
-        Killed in between, we begin at the start of the stream: repeats, which the ring's own sequence cuts off.
+        The old one would hold back for half a minute what a killed bridge had fetched, and deliver newer batches first.
+        A bridge killed between deletion and creation begins at the start of the stream; the repeated frames are cut off
+        by sequence.
         """
         broker = self.broker
         config = ConsumerConfig(ack_policy=AckPolicy.ALL, max_ack_pending=-1)
@@ -111,7 +112,7 @@ class Inward:
         except nats.js.errors.NotFoundError:
             pass
         else:
-            # A broker that lost its end in a power cut has less than what was acknowledged.
+            # A broker that lost the end of its stream in a power cut has less than was acknowledged.
             last = (await stream.stream_info(broker.stream)).state.last_seq
             config.deliver_policy = DeliverPolicy.BY_START_SEQUENCE
             config.opt_start_seq = min(acknowledged, last) + 1
@@ -119,7 +120,7 @@ class Inward:
         return await stream.pull_subscribe(broker.subject, durable=self.durable, stream=broker.stream, config=config)
 
     def _take(self, message: Msg) -> None:
-        """Publish what is new in a batch.  Bytes that are no batch are counted and acknowledged: they never will be."""
+        """Publish what is new in a batch.  Bytes that are no batch are counted, and acknowledged lest they repeat."""
         try:
             batch = unpack(message.data)
             damaged = find_damaged(batch.buffer, batch.offsets, batch.lengths)
@@ -175,8 +176,8 @@ class Inward:
             return
         with Reader.attach(self.ring, start=info.next_sequence - 1, layout_digest=LAYOUT_DIGEST) as reader:
             message = parse(reader.poll(1)[0].payload)
-            # A hole is published before the frames behind it: we may have been killed in between.
-            hole = message.first(Gap) if message.header.source == Source.BRIDGE else None
-            self.received.last_sequence = hole.last if hole else message.header.sequence
+            # A Gap is published before the frames behind it, so it is the last message if we were killed in between.
+            gap = message.first(Gap) if message.header.source == Source.BRIDGE else None
+            self.received.last_sequence = gap.last if gap else message.header.sequence
         self._origin = bytes.fromhex(info.identity.schema.removeprefix(ORIGIN))
         self._writer = Writer.open(self.ring, layout_digest=LAYOUT_DIGEST)

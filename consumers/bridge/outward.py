@@ -1,13 +1,14 @@
 """Ring to JetStream.
 
-Owns the order of things on the sending side; knows nothing of the far end.
+Owns the order of the sending side's steps; knows nothing of the receiver.
 
     connect -> resume behind the last batch of the stream -> poll, publish, await acknowledgements -> ...
        ^                                                                   |
        +---- the broker failed, or took back what it had acknowledged -----+
 
-The stream itself says where to go on, so a killed bridge repeats at most what was in flight.  Frames the ring has
-already overwritten come from the journal, if there is one; what neither has is counted, and the far end sees the hole.
+The last batch of the stream says where to go on, so a killed bridge repeats at most what was in flight.  Frames that
+the ring has overwritten come from the journal, if there is one; what neither has is lost: it is counted, and the
+receiver finds it missing between two batches.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from consumers.bridge.broker import BROKER_ERRORS, Broker, connect
 from consumers.bridge.errors import BridgeError
 from consumers.journal.errors import JournalError
 from consumers.journal.reader import JournalReader
-from ringbuf import CorruptRing, Gap, Poll, Reader, RingNotFound, RingNotReady, Status, Wait
+from ringbuf import CorruptRing, Loss, Poll, Reader, RingNotFound, RingNotReady, Status, Wait
 from tlv.errors import FrameError
 from tlv.layout import LAYOUT_DIGEST
 
@@ -86,7 +87,7 @@ class Outward:
             with Reader.attach(self.ring, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:
                 start = await self._resume_point(stream, reader.uuid)
                 if start is not None and start < reader.sequence:
-                    await self._send_gap(stream, reader.uuid, Gap(start, reader.sequence - 1))
+                    await self._send_lost(stream, Loss(reader.uuid, start, reader.sequence - 1))
                 elif start is not None:
                     reader.seek(start)
                 return await self._pump(stream, reader, stop)
@@ -110,8 +111,8 @@ class Outward:
     async def _pump(self, stream: JetStreamContext, reader: Reader, stop: asyncio.Event) -> bool:
         while not stop.is_set():
             poll = reader.poll(BATCH_FRAMES, BATCH_BYTES)
-            if poll.gap is not None:
-                await self._send_gap(stream, reader.uuid, poll.gap)
+            if poll.loss is not None:
+                await self._send_lost(stream, poll.loss)
             if len(poll):
                 await self._send(stream, reader.uuid, poll)
             elif poll.status is Status.CORRUPT:
@@ -129,7 +130,7 @@ class Outward:
         return True
 
     async def _until_there_is_a_ring(self, stop: asyncio.Event) -> None:
-        """Our ring's name is gone or means another ring: that one's is the next session."""
+        """The ring's name is gone or means another ring: wait until that can be attached; the next session sends it."""
         while not stop.is_set():
             with contextlib.suppress(RingNotFound, RingNotReady):
                 Reader.attach(self.ring, layout_digest=LAYOUT_DIGEST).close()
@@ -146,25 +147,25 @@ class Outward:
         self.sent.frames += len(poll)
         self.sent.last_sequence = int(poll.sequences[-1])
 
-    async def _send_gap(self, stream: JetStreamContext, ring_uuid: bytes, gap: Gap) -> None:
-        """Send what the journal has of a range that the ring has no longer, and count what it lacks."""
+    async def _send_lost(self, stream: JetStreamContext, loss: Loss) -> None:
+        """Send what the journal has of the frames that the ring has lost, and count those it lacks too."""
         found = 0
-        for poll in self._recorded(ring_uuid, gap):
-            await self._send(stream, ring_uuid, poll)
+        for poll in self._recorded(loss):
+            await self._send(stream, loss.ring, poll)
             found += len(poll)
         self.sent.from_journal += found
-        self.sent.lost += gap.lost - found
+        self.sent.lost += loss.count - found
 
-    def _recorded(self, ring_uuid: bytes, gap: Gap) -> Iterator[Poll]:
+    def _recorded(self, loss: Loss) -> Iterator[Poll]:
         if self.journal is None:
             return
         try:
             with JournalReader(self.journal) as reader:
-                reader.seek_sequence(gap.first, ring_uuid)
+                reader.seek_sequence(loss.first, loss.ring)
                 wanted, status = 0, Status.OK
                 while status is Status.OK:
                     poll = reader.poll()
-                    wanted = int((poll.sequences <= gap.last).sum())
+                    wanted = int((poll.sequences <= loss.last).sum())
                     for first, last in portions(poll.lengths[:wanted]):
                         yield poll.part(first, last)
                     status = poll.status if wanted == len(poll) else Status.EMPTY

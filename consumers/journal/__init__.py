@@ -1,10 +1,10 @@
-"""The journal: every frame of a ring on disk, in order, with a checksum each, and an exact account of what is missing.
+"""The journal: every frame of a ring on disk, in order, with a checksum each, and every loss with its sequences.
 
 with JournalWriter(directory, ring_name="market.polygon", ring_uuid=reader.uuid) as journal:
     journal.append(poll.buffer, reader.index, len(poll))
 
 for item in JournalReader(directory):
-    ...                                     # ringbuf.Frame, or ringbuf.Gap for what the recorder could not have
+    ...                                     # ringbuf.Frame, or ringbuf.Loss for what the recorder could not have
 """
 
 from consumers.journal.errors import ForeignFileError, JournalDamaged, JournalError, JournalFull, JournalInUse

@@ -1,7 +1,7 @@
 """New journals from old ones: merge what several recorders have of one ring, or take a range out of it.
 
-Owns the order in which frames of several journals go into one: by sequence, each once, and what none of them has as a
-gap.  What one recorder lost, another may have.  The sources are only read.
+Owns the order in which frames of several journals go into one: by sequence, each once; what none of them has becomes a
+GAP record.  What one recorder lost, another may have.  The sources are only read.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ class RingCopy:
                 return BEYOND_ALL
             self._column, self._behind = self._reader.columns
 
-    def give(self, target: JournalWriter, last: int) -> None:
-        """Append the frames at hand, those up to `last`, to `target`."""
+    def append_to(self, target: JournalWriter, last: int) -> None:
+        """Append the frames of the current poll up to `last` to `target`."""
         table = self._reader.index[:, self._column : self._behind]
         count = int(np.searchsorted(table[SEQUENCE_ROW], last, side="right"))
         target.append(self._reader.buffer, np.ascontiguousarray(table[:, :count]), count)
         self._column += count
 
     def close(self) -> None:
-        """Give the files back."""
+        """Close the files."""
         self._reader.close()
 
 
@@ -106,7 +106,7 @@ def copy_range(directories: Sequence[Path], out: Path, first: int = 1, last: int
 
 
 def merge(sources: Sequence[RingCopy], target: JournalWriter, first: int, last: int) -> None:
-    """Append to `target` what any of `sources` has of `first` to `last`; what none has becomes a gap."""
+    """Append to `target` what any of `sources` has of `first` to `last`; what none has becomes a GAP record."""
     while True:
         wanted = target.resume_at or first
         nearest = min(sources, key=lambda source: source.next_sequence(wanted))
@@ -115,4 +115,4 @@ def merge(sources: Sequence[RingCopy], target: JournalWriter, first: int, last: 
             return
         if target.resume_at is not None and here > wanted:
             target.append_gap(wanted, here - 1, Reason.NOT_RETAINED)
-        nearest.give(target, last)
+        nearest.append_to(target, last)

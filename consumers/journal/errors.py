@@ -1,11 +1,11 @@
-"""What can be wrong with a journal.
+"""The errors of a journal.
 
 JournalError
 |-- ForeignFileError    a file that is no journal, or one of another version or layout
-|-- SegmentGone         a segment was dropped, or taken away, since the directory was listed
+|-- SegmentGone         a segment was dropped by retention, or removed, since the directory was listed
 |-- JournalDamaged      bytes in the middle changed; says where
 |-- JournalFull         the disk has no room for the next batch; nothing of it was written
-`-- JournalInUse        another recorder writes here
+`-- JournalInUse        another recorder writes into the directory
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ForeignFileError(JournalError):
 
 
 class SegmentGone(JournalError):
-    """The segment is not there any more, in neither form."""
+    """The segment no longer exists, neither raw nor packed."""
 
 
 class JournalInUse(JournalError):
@@ -32,7 +32,7 @@ class JournalInUse(JournalError):
 
 
 class JournalFull(JournalError):
-    """There is no room for the next batch.  Nothing of it was written, so it can be offered again."""
+    """There is no room for the next batch.  Nothing of it was written, so `append` can be called again with it."""
 
 
 class JournalDamaged(JournalError):

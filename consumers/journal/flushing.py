@@ -1,7 +1,7 @@
 """The thread that forces a segment to the disk once per interval.
 
-Owns only this.  A recorder must not wait for a disk: a ring of 16 MiB at a million frames a second is full after 70 ms,
-and one fdatasync of a second's data takes longer than that.
+A recorder must not wait for a disk: a ring of 16 MiB at a million frames a second is full after 70 ms, and one
+fdatasync of a second's data takes longer than that.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Flusher:
             self._thread.start()
 
     def watch(self, fd: int) -> None:
-        """Force `fd` from now on; -1 for none.  The caller may close the one before after this returns."""
+        """Flush `fd` from now on; -1 for none.  The caller may close the one before after this returns."""
         with self._guard:
             self._fd = fd
 

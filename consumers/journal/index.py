@@ -1,10 +1,10 @@
-"""What a segment holds, and where: the file that makes a seek cheap.
+"""The index of a segment: which sequences, times and blocks it holds, and at which offsets, so that a seek is cheap.
 
-Owns building, storing and asking an index.  An index is a cache of its segment: it is written when the segment is
-sealed, checked before it is believed, and rebuilt by a scan whenever it is missing, foreign or of another length.
+Owns building, storing and searching an index.  An index is a cache of its segment: it is written when the segment is
+sealed, verified when it is loaded, and rebuilt by a scan whenever it is missing, foreign or of another length.
 
-"Block N begins" means: the first record after which no earlier record mentions a block as high as N.  Blocks of a feed
-are not in order (back-fills, reorgs), but that line is.
+Blocks of a feed are not in order (back-fills, reorgs).  So "where block N begins" is the first record that mentions a
+block as high as N, and the highest block before each entry, which never decreases, is what is searched.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from consumers.journal.layout import (
     IndexHeader,
 )
 from consumers.journal.scan import Scanner
+from tlv.buffers import Structs
 from tlv.errors import FrameError
 
 
@@ -42,7 +43,7 @@ class SegmentIndex:
     """A segment's summary and its entries (a structured array of INDEX_ENTRY, by offset)."""
 
     header: IndexHeader
-    entries: NDArray[np.void]
+    entries: Structs
 
     def before(self, field: str, value: int) -> tuple[int, int]:
         """(offset, sequence) of the last entry from which a forward scan finds the first record with `field` >= value.
@@ -50,7 +51,7 @@ class SegmentIndex:
         `field` is "sequence", "publish_ns" or "block".
         """
         column = self.entries[field]
-        # An entry's block is what was seen before it: the first record of block N stands behind the last entry < N.
+        # An entry's block is the highest before it: the first record of block N stands behind the last entry < N.
         place = int(np.searchsorted(column, value, side="left" if field == "block" else "right")) - 1
         if place < 0:
             return HEADER_BYTES, self.header.first_sequence
@@ -121,7 +122,7 @@ def index_checksum(header: IndexHeader, entries: bytes) -> int:
 
 
 def write_index(path: Path, index: SegmentIndex) -> None:
-    """Store an index; the file is there whole or not at all."""
+    """Store an index; the file exists whole or not at all."""
     entries = index.entries.tobytes()
     header = replace(index.header, checksum=index_checksum(index.header, entries))
     fresh = path.with_suffix(".index.new")

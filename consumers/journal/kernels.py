@@ -2,10 +2,10 @@
 
 Owns the compiled code of the package.  Knows bytes and positions; must never know a file.
 
-    J1  a record is believed only if its whole length lies in the buffer and its checksum fits
+    J1  a record is used only if its whole length lies in the buffer and its checksum is right
     J2  a length is used only after it was found to be at most MAX_PAYLOAD
     J3  sequences are dense: a FRAME has the expected one, a GAP begins at it and moves it behind its last
-    J4  a head of zeros is not damage: space that was taken and not yet written
+    J4  a head of zeros is not damage: space that was allocated and not yet written
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def scan_records(buf: Bytes, pos: int, end: int, expected: int, table: Longs) ->
 def find_record(buf: Bytes, pos: int, end: int) -> int:
     """The first position >= `pos`, in steps of 8, at which a whole record stands; -1 if there is none.
 
-    What tells damage in the middle from a torn end: behind a torn end nothing whole follows.
+    Distinguishes damage in the middle from a torn end: no whole record follows a torn end.
     """
     while end - pos >= HEAD_BYTES:
         if check_record(buf, pos, end) == SCANNED:
@@ -200,7 +200,7 @@ def is_blank(buf: Bytes, pos: int, end: int) -> bool:
 
 @kernel
 def block_number(buf: Bytes, start: int, end: int) -> int:
-    """The block number a message speaks of, by its Block, BlockEnd or EventOrigin record; -1 if it has none."""
+    """The block number of a message's EventOrigin, BlockEnd or Block record, in that order; -1 if it has none."""
     value = find_tlv(buf, start, end, ORIGIN_TYPE)
     if value >= 0:
         return int(buf[value : value + ORIGIN_SIZE].view(EVENT_ORIGIN)[0]["block_number"])
@@ -215,7 +215,7 @@ def block_number(buf: Bytes, start: int, end: int) -> int:
 
 @kernel
 def find_block(buf: Bytes, table: Longs, count: int, number: int) -> int:
-    """The first of `count` columns whose message speaks of block `number` or a higher one; `count` if none does."""
+    """The first of `count` columns whose message has block number `number` or a higher one; `count` if none has."""
     for i in range(count):
         start = table[OFFSET_ROW, i]
         if block_number(buf, start, start + table[LENGTH_ROW, i]) >= number:

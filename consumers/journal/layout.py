@@ -8,11 +8,11 @@ Owns the layouts and limits; must never know how files are opened or what a payl
     record      RecordHead (32 bytes) | payload | zeros up to a multiple of 8
     index       IndexHeader | IndexEntry | IndexEntry | ...             (a cache: rebuilt from its segment if missing)
 
-A record's checksum covers everything of the record but itself.  Marks: FRAME carries a frame of the ring as it was;
-GAP stands for sequences that the recorder could not have, its payload is a message with a Gap record, its sequence the
-first lost one; END closes a segment, its sequence is the next one.  From a segment's first sequence on, every sequence
-is in a FRAME or covered by a GAP.  Segments of one directory may come from several incarnations of one ring (another
-uuid begins another segment); `ordinal` orders them.
+A record's checksum covers everything of the record but itself.  Marks: FRAME carries a frame of the ring unchanged; GAP
+stands for lost sequences, its payload is a message with a Gap record, its sequence the first lost one; END closes a
+segment, its sequence is the next one.  From a segment's first sequence on, every sequence is in a FRAME or covered by a
+GAP.  Segments of one directory may come from several incarnations of one ring (another uuid begins another segment);
+`ordinal` orders them.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ MAX_PAYLOAD = 1 << 17
 DEFAULT_SEGMENT_BYTES = 1 << 26
 """64 MiB: some 250,000 swaps; a sealed one is unpacked into memory as a whole when it is read."""
 GRANT_BYTES = 1 << 22
-"""Disk space is taken 4 MiB at a time, before it is needed, so that a full disk shows before a record is torn."""
+"""Disk space is allocated 4 MiB at a time, before it is needed, so a full disk is an error before a record is torn."""
 SPARE_BYTES = 1 << 12
-"""Kept free of every grant: room for the records with which a segment can still be closed on a full disk."""
+"""Never used by frames: room for the END record, with which a segment can still be closed on a full disk."""
 INDEX_STRIDE = 1 << 18
 """One index entry per 256 KiB of records: a seek scans at most that much, about 0.2 ms."""
 
@@ -113,7 +113,7 @@ GAP_PAYLOAD = GAP_VALUE + Gap.layout.size
 
 SEQUENCE_ROW, OFFSET_ROW, LENGTH_ROW, TIME_ROW, KIND_ROW, MARK_ROW = range(6)
 SCAN_ROWS = 6
-"""Rows of the table that a scan fills; the first five mean what they mean in a poll of a ring."""
+"""Rows of the table that a scan fills; the first five are those of a ring's poll (`ringbuf.layout`)."""
 
 assert HEAD_BYTES == 32
 assert HEADER_BYTES % 8 == 0

@@ -1,7 +1,7 @@
-"""Reading a journal: the frames of a ring as they were, in order, from any sequence, block or time on.
+"""Reading a journal: the recorded frames of a ring, unchanged and in order, from any sequence, block or time on.
 
-Owns the way from segment to segment.  A poll of a journal is a poll of a ring, `ringbuf.Poll`, gap and all, so that
-whatever reads the one can read the other.  A journal may be read while it is written.
+Owns the step from one segment to the next.  A poll of a journal is a poll of a ring, `ringbuf.Poll`, its losses
+included, so whatever reads the one can read the other.  A journal may be read while it is written.
 
 At the end `poll` says EMPTY while the recorder may still write, CLOSED after it ended in order, and EPOCH_CHANGED when
 frames of another incarnation of the ring (another uuid) come next.
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consumers.journal import kernels
 from consumers.journal.errors import JournalError, SegmentGone
@@ -23,7 +22,8 @@ from consumers.journal.index import SegmentIndex, index_of
 from consumers.journal.layout import GAP, MARK_ROW, SEQUENCE_ROW, TIME_ROW
 from consumers.journal.scan import Scanner
 from consumers.journal.segment import SegmentFile, list_segments, parse_header, read_head
-from ringbuf import Frame, Gap, Poll, Status
+from ringbuf import Frame, Loss, Poll, Status
+from tlv.buffers import Bytes, Longs
 from tlv.layout import LAYOUT_DIGEST
 
 FirstColumn = Callable[[Scanner, int], int]
@@ -52,7 +52,7 @@ class JournalReader:
         segments = list_segments(directory)
         if not segments:
             raise JournalError(f"{directory}: expected segment files, found none; `alphapulse record` writes them")
-        self._gap: Gap | None = None
+        self._loss: Loss | None = None
         self._runs: Iterator[tuple[int, int, int]] = iter(())
         self._scanner = Scanner(segments[0], layout_digest)
         if start == "latest":
@@ -78,12 +78,12 @@ class JournalReader:
         return self._scanner.header.clock_offset_ns
 
     @property
-    def buffer(self) -> NDArray[np.uint8]:
+    def buffer(self) -> Bytes:
         """For kernels: where the payloads of the last poll stand."""
         return self._scanner.buffer
 
     @property
-    def index(self) -> NDArray[np.int64]:
+    def index(self) -> Longs:
         """For kernels: the table in which `columns` (first, behind the last) are the frames of the last poll."""
         return self._scanner.table
 
@@ -101,10 +101,10 @@ class JournalReader:
         while True:
             for mark, first, last in self._runs:
                 if mark != GAP:
-                    gap, self._gap = self._gap, None
-                    return self._as_poll(Status.OK, gap, first, last)
+                    loss, self._loss = self._loss, None
+                    return self._as_poll(Status.OK, loss, first, last)
                 for column in range(first, last):
-                    self._note_gap(column)
+                    self._note_recorded_loss(column)
             count = self._scanner.advance()
             if count:
                 self._last_column = count
@@ -112,15 +112,15 @@ class JournalReader:
                 continue
             status = self._next_segment()
             if status is not Status.OK:
-                gap, self._gap = self._gap, None
-                return self._as_poll(Status.GAP if gap and status is Status.EMPTY else status, gap, 0, 0)
+                loss, self._loss = self._loss, None
+                return self._as_poll(Status.GAP if loss and status is Status.EMPTY else status, loss, 0, 0)
 
-    def __iter__(self) -> Iterator[Frame | Gap]:
-        """Yield frames and gaps up to the present end."""
+    def __iter__(self) -> Iterator[Frame | Loss]:
+        """Yield frames and losses up to the present end."""
         while True:
             poll = self.poll()
-            if poll.gap is not None:
-                yield poll.gap
+            if poll.loss is not None:
+                yield poll.loss
             yield from poll
             if poll.status in (Status.EMPTY, Status.CLOSED):
                 return
@@ -129,7 +129,7 @@ class JournalReader:
         """Go to the frame with `sequence` of `ring_uuid` (None: the latest incarnation), or to the first behind it."""
         heads = []
         for segment in list_segments(self.directory):
-            # Retention may be faster than we are.
+            # Retention may drop a segment after the directory was listed.
             with contextlib.suppress(SegmentGone):
                 heads.append((parse_header(segment.path, read_head(segment), self.layout_digest), segment))
         wanted = ring_uuid or (heads[-1][0].ring_uuid if heads else b"")
@@ -154,7 +154,7 @@ class JournalReader:
         self._go("publish_ns", published, lambda scanner, count: search(scanner, TIME_ROW, published, count))
 
     def close(self) -> None:
-        """Give the files back."""
+        """Close the files."""
         self._scanner.close()
 
     def __enter__(self) -> JournalReader:
@@ -211,7 +211,7 @@ class JournalReader:
                 raise here.damage()
             return Status.CLOSED if here.status == kernels.ENDED else Status.EMPTY
         if here.status != kernels.ENDED:
-            # Its recorder may have written on, and ended it, between our look at it and our look at the directory.
+            # Its recorder may have written on and ended it after our scan and before the directory was listed.
             count = here.advance()
             if count:
                 self._last_column = count
@@ -223,30 +223,30 @@ class JournalReader:
         try:
             self._open(later[0])
         except SegmentGone:
-            # Retention was faster than we are: look again what is left.
+            # Retention dropped it after the directory was listed: list again.
             return self._next_segment()
         header = self._scanner.header
         if header.ring_uuid != uuid:
             return Status.EPOCH_CHANGED
         if header.first_sequence > expected:
-            # Segments in between were dropped while we read, or taken away.
-            self._add_gap(Gap(expected, header.first_sequence - 1))
+            # Segments in between were dropped by retention while we read, or removed.
+            self._add_loss(Loss(uuid, expected, header.first_sequence - 1))
         return Status.OK
 
-    def _note_gap(self, column: int) -> None:
+    def _note_recorded_loss(self, column: int) -> None:
         table = self._scanner.table
         known = column + 1 < self._last_column
         after = int(table[SEQUENCE_ROW, column + 1]) if known else self._scanner.expected
-        self._add_gap(Gap(int(table[SEQUENCE_ROW, column]), after - 1))
+        self._add_loss(Loss(self.uuid, int(table[SEQUENCE_ROW, column]), after - 1))
 
-    def _add_gap(self, gap: Gap) -> None:
-        self.lost += gap.lost
-        self._gap = Gap(self._gap.first, gap.last) if self._gap else gap
+    def _add_loss(self, loss: Loss) -> None:
+        self.lost += loss.count
+        self._loss = Loss(loss.ring, self._loss.first, loss.last) if self._loss else loss
 
-    def _as_poll(self, status: Status, gap: Gap | None, first: int, last: int) -> Poll:
+    def _as_poll(self, status: Status, loss: Loss | None, first: int, last: int) -> Poll:
         scanner = self._scanner
         self.columns = (first, last)
-        return Poll(status, gap, 0, scanner.buffer, scanner.buffer.data, scanner.table[:MARK_ROW, first:last])
+        return Poll(status, loss, 0, scanner.buffer, scanner.buffer.data, scanner.table[:MARK_ROW, first:last])
 
 
 def search(scanner: Scanner, row: int, value: int, count: int) -> int:

@@ -1,10 +1,10 @@
-"""What a crash left of a segment, and what may be done about it.
+"""The state of a segment's end after a crash, and how it is cut.
 
-Owns the judgement between a torn end (the crash of a recorder: cut it and go on) and damage (bytes that changed after
-they were written: refuse, say where, and let a person decide).
+Owns the distinction between a torn end (the crash of a recorder: it is cut, and recording goes on) and damage (bytes
+that changed after they were written: refused with the position, `alphapulse journal cut` decides).
 
     every record whole, END record          sealed
-    every record whole, then zeros          open      the recorder works, or was killed between two writes
+    every record whole, then zeros          open      the recorder runs, or was killed between two writes
     broken, and nothing whole behind it     torn      the recorder or the machine died in a write
     broken, and a whole record behind it    damaged
 """
@@ -82,14 +82,14 @@ def judge(scanner: Scanner) -> SegmentEnd:
         return SegmentEnd.SEALED
     if scanner.status in (kernels.SCANNED, kernels.BLANK) and blank_from_here(scanner):
         return SegmentEnd.OPEN
-    # A whole record at the very place, with another sequence, is no torn write either.
+    # A whole record at this position with another sequence is damage too, not a torn write.
     if scanner.is_damage():
         return SegmentEnd.DAMAGED
     return SegmentEnd.TORN
 
 
 def blank_from_here(scanner: Scanner) -> bool:
-    """True if only zeros follow: space that was taken and never written."""
+    """True if only zeros follow: space that was allocated and never written."""
     offset = scanner.offset
     while filled := scanner.source.read_at(offset, scanner.buffer):
         if not kernels.is_blank(scanner.buffer, 0, filled):
@@ -99,7 +99,7 @@ def blank_from_here(scanner: Scanner) -> bool:
 
 
 def cut(segment: SegmentFile, position: int) -> int:
-    """Throw away everything from byte `position` of a raw segment on; returns how many bytes that was.
+    """Remove everything from byte `position` of a raw segment on; returns how many bytes that was.
 
     Raises:
         UsageError: the segment is packed, or the position does not lie behind its header.

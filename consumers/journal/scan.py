@@ -1,7 +1,8 @@
 """The walk through one segment.
 
 Owns a buffer, a table and a position; each `advance` fills the table with the next whole records.  It reports how it
-stopped and judges nothing: to the reader of a live journal a half-written record means "later", to a verifier damage.
+stopped, and its user decides what that means: half a record is "not yet" to the reader of a live journal, and a torn
+end to a verifier.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from consumers.journal.layout import HEADER_BYTES, MARK_ROW, SCAN_ROWS, SegmentH
 from consumers.journal.segment import SegmentBytes, SegmentFile, parse_header, read_head
 
 CHUNK_BYTES = 1 << 20
-"""Read at a time: stays in the second-level cache between the copy and the checksum."""
+"""Read at once: stays in the second-level cache between the copy and the checksum."""
 COLUMNS = 1 << 12
 FOUND = {
     kernels.PARTIAL: "the beginning of one",
@@ -56,9 +57,9 @@ class Scanner:
         return self.base + self._pos
 
     def advance(self) -> int:
-        """Fill the table with the next records and return how many; 0 with `status` saying why there are none.
+        """Fill the table with the next records and return how many; if 0, `status` is the reason.
 
-        Bytes that did not parse are read once more first: their writer may have been in the middle of them.
+        Bytes that did not parse are read once more first: their writer may have finished them meanwhile.
         """
         count = self._scan()
         if count == 0 and self.status not in (kernels.ENDED, kernels.TABLE_FULL):
@@ -84,10 +85,10 @@ class Scanner:
     def is_damage(self) -> bool:
         """Whether the bytes that did not parse are damage: out of order, or a whole record stands behind them.
 
-        They are looked at once more at the end: a living writer may have finished them between our two looks.
+        They are scanned once more at the end: a running writer may have finished them between the two scans.
         """
         offset, expected, status = self.offset, self.expected, self.status
-        if status != kernels.OUT_OF_ORDER and not self.something_whole_follows():
+        if status != kernels.OUT_OF_ORDER and not self.whole_record_follows():
             return False
         self.seek(offset, expected)
         parses = self.advance() > 0
@@ -95,7 +96,7 @@ class Scanner:
         self.status = status
         return not parses
 
-    def something_whole_follows(self) -> bool:
+    def whole_record_follows(self) -> bool:
         """True if a whole record stands anywhere behind the bytes that did not parse: then they are damage."""
         offset = self.offset + 8
         while True:
@@ -105,7 +106,7 @@ class Scanner:
                 return True
             if filled < self.buffer.size:
                 return False
-            # Chunks overlap by more than the longest record, so that none is missed on an edge.
+            # Chunks overlap by more than the longest record, so that none is missed across two chunks.
             offset += filled // 2
 
     def damage(self) -> JournalDamaged:
@@ -113,5 +114,5 @@ class Scanner:
         return JournalDamaged(self.segment.path, self.offset, FOUND.get(self.status, "nothing"))
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self.source.close()

@@ -25,7 +25,7 @@ from consumers.journal.segment import SegmentFile, list_segments
 log = logging.getLogger("alphapulse.journal")
 
 ZSTD_LEVEL = 3
-"""zstd's own default: packing goes on beside the recorder, which needs the core more than the disk the room."""
+"""zstd's own default: packing shares the machine with the recorder, so CPU time matters more than the file's size."""
 
 
 def seal(segment: SegmentFile, *, pack: bool) -> None:
@@ -47,7 +47,7 @@ def seal(segment: SegmentFile, *, pack: bool) -> None:
             os.fsync(file.fileno())
         fresh.replace(packed)
     except OSError:
-        # Half of it would take the room that is already short.
+        # Half a file would only take room on a disk that is probably full.
         with contextlib.suppress(OSError):
             fresh.unlink(missing_ok=True)
         raise
@@ -55,14 +55,14 @@ def seal(segment: SegmentFile, *, pack: bool) -> None:
 
 
 class Retention(NamedTuple):
-    """What a journal keeps, looked at whenever a segment is complete; 0 = no bound.  The last two always stay."""
+    """How much a journal keeps, applied whenever a segment is complete; 0 = no bound.  The last two segments stay."""
 
     bytes: int = 0
     seconds: float = 0.0
 
 
 def drop_old(directory: Path, keep: Retention, now_s: float) -> int:
-    """Remove the oldest segments that are too much or were complete too long ago at `now_s` (since 1970); how many."""
+    """Remove the oldest segments beyond `keep.bytes`, or completed over `keep.seconds` before `now_s`; how many."""
     segments = list_segments(directory)
     total = sum(segment.path.stat().st_size for segment in segments)
     dropped = 0
@@ -104,10 +104,10 @@ class Sealer:
             try:
                 seal(segment, pack=self.pack)
             except (OSError, JournalError) as error:
-                # The raw segment stays, and everything can read it: only room is lost.
+                # The raw segment stays, and every reader can read it; it only takes more room.
                 self.failures += 1
                 log.warning("%s stays unpacked: %s", segment.path, error)
-            # Above all when there was no room to pack.
+            # Also after a failure: the disk may be full, and this makes room.
             try:
                 drop_old(self.directory, self.keep, time.time())
             except OSError as error:

@@ -16,10 +16,10 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 import zstandard
-from numpy.typing import NDArray
 
 from consumers.journal.errors import ForeignFileError, JournalDamaged, JournalError, SegmentGone
 from consumers.journal.layout import CHECKSUM_BYTES, HEADER_BYTES, SEGMENT_MAGIC, VERSION, SegmentHeader
+from tlv.buffers import Bytes
 from tlv.errors import UsageError
 
 CHECKSUM_AT = int(SegmentHeader.layout.dtype.fields["checksum"][1])  # type: ignore[index]
@@ -36,19 +36,19 @@ class SegmentFile(NamedTuple):
 
     @property
     def index_path(self) -> Path:
-        """Where its index stands, if there is one."""
+        """The path of its index, existing or not."""
         return self.path.with_name(f"segment-{self.ordinal:08d}.index")
 
 
 def segment_path(directory: Path, ordinal: int) -> Path:
-    """Where segment `ordinal` is written."""
+    """The path at which segment `ordinal` is written."""
     return directory / f"segment-{ordinal:08d}.journal"
 
 
 def list_segments(directory: Path) -> list[SegmentFile]:
     """The segments of a journal, oldest first.
 
-    A packed segment beside its raw form (a crash between packing and removing) stands for both.
+    Where both forms of a segment exist (a crash between packing and removing), the packed one is listed.
 
     Raises:
         UsageError: there is no such directory.
@@ -95,7 +95,7 @@ def parse_header(path: Path, data: bytes, layout_digest: int) -> SegmentHeader:
 
 
 def open_present(segment: SegmentFile) -> tuple[SegmentFile, BinaryIO]:
-    """Open `segment` in the form in which it exists now: it may have been packed since the directory was listed.
+    """Open `segment`, packed if the raw form is gone: it may have been packed since the directory was listed.
 
     Raises:
         SegmentGone: it exists in neither form.
@@ -121,12 +121,12 @@ def read_head(segment: SegmentFile) -> bytes:
             raise JournalDamaged(segment.path, 0, f"bytes that zstd refuses ({error})") from None
 
 
-UNPACKED: WeakValueDictionary[tuple[int, int, int], NDArray[np.uint8]] = WeakValueDictionary()
+UNPACKED: WeakValueDictionary[tuple[int, int, int], Bytes] = WeakValueDictionary()
 """Sealed segments in memory, by device, inode and time, for as long as somebody reads them: a relay has a reader for
 each client that catches up, and 64 MiB for each of these would be more than the machine has."""
 
 
-def unpack(path: Path, data: bytes) -> NDArray[np.uint8]:
+def unpack(path: Path, data: bytes) -> Bytes:
     """The bytes of a packed segment.
 
     Raises:
@@ -161,7 +161,7 @@ class SegmentBytes:
         """Bytes now; a segment that is being written grows."""
         return os.fstat(self._file.fileno()).st_size if self._file else self._memory.size
 
-    def read_at(self, offset: int, into: NDArray[np.uint8]) -> int:
+    def read_at(self, offset: int, into: Bytes) -> int:
         """Copy bytes from `offset` on into `into`; returns how many there were."""
         if self._file:
             try:
@@ -173,7 +173,7 @@ class SegmentBytes:
         return int(part.size)
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         if self._file:
             self._file.close()
             self._file = None

@@ -10,8 +10,8 @@ What a crash can lose, by `Fsync`:
     INTERVAL    returned from (the        at most the last `interval_s`
     BATCH       kernel has it)            nothing that `append` returned from; every batch waits for the disk
 
-Space is taken from the file system in steps, before it is needed, and a little is always kept back.  So a full disk is
-an error before a batch is begun, never a torn record, and the segment can still be closed.
+Space is allocated in steps, before it is needed, and SPARE_BYTES are never used by frames.  So a full disk is an error
+before a batch is begun, never a torn record, and the segment can still be closed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from typing import Self
 
 import numpy as np
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
 from consumers.journal import kernels
 from consumers.journal.errors import JournalDamaged, JournalError, JournalFull, JournalInUse
@@ -50,6 +49,7 @@ from consumers.journal.recovery import SegmentEnd, cut, examine
 from consumers.journal.sealing import Retention, Sealer
 from consumers.journal.segment import SegmentFile, header_checksum, list_segments, read_head, segment_path
 from consumers.lockfile import LockFile, LockHeld
+from tlv.buffers import Bytes, Longs
 from tlv.codes import Domain, GapScope, Reason, Source
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST, Gap
@@ -58,7 +58,7 @@ from tlv.message import build
 log = logging.getLogger("alphapulse.journal")
 
 STAGE_BYTES = 1 << 20
-"""Packed and handed to one `write`: large enough that the system call (about 1 us) is nothing beside the copy."""
+"""Packed for one `write`: large enough that the system call (about 1 us) is negligible beside the copy."""
 NOTHING = np.zeros(0, np.uint8)
 
 
@@ -78,7 +78,7 @@ class JournalWriter:
     Args:
         next_sequence: where the ring's reader will begin if the journal does not continue (see `resume_at`).
         retain_bytes: drop the oldest segments beyond this much; 0 keeps all.
-        retain_s: drop segments that were complete so long ago; 0 keeps all.
+        retain_s: drop segments that were completed so long ago; 0 keeps all.
 
     Raises:
         JournalInUse: another recorder writes here.
@@ -135,11 +135,11 @@ class JournalWriter:
         """The next sequence this journal lacks of this incarnation of the ring; None if it has nothing of it."""
         return self._next or None
 
-    def append(self, buffer: NDArray[np.uint8], table: NDArray[np.int64], count: int) -> None:
+    def append(self, buffer: Bytes, table: Longs, count: int) -> None:
         """Append the frames of a poll: the first `count` columns of `table`, whose payloads stand in `buffer`.
 
         Raises:
-            JournalFull: no room; nothing was written, offer the batch again.
+            JournalFull: no room; nothing was written, the call can be repeated.
             JournalError: a frame does not continue the journal, or is longer than MAX_PAYLOAD.
         """
         if count == 0:
@@ -159,7 +159,7 @@ class JournalWriter:
         self._settle()
 
     def append_gap(self, first: int, last: int, reason: Reason) -> None:
-        """Record that the frames `first` to `last` could not be had.
+        """Record that the frames `first` to `last` are lost.
 
         Raises:
             JournalFull: no room; nothing was written.
@@ -175,7 +175,7 @@ class JournalWriter:
         self._settle()
 
     def close(self) -> None:
-        """Close the segment, seal what is complete and let go of the lock."""
+        """Close the segment, seal the complete ones and release the lock."""
         self._end_segment()
         self._flusher.close()
         self._sealer.close()
@@ -188,7 +188,7 @@ class JournalWriter:
         self.close()
 
     def _recover(self) -> tuple[int, list[SegmentFile]]:
-        """Bring the last segment to an orderly end.  Returns (last ordinal, complete segments to be sealed)."""
+        """Cut a torn end and close the last segment.  Returns (last ordinal, complete segments to be sealed)."""
         for leftover in self.directory.glob("*.new"):
             leftover.unlink()
         segments = list_segments(self.directory)
@@ -276,7 +276,7 @@ class JournalWriter:
                 continue
             self._granted = wanted
             return
-        # What a refused step took before it failed is given back.
+        # A refused step may have allocated a part before it failed.
         with contextlib.suppress(OSError):
             os.ftruncate(self._fd, self._granted)
         raise self._full(end - self._granted, refused) from refused
@@ -298,7 +298,7 @@ class JournalWriter:
             os.fdatasync(self._fd)
 
     def _end_segment(self) -> None:
-        """Close the current segment with an END record; its room was kept back."""
+        """Close the current segment with an END record; SPARE_BYTES are its room."""
         if self._fd < 0:
             return
         self._write(self._pack_end(self._next))

@@ -1,7 +1,7 @@
-"""Where a relay listens, and that nobody else can.
+"""Where a relay listens, and the checks that keep other users and other relays out.
 
-Owns the choice of the path and the checks around it: the directory is ours and 0700, the socket 0600, a second relay is
-refused by a lock, a socket file that a killed relay left is replaced, and a peer of another user is turned away.
+Owns the choice of the path: its directory is ours and 0700, the socket 0600, a second relay is refused by a lock, a
+socket file that a killed relay left is replaced, and a peer of another user is refused.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Listener:
             raise
 
     def _replace_stale(self) -> None:
-        """We hold the lock, so a socket here has no relay behind it."""
+        """Remove a socket that a killed relay left: we hold the lock, so no relay listens on it."""
         try:
             found = self.path.lstat()
         except FileNotFoundError:
@@ -136,7 +136,7 @@ def connect(path: Path, timeout_s: float) -> socket.socket:
             connection.connect(str(path))
             break
         except OSError as error:
-            # EAGAIN: many clients knock at once and the relay has not come to us yet.
+            # EAGAIN: the backlog of the listening socket is full for the moment.
             if isinstance(error, BlockingIOError) and time.monotonic() < deadline:
                 time.sleep(RETRY_S)
                 continue

@@ -1,10 +1,11 @@
-"""A thread that turns "the ring has something" into "a file descriptor is readable".
+"""A thread that makes an eventfd readable when a ring has new frames.
 
-Owns the wait on one ring.  A server sleeps in epoll, which cannot see shared memory; a bell sleeps in the ring's futex
-without the GIL and rings an eventfd.  It rings once each time it is armed, so a busy ring does not storm a busy server.
+Owns the wait on one ring.  A server sleeps in epoll, which cannot wait for shared memory; a bell sleeps on the ring's
+futex without the GIL and then writes to an eventfd.  It writes once each time it is armed, so a busy ring does not
+flood the server.
 
-The thread costs a second wake-up and a turn of the GIL.  `nap` is the wait without it, for a server that knows which
-ring speaks next and looks at its sockets often enough by itself.
+The thread costs a second wake-up and a switch of the GIL.  `nap` is the wait without it, for a server that expects the
+next message in this ring and polls its sockets between two naps.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import time
 
 from ringbuf import Reader
 from ringbuf.kernels import sleep_on, spin, spin_yielding
+from tlv.units import MS
 
-SLICE_NS = 50_000_000
+SLICE_NS = 50 * MS
 SPIN_FIRST_NS = 20_000
 YIELD_THEN_NS = 120_000
-"""After this a nap sleeps.  A message every 100 us is met awake; to be woken from an idle core took 30 us of a virtual
-machine, of 118 us from ring to client, which are 27 us now (bench `relay`).  Costs at most this much of a core for each
-message."""
+"""How long a nap spins and yields before it sleeps, so that a message every 100 us finds it awake: waking an idle core
+of a virtual machine took 30 of the 118 us from ring to client, now 27 us (bench `relay`).  Costs at most this much of a
+core for each message."""
 
 
 class Bell:
@@ -42,16 +44,16 @@ class Bell:
         self._thread.start()
 
     def arm(self, position: int) -> None:
-        """Ring as soon as the ring's end is another than `position`; does nothing while armed."""
+        """Write to the eventfd as soon as the ring's end is not `position`; does nothing while armed."""
         if not self._armed:
             self._armed = True
             self._state[0]["position"] = position
             self._wanted.release()
 
     def nap(self, position: int, timeout_ns: int) -> bool:
-        """Wait in the caller's thread until the ring's end is another than `position`; False if the time is over.
+        """Wait in the caller's thread until the ring's end is not `position`; False if the time is over.
 
-        Looks out for it, then yields, then sleeps, as `Wait.BACKOFF` does.
+        Spins, then yields, then sleeps, as `Wait.BACKOFF` does.
         """
         me, now = self._napping, time.monotonic_ns()
         me[0]["position"] = position

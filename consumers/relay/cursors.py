@@ -1,8 +1,8 @@
-"""How far each named client has come, kept over any crash.
+"""The last acknowledged sequences of each named client, on disk.
 
 Owns one small file per name: {"<ring uuid>": last acknowledged sequence}.  A file is replaced as a whole, so a kill
-leaves the old or the new one; a file that a power cut spoilt counts as empty, which costs repeats and never a loss.  A
-lock per name sees to it that two connections, be it of two relays, never share a cursor.
+leaves the old or the new one; a file that a power cut damaged counts as empty, which costs repeats and never a loss.  A
+lock per name excludes a second connection under it, also one to another relay.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def default_directory() -> Path:
 
 
 class Cursor:
-    """The durable cursor of client `name`, ours until `close`.
+    """The durable cursor of client `name`, locked until `close`.
 
     Raises:
-        Farewell: somebody else is connected under this name, or nothing can be kept under it.
+        Farewell: another connection has this name, or its file cannot be made or read.
     """
 
     def __init__(self, directory: Path, name: str) -> None:
@@ -70,12 +70,12 @@ class Cursor:
             fresh.write_bytes(msgspec.json.encode(self._acknowledged))
             fresh.replace(self._path)
         except OSError:
-            # An acknowledgement that is not kept costs a repeat after a crash, and nothing else.
+            # An acknowledgement that is not saved costs repeated messages after a crash, and nothing else.
             return False
         self._unsaved = False
         return True
 
     def close(self) -> None:
-        """Save and let go of the name."""
+        """Save and release the name."""
         self.save()
         self._lock.close()

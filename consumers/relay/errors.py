@@ -1,9 +1,9 @@
-"""What can be wrong between a relay and its clients.
+"""The errors between a relay and its clients.
 
 RelayError
-|-- SocketRefused       the socket's place is not ours alone, its path too long, or another relay serves there
+|-- SocketRefused       the socket's directory is not ours alone, its path too long, or another relay serves there
 |-- RelayUnreachable    a client finds no relay at the path
-`-- Farewell            the relay ended the connection and said why; `reason` is its FarewellReason
+`-- Farewell            the relay ended the connection; `reason` is its FarewellReason
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tlv.codes import FarewellReason
 from tlv.errors import AlphaPulseError
 
 U64 = (1 << 64) - 1
-"""A digest is unsigned, the fields of a Farewell are not."""
+"""Mask that shows the signed fields of a Farewell as the unsigned digests that they may hold."""
 
 ADVICE = "; the relay expects its own layouts: update whichever of relay and client is the older version"
 """What to do about LAYOUT_DIFFERS."""

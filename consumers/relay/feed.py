@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consumers.journal import JournalError, JournalReader
 from consumers.relay import protocol
@@ -25,6 +24,7 @@ from consumers.relay.kernels import BATCH_BYTES, pack_batch, put_batch
 from ringbuf import Reader, Status
 from ringbuf.kernels import poll_into
 from ringbuf.layout import INDEX_ROWS, SEQUENCE_ROW
+from tlv.buffers import Bytes, Longs
 from tlv.codes import FarewellReason, Reason, StreamStart
 from tlv.errors import UsageError
 from tlv.filter import EVERYTHING, MessageFilter
@@ -35,7 +35,7 @@ CHUNK_BYTES = 1 << 17
 CHUNK_FRAMES = 2048
 OUT_OF_RING = -1
 RECORDER_PATIENCE_S = 2.0
-"""How long a place waits for the recorder to write what the ring has already lost."""
+"""How long a client's position waits for the recorder to write what the ring has overwritten."""
 
 
 @dataclass
@@ -71,13 +71,13 @@ class RingFeed:
         self.index = index
         self.journal = journal
         self.seen_end: int | None = None
-        self.spoke_at = 0.0
+        self.last_message_at = 0.0
         self.malformed = 0
         self._words = np.zeros(max(CHUNK_BYTES, self.reader.identity.max_payload) // 8 + 1, np.int64)
         self._polled = self._words.view(np.uint8)
         self._table = np.zeros((INDEX_ROWS, CHUNK_FRAMES), np.int64)
         self._packed = np.zeros(self._polled.size + BATCH_BYTES, np.uint8)
-        # The last poll and the last packing, for the next client at the same place.
+        # The last poll and the last packing, for the next client at the same position.
         self._polled_at = OUT_OF_RING
         self._count = 0
         self._behind = (0, 0)
@@ -86,7 +86,7 @@ class RingFeed:
         self._warm()
 
     def _warm(self) -> None:
-        """Load what a first client would wait for; compiled anew it takes longer than a client bears silence."""
+        """Run the kernels once: to compile them takes longer than a client's silence limit (`max_silence_s`)."""
         try:
             self.reader.seek("oldest")
             self.reader.seek(self.reader.sequence)
@@ -97,7 +97,7 @@ class RingFeed:
             raise
 
     def place(self, start: StreamStart, at_least_once: bool, sequence: int | None) -> FeedPosition:
-        """A new client's place.  `sequence` is what it named or acknowledged; without one, `start` decides.
+        """A new client's position.  `sequence` is what it named or acknowledged; without one, `start` decides.
 
         Raises:
             Farewell: the sequence is yet to come.
@@ -106,7 +106,7 @@ class RingFeed:
         here = self.reader.sequence
         if sequence is None and start is not StreamStart.LIVE and at_least_once:
             recorded = self._oldest_recorded()
-            # A journal that was begun late, or keeps little, may begin behind the ring's oldest.
+            # A journal that was begun late, or retains little, may begin behind the ring's oldest frame.
             sequence = recorded if recorded is not None and recorded < here else None
         if sequence is not None:
             place = FeedPosition(OUT_OF_RING, max(sequence, 1), max(sequence, 1), at_least_once)
@@ -115,7 +115,7 @@ class RingFeed:
         return FeedPosition(self.reader.position, here, here, at_least_once)
 
     def next_chunk(self, place: FeedPosition, wanted: MessageFilter) -> memoryview:
-        """Advance `place` and return what its client gets next, valid until the next call; empty if nothing is there.
+        """Advance `place` and return what its client gets next, valid until the next call; empty if there is nothing.
 
         Raises:
             Farewell: the ring holds what no writer writes.
@@ -124,20 +124,20 @@ class RingFeed:
             return self._from_journal(place, wanted)
         if place.position == self._polled_at:
             return self._share(place, wanted)
-        gap_last = self._poll(place)
-        if gap_last and place.at_least_once:
+        lost_last = self._poll(place)
+        if lost_last and place.at_least_once:
             place.position = OUT_OF_RING
             return self._from_journal(place, wanted)
-        told = self._tell_gap(place, gap_last + 1, Reason.LAPPED) if gap_last else b""
+        gap = self._pass_loss(place, lost_last + 1, Reason.LAPPED) if lost_last else b""
         if self._count == 0:
             place.position, place.sequence = self._behind
             self.seen_end = place.position
-            return memoryview(told)
+            return memoryview(gap)
         chunk = self._share(place, wanted)
-        return memoryview(told + chunk) if told else chunk
+        return memoryview(gap + chunk) if gap else chunk
 
     def progress(self, place: FeedPosition) -> bytes:
-        """A Batch without messages, if the filter kept sequences back that no Batch has covered yet."""
+        """A Batch without messages, if the filter left out sequences that no Batch has covered yet."""
         return self._cover(place) if place.since < place.sequence else b""
 
     def close(self) -> None:
@@ -152,14 +152,14 @@ class RingFeed:
         status = poll_into(reader.words, reader.control, reader.state, self._words, self._table, CHUNK_FRAMES)
         if status == Status.CORRUPT:
             raise Farewell(FarewellReason.RING_UNREADABLE, place.sequence, int(me["sequence"]))
-        gap_last = int(me["gap_last"])
+        lost_last = int(me["lost_last"])
         self._count = int(me["count"])
         self._behind = (int(me["position"]), int(me["sequence"]))
-        self._polled_at = place.position if self._count and not gap_last else OUT_OF_RING
+        self._polled_at = place.position if self._count and not lost_last else OUT_OF_RING
         self._packed_for = (0, EVERYTHING)
         if self._count:
-            self.spoke_at = time.monotonic()
-        return gap_last
+            self.last_message_at = time.monotonic()
+        return lost_last
 
     def _share(self, place: FeedPosition, wanted: MessageFilter) -> memoryview:
         """Pack the shared poll for `place`, unless that was done for the client before."""
@@ -173,8 +173,8 @@ class RingFeed:
 
     def _pack(
         self,
-        source: NDArray[np.uint8],
-        table: NDArray[np.int64],
+        source: Bytes,
+        table: Longs,
         first: int,
         count: int,
         place: FeedPosition,
@@ -195,13 +195,13 @@ class RingFeed:
         place.since = place.sequence
         return self._packed[:BATCH_BYTES].tobytes()
 
-    def _tell_gap(self, place: FeedPosition, resumed_at: int, reason: Reason) -> bytes:
-        """Move `place` over a loss.  The Batch before the Gap says which ring it is in."""
+    def _pass_loss(self, place: FeedPosition, resumed_at: int, reason: Reason) -> bytes:
+        """Move `place` behind a loss and return its Gap, after the Batch that says which ring the Gap is in."""
         if resumed_at <= place.sequence:
             return b""
-        told = self._cover(place) + protocol.gap(place.sequence, resumed_at - 1, reason)
+        gap = self._cover(place) + protocol.gap(place.sequence, resumed_at - 1, reason)
         place.sequence = place.since = resumed_at
-        return told
+        return gap
 
     def _enter_ring(self, place: FeedPosition) -> bool:
         """Put `place` into the ring if the frame it wants next is there, or is the next to be published."""
@@ -216,17 +216,17 @@ class RingFeed:
         return True
 
     def _enter_ring_at_oldest(self, place: FeedPosition) -> memoryview:
-        """Give up on what is neither in the ring nor in the journal."""
+        """Move `place` to the ring's oldest frame; what is in neither ring nor journal is lost."""
         place.leave_journal()
         self.reader.seek("oldest")
         place.position = self.reader.position
-        return memoryview(self._tell_gap(place, self.reader.sequence, Reason.NOT_RETAINED))
+        return memoryview(self._pass_loss(place, self.reader.sequence, Reason.NOT_RETAINED))
 
-    # ---- the way through the journal
+    # ---- reading from the journal
 
     def _from_journal(self, place: FeedPosition, wanted: MessageFilter) -> memoryview:
         first, behind = place.columns
-        told = b""
+        gap = b""
         if first == behind:
             if self._enter_ring(place):
                 return self.next_chunk(place, wanted)
@@ -234,15 +234,15 @@ class RingFeed:
                 return self._enter_ring_at_oldest(place)
             first, behind = place.columns
             if first == behind:
-                return memoryview(told)
+                return memoryview(gap)
             assert place.journal is not None
             found = int(place.journal.index[SEQUENCE_ROW, first])
             if found > place.sequence:
                 self.reader.seek("oldest")
                 if self.reader.sequence < found:
-                    # What the journal lacks is in the ring, all of it or its end.
+                    # The ring has the frames that the journal lacks, or at least the last of them.
                     return self._enter_ring_at_oldest(place)
-            told = self._tell_gap(place, found, Reason.NOT_RETAINED)
+            gap = self._pass_loss(place, found, Reason.NOT_RETAINED)
         assert place.journal is not None
         table = place.journal.index
         column = self._pack(place.journal.buffer, table, first, behind, place, wanted)
@@ -251,10 +251,10 @@ class RingFeed:
         place.sequence = int(table[SEQUENCE_ROW, column - 1]) + 1
         if self._chunk:
             place.since = place.sequence
-        return memoryview(told + self._chunk) if told else self._chunk
+        return memoryview(gap + self._chunk) if gap else self._chunk
 
     def _advance_journal(self, place: FeedPosition) -> bool:
-        """Read on in the journal.  False if it has not got what `place` wants next, and will not get it."""
+        """Read on in the journal.  False if it neither has the next frame of `place` nor will have it."""
         journal = place.journal
         if journal is None and place.at_least_once:
             journal = self._open_journal(place.sequence)
@@ -313,5 +313,5 @@ class RingFeed:
 
 
 def unreadable(error: OSError) -> Farewell:
-    """What a client is told if its journal cannot be opened just now: to come again, not that anything is lost."""
+    """The Farewell for a client whose journal cannot be opened just now: it reconnects; nothing is declared lost."""
     return Farewell(FarewellReason.RING_UNREADABLE, 0, error.errno or 0)

@@ -2,9 +2,9 @@
 
 Owns the compiled code of relay and client.  Knows bytes; must never know a socket.
 
-    R1  a frame that is no message (by its header) is left out and counted: its bytes would break the stream for good
+    R1  a frame that is no message (by its header) is left out and counted: its bytes would break the stream's framing
     R2  a filter never hides a loss: NEVER_HIDDEN passes every one (`tlv.filter.wants`)
-    R3  a Batch record stands in front of its messages and covers every sequence since the one before it, without a hole
+    R3  a Batch record stands in front of its messages and covers every sequence since the Batch or Gap before it
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def split_messages(buf: Bytes, start: int, end: int, bounds: Longs) -> tuple[int
         if end - pos < HEADER_SIZE:
             return PART, i, OK
         header = buf[pos : pos + HEADER_SIZE].view(HEADER)
-        # Magic and size come first: without them nobody knows how long to wait for the rest.
+        # Magic and size are checked first: a wrong size would make the client wait for bytes that never come.
         if header[0]["magic"] != MAGIC:
             return BROKEN, i, WRONG_MAGIC
         size = HEADER_SIZE + int(header[0]["payload_size"])

@@ -1,11 +1,11 @@
-"""What is said on a relay's socket, as values and bytes.  No socket, no clock, no ring in here.
+"""The messages on a relay's socket, as values and bytes.  No socket, no clock, no ring in here.
 
     client                                    relay
       | -- Subscribe, Resume*, Filter* --------> |
       | <------- SubscribeAck, one per ring ---- |
-      | <------- Batch, message, message, ...  - |     again and again; Gap for what nobody has any more
+      | <------- Batch, message, message, ...  - |     again and again; Gap for what is lost
       | <------- Heartbeat, when it is quiet --- |
-      | -- Ack --------------------------------> |     named clients, whenever they like
+      | -- Ack --------------------------------> |     named clients, at any time
       | <------- Farewell ---------------------- |     at any message boundary; then the connection ends
 
 Everything is a message in the project's wire format, so the bytes of a stream frame themselves.  Messages of the relay
@@ -39,7 +39,7 @@ from tlv.record import Record
 ANY_RING = bytes(16)
 """The uuid in a Resume that means whatever ring the relay serves."""
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
-"""Names become file names, so nothing that could lead out of a directory."""
+"""Names become file names, so none can lead out of the directory of cursors."""
 
 
 class ClientRequest(NamedTuple):
@@ -74,7 +74,7 @@ def subscribe(
     resume: dict[bytes, int] | None = None,
     wanted: MessageFilter = EVERYTHING,
 ) -> bytes:
-    """The hello of a client."""
+    """A client's first message."""
     types, filters = wanted.to_wire()
     resumes = [Resume(sequence, uuid) for uuid, sequence in (resume or {}).items()]
     return from_client(Subscribe(LAYOUT_DIGEST, types, start, int(at_least_once), name), *resumes, *filters)
@@ -96,7 +96,7 @@ def gap(first: int, last: int, reason: Reason) -> bytes:
 
 
 def heartbeat() -> bytes:
-    """A sign of life on a quiet connection."""
+    """The Heartbeat of a quiet connection."""
     return from_relay(Heartbeat(0, 0, 0, FeedState.LIVE))
 
 
@@ -106,7 +106,7 @@ def farewell(error: FarewellError) -> bytes:
 
 
 def as_signed(value: int) -> int:
-    """The i64 with the same 64 bits: what a client gives as its digest may be any u64, and a Farewell repeats it."""
+    """The i64 with the same 64 bits: a client's digest may be any u64, and a Farewell repeats it in an i64."""
     return (value + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
@@ -114,7 +114,7 @@ def read_subscription(message: Message) -> ClientRequest:
     """What a client's first message asks for.
 
     Raises:
-        FarewellError: why it is refused; send it and hang up.
+        FarewellError: it is refused; send the Farewell and close the connection.
     """
     hello = message.first(Subscribe)
     if hello is None:
@@ -135,7 +135,7 @@ def read_subscription(message: Message) -> ClientRequest:
 
 
 class Inbox:
-    """Bytes from a client become messages.  Holds at most one message's worth."""
+    """Collects a client's bytes into messages.  Holds at most one message's worth."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
@@ -163,7 +163,7 @@ class Inbox:
         return messages
 
     def _check_magic(self) -> None:
-        """Garbage is refused at once; waiting for the rest of it would keep the connection until its time-out."""
+        """Refuse garbage at once; waiting for the rest of it would keep the connection until its time-out."""
         found = Header.unpack(self._bytes).magic
         if found != MAGIC:
             raise FarewellError(FarewellReason.BAD_MESSAGE, MAGIC, found)

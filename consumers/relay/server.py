@@ -2,10 +2,10 @@
 
 Owns every system call of a relay.  One thread serves all clients; a thread per ring (`bell`) only wakes it.
 
-    turn:   every client that can be sent to gets one chunk of each ring     until nobody got anything
+    turn:   every client whose socket takes bytes gets one chunk of each ring; repeated until none got anything
     sleep:  arm the bells, wait in epoll for a ring, a client, or a tenth of a second
-            or, while exactly one ring speaks, in naps on that ring itself, with a look at epoll after each
-    then:   accept, receive, finish half-sent chunks; now and then look after time-outs and new rings
+            or, while exactly one ring is active, in naps on that ring itself, with an epoll poll after each
+    then:   accept, receive, finish half-sent chunks; every tenth of a second check time-outs, every second new rings
 
 epoll and not asyncio: a relay has one kind of event and one buffer per client, so back-pressure is one boolean here,
 and nothing between a ring and `send` allocates.
@@ -37,19 +37,20 @@ from tlv.errors import SegmentError
 
 RECEIVE_BYTES = 1 << 16
 SEND_BUFFER_BYTES = 1 << 17
-"""Asked of the kernel for each client; it doubles this.  All a client that never reads can hold, but for one chunk."""
+"""Asked of the kernel for each client; it doubles this.  Bounds, with one chunk, the memory of a client that never
+reads."""
 EVICTION_BUFFER_BYTES = 1 << 20
 """Asked for when a client is evicted, so that a Farewell fits behind what it never read."""
 HOUSEKEEPING_S = 0.1
-LIVELY_S = 0.01
-"""A ring that said something so lately is waited for without its bell's thread: a wake-up less on the way of a message
-(bench `relay`).  A ring slower than 100 messages a second is left to its bell, which costs nothing in between."""
+ACTIVE_S = 0.01
+"""A ring whose last message is no older is waited for without its bell's thread, which saves a wake-up for each message
+(bench `relay`).  A ring of fewer than 100 messages a second is left to its bell, which costs nothing in between."""
 NAP_NS = 250_000
-"""How long a socket may go unnoticed meanwhile."""
+"""How long a nap may leave the sockets unpolled."""
 DISCOVERY_S = 1.0
 ACCEPT_PAUSE_S = 0.001
 LINGER_S = 1.0
-"""How long a client that was told to go may take to read that."""
+"""How long a dismissed client may take to read its Farewell."""
 PREFIXES = {"market_data": "market.", "signal": "signal.", "execution": "execution."}
 """Names of a domain's rings begin with this."""
 
@@ -92,7 +93,7 @@ class Relay:
         path: of the socket.
         rings: their names; None takes every ring whose name begins as the domain's do, also those to come.
         journals: where rings are recorded, by name.
-        patience_s: how long a client may leave its socket full before it is evicted.
+        patience_s: how long a client's socket may stay full before the client is evicted.
 
     Raises:
         SocketRefused: see `Listener`.
@@ -138,15 +139,15 @@ class Relay:
         self._epoll.register(self._sleeper, select.EPOLLIN)
 
     def run(self, stop: Callable[[], bool]) -> Counters:
-        """Serve until `stop` says so, then drain: send what the rings hold now, say farewell, hang up."""
+        """Serve until `stop` returns True, then drain: send what the rings hold now and a Farewell, and disconnect."""
         while not stop():
-            self._look_after(time.monotonic())
+            self._keep_house(time.monotonic())
             self._wait(0.0 if self._turn() else HOUSEKEEPING_S)
         self._drain()
         return self.counters
 
     def close(self) -> None:
-        """Hang up, leave the rings, remove the socket."""
+        """Close all connections, leave the rings, remove the socket."""
         for fd in list(self._connections):
             self._hang_up(fd)
         self._close_feeds()
@@ -163,7 +164,7 @@ class Relay:
     # ---- sending
 
     def _turn(self) -> bool:
-        """One chunk of each ring for everybody who can take it.  False if nobody got anything."""
+        """Send one chunk of each ring to every client whose socket takes it.  False if no client advanced."""
         busy = False
         for feed in self._feeds:
             feed.seen_end = None
@@ -178,10 +179,10 @@ class Relay:
                 if chunk:
                     self._send(fd, connection, chunk)
                     self.counters.chunks += 1
-                # A filter that let nothing through has moved its client all the same.
+                # A filter may have left nothing of a chunk; its client has advanced all the same.
                 busy = busy or bool(chunk) or session.advanced
             if session.unsent and not connection.stuck_since:
-                # Something of the relay itself: an acceptance, a Gap, a heartbeat.
+                # A message of the relay itself: a SubscribeAck, a Gap, a Heartbeat.
                 self._flush(fd, connection)
         return busy
 
@@ -206,15 +207,15 @@ class Relay:
     def _flush(self, fd: int, connection: Connection) -> None:
         self._send(fd, connection, connection.session.unsent)
         if connection.session.phase is Phase.LEAVING and not connection.session.unsent and fd in self._connections:
-            # Not closed yet: what the client is still sending would make it miss the Farewell.
+            # Not closed yet: a close while the client still sends resets the connection, and it misses the Farewell.
             with contextlib.suppress(OSError):
                 connection.socket.shutdown(socket.SHUT_WR)
 
     # ---- waiting and receiving
 
     def _wait(self, timeout_s: float) -> None:
-        speaking = self._listen() if timeout_s else None
-        for fd, event in self._nap(speaking) if speaking else self._epoll.poll(timeout_s):
+        active = self._arm_bells() if timeout_s else None
+        for fd, event in self._nap(active) if active else self._epoll.poll(timeout_s):
             if fd == self._sleeper:
                 with contextlib.suppress(BlockingIOError):
                     os.eventfd_read(fd)
@@ -223,27 +224,27 @@ class Relay:
             else:
                 self._serve(fd, event)
 
-    def _listen(self) -> RingFeed | None:
-        """Arm the bells, but for that of the one ring that speaks, if it is one: take a nap on that."""
-        # Without a client at a ring's end, nobody would look at what is heard there.
+    def _arm_bells(self) -> RingFeed | None:
+        """Arm the bells; if exactly one ring is active, all but its own, and return that ring, to nap on."""
+        # Only rings at whose end some client is: new frames of the others are sent without waiting.
         waiting = [feed for feed in self._feeds if feed.seen_end is not None]
         now = time.monotonic()
-        lively = [feed for feed in waiting if now - feed.spoke_at < LIVELY_S]
-        speaking = lively[0] if len(lively) == 1 else None
+        active = [feed for feed in waiting if now - feed.last_message_at < ACTIVE_S]
+        only = active[0] if len(active) == 1 else None
         for feed in waiting:
-            if feed is not speaking and feed.seen_end is not None:
+            if feed is not only and feed.seen_end is not None:
                 self._bells[feed.index].arm(feed.seen_end)
-        return speaking
+        return only
 
     def _nap(self, feed: RingFeed) -> list[tuple[int, int]]:
-        """Wait for a ring until it has something, epoll has, or it is not lively any more; returns epoll's events."""
+        """Nap until the ring has new frames, epoll has events, or the ring is no longer active; epoll's events."""
         bell, end = self._bells[feed.index], feed.seen_end
-        while end is not None and time.monotonic() - feed.spoke_at < LIVELY_S:
-            news = bell.nap(end, NAP_NS)
-            # All of them: a look that takes one only would change their order, and a hello might come before the
-            # hang-up that frees its name.
+        while end is not None and time.monotonic() - feed.last_message_at < ACTIVE_S:
+            has_frames = bell.nap(end, NAP_NS)
+            # All events at once: taking them one by one would change their order, and a Subscribe might be served
+            # before the hang-up that frees its name.
             events = self._epoll.poll(0.0)
-            if news or events:
+            if has_frames or events:
                 return events
         return []
 
@@ -280,7 +281,7 @@ class Relay:
             except BlockingIOError:
                 return
             except OSError:
-                # Out of descriptors, or the client is gone already: the next event tries again, in its own time.
+                # Out of descriptors, or the client is gone already; the next event tries again.
                 self.counters.refused += 1
                 time.sleep(ACCEPT_PAUSE_S)
                 return
@@ -297,7 +298,7 @@ class Relay:
             self.counters.accepted += 1
             self.counters.clients = len(self._connections)
             if len(self._connections) > 2 * self.max_clients:
-                # Even those that were told to go are too many.
+                # Dismissed clients that have not left yet are too many as well: no Farewell for this one.
                 self.counters.refused += 1
                 self._hang_up(fd)
             elif len(self._connections) > self.max_clients:
@@ -315,9 +316,9 @@ class Relay:
         del self._connections[fd]
         self.counters.clients = len(self._connections)
 
-    # ---- looking after things
+    # ---- housekeeping
 
-    def _look_after(self, now: float) -> None:
+    def _keep_house(self, now: float) -> None:
         if now < self._next_housekeeping:
             return
         self._next_housekeeping = now + HOUSEKEEPING_S
@@ -325,7 +326,7 @@ class Relay:
             session = connection.session
             if connection.stuck_since and now - connection.stuck_since > self.patience_s:
                 self._evict(fd, connection)
-            session.look_after(now, self._feeds)
+            session.on_time(now, self._feeds)
             if session.unsent and not connection.stuck_since:
                 self._flush(fd, connection)
             if session.phase is Phase.LEAVING:
@@ -345,7 +346,7 @@ class Relay:
         self._flush(fd, connection)
 
     def _discover(self) -> None:
-        """Let go of rings that are gone and read to their end, and take up new ones."""
+        """Close the feeds of rings that are gone and read to their end, and open those of new rings."""
         for feed in list(self._feeds):
             if feed.reader.check() is Status.ORPHANED and self._is_read(feed):
                 self._close_feed(feed)
@@ -360,7 +361,7 @@ class Relay:
                 except (RingNotFound, RingNotReady):
                     continue
                 except SegmentError:
-                    # Of another layout, or no ring at all.  Nobody who reads the others pays for it.
+                    # Of another layout, or no ring at all; the other rings are served all the same.
                     unreadable += 1
                     continue
                 for connection in self._connections.values():
@@ -368,7 +369,7 @@ class Relay:
         self.counters.unreadable_rings = unreadable
 
     def _is_read(self, feed: RingFeed) -> bool:
-        """Whether every client that takes anything has everything of a ring that is gone."""
+        """Whether every client whose socket is not stuck has everything of a ring that is gone."""
         end = get_word(feed.reader.words, TAIL)
         places = (
             connection.session.places.get(feed.index)

@@ -1,8 +1,7 @@
 """One client of a relay, between two system calls.
 
-Owns what the relay knows of a connection: how far its hello has come, its places in the rings, its durable cursor, and
-the bytes that the socket did not take yet (at most one chunk).  It neither reads clocks nor touches a socket: bytes and
-times are arguments.
+Owns the state of a connection: its phase, its positions in the rings, its durable cursor, and the bytes that the socket
+did not take yet (at most one chunk).  It neither reads clocks nor touches a socket: bytes and times are arguments.
 
     AWAITING_HELLO --Subscribe--> STREAMING --Farewell queued--> LEAVING --everything sent--> gone
 """
@@ -57,11 +56,11 @@ class ClientSession:
 
     @property
     def name(self) -> str:
-        """The name the client gave itself, for people."""
+        """The name in the client's Subscribe; empty if it has none."""
         return self.subscription.name if self.subscription else ""
 
     def receive(self, data: bytes) -> None:
-        """Take bytes from the client.  What they ask for stands in `unsent` and `places` afterwards."""
+        """Take bytes from the client.  The answers are in `unsent` afterwards, positions in `places`."""
         if self.phase is Phase.LEAVING:
             return
         try:
@@ -90,11 +89,11 @@ class ClientSession:
                 self.dismiss(error)
 
     def join(self, feed: RingFeed, *, appeared: bool = False) -> None:
-        """Begin to stream `feed`.  One that `appeared` after the client is new to it from its oldest message on, unless
-        the client named or acknowledged a sequence of this very ring: another relay may have served it before.
+        """Begin to stream `feed`.  A ring that `appeared` after the client subscribed is streamed from its oldest
+        message on, unless the client named or acknowledged a sequence of it: another relay may have served it before.
 
         Raises:
-            Farewell: the client asks for what is yet to come.
+            Farewell: the client asks for a sequence that is yet to come.
         """
         asked = self.subscription
         assert asked is not None
@@ -106,7 +105,7 @@ class ClientSession:
             sequence = acknowledged + 1
         place = feed.place(StreamStart.OLDEST if appeared else asked.start, asked.at_least_once, sequence)
         if self._cursor and acknowledged is None:
-            # From its first connection on, a name is owed everything behind this sequence.
+            # From its first connection on, a named client gets everything behind this sequence.
             self._cursor.advance(feed.uuid, place.sequence - 1)
             self._cursor.save()
         self.places[feed.index] = place
@@ -156,7 +155,7 @@ class ClientSession:
             self.sent_at = now
         rest = chunk[sent:]
         if rest:
-            # Where a Farewell may go, should it come to that: behind the message that is half sent now.
+            # An eviction cuts `unsent` here, behind the message that is half sent, and appends the Farewell.
             buf = np.frombuffer(chunk, np.uint8)
             self._half_sent = max(self._half_sent, message_end(buf, self._half_sent, sent)) - sent
         else:
@@ -171,12 +170,12 @@ class ClientSession:
         self.queue(protocol.farewell(error))
 
     def evict(self) -> None:
-        """Dismiss a client that reads nothing: finish the message that is half sent, drop the rest, and say so."""
+        """Dismiss a client that reads nothing: keep the rest of the message that is half sent, drop what follows it."""
         self.unsent = self.unsent[: self._half_sent]
         self.dismiss(Farewell(FarewellReason.TOO_SLOW))
 
-    def look_after(self, now: float, feeds: list[RingFeed]) -> None:
-        """What time brings: an overdue hello, a heartbeat, the cover of filtered sequences, a cursor to be saved."""
+    def on_time(self, now: float, feeds: list[RingFeed]) -> None:
+        """Do what is due: dismiss an overdue client, send a Heartbeat or cover filtered sequences, save the cursor."""
         if self.phase is Phase.AWAITING_HELLO and now - self.opened > HELLO_TIMEOUT_S:
             self.dismiss(Farewell(FarewellReason.HELLO_TIMEOUT))
         if self.phase is Phase.STREAMING and not self.unsent and now - self.sent_at > HEARTBEAT_EVERY_S:
@@ -186,7 +185,7 @@ class ClientSession:
             self.failed_saves += 1
 
     def close(self) -> None:
-        """Let go of the name and of open journals.  Nothing is streamed any more."""
+        """Release the name and close open journals.  Nothing is streamed any more."""
         self.phase = Phase.LEAVING
         for place in self.places.values():
             place.leave_journal()

@@ -1,8 +1,8 @@
 """A client's end of a relay's stream, without the socket.
 
-Owns what a client knows: the rings, how far it has come in each, and the Batch that is being delivered.  Messages go
-in, items come out.  That every sequence is delivered, filtered or lost is checked here, not believed: a Batch
-or Gap that does not continue the one before it is an error.
+Owns the client's state: the rings, its next sequence in each, and the Batch that is being delivered.  Messages go in,
+items come out.  It checks that every sequence is delivered, filtered or lost: a Batch or Gap that does not continue the
+one before it is an error.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from consumers.event import Loss
 from consumers.relay.errors import Farewell, RelayError
+from ringbuf import Loss
 from tlv.codes import Source
 from tlv.layout import Batch, Gap, Header, SubscribeAck
 from tlv.layout import Farewell as FarewellRecord
@@ -29,10 +29,10 @@ class ServedRing:
     acknowledged: int
     filtered_first: int = 0
     filtered_last: int = 0
-    """The newest stretch of which the filter left nothing."""
+    """The newest run of sequences of which the filter left nothing."""
 
     def note_handled(self, last: int) -> None:
-        """Everything up to `last` is handled, and with it what the filter kept back directly behind."""
+        """Everything up to `last` is handled, and with it the filtered sequences directly behind it."""
         self.handled = max(self.handled, last)
         if self.handled >= self.filtered_first - 1:
             self.handled = max(self.handled, self.filtered_last)
@@ -54,7 +54,7 @@ class Item(NamedTuple):
 
 @dataclass
 class ClientStream:
-    """What this client has been told.  `rings` survives a connection; everything else belongs to one."""
+    """The state of one client's stream.  `rings` survives a connection; everything else belongs to one."""
 
     rings: dict[bytes, ServedRing] = field(default_factory=dict)
     _by_index: dict[int, ServedRing] = field(default_factory=dict)
@@ -115,7 +115,7 @@ class ClientStream:
                 ring.filtered_first = batch.first
             ring.filtered_last = batch.last
             ring.note_handled(ring.handled)
-            # Sequences that the filter kept back are handled as soon as the item before them is.
+            # Filtered sequences are handled as soon as the item before them is.
             if items and isinstance(item := items[-1], Item) and item.ring is ring:
                 items[-1] = item._replace(covers=batch.last)
 

@@ -1,4 +1,4 @@
-"""Compiles the relay's kernels by one small piece of real work, for `alphapulse warm`."""
+"""Compiles the relay's kernels by calling each once on a small message, for `alphapulse warm`."""
 
 from __future__ import annotations
 

@@ -57,8 +57,8 @@ class Replay:
             return asked_to_stop()
 
         for poll in polls:
-            if poll.gap is not None:
-                self._count(lost=poll.gap.lost)
+            if poll.loss is not None:
+                self._count(lost=poll.loss.count)
             self._count(unmarked=add_flags(poll.buffer, poll.offsets, poll.lengths, int(Flag.REPLAY)))
             for part in self._pace.parts(poll, pause):
                 forward(self._writer, part)

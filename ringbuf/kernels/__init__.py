@@ -1,6 +1,7 @@
 """The ring protocol: the only code that touches words shared between processes, and only through `atomics`.
 
-It must never know who its reader or writer is, what a payload means, or what time it is (times are arguments).
+It must never know who its reader or writer is or what a payload means, and it reads no clock but to end a spin (times
+are arguments).
 Every function takes arrays and integers, returns a status or a sequence, and never raises; the same source runs
 compiled, as plain Python, and under the schedule explorer.
 
@@ -9,12 +10,12 @@ Invariants, cited where they are kept:
 I1  `tail` is the only commit point.  Bytes at or beyond `tail` are never delivered.
 I2  `intent` covers every byte that was ever written: a writer raises it before it writes, and it never decreases,
     not across restarts either.  So bytes at `p` are intact while `intent - p <= capacity`.
-I3  A reader believes nothing it copied from `p` until, after the copy, it has seen `intent - p <= capacity`.
+I3  A reader uses nothing it copied from `p` until, after the copy, it has loaded `intent - p <= capacity`.
 I4  A position is the start of a record or is not used: records are contiguous from 0, 64-byte aligned, never wrap
     (a pad fills the end), and carry `position ^ salt`.
 I5  One of the two commit records always belongs to `tail`, at every instant a writer can die.
 I6  Sequences of data frames are dense from 1, across restarts; so the frame at `p` has at most `p / 64 + 1`.
-I7  `intent <= gate`: a reliable consumer that the last scan saw is never overwritten.
+I7  `intent <= gate`: unread frames of a reliable consumer that the last scan saw are never overwritten.
 I8  A sleeper that announced itself (ticket) before it looked at `tail` is woken by the next commit.
 I9  Anchors and `key_position` are hints, stored after the commit; a reader re-checks them by I3 and I4.
 """

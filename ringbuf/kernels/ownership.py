@@ -9,7 +9,6 @@ from ringbuf.atomics import (
     store_monotonic,
     store_release,
 )
-from ringbuf.kernels.words import Record, Words
 from ringbuf.layout import (
     ALIGNMENT,
     ALIVE,
@@ -34,12 +33,13 @@ from ringbuf.layout import (
     WAKES,
 )
 from ringbuf.status import CORRUPT, OK
+from tlv.buffers import State, Words
 from tlv.jit import kernel
 
 
 @kernel
-def take_over(words: Words, writer: Record, now_ns: int, pid: int) -> int:
-    """Continue where the last writer was seen to stop: a new epoch at `tail`, `intent` kept (I2, I5, I6).
+def take_over(words: Words, writer: State, now_ns: int, pid: int) -> int:
+    """Continue at the last writer's `tail`: a new epoch begins there, `intent` is kept (I2, I5, I6).
 
     The caller holds the writer's lock, so nobody else writes.  Returns OK, or CORRUPT if no commit record fits.
     """
@@ -77,10 +77,10 @@ def take_over(words: Words, writer: Record, now_ns: int, pid: int) -> int:
 
 
 @kernel
-def set_state(words: Words, writer: Record, state: int) -> None:
-    """Say that the ring is alive or closed, and wake everybody who should know."""
+def set_state(words: Words, writer: State, state: int) -> None:
+    """Mark the ring as alive or closed, and wake all sleepers."""
     me = writer[0]
-    # SYNC state: pairs with idle_status; everything published before is visible to whoever sees it.
+    # SYNC state: pairs with idle_status; whoever loads this state sees everything that was published before.
     store_release(words, STATE, state)
     me["wake_sequence"] += 1
     store_release(words, WAKE, me["wake_sequence"])

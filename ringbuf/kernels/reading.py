@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ringbuf.atomics import load_acquire, load_monotonic, store_release
 from ringbuf.kernels.seeking import skip_ahead
-from ringbuf.kernels.words import Record, Words, record_bytes, still_intact
+from ringbuf.kernels.words import record_bytes, still_intact
 from ringbuf.layout import CLOSED as CLOSED_STATE
 from ringbuf.layout import (
     DATA,
@@ -36,6 +36,7 @@ from ringbuf.layout import (
     TIME_WORD,
 )
 from ringbuf.status import CLOSED, CORRUPT, EMPTY, EPOCH_CHANGED, GAP, NEED, OK
+from tlv.buffers import State, Words
 from tlv.jit import kernel
 
 PAD_FLAG = PAD << FLAGS_SHIFT
@@ -44,8 +45,8 @@ LAPS_PER_POLL = 4
 
 
 @kernel
-def readable(words: Words, reader: Record) -> int:
-    """How far this reader may read: `tail`, or where the next writer's epoch begins until that was reported."""
+def readable(words: Words, reader: State) -> int:
+    """How far this reader may read: `tail`, or, until a new epoch was reported to it, the position where it begins."""
     me = reader[0]
     position: int = me["position"]
     # SYNC tail: pairs with commit.
@@ -57,7 +58,7 @@ def readable(words: Words, reader: Record) -> int:
 
 
 @kernel
-def read_frame(words: Words, reader: Record, end: int, out: Words, at: int) -> int:
+def read_frame(words: Words, reader: State, end: int, out: Words, at: int) -> int:
     """Copy the frame at the reader's position to `out[at:]` and move behind it.
 
     Returns OK (and the frame_* fields), EMPTY at `end`, NEED (and `need`), CORRUPT, or GAP if the frame was
@@ -112,8 +113,8 @@ def read_frame(words: Words, reader: Record, end: int, out: Words, at: int) -> i
 
 
 @kernel
-def mark_read(control: Words, reader: Record) -> None:
-    """Tell the writer, if this reader is reliable, that everything before its position may be overwritten."""
+def mark_read(control: Words, reader: State) -> None:
+    """Release everything before this reader's position for overwriting, if it is reliable."""
     me = reader[0]
     if me["slot"] < 0:
         return
@@ -127,8 +128,8 @@ def mark_read(control: Words, reader: Record) -> None:
 
 
 @kernel
-def idle_status(words: Words, reader: Record) -> int:
-    """Why there is nothing to read at the reader's position: EPOCH_CHANGED (once), CLOSED, OK (there is), EMPTY."""
+def idle_status(words: Words, reader: State) -> int:
+    """The status where no frame can be read: EPOCH_CHANGED (once), CLOSED, EMPTY; OK if there is a frame by now."""
     me = reader[0]
     # SYNC epoch: pairs with take_over.
     epoch = load_acquire(words, EPOCH)
@@ -143,17 +144,17 @@ def idle_status(words: Words, reader: Record) -> int:
 
 
 @kernel
-def poll_into(words: Words, control: Words, reader: Record, out: Words, index: Words, max_frames: int) -> int:
-    """Read up to `max_frames` frames into `out`; `index[row, i]` says what and where frame i is.
+def poll_into(words: Words, control: Words, reader: State, out: Words, index: Words, max_frames: int) -> int:
+    """Read up to `max_frames` frames into `out`; the rows of `index` describe frame i in column i.
 
-    Sets `count`, and `gap_first`..`gap_last` if frames were lost before the first one delivered.  Returns OK if
+    Sets `count`, and `lost_first`..`lost_last` if frames were lost before the first one delivered.  Returns OK if
     frames were delivered, else GAP, EMPTY, NEED, CLOSED, EPOCH_CHANGED or CORRUPT.  Never waits.  Frames delivered
     by the last call count as read: a reliable consumer must be done with them.
     """
     me = reader[0]
     mark_read(control, reader)
-    me["gap_first"] = 0
-    me["gap_last"] = 0
+    me["lost_first"] = 0
+    me["lost_last"] = 0
     me["count"] = 0
     count, at, laps, status = 0, 0, 0, EMPTY
     end = readable(words, reader)
@@ -177,7 +178,7 @@ def poll_into(words: Words, control: Words, reader: Record, out: Words, index: W
     me["count"] = count
     if count:
         return OK
-    if me["gap_last"]:
+    if me["lost_last"]:
         return GAP
     if status == EMPTY:
         status = idle_status(words, reader)

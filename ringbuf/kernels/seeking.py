@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ringbuf.atomics import fence_acquire, load_acquire, load_monotonic, pause
-from ringbuf.kernels.words import Record, Words, still_intact
+from ringbuf.kernels.words import still_intact
 from ringbuf.layout import (
     ALIGNMENT,
     ANCHOR_0,
@@ -22,13 +22,14 @@ from ringbuf.layout import (
     TAIL,
 )
 from ringbuf.status import EMPTY, GAP
+from tlv.buffers import State, Words
 from tlv.jit import kernel
 
 SEEK_TRIES = 64
 
 
 @kernel
-def seek_at(words: Words, reader: Record, position: int, reserve: int) -> int:
+def seek_at(words: Words, reader: State, position: int, reserve: int) -> int:
     """Move to the record that starts at `position`, if it is committed and `reserve` bytes away from being lost.
 
     Returns 1 if moved.
@@ -50,7 +51,7 @@ def seek_at(words: Words, reader: Record, position: int, reserve: int) -> int:
 
 
 @kernel
-def seek_latest(words: Words, reader: Record) -> int:
+def seek_latest(words: Words, reader: State) -> int:
     """Move to `tail`, so that the next frame published is the next one read.  Returns 1 if moved."""
     me = reader[0]
     for _ in range(SEEK_TRIES):
@@ -72,14 +73,14 @@ def seek_latest(words: Words, reader: Record) -> int:
 
 
 @kernel
-def seek_key(words: Words, reader: Record) -> int:
+def seek_key(words: Words, reader: State) -> int:
     """Move to the latest key frame.  Returns 1 if there is one and it is intact."""
     # SYNC key: pairs with commit.
     return seek_at(words, reader, load_acquire(words, KEY_POSITION), 0)
 
 
 @kernel
-def seek_oldest(words: Words, reader: Record, reserve: int) -> int:
+def seek_oldest(words: Words, reader: State, reserve: int) -> int:
     """Move to the oldest anchor that is `reserve` bytes away from being overwritten.  Returns 1 if there is one."""
     me = reader[0]
     floor = load_acquire(words, INTENT) - me["capacity"] + reserve
@@ -98,7 +99,7 @@ def seek_oldest(words: Words, reader: Record, reserve: int) -> int:
 
 
 @kernel
-def seek_sequence(words: Words, reader: Record, sequence: int) -> int:
+def seek_sequence(words: Words, reader: State, sequence: int) -> int:
     """Move to the last anchor at or before `sequence`, or to the oldest one.  Returns 1 if moved."""
     me = reader[0]
     if not seek_oldest(words, reader, 0):
@@ -113,8 +114,8 @@ def seek_sequence(words: Words, reader: Record, sequence: int) -> int:
 
 
 @kernel
-def skip_ahead(words: Words, reader: Record) -> int:
-    """Go on behind frames that were overwritten, where `on_lap` says, and count them.  Returns GAP, or EMPTY: retry."""
+def skip_ahead(words: Words, reader: State) -> int:
+    """Move behind overwritten frames, to where `on_lap` says, and count them.  Returns GAP, or EMPTY: retry."""
     me = reader[0]
     expected = me["sequence"]
     moved = 0
@@ -130,9 +131,9 @@ def skip_ahead(words: Words, reader: Record) -> int:
     if not moved:
         return EMPTY
     if me["sequence"] > expected:
-        if me["gap_last"] == 0:
-            me["gap_first"] = expected
-        me["gap_last"] = me["sequence"] - 1
+        if me["lost_last"] == 0:
+            me["lost_first"] = expected
+        me["lost_last"] = me["sequence"] - 1
         me["lost"] += me["sequence"] - expected
     me["laps"] += 1
     return GAP

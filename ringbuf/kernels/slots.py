@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ringbuf.atomics import fence_seq_cst, load_acquire, store_monotonic, store_release
-from ringbuf.kernels.words import Words
 from ringbuf.layout import JOINED, SLOT_0, SLOT_JOINED, SLOT_PID, SLOT_POSITION, SLOT_STATE, SLOT_WORDS, SLOTS
+from tlv.buffers import Words
 from tlv.jit import kernel
 
 
 @kernel
 def announce_slot(control: Words, slot: int, position: int) -> None:
-    """Claim protection from `position` on, for the holder of the slot's lock."""
+    """Protect the frames from `position` on from being overwritten; for the holder of the slot's lock."""
     at = SLOT_0 + slot * SLOT_WORDS
     store_monotonic(control, at + SLOT_POSITION, position)
     store_release(control, at + SLOT_STATE, JOINED)

@@ -15,15 +15,15 @@ from ringbuf.atomics import (
     store_release,
     yield_core,
 )
-from ringbuf.kernels.words import Record, Words
 from ringbuf.layout import TAIL, TICKET, WAKE, WAKES
+from tlv.buffers import State, Words
 from tlv.jit import kernel
 
 TURNS_BETWEEN_CLOCKS = 32
 
 
 @kernel
-def spin(words: Words, reader: Record, until_ns: int) -> int:
+def spin(words: Words, reader: State, until_ns: int) -> int:
     """Watch `tail` until `until_ns` of CLOCK_MONOTONIC; returns 1 as soon as there is something to read."""
     position = reader[0]["position"]
     while True:
@@ -36,8 +36,8 @@ def spin(words: Words, reader: Record, until_ns: int) -> int:
 
 
 @kernel
-def spin_yielding(words: Words, reader: Record, until_ns: int) -> int:
-    """`spin` that lets others have the core between two looks."""
+def spin_yielding(words: Words, reader: State, until_ns: int) -> int:
+    """`spin` that yields the core after each load."""
     position = reader[0]["position"]
     while True:
         if load_acquire(words, TAIL) != position:
@@ -48,8 +48,8 @@ def spin_yielding(words: Words, reader: Record, until_ns: int) -> int:
 
 
 @kernel
-def sleep_on(words: Words, control: Words, reader: Record, timeout_ns: int) -> int:
-    """Sleep until a commit wakes us, a signal comes or the time is over; returns 1 if there is something to read."""
+def sleep_on(words: Words, control: Words, reader: State, timeout_ns: int) -> int:
+    """Sleep until a commit, a signal or the end of `timeout_ns`; returns 1 if there is something to read."""
     position = reader[0]["position"]
     seen = load_acquire(words, WAKE)
     fetch_max(control, TICKET, seen + 1)
@@ -61,7 +61,7 @@ def sleep_on(words: Words, control: Words, reader: Record, timeout_ns: int) -> i
 
 
 @kernel
-def wake(words: Words, control: Words, writer: Record) -> int:
+def wake(words: Words, control: Words, writer: State) -> int:
     """Wake the sleepers, if any; returns 1 if there were."""
     me = writer[0]
     # SYNC ticket: pairs with sleep_on; either this load sees the ticket, or the sleeper sees the new tail (I8).

@@ -1,19 +1,11 @@
-"""What every kernel shares: the size of a record, the check after a copy (I3), and single words of a page."""
+"""What the kernels share: the size of a record, the check after a copy (I3), and single words of a page."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 from ringbuf.atomics import fence_acquire, load_acquire, load_monotonic, store_release
 from ringbuf.layout import ALIGNMENT, DESCRIPTOR_BYTES, INTENT
+from tlv.buffers import Words
 from tlv.jit import kernel
-
-Words = np.ndarray[Any, np.dtype[np.int64]]
-"""The 64-bit words of a ring or control object, shared: only `atomics` may touch one."""
-Record = np.ndarray[Any, np.dtype[np.void]]
-"""One element: the private state of a writer or a reader."""
 
 
 @kernel
@@ -32,7 +24,7 @@ def still_intact(words: Words, position: int, capacity: int) -> bool:
 
 @kernel
 def snapshot(words: Words, count: int, out: Words) -> None:
-    """Copy the first `count` words: a header or control page to look at, each word whole but not all of one moment."""
+    """Copy the first `count` words of a header or control page: each word whole, but not all of one moment."""
     for i in range(count):
         out[i] = load_acquire(words, i)
 
@@ -46,6 +38,6 @@ def put_word(words: Words, index: int, value: int) -> None:
 
 @kernel
 def get_word(words: Words, index: int) -> int:
-    """Read one word of a page; whoever sees the magic sees the whole header."""
+    """Read one word of a page; whoever reads the magic sees the whole header."""
     # SYNC magic: pairs with put_word.
     return load_acquire(words, index)

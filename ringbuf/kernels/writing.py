@@ -14,7 +14,7 @@ from ringbuf.atomics import (
     word_at,
 )
 from ringbuf.kernels.waiting import wake
-from ringbuf.kernels.words import Record, Words, record_bytes
+from ringbuf.kernels.words import record_bytes
 from ringbuf.layout import (
     ANCHOR_0,
     BATCHES,
@@ -51,7 +51,7 @@ from ringbuf.layout import (
     VERSION_SHIFT,
 )
 from ringbuf.status import BATCH_FULL, FULL, OK, TOO_LONG
-from tlv.buffers import Bytes
+from tlv.buffers import Bytes, State, Words
 from tlv.jit import kernel
 
 PAD_FLAG = PAD << FLAGS_SHIFT
@@ -60,8 +60,8 @@ KIND_MASK = (1 << 16) - 1
 
 
 @kernel
-def scan_gate(words: Words, control: Words, writer: Record) -> int:
-    """Re-compute how far `intent` may go: the slowest reliable consumer plus the capacity.  Returns the gate."""
+def scan_gate(words: Words, control: Words, writer: State) -> int:
+    """Compute anew how far `intent` may go: the slowest reliable consumer plus the capacity.  Returns the gate."""
     me = writer[0]
     slowest = me["tail"]
     # SYNC join: pairs with announce_slot; either this scan sees the slot, or the consumer sees a later tail.
@@ -78,8 +78,8 @@ def scan_gate(words: Words, control: Words, writer: Record) -> int:
 
 
 @kernel
-def declare(words: Words, control: Words, writer: Record, new: int) -> int:
-    """Raise `intent` to cover everything before `new` (I2, I7), in steps so that most frames need not."""
+def declare(words: Words, control: Words, writer: State, new: int) -> int:
+    """Raise `intent` to cover everything before `new` (I2, I7), by whole reserves so that most frames need not."""
     me = writer[0]
     if new > me["gate"] and new > scan_gate(words, control, writer):
         return FULL
@@ -109,7 +109,7 @@ def write_descriptor(
 def append(
     words: Words,
     control: Words,
-    writer: Record,
+    writer: State,
     buffer: Bytes,
     offset: int,
     length: int,
@@ -159,7 +159,7 @@ def append(
 
 
 @kernel
-def commit(words: Words, writer: Record, now_ns: int) -> None:
+def commit(words: Words, writer: State, now_ns: int) -> None:
     """Make everything appended visible at once."""
     me = writer[0]
     tail, head, sequence = me["tail"], me["head"], me["sequence"]
@@ -172,7 +172,7 @@ def commit(words: Words, writer: Record, now_ns: int) -> None:
     store_release(words, at + COMMIT_LATEST, me["latest"])
     store_release(words, at + COMMIT_TAIL, head)
     store_monotonic(words, PUBLISH_NS, now_ns)
-    # SYNC tail: pairs with readable; everything written so far is visible to whoever sees it.
+    # SYNC tail: pairs with readable; whoever loads this tail sees everything written so far.
     store_release(words, TAIL, head)
     me["turn"] = 1 - me["turn"]
     me["tail"] = head
@@ -201,8 +201,8 @@ def commit(words: Words, writer: Record, now_ns: int) -> None:
 
 
 @kernel
-def abandon(writer: Record) -> None:
-    """Forget everything appended since the last commit.  `intent` stays: those bytes are damaged (I2)."""
+def abandon(writer: State) -> None:
+    """Drop everything appended since the last commit.  `intent` stays: the old frames there are overwritten (I2)."""
     me = writer[0]
     me["head"] = me["tail"]
     me["sequence"] = me["committed"]
@@ -215,7 +215,7 @@ def abandon(writer: Record) -> None:
 def publish(
     words: Words,
     control: Words,
-    writer: Record,
+    writer: State,
     buffer: Bytes,
     offset: int,
     length: int,
@@ -234,7 +234,7 @@ def publish(
 def publish_and_wake(
     words: Words,
     control: Words,
-    writer: Record,
+    writer: State,
     buffer: Bytes,
     offset: int,
     length: int,
@@ -251,7 +251,7 @@ def publish_and_wake(
 
 @kernel
 def publish_many(
-    words: Words, control: Words, writer: Record, buffer: Bytes, offsets: Words, lengths: Words, kind: int, now_ns: int
+    words: Words, control: Words, writer: State, buffer: Bytes, offsets: Words, lengths: Words, kind: int, now_ns: int
 ) -> int:
     """Append many frames and commit them at once; returns the first sequence, or why none was published."""
     first: int = writer[0]["sequence"]

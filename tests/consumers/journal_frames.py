@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from consumers.journal import Fsync, JournalReader, JournalWriter
-from ringbuf import Gap
+from ringbuf import Loss
 from tlv.codes import Domain, Source
 from tlv.layout import EventOrigin, Heartbeat
 from tlv.message import build
@@ -58,10 +58,10 @@ def append(writer: JournalWriter, payloads: Sequence[bytes], first: int) -> None
     writer.append(*layout(payloads, first))
 
 
-def read_all(directory: Path) -> list[Gap | tuple[int, bytes]]:
-    """Every gap, and every frame as (sequence, payload)."""
+def read_all(directory: Path) -> list[Loss | tuple[int, bytes]]:
+    """Every loss, and every frame as (sequence, payload)."""
     with JournalReader(directory) as reader:
-        return [item if isinstance(item, Gap) else (item.sequence, bytes(item.payload)) for item in reader]
+        return [item if isinstance(item, Loss) else (item.sequence, bytes(item.payload)) for item in reader]
 
 
 def numbered(payloads: Iterable[bytes], first: int = 1) -> list[tuple[int, bytes]]:

@@ -14,7 +14,7 @@ from consumers.journal.errors import SegmentGone
 from consumers.journal.layout import GRANT_BYTES, MAX_PAYLOAD
 from consumers.journal.sealing import Retention, drop_old, seal
 from consumers.journal.segment import UNPACKED, SegmentBytes, list_segments, parse_header, read_head
-from ringbuf import Gap, Status
+from ringbuf import Loss, Status
 from tests.consumers.journal_frames import (
     RING,
     UUID,
@@ -73,7 +73,7 @@ def test_journal_gap_is_given_back_exactly(tmp_path: Path) -> None:
         append(writer, [b"c"], 10)
         writer.append_gap(11, 11, Reason.LAPPED)
         assert (writer.frames, writer.lost, writer.resume_at) == (3, 8, 12)
-    assert read_all(tmp_path) == [(1, b"a"), (2, b"b"), Gap(3, 9), (10, b"c"), Gap(11, 11)]
+    assert read_all(tmp_path) == [(1, b"a"), (2, b"b"), Loss(UUID, 3, 9), (10, b"c"), Loss(UUID, 11, 11)]
 
 
 def test_journal_first_frame_may_have_any_sequence(tmp_path: Path) -> None:
@@ -169,8 +169,8 @@ def test_reader_segment_taken_away_is_a_gap(tmp_path: Path) -> None:
     with JournalReader(tmp_path) as reader:
         segments[1].path.unlink()
         items = list(reader)
-    gaps = [item for item in items if isinstance(item, Gap)]
-    frames = [item.sequence for item in items if not isinstance(item, Gap)]
+    gaps = [item for item in items if isinstance(item, Loss)]
+    frames = [item.sequence for item in items if not isinstance(item, Loss)]
     assert len(gaps) == 1
     assert sorted([*frames, *range(gaps[0].first, gaps[0].last + 1)]) == list(range(1, 121))
 
@@ -247,7 +247,7 @@ def test_reader_beside_the_writer_gets_every_frame_once(tmp_path: Path) -> None:
     with JournalReader(tmp_path) as reader:
         while seen < total:
             poll = reader.poll()
-            assert poll.gap is None
+            assert poll.loss is None
             for frame in poll:
                 seen += 1
                 assert frame.sequence == seen

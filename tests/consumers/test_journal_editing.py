@@ -11,8 +11,8 @@ import pytest
 
 from consumers.journal import JournalError
 from consumers.journal.editing import copy_range
-from ringbuf import Gap
-from tests.consumers.journal_frames import append, numbered, open_writer, random_payloads, read_all
+from ringbuf import Loss
+from tests.consumers.journal_frames import UUID, append, numbered, open_writer, random_payloads, read_all
 from tlv.codes import Reason
 from tlv.errors import UsageError
 
@@ -44,7 +44,7 @@ def test_merge_what_nobody_has_is_a_gap(tmp_path: Path) -> None:
     assert copy_range([one, two], tmp_path / "out") == (2000, 1000)
     assert read_all(tmp_path / "out") == [
         *numbered(PAYLOADS[:999]),
-        Gap(1000, 1999),
+        Loss(UUID, 1000, 1999),
         *numbered(PAYLOADS[1999:], 2000),
     ]
 

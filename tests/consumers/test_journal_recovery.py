@@ -171,7 +171,9 @@ with open_writer(disk / "journal", pack=False) as writer:
     writer.append_gap(sequence, sequence + 299, Reason.LAPPED)
     append(writer, [b"after"], sequence + 300)
 items = read_all(disk / "journal")
-print(json.dumps(dict(refused=refused, kept=kept, frames=len(items) - 2, gap=list(items[-2]), last=items[-1][0])))
+loss = items[-2]
+gap = [loss.first, loss.last]
+print(json.dumps(dict(refused=refused, kept=kept, frames=len(items) - 2, gap=gap, last=items[-1][0])))
 """
 
 

@@ -194,7 +194,7 @@ def test_book_map_that_comes_after_later_events_holds_them_too() -> None:
 def test_book_invalidated_map_is_unknown_until_one_of_a_trusted_block_comes_and_then_holds_earlier_events() -> None:
     book = book_with_map(5)
     book.apply(mint(50, 0, 20), at(8))
-    book.obey(invalidation(Reason.DISCONNECTED, since=7))
+    book.apply_invalidation(invalidation(Reason.DISCONNECTED, since=7))
     assert ticks_of(book) is None
     book.take_ticks(part(6, 2), map_of(ONE))
     assert ticks_of(book) is None

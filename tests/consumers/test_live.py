@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from consumers.event import Event, Loss
+from consumers.event import Event
 from consumers.journal import Fsync
 from consumers.live import Live
 from consumers.recorder import Recorder
 from consumers.relay.errors import RelayUnreachable
 from consumers.store import Store
-from ringbuf import RingNotFound, Writer, unlink
+from ringbuf import Loss, RingNotFound, Writer, unlink
 from tests.consumers.relay_rig import address, make_ring, market_message, publish, serving
 from tlv.codes import Domain, Protocol, Source, Venue
 from tlv.errors import UsageError

@@ -138,7 +138,7 @@ def test_book_reorg_with_unknown_fork_makes_all_unknown(book: PoolBook) -> None:
 
 
 def test_book_lost_feed_makes_unknown_until_the_next_sync(book: PoolBook) -> None:
-    book.obey(invalidation(Reason.DISCONNECTED))
+    book.apply_invalidation(invalidation(Reason.DISCONNECTED))
     assert held(book) is None
     book.take_back(sync(110, 190), at(12, 5))
     assert held(book) is None
@@ -147,7 +147,7 @@ def test_book_lost_feed_makes_unknown_until_the_next_sync(book: PoolBook) -> Non
 
 
 def test_book_snapshot_older_than_an_event_that_was_forgotten_sets_no_state(book: PoolBook) -> None:
-    book.obey(invalidation(Reason.DISCONNECTED, since=11))
+    book.apply_invalidation(invalidation(Reason.DISCONNECTED, since=11))
     book.take_snapshot(snapshot(11, (100, 200)))
     assert held(book) is None, "the Sync of block 12 still stands in the ring"
     book.take_snapshot(snapshot(12, (110, 190)))
@@ -155,7 +155,7 @@ def test_book_snapshot_older_than_an_event_that_was_forgotten_sets_no_state(book
 
 
 def test_book_snapshot_after_a_reorg_took_the_newer_event_sets_the_state(book: PoolBook) -> None:
-    book.obey(invalidation(Reason.DISCONNECTED, since=11))
+    book.apply_invalidation(invalidation(Reason.DISCONNECTED, since=11))
     book.reorganise(reorg(fork=11))
     book.take_snapshot(snapshot(11, (100, 200)))
     assert held(book) == Reserves(100, 200)
@@ -163,13 +163,13 @@ def test_book_snapshot_after_a_reorg_took_the_newer_event_sets_the_state(book: P
 
 def test_book_invalidation_of_one_pool_spares_the_others(book: PoolBook) -> None:
     book.apply(swap(7, 8, 9), at(12))
-    book.obey(invalidation(Reason.LATE_LOGS, scope=InvalidationScope.ONE_POOL))
+    book.apply_invalidation(invalidation(Reason.LATE_LOGS, scope=InvalidationScope.ONE_POOL))
     assert held(book) is None
     assert held(book, V3_HEAD[0]) == Price(7, 8, 9)
 
 
 def test_book_invalidation_for_a_reorg_leaves_it_to_the_reorg(book: PoolBook) -> None:
-    book.obey(invalidation(Reason.REORG, since=12))
+    book.apply_invalidation(invalidation(Reason.REORG, since=12))
     assert held(book) == Reserves(110, 190)
 
 
@@ -187,7 +187,7 @@ def test_book_snapshot_without_fee_leaves_it_unknown(book: PoolBook) -> None:
 
 
 def test_book_snapshot_after_a_hole_counts_only_if_taken_after_it(book: PoolBook) -> None:
-    book.obey(invalidation(Reason.DISCONNECTED, since=13))
+    book.apply_invalidation(invalidation(Reason.DISCONNECTED, since=13))
     book.take_snapshot(snapshot(block=12, reserves=(110, 190)))
     assert held(book) is None
     book.take_snapshot(snapshot(block=13, reserves=(140, 140)))

@@ -20,7 +20,7 @@ import pytest
 from consumers.journal import Fsync, JournalReader
 from consumers.journal.layout import GRANT_BYTES
 from consumers.recorder import Recorder
-from ringbuf import Gap, RingNotFound, Writer
+from ringbuf import Loss, RingNotFound, Writer
 from tlv.layout import LAYOUT_DIGEST
 from tools import record
 from tools.rig.victims import ForkedVictim
@@ -47,10 +47,10 @@ def account(journal: Path) -> tuple[dict[int, bytes], int]:
     expected = None
     with JournalReader(journal) as reader:
         for item in reader:
-            first = item.first if isinstance(item, Gap) else item.sequence
+            first = item.first if isinstance(item, Loss) else item.sequence
             assert expected in (None, first)
-            if isinstance(item, Gap):
-                lost += item.lost
+            if isinstance(item, Loss):
+                lost += item.count
                 expected = item.last + 1
             else:
                 frames[item.sequence] = bytes(item.payload)

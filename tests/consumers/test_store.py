@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from consumers.analysis.selection import Interval
-from consumers.event import Event, Loss
+from consumers.event import Event
 from consumers.journal import JournalDamaged, JournalError, JournalReader
 from consumers.journal.layout import GRANT_BYTES
 from consumers.journal.segment import list_segments
 from consumers.store import Store
-from ringbuf import Gap, Reader, Writer
+from ringbuf import Loss, Reader, Writer
 from tests.consumers.journal_frames import UUID, append, block_message, heartbeat_message, open_writer, random_payloads
 from tlv.codes import Domain, Flag, Reason, Source
 from tlv.errors import UsageError
@@ -313,4 +313,4 @@ def test_store_replay_into_a_ring_flags_copies_and_keeps_their_sequence(
 def test_range_touches_what_overlaps() -> None:
     assert Interval(3, 5).touches(5, 9)
     assert not Interval(3, 5).touches(6, 9)
-    assert Gap(1, 2).lost == 2
+    assert Loss(bytes(16), 1, 2).count == 2

@@ -223,7 +223,7 @@ def test_native_runner_removed_and_backfilled_events_are_passed_over(new_ring_na
             while runner.step() is Status.OK:
                 pass
             assert runner.tally[0]["frames"] == len(publisher.frames) + 2
-            assert runner.tally[0]["said"] == 0
+            assert runner.tally[0]["published"] == 0
 
 
 def test_native_runner_signal_ring_that_takes_nothing_is_counted(new_ring_name: Callable[[], str]) -> None:
@@ -236,7 +236,7 @@ def test_native_runner_signal_ring_that_takes_nothing_is_counted(new_ring_name: 
             closed.state[0]["max_payload"] = 0
             while runner.step() is Status.OK:
                 pass
-        assert (runner.tally[0]["refused"], runner.tally[0]["said"]) == (len(python_price_moves(10_000)), 0)
+        assert (runner.tally[0]["refused"], runner.tally[0]["published"]) == (len(python_price_moves(10_000)), 0)
 
 
 def test_native_runner_unlinked_ring_is_an_error_that_names_it(new_ring_name: Callable[[], str]) -> None:
@@ -257,7 +257,7 @@ def test_native_runner_lapped_reader_forgets_what_it_knew(new_ring_name: Callabl
             while runner.step(slice_ns=0) is Status.OK:
                 pass
         tally = runner.tally[0]
-        assert tally["lost"] > 0 and tally["untold"] == 0
+        assert tally["lost"] > 0 and tally["lost_unreported"] == 0
         assert tally["lost"] + tally["frames"] == len(canonical_frames())
         assert (state[0]["prices"] == 0.0).sum() > 4_000
 

@@ -26,10 +26,10 @@ class Follower:
         self.protected = False
 
     def hear_of_gap(self, poll: Poll) -> None:
-        if poll.gap is not None:
-            assert poll.gap.first == self.expected
+        if poll.loss is not None:
+            assert poll.loss.first == self.expected
             assert self.reader.evicted or not self.protected, "overwritten although the writer knew of it (I7)"
-            self.expected = poll.gap.last + 1
+            self.expected = poll.loss.last + 1
 
 
 class RingMachine(RuleBasedStateMachine):

@@ -17,7 +17,7 @@ from producers.decode.cold import RefusedLog, decode_log
 from producers.decode.pool_table import VerifiedEmitter
 from producers.node.rpc_types import Log
 from producers.statistics import Statistics
-from ringbuf import Gap, Reader
+from ringbuf import Loss, Reader
 from tlv.codes import Flag, Protocol, Venue
 from tlv.layout import LAYOUT_DIGEST, EventOrigin, PoolRecord, PoolState
 from tlv.message import Message, parse
@@ -64,7 +64,7 @@ def read_story(ring: str) -> Story:
     expected = 1
     with Reader.attach(ring, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:
         for item in reader:
-            assert not isinstance(item, Gap)
+            assert not isinstance(item, Loss)
             message = parse(item.payload)
             assert message.header.sequence == item.sequence == expected
             expected += 1

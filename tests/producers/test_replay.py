@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from producers.output.replay import Replay, Replayed
-from ringbuf import BatchTooLarge, FrameTooLong, Gap, Poll, Reader, Status, Writer
+from ringbuf import BatchTooLarge, FrameTooLong, Loss, Poll, Reader, Status, Writer
 from ringbuf.playback import Pace, forward
 from tests.tlv.samples import random_message
 from tlv.codes import Flag
@@ -21,7 +21,7 @@ from tlv.message import parse
 MS = 1_000_000
 
 
-def poll_of(payloads: list[bytes], *, gap: Gap | None = None, times: list[int] | None = None, kind: int = 0) -> Poll:
+def poll_of(payloads: list[bytes], *, loss: Loss | None = None, times: list[int] | None = None, kind: int = 0) -> Poll:
     """A poll that brought `payloads` with sequences from 1 on."""
     table = np.zeros((5, len(payloads)), np.int64)
     data = b""
@@ -29,7 +29,7 @@ def poll_of(payloads: list[bytes], *, gap: Gap | None = None, times: list[int] |
         table[:, i] = i + 1, len(data), len(payload), times[i] if times else i, kind
         data += payload + bytes(-len(payload) % 8)
     buffer = np.frombuffer(bytearray(data), np.uint8)
-    return Poll(Status.OK, gap, 0, buffer, buffer.data, table)
+    return Poll(Status.OK, loss, 0, buffer, buffer.data, table)
 
 
 def read_all(name: str) -> list[tuple[int, int, bytes]]:
@@ -50,7 +50,7 @@ def messages(count: int, seed: int) -> list[bytes]:
 def test_replay_changes_nothing_but_flag_and_checksum(ring_name: str) -> None:
     payloads = messages(2000, seed=1)
     with Writer.create(ring_name) as writer:
-        done = Replay(writer).play([poll_of(payloads[:1500]), poll_of(payloads[1500:], gap=Gap(7, 9))])
+        done = Replay(writer).play([poll_of(payloads[:1500]), poll_of(payloads[1500:], loss=Loss(bytes(16), 7, 9))])
     assert done == Replayed(2000, sum(map(len, payloads)), 3, 0)
     frames = read_all(ring_name)
     assert [sequence for sequence, _, _ in frames] == list(range(1, 2001))
@@ -98,7 +98,7 @@ def drain(reader: Reader, count: int) -> Iterator[bytes]:
     """The next `count` payloads."""
     while count:
         poll = reader.poll()
-        assert poll.gap is None
+        assert poll.loss is None
         for frame in poll:
             yield bytes(frame.payload)
         count -= len(poll)

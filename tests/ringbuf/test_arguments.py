@@ -136,6 +136,6 @@ def test_attach_at_any_sequence_begins_there_or_is_refused(start: int) -> None:
             with Reader.attach(name, start=start) as reader:
                 poll = reader.poll()
                 assert [frame.sequence for frame in poll] == list(range(start, 6))
-                assert poll.gap is None and reader.lost == 0
+                assert poll.loss is None and reader.lost == 0
         finally:
             writer.close(unlink=True)

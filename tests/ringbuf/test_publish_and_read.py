@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ringbuf import FrameTooLong, Gap, Reader, Status, Writer
+from ringbuf import FrameTooLong, Loss, Reader, Status, Writer
 
 
 def test_reader_after_publish_gets_payload_kind_and_sequence(ring_name: str) -> None:
@@ -16,7 +16,7 @@ def test_reader_after_publish_gets_payload_kind_and_sequence(ring_name: str) -> 
         assert writer.publish(memoryview(b"third")) == 3
         assert writer.publish(np.frombuffer(b"fourth", dtype=np.uint8)) == 4
         poll = reader.poll()
-        assert poll.status is Status.OK and poll.gap is None
+        assert poll.status is Status.OK and poll.loss is None
         assert [(frame.sequence, frame.kind, bytes(frame.payload)) for frame in poll] == [
             (1, 7, b"first"),
             (2, 0, b"second"),
@@ -31,7 +31,7 @@ def test_reader_lapped_reports_exact_gap_then_goes_on(ring_name: str) -> None:
         for i in range(5000):
             writer.publish(i.to_bytes(8, "little"))
         poll = reader.poll(max_frames=10_000)
-        assert poll.gap == Gap(1, poll[0].sequence - 1)
+        assert poll.loss == Loss(reader.uuid, 1, poll[0].sequence - 1)
         assert reader.lost + len(poll) == 5000
         assert [int.from_bytes(frame.payload, "little") + 1 for frame in poll] == poll.sequences.tolist()
 

@@ -10,7 +10,7 @@ import pytest
 from ringbuf import (
     CorruptRing,
     Frame,
-    Gap,
+    Loss,
     NoFreeSlot,
     Reader,
     RingClosed,
@@ -75,9 +75,9 @@ def test_attach_at_a_lost_sequence_reports_the_gap_first(ring_name: str) -> None
         with Reader.attach(ring_name, start=7) as reader:
             assert reader.wait(0.0) is Status.OK
             poll = reader.poll(0)
-            assert poll.status is Status.GAP and poll.gap is not None and poll.gap.first == 7
-            assert poll.gap.lost == poll.gap.last - 6 == reader.lost
-            assert numbers(reader) == list(range(poll.gap.last + 1, 3001))
+            assert poll.status is Status.GAP and poll.loss is not None and poll.loss.first == 7
+            assert poll.loss.count == poll.loss.last - 6 == reader.lost
+            assert numbers(reader) == list(range(poll.loss.last + 1, 3001))
 
 
 def test_attach_at_a_lost_sequence_and_lapped_again_is_one_gap(ring_name: str) -> None:
@@ -86,7 +86,7 @@ def test_attach_at_a_lost_sequence_and_lapped_again_is_one_gap(ring_name: str) -
         with Reader.attach(ring_name, start=7) as reader:
             publish_numbers(writer, 3000)
             poll = reader.poll(5000)
-            assert poll.gap == Gap(7, poll[0].sequence - 1) and poll[-1].sequence == 6000
+            assert poll.loss == Loss(reader.uuid, 7, poll[0].sequence - 1) and poll[-1].sequence == 6000
             assert reader.lost + len(poll) == 5994
 
 
@@ -114,11 +114,11 @@ def test_reader_lapped_goes_on_where_it_was_told(ring_name: str, on_lap: str) ->
         publish_numbers(writer, 99)
         poll = reader.poll(5000)
         if on_lap == "latest":
-            assert poll.status is Status.GAP and poll.gap == Gap(1, 3000)
+            assert poll.status is Status.GAP and poll.loss == Loss(reader.uuid, 1, 3000)
         elif on_lap == "key":
-            assert poll.gap == Gap(1, 2900) and poll[0].sequence == 2901
+            assert poll.loss == Loss(reader.uuid, 1, 2900) and poll[0].sequence == 2901
         else:
-            assert poll.gap is not None and 2000 < poll.gap.last < 2800
+            assert poll.loss is not None and 2000 < poll.loss.last < 2800
         assert reader.lost + len(poll) == 3000 and reader.counters["laps"] == 1
 
 
@@ -127,7 +127,7 @@ def test_reader_lapped_with_a_key_frame_that_is_gone_goes_on_at_the_latest(ring_
         writer.publish(b"key", key=True)
         with Reader.attach(ring_name, on_lap="key") as reader:
             publish_numbers(writer, 3000)
-            assert reader.poll().gap == Gap(2, 3001)
+            assert reader.poll().loss == Loss(reader.uuid, 2, 3001)
 
 
 def test_poll_with_too_little_room_says_how_much_is_needed(ring_name: str) -> None:
@@ -199,8 +199,8 @@ def test_reader_iterates_frames_and_gaps_until_closed(ring_name: str) -> None:
     timer.start()
     items = list(reader)
     timer.join()
-    assert isinstance(items[0], Gap) and items[0].first == 1
-    assert len(items) - 1 + items[0].lost == 3010
+    assert isinstance(items[0], Loss) and items[0].first == 1
+    assert len(items) - 1 + items[0].count == 3010
     reader.close()
     with pytest.raises(RingClosed, match="this reader was closed"):
         reader.poll()

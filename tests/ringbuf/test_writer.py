@@ -211,7 +211,7 @@ def test_full_ring_evicts_the_slow_consumer_and_tells_it(ring_name: str) -> None
             fill(writer)
             assert slow.evicted
             poll = slow.poll()
-            assert poll.gap is not None and poll.gap.first == 1 and slow.evicted
+            assert poll.loss is not None and poll.loss.first == 1 and slow.evicted
             slow.join()
             assert not slow.evicted
         info = RingInfo.read(ring_name)
@@ -225,7 +225,7 @@ def test_full_ring_with_policy_raise_tells_the_publisher(ring_name: str) -> None
             fill(writer)
         with pytest.raises(RingFull):
             writer.publish_many(np.zeros(16000, dtype=np.uint8), np.arange(3) * 4000, np.full(3, 4000))
-        assert not slow.evicted and slow.poll().gap is None
+        assert not slow.evicted and slow.poll().loss is None
 
 
 def test_full_ring_with_policy_drop_new_counts_and_keeps_the_sequence_dense(ring_name: str) -> None:

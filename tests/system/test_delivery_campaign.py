@@ -49,7 +49,7 @@ def test_witness_counts_what_is_missing_repeated_lost_and_invented() -> None:
     witness = ConsumerWitness()
     for sequence in (1, 2, 2, 4):
         witness.see(sequence, numbered_message(sequence))
-    assert (witness.missing(4), witness.repeated(), witness.invented(4), witness.told_lost()) == (1, 1, 0, 0)
+    assert (witness.missing(4), witness.repeated(), witness.invented(4), witness.reported_lost()) == (1, 1, 0, 0)
     assert not witness.is_exact(4)
     assert witness.invented(3) == 1, "the fourth was not published"
     witness.see(3, numbered_message(5))

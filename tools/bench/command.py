@@ -59,7 +59,7 @@ def machine() -> dict[str, str | int | float]:
 
 
 def processor() -> str:
-    """Name of the processor, as the kernel tells it."""
+    """Name of the processor, from /proc/cpuinfo."""
     with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - a file of the kernel's, read line by line
         return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 

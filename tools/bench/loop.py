@@ -1,7 +1,8 @@
-"""How long an event loop was away: the time between two looks at its sockets.
+"""How long an event loop was blocked: the time between two polls of its sockets.
 
-Owns the stopwatch.  It sits where the loop waits, so it measures every callback, garbage collections and page faults
-included, and costs two clock readings a turn.  The CPU time beside it tells a long callback from a busy machine.
+Owns the stopwatch.  It is the loop's selector, so it measures every callback, garbage collections and page faults
+included, and costs two clock readings a turn.  The CPU time beside it distinguishes a long callback from a busy
+machine.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ Result = TypeVar("Result")
 
 
 class Stopwatch(selectors.DefaultSelector):
-    """A selector that remembers the longest time between two calls of `select`."""
+    """A selector that keeps the longest time between two calls of `select`."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The relay: messages a second to one and to four clients, how long one message takes, and who pays for the slow.
+"""The relay: messages a second to one and to four clients, latency, and latency beside clients that never read.
 
 Owns the processes: publisher, relay, clients.  Clients verify every checksum.  The baseline is a Unix socket that
 carries the same bytes in the same portions and does nothing else.
@@ -20,7 +20,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consumers.relay import Relay, protocol
 from consumers.relay.address import connect
@@ -30,6 +29,7 @@ from consumers.relay.kernels import BATCH_BYTES, BATCH_TYPE, WHOLE, split_messag
 from consumers.relay.warm import warm as warm_relay
 from ringbuf import Reader, Writer
 from ringbuf import warm as warm_ring
+from tlv.buffers import Longs
 from tlv.codes import StreamStart
 from tlv.layout import HEADER_SIZE, LAYOUT_DIGEST
 from tools.bench.journal import message
@@ -51,7 +51,7 @@ NS_PER_US = 1e3
 READERS, STUCK = 48, 16
 MOST_GROWTH = 1.1
 STUCK_PATIENCE_S = 3600.0
-"""Never evicted: as long as they are there, they may harm the others."""
+"""Never evicted, so that their effect on the others lasts for the whole measurement."""
 STEADY_RATE = 200
 """Messages a second, each to READERS clients: some 10,000 sends, a fraction of what the relay can do."""
 TURNS = 5
@@ -59,7 +59,7 @@ SHORTEST_TURN_S = 0.1
 SETTLE_S = 0.3
 CHUNKS_HELD = 4
 """Of CHUNK_BYTES, that a socket buffer and the relay together hold for one client, at most."""
-Arrivals = NDArray[np.int64]
+Arrivals = Longs
 
 
 def run(seconds: float) -> list[BenchResult]:
@@ -99,7 +99,7 @@ def run(seconds: float) -> list[BenchResult]:
 
 @contextmanager
 def relayed_ring(patience_s: float = 5.0) -> Iterator[tuple[str, Path]]:
-    """(name of a ring, path of a relay's socket that serves it)."""
+    """A ring's name, and the path of the socket of a relay that serves it."""
     name = f"bench.{os.getpid()}.{secrets.token_hex(3)}"
     with tempfile.TemporaryDirectory(prefix="bench-relay") as directory:
         path = Path(directory) / "relay.sock"
@@ -169,7 +169,7 @@ def count_messages(path: Path, seconds: float, pipe: Connection) -> None:
         while status == WHOLE:
             status, found, _ = split_messages(buffer, start, filled, bounds)
             start = int(bounds[found])
-            # By its length: what the relay says itself is shorter.
+            # By its length: the relay's own messages are shorter.
             received += int((np.diff(bounds[: found + 1]) == size).sum())
         buffer[: filled - start] = buffer[start:filled].copy()
         filled -= start
@@ -206,7 +206,7 @@ def latency(seconds: float) -> float:
         end.recv()
         with Writer.open(name, layout_digest=LAYOUT_DIGEST) as writer:
             publish_steadily(writer, RATE, seconds)
-        arrivals = hear_arrivals(end)
+        arrivals = collect_arrivals(end)
         reader.join()
         return float(np.median(delays(name, arrivals)[:, 1])) / NS_PER_US
 
@@ -221,8 +221,8 @@ def publish_steadily(writer: Writer, rate: float, seconds: float) -> None:
         time.sleep(max(due - time.perf_counter(), 0))
 
 
-def hear_arrivals(end: Connection) -> Arrivals:
-    """Tell `note_arrivals` that nothing more is published, and get what it noted."""
+def collect_arrivals(end: Connection) -> Arrivals:
+    """End `note_arrivals`, and get its rows."""
     end.send("enough")
     arrivals: Arrivals = end.recv()
     return arrivals
@@ -257,7 +257,7 @@ def note_arrivals(path: Path, clients: int, pipe: Connection) -> None:
 
 def delays(name: str, arrivals: Arrivals) -> Arrivals:
     """Rows of (sequence, ns from its publish time in the ring to its arrival), as far as the ring goes back."""
-    published: list[NDArray[np.int64]] = []
+    published: list[Longs] = []
     with Reader.attach(name, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:
         oldest = reader.sequence
         while len(poll := reader.poll(POLL_FRAMES)):
@@ -269,7 +269,7 @@ def delays(name: str, arrivals: Arrivals) -> Arrivals:
 def beside_stuck(seconds: float) -> tuple[float, float]:
     """(p99 beside clients that never read, p99 without these), microseconds from ring to all the other clients.
 
-    In turns, so that what else the machine does falls on both; the median of all turns is told.
+    In turns, so that the machine's other work slows both alike; returns the medians over all turns.
     """
     with relayed_ring(patience_s=STUCK_PATIENCE_S) as (name, path):
         end, other = SPAWN.Pipe()
@@ -287,7 +287,7 @@ def beside_stuck(seconds: float) -> tuple[float, float]:
                 turns.append((first, writer.next_sequence, bool(stuck)))
                 for connection in stuck:
                     connection.close()
-        arrivals = hear_arrivals(end)
+        arrivals = collect_arrivals(end)
         reader.join()
         found = delays(name, arrivals)
     p99s: dict[bool, list[float]] = {False: [], True: []}

@@ -1,7 +1,7 @@
-"""The store: a journal into Arrow, Parquet and events, and back into a ring, beside the same done by other means.
+"""The store: a journal into Arrow, Parquet and events, and back into a ring, beside the same by other programs.
 
 Messages are Sync events of 254 bytes, as in bench `journal`.  A reading is the best pass over some 400,000 of them; the
-journal is in the page cache, so what is measured is this program and not a disk.
+journal is in the page cache, so the disk is not measured.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def batch(number: int) -> tuple[Any, Any, int]:
     stride = (message.size + 7) // 8 * 8
     rows = np.zeros((BATCH, stride), np.uint8)
     rows[:, : message.size] = message
-    # The last 32 bytes are the transaction's hash; as a journal's records go their checksum does not matter here.
+    # The last 32 bytes are the transaction's hash.  This breaks the message's checksum, which these readings skip.
     rows[:, message.size - 32 : message.size] = source.integers(0, 256, (BATCH, 32), np.uint8)
     table = np.zeros((INDEX_ROWS, BATCH), np.int64)
     table[SEQUENCE_ROW] = np.arange(BATCH) + 1 + number * BATCH
@@ -123,7 +123,7 @@ def arrow_in_python(directory: Path) -> Any:
 
 
 def read_through(directory: Path) -> int:
-    """Read every frame and look at none."""
+    """Poll every frame and count."""
     frames = 0
     with JournalReader(directory) as reader:
         while True:

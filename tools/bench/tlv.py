@@ -1,7 +1,7 @@
-"""Header parse, message check and build of a 24-byte TLV in batches, CRC-32, and the Python face of both directions.
+"""Header parse, message check and build of a 24-byte TLV in batches, CRC-32, and the Python API of both directions.
 
 Each native reading stands beside what plain Python does for the same bytes with `struct` and `zlib`.  A reading is the
-fastest pass over 100,000 messages (5.8 MB, so mostly out of the level 2 cache): what is slower is the machine's doing.
+fastest pass over 100,000 messages (5.8 MB, so mostly out of the level 2 cache).
 """
 
 from __future__ import annotations

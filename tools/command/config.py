@@ -175,7 +175,7 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> dict[str, 
 
 
 def nested(defaults: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """The same as click wants it: what is of a group's command stands one level deeper."""
+    """The same in click's form of `default_map`: a subcommand's defaults are in a table within its group's."""
     tree: dict[str, Any] = {}
     for command, values in defaults.items():
         *groups, name = command.split()
@@ -197,7 +197,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def position(error: tomllib.TOMLDecodeError | UnicodeDecodeError) -> str:
-    """What is wrong and where, without quoting the line: it may hold a secret."""
+    """What is wrong and at which position, without quoting the line: it may hold a secret."""
     if isinstance(error, UnicodeDecodeError):
         return f"not UTF-8 at byte {error.start}"
     return str(error)

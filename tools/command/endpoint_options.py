@@ -1,7 +1,7 @@
-"""Which endpoints a command means, and how one is named without giving its key away.
+"""Options for a node's endpoints: their defaults, and the checks of a URL, which quote no key.
 
-Owns the defaults that `alphapulse doctor` and `alphapulse validate` take from the collector's configuration, and the
-checks of a URL.  It opens no connection.  What may be said of a URL is `producers.node.redaction`'s.
+Owns the defaults that `alphapulse doctor` and `alphapulse validate` take from the collector's configuration.  It opens
+no connection.  `producers.node.redaction` decides what of a URL may be shown.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def checked_http(url: str) -> str:
 
 
 def http_url_of(websocket_url: str) -> str:
-    """Where most nodes answer HTTP: the same address with the other scheme."""
+    """The URL at which most nodes answer HTTP: the same address with the other scheme."""
     parts = urlsplit(websocket_url)
     return urlunsplit(parts._replace(scheme={"ws": "http", "wss": "https"}[parts.scheme]))
 

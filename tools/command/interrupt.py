@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a question that a loop asks, not as an exception between two instructions.
+"""Ctrl-C and SIGTERM as a flag that a loop polls, not as an exception between two instructions.
 
 Owns the two signals' handlers for the length of a `with` block.  Code that owns processes or segments needs this: an
 exception that comes while a child is being started loses the child.
@@ -14,7 +14,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupt:
-    """Called, it says whether the user asked to stop since the block began."""
+    """A callable: True once SIGINT, SIGTERM or SIGHUP came since the block began."""
 
     def __init__(self) -> None:
         self.asked = False

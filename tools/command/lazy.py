@@ -1,7 +1,7 @@
 """A click group whose commands are imported when they are called.
 
-Owns the import and nothing else: which commands there are is a table that the group is given, module and one-line help
-of each, so that the list needs no import and `--help` answers at once.
+Owns the import only.  The group is given a table of the commands, module and one-line help of each, so that the list
+needs no import and `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class LazyGroup(click.Group):
 
 
 def defaults_of(command: click.Command, configured: Mapping[str, Any]) -> dict[str, Any]:
-    """What is configured for a command by click's names of its parameters; of a group's commands, each by its own."""
+    """A command's configuration by click's names of its parameters; for a group, a table for each of its commands."""
     if isinstance(command, click.Group):
         return {name: defaults_of(command.commands[name], values) for name, values in configured.items()}
     names = parameter_names(command)
@@ -50,7 +50,7 @@ def defaults_of(command: click.Command, configured: Mapping[str, Any]) -> dict[s
 
 
 def parameter_names(command: click.Command) -> dict[str, str]:
-    """From what a user calls an option (`wait_for_ring`, or `fallbacks` for one that repeats) to click's parameter."""
+    """From an option's name in a configuration (`wait_for_ring`, `fallbacks`) to the name of click's parameter."""
     return {
         option.removeprefix("--").replace("-", "_"): str(parameter.name)
         for parameter in command.params

@@ -1,8 +1,7 @@
 """The `alphapulse` command: a group whose commands are imported only when they are called.
 
-Owns the table of commands, and what a user meets when something fails: one line on stderr and an exit code, never a
-traceback for a mistake that the project knows.  It must never import numba or a package that does: `alphapulse --help`
-answers at once.
+Owns the table of commands, and how a failure is shown: one line on stderr and an exit code, and a traceback only for a
+defect.  It must never import numba or a package that does: `alphapulse --help` answers at once.
 
     exit code   0 done   1 failed or unhealthy   2 the command line is wrong   130 interrupted
 """
@@ -47,7 +46,7 @@ COMMANDS = {
     "doctor": ("tools.doctor.command", "Check this machine, and whether a node can feed a collector."),
     "config": ("tools.config", "Check a configuration file."),
 }
-"""Module and one-line help of each command.  The help stands here so that the list needs no import."""
+"""Module and one-line help of each command.  The help is here so that the list needs no import."""
 
 
 @click.group(
@@ -66,7 +65,7 @@ COMMANDS = {
     show_default=True,
     envvar=LOG_LEVEL,
     show_envvar=True,
-    help="From where on stderr hears of it.",
+    help="Lowest level that is logged to stderr.",
 )
 @click.version_option(package_name="alphapulse", prog_name="alphapulse")
 @click.pass_context
@@ -78,7 +77,7 @@ def group(ctx: click.Context, config: Path | None, log_level: str) -> None:
     from tools.command.config import load_config, nested
 
     speak_from(LEVELS[log_level])
-    # The command is resolved before this runs, so it is here that its options get their defaults.
+    # click has resolved the command before this runs, so its options get their defaults here.
     settings = nested(load_config(config, os.environ))
     name = str(ctx.invoked_subcommand)
     command = group.get_command(ctx, name)
@@ -103,12 +102,12 @@ def run_command(command: click.Command, name: str) -> NoReturn:
     except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(130)
     except click.ClickException as error:
-        said = io.StringIO()
-        error.show(said)  # an endpoint where none is expected is repeated
-        sys.stderr.write(without_urls(said.getvalue()))
+        message = io.StringIO()
+        error.show(message)  # it quotes arguments, among them a URL given where none is expected
+        sys.stderr.write(without_urls(message.getvalue()))
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # The reader of our output went away (`| head`): nothing is wrong, and nothing more may be flushed into it.
+        # The reader of our output ended (`| head`): no error, and Python must not flush into the pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except AlphaPulseError as error:
@@ -120,7 +119,7 @@ def run_command(command: click.Command, name: str) -> NoReturn:
 
 
 def invoke(command: click.Command, name: str) -> int:
-    """What `command.main` does, but for its own idea of a closed pipe (exit code 1) and of Ctrl-C (an empty line)."""
+    """`command.main` without click's handling of a closed pipe (exit code 1) and of Ctrl-C (an empty line)."""
     try:
         with command.make_context(name, sys.argv[1:]) as ctx:
             code = command.invoke(ctx)

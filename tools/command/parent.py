@@ -1,8 +1,8 @@
 """A child process that ends when the process that started it ends, however that happened.
 
-A supervisor that is killed with SIGKILL can stop nothing.  So each child asks the kernel to be told (prctl
-PR_SET_PDEATHSIG), and checks afterwards that the parent is still the one that started it: it may have died in between.
-Owns only this; it knows neither commands nor rings.
+A supervisor that is killed with SIGKILL cannot stop its children.  So each child asks the kernel for a signal at its
+parent's death (prctl PR_SET_PDEATHSIG), and checks afterwards that the parent is still the one that started it: it may
+have died in between.  Knows neither commands nor rings.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def request_death_signal() -> None:
 
 
 def die_with_parent(environment: MutableMapping[str, str]) -> None:
-    """Ask for SIGTERM when the parent dies, if a supervisor named itself in `environment`; else do nothing.
+    """Ask for SIGTERM when the parent dies, if `environment` has a supervisor's pid; else do nothing.
 
-    The name is taken out again: a grandchild has another parent.
+    The pid is removed from `environment`: a grandchild has another parent.
     """
     parent = environment.pop(PARENT_VARIABLE, "")
     if not parent.isdigit():

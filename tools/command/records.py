@@ -1,6 +1,6 @@
 """`--records FILE`: records of a user's own, for commands that show or select messages.
 
-Owns reading the file; what it may say is `tlv.user_records`'.
+Owns reading the file; `tlv.user_records` parses it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def load_records(path: Path) -> None:
     """Register the records that the file declares.
 
     Raises:
-        UsageError: it cannot be read, or declares nonsense; the message names the file.
+        UsageError: it cannot be read, or a declaration is refused; the message names the file.
     """
     where = f"records {path}"
     try:

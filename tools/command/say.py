@@ -1,4 +1,4 @@
-"""What a command says on stdout: a sentence for a person or one JSON object a line, at once."""
+"""A command's lines on stdout: text or JSON, flushed at once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ import msgspec
 
 
 def say(line: dict[str, Any], sentence: str, as_json: bool) -> None:
-    """One line on stdout, at once."""
+    """Print `line` as a JSON object, or `sentence` as text, and flush."""
     click.echo(msgspec.json.encode(line) if as_json else sentence)
     sys.stdout.flush()

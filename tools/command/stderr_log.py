@@ -1,10 +1,10 @@
-"""What a process writes to stderr: its log, and the traceback of a defect, both without what URLs hold.
+"""What a process writes to stderr: its log, and the traceback of a defect, both with URLs cut to scheme and host.
 
-Owns the level and the form.  A level below INFO is for our own loggers: there the libraries print handshakes, and with
-them keys.
+Owns the level and the format.  A level below INFO applies to our own loggers only: below it libraries print handshakes,
+and with them keys.
 
-A URL in a text is cut down to scheme and host, whoever wrote it.  What else could hold a key (the words of a node, a
-part of a URL) is hidden where it comes in: see `producers.node.redaction`.
+Every URL in a text is cut, whatever logged it.  Other text that could hold a key (a node's message, a part of a URL) is
+redacted where it is received: see `producers.node.redaction`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def without_urls(text: str) -> str:
     return URL.sub(r"\1\2", text)
 
 
-class Discreet(logging.Formatter):
-    """A log record, its traceback included, without what URLs hold."""
+class UrlCuttingFormatter(logging.Formatter):
+    """Formats a log record, its traceback included, with URLs cut to scheme and host."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text."""
@@ -42,9 +42,9 @@ class Discreet(logging.Formatter):
 def set_up_logging() -> None:
     """Log to stderr, from warnings on; the traceback of a defect goes the same way."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Discreet(FORMAT))
+    handler.setFormatter(UrlCuttingFormatter(FORMAT))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    sys.excepthook = tell_defect
+    sys.excepthook = print_defect
 
 
 def speak_from(level: int) -> None:
@@ -53,6 +53,6 @@ def speak_from(level: int) -> None:
     logging.getLogger(OURS).setLevel(level)
 
 
-def tell_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """What Python prints of an exception that nobody expected."""
+def print_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the traceback of an uncaught exception, with URLs cut."""
     sys.stderr.write(without_urls("".join(traceback.format_exception(kind, error, trace))))

@@ -1,8 +1,8 @@
 """Start, watch and stop the processes of a pipeline.
 
-Owns the life of a set of child processes, each a command of `alphapulse`.  It must never know what they do: no ring,
-no message, no node.  What it relies on is the convention that a command prints one line on stdout when it is ready,
-ends cleanly on SIGTERM, and leaves with a non-zero exit code when it could not do its work.
+Owns a set of child processes, each a command of `alphapulse`.  It must never know what they do: no ring, no message, no
+node.  It relies on three conventions: a command prints one line on stdout when it is ready, ends cleanly on SIGTERM,
+and exits with a non-zero code when it could not do its work.
 
     declared --start--> starting --first line on stdout--> ready --SIGTERM / its own end--> ended
                             |                                |
@@ -32,14 +32,14 @@ from tlv.errors import AlphaPulseError
 from tools.command.parent import PARENT_VARIABLE
 
 POLL_S = 0.01
-"""How often a waiting supervisor looks; short, since a start waits for several children in a row."""
+"""How often a waiting supervisor polls; short, since a start waits for several children in a row."""
 CLOSE_S, DRAIN_S, END_S = 0.8, 0.3, 0.3
-"""From SIGTERM to SIGKILL in the three stages of a stop; together well under the 2 s that a user is promised."""
+"""From SIGTERM to SIGKILL in the three stages of a stop; together well under the promised 2 s."""
 LAST_LINES = 12
 
 
 class ChildFailed(AlphaPulseError):
-    """A process of the pipeline ended although nobody asked it to, or did not get ready in time."""
+    """A process of the pipeline ended unasked, or did not get ready in time."""
 
 
 class Interrupted(AlphaPulseError):
@@ -56,7 +56,7 @@ class Child:
     log: Path
     ready: bool = False
     may_end: bool = False
-    """Whether ending with code 0 is its normal way (a bounded replay, a warm-up)."""
+    """Whether an end with code 0 is expected (a bounded replay, a warm-up)."""
 
     @property
     def state(self) -> str:
@@ -74,7 +74,7 @@ class Child:
         return text[: text.rfind("\n") + 1].splitlines()
 
     def last_words(self) -> str:
-        """The end of what it said on stderr, indented for an error message."""
+        """The last lines of its stderr, indented for an error message."""
         lines = self.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
         return "".join(f"\n    {line}" for line in lines) or " (nothing on stderr)"
 
@@ -100,7 +100,7 @@ class Supervisor:
         """Start `alphapulse ARGUMENTS...` as the child `name` and wait for its first line on stdout.
 
         Raises:
-            ChildFailed: it ended first, or said nothing for `ready_s` seconds.
+            ChildFailed: it ended first, or printed nothing for `ready_s` seconds.
             Interrupted: the user asked to stop.
         """
         child = self.launch(name, arguments, may_end=may_end, environment=environment)
@@ -111,7 +111,7 @@ class Supervisor:
         """Wait until each of the named children has printed its first line.
 
         Raises:
-            ChildFailed: one ended first, or said nothing for `ready_s` seconds.
+            ChildFailed: one ended first, or printed nothing for `ready_s` seconds.
             Interrupted: the user asked to stop.
         """
         deadline = time.monotonic() + ready_s
@@ -242,7 +242,7 @@ def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> No
 
 
 def command_line(arguments: list[str]) -> list[str]:
-    """How a child is started: this very interpreter and these very sources, whatever PATH and the directory hold."""
+    """The command of a child: this interpreter and these sources, whatever PATH and the working directory hold."""
     return [sys.executable, "-P", "-m", "tools.command.main", *arguments]
 
 

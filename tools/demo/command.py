@@ -1,7 +1,7 @@
 """`alphapulse demo`: the whole pipeline on real data, in one terminal.
 
-Owns the order of events: warm the kernels, start the processes, show them, stop them, remove what they made.  Which
-processes there are stands in `plan`, what is shown in `view`, how processes live and die in `tools.command.supervisor`.
+Owns the order of steps: warm the kernels, start the processes, show them, stop them, remove what they made.  `plan` has
+the processes, `view` the picture, `tools.command.supervisor` starts and stops.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def command(recording: Path | None, speed: str, leave: bool, as_json: bool, plai
 
 
 def warm_up(supervisor: Supervisor) -> None:
-    """Compile every kernel in one process first, so that five do not compile the same at once."""
+    """Compile every kernel in one process first, so that five processes do not compile them at once."""
     child = supervisor.launch("warm", ["warm", "--json"], may_end=True)
     due = time.monotonic()
     while child.process.poll() is None:
@@ -122,7 +122,7 @@ def screen(picture: Picture, *, plain: bool) -> Iterator[Callable[[], None]]:
 
 
 def say(line: str, *, replace: bool = False) -> None:
-    """A line for the person who waits; stdout is for the result.  `replace` lets the next one overwrite it."""
+    """A line on stderr; stdout is for the result.  `replace` lets the next line overwrite it."""
     terminal = sys.stderr.isatty()
     ending = "\r" if replace and terminal else "\n"
     print(f"{line}{ERASE_TO_END if terminal else ''}", end=ending, file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""Where one demo lives: its name, its directory, its rings; taken at the start and removed at the end.
+"""The name, directory and rings of one demo, made at the start and removed at the end.
 
-Owns the names.  Two demos at once must not meet, and a demo that was killed must not be in the way of the next one: the
-name is held by a lock that the kernel frees, so whatever bears the name of a free lock is left over and is removed.
+Owns the names.  Two demos at once must not share any, and a killed demo must not block the next one: the name is held
+by a lock that the kernel frees, so rings and files under the name of a free lock are left over and are removed.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def hold(stack: contextlib.ExitStack, name: str) -> bool:
 
 
 def clean_after_the_dead() -> None:
-    """Remove what demos left whose names nobody holds any more."""
+    """Remove what demos left whose names are no longer locked."""
     from ringbuf import list_rings
 
     names = {found[1] for ring in list_rings() if (found := RING_OF_A_DEMO.fullmatch(ring))}
@@ -118,7 +118,7 @@ def clean_after_the_dead() -> None:
 def clean(home: Home) -> None:
     """Remove the demo's rings and files.
 
-    The processes of a demo that was killed a moment ago may still be on their way out; they get that moment.
+    Processes of a demo that was killed a moment ago may still be ending; they get `LEAVE_S` for it.
     """
     from ringbuf import NotOwner, list_rings, unlink
 

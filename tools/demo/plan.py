@@ -1,6 +1,6 @@
 """Which processes make up the demo, and with which arguments.
 
-Owns the command lines; each is one that a user could type.  It starts nothing: `tools.command.supervisor` does.
+Owns the command lines; each is one that a user could type.  `tools.command.supervisor` runs them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ IDLE_S = 20.0
 """The same at a pace: the longest silence within the recording is 6 s."""
 READY_S = 60.0
 READERS = ("strategy", "recorder")
-"""They end by themselves when the collector has closed the ring and they have read it to its end."""
+"""Children that end by themselves when the collector has closed the ring and they have read it to its end."""
 
 
 def node_arguments(recording: Path | None, speed: str) -> list[str]:
@@ -74,6 +74,6 @@ def start_all(supervisor: Supervisor, home: Home, recording: Path | None, speed:
 
 
 def ready_line(child: Child) -> dict[str, str]:
-    """What a child said about itself when it was ready."""
+    """The JSON object that a child printed when it was ready."""
     line: dict[str, str] = json.loads(child.lines()[0])
     return line

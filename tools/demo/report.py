@@ -1,7 +1,7 @@
-"""The one JSON object in which a finished demo says what happened.
+"""The JSON object that a finished demo prints.
 
-Owns its keys.  Every number is one that a process counted where it happened: the collector what it received and
-published, the strategy its signals, the ring its frames.
+Owns its keys.  Every number was counted by the process concerned: the collector counts what it received and published,
+the strategy its signals, the ring its frames.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COLLECTED = (
     "repairs",
 )
 NO_LATENCY = {"p50": None, "p99": None, "max": None}
-"""Of a latency nobody measured, because there was no signal."""
+"""A latency without a sample, because there was no signal."""
 
 
 def report(home: Home, market: RingStat, recorder: Child) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""The demo's live picture, and its plain form for terminals that are none.
+"""The demo's live picture, and one line a second where stdout is no terminal.
 
-Owns layout and wording.  It computes nothing: what it shows stands in `PipelineView`, the rings and the supervisor.
+Owns layout and wording.  It computes nothing: the values come from `PipelineView`, the rings and the supervisor.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tlv.layout import Gap, Reorg
+from tlv.units import MS
 from tlv.venues import VENUES
 from tools.command.supervisor import Supervisor
 from tools.demo.home import Home
@@ -121,4 +122,4 @@ def venue_name(number: int) -> str:
 
 def lag_text(lag_ns: int | None) -> str:
     """From the node's socket to the ring; a block's events arrive together, so it is a block's lag."""
-    return "-" if lag_ns is None else f"{lag_ns / 1e6:.1f} ms"
+    return "-" if lag_ns is None else f"{lag_ns / MS:.1f} ms"

@@ -1,7 +1,6 @@
-"""What the demo sees of its own pipeline: it reads the rings like any other consumer.
+"""The numbers of the demo's live view, read from its rings like by any other consumer.
 
-Owns the numbers of the live view.  It must never influence what it looks at: its readers are lossy, and a glance reads
-as much as there is at that moment.
+It must never influence the pipeline: its readers are lossy, and a glance reads what there is at that moment.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ EVENTS = tuple(cls.layout.type for cls in (PoolSwap, PoolMint, PoolBurn, PoolCol
 
 
 class Swap(NamedTuple):
-    """One swap as a person reads it: what went into the pool and what came out."""
+    """One swap as text: what went into the pool and what came out."""
 
     block: int
     venue: int
@@ -116,7 +115,7 @@ class PipelineView:
             SEEN[kind](self, message)
             origin = message.first(EventOrigin)
             if kind == PoolSwap.layout.type and origin is not None:
-                # Frames tell CLOCK_MONOTONIC, events wall time.
+                # A frame's time is of CLOCK_MONOTONIC, an event's of the wall clock.
                 published_ns = frame.publish_time_ns + time.time_ns() - time.monotonic_ns()
                 self.lag_ns = published_ns - origin.receive_time_ns
 

@@ -1,1 +1,1 @@
-"""Showing that the promises hold, on your own machine: models of the kernels, campaigns with real processes."""
+"""Proofs of the promises, on the user's machine: models of the kernels, campaigns with real processes."""

@@ -1,4 +1,4 @@
-"""`alphapulse prove`: the fault campaigns, for whoever wants to see them survived on this machine."""
+"""`alphapulse prove`: runs the fault campaigns on this machine and reports their results."""
 
 from __future__ import annotations
 

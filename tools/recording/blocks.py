@@ -22,7 +22,7 @@ class RecordedBlock:
 
 @dataclass(frozen=True, slots=True)
 class RecordedLog:
-    """A log: what filters look at, its identity within the block (transaction hash, log index), and its text."""
+    """A log: address and topics for filters, its identity within the block (transaction hash, log index), its text."""
 
     address: str
     topics: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Where the recordings lie that are shipped with the project.
+"""The folders of the recordings that are shipped with the project.
 
 `data/PROVENANCE.md` says where every file comes from, under which licence, and what was proved about it.
 """

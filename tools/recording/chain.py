@@ -3,8 +3,8 @@
 Owns the view of the chain: by number only the ancestors of the present head, by hash everything that was ever an
 ancestor of a head, so that an orphaned block remains fetchable by hash.  It must never know why the head moved.
 
-A recording has holes: blocks that nobody recorded.  Where an ancestor is unrecorded the view below it stays as it
-was, since the node surely still had those blocks; only a block that the new chain contradicts goes.
+A recording has holes: blocks that were not recorded.  Where an ancestor is unrecorded the view below it stays as it
+was, since the node still had those blocks; only a block that the new chain contradicts is removed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tools.recording.blocks import RecordedBlock
 
 
 class VisibleChain:
-    """The chain as the recorded node would show it; `adopt` moves its head."""
+    """The chain that the recorded node has at one moment; `adopt` moves its head."""
 
     def __init__(self, blocks: Mapping[str, RecordedBlock], first_head: str) -> None:
         self._blocks = blocks

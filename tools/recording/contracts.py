@@ -4,7 +4,7 @@ Owns the table of the calls that can be answered.  It must never know about bloc
 contract's creation (a pool's tokens, fee and factory; a token's name, symbol and decimals).
 
 A pool is proven when its address was recomputed from factory, init code and tokens (`CREATE2_verified`).  About
-any other contract nothing is known, not even that a call would revert, so there is no answer in the table.
+any other contract nothing is known, not even whether a call reverts, so there is no answer in the table.
 """
 
 from __future__ import annotations

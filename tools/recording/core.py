@@ -1,7 +1,7 @@
 """The recording node without I/O: requests in, answers and notifications out.
 
 Owns clients, their subscriptions, and the place in the time line.  It must never know sockets or clocks: `step`
-is called by whoever keeps the time, at `due_ns` of the recording's own clock, which starts at 0.
+is called by the owner of the clock, at `due_ns` of the recording's own time, which starts at 0.
 
     due_ns --> step() --> [Delivery(client, texts, close code)]        text from a client --> receive() --> answer
 
@@ -38,7 +38,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class NodeSubscription:
-    """What one client wants to be told; `opening` is the notification up to its result."""
+    """One subscription of a client; `opening` is the notification's text up to its result."""
 
     kind: str
     wanted: LogFilter
@@ -66,8 +66,8 @@ class Client:
     subscriptions: dict[str, NodeSubscription] = field(default_factory=dict)
 
     @property
-    def hears_all(self) -> bool:
-        """Whether it follows heads and logs."""
+    def has_both(self) -> bool:
+        """Whether it is subscribed to heads and to logs."""
         return {HEADS, LOGS} <= {subscription.kind for subscription in self.subscriptions.values()}
 
 
@@ -88,7 +88,7 @@ class NodeCore:
         self._chain = VisibleChain(self._recording.blocks, self._recording.first_head)
         self._queries = Queries(self._recording, self._chain)
         self._next = 0
-        self.absence = 0  # steps that may still pass unheard after a cut
+        self.absence = 0  # steps that may still pass without a subscriber after a cut
 
     @property
     def due_ns(self) -> int | None:
@@ -102,14 +102,14 @@ class NodeCore:
         return self._chain.head.number
 
     @property
-    def heard(self) -> bool:
-        """Whether anybody has a subscription."""
+    def has_subscriber(self) -> bool:
+        """Whether any client has a subscription."""
         return any(client.subscriptions for client in self._clients.values())
 
     @property
-    def heard_in_full(self) -> bool:
-        """Whether somebody has subscribed to heads and to logs."""
-        return any(client.hears_all for client in self._clients.values())
+    def has_full_subscriber(self) -> bool:
+        """Whether a client is subscribed to heads and to logs."""
+        return any(client.has_both for client in self._clients.values())
 
     def connect(self) -> int:
         """Admit a client that can be notified and return its number."""
@@ -118,11 +118,11 @@ class NodeCore:
         return self._ids
 
     def disconnect(self, client: int) -> None:
-        """Forget a client; one that was cut off is gone already."""
+        """Remove a client; one that was cut off is removed already."""
         self._clients.pop(client, None)
 
     def receive(self, text: bytes | str, client: int | None = None) -> bytes | None:
-        """Answer a JSON-RPC text; `client` is None where nobody can be notified (plain HTTP)."""
+        """Answer a JSON-RPC text; `client` is None where notifications are impossible (plain HTTP)."""
         self.counts.requests += 1
         return answer(text, lambda method, params: self._answer(client, method, params))
 
@@ -133,10 +133,10 @@ class NodeCore:
         self.counts.steps += 1
         if step.adopts is not None:
             self._chain.adopt(step.adopts)
-        heard = self.heard
-        self.absence = 0 if heard else max(0, self.absence - 1)
+        subscribed = self.has_subscriber
+        self.absence = 0 if subscribed else max(0, self.absence - 1)
         notifications = self._mischief.disturb(self._notifications(step))
-        cut = self._mischief.cut(index, len(notifications), heard)
+        cut = self._mischief.cut(index, len(notifications), subscribed)
         if cut is not None:
             notifications = notifications[: cut.delivered]
         deliveries = [
@@ -152,7 +152,7 @@ class NodeCore:
         return deliveries
 
     def _notifications(self, step: Moment) -> list[bytes | RecordedLog]:
-        """What a step tells: the body of a head, or logs."""
+        """What a step pushes: the body of a head, or logs."""
         notifications: list[bytes | RecordedLog] = []
         if step.announces is not None:
             notifications.append(self._recording.blocks[step.announces].head_json)

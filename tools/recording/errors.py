@@ -1,8 +1,8 @@
-"""What a recording on disk can do wrong.
+"""The error of a recording on disk.
 
 RecordingError    its files are missing, damaged, or contradict each other
 
-It is a kind of `FeedError`: a recording stands where a node would.
+It is a kind of `FeedError`, since a recording takes the place of a node.
 """
 
 from tlv.errors import FeedError

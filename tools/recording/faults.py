@@ -1,10 +1,10 @@
-"""The seeded mischief of a recording node: what real nodes and networks do to notifications.
+"""Faults of a recording node, drawn from a seed: what real nodes and networks do to notifications.
 
-Owns the choice of where the socket is cut, which notifications come twice and which come out of order.  The same
-seed makes the same choices for the same recording.  It never changes what is asked for: only what is pushed.
+Owns the choice of where the socket is cut, which notifications come twice and which come out of order.  The same seed
+makes the same choices for the same recording.  Only notifications are changed, never answers.
 
-Order is disturbed as nodes disturb it: the logs of one block among themselves, and a head against the logs of its
-block.  Blocks do not overtake each other.
+The order is changed as real nodes do: the logs of one block among themselves, and a head against the logs of its block.
+Blocks stay in order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 ABNORMAL_CLOSE = 1006  # never sent: the connection is just gone
 CLOSE_CODES = (1000, 1001, ABNORMAL_CLOSE, 1011, 1012, 1013)
-LONGEST_ABSENCE = 12  # steps that may pass with nobody there after a cut; about six blocks
+LONGEST_ABSENCE = 12  # steps that may pass without a subscriber after a cut; about six blocks
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A connection ends with `code` after `delivered` notifications of a step; then `absence` steps go unheard."""
+    """Connections end with `code` after `delivered` notifications of a step; the next `absence` need no subscriber."""
 
     delivered: int
     code: int
@@ -72,14 +72,14 @@ class Mischief:
                 (late if self._happens(0.5) else sent).append(notification)
         return sent + late
 
-    def cut(self, step: int, count: int, heard: bool) -> Cut | None:
-        """Whether to cut everybody off in `step`, which has `count` notifications.
+    def cut(self, step: int, count: int, subscribed: bool) -> Cut | None:
+        """Whether to cut all connections in `step`, which has `count` notifications.
 
-        A cut that falls where nobody listens (`heard`) is owed to the next step that somebody hears: so as many
-        disconnects happen as were asked for, if the client comes back soon enough.
+        A cut in a step without a subscriber is made in the next step that has one: so as many disconnects happen as
+        were asked for, if the client comes back soon enough.
         """
         self._cuts_owed += self._cuts_at[step]
-        if not (self._cuts_owed and heard):
+        if not (self._cuts_owed and subscribed):
             return None
         self._cuts_owed -= 1
         return Cut(

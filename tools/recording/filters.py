@@ -31,7 +31,7 @@ class FilterParams(Struct, frozen=True, rename="camel"):
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """Which logs somebody wants; None stands for everything."""
+    """Which logs a request or a subscription wants; None stands for everything."""
 
     addresses: frozenset[str] | None
     topics: tuple[frozenset[str] | None, ...]

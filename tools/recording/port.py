@@ -3,7 +3,7 @@
 Owns the decision between the two, and JSON-RPC over HTTP POST.  It must never know what a request asks.
 
 `websockets` parses a handshake, which is a GET without a body; it refuses POST.  So a connection waits for its first
-bytes: if they begin a POST it becomes an HTTP stream, otherwise `websockets` gets it as if nothing had happened.
+bytes: if they begin a POST it becomes an HTTP stream, otherwise `websockets` gets the connection and these bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from websockets.asyncio.server import ServerConnection
 
 MAX_HEAD = 16 * 1024
 MAX_BODY = 16 * 1024 * 1024
-SILENCE_S = 10.0  # a connection that says nothing for so long after its opening is closed
+SILENCE_S = 10.0  # a connection that sends nothing for so long after its opening is closed
 
 Answer = Callable[[bytes], bytes | None]
 
@@ -110,7 +110,7 @@ def sharing_port(streams: HttpStreams) -> type[ServerConnection]:
                 super().data_received(data)
 
         def eof_received(self) -> None:
-            # Nothing returned: asyncio closes the transport, which is all that a silent client needs.
+            # By returning None asyncio is asked to close the transport of an undecided connection.
             if self._undecided is None:
                 super().eof_received()
 
@@ -122,7 +122,7 @@ def sharing_port(streams: HttpStreams) -> type[ServerConnection]:
                 streams.discard(transport)
 
         def _decide(self) -> asyncio.Transport | None:
-            """The transport, if what it carries was open until now."""
+            """The transport, if it was undecided until now whether it carries HTTP."""
             transport, self._undecided = self._undecided, None
             if self._limit is not None:
                 self._limit.cancel()

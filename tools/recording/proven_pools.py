@@ -1,8 +1,8 @@
 """The proven pools that come with recorded logs: a file of emitters, each with how its identity was proven.
 
 Owns the reading of that file.  Only emitters whose address was recomputed from factory, init-code hash and tokens
-(`method` is CREATE2_verified) are taken; the rest of the file says what else was seen, which is no proof.  A factory
-that is proven by its pools may speak as well.
+(`method` is CREATE2_verified) are taken; the other lines are unproven.  A factory that is proven by its pools is an
+emitter as well.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from producers.chains.configuration import BUNDLED, Factory, load_chain
 from producers.decode.pool_table import VerifiedEmitter, unverified
 from producers.kinds.events import Role
 from tlv.codes import UNKNOWN_DECIMALS, Protocol
+from tlv.filter import address
 from tools.recording import bundled_recording
 from tools.recording.files import read_rows
 from tools.recording.rows import Address
@@ -71,14 +72,14 @@ def _emitters(row: ProvenPool, factories: dict[tuple[int, str], Factory]) -> Ite
     if row.method != PROOF or row.token0 is None or row.token1 is None or row.factory_or_deployer is None:
         return
     known = factories.get((row.chain_id, row.factory_or_deployer))
-    factory = _raw(known.address if known else row.factory_or_deployer)
+    factory = address(known.address if known else row.factory_or_deployer)
     protocol = known.protocol_code if known else _protocol_of(row.dex or "")
     venue = known.venue_code if known else 0
     yield unverified(factory, protocol, Role.FACTORY, venue)
     yield VerifiedEmitter(
-        _raw(row.pool),
-        _raw(row.token0),
-        _raw(row.token1),
+        address(row.pool),
+        address(row.token0),
+        address(row.token1),
         venue,
         UNKNOWN_DECIMALS if row.decimals0 is None else row.decimals0,
         UNKNOWN_DECIMALS if row.decimals1 is None else row.decimals1,
@@ -93,7 +94,3 @@ def _protocol_of(dex: str) -> Protocol:
     if "Algebra" in dex:
         return Protocol.ALGEBRA
     return Protocol.UNISWAP_V3 if dex.endswith("V3") else Protocol.UNISWAP_V2
-
-
-def _raw(address: str) -> bytes:
-    return bytes.fromhex(address[2:])

@@ -1,10 +1,10 @@
-"""What a client can ask at a moment of the recording: blocks, logs, contract calls.
+"""The requests of a client at a moment of the recording: blocks, logs, contract calls.
 
-Owns the read-only methods of the node.  It must never know of clients, subscriptions or time: it sees the chain
-as it stands when it is asked.
+Owns the read-only methods of the node.  It must never know of clients, subscriptions or time: it answers from the chain
+as it is at that moment.
 
-Where nothing was recorded it says what a node says that has nothing: null for a block, no logs for a range,
-"missing trie node" for a call.  It does not invent a revert.
+Where nothing was recorded it answers like a node without the data: null for a block, no logs for a range, "missing trie
+node" for a call.  It does not invent a revert.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class CallParams(Struct, frozen=True):
 
 
 class Queries:
-    """The read-only methods over one recording; `chain` is moved by whoever owns it."""
+    """The read-only methods over one recording; the owner of `chain` moves its head."""
 
     def __init__(self, recording: Recording, chain: VisibleChain) -> None:
         self._recording = recording
@@ -101,7 +101,7 @@ class Queries:
         )
 
     def _refuses(self, block: RecordedBlock) -> bool:
-        """The recorded node did not know the logs of some blocks at first, of one never: as often as it said so."""
+        """Whether to answer "unknown block", as the recorded node did: for some blocks a few times, for one always."""
         left = self._refusals_left.get(block.hash, 0)
         if left > 0:
             self._refusals_left[block.hash] = left - 1

@@ -1,6 +1,6 @@
 """A recording, read from its folder, checked, and made ready to be served.
 
-Owns what must agree between the files: every block comes once, every log lies in a recorded block.  It must never
+Owns what must agree between the files: every block comes once, every log is of a recorded block.  It must never
 know about clients or clocks.
 """
 
@@ -40,7 +40,7 @@ class Recording:
     call_answers: dict[tuple[str, str], str]
 
     def logs_of(self, block_hash: str) -> tuple[RecordedLog, ...]:
-        """The logs of a block in their order; none for a block whose logs nobody saw."""
+        """The logs of a block in their order; none for a block whose logs were not recorded."""
         return self.logs.get(block_hash, ())
 
 

@@ -1,8 +1,8 @@
 """The lines of a recording's files, as typed rows.
 
-Owns what a line must look like.  It must never know what the rows are for.  A row names only the members that
-somebody reads: others are let through, since headers differ from chain to chain and the files carry notes of
-their own (their names start with an underscore).
+Owns the form of a line.  It must never know what the rows are for.  A row declares only the members that are used;
+others are ignored, since headers differ from chain to chain and the files carry notes (their names start with an
+underscore).
 """
 
 from __future__ import annotations

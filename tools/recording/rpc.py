@@ -1,4 +1,4 @@
-"""JSON-RPC 2.0 as a server speaks it: a text in, a text out.
+"""The server's side of JSON-RPC 2.0: a text in, a text out.
 
 Owns requests, batches, ids and errors.  It must never know what a method does: `call` answers one, with the JSON
 text of its result, or raises `AnswerError`.
@@ -42,7 +42,7 @@ class Request(Struct):
 
 
 def answer(text: bytes | str, call: Call) -> bytes | None:
-    """Answer one JSON-RPC text, single or batch; None when nothing has to be said (notifications only)."""
+    """Answer one JSON-RPC text, single or batch; None if it needs no answer (notifications only)."""
     try:
         message = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:

@@ -2,10 +2,10 @@
 
 Owns sockets and the passing of time.  It must never know JSON-RPC or what a recording holds: `core` does.
 
-Time begins when somebody listens (`start="subscribe"`).  At a finite speed it then goes on, whoever is there, so a
-client that was away has to backfill.  At speed `max` there are no pauses, but the node waits for its listeners: it
-fills no socket beyond its buffer, and stands still while nobody is subscribed.  With a `rate` it pushes single
-notifications, evenly, instead of a whole block at once.
+The recording's clock starts with the first subscriber (`start="subscribe"`).  At a finite speed it then runs whether
+clients are connected or not, so a client that was disconnected has to backfill.  At speed `max` there are no pauses,
+but the node waits for its clients: it fills no socket beyond its buffer, and stops while none is subscribed.  With a
+`rate` it pushes single notifications, evenly, instead of a whole block at once.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from tools.recording.port import HttpStreams, sharing_port
 from tools.recording.recording import load_recording
 
 MAX_MESSAGE = 16 * 1024 * 1024
-# What one socket may hold back before a node at speed `max` waits for it: about a thousand notifications.
+# Unsent bytes of one socket beyond which a node at speed `max` waits for it: about a thousand notifications.
 WRITE_LIMIT = 1024 * 1024
-# What it may hold back at a finite speed before its client is dropped, as geth drops one: about 40,000.
+# Unsent bytes beyond which a node at a finite speed drops the client, as geth does: about 40,000 notifications.
 SLOWEST_CLIENT = 32 * 1024 * 1024
 # After a first subscription a second one, to the other kind, is waited for so long.
 SECOND_SUBSCRIPTION_S = 2.0
@@ -54,7 +54,7 @@ class RecordingNode:
         speed: recorded seconds per second; `math.inf` for no pauses at all.
         rate: notifications per second and client at most; without it, those of one moment come at once.
         start: when the clock starts: `now`, or with the first client that `subscribe`s to heads and logs.
-        at_end: `stay` with the head standing still, `close` all connections and the port, or `loop`.
+        at_end: `stay` at the last head, `close` all connections and the port, or `loop`.
         max_pause_s: how much recorded silence between two sessions is kept.
         chain_id: for a recording without pool metadata.
 
@@ -160,7 +160,7 @@ class RecordingNode:
                     await connection.send(answer, text=True)
                 self._changed.set()
         except ConnectionClosed:
-            pass  # the client went, or was cut off: its subscriptions go with it
+            pass  # the client closed, or was cut off: its subscriptions are removed below
         finally:
             self._connections.pop(client, None)
             self._core.disconnect(client)
@@ -168,7 +168,7 @@ class RecordingNode:
     async def _play(self) -> None:
         loop = asyncio.get_running_loop()
         if self._start == "subscribe":
-            await self._audience()
+            await self._subscriber()
         began = loop.time()
         while True:
             due_ns = self._core.due_ns
@@ -179,8 +179,8 @@ class RecordingNode:
             if due_ns is None:
                 break
             if self._speed == math.inf:
-                if self._start == "subscribe" and not self._core.heard and not self._core.absence:
-                    await self._audience()
+                if self._start == "subscribe" and not self._core.has_subscriber and not self._core.absence:
+                    await self._subscriber()
             else:
                 await asyncio.sleep(max(0.0, began + due_ns / NS / self._speed - loop.time()))
             await self._deliver(self._core.step())
@@ -188,13 +188,13 @@ class RecordingNode:
         if self._at_end == "close":
             await self._close_port()
 
-    async def _audience(self) -> None:
-        """Wait for a client that follows heads and logs, or a while longer than it takes to subscribe to one."""
-        while not self._core.heard:
+    async def _subscriber(self) -> None:
+        """Wait for a client with subscriptions to heads and logs; for the second one at most SECOND_SUBSCRIPTION_S."""
+        while not self._core.has_subscriber:
             await self._change()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SECOND_SUBSCRIPTION_S):
-                while not self._core.heard_in_full:
+                while not self._core.has_full_subscriber:
                     await self._change()
 
     async def _change(self) -> None:
@@ -220,7 +220,7 @@ class RecordingNode:
         await asyncio.sleep(0)
 
     async def _trickle(self, connection: ServerConnection, texts: Iterable[bytes]) -> None:
-        """Push one text at a time, at `rate` on the average: what a timer was late is caught up, a pause is not."""
+        """Push one text at a time, at `rate` on average: a timer's delay is caught up, a pause is not."""
         loop = asyncio.get_running_loop()
         for text in texts:
             late = loop.time() - self._next_s > LONGEST_LATE_S
@@ -250,7 +250,7 @@ class RecordingNode:
             async with asyncio.timeout(2 * CLOSE_TIMEOUT_S):
                 await self._server.wait_closed()
         except TimeoutError:
-            # A client that does not read keeps the close frame behind a full socket, for as long as it likes.
+            # The close frame waits behind the full socket of a client that does not read.
             for connection in list(self._connections.values()):
                 connection.transport.abort()
             await self._server.wait_closed()

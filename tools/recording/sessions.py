@@ -1,7 +1,7 @@
-"""The recorded sessions: what each answer showed, and what the node refused.
+"""The recorded sessions: what each answer contained, and what the node refused.
 
-Owns what must agree between a session and the other files: it speaks of recorded blocks only, and was given exactly
-the logs that the log files hold.  It must never know how the moments become a time line.
+Owns what must agree between a session and the other files: it names recorded blocks only, and its logs are exactly
+those of the log files.  It must never know how the answers become a time line.
 """
 
 from __future__ import annotations

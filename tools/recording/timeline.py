@@ -1,14 +1,14 @@
-"""When the recorded node told what: the steps of a recording, on a clock that starts at zero.
+"""The steps of a recording: which head or logs the recorded node had when, on a clock that starts at zero.
 
-Owns order and pace.  It must never know who listens, nor what time it is now.
+Owns order and pace.  It must never know who is subscribed, nor what time it is now.
 
 A recorded session is a program that polled a node: `eth_getBlockByNumber` until the answer was a block, then
 `eth_getLogs` of each block it had not seen.  A node that pushes would have pushed at those moments, in that order:
 the first non-null answer to a poll is a new head, an answer to `eth_getLogs` is the moment of that block's logs.
-The parent that a reorg brings along is never announced as a head: only its logs come, before those of the head.
+The parent that a reorg replaces as well is never announced as a head: only its logs come, before those of the head.
 
-HTTP dates have a resolution of one second, so calls within one second are spread evenly over it.  Between two
-sessions nobody recorded: the clock jumps over that hole, except for `max_pause_ns`.
+HTTP dates have a resolution of one second, so calls within one second are spread evenly over it.  The time between two
+sessions was not recorded: the clock skips it, but for `max_pause_ns`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""One endpoint of a node, asked with `await`: for tools that look at a node from outside.
+"""One endpoint of a node with an `await` for each request: for tools that examine a node.
 
-Owns one WebSocket and the questions on it.  It must never interpret a result.  The protocol (ids, time-outs, rate
-limits, what real nodes get wrong) is `producers.node.jsonrpc`'s; this file gives it a clock and turns its callbacks
-into awaitables.
+Owns one WebSocket and the requests on it.  It must never interpret a result.  `producers.node.jsonrpc` has the protocol
+(ids, time-outs, rate limits, faults of real nodes); this file gives it a clock and turns its callbacks into awaitables.
 
     ask --> JsonRpc --(pump: every 20 ms at most)--> socket          socket --> answers to whoever asked
                                                                             --> notices to the listener, at once
@@ -28,11 +27,11 @@ from tlv.errors import FeedError
 
 TICK_S = 0.02
 LONGEST_MESSAGE = 200
-"""Characters of a node's own words that are shown."""
+"""Characters of a node's error message that are shown."""
 
 
 class Unanswered(FeedError):
-    """The node refused a request, did not answer in time, or was lost; `failure` has its words."""
+    """The node refused a request, did not answer in time, or the connection broke; `failure` is the cause."""
 
     def __init__(self, failure: Failure, text: str) -> None:
         super().__init__(text)

@@ -1,6 +1,6 @@
 """A real NATS server with JetStream, on loopback, for the bridge's proofs.
 
-Knows how to start, kill and restart one on the same storage; nothing of what is sent through it.
+Owns starting, killing and restarting it on the same storage.  It must never know what is sent through it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PACKAGED = "/usr/sbin/nats-server"
 
 
 class NatsServer:
-    """One server; its storage lies in `directory` and outlives it.  A context manager."""
+    """One server; its storage is in `directory` and outlives it.  A context manager."""
 
     def __init__(self, directory: Path) -> None:
         found = shutil.which("nats-server") or shutil.which(PACKAGED)

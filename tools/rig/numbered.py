@@ -1,7 +1,7 @@
-"""Messages in which everything follows from the sequence, so that whoever receives one can tell whether it is genuine.
+"""Messages in which everything follows from the sequence, so that a receiver can check whether one is genuine.
 
-A digest of the sequence fills a 256-bit amount and the transaction hash: swapped, stale or invented content shows.
-Owns making and judging; knows neither rings nor sockets.
+A digest of the sequence fills a 256-bit amount and the transaction hash: swapped, stale or invented content is
+detected.  Owns making and checking; knows neither rings nor sockets.
 """
 
 from __future__ import annotations

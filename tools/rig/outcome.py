@@ -16,17 +16,17 @@ Progress = Callable[[str], None]
 
 
 def say_nothing(text: str) -> None:
-    """The progress of whoever does not want to hear of it."""
+    """The default of `progress`: does nothing."""
 
 
 @dataclass(frozen=True)
 class Outcome:
     """One proof: which promise, what was seen, whether it holds."""
 
-    row: int  # of the fault table; 0 if the campaign broke off before it could say
+    row: int  # of the fault table; 0 if the campaign raised
     title: str
     passed: bool
-    summary: str  # counts, for people
+    summary: str  # counts, as text
     seed: int | None = None
     seconds: float = 0.0
 

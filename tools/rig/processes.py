@@ -30,7 +30,7 @@ def spawn(work: Callable[[], object]) -> int:
     if pid:
         return pid
     code = 1
-    request_death_signal()  # an interrupted campaign must not leave a publisher that spins for ever
+    request_death_signal()  # an interrupted campaign must leave no child running
     try:
         work()
         code = 0
@@ -65,7 +65,7 @@ def kill(pid: int) -> None:
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    """Look every millisecond until `condition` holds; TimeoutError if it never does."""
+    """Poll every millisecond until `condition` holds; TimeoutError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

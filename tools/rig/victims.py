@@ -1,6 +1,6 @@
-"""Processes that are killed with SIGKILL and come back, again and again.
+"""Processes that are killed with SIGKILL and started again, many times.
 
-Owns starting, killing and noticing that one ended by itself.  It must never know what a process does.
+Owns starting, killing and detecting an end without a kill.  It must never know what a process does.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Victim(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Let it run, again."""
+        """Start it, or start it again."""
 
     @abstractmethod
     def kill(self) -> None:
@@ -40,11 +40,11 @@ class Victim(ABC):
 
     @abstractmethod
     def ended(self) -> str:
-        """How it ended without having been killed; empty as long as it has not."""
+        """How it ended without a kill; empty while it runs."""
 
 
 class ForkedVictim(Victim):
-    """A child of this process that does `work` and writes what it has to say to a log file."""
+    """A child of this process that runs `work`, its output in a log file."""
 
     def __init__(self, kind: str, name: str, work: Callable[[], object], log: Path) -> None:
         super().__init__(kind, name)
@@ -68,7 +68,7 @@ class ForkedVictim(Victim):
         return f"{self.name} ended by itself with {os.waitstatus_to_exitcode(status)}: {self._last_words()}"
 
     def terminate(self) -> str:
-        """SIGTERM; what was wrong about its end, empty if it came in time and in order."""
+        """Send SIGTERM; what was wrong with its end, empty if it ended in time with code 0."""
         os.kill(self._pid, signal.SIGTERM)
         deadline = time.monotonic() + END_TIMEOUT_S
         while time.monotonic() < deadline:
@@ -82,7 +82,7 @@ class ForkedVictim(Victim):
         return f"{self.name} did not end within {END_TIMEOUT_S:.0f} s of SIGTERM"
 
     def wait(self) -> str:
-        """Until it ends by itself; what was wrong about that."""
+        """Wait until it ends by itself; what was wrong with that, empty for code 0."""
         self.running = False
         code = reap(self._pid)
         return f"{self.name} ended with {code}: {self._last_words()}" if code else ""

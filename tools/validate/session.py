@@ -143,8 +143,8 @@ class ValidationRun:
         while (left := deadline - time.monotonic()) > 0:
             status = self._reader.wait(min(left, WAIT_S))
             poll = self._reader.poll(FRAMES)
-            if poll.gap is not None:
-                self.ledger.lose(poll.gap.first, poll.gap.last)
+            if poll.loss is not None:
+                self.ledger.lose(poll.loss.first, poll.loss.last)
             self.ledger.take(poll)
             if poll.status is Status.CORRUPT:
                 raise SegmentError(f"ring {self._reader.name}: no frame after sequence {self._reader.sequence - 1}")

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tools.command.stderr_log import FORMAT, Discreet, without_urls
+from tools.command.stderr_log import FORMAT, UrlCuttingFormatter, without_urls
 
 KEY = "0123456789abcdef"
 
@@ -35,7 +35,7 @@ def test_log_record_is_cut_with_its_arguments_and_its_traceback() -> None:
         raise ValueError(f"bad wss://node.example/{KEY}")
     except ValueError:
         record = logging.LogRecord("a", logging.ERROR, "f", 1, "at %s", (f"wss://b/{KEY}",), sys.exc_info())
-    text = Discreet(FORMAT).format(record)
+    text = UrlCuttingFormatter(FORMAT).format(record)
     assert "at wss://b" in text
     assert "ValueError: bad wss://node.example" in text
     assert KEY not in text

@@ -382,7 +382,7 @@ def test_core_cuts_as_many_connections_as_asked_if_the_client_comes_back() -> No
     core = NodeCore(polygon(), Faults(disconnects=30, seed=9))
     codes: list[int] = []
     while core.due_ns is not None:
-        if not core.heard:
+        if not core.has_subscriber:
             client = core.connect()
             ask(core, "eth_subscribe", "newHeads", client=client)
             ask(core, "eth_subscribe", "logs", client=client)
@@ -397,4 +397,4 @@ def test_core_cut_client_is_told_nothing_more() -> None:
     assert deliveries[-1].close_code is not None
     assert [delivery.close_code for delivery in deliveries[:-1] if delivery.close_code] == []
     assert core.due_ns is None
-    assert not core.heard
+    assert not core.has_subscriber

@@ -1,7 +1,7 @@
 """Logs to sealed messages: the batch decoder against eth-abi, and against parsing the JSON alone.
 
-The logs are one day of a real Uniswap V3 pool, in batches as a busy collector meets them.  Each reading is the fastest
-pass within its time: what is slower is the machine's doing.
+The logs are one day of a real Uniswap V3 pool, in batches as on a busy chain.  Each reading is the fastest pass within
+its time: the machine's other work makes a pass slower, never faster.
 """
 
 from __future__ import annotations

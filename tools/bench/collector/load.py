@@ -1,7 +1,7 @@
-"""What a collector is measured with: the recorded Polygon logs over and over, each round under new block hashes.
+"""The load of the collector's benchmarks: the recorded Polygon logs over and over, each round under new block hashes.
 
-Owns the blocks, and the recording node that serves them from a process of its own.  Derived from the recording, and so
-no recording itself.
+Owns the blocks, and the recording node that serves them from a process of its own.  The blocks are derived from the
+recording; they were never on a chain.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def recorded_blocks() -> Blocks:
 
 
 def event_blocks() -> Blocks:
-    """Nothing but events of proven pools: the worst that a chain could send."""
+    """Nothing but events of proven pools: the most work that a chain could send."""
     proven = {row["pool"] for row in _rows("pools") if row["method"] == "CREATE2_verified"}
     return in_blocks([row for row in chain.from_iterable(recorded_blocks()) if row["address"] in proven])
 
@@ -60,7 +60,7 @@ def head_of(number: int) -> Head:
 def served(blocks: Callable[[], Blocks], logs: int, *options: str) -> Iterator[str]:
     """The URL of a recording node that serves `blocks` over and over, until that makes `logs` logs.
 
-    Nothing of the blocks is left in this process: what is measured would collect their garbage.
+    Nothing of the blocks stays in this process, where the collector that is measured would pay for their collection.
     """
     with tempfile.TemporaryDirectory() as folder:
         write_load(Path(folder), blocks(), logs)

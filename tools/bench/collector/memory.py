@@ -23,6 +23,7 @@ from producers.pools.cache import PoolCache
 from producers.pools.verification import Finding, Standing, Token
 from ringbuf import unlink
 from tlv.codes import Protocol
+from tlv.filter import address
 from tools.bench.collector.load import Blocks, event_blocks, in_blocks, served
 from tools.bench.result import BenchResult
 
@@ -31,7 +32,7 @@ RING_BYTES = 1 << 24
 HUBS = 8
 """Each pool trades a token of its own against one of so many, as most pools do against wrapped coins and dollars."""
 ROUNDS = 2
-"""How often each pool speaks: the first time it is introduced to readers, after that nothing is new."""
+"""Events of each pool: with the first one its snapshot is published too, with the others nothing new."""
 TARGET_MB = 300.0
 FLAT_MB = 10.0
 PATIENCE_S = 300.0
@@ -43,10 +44,10 @@ class Memory(NamedTuple):
     """Resident memory of a collector in MB, the pages of the ring that it touched included."""
 
     start_s: float
-    """From the start of the process to its first word."""
+    """From the start of the process to its ready line."""
     ready: float
     met: float
-    """Once every pool has spoken."""
+    """Once every pool has had an event."""
     end: float
     events: int
 
@@ -56,8 +57,8 @@ def run(seconds: float) -> list[BenchResult]:
     pools = max(min(POOLS, int(POOLS * seconds)), 1)
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder) / "pools"
-        addresses = remember(cache, load_chain("polygon"), pools)
-        with served(lambda: speaking(addresses), ROUNDS * pools) as url:
+        addresses = write_cache(cache, load_chain("polygon"), pools)
+        with served(lambda: events_of(addresses), ROUNDS * pools) as url:
             known = measure(url, str(cache), pools)
         with served(event_blocks, ROUNDS * pools) as url:
             few = measure(url, "none", pools)
@@ -75,7 +76,7 @@ def run(seconds: float) -> list[BenchResult]:
     ]
 
 
-def remember(path: Path, chain: ChainConfig, count: int) -> list[str]:
+def write_cache(path: Path, chain: ChainConfig, count: int) -> list[str]:
     """Write a cache of `count` pools; returns their addresses."""
     factory = next(factory for factory in chain.factories if factory.protocol_code is Protocol.UNISWAP_V2)
     findings = []
@@ -89,7 +90,7 @@ def remember(path: Path, chain: ChainConfig, count: int) -> list[str]:
             venue=factory.venue_code,
             decimals0=18,
             decimals1=6,
-            factory=bytes.fromhex(factory.address[2:]),
+            factory=address(factory.address),
             fee_pips=factory.fee_pips,
             protocol=Protocol.UNISWAP_V2,
         )
@@ -98,7 +99,7 @@ def remember(path: Path, chain: ChainConfig, count: int) -> list[str]:
     return ["0x" + finding.pool.pool.hex() for finding in findings if finding.pool is not None]
 
 
-def speaking(addresses: list[str]) -> Blocks:
+def events_of(addresses: list[str]) -> Blocks:
     """One event of each pool."""
     row = event_blocks()[0][0]
     return in_blocks([{**row, "address": address} for address in addresses])
@@ -147,7 +148,7 @@ def resident(pid: int) -> float:
 
 
 def wait_for(stats: Path, logs: int) -> dict[str, Any]:
-    """The statistics, once they speak of so many logs and nothing is left to publish."""
+    """The statistics, once they count so many logs."""
     until = time.monotonic() + PATIENCE_S
     while True:
         counted = json.loads(stats.read_bytes()) if stats.exists() else {}

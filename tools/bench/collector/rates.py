@@ -1,8 +1,8 @@
-"""The collector on one core: how many logs a second, how late, and how long its loop is away.
+"""The collector on one core: logs a second, latency, and the longest time that its loop is blocked.
 
-Owns the burst, the paced run and the backfill.  The load stands in `collector_load`, the longest single steps in
-`collector_steps`, and what 100,000 pools cost in `collector_memory`.  Each reading here runs a whole collector, socket
-to ring, against a recording node in a process of its own.
+Owns the burst, the paced run and the backfill.  The load is in `load`, the longest single steps in `steps`, and the
+cost of 100,000 pools in `memory`.  Each reading here runs a whole collector, socket to ring, against a recording node
+in a process of its own.
 
 The baseline is the same node and the same frames into a loop that only receives them through the library.
 """
@@ -47,7 +47,7 @@ LIBRARY = "websockets recv() of the same frames"
 
 
 class Loop(NamedTuple):
-    """How long a loop was away at most, in milliseconds."""
+    """The longest time between two polls of a loop's sockets, in milliseconds."""
 
     wall_ms: float
     cpu_ms: float
@@ -79,8 +79,8 @@ def burst(name: str, blocks: Callable[[], Blocks], logs: int) -> list[BenchResul
 def paced(seconds: float) -> list[BenchResult]:
     """One log every millisecond, all of them pushed events of pools that are known: a first run has filled the cache.
 
-    A pool's verification releases what waited for it, and the first blocks are fetched: hundreds of events at once
-    would be measured in the stead of those that come one by one.  So delays count from the first `RATE / 2` logs on.
+    At the start a pool's verification releases the events held back for it, and the first blocks are fetched: hundreds
+    of events at once instead of one by one.  So delays count only behind the first `RATE / 2` logs.
     """
     logs = int(max(seconds, 1) * RATE)
     options = ("--rate", str(RATE))

@@ -1,7 +1,7 @@
-"""The longest single steps of a collector, which stay whole because half of one would say something false.
+"""The longest single steps of a collector, which are not divided: half of one would publish something false.
 
-Owns the three scenes: an answer of 16 MiB, a long outage, a deep reorg.  The feed and the recording node's core talk
-without sockets, so each reading is the time of one call.  The baseline is `json.loads` of the frames of that scene.
+Owns the three scenes: an answer of 16 MiB, a long outage, a deep reorg.  The feed and the recording node's core are
+connected without sockets, so each reading is the time of one call.  The baseline is `json.loads` of the scene's frames.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from producers.decode.pool_table import PoolTable
 from producers.feed import Feed, OutputRing
 from producers.kinds.events import EVENTS
 from tlv.codes import Completeness
+from tlv.units import MS
 from tools.bench.collector.load import Blocks, event_blocks, head_of, write_load
 from tools.bench.result import BenchResult
 from tools.recording.core import NodeCore
@@ -33,11 +34,11 @@ OUTAGE = 4_000
 """Blocks; more than 4,096 are not walked back to."""
 REORG = 64
 REORG_LOGS = 200
-TICK_NS = 20_000_000
+TICK_NS = 20 * MS
 
 
 def run(seconds: float) -> list[BenchResult]:
-    """Each scene once: what is rare is not repeated until it is warm."""
+    """Each scene once: rare steps happen with cold caches, so a repetition would be too fast."""
     [sync] = [event.topic0 for event in EVENTS if event.name == "sync"]
     syncs = [row for row in chain.from_iterable(event_blocks()) if row["topics"][0] == sync]
     logs = [{**row, "transactionHash": f"0x{at:064x}"} for at, row in enumerate(islice(cycle(syncs), BIG_BLOCK))]

@@ -14,6 +14,7 @@ from consumers.arbitrage.constant_product import Hop
 from consumers.arbitrage.tick_math import sqrt_price_at
 from consumers.arbitrage.two_pool import MapLeg, RangeLeg, ReserveLeg, best_cycle
 from producers.output.tick_program import Tick, Words, all_words, call_data, read_ticks
+from tlv.filter import address
 from tools.bench.result import BenchResult
 from tools.bench.timing import per_second
 from tools.rig.evm.node import Node
@@ -43,7 +44,7 @@ def _world_with_positions(node: Node) -> World:
 
 def _reading(world: World, seconds: float) -> BenchResult:
     words = all_words(SPACING)
-    data = call_data(bytes.fromhex(world.v3_pool[2:]), words, SPACING)
+    data = call_data(address(world.v3_pool), words, SPACING)
 
     def at_once() -> list[Tick] | None:
         return read_ticks(world.rpc("eth_call", {"data": data}, "latest"), words, SPACING)

@@ -1,7 +1,7 @@
-"""Around the frames: attaching, taking over from a killed writer, waking a sleeper, readers that are there and idle.
+"""Attaching, taking over from a killed writer, waking a sleeper, and the cost of readers that are attached and idle.
 
-Owns these four readings.  Times are of single events, so each reading is a quantile of many, beside the least that the
-kernel of the operating system would take for the same.
+Owns these four readings.  Times are of single events, so each reading is a quantile of many, beside the time of the
+system calls that it cannot do without.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SMALL = 1 << 16
 CAPACITY = 1 << 22
 IDLE_READERS = (1, 4, 16)
 SLICES = 16
-"""Slices of a quarter of a millisecond in one block; the fastest counts: what is slower is the machine's doing."""
+"""Slices of a quarter of a millisecond in one block; the fastest counts, since other work only makes them slower."""
 LEAST_EVENTS = 20
 INTERVAL = 0.95
 
@@ -134,7 +134,7 @@ def restart(seconds: float) -> BenchResult:
 
 
 def sleeper(connection: Connection, name: str, place: int) -> None:
-    """The far side of wake_up, first asleep on the ring, then on a pipe; tells how late it woke, in ns."""
+    """The other process of wake_up: sleeps on the ring, then on a pipe, and sends how late it woke, in ns."""
     pin(place)
     late = np.zeros(1, dtype=np.int64)
     with Reader.attach(name, start="oldest") as reader:
@@ -156,7 +156,7 @@ def wake_up(seconds: float) -> BenchResult:
 
         def wake_once() -> float:
             wait_for(lambda: kernels.get_word(writer.control, TICKET) > kernels.get_word(writer.words, WAKE))
-            time.sleep(0.0005)  # it has said that it will sleep; let it
+            time.sleep(0.0005)  # the ticket is taken; the futex call follows
             writer.publish(PAYLOAD)
             return float(far.recv())
 
@@ -175,10 +175,10 @@ def wake_up(seconds: float) -> BenchResult:
     )
 
 
-# ---- readers that are there and idle
+# ---- idle readers
 
 
-def attach_and_detach_when_told(name: str, orders: Connection) -> None:
+def attach_and_detach_on_order(name: str, orders: Connection) -> None:
     """An idle reader: attached between two orders, otherwise gone."""
     while orders.recv():
         reader = Reader.attach(name)
@@ -191,22 +191,22 @@ def attach_and_detach_when_told(name: str, orders: Connection) -> None:
 
 @contextmanager
 def idlers(name: str, count: int) -> Iterator[Callable[[bool], None]]:
-    """`count` processes that attach (True) and detach (False) when told."""
+    """`count` processes that attach (True) and detach (False) at each call."""
     ends, pids = [], []
     for _ in range(count):
         ours, theirs = Pipe()
-        pids.append(spawn(partial(attach_and_detach_when_told, name, theirs)))
+        pids.append(spawn(partial(attach_and_detach_on_order, name, theirs)))
         theirs.close()
         ends.append(ours)
 
-    def tell(attached: bool) -> None:
+    def order(attached: bool) -> None:
         for end in ends:
             end.send(attached or "detach")
         for end in ends:
             end.recv()
 
     try:
-        yield tell
+        yield order
     finally:
         for end in ends:
             end.send(False)

@@ -1,30 +1,24 @@
 """The compiled loops of the ring's benchmark, and what they are compared with.
 
-Owns the inner loops and nothing of their setting: who runs them, on which core and for how long stands in
-`tools.bench.ring.topologies`.  A loop returns after about a millisecond, so that Ctrl-C is served.
+Owns the inner loops only: `tools.bench.ring.topologies` decides in which process, on which core and for how long they
+run.  A loop returns after about a millisecond, so that Ctrl-C is served.
 """
 
 from __future__ import annotations
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ringbuf.atomics import monotonic_ns
 from ringbuf.kernels import poll_into, publish, publish_and_wake, sleep_on
 from ringbuf.layout import TIME_ROW
 from ringbuf.status import OK
+from tlv.buffers import Bytes, State, Words
 from tlv.jit import kernel
-
-Words = NDArray[np.int64]
-Bytes = NDArray[np.uint8]
-Record = NDArray[np.void]
 
 TURNS = 1 << 14
 """Turns of a loop per call: about a millisecond."""
 
 
 @kernel
-def publish_loop(words: Words, control: Words, writer: Record, payload: Bytes, turns: int) -> int:
+def publish_loop(words: Words, control: Words, writer: State, payload: Bytes, turns: int) -> int:
     """Publish the payload `turns` times, waking nobody; returns the last sequence."""
     sequence = 0
     for _ in range(turns):
@@ -33,8 +27,8 @@ def publish_loop(words: Words, control: Words, writer: Record, payload: Bytes, t
 
 
 @kernel
-def publish_and_wake_loop(words: Words, control: Words, writer: Record, payload: Bytes, turns: int) -> int:
-    """The same with the look for sleepers after each frame, which costs a full fence."""
+def publish_and_wake_loop(words: Words, control: Words, writer: State, payload: Bytes, turns: int) -> int:
+    """The same with a check for sleepers after each frame, which costs a full fence."""
     sequence = 0
     for _ in range(turns):
         sequence = publish_and_wake(words, control, writer, payload, 0, len(payload), 0, 0, 0)
@@ -42,7 +36,7 @@ def publish_and_wake_loop(words: Words, control: Words, writer: Record, payload:
 
 
 @kernel
-def publish_when_room_loop(words: Words, control: Words, writer: Record, payload: Bytes, turns: int) -> int:
+def publish_when_room_loop(words: Words, control: Words, writer: State, payload: Bytes, turns: int) -> int:
     """Try to publish `turns` times beside a reliable reader; returns how often there was room."""
     published = 0
     for _ in range(turns):
@@ -51,7 +45,7 @@ def publish_when_room_loop(words: Words, control: Words, writer: Record, payload
 
 
 @kernel
-def read_loop(words: Words, control: Words, reader: Record, out: Words, index: Words, turns: int) -> int:
+def read_loop(words: Words, control: Words, reader: State, out: Words, index: Words, turns: int) -> int:
     """Poll `turns` times; returns the frames that came."""
     frames = 0
     for _ in range(turns):
@@ -61,7 +55,7 @@ def read_loop(words: Words, control: Words, reader: Record, out: Words, index: W
 
 
 @kernel
-def await_frame(words: Words, control: Words, reader: Record, out: Words, index: Words, turns: int) -> bool:
+def await_frame(words: Words, control: Words, reader: State, out: Words, index: Words, turns: int) -> bool:
     """Poll until a frame came, at most `turns` times."""
     came = False
     while turns > 0 and not came:
@@ -74,11 +68,11 @@ def await_frame(words: Words, control: Words, reader: Record, out: Words, index:
 def ping_loop(
     words: Words,
     control: Words,
-    writer: Record,
+    writer: State,
     payload: Bytes,
     back_words: Words,
     back_control: Words,
-    reader: Record,
+    reader: State,
     out: Words,
     index: Words,
     times_ns: Words,
@@ -97,12 +91,12 @@ def ping_loop(
 def pong_loop(
     words: Words,
     control: Words,
-    reader: Record,
+    reader: State,
     out: Words,
     index: Words,
     back_words: Words,
     back_control: Words,
-    writer: Record,
+    writer: State,
     payload: Bytes,
     turns: int,
 ) -> int:
@@ -116,8 +110,8 @@ def pong_loop(
 
 
 @kernel
-def sleep_loop(words: Words, control: Words, reader: Record, out: Words, index: Words, late_ns: Words) -> int:
-    """Sleep until there is a frame, for 50 ms at most, and tell how long after its publish we woke; 1 if one came."""
+def sleep_loop(words: Words, control: Words, reader: State, out: Words, index: Words, late_ns: Words) -> int:
+    """Sleep until there is a frame, for 50 ms at most; `late_ns` gets the time since its publish; 1 if one came."""
     sleep_on(words, control, reader, 50_000_000)
     woke = monotonic_ns()
     if poll_into(words, control, reader, out, index, 1) != OK:

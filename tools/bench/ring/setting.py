@@ -1,6 +1,6 @@
-"""The setting of the ring's benchmarks: pinned processes, a ring that goes with its reading, a peer that is ready.
+"""What the ring's benchmarks run on: pinned processes, a ring for each reading, a peer process.
 
-Owns how processes of a reading are started, placed and ended.  It must never know what is measured.
+Owns how processes of a reading are started, pinned and ended.  It must never know what is measured.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def cores() -> list[int]:
 
 
 def pin(place: int) -> None:
-    """Keep this process on one core, or leave it alone if there are not enough.
+    """Keep this process on one core; does nothing if there are not enough.
 
     A peer is started before this process pins itself: it inherits what is allowed.
     """
@@ -61,7 +61,7 @@ def ring(*, capacity: int = CAPACITY, no_wake: bool = True) -> Iterator[Writer]:
 
 @contextmanager
 def peer(target: Callable[..., None], *arguments: object) -> Iterator[Connection]:
-    """A process that runs `target(connection, ...)`; it has said that it is ready when the block begins."""
+    """A process that runs `target(connection, ...)`; its first message, that it is ready, has come when this yields."""
     ours, theirs = SPAWN.Pipe()
     process = SPAWN.Process(target=target, args=(theirs, *arguments), daemon=True)
     process.start()

@@ -1,4 +1,4 @@
-"""The ring between pinned processes: one_to_one, ping_pong, one_to_three, and its Python face.
+"""The ring between pinned processes: one_to_one, ping_pong, one_to_three, and its Python API.
 
 Owns the topologies.  Each reading stands beside a baseline of the same run: a plain copy of the same bytes for what is
 compiled, a pipe or a `multiprocessing.Queue` for what crosses processes, since absolute numbers say more about the
@@ -112,7 +112,7 @@ def publish_turns(writer: Writer, seconds: float, loop: Callable[..., int] = pub
 
 
 def read_beside(connection: Connection, name: str, place: int, reliable: bool = False) -> None:
-    """A reader in a process of its own: reads until told to stop, then tells what came and what was lost."""
+    """A reader in a process of its own: reads until a message comes, then sends (frames, seconds, frames lost)."""
     pin(place)
     with Reader.attach(name, reliable=reliable) as reader:
         read_loop(reader.words, reader.control, reader.state, reader.out, reader.index, 1)
@@ -157,7 +157,7 @@ def one_to_one(seconds: float, copied: float) -> list[BenchResult]:
 
 
 def lossless(seconds: float, copied: float) -> BenchResult:
-    """A writer that waits for a reliable reader: what goes through when nothing may be lost."""
+    """A writer that waits for a reliable reader: the rate when nothing may be lost."""
     with ring() as writer, peer(read_beside, writer.name, 1, True) as reader, pinned(0):
 
         def step() -> int:
@@ -213,7 +213,7 @@ def alone(seconds: float, copied: float) -> list[BenchResult]:
 
 
 def answer(connection: Connection, name: str, back: str, place: int) -> None:
-    """The far side of ping_pong, first over rings, then over pipes."""
+    """The other process of ping_pong, first over rings, then over pipes."""
     pin(place)
     with Reader.attach(name) as reader, Writer.open(back, no_wake=True) as writer:
         there = (reader.words, reader.control, reader.state, reader.out, reader.index[:, :1].copy())
@@ -301,7 +301,7 @@ def one_to_three(seconds: float) -> BenchResult:
     )
 
 
-# ---- the Python face
+# ---- the Python API
 
 
 def python_face(seconds: float) -> list[BenchResult]:
@@ -353,7 +353,7 @@ def poll_turns(seconds: float, *, walk: bool) -> tuple[int, float]:
 
 
 def take_all(connection: Connection, queue: multiprocessing.Queue[bytes]) -> None:
-    """The far side of the queue: takes until it gets an empty payload."""
+    """The other process of the queue: takes until it gets an empty payload."""
     pin(1)
     connection.send("ready")
     while queue.get():

@@ -1,1 +1,1 @@
-"""Row 31: between a ring and its readers everything is killed, and nothing is lost."""
+"""Row 31: every process between a ring and its readers is killed, and nothing is lost."""

@@ -1,15 +1,15 @@
-"""Row 31: everything between a ring and its readers is killed at random, and nothing is lost.
+"""Row 31: every process between a ring and its readers is killed at random, and nothing is lost.
 
-Owns the campaign: who runs, who is killed when, and the judgement.
+Owns the campaign: which processes run, which is killed when, and the verdict.
 
     publisher -> near ring -+-> recorder -> journal -+          (plain readers of the near ring are counted, not killed)
                             +-> relay 0, relay 1 <---+--> three named clients, each at whichever relay it finds
                             +-> bridge out <---------+--> broker -> bridge in -> far ring -> a plain reader
 
-Every process is forked from this one, which has imported and compiled everything: a killed process is back within
+Every process is forked from this one, which has imported and compiled everything: a killed process runs again within
 milliseconds, so kills hit work and not start-up.  Relays, recorder and bridges run the commands that a user runs.
 
-Some stay away until the ring no longer has what they need next: then the journal has to serve them.
+Some are started again only when the ring no longer has what they need next: then the journal has to serve them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import numpy as np
 
 from consumers.bridge.batch import find_damaged, gather
 from consumers.journal import JournalReader
-from ringbuf import Gap
+from ringbuf import Loss
 from tools import bridge, record, relay
 from tools.prove.delivery.roles import RING_BYTES, Publication, follow_relay, publish, read_ring
 from tools.prove.delivery.verdict import judge
@@ -42,7 +42,7 @@ from tools.warm import warm_journal, warm_relay, warm_ring
 
 RELAYS = 2
 RESTS = (0, 32, 8)
-"""After how many messages each of the named clients rests; 0 for never."""
+"""After how many messages each of the named clients pauses; 0 for never."""
 MEAN_PAUSE_S = 0.35
 AT_ONCE_SHARE = 0.25
 """Of the kills, that follow another without a pause: a client and its relay, a bridge and its broker."""
@@ -50,14 +50,14 @@ LONGEST_ABSENCE_S = 0.3
 RING_MESSAGES = RING_BYTES // SIZE
 """More than the near ring holds: a frame is larger than its message."""
 CAN_BE_LAPPED = {"client", "bridge out", "broker"}
-"""The first kill of each of these, and one in LONG_ONE_IN later ones, keeps it away until the ring has moved on."""
+"""The first kill of each of these, and one in LONG_ONE_IN later ones, lasts until the ring has lapped it."""
 LONG_ONE_IN = 12
 FAR_RING_BYTES = 1 << 26
 START_TIMEOUT_S = 60.0
 SETTLE_TIMEOUT_S = 90.0
 SETTLE_STEP_S = 0.05
 SEGMENT_MIB = "4"
-"""The smallest: segments are closed and packed all the time."""
+"""The smallest, so that segments are closed and packed often."""
 
 
 @timed
@@ -113,7 +113,7 @@ class Campaign:
         self.victims: list[Victim] = [self.recorder, self.broker, *self.others]
 
     def run(self, kills: int) -> Outcome:
-        """Start, kill, let everything come to rest, judge."""
+        """Start all processes, kill, wait until every reader has everything, judge."""
         with self._everybody():
             while self.kills.total() < kills:
                 at_once = self.random.random() < AT_ONCE_SHARE
@@ -123,7 +123,7 @@ class Campaign:
             self._end_in_order()
         return self._judge()
 
-    # ---- who there is
+    # ---- the processes
 
     def _forked(self, kind: str, name: str, work: Callable[[], object]) -> ForkedVictim:
         return ForkedVictim(kind, name, work, self.folder / f"{name}.log")
@@ -149,7 +149,7 @@ class Campaign:
             yield self._forked("client", name, partial(self._follow, name, witness, rest_every))
 
     def _follow(self, name: str, witness: ConsumerWitness, rest_every: int) -> None:
-        # Decided in the child, by its time of birth: each life may find another relay.
+        # Decided in the child at its start, so that it may take another relay than before its kill.
         follow_relay(self.sockets[time.monotonic_ns() % RELAYS], name, witness, rest_every)
 
     @contextmanager
@@ -169,10 +169,10 @@ class Campaign:
                 if one.running:
                     one.kill()
 
-    # ---- what happens
+    # ---- kills
 
     def _pass_time(self, seconds: float) -> None:
-        """Bring back who is due, and see that nobody ends who was not killed."""
+        """Start again the processes that are due, and note those that ended without a kill."""
         until = time.monotonic() + seconds
         while True:
             for one in self.victims:
@@ -198,8 +198,8 @@ class Campaign:
         self.kills[kind] += 1
 
     def _settle(self) -> None:
-        """Everybody comes back, nothing more is published, and whoever lacks something has time to get it."""
-        while not all(one.running for one in self.victims) or not self.lazy.told_lost():
+        """Start every process again, end the publishing, and wait until no reader lacks a message."""
+        while not all(one.running for one in self.victims) or not self.lazy.reported_lost():
             self._pass_time(SETTLE_STEP_S)
         self.clock.stop()
         wait_for(lambda: self.clock.stopped, START_TIMEOUT_S)
@@ -221,7 +221,7 @@ class Campaign:
         if failure:
             self.failures.append(failure)
 
-    # ---- the judgement
+    # ---- the verdict
 
     def _judge(self) -> Outcome:
         copies = {"journal": self._read_journal(), "far ring": self.far_reader}
@@ -239,7 +239,7 @@ class Campaign:
         witness = ConsumerWitness()
         with JournalReader(self.journal) as reader:
             for item in reader:
-                if isinstance(item, Gap):
+                if isinstance(item, Loss):
                     witness.lose(item.first, item.last)
                 else:
                     witness.see(item.sequence, item.payload)

@@ -1,6 +1,6 @@
 """The processes of the delivery campaign that are not the project's own commands: its publisher and its consumers.
 
-Owns what each of them does until it is killed or told to end.  It must never know who kills it.
+Owns what each of them does until it is killed or stopped.  It must never know what kills it.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ PER_S = 3000
 RING_BYTES = 1 << 23
 """Some five seconds of messages: far longer than a killed recorder takes to come back."""
 LONGEST_BURST = PER_S // 10
-"""A publisher that the machine kept waiting does not make up for more than a tenth of a second."""
+"""After a delay the publisher catches up at most a tenth of a second's messages."""
 STEP_S = 0.004
 FULL_TIMEOUT_S = 60.0
-"""A recorder that lives is never evicted, however slow this machine: only death may cost it its place."""
+"""A running recorder is never evicted, however slow this machine; only its kill frees its slot."""
 WAIT_S = 0.05
 REST_S = 0.001
 
 
 class Publication:
-    """How far the publisher is, and what it was told; shared by all processes of a campaign."""
+    """The publisher's last sequence, and whether it is to stop; shared by all processes of a campaign."""
 
     def __init__(self) -> None:
         self._words = shared(np.int64, 3)
@@ -50,7 +50,7 @@ class Publication:
         return bool(self._words[1])
 
     def stop(self) -> None:
-        """Let the publisher come to an end."""
+        """Ask the publisher to stop."""
         self._words[2] = 1
 
     @property
@@ -59,12 +59,12 @@ class Publication:
         return bool(self._words[2])
 
     def note_stopped(self) -> None:
-        """The publisher's answer to `stop`."""
+        """Called by the publisher once it has stopped."""
         self._words[1] = 1
 
 
 def publish(name: str, clock: Publication) -> None:
-    """Make ring `name`, publish PER_S messages a second until told to stop, and stay its writer."""
+    """Make ring `name`, publish PER_S messages a second until asked to stop, and stay its writer."""
     with Writer.create(name, capacity=RING_BYTES, layout_digest=LAYOUT_DIGEST, full_timeout_s=FULL_TIMEOUT_S) as writer:
         owed, then = 0.0, time.monotonic()
         while not clock.asked_to_stop and clock.published < MOST_MESSAGES - LONGEST_BURST - 1:
@@ -84,7 +84,7 @@ def publish(name: str, clock: Publication) -> None:
 def follow_relay(path: Path, name: str, witness: ConsumerWitness, rest_every: int) -> None:
     """Be the named client `name` of the relay at `path`.  A message is noted before it is acknowledged.
 
-    A client that rests after every so many messages is mostly killed with some received and not acknowledged.
+    A client that pauses after every so many messages is mostly killed with some received and not acknowledged.
     """
     while True:
         try:
@@ -102,15 +102,15 @@ def follow_relay(path: Path, name: str, witness: ConsumerWitness, rest_every: in
 
 
 def read_ring(name: str, witness: ConsumerWitness, clock: Publication, *, lazy: bool) -> None:
-    """Read a ring to its end as a plain reader; a `lazy` one looks only when it has been lapped."""
+    """Read a ring to its end as a plain reader; a `lazy` one polls only when it has been lapped."""
     reader = attach(name)
     while not (clock.stopped and reader.sequence > clock.published):
         if lazy and not clock.stopped and reader.lag_bytes < RING_BYTES * 5 // 4:
             time.sleep(WAIT_S)
             continue
         poll = reader.poll()
-        if poll.gap is not None:
-            witness.lose(poll.gap.first, poll.gap.last)
+        if poll.loss is not None:
+            witness.lose(poll.loss.first, poll.loss.last)
         for frame in poll:
             witness.see(frame.sequence, frame.payload)
         if poll.status is Status.EMPTY and reader.wait(WAIT_S) is Status.ORPHANED:

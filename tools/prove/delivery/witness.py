@@ -1,6 +1,6 @@
-"""What one consumer saw, in memory that outlives it: a kill -9 takes back nothing that was noted.
+"""What one consumer received, counted in shared memory, so that its kill loses no count.
 
-Owns the counts and the judgement of them.  It must never know how a message came.
+Owns the counts and their evaluation.  It must never know how a message came.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from tools.rig.numbered import is_genuine
 from tools.rig.processes import shared
 
 MOST_MESSAGES = 1 << 22
-"""Of a campaign.  Pages that are never touched cost nothing."""
+"""Most messages of a campaign.  Pages that are never written take no memory."""
 
 
 class ConsumerWitness:
@@ -30,7 +30,7 @@ class ConsumerWitness:
             self._damaged[0] += 1
 
     def lose(self, first: int, last: int) -> None:
-        """Note what this consumer was told it will not get."""
+        """Note sequences that were reported lost to this consumer."""
         self.lost[first : last + 1] += 1
 
     @property
@@ -43,18 +43,18 @@ class ConsumerWitness:
         return published - int(np.count_nonzero(self.seen[1 : published + 1]))
 
     def invented(self, published: int) -> int:
-        """How many sequences were seen that nobody published, and messages that were not genuine."""
+        """How many sequences were seen that were never published, and messages that were not genuine."""
         return int(np.count_nonzero(self.seen[published + 1 :])) + int(self.seen[0]) + self.damaged
 
     def repeated(self) -> int:
         """How many messages were seen more than once, each time counted."""
         return int(self.seen.sum(dtype=np.int64)) - int(np.count_nonzero(self.seen))
 
-    def told_lost(self) -> int:
-        """How many sequences it was told are lost."""
+    def reported_lost(self) -> int:
+        """How many sequences were reported lost to it."""
         return int(self.lost.sum(dtype=np.int64))
 
     def is_exact(self, published: int) -> bool:
-        """Whether each sequence was seen once or told lost once, so that delivered + lost == published."""
+        """Whether each sequence was seen once or reported lost once, so that delivered + lost == published."""
         accounts = self.seen[1 : published + 1] + self.lost[1 : published + 1]
         return bool((accounts == 1).all()) and not self.invented(published)

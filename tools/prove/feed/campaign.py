@@ -335,8 +335,8 @@ class _Campaign:
         with reader:
             found = []
             while (poll := reader.poll()).status in (Status.OK, Status.EPOCH_CHANGED, Status.GAP):
-                if poll.gap is not None:
-                    raise FeedError(f"ring {self.ring} was too small: lost {poll.gap.lost} frames")
+                if poll.loss is not None:
+                    raise FeedError(f"ring {self.ring} was too small: lost {poll.loss.count} frames")
                 found += [(frame.sequence, parse(bytes(frame.payload))) for frame in poll]
             return found
 

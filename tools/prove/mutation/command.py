@@ -2,8 +2,8 @@
 
 Draws mutants of the four packages and runs, for each, the tests that reach the changed line
 (`tools.prove.mutation.reach`), else those of its package and the fuzz tests, in a copy of the tree, until one fails.  A
-mutant that none of them notices survives and is shown, unless `equivalent.toml` says that it behaves as the original
-does, and why.
+mutant that fails none of them survives and is shown, unless `equivalent.toml` lists it as equivalent to the original,
+with the reason.
 
 Kernels of tlv and ringbuf run as plain Python where their file is changed (NUMBA_DISABLE_JIT=1): the same lines, and
 nothing is compiled.  Elsewhere they are compiled, into a cache of this run: as plain Python the tests of producers take

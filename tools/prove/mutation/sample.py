@@ -1,10 +1,9 @@
 """Mutants drawn at random: one small change to one file, made by an operator of cosmic-ray.
 
-Owns which changes there are, and the draw.  It must never run a test.
+Owns the possible changes, and the draw.  It must never run a test.
 
-A package's lines have equal chances: a file is drawn by its length, then one of its mutants.  Some changes change
-nothing: an annotation is not evaluated where `from __future__ import annotations` stands, so what differs from the
-original in annotations alone is no mutant.
+A package's lines have equal chances: a file is drawn by its length, then one of its mutants.  A change of annotations
+alone is no mutant: `from __future__ import annotations` keeps them from being evaluated.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ def _changes_anything(source: str, code: str) -> bool:
     try:
         return _without_annotations(source) != _without_annotations(code)
     except SyntaxError:
-        return False  # no program, so nothing that a test could tell
+        return False  # it does not parse, so every test would fail
 
 
 def _without_annotations(source: str) -> str:

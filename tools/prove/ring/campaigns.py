@@ -32,7 +32,7 @@ Proof = Callable[[], Outcome]
 
 
 def ring_proofs(seed: int, *, deep: bool = False, progress: Progress = say_nothing) -> dict[str, Proof]:
-    """Every proof by name.  `deep` takes an hour where the suite takes minutes; its longest part tells `progress`."""
+    """Every proof by name.  `deep` takes an hour where the suite takes minutes; its longest part calls `progress`."""
     more = 10 if deep else 1
     return {
         "kills": partial(prove_kills, 1000 * more, seed),

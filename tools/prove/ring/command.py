@@ -1,6 +1,6 @@
-"""`alphapulse prove ring`: a user who doubts can look.
+"""`alphapulse prove ring`: the proofs about the ring, on the user's own machine.
 
-Owns the command.  It must never know how a proof works.
+Owns the command line and the output.  It must never know how a proof works.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def ring(deep: bool, seed: int | None, as_json: bool, only: tuple[str, ...]) -> 
 
 
 def run_to_its_end(name: str, proof: Callable[[], Outcome], seed: int) -> Outcome:
-    """What a proof says; one that broke off has failed, and costs nobody the rest of the table."""
+    """A proof's outcome; one that raises has failed, and the others run all the same."""
     from tlv.errors import AlphaPulseError
     from tools.rig.outcome import Outcome
 

@@ -1,4 +1,4 @@
-"""Row 13: what the compiler made of the kernels.
+"""Row 13: the atomic instructions in the compiled kernels are those of their source.
 
 Owns the reading of LLVM IR and machine code.  It must never know what a kernel is for.
 
@@ -29,7 +29,7 @@ from tools.rig.outcome import Outcome, timed
 
 ARM = "aarch64-unknown-linux-gnu"
 ROOT = Path(__file__).parents[3]
-IR_OF = {  # what a call of an atomic becomes
+IR_OF = {  # the IR instruction of each atomic
     "load_acquire": "load acquire",
     "load_monotonic": "load monotonic",
     "store_release": "store release",

@@ -1,11 +1,11 @@
-"""What a writer killed between two stores leaves behind, and what readers and its successor make of it.
+"""Row 2: the memory that a writer killed between two stores leaves, read by readers and taken over by a successor.
 
-Owns the enumeration of memory images.  It must never know why a store is where it is.
+Owns the enumeration of memory images.  It must never know what a store is for.
 
 The kernels' stores are logged.  A kill leaves those that had been made; a compiler may have moved a store across its
 neighbours, but not across a release fence, and none past a later release store.  So every set of stores that these
-rules allow is an image: readers standing at every frame judge it, then a successor takes over, publishes shorter
-frames, and they judge it again.
+rules allow is an image: a reader at every frame checks it, then a successor takes over, publishes shorter frames, and
+the readers check it again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tools.prove.ring.stepping import Mutation, Steps
 from tools.prove.ring.weak_memory import Location
 from tools.rig.outcome import Outcome, timed
 
-FOR_PEOPLE = {BATCHES, BYTES, FRAMES, HEARTBEAT, PADS, PID, PUBLISH_NS}  # words that no decision is made by
+DIAGNOSTIC = {BATCHES, BYTES, FRAMES, HEARTBEAT, PADS, PID, PUBLISH_NS}  # words that no kernel decides by
 EVERY_SET_UP_TO = 10  # unordered stores; of more, sets are drawn
 DRAWN_SETS = 300
 DRAWN_ORDERS = 15
@@ -62,7 +62,7 @@ class StoreLog:
             if operation in STORES:
                 location, value = access[1:3], access[3]
                 memory[location] = value
-                if location[1] not in FOR_PEOPLE:
+                if location[1] not in DIAGNOSTIC:
                     self.stores.append(LoggedStore(location, value, STORES[operation], self.fences))
             elif operation in {"fence_release", "fence_seq_cst"}:
                 self.fences += 1
@@ -106,7 +106,7 @@ def images(stores: list[LoggedStore], generator: random.Random) -> Iterator[froz
 
 @dataclass
 class LastActions:
-    """A writer's last actions, on a ring that holds something already."""
+    """A writer's last actions, on a ring that holds some frames."""
 
     name: str
     frames: int  # published before the log starts
@@ -129,10 +129,10 @@ SCENES = (
 def judge_readers(
     model: Model, memory: dict[Location, int], starts: dict[int, int], judged: dict[Hashable, int]
 ) -> int:
-    """Let a reader stand at every frame start and read on; returns how many frames were delivered.
+    """Let a reader begin at every frame and read on; returns how many frames were delivered.
 
-    What a reader does on quiet memory follows from the memory alone, and two images in three hold the same words as one
-    before them: `judged` keeps what was delivered there.
+    On memory that nobody writes, what a reader does follows from the memory alone, and two images in three hold the
+    same words as one before them: `judged` keeps their results.
     """
     seen = frozenset(memory.items()), frozenset(model.committed.items()), frozenset(starts.items())
     if seen in judged:
@@ -167,7 +167,7 @@ def try_scene(scene: LastActions, mutation: Mutation | None, generator: random.R
         starts[writer[0]["sequence"]] = writer[0]["tail"]
     position = 0
     for sequence in range(1, scene.frames + 1):
-        starts[sequence] = position  # a pad may stand there; readers pass it
+        starts[sequence] = position  # a pad may be there; readers skip it
         position += model.kernels["record_bytes"](len(payload_of(sequence, 1)))
     count = delivered = 0
     judged: dict[Hashable, int] = {}

@@ -1,6 +1,6 @@
 """Row 19: bytes of a live ring changed at random under its readers.
 
-Owns the campaign about corrupt segments.  It must never know which byte means what.
+Owns the campaign about corrupt segments.  It must never know what a byte means.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tools.rig.processes import fresh_name, reap_within, shared, spawn, wait_for
 
 SMALL = 1 << 16
 OUT_BYTES = 1 << 14  # little room for frames, so that its end is met as well
-DEADLINE_S = 60.0  # to notice that it is over: only a hang takes that long
+DEADLINE_S = 60.0  # for a reader to end after `stop`: only a hang takes that long
 
 
 def read_whatever_comes(name: str, beats: np.ndarray, stop: np.ndarray, seed: int) -> None:
@@ -58,12 +58,12 @@ def prove_damage_is_survived(flips: int = 100_000, seed: int = 1) -> Outcome:
         bytes_of_ring = writer.words.view(np.uint8)
         header = bytes_of_ring[:HEADER_BYTES].copy()
         for i in range(flips):
-            if i % 500 == 0:  # all is made good again, so that readers get something to believe
+            if i % 500 == 0:  # restore the header, so that readers get valid frames too
                 bytes_of_ring[:HEADER_BYTES] = header
                 source.publish(generator.randrange(50))
                 header = bytes_of_ring[:HEADER_BYTES].copy()
                 time.sleep(0.001)
-            # Half of the flips hit the header page, where they hurt most.
+            # Half of the flips hit the header page, whose words decide most.
             at = generator.randrange(HEADER_BYTES if i % 2 else len(bytes_of_ring))
             bytes_of_ring[at] ^= 1 << generator.randrange(8)
             if i % 50 == 0:

@@ -1,6 +1,6 @@
-"""Memory between two pages that nobody may touch: one byte too far is a SIGSEGV, not luck.
+"""Memory between two guard pages, so that an access one byte beyond it raises SIGSEGV.
 
-The kernel places a new map right beside an older one, so a read over the edge of an ordinary map finds memory and goes
+The kernel places a new map right beside an older one, so a read beyond the end of an ordinary map finds memory and goes
 unnoticed.  Owns the guarded maps; they last as long as the process.
 """
 
@@ -11,7 +11,8 @@ import mmap
 import os
 
 import numpy as np
-from numpy.typing import NDArray
+
+from tlv.buffers import Longs
 
 MAP_FIXED = 0x10
 FAILED = ctypes.c_void_p(-1).value
@@ -28,7 +29,7 @@ def _map(at: int | None, size: int, access: int, flags: int, fd: int = -1) -> in
     return address
 
 
-def guarded_words(size: int, fd: int = -1) -> NDArray[np.int64]:
+def guarded_words(size: int, fd: int = -1) -> Longs:
     """Words between guard pages: of the object behind `fd`, read-only and shared, or zeros of our own.
 
     `size` is a multiple of the page size.
@@ -41,6 +42,6 @@ def guarded_words(size: int, fd: int = -1) -> NDArray[np.int64]:
         _map(start, size, mmap.PROT_READ | mmap.PROT_WRITE, anonymous | MAP_FIXED)
     else:
         _map(start, size, mmap.PROT_READ, mmap.MAP_SHARED | MAP_FIXED, fd)
-    words: NDArray[np.int64] = np.ctypeslib.as_array((ctypes.c_int64 * (size // 8)).from_address(start))
+    words: Longs = np.ctypeslib.as_array((ctypes.c_int64 * (size // 8)).from_address(start))
     words.flags.writeable = fd < 0
     return words

@@ -1,4 +1,4 @@
-"""Rows 1 and 8: writers killed in the middle of a publish, and what their successors find.
+"""Rows 1 and 8: writers killed in the middle of a publish, and their successors.
 
 Owns the campaigns that kill writers.  It must never kill a process that it did not start.
 """
@@ -102,7 +102,7 @@ def prove_short_restart(rounds: int = 100, seed: int = 1) -> Outcome:
         for _ in range(rounds):
             with Writer.open_or_create(name, capacity=1 << 16, reserve=SMALLEST_STEP) as writer:
                 SelfCheckingFrames(writer).publish(1000 + generator.randrange(1000))
-            checker = Checker(Reader.attach(name, start="oldest"))  # stands where the damage will be
+            checker = Checker(Reader.attach(name, start="oldest"))  # at the frames that will be damaged
             reap(spawn(partial(die_inside_a_long_frame, name)))
             with Writer.open(name) as writer:
                 SelfCheckingFrames(writer).publish(1)

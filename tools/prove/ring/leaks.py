@@ -1,7 +1,7 @@
 """Row 18: attaching and detaching leaves nothing behind.
 
-Owns the campaign about a reader's footprint.  It runs in a process of its own, because the allocator of a process
-that has done other things before moves by megabytes.
+Owns the campaign about a reader's footprint.  It runs in a process of its own, because the resident memory of a process
+that has done other work before changes by megabytes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def attach_and_detach(rounds: int) -> None:
 def prove_nothing_leaks(rounds: int = BLOCK) -> Outcome:
     """Row 18: no descriptor, no map and no memory is left behind.
 
-    What leaks a little each time grows from block to block; the allocator takes one more arena once.
+    A leak of a little memory each time grows from block to block; a new arena of the allocator comes only once.
     """
     command = [sys.executable, "-m", "tools.prove.ring.leaks", str(rounds)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

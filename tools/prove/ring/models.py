@@ -1,6 +1,6 @@
-"""Row 3: the kernels under every schedule within a budget; and mutants, to show that the search would notice.
+"""Row 3: the kernels under every schedule within a budget; and mutants, to show that the search finds broken rules.
 
-Owns the budgets.  It must never know a scenario's insides.
+Owns the budgets.  It must never know what a scenario does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Budget:
 QUICK = Budget(2, 1500, 1000)
 DEEP = Budget(3, 60_000, 60_000)
 MUTANTS_BUDGETS = (Budget(2, 300, 1000), Budget(2, 6000, 6000))
-"""A short look first: nearly all fall within it, some by a random schedule that the long search reaches last."""
+"""A short search first: it catches nearly all mutants, some by a random schedule that the long one reaches last."""
 
 
 def search(name: str, mutation: Mutation | None, budget: Budget, seed: int) -> Search:
@@ -42,9 +42,9 @@ def search(name: str, mutation: Mutation | None, budget: Budget, seed: int) -> S
 
 @timed
 def prove_schedules(seed: int = 1, *, deep: bool = False, progress: Progress = say_nothing) -> Outcome:
-    """Row 3: no schedule and no reordering within the budget makes a reader believe anything wrong.
+    """Row 3: no schedule and no reordering within the budget makes a reader deliver anything wrong.
 
-    `progress` is told each scenario as it begins.
+    `progress` is called as each scenario begins.
     """
     runs, budget = 0, DEEP if deep else QUICK
     for place, name in enumerate(SCENARIOS, 1):
@@ -70,7 +70,7 @@ def catch(mutation: Mutation, word: str, seed: int) -> tuple[str, Search] | None
 
 @timed
 def prove_mutants_are_caught(seed: int = 1) -> Outcome:
-    """Row 3: each rule of the protocol, broken, is noticed; so the searches above would notice too."""
+    """Row 3: each rule of the protocol, broken, violates a scenario; so the searches above would find it too."""
     survivors, runs = [], 0
     for mutation, word in MUTANTS:
         caught = catch(mutation, word, seed)

@@ -1,6 +1,6 @@
 """The rules of the protocol, each broken once.
 
-Owns the seeded mutants and the scenarios that should notice them.  A search that lets one of them live proves nothing.
+Owns the mutants and the scenarios that should catch them.  A search that misses one of them proves nothing.
 """
 
 from __future__ import annotations
@@ -104,5 +104,5 @@ MUTANTS: list[tuple[Mutation, str]] = [
 
 
 def scenarios_for(word: str) -> list[str]:
-    """Names of the scenarios that a mutant should fall in."""
+    """Names of the scenarios that should catch a mutant."""
     return [name for name in SCENARIOS if word in name]

@@ -1,25 +1,21 @@
-"""Frames that prove themselves, published and checked in compiled loops.
+"""Self-checking frames, published and checked in compiled loops.
 
-Owns the self-checking payload: every word of frame n is computed from n, so a torn, stale or foreign word shows.  It
-must never know how many processes run these loops, or who kills them.
+Owns the self-checking payload: every word of frame n is computed from n, so a torn, stale or foreign word is detected.
+It must never know how many processes run these loops, or what kills them.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ringbuf import Reader, Wait, Writer
 from ringbuf.atomics import load_acquire, monotonic_ns, store_release
 from ringbuf.kernels import append, commit, poll_into, publish, publish_and_wake, sleep_on, wake
 from ringbuf.layout import LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW
 from ringbuf.status import CLOSED, CORRUPT, EMPTY, EPOCH_CHANGED
+from tlv.buffers import Bytes, State, Structs, Words
 from tlv.jit import kernel
 from tools.rig.processes import fresh_name
-
-Words = NDArray[np.int64]
-Bytes = NDArray[np.uint8]
-Record = NDArray[np.void]
 
 MIX = 0x1E3779B97F4A7C15
 LENGTHS = 193  # payloads of 8 to 200 bytes, not only whole words
@@ -56,7 +52,7 @@ def fill(scratch: Words, sequence: int) -> int:
 
 
 @kernel
-def publish_checked(words: Words, control: Words, writer: Record, buffer: Bytes, scratch: Words, count: int) -> int:
+def publish_checked(words: Words, control: Words, writer: State, buffer: Bytes, scratch: Words, count: int) -> int:
     """Publish `count` self-checking frames one by one, waking nobody; `scratch` is `buffer` as words."""
     for _ in range(count):
         length = fill(scratch, writer[0]["sequence"])
@@ -67,7 +63,7 @@ def publish_checked(words: Words, control: Words, writer: Record, buffer: Bytes,
 
 
 @kernel
-def publish_batches(words: Words, control: Words, writer: Record, buffer: Bytes, scratch: Words, count: int) -> int:
+def publish_batches(words: Words, control: Words, writer: State, buffer: Bytes, scratch: Words, count: int) -> int:
     """`publish_checked` in commits of eight frames."""
     for i in range(count):
         length = fill(scratch, writer[0]["sequence"])
@@ -100,7 +96,7 @@ def check_frame(out: Words, offset: int, length: int, sequence: int) -> int:
 
 @kernel
 def read_checked(
-    words: Words, control: Words, reader: Record, out: Words, index: Words, tally: Record, polls: int
+    words: Words, control: Words, reader: State, out: Words, index: Words, tally: State, polls: int
 ) -> int:
     """Poll `polls` times, or until there is nothing to read, and check everything; returns the last status."""
     seen = tally[0]
@@ -108,12 +104,12 @@ def read_checked(
     for _ in range(polls):
         status = poll_into(words, control, reader, out, index, index.shape[1])
         me = reader[0]
-        if me["gap_last"]:
-            if me["gap_first"] != seen["expected"]:
+        if me["lost_last"]:
+            if me["lost_first"] != seen["expected"]:
                 seen["out_of_order"] += 1
-            seen["lost"] += me["gap_last"] - me["gap_first"] + 1
+            seen["lost"] += me["lost_last"] - me["lost_first"] + 1
             seen["gaps"] += 1
-            seen["expected"] = me["gap_last"] + 1
+            seen["expected"] = me["lost_last"] + 1
         for i in range(me["count"]):
             sequence = index[SEQUENCE_ROW, i]
             if sequence != seen["expected"]:
@@ -137,9 +133,9 @@ def read_checked(
 
 @kernel
 def sleep_and_count(
-    words: Words, control: Words, reader: Record, out: Words, index: Words, flags: Words, me: int, until: int
+    words: Words, control: Words, reader: State, out: Words, index: Words, flags: Words, me: int, until: int
 ) -> int:
-    """Announce each sleep in `flags[me]`, sleep up to 10 s, read what woke us; returns how many sleeps timed out."""
+    """Announce each sleep in `flags[me]`, sleep up to 10 s, read the frame; returns how many sleeps timed out."""
     late = 0
     while reader[0]["sequence"] <= until:
         store_release(flags, me, reader[0]["sequence"])
@@ -154,7 +150,7 @@ def sleep_and_count(
 
 @kernel
 def publish_to_sleepers(
-    words: Words, control: Words, writer: Record, buffer: Bytes, flags: Words, readers: int, count: int
+    words: Words, control: Words, writer: State, buffer: Bytes, flags: Words, readers: int, count: int
 ) -> int:
     """Publish the next frame each time all readers are about to sleep, `count` times or for a millisecond or so."""
     until = monotonic_ns() + 1_000_000
@@ -178,7 +174,7 @@ class SelfCheckingFrames:
         self.buffer = self.scratch.view(np.uint8)
 
     def publish(self, count: int) -> int:
-        """Publish `count` frames that prove themselves."""
+        """Publish `count` self-checking frames."""
         return publish_checked(
             self.writer.words, self.writer.control, self.writer.state, self.buffer, self.scratch, count
         )
@@ -191,9 +187,9 @@ class SelfCheckingFrames:
 
 
 class Checker:
-    """A reader that checks every frame; `tally` may lie in memory shared with the judge."""
+    """A reader that checks every frame; `tally` may be in shared memory, for another process to evaluate."""
 
-    def __init__(self, reader: Reader, tally: NDArray[np.void] | None = None) -> None:
+    def __init__(self, reader: Reader, tally: Structs | None = None) -> None:
         self.reader = reader
         self.tally = np.zeros(1, dtype=TALLY) if tally is None else tally
         self.tally[0]["expected"] = self.tally[0]["started_at"] = reader.sequence

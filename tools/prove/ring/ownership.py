@@ -1,6 +1,6 @@
-"""Row 7: two writers never, however they are started.
+"""Row 7: a ring never has two writers, however they are started.
 
-Owns the campaigns about the writer's lock.  It must never know how the lock is made.
+Owns the campaigns about the writer's lock.  It must never know how the lock works.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WON, REFUSED = 1, 2
 
 
 def race_for_it(name: str, start: np.ndarray, verdicts: np.ndarray, me: int) -> None:
-    """Wait for the start, try to become the writer, and hold on to it until everybody has tried."""
+    """Wait for the start, try to become the writer, and stay it until all have tried."""
     while not start[0]:
         time.sleep(0.0005)
     try:
@@ -56,14 +56,14 @@ def count_refusals(name: str, attempts: int) -> int:
     return refused
 
 
-def publish_after_fork(writer: Writer, said: np.ndarray) -> None:
-    """What a forked child gets from its parent's writer, and from trying itself."""
+def publish_after_fork(writer: Writer, refused: np.ndarray) -> None:
+    """In a forked child: note whether its parent's writer, and an attempt of its own to open one, are refused."""
     attempts: tuple[Callable[[], object], ...] = (partial(writer.publish, b"mine?"), partial(Writer.open, writer.name))
     for at, attempt in enumerate(attempts):
         try:
             attempt()
         except NotOwner:
-            said[at] = 1
+            refused[at] = 1
 
 
 @timed
@@ -87,15 +87,15 @@ def prove_one_writer(starts: int = 100) -> Outcome:
         unlocked = count_refusals(name, 10)
         os.kill(owner, signal.SIGCONT)
         kill(owner)
-        said = shared(np.int64, 2)
+        refused = shared(np.int64, 2)
         with Writer.open(name) as writer:
             before = writer.publish(b"before")
-            reap(spawn(partial(publish_after_fork, writer, said)))
+            reap(spawn(partial(publish_after_fork, writer, refused)))
             after = writer.publish(b"after")
     summary = (
         f"same process {same_process}/10 refused; {starts} starts: {winners} won, {losers} NotOwner; "
         f"owner stopped: {100 - stopped} of 100 takeovers; lock object removed {unlocked}/10 refused; "
-        f"forked child refused {int(said.sum())}/2, parent goes on"
+        f"forked child refused {int(refused.sum())}/2, parent goes on"
     )
-    passed = (same_process, winners, losers, stopped, unlocked, int(said.sum())) == (10, 1, starts - 1, 100, 10, 2)
+    passed = (same_process, winners, losers, stopped, unlocked, int(refused.sum())) == (10, 1, starts - 1, 100, 10, 2)
     return Outcome(7, "one writer", passed and after == before + 1 and not any(codes), summary)

@@ -1,6 +1,6 @@
-"""Rows 4, 5 and 6: readers and a writer at full speed, payloads that lie, laps of every exact length.
+"""Rows 4, 5 and 6: readers and a writer at full speed, payloads that look like descriptors, laps of exact lengths.
 
-Owns the campaigns about what a reader believes.  It must never know how the kernels decide it.
+Owns the campaigns about which frames a reader delivers.  It must never know how the kernels decide it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from ringbuf import Gap, Reader, Status, Writer, kernels
+from ringbuf import Loss, Reader, Status, Writer, kernels
 from ringbuf.layout import DESCRIPTOR_WORDS, FLAGS_SHIFT, KEY, SEQUENCE_WORD, TAG_WORD, VERSION, VERSION_SHIFT
 from tools.prove.ring.native import TALLY, Checker, SelfCheckingFrames, warm_native
 from tools.rig.outcome import Outcome, timed
@@ -24,7 +24,7 @@ LIE_BYTES = 64 - 8 * DESCRIPTOR_WORDS + 64 * LIES
 
 
 def read_with_pauses(name: str, tally: np.ndarray, seed: int) -> None:
-    """Check everything until the ring is closed, now and then too slow on purpose."""
+    """Check everything until the ring is closed, with random pauses in which the writer laps this reader."""
     generator = random.Random(seed)
     checker = Checker(Reader.attach(name, start="oldest"), tally)
     while checker.read(generator.randrange(1, 200)) not in {Status.CLOSED, Status.CORRUPT}:
@@ -98,7 +98,7 @@ def prove_payloads_cannot_lie(rounds: int = 3000, seed: int = 1) -> Outcome:
                 if len(frame.payload) != LIE_BYTES or sent.get(frame.sequence, frame.payload) != frame.payload:
                     return Outcome(5, "lying payloads", False, f"frame {frame.sequence} is part of a payload", seed)
                 delivered += 1
-        for _ in range(rounds):  # a reader that was put into the middle of payloads, as after a bug
+        for _ in range(rounds):  # a reader that is moved into the middle of payloads, as by a bug
             garbage = generator.randrange(0, int(writer.state[0]["tail"]) - SMALL // 2) & -64
             reader.state[0]["position"], reader.state[0]["sequence"] = garbage, 1
             reader.out[:] = 7
@@ -136,9 +136,9 @@ def prove_exact_laps(seed: int = 1) -> Outcome:
                         writer.publish(b"cell")
                     lapped = int(writer.state[0]["intent"]) - start > SMALL
                     poll = reader.poll(2048)
-                    wanted = Gap(expected, poll[0].sequence - 1) if lapped else None
-                    if poll.gap != wanted or reader.sequence != writer.next_sequence:
-                        summary = f"lap of {laps} capacities {64 * cells:+}: {poll.gap}, expected {wanted}"
+                    wanted = Loss(reader.uuid, expected, poll[0].sequence - 1) if lapped else None
+                    if poll.loss != wanted or reader.sequence != writer.next_sequence:
+                        summary = f"lap of {laps} capacities {64 * cells:+}: {poll.loss}, expected {wanted}"
                         return Outcome(6, "exact laps", False, summary, seed)
                     checked += 1
             reader.seek("latest")

@@ -1,4 +1,4 @@
-"""Row 11: consumers that the writer waits for: stopped, dead, joining while it runs.
+"""Row 11: reliable consumers, for which the writer waits: stopped, dead, joining while it runs.
 
 Owns the campaigns about reliable mode.  It must never know how the gate is computed.
 """
@@ -22,7 +22,7 @@ SMALL = 1 << 16
 
 
 def consume(name: str, tally: np.ndarray, evicted: np.ndarray) -> None:
-    """Read reliably until the ring is closed; say whether we were told of an eviction."""
+    """Read reliably until the ring is closed; note in `evicted` whether the reader reports an eviction."""
     checker = Checker(Reader.attach(name, reliable=True), tally)
     while (status := checker.read(4)) not in {Status.CLOSED, Status.CORRUPT}:
         if status == Status.EMPTY:
@@ -31,7 +31,7 @@ def consume(name: str, tally: np.ndarray, evicted: np.ndarray) -> None:
 
 
 def publish_slowly(writer: Writer, frames: int) -> None:
-    """Publish self-checking frames through the Python face, which waits when the ring is full."""
+    """Publish self-checking frames; where the ring is full through the Python API, which waits."""
     source = SelfCheckingFrames(writer)
     left = frames
     while left > 0:
@@ -49,7 +49,7 @@ def write_next(source: SelfCheckingFrames) -> None:
 
 @timed
 def prove_reliable_consumers(frames: int = 300_000) -> Outcome:
-    """Row 11: no loss while it reads; evicted after the bound when it stops, and told; freed at once when it dies."""
+    """Row 11: no loss while it reads; stopped, it is evicted after the bound and reports it; dead, freed at once."""
     warm_native()
     tally, evicted = shared(TALLY, 1), shared(np.int64, 1)
     with fresh_name("reliable") as name:

@@ -1,10 +1,10 @@
-"""Small rings under the scheduler: a writer, its readers, and the judge that knows what may be delivered.
+"""Small rings under the scheduler: a writer, its readers, and a judge that checks what is delivered.
 
 Owns the scenarios.  It must never know how the scheduler searches.
 
-Rings here hold eight cells of 64 bytes, so that a handful of publishes fills, pads and laps them.  The judge holds
-three things against the readers: a delivered frame is byte for byte the one committed under its sequence; sequences
-come in order; and what is skipped is reported as a gap, exactly.
+Rings here hold eight cells of 64 bytes, so that a handful of publishes fills, pads and laps them.  The judge checks
+three things of each reader: a delivered frame is byte for byte the one committed under its sequence; sequences come in
+order; and every skipped sequence is reported as lost.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Model:
         return [state]
 
     def run_alone(self, steps: Steps) -> Any:
-        """Run a program to its end with nobody else about and everything visible; returns its result."""
+        """Run a program to its end alone, with every store visible; returns its result."""
         result: list[Any] = []
 
         def keep() -> Steps:
@@ -119,14 +119,14 @@ class Model:
         return count
 
     def expect(self, condition: bool, complaint: str) -> None:
-        """Object unless `condition`."""
+        """Raise Violation unless `condition`."""
         if not condition:
             raise Violation(complaint)
 
 
 @dataclass
 class Judge:
-    """One reader, and what it should get next."""
+    """One reader, and the sequence that it should get next."""
 
     model: Model
     state: list[dict[str, int]]
@@ -137,21 +137,21 @@ class Judge:
     index: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def poll(self, frames: int = 2) -> Steps:
-        """Poll once and judge what came; returns the status."""
+        """Poll once and check the result; returns the status."""
         arguments = ("words", "control", self.state, self.out, self.index, frames)
         status = yield from self.model.kernels["poll_into"](*arguments)
         self.judge(status)
         return status
 
     def judge(self, status: int) -> None:
-        """Hold what a poll brought against what was committed."""
+        """Compare the frames of a poll with those that were committed."""
         me, model = self.state[0], self.model
         model.expect(status != CORRUPT, f"CORRUPT at position {me['position']}, sequence {me['sequence']}")
-        if me["gap_last"]:
-            model.expect(me["gap_first"] == self.expected, f"gap from {me['gap_first']}, expected {self.expected}")
-            model.expect(me["gap_last"] in model.committed, f"gap to {me['gap_last']}, which was never committed")
-            self.lost += me["gap_last"] - self.expected + 1
-            self.expected = me["gap_last"] + 1
+        if me["lost_last"]:
+            model.expect(me["lost_first"] == self.expected, f"gap from {me['lost_first']}, expected {self.expected}")
+            model.expect(me["lost_last"] in model.committed, f"gap to {me['lost_last']}, which was never committed")
+            self.lost += me["lost_last"] - self.expected + 1
+            self.expected = me["lost_last"] + 1
         for i in range(me["count"]):
             sequence = self.index[SEQUENCE_ROW, i]
             model.expect(sequence == self.expected, f"sequence {sequence}, expected {self.expected}")
@@ -194,7 +194,7 @@ def prepared(mutation: Mutation | None, frames: int, reserve: int = 64) -> tuple
 
 
 def start(model: Model, decisions: Decisions, programs: Sequence[tuple[str, Steps]], **hooks: Any) -> ScheduledRun:
-    """A world in which everybody has seen everything so far."""
+    """A run in which every thread has seen all stores so far."""
     known = model.memory.everything()
     threads = [Thread(name, steps, ThreadView(known)) for name, steps in programs]
     return ScheduledRun(model.memory, threads, decisions, model.on_store, **hooks)
@@ -207,7 +207,7 @@ def drain_all(*judges: Judge) -> None:
 
 
 def lapping(mutation: Mutation | None, on_lap: int = OLDEST, reserve: int = 64) -> Scenario:
-    """A writer laps two readers, one of which stands at the very edge."""
+    """A writer laps two readers, one of which is at the oldest frame."""
 
     def scenario(decisions: Decisions) -> ScheduledRun:
         model, writer = prepared(mutation, 4, reserve)
@@ -313,7 +313,7 @@ def restarting(mutation: Mutation | None, frames: int = 3, read: int = 1) -> Sce
 
 
 def waking(mutation: Mutation | None) -> Scenario:
-    """Two readers sleep when there is nothing to read; none may sleep on when there is."""
+    """Two readers sleep when there is nothing to read; none may stay asleep when there is."""
 
     def scenario(decisions: Decisions) -> ScheduledRun:
         model, writer = prepared(mutation, 1)
@@ -378,7 +378,7 @@ def joining(mutation: Mutation | None) -> Scenario:
 
 
 def closing(mutation: Mutation | None) -> Scenario:
-    """The writer publishes and closes; a reader told CLOSED has read everything."""
+    """The writer publishes and closes; a reader that gets CLOSED has read everything."""
 
     def scenario(decisions: Decisions) -> ScheduledRun:
         model, writer = prepared(mutation, 1)

@@ -1,7 +1,7 @@
-"""Letting the kernels' memory accesses through in every order that matters.
+"""Runs the kernels' memory accesses in every order that matters.
 
-Owns the scheduler: which thread goes next, which of the visible messages a load returns, who is killed when.  It must
-never know the protocol; a scenario brings the threads and the judge.
+Owns the scheduler: which thread goes next, which of the visible messages a load returns, which thread is killed when.
+It must never know the protocol; a scenario brings the threads and the judge.
 
 A schedule is the list of decisions that were not the default (run on, read the newest).  Few bugs need more than two
 preemptions and one stale read (Musuvathi and Qadeer, "Iterative context bounding", PLDI 2007), so all schedules
@@ -28,7 +28,7 @@ FENCES = {  # acquire, release, sequentially consistent
 
 
 class Violation(AssertionError):
-    """The judge saw something that the protocol promises never to happen."""
+    """A result that the protocol excludes."""
 
 
 @dataclass
@@ -76,7 +76,7 @@ class RandomDecisions(Decisions):
 
 @dataclass
 class ScheduledRun:
-    """One run: its memory, its threads, and who looks on."""
+    """One run: its memory, its threads, and the callbacks that check it."""
 
     memory: WeakMemory
     threads: list[Thread]
@@ -87,7 +87,7 @@ class ScheduledRun:
     trace: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        """Let all threads run to their ends, or to a sleep from which nobody will wake them."""
+        """Run all threads to their ends, or to a sleep that no other thread will end."""
         current = self.threads[0]
         while True:
             ready = [thread for thread in self.threads if not thread.done and thread.asleep_on is None]
@@ -150,7 +150,7 @@ Scenario = Callable[[Decisions], ScheduledRun]
 
 @dataclass
 class Search:
-    """What a search saw."""
+    """The result of a search."""
 
     runs: int = 0
     violation: str | None = None
@@ -158,7 +158,7 @@ class Search:
 
 
 def try_one(scenario: Scenario, decisions: Decisions, search: Search) -> bool:
-    """Run one schedule; returns whether the judge objected."""
+    """Run one schedule; returns whether it ended in a Violation."""
     search.runs += 1
     try:
         scenario(decisions).run()

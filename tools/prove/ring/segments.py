@@ -44,7 +44,7 @@ FOREIGN_UID = 65534
 
 @timed
 def prove_orphans_notice(rounds: int = 20) -> Outcome:
-    """Row 12: the ring is unlinked and made again under its readers; or all files go, as RemoveIPC does it."""
+    """Row 12: the ring is unlinked and made again under its readers; or all its files are removed, as by RemoveIPC."""
     warm_native()
     slowest, mixed = 0.0, 0
     for i in range(rounds):
@@ -77,7 +77,7 @@ def prove_orphans_notice(rounds: int = 20) -> Outcome:
 
 
 def baits(name: str) -> dict[str, tuple[Callable[[], object], type[SegmentError]]]:
-    """Ten things that can lie in wait under a ring's name: how each is laid, and the error it must meet."""
+    """Foreign or damaged objects under a ring's name: how each is made, and the error that it must raise."""
     ring = path_of(ring_object(name))
     target = ring.with_name(ring.name + ".target")
 
@@ -110,7 +110,7 @@ def baits(name: str) -> dict[str, tuple[Callable[[], object], type[SegmentError]
 
 
 def refusal(attempt: Callable[[], object]) -> type[BaseException] | None:
-    """The kind of error that an attempt met."""
+    """The class of the error that an attempt raised."""
     try:
         attempt()
     except SegmentError as error:
@@ -119,7 +119,7 @@ def refusal(attempt: Callable[[], object]) -> type[BaseException] | None:
 
 
 def describe(path: Path) -> tuple[int, ...]:
-    """What must not change about a bait."""
+    """The attributes of a bait that must not change."""
     found = path.lstat()
     return found.st_ino, found.st_mode, found.st_uid, found.st_size, found.st_mtime_ns
 
@@ -132,7 +132,7 @@ def prove_baits_are_refused() -> Outcome:
         with fresh_name("bait") as name:
             lay, expected = baits(name)[bait]
             if bait == "foreign uid" and os.getuid() != 0:
-                continue  # only root can lay it
+                continue  # only root can make it
             lay()
             before = describe(path_of(ring_object(name)))
             attempts: dict[str, Callable[[], object]] = {
@@ -176,7 +176,7 @@ print(len(made), len(list_rings()), refused)
 
 @timed
 def prove_space_is_real() -> Outcome:
-    """Row 15: a full /dev/shm is refused at creation, with the numbers, and kills nobody later."""
+    """Row 15: a full /dev/shm is refused at creation, with the numbers, and raises no SIGBUS later."""
     with fresh_name("space") as name:
         try:
             Writer.create(name, capacity=1 << 40)
@@ -237,7 +237,7 @@ def prove_creation_is_whole(racers: int = 50) -> Outcome:
         while True:
             steps += 1
             code = reap(spawn(partial(create_until_step, name, steps)))
-            refusal(partial(Reader.attach, name))  # whatever it finds, it must not hang or crash
+            refusal(partial(Reader.attach, name))  # any outcome but a hang or a crash
             with Writer.open_or_create(name, capacity=SMALL) as writer:
                 with Reader.attach(name) as reader:
                     writer.publish(b"whole")

@@ -1,6 +1,6 @@
 """Rows 36 and 37, the ring's part: many cold starts at once, and signals in every wait.
 
-Owns the campaigns about the process around a ring.  It must never touch the user's kernel cache.
+Owns the campaigns about the process that uses a ring.  It must never touch the user's kernel cache.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tools.rig.processes import fresh_name, reap_within, shared, spawn, wait_for
 
 SMALL = 1 << 16
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-HUNG_S = 30.0  # a hundred times what is promised, on a machine that does other things too
+HUNG_S = 30.0  # a hundred times the promise, since the machine may do other work
 ROOT = Path(__file__).parents[3]
 COLD_START = """
 import numpy as np
@@ -37,12 +37,12 @@ put_word(words, 1, record_bytes(100))
 print(get_word(words, 1), byte_at(np.full(1, 200, np.uint8), 0), compare_wide(np.zeros(4, "u8"), np.ones(4, "u8")))
 """
 COLD_ANSWER = "192 200 -1"
-"""Small kernels: what can clash is their files, not their size, and a start is mostly the import of numba."""
+"""Small kernels: it is their cache files that can clash, and most of a start is the import of numba."""
 OLD_CACHES = 3
 
 
 def lay_old_caches(folder: Path) -> None:
-    """Caches that every start wants to remove at the same moment."""
+    """Make old caches, which every start removes, all at the same moment."""
     for i in range(OLD_CACHES):
         cache = folder / "alphapulse" / f"kernels-old{i}"
         cache.mkdir(parents=True)
@@ -80,9 +80,9 @@ def prove_cold_starts(processes: int = 8, rounds: int = 3) -> Outcome:
 
 
 def end_by_interrupt() -> None:
-    """Let both signals raise KeyboardInterrupt; a shell starts what runs in its background with SIGINT ignored.
+    """Let both signals raise KeyboardInterrupt; a shell starts background processes with SIGINT ignored.
 
-    Python swallows what is raised while a destructor runs, and those of a compiler's leftovers would run here.
+    Python drops an exception that is raised while a destructor runs, and the garbage of the compiler has destructors.
     """
     gc.disable()
     for number in SIGNALS:

@@ -29,7 +29,7 @@ def sleep_until_killed(name: str, asleep: np.ndarray) -> None:
 
 @timed
 def prove_dead_readers_harm_nobody(kills: int = 1000) -> Outcome:
-    """Row 9: waiters killed in their sleep, readers stopped: the writer goes on, and wakes nobody in the end."""
+    """Row 9: waiters killed in their sleep, readers stopped: the writer goes on, and makes no needless wake-up."""
     warm_native()
     asleep = shared(np.int64, 1)
     with fresh_name("sleepers") as name, Writer.create(name, capacity=1 << 16) as writer:
@@ -59,7 +59,7 @@ def prove_dead_readers_harm_nobody(kills: int = 1000) -> Outcome:
 
 
 def sleep_through(name: str, flags: np.ndarray, late: np.ndarray, me: int, until: int) -> None:
-    """Sleep between any two frames, and count the sleeps that nobody ended."""
+    """Sleep between any two frames, and count the sleeps that timed out."""
     reader = Reader.attach(name, start="oldest")
     arguments = (reader.words, reader.control, reader.state, reader.out, reader.index)
     late[me] = sleep_and_count(*arguments, flags, me, until)

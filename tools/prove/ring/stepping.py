@@ -3,9 +3,9 @@
 Owns the translation of `ringbuf/kernels/` into generators that stop at every access to a shared word.  It must
 never know what the accesses mean, or in which order they will be let through.
 
-The source is the one that numba compiles.  A call of an atomic becomes a `yield` of what it wants to do, a call of
-another kernel a `yield from`; everything else stays as it is written.  A mutant is the same source with one
-replacement, so a test can break one rule of the protocol and see whether the explorer notices.
+The source is the one that numba compiles.  A call of an atomic becomes a `yield` of the access, a call of another
+kernel a `yield from`; everything else is unchanged.  A mutant is the same source with one replacement, so a test can
+break one rule of the protocol and check that the explorer finds it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Memory as LLVM's atomics promise it: weaker than any processor that runs them.
+"""Memory with the guarantees of LLVM's atomics only, which are weaker than those of any processor.
 
 Owns what a load may return.  It must never know which program runs on it.
 
-Every store leaves a message at its location; nothing is overwritten.  A thread has a view: for each location the
-oldest message it may still read.  A monotonic load may return any message from there on.  A message carries what
-its reader gets to know: a release store the writer's whole view, a monotonic store the view at the writer's last
-release fence.  An acquire load takes that knowledge at once, a monotonic one when an acquire fence follows.
+Every store adds a message at its location; nothing is overwritten.  A thread has a view: for each location the oldest
+message it may still read.  A monotonic load may return any message from there on.  A message carries a view: of a
+release store the writer's whole view, of a monotonic store the view at the writer's last release fence.  An acquire
+load joins that view to its thread's at once, a monotonic one when an acquire fence follows.
 Sequentially consistent fences exchange views with each other.  (This is the release-acquire fragment of C11 in its
 view-based form, Kang et al., "A promising semantics for relaxed-memory concurrency", POPL 2017, without promises.)
 """
@@ -26,19 +26,19 @@ class StoredValue(NamedTuple):
 
 
 def join(view: View, other: View) -> None:
-    """Raise `view` to know what `other` knows."""
+    """Raise each entry of `view` to at least that of `other`."""
     for location, at in other.items():
         if view.get(location, 0) < at:
             view[location] = at
 
 
 class ThreadView:
-    """What one thread knows."""
+    """The views of one thread."""
 
     def __init__(self, known: View | None = None) -> None:
         self.current: View = dict(known or {})
-        self.pending: View = {}  # learned by monotonic loads; known after an acquire fence
-        self.released: View = dict(known or {})  # what monotonic stores pass on: known at the last release fence
+        self.pending: View = {}  # of monotonic loads; joined to `current` by an acquire fence
+        self.released: View = dict(known or {})  # `current` at the last release fence: the view of monotonic stores
 
 
 class WeakMemory:
@@ -51,11 +51,11 @@ class WeakMemory:
         self.fences: View = {}
 
     def newest(self, location: Location) -> int:
-        """The last value stored, whoever has seen it."""
+        """The last value stored."""
         return self._at(location)[-1].value
 
     def everything(self) -> View:
-        """The view of somebody who has seen every store: a process that starts after the others died."""
+        """The view of a thread that has seen every store: a process that starts after the others died."""
         return {location: len(messages) - 1 for location, messages in self.messages.items()}
 
     def values(self) -> dict[Location, int]:
@@ -75,7 +75,7 @@ class WeakMemory:
         return messages[at].value
 
     def store(self, thread: ThreadView, location: Location, value: int, release: bool) -> None:
-        """Leave a message."""
+        """Add a message."""
         messages = self._at(location)
         thread.current[location] = len(messages)
         view = dict(thread.current if release else thread.released)
@@ -90,7 +90,7 @@ class WeakMemory:
         return before
 
     def fence(self, thread: ThreadView, acquire: bool, release: bool, total: bool) -> None:
-        """An acquire fence, a release fence, or (`total`) one that all such fences agree on the order of."""
+        """An acquire fence, a release fence, or (`total`) a sequentially consistent one."""
         if acquire:
             join(thread.current, thread.pending)
         if total:
