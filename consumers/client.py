@@ -234,10 +234,6 @@ class RelayClient:
         self.lost += sum(item.count for item in items if isinstance(item, Loss))
 
     def _connect(self) -> None:
-        self._socket = connect(self.path, self._max_silence_s)
-        self.connections += 1
-        self._filled = 0
-        self._stream.reconnected()
         if self.rings:
             start, resume = StreamStart.SEQUENCE, {uuid: ring.next_sequence for uuid, ring in self.rings.items()}
         elif isinstance(self._start, dict):
@@ -251,6 +247,10 @@ class RelayClient:
             resume=resume,
             wanted=self._wanted,
         )
+        self._socket = connect(self.path, self._max_silence_s)  # only now: the relay waits for the hello
+        self.connections += 1
+        self._filled = 0
+        self._stream.reconnected()
         # A relay that refused us has closed its end, and its Farewell is in our receive buffer.
         with contextlib.suppress(BrokenPipeError):
             self._socket.sendall(hello)

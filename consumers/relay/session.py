@@ -24,7 +24,7 @@ from tlv.codes import FarewellReason, StreamStart
 from tlv.errors import SegmentError
 from tlv.layout import Ack
 
-HELLO_TIMEOUT_S = 2.0
+HELLO_TIMEOUT_S = 5.0
 HEARTBEAT_EVERY_S = 1.0
 
 

@@ -7,12 +7,13 @@ for in everything that it printed and wrote, in its command line and in its ring
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http
 import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -78,9 +79,12 @@ def environment(folder: Path, settings: dict[str, str]) -> dict[str, str]:
 
 
 async def run(
-    arguments: list[str], folder: Path, stop_after_s: float | None = None, **settings: str
+    arguments: list[str], folder: Path, stop_when: Callable[[str], bool] = lambda err: False, **settings: str
 ) -> tuple[str, str, int]:
-    """What a command printed on stdout and stderr, and its exit code; the canary is in none of its files."""
+    """What a command printed on stdout and stderr, and its exit code; the canary is in none of its files.
+
+    It is terminated when `stop_when`, given what it has printed on stderr, says so; else it ends by itself.
+    """
     process = await asyncio.create_subprocess_exec(
         *command_line(arguments),
         env=child_environment(environment(folder, settings)),
@@ -89,10 +93,22 @@ async def run(
         stderr=asyncio.subprocess.PIPE,
     )
     line = Path(f"/proc/{process.pid}/cmdline").read_bytes()
-    if stop_after_s is not None:
-        asyncio.get_running_loop().call_later(stop_after_s, process.terminate)
+    assert process.stdout is not None
+    assert process.stderr is not None
     watchdog = asyncio.get_running_loop().call_later(TIMEOUT_S, process.kill)
-    out, err = await process.communicate()
+    reading = asyncio.create_task(process.stdout.read())
+    err = b""
+    stopped = ended = False
+    while not ended:
+        with contextlib.suppress(TimeoutError):
+            chunk = await asyncio.wait_for(process.stderr.read(1 << 16), 0.1)
+            ended = not chunk
+            err += chunk
+        if not stopped and stop_when(err.decode(errors="replace")):
+            process.terminate()
+            stopped = True
+    out = await reading
+    await process.wait()
     watchdog.cancel()
     assert process.returncode is not None
     assert CANARY.encode() not in line
@@ -201,7 +217,11 @@ def test_bridge_at_debug_says_nothing_of_its_servers_password(ring_name: str, tm
         place = server.url.removeprefix("nats://") if works else "127.0.0.1:1"
         arguments = ["bridge", "out", "--ring", ring_name]
         url = f"nats://user:{CANARY}@{place}"
-        _, err, code = asyncio.run(run(arguments, tmp_path, stop_after_s=5, ALPHAPULSE__BRIDGE_OUT__SERVER=url))
+
+        def is_under_way(err: str) -> bool:
+            return any((tmp_path / "nats").rglob("streams/*")) if works else "cannot connect" in err
+
+        _, err, code = asyncio.run(run(arguments, tmp_path, is_under_way, ALPHAPULSE__BRIDGE_OUT__SERVER=url))
     assert code == 0, err
     assert ("cannot connect" in err) is not works
 

@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,10 +36,29 @@ def status(runtime: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@contextmanager
+def beating(writer: Writer) -> Iterator[None]:
+    """The writer gives its heartbeat, however long the block takes."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(0.1):
+            writer.heartbeat()
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
 def test_status_lists_a_ring_with_its_writer(runtime: Path, ring_name: str) -> None:
     with Writer.create(ring_name, capacity=1 << 16) as writer:
         writer.publish(b"")
-        rings = {ring["name"]: ring for ring in json.loads(status(runtime).stdout)["rings"]}
+        with beating(writer):
+            rings = {ring["name"]: ring for ring in json.loads(status(runtime).stdout)["rings"]}
     assert (rings[ring_name]["writer"], rings[ring_name]["sequence"]) == ("alive", 1)
 
 
