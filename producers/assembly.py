@@ -12,12 +12,14 @@ timers bring waits for it in one list (`producers.blocks.arrivals`).  No part ca
 A block is complete when
     TOMBSTONE       a log of a later block was pushed, and nothing looks missing (`producers.blocks.completeness`)
     BLOOM_NEGATIVE  the bloom filter holds none of our topics
-    REFETCHED       eth_getLogs{blockHash} was merged and holds all that was pushed
+    REFETCHED       eth_getLogs{blockHash} was merged, and no evidence refutes it
     PUSHED          the node could not be asked, and what was pushed leaves no doubt
 and CROSS_CHECKED, instead of any of these, where a second endpoint lists nothing else.
 What looks incomplete, was not pushed at all, or is silent too long, is WANTED: `producers.blocks.backfill` fetches it,
-and nothing after it is published meanwhile.  A log that comes after its block was closed is a repair: counted, and
-readers are told.
+and nothing after it is published meanwhile.  A list that the evidence refutes is asked for again, also at the second
+endpoint, and is never the end: after `PATIENCE_S` the block is LOST, which is a Gap.  A LOST block holds nobody up, and
+is asked for as long as it is kept; when its list comes it is healed.  A log that comes after its block was closed is a
+repair.  Both are counted, and readers are told (LATE_LOGS, then the events with BACKFILL, then the BlockEnd).
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ from producers.blocks.arrivals import (
     Arrivals,
     HeaderFetched,
     HeadMissing,
+    HeldBackFetched,
+    HoleFilled,
+    LogsConfirmed,
     LogsFetched,
     LogsUnavailable,
     Opinion,
@@ -36,12 +41,13 @@ from producers.blocks.arrivals import (
 )
 from producers.blocks.backfill import LogFetcher
 from producers.blocks.block import Block, Progress, Taken
-from producers.blocks.chain import Chain, Switch
-from producers.blocks.completeness import Evidence
+from producers.blocks.chain import NO_PARENTS, Chain, Switch
+from producers.blocks.completeness import Doubt, Evidence
 from producers.blocks.cross_check import CrossCheck
 from producers.blocks.early_logs import EarlyLogs
 from producers.blocks.head_queue import HeadQueue
-from producers.blocks.recovery import Recovered, restore
+from producers.blocks.holes import HoleFiller
+from producers.blocks.recovery import REACH, Recovered, restore
 from producers.context import Context
 from producers.decode.pool_table import PoolTable
 from producers.kinds.events import EVENT_OF_TOPIC
@@ -54,8 +60,8 @@ from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
 from producers.output.snapshots import Snapshots
 from producers.output.tick_maps import NOTHING_WATCHED, TickMaps, TickWatch
+from producers.pools.inquiry import Finding, Standing, Token
 from producers.pools.quarantine import Quarantine
-from producers.pools.verification import Finding, Standing, Token
 from tlv.codes import Completeness, Reason
 from tlv.units import NS
 
@@ -72,8 +78,6 @@ LARGEST_STEP = 2_048
 --only collector`), and 30 where each is the first of its pool."""
 MOST_ENDS = 512
 """Blocks that are ended in one step, 12 us each: quiet ones, behind a block that was missing."""
-MAX_FETCHES = 3
-"""Answers that contradict what was pushed, before the union is accepted."""
 
 
 class Assembly:
@@ -99,8 +103,11 @@ class Assembly:
         self._evidence = Evidence(context.chain, context.log_filter)
         self._heads = HeadQueue(context, self.chain, arrivals)
         self._early_logs = EarlyLogs(context.clock, context.timers, arrivals)
-        self._logs = LogFetcher(context, self._evidence, arrivals)
-        self._quarantine = Quarantine(context, table, tokens)
+        self._logs = LogFetcher(context, self._evidence, arrivals, table)
+        self._holes = HoleFiller(context, self.chain, arrivals)
+        self._healed: list[Block] = []
+        """LOST blocks whose list came, until readers are told."""
+        self._quarantine = Quarantine(context, table, tokens, self.chain, arrivals)
         self._introductions = Introductions(outbox, table, tokens)
         self._messages = BlockMessages(context, outbox)
         self._events = BlockEvents(context, outbox, table, self._quarantine, self._introductions)
@@ -111,6 +118,13 @@ class Assembly:
         self._window: list[Block] = []
         """The canonical blocks from the cursor on, oldest first."""
         self._connected = False
+        self._finality_blocks = context.chain.finality_blocks
+        self._lost = False
+        """What an earlier collector told is not known at all."""
+        self._partial: frozenset[str] = frozenset()
+        """Hashes of blocks that an earlier collector told, and of whose events not all can be taken back."""
+        self._told_below = -1
+        """Below this an earlier collector told blocks that are not known any more."""
         self._reason = Reason.STARTED
         """Why blocks that were not pushed had to be fetched."""
 
@@ -118,11 +132,28 @@ class Assembly:
         """Continue where an earlier collector stopped in the same ring."""
         for segment in recovered.half_removed:
             self._events.take_back_segment(segment)
+        for first, last in recovered.unsure:
+            self._messages.put_gap(first, last, Reason.WRITER_RESTARTED)
+        self._lost, self._partial = recovered.lost, recovered.partial
+        if recovered.torn and recovered.blocks:
+            self._told_below = recovered.blocks[0].number
         if not recovered.blocks:
+            if recovered.ended >= 0:
+                # By number only: which branch was told, and whether it still stands, nobody can say.
+                shallow = max(0, recovered.ended - self._finality_blocks + 1)
+                self._messages.put_gap(shallow, recovered.ended, Reason.WRITER_RESTARTED)
+                self._begin_above(recovered.ended)
             return
         self.safe_number = self._stats.safe_number = restore(self.chain, recovered)
         self._move_cursor(self.safe_number + 1)
         self._stats.head_number = recovered.blocks[-1].number
+        self._reason = Reason.WRITER_RESTARTED
+
+    def _begin_above(self, number: int) -> None:
+        """Everything up to `number` was told, or declared."""
+        self.chain.begin_above(number)
+        self._told_below = number + 1
+        self.safe_number = self._stats.safe_number = number
         self._reason = Reason.WRITER_RESTARTED
 
     # What the feed brings
@@ -138,6 +169,10 @@ class Assembly:
             block = self._on_header(head, live=live)
             if block is None:
                 return
+            if self._lost:
+                self._lost = False
+                self._messages.put_gap(max(0, block.number - REACH), block.number, Reason.WRITER_RESTARTED)
+                self._begin_above(block.number)
             self._heads.announce_new(block)
         self._follow()
 
@@ -175,12 +210,21 @@ class Assembly:
                     self._follow()
                 case HeadMissing(block_hash, number):
                     self._heads.seek_missing(block_hash, number)
-                case LogsFetched(block, logs):
-                    self._merge(block, logs)
+                case LogsFetched(block, logs, whole):
+                    self._merge(block, logs, whole=whole)
                 case LogsUnavailable(block):
                     self._give_up(block)
-                case Opinion(block, found, short):
-                    self._weigh(block, found, short)
+                case LogsConfirmed(block):
+                    if block.progress in (Progress.WANTED, Progress.LOST):
+                        self._settle(block, Completeness.REFETCHED)
+                case HoleFilled(heads):
+                    self._fill(heads)
+                case HeldBackFetched(block):
+                    self._publish_again(block)
+                case Opinion(block, found, short, misplaced):
+                    self._weigh(block, found, short=short, misplaced=misplaced)
+        if self._healed:
+            self._tell_healed()
 
     def advance(self) -> None:
         """Close, publish and end what can be.  Call it after every batch of frames, and on a timer."""
@@ -190,10 +234,17 @@ class Assembly:
         self.unfinished = False
         if self._window:
             self._advance_blocks()
+        elif self._quarantine.agenda or self._quarantine.healer.gate:
+            self._judge()
         if self._connected and self._logs.due:
             self._logs.pump(self.chain)
         if self._events.introduced or self._snapshots.due or self._tick_maps.due:
             self._ask_for_states(head)
+
+    def shows_logs(self, block_hash: str) -> bool:
+        """Whether the bloom filter of a known block shows logs that are subscribed to."""
+        block = self.chain.blocks.get(block_hash)
+        return block is not None and bool(block.positives)
 
     def tick(self) -> None:
         """Time passed: refetch what stays open too long."""
@@ -204,7 +255,7 @@ class Assembly:
             age_ns = now_ns - block.arrived_ns
             silent_too_long = age_ns > SILENCE_NS
             overtaken = child is not None and now_ns - child.arrived_ns > AFTER_CHILD_NS
-            holed = bool(block.waiting) and age_ns > HOLE_NS
+            holed = age_ns > HOLE_NS and self._evidence.is_holed(block)
             if silent_too_long or overtaken or holed:
                 self._close_or_refetch(block)
         self.advance()
@@ -227,10 +278,16 @@ class Assembly:
         return self.chain.canonical.get(self.safe_number)
 
     @property
+    def held_back(self) -> int:
+        """Logs that wait until their emitter is proven."""
+        return self._quarantine.held
+
+    @property
     def settled(self) -> bool:
         """Whether everything that came is published and ended."""
         head = self.chain.head
-        return not self._heads and not self._quarantine.held and (head is None or self.safe_number >= head.number)
+        waiting = self._quarantine.held or self._quarantine.healer.gate
+        return not self._heads and not waiting and (head is None or self.safe_number >= head.number)
 
     def disconnected(self) -> None:
         """Nothing is pushed any more, and what was being pushed may have lost its end."""
@@ -239,6 +296,7 @@ class Assembly:
             if block.progress is Progress.OPEN:
                 block.want()
         self._heads.disconnected()
+        self._holes.disconnected()
         self._quarantine.disconnected()
         self._connected = False
         self._reason = Reason.DISCONNECTED
@@ -248,9 +306,13 @@ class Assembly:
     def reconnected(self) -> None:
         """Requests can be answered again."""
         self._logs.reconnected()
-        for block in self._window:
+        self._evidence.reconnected()
+        self._holes.connected()
+        for block in self.chain.canonical.values():
             if block.progress is Progress.WANTED:
                 self._want(block)
+            elif block.progress is Progress.LOST:
+                self._logs.mend(block, soon=True)
         self._connected = True
         self._quarantine.reconnected()
         self._follow()
@@ -281,6 +343,10 @@ class Assembly:
         self._snapshots.want_all()
         self._tick_maps.want_all()
 
+    def take_distrust(self) -> str | None:
+        """Why another endpoint should be asked, once: what this one lists is refuted by the evidence."""
+        return self._logs.take_distrust()
+
     def take_verified(self) -> list[Finding]:
         """The pools verified since the last call."""
         return self._quarantine.take_verified()
@@ -290,11 +356,7 @@ class Assembly:
     def _on_header(self, head: Head, *, live: bool) -> Block | None:
         """The block of a header that was not known, with the logs that came before it; None if that cannot be read."""
         live = live and not self._early_logs.overflowed(head.hash)
-        try:
-            block = self.chain.add(head, self._clock.now_ns, live=live)
-        except ValueError:
-            self._rpc.reject(Rejection.BAD_HEAD)
-            return None
+        block = self.chain.add(head, self._clock.now_ns, live=live)
         self._stats.headers += 1
         self._evidence.read_header(block)
         for log in self._early_logs.adopt(block.hash):
@@ -314,8 +376,12 @@ class Assembly:
             self._tick_maps.reorganise(switch.dropped[-1].number)
             for block in switch.dropped:
                 block.leave()
+            self._declare_standing(switch)
+        if switch.unreachable is not None:
+            self._declare_gap(*switch.unreachable, Reason.CHAIN_BROKEN)
         if switch.hole is not None:
             self._declare_gap(*switch.hole, Reason.NODE_HAS_NO_BLOCK)
+            self._holes.note()
         elif switch.dropped and switch.fork is None:
             self._invalidate(lowest, Reason.CHAIN_BROKEN)
         missed = [block for block in switch.adopted if not (block.live or block.verdict)]
@@ -329,11 +395,40 @@ class Assembly:
         self._stats.head_number = switch.adopted[-1].number
         self.chain.forget(self._cursor)
 
+    def _fill(self, heads: list[Head]) -> None:
+        """Blocks of a declared hole: they are canonical, and LOST until their logs come, so that nothing waits."""
+        if not self._still_joins(heads):
+            return
+        for block in self.chain.fill(heads, self._clock.now_ns):
+            self._evidence.read_header(block)
+            self._messages.put_block(block)
+            block.want()
+            block.lose()
+            block.end()
+            self._logs.mend(block, soon=True)
+        self._move_cursor(self._cursor)
+
+    def _still_joins(self, heads: list[Head]) -> bool:
+        """Whether the hole is still there; a reorg may have come meanwhile."""
+        first, last = int(heads[0].number, 16), int(heads[-1].number, 16)
+        above = self.chain.canonical.get(last + 1)
+        joins = above is not None and (above.parent_hash == heads[-1].hash or above.parent_hash in NO_PARENTS)
+        return joins and any(begin <= first and last <= end for begin, end in self.chain.holes)
+
+    def _declare_standing(self, switch: Switch) -> None:
+        """Events that an earlier collector told of blocks that left the chain, and that nobody can take back."""
+        for block in reversed(switch.dropped):
+            if block.hash in self._partial:
+                self._messages.put_gap(block.number, block.number, Reason.WRITER_RESTARTED)
+        lowest = switch.adopted[0].number
+        if switch.fork is None and 0 < lowest <= self._told_below:
+            self._messages.put_gap(max(0, lowest - REACH), self._told_below - 1, Reason.WRITER_RESTARTED)
+
     def _enter(self, block: Block) -> None:
         """`block` became canonical."""
         self._messages.put_block(block)
-        if block.progress is not Progress.KNOWN:
-            block.leave()  # it was replaced by a block whose number contradicts its parent's: no reorg dropped it
+        if block.unpublished:
+            self._quarantine.enter(block)
         if block.verdict:
             block.close(block.verdict)
         elif block.live:
@@ -374,20 +469,34 @@ class Assembly:
         self._reopen(block)
         self._want(block)
 
-    def _weigh(self, block: Block, found: list[Log], short: bool) -> None:
+    def _weigh(self, block: Block, found: list[Log], *, short: bool, misplaced: bool) -> None:
         """Logs that only the second endpoint lists are as loud as a repair, if an event is among them."""
         if found:
             self.take(found, pushed=False)
+        if block.progress in (Progress.WANTED, Progress.LOST):
+            proven = not misplaced and (not short or self._evidence.is_exact(block))
+            if block.seen and proven and not self._evidence.is_doubtful(block, vouched=not short):
+                self._settle(block, Completeness.PUSHED if short else Completeness.CROSS_CHECKED)
+            return
         if block.progress is not Progress.CLOSED:
             return
         if found and self.chain.is_canonical(block):
             if any(log.topics and log.topics[0] in EVENT_OF_TOPIC for log in found):
                 self._invalidate(block.number, Reason.LATE_LOGS)
             self._reopen(block)
-        if not short:
+        if not (short or misplaced):
             block.confirm()
         elif found and self.chain.is_canonical(block):
             self._want(block)  # neither endpoint lists all of it
+
+    def _publish_again(self, block: Block) -> None:
+        """Logs of it that were held back wait in it."""
+        if not self.chain.is_canonical(block):
+            return
+        if block.progress is Progress.CLOSED:
+            self._reopen(block)
+        else:
+            self._move_cursor(min(self._cursor, block.number))
 
     def _reopen(self, block: Block) -> None:
         """The end of a closed block is published anew, if it was published."""
@@ -399,6 +508,8 @@ class Assembly:
 
     def _on_tombstone(self, block: Block) -> None:
         """A log of a later block came, so none of this one is on its way."""
+        if self._evidence.catches_lie(block):
+            self._review_empty()
         if self._evidence.proves_empty(block):
             block.close(Completeness.BLOOM_NEGATIVE)
         elif self._evidence.is_doubtful(block):
@@ -421,19 +532,58 @@ class Assembly:
         block.want()
         self._logs.want(block)
 
-    def _merge(self, block: Block, logs: list[Log]) -> None:
-        """The node's own list of the block's logs."""
-        pushed, before = len(block.seen), block.events + len(block.waiting)
-        self.take([log for log in logs if not log.removed], pushed=False)
+    def _merge(self, block: Block, logs: list[Log], *, whole: bool) -> None:
+        """The node's own list of the block's logs; one that is not `whole` has events alone."""
+        before = block.events + len(block.waiting)
+        logs = [log for log in logs if not log.removed]
+        self.take(logs, pushed=False)
         block.merge()
-        short = len(logs) < pushed
-        if block.progress is not Progress.WANTED:
+        if block.progress not in (Progress.WANTED, Progress.LOST):
+            self._logs.settled(block)
+            if block.progress is Progress.CLOSED and block.waiting and self.chain.is_canonical(block):
+                self._invalidate(block.number, Reason.LATE_LOGS)
+                self._reopen(block)
+                self._want(block)
             return
-        if (short or self._evidence.is_doubtful(block)) and block.fetched < MAX_FETCHES:
-            self._want(block)
+        if self._evidence.catches_lie(block):
+            self._review_empty()
+        doubt = self._evidence.judge(block, logs, whole=whole)
+        if doubt is not Doubt.NONE:
+            self._stats.refuted_answers += doubt is Doubt.REFUTED
+            self._logs.doubt(block, doubt, logs)
+            if doubt is Doubt.REFUTED:
+                self._cross_check.ask_elsewhere(block)
             return
         self._messages.count_backfilled(block.events + len(block.waiting) - before)
-        block.close(Completeness.PUSHED if short else Completeness.REFETCHED)
+        self._settle(block, Completeness.PUSHED if len(logs) < len(block.seen) else Completeness.REFETCHED)
+
+    def _review_empty(self) -> None:
+        """This endpoint's blooms of zeros prove nothing: ask about the blocks that were closed for one."""
+        for block in self.chain.canonical.values():
+            if block.verdict is Completeness.BLOOM_NEGATIVE and block.head_bloom == 0:
+                self._logs.review(block)
+
+    def _settle(self, block: Block, verdict: Completeness) -> None:
+        """A list of the block's logs is believed."""
+        lost = block.progress is Progress.LOST
+        block.close(verdict)
+        self._logs.settled(block)
+        if lost and self.chain.is_canonical(block):
+            self._healed.append(block)
+
+    def _tell_healed(self) -> None:
+        """Blocks of declared gaps are published after all, behind events of later blocks."""
+        healed = [block for block in self._healed if block.progress is Progress.CLOSED]
+        self._healed = []
+        if not healed:
+            return
+        self._stats.healed_blocks += len(healed)
+        self._invalidate(min(block.number for block in healed), Reason.LATE_LOGS)
+        for block in healed:
+            block.reopen()
+        lowest = min(block.number for block in healed)
+        self._move_cursor(min(self._cursor, lowest))
+        self.safe_number = self._stats.safe_number = min(self.safe_number, lowest - 1)
 
     def _give_up(self, block: Block) -> None:
         """The node cannot list the logs of the block: what was pushed must do, or it is a gap."""
@@ -444,6 +594,7 @@ class Assembly:
             return
         block.lose()
         self._declare_gap(block.number, block.number, Reason.RANGE_REFUSED)
+        self._logs.mend(block)
 
     # Publication
 
@@ -455,17 +606,24 @@ class Assembly:
                 self._on_tombstone(block)
             tombstone = tombstone or block.pushed > 0
         published = self._publish()
-        if self._quarantine.suspects:
-            self._quarantine.judge()
-        if self._quarantine.undeclared:
-            self._declare_unanswered()
+        self._judge()
         self._end(self._window[:published])
 
-    def _declare_unanswered(self) -> None:
-        """Blocks without the events of emitters that the node did not tell of; what is known of others holds."""
-        for number in sorted(self._quarantine.undeclared):
-            self._messages.put_gap(number, number, Reason.RANGE_REFUSED)
-        self._quarantine.undeclared.clear()
+    def _judge(self) -> None:
+        """Let the quarantine ask and decide, and tell of the emitters that stay unproven."""
+        waiting, healer = self._quarantine, self._quarantine.healer
+        agenda = waiting.agenda
+        is_due = waiting.undecided or (agenda and agenda[0][0] <= self._clock.now_ns)
+        if is_due or healer.gate or healer.healed:
+            waiting.judge()
+        while waiting.settled_rows:
+            row = waiting.settled_rows.pop()
+            if self._introductions.introduce_anew(row):
+                self._snapshots.want(row)
+        if not waiting.to_declare:
+            return
+        for record in waiting.take_declared():
+            self._messages.put_unproven(record)
 
     def _publish(self) -> int:
         """Events, in block order; returns how many of the blocks have none left to publish."""
@@ -482,6 +640,8 @@ class Assembly:
             if block.waiting:
                 break  # behind a hole, or for the next step
             done += 1
+            if block.progress is Progress.OPEN:
+                break  # its logs are still to come, and what is fetched of later blocks is no tombstone
         self.unfinished = left <= 0
         return done
 
@@ -501,7 +661,7 @@ class Assembly:
                 if block.progress is Progress.CLOSED:
                     if self._cross_check.holds(block):
                         break
-                    self._messages.put_block_end(block)
+                    self._messages.put_block_end(block, self._quarantine.held_back(block) if block.unpublished else 0)
                 block.end()
             self.safe_number = self._stats.safe_number = block.number
             self._messages.end_backfill(block.number)
@@ -530,5 +690,7 @@ class Assembly:
         stats.refused = {reason.name.lower(): number for reason, number in self._outbox.refused.items()}
         stats.rejected = {str(reason): number for reason, number in self._rpc.rejected.items()}
         stats.cross_check_rejected = {str(reason): number for reason, number in self._cross_check.rejected.items()}
+        stats.held_logs = self._quarantine.held
         stats.lookalikes = self._quarantine.counts[Standing.FALSE]
+        stats.unsupported_logs = self._quarantine.counts[Standing.UNSUPPORTED]
         stats.quarantined_logs = self._quarantine.counts[Standing.UNKNOWN]

@@ -3,49 +3,67 @@
 Owns connections, reconnects, the writer, and when files are written; `producers.disk` writes them, since the loop waits
 for no disk.  It must never interpret a message: that is the feed's.
 
-    connect --failed--> pause (full jitter, next endpoint, circuit breaker) --> connect
+    connect --failed--> pause, or at once the next endpoint (`producers.node.endpoints`) --> connect
        |
        +--> frames --(in the socket's own callback)--> feed.receive --> ring      nothing is queued in between
-            every 20 ms at most: feed.tick, requests out, watchdog, statistics    at once if the feed is `unfinished`
+            every 20 ms at most: feed.tick, requests out, health, statistics      at once if the feed is `unfinished`
 
-A connection ends when the node closes it (1000 and 1001 too), when it is silent for longer than the block watchdog
-allows, when it breaks the error budget, or when the collector is told to stop.  A URL may hold a key: hosts are shown.
+A connection ends when the node closes it (1000 and 1001 too), when `producers.node.health` finds it useless, when it
+breaks the error budget, when the first endpoint is back, or when the collector is told to stop.  A URL may hold a key:
+hosts are shown.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 from websockets.exceptions import ConnectionClosed
 
-from producers.blocks.recovery import recover
-from producers.blocks.state_file import load, save
+from producers.blocks.recovery import Recovered
+from producers.blocks.resume import resume
+from producers.blocks.state_file import Position, load, save
 from producers.chains.configuration import ChainConfig
+from producers.declared import Declared
 from producers.decode.pool_table import PoolTable
 from producers.decode.segment import Segment
 from producers.disk import DiskThread, replace_file
 from producers.feed import Feed, LogSelection, OutputRing
-from producers.node.backoff import BlockWatchdog, Circuit, Reconnect
-from producers.node.connection import UNREACHABLE, NodeConnection, open_connection, retry_after_of
+from producers.node.backoff import Circuit
+from producers.node.connection import (
+    MAX_MESSAGE,
+    UNREACHABLE,
+    NodeConnection,
+    open_connection,
+    refusal_of,
+    retry_after_of,
+    words_of_close,
+)
+from producers.node.endpoints import Candidate, Endpoints
 from producers.node.errors import EndpointError, WrongChainError
-from producers.node.redaction import host_of, reason_of, without_secrets
+from producers.node.health import FeedHealth
+from producers.node.inquiry import EndpointAnswer, inquire
+from producers.node.redaction import host_of, printable
+from producers.node.remarks import Remarks
 from producers.node.second_endpoint import keep_second_endpoint
 from producers.output.event_filter import load_filter
 from producers.output.tick_maps import TickWatch
-from producers.pools.cache import PoolCache
-from producers.pools.verification import Token
+from producers.pools.cache import CachedPools, PoolCache
+from producers.pools.inquiry import Token
 from producers.statistics import Statistics
 from ringbuf import DEFAULT_CAPACITY, Reader, Status, Writer
-from tlv.errors import UsageError
+from tlv.codes import FeedReason
+from tlv.errors import FeedError, UsageError
 from tlv.layout import LAYOUT_DIGEST
 from tlv.units import NS
 
@@ -53,6 +71,10 @@ TICK_S = 0.02
 HEARTBEAT_S = 1.0
 SHORT_LIVED_S = 5.0
 """A connection that ended before that counts as a failed attempt, whatever it delivered."""
+LEAST_OPEN_S = 1.0
+"""A handshake gets at least that, however short the bound."""
+FINISHING_S = 5.0
+"""How long a connection that is over may keep the collector busy with what it brought."""
 SETTLE_S = 5.0
 """How long open questions may keep an idle collector from exiting."""
 LARGEST_COMMIT = 8
@@ -86,6 +108,9 @@ class CollectorOptions:
     until_idle_s: float | None = None
     open_timeout_s: float = 10.0
     watchdog_s: float = 10.0
+    """The least bound of an endpoint without progress; eight block times if that is longer."""
+    max_message: int = MAX_MESSAGE
+    """Bytes of the largest message that a node may send."""
 
 
 class Collector:
@@ -100,14 +125,21 @@ class Collector:
         self._largest = options.capacity // LARGEST_COMMIT
         self._cache = PoolCache(options.pool_cache, options.chain) if options.pool_cache is not None else None
         table, tokens = PoolTable(), dict[bytes, Token]()
-        if self._cache is not None:
-            log.info("%d pools known", self._cache.load(table, tokens))
+        cached = self._cache.load() if self._cache is not None else CachedPools()
+        log.info("%d pools known", len(cached))
+        if cached.refused:
+            log.warning(
+                "pool cache %s: %d lines are not used, the first is %s",
+                options.pool_cache,
+                cached.refused.total(),
+                cached.first_refused,
+            )
         ring = OutputRing(self._writer.uuid, self._writer.epoch, self._writer.next_sequence)
-        if self._writer.epoch > 1:
-            log.info("reading what an earlier collector left in ring %s", options.ring)
-        recovered = recover(_frames(options.ring)) if self._writer.epoch > 1 else None
-        if options.state_file is not None and not (recovered and recovered.blocks):
-            recovered = load(options.state_file, options.chain.chain_id)
+        try:
+            recovered = self._resume()
+        except FeedError:
+            self._writer.close()
+            raise
         share = options.cross_check_share if options.second_url is not None else 0.0
         self._feed = Feed(
             options.chain,
@@ -118,6 +150,8 @@ class Collector:
             recovered,
             share,
             options.tick_watch,
+            cached,
+            endpoints=len(options.urls),
             **_clock(),
         )
         self._feed.filter_events(load_filter(options.filter_file) if options.filter_file is not None else None)
@@ -126,15 +160,36 @@ class Collector:
             len(recovered.blocks) if recovered else 0,
             time.monotonic() - began,
         )
-        self._reconnect = Reconnect(options.urls)
-        self._watchdog = BlockWatchdog(least_s=options.watchdog_s)
+        self._endpoints = Endpoints(options.urls, bound_s=options.watchdog_s)
+        self._health = FeedHealth(options.chain.block_time_s, options.watchdog_s)
+        self._remarks, self._declared = Remarks(), Declared()
+        self._inquiries: set[asyncio.Task[None]] = set()
+        self._returning: Candidate | None = None
+        """The first endpoint, which is back."""
         self._disk = DiskThread()
         self._reloads: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._wake = asyncio.Event()
         self._heard_ns = time.monotonic_ns()
-        self._headers = 0
         self._saved_ns = 0
+        self._said_unproven = False
+
+    def _resume(self) -> Recovered | None:
+        """What an earlier collector told, in this ring or as the state file says."""
+        options, chain = self._options, self._options.chain
+        position = None
+        if options.state_file is not None:
+            position = load(options.state_file, chain.chain_id, chain.genesis)
+        frames = None
+        if self._writer.epoch > 1:
+            log.info("reading what an earlier collector left in ring %s", options.ring)
+            frames = _frames(options.ring)
+        recovered = resume(chain, options.ring, self._writer.uuid, frames, position)
+        if recovered is not None and recovered.damaged:
+            log.warning("ring %s: %d messages are damaged", options.ring, recovered.damaged)
+        for first, last in recovered.unsure if recovered is not None else ():
+            log.warning("blocks %d to %d may have been told in part, and are declared as a gap", first, last)
+        return recovered
 
     @property
     def statistics(self) -> Statistics:
@@ -142,6 +197,7 @@ class Collector:
         stats = self._feed.count()
         stats.reconnects = max(stats.connections - 1, 0)
         stats.disk_failures = self._disk.failures
+        stats.endpoint_host = host_of(self._endpoints.current.url)
         return stats
 
     def stop(self) -> None:
@@ -181,17 +237,23 @@ class Collector:
         """
         second = None
         if (url := self._options.second_url) is not None:
-            keeping = keep_second_endpoint(url, self._feed, self._receive_second, self._publish)
+            keeping = keep_second_endpoint(
+                url, self._feed, self._receive_second, self._publish, self._options.max_message
+            )
             second = asyncio.create_task(keeping)
             second.add_done_callback(lambda _: self.stop())  # it only ends when it is cancelled, or by a defect
         try:
             self._publish()
+            for candidate in self._endpoints.others():
+                self._inquire(self._check(candidate))
             while not self._stop.is_set():
                 pause_s = await self._connect_once()
                 if self._stop.is_set() or pause_s is None:
                     break
                 await self._pause(pause_s)
         finally:
+            for inquiry in self._inquiries:
+                inquiry.cancel()
             if second is not None:
                 second.cancel()
                 await asyncio.wait([second])
@@ -208,47 +270,77 @@ class Collector:
 
     async def _connect_once(self) -> float | None:
         """One connection, from its beginning to its end; returns the pause before the next, None for no next."""
-        url = self._reconnect.endpoint
-        self._reconnect.attempt()
+        candidate = self._endpoints.current
+        self._feed.endpoint = self._endpoints.index
+        self._endpoints.attempt()
         self._note_circuit()
-        try:
-            connection = await open_connection(url, self._receive, timeout_s=self._options.open_timeout_s)
-        except UNREACHABLE as error:
-            pause_s = self._failed(retry_after_of(error))
-            log.warning("cannot connect to %s: %s; again in %.1f s", host_of(url), reason_of(error), pause_s)
-            if self._options.until_idle_s is not None and self._idle_s() > self._options.until_idle_s:
-                raise EndpointError(f"cannot connect to {host_of(url)}: {reason_of(error)}") from None
-            return pause_s
-        began = time.monotonic()
-        log.info("connected to %s", host_of(url))
-        finished = await self._converse(connection)
-        if finished:
+        opening = asyncio.create_task(self._open(candidate.url))
+        opening.add_done_callback(lambda _: self._wake.set())
+        await self._idle(opening.done)
+        if not opening.done():
+            opening.cancel()
+            await asyncio.wait([opening])
             return None
-        if time.monotonic() - began < SHORT_LIVED_S or connection.crash:
-            return self._failed()
-        return random.random() * 0.25
+        try:
+            connection = opening.result()
+        except UNREACHABLE as error:
+            reason, words = refusal_of(error)
+            pause_s = self._failed(f"cannot connect to {host_of(candidate.url)}", reason, words, retry_after_of(error))
+            if self._options.until_idle_s is not None and self._idle_s() > self._options.until_idle_s:
+                words = printable(words, candidate.url)
+                raise EndpointError(f"cannot connect to {host_of(candidate.url)}: {words}") from None
+            return pause_s
+        log.info("connected to %s", host_of(candidate.url))
+        return await self._converse(connection)
 
-    def _failed(self, retry_after_s: float = 0.0) -> float:
+    async def _open(self, url: str) -> NodeConnection:
+        timeout_s = min(self._options.open_timeout_s, max(self._options.watchdog_s, LEAST_OPEN_S))
+        return await open_connection(url, self._receive, timeout_s=timeout_s, max_message=self._options.max_message)
+
+    def _failed(
+        self, what: str, reason: FeedReason, words: str, retry_after_s: float = 0.0, *, useless: bool = False
+    ) -> float:
         """A connection failed; returns the pause before the next."""
-        pause_s = self._reconnect.failed(random.random(), time.monotonic_ns(), retry_after_s)
+        words = self._lost(what, reason, words)
+        pause_s = self._endpoints.failed(
+            reason, words, random.random(), time.monotonic_ns(), retry_after_s=retry_after_s, useless=useless
+        )
         self._note_circuit()
         return pause_s
 
+    def _lost(self, what: str, reason: FeedReason, words: str) -> str:
+        """Log and count why there is no connection, or no more; returns the words as they may be shown."""
+        url, name = self._endpoints.current.url, reason.name.lower()
+        words = printable(words, *self._options.urls)
+        self._feed.reason = reason
+        stats = self._feed.stats
+        stats.last_trouble = f"{host_of(url)}: {words}"
+        stats.endpoint_failures[f"{host_of(url)}: {name}"] += 1
+        self._warn(f"{what} {reason} {words}", f"{what}: {words} ({name})")
+        return words
+
+    def _warn(self, kind: str, text: str) -> None:
+        """Once, then counted (`producers.node.remarks`)."""
+        line = self._remarks.remark(kind, text, time.monotonic_ns())
+        if line is not None:
+            log.warning("%s", line)
+
     def _note_circuit(self) -> None:
-        circuit, stats = self._reconnect.circuit, self._feed.stats
+        circuit, stats = self._endpoints.circuit, self._feed.stats
         if circuit != stats.circuit:
-            log.warning("the circuit is %s; %d failures in a row", circuit, self._reconnect.failures)
+            log.warning("the circuit is %s; %d failures in a row", circuit, self._endpoints.failures)
             stats.circuit_openings += circuit is Circuit.OPEN
             stats.circuit = circuit
 
-    async def _converse(self, connection: NodeConnection) -> bool:
-        """Talk until the connection ends; whether the collector is finished."""
+    async def _converse(self, connection: NodeConnection) -> float | None:
+        """Talk until the connection ends; returns the pause before the next, None if the collector is finished."""
         closed = asyncio.create_task(connection.wait_closed())
         closed.add_done_callback(lambda _: self._wake.set())
-        self._heard_ns = time.monotonic_ns()
-        self._watchdog.restart(self._heard_ns)
+        began_ns = self._heard_ns = time.monotonic_ns()
         self._feed.connected(**_clock())
-        finished = False
+        self._health.connected(began_ns, self._feed.counts())
+        self._returning, finished, headers = None, False, self._feed.stats.headers
+        left: tuple[FeedReason, str] | None = None
         try:
             while not closed.done() and not self._stop.is_set():
                 self._publish()
@@ -258,28 +350,111 @@ class Collector:
                 self._feed.tick(**_clock())
                 self._housekeeping()
                 finished = self._finished()
-                if finished or self._unusable(connection):
+                left = self._judge(connection)
+                if finished or left or (self._returning and self._feed.settled):
                     break
         except (ConnectionError, ConnectionClosed):
             log.info("the connection broke while sending")
         finally:
+            if left is not None:
+                connection.transport.abort()  # a farewell could take for ever
+            else:
+                left = words_of_close(connection) if connection.close_code is not None else None
             await connection.close()
             await closed
-            while self._feed.unfinished:
-                self._feed.tick(**_clock())
-                self._publish()
-                await asyncio.sleep(0)
+            await self._finish()
+            if connection.broke_over_size:
+                self._feed.answer_was_too_large()
             self._feed.disconnected(**_clock())
             self._publish()
         if connection.crash is not None:
             raise connection.crash
+        if finished or self._stop.is_set():
+            return None
+        if self._feed.stats.headers > headers and (left is None or left[0] is FeedReason.CLOSED):
+            self._endpoints.served()
+        return self._disconnected(left, (time.monotonic_ns() - began_ns) / NS)
+
+    async def _finish(self) -> None:
+        """Publish what the connection brought, for as long as that may take."""
+        until = time.monotonic() + FINISHING_S
+        while self._feed.unfinished and time.monotonic() < until:
+            self._feed.tick(**_clock())
+            self._publish()
+            await asyncio.sleep(0)
+
+    def _disconnected(self, left: tuple[FeedReason, str] | None, lasted_s: float) -> float:
+        """What follows from the end of a connection; returns the pause before the next."""
+        now_ns, host = time.monotonic_ns(), host_of(self._endpoints.current.url)
         if self._feed.wrong_chain is not None:
-            raise WrongChainError(self._feed.wrong_chain)
-        if not (finished or self._stop.is_set()):
-            log.warning(
-                "disconnected (%s)", self._printable(self._feed.broken) or f"close code {connection.close_code}"
-            )
-        return finished
+            self._exclude(self._endpoints.current, self._feed.wrong_chain)
+            return 0.0
+        if self._returning is not None:
+            log.warning("leaving %s: %s is back", host, host_of(self._returning.url))
+            self._endpoints.ended(FeedReason.OK, "", random.random(), now_ns)
+            self._endpoints.prefer(self._returning)
+            return 0.0
+        reason, words = left or (FeedReason.CLOSED, "the connection broke")
+        if reason is FeedReason.CLOSED and self._health.proven and lasted_s >= SHORT_LIVED_S:
+            words = self._lost(f"disconnected from {host}", reason, words)
+            return self._endpoints.ended(reason, words, random.random(), now_ns)
+        what = f"disconnected from {host}" if reason is FeedReason.CLOSED else f"giving up {host}"
+        return self._failed(what, reason, words, useless=reason is not FeedReason.CLOSED)
+
+    def _exclude(self, candidate: Candidate, words: str) -> None:
+        """It serves another chain: said once, never tried again.
+
+        Raises:
+            WrongChainError: so do all.
+        """
+        if not candidate.wrong_chain:
+            log.warning("%s is not used: %s", host_of(candidate.url), words)
+            self._feed.reason = FeedReason.WRONG_CHAIN if candidate is self._endpoints.current else self._feed.reason
+            self._feed.stats.endpoint_failures[f"{host_of(candidate.url)}: wrong_chain"] += 1
+            self._endpoints.exclude(candidate, words, time.monotonic_ns())
+        if not self._endpoints.usable:
+            raise WrongChainError(words)
+
+    # Other endpoints
+
+    def _inquire(self, asking: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(asking)
+        self._inquiries.add(task)
+        task.add_done_callback(self._inquiries.discard)
+
+    async def _ask(self, candidate: Candidate) -> EndpointAnswer:
+        """Its answers; one of another chain is excluded."""
+        found = await inquire(candidate.url, self._options.open_timeout_s)
+        chain = self._options.chain
+        if found.chain_id is not None and found.chain_id != chain.chain_id and not candidate.wrong_chain:
+            words = f"expected chain {chain.chain_id} ({chain.name}), found {found.chain_id}"
+            if candidate is not self._endpoints.current:
+                self._exclude(candidate, words)
+        return found
+
+    async def _check(self, candidate: Candidate) -> None:
+        """At the start: each endpoint's line in the log."""
+        found, host = await self._ask(candidate), host_of(candidate.url)
+        if candidate.wrong_chain:
+            return
+        if found.trouble:
+            self._feed.stats.endpoint_failures[f"{host}: unreachable"] += 1
+            self._warn(f"check {host} {found.trouble}", f"fallback {host}: {found.trouble}; it is tried last")
+            self._endpoints.rest(candidate, time.monotonic_ns())
+        else:
+            log.info("fallback %s: chain %s, block %s", host, found.chain_id, found.newest)
+
+    async def _ask_elsewhere(self, candidate: Candidate) -> None:
+        """The connected endpoint is quiet: does another one know a newer block?"""
+        found = await self._ask(candidate)
+        if found.newest is not None and found.chain_id == self._options.chain.chain_id:
+            self._health.heard_elsewhere(found.newest)
+
+    async def _ask_first(self, candidate: Candidate) -> None:
+        """Is the preferred endpoint back?"""
+        found = await self._ask(candidate)
+        if found.chain_id == self._options.chain.chain_id and (found.newest or -1) >= self._feed.head_number - 1:
+            self._returning = candidate
 
     def _receive_second(self, frames: list[bytes]) -> None:
         """What the second endpoint answered."""
@@ -294,12 +469,8 @@ class Collector:
         published = self._publish()
         if published:
             self._feed.stats.receive_to_ring.add(time.monotonic_ns() - clock["now_ns"], published)
-        if self._feed.stats.headers > self._headers:
-            self._headers = self._feed.stats.headers
-            self._watchdog.block_arrived(clock["now_ns"])
-            self._reconnect.proved()
-            self._note_circuit()
-        self._heard_ns = time.monotonic_ns()
+        if published or not self._feed.told:
+            self._heard_ns = time.monotonic_ns()  # not for what emitters answer that stay unproven: they are asked on
         self._wake.set()
 
     def _publish(self) -> int:
@@ -325,31 +496,58 @@ class Collector:
             first, last = int(offsets.min()), int((offsets + lengths).max())
             self._commit(Segment(segment.buffer[first:last], np.ascontiguousarray(offsets - first), lengths))
 
-    def _unusable(self, connection: NodeConnection) -> bool:
-        """Whether the node is silent or talks nonsense; then it is aborted, since a farewell could take for ever."""
-        silent = self._options.until_idle_s is None and time.monotonic_ns() > self._watchdog.deadline_ns
-        if silent:
-            log.warning("no block since %.1f s", self._idle_s())
-        elif self._feed.broken is not None:
-            log.warning("giving up the connection: %s", self._printable(self._feed.broken))
-        else:
-            return False
-        connection.transport.abort()
-        return True
-
-    def _printable(self, words: str | None) -> str | None:
-        """Words that may be a node's own: printable, and without its key."""
-        if words is None:
+    def _judge(self, connection: NodeConnection) -> tuple[FeedReason, str] | None:
+        """Why the connection is to be left now; None while it is worth keeping."""
+        now_ns, health, feed = time.monotonic_ns(), self._health, self._feed
+        verdict = health.look(now_ns, feed.counts(), alone=self._endpoints.usable == 1)
+        # One that ends when it is idle asks the node nothing for its own sake, so silence says nothing of the node.
+        self._show(health.health() if self._options.until_idle_s is None or not health.proven else FeedReason.OK)
+        if feed.broken is not None:
+            return FeedReason.UNUSABLE, feed.broken
+        if feed.exhausted is not None and self._endpoints.usable > 1:
+            return FeedReason.REFUSED, f"its quota is used up: {feed.exhausted}"
+        if health.proven and self._endpoints.failures:
+            self._endpoints.proved()
+            self._note_circuit()
+        if self._options.until_idle_s is not None:
             return None
-        visible = "".join(letter if letter.isprintable() else " " for letter in words)
-        return without_secrets(visible, *self._options.urls)
+        if verdict is not FeedReason.OK:
+            return verdict, f"no progress for {health.quiet_s:.1f} s"
+        if health.asks():
+            feed.ask_newest()
+        other = self._endpoints.fallback
+        if other is not None and health.asks_elsewhere():
+            self._inquire(self._ask_elsewhere(other))
+        first = self._endpoints.asks_first(now_ns) if health.proven else None
+        if first is not None:
+            self._inquire(self._ask_first(first))
+        return None
+
+    def _show(self, reason: FeedReason) -> None:
+        """Tell readers at once when the feed's health changes."""
+        if reason is not self._feed.reason:
+            self._feed.reason = reason
+            self._feed.beat(**_clock(), circuit_open=False)
+
+    def _tell(self) -> None:
+        """Log what the feed remarks of its endpoint, and what it declares."""
+        host = host_of(self._endpoints.current.url)
+        for remark in self._feed.take_remarks():
+            self._warn(f"{host} {remark.topic}", f"{host}: {printable(remark.words, *self._options.urls)}")
 
     def _housekeeping(self) -> None:
+        unproven = self._feed.unproven_identity
+        if unproven is not None and not self._said_unproven:
+            self._said_unproven = True
+            log.info("%s", printable(unproven, *self._options.urls))
+        self._tell()
         now_ns = time.monotonic_ns()
         due = now_ns - self._saved_ns > NS
         if due:
             self._saved_ns = now_ns
             self._writer.heartbeat()
+            for line in self._declared.lines(self._remarks, self._feed.count(), now_ns):
+                log.warning("%s", line)
         if not self._disk.busy:
             self._save_pools()
             if due:
@@ -368,26 +566,34 @@ class Collector:
     def _save_pools(self) -> None:
         verified = [finding for finding in self._feed.verified() if finding.settled]
         if verified and self._cache is not None:
-            self._disk.write("pool cache", partial(self._cache.append, verified))
+            self._disk.write("pool cache", partial(self._cache.append, verified, self._feed.genesis))
 
     def _save(self) -> None:
         """Have the state and the statistics written: what they are now, whenever the disk gets to it."""
         safe = self._feed.safe_block
         if self._options.state_file is not None and safe is not None:
-            chain_id = self._options.chain.chain_id
-            self._disk.write("state file", partial(save, self._options.state_file, chain_id, safe))
+            position = Position.of(self._options.chain.chain_id, safe, self._feed.genesis, self._writer.uuid)
+            self._disk.write("state file", partial(save, self._options.state_file, position))
         if self._options.stats_file is not None:
             content = msgspec.json.encode(self.statistics.to_dict())
             self._disk.write("statistics", partial(replace_file, self._options.stats_file, content, durable=False))
 
     async def _pause(self, seconds: float) -> None:
-        """Wait for the next attempt; readers see a heartbeat that says so."""
+        """Wait for the next attempt."""
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and not self._stop.is_set():
-            self._feed.beat(**_clock(), circuit_open=self._reconnect.circuit is Circuit.OPEN)
+        if seconds > 0:
+            await self._idle(lambda: time.monotonic() >= until, until)
+
+    async def _idle(self, over: Callable[[], bool], until: float = math.inf) -> None:
+        """Wait without a connection; readers see heartbeats that say why there is none."""
+        while not over() and not self._stop.is_set():
+            opened = self._endpoints.circuit is Circuit.OPEN
+            if opened:
+                self._feed.reason = FeedReason.CIRCUIT_OPEN
+            self._feed.beat(**_clock(), circuit_open=opened)
             self._publish()
             self._housekeeping()
-            await self._wait(min(left, HEARTBEAT_S))
+            await self._wait(max(min(until - time.monotonic(), HEARTBEAT_S), 0))
 
     async def _wait(self, seconds: float) -> None:
         """Until something happened, at most `seconds`."""

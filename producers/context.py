@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from producers.chains.configuration import ChainConfig
+from producers.node.calls_at import CallsAt
+from producers.node.capabilities import Capabilities
 from producers.node.jsonrpc import JsonRpc
 from producers.node.timers import Clock, Timers
 from producers.statistics import Statistics
@@ -21,11 +23,16 @@ class Context:
     clock: Clock
     rpc: JsonRpc
     timers: Timers
+    calls: CallsAt
     stats: Statistics = field(default_factory=Statistics)
     log_filter: dict[str, object] = field(default_factory=dict)
     """The members of an eth_subscribe or eth_getLogs filter; empty = all logs."""
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    """Of the endpoint that is connected."""
 
     @classmethod
     def of(cls, chain: ChainConfig, clock: Clock, log_filter: dict[str, object] | None = None) -> Context:
         """A context with a fresh endpoint, timers and counters on `clock`."""
-        return cls(chain, clock, JsonRpc(clock), Timers(clock), log_filter=log_filter or {})
+        rpc, able = JsonRpc(clock), Capabilities()
+        calls = CallsAt(clock, rpc, able)
+        return cls(chain, clock, rpc, Timers(clock), calls, log_filter=log_filter or {}, capabilities=able)

@@ -4,13 +4,13 @@ Owns what belongs to one connection: subscriptions, the fast path of log notific
 import asyncio, sockets, clocks or randomness; `producers.collector` is the shell that has them.  What blocks and logs
 mean is `producers.assembly`'s business.
 
-    connected ---> subscribe logs, newHeads; ask chain id --> ask the latest block --> (heads are live) ...
+    connected ---> chain id, early block; subscribe logs, newHeads --all answered--> ask the latest block --> live
         receive(frames)  log notification --1 decode--> assembly      everything else --> jsonrpc --> answers, heads
         tick             time-outs, retries, refetches, heartbeat
     disconnected: everything open becomes WANTED; state stays, so the next connection only fills what was missed
 
-A head counts as live, that is, its logs are trusted to be pushed, only if the log subscription was confirmed before it
-came, and never the first one of a connection: heads and logs of one block arrive in either order.
+Nothing that a node says counts before it said that it serves our chain (`producers.node.identity`): what is pushed
+before waits.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ from producers.context import Context
 from producers.decode.pool_table import PoolTable
 from producers.decode.segment import Segment
 from producers.kinds.events import EVENT_OF_TOPIC
+from producers.node.early_block import UNKNOWN, EarlyBlockCheck
+from producers.node.health import FeedCounts
+from producers.node.hex import HexError, read_quantity
+from producers.node.identity import ChainIdentity
 from producers.node.jsonrpc import (
     DISCONNECTED,
     ERROR_BUDGET,
@@ -44,16 +48,21 @@ from producers.node.jsonrpc import (
     LogParams,
     Notice,
     Rejection,
+    Remark,
 )
-from producers.node.rpc_types import Head, Log
+from producers.node.probing import Probing
+from producers.node.rpc_types import Head, Log, has_capitals, in_lower_case
+from producers.node.subscriptions import Subscriptions
 from producers.node.timers import Clock
 from producers.output.event_filter import EventFilter
+from producers.output.heartbeats import Heartbeats
 from producers.output.outbox import Outbox
 from producers.output.tick_maps import NOTHING_WATCHED, TickWatch
-from producers.pools.verification import Finding, Token
+from producers.pools.cache import NO_POOLS, CachedPools
+from producers.pools.inquiry import Finding, Token
 from producers.statistics import Statistics
-from tlv.codes import Domain, FeedState, InvalidationScope, Reason
-from tlv.layout import LAYOUT_DIGEST, Heartbeat, Session, StateInvalidation, VenueName
+from tlv.codes import Domain, FeedReason, FeedState, InvalidationScope, Reason
+from tlv.layout import LAYOUT_DIGEST, Session, StateInvalidation, VenueName
 from tlv.units import NS
 from tlv.venues import VENUES
 
@@ -61,9 +70,9 @@ HEARTBEAT_NS = NS
 INTRODUCTION_NS = 30 * NS
 STATES_NS = 300 * NS
 """How often the state of every pool is asked from the node for readers that joined late: one to two calls a pool."""
-MAX_EARLY_SIZE = 16 << 20
-"""Bytes kept of notifications that came before the answer to their eth_subscribe, and `EARLY_OVERHEAD` for each."""
-EARLY_OVERHEAD = 1 << 9
+MAX_UNSURE_HEADS = 256
+"""Heads kept while the node is asked again which chain it serves."""
+NEWEST_TIMEOUT_S = 5.0
 OVERSLEPT_NS = NS
 """After such a pause (a suspended machine, a stopped process) answers may lie in the socket: read before judging."""
 
@@ -107,7 +116,9 @@ class Feed:
         recovered: Recovered | None = None,
         cross_check_share: float = 0.0,
         tick_watch: TickWatch = NOTHING_WATCHED,
+        cached: CachedPools = NO_POOLS,
         *,
+        endpoints: int = 1,
         now_ns: int,
         wall_ns: int,
     ) -> None:
@@ -119,22 +130,41 @@ class Feed:
         self.state = FeedState.CONNECTING
         self.broken: str | None = None
         """Why this connection should be given up; None while it is fine."""
-        self.wrong_chain: str | None = None
-        self._config = chain
+        self._endpoints = endpoints
         self._outbox = Outbox(chain.source_code, self._clock, pools, ring.next_sequence)
         arrivals: Arrivals = []
         self._cross_check = CrossCheck(context, arrivals, cross_check_share)
         self._assembly = Assembly(context, self._outbox, pools, tokens, self._cross_check, arrivals, tick_watch)
-        self._logs_id: str | None = None
-        self._heads_id: str | None = None
-        self._early: list[Notice] = []
-        self._early_size = 0
-        self._settled_heads = False
+        self._identity = ChainIdentity(context.rpc, context.timers, chain.chain_id, chain.name, self._ask_early_block)
+        self._probing = Probing(context.rpc, context.timers, context.capabilities, chain.wrapped_native)
+        self._subscriptions = Subscriptions(context.rpc, self._filter, self._begin, self._break)
+        self._heartbeats = Heartbeats(context, self._outbox)
+        self._last_pushed: Log | None = None
+        """Since the last tick."""
+        self._too_large = False
         self._rejected_before = 0
         self._ended_before = 0
         self._newest_live = -1
-        session = Session(ring.ring_uuid, ring.epoch, ring.next_sequence, chain.chain_id, LAYOUT_DIGEST)
-        self._outbox.put(Domain.SYSTEM, session)
+        self._heads = self._frames = self._times_said = 0
+        self._said = -1
+        self.endpoint = 0
+        """Which of the configured endpoints is in use."""
+        self.reason = FeedReason.CONNECTING
+        """How its owner judges it (`producers.node.health`); both stand in the heartbeats."""
+        self._ring, self._cached, self._pools, self._tokens = ring, cached, pools, tokens
+        learned = recovered.genesis if recovered is not None else UNKNOWN
+        self._early_block = EarlyBlockCheck(
+            self._rpc,
+            f"{chain.chain_id} ({chain.name})",
+            chain.identity.number if chain.identity is not None else 0,
+            chain.genesis if chain.identity is not None else learned,
+        )
+        self._chain_id = chain.chain_id
+        self._unsure: list[tuple[Head, bool]] = []
+        """Heads whose parent is unknown, while the node is asked whether its chain was replaced."""
+        if self.genesis != UNKNOWN:
+            cached.add_to(pools, tokens, self.genesis)
+        self._put_session()
         for code in sorted({factory.venue_code for factory in chain.factories}):
             self._outbox.put(Domain.SYSTEM, VenueName(code, VENUES.name_of(code) or ""))
         if ring.epoch > 1:
@@ -145,6 +175,16 @@ class Feed:
         self._beat()
         self._introduce_again()
         self._timers.after(STATES_NS, self._want_states_again)
+
+    @property
+    def genesis(self) -> bytes:
+        """Hash of the chain's early block; zeros as long as it is unknown."""
+        return self._early_block.genesis
+
+    @property
+    def unproven_identity(self) -> str | None:
+        """Why this connection's node is known by its chain id only."""
+        return self._early_block.what_is_missing if self._early_block.silence is not None else None
 
     @property
     def head_number(self) -> int:
@@ -162,9 +202,14 @@ class Feed:
         return self._assembly.unfinished
 
     @property
+    def told(self) -> bool:
+        """Whether everything that the node sent is published, and its blocks ended."""
+        return self._assembly.settled
+
+    @property
     def settled(self) -> bool:
-        """Whether everything that the node sent is published, its blocks ended, and nothing is being asked."""
-        return self._assembly.settled and not self._rpc.unanswered
+        """The same, and nothing is being asked."""
+        return self.told and not self._rpc.unanswered
 
     def connected(self, now_ns: int, wall_ns: int) -> None:
         """A connection is open."""
@@ -172,46 +217,67 @@ class Feed:
         self.stats.connections += 1
         self.broken = None
         self.state = FeedState.BACKFILLING
-        self._logs_id = self._heads_id = None
-        self._early.clear()
-        self._early_size = 0
-        self._settled_heads = False
         self._newest_live = -1
         self._rejected_before = self._rpc.rejected.total()
         self._ended_before = self._rpc.rejected[Rejection.SUBSCRIPTION_ENDED]
-        self._rpc.ask("eth_subscribe", ["logs", self._filter] if self._filter else ["logs", {}], self._on_logs_id)
-        self._rpc.ask("eth_subscribe", ["newHeads"], self._on_heads_id)
-        self._rpc.ask("eth_chainId", [], self._on_chain_id)
-        self._assembly.reconnected()
+        self._early_block.reset()
+        self._unsure.clear()
+        self._identity.ask()
+        self._subscriptions.open()
+        self._last_pushed = None
+        self._probing.connected()
+
+    def answer_was_too_large(self) -> None:
+        """The connection ends over a message that is larger than one may be: it is asked for in parts next time."""
+        self._too_large = True
 
     def disconnected(self, now_ns: int, wall_ns: int) -> None:
         """The connection is gone, however it ended."""
         self._set_clock(now_ns, wall_ns)
         self.state = FeedState.DISCONNECTED
-        self._assembly.disconnected()
-        self._rpc.abandon()
+        if self._early_block.settled:
+            self._assembly.disconnected()
+        self._rpc.abandon(too_large=self._too_large)
+        self._too_large = False
 
     def receive(self, frames: Iterable[bytes], now_ns: int, wall_ns: int) -> None:
         """Take everything that the socket held."""
         self._set_clock(now_ns, wall_ns)
-        decode, logs_id = LOG_NOTICE.decode, self._logs_id
+        frames = list(frames)
+        shouting = has_capitals(b"".join(frames))
+        decode, logs_id = LOG_NOTICE.decode, self._known_logs_id
         logs: list[Log] = []
+        self._frames += 1
         for frame in frames:
             try:
                 params: LogParams = decode(frame).params
             except UNREADABLE:
                 # No log notification.  What came before it is taken first: order matters between heads and logs.
-                self._assembly.take(logs)
+                self._take_logs(logs, shouting=shouting)
                 logs = []
                 self._read(frame)
-                logs_id = self._logs_id
+                logs_id = self._known_logs_id
                 continue
             if params.subscription == logs_id:
                 logs.append(params.result)
             else:
                 self._read(frame)
-        self._assembly.take(logs)
+        self._take_logs(logs, shouting=shouting)
         self._assembly.advance()
+
+    @property
+    def _known_logs_id(self) -> str | None:
+        """The subscription whose logs may be taken."""
+        return self._subscriptions.logs if self._early_block.settled else None
+
+    def _take_logs(self, logs: list[Log], *, shouting: bool) -> None:
+        """Pushed logs; `shouting` if hex digits in capitals may be among them."""
+        if not logs:
+            return
+        if shouting:
+            logs = list(map(in_lower_case, logs))
+        self._last_pushed = logs[-1]
+        self._assembly.take(logs)
 
     def second_connected(self) -> None:
         """The second endpoint can be asked."""
@@ -253,7 +319,18 @@ class Feed:
             self._cross_check.expire()
         self._timers.run()
         self._assembly.act()
+        self._judge_connection()
         self._assembly.tick()
+        distrust = self._assembly.take_distrust()
+        if distrust is not None and self._endpoints > 1:
+            self._break(distrust)
+
+    def _judge_connection(self) -> None:
+        if self._identity.unanswered is not None:
+            self._break(self._identity.unanswered)
+        if self._early_block.settled:
+            last, self._last_pushed = self._last_pushed, None
+            self._subscriptions.judge(last.block_number or "0x0" if last is not None else None)
 
     def settle(self, now_ns: int, wall_ns: int) -> None:
         """The node will push nothing more: close what is open by asking."""
@@ -289,6 +366,9 @@ class Feed:
     def count(self) -> Statistics:
         """The statistics, brought up to date."""
         self._assembly.count()
+        self.stats.refusals = dict(sorted(self._rpc.refused.items()))
+        self.stats.renewed_subscriptions = self._subscriptions.renewed
+        self.stats.unfit_members = dict(sorted(self._rpc.unfit.items()))
         return self.stats
 
     def _set_clock(self, now_ns: int, wall_ns: int) -> None:
@@ -302,6 +382,8 @@ class Feed:
         for notice in notices:
             self._notify(notice)
         rejected = self._rpc.rejected.total()
+        if self._identity.wrong is not None:
+            self._break(self._identity.wrong)
         if rejected > before:
             self._assembly.doubt_open_blocks()
             if self._rpc.rejected[Rejection.SUBSCRIPTION_ENDED] > self._ended_before:
@@ -310,62 +392,68 @@ class Feed:
                 self._break(f"more than {ERROR_BUDGET} unusable messages")
 
     def _notify(self, notice: Notice) -> None:
-        if notice.subscription == self._heads_id:
+        known, subscriptions = self._early_block.settled, self._subscriptions
+        if known and notice.subscription == subscriptions.heads:
             self._take_head(notice.result)
-        elif notice.subscription == self._logs_id:
+        elif known and notice.subscription == subscriptions.logs:
             try:
-                self._assembly.take([LOG.decode(notice.result)])
-            except UNREADABLE:
-                self._rpc.reject(Rejection.BAD_LOG)
-        elif None in (self._heads_id, self._logs_id) and self._early_size + len(notice.result) <= MAX_EARLY_SIZE:
-            self._early.append(notice)
-            self._early_size += len(notice.result) + EARLY_OVERHEAD
-        else:
-            self._rpc.reject(Rejection.UNKNOWN_SUBSCRIPTION)
+                self._take_logs([LOG.decode(notice.result)], shouting=False)
+            except UNREADABLE as error:
+                self._rpc.reject(Rejection.BAD_LOG, error)
+        elif not subscriptions.is_retired(notice.subscription):
+            awaited = not (known and subscriptions.heads and subscriptions.logs)
+            if not (awaited and subscriptions.keep(notice)):
+                self._rpc.reject(Rejection.UNKNOWN_SUBSCRIPTION)
 
     def _take_head(self, result: msgspec.Raw) -> None:
         try:
             head = HEAD.decode(result)
-        except UNREADABLE:
-            self._rpc.reject(Rejection.BAD_HEAD)
+        except UNREADABLE as error:
+            self._rpc.reject(Rejection.BAD_HEAD, error)
             return
-        live = self._logs_id is not None and self._settled_heads
-        self._settled_heads = self._settled_heads or self._logs_id is not None
+        self._heads += 1
+        live = self._subscriptions.head_is_live()
+        if self._is_doubtful(head):
+            self._unsure.append((head, live))
+            if len(self._unsure) == 1:
+                self._early_block.ask(self._on_early_block)
+            return
+        self._announce_pushed(head, live=live)
+
+    def _announce_pushed(self, head: Head, *, live: bool) -> None:
         self._announce(head, live=live)
         self._newest_live = max(self._newest_live, self.head_number)
+        self._subscriptions.head_pushed(head.number, has_logs=self._assembly.shows_logs(head.hash))
+
+    def _is_doubtful(self, head: Head) -> bool:
+        """Whether `head` may be another chain's: a chain that was replaced under us continues no block that we know."""
+        if self._unsure:
+            return len(self._unsure) < MAX_UNSURE_HEADS
+        known = self._assembly.chain.blocks
+        strange = self.head_number >= 0 and head.hash not in known and head.parent_hash not in known
+        return strange and self.genesis != UNKNOWN and self._early_block.silence is None
 
     def _announce(self, head: Head, *, live: bool) -> None:
         self.state = FeedState.LIVE
         self._assembly.announce(head, live=live)
+        self._probing.saw(head)
 
-    def _on_logs_id(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
-        self._logs_id = self._subscription(result, failure)
-        self._replay_early()
+    def _identified(self) -> None:
+        """The node serves our chain: what it says counts from now on."""
+        self._cached.add_to(self._pools, self._tokens, self.genesis)
+        if self.genesis != self._told_genesis:
+            self._put_session()
+        self._assembly.reconnected()
+        self._begin()
 
-    def _on_heads_id(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
-        self._heads_id = self._subscription(result, failure)
-        self._replay_early()
-        if self._heads_id is not None:
-            # Asked only now: a head that comes between this answer and the first push cannot be lost.
-            self._rpc.ask("eth_getBlockByNumber", ["latest", False], self._on_latest)
-
-    def _subscription(self, result: msgspec.Raw | None, failure: Failure | None) -> str | None:
-        if failure is not None:
-            if failure is not DISCONNECTED:
-                self._break(f"eth_subscribe was refused: {failure.message[:200]}")
-            return None
-        try:
-            name: str = TEXT.decode(result or b"")
-        except UNREADABLE:
-            self._break("eth_subscribe was answered without an id")
-            return None
-        return name
-
-    def _replay_early(self) -> None:
-        if self._logs_id is not None and self._heads_id is not None:
-            early, self._early = self._early, []
-            for notice in early:
-                self._notify(notice)
+    def _begin(self) -> None:
+        """Once the chain is known and both subscriptions are confirmed: take what was pushed, ask for the latest."""
+        if not (self._early_block.settled and self._subscriptions.logs and self._subscriptions.heads):
+            return
+        for notice in self._subscriptions.take_kept():
+            self._notify(notice)
+        # Asked only now: a head that comes between this answer and the first push cannot be lost.
+        self._ask_latest(self.stats.connections)
 
     def _on_latest(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
         head = _head(result)
@@ -376,25 +464,85 @@ class Feed:
         # A block announced live wins: this answer may be older than it.
         if self._newest_live < 0:
             self._announce(head, live=False)
+            self._subscriptions.head_known(read_quantity(head.number))
 
     def _ask_latest(self, connection: int) -> None:
         if connection == self.stats.connections and self._newest_live < 0:
             self._rpc.ask("eth_getBlockByNumber", ["latest", False], self._on_latest)
 
-    def _on_chain_id(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
-        if failure is not None:
+    @property
+    def wrong_chain(self) -> str | None:
+        """Which other chain the node of this connection serves."""
+        return self._identity.wrong or self._early_block.wrong
+
+    @property
+    def exhausted(self) -> str | None:
+        """The words of an endpoint whose quota is used up: another should be tried, if there is one."""
+        return self._rpc.exhausted
+
+    def take_remarks(self) -> list[Remark]:
+        """What a person should know of this connection, since the last call; the words may be the node's own."""
+        return self._rpc.take_remarks()
+
+    def _ask_early_block(self) -> None:
+        """The chain id is right, and ids are shared."""
+        self._early_block.ask(self._on_early_block)
+
+    def _on_early_block(self) -> None:
+        """The node showed it, or will not.  Asked at connect, and for a head that continues nothing."""
+        if self._early_block.wrong is not None:
+            self._break(self._early_block.wrong)
+            self._unsure.clear()
             return
-        try:
-            found = int(TEXT.decode(result or b""), 16)
-        except (*UNREADABLE, ValueError):
-            self._break("eth_chainId was answered without a number")
-            return
-        if found != self._config.chain_id:
-            self.wrong_chain = f"expected chain {self._config.chain_id} ({self._config.name}), found {found}"
-            self._break(self.wrong_chain)
+        unsure, self._unsure = self._unsure, []
+        for head, live in unsure:
+            self._announce_pushed(head, live=live)
+        if not self._early_block.settled:
+            self._early_block.settle()
+            self._identified()
+
+    def _put_session(self) -> None:
+        ring, chain_id = self._ring, self._chain_id
+        self._told_genesis = self.genesis
+        session = Session(ring.ring_uuid, ring.epoch, ring.next_sequence, chain_id, LAYOUT_DIGEST, self.genesis)
+        self._outbox.put(Domain.SYSTEM, session)
 
     def _break(self, reason: str) -> None:
         self.broken = self.broken or reason
+
+    def ask_newest(self) -> None:
+        """Ask the node for its newest number: nothing has come for a while."""
+        self._rpc.ask("eth_blockNumber", [], self._on_newest, timeout_s=NEWEST_TIMEOUT_S, urgent=True)
+
+    def _on_newest(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
+        try:
+            said = read_quantity(TEXT.decode(result or b"")) if failure is None else None
+        except (*UNREADABLE, HexError):
+            said = None
+        if said is not None:
+            self._said = said
+            self._times_said += 1
+
+    def counts(self) -> FeedCounts:
+        """What `producers.node.health` judges the endpoint by."""
+        stats, rpc = self.stats, self._rpc
+        return FeedCounts(
+            ends=stats.blocks_by_verdict.total(),
+            gaps=stats.gap_count,
+            headers=stats.headers,
+            heads=self._heads,
+            pools=stats.pools,
+            frames=self._frames,
+            answers=rpc.answers,
+            refusals=rpc.refusals,
+            timeouts=rpc.timeouts,
+            limited=rpc.limited,
+            owed=rpc.unanswered,
+            head=self.head_number,
+            safe=self._assembly.safe_number,
+            said=self._said,
+            times_said=self._times_said,
+        )
 
     def beat(self, now_ns: int, wall_ns: int, *, circuit_open: bool = False) -> None:
         """A heartbeat now: for the time between two connections, when nothing ticks."""
@@ -409,8 +557,14 @@ class Feed:
         self._timers.after(HEARTBEAT_NS, self._beat)
 
     def _put_heartbeat(self) -> None:
-        record = Heartbeat(self.head_number, self._assembly.safe_number, self._outbox.next_sequence - 1, self.state)
-        self._outbox.put(Domain.SYSTEM, record)
+        self._heartbeats.put(
+            self.head_number,
+            self._assembly.safe_number,
+            self._assembly.held_back,
+            state=self.state,
+            endpoint=self.endpoint,
+            reason=self.reason,
+        )
 
     def _introduce_again(self) -> None:
         """From time to time, for readers that joined late: the next event of each pool brings its PoolState along."""

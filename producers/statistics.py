@@ -11,6 +11,9 @@ from typing import Any
 
 from producers.node.backoff import Circuit
 
+MOST_LISTED = 1_000
+"""A feed that runs for years must not grow."""
+
 
 class LatencyHistogram:
     """Durations in buckets that are 1/16 of their power of two wide: percentiles within 6 %, in constant memory."""
@@ -58,6 +61,8 @@ class Statistics:
     duplicates: int = 0
     """Of these, logs that had come before (same block hash, transaction hash and log index)."""
     duplicate_heads: int = 0
+    dropped_heads: int = 0
+    """Heads that were given up because too many waited for parents."""
     events_published: int = 0
     """Event messages put into the ring, REMOVED copies not among them."""
     events_by_type: Counter[str] = field(default_factory=Counter)
@@ -66,18 +71,44 @@ class Statistics:
     removed_notices: int = 0
     """Logs with `removed: true`."""
     reorgs: list[dict[str, Any]] = field(default_factory=list)
+    """The newest `MOST_LISTED`."""
+    reorg_count: int = 0
     gaps: list[tuple[int, int]] = field(default_factory=list)
-    """Block numbers that no endpoint could show, first and last."""
+    """Block numbers that no endpoint could show, first and last: the newest `MOST_LISTED`."""
+    gap_count: int = 0
+    refuted_answers: int = 0
+    """Lists of a block's logs that the header, what was pushed or the log indices refute: asked again."""
+    healed_blocks: int = 0
+    """Blocks of declared gaps that could be had after all, and were published."""
     filtered_events: int = 0
     """Events of verified pools that the event filter kept from the ring."""
+    event_logs: int = 0
+    """Logs with an event's topic that were looked at.  Each was published (`events_published` less `replayed_events`),
+    filtered, refused, is held (`held_logs`), or was let go: lookalikes, unsupported, quarantined."""
+    replayed_events: int = 0
+    """Of the events published, those of blocks that came back after a reorg."""
+    held_logs: int = 0
+    """Logs that wait in memory for their emitter to be verified."""
     quarantined_logs: int = 0
-    """Logs with an event's topic from emitters that the node could not prove."""
+    """Logs let go of emitters that are not proven, as declared by Unproven records; healed ones not among them."""
+    healed_logs: int = 0
+    """Logs that had been let go and were fetched again, their emitter being proven."""
+    unproven_emitters: int = 0
+    """Unproven records published."""
+    unsupported_logs: int = 0
+    """Logs of pools, or factories, that are proven to be of no configured factory."""
     lookalikes: int = 0
     """Logs with an event's topic from emitters that are proven to be no pools."""
     refused: dict[str, int] = field(default_factory=dict)
     """Logs of verified pools that broke a rule of `producers.decode.cold`, by rule."""
     rejected: dict[str, int] = field(default_factory=dict)
     """Frames, or parts of one, that were no usable message, by reason."""
+    unfit_members: dict[str, int] = field(default_factory=dict)
+    """Logs and headers that could not be used, by member and kind of value."""
+    refusals: dict[str, int] = field(default_factory=dict)
+    """Requests that the node refused, as "method: meaning" (`producers.node.refusals`)."""
+    renewed_subscriptions: int = 0
+    """Subscriptions that were dead beside a live one."""
     blocks_by_verdict: Counter[str] = field(default_factory=Counter)
     backfills: int = 0
     refetches: int = 0
@@ -88,6 +119,8 @@ class Statistics:
     """Blocks about which the second endpoint was asked."""
     cross_check_finds: int = 0
     """Logs that only the second endpoint listed."""
+    cross_check_renumbered: int = 0
+    """Blocks whose logs the second endpoint numbers otherwise."""
     cross_check_shortfalls: int = 0
     """Blocks of which the second endpoint did not list every log that came."""
     cross_check_rejected: dict[str, int] = field(default_factory=dict)
@@ -104,17 +137,45 @@ class Statistics:
     """Whether connecting is worth trying; see `producers.node.backoff`."""
     circuit_openings: int = 0
     """How often so many attempts in a row had failed that the node was left alone."""
+    endpoint: int = 0
+    """Which of the configured endpoints is in use, or is tried next."""
+    endpoint_host: str = ""
+    feed_reason: str = "connecting"
+    """Whether the feed is well; a member of `tlv.codes.FeedReason` in small letters."""
+    last_trouble: str = ""
+    """What ended the last connection, or kept it from being made, in words."""
+    endpoint_failures: Counter[str] = field(default_factory=Counter)
+    """Connections that failed, were lost or were given up, by host and reason."""
+    head_age_ms: int = 0
+    """Since the newest head came, as of the last heartbeat."""
+    blocks_behind: int = 0
+    """Blocks between the head and what has ended, as of the last heartbeat."""
+    held_back: int = 0
+    """Logs whose emitter is not proven yet, as of the last heartbeat."""
     disk_failures: int = 0
     """Writes of the pool cache, the state or this file that the disk refused."""
     head_number: int = 0
     safe_number: int = 0
     receive_to_ring: LatencyHistogram = field(default_factory=LatencyHistogram)
 
+    def add_reorg(self, number: int, depth: int, removed_events: int) -> None:
+        """A reorg was published; `number` is its lowest dropped block."""
+        self.reorgs.append({"number": number, "depth": depth, "removed_events": removed_events})
+        self.reorg_count += 1
+        del self.reorgs[:-MOST_LISTED]
+
+    def add_gap(self, first: int, last: int) -> None:
+        """A gap was declared."""
+        self.gaps.append((first, last))
+        self.gap_count += 1
+        del self.gaps[:-MOST_LISTED]
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON; latencies under `latency_ns`."""
         values: dict[str, Any] = {name: value for name, value in vars(self).items() if name != "receive_to_ring"}
         values["events_by_type"] = dict(sorted(self.events_by_type.items()))
         values["blocks_by_verdict"] = dict(sorted(self.blocks_by_verdict.items()))
+        values["endpoint_failures"] = dict(sorted(self.endpoint_failures.items()))
         values["gaps"] = [{"first": first, "last": last} for first, last in self.gaps]
         values["latency_ns"] = {"receive_to_ring": self.receive_to_ring.to_dict()}
         return values

@@ -13,6 +13,7 @@ import numpy as np
 
 from ringbuf import kernels
 from ringbuf.layout import MIN_CAPACITY, NO_LIMIT
+from ringbuf.newest import newest_frames
 from ringbuf.reader import Reader
 from ringbuf.status import Wait
 from ringbuf.writer import Writer
@@ -59,6 +60,7 @@ def warm_up_steps(writer: Writer, reader: Reader) -> list[tuple[str, Callable[[]
         ("sleep", lambda: reader.wait(0.001, Wait.FUTEX)),
         ("join", reader.join),
         ("evict", lambda: (reader.evicted, kernels.blocking_slot(writer.control, NO_LIMIT))),
+        ("newest frames", lambda: list(newest_frames(reader.name))),
         ("skip ahead", lambda: kernels.skip_ahead(reader.words, reader.state)),
     ]
 

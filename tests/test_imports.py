@@ -51,6 +51,7 @@ SHELLS = {
     "producers/chains/configuration.py": "the chains' files",
     "producers/kinds/loading.py": "the file of a kind",
     "producers/node/connection.py": "a WebSocket",
+    "producers/node/inquiry.py": "a WebSocket for a moment",
     "producers/node/redaction.py": "the texts of a WebSocket's errors",
     "producers/node/second_endpoint.py": "a WebSocket of its own",
     "producers/output/event_filter.py": "the filter's file",

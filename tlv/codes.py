@@ -149,6 +149,36 @@ class FeedState(IntEnum):
     CIRCUIT_OPEN = 5
 
 
+class FeedReason(IntEnum):
+    """Whether a feed is well, and if not, what is wrong with its endpoint (`Heartbeat.reason`)."""
+
+    OK = 1
+    """Blocks end, or the node answers and nobody knows a newer head."""
+    CONNECTING = 2
+    """Nothing has ended on this connection yet."""
+    UNREACHABLE = 3
+    REFUSED = 4
+    """The handshake, the subscriptions or every request are refused."""
+    CLOSED = 5
+    """The node closed the connection."""
+    SILENT = 6
+    NOT_ANSWERING = 7
+    """It pushes and answers nothing."""
+    NO_BLOCK_ENDS = 8
+    """It pushes and answers, and no block gets complete."""
+    ONLY_GAPS = 9
+    """Blocks pass only as gaps."""
+    STALE = 10
+    """No newer head within the chain's usual time, or another endpoint knows one."""
+    WRONG_CHAIN = 11
+    TOO_LARGE = 12
+    """A message exceeded the limit."""
+    UNUSABLE = 13
+    """What it says cannot be read."""
+    CIRCUIT_OPEN = 14
+    """So many attempts failed that all endpoints are left alone for a while."""
+
+
 class QuoteVerdict(IntEnum):
     """How far the expected output of a signal can be trusted."""
 

@@ -322,23 +322,35 @@ class WayTick(Record, frozen=True):
 
 @record(type=100)
 class Heartbeat(Record, frozen=True):
-    """The writer runs: its head, its safe block and its last sequence."""
+    """The writer runs: its head, its safe block, its last sequence, and whether its node serves it.
+
+    `head_age_ms` is the time since the newest head came, `blocks_behind` counts the blocks between `safe_number` and
+    `head_number`, `held_back` the logs whose emitter is not proven yet, `endpoint` is an index of the configured
+    list."""
 
     head_number: I64
     safe_number: I64
     last_sequence: I64
+    head_age_ms: U32
+    blocks_behind: U32
+    held_back: U32
     feed_state: U8
+    endpoint: U8
+    reason: U8
 
 
 @record(type=101)
 class Session(Record, frozen=True):
-    """A writer began an epoch of a ring: the first message of every epoch."""
+    """A writer began an epoch of a ring: the first message of every epoch, and once more when it learned which chain
+    its node serves.  `genesis` is the hash of the chain's first block, or of the early block that the chain file names;
+    zeros as long as it is unknown."""
 
     ring_uuid: Uuid
     epoch: I64
     first_sequence: I64
     chain_id: U64
     layout_digest: U64
+    genesis: Hash = bytes(32)
 
 
 @record(type=102)

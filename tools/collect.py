@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import re
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
+from producers.chains.addresses import read_address
 from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
 from producers.feed import LogSelection
+from producers.node.connection import MAX_MESSAGE
 from producers.node.redaction import host_of
 from producers.output.tick_maps import TickWatch
 from ringbuf import DEFAULT_CAPACITY
@@ -30,7 +32,8 @@ from tools.command.endpoint_options import checked_websocket
 from tools.command.stderr_log import OURS, speak_from
 from tools.warm import warm_collector, warm_ring
 
-ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+STOP_S = 10.0
+"""How long an end may take: the disk's part of it is short, and a loop that does not turn never ends by itself."""
 
 
 @click.command(
@@ -76,7 +79,15 @@ ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
     show_default=True,
     type=click.FloatRange(0.5),
     metavar="SECONDS",
-    help="Give up a connection without a block for so long (or for 8 block intervals).",
+    help="Go to the next endpoint when no block has ended for so long (or for 8 block times, if that is longer).",
+)
+@click.option(
+    "--max-message",
+    default=MAX_MESSAGE,
+    show_default=True,
+    type=click.IntRange(1 << 16),
+    metavar="BYTES",
+    help="Largest message of a node; the logs of a block that are more are asked for in parts.",
 )
 @click.option(
     "--state", type=click.Path(path_type=Path, dir_okay=False), help="Where to resume should the ring be gone."
@@ -98,6 +109,7 @@ def command(
     pool_cache: str | None,
     state: Path | None,
     watchdog: float,
+    max_message: int,
     until_idle: float | None,
     stats_json: str | None,
     as_json: bool,
@@ -128,6 +140,7 @@ def command(
         cross_check_share=cross_check_share,
         until_idle_s=until_idle,
         watchdog_s=watchdog,
+        max_message=max_message,
     )
     if verbose:
         speak_from(min(logging.INFO, logging.getLogger(OURS).getEffectiveLevel()))
@@ -157,7 +170,7 @@ async def _collect(options: CollectorOptions, as_json: bool) -> dict[str, Any]:
     collector = ready_collector(options)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, collector.stop)
+        signal.signal(number, partial(_stop, loop, collector))
     loop.add_signal_handler(signal.SIGHUP, collector.reload_filter)
     loop.add_signal_handler(signal.SIGUSR1, collector.want_states)
     host = host_of(options.urls[0])
@@ -167,8 +180,22 @@ async def _collect(options: CollectorOptions, as_json: bool) -> dict[str, Any]:
     else:
         click.echo(f"collecting {options.chain.name} from {host} into ring {options.ring}")
     sys.stdout.flush()
-    statistics = await collector.run()
+    try:
+        statistics = await collector.run()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
     return statistics.to_dict()
+
+
+def _stop(loop: asyncio.AbstractEventLoop, collector: Collector, number: int, frame: object) -> None:
+    """Ask the collector to end; if its loop does not turn, or its end takes too long, break into whatever runs."""
+    loop.call_soon_threadsafe(collector.stop)
+    signal.signal(signal.SIGALRM, _break_off)
+    signal.setitimer(signal.ITIMER_REAL, STOP_S, STOP_S)
+
+
+def _break_off(number: int, frame: object) -> None:
+    raise KeyboardInterrupt  # what is in the ring is whole at any instant (promise P2)
 
 
 def _selection(filters: tuple[str, ...]) -> LogSelection:
@@ -176,17 +203,19 @@ def _selection(filters: tuple[str, ...]) -> LogSelection:
     for text in filters:
         if text == "events" or text.endswith(".toml"):
             continue
-        if not ADDRESS.fullmatch(text):
-            raise UsageError(f"filter: expected 0x and 40 hex digits, events, or a .toml file, found {text!r}")
-        addresses.append(text.lower())
+        try:
+            addresses.append(read_address(text))
+        except ValueError as error:
+            raise UsageError(f"filter: {error} (or events, or a .toml file)") from None
     return LogSelection(tuple(addresses), "events" in filters)
 
 
 def _tick_watch(watched: tuple[str, ...]) -> TickWatch:
-    for text in watched:
-        if text != "all" and not ADDRESS.fullmatch(text):
-            raise UsageError(f"watch-ticks: expected 0x and 40 hex digits, or all, found {text!r}")
-    return TickWatch(frozenset(bytes.fromhex(text[2:]) for text in watched if text != "all"), "all" in watched)
+    try:
+        pools = [read_address(text) for text in watched if text != "all"]
+    except ValueError as error:
+        raise UsageError(f"watch-ticks: {error} (or all)") from None
+    return TickWatch(frozenset(bytes.fromhex(pool[2:]) for pool in pools), "all" in watched)
 
 
 def _filter_file(filters: tuple[str, ...]) -> Path | None:
@@ -205,9 +234,9 @@ def _cache_path(given: str | None, chain_id: int) -> Path | None:
 def _sentence(statistics: dict[str, Any]) -> str:
     return (
         "{blocks} blocks, {logs_received} logs, {events_published} events published, {removed_events} taken back; "
-        "{reorgs} reorgs, {gaps} gaps, {pools} pools verified, {quarantined_logs} logs quarantined, "
+        "{reorg_count} reorgs, {gap_count} gaps, {pools} pools verified, {quarantined_logs} logs quarantined, "
         "{lookalikes} lookalikes"
-    ).format(**{**statistics, "reorgs": len(statistics["reorgs"]), "gaps": len(statistics["gaps"])})
+    ).format(**statistics)
 
 
 if __name__ == "__main__":

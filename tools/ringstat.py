@@ -21,6 +21,7 @@ import msgspec
 
 from tlv.errors import SegmentError
 from tools.command.main import run_command
+from tools.feed_stat import FeedStat, look_at_feed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -64,6 +65,8 @@ class RingStat:
     counters: dict[str, int]
     consumers: list[Consumer]
     problem: str
+    feed: FeedStat | None
+    """Of a collector's ring, what its newest heartbeat says."""
 
     @property
     def healthy(self) -> bool:
@@ -84,6 +87,7 @@ def look(name: str, before: RingStat | None = None, elapsed_s: float = 0.0) -> R
     same = before is not None and before.uuid == info.identity.uuid.hex()
     rate = (sequence - before.sequence) / elapsed_s if same and before and elapsed_s > 0 else 0.0
     capacity = info.identity.capacity
+    feed = look_at_feed(name)
     return RingStat(
         name=name,
         uuid=info.identity.uuid.hex(),
@@ -101,7 +105,8 @@ def look(name: str, before: RingStat | None = None, elapsed_s: float = 0.0) -> R
             Consumer(slot.slot, slot.pid, slot.alive, slot.evicted, slot.lag_bytes, slot.lag_bytes / capacity)
             for slot in info.slots
         ],
-        problem=problem_of(info),
+        problem=problem_of(info, feed),
+        feed=feed,
     )
 
 
@@ -114,14 +119,14 @@ def writer_state(info: RingInfo) -> str:
     return "silent" if info.heartbeat_age_s > SILENT_S else "alive"
 
 
-def problem_of(info: RingInfo) -> str:
+def problem_of(info: RingInfo, feed: FeedStat | None) -> str:
     """What a person should look at; empty if nothing."""
     if not info.closed and not info.writer_alive:
         return f"writer (pid {info.writer_pid}) died without closing the ring"
     evicted = [slot.slot for slot in info.slots if slot.evicted and slot.alive]
     if evicted:
         return f"reliable consumers evicted: slots {', '.join(map(str, evicted))}"
-    return ""
+    return feed.problem if feed is not None and not info.closed else ""
 
 
 def look_at_all(names: tuple[str, ...], before: dict[str, RingStat], elapsed_s: float) -> dict[str, RingStat]:
@@ -163,7 +168,7 @@ def as_table(stats: dict[str, RingStat]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for column in ("ring", "writer", "epoch"):
+    for column in ("ring", "writer", "epoch", "feed"):
         table.add_column(column)
     for column in ("sequence", "frames/s", "MiB", "occupied", "silent for", "lost back", "consumers"):
         table.add_column(column, justify="right")
@@ -172,6 +177,7 @@ def as_table(stats: dict[str, RingStat]) -> Table:
             stat.name,
             f"{stat.writer} ({stat.writer_pid})" if stat.writer in {"alive", "silent"} else stat.writer,
             str(stat.epoch),
+            feed_text(stat),
             f"{stat.sequence:,}",
             f"{stat.frames_per_s:,.0f}",
             f"{stat.capacity / (1 << 20):g}",
@@ -182,6 +188,16 @@ def as_table(stats: dict[str, RingStat]) -> Table:
             style="bold red" if stat.problem else "",
         )
     return table
+
+
+def feed_text(stat: RingStat) -> str:
+    """A collector's feed in a few characters."""
+    feed = stat.feed
+    if feed is None or stat.writer in {"closed", "dead"}:
+        return "-"
+    return f"{feed.reason}, head {feed.head_age_s:.0f} s" + (
+        f", {feed.blocks_behind} behind" if feed.blocks_behind else ""
+    )
 
 
 def consumer_text(consumer: Consumer) -> str:
@@ -198,10 +214,11 @@ def consumer_text(consumer: Consumer) -> str:
 @click.option("--json", "json_lines", is_flag=True, help="One JSON object per look.")
 @click.option("--watch", "every_s", type=click.FloatRange(0.05), metavar="S", help="Look every S seconds.")
 def command(names: tuple[str, ...], once: bool, json_lines: bool, every_s: float | None) -> int:
-    """Show rings: writer, sequence, rate, occupancy, reliable consumers and counters.
+    """Show rings: writer, feed, sequence, rate, occupancy, reliable consumers and counters.
 
     Without NAME every ring of this user.  The exit code is 1 if a ring needs attention: its writer died without closing
-    it, or a reliable consumer was evicted.  `ringstat gc` removes what dead processes left (`ringstat gc --help`).
+    it, a reliable consumer was evicted, or its collector's feed is dead (no endpoint, no blocks, no heartbeat).
+    `ringstat gc` removes what dead processes left (`ringstat gc --help`).
     """
     if once or (every_s is None and (json_lines or not sys.stdout.isatty())):
         stats = look_at_all(names, {}, 0.0)

@@ -5,6 +5,7 @@ Owns the summary: rings as `ringstat` sees them, and relays that answer.  It sta
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import click
 import msgspec
 
 from tools.demo.home import places
-from tools.ringstat import RingStat, look_at_all
+from tools.ringstat import RingStat, feed_text, look_at_all
 
 CONNECT_S = 1.0
 
@@ -43,8 +44,10 @@ def answers(path: Path) -> bool:
 def command(as_json: bool) -> int:
     """Say which rings and relays exist and whether they are well.
 
-    The exit code is 1 if a ring's writer died without closing it, or a relay's socket is left without its relay.
+    The exit code is 1 if a ring's writer died without closing it, a collector's feed is dead whatever its process does,
+    or a relay's socket is left without its relay.
     """
+    os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # as `ringstat`: loading machine code takes longer than the look
     rings, sockets = look_at_all((), {}, 0.0), relays()
     healthy = all(ring.healthy for ring in rings.values()) and all(relay.answers for relay in sockets)
     if as_json:
@@ -62,6 +65,7 @@ def sentences(rings: dict[str, RingStat], sockets: list[RelayState]) -> list[str
     """The same for people, a line each."""
     lines = [
         f"ring   {ring.name}: writer {ring.writer}, epoch {ring.epoch}, {ring.sequence:,} frames"
+        + (f"; feed {feed_text(ring)}" if ring.feed is not None else "")
         + (f"; {ring.problem}" if ring.problem else "")
         for ring in rings.values()
     ]

@@ -127,7 +127,7 @@ def warm_journal() -> None:
     from tlv.layout import Heartbeat
     from tlv.message import build
 
-    message = build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [Heartbeat(0, 0, 0, 0)], sequence=1)
+    message = build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [Heartbeat(0, 0, 0, 0, 0, 0, 0, 0, 1)], sequence=1)
     index = np.zeros((INDEX_ROWS, 1), dtype=np.int64)
     index[SEQUENCE_ROW] = 1
     index[LENGTH_ROW] = len(message)

@@ -17,7 +17,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from consumers.relay.errors import Farewell as FarewellError
-from tlv.codes import MAGIC, MAX_MESSAGE, Domain, FarewellReason, FeedState, GapScope, Reason, Source, StreamStart
+from tlv.codes import (
+    MAGIC,
+    MAX_MESSAGE,
+    Domain,
+    FarewellReason,
+    FeedReason,
+    FeedState,
+    GapScope,
+    Reason,
+    Source,
+    StreamStart,
+)
 from tlv.errors import FrameError
 from tlv.filter import EVERYTHING, MessageFilter
 from tlv.layout import (
@@ -97,7 +108,7 @@ def gap(first: int, last: int, reason: Reason) -> bytes:
 
 def heartbeat() -> bytes:
     """The Heartbeat of a quiet connection."""
-    return from_relay(Heartbeat(0, 0, 0, FeedState.LIVE))
+    return from_relay(Heartbeat(0, 0, 0, 0, 0, 0, FeedState.LIVE, 0, FeedReason.OK))
 
 
 def farewell(error: FarewellError) -> bytes:

@@ -6,7 +6,7 @@ import numpy as np
 
 from consumers.relay.kernels import message_end, pack_batch, split_messages
 from ringbuf.layout import INDEX_ROWS, LENGTH_ROW
-from tlv.codes import Domain, Source
+from tlv.codes import Domain, FeedReason, Source
 from tlv.filter import EVERYTHING
 from tlv.layout import Heartbeat
 from tlv.message import build
@@ -15,7 +15,8 @@ from tlv.message import build
 def warm() -> None:
     """Pack one message as the relay does, and split the stream as a client does."""
     message = np.frombuffer(
-        bytearray(build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [Heartbeat(0, 0, 0, 0)])), np.uint8
+        bytearray(build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [Heartbeat(0, 0, 0, 0, 0, 0, 0, 0, FeedReason.OK)])),
+        np.uint8,
     )
     index = np.zeros((INDEX_ROWS, 1), np.int64)
     index[LENGTH_ROW] = message.size

@@ -19,7 +19,7 @@ class HeaderFetched(NamedTuple):
 
 
 class ParentSettled(NamedTuple):
-    """It is known now whether a parent that cannot be had is a hole: the queue of heads can move on."""
+    """It is known whether a parent that cannot be had is a hole, or it took long: the queue of heads may move on."""
 
 
 class LogsFetched(NamedTuple):
@@ -27,12 +27,26 @@ class LogsFetched(NamedTuple):
 
     block: Block
     logs: list[Log]
+    whole: bool = True
+    """It holds every log that is subscribed to; else only events, or only those of known pools."""
 
 
 class LogsUnavailable(NamedTuple):
-    """The node has the block and cannot list its logs."""
+    """The node has the block and cannot list its logs, or lists what cannot be."""
 
     block: Block
+
+
+class LogsConfirmed(NamedTuple):
+    """What the node lists of a block only seemed to lack something: it has the block and says the same, repeatedly."""
+
+    block: Block
+
+
+class HoleFilled(NamedTuple):
+    """The node has these headers after all (oldest first); they join the block above them."""
+
+    heads: list[Head]
 
 
 class HeadMissing(NamedTuple):
@@ -40,6 +54,12 @@ class HeadMissing(NamedTuple):
 
     block_hash: str
     number: int
+
+
+class HeldBackFetched(NamedTuple):
+    """Logs of a block that were held back wait in it again, as their emitters are proven now."""
+
+    block: Block
 
 
 class Opinion(NamedTuple):
@@ -50,7 +70,19 @@ class Opinion(NamedTuple):
     """Logs that we lack."""
     short: bool
     """It lacks logs that we have."""
+    misplaced: bool = False
+    """It has logs that we lack, and numbers logs otherwise, so that those have no place in our block."""
 
 
-Arrival = HeaderFetched | ParentSettled | LogsFetched | LogsUnavailable | HeadMissing | Opinion
+Arrival = (
+    HeaderFetched
+    | ParentSettled
+    | LogsFetched
+    | LogsUnavailable
+    | LogsConfirmed
+    | HoleFilled
+    | HeadMissing
+    | HeldBackFetched
+    | Opinion
+)
 Arrivals = list[Arrival]

@@ -1,32 +1,37 @@
-"""Asking the node for what it did not push: parents that were never announced, and the logs of whole blocks.
+"""Asking the node for the logs of whole blocks that it did not push.
 
-Owns the requests, their retries and their deadlines.  It must never decide what is canonical: everything here is tied
-to a hash, so a stale answer does no harm.  Results are appended to the list of `producers.blocks.arrivals`.
+Owns the requests, their retries and their deadlines.  It must never decide what may be believed: answers go into the
+list of `producers.blocks.arrivals`, and whoever refutes one calls `doubt`.
 
-    logs of a block       eth_getLogs{blockHash}; "unknown block" is retried for `PATIENCE_S`, as nodes say it for a
-                          while after a reorg; then it is given up, if the node has that block in its chain
+    logs of a block       eth_getLogs{blockHash}; refused or refuted, it is retried with growing pauses for PATIENCE_S:
+                          nodes say "unknown block" for a while after a reorg, and backends that lag list nothing, or a
+                          part; then it is given up, if the node has that block in its chain
+                          what is only suspect is believed once it was said for `SUSPICION_S`
     logs of many blocks   eth_getLogs{fromBlock, toBlock}, halved when the node finds it too much, and as long as the
                           answers stay short.  A number is no hash: what the answer shows for another branch, or an
                           empty block whose bloom speaks of events, is asked again by hash
-    a parent              eth_getBlockByHash, three times; a long stretch is asked by number beforehand, all at once
+    logs of a LOST block  asked again with pauses that double to `LONGEST_MEND_NS`, for as long as the block is kept
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from functools import partial
+from itertools import count
 
 import msgspec
 
-from producers.blocks.arrivals import Arrivals, HeaderFetched, LogsFetched, LogsUnavailable
-from producers.blocks.block import Block, Progress
+from producers.blocks.arrivals import Arrivals, LogsConfirmed, LogsFetched, LogsUnavailable
+from producers.blocks.block import Block, Progress, identify
 from producers.blocks.chain import Chain
-from producers.blocks.completeness import Evidence
+from producers.blocks.completeness import Doubt, Evidence
+from producers.blocks.log_queries import Listed, LogQueries
 from producers.context import Context
-from producers.node.jsonrpc import DISCONNECTED, HEAD_OR_NULL, LOGS, UNREADABLE, Failure, Rejection
+from producers.decode.pool_table import PoolTable
+from producers.node.jsonrpc import DISCONNECTED, HEAD_OR_NULL, UNREADABLE, Failure, Rejection
 from producers.node.node_height import AtHeight, NodeHeight
-from producers.node.rpc_types import Head, Log
+from producers.node.refusals import Meaning
+from producers.node.rpc_types import Log
 from tlv.units import MS, NS
 
 MAX_BLOCKS_AT_ONCE = 16
@@ -42,41 +47,106 @@ PATIENCE_S = 30.0
 """How long a block that the node does not know, or cannot list, is asked for again."""
 FIRST_DELAY_NS = 50 * MS
 LONGEST_DELAY_NS = 2 * NS
-PARENT_DELAYS_NS = (50 * MS, 150 * MS)
-MOST_PARENTS = 1024
-"""Headers asked by number at once."""
+SUSPICION_S = 6.0
+"""Backends lag by up to 5 s."""
+DISTRUST_S = 10.0
+"""Lists of one block refuted for so long: another endpoint may be better."""
+FIRST_MEND_NS = 5 * NS
+LONGEST_MEND_NS = 60 * NS
+MOST_DISTRUSTED = 1024
+
+
+class _Asking:
+    """One block whose logs are asked for again and again."""
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.since_ns = -1
+        """When it first failed."""
+        self.refuted_ns = -1
+        """When a list of it was first refuted."""
+        self.listed: frozenset[str] | None = None
+        self.same_since_ns = 0
+        self.header_came = False
 
 
 class LogFetcher:
     """Fetches the logs of WANTED blocks until each is merged or given up."""
 
-    def __init__(self, context: Context, evidence: Evidence, arrivals: Arrivals) -> None:
-        self._clock, self._rpc, self._timers = context.clock, context.rpc, context.timers
-        self._filter, self._evidence, self._arrivals = context.log_filter, evidence, arrivals
+    def __init__(self, context: Context, evidence: Evidence, arrivals: Arrivals, table: PoolTable) -> None:
+        self._clock, self._timers, self._rpc = context.clock, context.timers, context.rpc
+        self._queries, self._evidence, self._arrivals = LogQueries(context, table), evidence, arrivals
         self._node_height = NodeHeight(context.rpc)
         self.due: dict[str, Block] = {}
         """The blocks that the next `pump` asks for, by hash."""
-        self._attempts: dict[str, int] = defaultdict(int)
-        self._since: dict[str, int] = {}
+        self.distrusted: str | None = None
+        """Why another endpoint should be asked, until `take_distrust`."""
+        self._asking: dict[str, _Asking] = defaultdict(_Asking)
+        self._mending: dict[str, tuple[int, int]] = {}
+        """For each LOST block that waits to be asked for: its turn, and the pause before it."""
+        self._turns = count()
+        self._reviewed: set[str] = set()
+        self._distrusted_for: dict[str, None] = {}
         self._in_flight = 0
         self._range, self._largest_range = RANGE_FROM, LARGEST_RANGE
 
     def reconnected(self) -> None:
         """Another connection, perhaps another node: deadlines and limits begin anew."""
-        self._attempts.clear()
-        self._since.clear()
+        self._asking.clear()
+        self.distrusted = None
         self._range, self._largest_range = RANGE_FROM, LARGEST_RANGE
 
     def want(self, block: Block) -> None:
         """Fetch the logs of `block` with the next `pump`."""
         self.due[block.hash] = block
-        self._since.setdefault(block.hash, self._clock.now_ns)
+
+    def review(self, block: Block) -> None:
+        """Fetch the logs of a CLOSED block, which stays closed meanwhile."""
+        self._reviewed.add(block.hash)
+        self.due[block.hash] = block
+
+    def mend(self, block: Block, *, soon: bool = False) -> None:
+        """Fetch the logs of a LOST block later, each time later."""
+        pause_ns = FIRST_MEND_NS
+        if not soon and block.hash in self._mending:
+            pause_ns = min(2 * self._mending[block.hash][1], LONGEST_MEND_NS)
+        turn = next(self._turns)
+        self._mending[block.hash] = turn, pause_ns
+        self._timers.after(0 if soon else pause_ns, partial(self._mend_now, block, turn))
+
+    def settled(self, block: Block) -> None:
+        """Its list was believed, or is not needed any more."""
+        self._forget(block)
+
+    def doubt(self, block: Block, doubt: Doubt, logs: list[Log]) -> None:
+        """What the node lists of `block` is not believed, or not yet: ask again after a pause."""
+        asking, now_ns = self._asking[block.hash], self._clock.now_ns
+        listed = frozenset(place[0] for place in map(identify, logs) if place is not None)
+        if listed != asking.listed:
+            asking.listed, asking.same_since_ns = listed, now_ns
+        if doubt is Doubt.SUSPECT and now_ns - asking.same_since_ns > SUSPICION_S * NS:
+            if block.head_bloom is None and not asking.header_came:
+                self._rpc.ask("eth_getBlockByHash", [block.hash, False], partial(self._on_header, block))
+            else:
+                self._node_height.ask(block.number, block.hash, partial(self._confirm, block))
+            return
+        if doubt is Doubt.REFUTED:
+            asking.refuted_ns = asking.refuted_ns if asking.refuted_ns >= 0 else now_ns
+            if now_ns - asking.refuted_ns > DISTRUST_S * NS:
+                self._distrust(block)
+        self._retry(block)
+
+    def take_distrust(self) -> str | None:
+        """Why another endpoint should be asked, once."""
+        reason, self.distrusted = self.distrusted, None
+        return reason
 
     def pump(self, chain: Chain) -> None:
         """Send as many requests as may be in flight.  Blocks that left the chain are forgotten."""
         wanted = []
-        for block in sorted(self.due.values(), key=lambda block: block.number):
-            if block.progress is Progress.WANTED and chain.is_canonical(block):
+        for block in sorted(self.due.values(), key=_urgency):
+            asked_for = block.progress in (Progress.WANTED, Progress.LOST) or block.hash in self._reviewed
+            if asked_for and chain.is_canonical(block):
                 wanted.append(block)
             else:
                 self._forget(block)
@@ -89,37 +159,37 @@ class LogFetcher:
                 del self.due[block.hash]
             self._in_flight += 1
             if len(blocks) == 1:
-                self._rpc.ask(
-                    "eth_getLogs", [{"blockHash": blocks[0].hash, **self._filter}], partial(self._on_block, blocks[0])
-                )
+                self._queries.ask_block(blocks[0].hash, blocks[0].number, partial(self._on_block, blocks[0]))
             else:
-                numbers = {"fromBlock": hex(blocks[0].number), "toBlock": hex(blocks[-1].number)}
-                self._rpc.ask("eth_getLogs", [{**numbers, **self._filter}], partial(self._on_range, blocks))
+                self._queries.ask_range(blocks[0].number, blocks[-1].number, partial(self._on_range, blocks))
 
-    def _on_block(self, block: Block, result: msgspec.Raw | None, failure: Failure | None) -> None:
+    def _on_block(self, block: Block, listed: Listed) -> None:
         self._in_flight -= 1
+        failure = listed.failure
         if failure is DISCONNECTED:
             return
-        logs = self._read(result)
-        if logs is None or any(log.block_hash != block.hash for log in logs):
+        if failure is not None and failure.meaning in (Meaning.SIZE, Meaning.POLICY):
+            self._forget(block)
+            self._arrivals.append(LogsUnavailable(block))  # not in any form, and not later
+            return
+        if failure is not None or any(log.block_hash != block.hash for log in listed.logs):
             self._retry(block)
             return
-        self._fit_range(1, len(logs))
-        self._forget(block)
-        self._arrivals.append(LogsFetched(block, logs))
+        self._fit_range(1, len(listed.logs))
+        self._arrivals.append(LogsFetched(block, listed.logs, listed.whole))
 
-    def _on_range(self, blocks: list[Block], result: msgspec.Raw | None, failure: Failure | None) -> None:
+    def _on_range(self, blocks: list[Block], listed: Listed) -> None:
         self._in_flight -= 1
+        logs, failure = listed.logs, listed.failure
         if failure is DISCONNECTED:
             return
-        logs = self._read(result)
-        if logs is None:
+        if failure is not None:
             # Whatever the reason: half of it, down to single blocks, which are retried on their own.
             self._range = max(len(blocks) // 2, 1)
-            if failure is not None and failure.is_range_limit:
+            if failure.meaning is Meaning.RANGE:
                 self._largest_range = self._range
             for block in blocks:
-                self.want(block)
+                self.due[block.hash] = block
             return
         self._fit_range(len(blocks), len(logs))
         by_hash: dict[str | None, list[Log]] = defaultdict(list)
@@ -127,8 +197,7 @@ class LogFetcher:
             by_hash[log.block_hash].append(log)
         for block in blocks:
             if block.hash in by_hash or self._evidence.proves_empty(block):
-                self._forget(block)
-                self._arrivals.append(LogsFetched(block, by_hash[block.hash]))
+                self._arrivals.append(LogsFetched(block, by_hash[block.hash], listed.whole))
             else:
                 self._timers.after(0, partial(self._ask_alone, block))
 
@@ -139,17 +208,20 @@ class LogFetcher:
 
     def _ask_alone(self, block: Block) -> None:
         self._in_flight += 1
-        self._rpc.ask("eth_getLogs", [{"blockHash": block.hash, **self._filter}], partial(self._on_block, block))
+        self._queries.ask_block(block.hash, block.number, partial(self._on_block, block))
 
     def _retry(self, block: Block) -> None:
-        attempt = self._attempts[block.hash]
-        self._attempts[block.hash] += 1
-        since = self._since.setdefault(block.hash, self._clock.now_ns)
-        if self._clock.now_ns - since > PATIENCE_S * NS:
+        if block.progress is Progress.LOST:
+            self.mend(block)
+            return
+        asking, now_ns = self._asking[block.hash], self._clock.now_ns
+        asking.since_ns = asking.since_ns if asking.since_ns >= 0 else now_ns
+        if now_ns - asking.since_ns > PATIENCE_S * NS:
             self._forget(block)
             self._node_height.ask(block.number, block.hash, partial(self._judge, block))
             return
-        delay_ns = min(FIRST_DELAY_NS << min(attempt, 16), LONGEST_DELAY_NS)
+        delay_ns = min(FIRST_DELAY_NS << min(asking.attempts, 16), LONGEST_DELAY_NS)
+        asking.attempts += 1
         self._timers.after(delay_ns, partial(self.want, block))
 
     def _judge(self, block: Block, has: AtHeight) -> None:
@@ -159,85 +231,52 @@ class LogFetcher:
         else:
             self.want(block)  # until the head that replaces it comes
 
+    def _on_header(self, block: Block, result: msgspec.Raw | None, failure: Failure | None) -> None:
+        """The header of a block without a bloom filter, which would say whether its logs are listed."""
+        if failure is DISCONNECTED:
+            return
+        try:
+            head = HEAD_OR_NULL.decode(result or b"null")
+        except UNREADABLE as error:
+            self._rpc.reject(Rejection.BAD_HEAD, error)
+            head = None
+        if head is not None and head.hash == block.hash:
+            self._asking[block.hash].header_came = True
+            self._evidence.read_header(block, head)
+        self._retry(block)
+
+    def _confirm(self, block: Block, has: AtHeight) -> None:
+        """The node says of a block what is only suspect, for long: it counts if the node has the block."""
+        if has is AtHeight.OURS:
+            self._arrivals.append(LogsConfirmed(block))
+        else:
+            self._retry(block)
+
+    def _mend_now(self, block: Block, turn: int) -> None:
+        mending = self._mending.get(block.hash)
+        if mending is None or mending[0] != turn:
+            return
+        if block.progress is Progress.LOST:
+            self.due[block.hash] = block
+        else:
+            self._forget(block)
+
+    def _distrust(self, block: Block) -> None:
+        if block.hash in self._distrusted_for:
+            return
+        if len(self._distrusted_for) >= MOST_DISTRUSTED:
+            del self._distrusted_for[next(iter(self._distrusted_for))]
+        self._distrusted_for[block.hash] = None
+        self.distrusted = f"the logs listed of block {block.number} contradict its header or what was pushed"
+
     def _forget(self, block: Block) -> None:
         self.due.pop(block.hash, None)
-        self._since.pop(block.hash, None)
-        self._attempts.pop(block.hash, None)
-
-    def _read(self, result: msgspec.Raw | None) -> list[Log] | None:
-        if result is None:
-            return None
-        try:
-            return LOGS.decode(result)
-        except UNREADABLE:
-            self._rpc.reject(Rejection.BAD_LOG)
-            return None
+        self._asking.pop(block.hash, None)
+        self._mending.pop(block.hash, None)
+        self._reviewed.discard(block.hash)
+        self._queries.forget(block.hash)
 
 
-class ParentFetcher:
-    """Fetches headers that were never announced."""
-
-    def __init__(self, context: Context, arrivals: Arrivals, on_missing: Callable[[str], None]) -> None:
-        self._rpc, self._timers, self._arrivals, self._on_missing = context.rpc, context.timers, arrivals, on_missing
-        self._asked: set[str] = set()
-        self._awaited: dict[int, str] = {}
-        self._by_number: set[int] = set()
-
-    def seek(self, block_hash: str, number: int, known_below: int | None) -> None:
-        """Get the header of this hash and number: it arrives, or `on_missing` is called with its hash.
-
-        `known_below` is the newest number that is known already; if it is far away, what lies between is fetched too.
-        """
-        if number in self._by_number:
-            self._awaited[number] = block_hash
-            return
-        if block_hash in self._asked:
-            return
-        if known_below is not None and RANGE_FROM < number - known_below <= MOST_PARENTS:
-            self._by_number = set(range(known_below + 1, number + 1))
-            self._awaited[number] = block_hash
-            for wanted in range(number, known_below, -1):
-                self._rpc.ask("eth_getBlockByNumber", [hex(wanted), False], partial(self._on_number, wanted))
-            return
-        self._asked.add(block_hash)
-        self._ask(block_hash, 0)
-
-    def _ask(self, block_hash: str, attempt: int) -> None:
-        then = partial(self._on_hash, block_hash, attempt)
-        self._rpc.ask("eth_getBlockByHash", [block_hash, False], then, urgent=True)
-
-    def _on_hash(self, block_hash: str, attempt: int, result: msgspec.Raw | None, failure: Failure | None) -> None:
-        if failure is DISCONNECTED:
-            self._asked.discard(block_hash)
-            return
-        head = self._read(result)
-        if head is not None and head.hash == block_hash:
-            self._asked.discard(block_hash)
-            self._arrivals.append(HeaderFetched(head))
-        elif attempt < len(PARENT_DELAYS_NS):
-            self._timers.after(PARENT_DELAYS_NS[attempt], partial(self._ask, block_hash, attempt + 1))
-        else:
-            self._asked.discard(block_hash)
-            self._on_missing(block_hash)
-
-    def _on_number(self, number: int, result: msgspec.Raw | None, failure: Failure | None) -> None:
-        self._by_number.discard(number)
-        awaited = self._awaited.pop(number, None)
-        if failure is DISCONNECTED:
-            return
-        head = self._read(result)
-        if head is not None:
-            self._arrivals.append(HeaderFetched(head))
-        if awaited is not None and (head is None or head.hash != awaited):
-            self._asked.add(awaited)
-            self._ask(awaited, 0)
-
-    def _read(self, result: msgspec.Raw | None) -> Head | None:
-        if result is None:
-            return None
-        try:
-            head: Head | None = HEAD_OR_NULL.decode(result)
-            return head
-        except UNREADABLE:
-            self._rpc.reject(Rejection.BAD_HEAD)
-            return None
+def _urgency(block: Block) -> tuple[bool, int]:
+    """What holds others up first, then by number."""
+    return block.progress is not Progress.WANTED, block.number

@@ -6,6 +6,7 @@
     KNOWN --close--> CLOSED                      back after a reorg, and complete before
     WANTED --want--> WANTED                      asked again: another connection, or an answer that contradicts itself
     CLOSED --want--> WANTED, LOST --want--> WANTED      a late or garbled log, or an endpoint that lists others
+    LOST --close--> CLOSED                       healed: a node could list its logs after all
 
     OPEN --leave--> KNOWN, WANTED --leave--> KNOWN, CLOSED --leave--> KNOWN, LOST --leave--> KNOWN      a reorg
 
@@ -24,8 +25,13 @@ from enum import Enum
 from operator import itemgetter
 
 from producers.decode.segment import Segment
+from producers.node.hex import read_quantity
 from producers.node.rpc_types import Head, Log
 from tlv.codes import Completeness
+
+MAX_NUMBER = (1 << 63) - 1
+
+"""Above every block number."""
 
 
 class Progress(Enum):
@@ -43,7 +49,7 @@ KNOWN, OPEN, WANTED, CLOSED, LOST = Progress
 ARROWS: dict[str, dict[Progress, Progress]] = {
     "open": {KNOWN: OPEN},
     "want": {KNOWN: WANTED, OPEN: WANTED, WANTED: WANTED, CLOSED: WANTED, LOST: WANTED},
-    "close": {KNOWN: CLOSED, OPEN: CLOSED, WANTED: CLOSED},
+    "close": {KNOWN: CLOSED, OPEN: CLOSED, WANTED: CLOSED, LOST: CLOSED},
     "lose": {WANTED: LOST},
     "leave": {OPEN: KNOWN, WANTED: KNOWN, CLOSED: KNOWN, LOST: KNOWN},
     "merge": {KNOWN: KNOWN, WANTED: WANTED, CLOSED: CLOSED, LOST: LOST},
@@ -75,14 +81,18 @@ class Block:
 
     __slots__ = (
         "arrived_ns",
+        "bloom",
         "doubted",
         "ended",
+        "entries",
         "events",
         "fetched",
         "hash",
         "head",
+        "head_bloom",
         "held_until_ns",
         "highest_index",
+        "indices",
         "live",
         "next_index",
         "number",
@@ -94,19 +104,21 @@ class Block:
         "quarantined",
         "root",
         "seen",
+        "stands_to",
         "timestamp",
         "to_replay",
         "topics",
+        "unpublished",
         "verdict",
         "waiting",
     )
 
     def __init__(self, head: Head, arrived_ns: int = 0, *, live: bool = False) -> None:
         self.head = head
-        self.number = int(head.number, 16)
+        self.number = read_quantity(head.number)
         self.hash = head.hash
         self.parent_hash = head.parent_hash
-        self.timestamp = int(head.timestamp, 16)
+        self.timestamp = read_quantity(head.timestamp)
         self.arrived_ns = arrived_ns
         self.progress = KNOWN
         self.verdict = Completeness.UNKNOWN
@@ -116,17 +128,27 @@ class Block:
         """Something unreadable came while its logs were being pushed."""
         self.root = False
         """Its parent cannot be had."""
+        self.stands_to = MAX_NUMBER
+        """Of a root: the newest block number below it at which the node has the block that we have."""
         self.ended = False
         """Its BlockEnd, or the Gap in its stead, is published."""
-        self.seen: set[str] = set()
-        """Identity of every log that came: transaction hash and log index."""
+        self.seen: dict[str, int] = {}
+        """Every log that came by its identity, transaction hash and log index, with a hash of its content."""
+        self.indices: set[int] = set()
+        """Their log indices.  State-sync logs of some nodes count from 0 again, so several logs can have one."""
         self.highest_index = -1
         self.next_index = 0
         """The first log index that was not published; below it there is no hole."""
         self.topics: set[str | None] = set()
         """The first topics of the logs that came."""
+        self.head_bloom: int | None = None
+        """The bloom filter of its header; None if that has none that says anything."""
         self.positives: set[str] | None = None
         """Topics of ours that its bloom filter may hold; None if it has none."""
+        self.entries: set[str | None] = set()
+        """Addresses and topics of the logs that came, as far as they are not in `bloom`; empty while it is closed."""
+        self.bloom = 0
+        """The filter that the logs that came would make."""
         self.pushed = 0
         """Logs that came by subscription."""
         self.waiting: list[Waiting] = []
@@ -140,13 +162,16 @@ class Block:
         """Answers to eth_getLogs that were merged since it was last closed."""
         self.quarantined = 0
         """Logs that wait for their emitter to be verified."""
+        self.unpublished: dict[str, set[str]] = {}
+        """Identities of the logs with an event's topic that were let go, since their emitter is not proven to be a
+        pool, by its address: should it be, they are fetched again."""
         self.held_until_ns = -1
         """Until when its end waits for a second endpoint's opinion; -1 while that was not asked."""
 
     @property
     def contiguous(self) -> bool:
-        """Whether the log indices have no hole, as far as they go.  Erigon restarts the index, hence `>=`."""
-        return len(self.seen) >= self.highest_index + 1
+        """Whether the set of log indices has no hole, as far as it goes."""
+        return len(self.indices) == self.highest_index + 1
 
     # The arrows of the diagram
 
@@ -160,16 +185,17 @@ class Block:
         self.verdict = Completeness.UNKNOWN
 
     def merge(self) -> None:
-        """The node's own list of its logs was taken, so what was unreadable before is in it."""
+        """The node's own list of its logs was taken, to be believed or not."""
         self._move("merge")
         self.fetched += 1
-        self.doubted = False
 
     def close(self, verdict: Completeness) -> None:
         """Its logs are complete, for this reason."""
         self._move("close")
         self.verdict = verdict
         self.fetched = 0
+        self.doubted = False
+        self.entries.clear()
 
     def lose(self) -> None:
         """Nobody can list its logs."""
@@ -205,13 +231,24 @@ class Block:
 
     # Its header
 
-    def expect(self, positives: set[str] | None) -> None:
-        """Note the topics of ours that its bloom filter may hold."""
+    def expect(self, bloom: int | None, positives: set[str] | None) -> None:
+        """Note its bloom filter, and the topics of ours that this may hold."""
+        self.head_bloom = bloom
         self.positives = positives
 
-    def lose_parent(self) -> None:
-        """Its parent cannot be had: it is the lowest block above a hole."""
+    def absorb(self, bits: int) -> None:
+        """These are the bits of the `entries`, which are not needed any more."""
+        self.bloom |= bits
+        self.entries.clear()
+
+    def lose_parent(self, stands_to: int = MAX_NUMBER) -> None:
+        """Its parent cannot be had: it is the lowest block above a hole, and up to `stands_to` our blocks stand."""
         self.root = True
+        self.stands_to = stands_to
+
+    def find_parent(self) -> None:
+        """The hole below it was filled."""
+        self.root = False
 
     def lose_push(self) -> None:
         """Its logs are not pushed any more, as the connection is gone."""
@@ -226,9 +263,17 @@ class Block:
             self.doubted = True
             return Taken.UNREADABLE
         identity, index = place
-        if identity in self.seen:
+        if self.head_bloom is not None:
+            self.entries.add(log.address)  # also of one that came before: what was closed has none
+            self.entries.update(log.topics)
+        if self.seen.get(identity):
             return Taken.KNOWN
-        self.seen.add(identity)
+        content = content_of(log)
+        if identity in self.seen:
+            self.seen[identity] = content
+            return Taken.KNOWN
+        self.seen[identity] = content
+        self.indices.add(index)
         self.highest_index = max(self.highest_index, index)
         self.topics.add(log.topics[0] if log.topics else None)
         self.pushed += pushed
@@ -256,8 +301,28 @@ class Block:
         self.quarantined += 1
 
     def drop_held(self) -> None:
-        """A log in quarantine will not be published."""
+        """A log in quarantine is let go."""
         self.quarantined -= 1
+
+    def withhold(self, log: Log) -> bool:
+        """Let go of a log whose emitter is not proven; False if it cannot be told from others."""
+        place = identify(log)
+        if place is None:
+            return False
+        self.unpublished.setdefault(log.address, set()).add(place[0])
+        return True
+
+    def release(self, log: Log) -> bool:
+        """Queue a log that was let go of, now that it was fetched again; False if it was none of these."""
+        place = identify(log)
+        left = self.unpublished.get(log.address, set())
+        if place is None or place[0] not in left:
+            return False
+        left.remove(place[0])
+        if not left:
+            del self.unpublished[log.address]
+        self.waiting.append((place[1], log, True))
+        return True
 
     def doubt(self) -> None:
         """A frame could not be read, and may have been one of its logs."""
@@ -270,7 +335,10 @@ class Block:
         """
         place = identify(log)
         if place is not None:
-            self.seen.discard(place[0])
+            self.seen.pop(place[0], None)
+            if not any(identity.endswith(hex(place[1])) for identity in self.seen):
+                self.indices.discard(place[1])  # no other log has it
+                self.highest_index = max(self.indices, default=-1)
         self.doubted = True
         self.waiting = behind + self.waiting
 
@@ -293,10 +361,11 @@ class Block:
         """What was published before it left is published again."""
         self.to_replay = False
 
-    def restore(self, identities: set[str], highest_index: int, segment: Segment) -> None:
+    def restore(self, identities: set[str], indices: set[int], segment: Segment) -> None:
         """Take over what an earlier collector published of it."""
-        self.seen = identities
-        self.highest_index = highest_index
+        self.seen = dict.fromkeys(identities, 0)
+        self.indices = indices
+        self.highest_index = max(indices, default=-1)
         self.add_published(segment)
 
     # The second endpoint
@@ -328,3 +397,8 @@ def identify(log: Log) -> tuple[str, int] | None:
     except ValueError:
         return None
     return transaction + hex(index), index
+
+
+def content_of(log: Log) -> int:
+    """A hash of what a log says, wherever it stands; never 0."""
+    return hash((log.address, log.topics, log.data)) or 1

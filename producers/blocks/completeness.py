@@ -1,21 +1,39 @@
 """Whether a block's logs are complete, as far as that shows without asking anybody.
 
-Owns the evidence: the bloom filter of the header, holes in the log indices, frames that could not be read.  It must
-never act on it: what is done about a block in doubt is decided in `producers.assembly`.
+Owns the evidence.  It must never act on it: what is done about a block in doubt is decided in `producers.assembly`.
 
     bloom filter holds none of our topics       nothing can be missing, and nothing need be asked
-    an event came for every topic it holds      nothing seems to be missing (a positive may be chance: then we ask)
-    log indices without a hole from 0 on        nothing seems to be missing below the highest, if all are subscribed
+    a hole in the set of log indices            something is missing, if all are subscribed
+    a bit of the bloom that no log sets         something is missing, if all are subscribed
+    logs that set all its bits                  nothing seems to be missing: it would set no bit that others do not
+    a topic of the bloom that no log has        something seems to be missing, if some are subscribed; may be chance
+    no bloom, no log, and gas was used          something seems to be missing
+
+An answer of the node is REFUTED by a proof, and SUSPECT where only something seems to be missing: such an answer is
+believed when it was repeated for long enough.
+
+A header can be wrong as well: some providers send blooms of zeros for blocks with logs.  Such a bloom proves nothing of
+its block, nor zeros of that endpoint the emptiness of any other.
 """
 
 from __future__ import annotations
 
-from producers.blocks.block import Block
-from producers.blocks.bloom import BLOOM_DIGITS, TopicBloom
+from enum import Enum
+
+from producers.blocks.block import Block, identify
+from producers.blocks.bloom import TopicBloom, bloom_of, read_bloom
 from producers.chains.configuration import ChainConfig
 from producers.kinds.events import EVENT_OF_TOPIC
+from producers.node.hex import read_optional_quantity
+from producers.node.rpc_types import Head, Log
 
-EMPTY_BLOOM = "0x" + "0" * BLOOM_DIGITS
+
+class Doubt(Enum):
+    """What the evidence says of a list of logs."""
+
+    NONE = 0
+    SUSPECT = 1
+    REFUTED = 2
 
 
 class Evidence:
@@ -23,27 +41,106 @@ class Evidence:
 
     def __init__(self, chain: ChainConfig, log_filter: dict[str, object]) -> None:
         self.sees_all = not log_filter
-        """All logs are subscribed to: their indices must have no hole."""
+        """All logs are subscribed to: their indices must have no hole, and they set all bits of the bloom."""
+        self.blooms_lie = False
+        """This endpoint sent a bloom of zeros for a block with logs: zeros prove no emptiness any more."""
         self._chain = chain
-        self._bloom = TopicBloom(EVENT_OF_TOPIC)
-        self._bloom_speaks = "address" not in log_filter
+        addresses = log_filter.get("address")
+        self._by_address = isinstance(addresses, list)
+        self._bloom = TopicBloom(addresses if isinstance(addresses, list) else EVENT_OF_TOPIC)
 
-    def read_header(self, block: Block) -> None:
-        """Look up our topics in the block's bloom filter."""
-        block.expect(self._bloom.positives(block.head.logs_bloom))
+    def reconnected(self) -> None:
+        """Perhaps another endpoint: what was held against the last one's blooms is forgotten."""
+        self.blooms_lie = False
+
+    def read_header(self, block: Block, head: Head | None = None) -> None:
+        """Look up our topics, or the addresses that are subscribed to, in the bloom filter of the block's header.
+
+        `head` is the header as it was fetched later: a block that was read back from the ring has no bloom filter.
+        """
+        bloom = read_bloom((head or block.head).logs_bloom)
+        block.expect(bloom, self._bloom.positives(bloom))
 
     def proves_empty(self, block: Block) -> bool:
         """Whether the block can have no event of ours."""
-        return block.positives is not None and not block.positives and self._chain.bloom_proves(block.number)
+        if block.positives is None or block.positives or not self._chain.bloom_proves(block.number):
+            return False
+        if block.head_bloom == 0 and (self.blooms_lie or block.seen or used_gas(block)):
+            return False
+        return EVENT_OF_TOPIC.keys().isdisjoint(block.topics)
 
     def proves_empty_at_once(self, block: Block) -> bool:
         """Whether it has no log at all, so that none can still be on its way."""
-        return block.head.logs_bloom == EMPTY_BLOOM and self.proves_empty(block)
+        return block.head_bloom == 0 and self.proves_empty(block)
 
-    def is_doubtful(self, block: Block) -> bool:
-        """Whether a log of the block seems to be missing."""
-        if block.doubted or (self.sees_all and not block.contiguous):
-            return True
-        if block.positives is None or not self._bloom_speaks:
-            return not block.seen  # an empty block is believed only if its bloom filter says so
-        return not block.positives <= block.topics
+    def is_holed(self, block: Block) -> bool:
+        """Whether a log is missing below one that came."""
+        return self.sees_all and not block.contiguous
+
+    def is_doubtful(self, block: Block, *, vouched: bool = False) -> bool:
+        """Whether a log of it seems to be missing; `vouched` if a list of its logs has none that did not come."""
+        return (block.doubted and not vouched) or self._doubt(block) is not Doubt.NONE
+
+    def judge(self, block: Block, logs: list[Log], *, whole: bool) -> Doubt:
+        """What to think of `logs`, the node's own list of the block's logs, which the block has taken.
+
+        A list that is not `whole` was asked for by topics and addresses: it has no hole that shows.
+        """
+        places = [identify(log) for log in logs]
+        if not whole:
+            events_came = block.positives is None or block.positives <= block.topics
+            if not logs and not EVENT_OF_TOPIC.keys().isdisjoint(block.topics):
+                events_came = False  # what was pushed should be in it, if its pool was among the addresses
+            return Doubt.REFUTED if None in places else Doubt.NONE if events_came else Doubt.SUSPECT
+        listed = dict(place for place in places if place is not None)
+        if None in places:
+            return Doubt.REFUTED
+        if block.seen.keys() - listed.keys():
+            return Doubt.NONE if self._is_whole(block, logs, set(listed.values())) else Doubt.REFUTED
+        doubt = self._doubt(block)
+        if doubt is Doubt.SUSPECT and listed and not self.is_exact(block):
+            return Doubt.NONE  # the backend has the block, and what its bloom holds beside the list is chance
+        if doubt is Doubt.SUSPECT and not block.head_bloom and not used_gas(block):
+            return Doubt.NONE
+        return doubt
+
+    def catches_lie(self, block: Block) -> bool:
+        """Whether the block has logs under a bloom of zeros, as the first one of this endpoint."""
+        if self.blooms_lie or block.head_bloom != 0 or not block.seen or not self._chain.bloom_proves(block.number):
+            return False
+        self.blooms_lie = True
+        return True
+
+    def _doubt(self, block: Block) -> Doubt:
+        if self.is_holed(block):
+            return Doubt.REFUTED
+        if not block.head_bloom:
+            silent = block.head_bloom is None or self.blooms_lie
+            return Doubt.SUSPECT if silent and not block.seen else Doubt.NONE
+        if not self.sees_all:
+            came = block.entries if self._by_address else block.topics
+            return Doubt.NONE if block.positives is None or block.positives <= came else Doubt.SUSPECT
+        if block.entries:
+            block.absorb(bloom_of(entry for entry in block.entries if entry))
+        if not block.head_bloom & ~block.bloom:
+            return Doubt.NONE
+        return Doubt.REFUTED if self._chain.bloom_proves(block.number) else Doubt.SUSPECT
+
+    def is_exact(self, block: Block) -> bool:
+        """Whether the block's logs set exactly the bits of its bloom, those of the chain itself aside."""
+        return self.sees_all and bool(block.head_bloom)
+
+    def _is_whole(self, block: Block, logs: list[Log], indices: set[int]) -> bool:
+        """Whether a list that lacks what was pushed has all that the bloom shows, and no hole.
+
+        Then what it lacks the bloom lacks too: logs of the chain itself, which some nodes do not list, or nonsense.
+        """
+        if not logs or not block.head_bloom or not self.is_exact(block) or len(indices) != max(indices) + 1:
+            return False
+        entries = {log.address for log in logs} | {topic for log in logs for topic in log.topics if topic}
+        return not block.head_bloom & ~bloom_of(entries)
+
+
+def used_gas(block: Block) -> bool:
+    """Whether its header says that something was done in it."""
+    return read_optional_quantity(block.head.gas_used) > 0

@@ -10,6 +10,9 @@ how long it should wait for the other endpoint, which is never long, and never a
         fewer                     the other is incomplete: counted, and the verdict stays as it was
         some more and some fewer  neither is complete: merged and counted, and the first is asked again
         none, and we have none    the block's header is asked for: some nodes list nothing of blocks they do not know
+        a list that cannot be     (of the first endpoint: `ask_elsewhere`) the block is asked for, in the sample or not
+        indices that begin anew   what comes from there on has no place that counts here
+        the same, other indices   one event is one event: what it says and in which transaction, not its index; counted
         no answer in time         the verdict stays; what a late answer still finds is a repair
 
 A block carries its own state (`Block.held_until_ns`), so a block that is forgotten leaves nothing behind here, and the
@@ -24,7 +27,7 @@ from functools import partial
 import msgspec
 
 from producers.blocks.arrivals import Arrivals, Opinion
-from producers.blocks.block import Block, identify
+from producers.blocks.block import Block, content_of, identify
 from producers.context import Context
 from producers.node.jsonrpc import (
     DISCONNECTED,
@@ -45,6 +48,8 @@ from tlv.units import NS
 PATIENCE_NS = 2 * NS
 """How long a block's end may wait: about one block of Polygon."""
 SAMPLE_DIGITS = 8
+HASH_TEXT = 66
+"""Characters of a transaction hash, with which the identity of a log begins."""
 SILENCES = 8
 """Questions without any answer, one after the other, after which the connection is given up."""
 
@@ -112,6 +117,13 @@ class CrossCheck:
             block.await_opinion(self._clock.now_ns + PATIENCE_NS)
             self._rpc.ask("eth_getLogs", [{"blockHash": block.hash, **self._filter}], partial(self._compare, block))
 
+    def ask_elsewhere(self, block: Block) -> None:
+        """Ask about `block`, whose list at the first endpoint cannot be right, unless that was asked before."""
+        if self._trusted and block.held_until_ns < 0 and self._rpc.unanswered < MAX_IN_FLIGHT:
+            self._stats.cross_checks += 1
+            block.await_opinion(self._clock.now_ns + PATIENCE_NS)
+            self._rpc.ask("eth_getLogs", [{"blockHash": block.hash, **self._filter}], partial(self._compare, block))
+
     def holds(self, block: Block) -> bool:
         """Whether the end of `block` should wait for an answer."""
         return self._clock.now_ns < block.held_until_ns
@@ -146,11 +158,27 @@ class CrossCheck:
             block.await_opinion(self._clock.now_ns + PATIENCE_NS)
             self._rpc.ask("eth_getBlockByHash", [block.hash, False], partial(self._on_header, block))
             return
-        found = [log for identity, log in theirs.items() if identity not in block.seen]
-        short = not block.seen <= theirs.keys()
+        self._arrivals.append(self._opinion(block, theirs))
+
+    def _opinion(self, block: Block, theirs: dict[str, Log]) -> Opinion:
+        """Compare by transaction and content: the index of a log is the endpoint's own (erigon#13542)."""
+        ours = Counter((identity[:HASH_TEXT], content) for identity, content in block.seen.items())
+        found, renumbered, astray, highest = [], False, False, -1
+        for identity, log in theirs.items():
+            name = (identity[:HASH_TEXT], content_of(log))
+            index = int(identity[HASH_TEXT:], 16)
+            astray, highest = astray or index <= highest, max(highest, index)
+            if ours[name] > 0:
+                ours[name] -= 1
+                renumbered = renumbered or identity not in block.seen
+            elif block.seen.get(identity) != 0:  # 0: known from a ring, without its content
+                found.append((log, astray))
+        short = any(left > 0 and content for (_, content), left in ours.items())
+        self._stats.cross_check_renumbered += renumbered
         self._stats.cross_check_shortfalls += short
         self._stats.cross_check_finds += len(found)
-        self._arrivals.append(Opinion(block, found, short))
+        usable = [] if renumbered else [log for log, is_astray in found if not is_astray]
+        return Opinion(block, usable, short, misplaced=len(usable) < len(found))
 
     def _on_header(self, block: Block, result: msgspec.Raw | None, failure: Failure | None) -> None:
         """An empty list counts only from an endpoint that has the block."""

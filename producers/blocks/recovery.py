@@ -1,29 +1,49 @@
 """What an earlier collector published, read back from its ring, so that a restart continues there.
 
 Owns the reading of messages that this package wrote.  It must never publish, nor know a ring: it is given payloads in
-order.  Nothing else is needed for a restart: which blocks were canonical and closed, which events stand, and what a
-reorg took back only in part, because the process died in the middle.
+order.  A ring keeps the newest bytes, so its oldest messages may be gone: events lap the Block records in front of
+them.  Any message may be damaged.  What is read is therefore weighed, and block ends, not block headers, say what was
+told in full:
 
-A block that was not closed is fetched again whole, and the events that are in the ring already are known by identity.
+    its end is there       ended.  `event_count` says how many events stand; if so many are there it is known whole;
+                           one that is whole and counts events held back is fetched again
+    no end, its Block      not ended.  All its events come behind the Block record: it is fetched again, and what was
+    record is there        told is known by identity
+    no end, no record,     some of its events may be among those that are gone.  Fetched again they could be told
+    or damage behind it    twice: `unsure`, to be declared as a Gap with WRITER_RESTARTED and left alone
+    above all of these     it was not told: fetched
+
+A torn ring with blocks and no word of an end: nothing below its lowest block is known, and REACH blocks are unsure.
+One without any Block record or event: what lies between the ends and the head of the newest heartbeat is unsure, and
+without a heartbeat whatever is not above the first head that comes (`lost`).
+
+Of an ended block some events may be gone: it is `partial`.  A reorg that drops it cannot take them back, and says so by
+a Gap, like one that reaches below all that a torn ring holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from producers.blocks.block import Block, Progress, ended_block
-from producers.blocks.chain import Chain
+from producers.blocks.chain import ZERO_HASH, Chain
+from producers.chains.configuration import LARGEST_NUMBER
 from producers.decode.segment import Segment
 from producers.node.rpc_types import Head
 from tlv.codes import Completeness, Domain, Flag, GapScope, Reason
+from tlv.errors import FrameError
 from tlv.layout import Block as BlockRecord
-from tlv.layout import BlockEnd, EventOrigin, Gap, Header, Reorg, StateInvalidation
-from tlv.message import parse
+from tlv.layout import BlockEnd, EventOrigin, Gap, Header, Heartbeat, Reorg, Session, StateInvalidation
+from tlv.message import Message, parse
+from tlv.record import Record
 
 Identity = tuple[bytes, int]
+NOWHERE = -1
+REACH = 4096
+"""Blocks: no collector goes further back for one head (`producers.blocks.head_queue.DEEPEST_WALK`)."""
 
 
 class Recovered(NamedTuple):
@@ -31,57 +51,293 @@ class Recovered(NamedTuple):
 
     blocks: list[Block]
     """The canonical ones, oldest first, as far back as the ring reaches."""
-    half_removed: list[Segment]
+    half_removed: Sequence[Segment] = ()
     """Events of dropped blocks that were not taken back yet, newest first."""
-    holes: list[tuple[int, int]]
+    holes: Sequence[tuple[int, int]] = ()
+    """Block numbers that were declared as gaps, and may be fetched."""
+    unsure: Sequence[tuple[int, int]] = ()
+    """Block numbers that may have been told in part: to be declared."""
+    ended: int = NOWHERE
+    """Everything up to here was told, or declared."""
+    chain_id: int = 0
+    """0: the ring does not say."""
+    genesis: bytes = bytes(32)
+    damaged: int = 0
+    """Messages that could not be read."""
+    lost: bool = False
+    """Something was told, and nothing says of which blocks."""
+    partial: frozenset[str] = frozenset()
+    """Hashes of blocks of which events stand that are not here: in a reorg they cannot be taken back."""
+    torn: bool = False
+    """Blocks below these were told too."""
 
 
 class _Found:
     """One block as its messages describe it."""
 
-    def __init__(self, record: BlockRecord) -> None:
-        self.record = record
+    def __init__(self, number: int, block_hash: bytes) -> None:
+        self.number, self.hash = number, block_hash
+        self.record: BlockRecord | None = None
+        self.mined_at = 0
         self.standing: dict[Identity, bytes] = {}
         self.end: BlockEnd | None = None
+        self.reopened = False
+        """Its end was to be published anew, or counted events that were held back."""
+        self.whole = False
+        """Every event of it that was told is in `standing`."""
+
+    @property
+    def known_whole(self) -> bool:
+        """Whether nothing of it is missing here."""
+        return self.whole or (self.end is not None and len(self.standing) >= self.end.event_count)
+
+    def set_ended(self) -> None:
+        """It was told in full, or is not to be told again; why is not known."""
+        self.end = BlockEnd(self.number, 0, len(self.standing) + 1, 0, self.hash, Completeness.UNKNOWN)
 
 
-def recover(payloads: Iterable[bytes | memoryview]) -> Recovered:
+class _Story:
+    """The messages of a ring, read one after the other."""
+
+    def __init__(self) -> None:
+        self.found: dict[bytes, _Found] = {}
+        self.canonical: dict[int, _Found] = {}
+        self.dropped: list[_Found] = []
+        self.owed = 0
+        """REMOVED copies that the newest Reorg announced, and that are not here."""
+        self.fallen = (0, NOWHERE)
+        """The numbers that it took back."""
+        self.holes: list[tuple[int, int]] = []
+        self.abandoned: list[tuple[int, int]] = []
+        """Declared by a restart: never fetched again."""
+        self.safe = NOWHERE
+        """As the newest heartbeat says."""
+        self.head = NOWHERE
+        """The newest block that was canonical at the newest heartbeat."""
+        self.deepest_fork = LARGEST_NUMBER
+        """What was ended above it before may have left the chain since."""
+        self.placed = False
+        """A Block record or an event is here: since these come in block order, no higher block was told before it."""
+        self.chain_id, self.genesis = 0, bytes(32)
+        self.damaged = 0
+        self.torn = False
+        """Something that was told is not here."""
+        self._next = 1
+
+    def read(self, payload: bytes | memoryview) -> None:
+        """One message, or what is left of it."""
+        try:
+            message = parse(payload)
+        except FrameError:
+            self.damaged += 1
+            self._doubt()
+            return
+        if message.header.sequence > self._next:
+            self._doubt()
+        self._next = message.header.sequence + 1
+        if message.records:
+            self._take(message.records[0], message, payload)
+
+    def _take(self, record: Record, message: Message, payload: bytes | memoryview) -> None:
+        match record:
+            case BlockRecord():
+                self._adopt(record)
+            case Reorg():
+                self._drop_above(record.fork_number)
+                self.owed, self.fallen = record.removed_events, (record.fork_number + 1, record.old_head_number)
+            case BlockEnd():
+                block = self._block(record.number, record.hash)
+                again = record.held_back > 0 and block.whole  # what was held back then may be proven now
+                block.end, block.reopened = (None, True) if again else (record, False)
+            case StateInvalidation(reason=Reason.LATE_LOGS):
+                self.safe = min(self.safe, record.since_block - 1)
+                if record.since_block in self.canonical:
+                    block = self.canonical[record.since_block]
+                    block.end, block.reopened = None, True
+            case Gap(scope=GapScope.BLOCK_NUMBERS):
+                self._hole(record)
+            case Heartbeat():
+                # A collector that has no head yet, since it began above what was told, has that as its safe number.
+                self.safe, self.head = record.safe_number, max(record.head_number, record.safe_number)
+            case Session():
+                self.chain_id, self.genesis = record.chain_id, record.genesis
+            case _ if message.header.domain == Domain.MARKET_DATA:
+                origin = message.first(EventOrigin)
+                if origin is not None:
+                    self._stand(message.header, origin, bytes(payload))
+
+    def _hole(self, gap: Gap) -> None:
+        if gap.reason != Reason.WRITER_RESTARTED:
+            self.holes.append((gap.first, gap.last))
+            return
+        self.abandoned.append((gap.first, gap.last))
+        if gap.first <= self.fallen[0] and self.fallen[1] <= gap.last:
+            self.owed = 0
+        for number, block in self.canonical.items():
+            if gap.first <= number <= gap.last and block.end is None:
+                block.set_ended()
+
+    def _adopt(self, record: BlockRecord) -> None:
+        """A block that comes back is published anew, copies of its events included."""
+        self.safe, self.owed = min(self.safe, record.number - 1), 0
+        self._make_way(record.number, record.hash)
+        block = _Found(record.number, record.hash)
+        block.record, block.mined_at, block.whole = record, record.timestamp, True
+        self.placed = True
+        self.canonical[record.number] = self.found[record.hash] = block
+
+    def _make_way(self, number: int, block_hash: bytes) -> None:
+        """Where another block stands, the Reorg that dropped it is gone."""
+        before = self.canonical.get(number)
+        if before is not None and before.hash != block_hash:
+            self._drop_above(number - 1)
+
+    def _drop_above(self, fork: int) -> None:
+        fallen = sorted((number for number in self.canonical if number > fork), reverse=True)
+        self.dropped = [self.canonical.pop(number) for number in fallen]
+        self.safe, self.deepest_fork = min(self.safe, fork), min(self.deepest_fork, fork)
+
+    def _block(self, number: int, block_hash: bytes) -> _Found:
+        """The block of an event or an end; where its Block record is gone it is known by these alone."""
+        block = self.canonical.get(number)
+        if block is None or block.hash != block_hash:
+            self._make_way(number, block_hash)
+            block = self.canonical[number] = self.found[block_hash] = _Found(number, block_hash)
+        return block
+
+    def _stand(self, header: Header, origin: EventOrigin, payload: bytes) -> None:
+        identity = (origin.transaction_hash, origin.log_index)
+        if header.flags & Flag.REMOVED:
+            self.owed -= 1
+            if origin.block_hash in self.found:  # else of a branch that fell before anything that is here
+                self.found[origin.block_hash].standing.pop(identity, None)
+            return
+        block = self._block(origin.block_number, origin.block_hash)
+        block.mined_at = origin.block_timestamp
+        self.placed = True
+        block.standing[identity] = payload
+
+    def _doubt(self) -> None:
+        """Messages are missing here: they may have been events of every block whose Block record is not behind them."""
+        self.torn = True
+        for block in self.found.values():
+            block.whole = False
+
+
+def recover(payloads: Iterable[bytes | memoryview], ended: tuple[int, bytes] | None = None) -> Recovered:
     """Read the messages of a ring, oldest first.
 
-    Raises:
-        FrameError: one of them is no message.
+    `ended` is the newest block, number and hash, of which something else than the ring knows that it was told in full:
+    the state file that was written beside it.
     """
-    found: dict[bytes, _Found] = {}
-    canonical: dict[int, _Found] = {}
-    dropped: list[_Found] = []
-    holes: list[tuple[int, int]] = []
+    story = _Story()
     for payload in payloads:
-        message = parse(payload, verify=False)
-        record = message.records[0] if message.records else None
-        if isinstance(record, BlockRecord):
-            # A block that comes back is published anew, copies of its events included.
-            canonical[record.number] = found[record.hash] = _Found(record)
-        elif isinstance(record, Reorg):
-            fallen = sorted((number for number in canonical if number > record.fork_number), reverse=True)
-            dropped = [canonical.pop(number) for number in fallen]
-        elif isinstance(record, BlockEnd) and record.hash in found:
-            found[record.hash].end = record
-        elif isinstance(record, StateInvalidation) and record.reason == Reason.LATE_LOGS:
-            if record.since_block in canonical:
-                canonical[record.since_block].end = None  # its end was to be published anew
-        elif isinstance(record, Gap) and record.scope == GapScope.BLOCK_NUMBERS:
-            holes.append((record.first, record.last))
-        elif message.header.domain == Domain.MARKET_DATA:
-            origin = message.first(EventOrigin)
-            if origin is not None and origin.block_hash in found:
-                _stand(found[origin.block_hash], message.header, origin, bytes(payload))
-    left = [_segment(list(block.standing.values())) for block in dropped if block.standing]
-    return Recovered([_block(canonical[number]) for number in sorted(canonical)], left, holes)
+        story.read(payload)
+    if ended is not None:
+        _believe(story, *ended)
+    settled = _settle_ends(story)
+    unsure = _settle_doubts(story, settled)
+    top = max(story.canonical, default=NOWHERE)
+    lost = False
+    if story.torn and not story.placed:
+        lost = story.head < 0
+        # Ends alone: blocks above them may have been told by messages that are gone.
+        if story.head > max(top, settled):
+            unsure.append((max(top, settled) + 1, story.head))
+        if lost or story.head > top:
+            settled, top = (NOWHERE if lost else max(settled, story.head)), NOWHERE
+    blocks = _known(story, unsure) if top >= max(settled, 0) else []
+    owed = story.owed - sum(len(block.standing) for block in story.dropped)
+    if owed > 0:
+        unsure.append(story.fallen)  # of what is to be taken back, a part is gone
+    unsure = list(dict.fromkeys(unsure))
+    left = [_segment(list(block.standing.values())) for block in story.dropped if block.standing]
+    return Recovered(
+        blocks,
+        left,
+        story.holes,
+        unsure,
+        settled,
+        story.chain_id,
+        story.genesis,
+        story.damaged,
+        lost,
+        frozenset(_hex(block.hash) for block in story.canonical.values() if not block.known_whole),
+        story.torn,
+    )
+
+
+def _believe(story: _Story, number: int, block_hash: bytes) -> None:
+    """The state file knows of a later end than the ring, whose own is gone."""
+    if not story.torn or number > story.deepest_fork:
+        return
+    block = story.canonical.get(number)
+    if block is not None and block.hash != block_hash:
+        return  # it left the chain after that file was written
+    if block is None:
+        if number <= max(story.canonical, default=story.safe):
+            return
+        block = story.canonical[number] = _Found(number, block_hash)
+    if not block.whole and block.end is None and not block.reopened:
+        block.set_ended()
+
+
+def _settle_ends(story: _Story) -> int:
+    """Where ends are gone: they come in order, so what stands below another end, or a heartbeat's, was ended too.
+    Returns the newest."""
+    ends = (number for number, block in story.canonical.items() if block.end is not None)
+    settled = max(ends, default=story.safe)
+    settled = max(settled, story.safe)
+    for number, block in story.canonical.items():
+        if block.end is None and not (block.whole or block.reopened or number > settled):
+            block.set_ended()
+    return settled
+
+
+def _settle_doubts(story: _Story, settled: int) -> list[tuple[int, int]]:
+    """The runs of blocks that were not ended, and of which messages may be gone; from now on they count as ended."""
+    canonical = story.canonical
+    if not story.torn:
+        return []
+    top = max(canonical, default=NOWHERE)
+    floor = max(settled, (min(canonical, default=0) if settled < 0 else top) - REACH - 1)
+    runs_before = (*story.holes, *story.abandoned)
+    declared = {number for first, last in runs_before for number in range(max(first, floor), min(last, top) + 1)}
+    doubtful = [number for number, block in canonical.items() if block.end is None and not block.whole]
+    doubtful += [
+        number for number in range(max(floor + 1, 0), top) if number not in canonical and number not in declared
+    ]
+    runs: list[tuple[int, int]] = []
+    for number in sorted(doubtful):
+        if number in canonical:
+            canonical[number].set_ended()
+        if runs and runs[-1][1] == number - 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return runs
+
+
+def _known(story: _Story, unsure: list[tuple[int, int]]) -> list[Block]:
+    """The canonical blocks, down to a number of which nothing is known."""
+    canonical = story.canonical
+    excused = [*story.holes, *story.abandoned, *unsure]
+    found: list[_Found] = []
+    for number in range(max(canonical), min(canonical) - 1, -1):
+        declared = any(first <= number <= last for first, last in excused)
+        block = canonical.get(number)
+        if block is not None:
+            found.append(block)
+        elif not declared:
+            break
+    found.reverse()
+    hashes = {block.number: block.hash for block in found}
+    return [_block(block, hashes.get(block.number - 1)) for block in found]
 
 
 def restore(chain: Chain, recovered: Recovered) -> int:
     """Put what was recovered into an empty chain; returns the newest block number up to which all are closed."""
-    chain.restore(recovered.blocks, recovered.holes)
+    chain.restore(recovered.blocks, list(recovered.holes))
     for block in recovered.blocks:
         if block.parent_hash not in chain.blocks:
             block.lose_parent()
@@ -90,32 +346,31 @@ def restore(chain: Chain, recovered: Recovered) -> int:
         if block.progress is not Progress.CLOSED:
             break
         closed = block.number
+    if len(recovered.blocks) == 1 and closed == recovered.ended:
+        chain.told = closed  # a head below it is a backend's that lags
     return closed
 
 
-def _stand(block: _Found, header: Header, origin: EventOrigin, payload: bytes) -> None:
-    identity = (origin.transaction_hash, origin.log_index)
-    if header.flags & Flag.REMOVED:
-        block.standing.pop(identity, None)
-    else:
-        block.standing[identity] = payload
-
-
-def _block(found: _Found) -> Block:
+def _block(found: _Found, below: bytes | None) -> Block:
     record = found.record
-    head = Head(
-        number=hex(record.number),
-        hash=_hex(record.hash),
-        parent_hash=_hex(record.parent_hash),
-        timestamp=hex(record.timestamp),
-        base_fee_per_gas=hex(record.base_fee),
-        gas_used=hex(record.gas_used),
-        gas_limit=hex(record.gas_limit),
-    )
+    if record is not None:
+        head = Head(
+            number=hex(record.number),
+            hash=_hex(record.hash),
+            parent_hash=_hex(record.parent_hash),
+            timestamp=hex(record.timestamp),
+            base_fee_per_gas=hex(record.base_fee),
+            gas_used=hex(record.gas_used),
+            gas_limit=hex(record.gas_limit),
+        )
+    else:
+        parent = _hex(below) if below is not None else ZERO_HASH
+        head = Head(hex(found.number), _hex(found.hash), parent, hex(found.mined_at))
     block = Block(head) if found.end is None else ended_block(head, Completeness(found.end.verdict))
     if found.standing:
         identities = {_hex(transaction) + hex(index) for transaction, index in found.standing}
-        block.restore(identities, max(index for _, index in found.standing), _segment(list(found.standing.values())))
+        indices = {index for _, index in found.standing}
+        block.restore(identities, indices, _segment(list(found.standing.values())))
     if found.end is None:
         block.want()
     return block

@@ -6,14 +6,18 @@ knows nothing of connections; nothing here changes while a collector runs.
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Iterator
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
+from producers.chains.chain_keys import CHAIN
 from producers.chains.create2 import create2_address
+from producers.chains.keys import Mistake, read_table
 from producers.kinds.kind import PoolKind
 from producers.kinds.loading import load_kind_file
 from producers.kinds.registry import all_kinds, kind_named
@@ -23,6 +27,7 @@ from tlv.venues import VENUES
 
 HexAddress = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{40}$")]
 HexHash = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{64}$")]
+LARGEST_NUMBER = (1 << 63) - 1
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -48,25 +53,18 @@ class Factory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
     deployer: HexAddress | None = None
     """Who calls CREATE2, where that is not the factory itself."""
 
-    def __post_init__(self) -> None:
-        if kind_named(self.protocol) is None:
-            known = ", ".join(kind.name for kind in all_kinds())
-            raise ValueError(f"expected one of {known} as protocol, found {self.protocol!r}")
-
     @cached_property
     def venue_code(self) -> int:
         """The venue's number on the wire."""
         code = VENUES.code_of(self.venue)
-        if code is None:
-            known = ", ".join(VENUES.names())
-            raise ValueError(f"expected a venue of [[venues]] or one of {known}, found {self.venue!r}")
+        assert code is not None, "checked when it was read"
         return code
 
     @cached_property
     def kind(self) -> PoolKind:
         """What its pools are."""
         kind = kind_named(self.protocol)
-        assert kind is not None, "checked when it was made"
+        assert kind is not None, "checked when it was read"
         return kind
 
     @property
@@ -81,6 +79,13 @@ class Factory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
         return create2_address(bytes.fromhex(deployer[2:]), salt, bytes.fromhex(self.init_code_hash[2:]))
 
 
+class EarlyBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A block that every node of the chain has, by which it is told from another chain of the same id."""
+
+    hash: HexHash
+    number: Annotated[int, msgspec.Meta(ge=0, le=LARGEST_NUMBER)] = 0
+
+
 class ChainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """One chain."""
 
@@ -93,8 +98,12 @@ class ChainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
     wrapped_native: HexAddress
     finality_blocks: Positive
     """Headers and published events are kept this deep: a reorg cannot reach below."""
+    identity: EarlyBlock | None = None
+    """Genesis, or an early block where nodes have pruned genesis; None = learned from the node at first contact."""
     unbloomed_every: int = 0
     """Blocks divisible by this may carry logs that are missing from `logsBloom`; 0 = none do."""
+    block_time_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """The usual time between two blocks; 0 = they come when there is something to say, as on a development chain."""
     endpoints: tuple[str, ...] = ()
     venues: tuple[VenueDeclaration, ...] = ()
     factories: tuple[Factory, ...] = ()
@@ -102,16 +111,10 @@ class ChainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
     """Files of pool kinds that this package does not have, relative to the chain file.  They are code and run as
     whoever loads the chain."""
 
-    def __post_init__(self) -> None:
-        if self.source not in Source.__members__:
-            raise ValueError(f"expected one of {', '.join(Source.__members__)} as source, found {self.source!r}")
-        try:
-            for venue in self.venues:
-                VENUES.add(venue.code, venue.name)
-        except UsageError as error:
-            raise ValueError(str(error)) from None
-        for factory in self.factories:
-            _ = factory.venue_code
+    @cached_property
+    def genesis(self) -> bytes:
+        """Hash of the early block that names the chain; zeros where the file does not say."""
+        return bytes.fromhex(self.identity.hash[2:]) if self.identity is not None else bytes(32)
 
     @cached_property
     def source_code(self) -> Source:
@@ -123,12 +126,6 @@ class ChainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
         return not (self.unbloomed_every and number % self.unbloomed_every == 0)
 
 
-class _KindFiles(msgspec.Struct):
-    """What of a chain file must be known before its factories can be judged."""
-
-    kinds: tuple[str, ...] = ()
-
-
 BUNDLED = ("polygon", "ethereum")
 
 
@@ -136,7 +133,7 @@ def load_chain(name_or_path: str) -> ChainConfig:
     """The configuration of a bundled chain, or of any TOML file.
 
     Raises:
-        UsageError: no such chain or file, or a value that cannot be; the message names its key.
+        UsageError: no such chain or file, or values that cannot be; the message names every one by its key.
     """
     if name_or_path in BUNDLED:
         text = resources.files("producers.chains").joinpath(f"{name_or_path}.toml").read_bytes()
@@ -145,9 +142,55 @@ def load_chain(name_or_path: str) -> ChainConfig:
         if path.suffix != ".toml" or not path.is_file():
             raise UsageError(f"expected one of {', '.join(BUNDLED)} or a .toml file as chain, found {name_or_path!r}")
         text = path.read_bytes()
+    chain, mistakes = read_chain(text, Path(name_or_path).parent)
+    if chain is None:
+        raise UsageError(f"chain {name_or_path}: {'; '.join(map(str, mistakes))}")
+    return chain
+
+
+def read_chain(text: bytes, folder: Path) -> tuple[ChainConfig | None, list[Mistake]]:
+    """A chain file's content, or everything that is wrong with it; kind files are sought in `folder`.
+
+    Kinds come first, since factories name them, and venues before factories for the same reason.
+    """
     try:
-        for name in msgspec.toml.decode(text, type=_KindFiles).kinds:
-            load_kind_file(Path(name_or_path).parent / name)
-        return msgspec.toml.decode(text, type=ChainConfig)
-    except msgspec.DecodeError as error:
-        raise UsageError(f"chain {name_or_path}: {error}") from None
+        found = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return None, [Mistake("the file", f"Invalid TOML: {error}")]
+    mistakes = list(_load_kinds(found.get("kinds"), folder))
+    values = read_table(found, CHAIN, mistakes)
+    for place, venue in enumerate(values.get("venues", ())):
+        try:
+            VENUES.add(venue["code"], venue["name"])
+        except UsageError as error:
+            mistakes.append(Mistake(f"venues[{place}]", str(error)))
+        except KeyError:
+            continue  # named already
+    for place, factory in enumerate(values.get("factories", ())):
+        mistakes += _judge_factory(f"factories[{place}]", factory, values)
+    if mistakes:
+        return None, mistakes
+    return msgspec.convert(values, ChainConfig), []
+
+
+def _load_kinds(names: object, folder: Path) -> Iterator[Mistake]:
+    for place, name in enumerate(names if isinstance(names, list) else ()):
+        try:
+            load_kind_file(folder / str(name))
+        except UsageError as error:
+            yield Mistake(f"kinds[{place}]", str(error))
+
+
+def _judge_factory(key: str, factory: dict[str, Any], chain: dict[str, Any]) -> Iterator[Mistake]:
+    """What its fields say together, and of other tables."""
+    venue, protocol = factory.get("venue"), factory.get("protocol")
+    if venue is not None and VENUES.code_of(venue) is None:
+        known = ", ".join(VENUES.names())
+        yield Mistake(f"{key}.venue", f"expected a venue of [[venues]] or one of {known}, found {venue!r}")
+    kind = kind_named(protocol) if protocol is not None else None
+    if protocol is not None and kind is None:
+        known = ", ".join(kind.name for kind in all_kinds())
+        yield Mistake(f"{key}.protocol", f"expected one of {known} (or of a file of `kinds`), found {protocol!r}")
+    same = [other for other in chain["factories"] if other.get("address") == factory.get("address")]
+    if factory.get("address") is not None and factory is not same[0]:
+        yield Mistake(f"{key}.address", f"expected each factory once, found {factory['address']} again")

@@ -11,6 +11,7 @@ the only back-pressure there is.
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 from collections.abc import Callable
 from functools import cache, partial
@@ -19,17 +20,24 @@ from typing import Any, cast
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
-from websockets.frames import DATA_OPCODES, Frame
+from websockets.frames import DATA_OPCODES, CloseCode, Frame
 from websockets.protocol import Event, State
 from websockets.uri import parse_uri
 
+from producers.node.errors import EndpointError
+from producers.node.redaction import reason_of
+from tlv.codes import FeedReason
+
 MAX_MESSAGE = 16 << 20
 """One Polygon log has 61,568 bytes of data, and an answer to eth_getLogs holds many: 1 MiB would be too little."""
+BODY_BYTES = 200
+"""Of the body of a refused handshake, what is shown."""
+TAG = re.compile(rb"<[^<>]*>")
 END_OF_RESPONSE = b"\r\n\r\n"
 FINAL_TEXT = 0x81
 """First byte of a text frame that is a whole message (RFC 6455, section 5.2)."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-UNREACHABLE = (OSError, TimeoutError, InvalidHandshake, InvalidURI, InvalidProxy)
+UNREACHABLE = (OSError, TimeoutError, InvalidHandshake, InvalidURI, InvalidProxy, EndpointError)
 """What `open_connection` raises when there is no connection; `producers.node.redaction` says why without the URL."""
 
 library_log = logging.getLogger("alphapulse.websockets")
@@ -43,8 +51,9 @@ Sink = Callable[[list[bytes]], None]
 class NodeConnection(ClientConnection):
     """A client connection that hands its messages to `sink`; do not call its `recv`."""
 
-    def __init__(self, sink: Sink, protocol: ClientProtocol, **options: Any) -> None:
+    def __init__(self, sink: Sink, max_message: int, protocol: ClientProtocol, **options: Any) -> None:
         super().__init__(protocol, **options)
+        self.max_message = max_message
         self.crash: BaseException | None = None
         """What `sink` raised; the connection is aborted then."""
         self._sink = sink
@@ -59,6 +68,12 @@ class NodeConnection(ClientConnection):
         self._refused = False
         """A frame broke the protocol: everything from there on is the library's."""
         self._response_end = b""
+
+    @property
+    def broke_over_size(self) -> bool:
+        """Whether it ended over a message that was larger than one may be, ours or the node's."""
+        ends = (self.protocol.close_sent, self.protocol.close_rcvd)
+        return any(end is not None and end.code == CloseCode.MESSAGE_TOO_BIG for end in ends)
 
     def data_received(self, data: bytes) -> None:
         """Called by the transport with whatever the socket held."""
@@ -110,7 +125,7 @@ class NodeConnection(ClientConnection):
             elif size > 126:
                 masked = size > 127  # no server may do that
                 size, header = int.from_bytes(data[pos + 2 : pos + 10], "big"), 10
-                if masked or size > MAX_MESSAGE:
+                if masked or size > self.max_message:
                     # The library says what is wrong with it, and closes.
                     self._refused = True
                     super().data_received(data[pos:])
@@ -146,28 +161,64 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-async def open_connection(url: str, sink: Sink, *, timeout_s: float) -> NodeConnection:
+async def open_connection(url: str, sink: Sink, *, timeout_s: float, max_message: int = MAX_MESSAGE) -> NodeConnection:
     """Connect to a node.
 
     Compression is off (it costs the client twice the CPU), pings find a half-open connection in 10 s instead of 50.
 
     Raises:
-        OSError, TimeoutError, websockets.exceptions.InvalidHandshake, InvalidURI, InvalidProxy: see UNREACHABLE.
+        OSError, TimeoutError, websockets.exceptions.InvalidHandshake, InvalidURI, InvalidProxy, EndpointError: see
+            UNREACHABLE.
     """
-    connection = await connect(
-        url,
-        logger=library_log,
-        compression=None,
-        max_size=MAX_MESSAGE,
-        ping_interval=5,
-        ping_timeout=5,
-        close_timeout=0.5,
-        open_timeout=timeout_s,
-        ssl=_tls() if url.lower().startswith("wss:") else None,
-        proxy=None if parse_uri(url).host in LOOPBACK else True,
-        create_connection=cast(type[ClientConnection], partial(NodeConnection, sink)),
-    )
+    try:
+        connection = await connect(
+            url,
+            logger=library_log,
+            compression=None,
+            max_size=max_message,
+            ping_interval=5,
+            ping_timeout=5,
+            close_timeout=0.5,
+            open_timeout=timeout_s,
+            ssl=_tls() if url.lower().startswith("wss:") else None,
+            proxy=None if parse_uri(url).host in LOOPBACK else True,
+            create_connection=cast(type[ClientConnection], partial(NodeConnection, sink, max_message)),
+        )
+    except OSError:
+        raise  # a certificate that does not match is a ValueError, too
+    except ValueError:
+        raise EndpointError("it redirects to an address that is none") from None
     return cast(NodeConnection, connection)
+
+
+def refusal_of(error: Exception) -> tuple[FeedReason, str]:
+    """Why there is no connection, in one word and in some: the HTTP status and the first words of the body.
+
+    The words may be the node's own: hide what is secret before they are shown (`producers.node.redaction`).
+    """
+    if isinstance(error, InvalidStatus):
+        body = b" ".join(TAG.sub(b" ", error.response.body or b"")[: 4 * BODY_BYTES].split())[:BODY_BYTES]
+        words = f": {body.decode(errors='replace')}" if body else ""
+        return FeedReason.REFUSED, f"HTTP {error.response.status_code}{words}"
+    if isinstance(error, EndpointError):
+        return FeedReason.REFUSED, str(error)
+    if isinstance(error, TimeoutError):
+        return FeedReason.UNREACHABLE, "no handshake in time"
+    return FeedReason.UNREACHABLE, reason_of(error)
+
+
+def words_of_close(connection: NodeConnection) -> tuple[FeedReason, str]:
+    """Why a connection ended, in one word and in some; the words may be the node's own, as those of `refusal_of`."""
+    received, sent = connection.protocol.close_rcvd, connection.protocol.close_sent
+    if connection.broke_over_size and received is None:
+        return FeedReason.TOO_LARGE, f"a message of more than {connection.max_message} bytes (see --max-message)"
+    if received is not None:
+        reason = FeedReason.TOO_LARGE if connection.broke_over_size else FeedReason.CLOSED
+        return reason, f"the node closed the connection, code {received.code} {received.reason}".rstrip()
+    if sent is not None:
+        reason = FeedReason.SILENT if sent.code == CloseCode.INTERNAL_ERROR else FeedReason.UNUSABLE
+        return reason, f"we closed the connection, code {sent.code} {sent.reason}".rstrip()
+    return FeedReason.CLOSED, "the connection broke"
 
 
 def retry_after_of(error: Exception) -> float:

@@ -3,6 +3,7 @@
 FeedError
 |-- EndpointError         no endpoint could be reached, or it refuses us
 |   `-- WrongChainError   the node serves another chain than the one configured
+|-- WrongRingError        the ring was written for another chain
 `-- StateFileError        the file that says where to resume cannot be used
 
 A bad message is none of these: it is a counted rejection (`producers.node.jsonrpc.Rejection`), since one must never
@@ -17,7 +18,11 @@ class EndpointError(FeedError):
 
 
 class WrongChainError(EndpointError):
-    """`eth_chainId` differs from the configuration: nothing this node says is about our chain."""
+    """`eth_chainId` or the early block differ from what is known: nothing this node says is about our chain."""
+
+
+class WrongRingError(FeedError):
+    """What stands in the ring is another chain's, so nothing of ours may follow it."""
 
 
 class StateFileError(FeedError):

@@ -23,7 +23,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from producers.node.rpc_types import Head, Log
+from producers.node.meanings import meaning_of
+from producers.node.refusals import Meaning
+from producers.node.rpc_types import HeadOrNullReader, HeadReader, Log, LogReader, LogsReader, Unfit
 from producers.node.timers import Clock
 from tlv.units import NS
 
@@ -44,6 +46,10 @@ RETRY_AFTER = re.compile(
     re.IGNORECASE,
 )
 """Ankr and polygon-rpc: "retry in 10s", "retry in 10m0s".  Infura: `"data":{"rate":{"backoff_seconds":30,...}}`."""
+_CODE = re.compile(r"-?\d{1,9}", re.ASCII)
+LONGEST_WORDS = 300
+"""Characters of a node's own words that are shown."""
+MOST_REMARKS = 256
 LARGEST_SPLIT = 1 << 20
 """A frame of several objects is split in plain Python, so not if it is larger than this."""
 
@@ -103,18 +109,16 @@ class Failure(NamedTuple):
 
     code: int | None
     message: str
-
-    def says(self, *phrases: str) -> bool:
-        """Whether the message holds one of `phrases` (lower case): nodes agree on few codes."""
-        text = self.message.lower()
-        return any(phrase in text for phrase in phrases)
+    method: str = ""
+    ranged: bool = False
+    """It was an eth_getLogs of several blocks."""
 
     @property
-    def is_rate_limit(self) -> bool:
-        """Asking again later may help."""
-        if self.code == 429 or self.says("too many requests", "rate limit", "compute units", "capacity"):
-            return True
-        return self.code == -32005 and not self.is_range_limit
+    def meaning(self) -> Meaning:
+        """What follows from it."""
+        return (
+            Meaning.SIZE if self is TOO_LARGE else meaning_of(self.code, self.message, self.method, ranged=self.ranged)
+        )
 
     @property
     def retry_after_s(self) -> float:
@@ -125,32 +129,27 @@ class Failure(NamedTuple):
         minutes, seconds, member = (float(number or 0) for number in said.groups())
         return min(60 * minutes + seconds + member, LONGEST_RETRY_AFTER_S)
 
-    @property
-    def is_range_limit(self) -> bool:
-        """Asking for fewer blocks may help."""
-        return self.says("range", "more than", "too many results", "response size", "too large", "query timeout")
-
-    @property
-    def is_revert(self) -> bool:
-        """The contract itself refused: it has no such function."""
-        return self.code == 3 or self.says("revert", "invalid opcode", "out of gas")
-
-    @property
-    def is_lasting(self) -> bool:
-        """Asking this node again is in vain: it keeps no such state, or the contract ran for longer than it allows."""
-        return self.says("missing trie node", "execution aborted")
-
 
 TIMED_OUT = Failure(None, "no answer in time")
 DISCONNECTED = Failure(None, "the connection was lost")
+TOO_LARGE = Failure(None, "the answer is larger than a message may be")
+"""The connection was lost over it."""
+
+
+class Remark(NamedTuple):
+    """Something that a person should know, once for each endpoint: what it is about, and the words for it."""
+
+    topic: str
+    words: str
+
 
 Then = Callable[[msgspec.Raw | None, Failure | None], None]
 
 LOG_NOTICE = msgspec.json.Decoder(LogNotice)
-LOG = msgspec.json.Decoder(Log)
-LOGS = msgspec.json.Decoder(list[Log])
-HEAD = msgspec.json.Decoder(Head)
-HEAD_OR_NULL = msgspec.json.Decoder(Head | None)
+LOG = LogReader()
+LOGS = LogsReader()
+HEAD = HeadReader()
+HEAD_OR_NULL = HeadOrNullReader()
 TEXT = msgspec.json.Decoder(str)
 _NOTICE = msgspec.json.Decoder(Notice)
 _FRAME = msgspec.json.Decoder(_Frame)
@@ -163,6 +162,7 @@ class _Request(msgspec.Struct):
     params: list[Any]
     then: Then
     timeout_ns: int
+    quiet: bool = False
     refusals: int = 0
 
 
@@ -171,6 +171,22 @@ class JsonRpc:
 
     def __init__(self, clock: Clock | None = None, max_in_flight: int = MAX_IN_FLIGHT) -> None:
         self.rejected: Counter[Rejection] = Counter()
+        self.answers = 0
+        """Requests that were answered with a result, or with a contract's own revert."""
+        self.refusals = 0
+        """Requests that were answered with any other error."""
+        self.timeouts = 0
+        """Requests that were not answered in time."""
+        self.limited = 0
+        """Of the refusals, those for the requests' number: rate or quota."""
+        self.unfit: Counter[str] = Counter()
+        """Members of logs and headers that could not be read, by what they were."""
+        self.refused: Counter[str] = Counter()
+        """Refused requests, as "method: meaning"."""
+        self.exhausted: str | None = None
+        """The words of an endpoint whose quota is used up; None while it is not."""
+        self._remarks: dict[str, Remark] = {}
+        self._remarked: set[str] = set()
         self.clock = clock or Clock()
         """Set by whoever made it, before each call."""
         self._max_in_flight = max_in_flight
@@ -186,9 +202,18 @@ class JsonRpc:
         """Requests that still owe a call of their `then`."""
         return len(self._queued) + len(self._in_flight)
 
-    def ask(self, method: str, params: list[Any], then: Then, *, timeout_s: float = 10.0, urgent: bool = False) -> None:
+    def ask(
+        self,
+        method: str,
+        params: list[Any],
+        then: Then,
+        *,
+        timeout_s: float = 10.0,
+        urgent: bool = False,
+        quiet: bool = False,  # a refusal is counted, and nobody need be told
+    ) -> None:
         """Queue a request.  `then` is called exactly once, from `read`, `expire` or `abandon`."""
-        request = _Request(method, params, then, int(timeout_s * NS))
+        request = _Request(method, params, then, int(timeout_s * NS), quiet)
         if urgent:
             self._queued.appendleft(request)
         else:
@@ -222,6 +247,7 @@ class JsonRpc:
             _, request_id = heapq.heappop(self._deadlines)
             request = self._in_flight.pop(request_id, None)
             if request is not None:
+                self.timeouts += 1
                 request.then(None, TIMED_OUT)
 
     @property
@@ -231,19 +257,45 @@ class JsonRpc:
             return self._paused_until_ns
         return self._deadlines[0][0] if self._deadlines else None
 
-    def abandon(self) -> None:
-        """The connection is gone: everything unanswered fails now."""
-        owed = [*self._in_flight.values(), *self._queued]
+    def abandon(self, *, too_large: bool = False) -> None:
+        """The connection is gone: everything unanswered fails now.
+
+        `too_large` if it broke over an answer larger than a message may be: one to an eth_getLogs then.
+        """
+        asked, queued = list(self._in_flight.values()), list(self._queued)
         self._in_flight.clear()
         self._queued.clear()
         self._deadlines.clear()
         self._paused_until_ns = 0
-        for request in owed:
+        self._pause_ns = FIRST_PAUSE_NS
+        self.exhausted = None
+        self._remarked.clear()
+        for request in asked:
+            large = too_large and request.method == "eth_getLogs"
+            request.then(None, TOO_LARGE if large else DISCONNECTED)
+            if large:
+                self.refused[f"{request.method}: {Meaning.SIZE}"] += 1
+        for request in queued:
             request.then(None, DISCONNECTED)
 
-    def reject(self, reason: Rejection) -> None:
-        """Count something that was not used."""
+    def reject(self, reason: Rejection, error: Exception | None = None) -> None:
+        """Count something that was not used, and what was wrong with it, if `error` says so."""
         self.rejected[reason] += 1
+        if isinstance(error, Unfit):
+            self.unfit[f"{reason}: {error}"] += 1
+            self.remark(f"{reason}: {error.member}", f"a message cannot be used: {error} ({reason})")
+
+    def remark(self, topic: str, words: str) -> None:
+        """Something to tell a person, once for each connection."""
+        if topic not in self._remarked and len(self._remarked) < MOST_REMARKS:
+            self._remarked.add(topic)
+            self._remarks[topic] = Remark(topic, words)
+
+    def take_remarks(self) -> list[Remark]:
+        """What is to be told since the last call."""
+        remarks = list(self._remarks.values())
+        self._remarks.clear()
+        return remarks
 
     def _objects(self, frame: bytes) -> list[bytes | msgspec.Raw]:
         """The JSON objects of a frame: one, or those of an array, or those that stand after each other."""
@@ -280,23 +332,41 @@ class JsonRpc:
 
     def _answer(self, frame: _Frame) -> None:
         request = self._in_flight.pop(frame.id, None) if isinstance(frame.id, int) else None
-        failure = _failure(frame)
+        failure = _failure(frame, request)
         if request is None:
             # publicnode ends a quiet subscription with an error of id -1 (web3.py#3197)
             ended = frame.id == -1 and failure is not None
-            if failure is not None and failure.is_rate_limit:
+            if failure is not None and failure.meaning in (Meaning.RATE, Meaning.QUOTA):
+                self._note(failure, failure.meaning)
                 self._pause(failure)  # meant for all of us; the requests it answers find out by their time-out
             self.reject(Rejection.SUBSCRIPTION_ENDED if ended else Rejection.UNKNOWN_ID)
             return
         if failure is None:
+            self.answers += 1
             self._pause_ns = FIRST_PAUSE_NS
             request.then(frame.result, None)
-        elif failure.is_rate_limit and request.refusals < RATE_LIMIT_RETRIES:
+            return
+        meaning = failure.meaning
+        self._note(failure, meaning, quiet=request.quiet)
+        self.answers += meaning is Meaning.REVERT
+        self.refusals += meaning is not Meaning.REVERT
+        self.limited += meaning in (Meaning.RATE, Meaning.QUOTA)
+        if meaning in (Meaning.RATE, Meaning.QUOTA) and request.refusals < RATE_LIMIT_RETRIES:
             request.refusals += 1
             self._pause(failure)
             self._queued.appendleft(request)
         else:
             request.then(None, failure)
+
+    def _note(self, failure: Failure, meaning: Meaning, *, quiet: bool = False) -> None:
+        """Count a refusal, and have it told; reverts are a contract's, and no trouble."""
+        about = f"{failure.method}: {meaning}"
+        self.refused[about] += 1
+        if meaning is Meaning.QUOTA:
+            self.exhausted = self.exhausted or failure.message[:LONGEST_WORDS]
+        if meaning is not Meaning.REVERT and not quiet:
+            code = "" if failure.code is None else f" {failure.code}"
+            self.remark(about, f"{failure.method} was refused ({meaning}{code}): {failure.message[:LONGEST_WORDS]}")
 
     def _pause(self, failure: Failure) -> None:
         """Send nothing for a while: as long as the node says, or longer each time.  A wave of refusals is one time."""
@@ -307,19 +377,30 @@ class JsonRpc:
         self._paused_until_ns = max(self._paused_until_ns, asked_ns)
 
 
-def _failure(frame: _Frame) -> Failure | None:
+def _failure(frame: _Frame, request: _Request | None) -> Failure | None:
     """What the `error` member says; None if the answer is a result (`null` is one)."""
+    method = request.method if request is not None else "nobody's request"
+    ranged = request is not None and bool(request.params) and "fromBlock" in _members(request.params[0])
     try:
         error = _ERROR.decode(frame.error) if frame.error else None
     except UNREADABLE:
-        return Failure(None, "an error of an unknown form")
+        return Failure(None, "an error of an unknown form", method, ranged)
     if isinstance(error, str):
-        return Failure(None, error)
+        return Failure(None, error, method, ranged)
     if error is None:
-        return None if frame.result else Failure(None, "neither result nor error")
-    code = int(error.code) if isinstance(error.code, int | float) else None
-    detail = bytes(error.data).decode(errors="replace") if error.data else ""
-    return Failure(code, f"{error.message or ''} {detail}".strip())
+        return None if frame.result else Failure(None, "neither result nor error", method, ranged)
+    detail = bytes(error.data).decode(errors="replace") if error.data and error.data != b"null" else ""
+    return Failure(_code(error.code), f"{error.message or ''} {detail}".strip(), method, ranged)
+
+
+def _members(parameter: Any) -> dict[str, object]:
+    return parameter if isinstance(parameter, dict) else {}
+
+
+def _code(code: float | str | None) -> int | None:
+    if isinstance(code, str):
+        return int(code) if _CODE.fullmatch(code) else None
+    return int(code) if code is not None else None
 
 
 def read_text(result: msgspec.Raw | None) -> str | Failure:

@@ -14,6 +14,7 @@ from functools import partial
 import msgspec
 
 from producers.node.jsonrpc import DISCONNECTED, HEAD_OR_NULL, TIMED_OUT, UNREADABLE, Failure, JsonRpc
+from producers.node.refusals import Meaning
 
 
 class AtHeight(Enum):
@@ -25,6 +26,8 @@ class AtHeight(Enum):
 
 
 Then = Callable[[AtHeight], None]
+REFUSALS = 3
+"""Times that a refusal is asked again."""
 
 
 class NodeHeight:
@@ -34,22 +37,33 @@ class NodeHeight:
         self._rpc = rpc
 
     def ask(self, number: int, block_hash: str, then: Then) -> None:
-        """Call `then` with what the node has at that height; one that refuses to say is believed to have OURS.
+        """Call `then` with what the node has at that height.
 
+        One that refuses to say, several times, is believed to have OURS; one without that history any more has none.
         A node that is silent is asked again, until the connection is given up: then `then` is never called.
         """
-        on_block = partial(self._on_block, number, block_hash, then)
+        self._ask(number, block_hash, then, REFUSALS)
+
+    def _ask(self, number: int, block_hash: str, then: Then, refusals: int) -> None:
+        on_block = partial(self._on_block, number, block_hash, then, refusals)
         self._rpc.ask("eth_getBlockByNumber", [hex(number), False], on_block, urgent=True)
 
     def _on_block(
-        self, number: int, block_hash: str, then: Then, result: msgspec.Raw | None, failure: Failure | None
+        self,
+        number: int,
+        block_hash: str,
+        then: Then,
+        refusals: int,
+        result: msgspec.Raw | None,
+        failure: Failure | None,
     ) -> None:
         if failure is DISCONNECTED:
             return
-        if failure is TIMED_OUT:
-            self.ask(number, block_hash, then)
+        pruned = failure is not None and failure.meaning is Meaning.PRUNED
+        if failure is TIMED_OUT or (failure is not None and refusals > 0 and not pruned):
+            self._ask(number, block_hash, then, refusals - (failure is not TIMED_OUT))
             return
-        found = block_hash if failure is not None else _hash_of(result)
+        found = block_hash if failure is not None and not pruned else _hash_of(result)
         then(AtHeight.ABSENT if found is None else AtHeight.OURS if found == block_hash else AtHeight.ANOTHER)
 
 

@@ -44,3 +44,9 @@ def without_secrets(text: str, *urls: str) -> str:
             if len(piece) >= SHORTEST_SECRET:
                 text = text.replace(piece, HIDDEN)
     return text
+
+
+def printable(text: str, *urls: str) -> str:
+    """A node's own words for a log: on one line, and without the secrets of these URLs."""
+    visible = "".join(letter if letter.isprintable() else " " for letter in text)
+    return without_secrets(visible, *urls)

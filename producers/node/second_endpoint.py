@@ -14,9 +14,19 @@ from typing import Protocol
 
 from websockets.exceptions import ConnectionClosed
 
-from producers.node.backoff import Reconnect
-from producers.node.connection import UNREACHABLE, NodeConnection, Sink, open_connection, retry_after_of
-from producers.node.redaction import host_of, reason_of
+from producers.node.backoff import LONGEST_RETRY_AFTER_S, jittered
+from producers.node.connection import (
+    MAX_MESSAGE,
+    UNREACHABLE,
+    NodeConnection,
+    Sink,
+    open_connection,
+    refusal_of,
+    retry_after_of,
+    words_of_close,
+)
+from producers.node.redaction import host_of, printable
+from producers.node.remarks import Remarks
 
 TICK_S = 0.02
 
@@ -44,20 +54,30 @@ class Asker(Protocol):
         """Usable answers so far."""
 
 
-async def keep_second_endpoint(url: str, asker: Asker, receive: Sink, on_lost: Callable[[], object]) -> None:
+async def keep_second_endpoint(
+    url: str, asker: Asker, receive: Sink, on_lost: Callable[[], object], max_message: int = MAX_MESSAGE
+) -> None:
     """Stay connected until cancelled.
 
     `receive` gets what it answers; `on_lost` is called when `asker` knows that the connection is gone.  What either
     raises is raised here: it is a defect of ours, and no reason to reconnect.
     """
-    reconnect = Reconnect((url,))
+    failures, remarks = 0, Remarks()
+
+    def warn(words: str) -> None:
+        words = printable(words, url)
+        line = remarks.remark(words, f"the second endpoint {words}", time.monotonic_ns())
+        if line is not None:
+            log.warning("%s", line)
+
     while True:
-        reconnect.attempt()
         try:
-            connection = await open_connection(url, receive, timeout_s=10.0)
+            connection = await open_connection(url, receive, timeout_s=10.0, max_message=max_message)
         except UNREACHABLE as error:
-            log.warning("the second endpoint %s cannot be reached: %s", host_of(url), reason_of(error))
-            await asyncio.sleep(reconnect.failed(random.random(), time.monotonic_ns(), retry_after_of(error)))
+            failures += 1
+            warn(f"{host_of(url)} cannot be reached: {refusal_of(error)[1]}")
+            peace_s = min(retry_after_of(error), LONGEST_RETRY_AFTER_S)
+            await asyncio.sleep(max(jittered(random.random(), failures), peace_s))
             continue
         answers = asker.second_answers
         try:
@@ -69,10 +89,9 @@ async def keep_second_endpoint(url: str, asker: Asker, receive: Sink, on_lost: C
             on_lost()
         if connection.crash is not None:
             raise connection.crash
-        log.warning("the second endpoint is gone: %s", asker.second_broken or f"close code {connection.close_code}")
-        if asker.second_answers > answers:
-            reconnect.proved()
-        await asyncio.sleep(reconnect.failed(random.random(), time.monotonic_ns()))
+        warn(f"is gone: {asker.second_broken or words_of_close(connection)[1]}")
+        failures = 1 if asker.second_answers > answers else failures + 1
+        await asyncio.sleep(jittered(random.random(), failures))
 
 
 async def _converse(connection: NodeConnection, asker: Asker) -> None:

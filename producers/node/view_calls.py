@@ -7,6 +7,8 @@ None, or a text that is safe to print, and never raises.
 
 from __future__ import annotations
 
+from functools import cache
+
 from eth_hash.auto import keccak
 
 from producers.node.hex import HexError, read_bytes
@@ -19,6 +21,7 @@ LONGEST_ANSWER = 2 + 2 * 4096
 """Hex characters; an honest answer has three to six words."""
 
 
+@cache
 def selector(signature: str) -> str:
     """Call data of a function without arguments: the first four bytes of the hash of its signature."""
     return "0x" + keccak(signature.encode())[:4].hex()
@@ -73,9 +76,7 @@ def read_symbol(answer: str | None) -> str:
     begin = int.from_bytes(data[:WORD], "big")
     if begin > len(data) - WORD:
         return ""
-    length = int.from_bytes(data[begin : begin + WORD], "big")
-    if length > len(data) - begin - WORD:
-        return ""
+    length = int.from_bytes(data[begin : begin + WORD], "big")  # more than is there, where an answer was cut
     return _printable(data[begin + WORD : begin + WORD + length])
 
 

@@ -49,20 +49,27 @@ class BlockEvents:
             for segment in block.published:
                 self._outbox.put_copies(segment, removed=False)
             self._stats.events_published += block.events
+            self._stats.replayed_events += block.events
             block.replay()
         waiting = block.take_waiting(most, in_order=self._in_order)
-        row_of, ours = self._table.row_of, EVENT_OF_TOPIC
+        row_of, ours, gate = self._table.row_of, EVENT_OF_TOPIC, self._quarantine.healer.gate
+        looked_at = 0
         entries, rows = [], []
         for entry in waiting:
             index, log, fetched = entry
             if not log.topics or log.topics[0] not in ours:
                 continue
+            looked_at += 1
             row = row_of.get(log.address)
             if row is None:
                 self._quarantine.take(log, block, index, fetched)
                 continue
+            if gate and gate.get(log.address, block.number) < block.number:
+                self._quarantine.keep_behind(log, block)
+                continue
             entries.append(entry)
             rows.append(row)
+        self._stats.event_logs += looked_at
         garbled = bool(entries) and self._emit(block, entries, rows)
         return replayed + len(waiting), garbled
 
@@ -97,6 +104,7 @@ class BlockEvents:
         segment, garbled = self._outbox.put_events(logs, rows, flags, block.timestamp)
         if garbled is not None:
             block.disbelieve(logs[garbled], entries[garbled + 1 :])
+            self._stats.event_logs -= len(entries) - garbled - 1
         if segment is not None:
             block.add_published(segment)
             self._stats.events_published += len(segment.offsets)

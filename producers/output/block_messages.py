@@ -12,7 +12,7 @@ from producers.context import Context
 from producers.node.hex import read_optional_quantity
 from producers.output.outbox import Outbox
 from tlv.codes import Domain, Flag, GapScope, InvalidationScope, Reason
-from tlv.layout import BackfillBegin, BackfillEnd, BlockEnd, Gap, Reorg, StateInvalidation
+from tlv.layout import BackfillBegin, BackfillEnd, BlockEnd, Gap, Reorg, StateInvalidation, Unproven
 from tlv.layout import Block as BlockRecord
 
 
@@ -40,39 +40,45 @@ class BlockMessages:
         )
         self._outbox.put(Domain.MARKET_DATA, record)
 
-    def put_block_end(self, block: Block) -> None:
-        """`block` is complete and published."""
-        record = BlockEnd(
-            block.number, len(block.seen), block.events, block.quarantined, _hash(block.hash), block.verdict
-        )
+    def put_block_end(self, block: Block, held_back: int) -> None:
+        """`block` is complete and published, but for so many logs of unproven emitters."""
+        record = BlockEnd(block.number, len(block.seen), block.events, held_back, _hash(block.hash), block.verdict)
         self._put(record, Flag.LAST_IN_BLOCK)
         self._stats.blocks_by_verdict[block.verdict.name.lower()] += 1
 
     def put_reorg(self, switch: Switch) -> None:
         """Blocks left the chain; the REMOVED copies of their events must follow at once."""
         dropped, fork, new_head = switch.dropped, switch.fork, switch.adopted[-1]
+        depth = len(dropped)
+        if switch.unreachable is not None:
+            depth += switch.unreachable[1] - switch.unreachable[0] + 1
         removed = sum(block.events for block in dropped if not block.to_replay)
         record = Reorg(
             fork_number=fork.number if fork is not None else dropped[-1].number - 1,
             old_head_number=dropped[0].number,
             new_head_number=new_head.number,
-            depth=len(dropped),
+            depth=depth,
             removed_events=removed,
             fork_hash=_hash(fork.hash if fork is not None else ZERO_HASH),
             old_head_hash=_hash(dropped[0].hash),
             new_head_hash=_hash(new_head.hash),
         )
         self._put(record)
-        self._stats.reorgs.append({"number": dropped[-1].number, "depth": len(dropped), "removed_events": removed})
+        self._stats.add_reorg(dropped[-1].number, depth, removed)
 
     def put_gap(self, first: int, last: int, reason: Reason) -> None:
         """These block numbers cannot be had."""
         self._put(Gap(first, last, GapScope.BLOCK_NUMBERS, reason))
-        self._stats.gaps.append((first, last))
+        self._stats.add_gap(first, last)
 
     def put_invalidation(self, since_block: int, reason: Reason) -> None:
         """What readers derived from this block on is not to be trusted."""
         self._put(StateInvalidation(since_block, InvalidationScope.ALL_POOLS, reason, bytes(20)))
+
+    def put_unproven(self, record: Unproven) -> None:
+        """Logs of an emitter are held back, or are no more."""
+        self._put(record)
+        self._stats.unproven_emitters += 1
 
     def begin_backfill(self, missed: list[Block], reason: Reason) -> None:
         """These blocks became canonical without their logs being pushed; part of a backfill that is open, if one is."""
@@ -93,7 +99,9 @@ class BlockMessages:
             self._backfill = None
 
     def _put(
-        self, record: Reorg | Gap | BlockEnd | BackfillBegin | BackfillEnd | StateInvalidation, flags: int = 0
+        self,
+        record: Reorg | Gap | BlockEnd | BackfillBegin | BackfillEnd | StateInvalidation | Unproven,
+        flags: int = 0,
     ) -> None:
         self._outbox.put(Domain.SYSTEM, record, flags=flags)
 

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
+from producers.chains.addresses import ADDRESS, read_address
 from producers.chains.configuration import HexAddress
 from producers.decode.cold import RefusedLog, decode_log
 from producers.decode.pool_table import VerifiedEmitter
@@ -97,11 +98,35 @@ def load_filter(path: Path) -> EventFilter:
         UsageError: no such file, or a value that cannot be; the message names its key.
     """
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=EventFilter)
+        found = msgspec.toml.decode(path.read_bytes())
+        try:
+            return msgspec.convert(_spelled(found), EventFilter)
+        except ValueError as error:
+            raise UsageError(f"filter {path}: {error}") from None
     except OSError as error:
         raise UsageError(f"filter {path}: {error.strerror}") from None
     except msgspec.DecodeError as error:
         raise UsageError(f"filter {path}: {error}") from None
+
+
+def _spelled(found: dict[str, Any]) -> dict[str, Any]:
+    """The same with addresses in lower case.
+
+    Raises:
+        ValueError: a checksum is wrong; the message names the key.
+    """
+    spelled = dict(found)
+    for key, values in found.items():
+        if key not in ("addresses", "tokens", "minimum") or not isinstance(values, list | dict):
+            continue
+        try:
+            texts = [
+                read_address(text) if isinstance(text, str) and ADDRESS.fullmatch(text) else text for text in values
+            ]
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None
+        spelled[key] = dict(zip(texts, values.values(), strict=True)) if isinstance(values, dict) else texts
+    return spelled
 
 
 def _name_of(log: Log) -> str:

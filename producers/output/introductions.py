@@ -12,7 +12,7 @@ from producers.decode.pool_table import PoolTable, VerifiedEmitter
 from producers.kinds.events import Role
 from producers.kinds.kind import StateAnswer
 from producers.output.outbox import Outbox
-from producers.pools.verification import Token
+from producers.pools.inquiry import Token
 from tlv.codes import Domain, Flag
 from tlv.layout import PoolState
 
@@ -37,6 +37,12 @@ class Introductions:
         new = [row for row in pools if row not in self.known]
         self.known.update(new)
         return new
+
+    def introduce_anew(self, row: int) -> bool:
+        """A PoolState again, since the pool's tokens have said what they are; False if readers never heard of it."""
+        if row in self.known:
+            self.put(row, StateAnswer())
+        return row in self.known
 
     def forget(self) -> None:
         """Let every pool's next event be preceded by its PoolState again."""

@@ -5,8 +5,8 @@ when they are introduced, when readers were told to forget, and when somebody wa
 
     due --(the newest complete block)--> what its kind asks (V2: getReserves), at that block's hash --> PoolState
 
-The question names a block by its hash (EIP-1898), so the answer is the state after that block's last event, and
-nothing else; a node that cannot answer such questions leaves readers to the next event.
+The question is about one block (`producers.node.calls_at`), so the answer is the state after that block's last event,
+and nothing else.  What is refused, or answered by nothing, is asked again, as of the block that is newest then.
 """
 
 from __future__ import annotations
@@ -15,31 +15,44 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-import msgspec
-
 from producers.blocks.block import Block
 from producers.context import Context
 from producers.decode.pool_table import VerifiedEmitter
 from producers.kinds.kind import StateAnswer
 from producers.kinds.registry import kind_of
-from producers.node.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, read_text
+from producers.node.call_program import Question
+from producers.node.calls_at import About, Answer
+from producers.node.jsonrpc import Failure
+from producers.node.refusals import Meaning
 from producers.node.view_calls import read_words, selector
 from producers.output.introductions import Introductions
+from producers.pools.inquiry import speaks
+from producers.pools.pauses import Pauses
 
 MAX_AT_ONCE = 8
-"""Pools being asked about; a public node has other things to do, and so have we."""
+"""Requests in flight; a public node has other things to do, and so have we."""
+MAX_TOGETHER = 40
+"""Pools in one, where the node runs a program: two answers of eight words each fill what it may return."""
+STATE_WORDS = 8
+NEVER = (Meaning.PRUNED, Meaning.POLICY)
+"""A node that says so of its newest block has no states: readers wait for the next event."""
+PAUSES_S = (0.1, 10.0)
+"""After an answer that says nothing: a backend that does not have the block yet, or wants to be asked less."""
 
 
 class Snapshots:
     """PoolState with reserves or price, for the pools that are due."""
 
     def __init__(self, context: Context, introductions: Introductions, is_canonical: Callable[[Block], bool]) -> None:
-        self._rpc, self._introductions, self._is_canonical = context.rpc, introductions, is_canonical
+        self._clock, self._timers, self._calls = context.clock, context.timers, context.calls
+        self._introductions, self._is_canonical = introductions, is_canonical
         self.due: deque[int] = deque()
         """Rows of pools; with 100,000 of them `want_all` and `pump` still cost nothing that an event would notice."""
         self._since_block = 0
         """The lowest block number whose state is of use."""
         self._asking = 0
+        """Requests, or groups of them."""
+        self._pauses = Pauses(*PAUSES_S)
 
     def want(self, row: int) -> None:
         """Tell the state of one pool."""
@@ -47,39 +60,50 @@ class Snapshots:
 
     def want_all(self, since_block: int = 0) -> None:
         """Tell the state of every pool that readers have heard of, as of `since_block` or later."""
-        self.due = deque(self._introductions.known)
+        self.due.clear()
+        self.due.extend(self._introductions.known)
         self._since_block = since_block
 
     def pump(self, block: Block) -> None:
         """Ask about what is due, as of `block`, which is complete."""
         while self.due and self._asking < MAX_AT_ONCE and block.number >= self._since_block:
-            self._ask(self.due.popleft(), block)
+            together = MAX_TOGETHER if self._calls.takes_programs(2 * len(self.due)) else 1
+            self._ask([self.due.popleft() for _ in range(min(together, len(self.due)))], block)
 
-    def _ask(self, row: int, block: Block) -> None:
-        pool = self._introductions.pool(row)
-        calls = state_calls(pool)
-        if not calls:
-            return
-        answers: dict[str, str | Failure] = {}
+    def _ask(self, rows: list[int], block: Block) -> None:
+        asked = [(row, questions) for row in rows if (questions := state_questions(self._introductions.pool(row)))]
+        if asked:
+            self._asking += 1
+            about = About(block.hash, block.number)
+            questions = [question for _, some in asked for question in some]
+            self._calls.ask(about, questions, partial(self._take, asked, block))
 
-        def take(call: str, result: msgspec.Raw | None, failure: Failure | None) -> None:
-            answers[call] = failure or read_text(result)
-            if len(answers) == len(calls):
-                self._asking -= 1
-                self._tell(row, pool, block, [answers[call] for call in calls])
+    def _take(self, asked: list[tuple[int, list[Question]]], block: Block, answers: list[Answer]) -> None:
+        self._asking -= 1
+        at, refused = 0, []
+        for row, questions in asked:
+            said, at = answers[at : at + len(questions)], at + len(questions)
+            if any(isinstance(answer, Failure) and answer.meaning in NEVER for answer in said):
+                continue
+            if self._is_canonical(block) and all(map(speaks, said)):
+                self._tell(row, block, said)
+            else:
+                refused.append(row)
+        if refused:
+            self._pauses.failed(self._clock.now_ns)
+            self._timers.after(self._pauses.due_ns - self._clock.now_ns, partial(self.due.extend, refused))
+        else:
+            self._pauses = Pauses(*PAUSES_S)
 
-        self._asking += 1
-        for call in calls:
-            where = {"blockHash": block.hash}
-            self._rpc.ask("eth_call", [{"to": f"0x{pool.pool.hex()}", "data": call}, where], partial(take, call))
-
-    def _tell(self, row: int, pool: VerifiedEmitter, block: Block, answers: list[str | Failure]) -> None:
-        if any(answer in (DISCONNECTED, TIMED_OUT) for answer in answers) or not self._is_canonical(block):
-            self.due.append(row)
-            return
-        state = read_state(pool, [answer for answer in answers if isinstance(answer, str)])
+    def _tell(self, row: int, block: Block, answers: list[Answer]) -> None:
+        state = read_state(self._introductions.pool(row), [said for said in answers if isinstance(said, str)])
         if state is not None:
             self._introductions.put(row, state._replace(block_number=block.number))
+
+
+def state_questions(pool: VerifiedEmitter) -> list[Question]:
+    """What a pool of this kind is asked."""
+    return [Question(f"0x{pool.pool.hex()}", call, STATE_WORDS) for call in state_calls(pool)]
 
 
 def state_calls(pool: VerifiedEmitter) -> list[str]:

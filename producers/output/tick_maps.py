@@ -10,9 +10,10 @@ is introduced, when readers were told to forget, when somebody wants them; and w
             +-- disconnected, block dropped    +-----------------------------------+
             +-- not one word can be had, or the answers contradict each other: 16 blocks later
 
-All questions of one reading name one block by its hash (EIP-1898), whose events are all published, so the map is the
-state at that block's end, and events of later blocks move it.  Only then is it told, whole and in one piece: the ticks'
-net liquidity up to the price must add up to what the pool itself calls its liquidity, and all of it to nothing.
+All questions of one reading are about one block (`producers.node.calls_at`), whose events are all published, so the
+map is the state at that block's end, and events of later blocks move it.  Only then is it told, whole and in one piece:
+the ticks' net liquidity up to the price must add up to what the pool itself calls its liquidity, and all of it to
+nothing.
 
 Kinds with `tick_maps` only: Uniswap V3's own way to keep ticks.
 """
@@ -31,7 +32,9 @@ from producers.context import Context
 from producers.decode.pool_table import VerifiedEmitter
 from producers.kinds.kind import StateAnswer
 from producers.kinds.registry import kind_of
-from producers.node.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, read_text
+from producers.node.calls_at import About, Answer
+from producers.node.jsonrpc import DISCONNECTED, TIMED_OUT, Failure
+from producers.node.refusals import Meaning
 from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
 from producers.output.snapshots import read_state, state_calls
@@ -91,7 +94,12 @@ class TickMaps:
         is_canonical: Callable[[Block], bool],
         watch: TickWatch,
     ) -> None:
-        self._rpc, self._stats, self._introductions, self._outbox = context.rpc, context.stats, introductions, outbox
+        self._calls, self._stats, self._introductions, self._outbox = (
+            context.calls,
+            context.stats,
+            introductions,
+            outbox,
+        )
         self._is_canonical, self._watch = is_canonical, watch
         self.is_followed: Callable[[VerifiedEmitter], bool] = lambda _: True
         """Whether readers get every event that moves the pool's map: without them it would rot unnoticed."""
@@ -139,11 +147,10 @@ class TickMaps:
         else:
             function = state_calls(pool)[len(reading.answers)]
             call = {"to": f"0x{pool.pool.hex()}", "data": function}
-        then = partial(self._take, reading, words)
-        self._rpc.ask("eth_call", [call, {"blockHash": reading.block.hash}], then, timeout_s=TIMEOUT_S)
+        about = About(reading.block.hash, reading.block.number)
+        self._calls.call(about, call, partial(self._take, reading, words), timeout_s=TIMEOUT_S)
 
-    def _take(self, reading: Reading, words: Words | None, result: msgspec.Raw | None, failure: Failure | None) -> None:
-        answer = failure or read_text(result)
+    def _take(self, reading: Reading, words: Words | None, answer: Answer) -> None:
         ticks = None
         if isinstance(answer, str) and words is not None:
             ticks = read_ticks(answer, words, reading.pool.tick_spacing)
@@ -200,7 +207,7 @@ def first_questions(spacing: int) -> Iterator[Words]:
 
 def may_be_too_much(answer: str | Failure) -> bool:
     """Whether asking for fewer words may help: not if the node wants to be left alone."""
-    return isinstance(answer, str) or answer is TIMED_OUT or not answer.is_rate_limit
+    return isinstance(answer, str) or answer is TIMED_OUT or answer.meaning is not Meaning.RATE
 
 
 def adds_up(ticks: list[Tick], state: StateAnswer) -> bool:

@@ -1,6 +1,6 @@
 """The program that reads a pool's tick map inside the node, in one `eth_call` for hundreds of words.
 
-Owns its text, its assembly, its arguments and the form of its answer; asks nobody.  A node runs the data of an eth_call
+Owns its text, its arguments and the form of its answer; asks nobody.  A node runs the data of an eth_call
 without `to` as the creation of a contract and answers with what it returns, which makes nothing and needs no contract
 of ours or anybody's to be there (ERC-6492 relies on the same).  The program walks words of `tickBitmap`, and asks
 `ticks` for each bit that is set:
@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from producers.node.assembler import assemble
 from producers.node.view_calls import read_words, selector
 
 WORD_TICKS = 256
@@ -24,13 +25,6 @@ WORD_TICKS = 256
 MIN_TICK, MAX_TICK = -887272, 887272
 LONGEST_ANSWER = 2 + 2 * 49_152
 """Hex characters; twice what EIP-170 allows, since some chains allow more."""
-
-OPCODES = {
-    **{"STOP": 0x00, "ADD": 0x01, "MUL": 0x02, "SUB": 0x03, "SLT": 0x12, "EQ": 0x14, "ISZERO": 0x15, "AND": 0x16},
-    **{"OR": 0x17, "SHL": 0x1B, "SHR": 0x1C, "CODECOPY": 0x39, "MLOAD": 0x51, "MSTORE": 0x52, "JUMP": 0x56},
-    **{"JUMPI": 0x57, "GAS": 0x5A, "JUMPDEST": 0x5B, "RETURN": 0xF3, "STATICCALL": 0xFA, "REVERT": 0xFD},
-}
-PUSH1, PUSH2 = 0x60, 0x61
 
 # Memory: 0 pool, 20 word, 40 last word, 60 spacing (the arguments); 80 where the answer ends, a0 bitmap, c0 bit;
 # 100 data of a call, 140 its first two words of result; the answer begins at 200.
@@ -62,31 +56,7 @@ PROGRAM = f"""
     0 0 REVERT
   end:
 """
-"""Numbers are hexadecimal and pushed; a label with a colon is a place, without one its address is pushed."""
-
-
-def assemble(text: str) -> bytes:
-    """The code of a program in the notation of `PROGRAM`.  The last label is its end, and no jump target."""
-    tokens = [token for line in text.splitlines() for token in line.partition(";")[0].split()]
-    labels = [token[:-1] for token in tokens if token.endswith(":")]
-    parts: list[bytes | str] = []
-    places: dict[str, int] = {}
-    size = 0
-    for token in tokens:
-        if token.endswith(":"):
-            places[token[:-1]] = size
-            part: bytes | str = b"" if token[:-1] == labels[-1] else bytes([OPCODES["JUMPDEST"]])
-        elif token in OPCODES:
-            part = bytes([OPCODES[token]])
-        elif token in labels:
-            part = token
-        else:
-            digits = token.removeprefix("0x")
-            value = bytes.fromhex(digits.zfill(len(digits) + len(digits) % 2))
-            part = bytes([PUSH1 + len(value) - 1]) + value
-        parts.append(part)
-        size += 3 if isinstance(part, str) else len(part)
-    return b"".join(bytes([PUSH2]) + places[p].to_bytes(2, "big") if isinstance(p, str) else p for p in parts)
+"""In the notation of `producers.node.assembler`."""
 
 
 CODE = assemble(PROGRAM)

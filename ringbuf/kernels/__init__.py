@@ -27,7 +27,7 @@ from ringbuf.kernels.reading import idle_status, mark_read, poll_into, read_fram
 from ringbuf.kernels.seeking import seek_at, seek_key, seek_latest, seek_oldest, seek_sequence, skip_ahead
 from ringbuf.kernels.slots import announce_slot, blocking_slot, describe_slot, set_slot, slot_state
 from ringbuf.kernels.waiting import sleep_on, spin, spin_yielding, wake
-from ringbuf.kernels.words import get_word, put_word, record_bytes, snapshot, still_intact
+from ringbuf.kernels.words import copy_range, get_word, put_word, record_bytes, snapshot, still_intact
 from ringbuf.kernels.writing import (
     abandon,
     append,
@@ -46,6 +46,7 @@ __all__ = [
     "append",
     "blocking_slot",
     "commit",
+    "copy_range",
     "declare",
     "describe_slot",
     "get_word",

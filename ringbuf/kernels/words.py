@@ -30,6 +30,13 @@ def snapshot(words: Words, count: int, out: Words) -> None:
 
 
 @kernel
+def copy_range(words: Words, first: int, count: int, out: Words) -> None:
+    """Copy words `first` to `first + count` of the data to look at; believe them only if `still_intact` says so."""
+    for i in range(count):
+        out[i] = load_monotonic(words, first + i)
+
+
+@kernel
 def put_word(words: Words, index: int, value: int) -> None:
     """Publish one word of a page: heartbeat, counters, and the magic that ends a creation."""
     # SYNC magic: pairs with get_word.

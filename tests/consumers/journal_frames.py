@@ -11,7 +11,7 @@ import numpy as np
 
 from consumers.journal import Fsync, JournalReader, JournalWriter
 from ringbuf import Loss
-from tlv.codes import Domain, Source
+from tlv.codes import Domain, FeedReason, Source
 from tlv.layout import EventOrigin, Heartbeat
 from tlv.message import build
 
@@ -50,7 +50,12 @@ def block_message(number: int, sequence: int) -> bytes:
 
 def heartbeat_message(sequence: int) -> bytes:
     """A message that stands on no block."""
-    return build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [Heartbeat(1, 1, sequence, 3)], sequence=sequence)
+    return build(
+        Domain.SYSTEM,
+        Source.POLYGON_COLLECTOR,
+        [Heartbeat(1, 1, sequence, 0, 0, 0, 3, 0, FeedReason.OK)],
+        sequence=sequence,
+    )
 
 
 def append(writer: JournalWriter, payloads: Sequence[bytes], first: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from consumers.client import Item, Loss, RelayClient
 from consumers.relay import Relay
 from ringbuf import Writer
-from tlv.codes import Domain, Source, Venue
+from tlv.codes import Domain, FeedReason, Source, Venue
 from tlv.layout import LAYOUT_DIGEST, EventOrigin, Heartbeat, PoolSwap, PoolSync, StateInvalidation
 from tlv.message import build
 from tlv.record import Record
@@ -32,7 +32,7 @@ def market_message(sequence: int) -> bytes:
         if sequence % 22 == 0:
             invalidation = StateInvalidation(sequence, 1, 4, bytes(20))
             return build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [invalidation], sequence=sequence)
-        beat = Heartbeat(sequence, sequence, sequence, 3)
+        beat = Heartbeat(sequence, sequence, sequence, 0, 0, 0, 3, 0, FeedReason.OK)
         return build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [beat], sequence=sequence)
     pool = sequence % 7
     prefix = (address(100 + pool), address(200 + pool % 3), address(300 + pool), VENUES[pool % 3], 18, 6, 2)

@@ -16,7 +16,7 @@ from consumers.relay.errors import Farewell as FarewellError
 from consumers.relay.protocol import Inbox
 from consumers.relay.stream import ClientStream
 from tests.consumers.relay_rig import Rig, make_ring, market_message, publish, sequences, serving, take
-from tlv.codes import FarewellReason, StreamStart
+from tlv.codes import FarewellReason, FeedReason, StreamStart
 from tlv.layout import Ack, Batch, Gap, Header, Heartbeat, Subscribe, SubscribeAck
 from tlv.layout import Farewell as FarewellRecord
 from tlv.message import parse
@@ -330,7 +330,7 @@ def test_inbox_any_portions_give_the_same_messages() -> None:
     messages = [
         protocol.subscribe(name="n", resume={bytes(16): 4}),
         protocol.acknowledge(3, b"u" * 16),
-        protocol.from_relay(Heartbeat(1, 2, 3, 3)),
+        protocol.from_relay(Heartbeat(1, 2, 3, 0, 0, 0, 3, 0, FeedReason.OK)),
     ]
     data = b"".join(messages)
     for size in (1, 7, 31, 32, 33, len(data)):

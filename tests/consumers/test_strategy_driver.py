@@ -16,7 +16,7 @@ from consumers.strategy import (
     drive,
     filter_of,
 )
-from tlv.codes import Completeness, Domain, FeedState, Flag, GapScope, Protocol, Reason, Source, Venue
+from tlv.codes import Completeness, Domain, FeedReason, FeedState, Flag, GapScope, Protocol, Reason, Source, Venue
 from tlv.layout import (
     Block,
     BlockEnd,
@@ -118,7 +118,7 @@ def test_driver_each_message_reaches_its_method(payload: bytes, entry: str) -> N
 def test_driver_messages_for_nobody_are_passed_over() -> None:
     diary = Diary()
     driver = Driver(diary, RING)
-    driver.deliver(1, 0, system(Heartbeat(1, 1, 1, FeedState.LIVE)))
+    driver.deliver(1, 0, system(Heartbeat(1, 1, 1, 0, 0, 0, FeedState.LIVE, 0, FeedReason.OK)))
     driver.deliver(2, 0, build(Domain.SYSTEM, Source.SUPERVISOR, []))
     assert (diary.entries, driver.frames, driver.poisoned) == ([], 2, 0)
 
@@ -230,7 +230,7 @@ def test_select_frames_keeps_the_wanted_and_the_unreadable() -> None:
         market(Block(9, 0, 0, 0, 0, 0, bytes(32), bytes(32))),
         b"",
         system(Gap(3, 4, GapScope.BLOCK_NUMBERS, Reason.NODE_HAS_NO_BLOCK)),
-        system(Heartbeat(1, 1, 1, FeedState.LIVE)),
+        system(Heartbeat(1, 1, 1, 0, 0, 0, FeedState.LIVE, 0, FeedReason.OK)),
         b"x" * 40,
     ]
     lengths = np.array([len(frame) for frame in frames], dtype=np.int64)

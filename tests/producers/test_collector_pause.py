@@ -11,7 +11,7 @@ from producers import collector as shell
 from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
 from ringbuf import Reader
-from tlv.codes import FeedState
+from tlv.codes import FeedReason, FeedState
 from tlv.layout import Heartbeat
 from tlv.message import parse
 
@@ -72,10 +72,11 @@ def test_pause_lasts_as_long_as_it_was_told_and_ends(ring_name: str) -> None:
 def test_pause_with_an_open_circuit_says_so(ring_name: str) -> None:
     async def run() -> None:
         collector = idle_collector(ring_name)
-        while collector._reconnect.circuit is not shell.Circuit.OPEN:
-            collector._failed()
+        while collector._endpoints.circuit is not shell.Circuit.OPEN:
+            collector._failed("cannot connect", FeedReason.UNREACHABLE, "words")
         await collector._pause(0.01)
         await closed(collector)
 
     asyncio.run(run())
-    assert heartbeats(ring_name)[-1].feed_state == FeedState.CIRCUIT_OPEN
+    last = heartbeats(ring_name)[-1]
+    assert (last.feed_state, last.reason) == (FeedState.CIRCUIT_OPEN, FeedReason.CIRCUIT_OPEN)

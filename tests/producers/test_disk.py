@@ -14,7 +14,7 @@ import pytest
 from producers.chains.configuration import load_chain
 from producers.disk import DiskThread, replace_file
 from producers.pools.cache import PoolCache
-from tests.producers.blocks.test_recovery import finding
+from tests.producers.pools.test_cache import finding
 
 FULL_DISK = Path("/dev/full")
 """Every write to it ends with ENOSPC (full(4))."""

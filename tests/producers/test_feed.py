@@ -115,7 +115,7 @@ def test_feed_repairs_a_closed_block_loudly() -> None:
         "transactionIndex": "0x0",
         "logIndex": "0xfff",
     }
-    subscription = conversation.feed._logs_id
+    subscription = conversation.feed._subscriptions.logs
     notice = {"method": "eth_subscription", "params": {"subscription": subscription, "result": log}}
     conversation.push([msgspec.json.encode(notice)])
     conversation.wait(1)
@@ -150,10 +150,10 @@ def test_feed_with_much_to_publish_does_it_in_steps_and_in_order() -> None:
     def push_logs(*indices: int) -> None:
         place = {"blockHash": head["hash"], "blockNumber": head["number"]}
         identities = [{"transactionHash": f"0x{index:064x}", "logIndex": hex(index)} for index in indices]
-        push(conversation.feed._logs_id, [{**log, **place, **identity} for identity in identities])
+        push(conversation.feed._subscriptions.logs, [{**log, **place, **identity} for identity in identities])
 
-    conversation.feed._settled_heads = True  # as if a head had come since the log subscription was confirmed
-    push(conversation.feed._heads_id, [head])
+    conversation.feed._subscriptions.heads_follow = True  # as if a head had come
+    push(conversation.feed._subscriptions.heads, [head])
     block = conversation.feed._assembly.chain.head
     assert block is not None and block.progress is Progress.OPEN
     push_logs(0)
@@ -510,7 +510,7 @@ def test_feed_drops_a_head_that_the_node_left_behind() -> None:
         "parentHash": "0x" + "cd" * 32,
         "timestamp": hex(head.timestamp),
     }
-    params = {"subscription": conversation.feed._heads_id, "result": strange}
+    params = {"subscription": conversation.feed._subscriptions.heads, "result": strange}
     notice = {"jsonrpc": "2.0", "method": "eth_subscription", "params": params}
     conversation.push([msgspec.json.encode(notice)])
     conversation.wait(5)
@@ -521,8 +521,8 @@ def test_feed_drops_a_head_that_the_node_left_behind() -> None:
     assert conversation.feed.head_number > head.number
 
 
-def test_feed_whose_node_numbers_a_block_against_its_parent_goes_on() -> None:
-    """It takes the place of an older block, which is announced once more afterwards."""
+def test_feed_whose_node_numbers_a_block_against_its_parent_refuses_it() -> None:
+    """A header whose number is not its parent's + 1: counted, and the older block of that number stays."""
     conversation = Conversation(new_feed())
     conversation.connect()
     for _ in range(12):
@@ -533,9 +533,11 @@ def test_feed_whose_node_numbers_a_block_against_its_parent_goes_on() -> None:
     assert replaced.progress is Progress.CLOSED
     strange = {"number": hex(replaced.number), "hash": "0x" + "ab" * 32, "parentHash": chain.head.hash}
     for head in (strange, msgspec.to_builtins(replaced.head)):
-        params = {"subscription": conversation.feed._heads_id, "result": head}
+        params = {"subscription": conversation.feed._subscriptions.heads, "result": head}
         conversation.push([msgspec.json.encode({"method": "eth_subscription", "params": params})])
-    assert chain.head is replaced and replaced.progress is Progress.CLOSED
+    assert chain.is_canonical(replaced) and replaced.progress is Progress.CLOSED
+    assert conversation.feed.count().unfit_members == {"bad_head: number is not that of its parent and 1": 1}
+    assert conversation.records(Reorg) == []
     conversation.play()
     assert conversation.feed.broken is None
     assert conversation.feed.head_number == conversation.feed.count().safe_number == 13522298

@@ -22,7 +22,7 @@ import ringbuf
 from producers.assembly import Assembly
 from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
-from producers.node.connection import FINAL_TEXT, NodeConnection
+from producers.node.connection import FINAL_TEXT, MAX_MESSAGE, NodeConnection
 from tests.producers.virtual import Conversation, new_feed
 from tools.warm import warm_collector, warm_ring
 
@@ -78,7 +78,7 @@ def as_socket_data(text: bytes) -> bytes:
 async def ways_of_published_logs(ring: str) -> list[Way]:
     """Of each log that came alone, was an event of a pool that readers know, and went into the ring at once."""
     collector = Collector(CollectorOptions(chain=load_chain("polygon"), urls=(URL,), ring=ring))
-    connection = NodeConnection(collector._receive, ClientProtocol(parse_uri(URL)))
+    connection = NodeConnection(collector._receive, MAX_MESSAGE, ClientProtocol(parse_uri(URL)))
     connection._framed = True  # the handshake is over
     conversation = Conversation(collector._feed)
     conversation.now_ns = time.monotonic_ns()
@@ -121,4 +121,5 @@ def test_advance_of_a_feed_with_nothing_to_do_calls_nothing() -> None:
     assert conversation.feed.settled
     assembly = conversation.feed._assembly
     assert isinstance(assembly, Assembly)
-    assert traced(assembly.advance).calls == [("assembly.py", "advance")]
+    # the agenda of emitters that stay unproven is looked at, and holds nothing that is due
+    assert traced(assembly.advance).calls == [("assembly.py", "advance"), ("assembly.py", "_judge")]

@@ -1,4 +1,4 @@
-"""Percentiles of durations, against the sorted durations themselves."""
+"""Percentiles of durations, against the sorted durations themselves; lists that stay bounded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from producers.statistics import LatencyHistogram, Statistics
+from producers.statistics import MOST_LISTED, LatencyHistogram, Statistics
 
 
 def histogram(durations: list[int]) -> LatencyHistogram:
@@ -68,3 +68,12 @@ def test_statistics_tell_their_latencies_and_gaps_as_json() -> None:
     assert told["latency_ns"] == {"receive_to_ring": {"p50": 31, "p99": 31, "max": 31}}
     assert told["gaps"] == [{"first": 3, "last": 5}]
     assert "receive_to_ring" not in told
+
+
+def test_statistics_of_many_gaps_and_reorgs_list_the_newest_and_count_all() -> None:
+    stats = Statistics()
+    for number in range(MOST_LISTED + 5):
+        stats.add_gap(number, number)
+        stats.add_reorg(number, 1, 0)
+    assert (stats.gap_count, len(stats.gaps), stats.gaps[0]) == (MOST_LISTED + 5, MOST_LISTED, (5, 5))
+    assert (stats.reorg_count, len(stats.reorgs), stats.reorgs[0]["number"]) == (MOST_LISTED + 5, MOST_LISTED, 5)

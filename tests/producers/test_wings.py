@@ -9,7 +9,7 @@ import pytest
 
 PRODUCERS = Path(__file__).parents[2] / "producers"
 ORDER = (
-    *("node", "disk", "kinds", "chains", "statistics", "context", "decode", "blocks", "pools", "output"),
+    *("node", "disk", "kinds", "chains", "statistics", "declared", "context", "decode", "blocks", "pools", "output"),
     *("assembly", "feed", "collector"),
 )
 """Each imports only from those before it, and from itself."""

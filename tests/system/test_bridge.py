@@ -23,7 +23,7 @@ from consumers.bridge.inward import ORIGIN
 from ringbuf import Reader, RingNotFound, RingNotReady, Status, Writer
 from ringbuf.names import FOLDER, ring_object
 from ringbuf.ring import unlink_ring
-from tlv.codes import Domain, GapScope, Reason, Source
+from tlv.codes import Domain, FeedReason, GapScope, Reason, Source
 from tlv.errors import FrameError
 from tlv.layout import LAYOUT_DIGEST, Gap, Heartbeat
 from tlv.message import build, parse
@@ -37,7 +37,12 @@ def broker(tmp_path: Path) -> Iterator[NatsServer]:
 
 
 def message(sequence: int) -> bytes:
-    return build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [Heartbeat(sequence, 0, sequence, 1)], sequence=sequence)
+    return build(
+        Domain.SYSTEM,
+        Source.POLYGON_COLLECTOR,
+        [Heartbeat(sequence, 0, sequence, 0, 0, 0, 1, 0, FeedReason.OK)],
+        sequence=sequence,
+    )
 
 
 def publish(writer: Writer, count: int) -> None:

@@ -80,6 +80,38 @@ def test_collect_terminated_closes_its_ring_quickly(ring_name: str) -> None:
         assert poll.status is Status.CLOSED
 
 
+HANGING = """
+import tools.collect as command
+from producers.feed import Feed
+from tools.command.main import run_command
+
+command.STOP_S = 0.2
+Feed.tick = lambda self, **clock: [None for _ in iter(int, 1)]  # for ever
+run_command(command.command, "collect")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_collect_whose_loop_does_not_turn_ends_when_it_is_told_to(ring_name: str, number: signal.Signals) -> None:
+    with node("--speed", "1") as url:
+        process = subprocess.Popen(
+            [sys.executable, "-c", HANGING, "--url", url, "--ring", ring_name, "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["ready"]
+        time.sleep(1)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    with Reader.attach(ring_name, start="oldest") as reader:
+        while (poll := reader.poll()).status is Status.OK:
+            assert len(poll)
+        assert poll.status is Status.CLOSED
+
+
 def kinds(reader: Reader) -> list[type[PoolRecord]]:
     """The new events in a ring, by the class of their record, in order."""
     found = []
@@ -134,7 +166,11 @@ def test_collect_told_by_sighup_reads_its_filter_again(ring_name: str, tmp_path:
         (("--url", "ws://"), 2, "expected a ws:// or wss:// URL with a host"),
         (("--url", "ws://localhost:1", "--chain", "nowhere"), 2, "expected one of polygon, ethereum"),
         (("--url", "ws://localhost:1", "--filter", "0x12"), 2, "expected 0x and 40 hex digits"),
-        (("--url", "ws://localhost:1", "--watch-ticks", "0x12"), 2, "expected 0x and 40 hex digits, or all"),
+        (
+            ("--url", "ws://localhost:1", "--watch-ticks", "0x12"),
+            2,
+            "expected 0x and 40 hex digits, found '0x12' (or all)",
+        ),
         (("--url", "ws://localhost:1", "--until-idle", "0.2"), 1, "cannot connect to localhost"),
     ],
 )

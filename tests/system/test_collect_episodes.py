@@ -76,7 +76,7 @@ async def live_through(world: World, node: Node, chain: Path, ring: str) -> None
             number = await asyncio.to_thread(mined, world)
             async with asyncio.timeout(RECOVERY_S):
                 while collector.statistics.safe_number < number:
-                    assert relay.open_connections <= 1
+                    assert relay.open_connections <= 2, "the relay may not have noticed the end of the one before"
                     assert not work.done()
                     await asyncio.sleep(0.02)
         for _ in range(20):  # most lives were shorter than the second between two heartbeats; this one is not

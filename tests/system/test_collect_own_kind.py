@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import shutil
 import sys
+from collections import defaultdict
 from importlib import resources
 from pathlib import Path
 
@@ -14,11 +15,12 @@ import pyarrow.parquet
 
 from consumers.recorder import Recorder
 from consumers.store import Store
+from producers.blocks.bloom import BLOOM_DIGITS, bloom_of
 from producers.kinds.uniswap_v3 import POOL_EVENTS
 from tests.consumers.relay_rig import sequences, serving, take
 from tests.producers.collected import read_story
 from tlv.filter import MessageFilter
-from tlv.layout import PoolSwap
+from tlv.layout import Gap, PoolSwap
 from tools.recording import RecordingNode
 from tools.recording.bundle import bundled_recording
 
@@ -43,21 +45,27 @@ V3_SWAP = POOL_EVENTS[0].topic0
 OWN_SWAP = "0x19b47279256b2a23a1665c810c8d55a1758940ee09377d4f8d26497a3577dc83"
 """PancakeSwap V3's topic, from its deployed pools."""
 LOGS = "full_blocks_17686110-17686121_logs.jsonl.gz"
+HEADERS = "full_blocks_17686110-17686121_headers.jsonl.gz"
 
 
 def own_recording(folder: Path) -> int:
     """The bundled Ethereum blocks with every V3 swap as OWN_V3 emits it; returns how many there are."""
     shutil.copytree(bundled_recording("ethereum"), folder)
     swaps, lines = 0, []
+    entries: dict[str, set[str]] = defaultdict(set)
     with gzip.open(folder / LOGS) as rows:
         for row in map(msgspec.json.decode, rows):
             if row["topics"] and row["topics"][0] == V3_SWAP:
                 row["topics"][0] = OWN_SWAP
                 row["data"] += f"{7:064x}{8:064x}"
                 swaps += 1
+            entries[row["blockHash"]] |= {row["address"], *row["topics"]}
             lines.append(msgspec.json.encode(row))
-    with gzip.open(folder / LOGS, "wb") as out:
-        out.write(b"\n".join([*lines, b""]))
+    (folder / LOGS).write_bytes(gzip.compress(b"\n".join([*lines, b""])))
+    headers = [msgspec.json.decode(row) for row in gzip.decompress((folder / HEADERS).read_bytes()).splitlines()]
+    for header in headers:
+        header["logsBloom"] = f"0x{bloom_of(entries[header['hash']]):0{BLOOM_DIGITS}x}"
+    (folder / HEADERS).write_bytes(gzip.compress(b"\n".join(map(msgspec.json.encode, headers))))
     return swaps
 
 
@@ -87,6 +95,7 @@ def test_own_kind_goes_from_the_node_through_relay_and_journal_to_parquet(tmp_pa
     chain.write_text('kinds = ["own.py"]\n' + bundled.replace('protocol = "UNISWAP_V3"', 'protocol = "OWN_V3"'))
     asyncio.run(collect(tmp_path / "node", chain, ring_name))
     story = read_story(ring_name)
+    assert not any(message.first(Gap) for message in story.messages)
     own = [record for record in story.standing.values() if isinstance(record, PoolSwap) and record.protocol == 200]
     assert len(own) > 50
     assert all(record.sqrt_price_x96 and (record.amount0_in or record.amount1_in) for record in own)

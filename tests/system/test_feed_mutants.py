@@ -39,9 +39,13 @@ MUTANTS = {
         """,
 }
 SEEDS = (1, 2, 3)
+COMES_TO_A_STANDSTILL = "believes-that-every-head-extends-the-last"
+"""It is found by a time-out of two minutes."""
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.soak) if name == COMES_TO_A_STANDSTILL else name for name in MUTANTS]
+)
 def test_feed_campaign_catches_mutant(name: str, tmp_path: Path) -> None:
     warm_ring()
     warm_collector()

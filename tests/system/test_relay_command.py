@@ -19,7 +19,7 @@ import pytest
 
 from consumers.client import Farewell, Item, RelayClient
 from ringbuf import Writer
-from tlv.codes import Domain, FarewellReason, Source
+from tlv.codes import Domain, FarewellReason, FeedReason, Source
 from tlv.layout import LAYOUT_DIGEST, Heartbeat
 from tlv.message import build
 
@@ -54,7 +54,7 @@ def running(home: Path, *arguments: str, **environment: str) -> Iterator[subproc
 def publish(writer: Writer, count: int) -> None:
     """Publish heartbeats."""
     for _ in range(count):
-        beat = Heartbeat(0, 0, writer.next_sequence, 3)
+        beat = Heartbeat(0, 0, writer.next_sequence, 0, 0, 0, 3, 0, FeedReason.OK)
         writer.publish(build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [beat], sequence=writer.next_sequence))
 
 

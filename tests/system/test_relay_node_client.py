@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from ringbuf import Writer
-from tlv.codes import Domain, FarewellReason, Flag, Reason, Source, Venue
+from tlv.codes import Domain, FarewellReason, FeedReason, Flag, Reason, Source, Venue
 from tlv.fields import FieldKind
 from tlv.layout import LAYOUT_DIGEST, Gap, Heartbeat, PoolSync
 from tlv.message import build
@@ -254,7 +254,7 @@ def test_node_client_filter_gets_what_it_asked_for_and_the_rings_own_gaps(
         for number in range(1, 301):
             publish(writer, reserves(number, pool=number % 3))
         publish(writer, Gap(100, 101, 2, Reason.NODE_HAS_NO_BLOCK))
-        publish(writer, Heartbeat(1, 1, 1, 3))
+        publish(writer, Heartbeat(1, 1, 1, 0, 0, 0, 3, 0, FeedReason.OK))
         said = lines(client(relay(), "--pool", f"0x{1:040x}", "--types", "16", "--until", "301"))
     assert sequences(said) == [*range(1, 301, 3), 301]
     assert not of_kind(said, "gap"), "the ring's own Gap is a message of the ring, not a loss"
@@ -276,7 +276,7 @@ def test_node_client_of_other_layouts_is_told_which_were_expected(
     ring_name: str, relay: Callable[[], Path], client: Callable[..., subprocess.Popen[str]], home: Path
 ) -> None:
     old = home / "LAYOUT.md"
-    old.write_text(LAYOUT.read_text().replace(f"{LAYOUT_DIGEST:#x}", f"{OTHER_DIGEST:#x}"))
+    old.write_text(LAYOUT.read_text().replace(f"{LAYOUT_DIGEST:#018x}", f"{OTHER_DIGEST:#018x}"))
     with make_ring(ring_name):
         (farewell,) = lines(client(relay(), layout=old), code=2)
     assert farewell["kind"] == "farewell"

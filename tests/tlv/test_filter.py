@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.tlv.plain import both
-from tlv.codes import Domain, FilterKind, Source, Venue
+from tlv.codes import Domain, FeedReason, FilterKind, Source, Venue
 from tlv.errors import UsageError
 from tlv.filter import (
     EVERYTHING,
@@ -40,7 +40,7 @@ def sync(pool: int, token0: int, token1: int, venue: int) -> PoolSync:
 SYNC = sync(5, 1, 2, Venue.QUICKSWAP_V2)
 OTHER = sync(6, 2, 3, Venue.UNISWAP_V3)
 GAP = Gap(1, 2, 1, 1)
-BEAT = Heartbeat(0, 0, 0, 0)
+BEAT = Heartbeat(0, 0, 0, 0, 0, 0, 0, 0, FeedReason.OK)
 
 
 def system(*records: Record) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.tlv.samples import built_in_types, random_record
-from tlv.codes import Domain, Flag
+from tlv.codes import Domain, FeedReason, Flag
 from tlv.layout import EventOrigin, Gap, Header, Heartbeat, PoolState, PoolSync, Session
 from tlv.message import build, parse
 from tlv.record import RECORDS, Record
@@ -109,7 +109,7 @@ def test_hex_dump_of_a_flipped_bit_ends_with_the_checksum_error() -> None:
 
 
 def test_hex_dump_of_unknown_numbers_shows_them_bare() -> None:
-    swapped = bytearray(build(Domain.SYSTEM, 99, [Heartbeat(1, 2, 3, 77)]))
+    swapped = bytearray(build(Domain.SYSTEM, 99, [Heartbeat(1, 2, 3, 0, 0, 0, 77, 0, FeedReason.OK)]))
     swapped[4] = 9
     dump = hex_dump(swapped)
     assert [line.split()[-2:] for line in dump.splitlines()[1:4]] == [

@@ -26,8 +26,8 @@ from tools.rig.evm.world import World
 
 KEY = "0123456789abcdef"
 NAMES = [
-    *("connection", "chain", "latency", "contract calls", "logs of a block", "log range", "subscription"),
-    *("pushed logs", "head lag of HTTP", "block age", "clock skew", "removed logs"),
+    *("connection", "chain", "software", "latency", "contract calls", "calls by hash", "logs of a block", "log range"),
+    *("subscription", "pushed logs", "head lag of HTTP", "block age", "clock skew", "removed logs"),
 ]
 
 

@@ -59,7 +59,8 @@ def test_status_lists_a_ring_with_its_writer(runtime: Path, ring_name: str) -> N
         writer.publish(b"")
         with beating(writer):
             rings = {ring["name"]: ring for ring in json.loads(status(runtime).stdout)["rings"]}
-    assert (rings[ring_name]["writer"], rings[ring_name]["sequence"]) == ("alive", 1)
+    found = rings[ring_name]
+    assert (found["writer"], found["sequence"], found["feed"]) == ("alive", 1, None)
 
 
 def test_status_tells_a_relay_that_answers_from_a_socket_left_behind(runtime: Path) -> None:

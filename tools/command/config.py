@@ -57,6 +57,7 @@ class CollectorSection(Section):
     cross_check_share: float | UnsetType = UNSET
     pool_cache: str | UnsetType = UNSET
     watchdog: float | UnsetType = UNSET
+    max_message: int | UnsetType = UNSET
     state: str | UnsetType = UNSET
 
 

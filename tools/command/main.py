@@ -44,6 +44,7 @@ COMMANDS = {
     "warm": ("tools.warm", "Compile every kernel, so that later starts find them cached."),
     "validate": ("tools.validate.command", "Collect from a node for a while, and hold every event against the node."),
     "doctor": ("tools.doctor.command", "Check this machine, and whether a node can feed a collector."),
+    "chain": ("tools.chain.command", "Write the file of a chain of your own, and prove it against a node."),
     "config": ("tools.config", "Check a configuration file."),
 }
 """Module and one-line help of each command.  The help is here so that the list needs no import."""

@@ -68,7 +68,7 @@ class Picture:
         text = Text.assemble(("AlphaPulse", "bold"), f"  recorded Polygon blocks at speed {self.speed}  ")
         text.append(f"{passed // 60:02d}:{passed % 60:02d}", QUIET)
         if self.ended:
-            text.append("  the recording is over; everything keeps running", "yellow")
+            text.append("  the recording is over (its feed is stale); everything keeps running", "yellow")
         return text
 
     def numbers_table(self) -> Panel:

@@ -40,11 +40,14 @@ def command(
     """Check whether this machine can run the pipeline well, and with --url whether a node can feed it.
 
     An endpoint is asked for its chain, latency, calls and log ranges, then watched for a few blocks: what it pushes,
-    how far HTTP lags behind, and whether the clocks agree.  The exit code is 1 if a check failed.
+    how far HTTP lags behind, and whether the clocks agree.  Each finding is shown at once, with what to do about it,
+    and each question is bounded.  The exit code is 1 if a check failed.
     """
-    machine = [check() for check in CHECKS]
-    if not as_json:
-        show(machine)
+    machine = []
+    for check in CHECKS:
+        machine.append(check())
+        if not as_json:
+            show(machine[-1])
     found = examine_all(urls, http_url, endpoints, chain or DEFAULT_CHAIN, wait_s, as_json)
     well = healthy(machine) and all(healthy(findings) for _, findings in found)
     if as_json:
@@ -70,11 +73,10 @@ def examine_all(
     found = []
     for url in wanted:
         over_http = checked_http(http_url) if http_url is not None else http_url_of(url)
-        findings = asyncio.run(examine(url, over_http, chain, wait_s, say))
-        found.append((host_of(url), findings))
         if not as_json:
             click.echo(f"\n{host_of(url)}")
-            show(findings)
+        findings = asyncio.run(examine(url, over_http, chain, wait_s, say, (lambda _: None) if as_json else show))
+        found.append((host_of(url), findings))
     return found
 
 
@@ -84,10 +86,9 @@ def configured_urls(chain: ChainConfig) -> tuple[str, ...]:
     return (*([url] if url else []), *fallbacks) or chain.endpoints
 
 
-def show(findings: list[CheckResult]) -> None:
-    """One line each."""
-    for finding in findings:
-        click.echo(finding.line)
+def show(finding: CheckResult) -> None:
+    """One line, as soon as it is known."""
+    click.echo(finding.line)
 
 
 def say(line: str) -> None:

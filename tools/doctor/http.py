@@ -20,7 +20,7 @@ from producers.node.connection import LOOPBACK
 from producers.node.errors import EndpointError
 from tlv.errors import FeedError
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 4.0
 LARGEST_ANSWER = 1 << 16
 REQUEST = b'{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}'
 HEADERS = {"content-type": "application/json", "user-agent": "alphapulse"}

@@ -3,8 +3,9 @@
 Owns the read-only methods of the node.  It must never know of clients, subscriptions or time: it answers from the chain
 as it is at that moment.
 
-Where nothing was recorded it answers like a node without the data: null for a block, no logs for a range, "missing trie
-node" for a call.  It does not invent a revert.
+Where nothing was recorded it says what a node says that has nothing: null for a block, no logs for a range,
+"missing trie node" for a call.  It does not invent a revert.  Of blocks between those that were recorded, and of
+parents of recorded blocks, it says that it has that history no more (code 4444, EIP-4444): null would mean "not yet".
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from tools.recording.blocks import RecordedBlock
 from tools.recording.chain import VisibleChain
 from tools.recording.filters import AnyCaseAddress, AnyCaseHash, BlockTag, FilterParams, LogFilter, log_filter
 from tools.recording.recording import Recording
-from tools.recording.rpc import INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_ERROR, AnswerError
+from tools.recording.rpc import INVALID_PARAMS, METHOD_NOT_FOUND, PRUNED, SERVER_ERROR, AnswerError
 
 CLIENT_VERSION = "alphapulse-recording-node"
+LONGEST_HOLE = 4096
 
 Params = list[Any]
 T = TypeVar("T")
@@ -42,6 +44,10 @@ class Queries:
         self._recording = recording
         self._chain = chain
         self._refusals_left = dict(recording.unknown_answers)
+        blocks = recording.blocks
+        numbers = {block.number for block in blocks.values()}
+        self._pruned_hashes = {block.parent_hash for block in blocks.values()} - blocks.keys()
+        self._pruned_numbers = holes_between(numbers)
         self._methods: dict[str, Callable[[Params], bytes]] = {
             "eth_chainId": lambda params: _json(hex(recording.chain_id)),
             "net_version": lambda params: _json(str(recording.chain_id)),
@@ -66,10 +72,16 @@ class Queries:
 
     def _block_by_number(self, params: Params) -> bytes:
         number = self._number(argument(params, 0, BlockTag))
-        return _block_json(None if number is None else self._chain.by_number(number))
+        block = None if number is None else self._chain.by_number(number)
+        if block is None and number in self._pruned_numbers:
+            raise AnswerError(PRUNED, "pruned history unavailable")
+        return _block_json(block)
 
     def _block_by_hash(self, params: Params) -> bytes:
-        return _block_json(self._chain.by_hash(argument(params, 0, AnyCaseHash).lower()))
+        block_hash = argument(params, 0, AnyCaseHash).lower()
+        if block_hash in self._pruned_hashes:
+            raise AnswerError(PRUNED, "pruned history unavailable")
+        return _block_json(self._chain.by_hash(block_hash))
 
     def _logs(self, params: Params) -> bytes:
         wanted = argument(params, 0, FilterParams)
@@ -121,6 +133,18 @@ class Queries:
         if tag == "earliest":
             return 0
         return int(tag, 16) if tag.startswith("0x") else None
+
+
+def holes_between(numbers: set[int]) -> set[int]:
+    """The numbers below recorded ones, down to the next that was recorded; at most `LONGEST_HOLE` of each hole."""
+    holes: set[int] = set()
+    lowest = min(numbers, default=0)
+    for number in numbers:
+        below = number - 1
+        while below > lowest and below not in numbers and number - below <= LONGEST_HOLE:
+            holes.add(below)
+            below -= 1
+    return holes
 
 
 def argument(params: Params, index: int, expected: type[T]) -> T:

@@ -23,6 +23,7 @@ from producers.node.connection import UNREACHABLE, NodeConnection, open_connecti
 from producers.node.errors import EndpointError
 from producers.node.jsonrpc import DISCONNECTED, UNREADABLE, Failure, JsonRpc, Notice
 from producers.node.redaction import host_of, reason_of, without_secrets
+from producers.node.rpc_types import AnswerReader
 from tlv.errors import FeedError
 
 TICK_S = 0.02
@@ -101,7 +102,7 @@ class Endpoint:
         self._wake.set()
         return await answer
 
-    async def ask_for(self, decoder: msgspec.json.Decoder[Any], method: str, *params: Any) -> Any:
+    async def ask_for(self, decoder: AnswerReader, method: str, *params: Any) -> Any:
         """The result of one request, as `decoder` reads it.
 
         Raises:

@@ -22,6 +22,7 @@ from eth_hash.auto import keccak
 
 from producers.chains.configuration import ChainConfig, Factory
 from producers.node.jsonrpc import TEXT
+from producers.node.refusals import Meaning
 from tlv.layout import PoolState
 from tools.rig.endpoint import Endpoint, Unanswered, UnexpectedAnswer
 from tools.validate.abi import read_hex
@@ -125,7 +126,7 @@ async def call(endpoint: Endpoint, at: bytes, signature: str, returns: str, *val
         answer = await endpoint.ask_for(TEXT, "eth_call", {"to": f"0x{at.hex()}", "data": data}, "latest")
         value = decode([returns], read_hex(answer) or b"")[0]
     except Unanswered as error:
-        if error.failure.is_revert:
+        if error.failure.meaning is Meaning.REVERT:
             return None
         raise
     except DecodingError:

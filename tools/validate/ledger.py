@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from producers.statistics import LatencyHistogram
 from ringbuf import Frame
-from tlv.codes import Flag, GapScope
+from tlv.codes import FeedReason, Flag, GapScope
 from tlv.errors import FrameError
-from tlv.layout import Block, BlockEnd, EventOrigin, Gap, PoolCreated, PoolRecord, PoolState, Reorg
+from tlv.layout import Block, BlockEnd, EventOrigin, Gap, Heartbeat, PoolCreated, PoolRecord, PoolState, Reorg
 from tlv.message import Message, parse
 from tlv.units import MS
 
@@ -56,6 +56,8 @@ class Window:
     """Depths."""
     socket_to_reader: LatencyHistogram = field(default_factory=LatencyHistogram)
     """Of pushed events, from the collector's socket to this reader."""
+    longest_still_ns: int = 0
+    """The longest time in which neither a block ended nor a heartbeat said that there was none to end."""
     block_ages_ms: list[float] = field(default_factory=list)
     """From a block's timestamp to its arrival, signed: blocks may come before their time."""
 
@@ -91,15 +93,18 @@ class Ledger:
         """Whether latencies count: not while something else keeps this process busy."""
         self._expected = 1
         self._judged = -1
+        self._progress_ns: int | None = None
+        """When the collector last made progress (monotonic); None before its first message."""
 
     def turn(self) -> Window:
         """End the window and begin the next."""
+        self._stand(time.monotonic_ns())
         ended, self.window = self.window, Window()
         return ended
 
     def take(self, frames: Iterable[Frame]) -> None:
         """Frames, in their order; they were read just now."""
-        now_ns = time.time_ns()
+        now_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
         for frame in frames:
             self.window.counts["messages"] += 1
             if frame.sequence != self._expected:
@@ -117,6 +122,14 @@ class Ledger:
             if message.unknown:
                 self._complain("unknown", f"sequence {frame.sequence}: {message.unknown} TLVs without a layout")
             self._note(message, now_ns)
+            if self._progress_ns is None or shows_progress(message):
+                self._stand(monotonic_ns)
+                self._progress_ns = monotonic_ns
+
+    def _stand(self, now_ns: int) -> None:
+        """The collector has stood still from its last progress until now."""
+        still_ns = now_ns - self._progress_ns if self._progress_ns is not None else 0
+        self.window.longest_still_ns = max(self.window.longest_still_ns, still_ns)
 
     def lose(self, first: int, last: int) -> None:
         """These frames were overwritten before they could be read."""
@@ -187,6 +200,14 @@ class Ledger:
     def _complain(self, name: str, text: str) -> None:
         self.window.counts[name] += 1
         self.complain(text)
+
+
+def shows_progress(message: Message) -> bool:
+    """Whether a block ended, or the feed is well and has ended every block that it knows."""
+    record = message.records[0] if message.records else None
+    if isinstance(record, Heartbeat):
+        return record.reason == FeedReason.OK and record.blocks_behind == 0
+    return isinstance(record, BlockEnd)
 
 
 def place(told: Told) -> str:

@@ -11,9 +11,17 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from tlv.units import MS
+from tlv.units import MS, NS
 from tools.validate.judgement import Judgement
 from tools.validate.ledger import NEVER, Window
+
+LEAST_STILL_S = 10.0
+STILL_BLOCKS = 8
+
+
+def most_still_s(block_time_s: float) -> float:
+    """For how long a collector of such a chain may stand still: the bound at which it would leave an endpoint."""
+    return max(LEAST_STILL_S, STILL_BLOCKS * block_time_s)
 
 
 class Thresholds(NamedTuple):
@@ -52,6 +60,8 @@ class Report:
     """Of the whole run, as the collector measured it, in ns."""
     collected: Counter[str]
     """What the collector counted meanwhile: reconnects, back-fills, repairs ..."""
+    most_still_s: float = LEAST_STILL_S
+    """For so long it may stand still; see `most_still_s`."""
 
     @property
     def blocks(self) -> int:
@@ -79,7 +89,11 @@ class Report:
             "blocks_not_read_again": self.unread,
             "unreadable_logs": self.unreadable_logs,
         }
-        demands = [Criterion("blocks", "at least 1", self.blocks, self.blocks > 0)]
+        still_s, most_s = self.window.longest_still_ns / NS, self.most_still_s
+        demands = [
+            Criterion("blocks", "at least 1", self.blocks, self.blocks > 0),
+            Criterion("standing_still", f"at most {most_s:g} s", round(still_s, 1), still_s <= most_s),
+        ]
         demands += [Criterion(name, "none", number, number == 0) for name, number in never.items()]
         least, most, losses = thresholds
         if least is not None:

@@ -27,7 +27,7 @@ from tlv.errors import FeedError, SegmentError
 from tools.command.supervisor import Child, Supervisor
 from tools.validate.judgement import Judgement, judge
 from tools.validate.ledger import NEVER, Ledger
-from tools.validate.report import Report
+from tools.validate.report import Report, most_still_s
 from tools.validate.witness import NodeWitness, Testimony
 
 WAIT_S = 0.05
@@ -93,6 +93,7 @@ class ValidationRun:
             verdicts=self._verdicts(first, last),
             receive_to_ring=in_ring,
             collected=collected,
+            most_still_s=most_still_s(self._witness.chain.block_time_s),
         )
         if last >= first >= 0:
             self.ledger.forget(last)

@@ -19,12 +19,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import msgspec
-
 from producers.chains.configuration import ChainConfig
 from producers.node.errors import EndpointError
 from producers.node.jsonrpc import HEAD_OR_NULL, LOGS
-from producers.node.rpc_types import Head, Log
+from producers.node.rpc_types import AnswerReader, Head, Log
 from tlv.errors import FeedError
 from tlv.layout import PoolState
 from tools.rig.endpoint import Endpoint, Unanswered, UnexpectedAnswer
@@ -70,6 +68,7 @@ class NodeWitness:
     """One node, or the fallbacks for it, asked again."""
 
     def __init__(self, urls: tuple[str, ...], chain: ChainConfig) -> None:
+        self.chain = chain
         self.emitters = Emitters(chain)
         self._urls = urls
 
@@ -152,7 +151,7 @@ class Line:
                     raise EndpointError(f"the connection was lost {self._attempts} times while reading again")
             return self._current
 
-    async def ask_for(self, decoder: msgspec.json.Decoder[Any], method: str, *params: Any) -> Any:
+    async def ask_for(self, decoder: AnswerReader, method: str, *params: Any) -> Any:
         """As `Endpoint.ask_for`."""
         return await (await self.endpoint()).ask_for(decoder, method, *params)
 

@@ -14,6 +14,7 @@ from producers.blocks.chain import Chain
 from producers.blocks.completeness import Evidence
 from producers.chains.configuration import load_chain
 from producers.context import Context
+from producers.decode.pool_table import PoolTable
 from producers.node.rpc_types import Head
 from producers.node.timers import Clock
 from tlv.codes import Completeness
@@ -37,7 +38,7 @@ class Catching:
         self._answer = answer
         self._context = context = Context.of(load_chain("polygon"), Clock())
         self._arrivals: Arrivals = []
-        self._fetcher = LogFetcher(context, Evidence(context.chain, {}), self._arrivals)
+        self._fetcher = LogFetcher(context, Evidence(context.chain, {}), self._arrivals, PoolTable())
         self._chain = Chain(10 * blocks)
         for number in range(1, blocks + 1):
             head = Head(hex(number), hash_of(number), hash_of(number - 1))
@@ -73,7 +74,8 @@ class Catching:
         while self._arrivals:
             arrived = self._arrivals.pop()
             assert isinstance(arrived, LogsFetched), arrived
-            block, logs = arrived
+            block, logs, whole = arrived
+            assert whole
             assert block.number not in self.merged, "a block is merged once"
             assert {log.block_hash for log in logs} <= {block.hash}
             block.close(Completeness.REFETCHED)

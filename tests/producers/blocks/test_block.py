@@ -129,6 +129,19 @@ def test_block_that_leaves_and_comes_back_replays_what_was_published() -> None:
     assert block.verdict is Completeness.REFETCHED
 
 
+def test_block_that_disbelieves_a_copy_of_a_log_keeps_the_index_of_the_true_one() -> None:
+    """The index was gone, so the block had a hole that no list could fill, and became a gap."""
+    block, garbled = block_in(Progress.OPEN), log_at(0x13, "0xee")
+    for log in (log_at(0x13), garbled, log_at(0x113)):
+        block.take(log, pushed=True)
+    block.disbelieve(garbled, [])
+    assert block.indices == {0x13, 0x113} and block.doubted
+    block.disbelieve(log_at(0x13), [])
+    assert block.indices == {0x113}
+    block.disbelieve(log_at(0x113), [])
+    assert not block.indices and block.contiguous, "nothing below a log that counts as not come is missing"
+
+
 def test_block_takes_a_log_once_and_doubts_itself_for_one_without_a_place() -> None:
     block = block_in(Progress.OPEN)
     assert [block.take(log_at(0), pushed=True), block.take(log_at(0), pushed=False)] == [Taken.NEW, Taken.KNOWN]
@@ -137,6 +150,8 @@ def test_block_takes_a_log_once_and_doubts_itself_for_one_without_a_place() -> N
     assert block.doubted and len(block.waiting) == 1
     block.want()
     block.merge()
+    assert block.doubted, "a list came, and may not be believed"
+    block.close(Completeness.REFETCHED)
     assert not block.doubted
 
 

@@ -52,7 +52,7 @@ def test_chain_with_child_of_head_extends() -> None:
 def test_chain_with_unknown_parent_names_it() -> None:
     chain = chain_of("a", "b")
     missing = chain.branch(add(chain, 14, "e", "d"), 100)
-    assert missing == Missing("d", chain.blocks["e"])
+    assert missing == Missing("d", chain.blocks["e"], 1)
 
 
 def test_chain_with_longer_branch_drops_newest_first() -> None:

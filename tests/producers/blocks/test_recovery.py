@@ -1,9 +1,9 @@
-"""What survives a restart: the story in the ring, the position and the pools on disk."""
+"""What survives a restart: the story in the ring, and the position on disk."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,19 +12,18 @@ import pytest
 from producers.blocks import state_file
 from producers.blocks.block import Block, Progress
 from producers.blocks.chain import Chain
-from producers.blocks.recovery import recover, restore
+from producers.blocks.recovery import Recovered, recover, restore
+from producers.blocks.state_file import Position
 from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
-from producers.decode.pool_table import PoolTable, VerifiedEmitter
 from producers.node.errors import StateFileError
 from producers.node.rpc_types import Head
-from producers.pools.cache import PoolCache
-from producers.pools.verification import Finding, Standing, Token
 from tests.producers.collected import canonical_events, read_story, recorded_rows
 from tests.producers.virtual import Conversation, new_feed
-from tlv.codes import Domain, InvalidationScope, Protocol, Reason, Source, Venue
-from tlv.layout import Reorg, Session, StateInvalidation
-from tlv.message import build, parse
+from tlv.codes import Domain, InvalidationScope, Reason, Source
+from tlv.layout import BlockEnd, Reorg, Session, StateInvalidation
+from tlv.message import Message, build, parse
+from tlv.record import Record
 from tools.recording import RecordingNode
 from tools.warm import warm_collector, warm_ring
 
@@ -70,36 +69,61 @@ def test_collector_without_its_ring_resumes_at_its_state(new_ring_name: Callable
     assert both == canonical_events()
 
 
-def test_block_whose_repair_was_cut_off_is_fetched_again() -> None:
-    """A late log opened it again, and the process died before its second end."""
+def built(message: Message, records: Sequence[Record]) -> bytes:
+    """The bytes of a message with other records."""
+    return build(
+        Domain(message.header.domain),
+        message.header.source,
+        records,
+        sequence=message.header.sequence,
+        timestamp_ns=message.header.timestamp_ns,
+        flags=message.header.flags,
+    )
+
+
+def told_of_twelve_steps() -> list[bytes]:
+    """What a feed publishes of the beginning of the recording."""
     conversation = Conversation(new_feed())
     payloads: list[bytes] = []
-    conversation.story.add = lambda message: payloads.append(  # type: ignore[method-assign]
-        build(
-            Domain(message.header.domain),
-            message.header.source,
-            message.records,
-            sequence=message.header.sequence,
-            timestamp_ns=message.header.timestamp_ns,
-            flags=message.header.flags,
-        )
-    )
+    conversation.story.add = lambda message: payloads.append(built(message, message.records))  # type: ignore[method-assign]
     conversation.connect()
     for _ in range(12):
         conversation.step()
+    return payloads
+
+
+def numbers(recovered: Recovered, progress: Progress) -> list[int]:
+    return [block.number for block in recovered.blocks if block.progress is progress]
+
+
+def test_block_whose_repair_was_cut_off_is_fetched_again() -> None:
+    """A late log opened it again, and the process died before its second end."""
+    payloads = told_of_twelve_steps()
     repaired = parse(payloads[-1]).header.sequence
     assert repaired > 12
     before = recover(payloads)
-    block = [block for block in before.blocks if block.progress is Progress.CLOSED][-2]
-    told = StateInvalidation(block.number, InvalidationScope.ALL_POOLS, Reason.LATE_LOGS, bytes(20))
+    block = numbers(before, Progress.CLOSED)[-2]
+    told = StateInvalidation(block, InvalidationScope.ALL_POOLS, Reason.LATE_LOGS, bytes(20))
     payloads.append(build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [told], sequence=repaired + 1, timestamp_ns=0))
     after = recover(payloads)
-    assert [found.number for found in after.blocks if found.progress is Progress.WANTED] == [
-        block.number,
-        *(found.number for found in before.blocks if found.progress is Progress.WANTED),
-    ]
+    assert numbers(after, Progress.WANTED) == [block, *numbers(before, Progress.WANTED)]
     chain = Chain(256)
-    assert restore(chain, after) == block.number - 1
+    assert restore(chain, after) == block - 1
+
+
+def test_block_whose_end_counts_events_held_back_is_fetched_again() -> None:
+    """Their emitter may be proven by now."""
+    payloads = told_of_twelve_steps()
+    before = recover(payloads)
+    block = numbers(before, Progress.CLOSED)[-2]
+    for at, payload in enumerate(payloads):
+        message = parse(payload)
+        end = message.first(BlockEnd)
+        if end is not None and end.number == block:
+            counting = BlockEnd(block, end.log_count, end.event_count, 2, end.hash, end.verdict)
+            payloads[at] = built(message, [counting])
+    after = recover(payloads)
+    assert numbers(after, Progress.WANTED) == [block, *numbers(before, Progress.WANTED)]
 
 
 def headers() -> list[Head]:
@@ -110,9 +134,13 @@ def test_state_file_saved_is_loaded_and_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     assert state_file.load(path, 137) is None
     for head in headers()[:3]:
-        state_file.save(path, 137, Block(head, 0))
-        recovered = state_file.load(path, 137)
-        assert recovered is not None
+        state_file.save(path, Position.of(137, Block(head, 0), b"g" * 32, b"r" * 16))
+        position = state_file.load(path, 137)
+        assert position is not None
+        assert position.ended_in(b"r" * 16) == (int(head.number, 16), bytes.fromhex(head.hash[2:]))
+        assert position.ended_in(b"s" * 16) is None
+        recovered = position.resume()
+        assert (recovered.chain_id, recovered.genesis) == (137, b"g" * 32)
         assert [(block.hash, block.number, block.ended) for block in recovered.blocks] == [
             (head.hash, int(head.number, 16), True)
         ]
@@ -121,60 +149,13 @@ def test_state_file_saved_is_loaded_and_replaced_whole(tmp_path: Path) -> None:
 
 def test_state_file_of_another_chain_or_damaged_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
-    state_file.save(path, 137, Block(headers()[0], 0))
+    state_file.save(path, Position.of(137, Block(headers()[0], 0), b"g" * 32))
     with pytest.raises(StateFileError, match="expected chain 1, found 137"):
         state_file.load(path, 1)
+    with pytest.raises(StateFileError, match="another chain of id 137; give another file"):
+        state_file.load(path, 137, b"h" * 32)
+    assert state_file.load(path, 137, b"g" * 32) is not None
     for damaged in (b"", b"{", b"\xff", path.read_bytes()[:-9], path.read_bytes().replace(b"0x", b"0y")):
         path.write_bytes(damaged)
         with pytest.raises(StateFileError, match=str(path)):
             state_file.load(path, 137)
-
-
-def finding(number: int, *, settled: bool = True) -> Finding:
-    pool = VerifiedEmitter(
-        pool=number.to_bytes(20, "big"),
-        token0=bytes.fromhex("11" * 20),
-        token1=number.to_bytes(20, "little"),
-        venue=Venue.QUICKSWAP_V2,
-        decimals0=18,
-        decimals1=6,
-        factory=bytes.fromhex(load_chain("polygon").factories[0].address[2:]),
-        fee_pips=3000,
-        protocol=Protocol.UNISWAP_V2,
-    )
-    return Finding(Standing.VERIFIED, pool, Token(18, "ONE"), Token(6, "TWO", settled))
-
-
-def test_pool_cache_gives_back_what_was_appended(tmp_path: Path) -> None:
-    cache = PoolCache(tmp_path / "deep" / "pools.jsonl", load_chain("polygon"))
-    table, tokens = PoolTable(), dict[bytes, Token]()
-    assert cache.load(table, tokens) == 0
-    cache.append([finding(1), finding(2, settled=False)])
-    cache.append([])
-    cache.append([finding(3)])
-    assert cache.load(table, tokens) == 2
-    assert set(table.row_of) == {f"0x{number:040x}" for number in (1, 3)}
-    assert VerifiedEmitter.unpack(table.rows[0].tobytes()) == finding(1).pool
-    assert tokens[bytes.fromhex("11" * 20)] == Token(18, "ONE")
-    assert (tmp_path / "deep" / "pools.jsonl").stat().st_mode & 0o777 == 0o600
-
-
-def test_pool_cache_cut_anywhere_loses_at_most_its_last_line(tmp_path: Path) -> None:
-    path = tmp_path / "pools.jsonl"
-    cache = PoolCache(path, load_chain("polygon"))
-    cache.append([finding(1), finding(2)])
-    whole = path.read_bytes()
-    for cut in range(len(whole)):
-        path.write_bytes(whole[:cut])
-        cache.append([finding(3)])
-        table = PoolTable()
-        cache.load(table, {})
-        kept = whole[:cut].count(b"}")  # a line without its newline is whole
-        assert len(table) == kept + 1
-        assert f"0x{3:040x}" in table.row_of
-
-
-def test_pool_cache_of_another_chain_is_not_used(tmp_path: Path) -> None:
-    path = tmp_path / "pools.jsonl"
-    PoolCache(path, load_chain("polygon")).append([finding(1)])
-    assert PoolCache(path, load_chain("ethereum")).load(PoolTable(), {}) == 0

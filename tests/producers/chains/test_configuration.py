@@ -102,7 +102,7 @@ def test_chain_file_gives_venues_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("second", "name"), [(1101, "polygon.third_test_swap"), (1103, "polygon.test_swap"), (7, "a.b")]
+    ("second", "name"), [(1101, "polygon.third_test_swap"), (1103, "polygon.test_swap"), (1104, "ab")]
 )
 def test_chain_file_with_a_venue_that_cannot_be_is_refused_by_name(tmp_path: Path, second: int, name: str) -> None:
     with pytest.raises(UsageError, match=rf"chain .*venue ({second}|{name})"):

@@ -20,6 +20,7 @@ from producers.node.jsonrpc import (
     Rejection,
     split_objects,
 )
+from producers.node.refusals import Meaning
 
 DATA = Path(__file__).parents[2] / "data"
 SECOND = 1_000_000_000
@@ -109,7 +110,7 @@ def test_rpc_told_to_slow_down_pauses_and_asks_again(code: int) -> None:
         rpc.read(json.dumps({"id": json.loads(frames[0])["id"], "error": error}).encode())
     assert refusals == RATE_LIMIT_RETRIES + 1
     assert pauses == [SECOND // 2 << doubling for doubling in range(RATE_LIMIT_RETRIES)]
-    assert asked.answers[0][1] is not None and asked.answers[0][1].is_rate_limit
+    assert asked.answers[0][1] is not None and asked.answers[0][1].meaning is Meaning.RATE
 
 
 def test_rpc_with_a_wave_of_refusals_doubles_its_pause_once() -> None:
@@ -162,18 +163,16 @@ def test_failure_says_for_how_long_to_leave_the_node_alone(message: str, seconds
         ("block range is larger than max block range, block range = 5120, max block range = 5000", -32000, "range"),
         ("range 1000000 exceeds limit of 10000", -32602, "range"),
         ("Your app has exceeded its compute units per second capacity.", 429, "rate"),
-        ("Monthly capacity limit exceeded. Visit https://dashboard", -32000, "rate"),
+        ("Monthly capacity limit exceeded. Visit https://dashboard", -32000, "quota"),
         ("execution reverted", 3, "revert"),
         ("VM Exception while processing transaction: revert", -32015, "revert"),
-        ("missing trie node 91e7 (path )", -32000, ""),
-        ("unknown block", -32000, ""),
-        ("header not found", -32000, ""),
+        ("missing trie node 91e7 (path )", -32000, "pruned"),
+        ("unknown block", -32000, "transient"),
+        ("header not found", -32000, "transient"),
     ],
 )
 def test_failure_is_told_by_code_or_words(message: str, code: int, kind: str) -> None:
-    failure = Failure(code, message)
-    found = {"range": failure.is_range_limit, "rate": failure.is_rate_limit, "revert": failure.is_revert}
-    assert [name for name, value in found.items() if value] == ([kind] if kind else [])
+    assert Failure(code, message).meaning == kind
 
 
 @pytest.mark.parametrize(

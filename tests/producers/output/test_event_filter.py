@@ -126,3 +126,14 @@ def test_event_filter_file_with_a_mistake_names_it(text: str, says: str, tmp_pat
     path.write_text(text)
     with pytest.raises(UsageError, match=says):
         load_filter(path)
+
+
+def test_filter_file_takes_checksummed_addresses_and_tells_a_wrong_checksum_by_key(tmp_path: Path) -> None:
+    checksummed = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+    path = tmp_path / "filter.toml"
+    path.write_text(f'addresses = ["{checksummed}"]\ntokens = ["{checksummed}"]\n[minimum]\n"{checksummed}" = 1.0\n')
+    found = load_filter(path)
+    assert (found.tokens, list(found.minimum)) == ((checksummed.lower(),), [checksummed.lower()])
+    path.write_text(f'tokens = ["{checksummed.replace("5aA", "5Aa")}"]\n')
+    with pytest.raises(UsageError, match=f"tokens: expected {checksummed} by its checksum"):
+        load_filter(path)

@@ -7,20 +7,11 @@ from __future__ import annotations
 
 import pytest
 
-from producers.output.tick_program import OPCODES, PROGRAM, Tick, Words, assemble, call_data, read_ticks
+from producers.node.assembler import OPCODES
+from producers.output.tick_program import PROGRAM, Tick, Words, call_data, read_ticks
 from tests.producers.output.liquidity import SPACING
 from tools.rig.evm.node import Node, NodeRefusal
 from tools.rig.evm.world import World
-
-
-def test_assemble_pushes_numbers_and_the_places_of_labels() -> None:
-    code = assemble("""
-        0 100 0xa0b1c2d3 ADD    ; a remark with JUMP in it
-      here:
-        here JUMP end
-      end:
-    """)
-    assert code.hex() == "600061010063a0b1c2d3015b61000b56610013"
 
 
 def test_program_has_no_word_that_the_assembler_takes_for_another() -> None:

@@ -8,14 +8,19 @@ import msgspec
 import pytest
 from eth_abi import encode
 
+from producers.blocks.block import Block
 from producers.chains.configuration import load_chain
-from producers.node.jsonrpc import JsonRpc
+from producers.context import Context
+from producers.node.rpc_types import Head
+from producers.node.timers import Clock
 from producers.node.view_calls import SYMBOL_BYTES, read_address, read_decimals, read_symbol, read_word
-from producers.pools.verification import Finding, Standing, Token, Verifier
+from producers.pools.inquiry import Finding, Inquiry, Standing, Token
+from producers.pools.verification import Gain, Verifier
+from tests.producers.pools.accounts import assert_every_event_log_is_accounted_for
 from tests.producers.virtual import Conversation, new_feed, recording
 from tlv.codes import Flag, Protocol, Venue
 from tlv.fields import Text20
-from tlv.layout import PoolState
+from tlv.layout import PoolState, Unproven
 from tools.recording.chain import VisibleChain
 from tools.recording.queries import Queries
 from tools.recording.rpc import answer
@@ -48,16 +53,23 @@ class Node:
         return found
 
 
-def verified(address: str, protocols: tuple[Protocol, ...], node: Node | None = None) -> Finding:
-    node = node or Node()
-    rpc = JsonRpc()
-    found: list[Finding] = []
-    Verifier(load_chain("polygon"), rpc, {}).verify(address, protocols, lambda _, finding: found.append(finding))
-    while frames := rpc.outgoing():
-        for frame in frames:
-            rpc.read(node.reply(frame))
-    assert len(found) == 1
-    return found[0]
+def block() -> Block:
+    return Block(Head(number="0x10", hash="0x" + "11" * 32, parent_hash="0x" + "22" * 32, timestamp="0x1"))
+
+
+def verified(address: str, protocols: tuple[Protocol, ...], node: Node | None = None) -> Finding | Standing:
+    """What the answers prove, once asking goes on without bringing anything: UNKNOWN if they prove nothing."""
+    node, context = node or Node(), Context.of(load_chain("polygon"), Clock())
+    verifier, inquiry = Verifier(context, {}), Inquiry(context.chain, address, protocols)
+    gains: list[Gain] = []
+    while not gains or gains[-1].progress:
+        verifier.ask([inquiry], block(), gains.extend)
+        while frames := context.rpc.outgoing():
+            for frame in frames:
+                context.rpc.read(node.reply(frame))
+        if (against := inquiry.against()) is not None:
+            return against.standing
+    return inquiry.finding(verifier.tokens) if inquiry.pool is not None else Standing.UNKNOWN
 
 
 def error(message: str, code: int = -32000) -> dict[str, Any]:
@@ -75,7 +87,7 @@ FEE, TICK_SPACING = "ddca3f43", "d0c93a7c"
 def test_verifier_proves_a_v2_pair_without_asking_for_its_factory() -> None:
     node = Node()
     finding = verified(QUICKSWAP_POOL, V2, node)
-    assert finding.standing is Standing.VERIFIED
+    assert isinstance(finding, Finding)
     pool = finding.pool
     assert pool is not None
     assert (pool.token0.hex(), pool.token1.hex()) == (USDC[2:], WETH[2:])
@@ -86,7 +98,7 @@ def test_verifier_proves_a_v2_pair_without_asking_for_its_factory() -> None:
 
 def test_verifier_proves_a_v3_pool_with_its_fee() -> None:
     finding = verified(V3_POOL, V3)
-    assert finding.pool is not None
+    assert isinstance(finding, Finding) and finding.pool is not None
     assert (finding.pool.venue, finding.pool.fee_pips, finding.pool.tick_spacing) == (Venue.UNISWAP_V3_POLYGON, 500, 10)
 
 
@@ -98,54 +110,54 @@ def test_verifier_told_other_tokens_does_not_believe_the_emitter() -> None:
         f"a{imposter[2:]}_{TOKEN1}": result(["address"], [WETH]),
         f"a{imposter[2:]}_{FACTORY}": result(["address"], [load_chain("polygon").factories[0].address]),
     }
-    assert verified(imposter, V2, Node(**answers)).standing is Standing.FALSE
+    assert verified(imposter, V2, Node(**answers)) is Standing.FALSE
     elsewhere = {**answers, f"a{imposter[2:]}_{FACTORY}": result(["address"], ["0x" + "cd" * 20])}
-    assert verified(imposter, V2, Node(**elsewhere)).standing is Standing.UNKNOWN
+    assert verified(imposter, V2, Node(**elsewhere)) is Standing.UNSUPPORTED
 
 
 REVERT, PRUNED = error("execution reverted", 3), error("missing trie node 00 (path )")
 OUT_OF_RANGE = error("BlockOutOfRangeError: block height is 152 but requested was 154", -32602)
 NOTHING, ZERO, NO_ADDRESS = {"result": "0x"}, {"result": "0x" + "00" * 32}, {"result": "0x" + "ff" * 32}
-FALSE, UNKNOWN = Finding(Standing.FALSE), Finding(Standing.UNKNOWN)
-SILENT = Finding(Standing.UNKNOWN, again=True)
-REFUSED = Finding(Standing.UNKNOWN, again=True, refused=True)
+FALSE, UNKNOWN = Standing.FALSE, Standing.UNKNOWN
 
 
 @pytest.mark.parametrize(
-    ("said", "finding"),
+    ("said", "standing"),
     [
         (REVERT, FALSE),
         (NO_ADDRESS, FALSE),
         (PRUNED, UNKNOWN),
         (error("execution aborted (timeout = 5s)"), UNKNOWN),
-        (NOTHING, SILENT),
-        (ZERO, SILENT),
-        ({"result": "0xzz"}, SILENT),
-        (OUT_OF_RANGE, REFUSED),
-        (error("header not found"), REFUSED),
-        (error("internal error", -32603), REFUSED),
-        ({"result": 7}, REFUSED),
-        ({"result": None}, REFUSED),
+        (NOTHING, UNKNOWN),
+        (ZERO, UNKNOWN),
+        ({"result": "0xzz"}, UNKNOWN),
+        (OUT_OF_RANGE, UNKNOWN),
+        (error("header not found"), UNKNOWN),
+        (error("internal error", -32603), UNKNOWN),
+        ({"result": 7}, UNKNOWN),
+        ({"result": None}, UNKNOWN),
     ],
 )
 @pytest.mark.parametrize("call", [TOKEN0, TOKEN1])
-def test_verifier_with_a_token_it_cannot_use_says_why(call: str, said: dict[str, Any], finding: Finding) -> None:
-    assert verified(QUICKSWAP_POOL, V2, Node(**{f"a{QUICKSWAP_POOL[2:]}_{call}": said})) == finding
+def test_verifier_with_a_token_it_cannot_use_judges_by_words_and_reverts_only(
+    call: str, said: dict[str, Any], standing: Standing
+) -> None:
+    assert verified(QUICKSWAP_POOL, V2, Node(**{f"a{QUICKSWAP_POOL[2:]}_{call}": said})) is standing
 
 
-@pytest.mark.parametrize(("said", "finding"), [(NOTHING, SILENT), (OUT_OF_RANGE, REFUSED), (PRUNED, UNKNOWN)])
-def test_verifier_without_a_fee_does_not_judge_a_v3_pool_false(said: dict[str, Any], finding: Finding) -> None:
-    assert verified(V3_POOL, V3, Node(**{f"a{V3_POOL[2:]}_{FEE}": said})) == finding
+@pytest.mark.parametrize("said", [NOTHING, OUT_OF_RANGE, PRUNED])
+def test_verifier_without_a_fee_does_not_judge_a_v3_pool_false(said: dict[str, Any]) -> None:
+    assert verified(V3_POOL, V3, Node(**{f"a{V3_POOL[2:]}_{FEE}": said})) is UNKNOWN
 
 
-@pytest.mark.parametrize(("said", "finding"), [(NOTHING, SILENT), (ZERO, SILENT), (OUT_OF_RANGE, REFUSED)])
-def test_verifier_without_a_factory_does_not_judge_false(said: dict[str, Any], finding: Finding) -> None:
+@pytest.mark.parametrize("said", [NOTHING, ZERO, OUT_OF_RANGE])
+def test_verifier_without_a_factory_does_not_judge_false(said: dict[str, Any]) -> None:
     imposter = "ab" * 20
     answers = {
         f"a{imposter}_{TOKEN0}": result(["address"], [USDC]),
         f"a{imposter}_{TOKEN1}": result(["address"], [WETH]),
     }
-    assert verified("0x" + imposter, V2, Node(**answers, **{f"a{imposter}_{FACTORY}": said})) == finding
+    assert verified("0x" + imposter, V2, Node(**answers, **{f"a{imposter}_{FACTORY}": said})) is UNKNOWN
 
 
 def made_up(protocol: Protocol, fee: int) -> tuple[str, dict[str, Any]]:
@@ -172,7 +184,7 @@ def test_verifier_does_not_ask_for_a_tick_spacing_that_the_fee_tells(
     address, answers = made_up(protocol, fee)
     node = Node(**answers)
     finding = verified(address, (protocol,), node)
-    assert finding.pool is not None and finding.pool.tick_spacing == spacing
+    assert isinstance(finding, Finding) and finding.pool is not None and finding.pool.tick_spacing == spacing
     assert f"0x{TICK_SPACING}" not in node.asked
 
 
@@ -185,7 +197,6 @@ def test_verifier_does_not_ask_for_a_tick_spacing_that_the_fee_tells(
         (result(["int24"], [1 << 15]), 0),
         (result(["int24"], [-1]), 0),
         (REVERT, 0),
-        (PRUNED, 0),
     ],
 )
 def test_verifier_asks_for_another_tick_spacing_and_believes_what_is_one(
@@ -193,27 +204,26 @@ def test_verifier_asks_for_another_tick_spacing_and_believes_what_is_one(
 ) -> None:
     address, answers = made_up(protocol, 2500)
     finding = verified(address, V3, Node(**answers, **{f"a{address[2:]}_{TICK_SPACING}": said}))
-    assert finding.pool is not None
+    assert isinstance(finding, Finding) and finding.pool is not None
     assert (finding.pool.protocol, finding.pool.tick_spacing) == (protocol, spacing)
 
 
-@pytest.mark.parametrize(("said", "expected"), [(NOTHING, SILENT), (OUT_OF_RANGE, REFUSED)])
-def test_verifier_without_a_tick_spacing_asks_again(said: dict[str, Any], expected: Finding) -> None:
+@pytest.mark.parametrize("said", [NOTHING, OUT_OF_RANGE, PRUNED])
+def test_verifier_without_a_tick_spacing_does_not_publish_the_pool(said: dict[str, Any]) -> None:
     address, answers = made_up(Protocol.UNISWAP_V3, 2500)
-    assert verified(address, V3, Node(**answers, **{f"a{address[2:]}_{TICK_SPACING}": said})) == expected
+    assert verified(address, V3, Node(**answers, **{f"a{address[2:]}_{TICK_SPACING}": said})) is UNKNOWN
 
 
-def test_verifier_with_a_token_that_says_nothing_proves_the_pool_and_asks_again_after_a_restart() -> None:
+def test_verifier_with_a_token_that_says_nothing_leaves_it_open() -> None:
     finding = verified(QUICKSWAP_POOL, V2, Node(**{f"a{USDC[2:]}_{DECIMALS}": NOTHING}))
-    assert finding.standing is Standing.VERIFIED
+    assert isinstance(finding, Finding) and not finding.settled
     assert finding.token0 == Token(255, "USDC", settled=False)
 
 
-def test_verifier_with_a_token_that_will_not_say_proves_the_pool_all_the_same() -> None:
-    answers = {f"a{USDC[2:]}_{DECIMALS}": error("execution reverted", 3), f"a{USDC[2:]}_{SYMBOL}": error("busy")}
-    finding = verified(QUICKSWAP_POOL, V2, Node(**answers))
-    assert finding.standing is Standing.VERIFIED
-    assert finding.token0 == Token(255, "", settled=False)
+def test_verifier_with_a_token_that_reverts_takes_that_for_an_answer() -> None:
+    finding = verified(QUICKSWAP_POOL, V2, Node(**{f"a{USDC[2:]}_{DECIMALS}": error("execution reverted", 3)}))
+    assert isinstance(finding, Finding) and finding.settled
+    assert finding.token0 == Token(255, "USDC")
     assert finding.pool is not None and finding.pool.decimals0 == 255
 
 
@@ -267,7 +277,7 @@ def test_feed_introduces_every_pool_before_its_first_event() -> None:
     assert usdc_eth.block_number == 0  # identity only: no reserves are claimed
 
 
-def test_feed_publishes_nothing_of_unproven_emitters_and_counts_them() -> None:
+def test_feed_publishes_nothing_of_unproven_emitters_and_declares_and_counts_them() -> None:
     conversation = Conversation(new_feed())
     conversation.connect()
     conversation.play()
@@ -276,4 +286,7 @@ def test_feed_publishes_nothing_of_unproven_emitters_and_counts_them() -> None:
     # were still in quarantine when their block was dropped, and went with it.
     assert statistics.lookalikes == 81
     assert statistics.quarantined_logs == 188 + 9 - 2 - 81
+    assert_every_event_log_is_accounted_for(statistics)
+    declared = {record.emitter: record.held_back for record in conversation.records(Unproven)}
+    assert declared and all(declared.values())
     assert conversation.feed.settled

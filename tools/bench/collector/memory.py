@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from producers.chains.configuration import ChainConfig, load_chain
 from producers.decode.pool_table import VerifiedEmitter
 from producers.pools.cache import PoolCache
-from producers.pools.verification import Finding, Standing, Token
+from producers.pools.inquiry import Finding, Standing, Token
 from ringbuf import unlink
 from tlv.codes import Protocol
 from tlv.filter import address
@@ -95,7 +95,7 @@ def write_cache(path: Path, chain: ChainConfig, count: int) -> list[str]:
             protocol=Protocol.UNISWAP_V2,
         )
         findings.append(Finding(Standing.VERIFIED, pool, Token(18, f"A{number}"), Token(6, f"B{number}")))
-    PoolCache(path, chain).append(findings)
+    PoolCache(path, chain).append(findings, chain.genesis)
     return ["0x" + finding.pool.pool.hex() for finding in findings if finding.pool is not None]
 
 

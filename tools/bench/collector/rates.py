@@ -107,7 +107,7 @@ def backfill() -> list[BenchResult]:
     with served(event_blocks, BACKFILL_LOGS, "--start", "now") as url, tempfile.TemporaryDirectory() as folder:
         baseline, library = watched(lambda stopwatch: list_logs(url, stopwatch))
         state = Path(folder) / "state"
-        state_file.save(state, load_chain("polygon").chain_id, Block(head_of(1)))
+        state_file.save(state, state_file.Position.of(load_chain("polygon").chain_id, Block(head_of(1))))
         (elapsed, statistics), loop = watched(lambda stopwatch: catch_up(url, state, stopwatch))
     note = f"{statistics.events_published} events of {statistics.blocks} blocks, {statistics.pools} pools verified"
     title = f"collector, backfill of {BACKFILL_LOGS} logs: "

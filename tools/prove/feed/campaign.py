@@ -2,10 +2,10 @@
 
 Owns one seeded run: what happens in it, and the judgement of what the ring holds afterwards.
 
-    node (anvil) <-- WsRelay <-- TcpRelay <-- collector --> ring
-      ^                 close codes,  RST, FIN,    kill -9, SIGSTOP
-      |                 refusals      stalls
-    swaps, mints, burns, reorgs
+    node      <-- WsRelay <-- TcpRelay <-- collector --> ring
+      ^           close codes,  RST, FIN,    kill -9, SIGSTOP
+      |           refusals      stalls
+    swaps, mints, burns, reorgs; kill -9 of the node, which comes back with its history or without the last blocks of it
 
 The truth is the node's own `eth_getLogs` after the last block.  A run passes when the ring's canonical events
 (published minus REMOVED, by identity) are exactly those, field by field, the sequences are dense, no Gap was declared
@@ -56,6 +56,8 @@ from tlv.layout import (
 )
 from tlv.message import Message, parse
 from tools.rig.evm.faults import KEY, TcpRelay, WsRelay
+from tools.rig.evm.history import History
+from tools.rig.evm.kinds import ANVIL, NodeKind
 from tools.rig.evm.node import Node
 from tools.rig.evm.world import World, bytecode_hash
 from tools.warm import warm_collector, warm_ring
@@ -82,7 +84,12 @@ FAULT_WEIGHTS = {
     "refusal": 10,
     "kill": 10,
     "freeze": 6,
+    "outage": 12,
 }
+FAULTS = tuple(name for name in FAULT_WEIGHTS if name != "outage")
+OUTAGE_SEEDS = 4
+"""One run in so many has outages of the node, which then writes its whole history, up to 60 MB, every second.
+Only anvil can: Hardhat and Ganache come back with another chain."""
 RECOVERY_S = 3.0
 
 COLLECTOR = (sys.executable, "-m", "tools.command.main", "collect")
@@ -95,6 +102,7 @@ class FeedRun:
     """What one run did and saw."""
 
     seed: int
+    node: str = ANVIL.name
     transactions: int = 0
     blocks: int = 0
     reorgs: int = 0
@@ -124,9 +132,9 @@ class FeedRun:
         """One line."""
         faults = ", ".join(f"{count} {name}" for name, count in sorted(self.faults.items()))
         return (
-            f"seed {self.seed}: {'ok' if self.passed else 'FAILED'}  {self.expected} events, {self.missing} missing, "
-            f"{self.extra} extra, {self.different} different, {self.gaps} gaps, {self.balance_errors} balances off, "
-            f"{self.leaks} leaks; "
+            f"{self.node}, seed {self.seed}: {'ok' if self.passed else 'FAILED'}  {self.expected} events, "
+            f"{self.missing} missing, {self.extra} extra, {self.different} different, {self.gaps} gaps, "
+            f"{self.balance_errors} balances off, {self.leaks} leaks; "
             f"{self.transactions} transactions, {self.blocks} blocks, {self.reorgs} reorgs ({self.published_reorgs} "
             f"seen), {self.connections} connections, {faults}; {self.seconds:.1f} s"
         )
@@ -136,39 +144,53 @@ def run_feed(
     seed: int,
     transactions: int = 300,
     *,
+    kind: NodeKind = ANVIL,
     program: tuple[str, ...] = COLLECTOR,
     relay: type[WsRelay] = WsRelay,
-    faults: tuple[str, ...] = tuple(FAULT_WEIGHTS),
+    faults: tuple[str, ...] | None = None,
 ) -> FeedRun:
     """One run.  Everything random in it follows from `seed`; the scheduling of the processes does not.
 
-    `program` is the collector's command line up to its options; `relay` stands between it and the node.
+    `program` is the collector's command line up to its options; `relay` stands between it and the node; `faults` are
+    all but `outage`, and that too in one seed of OUTAGE_SEEDS against anvil, unless told otherwise.
     """
-    return asyncio.run(_Campaign(seed, transactions, program, relay, faults).run())
+    if faults is None:
+        faults = (*FAULTS, "outage") if kind is ANVIL and seed % OUTAGE_SEEDS == 0 else FAULTS
+    return asyncio.run(_Campaign(seed, transactions, kind, program, relay, faults).run())
 
 
-def run_feeds(seeds: Iterable[int], transactions: int = 300, jobs: int = 4) -> Iterator[FeedRun]:
+def run_feeds(
+    seeds: Iterable[int], transactions: int = 300, jobs: int = 4, kind: NodeKind = ANVIL
+) -> Iterator[FeedRun]:
     """Several runs, `jobs` at a time (a run mostly waits), in the order of their seeds."""
     warm_ring()  # once, here: four collectors that compile at the same time take minutes
     warm_collector()
     with ThreadPoolExecutor(jobs) as pool:
-        yield from pool.map(lambda seed: run_feed(seed, transactions), seeds)
+        yield from pool.map(lambda seed: run_feed(seed, transactions, kind=kind), seeds)
 
 
 class _Campaign:
     def __init__(
-        self, seed: int, transactions: int, program: tuple[str, ...], relay: type[WsRelay], faults: tuple[str, ...]
+        self,
+        seed: int,
+        transactions: int,
+        kind: NodeKind,
+        program: tuple[str, ...],
+        relay: type[WsRelay],
+        faults: tuple[str, ...],
     ) -> None:
-        self.program, self.relay, self.faults = program, relay, faults
+        self.kind, self.program, self.relay, self.faults = kind, program, relay, faults
         self.random = random.Random(seed)
-        self.result = FeedRun(seed)
+        self.result = FeedRun(seed, kind.name)
         self.wanted = transactions
+        self.came_back_at = 0
+        """Height of the node after its last outage.  A reorg below that leaves anvil 1.7.1 with an empty state."""
         self.ring = f"prove.feed.{secrets.token_hex(4)}"
 
     async def run(self) -> FeedRun:
         began = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder, Node() as node:
-            self.folder = Path(folder)
+        with tempfile.TemporaryDirectory() as folder, self._node(Path(folder)) as node:
+            self.node, self.folder = node, Path(folder)
             self.world = World.build(node.rpc)
             self.world.hold_mining(True)
             (self.folder / "chain.toml").write_text(chain_toml(self.world))
@@ -180,6 +202,10 @@ class _Campaign:
                     unlink(self.ring)
         self.result.seconds = time.monotonic() - began
         return self.result
+
+    def _node(self, folder: Path) -> Node:
+        self.history = History(folder / "chain.json")
+        return Node(*(self.history.options if "outage" in self.faults else ()), kind=self.kind)
 
     async def _play(self) -> None:
         self.collector = await self._start_collector()
@@ -212,9 +238,11 @@ class _Campaign:
         await self._mine(1)
         self.result.transactions += count
         if self.random.random() < 0.08:
-            depth = self.random.randint(1, MAX_REORG)
-            await asyncio.to_thread(self.world.reorg, depth)
-            self.result.reorgs += 1
+            depth = min(self.random.randint(1, MAX_REORG), self.world.height() - self.came_back_at)
+            later = self.random.random() < 0.8
+            if depth:
+                await asyncio.to_thread(self.world.reorg, depth, later=later)
+                self.result.reorgs += 1
 
     def _transact(self, count: int) -> None:
         for _ in range(count):
@@ -254,6 +282,7 @@ class _Campaign:
             "refusal": self._refuse,
             "kill": self._kill,
             "freeze": self._freeze,
+            "outage": self._outage,
         }
         name = self.random.choices(self.faults, [FAULT_WEIGHTS[name] for name in self.faults])[0]
         self.result.faults[name] += 1
@@ -310,6 +339,18 @@ class _Campaign:
         await asyncio.sleep(self.random.uniform(0.1, 2) * WATCHDOG_S)
         self.collector.send_signal(signal.SIGCONT)
 
+    async def _outage(self) -> None:
+        """The node crashes and comes back, in half of the cases without the blocks of its last moments."""
+        await asyncio.to_thread(self.history.save)
+        if self.random.random() < 0.5:
+            await self._move()
+        await asyncio.to_thread(self.node.kill)
+        self.history.restore()
+        await asyncio.sleep(self.random.uniform(0.1, 1.0))
+        await asyncio.to_thread(self.node.restart)
+        self.world.hold_mining(True)
+        self.came_back_at = self.world.height()
+
     async def _start_collector(self) -> Process:
         return await asyncio.create_subprocess_exec(
             *(*self.program, "--ring", self.ring),
@@ -327,24 +368,13 @@ class _Campaign:
 
     # ---- what the ring holds
 
-    def _messages(self) -> list[tuple[int, Message]]:
-        try:
-            reader = Reader.attach(self.ring, start="oldest", layout_digest=LAYOUT_DIGEST)
-        except (RingNotFound, RingNotReady):
-            return []
-        with reader:
-            found = []
-            while (poll := reader.poll()).status in (Status.OK, Status.EPOCH_CHANGED, Status.GAP):
-                if poll.loss is not None:
-                    raise FeedError(f"ring {self.ring} was too small: lost {poll.loss.count} frames")
-                found += [(frame.sequence, parse(bytes(frame.payload))) for frame in poll]
-            return found
-
     async def _first_block(self) -> int:
         """The first block the collector announced; what stands before it is not its promise."""
         deadline = time.monotonic() + SETTLE_TIMEOUT_S
         while time.monotonic() < deadline:
-            blocks = [record.number for _, message in self._messages() if (record := message.first(Block)) is not None]
+            blocks = [
+                record.number for _, message in messages_of(self.ring) if (record := message.first(Block)) is not None
+            ]
             if blocks:
                 return min(blocks)
             await self._alive()
@@ -355,7 +385,7 @@ class _Campaign:
         head = (await asyncio.to_thread(self.world.rpc, "eth_getBlockByNumber", "latest", False))["hash"]
         deadline = time.monotonic() + SETTLE_TIMEOUT_S
         while time.monotonic() < deadline:
-            ends = [record for _, message in self._messages() if (record := message.first(BlockEnd)) is not None]
+            ends = [record for _, message in messages_of(self.ring) if (record := message.first(BlockEnd)) is not None]
             if any(f"0x{record.hash.hex()}" == head for record in ends):
                 return
             await self._alive()
@@ -382,7 +412,7 @@ class _Campaign:
         result = self.result
         canonical: dict[Identity, PoolRecord] = {}
         expected_sequence = 1
-        for sequence, message in self._messages():
+        for sequence, message in messages_of(self.ring):
             if sequence != expected_sequence or message.header.sequence != sequence:
                 result.sequence_errors += 1
             expected_sequence = sequence + 1
@@ -399,27 +429,12 @@ class _Campaign:
             else:
                 result.repeated += identity in canonical
                 canonical[identity] = record
-        truth = self._truth(logs)
+        truth = true_events(self.world, logs)
         result.expected = len(truth)
         result.missing = len(truth.keys() - canonical.keys())
         result.extra += len(canonical.keys() - truth.keys())
         result.different = sum(truth[key] != canonical[key] for key in truth.keys() & canonical.keys())
         result.balance_errors = self._balance_errors(canonical, moved)
-
-    def _truth(self, logs: list[dict[str, Any]]) -> dict[Identity, PoolRecord]:
-        pools = {bytes.fromhex(pool.pool.hex()): pool for pool in verified_pools(self.world)}
-        truth = {}
-        for row in logs:
-            log = msgspec.convert(row, Log)
-            pool = pools.get(bytes.fromhex(row["address"][2:]))
-            with contextlib.suppress(FeedError):  # Transfer and Approval of a pair's own token are no events of ours
-                identity = (
-                    bytes.fromhex(row["blockHash"][2:]),
-                    bytes.fromhex(row["transactionHash"][2:]),
-                    int(row["logIndex"], 16),
-                )
-                truth[identity] = decode_log(log, pool)
-        return truth
 
     def _balance_errors(self, canonical: dict[Identity, PoolRecord], moved: dict[tuple[str, int], int]) -> int:
         """Pools whose token balances did not move by what the ring says flowed in and out."""
@@ -441,6 +456,38 @@ def _flow(record: PoolRecord) -> tuple[int, int]:
         return -record.amount0, -record.amount1
     assert isinstance(record, (PoolBurn, PoolSync, PoolState))
     return 0, 0
+
+
+def messages_of(ring: str) -> list[tuple[int, Message]]:
+    """What stands in a ring now, with the sequences of its frames; nothing where there is no ring yet."""
+    try:
+        reader = Reader.attach(ring, start="oldest", layout_digest=LAYOUT_DIGEST)
+    except (RingNotFound, RingNotReady):
+        return []
+    with reader:
+        found = []
+        while (poll := reader.poll()).status in (Status.OK, Status.EPOCH_CHANGED, Status.GAP):
+            if poll.loss is not None:
+                raise FeedError(f"ring {ring} was too small: lost {poll.loss.count} frames")
+            found += [(frame.sequence, parse(bytes(frame.payload))) for frame in poll]
+        return found
+
+
+def true_events(world: World, logs: list[dict[str, Any]]) -> dict[Identity, PoolRecord]:
+    """The events that a node's own logs are."""
+    pools = {bytes.fromhex(pool.pool.hex()): pool for pool in verified_pools(world)}
+    truth = {}
+    for row in logs:
+        log = msgspec.convert(row, Log)
+        pool = pools.get(bytes.fromhex(row["address"][2:]))
+        with contextlib.suppress(FeedError):  # Transfer and Approval of a pair's own token are no events of ours
+            identity = (
+                bytes.fromhex(row["blockHash"][2:]),
+                bytes.fromhex(row["transactionHash"][2:]),
+                int(row["logIndex"], 16),
+            )
+            truth[identity] = decode_log(log, pool)
+    return truth
 
 
 def verified_pools(world: World) -> list[VerifiedEmitter]:

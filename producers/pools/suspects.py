@@ -1,0 +1,144 @@
+"""Emitters that are not proven to be pools, and what is known of each.
+
+Owns one emitter's record and the bounded book of them.  It must never ask or publish.  The book forgets the oldest: it
+is asked again when its next log comes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from producers.blocks.block import Block
+from producers.node.rpc_types import Log
+from producers.pools.inquiry import Inquiry, Standing
+from producers.pools.pauses import Pauses
+
+MAX_EMITTERS = 1 << 14
+"""Remembered; some 2 kB each.  Polygon has a few hundred unproven ones a day."""
+ASK_PAUSES_S = (0.1, 2.0)
+"""Between questions about an emitter whose logs are held: a backend that lags has caught up within a second."""
+DECLARED_PAUSES_S = (2.0, 60.0)
+"""And once it is declared."""
+
+
+class Held(NamedTuple):
+    """A log in quarantine."""
+
+    block: Block
+    log_index: int
+    log: Log
+    fetched: bool
+
+
+class Suspect:
+    """One emitter, from its first log until it is proven."""
+
+    def __init__(self, inquiry: Inquiry, protocol: int, now_ns: int) -> None:
+        self.address = inquiry.address
+        self.protocol = protocol
+        self.inquiry = inquiry
+        self.held: list[Held] = []
+        self.holding = True
+        """Its logs are held in memory, since an answer may be near."""
+        self.standing = Standing.UNKNOWN
+        self.proof: list[Block] = []
+        """The blocks that a standing FALSE or UNSUPPORTED rests on; of the logs' structure, those of the logs."""
+        self.expires_ns = 0
+        """When that has to be shown anew."""
+        self.since_ns = now_ns
+        """Since when its logs are held; of a pool whose logs were let go, since when its tokens are asked."""
+        self.token_failures = 0
+        self.awaits_tokens = False
+        """It is a pool, and its tokens did not say everything."""
+        self.pauses = Pauses(*ASK_PAUSES_S)
+        self.ready = False
+        """It waits for its turn to be asked."""
+        self.asking = False
+        self.asked_at: Block | None = None
+        """The block that it was asked at last."""
+        self.pruned = False
+        """The state of its logs' blocks is gone: asked as of the head."""
+        self.undecided = False
+        """That of the head is gone too: the structure of its logs decides, or it is declared."""
+        self.since_block = -1
+        """The first block that let go of a log of it, since it was last caught up with."""
+        self.let_go = 0
+        """So many logs, of blocks that are canonical."""
+        self.counted = 0
+        """So many altogether."""
+        self.last_ns = now_ns
+        """When its last log was let go of."""
+        self.planned = 0
+        """Places on the agenda."""
+        self.declared = 0
+        """How many of them the last Unproven record named."""
+
+    def begin(self, now_ns: int) -> None:
+        """Everything that was known of it is void: ask anew, and hold its logs meanwhile."""
+        self.inquiry, self.standing, self.proof = self.inquiry.afresh(), Standing.UNKNOWN, []
+        self.holding, self.undecided, self.pruned, self.awaits_tokens = True, False, False, False
+        self.asked_at = None
+        self.hurry(now_ns)
+
+    def hurry(self, since_ns: int) -> None:
+        """Its pauses begin anew, and its deadline as if it had been held since then."""
+        self.since_ns, self.token_failures = since_ns, 0
+        self.resume_asking()
+
+    def wait_for_tokens(self, now_ns: int) -> None:
+        """It is a pool: its tokens are asked in quick succession, within the deadline of what is held, or a new one."""
+        if self.awaits_tokens:
+            return
+        self.awaits_tokens = True
+        if not self.holding:
+            self.since_ns = now_ns
+        self.resume_asking()
+
+    def resume_asking(self) -> None:
+        """It is asked again soon: an answer is near."""
+        self.pauses = Pauses(*(ASK_PAUSES_S if self.holding or self.awaits_tokens else DECLARED_PAUSES_S))
+
+    def stop_holding(self, standing: Standing) -> list[Held]:
+        """What is held is to be let go."""
+        held, self.held = self.held, []
+        self.holding, self.standing, self.undecided, self.awaits_tokens = False, standing, False, False
+        self.pauses = Pauses(*DECLARED_PAUSES_S)
+        return held
+
+    def let_one_go(self, block: Block, now_ns: int) -> None:
+        """Count a log that was let go of."""
+        self.last_ns = now_ns
+        if self.let_go == 0 or block.number < self.since_block:
+            self.since_block = block.number
+        self.let_go += 1
+        self.counted += 1
+
+
+class Suspects:
+    """The book of them."""
+
+    def __init__(self) -> None:
+        self._by_address: OrderedDict[str, Suspect] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._by_address)
+
+    def get(self, address: str) -> Suspect | None:
+        """What is known of one; None if nothing."""
+        return self._by_address.get(address)
+
+    def values(self) -> list[Suspect]:
+        """All, the oldest first."""
+        return list(self._by_address.values())
+
+    def add(self, emitter: Suspect) -> Suspect | None:
+        """Remember another one; returns the one that is forgotten instead."""
+        full = len(self._by_address) >= MAX_EMITTERS
+        forgotten = self._by_address.popitem(last=False)[1] if full else None
+        self._by_address[emitter.address] = emitter
+        return forgotten
+
+    def remove(self, emitter: Suspect) -> None:
+        """It is proven, and settled."""
+        self._by_address.pop(emitter.address, None)

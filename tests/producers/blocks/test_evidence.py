@@ -1,0 +1,194 @@
+"""Lists of logs that cannot be: what the evidence says of them, and what a feed does about them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from producers.blocks.backfill import PATIENCE_S, SUSPICION_S
+from tests.producers.blocks.lying import REFUSED, LyingNode
+from tests.producers.virtual import SECOND, new_feed
+from tlv.codes import Completeness, Flag, Reason
+from tlv.layout import BlockEnd, EventOrigin, Gap, StateInvalidation
+
+LIES: dict[str, Any] = {
+    "nothing": lambda logs: [],
+    "the-first": lambda logs: logs[:1],
+    "all-but-the-first": lambda logs: logs[1:],
+    "all-but-one-in-the-middle": lambda logs: logs[:2] + logs[3:],
+    "all-but-the-last": lambda logs: logs[:-1],
+    "unknown-block": lambda logs: REFUSED,
+    "another-blocks": lambda logs: [{**log, "blockHash": "0x" + "77" * 32} for log in logs],
+    "without-indices": lambda logs: [{**log, "logIndex": None} for log in logs],
+}
+
+
+def verdicts(node: LyingNode) -> dict[str, Completeness]:
+    return {"0x" + end.hash.hex(): Completeness(end.verdict) for end in node.records(BlockEnd)}
+
+
+def asked_for(node: LyingNode, target: str) -> list[int]:
+    """When the logs of this block were asked for."""
+    listings = ((at, params[0]) for at, method, params in node.asked if method == "eth_getLogs")
+    return [at for at, wanted in listings if wanted.get("blockHash") == target]
+
+
+def lying_node(lie: Any, until_s: float, pushed: int) -> tuple[LyingNode, str]:
+    """A node that pushes some logs of its sixth block, and lists `lie` of them for so long."""
+    target = ""
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        if method == "eth_getLogs" and params[0].get("blockHash") == target and node.now_ns < until_s * SECOND:
+            return lie(result)
+        return result
+
+    node = LyingNode(new_feed(), answer)
+    node.grow(4, logs=5)
+    block = node.mine(5)
+    target = block["hash"]
+    node.push(block, node.logs[target][:pushed])
+    node.wait(2)
+    node.grow(3, logs=5)
+    return node, target
+
+
+@pytest.mark.parametrize("pushed", [0, 2])
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+def test_list_that_is_refuted_for_seconds_is_never_believed_and_nothing_is_lost(lie: Any, pushed: int) -> None:
+    node, target = lying_node(lie, 15, pushed)
+    asked = asked_for(node, target)
+    assert len(asked) > 3
+    assert target not in verdicts(node) or node.now_ns >= 15 * SECOND
+    node.wait(20)
+    assert node.standing() == node.canonical()
+    assert not node.story.twice.total()
+    assert node.records(Gap) == []
+    assert verdicts(node)[target] is Completeness.REFETCHED
+    pauses = [later - sooner for sooner, later in pairwise(asked)]
+    assert pauses[-1] > 4 * pauses[0], "asked with growing pauses"
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+def test_list_that_is_refuted_for_long_becomes_a_gap_that_is_healed(lie: Any) -> None:
+    """After its patience the block is a Gap, later ones go on; when the node has its list, readers get it all."""
+    node, target = lying_node(lie, 100, 0)
+    number = int(node.blocks[target]["number"], 16)
+    node.wait(PATIENCE_S + 10)
+    assert [(gap.first, gap.last) for gap in node.records(Gap)] == [(number, number)]
+    assert target not in verdicts(node)
+    missing = [place for place in node.canonical() if place[0] == target]
+    assert not set(missing) <= set(node.standing())
+    assert len(verdicts(node)) == len(node.line) - 1, "nobody waits for it"
+    node.grow(20, logs=2, seconds=3)
+    node.wait(80)
+    assert node.standing() == node.canonical()
+    assert not node.story.twice.total()
+    assert verdicts(node)[target] is Completeness.REFETCHED
+    late = [told.since_block for told in node.records(StateInvalidation) if told.reason == Reason.LATE_LOGS]
+    assert late == [number]
+    healed = [m for m in node.story.messages if (o := m.first(EventOrigin)) and "0x" + o.block_hash.hex() == target]
+    assert all(message.header.flags & Flag.BACKFILL for message in healed[-1:])
+    assert node.feed.count().healed_blocks == 1
+    assert len(node.records(Gap)) == 1
+    assert node.feed.settled
+
+
+def test_empty_list_that_nothing_refutes_is_believed_once_it_was_said_for_long() -> None:
+    """No bloom filter, and gas was used."""
+    node = LyingNode(new_feed())
+    node.grow(3)
+    block = node.mine(0, logsBloom=None, gasUsed="0x5208")
+    node.push(block)
+    node.wait(1)
+    node.grow(2)
+    assert block["hash"] not in verdicts(node)
+    node.wait(SUSPICION_S + 3)
+    assert verdicts(node)[block["hash"]] is Completeness.REFETCHED
+    assert node.records(Gap) == []
+    assert node.standing() == node.canonical()
+
+
+def test_blooms_of_zeros_over_logs_prove_nothing() -> None:
+    """All headers have them; of each third block no log is pushed."""
+    node = LyingNode(new_feed())
+    for at in range(12):
+        block = node.mine(3, logsBloom="0x" + "0" * 512, gasUsed="0x0")
+        node.push(block, [] if at % 3 == 0 else None)
+        node.wait(2)
+    node.wait(10)
+    assert node.standing() == node.canonical()
+    assert not node.story.twice.total()
+    assert node.records(Gap) == []
+
+
+def test_state_sync_logs_that_repeat_index_0_hide_no_hole() -> None:
+    node = LyingNode(new_feed())
+    node.grow(3)
+    block = node.mine(6)
+    own = {**node.logs[block["hash"]][0], "address": "0x" + "00" * 18 + "1010", "topics": ["0x" + "5d" * 32]}
+    own |= {"transactionHash": "0x" + "55" * 32, "data": "0x"}
+    pushed = node.logs[block["hash"]]
+    node.push(block, [*pushed[:3], *pushed[4:], own])
+    node.wait(2)
+    node.grow(2)
+    assert node.standing() == node.canonical()
+    assert verdicts(node)[block["hash"]] in (Completeness.REFETCHED, Completeness.PUSHED)
+
+
+def test_block_held_up_does_not_make_later_blocks_fetched() -> None:
+    """Its logs are "pending" for 12 s; the logs of all later blocks are pushed, and wait only."""
+    node, target = lying_node(LIES["unknown-block"], 23, 0)
+    node.grow(4)
+    node.wait(8)
+    assert node.standing() == node.canonical()
+    fetched = {params[0].get("blockHash") for _, method, params in node.asked if method == "eth_getLogs"}
+    assert fetched & set(node.line[6:-1]) == set()
+    assert target in fetched
+
+
+@pytest.mark.parametrize("endpoints", [1, 2])
+def test_feed_with_another_endpoint_gives_this_one_up_once_for_a_block_it_lists_wrongly(endpoints: int) -> None:
+    target = ""
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        return [] if method == "eth_getLogs" and params[0].get("blockHash") == target else result
+
+    node = LyingNode(new_feed(endpoints=endpoints), answer)
+    node.grow(3)
+    block = node.mine(3)
+    target = block["hash"]
+    node.push(block, [])
+    node.wait(2)
+    assert node.feed.broken is None
+    node.grow(6)
+    reason = node.feed.broken or ""
+    assert ("contradict" in reason) is (endpoints == 2)
+    node.feed.disconnected(**node.clock)
+    node.feed.connected(**node.clock)
+    node.exchange()
+    node.grow(25)
+    assert node.feed.broken is None, "no second time for the same block"
+    number = int(block["number"], 16)
+    assert [(gap.first, gap.last) for gap in node.records(Gap)] == [(number, number)]
+
+
+def test_block_announced_without_a_bloom_filter_is_not_believed_empty_for_being_listed_so() -> None:
+    """Its header is fetched for the filter; a block that was read back from the ring has none either."""
+    target = ""
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        if method == "eth_getLogs" and params[0].get("blockHash") == target and node.now_ns < 20 * SECOND:
+            return []
+        return result
+
+    node = LyingNode(new_feed(), answer)
+    node.grow(4, logs=5)
+    block = node.mine(5)
+    target = block["hash"]
+    node.push({**block, "logsBloom": None}, [])
+    node.grow(3, logs=5)
+    node.wait(60)
+    assert node.standing() == node.canonical()
+    assert verdicts(node)[target] == Completeness.REFETCHED

@@ -1,0 +1,290 @@
+"""Heads that cannot be, parents that cannot be had, branches that nobody announced: the real feed on made-up chains."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from producers.blocks.chain import MAX_LOOSE, ZERO_HASH
+from producers.blocks.head_queue import MOST_SOUGHT
+from tests.producers.blocks.lying import LyingNode
+from tests.producers.virtual import SECOND, new_feed
+from tlv.codes import Reason
+from tlv.layout import Block as BlockRecord
+from tlv.layout import BlockEnd, Gap, Reorg, StateInvalidation
+
+U64 = 1 << 64
+
+
+def gaps(node: LyingNode) -> list[tuple[int, int]]:
+    return [(gap.first, gap.last) for gap in node.records(Gap)]
+
+
+def number_of(block: dict[str, Any]) -> int:
+    return int(block["number"], 16)
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("hash", "0x" + "ab" * 31),
+        ("hash", "0x" + "ab" * 33),
+        ("hash", "0x" + "zz" * 32),
+        ("hash", "latest"),
+        ("parentHash", "0x"),
+        ("parentHash", "0x" + "ab" * 31),
+        ("number", "0x"),
+        ("number", hex(1 << 63)),
+        ("number", hex(1 << 255)),
+        ("number", "0x" + "1" * 100_000),
+        ("number", "-0x1"),
+        ("number", "1_0"),
+        ("timestamp", hex(U64)),
+        ("timestamp", "soon"),
+        ("gasUsed", hex(U64)),
+        ("gasLimit", hex(1 << 256)),
+        ("baseFeePerGas", hex(1 << 256)),
+    ],
+)
+def test_head_with_a_member_that_cannot_be_is_refused_and_named(member: str, value: str) -> None:
+    node = LyingNode(new_feed())
+    node.grow(3)
+    block = node.mine(2)
+    node.push({**block, "hash": "0x" + "ab" * 32, member: value}, [])
+    assert [name.split()[1] for name in node.feed.count().unfit_members] == [member]
+    node.push(block)
+    node.grow(2)
+    assert node.standing() == node.canonical()
+    assert node.records(Reorg) == []
+    assert gaps(node) == []
+
+
+def test_heads_of_far_numbers_with_unknown_parents_hold_nobody_up_for_long() -> None:
+    node = LyingNode(new_feed())
+    node.grow(3)
+    for number in (0xFFFFFFFFFFF, (1 << 63) - 1, number_of(node.head) + 9):
+        strange = {**node.head, "number": hex(number), "hash": f"0x{number:064x}", "parentHash": "0x" + "cd" * 32}
+        node.push(strange, [])
+    node.grow(30)
+    assert node.standing() == node.canonical()
+    assert node.feed.head_number == number_of(node.head)
+    assert node.records(Reorg) == []
+    assert gaps(node) == []
+
+
+@pytest.mark.parametrize("heads", [3_000, pytest.param(100_000, marks=pytest.mark.soak)])
+def test_heads_with_unknown_parents_are_bounded(heads: int) -> None:
+    node = LyingNode(new_feed())
+    node.grow(3)
+    assembly = node.feed._assembly
+    for at in range(heads):
+        strange = {**node.head, "number": hex(number_of(node.head) + 1), "hash": f"0x{at:064x}"}
+        node.push({**strange, "parentHash": f"0x{heads + at:064x}"}, [])
+    assert len(assembly._heads) <= MOST_SOUGHT + 1
+    assert len(assembly.chain.blocks) <= MOST_SOUGHT + 10 <= MAX_LOOSE
+    assert node.feed.count().dropped_heads >= heads - MOST_SOUGHT - 1
+    node.now_ns += 2 * SECOND
+    node.grow(5)
+    assert node.standing() == node.canonical()
+    assert gaps(node) == []
+
+
+@pytest.mark.parametrize("seconds", [0.2, 3.0, 20.0])
+def test_reorg_whose_new_parents_are_null_for_a_while_is_followed_exactly(seconds: float) -> None:
+    """Only the new tip is pushed; the node shows its parents later, by hash and by number."""
+    hidden: set[str] = set()
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        if isinstance(result, dict) and result.get("hash") in hidden:
+            return None
+        return result
+
+    node = LyingNode(new_feed(), answer)
+    node.grow(6)
+    dropped = node.line[-4:]
+    del node.line[-4:]
+    for _ in range(5):
+        node.mine(3)
+    hidden.update(node.line[-5:-1])
+    node.push(node.head)
+    node.wait(seconds)
+    hidden.clear()
+    node.wait(5)
+    node.grow(3)
+    node.wait(8)
+    assert gaps(node) == []
+    assert [(reorg.depth, "0x" + reorg.old_head_hash.hex()) for reorg in node.records(Reorg)] == [(4, dropped[-1])]
+    assert node.standing() == node.canonical()
+    assert not node.story.twice.total()
+
+
+@pytest.mark.parametrize("by_number", [True, False], ids=["known-by-number", "unknown"])
+def test_root_takes_back_every_block_that_it_does_not_continue(by_number: bool) -> None:
+    """Two parents of the new branch can never be had; the four blocks of the dead branch do not stand."""
+    lost: set[str] = set()
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        if isinstance(result, dict) and result.get("hash") in lost:
+            return None
+        if not by_number and method == "eth_getBlockByNumber" and lost and params[0] != "latest":
+            return result if result and result["hash"] in node.line[-3:] else None
+        return result
+
+    node = LyingNode(new_feed(), answer)
+    node.grow(8)
+    dead = node.line[-4:]
+    del node.line[-4:]
+    fork = number_of(node.head)
+    for _ in range(5):
+        node.mine(3)
+    lost.update(node.line[-4:-2])
+    node.push(node.head)
+    node.wait(45)
+    node.grow(2)
+    node.wait(10)
+    standing = {name for name, _ in node.standing()}
+    assert standing.isdisjoint(dead), "no dead branch stands"
+    assert standing <= set(node.line), "no extra events"
+    first, last = gaps(node)[0]
+    declared = {name for name in node.line if first <= number_of(node.blocks[name]) <= last}
+    assert {name for name in node.line[1:] if node.logs[name]} - standing <= declared | lost
+    assert first == (fork + 1 if by_number else first)
+    assert node.records(Reorg)[0].depth >= 4
+
+
+def test_reorg_deeper_than_the_kept_headers_is_told_with_its_fork_and_what_cannot_be_taken_back() -> None:
+    node = LyingNode(new_feed())
+    node.feed._assembly.chain._keep = 20
+    node.grow(60, seconds=0.5)
+    kept = min(node.feed._assembly.chain.canonical)
+    old_head = number_of(node.head)
+    del node.line[-45:]
+    fork = node.head
+    for _ in range(46):
+        node.mine(2)
+    node.push(node.head)
+    node.wait(20)
+    reorg = node.records(Reorg)[0]
+    assert (reorg.fork_number, reorg.fork_hash.hex()) == (number_of(fork), fork["hash"][2:])
+    assert reorg.depth == old_head - number_of(fork)
+    assert gaps(node) == [(number_of(fork) + 1, kept - 1)]
+    since = [told.since_block for told in node.records(StateInvalidation) if told.reason == Reason.CHAIN_BROKEN]
+    assert since == [number_of(fork) + 1]
+    gone = {name for name, _ in node.standing()} - set(node.line)
+    assert all(number_of(fork) < number_of(node.blocks[name]) < kept for name in gone)
+    assert set(node.canonical()) <= set(node.standing())
+    assert not node.story.twice.total()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_heads_out_of_order_while_answers_are_null_for_a_moment_lose_nothing(seed: int) -> None:
+    chance = random.Random(seed)
+    first: dict[str, int] = {}
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        if not method.startswith("eth_getBlockBy") or params[0] == "latest":
+            return result
+        return None if node.now_ns - first.setdefault(f"{method}{params}", node.now_ns) < 0.3 * SECOND else result
+
+    node = LyingNode(new_feed())
+    node.answer = answer
+    for _ in range(12):
+        if chance.random() < 0.3 and len(node.line) > 6:
+            del node.line[-chance.randint(1, 4) :]
+        blocks = [node.mine(2) for _ in range(chance.randint(2, 6))]
+        tip = blocks[-1]
+        chance.shuffle(blocks)
+        for block in blocks:
+            node.push(block, None if chance.random() < 0.7 else [])
+            node.wait(chance.choice([0.0, 0.1, 0.5]))
+        node.push(tip, [])
+        node.wait(3)
+    node.grow(2)
+    node.wait(40)
+    assert node.standing() == node.canonical()
+    assert not node.story.twice.total()
+    assert node.feed.head_number == number_of(node.head)
+
+
+def test_hole_whose_headers_the_node_has_later_is_filled() -> None:
+    """The node was away and shows a stretch of blocks only after a minute and a half."""
+    node_has = True
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        inside = isinstance(result, dict) and "parentHash" in result and 6 < number_of(result) - 60_000_001 < 20
+        return None if inside and not node_has else result
+
+    node = LyingNode(new_feed(), answer)
+    node.grow(6)
+    node_has = False
+    for _ in range(16):
+        node.mine(2)
+    node.push(node.head)
+    node.wait(60)
+    node.grow(3)
+    assert gaps(node) == [(60_000_008, 60_000_020)]
+    node_has = True
+    node.wait(70)
+    assert node.standing() == node.canonical()
+    assert not node.story.twice.total()
+    ended = {end.hash.hex() for end in node.records(BlockEnd)}
+    assert {name[2:] for name in node.line[1:]} <= ended
+    assert node.feed.count().healed_blocks == 13
+    assert node.feed._assembly.chain.holes == []
+    node.grow(2)
+    assert node.standing() == node.canonical()
+
+
+def test_thousands_of_lazily_mined_blocks_that_name_no_parent_are_had_by_number() -> None:
+    """As `hardhat_mine 3000` makes them; the newest names its parent."""
+    node = LyingNode(new_feed())
+    node.grow(4)
+    for _ in range(2_998):
+        node.mine(0, parentHash=ZERO_HASH)
+    node.mine(0)
+    node.mine(0)
+    node.push(node.head)
+    node.wait(20)
+    node.grow(3)
+    assert node.standing() == node.canonical()
+    told = {record.hash.hex() for record in node.records(BlockRecord)}
+    ended = {end.hash.hex() for end in node.records(BlockEnd)}
+    assert {name[2:] for name in node.line} == told
+    assert {name[2:] for name in node.line[:-1]} <= ended
+    assert node.feed.safe_block is not None and node.feed.safe_block.number >= number_of(node.head) - 1
+
+
+@pytest.mark.parametrize("blocks", [3_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
+def test_feed_over_many_blocks_keeps_bounded_tables(blocks: int) -> None:
+    """Each fifth block is a reorg's, each seventh has a list that is empty at first."""
+    node = LyingNode(new_feed())
+    assembly = node.feed._assembly
+    largest = 0
+    for at in range(blocks):
+        node.push(node.mine(at % 3), None if at % 7 else [])
+        if at % 5 == 4:
+            node.line.pop()
+            node.push(node.mine(1))
+        node.wait(1, 0.5)
+        for name in node.line[:-600] if at % 100 == 99 else ():
+            node.blocks.pop(name)
+            node.logs.pop(name)
+        del node.line[: -600 if at % 100 == 99 else 0], node.asked[:], node.story.messages[:]
+        node.story.standing.clear()
+        node.story.twice.clear()
+        if at == 1_000:
+            largest = sizes(assembly)
+    assert largest > 0
+    assert sizes(assembly) <= 1.5 * largest
+    assert node.feed.count().gaps == []
+
+
+def sizes(assembly: Any) -> int:
+    """Entries of all tables that could grow."""
+    logs, heads, chain = assembly._logs, assembly._heads, assembly.chain
+    tables = [chain.blocks, chain.canonical, chain._loose, chain.holes, heads._heads, heads._seeking, heads._missed]
+    tables += [heads._parents._sought, heads._parents._awaited, logs.due, logs._asking, logs._mending, logs._reviewed]
+    tables += [assembly._early_logs._waiting, assembly._window, assembly._healed]
+    return sum(map(len, tables))

@@ -1,0 +1,230 @@
+"""The chain of the world: blocks and logs, every branch of them.  What stands here is the truth of a run.
+
+Owns the making of blocks and the text that a node sends of them.  It must never know nodes or faults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from random import Random
+from typing import Any
+
+from eth_hash.auto import keccak
+
+from producers.chains.configuration import ChainConfig
+from producers.kinds.events import EVENT_OF_TOPIC, ContractEvent, Role
+from tools.prove.world.contracts import FOREIGN_TOPICS, PEOPLE, Contract, WorldPool, draw_arguments, tokens
+
+FIRST_NUMBER = 1_000
+SYNCED = ("swap", "mint", "burn")
+"""Events of a V2 pool that stand behind a Sync of the same transaction."""
+
+
+@dataclass(eq=False, slots=True)
+class Emitted:
+    """One log."""
+
+    address: str
+    topics: tuple[str, ...]
+    data: str
+    transaction: str
+    transaction_index: int
+    index: int
+    record: str = ""
+    """The wire record of a pool's event; "" = none is to be published."""
+    pool: bytes = b""
+    fields: dict[str, Any] = field(default_factory=dict)
+    """The record's fields."""
+    bloomed: bool = True
+    """It is in the header's bloom filter; state-sync logs are not."""
+    text: str = ""
+
+    @property
+    def identity(self) -> tuple[str, int]:
+        """Within its block."""
+        return self.transaction, self.index
+
+
+@dataclass(eq=False, slots=True)
+class Mined:
+    """One block."""
+
+    number: int
+    hash: str
+    parent: Mined | None
+    timestamp: int
+    logs: list[Emitted]
+    contracts: dict[bytes, Contract]
+    path: tuple[Mined, ...] = ()
+    """From the first block of the world to itself."""
+    born_ns: int = 0
+    header: str = ""
+
+    @property
+    def parent_hash(self) -> str:
+        """Of the first block it is made up."""
+        return self.parent.hash if self.parent is not None else "0x" + "77" * 32
+
+    @property
+    def events(self) -> list[Emitted]:
+        """The logs that are to be published."""
+        return [log for log in self.logs if log.record]
+
+    def ancestor(self, number: int) -> Mined | None:
+        """The block of this number on its branch; None if there is none."""
+        at = number - FIRST_NUMBER
+        return self.path[at] if 0 <= at < len(self.path) else None
+
+
+@lru_cache(maxsize=1 << 16)
+def bloom_of(value: bytes) -> int:
+    """The bits of an address or topic (yellow paper, section 4.3.1)."""
+    digest = keccak(value)
+    bits = 0
+    for pair in (0, 2, 4):
+        bits |= 1 << ((digest[pair] << 8 | digest[pair + 1]) % 2048)
+    return bits
+
+
+@lru_cache(maxsize=1 << 16)
+def _bloom_of_hex(value: str) -> int:
+    return bloom_of(bytes.fromhex(value[2:]))
+
+
+def log_text(log: Emitted, block: Mined) -> str:
+    """As JSON, in the usual spelling."""
+    topics = '","'.join(log.topics)
+    return (
+        f'{{"address":"{log.address}","topics":["{topics}"],"data":"{log.data}","blockNumber":"{block.number:#x}",'
+        f'"transactionHash":"{log.transaction}","transactionIndex":"{log.transaction_index:#x}",'
+        f'"blockHash":"{block.hash}","logIndex":"{log.index:#x}","removed":false}}'
+    )
+
+
+def header_text(block: Mined, bloom: int) -> str:
+    """As JSON, in the usual spelling."""
+    return (
+        f'{{"number":"{block.number:#x}","hash":"{block.hash}","parentHash":"{block.parent_hash}",'
+        f'"timestamp":"{block.timestamp:#x}","logsBloom":"0x{bloom:0512x}","gasUsed":"0x5208","gasLimit":"0x1c9c380",'
+        f'"baseFeePerGas":"0x7","miner":"0x{"0" * 40}","extraData":"0x","nonce":"0x0000000000000000"}}'
+    )
+
+
+class BlockTree:
+    """Every block of the world; `head` is the newest of the branch that counts."""
+
+    def __init__(self, chain: ChainConfig, rng: Random, pools: list[WorldPool], lookalikes: list[WorldPool]) -> None:
+        self.config = chain
+        self.pools = {pool.address: pool for pool in pools}
+        self.lookalikes = lookalikes
+        self._rng = rng
+        existing = [pool.contract for pool in (*lookalikes, *pools)]
+        contracts = {contract.address: contract for contract in (*tokens(), *existing)}
+        first = Mined(FIRST_NUMBER, self._hash(), None, 1_700_000_000, [], contracts)
+        first.path = (first,)
+        first.header = header_text(first, 0)
+        self.blocks = {first.hash: first}
+        self.head = first
+
+    def mine(
+        self,
+        parent: Mined,
+        seconds: int,
+        logs: int,
+        *,
+        state_sync: bool = False,
+        born: WorldPool | None = None,
+        now_ns: int = 0,
+    ) -> Mined:
+        """A block on `parent`, with about so many logs; a pool may be created in it."""
+        emitted: list[Emitted] = []
+        contracts = parent.contracts
+        if born is not None:
+            contracts = {**contracts, born.address: born.contract}
+            self.pools[born.address] = born
+            emitted += self._creation(born)
+        live = [pool for pool in self.pools.values() if pool.address in contracts]
+        transaction = len(emitted)
+        while len(emitted) < logs:
+            emitted += self._transaction(live, transaction, len(emitted))
+            transaction += 1
+        if state_sync:
+            for index in range(self._rng.randrange(1, 3)):
+                emitted.append(self._foreign(transaction, index, bloomed=False))
+        block = Mined(parent.number + 1, self._hash(), parent, parent.timestamp + seconds, emitted, contracts)
+        block.path = (*parent.path, block)
+        block.born_ns = now_ns
+        bloom = 0
+        for log in emitted:
+            log.text = log_text(log, block)
+            if log.bloomed:
+                for value in (log.address, *log.topics):
+                    bloom |= _bloom_of_hex(value)
+        block.header = header_text(block, bloom)
+        self.blocks[block.hash] = block
+        return block
+
+    def _hash(self) -> str:
+        return f"0x{self._rng.getrandbits(256):064x}"
+
+    def _transaction(self, pools: list[WorldPool], transaction: int, index: int) -> list[Emitted]:
+        draw = self._rng.random()
+        if draw < 0.25 or not pools:
+            return [self._foreign(transaction, index)]
+        if draw < 0.35 and self.lookalikes:
+            pool = self._rng.choice(self.lookalikes)
+            return [self._log(pool, self._rng.choice(pool.events), self._hash(), transaction, index)]
+        pool = self._rng.choice(pools)
+        events = [self._rng.choice(pool.events)]
+        if events[0].name in SYNCED and (sync := [event for event in pool.events if event.name == "sync"]):
+            events = [*sync, *events]
+        identity = self._hash()
+        return [self._log(pool, event, identity, transaction, index + at) for at, event in enumerate(events)]
+
+    def _log(self, pool: WorldPool, event: ContractEvent, identity: str, transaction: int, index: int) -> Emitted:
+        real = pool.factory is not None
+        emitter = pool.address
+        fields, words = draw_arguments(event, self._rng, pool.facts if event.role is Role.FACTORY else {})
+        if event.role is Role.FACTORY and pool.factory is not None:
+            emitter = bytes.fromhex(pool.factory.address[2:])
+        indexed = [w for argument, w in zip(event.arguments, words, strict=True) if argument.indexed]
+        data = [w for argument, w in zip(event.arguments, words, strict=True) if not argument.indexed]
+        topics = (event.topic0, *("0x" + w.hex() for w in indexed))
+        return Emitted(
+            "0x" + emitter.hex(),
+            topics,
+            "0x" + b"".join(data).hex(),
+            identity,
+            transaction,
+            index,
+            event.record.__name__ if real else "",
+            pool.address,
+            fields if real else {},
+        )
+
+    def _creation(self, pool: WorldPool) -> list[Emitted]:
+        assert pool.factory is not None, "lookalikes are there from the beginning"
+        created = [event for event in pool.factory.kind.events if event.role is Role.FACTORY]
+        return [self._log(pool, event, self._hash(), 0, index) for index, event in enumerate(created)]
+
+    def _foreign(self, transaction: int, index: int, *, bloomed: bool = True) -> Emitted:
+        topics = (self._rng.choice(FOREIGN_TOPICS), "0x" + self._rng.choice(PEOPLE).hex().rjust(64, "0"))
+        address = "0x" + bytes([0xF0, self._rng.randrange(8)]).hex() * 10
+        return Emitted(
+            address, topics, f"0x{self._rng.getrandbits(64):064x}", self._hash(), transaction, index, bloomed=bloomed
+        )
+
+
+def shows_loss(block: Mined, kept: list[Emitted], *, bloom: bool = True) -> bool:
+    """Whether it can be seen from `kept` and the header that the block has more events: a hole, or an unmet bloom.
+
+    The lost last log of a block of whose topic another is there cannot be noticed by anybody without asking again.
+    """
+    if all(log in kept for log in block.events):
+        return True
+    indices = {log.index for log in kept}
+    if indices and len(indices) <= max(indices):
+        return True
+    ours = {log.topics[0] for log in block.logs if log.bloomed and log.topics[0] in EVENT_OF_TOPIC}
+    return bloom and not ours <= {log.topics[0] for log in kept}

@@ -1,0 +1,127 @@
+"""What can go wrong in a world, by name, and when: a kind that is switched off changes nothing else of a seed.
+
+Owns the names, the windows of time in which each kind is active, and the draws: each kind has its own random numbers.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import NamedTuple
+
+from tlv.units import MS, NS
+
+ANSWERS = (
+    "null",
+    "unknown_block",
+    "empty_call",
+    "empty_logs",
+    "partial_logs",
+    "other_branch",
+    "stale_head",
+    "rate",
+    "range",
+    "size",
+    "policy",
+    "transient",
+    "pruned",
+    "garbled",
+    "huge",
+    "doubled",
+    "late",
+    "mute",
+)
+"""An answer that is wrong, refused, late or none."""
+NODE = ("lag", "spelling", "zero_bloom", "no_bloom", "no_hash_calls", "no_hash_logs", "no_batches", "rate_limited")
+PUSHES = (
+    "lost_pushes",
+    "doubled_pushes",
+    "reordered_heads",
+    "shuffled_logs",
+    "tip_only",
+    "dead_logs",
+    "dead_heads",
+    "removed_logs",
+    "late_heads",
+    "nonsense_heads",
+    "garbled_pushes",
+)
+NETWORK = ("close", "stall", "delay", "refuse_connection", "chain_id_refused")
+KILLS = ("kill_ring", "kill_state", "kill_bare")
+CHAIN = ("reorgs", "deep_reorgs", "returns", "state_sync", "idle", "small_ring")
+ENDPOINTS = ("fallback", "useless_first", "other_chain", "second", "second_renumbered")
+ALL = (*ANSWERS, *NODE, *PUSHES, *NETWORK, *KILLS, *CHAIN, *ENDPOINTS)
+HONEST = frozenset({"reorgs", "returns", "state_sync", "second"})
+"""No fault of any node's: with these alone nothing may be declared missing."""
+
+
+class FaultWindow(NamedTuple):
+    """When a kind is active, and how often it strikes then."""
+
+    begin_ns: int
+    end_ns: int
+    share: float
+
+
+class FaultPlan:
+    """The kinds of one run."""
+
+    def __init__(self, seed: int, kinds: frozenset[str], honest_from_ns: int) -> None:
+        self.kinds = kinds
+        self.honest_from_ns = honest_from_ns
+        self._rngs = {kind: Random(f"{seed}:{kind}") for kind in sorted(kinds)}
+        self._windows = {kind: _windows(rng, honest_from_ns) for kind, rng in self._rngs.items()}
+
+    def __contains__(self, kind: str) -> bool:
+        return kind in self.kinds
+
+    def rng(self, kind: str) -> Random:
+        """The random numbers of one kind."""
+        return self._rngs[kind]
+
+    def windows(self, kind: str) -> list[FaultWindow]:
+        """When the kind is active; empty if it is switched off."""
+        return self._windows.get(kind, [])
+
+    @property
+    def bloom_is_honest(self) -> bool:
+        """Whether every header tells its topics."""
+        return not self.kinds & {"zero_bloom", "no_bloom"}
+
+    def delay_ns(self, now_ns: int) -> int:
+        """How much longer a frame takes now."""
+        return self._rngs["delay"].randrange(100, 2000) * MS if self.strikes("delay", now_ns) else 0
+
+    def strikes(self, kind: str, now_ns: int) -> bool:
+        """Whether the kind strikes now."""
+        if kind not in self.kinds:
+            return False
+        for window in self._windows[kind]:
+            if window.begin_ns <= now_ns < window.end_ns:
+                return self._rngs[kind].random() < window.share
+        return False
+
+
+def draw_kinds(rng: Random) -> frozenset[str]:
+    """The kinds of a seed: mostly a few, sometimes none but those of honest nodes, sometimes many."""
+    draw = rng.random()
+    if draw < 0.08:
+        return frozenset(kind for kind in sorted(HONEST) if rng.random() < 0.5)
+    kinds = set(rng.sample(ALL, rng.randrange(1, 5) if draw < 0.7 else rng.randrange(5, 16)))
+    if rng.random() < 0.6:
+        kinds.add("reorgs")
+    if kinds & {"other_chain", "useless_first"}:
+        kinds.add("fallback")
+    if "second_renumbered" in kinds:
+        kinds.add("second")
+    if "small_ring" in kinds:
+        kinds.add("kill_ring")
+    return frozenset(kinds)
+
+
+def _windows(rng: Random, end_ns: int) -> list[FaultWindow]:
+    windows = []
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        begin = rng.randrange(end_ns) if rng.random() < 0.8 else 0
+        length = rng.choice((NS, 5 * NS, 20 * NS, 60 * NS, end_ns))
+        windows.append(FaultWindow(begin, min(begin + length, end_ns), rng.choice((0.2, 0.5, 1.0))))
+    return windows

@@ -1,0 +1,304 @@
+"""The defects that the world must find: each put back as a small change of one function, with a world that shows it.
+
+Owns the list and the way a change is made.  A world that lets one of them live proves nothing.  Most are defects that
+the collector once had, as told in `docs/faults.md`, rows 39 to 47.
+"""
+
+from __future__ import annotations
+import __future__
+
+import importlib
+import inspect
+import textwrap
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from tlv.errors import UsageError
+from tools.prove.world.run import WorldRun, run_world
+
+
+class WorldMutant(NamedTuple):
+    """One change, and where it is found."""
+
+    name: str
+    place: str
+    """Module and function, `producers.blocks.chain:Chain.adopt`."""
+    old: str
+    new: str
+    seed: int
+    kinds: str
+    """The kinds of fault of the world that finds it, with spaces between; those of the seed need not be the same."""
+    blocks: int
+
+    def run(self) -> WorldRun:
+        """The world that finds it."""
+        return run_world(self.seed, frozenset(self.kinds.split()), self.blocks)
+
+
+MUTANTS = (
+    WorldMutant(
+        "a list that the evidence refutes is believed",
+        "producers.blocks.completeness:Evidence.judge",
+        "return doubt",
+        "return Doubt.NONE",
+        1,
+        "empty_logs reorgs tip_only",
+        9,
+    ),
+    WorldMutant(
+        "events are published above an open block",
+        "producers.assembly:Assembly._publish",
+        "if block.progress is Progress.OPEN:",
+        "if False:",
+        349,
+        "dead_logs",
+        23,
+    ),
+    WorldMutant(
+        "a block that a backend lacks is named by its number",
+        "producers.node.calls_at:CallsAt._take_by_hash",
+        "not KNOWS_HASHES.search(answer.message)",
+        "1",
+        327,
+        "lag other_chain rate_limited refuse_connection reorgs state_sync",
+        41,
+    ),
+    WorldMutant(
+        "a hole in the log indices is not noticed",
+        "producers.blocks.completeness:Evidence.is_holed",
+        "self.sees_all and",
+        "False and",
+        8,
+        "lost_pushes",
+        20,
+    ),
+    WorldMutant(
+        "0x is a verdict against a pool",
+        "producers.pools.inquiry:speaks",
+        "bool(view.read_words(answer)) or",
+        "True or",
+        1,
+        "empty_call",
+        4,
+    ),
+    WorldMutant(
+        "an error is a verdict against a pool",
+        "producers.pools.inquiry:speaks",
+        "return answer.meaning is Meaning.REVERT",
+        "return True",
+        1,
+        "transient",
+        5,
+    ),
+    WorldMutant(
+        "a restart knows no event",
+        "producers.blocks.recovery:_block",
+        "if found.standing:",
+        "if False:",
+        2,
+        "kill_ring",
+        9,
+    ),
+    WorldMutant(
+        "REMOVED copies are oldest first",
+        "producers.output.outbox:Outbox.put_copies",
+        "array[::-1]",
+        "array",
+        1,
+        "reorgs",
+        6,
+    ),
+    WorldMutant(
+        "a log is known by its index alone",
+        "producers.blocks.block:identify",
+        "transaction + hex(index)",
+        "hex(index)",
+        1,
+        "shuffled_logs state_sync",
+        24,
+    ),
+    WorldMutant(
+        "logs behind a hole are published",
+        "producers.blocks.block:Block.take_waiting",
+        "if in_order and self.progress is OPEN else",
+        "if False else",
+        2,
+        "shuffled_logs",
+        4,
+    ),
+    WorldMutant(
+        "nothing is awaited before the chain is known",
+        "producers.feed:Feed._notify",
+        "known, subscriptions = self._early_block.settled, self._subscriptions",
+        "known, subscriptions = True, self._subscriptions",
+        2,
+        "chain_id_refused close fallback other_chain",
+        9,
+    ),
+    WorldMutant(
+        "a second endpoint's indices that begin anew count",
+        "producers.blocks.cross_check:CrossCheck._opinion",
+        "if not is_astray",
+        "if True",
+        1,
+        "empty_logs partial_logs reorgs second second_renumbered tip_only",
+        8,
+    ),
+    WorldMutant(
+        "an endpoint without progress is kept",
+        "producers.node.health:FeedHealth.look",
+        "if quiet_ns > self.bound_ns:",
+        "if False:",
+        12,
+        "fallback useless_first",
+        4,
+    ),
+    WorldMutant(
+        "addresses in EIP-55 spelling are taken as they are",
+        "producers.feed:Feed._take_logs",
+        "if shouting:",
+        "if False:",
+        1,
+        "spelling",
+        6,
+    ),
+    WorldMutant(
+        "a needed address is not learnt",
+        "producers.blocks.log_queries:LogQueries._learn",
+        "meaning is Meaning.POLICY and",
+        "False and",
+        16,
+        "lost_pushes policy",
+        20,
+    ),
+    WorldMutant(
+        "blocks that were being pushed are closed at the end of a connection",
+        "producers.assembly:Assembly.disconnected",
+        "block.want()",
+        "block.close(Completeness.TOMBSTONE)",
+        14,
+        "close",
+        12,
+    ),
+    WorldMutant(
+        "a frame that cannot be read is not doubted",
+        "producers.assembly:Assembly.doubt_open_blocks",
+        "block.doubt()",
+        "pass",
+        4,
+        "garbled_pushes no_bloom",
+        24,
+    ),
+    WorldMutant(
+        "a lost block is never asked for again",
+        "producers.blocks.backfill:LogFetcher.mend",
+        "0 if soon else pause_ns",
+        "10**18",
+        4,
+        "empty_logs",
+        16,
+    ),
+    WorldMutant(
+        "a hole is never filled",
+        "producers.blocks.holes:HoleFiller._begin",
+        "if turn != self._round",
+        "if True or turn != self._round",
+        28,
+        "dead_heads null reorgs tip_only unknown_block",
+        4,
+    ),
+    WorldMutant(
+        "what a torn ring cannot take back is not told",
+        "producers.assembly:Assembly._declare_standing",
+        "if switch.fork is None",
+        "if False",
+        1,
+        "deep_reorgs kill_ring reorgs small_ring",
+        6,
+    ),
+    WorldMutant(
+        "heads that are dead from the start are not noticed",
+        "producers.node.subscription_watch:SubscriptionWatch.head_known",
+        "self._newest_head = max",
+        "self._newest_ = max",
+        5,
+        "dead_heads",
+        5,
+    ),
+    WorldMutant(
+        "the state of another branch is told",
+        "producers.output.snapshots:Snapshots._take",
+        "self._is_canonical(block) and",
+        "",
+        3,
+        "late reorgs",
+        13,
+    ),
+    WorldMutant(
+        "a token that was refused once has no decimals for ever",
+        "producers.pools.inquiry:Tokens.take",
+        "not speaks(answer)",
+        "False",
+        7,
+        "transient",
+        6,
+    ),
+    WorldMutant(
+        "a number of 2^63 passes the border",
+        "producers.node.rpc_types:read_number",
+        "number.bit_length() > bits",
+        "False",
+        4,
+        "nonsense_heads",
+        24,
+    ),
+    WorldMutant(
+        "numbers that do not follow their parents are adopted",
+        "producers.blocks.chain:Chain.branch",
+        "parent.number != block.number - 1",
+        "False",
+        6,
+        "nonsense_heads",
+        9,
+    ),
+)
+
+
+@contextmanager
+def changed(mutant: WorldMutant) -> Iterator[None]:
+    """Change the function for a while.
+
+    Raises:
+        UsageError: its source does not hold the text once.
+    """
+    module_name, _, qualified = mutant.place.partition(":")
+    owner: Any = importlib.import_module(module_name)
+    *path, name = qualified.split(".")
+    for part in path:
+        owner = getattr(owner, part)
+    kept = inspect.getattr_static(owner, name)
+    function: Any = kept.fget if isinstance(kept, property) else kept
+    source = textwrap.dedent(inspect.getsource(function))
+    if source.count(mutant.old) != 1:
+        raise UsageError(f"{mutant.place}: expected {mutant.old!r} once, found it {source.count(mutant.old)} times")
+    code = compile(
+        source.replace(mutant.old, mutant.new), mutant.place, "exec", __future__.annotations.compiler_flag, True
+    )
+    namespace: dict[str, Any] = {}
+    exec(code, function.__globals__, namespace)
+    setattr(owner, name, namespace[name])
+    try:
+        yield
+    finally:
+        setattr(owner, name, kept)
+
+
+def catching_seed(mutant: WorldMutant, seeds: Iterable[int]) -> WorldRun | None:
+    """The first of these seeds that passes, and fails with the change."""
+    for seed in seeds:
+        with changed(mutant):
+            found = run_world(seed)
+        if not found.passed and run_world(seed).passed:
+            return found
+    return None

@@ -1,0 +1,334 @@
+"""The judge: reads every message as a reader of the ring would, and holds it against the chain.
+
+Owns what a reader believes and the rules that no message may break.  It must never look into the feed: what it knows it
+has read, or it is the truth of `tools.prove.world.chain`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tlv.codes import Flag, GapScope, Reason
+from tlv.layout import (
+    HEADER_SIZE,
+    Block,
+    BlockEnd,
+    EventOrigin,
+    Gap,
+    Header,
+    Heartbeat,
+    PoolRecord,
+    PoolState,
+    Reorg,
+    Session,
+    StateInvalidation,
+)
+from tlv.message import parse
+from tlv.record import Record
+from tools.prove.world.chain import BlockTree, Emitted, Mined
+from tools.prove.world.contracts import mark
+
+Identity = tuple[str, str, int]
+"""Block hash, transaction hash, log index."""
+
+
+class Fault(NamedTuple):
+    """A rule that was broken."""
+
+    kind: str
+    words: str
+
+
+class _Standing(NamedTuple):
+    number: int
+    order: int
+    """Of its publication."""
+
+
+class Oracle:
+    """What has been published, rings one after another."""
+
+    def __init__(
+        self,
+        tree: BlockTree,
+        tell: Callable[[str], None],
+        *,
+        judges_ends: bool,
+        judges_states: bool,
+        ring_may_be_torn: bool,
+        known_pools_only: bool,
+    ) -> None:
+        """`known_pools_only`: the node lists logs by address, so those of a pool nobody told of cannot be asked for."""
+        self.faults: list[Fault] = []
+        self.gaps: list[tuple[int, int]] = []
+        self.unproven: set[bytes] = set()
+        """Emitters that were declared."""
+        self.messages = 0
+        self._tree, self._tell = tree, tell
+        self._judges_ends, self._judges_states = judges_ends, judges_states
+        self._ring_may_be_torn, self._known_pools_only = ring_may_be_torn, known_pools_only
+        self._logs: dict[Identity, Emitted] = {}
+        self._ring = b""
+        self._begin_ring()
+
+    def _begin_ring(self) -> None:
+        self._sequence = 0
+        self._canonical: dict[int, str] = {}
+        self._standing: dict[Identity, _Standing] = {}
+        self._to_remove: list[Identity] = []
+        self._last: dict[bytes, tuple[int, int]] = {}
+        """Of each pool, the place of its newest event."""
+        self._doubted_from = 1 << 62
+        """Late events of blocks from here on were announced."""
+        self._decimals: dict[bytes, tuple[int, int]] = {}
+        self._first: int | None = None
+        self._fork_unknown = False
+        """The newest Reorg is deeper than what the collector knows."""
+        self._abandoned: list[tuple[int, int]] = []
+        """Declared by a restart from a torn ring: what was told of these cannot be known, so nothing is told again."""
+        self._introduced: dict[bytes, int] = {}
+        """For each pool of which this collector told: the newest block then."""
+        self._unasked: set[Identity] = set()
+        """Logs of pools that nobody knew when their block ended, where only those of known pools are listed."""
+        self._held_back: set[str] = set()
+        """Blocks that ended while logs of emitters that are not proven were held back."""
+        self._let_go: set[str] = set()
+        """Of these, the ones from before a restart, which knows them as ended: what was held back stays declared."""
+        self.gaps.clear()
+        self.unproven.clear()
+
+    def take(self, payload: bytes) -> None:
+        """One message, as it goes into the ring."""
+        self.messages += 1
+        if payload[HEADER_SIZE] == Heartbeat.layout.type:
+            self._count(Header.unpack(payload))
+            return
+        message = parse(payload, verify=False)
+        header, record = message.header, message.records[0]
+        if isinstance(record, Session) and record.ring_uuid != self._ring:
+            self._ring = record.ring_uuid
+            self._begin_ring()
+        if isinstance(record, Session):
+            self._let_go |= self._held_back
+            self._introduced.clear()
+        self._count(header)
+        origin = message.first(EventOrigin)
+        if origin is not None:
+            self._on_event(header, record, origin)
+            return
+        if isinstance(record, Gap) and record.reason == Reason.WRITER_RESTARTED and self._ring_may_be_torn:
+            self._abandon(record.first, record.last)
+        if isinstance(record, Block | BlockEnd | Reorg | Gap):
+            self._all_taken_back(type(record).__name__)
+        match record:
+            case Block():
+                self._on_block(record)
+            case Reorg():
+                self._on_reorg(record)
+            case BlockEnd():
+                self._on_end(record)
+            case Gap() if record.scope == GapScope.BLOCK_NUMBERS:
+                self.gaps.append((record.first, record.last))
+                self._tell(f"> Gap {record.first} to {record.last}: {Reason(record.reason).name}")
+                self._doubted_from = min(self._doubted_from, record.first)
+            case StateInvalidation() if record.reason != Reason.FILTER_CHANGED:
+                self._doubted_from = min(self._doubted_from, record.since_block)
+                if record.reason == Reason.CHAIN_BROKEN and self._fork_unknown:
+                    self._forget(record.since_block)
+            case PoolState():
+                self._on_state(record)
+            case _:
+                if type(record).__name__ == "Unproven":
+                    self._on_unproven(record)
+
+    def _count(self, header: Header) -> None:
+        if header.sequence != self._sequence + 1:
+            self._fault("sequence", f"expected {self._sequence + 1}, found {header.sequence}")
+        self._sequence = header.sequence
+
+    # Messages
+
+    def _on_block(self, record: Block) -> None:
+        block_hash = "0x" + record.hash.hex()
+        block = self._tree.blocks.get(block_hash)
+        if block is None or block.number != record.number:
+            self._fault("another chain", f"block {record.number} {block_hash[:10]} is none of this chain")
+            return
+        before = self._canonical.get(record.number)
+        if before not in (None, block_hash):
+            self._fault("block replaced", f"block {record.number} took the place of {before} without a Reorg")
+        self._canonical[record.number] = block_hash
+        if self._first is None:
+            self._first = record.number
+
+    def _on_reorg(self, record: Reorg) -> None:
+        self._tell(f"> Reorg from {record.old_head_number} to {record.fork_number}, then {record.new_head_number}")
+        gone = {number for number in self._canonical if number > record.fork_number}
+        dropped = {self._canonical.pop(number) for number in gone}
+        self._to_remove = [identity for identity in self._standing if identity[0] in dropped]
+        self._to_remove.sort(key=self._standing.__getitem__)  # the newest block's newest event is taken back first
+        self._fork_unknown = record.fork_hash == bytes(32)
+        if len(self._to_remove) != record.removed_events and not self._ring_may_be_torn:
+            self._fault("reorg", f"said {record.removed_events} events to take back, stand {len(self._to_remove)}")
+        for pool, (number, _) in list(self._last.items()):
+            if number > record.fork_number:
+                self._last[pool] = (record.fork_number, 1 << 62)
+
+    def _forget(self, number: int) -> None:
+        """A reorg below what the collector knows: what was told from here on is void, and is told anew."""
+        for known in [known for known in self._canonical if known >= number]:
+            del self._canonical[known]
+        for identity, standing in list(self._standing.items()):
+            if standing.number >= number:
+                del self._standing[identity]
+
+    def _abandon(self, first: int, last: int) -> None:
+        self._abandoned.append((first, last))
+        self._to_remove = [one for one in self._to_remove if not first <= self._standing[one].number <= last]
+        for identity, standing in list(self._standing.items()):
+            block = self._canonical.get(standing.number)
+            if first <= standing.number <= last and block != identity[0]:
+                del self._standing[identity]
+
+    def _on_event(self, header: Header, record: Record, origin: EventOrigin) -> None:
+        identity = ("0x" + origin.block_hash.hex(), "0x" + origin.transaction_hash.hex(), origin.log_index)
+        where = f"{type(record).__name__} {origin.block_number}/{origin.log_index}"
+        if header.flags & Flag.REMOVED:
+            if identity not in self._to_remove:
+                self._fault("taken back wrongly", where)
+            elif self._to_remove.pop() != identity:
+                self._fault("order of removal", where)
+                self._to_remove.remove(identity)
+            self._standing.pop(identity, None)
+            return
+        self._all_taken_back(where)
+        log = self._log(identity)
+        if log is None:
+            self._fault("invented", f"{where} of block {identity[0][:10]} is no log of this chain")
+            return
+        if identity in self._standing:
+            self._fault("told twice", where)
+        if self._canonical.get(origin.block_number) != identity[0]:
+            self._fault("not canonical", f"{where} of block {identity[0][:10]}")
+        self._compare(where, log, record)
+        self._order(where, header, log, origin)
+        self._standing[identity] = _Standing(origin.block_number, self._sequence)
+
+    def _all_taken_back(self, what: str) -> None:
+        """The REMOVED copies of a reorg stand together."""
+        if self._to_remove:
+            self._fault("not taken back", f"{len(self._to_remove)} events stand when {what} comes")
+            self._to_remove.clear()
+
+    def _compare(self, where: str, log: Emitted, record: Record) -> None:
+        if type(record).__name__ != log.record:
+            self._fault("different", f"{where}: expected {log.record or 'nothing'}")
+            return
+        for name, value in log.fields.items():
+            if getattr(record, name) != value:
+                self._fault("different", f"{where}.{name}: expected {value!r}, found {getattr(record, name)!r}")
+
+    def _order(self, where: str, header: Header, log: Emitted, origin: EventOrigin) -> None:
+        """Of each pool in order; a late one is marked BACKFILL or was announced."""
+        place = (origin.block_number, origin.log_index)
+        last = self._last.get(log.pool, (-1, -1))
+        announced = origin.block_number >= self._doubted_from or log.pool in self.unproven
+        block = self._tree.blocks["0x" + origin.block_hash.hex()]
+        # a log of the chain itself may repeat the index of the one that was lost, so that no hole showed
+        hidden = last[0] == block.number and not all(other.bloomed for other in block.logs)
+        if place < last and not (announced or (hidden and header.flags & Flag.BACKFILL)):
+            self._fault("order", f"{where} behind {last[0]}/{last[1]}")
+        self._last[log.pool] = max(place, last)
+
+    def _on_end(self, record: BlockEnd) -> None:
+        block = self._tree.blocks.get("0x" + record.hash.hex())
+        if block is None or self._canonical.get(record.number) != block.hash:
+            self._fault("end", f"BlockEnd of {record.number}, which is not canonical")
+        if self._known_pools_only and block is not None:
+            missing = self._missing(block)
+            strangers = [log for log in missing if self._introduced.get(log.pool, block.number) >= block.number]
+            self._unasked.update((block.hash, *log.identity) for log in strangers)
+        if record.held_back:
+            self._held_back.add("0x" + record.hash.hex())
+        elif self._judges_ends and block is not None and not self._declared(record.number):
+            missing = self._missing(block)
+            if missing:
+                self._fault("false end", f"block {record.number} ended without {len(missing)} events")
+
+    def _on_state(self, record: PoolState) -> None:
+        self._introduced.setdefault(record.pool, max(self._canonical, default=0))
+        self._decimals[record.pool] = record.decimals0, record.decimals1
+        block_hash = self._canonical.get(record.block_number)
+        told = record.reserve0 or record.sqrt_price_x96
+        if self._judges_states and told and block_hash is not None and told != mark(block_hash):
+            self._fault("state", f"PoolState of {record.block_number} is of another block")
+
+    def _on_unproven(self, record: Record) -> None:
+        assert isinstance(record, PoolRecord) or hasattr(record, "emitter")
+        emitter: bytes = getattr(record, "emitter", b"") or getattr(record, "pool", b"")
+        self.unproven.add(bytes(emitter[:20]))
+
+    # Judgement
+
+    def unmet(self, head: Mined) -> list[Fault]:
+        """What a reader lacks, or has too much, now that all should be there."""
+        if self._first is None:
+            return [Fault("nothing", "no block was published")]
+        faults: list[Fault] = []
+        expected: set[Identity] = set()
+        for block in head.path:
+            expected.update((block.hash, *log.identity) for log in block.events)
+            if block.number < self._first or self._is_abandoned(block.number):
+                continue
+            declared = self._declared(block.number)
+            if self._canonical.get(block.number) != block.hash:
+                kind = "block missing, declared" if declared else "block missing in silence"
+                faults.append(Fault(kind, f"block {block.number} {block.hash[:10]}"))
+            missing = self._missing(block)
+            if block.hash in self._let_go:
+                missing = [log for log in missing if log.pool not in self.unproven]
+            if missing:
+                silent = not declared and any(log.pool not in self.unproven for log in missing)
+                kind = "lost in silence" if silent else "hole not filled"
+                faults.append(Fault(kind, f"{len(missing)} of {len(block.events)} events of block {block.number}"))
+        for identity, standing in self._standing.items():
+            if identity not in expected and not self._is_abandoned(standing.number):
+                faults.append(Fault("extra", f"an event of block {standing.number} {identity[0][:10]} stands"))
+        for pool, decimals in self._decimals.items():
+            real = self._tree.pools.get(pool)
+            if real is not None and decimals != real.decimals:
+                faults.append(Fault("decimals", f"of pool 0x{pool.hex()}: {decimals} instead of {real.decimals}"))
+        return faults
+
+    def _missing(self, block: Mined) -> list[Emitted]:
+        identities = ((log, (block.hash, *log.identity)) for log in block.events)
+        return [log for log, name in identities if name not in self._standing and name not in self._unasked]
+
+    def _is_abandoned(self, number: int) -> bool:
+        return any(first <= number <= last for first, last in self._abandoned)
+
+    def _declared(self, number: int) -> bool:
+        return any(first <= number <= last for first, last in self.gaps)
+
+    def _log(self, identity: Identity) -> Emitted | None:
+        """The log of an identity, if a pool of ours emitted it."""
+        if identity not in self._logs:
+            block = self._tree.blocks.get(identity[0])
+            for log in block.events if block is not None else ():
+                self._logs[(identity[0], *log.identity)] = log
+        return self._logs.get(identity)
+
+    def _fault(self, kind: str, words: str) -> None:
+        if not self.faults:
+            self._tell(f"! {kind}: {words}")
+        self.faults.append(Fault(kind, f"{words} (sequence {self._sequence})"))
+
+
+def sorted_by_kind(faults: list[Fault]) -> dict[str, int]:
+    """How many faults of each kind."""
+    counts: dict[str, int] = defaultdict(int)
+    for fault in faults:
+        counts[fault.kind] += 1
+    return dict(counts)

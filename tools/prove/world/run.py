@@ -1,0 +1,278 @@
+"""One seed: a world, a collector in it, and the judgement.
+
+Owns how a world is put together from its seed, how long it lasts, and what of the collector itself is looked at: its
+exceptions, the sizes of its tables, its requests.
+
+    faults <---- honest_from ----> settling: a block now and then, until nothing is lacking or `PATIENCE_NS` is over
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, field
+from functools import cache, partial
+from random import Random
+
+from producers.chains.configuration import ChainConfig, load_chain
+from producers.feed import Feed
+from tlv.units import MS, NS
+from tools.prove.world.backend import Timeline
+from tools.prove.world.chain import BlockTree, Mined
+from tools.prove.world.clock import Agenda
+from tools.prove.world.collector import CollectorModel, Spinning
+from tools.prove.world.contracts import WorldPool, draw_lookalike, draw_pools
+from tools.prove.world.faults import HONEST, KILLS, FaultPlan, draw_kinds
+from tools.prove.world.hanging import Hanging, bounded_cpu
+from tools.prove.world.node import USELESS, WorldNode
+from tools.prove.world.oracle import Fault, Oracle, sorted_by_kind
+from tools.prove.world.scenario import Scenario, history
+from tools.warm import warm_collector
+
+PATIENCE_NS = 300 * NS
+"""After faults have ended, so long may a hole stay open."""
+FEWEST_ROUNDS = 3
+LARGEST_TABLE = 4_000
+"""Entries of one container of the feed, in worlds of some hundred blocks."""
+_CHAINS: dict[str, ChainConfig] = {}
+
+
+@dataclass
+class WorldRun:
+    """What came of a seed."""
+
+    seed: int
+    kinds: frozenset[str]
+    blocks: int
+    faults: list[Fault] = field(default_factory=list)
+    history: list[str] = field(default_factory=list)
+    """What happened, if that was asked for."""
+    gaps: int = 0
+    messages: int = 0
+    virtual_s: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether no rule was broken."""
+        return not self.faults
+
+    @property
+    def cause(self) -> str:
+        """The kind of its first fault."""
+        return self.faults[0].kind if self.faults else ""
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        kinds = ", ".join(sorted(self.kinds)) or "no faults"
+        if self.passed:
+            return f"seed {self.seed}: ok ({self.blocks} blocks; {kinds})"
+        counts = ", ".join(f"{number} {kind}" for kind, number in sorted_by_kind(self.faults).items())
+        return f"seed {self.seed}: {counts}; first: {self.faults[0].words} ({self.blocks} blocks; {kinds})"
+
+
+class _World:
+    """Everything of one seed."""
+
+    def __init__(self, run: WorldRun, trace: bool) -> None:
+        seed, rng = run.seed, Random(run.seed)
+        self.run, self.trace, self.settling = run, trace, False
+        self.chain = _chain("ethereum" if rng.random() < 0.2 else "polygon")
+        block_time_ns = (12 if self.chain.name == "ethereum" else 2) * NS
+        pools = draw_pools(self.chain, rng, rng.randrange(2, 7))
+        lookalikes = [draw_lookalike(self.chain, rng, number) for number in range(rng.randrange(3))]
+        unborn = pools[len(pools) - rng.randrange(2) :] if rng.random() < 0.5 else []
+        known = [pool for pool in pools if pool not in unborn]
+        self.agenda = Agenda()
+        self.tree = BlockTree(self.chain, rng, known, lookalikes)
+        history(self.tree, rng, rng.randrange(2, 12))
+        self.other = self._another_chain(rng, known) if "other_chain" in run.kinds else None
+        self.faults = FaultPlan(seed, run.kinds, run.blocks * block_time_ns)
+        most_logs = 2 if run.blocks > 80 else rng.choice((3, 8, 15))
+        self.scenario = Scenario(
+            self.agenda,
+            self.tree,
+            self.faults,
+            seed,
+            unborn,
+            self._moved,
+            blocks=run.blocks,
+            block_time_ns=block_time_ns,
+            most_logs=most_logs,
+        )
+        self.faults.honest_from_ns = self.scenario.end_ns
+        self.timeline = Timeline(self.tree)
+        self.endpoints = self._endpoints(rng)
+        second = None
+        if "second" in run.kinds:
+            second = self._endpoint("second", FaultPlan(seed, frozenset(), 1))
+            second.renumbered = "second_renumbered" in run.kinds
+        self.second = second
+        judges_ends = not run.kinds & {"zero_bloom", "reordered_heads", "late_heads", "delay", "lag"}
+        by_number = "no_hash_calls" in run.kinds and run.kinds & {"lag", "other_branch", "stale_head"}
+        self.oracle = Oracle(
+            self.tree,
+            self.tell,
+            judges_ends=judges_ends,
+            judges_states=not by_number,  # a number, and a hash from another backend: nobody can know better
+            ring_may_be_torn="small_ring" in run.kinds,
+            known_pools_only="policy" in run.kinds,
+        )
+        self.settle_step_ns = max(block_time_ns, 6 * NS)
+        ring_size = rng.randrange(30, 400) if "small_ring" in run.kinds else None
+        self.collector = CollectorModel(
+            self.agenda,
+            self.chain,
+            self.endpoints,
+            second,
+            Random(f"{seed}:collector"),
+            self.oracle.take,
+            self.tell,
+            ring_size,
+        )
+        for kind in KILLS:
+            if kind in self.faults:
+                rng = self.faults.rng(kind)
+                for _ in range(rng.randrange(1, 3)):
+                    self.agenda.at(rng.randrange(self.faults.honest_from_ns), partial(self.collector.kill, kind))
+
+    def tell(self, words: str) -> None:
+        """Note what happened."""
+        if self.trace:
+            self.run.history.append(f"{self.agenda.now_ns / NS:8.3f} s  {words}")
+
+    def live(self) -> None:
+        """From the beginning to the end."""
+        self.agenda.run_until(self.scenario.end_ns)
+        step_s = self.settle_step_ns // NS
+        self.tell(f"from here on every answer is true, and a block comes every {step_s} s")
+        self.settling = True
+        rounds = 0
+        while self.agenda.now_ns < self.scenario.end_ns + PATIENCE_NS and not self.oracle.faults:
+            if "idle" not in self.faults or rounds < 2:
+                self.scenario.grow()
+            self.agenda.run_until(self.agenda.now_ns + self.settle_step_ns)
+            rounds += 1
+            if rounds >= FEWEST_ROUNDS and not self.oracle.unmet(self.tree.head) and self._settles():
+                break
+
+    def _settles(self) -> bool:
+        """Whether the feed has nothing left to do, but for a question of the kind that is put for ever."""
+        for _ in range(20):
+            if self.collector.feed.settled:
+                return True
+            self.agenda.run_until(self.agenda.now_ns + 100 * MS)
+        return False
+
+    def judge(self) -> None:
+        """What is wrong at the end."""
+        run = self.run
+        run.faults += self.oracle.faults or self.oracle.unmet(self.tree.head)
+        if run.kinds <= HONEST and self.oracle.gaps:
+            run.faults.append(Fault("needless gap", f"{self.oracle.gaps[0]} although nothing was wrong"))
+        if not run.faults and not self._settles():
+            run.faults.append(Fault("unsettled", "the feed still waits for something"))
+        size, name = largest_table(self.collector.feed)
+        if size > LARGEST_TABLE:
+            run.faults.append(Fault("memory", f"{name} holds {size}"))
+
+    def _endpoints(self, rng: Random) -> dict[str, WorldNode]:
+        kinds = self.run.kinds
+        nothing = FaultPlan(self.run.seed, frozenset(), self.faults.honest_from_ns)
+        endpoints: dict[str, WorldNode] = {}
+        if "useless_first" in kinds:
+            endpoints["useless"] = self._endpoint("useless", nothing)
+            endpoints["useless"].useless = self.faults.rng("useless_first").choice(USELESS)
+            self.tell(f"the first endpoint is useless: {endpoints['useless'].useless}")
+        endpoints["main"] = self._endpoint("main", self.faults)
+        if self.other is not None:
+            seed = f"{self.run.seed}:other"
+            endpoints["other"] = WorldNode(
+                self.agenda, self.other, self.chain.chain_id + 1, self.faults, seed, self.tell
+            )
+        if "fallback" in kinds:
+            endpoints["fallback"] = self._endpoint("fallback", nothing)
+        return endpoints
+
+    def _endpoint(self, name: str, faults: FaultPlan) -> WorldNode:
+        return WorldNode(self.agenda, self.timeline, self.chain.chain_id, faults, f"{self.run.seed}:{name}", self.tell)
+
+    def _another_chain(self, rng: Random, pools: list[WorldPool]) -> Timeline:
+        tree = BlockTree(self.chain, Random(rng.random()), pools, [])
+        history(tree, rng, 5)
+        return Timeline(tree)
+
+    def _moved(self, dropped: list[Mined], adopted: list[Mined]) -> None:
+        self.timeline.move(self.agenda.now_ns, self.tree.head)
+        if not self.settling:
+            left = f", {len(dropped)} left the chain" if dropped else ""
+            self.tell(f"head {self.tree.head.number} {self.tree.head.hash[:10]}, {len(self.tree.head.logs)} logs{left}")
+        for endpoint in (*self.endpoints.values(), *((self.second,) if self.second is not None else ())):
+            if endpoint is not self.endpoints.get("other"):
+                endpoint.move(dropped, adopted)
+        if self.other is not None:
+            tree = self.other.tree
+            tree.head = tree.mine(tree.head, 2, 3, now_ns=self.agenda.now_ns)
+            self.other.move(self.agenda.now_ns, tree.head)
+            self.endpoints["other"].move([], [tree.head])
+
+
+def run_world(
+    seed: int, kinds: frozenset[str] | None = None, blocks: int | None = None, *, trace: bool = False
+) -> WorldRun:
+    """Run one seed; `kinds` and `blocks` instead of what the seed draws."""
+    rng = Random(f"{seed}:plan")
+    drawn = draw_kinds(rng)
+    length = rng.randrange(16, 49)
+    if "deep_reorgs" in drawn and rng.random() < 0.3:
+        length = 120
+    run = WorldRun(seed, drawn if kinds is None else kinds, length if blocks is None else blocks)
+    _warm()
+    world = _World(run, trace)
+    try:
+        with bounded_cpu():
+            world.live()
+    except (Spinning, Hanging) as error:
+        run.faults += [Fault(type(error).__name__.lower(), str(error)), *world.oracle.faults]
+    except Exception as error:  # noqa: BLE001  whatever it is, it would have ended the collector: that is what is looked for
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        run.faults += world.oracle.faults
+        place = f"{where.filename.rpartition('/')[2]}:{where.lineno}"
+        run.faults.insert(0, Fault(f"exception {type(error).__name__}", f"{error} at {place}"))
+    else:
+        world.judge()
+    run.gaps, run.messages = len(world.oracle.gaps), world.oracle.messages
+    run.virtual_s = world.agenda.now_ns / NS
+    return run
+
+
+@cache
+def _warm() -> None:
+    """Compile the feed's kernels, which may take longer than a world."""
+    warm_collector()
+
+
+def largest_table(feed: Feed) -> tuple[int, str]:
+    """The size and place of the largest container that the feed holds, whatever its parts are called."""
+    seen: set[int] = set()
+    largest = (0, "")
+    waiting: list[tuple[str, object]] = [("feed", feed)]
+    while waiting:
+        name, part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, dict | list | set) or type(part).__name__ in ("deque", "defaultdict", "Counter"):
+            size = len(part)  # type: ignore[arg-type]
+            largest = max(largest, (size, name))
+        elif type(part).__module__.startswith("producers."):
+            members = getattr(part, "__dict__", None) or {
+                slot: getattr(part, slot, None) for slot in getattr(type(part), "__slots__", ())
+            }
+            waiting += [(f"{name}.{member}", value) for member, value in members.items()]
+    return largest
+
+
+def _chain(name: str) -> ChainConfig:
+    if name not in _CHAINS:
+        _CHAINS[name] = load_chain(name)
+    return _CHAINS[name]

@@ -1,0 +1,20 @@
+"""Fetches every node and contract now, so that tests start with them: `python -m tools.rig.evm.fetch`."""
+
+from __future__ import annotations
+
+import sys
+
+from tools.rig.evm.javascript import installed_nodes
+from tools.rig.evm.packages import PACKAGES, path_of
+
+
+def main() -> None:
+    """Fetch what is missing, and say what there is."""
+    for package in PACKAGES:
+        path_of(package, package.members[0])
+        print(f"  {package.spec}", file=sys.stderr)
+    print(f"  hardhat and ganache in {installed_nodes()}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
