@@ -39,7 +39,6 @@ from producers.node.jsonrpc import (
     DISCONNECTED,
     ERROR_BUDGET,
     HEAD,
-    HEAD_OR_NULL,
     LOG,
     LOG_NOTICE,
     TEXT,
@@ -49,6 +48,7 @@ from producers.node.jsonrpc import (
     Notice,
     Rejection,
     Remark,
+    read_head,
 )
 from producers.node.probing import Probing
 from producers.node.rpc_types import Head, Log, has_capitals, in_lower_case
@@ -456,7 +456,7 @@ class Feed:
         self._ask_latest(self.stats.connections)
 
     def _on_latest(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
-        head = _head(result)
+        head = read_head(result)
         if head is None:
             if failure is not DISCONNECTED:
                 self._timers.after(NS, partial(self._ask_latest, self.stats.connections))
@@ -574,11 +574,3 @@ class Feed:
     def _want_states_again(self) -> None:
         self._assembly.want_states()
         self._timers.after(STATES_NS, self._want_states_again)
-
-
-def _head(result: msgspec.Raw | None) -> Head | None:
-    try:
-        head: Head | None = HEAD_OR_NULL.decode(result) if result is not None else None
-    except UNREADABLE:
-        return None
-    return head

@@ -28,7 +28,7 @@ from producers.blocks.completeness import Doubt, Evidence
 from producers.blocks.log_queries import Listed, LogQueries
 from producers.context import Context
 from producers.decode.pool_table import PoolTable
-from producers.node.jsonrpc import DISCONNECTED, HEAD_OR_NULL, UNREADABLE, Failure, Rejection
+from producers.node.jsonrpc import DISCONNECTED, Failure
 from producers.node.node_height import AtHeight, NodeHeight
 from producers.node.refusals import Meaning
 from producers.node.rpc_types import Log
@@ -235,11 +235,7 @@ class LogFetcher:
         """The header of a block without a bloom filter, which would say whether its logs are listed."""
         if failure is DISCONNECTED:
             return
-        try:
-            head = HEAD_OR_NULL.decode(result or b"null")
-        except UNREADABLE as error:
-            self._rpc.reject(Rejection.BAD_HEAD, error)
-            head = None
+        head = self._rpc.read_head(result)
         if head is not None and head.hash == block.hash:
             self._asking[block.hash].header_came = True
             self._evidence.read_header(block, head)

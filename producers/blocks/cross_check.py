@@ -32,7 +32,6 @@ from producers.context import Context
 from producers.node.jsonrpc import (
     DISCONNECTED,
     ERROR_BUDGET,
-    HEAD_OR_NULL,
     LOGS,
     MAX_IN_FLIGHT,
     TEXT,
@@ -183,11 +182,7 @@ class CrossCheck:
     def _on_header(self, block: Block, result: msgspec.Raw | None, failure: Failure | None) -> None:
         """An empty list counts only from an endpoint that has the block."""
         block.stop_awaiting()
-        try:
-            head = HEAD_OR_NULL.decode(result or b"null")
-        except UNREADABLE:
-            self._rpc.reject(Rejection.BAD_HEAD)
-            return
+        head = self._rpc.read_head(result)
         if failure is None and head is not None and head.hash == block.hash and not block.seen:
             self._arrivals.append(Opinion(block, [], short=False))
 

@@ -20,7 +20,7 @@ import msgspec
 from producers.blocks.arrivals import Arrivals, HoleFilled
 from producers.blocks.chain import NO_PARENTS, Chain
 from producers.context import Context
-from producers.node.jsonrpc import DISCONNECTED, HEAD_OR_NULL, UNREADABLE, Failure
+from producers.node.jsonrpc import DISCONNECTED, Failure, read_head
 from producers.node.rpc_types import Head
 from tlv.units import NS
 
@@ -77,7 +77,7 @@ class HoleFiller:
         if failure is DISCONNECTED or not self._owed:
             return
         self._owed -= 1
-        head = _read(result)
+        head = read_head(result)
         if head is not None and int(head.number, 16) == number:
             self._found[number] = head
         if self._owed == 0:
@@ -110,11 +110,3 @@ class HoleFiller:
         if whole and below is not None and expected != below.hash and expected not in NO_PARENTS:
             return []
         return linked[::-1] if whole or not unlinked else []
-
-
-def _read(result: msgspec.Raw | None) -> Head | None:
-    try:
-        head: Head | None = HEAD_OR_NULL.decode(result or b"null")
-    except UNREADABLE:
-        return None
-    return head

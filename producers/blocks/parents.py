@@ -21,9 +21,8 @@ import msgspec
 from producers.blocks.arrivals import Arrivals, HeaderFetched
 from producers.blocks.chain import NO_PARENTS
 from producers.context import Context
-from producers.node.jsonrpc import DISCONNECTED, HEAD_OR_NULL, UNREADABLE, Failure, Rejection
+from producers.node.jsonrpc import DISCONNECTED, Failure
 from producers.node.refusals import Meaning
-from producers.node.rpc_types import Head
 from tlv.units import MS, NS
 
 PATIENCE_NS = 30 * NS
@@ -109,7 +108,7 @@ class ParentFetcher:
     def _on_header(self, block_hash: str, search: _Search, result: msgspec.Raw | None, failure: Failure | None) -> None:
         if failure is DISCONNECTED or self._sought.get(block_hash) is not search:
             return
-        head = self._read(result)
+        head = self._rpc.read_head(result)
         if head is not None and head.hash == block_hash and int(head.number, 16) == search.number:
             del self._sought[block_hash]
             self._arrivals.append(HeaderFetched(head))
@@ -124,7 +123,7 @@ class ParentFetcher:
 
     def _on_top(self, number: int, lowest: int, result: msgspec.Raw | None, failure: Failure | None) -> None:
         """The newest of a stretch; the rest is asked for where the node has that, as made-up heads have any number."""
-        if failure is None and (head := self._read(result)) is not None and int(head.number, 16) == number:
+        if failure is None and (head := self._rpc.read_head(result)) is not None and int(head.number, 16) == number:
             self._by_number |= set(range(lowest, number))
             for wanted in range(number - 1, lowest - 1, -1):
                 self._rpc.ask("eth_getBlockByNumber", [hex(wanted), False], partial(self._on_stretch, wanted))
@@ -135,19 +134,9 @@ class ParentFetcher:
             return
         self._by_number.discard(number)
         awaited = self._awaited.pop(number, set())
-        head = self._read(result)
+        head = self._rpc.read_head(result)
         if head is not None and int(head.number, 16) == number:
             self._arrivals.append(HeaderFetched(head))
             awaited.discard(head.hash)
         for block_hash in awaited:
             self._search(block_hash, number)
-
-    def _read(self, result: msgspec.Raw | None) -> Head | None:
-        if result is None:
-            return None
-        try:
-            head: Head | None = HEAD_OR_NULL.decode(result)
-        except UNREADABLE as error:
-            self._rpc.reject(Rejection.BAD_HEAD, error)
-            return None
-        return head

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from tlv.buffers import Bytes, Longs
@@ -13,3 +14,9 @@ class Segment(NamedTuple):
     buffer: Bytes
     offsets: Longs
     lengths: Longs
+
+    def messages(self) -> Iterator[bytes]:
+        """Each message, in order."""
+        content = self.buffer.tobytes()
+        for offset, length in zip(self.offsets.tolist(), self.lengths.tolist(), strict=True):
+            yield content[offset : offset + length]

@@ -24,7 +24,14 @@ import msgspec
 
 from producers.node.call_program import LARGEST_ANSWER, Question, call_data, read_answers, size_of
 from producers.node.capabilities import Capabilities
-from producers.node.jsonrpc import DISCONNECTED, HEAD_OR_NULL, TIMED_OUT, UNREADABLE, Failure, JsonRpc, read_text
+from producers.node.jsonrpc import (
+    DISCONNECTED,
+    TIMED_OUT,
+    Failure,
+    JsonRpc,
+    read_head,
+    read_text,
+)
 from producers.node.refusals import Meaning
 from producers.node.timers import Clock
 from tlv.units import NS
@@ -141,10 +148,7 @@ class CallsAt:
             call.then(answer)
 
     def _check(self, call: _Call, answer: Answer, result: msgspec.Raw | None, failure: Failure | None) -> None:
-        try:
-            head = HEAD_OR_NULL.decode(result or b"null")
-        except UNREADABLE:
-            head = None
+        head = read_head(result)
         same = head is not None and head.hash == call.about.hash
         call.then(failure or (answer if same else ANOTHER_BLOCK))
 

@@ -25,7 +25,7 @@ import msgspec
 
 from producers.node.meanings import meaning_of
 from producers.node.refusals import Meaning
-from producers.node.rpc_types import HeadOrNullReader, HeadReader, Log, LogReader, LogsReader, Unfit
+from producers.node.rpc_types import Head, HeadOrNullReader, HeadReader, Log, LogReader, LogsReader, Unfit
 from producers.node.timers import Clock
 from tlv.units import NS
 
@@ -285,6 +285,15 @@ class JsonRpc:
             self.unfit[f"{reason}: {error}"] += 1
             self.remark(f"{reason}: {error.member}", f"a message cannot be used: {error} ({reason})")
 
+    def read_head(self, result: msgspec.Raw | None) -> Head | None:
+        """The header that a request is answered with; None if there is none.  One that cannot be used is counted."""
+        try:
+            head: Head | None = HEAD_OR_NULL.decode(result or b"null")
+        except UNREADABLE as error:
+            self.reject(Rejection.BAD_HEAD, error)
+            return None
+        return head
+
     def remark(self, topic: str, words: str) -> None:
         """Something to tell a person, once for each connection."""
         if topic not in self._remarked and len(self._remarked) < MOST_REMARKS:
@@ -401,6 +410,15 @@ def _code(code: float | str | None) -> int | None:
     if isinstance(code, str):
         return int(code) if _CODE.fullmatch(code) else None
     return int(code) if code is not None else None
+
+
+def read_head(result: msgspec.Raw | None) -> Head | None:
+    """The header that a request is answered with; None if there is none, or none that can be used."""
+    try:
+        head: Head | None = HEAD_OR_NULL.decode(result or b"null")
+    except UNREADABLE:
+        return None
+    return head
 
 
 def read_text(result: msgspec.Raw | None) -> str | Failure:

@@ -13,7 +13,7 @@ from functools import partial
 
 import msgspec
 
-from producers.node.jsonrpc import DISCONNECTED, HEAD_OR_NULL, TIMED_OUT, UNREADABLE, Failure, JsonRpc
+from producers.node.jsonrpc import DISCONNECTED, TIMED_OUT, Failure, JsonRpc, read_head
 from producers.node.refusals import Meaning
 
 
@@ -63,13 +63,6 @@ class NodeHeight:
         if failure is TIMED_OUT or (failure is not None and refusals > 0 and not pruned):
             self._ask(number, block_hash, then, refusals - (failure is not TIMED_OUT))
             return
-        found = block_hash if failure is not None and not pruned else _hash_of(result)
+        head = read_head(result)
+        found = block_hash if failure is not None and not pruned else head.hash if head is not None else None
         then(AtHeight.ABSENT if found is None else AtHeight.OURS if found == block_hash else AtHeight.ANOTHER)
-
-
-def _hash_of(result: msgspec.Raw | None) -> str | None:
-    try:
-        head = HEAD_OR_NULL.decode(result or b"")
-    except UNREADABLE:
-        return None
-    return head.hash if head is not None else None

@@ -86,8 +86,8 @@ class _Recorder(Conversation):
     def _read(self) -> None:
         for item in self.feed.messages():
             if isinstance(item, Segment):
-                for offset, length in zip(item.offsets.tolist(), item.lengths.tolist(), strict=True):
-                    self._life.told.append(item.buffer[offset : offset + length].tobytes())
+                for payload in item.messages():
+                    self._life.told.append(payload)
             else:
                 self._life.told.append(item)
 

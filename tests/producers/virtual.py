@@ -151,7 +151,7 @@ class Conversation:
     def _read(self) -> None:
         for item in self.feed.messages():
             if isinstance(item, Segment):
-                for offset, length in zip(item.offsets.tolist(), item.lengths.tolist(), strict=True):
-                    self.story.add(parse(item.buffer[offset : offset + length].tobytes()))
+                for payload in item.messages():
+                    self.story.add(parse(payload))
             else:
                 self.story.add(parse(item))

@@ -126,8 +126,8 @@ class LyingNode:
                 self.feed.receive([self._reply(request)], **self.clock)
         for item in self.feed.messages():
             if isinstance(item, Segment):
-                for offset, length in zip(item.offsets.tolist(), item.lengths.tolist(), strict=True):
-                    self.story.add(parse(item.buffer[offset : offset + length].tobytes()))
+                for payload in item.messages():
+                    self.story.add(parse(payload))
             else:
                 self.story.add(parse(item))
 

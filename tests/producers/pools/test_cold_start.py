@@ -180,8 +180,8 @@ def started(node: ColdNode, seconds: float, pace: float = PACE) -> tuple[Story, 
         feed.tick(*clock)
         for item in feed.messages():
             if isinstance(item, Segment):
-                for offset, length in zip(item.offsets.tolist(), item.lengths.tolist(), strict=True):
-                    story.add(parse(item.buffer[offset : offset + length].tobytes()))
+                for payload in item.messages():
+                    story.add(parse(payload))
             else:
                 story.add(parse(item))
         now_ns += step_ns

@@ -396,9 +396,8 @@ class CollectorModel:
     def _publish(self) -> None:
         for item in self._feed.messages():
             if isinstance(item, Segment):
-                content = item.buffer.tobytes()
-                for offset, length in zip(item.offsets.tolist(), item.lengths.tolist(), strict=True):
-                    self._publish_one(content[offset : offset + length])
+                for payload in item.messages():
+                    self._publish_one(payload)
             else:
                 self._publish_one(item)
             if self._dying == -1:
