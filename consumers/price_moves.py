@@ -46,7 +46,7 @@ STATE = np.dtype([("threshold_pips", "<i8"), ("pools", "u1", (SLOTS, POOL_BYTES)
 
 SYNC = PoolSync.layout.type
 SYNC_SIZE = PoolSync.layout.size
-UNSAFE_FLAGS = int(Flag.REMOVED | Flag.BACKFILL)
+UNSAFE_FLAGS = int(Flag.REMOVED | Flag.BACKFILL | Flag.UNPROVEN)
 
 
 def new_state(threshold_pips: int) -> Structs:

@@ -241,6 +241,8 @@ def dispatch(strategy: Strategy, message: Message) -> None:
 
 def _dispatch_pool(strategy: Strategy, record: PoolRecord, message: Message) -> None:
     flags = message.header.flags
+    if flags & Flag.UNPROVEN:
+        return  # its emitter may be anything
     if flags & Flag.SNAPSHOT and isinstance(record, PoolState):
         strategy.on_snapshot(record)
         return

@@ -1,7 +1,8 @@
 """The collector's shell: one node, one ring, real sockets and real clocks around `producers.feed`.
 
-Owns connections, reconnects, the writer, and when files are written; `producers.disk` writes them, since the loop waits
-for no disk.  It must never interpret a message: that is the feed's.
+Owns the connection, reconnects and the writer.  It must never interpret a message: that is the feed's.  Endpoints that
+are not connected are asked in `producers.other_endpoints`, files are kept in `producers.keeping`, and what the log says
+is `producers.endpoint_log`'s.
 
     connect --failed--> pause, or at once the next endpoint (`producers.node.endpoints`) --> connect
        |
@@ -9,8 +10,7 @@ for no disk.  It must never interpret a message: that is the feed's.
             every 20 ms at most: feed.tick, requests out, health, statistics      at once if the feed is `unfinished`
 
 A connection ends when the node closes it (1000 and 1001 too), when `producers.node.health` finds it useless, when it
-breaks the error budget, when the first endpoint is back, or when the collector is told to stop.  A URL may hold a key:
-hosts are shown.
+breaks the error budget, when the first endpoint is back, or when the collector is told to stop.
 """
 
 from __future__ import annotations
@@ -20,25 +20,22 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 from websockets.exceptions import ConnectionClosed
 
 from producers.blocks.recovery import Recovered
 from producers.blocks.resume import resume
-from producers.blocks.state_file import Position, load, save
 from producers.chains.configuration import ChainConfig
-from producers.declared import Declared
 from producers.decode.pool_table import PoolTable
 from producers.decode.segment import Segment
-from producers.disk import DiskThread, replace_file
+from producers.endpoint_log import EndpointLog
 from producers.feed import Feed, LogSelection, OutputRing
+from producers.keeping import Keeping
 from producers.node.backoff import Circuit
 from producers.node.connection import (
     MAX_MESSAGE,
@@ -49,16 +46,14 @@ from producers.node.connection import (
     retry_after_of,
     words_of_close,
 )
-from producers.node.endpoints import Candidate, Endpoints
-from producers.node.errors import EndpointError, WrongChainError
+from producers.node.endpoints import Endpoints
+from producers.node.errors import EndpointError
 from producers.node.health import FeedHealth
-from producers.node.inquiry import EndpointAnswer, inquire
 from producers.node.redaction import host_of, printable
-from producers.node.remarks import Remarks
 from producers.node.second_endpoint import keep_second_endpoint
+from producers.other_endpoints import OtherEndpoints
 from producers.output.event_filter import load_filter
 from producers.output.tick_maps import TickWatch
-from producers.pools.cache import CachedPools, PoolCache
 from producers.pools.inquiry import Token
 from producers.statistics import Statistics
 from ringbuf import DEFAULT_CAPACITY, Reader, Status, Writer
@@ -96,6 +91,8 @@ class CollectorOptions:
     """What is published of what is collected; see `producers.output.event_filter`."""
     tick_watch: TickWatch = field(default_factory=TickWatch)
     """The pools whose tick maps are read from the node."""
+    publish_unproven: bool = False
+    """Events of emitters that were declared unproven are published, flagged; else they are held back."""
     pool_cache: Path | None = None
     stats_file: Path | None = None
     """Rewritten every second."""
@@ -111,6 +108,8 @@ class CollectorOptions:
     """The least bound of an endpoint without progress; eight block times if that is longer."""
     max_message: int = MAX_MESSAGE
     """Bytes of the largest message that a node may send."""
+    remedy: str = ""
+    """What to do when no endpoint can be reached, for the log."""
 
 
 class Collector:
@@ -118,22 +117,16 @@ class Collector:
 
     def __init__(self, options: CollectorOptions) -> None:
         if not options.urls:
-            raise EndpointError(f"expected at least one endpoint for chain {options.chain.name}, found none")
+            raise EndpointError(
+                f"expected at least one endpoint for chain {options.chain.name}, found none: give one with --url"
+            )
         began = time.monotonic()
         self._options = options
         self._writer = Writer.open_or_create(options.ring, capacity=options.capacity, layout_digest=LAYOUT_DIGEST)
         self._largest = options.capacity // LARGEST_COMMIT
-        self._cache = PoolCache(options.pool_cache, options.chain) if options.pool_cache is not None else None
+        self._keeping = Keeping(options.chain, options.pool_cache, options.state_file, options.stats_file)
         table, tokens = PoolTable(), dict[bytes, Token]()
-        cached = self._cache.load() if self._cache is not None else CachedPools()
-        log.info("%d pools known", len(cached))
-        if cached.refused:
-            log.warning(
-                "pool cache %s: %d lines are not used, the first is %s",
-                options.pool_cache,
-                cached.refused.total(),
-                cached.first_refused,
-            )
+        cached = self._keeping.load_pools()
         ring = OutputRing(self._writer.uuid, self._writer.epoch, self._writer.next_sequence)
         try:
             recovered = self._resume()
@@ -152,6 +145,7 @@ class Collector:
             options.tick_watch,
             cached,
             endpoints=len(options.urls),
+            publish_unproven=options.publish_unproven,
             **_clock(),
         )
         self._feed.filter_events(load_filter(options.filter_file) if options.filter_file is not None else None)
@@ -162,24 +156,20 @@ class Collector:
         )
         self._endpoints = Endpoints(options.urls, bound_s=options.watchdog_s)
         self._health = FeedHealth(options.chain.block_time_s, options.watchdog_s)
-        self._remarks, self._declared = Remarks(), Declared()
-        self._inquiries: set[asyncio.Task[None]] = set()
-        self._returning: Candidate | None = None
-        """The first endpoint, which is back."""
-        self._disk = DiskThread()
+        self._said = EndpointLog(self._feed, self._endpoints, options.urls, options.remedy, time.monotonic_ns())
+        self._others = OtherEndpoints(
+            options.chain, self._feed, self._endpoints, self._health, self._said, options.open_timeout_s
+        )
         self._reloads: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._wake = asyncio.Event()
         self._heard_ns = time.monotonic_ns()
         self._saved_ns = 0
-        self._said_unproven = False
 
     def _resume(self) -> Recovered | None:
         """What an earlier collector told, in this ring or as the state file says."""
         options, chain = self._options, self._options.chain
-        position = None
-        if options.state_file is not None:
-            position = load(options.state_file, chain.chain_id, chain.genesis)
+        position = self._keeping.load_position()
         frames = None
         if self._writer.epoch > 1:
             log.info("reading what an earlier collector left in ring %s", options.ring)
@@ -196,7 +186,7 @@ class Collector:
         """The counters, up to date."""
         stats = self._feed.count()
         stats.reconnects = max(stats.connections - 1, 0)
-        stats.disk_failures = self._disk.failures
+        stats.disk_failures = self._keeping.disk.failures
         stats.endpoint_host = host_of(self._endpoints.current.url)
         return stats
 
@@ -217,7 +207,7 @@ class Collector:
 
     async def _reload_filter(self, path: Path) -> None:
         try:
-            self._feed.filter_events(await self._disk.read(partial(load_filter, path)))
+            self._feed.filter_events(await self._keeping.disk.read(partial(load_filter, path)))
         except UsageError as error:
             log.warning("the filter stays as it was: %s", error)
         else:
@@ -244,24 +234,22 @@ class Collector:
             second.add_done_callback(lambda _: self.stop())  # it only ends when it is cancelled, or by a defect
         try:
             self._publish()
-            for candidate in self._endpoints.others():
-                self._inquire(self._check(candidate))
+            self._others.check_all()
             while not self._stop.is_set():
                 pause_s = await self._connect_once()
                 if self._stop.is_set() or pause_s is None:
                     break
                 await self._pause(pause_s)
         finally:
-            for inquiry in self._inquiries:
-                inquiry.cancel()
+            self._others.stop()
             if second is not None:
                 second.cancel()
                 await asyncio.wait([second])
             self.stop()
             try:
-                self._save_pools()
+                self._keeping.save_pools(self._feed)
                 self._save()
-                self._disk.close()
+                self._keeping.disk.close()
             finally:
                 self._writer.close()
         if second is not None and not second.cancelled():
@@ -273,7 +261,7 @@ class Collector:
         candidate = self._endpoints.current
         self._feed.endpoint = self._endpoints.index
         self._endpoints.attempt()
-        self._note_circuit()
+        self._said.note_circuit()
         opening = asyncio.create_task(self._open(candidate.url))
         opening.add_done_callback(lambda _: self._wake.set())
         await self._idle(opening.done)
@@ -288,7 +276,8 @@ class Collector:
             pause_s = self._failed(f"cannot connect to {host_of(candidate.url)}", reason, words, retry_after_of(error))
             if self._options.until_idle_s is not None and self._idle_s() > self._options.until_idle_s:
                 words = printable(words, candidate.url)
-                raise EndpointError(f"cannot connect to {host_of(candidate.url)}: {words}") from None
+                remedy = f"; {self._options.remedy}" if self._options.remedy else ""
+                raise EndpointError(f"cannot connect to {host_of(candidate.url)}: {words}{remedy}") from None
             return pause_s
         log.info("connected to %s", host_of(candidate.url))
         return await self._converse(connection)
@@ -301,36 +290,12 @@ class Collector:
         self, what: str, reason: FeedReason, words: str, retry_after_s: float = 0.0, *, useless: bool = False
     ) -> float:
         """A connection failed; returns the pause before the next."""
-        words = self._lost(what, reason, words)
+        words = self._said.lost(what, reason, words, time.monotonic_ns())
         pause_s = self._endpoints.failed(
             reason, words, random.random(), time.monotonic_ns(), retry_after_s=retry_after_s, useless=useless
         )
-        self._note_circuit()
+        self._said.note_circuit()
         return pause_s
-
-    def _lost(self, what: str, reason: FeedReason, words: str) -> str:
-        """Log and count why there is no connection, or no more; returns the words as they may be shown."""
-        url, name = self._endpoints.current.url, reason.name.lower()
-        words = printable(words, *self._options.urls)
-        self._feed.reason = reason
-        stats = self._feed.stats
-        stats.last_trouble = f"{host_of(url)}: {words}"
-        stats.endpoint_failures[f"{host_of(url)}: {name}"] += 1
-        self._warn(f"{what} {reason} {words}", f"{what}: {words} ({name})")
-        return words
-
-    def _warn(self, kind: str, text: str) -> None:
-        """Once, then counted (`producers.node.remarks`)."""
-        line = self._remarks.remark(kind, text, time.monotonic_ns())
-        if line is not None:
-            log.warning("%s", line)
-
-    def _note_circuit(self) -> None:
-        circuit, stats = self._endpoints.circuit, self._feed.stats
-        if circuit != stats.circuit:
-            log.warning("the circuit is %s; %d failures in a row", circuit, self._endpoints.failures)
-            stats.circuit_openings += circuit is Circuit.OPEN
-            stats.circuit = circuit
 
     async def _converse(self, connection: NodeConnection) -> float | None:
         """Talk until the connection ends; returns the pause before the next, None if the collector is finished."""
@@ -339,7 +304,7 @@ class Collector:
         began_ns = self._heard_ns = time.monotonic_ns()
         self._feed.connected(**_clock())
         self._health.connected(began_ns, self._feed.counts())
-        self._returning, finished, headers = None, False, self._feed.stats.headers
+        self._others.returning, finished, headers = None, False, self._feed.stats.headers
         left: tuple[FeedReason, str] | None = None
         try:
             while not closed.done() and not self._stop.is_set():
@@ -351,7 +316,7 @@ class Collector:
                 self._housekeeping()
                 finished = self._finished()
                 left = self._judge(connection)
-                if finished or left or (self._returning and self._feed.settled):
+                if finished or left or (self._others.returning and self._feed.settled):
                     break
         except (ConnectionError, ConnectionClosed):
             log.info("the connection broke while sending")
@@ -387,74 +352,20 @@ class Collector:
         """What follows from the end of a connection; returns the pause before the next."""
         now_ns, host = time.monotonic_ns(), host_of(self._endpoints.current.url)
         if self._feed.wrong_chain is not None:
-            self._exclude(self._endpoints.current, self._feed.wrong_chain)
+            self._others.exclude(self._endpoints.current, self._feed.wrong_chain)
             return 0.0
-        if self._returning is not None:
-            log.warning("leaving %s: %s is back", host, host_of(self._returning.url))
+        returning = self._others.returning
+        if returning is not None:
+            log.warning("leaving %s: %s is back", host, host_of(returning.url))
             self._endpoints.ended(FeedReason.OK, "", random.random(), now_ns)
-            self._endpoints.prefer(self._returning)
+            self._endpoints.prefer(returning)
             return 0.0
         reason, words = left or (FeedReason.CLOSED, "the connection broke")
         if reason is FeedReason.CLOSED and self._health.proven and lasted_s >= SHORT_LIVED_S:
-            words = self._lost(f"disconnected from {host}", reason, words)
+            words = self._said.lost(f"disconnected from {host}", reason, words, now_ns)
             return self._endpoints.ended(reason, words, random.random(), now_ns)
         what = f"disconnected from {host}" if reason is FeedReason.CLOSED else f"giving up {host}"
         return self._failed(what, reason, words, useless=reason is not FeedReason.CLOSED)
-
-    def _exclude(self, candidate: Candidate, words: str) -> None:
-        """It serves another chain: said once, never tried again.
-
-        Raises:
-            WrongChainError: so do all.
-        """
-        if not candidate.wrong_chain:
-            log.warning("%s is not used: %s", host_of(candidate.url), words)
-            self._feed.reason = FeedReason.WRONG_CHAIN if candidate is self._endpoints.current else self._feed.reason
-            self._feed.stats.endpoint_failures[f"{host_of(candidate.url)}: wrong_chain"] += 1
-            self._endpoints.exclude(candidate, words, time.monotonic_ns())
-        if not self._endpoints.usable:
-            raise WrongChainError(words)
-
-    # Other endpoints
-
-    def _inquire(self, asking: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(asking)
-        self._inquiries.add(task)
-        task.add_done_callback(self._inquiries.discard)
-
-    async def _ask(self, candidate: Candidate) -> EndpointAnswer:
-        """Its answers; one of another chain is excluded."""
-        found = await inquire(candidate.url, self._options.open_timeout_s)
-        chain = self._options.chain
-        if found.chain_id is not None and found.chain_id != chain.chain_id and not candidate.wrong_chain:
-            words = f"expected chain {chain.chain_id} ({chain.name}), found {found.chain_id}"
-            if candidate is not self._endpoints.current:
-                self._exclude(candidate, words)
-        return found
-
-    async def _check(self, candidate: Candidate) -> None:
-        """At the start: each endpoint's line in the log."""
-        found, host = await self._ask(candidate), host_of(candidate.url)
-        if candidate.wrong_chain:
-            return
-        if found.trouble:
-            self._feed.stats.endpoint_failures[f"{host}: unreachable"] += 1
-            self._warn(f"check {host} {found.trouble}", f"fallback {host}: {found.trouble}; it is tried last")
-            self._endpoints.rest(candidate, time.monotonic_ns())
-        else:
-            log.info("fallback %s: chain %s, block %s", host, found.chain_id, found.newest)
-
-    async def _ask_elsewhere(self, candidate: Candidate) -> None:
-        """The connected endpoint is quiet: does another one know a newer block?"""
-        found = await self._ask(candidate)
-        if found.newest is not None and found.chain_id == self._options.chain.chain_id:
-            self._health.heard_elsewhere(found.newest)
-
-    async def _ask_first(self, candidate: Candidate) -> None:
-        """Is the preferred endpoint back?"""
-        found = await self._ask(candidate)
-        if found.chain_id == self._options.chain.chain_id and (found.newest or -1) >= self._feed.head_number - 1:
-            self._returning = candidate
 
     def _receive_second(self, frames: list[bytes]) -> None:
         """What the second endpoint answered."""
@@ -508,19 +419,14 @@ class Collector:
             return FeedReason.REFUSED, f"its quota is used up: {feed.exhausted}"
         if health.proven and self._endpoints.failures:
             self._endpoints.proved()
-            self._note_circuit()
+            self._said.note_circuit()
         if self._options.until_idle_s is not None:
             return None
         if verdict is not FeedReason.OK:
             return verdict, f"no progress for {health.quiet_s:.1f} s"
         if health.asks():
             feed.ask_newest()
-        other = self._endpoints.fallback
-        if other is not None and health.asks_elsewhere():
-            self._inquire(self._ask_elsewhere(other))
-        first = self._endpoints.asks_first(now_ns) if health.proven else None
-        if first is not None:
-            self._inquire(self._ask_first(first))
+        self._others.look_around(now_ns)
         return None
 
     def _show(self, reason: FeedReason) -> None:
@@ -529,27 +435,16 @@ class Collector:
             self._feed.reason = reason
             self._feed.beat(**_clock(), circuit_open=False)
 
-    def _tell(self) -> None:
-        """Log what the feed remarks of its endpoint, and what it declares."""
-        host = host_of(self._endpoints.current.url)
-        for remark in self._feed.take_remarks():
-            self._warn(f"{host} {remark.topic}", f"{host}: {printable(remark.words, *self._options.urls)}")
-
     def _housekeeping(self) -> None:
-        unproven = self._feed.unproven_identity
-        if unproven is not None and not self._said_unproven:
-            self._said_unproven = True
-            log.info("%s", printable(unproven, *self._options.urls))
-        self._tell()
         now_ns = time.monotonic_ns()
+        self._said.tell(now_ns)
         due = now_ns - self._saved_ns > NS
         if due:
             self._saved_ns = now_ns
             self._writer.heartbeat()
-            for line in self._declared.lines(self._remarks, self._feed.count(), now_ns):
-                log.warning("%s", line)
-        if not self._disk.busy:
-            self._save_pools()
+            self._said.tell_declared(now_ns)
+        if not self._keeping.disk.busy:
+            self._keeping.save_pools(self._feed)
             if due:
                 self._save()
 
@@ -563,20 +458,8 @@ class Collector:
     def _idle_s(self) -> float:
         return (time.monotonic_ns() - self._heard_ns) / NS
 
-    def _save_pools(self) -> None:
-        verified = [finding for finding in self._feed.verified() if finding.settled]
-        if verified and self._cache is not None:
-            self._disk.write("pool cache", partial(self._cache.append, verified, self._feed.genesis))
-
     def _save(self) -> None:
-        """Have the state and the statistics written: what they are now, whenever the disk gets to it."""
-        safe = self._feed.safe_block
-        if self._options.state_file is not None and safe is not None:
-            position = Position.of(self._options.chain.chain_id, safe, self._feed.genesis, self._writer.uuid)
-            self._disk.write("state file", partial(save, self._options.state_file, position))
-        if self._options.stats_file is not None:
-            content = msgspec.json.encode(self.statistics.to_dict())
-            self._disk.write("statistics", partial(replace_file, self._options.stats_file, content, durable=False))
+        self._keeping.save(self._feed, self._writer.uuid, self.statistics)
 
     async def _pause(self, seconds: float) -> None:
         """Wait for the next attempt."""

@@ -29,10 +29,28 @@ class Context:
     """The members of an eth_subscribe or eth_getLogs filter; empty = all logs."""
     capabilities: Capabilities = field(default_factory=Capabilities)
     """Of the endpoint that is connected."""
+    publishes_unproven: bool = False
+    """Events of emitters that were declared unproven are published, marked; else they are held back."""
 
     @classmethod
-    def of(cls, chain: ChainConfig, clock: Clock, log_filter: dict[str, object] | None = None) -> Context:
+    def of(
+        cls,
+        chain: ChainConfig,
+        clock: Clock,
+        log_filter: dict[str, object] | None = None,
+        *,
+        publishes_unproven: bool = False,
+    ) -> Context:
         """A context with a fresh endpoint, timers and counters on `clock`."""
         rpc, able = JsonRpc(clock), Capabilities()
         calls = CallsAt(clock, rpc, able)
-        return cls(chain, clock, rpc, Timers(clock), calls, log_filter=log_filter or {}, capabilities=able)
+        return cls(
+            chain,
+            clock,
+            rpc,
+            Timers(clock),
+            calls,
+            log_filter=log_filter or {},
+            capabilities=able,
+            publishes_unproven=publishes_unproven,
+        )

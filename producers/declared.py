@@ -37,6 +37,10 @@ def declarations(stats: Statistics) -> dict[str, tuple[int, str]]:
             stats.quarantined_logs,
             f"{stats.quarantined_logs} logs of emitters that the node could not prove are not published",
         ),
+        "marked": (
+            stats.unproven_events,
+            f"{stats.unproven_events} events of emitters that the node could not prove are published, flagged UNPROVEN",
+        ),
         "refused": (
             sum(stats.refused.values()),
             f"{sum(stats.refused.values())} logs of proven pools broke a rule and are not published",

@@ -15,7 +15,7 @@ before waits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -119,13 +119,14 @@ class Feed:
         cached: CachedPools = NO_POOLS,
         *,
         endpoints: int = 1,
+        publish_unproven: bool = False,
         now_ns: int,
         wall_ns: int,
     ) -> None:
         self._clock = Clock(now_ns, wall_ns)
         """Set here, once per call from outside, and read by every part."""
         self._filter = selection.as_filter()
-        context = Context.of(chain, self._clock, self._filter)
+        context = Context.of(chain, self._clock, self._filter, publishes_unproven=publish_unproven)
         self._rpc, self._timers, self.stats = context.rpc, context.timers, context.stats
         self.state = FeedState.CONNECTING
         self.broken: str | None = None
@@ -155,6 +156,7 @@ class Feed:
         learned = recovered.genesis if recovered is not None else UNKNOWN
         self._early_block = EarlyBlockCheck(
             self._rpc,
+            self._timers,
             f"{chain.chain_id} ({chain.name})",
             chain.identity.number if chain.identity is not None else 0,
             chain.genesis if chain.identity is not None else learned,
@@ -240,10 +242,11 @@ class Feed:
         self._rpc.abandon(too_large=self._too_large)
         self._too_large = False
 
-    def receive(self, frames: Iterable[bytes], now_ns: int, wall_ns: int) -> None:
+    def receive(self, frames: Sequence[bytes], now_ns: int, wall_ns: int) -> None:
         """Take everything that the socket held."""
         self._set_clock(now_ns, wall_ns)
-        frames = list(frames)
+        # One search of all: 0.1 us a frame of a burst, 0.04 of it for the copy; each by itself takes 0.17.  One frame
+        # alone is not copied.
         shouting = has_capitals(b"".join(frames))
         decode, logs_id = LOG_NOTICE.decode, self._known_logs_id
         logs: list[Log] = []
@@ -302,7 +305,7 @@ class Feed:
         """The frames to send to the second endpoint now."""
         return self._cross_check.requests()
 
-    def receive_second(self, frames: Iterable[bytes], now_ns: int, wall_ns: int) -> None:
+    def receive_second(self, frames: Sequence[bytes], now_ns: int, wall_ns: int) -> None:
         """Take what the second endpoint answers; it subscribed to nothing."""
         self._set_clock(now_ns, wall_ns)
         for frame in frames:

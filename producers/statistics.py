@@ -83,10 +83,16 @@ class Statistics:
     filtered_events: int = 0
     """Events of verified pools that the event filter kept from the ring."""
     event_logs: int = 0
-    """Logs with an event's topic that were looked at.  Each was published (`events_published` less `replayed_events`),
-    filtered, refused, is held (`held_logs`), or was let go: lookalikes, unsupported, quarantined."""
+    """Logs with an event's topic that were looked at.  Each was published (`events_published` less `replayed_events`
+    and `retracted_events`), filtered, refused, is held (`held_logs`), or was let go: lookalikes, unsupported,
+    quarantined."""
     replayed_events: int = 0
     """Of the events published, those of blocks that came back after a reorg."""
+    retracted_events: int = 0
+    """Of the events published, those flagged UNPROVEN that were taken back by a verdict, or had left with their block
+    by then: they count as let go, and are published again if their emitter is a pool."""
+    unproven_events: int = 0
+    """Of the events published, those flagged UNPROVEN whose emitter is not proven yet."""
     held_logs: int = 0
     """Logs that wait in memory for their emitter to be verified."""
     quarantined_logs: int = 0

@@ -46,6 +46,8 @@ SHELLS = {
     "tlv/user_cache.py": "where the home is",
     "tlv/jit.py": "the kernel cache, chosen before the first kernel is decorated",
     "producers/collector.py": "the feed's clock, sockets and tasks",
+    "producers/keeping.py": "the paths of a collector's files",
+    "producers/other_endpoints.py": "tasks, and the clock",
     "producers/disk.py": "every write of a collector, in a thread",
     "producers/blocks/state_file.py": "one file",
     "producers/chains/configuration.py": "the chains' files",

@@ -54,7 +54,8 @@ class Flag(IntFlag):
     SNAPSHOT = 2
     BACKFILL = 4
     REMOVED = 8
-    MAYBE_GAP = 16
+    UNPROVEN = 16
+    """Of an emitter that is not proven to be a pool: tokens, venue and decimals of the event are not known."""
     TRACED = 32
     REPLAY = 64
 
@@ -68,6 +69,18 @@ class Protocol(IntEnum):
     UNISWAP_V2 = 2
     UNISWAP_V3 = 3
     ALGEBRA = 4
+
+
+class EmitterProof(IntEnum):
+    """What is known of an emitter (`Unproven.standing`)."""
+
+    UNKNOWN = 0
+    """Nobody can say yet."""
+    POOL = 1
+    NO_POOL = 2
+    """Proven to be none: it speaks like one."""
+    UNSUPPORTED = 3
+    """Proven to be of no configured factory."""
 
 
 class FeeKind(IntEnum):

@@ -501,13 +501,18 @@ class VenueName(Record, frozen=True):
 
 @record(type=118)
 class Unproven(Record, frozen=True):
-    """An emitter could not be proven to be a pool: `held_back` of its events since block `since_block` are not
-    published.  If it is proven later, they are published with BACKFILL."""
+    """An emitter could not be proven to be a pool in time; `standing` (an `EmitterProof`) says what is known now.
+    Of its events since block `since_block`, `held_back` are not published and `marked` are, flagged UNPROVEN.
+    UNKNOWN: it is asked on.  POOL: the marked ones are confirmed, those held back were published with BACKFILL.
+    NO_POOL, UNSUPPORTED: the marked ones were taken back by REMOVED copies in front of this record, outside any Reorg,
+    but for the `marked` ones of blocks that the collector no longer keeps: these are none either."""
 
     since_block: I64
     held_back: U64
+    marked: U64
     protocol: U32
     emitter: PoolId
+    standing: U8
 
 
 @record(type=119)

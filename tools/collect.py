@@ -35,6 +35,15 @@ from tools.warm import warm_collector, warm_ring
 STOP_S = 10.0
 """How long an end may take: the disk's part of it is short, and a loop that does not turn never ends by itself."""
 
+NO_ACCOUNT = (
+    "these are the chain's public endpoints, which need no account: is the way to the internet open? A node of your own"
+    " or a provider's is named with --url wss://... (if it holds a key: in ALPHAPULSE__COLLECTOR__URL);"
+    " alphapulse doctor --endpoints says more"
+)
+TRY_ANOTHER = (
+    "is the URL right, and is the way to it open? alphapulse doctor --url ... says more, --fallback names another one"
+)
+
 
 @click.command(
     "collect", epilog="Example:  alphapulse collect --url ws://127.0.0.1:8546 --until-idle 3 --json --stats-json -"
@@ -63,6 +72,14 @@ STOP_S = 10.0
     metavar="ADDRESS|all",
     help="Read the tick map of a Uniswap V3 pool (repeatable), or of all, from the node and publish it: at the pool's"
     " first event, after every loss, every 5 minutes.",
+)
+@click.option(
+    "--unproven",
+    default="hold",
+    show_default=True,
+    type=click.Choice(["hold", "publish"]),
+    help="Events of a contract that the node cannot prove in time to be a pool, or none: hold them back until it can,"
+    " or publish them flagged UNPROVEN, without tokens and venue.",
 )
 @click.option("--cross-check", "second", metavar="URL", help="A second endpoint, asked whether it lists the same logs.")
 @click.option(
@@ -104,6 +121,7 @@ def command(
     capacity: int,
     filters: tuple[str, ...],
     watch_ticks: tuple[str, ...],
+    unproven: str,
     second: str | None,
     cross_check_share: float,
     pool_cache: str | None,
@@ -133,6 +151,7 @@ def command(
         selection=_selection(filters),
         filter_file=_filter_file(filters),
         tick_watch=_tick_watch(watch_ticks),
+        publish_unproven=unproven == "publish",
         pool_cache=_cache_path(pool_cache, config.chain_id),
         stats_file=Path(stats_json) if stats_json not in (None, "-") else None,
         state_file=state,
@@ -141,6 +160,7 @@ def command(
         until_idle_s=until_idle,
         watchdog_s=watchdog,
         max_message=max_message,
+        remedy=TRY_ANOTHER if url or fallbacks else NO_ACCOUNT,
     )
     if verbose:
         speak_from(min(logging.INFO, logging.getLogger(OURS).getEffectiveLevel()))

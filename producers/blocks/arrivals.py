@@ -28,7 +28,9 @@ class LogsFetched(NamedTuple):
     block: Block
     logs: list[Log]
     whole: bool = True
-    """It holds every log that is subscribed to; else only events, or only those of known pools."""
+    """It holds every log that is subscribed to; else only events."""
+    of_known: bool = False
+    """It holds nothing of pools that are not known."""
 
 
 class LogsUnavailable(NamedTuple):

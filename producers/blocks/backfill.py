@@ -73,9 +73,12 @@ class _Asking:
 class LogFetcher:
     """Fetches the logs of WANTED blocks until each is merged or given up."""
 
-    def __init__(self, context: Context, evidence: Evidence, arrivals: Arrivals, table: PoolTable) -> None:
+    def __init__(
+        self, context: Context, chain: Chain, evidence: Evidence, arrivals: Arrivals, table: PoolTable
+    ) -> None:
         self._clock, self._timers, self._rpc = context.clock, context.timers, context.rpc
         self._queries, self._evidence, self._arrivals = LogQueries(context, table), evidence, arrivals
+        self._chain = chain
         self._node_height = NodeHeight(context.rpc)
         self.due: dict[str, Block] = {}
         """The blocks that the next `pump` asks for, by hash."""
@@ -141,12 +144,12 @@ class LogFetcher:
         reason, self.distrusted = self.distrusted, None
         return reason
 
-    def pump(self, chain: Chain) -> None:
+    def pump(self) -> None:
         """Send as many requests as may be in flight.  Blocks that left the chain are forgotten."""
         wanted = []
         for block in sorted(self.due.values(), key=_urgency):
             asked_for = block.progress in (Progress.WANTED, Progress.LOST) or block.hash in self._reviewed
-            if asked_for and chain.is_canonical(block):
+            if asked_for and self._chain.is_canonical(block):
                 wanted.append(block)
             else:
                 self._forget(block)
@@ -176,7 +179,7 @@ class LogFetcher:
             self._retry(block)
             return
         self._fit_range(1, len(listed.logs))
-        self._arrivals.append(LogsFetched(block, listed.logs, listed.whole))
+        self._arrivals.append(LogsFetched(block, listed.logs, listed.whole, listed.of_known))
 
     def _on_range(self, blocks: list[Block], listed: Listed) -> None:
         self._in_flight -= 1
@@ -197,7 +200,7 @@ class LogFetcher:
             by_hash[log.block_hash].append(log)
         for block in blocks:
             if block.hash in by_hash or self._evidence.proves_empty(block):
-                self._arrivals.append(LogsFetched(block, by_hash[block.hash], listed.whole))
+                self._arrivals.append(LogsFetched(block, by_hash[block.hash], listed.whole, listed.of_known))
             else:
                 self._timers.after(0, partial(self._ask_alone, block))
 
@@ -225,8 +228,12 @@ class LogFetcher:
         self._timers.after(delay_ns, partial(self.want, block))
 
     def _judge(self, block: Block, has: AtHeight) -> None:
-        """The node cannot list the logs of a block: is it a hole, or a block that the node left behind?"""
-        if has is AtHeight.OURS:
+        """The node cannot list the logs of a block: is it a hole, or a block that the node left behind?
+
+        Below a hole no head replaces what was left behind: once the headers are there, `producers.blocks.holes` does.
+        """
+        below_hole = any(first > block.number for first, _ in self._chain.holes)
+        if has is AtHeight.OURS or below_hole:
             self._arrivals.append(LogsUnavailable(block))
         else:
             self.want(block)  # until the head that replaces it comes

@@ -21,9 +21,11 @@ sources).  An arrow that is not drawn raises.  It must never ask or publish: `pr
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import Enum
 from operator import itemgetter
 
+from producers.decode.marked import count_marked, split_marked
 from producers.decode.segment import Segment
 from producers.node.hex import read_quantity
 from producers.node.rpc_types import Head, Log
@@ -94,6 +96,7 @@ class Block:
         "highest_index",
         "indices",
         "live",
+        "marked",
         "next_index",
         "number",
         "parent_hash",
@@ -165,6 +168,8 @@ class Block:
         self.unpublished: dict[str, set[str]] = {}
         """Identities of the logs with an event's topic that were let go, since their emitter is not proven to be a
         pool, by its address: should it be, they are fetched again."""
+        self.marked: dict[str, int] = {}
+        """Events in `published` that are flagged UNPROVEN, by the address of their emitter."""
         self.held_until_ns = -1
         """Until when its end waits for a second endpoint's opinion; -1 while that was not asked."""
 
@@ -201,9 +206,13 @@ class Block:
         """Nobody can list its logs."""
         self._move("lose")
 
-    def leave(self) -> None:
-        """It is canonical no more.  Its logs may stop in the middle, so they are fetched, should it come back open."""
+    def leave(self, *, whole: bool = True) -> None:
+        """It is canonical no more.  Its logs may stop in the middle, so they are fetched, should it come back open.
+
+        So they are where an earlier collector told of it and `published` is not the `whole` of that.
+        """
         self._move("leave")
+        self.verdict = self.verdict if whole else Completeness.UNKNOWN
         self.live = False
         self.ended = False
         self.to_replay = bool(self.published)
@@ -266,15 +275,16 @@ class Block:
         if self.head_bloom is not None:
             self.entries.add(log.address)  # also of one that came before: what was closed has none
             self.entries.update(log.topics)
-        if self.seen.get(identity):
+        seen = self.seen
+        before = seen.get(identity)
+        if before:
             return Taken.KNOWN
-        content = content_of(log)
-        if identity in self.seen:
-            self.seen[identity] = content
+        seen[identity] = content_of(log)
+        if before is not None:
             return Taken.KNOWN
-        self.seen[identity] = content
         self.indices.add(index)
-        self.highest_index = max(self.highest_index, index)
+        if index > self.highest_index:  # noqa: PLR1730  calling max is 0.1 us of 0.9
+            self.highest_index = index
         self.topics.add(log.topics[0] if log.topics else None)
         self.pushed += pushed
         self.waiting.append((index, log, not pushed))
@@ -357,6 +367,26 @@ class Block:
         self.published.append(segment)
         self.events += len(segment.offsets)
 
+    def mark(self, events: Counter[str]) -> None:
+        """So many of the published events are flagged UNPROVEN, by the address of their emitter."""
+        for address, number in events.items():
+            self.marked[address] = self.marked.get(address, 0) + number
+
+    def confirm_marked(self, address: str) -> int:
+        """Its emitter is proven: what is flagged stands; returns how many events that is."""
+        return self.marked.pop(address, 0)
+
+    def take_out_marked(self, address: str) -> list[Segment]:
+        """What is flagged of this emitter counts as let go; returns these events, oldest first."""
+        if not self.marked.pop(address, 0):
+            return []
+        split = [split_marked(segment, address) for segment in self.published]
+        self.published = [kept for kept, _, _ in split if len(kept.offsets)]
+        self.events = sum(len(kept.offsets) for kept in self.published)
+        self.to_replay = self.to_replay and self.events > 0
+        self.unpublished.setdefault(address, set()).update(*(identities for _, _, identities in split))
+        return [taken for _, taken, _ in split if len(taken.offsets)]
+
     def replay(self) -> None:
         """What was published before it left is published again."""
         self.to_replay = False
@@ -367,6 +397,7 @@ class Block:
         self.indices = indices
         self.highest_index = max(indices, default=-1)
         self.add_published(segment)
+        self.mark(count_marked(segment))
 
     # The second endpoint
 

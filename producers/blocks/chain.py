@@ -149,11 +149,11 @@ class Chain:
         elif fork is None and dropped and lowest.number > self._first:
             hole = self._undeclared(self._first, lowest.number - 1)
         self.told = -1
+        for block in dropped:
+            self._loosen(block)
         for block in branch:
             self._loose.pop(block.hash, None)
             self.blocks[block.hash] = block
-        for block in dropped:
-            self._loosen(block)
         self.canonical.update({block.number: block for block in branch})
         self.head = head
         self._first = min(self._first, lowest.number)
@@ -193,6 +193,27 @@ class Chain:
         self.holes = [part for hole in self.holes for part in _without(hole, first, last)]
         self._first = min(self._first, first)
         return blocks
+
+    def is_met(self, head: Head) -> bool:
+        """Whether what is known below a header is its parent, or nothing is: then the chain joins there."""
+        below = int(head.number, 16) - 1
+        known = self.canonical.get(below)
+        known_hash = known.hash if known is not None else self._past.get(below)
+        return known_hash is None or known_hash == head.parent_hash or head.parent_hash in NO_PARENTS
+
+    def refill(self, heads: list[Head], now_ns: int) -> Switch:
+        """Make these headers canonical, which stand below a root (oldest first) and reach below its hole.
+
+        What stood there left the chain.  A Reorg drops everything above its fork, so what is above the hole is dropped
+        and adopted again.
+        """
+        first, last = int(heads[0].number, 16), int(heads[-1].number, 16)
+        self.canonical[last + 1].find_parent()
+        blocks = [self.add(head, now_ns) for head in heads]
+        self.holes = [part for hole in self.holes for part in _without(hole, first, last)]
+        if first - 1 not in self.canonical and self._past.get(first - 1) != heads[0].parent_hash:
+            blocks[0].lose_parent()
+        return self.adopt([*blocks, *self.upwards(last + 1)])
 
     def forget(self, unfinished: int = MAX_NUMBER) -> None:
         """Drop what is `keep` blocks below the head: no reorg reaches there.  From `unfinished` on nothing is dropped.

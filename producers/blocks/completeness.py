@@ -34,6 +34,8 @@ class Doubt(Enum):
     NONE = 0
     SUSPECT = 1
     REFUTED = 2
+    UNLISTED = 3
+    """The block may have events of pools that were not asked for."""
 
 
 class Evidence:
@@ -81,12 +83,16 @@ class Evidence:
         """Whether a log of it seems to be missing; `vouched` if a list of its logs has none that did not come."""
         return (block.doubted and not vouched) or self._doubt(block) is not Doubt.NONE
 
-    def judge(self, block: Block, logs: list[Log], *, whole: bool) -> Doubt:
+    def judge(self, block: Block, logs: list[Log], *, whole: bool, of_known: bool = False) -> Doubt:
         """What to think of `logs`, the node's own list of the block's logs, which the block has taken.
 
-        A list that is not `whole` was asked for by topics and addresses: it has no hole that shows.
+        A list that is not `whole` was asked for by topics and addresses: it has no hole that shows.  One `of_known`
+        pools is all only where the bloom has none of our topics, or no bit that the logs that came do not set.
         """
         places = [identify(log) for log in logs]
+        if of_known and None not in places:
+            explained = self.is_exact(block) and self._doubt(block) is Doubt.NONE
+            return Doubt.NONE if explained or self.proves_empty(block) else Doubt.UNLISTED
         if not whole:
             events_came = block.positives is None or block.positives <= block.topics
             if not logs and not EVENT_OF_TOPIC.keys().isdisjoint(block.topics):
@@ -122,9 +128,8 @@ class Evidence:
             return Doubt.NONE if block.positives is None or block.positives <= came else Doubt.SUSPECT
         if block.entries:
             block.absorb(bloom_of(entry for entry in block.entries if entry))
-        if not block.head_bloom & ~block.bloom:
-            return Doubt.NONE
-        return Doubt.REFUTED if self._chain.bloom_proves(block.number) else Doubt.SUSPECT
+        # also where logs stand outside the bloom: some log sets each bit that is in it
+        return Doubt.REFUTED if block.head_bloom & ~block.bloom else Doubt.NONE
 
     def is_exact(self, block: Block) -> bool:
         """Whether the block's logs set exactly the bits of its bloom, those of the chain itself aside."""

@@ -34,6 +34,8 @@ class EarlyLogs:
         self._size = 0
         self._turned_away_ns = -LIFETIME_NS
         """When a log of a block without an entry was last turned away."""
+        self._doubted_ns = -PATIENCE_NS
+        """When the newest frame came that could not be read: maybe one of these logs."""
 
     def keep(self, block_hash: str, log: Log) -> None:
         """Hold `log` until its block is announced."""
@@ -58,6 +60,15 @@ class EarlyLogs:
     def overflowed(self, block_hash: str) -> bool:
         """Whether logs of this block came, or may have come, and were not kept."""
         return self._waiting.get(block_hash) == [] or self._clock.now_ns - self._turned_away_ns < LIFETIME_NS
+
+    def doubt(self) -> None:
+        """A frame came that could not be read."""
+        self._doubted_ns = self._clock.now_ns
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a log of a block that is announced now may have been in a frame that could not be read."""
+        return self._clock.now_ns - self._doubted_ns < PATIENCE_NS
 
     def adopt(self, block_hash: str) -> list[Log]:
         """The logs that waited for this block; they are forgotten here."""

@@ -8,8 +8,10 @@ when to ask again: `producers.blocks.backfill` does.
     EACH       our events, a question for each topic             so was that
     POOLS      our events of known pools, some pools a question  so was that, or addresses are required
 
-TOPICS and EACH give every event, POOLS those of known pools; none of them shows the log indices of other logs, so their
-lists are not `whole`.  How a block must be asked is remembered over connections: an answer that is too large ends one.
+TOPICS and EACH give every event, POOLS those of known pools only (`of_known`); none of them shows the log indices of
+other logs, so their lists are not `whole`.  An endpoint that needs addresses is asked without them again after
+`AGAIN_NS`: it may be another backend, or another day.  How a block must be asked is remembered over connections: an
+answer that is too large ends one.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from producers.kinds.events import EVENT_OF_TOPIC
 from producers.node.jsonrpc import DISCONNECTED, LOGS, TOO_LARGE, UNREADABLE, Failure, Rejection
 from producers.node.refusals import Meaning
 from producers.node.rpc_types import Log
+from tlv.units import NS
 
+AGAIN_NS = 60 * NS
 POOLS_AT_ONCE = 200
 """Addresses of one question: providers allow 1,000 to 10,000, and 200 are 9 kB."""
 MOST_REMEMBERED = 1024
@@ -48,11 +52,13 @@ class Form(IntEnum):
 class Listed:
     """What came of one question, or of all its parts."""
 
-    def __init__(self, parts: int, *, whole: bool) -> None:
+    def __init__(self, parts: int, *, whole: bool, of_known: bool = False) -> None:
         self.logs: list[Log] = []
         self.failure: Failure | None = None
         self.whole = whole
         """It would hold every log that is subscribed to, so that a hole in the indices shows a loss."""
+        self.of_known = of_known
+        """It has nothing of pools that are not known."""
         self.awaited = parts
 
 
@@ -65,7 +71,9 @@ class LogQueries:
 
     def __init__(self, context: Context, table: PoolTable) -> None:
         self._rpc, self._capabilities, self._filter = context.rpc, context.capabilities, context.log_filter
-        self._table = table
+        self._table, self._clock = table, context.clock
+        self._needed_ns = -AGAIN_NS
+        """When addresses were last found not to be needed, or it was last tried."""
         self._forms: dict[str, Form] = {}
 
     def ask_block(self, block_hash: str, number: int, then: Then) -> None:
@@ -88,14 +96,21 @@ class LogQueries:
         self._forms.pop(block_hash, None)
 
     def _least_form(self) -> Form:
-        return Form.PLAIN if self._capabilities.logs_without_address or "address" in self._filter else Form.POOLS
+        if "address" in self._filter:
+            return Form.PLAIN
+        now_ns = self._clock.now_ns
+        if not self._capabilities.logs_without_address and now_ns - self._needed_ns < AGAIN_NS:
+            return Form.POOLS
+        self._needed_ns = now_ns
+        return Form.PLAIN
 
     def _form_of(self, block_hash: str) -> Form:
         return max(self._forms.get(block_hash, Form.PLAIN), self._least_form())
 
     def _ask(self, place: dict[str, object], form: Form, then: Then) -> None:
         filters = self._filters(form)
-        listed = Listed(len(filters), whole=form is Form.PLAIN)
+        of_known = form is Form.POOLS and "address" not in self._filter
+        listed = Listed(len(filters), whole=form is Form.PLAIN, of_known=of_known)
         if not filters:
             listed.failure = NOBODY_TO_ASK
             then(listed)
@@ -136,6 +151,7 @@ class LogQueries:
     def _on_block(self, block_hash: str, number: int, form: Form, then: Then, listed: Listed) -> None:
         failure = listed.failure
         if failure is None or failure is DISCONNECTED or failure is NOBODY_TO_ASK:
+            self._note_success(form, failure)
             then(listed)
         elif failure.meaning is Meaning.SIZE and form is not Form.POOLS:
             self._remember(block_hash, Form(form + 1))
@@ -153,7 +169,12 @@ class LogQueries:
         if listed.failure is not None and self._learn(listed.failure, form):
             self.ask_range(first, last, then)
         else:
+            self._note_success(form, listed.failure)
             then(listed)
+
+    def _note_success(self, form: Form, failure: Failure | None) -> None:
+        if failure is None and form is not Form.POOLS:
+            self._capabilities.logs_without_address = True
 
     def _learn(self, failure: Failure, form: Form) -> bool:
         """Whether the refusal shows that another form must be used, which is known from now on."""

@@ -208,9 +208,12 @@ class _Story:
     def _stand(self, header: Header, origin: EventOrigin, payload: bytes) -> None:
         identity = (origin.transaction_hash, origin.log_index)
         if header.flags & Flag.REMOVED:
-            self.owed -= 1
-            if origin.block_hash in self.found:  # else of a branch that fell before anything that is here
-                self.found[origin.block_hash].standing.pop(identity, None)
+            found = self.found.get(origin.block_hash)
+            if found is None:  # of a branch that fell before anything that is here
+                self.owed -= 1
+                return
+            self.owed -= self.canonical.get(found.number) is not found  # else flagged, and taken back without a Reorg
+            found.standing.pop(identity, None)
             return
         block = self._block(origin.block_number, origin.block_hash)
         block.mined_at = origin.block_timestamp
@@ -307,10 +310,16 @@ def _settle_doubts(story: _Story, settled: int) -> list[tuple[int, int]]:
     doubtful += [
         number for number in range(max(floor + 1, 0), top) if number not in canonical and number not in declared
     ]
-    runs: list[tuple[int, int]] = []
-    for number in sorted(doubtful):
+    for number in doubtful:
         if number in canonical:
             canonical[number].set_ended()
+    return runs_of(sorted(doubtful))
+
+
+def runs_of(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """Rising numbers as runs, first and last of each."""
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
         if runs and runs[-1][1] == number - 1:
             runs[-1] = (runs[-1][0], number)
         else:

@@ -2,8 +2,8 @@
 
 Owns the identity that an event needs besides its own words: tokens, venue, decimals, contract family, fee.  It never
 verifies anything; who adds a pool vouches for it.  A row is a struct like those of the wire format and begins with the
-very fields that every pool record begins with, so that the decoder copies them in one go.  Rows are only ever added:
-an index stays good for the table's life.
+very fields that every pool record begins with, so that the decoder copies them in one go.  The row of a proven emitter
+is its own for the table's life; one of an emitter that is not proven goes to another when it is not needed any more.
 """
 
 from __future__ import annotations
@@ -56,7 +56,11 @@ class PoolTable:
 
     def __init__(self, pools: Iterable[VerifiedEmitter] = ()) -> None:
         self.row_of: dict[str, int] = {}
-        """Row of each address (lower-case hex, as nodes write it)."""
+        """Row of each proven address (lower-case hex, as nodes write it)."""
+        self._unproven: dict[str, dict[int, int]] = {}
+        """Rows of emitters whose events are published although nothing is proven, by address and protocol."""
+        self._free: list[int] = []
+        self._used = 0
         self._rows = np.zeros(64, dtype=POOL_ROW)
         for pool in pools:
             self.add(pool)
@@ -67,7 +71,7 @@ class PoolTable:
     @property
     def rows(self) -> npt.NDArray[np.void]:
         """The rows in use.  Fetch it again after `add`, which may move them."""
-        return self._rows[: len(self.row_of)]
+        return self._rows[: self._used]
 
     def add(self, pool: VerifiedEmitter) -> int:
         """Add `pool`, or replace what was known of its address; returns its row.
@@ -75,8 +79,30 @@ class PoolTable:
         Raises:
             UsageError: a value does not fit its field.
         """
+        address = f"0x{pool.pool.hex()}"
+        row = self._put(pool, self.row_of.get(address))
+        self.row_of[address] = row
+        return row
+
+    def add_unproven(self, address: str, protocol: int) -> int:
+        """The row of an emitter of which nothing is known but which contracts it speaks like; it is in no `row_of`."""
+        rows = self._unproven.setdefault(address, {})
+        if protocol not in rows:
+            rows[protocol] = self._put(unverified(bytes.fromhex(address[2:]), protocol), None)
+        return rows[protocol]
+
+    def drop_unproven(self, address: str) -> None:
+        """Its events are not published unproven any more: its rows may be another's."""
+        self._free += self._unproven.pop(address, {}).values()
+
+    def _put(self, pool: VerifiedEmitter, row: int | None) -> int:
+        """Write one row, a new one if it is None."""
         packed = np.frombuffer(pool.pack(), dtype=POOL_ROW)
-        row = self.row_of.setdefault(f"0x{pool.pool.hex()}", len(self.row_of))
+        if row is None and self._free:
+            row = self._free.pop()
+        elif row is None:
+            row = self._used
+            self._used += 1
         if row == len(self._rows):
             self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
         self._rows[row : row + 1] = packed

@@ -13,6 +13,7 @@ Reading a declaration: types and `indexed` are Solidity's; the name is the **rec
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from eth_hash.auto import keccak
@@ -70,7 +71,7 @@ class ContractEvent(NamedTuple):
     @property
     def topic0(self) -> str:
         """The event's first topic, lower-case hex."""
-        return "0x" + keccak(self.signature.encode()).hex()
+        return _topic_of(self.signature)
 
     @property
     def indexed(self) -> tuple[Argument, ...]:
@@ -81,6 +82,11 @@ class ContractEvent(NamedTuple):
     def words(self) -> tuple[Argument, ...]:
         """The arguments that stand in the data, 32 bytes each, in order."""
         return tuple(argument for argument in self.arguments if not argument.indexed)
+
+
+@lru_cache(maxsize=256)
+def _topic_of(signature: str) -> str:
+    return "0x" + keccak(signature.encode()).hex()
 
 
 def event(name: str, role: Role, record: type[PoolRecord], declaration: str) -> ContractEvent:
@@ -105,3 +111,10 @@ EVENTS: list[ContractEvent] = []
 
 EVENT_OF_TOPIC: dict[str, ContractEvent] = {}
 """The event of each topic0 (lower-case hex).  Its keys are the topic filter of a subscription."""
+
+
+def event_of(record: PoolRecord) -> ContractEvent | None:
+    """The event that a record was decoded from, as far as its class and protocol say; None if it is none of ours."""
+    return next(
+        (event for event in EVENTS if event.record is type(record) and record.protocol in event.protocols), None
+    )

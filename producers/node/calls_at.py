@@ -11,6 +11,9 @@ a contract, nor ask a second time what a node refused: whoever asked knows for h
 Whether the program runs is found out with the first questions that are worth it.  Nodes that do not run it say so in
 many words, and some may drop the connection: until it has run, a failure other than of the rate means plain calls, a
 passing one at the third time.
+
+A plain `0x` says nothing: code that returns nothing and a backend without the contract say so alike.  The program tells
+them apart in one answer of one backend, so such a question is put by it once more; eth_getCode would be another answer.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from producers.node.call_program import LARGEST_ANSWER, Question, call_data, read_answers, size_of
+from producers.node.call_program import LARGEST_ANSWER, NOTHING, Question, call_data, read_answers, size_of
 from producers.node.capabilities import Capabilities
 from producers.node.jsonrpc import (
     DISCONNECTED,
@@ -81,6 +84,8 @@ class _Group:
         self.about, self.questions = about, questions
         self.answers: list[Answer | None] = [None] * len(questions)
         self.left = len(questions)
+        self.repeated: set[int] = set()
+        """Questions that were answered `0x`, and put again by the program."""
 
 
 Then = Callable[[list[Answer]], None]
@@ -160,7 +165,11 @@ class CallsAt:
             self.call(group.about, {"to": to, "data": data}, partial(self._take_one, group, index, then))
 
     def _take_one(self, group: _Group, index: int, then: Then, answer: Answer) -> None:
-        self._settle(group, range(index, index + 1), then, [answer])
+        if answer == NOTHING and index not in group.repeated and self._clock.now_ns >= self._plain_until_ns:
+            group.repeated.add(index)
+            self._run(group, range(index, index + 1), then)
+        else:
+            self._settle(group, range(index, index + 1), then, [answer])
 
     def _settle(self, group: _Group, at: range, then: Then, answers: Sequence[Answer]) -> None:
         for index, answer in zip(at, answers, strict=True):

@@ -4,23 +4,35 @@ Owns one question a connection: the hash of the chain's first block, or of the e
 It must never decide what happens then: `producers.feed` does.
 
     known (chain file, ring, state file) --the node shows the same--> right
-                                         --another----------------> `wrong`: nothing that it says is about our chain
-                                         --none-------------------> lived with, said once: pruned nodes, recordings
-    not known                            --any----------------------> known from now on
+                                         --another, for 4 s---------> `wrong`: nothing that it says is about our chain
+                                         --none---------------------> lived with, said once: pruned nodes, recordings
+    not known                            --any, said twice----------> known from now on
+
+Behind one URL stand several backends, and one of them may be astray for a moment.  So one answer neither condemns a
+chain nor makes one known: it is asked again after pauses, and what is right at any time is right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
 from producers.node.hex import HexError, read_bytes
 from producers.node.jsonrpc import DISCONNECTED, UNREADABLE, Failure, JsonRpc
+from producers.node.timers import Timers
+from tlv.units import MS, NS
 
 UNKNOWN = bytes(32)
 PATIENCE_S = 5.0
-"""How long a connection's first messages wait for the answer."""
+"""How long a connection's first messages wait for an answer."""
+FIRST_PAUSE_NS = 250 * MS
+CONDEMNED_NS = 4 * NS
+"""How long a node must show another block: backends that are astray for a moment say so for up to 3 s."""
+TWICE = 2
+MOST_ANSWERS = 9
+"""That differ; after them the node is taken for one that shows none."""
 
 
 class _EarlyBlock(msgspec.Struct):
@@ -30,10 +42,31 @@ class _EarlyBlock(msgspec.Struct):
 _BLOCK = msgspec.json.Decoder(_EarlyBlock | None)
 
 
+class _Confirmation:
+    """The question of one connection, put until what comes of it can be believed."""
+
+    def __init__(self, then: Callable[[], None], since_ns: int) -> None:
+        self.then, self.since_ns = then, since_ns
+        self.pause_ns = FIRST_PAUSE_NS
+        self.asked_ns = since_ns
+        """When it was put last; an answer may be late, and is of then."""
+        self.answers = 0
+        self.said = UNKNOWN
+        """The newest answer that shows a block."""
+        self.times = 0
+        """So often in a row."""
+
+    def hear(self, found: bytes, now_ns: int) -> None:
+        """Another answer shows this block."""
+        if found != self.said:
+            self.said, self.times, self.since_ns = found, 0, now_ns
+        self.times += 1
+
+
 class EarlyBlockCheck:
     """What is known of one chain's early block."""
 
-    def __init__(self, rpc: JsonRpc, chain: str, number: int, genesis: bytes) -> None:
+    def __init__(self, rpc: JsonRpc, timers: Timers, chain: str, number: int, genesis: bytes) -> None:
         self.genesis = genesis
         """Zeros: not known yet."""
         self.wrong: str | None = None
@@ -42,53 +75,81 @@ class EarlyBlockCheck:
         """Why the node of this connection shows no such block."""
         self.settled = False
         """The node of this connection showed it, or will not."""
-        self._rpc = rpc
+        self._rpc, self._timers = rpc, timers
         self._chain = chain
         """How it is called in messages."""
         self._number = number
+        self._search: _Confirmation | None = None
 
     def reset(self) -> None:
         """A connection is open; nothing of its node is known."""
         self.settled, self.wrong, self.silence = False, None, None
+        self._search = None
 
     def settle(self) -> None:
-        """The first answer of this connection was taken."""
+        """The first question of this connection is answered."""
         self.settled = True
 
     def ask(self, settled: Callable[[], None]) -> None:
         """Ask the node; `settled` is called once, unless the connection ends."""
         self.wrong = self.silence = None
+        self._search = _Confirmation(settled, self._rpc.clock.now_ns)
+        self._ask(self._search)
 
-        def take(result: msgspec.Raw | None, failure: Failure | None) -> None:
-            if failure is DISCONNECTED:
-                return
-            self._judge(result, failure)
-            settled()
+    def _ask(self, search: _Confirmation) -> None:
+        if search is self._search:
+            search.asked_ns = self._rpc.clock.now_ns
+            take = partial(self._take, search)
+            self._rpc.ask("eth_getBlockByNumber", [hex(self._number), False], take, timeout_s=PATIENCE_S)
 
-        self._rpc.ask("eth_getBlockByNumber", [hex(self._number), False], take, timeout_s=PATIENCE_S)
-
-    def _judge(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
-        if failure is not None:
-            self.silence = failure.message[:200]
+    def _take(self, search: _Confirmation, result: msgspec.Raw | None, failure: Failure | None) -> None:
+        if failure is DISCONNECTED or search is not self._search:
             return
-        try:
-            block = _BLOCK.decode(result or b"")
-            found = read_bytes(block.hash, 32) if block is not None else UNKNOWN
-        except (*UNREADABLE, HexError):
-            self.silence = "the answer is no block"
+        search.answers += 1
+        found, silence = _read(result, failure)
+        if found != UNKNOWN:
+            search.hear(found, self._rpc.clock.now_ns)
+        elif search.said == UNKNOWN or search.answers >= MOST_ANSWERS:
+            self.silence = silence
+        if self.silence is None and not self._judge(search, found):
+            self._timers.after(search.pause_ns, partial(self._ask, search))
+            search.pause_ns = min(2 * search.pause_ns, NS)
             return
-        if found == UNKNOWN:
-            self.silence = "it has no such block"
-        elif self.genesis == UNKNOWN:
-            self.genesis = found
-        elif found != self.genesis:
+        self._search = None
+        search.then()
+
+    def _judge(self, search: _Confirmation, found: bytes) -> bool:
+        """Whether the question is settled."""
+        lasts = search.asked_ns - search.since_ns >= CONDEMNED_NS
+        if found == self.genesis != UNKNOWN:
+            return True
+        if self.genesis == UNKNOWN and search.times >= TWICE:
+            self.genesis = search.said
+        elif self.genesis != UNKNOWN and search.times >= TWICE and lasts:
             self.wrong = (
                 f"expected block {self._number} of chain {self._chain} to be "
-                f"0x{self.genesis.hex()}, found 0x{found.hex()}: another chain, or it was replaced; "
+                f"0x{self.genesis.hex()}, found 0x{search.said.hex()}: another chain, or it was replaced; "
                 "collect it into a new ring"
             )
+        elif search.answers >= MOST_ANSWERS:
+            self.silence = "its answers contradict each other"
+        else:
+            return False
+        return True
 
     @property
     def what_is_missing(self) -> str:
         """For the log, where the node shows no such block."""
         return f"the node does not show block {self._number} ({self.silence}), so its chain is known by its id only"
+
+
+def _read(result: msgspec.Raw | None, failure: Failure | None) -> tuple[bytes, str]:
+    """The hash of the block that an answer shows, or UNKNOWN and why it shows none."""
+    if failure is not None:
+        return UNKNOWN, failure.message[:200]
+    try:
+        block = _BLOCK.decode(result or b"")
+        found = read_bytes(block.hash, 32) if block is not None else UNKNOWN
+    except (*UNREADABLE, HexError):
+        return UNKNOWN, "the answer is no block"
+    return found, "it has no such block"

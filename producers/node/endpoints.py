@@ -63,6 +63,8 @@ class Endpoints:
         return_s: float = RETURN_S,
     ) -> None:
         self._candidates = [Candidate(url) for url in urls]
+        self.usable = len(self._candidates)
+        """How many serve our chain, as far as is known."""
         self._bound_ns, self._return_ns = int(bound_s * NS), int(return_s * NS)
         self._threshold, self._open_s = threshold, open_s
         self._left_first_ns = 0
@@ -81,15 +83,22 @@ class Endpoints:
         return self._candidates[self.index]
 
     @property
-    def usable(self) -> int:
-        """How many serve our chain, as far as is known."""
-        return sum(not candidate.wrong_chain for candidate in self._candidates)
-
-    @property
     def fallback(self) -> Candidate | None:
         """Whom to ask what the current one may not know: the first other endpoint of our chain."""
+        if len(self._candidates) == 1:
+            return None
         others = (one for one in self._candidates if one is not self.current and not one.wrong_chain)
         return min(others, key=lambda one: one.useless, default=None)
+
+    @property
+    def all(self) -> Sequence[Candidate]:
+        """Every endpoint, the preferred one first."""
+        return self._candidates
+
+    @property
+    def all_failed(self) -> bool:
+        """Whether each of them was tried, or asked, in vain."""
+        return all(candidate.words for candidate in self._candidates)
 
     def others(self) -> list[Candidate]:
         """All but the current one."""
@@ -152,17 +161,21 @@ class Endpoints:
         self.current.not_before_ns = now_ns + int(random * NS / 4)
         return self._choose(now_ns)
 
-    def rest(self, candidate: Candidate, now_ns: int) -> None:
-        """It could not be asked: for a while it is tried only where the others are worse."""
+    def rest(self, candidate: Candidate, words: str, now_ns: int) -> None:
+        """It could not be asked, as `words` say: for a while it is tried only where the others are worse."""
+        candidate.words = words
         candidate.rests_until_ns = max(candidate.rests_until_ns, now_ns + int(FIRST_REST_S * NS))
 
     def exclude(self, candidate: Candidate, words: str, now_ns: int) -> float:
         """It serves another chain; returns the pause before the next.  Ask `usable` first."""
+        self.usable -= not candidate.wrong_chain
         candidate.wrong_chain, candidate.reason, candidate.words = True, FeedReason.WRONG_CHAIN, words
         return self._choose(now_ns) if candidate is self.current and self.usable else 0.0
 
     def asks_first(self, now_ns: int) -> Candidate | None:
         """The preferred endpoint, if it is time to ask whether it is back; not again for a while then."""
+        if len(self._candidates) == 1:
+            return None
         first = next((one for one in self._candidates if not one.wrong_chain), self.current)
         wait_ns = self._return_ns << min(first.useless, 3)
         if first is self.current or now_ns - self._left_first_ns < wait_ns:

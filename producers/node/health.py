@@ -81,18 +81,15 @@ class FeedHealth:
     def __init__(self, block_time_s: float = 0.0, least_s: float = 10.0) -> None:
         self._block_time_ns, self._least_ns = int(block_time_s * NS), int(least_s * NS)
         self._intervals: list[int] = []
+        self._measure()
         self._begin(0)
 
-    @property
-    def usual_ns(self) -> int:
-        """The usual time between two blocks; 0 while nothing is known of it."""
+    def _measure(self) -> None:
         median = sorted(self._intervals)[len(self._intervals) // 2] if self._intervals else 0
-        return max(self._block_time_ns, median)
-
-    @property
-    def bound_ns(self) -> int:
+        self.usual_ns = max(self._block_time_ns, median)
+        """The usual time between two blocks; 0 while nothing is known of it."""
+        self.bound_ns = max(self._least_ns, FACTOR * self.usual_ns)
         """How long an endpoint may be without progress."""
-        return max(self._least_ns, FACTOR * self.usual_ns)
 
     @property
     def quiet_s(self) -> float:
@@ -165,16 +162,17 @@ class FeedHealth:
 
         Whoever deploys a contract whose calls fail must not make a collector leave a node that answers all others.
         """
-        quiet_ns = min(max(PROBE_NS, 3 * self.usual_ns // 2), self.bound_ns // 2)
-        every_ns = min(PROBE_NS, self.bound_ns // 4)
-        troubled = any(
-            since_ns is not None and self._now_ns - since_ns > self.bound_ns // 2
-            for since_ns in (self._owed_ns, self._refused_ns)
-        )
-        quiet = self._now_ns - self._progress_ns >= quiet_ns
-        if not (quiet or troubled) or self._now_ns - self._probed_ns < every_ns:
+        now_ns, most_ns = self._now_ns, self.bound_ns // 2
+        if now_ns - self._probed_ns < min(PROBE_NS, self.bound_ns // 4):
             return False
-        self._probed_ns = self._now_ns
+        quiet = now_ns - self._progress_ns >= min(max(PROBE_NS, 3 * self.usual_ns // 2), most_ns)
+        owed_ns, refused_ns = self._owed_ns, self._refused_ns
+        troubled = (owed_ns is not None and now_ns - owed_ns > most_ns) or (
+            refused_ns is not None and now_ns - refused_ns > most_ns
+        )
+        if not (quiet or troubled):
+            return False
+        self._probed_ns = now_ns
         if self._unanswered_ns is None:
             self._unanswered_ns = self._now_ns
         return True
@@ -200,6 +198,7 @@ class FeedHealth:
             if self._head_ns is not None:
                 self._intervals.append(now_ns - self._head_ns)
                 del self._intervals[:-REMEMBERED]
+                self._measure()
             self._head_ns = now_ns
         if counts.times_said > seen.times_said:
             self._said, self._answered_ns, self._unanswered_ns = counts.said, now_ns, None

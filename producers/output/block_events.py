@@ -6,15 +6,19 @@ block it is given.
     a block's waiting logs --verified pool--> events (its PoolState before the first)
                            --unknown-------> quarantine --verified--> waiting again
                                                         --no pool--> counted
+                                                        --declared-> events flagged UNPROVEN, or held back
 """
 
 from __future__ import annotations
 
 from producers.blocks.block import Block, Waiting
 from producers.context import Context
+from producers.decode.cold import RefusedLog, decode_log
+from producers.decode.marked import count_marked
 from producers.decode.pool_table import PoolTable
 from producers.decode.segment import Segment
 from producers.kinds.events import EVENT_OF_TOPIC
+from producers.node.rpc_types import Log
 from producers.output.event_filter import EventFilter
 from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
@@ -52,9 +56,9 @@ class BlockEvents:
             self._stats.replayed_events += block.events
             block.replay()
         waiting = block.take_waiting(most, in_order=self._in_order)
-        row_of, ours, gate = self._table.row_of, EVENT_OF_TOPIC, self._quarantine.healer.gate
+        row_of, ours, gate = self._table.row_of, EVENT_OF_TOPIC, self._quarantine.account.healer.gate
         looked_at = 0
-        entries, rows = [], []
+        entries, rows, unproven = [], [], set[int]()
         for entry in waiting:
             index, log, fetched = entry
             if not log.topics or log.topics[0] not in ours:
@@ -62,15 +66,17 @@ class BlockEvents:
             looked_at += 1
             row = row_of.get(log.address)
             if row is None:
-                self._quarantine.take(log, block, index, fetched)
-                continue
-            if gate and gate.get(log.address, block.number) < block.number:
-                self._quarantine.keep_behind(log, block)
+                row = self._quarantine.take(log, block, index, fetched)
+                if row is None or not self._may_be_flagged(log, block, row):
+                    continue
+                unproven.add(row)
+            elif gate and gate.get(log.address, block.number) < block.number:
+                self._quarantine.account.keep_behind(log, block)
                 continue
             entries.append(entry)
             rows.append(row)
         self._stats.event_logs += looked_at
-        garbled = bool(entries) and self._emit(block, entries, rows)
+        garbled = bool(entries) and self._emit(block, entries, rows, unproven)
         return replayed + len(waiting), garbled
 
     def take_back(self, dropped: list[Block]) -> None:
@@ -86,21 +92,44 @@ class BlockEvents:
         self._outbox.put_copies(segment, removed=True)
         self._stats.removed_events += len(segment.offsets)
 
+    def introduce(self, row: int) -> None:
+        """Say who a pool is whose flagged events stand."""
+        self.introduced += self._introductions.introduce([row])
+
     def take_introduced(self) -> list[int]:
         """Those since the last call."""
         introduced, self.introduced = self.introduced, []
         return introduced
 
-    def _emit(self, block: Block, entries: list[Waiting], rows: list[int]) -> bool:
+    def _may_be_flagged(self, log: Log, block: Block, row: int) -> bool:
+        """Whether an event of an unproven emitter can be published; else it is held back.
+
+        What a filter hides of an emitter without tokens it may show once they are known; and anybody can deploy a
+        contract whose logs are no events.
+        """
+        pool = self._introductions.pool(row)
+        try:
+            decode_log(log, pool)
+        except RefusedLog:
+            shown = False
+        else:
+            shown = self.event_filter is None or self.event_filter.passes(log, pool)
+        if not shown:
+            self._quarantine.account.keep_back(log, block)
+        return shown
+
+    def _emit(self, block: Block, entries: list[Waiting], rows: list[int], unproven: set[int]) -> bool:
         """Whether a log was garbled."""
         if self.event_filter is not None:
             entries, rows = self._select(self.event_filter, entries, rows)
         if not self._introductions.introduced.issuperset(rows):
-            self.introduced += self._introductions.introduce(rows)
+            self.introduced += self._introductions.introduce(set(rows) - unproven)
         if not entries:
             return False
         logs = [log for _, log, _ in entries]
-        flags = [Flag.BACKFILL if fetched else 0 for _, _, fetched in entries]
+        flags = [int(Flag.BACKFILL) if fetched else 0 for _, _, fetched in entries]
+        if unproven:
+            flags = [flag | int(Flag.UNPROVEN) * (row in unproven) for flag, row in zip(flags, rows, strict=True)]
         segment, garbled = self._outbox.put_events(logs, rows, flags, block.timestamp)
         if garbled is not None:
             block.disbelieve(logs[garbled], entries[garbled + 1 :])
@@ -108,6 +137,8 @@ class BlockEvents:
         if segment is not None:
             block.add_published(segment)
             self._stats.events_published += len(segment.offsets)
+            if unproven:
+                self._quarantine.account.note_marked(block, count_marked(segment))
         return garbled is not None
 
     def _select(self, wanted: EventFilter, entries: list[Waiting], rows: list[int]) -> tuple[list[Waiting], list[int]]:

@@ -27,6 +27,9 @@ from tlv.layout import HEADER, HEADER_SIZE
 from tlv.message import build
 from tlv.record import Record
 
+NO_GARBLING = int(Flag.BACKFILL | Flag.UNPROVEN)
+"""What was fetched is what the node says it is, and an emitter that is not proven may say anything."""
+
 
 class Outbox:
     """Builds messages and keeps them until they are taken."""
@@ -61,7 +64,8 @@ class Outbox:
     ) -> tuple[Segment | None, int | None]:
         """The events of `logs`, which are all of one block; refused logs are counted.  None if there are none.
 
-        A log that was pushed and is refused ends it: nothing behind it is published, and its place in `logs` returned.
+        A log of a proven pool that was pushed and is refused ends it: nothing behind it is published, and its place in
+        `logs` returned.
         """
         context = self._decoder.context(len(logs))
         context["row"] = rows
@@ -71,7 +75,7 @@ class Outbox:
         decoded = self._decoder.decode(logs, context, first_sequence=self.next_sequence, timestamp_ns=wall_ns)
         refusals, count, garbled = decoded.refusals, len(decoded.offsets), None
         if count < len(logs):
-            pushed = np.flatnonzero((refusals != Refusal.NONE) & (context["flags"] & Flag.BACKFILL == 0))
+            pushed = np.flatnonzero((refusals != Refusal.NONE) & (context["flags"] & NO_GARBLING == 0))
             if pushed.size:
                 garbled = int(pushed[0])
                 refusals = refusals[: garbled + 1]

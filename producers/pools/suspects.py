@@ -62,7 +62,7 @@ class Suspect:
         self.undecided = False
         """That of the head is gone too: the structure of its logs decides, or it is declared."""
         self.since_block = -1
-        """The first block that let go of a log of it, since it was last caught up with."""
+        """The first block that let go of a log of it, or has one flagged, since it was last caught up with."""
         self.let_go = 0
         """So many logs, of blocks that are canonical."""
         self.counted = 0
@@ -71,8 +71,12 @@ class Suspect:
         """When its last log was let go of."""
         self.planned = 0
         """Places on the agenda."""
+        self.marked = 0
+        """Events of it that are published all the same, flagged UNPROVEN, in canonical blocks."""
         self.declared = 0
-        """How many of them the last Unproven record named."""
+        """How many of both the last Unproven record named."""
+        self.announced = False
+        """That record says that nobody can say yet."""
 
     def begin(self, now_ns: int) -> None:
         """Everything that was known of it is void: ask anew, and hold its logs meanwhile."""
@@ -108,37 +112,57 @@ class Suspect:
 
     def let_one_go(self, block: Block, now_ns: int) -> None:
         """Count a log that was let go of."""
-        self.last_ns = now_ns
-        if self.let_go == 0 or block.number < self.since_block:
-            self.since_block = block.number
+        self._note(block, now_ns)
         self.let_go += 1
         self.counted += 1
+
+    def mark(self, block: Block, events: int, now_ns: int) -> None:
+        """Count events that were published flagged."""
+        self._note(block, now_ns)
+        self.marked += events
+
+    def move_marked(self, events: int) -> None:
+        """A block with so many flagged events came back, or left the chain (negative)."""
+        self.marked += events
+
+    def unmark(self, events: int, *, canonical: bool) -> None:
+        """Flagged events were taken back: they count as let go."""
+        self.counted += events
+        if canonical:
+            self.marked -= events
+            self.let_go += events
+
+    def _note(self, block: Block, now_ns: int) -> None:
+        self.last_ns = now_ns
+        if self.let_go + self.marked == 0 or block.number < self.since_block:
+            self.since_block = block.number
 
 
 class Suspects:
     """The book of them."""
 
     def __init__(self) -> None:
-        self._by_address: OrderedDict[str, Suspect] = OrderedDict()
+        self.by_address: OrderedDict[str, Suspect] = OrderedDict()
+        """To be read only."""
 
     def __len__(self) -> int:
-        return len(self._by_address)
+        return len(self.by_address)
 
     def get(self, address: str) -> Suspect | None:
         """What is known of one; None if nothing."""
-        return self._by_address.get(address)
+        return self.by_address.get(address)
 
     def values(self) -> list[Suspect]:
         """All, the oldest first."""
-        return list(self._by_address.values())
+        return list(self.by_address.values())
 
     def add(self, emitter: Suspect) -> Suspect | None:
         """Remember another one; returns the one that is forgotten instead."""
-        full = len(self._by_address) >= MAX_EMITTERS
-        forgotten = self._by_address.popitem(last=False)[1] if full else None
-        self._by_address[emitter.address] = emitter
+        full = len(self.by_address) >= MAX_EMITTERS
+        forgotten = self.by_address.popitem(last=False)[1] if full else None
+        self.by_address[emitter.address] = emitter
         return forgotten
 
     def remove(self, emitter: Suspect) -> None:
         """It is proven, and settled."""
-        self._by_address.pop(emitter.address, None)
+        self.by_address.pop(emitter.address, None)

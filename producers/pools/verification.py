@@ -23,8 +23,9 @@ from producers.pools.inquiry import Inquiry, Token, Tokens
 
 MOST_TOGETHER = 90
 """Emitters in one round where one request carries it: four questions each are what an answer holds."""
-MOST_ALONE = 8
-"""Emitters in one round where each question is a request: half of what may be in flight, so blocks go on."""
+MOST_ALONE = 32
+"""Questions under way where each is a request: half of what may be in flight, so blocks go on.  Pools share tokens, so
+these are of 8 emitters at least, and of 32 where most tokens are known."""
 MOST_ROUNDS = 4
 """Rounds in flight where one request carries each."""
 USUAL_QUESTIONS = 3
@@ -69,13 +70,13 @@ class Verifier:
         self.tokens = Tokens(tokens)
         self._rounds = 0
         self._alone = 0
-        """Emitters in rounds of plain calls."""
+        """Plain calls under way."""
 
     def room(self, waiting: int) -> int:
         """How many of so many emitters the next round may have; 0 = none now."""
         if self._calls.takes_programs(waiting * USUAL_QUESTIONS):
             return MOST_TOGETHER if self._rounds < MOST_ROUNDS else 0
-        return max(MOST_ALONE - self._alone, 0)
+        return max((MOST_ALONE - self._alone) // USUAL_QUESTIONS, 0)
 
     def ask(self, inquiries: Sequence[Inquiry], block: Block, then: Then) -> None:
         """Put every open question of these; `then` gets what each gained, at once if nothing is open."""
@@ -86,7 +87,7 @@ class Verifier:
         if not questions:
             then([Gain(False, False) for _ in inquiries])
             return
-        alone = 0 if self._calls.takes_programs(len(questions)) else len(inquiries)
+        alone = 0 if self._calls.takes_programs(len(questions)) else len(questions)
         self._rounds += 1
         self._alone += alone
         self._calls.ask(About(block.hash, block.number), questions, partial(self._take, asked, questions, alone))

@@ -28,6 +28,8 @@ class Chained(Conversation):
         feed = Feed(chain, ring, PoolTable(), {}, LogSelection(), recovered, now_ns=0, wall_ns=WALL)
         super().__init__(feed, answered=self._shown, served=Branches(seed, 20).recording())
         self.shows = shows
+        self.lies: list[str] = []
+        """What its first answers show instead."""
         self.asked: dict[object, list[object]] = {}
         inner = self.core.receive
 
@@ -42,6 +44,8 @@ class Chained(Conversation):
         answer = msgspec.json.decode(frame)
         if self.asked[answer["id"]][:2] not in (["eth_getBlockByNumber", "0x0"], ["eth_getBlockByNumber", "0x7"]):
             return [frame]
+        if self.lies:
+            return [msgspec.json.encode({"id": answer["id"], "result": {"hash": self.lies.pop(0)}})]
         if isinstance(self.shows, Exception):
             return [msgspec.json.encode({"id": answer["id"], "error": {"code": -32000, "message": str(self.shows)}})]
         result = {"hash": self.shows} if self.shows is not None else None
@@ -127,6 +131,36 @@ def test_chain_replaced_under_a_live_connection_is_told_as_such_and_not_as_a_reo
         "params": {"subscription": conversation.feed._subscriptions.heads, "result": head},
     }
     conversation.push([msgspec.json.encode(notice)])
-    conversation.wait(2)
+    conversation.wait(6)
     assert "it was replaced" in (conversation.feed.wrong_chain or "")
     assert (len(conversation.records(Reorg)), len(conversation.records(BlockRecord))) == before
+
+
+@pytest.mark.parametrize("lies", [[OTHER], [OTHER, "0x" + "d4" * 32, OTHER], [OTHER] * 4])
+def test_answer_of_a_backend_that_is_astray_for_seconds_condemns_no_chain_that_is_known(lies: list[str]) -> None:
+    conversation = Chained(KNOWING, FIRST)
+    conversation.lies = list(lies)
+    conversation.connect()
+    conversation.play()
+    assert conversation.feed.wrong_chain is None and conversation.feed.broken is None
+    assert conversation.sessions == [FIRST]
+    assert conversation.records(BlockRecord)
+
+
+@pytest.mark.parametrize("lies", [[OTHER], [OTHER, FIRST, OTHER], [OTHER, "0x" + "d4" * 32]])
+def test_answer_that_is_not_repeated_makes_no_chain_known(lies: list[str]) -> None:
+    conversation = Chained(LEARNING, FIRST)
+    conversation.lies = list(lies)
+    conversation.connect()
+    conversation.play()
+    assert conversation.sessions == ["0x" + "0" * 64, FIRST]
+    assert conversation.records(BlockRecord)
+
+
+def test_node_whose_early_block_is_another_each_time_is_known_by_its_id_only() -> None:
+    conversation = Chained(LEARNING, FIRST)
+    conversation.lies = ["0x" + f"{number:064x}" for number in range(1, 20)]
+    conversation.connect()
+    conversation.play()
+    assert "contradict each other" in (conversation.feed.unproven_identity or "")
+    assert conversation.records(BlockRecord)

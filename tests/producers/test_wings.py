@@ -10,7 +10,8 @@ import pytest
 PRODUCERS = Path(__file__).parents[2] / "producers"
 ORDER = (
     *("node", "disk", "kinds", "chains", "statistics", "declared", "context", "decode", "blocks", "pools", "output"),
-    *("assembly", "feed", "collector"),
+    *("closing", "switching", "assembly", "feed"),
+    *("endpoint_log", "other_endpoints", "keeping", "collector"),
 )
 """Each imports only from those before it, and from itself."""
 SOURCES = sorted(path for path in PRODUCERS.rglob("*.py") if path.name != "__init__.py")

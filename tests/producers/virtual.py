@@ -70,6 +70,8 @@ class Conversation:
         self.feed = feed
         self.core = NodeCore(served or recording())
         self.story = Story()
+        self.payloads: list[bytes] = []
+        """What went into the ring."""
         self.now_ns = 0
         self.client: int | None = None
         self._pushed = pushed or (lambda frame: [frame])
@@ -151,7 +153,11 @@ class Conversation:
     def _read(self) -> None:
         for item in self.feed.messages():
             if isinstance(item, Segment):
-                for payload in item.messages():
-                    self.story.add(parse(payload))
+                self._keep(*item.messages())
             else:
-                self.story.add(parse(item))
+                self._keep(item)
+
+    def _keep(self, *payloads: bytes) -> None:
+        for payload in payloads:
+            self.payloads.append(payload)
+            self.story.add(parse(payload))

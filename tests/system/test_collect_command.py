@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -183,6 +185,35 @@ def test_collect_with_a_users_mistake_says_it_in_one_line(
     assert last.startswith("alphapulse: error: ")
     assert said in last
     assert "Traceback" not in err + out
+
+
+@pytest.mark.parametrize("listening", [False, True], ids=["refused", "silent"])
+def test_collect_that_reaches_no_endpoint_says_at_once_what_is_needed(
+    ring_name: str, tmp_path: Path, listening: bool
+) -> None:
+    """A chain's own endpoints: refused, or behind something that takes connections and never answers."""
+    with socket.socket() as port:
+        port.bind(("127.0.0.1", 0))
+        if listening:
+            port.listen()
+        chain, polygon = tmp_path / "own.toml", files("producers.chains") / "polygon.toml"
+        endpoints = f'endpoints = ["ws://127.0.0.1:{port.getsockname()[1]}"]'
+        chain.write_text(re.sub(r"endpoints = \[.*?\]", endpoints, polygon.read_text(), flags=re.DOTALL))
+        process = collect("--chain", str(chain), "--ring", ring_name)
+        assert process.stdout is not None and process.stderr is not None
+        assert "collecting" in process.stdout.readline()
+        began, lines = time.monotonic(), []
+        while not lines or "no endpoint can be reached" not in lines[-1]:
+            lines.append(process.stderr.readline())
+            assert lines[-1], lines
+        took_s = time.monotonic() - began
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    state = "no answer yet" if listening else "Connect call failed"
+    assert f"127.0.0.1 ({state}" in lines[-1]
+    assert "need no account" in lines[-1] and "--url" in lines[-1] and "doctor --endpoints" in lines[-1]
+    assert listening or len(lines) == 2
+    assert took_s < 60, "the statement waits for no handshake's time-out"
 
 
 def test_collect_on_another_chain_refuses(ring_name: str) -> None:

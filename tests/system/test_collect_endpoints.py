@@ -240,7 +240,11 @@ def test_collector_refused_with_a_body_says_its_first_words_once_and_cuts_the_ke
 
     with caplog.at_level(logging.WARNING, "alphapulse.collector"):
         statistics = asyncio.run(run()).statistics
-    assert told(caplog) == ["cannot connect to 127.0.0.1: HTTP 429: daily quota of [hidden] exceeded (refused)"]
+    refusal = "HTTP 429: daily quota of [hidden] exceeded"
+    assert told(caplog) == [
+        f"cannot connect to 127.0.0.1: {refusal} (refused)",
+        f"no endpoint can be reached, and the collector goes on trying: 127.0.0.1 ({refusal})",
+    ]
     assert statistics.endpoint_failures["127.0.0.1: refused"] >= 2
 
 
@@ -379,7 +383,8 @@ def test_collector_shows_its_circuit_in_counters_log_and_heartbeats(
                     chain=load_chain("polygon"), urls=(f"ws://127.0.0.1:{port}",), ring=ring_name
                 )
                 collector = Collector(options)
-                collector._endpoints = Endpoints(options.urls, threshold=3, open_s=1.5)
+                endpoints = Endpoints(options.urls, threshold=3, open_s=1.5)
+                collector._endpoints = collector._said._endpoints = collector._others._endpoints = endpoints
                 await follow(collector)
 
     async def follow(collector: Collector) -> None:

@@ -18,11 +18,11 @@ from tools.warm import warm_collector, warm_ring
 
 MUTANTS = {
     "believes-that-missed-blocks-are-empty": """
-        from producers.assembly import Assembly, Completeness, Progress
+        from producers.closing import Closing, Completeness, Progress
         def close(self, block):
             if block.progress is not Progress.CLOSED:
                 block.close(Completeness.PUSHED)
-        Assembly._want = close
+        Closing.want = close
         """,
     "believes-that-every-head-extends-the-last": """
         from producers.blocks.chain import Chain

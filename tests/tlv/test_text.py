@@ -15,7 +15,7 @@ from tlv.message import build, parse
 from tlv.record import RECORDS, Record
 from tlv.text import hex_dump, message_to_dict, record_to_dict
 
-GAP = build(Domain.SYSTEM, 60, [Gap(5, 9, 1, 1)], sequence=3, flags=Flag.REPLAY | Flag.MAYBE_GAP)
+GAP = build(Domain.SYSTEM, 60, [Gap(5, 9, 1, 1)], sequence=3, flags=Flag.REPLAY | Flag.UNPROVEN)
 
 
 def from_json(text: str, cls: type[Record]) -> Record:
@@ -71,7 +71,7 @@ def test_hex_dump_shows_offsets_bytes_names_and_values() -> None:
     lines = [line.split() for line in hex_dump(GAP).splitlines()]
     assert ["00000", "ef", "be", "ad", "de", "magic", "0xdeadbeef"] in lines
     assert ["00004", "04", "domain", "4", "SYSTEM"] in lines
-    assert ["00007", "50", "flags", "80", "MAYBE_GAP|REPLAY"] in lines
+    assert ["00007", "50", "flags", "80", "UNPROVEN|REPLAY"] in lines
     assert ["00020", "66", "18", "TLV", "type", "102", "Gap,", "24", "bytes"] in lines
     assert ["0002a", *["09", "00", "00", "00", "00", "00", "00", "00"], "last", "9"] in lines
     assert ["00034", *["00"] * 6, "_padding"] in lines

@@ -74,6 +74,7 @@ def test_bench_collector_measures_rate_delay_loop_backfill_and_memory_and_leaves
         "paced at 1000 logs/s: loop blocked": ("ms", 20),
         "backfill of 10000 logs: connected to published": ("s", 1),
         "backfill of 10000 logs: loop blocked": ("ms", 20),
+        "cold start with 75 unknown pools: connected to all published": ("s", 3),
         "one step: an answer of 23000 logs": ("ms", None),
         "one step: adoption of 4000 blocks": ("ms", None),
         "one step: reorg of 64 blocks with 12800 events": ("ms", None),

@@ -53,6 +53,7 @@ class CollectorSection(Section):
     capacity: int | UnsetType = UNSET
     filter: list[str] | UnsetType = UNSET
     watch_ticks: list[str] | UnsetType = UNSET
+    unproven: str | UnsetType = UNSET
     cross_check: str | UnsetType = UNSET
     cross_check_share: float | UnsetType = UNSET
     pool_cache: str | UnsetType = UNSET

@@ -48,6 +48,8 @@ def command(
         machine.append(check())
         if not as_json:
             show(machine[-1])
+    if not (urls or endpoints):
+        say("no endpoint was asked: --endpoints asks those that collect would use, --url another one")
     found = examine_all(urls, http_url, endpoints, chain or DEFAULT_CHAIN, wait_s, as_json)
     well = healthy(machine) and all(healthy(findings) for _, findings in found)
     if as_json:

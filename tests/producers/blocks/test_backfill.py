@@ -38,8 +38,8 @@ class Catching:
         self._answer = answer
         self._context = context = Context.of(load_chain("polygon"), Clock())
         self._arrivals: Arrivals = []
-        self._fetcher = LogFetcher(context, Evidence(context.chain, {}), self._arrivals, PoolTable())
         self._chain = Chain(10 * blocks)
+        self._fetcher = LogFetcher(context, self._chain, Evidence(context.chain, {}), self._arrivals, PoolTable())
         for number in range(1, blocks + 1):
             head = Head(hex(number), hash_of(number), hash_of(number - 1))
             block = self._chain.add(head, 0)
@@ -53,7 +53,7 @@ class Catching:
         while self.now_ns < end_ns and len(self.merged) < len(self._chain.blocks):
             self._context.clock.now_ns = self.now_ns
             self._context.timers.run()
-            self._fetcher.pump(self._chain)
+            self._fetcher.pump()
             for frame in self._context.rpc.outgoing():
                 request = msgspec.json.decode(frame)
                 numbers = self._numbers(request["params"][0])
@@ -74,8 +74,8 @@ class Catching:
         while self._arrivals:
             arrived = self._arrivals.pop()
             assert isinstance(arrived, LogsFetched), arrived
-            block, logs, whole = arrived
-            assert whole
+            block, logs, whole, of_known = arrived
+            assert whole and not of_known
             assert block.number not in self.merged, "a block is merged once"
             assert {log.block_hash for log in logs} <= {block.hash}
             block.close(Completeness.REFETCHED)

@@ -90,7 +90,7 @@ def written_attributes(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def is_about_blocks(source: str) -> bool:
-    return "producers.blocks" in source or "producers.assembly" in source
+    return "producers.blocks" in source or "producers.assembly" in source or "producers.closing" in source
 
 
 def test_nobody_but_a_block_writes_its_attributes() -> None:

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from producers.blocks.backfill import PATIENCE_S, SUSPICION_S
-from tests.producers.blocks.lying import REFUSED, LyingNode
+from producers.blocks.bloom import bloom_of
+from producers.chains.configuration import load_chain
+from tests.producers.blocks.lying import REFUSED, LyingNode, Refused, events
 from tests.producers.virtual import SECOND, new_feed
 from tlv.codes import Completeness, Flag, Reason
 from tlv.layout import BlockEnd, EventOrigin, Gap, StateInvalidation
 
+ADDRESS_NEEDED = Refused({"code": -32701, "message": "Please specify an address in your request"})
 LIES: dict[str, Any] = {
     "nothing": lambda logs: [],
     "the-first": lambda logs: logs[:1],
@@ -137,6 +140,28 @@ def test_state_sync_logs_that_repeat_index_0_hide_no_hole() -> None:
     assert verdicts(node)[block["hash"]] in (Completeness.REFETCHED, Completeness.PUSHED)
 
 
+def test_bit_of_a_sprint_ends_bloom_that_no_listed_log_sets_refutes_the_list() -> None:
+    """Some logs of such a block stand outside its bloom, but each bit in it is a log's (all recorded blocks)."""
+    every = load_chain("polygon").unbloomed_every
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        lies = method == "eth_getLogs" and params[0].get("blockHash") == target and node.now_ns < 40 * SECOND
+        return [] if lies else result
+
+    target = ""
+    node = LyingNode(new_feed(), answer)
+    node.grow(3)
+    while (int(node.head["number"], 16) + 1) % every:
+        node.mine(0)
+    block = node.mine(3)
+    target = block["hash"]
+    node.push(block, [])
+    node.grow(2)
+    node.wait(50, 0.5)
+    assert node.standing() == node.canonical()
+    assert node.feed.count().refuted_answers > 0
+
+
 def test_block_held_up_does_not_make_later_blocks_fetched() -> None:
     """Its logs are "pending" for 12 s; the logs of all later blocks are pushed, and wait only."""
     node, target = lying_node(LIES["unknown-block"], 23, 0)
@@ -192,3 +217,53 @@ def test_block_announced_without_a_bloom_filter_is_not_believed_empty_for_being_
     node.wait(60)
     assert node.standing() == node.canonical()
     assert verdicts(node)[target] == Completeness.REFETCHED
+
+
+def test_block_that_an_endpoint_lists_for_known_pools_only_is_a_gap_until_all_of_it_is_listed() -> None:
+    """Nothing of it was pushed, and a pool that nobody knows yet had an event in it."""
+    needed = True
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        if method != "eth_getLogs" or not needed:
+            return result
+        known = params[0].get("address")
+        return ADDRESS_NEEDED if known is None else [log for log in result if log["address"] in known]
+
+    node = LyingNode(new_feed(), answer)
+    node.grow(3)
+    block = node.mine(2)
+    rows = node.logs[block["hash"]]
+    pushed = {log["address"] for name in node.line for log in node.logs[name]}
+    stranger = next(row for row in events() if row["address"] not in pushed)
+    rows[1] = {**stranger, "blockHash": block["hash"], "blockNumber": block["number"], "logIndex": "0x1"}
+    block["logsBloom"] = f"0x{bloom_of(entry for row in rows for entry in (row['address'], *row['topics'])):0512x}"
+    node.push(block, [])
+    node.grow(3)
+    number = int(block["number"], 16)
+    assert [(gap.first, gap.last) for gap in node.records(Gap)] == [(number, number)]
+    assert block["hash"] not in verdicts(node)
+    assert set(node.canonical()) - set(node.standing()) == {(block["hash"], 1)}
+    needed = False
+    node.wait(130, 0.5)
+    assert node.standing() == node.canonical()
+    assert verdicts(node)[block["hash"]] is Completeness.REFETCHED
+    assert not node.story.twice.total()
+
+
+@pytest.mark.parametrize("known_ns", [0, SECOND // 2])
+def test_frame_that_cannot_be_read_before_its_blocks_head_makes_it_be_fetched(known_ns: int) -> None:
+    """Logs may come before their head; the last one was garbled, and nothing else shows that it is missing."""
+    node = LyingNode(new_feed())
+    node.grow(3)
+    block = node.mine(2)
+    rows = node.logs[block["hash"]]
+    rows[1] = {**rows[0], "logIndex": "0x1", "data": rows[0]["data"]}
+    block["logsBloom"] = f"0x{bloom_of(entry for row in rows for entry in (row['address'], *row['topics'])):0512x}"
+    node.push(block, rows[:1], head=False)
+    node.feed.receive([b'{"method": "eth_subscription", "params": {"subscr'], **node.clock)
+    node.wait(known_ns / SECOND)
+    node.push(block, [])
+    node.wait(2)
+    node.grow(2)
+    assert node.standing() == node.canonical()
+    assert node.records(Gap) == []

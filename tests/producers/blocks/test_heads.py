@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import resource
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,9 @@ from tlv.layout import Block as BlockRecord
 from tlv.layout import BlockEnd, Gap, Reorg, StateInvalidation
 
 U64 = 1 << 64
+MIB = 1 << 20
+MOST_GROWN = 24 * MIB
+"""A leak of 100 bytes a block would be 95 MiB in a million."""
 
 
 def gaps(node: LyingNode) -> list[tuple[int, int]]:
@@ -82,7 +88,7 @@ def test_heads_with_unknown_parents_are_bounded(heads: int) -> None:
     for at in range(heads):
         strange = {**node.head, "number": hex(number_of(node.head) + 1), "hash": f"0x{at:064x}"}
         node.push({**strange, "parentHash": f"0x{heads + at:064x}"}, [])
-    assert len(assembly._heads) <= MOST_SOUGHT + 1
+    assert len(assembly._switching.heads) <= MOST_SOUGHT + 1
     assert len(assembly.chain.blocks) <= MOST_SOUGHT + 10 <= MAX_LOOSE
     assert node.feed.count().dropped_heads >= heads - MOST_SOUGHT - 1
     node.now_ns += 2 * SECOND
@@ -257,11 +263,11 @@ def test_thousands_of_lazily_mined_blocks_that_name_no_parent_are_had_by_number(
 
 
 @pytest.mark.parametrize("blocks", [3_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
-def test_feed_over_many_blocks_keeps_bounded_tables(blocks: int) -> None:
+def test_feed_over_many_blocks_keeps_bounded_tables_and_memory(blocks: int) -> None:
     """Each fifth block is a reorg's, each seventh has a list that is empty at first."""
     node = LyingNode(new_feed())
     assembly = node.feed._assembly
-    largest = 0
+    largest, first_bytes = 0, 0
     for at in range(blocks):
         node.push(node.mine(at % 3), None if at % 7 else [])
         if at % 5 == 4:
@@ -275,16 +281,27 @@ def test_feed_over_many_blocks_keeps_bounded_tables(blocks: int) -> None:
         node.story.standing.clear()
         node.story.twice.clear()
         if at == 1_000:
-            largest = sizes(assembly)
+            largest, first_bytes = sizes(assembly), resident_bytes()
+        elif at % 10_000 == 1_000:
+            print(f"{at} blocks: {(resident_bytes() - first_bytes) / MIB:+.1f} MiB since the first thousand")
+    grown = resident_bytes() - first_bytes
+    print(f"{blocks} blocks: {grown / MIB:+.1f} MiB since the first thousand")
     assert largest > 0
+    assert grown < MOST_GROWN
     assert sizes(assembly) <= 1.5 * largest
     assert node.feed.count().gaps == []
 
 
+def resident_bytes() -> int:
+    """Memory of this process, garbage aside."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
 def sizes(assembly: Any) -> int:
     """Entries of all tables that could grow."""
-    logs, heads, chain = assembly._logs, assembly._heads, assembly.chain
+    logs, heads, chain = assembly._logs, assembly._switching.heads, assembly.chain
     tables = [chain.blocks, chain.canonical, chain._loose, chain.holes, heads._heads, heads._seeking, heads._missed]
     tables += [heads._parents._sought, heads._parents._awaited, logs.due, logs._asking, logs._mending, logs._reviewed]
-    tables += [assembly._early_logs._waiting, assembly._window, assembly._healed]
+    tables += [assembly._switching.early_logs._waiting, assembly._frontier.blocks, assembly._closing.healed]
     return sum(map(len, tables))

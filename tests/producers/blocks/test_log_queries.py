@@ -15,6 +15,7 @@ from producers.decode.pool_table import PoolTable, unverified
 from producers.kinds.events import EVENT_OF_TOPIC, Role
 from producers.node.refusals import Meaning
 from producers.node.timers import Clock
+from tlv.units import NS
 
 HASH = "0x" + "ab" * 32
 TOO_MANY = {"code": -32005, "message": "query returned more than 10000 results"}
@@ -126,6 +127,20 @@ def test_endpoint_that_needs_addresses_is_asked_for_known_pools_from_then_on() -
     node.queries.ask_range(1, 9, node.listed.append)
     node.exchange()
     assert [wanted["fromBlock"] for wanted in node.asked] == ["0x1", "0x1"]
+
+
+def test_endpoint_that_needed_addresses_is_asked_without_them_again_after_a_while() -> None:
+    needed = True
+    node = Node(lambda wanted: ADDRESS_NEEDED if needed and "address" not in wanted else [log_of(0)], pools=1)
+    for at_s, forms in ((0, [Form.PLAIN, Form.POOLS]), (1, [Form.POOLS]), (61, [Form.PLAIN, Form.POOLS])):
+        node.context.clock.now_ns = at_s * NS
+        node.asked.clear()
+        assert node.ask().of_known
+        assert list(map(form_of, node.asked)) == forms
+    needed = False
+    node.context.clock.now_ns = 200 * NS
+    assert node.ask().whole and not node.listed[-1].of_known
+    assert node.context.capabilities.logs_without_address
 
 
 def test_endpoint_that_needs_addresses_is_not_asked_while_no_pool_is_known() -> None:

@@ -174,3 +174,22 @@ def test_short_answer_of_the_program_is_an_answer_to_the_first_questions_only() 
     endpoint = Endpoint(lambda method, params: {"result": "0x" + one * 5})
     answers = endpoint.ask(20)
     assert answers[:5] == [WORD] * 5 and not any(isinstance(answer, str) for answer in answers[5:])
+
+
+@pytest.mark.parametrize(("has_code", "answer"), [(1, ""), (0, "0x")])
+def test_plain_answer_of_nothing_is_put_again_by_the_program_that_tells_whether_code_said_it(
+    has_code: int, answer: str
+) -> None:
+    def reply(method: str, params: list[Any]) -> dict[str, Any]:
+        return {"result": "0x" if "to" in params[0] else "0x" + f"{has_code << 1 | 1:064x}" + "00" * 32}
+
+    endpoint = Endpoint(reply)
+    assert endpoint.ask(3) == [answer] * 3
+    assert len(endpoint.asked) == 6 and endpoint.programs == 3
+
+
+def test_plain_answer_of_nothing_is_no_evidence_where_the_program_does_not_run() -> None:
+    refusal = error("missing value for required argument 0", -32602)
+    endpoint = Endpoint(lambda method, params: {"result": "0x"} if "to" in params[0] else refusal)
+    assert endpoint.ask(2) == endpoint.ask(2) == ["0x"] * 2
+    assert endpoint.programs <= 2

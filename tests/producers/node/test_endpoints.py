@@ -125,6 +125,6 @@ def test_endpoints_ask_less_often_for_a_first_that_was_useless() -> None:
 def test_endpoints_try_a_fallback_that_could_not_be_asked_after_the_others(rests: bool) -> None:
     endpoints = Endpoints(["a", "b", "c"])
     if rests:
-        endpoints.rest(endpoints.others()[0], 0)
+        endpoints.rest(endpoints.others()[0], "refused", 0)
     fail(endpoints)
     assert endpoints.current.url == ("c" if rests else "b")

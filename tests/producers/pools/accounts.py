@@ -6,7 +6,7 @@ from producers.statistics import Statistics
 
 
 def assert_every_event_log_is_accounted_for(statistics: Statistics) -> None:
-    published = statistics.events_published - statistics.replayed_events
+    published = statistics.events_published - statistics.replayed_events - statistics.retracted_events
     let_go = statistics.lookalikes + statistics.unsupported_logs + statistics.quarantined_logs
     refused = sum(statistics.refused.values())
     told = published + statistics.filtered_events + refused + statistics.held_logs + let_go

@@ -211,3 +211,10 @@ def test_start_at_a_node_that_runs_no_programs_asks_the_busiest_first_and_loses_
     assert len(swaps) == sum(len(block["logs"]) for block in node.blocks)
     assert feed.count().pools == 300 and feed.settled
     assert_every_event_log_is_accounted_for(feed.count())
+
+
+def test_start_at_a_fast_node_that_runs_no_programs_waits_for_nothing_but_its_answers() -> None:
+    """Whoever is proven makes room for the next; nobody was asked until the first deadline, 15 s later."""
+    node = ColdNode(100, 1, runs_programs=False, refuses=False)
+    _, feed = started(node, BLOCK_S + 5, pace=1e6)
+    assert feed.count().pools == 100 and feed.settled

@@ -44,6 +44,8 @@ class Node:
     def reply(self, frame: bytes) -> bytes:
         request = msgspec.json.decode(frame)
         call = request["params"][0]
+        if "to" not in call:
+            return msgspec.json.encode({"id": request["id"], **NO_PROGRAMS})
         self.asked.append(call["data"])
         key = f"a{call['to'][2:]}_{call['data'][2:]}"
         if key in self._answers:
@@ -117,6 +119,7 @@ def test_verifier_told_other_tokens_does_not_believe_the_emitter() -> None:
 
 REVERT, PRUNED = error("execution reverted", 3), error("missing trie node 00 (path )")
 OUT_OF_RANGE = error("BlockOutOfRangeError: block height is 152 but requested was 154", -32602)
+NO_PROGRAMS = {"error": {"code": -32602, "message": "missing value for required argument 0"}}
 NOTHING, ZERO, NO_ADDRESS = {"result": "0x"}, {"result": "0x" + "00" * 32}, {"result": "0x" + "ff" * 32}
 FALSE, UNKNOWN = Standing.FALSE, Standing.UNKNOWN
 

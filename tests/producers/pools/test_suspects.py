@@ -100,7 +100,7 @@ def test_proof_against_a_pool_falls_when_its_block_leaves_the_chain_and_its_logs
     desk.speak(POOL, below)
     desk.judge()
     orphan = desk.block(101, below, "a")
-    assert desk.quarantine.counts[Standing.FALSE] == 1
+    assert desk.quarantine.account.counts[Standing.FALSE] == 1
     # the proof rests on block 100; another, of an emitter that speaks in the orphan only, rests on that
     desk.chain.canonical.clear()
     desk.quarantine.withdraw([orphan, below])
@@ -110,7 +110,7 @@ def test_proof_against_a_pool_falls_when_its_block_leaves_the_chain_and_its_logs
     desk.judge()
     assert POOL in desk.table.row_of
     assert [log.block_hash for _, log, _ in again.waiting] == [again.hash]
-    assert desk.quarantine.counts[Standing.FALSE] == 0
+    assert desk.quarantine.account.counts[Standing.FALSE] == 0
 
 
 def test_proof_against_a_pool_is_not_taken_from_an_orphaned_block() -> None:
@@ -128,7 +128,7 @@ def test_proof_against_a_pool_is_not_taken_from_an_orphaned_block() -> None:
     desk.honest = True
     log = desk.speak(POOL, other)
     desk.judge(1)
-    assert desk.quarantine.counts[Standing.FALSE] == 0
+    assert desk.quarantine.account.counts[Standing.FALSE] == 0
     assert [waiting for _, waiting, _ in other.waiting] == [log]
 
 
@@ -139,7 +139,7 @@ def test_proof_against_a_pool_expires_and_what_was_let_go_meanwhile_is_fetched_i
     desk.judge()
     block = desk.block(101, block)
     second = desk.speak(POOL, block)
-    assert desk.quarantine.counts[Standing.FALSE] == 4 and desk.quarantine.held == 0
+    assert desk.quarantine.account.counts[Standing.FALSE] == 4 and desk.quarantine.held == 0
     asked = desk.asked
     desk.judge(60)
     assert desk.asked == asked
@@ -152,7 +152,7 @@ def test_proof_against_a_pool_expires_and_what_was_let_go_meanwhile_is_fetched_i
     assert healed == [100, 101, 102]
     waiting = [[log.log_index for _, log, _ in b.waiting] for b in (desk.chain.canonical[n] for n in (100, 101, 102))]
     assert waiting == [[log.log_index for log in first], [second.log_index], [third.log_index]]
-    assert desk.quarantine.counts.total() == 0 and not desk.quarantine.healer.gate
+    assert desk.quarantine.account.counts.total() == 0 and not desk.quarantine.account.healer.gate
     assert_every_event_log_is_accounted_for(desk.context.stats)
 
 
@@ -167,16 +167,16 @@ def test_hundred_thousand_emitters_that_never_answer_take_bounded_memory_and_are
             desk.context.clock.now_ns += NS // 5
             desk.quarantine.judge()
             desk.answer(desk.context.rpc.outgoing())
-            declared += len(desk.quarantine.take_declared())
+            declared += len(desk.quarantine.account.take_declared())
         desk.speak("0x" + f"{index + 1:040x}", block, index % 250)
         assert desk.quarantine.held <= MAX_HELD
         if index in (60_000, 99_999):
-            waiting = desk.quarantine
-            sizes.append(len(waiting.agenda) + len(waiting._ready) + len(waiting._emitters) + len(desk.chain.blocks))
+            waiting, asking = desk.quarantine, desk.quarantine.questioning
+            sizes.append(len(asking.agenda) + len(asking._ready) + len(waiting._emitters) + len(desk.chain.blocks))
     desk.context.clock.now_ns += int((HOLD_S + 1) * NS)
     desk.quarantine.judge()
-    declared += len(desk.quarantine.take_declared())
+    declared += len(desk.quarantine.account.take_declared())
     assert declared == 100_000
     assert len(desk.quarantine._emitters) <= MAX_EMITTERS
     assert sizes[1] < sizes[0] * 1.05 and sizes[1] < 6 * MAX_EMITTERS, sizes
-    assert desk.quarantine.counts[Standing.UNKNOWN] == 100_000
+    assert desk.quarantine.account.counts[Standing.UNKNOWN] == 100_000

@@ -34,8 +34,8 @@ def test_config_file_gives_defaults_by_command(tmp_path: Path) -> None:
 
 
 def test_config_list_of_watched_pools_reaches_the_collector(tmp_path: Path) -> None:
-    path = written(tmp_path, '[collector]\nwatch_ticks = ["all"]\n')
-    assert load_config(path, {}) == {"collect": {"watch_ticks": ["all"]}}
+    path = written(tmp_path, '[collector]\nwatch_ticks = ["all"]\nunproven = "publish"\n')
+    assert load_config(path, {}) == {"collect": {"watch_ticks": ["all"], "unproven": "publish"}}
 
 
 def test_config_environment_overrides_file(tmp_path: Path) -> None:

@@ -57,13 +57,17 @@ def head_of(number: int) -> Head:
 
 
 @contextmanager
-def served(blocks: Callable[[], Blocks], logs: int, *options: str) -> Iterator[str]:
+def served(
+    blocks: Callable[[], Blocks], logs: int, *options: str, metadata: dict[str, list[Row]] | None = None
+) -> Iterator[str]:
     """The URL of a recording node that serves `blocks` over and over, until that makes `logs` logs.
+
+    `metadata` has other pools and tokens than the recording's.
 
     Nothing of the blocks stays in this process, where the collector that is measured would pay for their collection.
     """
     with tempfile.TemporaryDirectory() as folder:
-        write_load(Path(folder), blocks(), logs)
+        write_load(Path(folder), blocks(), logs, metadata)
         command = [
             "-m",
             "tools.command.main",
@@ -85,7 +89,7 @@ def served(blocks: Callable[[], Blocks], logs: int, *options: str) -> Iterator[s
             node.communicate()
 
 
-def write_load(folder: Path, blocks: Blocks, logs: int) -> None:
+def write_load(folder: Path, blocks: Blocks, logs: int, metadata: dict[str, list[Row]] | None = None) -> None:
     """The files of such a recording."""
     source = bundled_recording()
     with (
@@ -104,7 +108,10 @@ def write_load(folder: Path, blocks: Blocks, logs: int) -> None:
                 copies.write(msgspec.json.encode({**row, **place, "logIndex": hex(index)}) + b"\n")
             written += len(block)
     for name in ("pools", "tokens"):
-        (folder / f"{name}.jsonl.gz").write_bytes((source / f"{name}.jsonl.gz").read_bytes())
+        content = (source / f"{name}.jsonl.gz").read_bytes()
+        if metadata is not None:
+            content = gzip.compress(b"\n".join(map(msgspec.json.encode, metadata[name])))
+        (folder / f"{name}.jsonl.gz").write_bytes(content)
 
 
 def _header_row(head: Head) -> Row:

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
@@ -25,32 +23,22 @@ from websockets.asyncio.client import ClientConnection, connect
 from producers.blocks import state_file
 from producers.blocks.block import Block
 from producers.chains.configuration import load_chain
-from producers.collector import Collector, CollectorOptions
 from producers.statistics import LatencyHistogram, Statistics
-from ringbuf import unlink
+from tools.bench.collector import cold
 from tools.bench.collector import memory as collector_memory
 from tools.bench.collector import steps as collector_steps
 from tools.bench.collector.load import Blocks, event_blocks, head_of, recorded_blocks, served
-from tools.bench.loop import Stopwatch, run_watched
+from tools.bench.collector.watching import LIBRARY, collecting, loop_row, watched
+from tools.bench.loop import Stopwatch
 from tools.bench.result import BenchResult
-from tools.collect import ready_collector
 
 MIXES: dict[str, Callable[[], Blocks]] = {"as recorded": recorded_blocks, "pool events only": event_blocks}
 TARGET = 60_000.0
 RATE = 1_000
 LATENCY_US = 250.0
-LOOP_MS = 20.0
 BACKFILL_LOGS = 10_000
 BACKFILL_S = 1.0
 SAMPLE_S = 0.002
-LIBRARY = "websockets recv() of the same frames"
-
-
-class Loop(NamedTuple):
-    """The longest time between two polls of a loop's sockets, in milliseconds."""
-
-    wall_ms: float
-    cpu_ms: float
 
 
 def run(seconds: float) -> list[BenchResult]:
@@ -58,7 +46,14 @@ def run(seconds: float) -> list[BenchResult]:
     results = []
     for name, blocks in MIXES.items():
         results += burst(name, blocks, int(seconds * TARGET))
-    return [*results, *paced(seconds), *backfill(), *collector_steps.run(seconds), *collector_memory.run(seconds)]
+    return [
+        *results,
+        *paced(seconds),
+        *backfill(),
+        *cold.run(seconds),
+        *collector_steps.run(seconds),
+        *collector_memory.run(seconds),
+    ]
 
 
 def burst(name: str, blocks: Callable[[], Blocks], logs: int) -> list[BenchResult]:
@@ -118,36 +113,6 @@ def backfill() -> list[BenchResult]:
         ),
         loop_row(title + "loop blocked", loop, library),
     ]
-
-
-def loop_row(name: str, loop: Loop, library: Loop) -> BenchResult:
-    """The longest block of a collector's loop beside that of a loop which only receives."""
-    ratio = library.wall_ms / loop.wall_ms
-    note = f"{loop.cpu_ms:.1f} ms of CPU at most"
-    return BenchResult(name, loop.wall_ms, "ms", LIBRARY, library.wall_ms, ratio, LOOP_MS, note)
-
-
-def watched(work: Callable[[Stopwatch], Any]) -> tuple[Any, Loop]:
-    """What `work` gives, and the longest block of its loop."""
-    result, stopwatch = run_watched(work)
-    return result, Loop(1000 * stopwatch.longest_s, 1000 * stopwatch.longest_cpu_s)
-
-
-@asynccontextmanager
-async def collecting(url: str, **options: Any) -> AsyncIterator[tuple[Collector, asyncio.Task[Statistics]]]:
-    """A collector at work, into a ring that is removed at the end."""
-    ring = f"bench.{secrets.token_hex(4)}"
-    chain = load_chain("polygon")
-    collector = ready_collector(
-        CollectorOptions(chain=chain, urls=(url,), ring=ring, capacity=1 << 24, watchdog_s=60, **options)
-    )
-    work = asyncio.create_task(collector.run())
-    try:
-        yield collector, work
-    finally:
-        collector.stop()
-        await asyncio.wait([work])
-        unlink(ring)
 
 
 async def collect(url: str, stopwatch: Stopwatch, skip: int = 0, **options: Any) -> tuple[float, Statistics]:

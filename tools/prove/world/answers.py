@@ -8,7 +8,8 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from tools.prove.world.backend import Result, View, header_of, list_of, select
+from tlv.units import NS
+from tools.prove.world.backend import Result, View, early_header, header_of, list_of, select
 from tools.prove.world.chain import FIRST_NUMBER, Emitted, Mined, shows_loss
 from tools.prove.world.faults import FaultPlan
 from tools.prove.world.refusals import WORDINGS
@@ -18,6 +19,9 @@ FAR_RANGE = 5
 """Blocks; more are refused where ranges are."""
 MUCH = 12
 """Logs; an answer with more is too large where sizes are limited."""
+ASTRAY_NS = 3 * NS
+"""How long a backend shows another chain's early block; a node that goes on is another chain's."""
+ASTRAY_AGAIN_NS = 20 * NS
 METHODS: dict[str, tuple[str, ...]] = {
     "null": (*BLOCKS, "eth_getLogs", "eth_call"),
     "unknown_block": (*BLOCKS, "eth_getLogs", "eth_call"),
@@ -32,6 +36,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "policy": ("eth_getLogs",),
     "transient": (*BLOCKS, "eth_getLogs", "eth_call", "eth_blockNumber"),
     "pruned": ("eth_call",),
+    "early_block": ("eth_getBlockByNumber",),
     "chain_id_refused": ("eth_chainId",),
     "no_hash_calls": ("eth_call",),
     "no_hash_logs": ("eth_getLogs",),
@@ -44,18 +49,20 @@ class Liar:
 
     def __init__(self, faults: FaultPlan) -> None:
         self._faults = faults
+        self._astray_ns = -ASTRAY_AGAIN_NS
+        """Since when another early block is shown."""
         self._active = [kind for kind in METHODS if kind in faults]
 
     def instead(self, method: str, params: list[Any], view: View, now_ns: int) -> tuple[str, Result] | None:
         """The lie and its name; None for the truth."""
         for kind in self._active:
             if method in METHODS[kind] and self._faults.strikes(kind, now_ns):
-                said = self._say(kind, method, params, view)
+                said = self._say(kind, method, params, view, now_ns)
                 if said is not None:
                     return kind, said
         return None
 
-    def _say(self, kind: str, method: str, params: list[Any], view: View) -> Result | None:
+    def _say(self, kind: str, method: str, params: list[Any], view: View, now_ns: int) -> Result | None:
         rng = self._faults.rng(kind)
         match kind:
             case "null":
@@ -84,6 +91,13 @@ class Liar:
             case "no_hash_calls" | "no_hash_logs":
                 by_hash = isinstance(params[-1], dict) and "blockHash" in params[-1]
                 return rng.choice(WORDINGS["unsupported"]) if by_hash else None
+            case "early_block":
+                if params[0] != "0x0":
+                    return None
+                if now_ns - self._astray_ns >= ASTRAY_AGAIN_NS:
+                    self._astray_ns = now_ns
+                astray = now_ns - self._astray_ns < ASTRAY_NS
+                return early_header(view.tree, "0x" + "e1" * 32) if astray else None
             case "chain_id_refused":
                 return rng.choice(WORDINGS["transient"])
             case _:

@@ -105,6 +105,8 @@ class View:
                 return "false"
             case "eth_blockNumber", _:
                 return f'"{self.head.number:#x}"'
+            case "eth_getBlockByNumber", ["0x0", *_]:
+                return early_header(self.tree)
             case "eth_getBlockByNumber", [tag, *_]:
                 return header_of(self.at(tag))
             case "eth_getBlockByHash", [block_hash, *_]:
@@ -159,6 +161,14 @@ class View:
 def header_of(block: Mined | None) -> str:
     """A header as result."""
     return block.header if block is not None else "null"
+
+
+def early_header(tree: BlockTree, block_hash: str = "") -> str:
+    """The header of block 0, by which the chain is known; of another hash where one is given."""
+    identity = tree.config.identity
+    assert identity is not None and identity.number == 0
+    header = tree.first.header.replace(tree.first.hash, block_hash or identity.hash)
+    return header.replace(f'"number":"{FIRST_NUMBER:#x}"', '"number":"0x0"')
 
 
 def list_of(logs: list[Emitted]) -> str:

@@ -125,7 +125,7 @@ class BlockTree:
         first.path = (first,)
         first.header = header_text(first, 0)
         self.blocks = {first.hash: first}
-        self.head = first
+        self.first = self.head = first
 
     def mine(
         self,

@@ -33,8 +33,9 @@ class Agenda:
 
     def run_until(self, end_ns: int) -> None:
         """Let time pass up to `end_ns`."""
-        while self._heap and self._heap[0][0] <= end_ns:
-            self.now_ns, _, callback = heapq.heappop(self._heap)
+        heap, pop = self._heap, heapq.heappop
+        while heap and heap[0][0] <= end_ns:
+            self.now_ns, _, callback = pop(heap)
             callback()
         self.now_ns = end_ns
 
@@ -46,4 +47,4 @@ class Agenda:
     @property
     def clocks(self) -> dict[str, int]:
         """The two times that a feed is given."""
-        return {"now_ns": self.now_ns, "wall_ns": self.wall_ns}
+        return {"now_ns": self.now_ns, "wall_ns": WALL_NS + self.now_ns}

@@ -61,9 +61,11 @@ class CollectorModel:
         publish: Callable[[bytes], None],
         tell: Callable[[str], None],
         ring_size: int | None,
+        publish_unproven: bool,
     ) -> None:
         self._agenda, self._chain, self._nodes, self._second = agenda, chain, endpoints, second
         self._rng, self._put, self._tell = rng, publish, tell
+        self._publish_unproven = publish_unproven
         self._asked_ns: deque[int] = deque(maxlen=MOST_REQUESTS)
         self._tick_ns = rng.choice((50, 100, 200, 250)) * MS
         self._ring: deque[bytes] = deque(maxlen=ring_size)
@@ -99,6 +101,7 @@ class CollectorModel:
             0.5 if self._second is not None else 0.0,
             cached=self._cached(),
             endpoints=len(self._nodes),
+            publish_unproven=self._publish_unproven,
             now_ns=self._agenda.now_ns,
             wall_ns=self._agenda.wall_ns,
         )
@@ -377,7 +380,8 @@ class CollectorModel:
         self._publish()
         if self._wire is not None:
             requests = self._feed.requests()
-            self._count(len(requests))
+            if requests:
+                self._count(len(requests))
             node = self._nodes[self._endpoints.current.url]
             for request in requests:
                 if self._wire is not None:

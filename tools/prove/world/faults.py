@@ -24,6 +24,7 @@ ANSWERS = (
     "policy",
     "transient",
     "pruned",
+    "early_block",
     "garbled",
     "huge",
     "doubled",

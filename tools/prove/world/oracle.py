@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tlv.codes import Flag, GapScope, Reason
+from tlv.codes import EmitterProof, Flag, GapScope, Reason
 from tlv.layout import (
     HEADER_SIZE,
     Block,
@@ -24,6 +24,7 @@ from tlv.layout import (
     Reorg,
     Session,
     StateInvalidation,
+    Unproven,
 )
 from tlv.message import parse
 from tlv.record import Record
@@ -58,9 +59,7 @@ class Oracle:
         judges_ends: bool,
         judges_states: bool,
         ring_may_be_torn: bool,
-        known_pools_only: bool,
     ) -> None:
-        """`known_pools_only`: the node lists logs by address, so those of a pool nobody told of cannot be asked for."""
         self.faults: list[Fault] = []
         self.gaps: list[tuple[int, int]] = []
         self.unproven: set[bytes] = set()
@@ -68,7 +67,8 @@ class Oracle:
         self.messages = 0
         self._tree, self._tell = tree, tell
         self._judges_ends, self._judges_states = judges_ends, judges_states
-        self._ring_may_be_torn, self._known_pools_only = ring_may_be_torn, known_pools_only
+        self._ring_may_be_torn = ring_may_be_torn
+        self._silent = {some.address for some in tree.lookalikes if some.contract.fallback == b""}
         self._logs: dict[Identity, Emitted] = {}
         self._ring = b""
         self._begin_ring()
@@ -78,6 +78,10 @@ class Oracle:
         self._canonical: dict[int, str] = {}
         self._standing: dict[Identity, _Standing] = {}
         self._to_remove: list[Identity] = []
+        self._flagged: dict[Identity, bytes] = {}
+        """Standing events that are flagged UNPROVEN, and their emitters."""
+        self._verdicts: dict[bytes, EmitterProof] = {}
+        """Of each emitter, what the last Unproven record says."""
         self._last: dict[bytes, tuple[int, int]] = {}
         """Of each pool, the place of its newest event."""
         self._doubted_from = 1 << 62
@@ -88,10 +92,6 @@ class Oracle:
         """The newest Reorg is deeper than what the collector knows."""
         self._abandoned: list[tuple[int, int]] = []
         """Declared by a restart from a torn ring: what was told of these cannot be known, so nothing is told again."""
-        self._introduced: dict[bytes, int] = {}
-        """For each pool of which this collector told: the newest block then."""
-        self._unasked: set[Identity] = set()
-        """Logs of pools that nobody knew when their block ended, where only those of known pools are listed."""
         self._held_back: set[str] = set()
         """Blocks that ended while logs of emitters that are not proven were held back."""
         self._let_go: set[str] = set()
@@ -112,15 +112,14 @@ class Oracle:
             self._begin_ring()
         if isinstance(record, Session):
             self._let_go |= self._held_back
-            self._introduced.clear()
         self._count(header)
         origin = message.first(EventOrigin)
         if origin is not None:
             self._on_event(header, record, origin)
             return
         if isinstance(record, Gap) and record.reason == Reason.WRITER_RESTARTED and self._ring_may_be_torn:
-            self._abandon(record.first, record.last)
-        if isinstance(record, Block | BlockEnd | Reorg | Gap):
+            self._abandon(record.first, record.last)  # what cannot be taken back, by one Gap or several
+        elif isinstance(record, Block | BlockEnd | Reorg | Gap):
             self._all_taken_back(type(record).__name__)
         match record:
             case Block():
@@ -196,6 +195,9 @@ class Oracle:
         identity = ("0x" + origin.block_hash.hex(), "0x" + origin.transaction_hash.hex(), origin.log_index)
         where = f"{type(record).__name__} {origin.block_number}/{origin.log_index}"
         if header.flags & Flag.REMOVED:
+            if self._flagged.pop(identity, None) is not None and identity not in self._to_remove:
+                self._standing.pop(identity)  # by a verdict, outside any Reorg
+                return
             if identity not in self._to_remove:
                 self._fault("taken back wrongly", where)
             elif self._to_remove.pop() != identity:
@@ -204,7 +206,8 @@ class Oracle:
             self._standing.pop(identity, None)
             return
         self._all_taken_back(where)
-        log = self._log(identity)
+        flagged = bool(header.flags & Flag.UNPROVEN)
+        log = self._log(identity) or (self._foreign(identity) if flagged else None)
         if log is None:
             self._fault("invented", f"{where} of block {identity[0][:10]} is no log of this chain")
             return
@@ -212,7 +215,13 @@ class Oracle:
             self._fault("told twice", where)
         if self._canonical.get(origin.block_number) != identity[0]:
             self._fault("not canonical", f"{where} of block {identity[0][:10]}")
-        self._compare(where, log, record)
+        if flagged:
+            assert isinstance(record, PoolRecord)
+            self._flagged[identity] = record.pool
+            if record.pool not in self.unproven:
+                self._fault("flagged", f"{where} is flagged, and its emitter was not declared")
+        else:
+            self._compare(where, log, record)
         self._order(where, header, log, origin)
         self._standing[identity] = _Standing(origin.block_number, self._sequence)
 
@@ -246,10 +255,6 @@ class Oracle:
         block = self._tree.blocks.get("0x" + record.hash.hex())
         if block is None or self._canonical.get(record.number) != block.hash:
             self._fault("end", f"BlockEnd of {record.number}, which is not canonical")
-        if self._known_pools_only and block is not None:
-            missing = self._missing(block)
-            strangers = [log for log in missing if self._introduced.get(log.pool, block.number) >= block.number]
-            self._unasked.update((block.hash, *log.identity) for log in strangers)
         if record.held_back:
             self._held_back.add("0x" + record.hash.hex())
         elif self._judges_ends and block is not None and not self._declared(record.number):
@@ -258,7 +263,6 @@ class Oracle:
                 self._fault("false end", f"block {record.number} ended without {len(missing)} events")
 
     def _on_state(self, record: PoolState) -> None:
-        self._introduced.setdefault(record.pool, max(self._canonical, default=0))
         self._decimals[record.pool] = record.decimals0, record.decimals1
         block_hash = self._canonical.get(record.block_number)
         told = record.reserve0 or record.sqrt_price_x96
@@ -269,6 +273,8 @@ class Oracle:
         assert isinstance(record, PoolRecord) or hasattr(record, "emitter")
         emitter: bytes = getattr(record, "emitter", b"") or getattr(record, "pool", b"")
         self.unproven.add(bytes(emitter[:20]))
+        if isinstance(record, Unproven):
+            self._verdicts[record.emitter] = EmitterProof(record.standing)
 
     # Judgement
 
@@ -294,8 +300,14 @@ class Oracle:
                 kind = "lost in silence" if silent else "hole not filled"
                 faults.append(Fault(kind, f"{len(missing)} of {len(block.events)} events of block {block.number}"))
         for identity, standing in self._standing.items():
-            if identity not in expected and not self._is_abandoned(standing.number):
+            if identity not in expected and identity not in self._flagged and not self._is_abandoned(standing.number):
                 faults.append(Fault("extra", f"an event of block {standing.number} {identity[0][:10]} stands"))
+        for identity, emitter in self._flagged.items():
+            # what answers "0x" to every question may be a contract whose state the node lacks
+            wanted = EmitterProof.UNKNOWN if emitter in self._silent else EmitterProof.POOL
+            said = self._verdicts[emitter]
+            if said is not wanted and not self._ring_may_be_torn:
+                faults.append(Fault("flagged for ever", f"an event of {identity[0][:10]}, {said.name}"))
         for pool, decimals in self._decimals.items():
             real = self._tree.pools.get(pool)
             if real is not None and decimals != real.decimals:
@@ -304,7 +316,7 @@ class Oracle:
 
     def _missing(self, block: Mined) -> list[Emitted]:
         identities = ((log, (block.hash, *log.identity)) for log in block.events)
-        return [log for log, name in identities if name not in self._standing and name not in self._unasked]
+        return [log for log, name in identities if name not in self._standing]
 
     def _is_abandoned(self, number: int) -> bool:
         return any(first <= number <= last for first, last in self._abandoned)
@@ -319,6 +331,12 @@ class Oracle:
             for log in block.events if block is not None else ():
                 self._logs[(identity[0], *log.identity)] = log
         return self._logs.get(identity)
+
+    def _foreign(self, identity: Identity) -> Emitted | None:
+        """The log of an identity, of whomever it is."""
+        block = self._tree.blocks.get(identity[0])
+        logs = block.logs if block is not None else []
+        return next((log for log in logs if log.identity == identity[1:]), None)
 
     def _fault(self, kind: str, words: str) -> None:
         if not self.faults:

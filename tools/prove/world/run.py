@@ -31,6 +31,8 @@ from tools.warm import warm_collector
 PATIENCE_NS = 300 * NS
 """After faults have ended, so long may a hole stay open."""
 FEWEST_ROUNDS = 3
+PUBLISHING_UNPROVEN = 0.25
+"""Of the worlds, those whose collector publishes the events of unproven emitters, flagged."""
 LARGEST_TABLE = 4_000
 """Entries of one container of the feed, in worlds of some hundred blocks."""
 _CHAINS: dict[str, ChainConfig] = {}
@@ -115,7 +117,6 @@ class _World:
             judges_ends=judges_ends,
             judges_states=not by_number,  # a number, and a hash from another backend: nobody can know better
             ring_may_be_torn="small_ring" in run.kinds,
-            known_pools_only="policy" in run.kinds,
         )
         self.settle_step_ns = max(block_time_ns, 6 * NS)
         ring_size = rng.randrange(30, 400) if "small_ring" in run.kinds else None
@@ -128,6 +129,7 @@ class _World:
             self.oracle.take,
             self.tell,
             ring_size,
+            Random(f"{seed}:unproven").random() < PUBLISHING_UNPROVEN,
         )
         for kind in KILLS:
             if kind in self.faults:

@@ -1,0 +1,69 @@
+"""What a collector keeps in files: verified pools, where to resume, statistics.
+
+Owns when and what is written; `producers.disk` writes it, since the loop waits for no disk.  It must never decide
+where a collector resumes: `producers.blocks.resume` does.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from producers.blocks.state_file import Position, load, save
+from producers.chains.configuration import ChainConfig
+from producers.disk import DiskThread, replace_file
+from producers.feed import Feed
+from producers.pools.cache import CachedPools, PoolCache
+from producers.statistics import Statistics
+
+log = logging.getLogger("alphapulse.collector")
+
+
+class Keeping:
+    """The files of one collector; None = not kept."""
+
+    def __init__(
+        self, chain: ChainConfig, pool_cache: Path | None, state_file: Path | None, stats_file: Path | None
+    ) -> None:
+        self.disk = DiskThread()
+        self._chain, self._state_file, self._stats_file = chain, state_file, stats_file
+        self._cache = PoolCache(pool_cache, chain) if pool_cache is not None else None
+        self._cache_path = pool_cache
+
+    def load_pools(self) -> CachedPools:
+        """The pools that were verified before."""
+        cached = self._cache.load() if self._cache is not None else CachedPools()
+        log.info("%d pools known", len(cached))
+        if cached.refused:
+            log.warning(
+                "pool cache %s: %d lines are not used, the first is %s",
+                self._cache_path,
+                cached.refused.total(),
+                cached.first_refused,
+            )
+        return cached
+
+    def load_position(self) -> Position | None:
+        """Where an earlier collector was."""
+        if self._state_file is None:
+            return None
+        return load(self._state_file, self._chain.chain_id, self._chain.genesis)
+
+    def save_pools(self, feed: Feed) -> None:
+        """Those that were verified since the last call."""
+        verified = [finding for finding in feed.verified() if finding.settled]
+        if verified and self._cache is not None:
+            self.disk.write("pool cache", partial(self._cache.append, verified, feed.genesis))
+
+    def save(self, feed: Feed, ring_uuid: bytes, statistics: Statistics) -> None:
+        """Have the state and the statistics written: what they are now, whenever the disk gets to it."""
+        safe = feed.safe_block
+        if self._state_file is not None and safe is not None:
+            position = Position.of(self._chain.chain_id, safe, feed.genesis, ring_uuid)
+            self.disk.write("state file", partial(save, self._state_file, position))
+        if self._stats_file is not None:
+            content = msgspec.json.encode(statistics.to_dict())
+            self.disk.write("statistics", partial(replace_file, self._stats_file, content, durable=False))
