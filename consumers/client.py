@@ -15,31 +15,39 @@ An item counts as handled when the next one is asked for; with `acknowledge="man
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
+import logging
+import math
 import random
+import select
 import socket
+import threading
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from consumers.delivery import NO_DESCRIPTOR, Found, ItemQueue, Iteration
 from consumers.relay import protocol
 from consumers.relay.address import connect
 from consumers.relay.errors import Farewell, RelayError, RelayUnreachable
 from consumers.relay.kernels import BROKEN, split_messages
 from consumers.relay.stream import ClientStream, Item, ServedRing
 from ringbuf import Loss
-from tlv.codes import FarewellReason, StreamStart
+from ringbuf.layout import NO_LIMIT
+from tlv.arguments import check_integer, check_seconds
+from tlv.codes import StreamStart
+from tlv.errors import UsageError
 from tlv.filter import EVERYTHING, MessageFilter
+from tlv.layout import Resume, Subscribe, SubscribeAck
 from tlv.status import CAUSES
 
 __all__ = ["Farewell", "Item", "Loss", "RelayClient", "RelayError", "RelayUnreachable", "ServedRing"]
 
+log = logging.getLogger("alphapulse.client")
 BUFFER_BYTES = 1 << 19
 """Several chunks of a relay, and many times the largest message."""
 MESSAGES = 4096
@@ -47,32 +55,38 @@ ACK_EVERY_S = 0.1
 """An acknowledgement is a file for the relay: the last one of each tenth of a second is enough."""
 SILENCE_S = 5.0
 """A relay sends at least a heartbeat every second.  A connection that is silent for so long is broken."""
+LONGEST_NAME = Subscribe.layout.kinds["name"].size
+UUID_BYTES = SubscribeAck.layout.kinds["ring_uuid"].size
+CLOSE_S = 1.0
+"""How long `close` waits for a relay that takes no acknowledgements."""
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
 STARTS = {"live": StreamStart.LIVE, "oldest": StreamStart.OLDEST, "acknowledged": StreamStart.ACKNOWLEDGED}
-FINAL = {
-    FarewellReason.BAD_HELLO,
-    FarewellReason.LAYOUT_DIFFERS,
-    FarewellReason.NAME_REFUSED,
-    FarewellReason.SEQUENCE_IN_FUTURE,
-    FarewellReason.BAD_MESSAGE,
-}
-"""A second attempt would be refused for the same reason."""
+
+
+def itself(item: Item | Loss) -> Item | Loss:
+    """What an iteration over a client gives."""
+    return item
 
 
 class RelayClient:
     """Reads a domain's rings from the relay at `path`.
+
+    Iterate over it with `for` or `async for`, one iteration at a time: `consumers.delivery` has the rules.  One that is
+    left, by `break`, an exception or a cancellation, loses nothing; the next one goes on behind the last item.
 
     Args:
         name: makes the client durable: the relay keeps what it acknowledged.
         start: `live`, `oldest`, `acknowledged` (behind the last acknowledged message), or {ring uuid: sequence}.
         at_least_once: get frames that the ring has overwritten from the journal.
         wanted: ask for these messages only, as in `MessageFilter.of(types=[PoolSwap])`.
-        reconnect: connect again after a broken connection; otherwise that is an error.
-        max_silence_s: treat a connection as broken after so long without a byte.
+        acknowledge: `automatic`, or `manual`: by `ack`.
+        reconnect: connect again after a broken connection or a temporary refusal; otherwise that is an error.
+        max_silence_s: treat a connection as broken after waiting so long without a byte.
 
     Raises:
         RelayUnreachable, SocketRefused: see `address.connect`.
+        UsageError: an argument that cannot be.
     """
 
     def __init__(
@@ -87,12 +101,15 @@ class RelayClient:
         reconnect: bool = True,
         max_silence_s: float = SILENCE_S,
     ) -> None:
-        self.path = path
+        check_options(path, name, start, wanted, acknowledge, max_silence_s)
+        self.path = Path(path)
         self.name = name
         self.connections = 0
         self.lost = 0
+        self.refusal: Farewell | None = None
+        """The temporary refusal because of which nothing comes now."""
         self._start = start
-        self._at_least_once = at_least_once
+        self._at_least_once = bool(at_least_once)
         self._wanted = wanted
         self._automatic = acknowledge == "automatic"
         self._reconnect = reconnect
@@ -101,10 +118,16 @@ class RelayClient:
         self._buffer = np.zeros(BUFFER_BYTES, np.uint8)
         self._bounds = np.zeros(MESSAGES + 1, np.int64)
         self._filled = 0
-        self._pending: deque[Item | Loss] = deque()
+        self.queue: ItemQueue[Item | Loss] = ItemQueue(self, f"{path}")
+        self._unsent = b""
         self._failure: RelayError | None = None
         self._next_ack = 0.0
-        self._closed = False
+        self._quiet_since = math.inf
+        self._pause_s = FIRST_PAUSE_S
+        self._next_try = 0.0
+        self._closing = threading.Event()
+        self._midway = False
+        """Between taking bytes or giving them, and having noted it: whatever interrupts that leaves it True."""
         self._socket: socket.socket | None = None
         self._connect()
 
@@ -115,40 +138,38 @@ class RelayClient:
 
     def __iter__(self) -> Iterator[Item | Loss]:
         """Yield messages and losses until `close`, or until `receive` raises."""
-        while self._pending or self._refill(self.receive()):
-            if not self._pending:
-                continue
-            item = self._pending.popleft()
-            yield item
-            if self._automatic:
-                self._note_handled(item)
+        return Iteration(self.queue, self.queue.look, itself)
 
-    async def __aiter__(self) -> AsyncIterator[Item | Loss]:
-        """The same for asyncio; a thread waits for the bytes."""
-        while self._pending or self._refill(await asyncio.to_thread(self.receive)):
-            if not self._pending:
-                continue
-            item = self._pending.popleft()
-            yield item
-            if self._automatic:
-                self._note_handled(item)
-
-    def _refill(self, items: list[Item | Loss] | None) -> bool:
-        """Keep what was received until it is asked for, also across a `break` between two loops.  False at the end."""
-        self._pending.extend(items or ())
-        return items is not None
+    def __aiter__(self) -> AsyncIterator[Item | Loss]:
+        """The same for asyncio, without a thread."""
+        return Iteration(self.queue, self.queue.look, itself)
 
     def ack(self, item: Item | Loss) -> None:
         """Say that `item` and everything before it in its ring was handled."""
-        self._note_handled(item)
+        if isinstance(item, Loss):
+            self.rings[item.ring].note_handled(item.last)
+        else:
+            item.ring.note_handled(item.covers)
+        if time.monotonic() >= self._next_ack and not self._midway:
+            # A broken connection is noticed, and dealt with, by the next look.
+            with contextlib.suppress(OSError):
+                self._send_acks()
+
+    def note_handled(self, item: Item | Loss) -> None:
+        """The next item is asked for."""
+        if self._automatic:
+            self.ack(item)
 
     def close(self) -> None:
         """Send the last acknowledgements and close the connection."""
-        self._closed = True
-        # If the relay is gone by now, what was not acknowledged is sent again to the next connection.
-        with contextlib.suppress(OSError):
-            self._send_acks()
+        self._closing.set()
+        if self._socket is not None and not self._midway:
+            # If the relay is gone by now, what was not acknowledged is sent again to the next connection.
+            with contextlib.suppress(OSError):
+                self._socket.settimeout(CLOSE_S)
+                self._send_acks()
         self._hang_up()
+        self.queue.wake()
 
     def __enter__(self) -> RelayClient:
         return self
@@ -156,66 +177,128 @@ class RelayClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _note_handled(self, item: Item | Loss) -> None:
-        if isinstance(item, Loss):
-            self.rings[item.ring].note_handled(item.last)
-        else:
-            item.ring.note_handled(item.covers)
-        if time.monotonic() >= self._next_ack:
-            # A broken connection is noticed, and dealt with, by the next receive.
-            with contextlib.suppress(OSError):
-                self._send_acks()
-
-    def _send_acks(self) -> None:
-        self._next_ack = time.monotonic() + ACK_EVERY_S
-        if not self.name or self._socket is None:
-            return
-        for ring in self.rings.values():
-            if ring.handled > ring.acknowledged:
-                self._socket.sendall(protocol.acknowledge(ring.handled, ring.uuid))
-                ring.acknowledged = ring.handled
-
     def receive(self) -> list[Item | Loss] | None:
-        """What the next bytes bring, perhaps nothing; None after `close`.
+        """What the next bytes bring, perhaps nothing; None after `close`.  None of it is acknowledged by itself.
 
         Raises:
             Farewell: the relay refuses us for good, or, without `reconnect`, ended the connection.
             RelayUnreachable: without `reconnect`, the connection broke.
         """
+        queue = self.queue
+        queue.note_handled()
+        found = Found.QUIET
+        while queue.given == len(queue.items) and found is Found.QUIET:
+            found = queue.look()
+            if found is Found.QUIET:
+                self.wait()
+        items = queue.items[queue.given :]
+        queue.items, queue.given = [], 0
+        return None if found is Found.END else items
+
+    def look(self, into: ItemQueue[Item | Loss]) -> Found:
+        """Read what the socket holds, or connect again if that is due; see `consumers.delivery`.
+
+        Raises:
+            Farewell, RelayUnreachable: see `receive`; RelayError: the relay broke its own protocol.
+        """
+        if self._midway:
+            self._start_over()
         if self._failure:
             raise self._failure
-        if self._socket is None:
-            return None
+        if self._closing.is_set():
+            return Found.END
         items: list[Item | Loss] = []
-        # A broken connection may still hold bytes to be read, so a failed acknowledgement is no error here.
-        with contextlib.suppress(OSError):
-            self._send_acks()
+        self._stream.begin()
+        self._midway = True
+        if self._socket is None:
+            found = self._connect_if_due()
+            self._midway = False
+            return found
+        came = True
         try:
-            self._read_stream(items)
+            # A broken connection may still hold bytes to be read, so a failed acknowledgement is no error here.
+            with contextlib.suppress(OSError):
+                self._send_acks()
+            came = self._read_stream(items)
         except (OSError, RelayError) as error:
             self._hang_up()
-            if self._closed:
-                return items
-            self._failure = self._final_failure(error)
-            # What came before the failure is good, and is returned first.
-            if self._failure is None:
-                self._reconnect_with_pauses()
-            elif not items:
-                raise self._failure from None
-        return items
+            if not self._closing.is_set():
+                # What came before the failure is good, and is given first.
+                self._failure = self._final_failure(error)
+                self._put_off()
+                if self._failure:
+                    self._stream.release(items)
+        lost = self.lost + sum(item.count for item in items if isinstance(item, Loss))
+        if items:
+            self._pause_s, self.refusal = FIRST_PAUSE_S, None
+        into.items, into.given, self.lost, self._midway = items, 0, lost, False
+        return Found.NEWS if came else Found.QUIET
+
+    def wait(self) -> None:
+        """Block until the socket is readable, the next attempt to connect is due, or the client is closed."""
+        fd, seconds = self.awaited()
+        if fd == NO_DESCRIPTOR:
+            self._closing.wait(seconds)
+        else:
+            poll = select.poll()
+            poll.register(fd, select.POLLIN)
+            poll.poll(max(1, math.ceil(seconds * 1000)))
+
+    def awaited(self) -> tuple[int, float]:
+        """The socket and the rest of its silence limit, or the time until the next attempt to connect."""
+        now, connection = time.monotonic(), self._socket
+        if connection is None:
+            return NO_DESCRIPTOR, max(0.0, self._next_try - now)
+        return connection.fileno(), max(0.0, min(self._quiet_since, now) + self._max_silence_s - now)
+
+    def _send_acks(self) -> None:
+        """Send what is due, as far as the socket takes it."""
+        self._next_ack = time.monotonic() + ACK_EVERY_S
+        if not self.name or self._socket is None:
+            return
+        before = self._midway
+        if not before:
+            self._stream.begin()
+        self._midway = True
+        for ring in self.rings.values():
+            if ring.handled > ring.acknowledged:
+                self._unsent += protocol.acknowledge(ring.handled, ring.uuid)
+                ring.acknowledged = ring.handled
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except BlockingIOError:
+            pass  # the rest is sent first the next time
+        except OSError:
+            self._midway = before
+            raise
+        self._midway = before
 
     def _final_failure(self, error: OSError | RelayError) -> RelayError | None:
         """The error to raise; None to reconnect instead."""
         if isinstance(error, OSError):
             return None if self._reconnect else RelayUnreachable(f"{self.path}: the connection broke ({error})")
-        final = isinstance(error, Farewell) and error.reason in FINAL
-        return error if final or not self._reconnect else None
+        if not self._reconnect or (isinstance(error, Farewell) and error.final):
+            return error
+        if isinstance(error, Farewell):
+            if self.refusal is None or self.refusal.reason != error.reason:
+                log.warning("%s: %s; this client comes again", self.path, error)
+            self.refusal = error
+        return None
 
-    def _read_stream(self, items: list[Item | Loss]) -> None:
+    def _read_stream(self, items: list[Item | Loss]) -> bool:
+        """Append what the socket holds to `items`; False if it holds nothing."""
         assert self._socket is not None
-        count = self._socket.recv_into(self._buffer[self._filled :].data)
+        try:
+            count = self._socket.recv_into(self._buffer[self._filled :].data)
+        except BlockingIOError:
+            self._quiet_since = min(self._quiet_since, time.monotonic())
+            if time.monotonic() - self._quiet_since >= self._max_silence_s:
+                raise TimeoutError(f"nothing came for {self._max_silence_s:g} s") from None
+            return False
         if count == 0:
             raise ConnectionResetError("the relay hung up")
+        self._quiet_since = math.inf
         self._filled += count
         start, status = 0, 0
         view = self._buffer.data
@@ -231,15 +314,26 @@ class RelayClient:
                 break
         self._buffer[: self._filled - start] = self._buffer[start : self._filled].copy()
         self._filled -= start
-        self.lost += sum(item.count for item in items if isinstance(item, Loss))
+        return True
 
-    def _connect(self) -> None:
+    def _start_over(self) -> None:
+        """Something interrupted a look or an acknowledgement: nobody knows which bytes it took.  Connect again, and go
+        on where that look began."""
+        self._hang_up()
+        self._stream.roll_back()
+        self._next_try = 0.0
+        self._midway = False
+
+    def _connect(self, patience_s: float | None = None) -> None:
+        resume: list[Resume] = []
         if self.rings:
-            start, resume = StreamStart.SEQUENCE, {uuid: ring.next_sequence for uuid, ring in self.rings.items()}
+            start = StreamStart.SEQUENCE
+            resume = [Resume(ring.next_sequence, uuid, ring.name) for uuid, ring in self.rings.items()]
         elif isinstance(self._start, dict):
-            start, resume = StreamStart.SEQUENCE, self._start
+            start = StreamStart.SEQUENCE
+            resume = [Resume(sequence, uuid, "") for uuid, sequence in self._start.items()]
         else:
-            start, resume = STARTS[self._start], {}
+            start = STARTS[self._start]
         hello = protocol.subscribe(
             name=self.name,
             start=start,
@@ -247,28 +341,68 @@ class RelayClient:
             resume=resume,
             wanted=self._wanted,
         )
-        self._socket = connect(self.path, self._max_silence_s)  # only now: the relay waits for the hello
+        # Only now: the relay waits for the hello.
+        self._socket = connect(self.path, self._max_silence_s if patience_s is None else patience_s)
         self.connections += 1
         self._filled = 0
+        self._unsent = b""
+        self._quiet_since = math.inf
         self._stream.reconnected()
         # A relay that refused us has closed its end, and its Farewell is in our receive buffer.
         with contextlib.suppress(BrokenPipeError):
             self._socket.sendall(hello)
+        self._socket.setblocking(False)
 
-    def _reconnect_with_pauses(self) -> None:
-        """Connect again, after pauses that double, with jitter so that many clients do not come at once."""
-        pause = FIRST_PAUSE_S
-        while not self._closed:
-            time.sleep(random.uniform(0, pause))
-            pause = min(2 * pause, LONGEST_PAUSE_S)
-            try:
-                self._connect()
-            except (RelayUnreachable, OSError):
-                self._hang_up()
-                continue
-            return
+    def _connect_if_due(self) -> Found:
+        """Connect again, if the pause is over."""
+        if time.monotonic() < self._next_try:
+            return Found.QUIET
+        try:
+            self._connect(patience_s=0.0)
+        except (RelayUnreachable, OSError):
+            self._hang_up()
+            if not self._reconnect:
+                raise
+            self._put_off()
+            return Found.QUIET
+        return Found.NEWS
+
+    def _put_off(self) -> None:
+        """Pauses double until a relay streams, with jitter so that many clients do not come at once."""
+        self._next_try = time.monotonic() + random.uniform(0, self._pause_s)
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
     def _hang_up(self) -> None:
-        if self._socket:
-            self._socket.close()
-            self._socket = None
+        connection, self._socket = self._socket, None
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)  # ends the wait of another thread
+            self.queue.wake(connection.close)
+
+
+def check_options(
+    path: object, name: object, start: object, wanted: object, acknowledge: object, max_silence_s: object
+) -> None:
+    """Refuse arguments of a client that cannot be.
+
+    Raises:
+        UsageError: naming the argument.
+    """
+    if not isinstance(path, str | Path) or "\0" in str(path):
+        raise UsageError(f"path: expected a path without NUL, found {path!r}")
+    if not isinstance(wanted, MessageFilter):
+        raise UsageError(f"wanted: expected a MessageFilter, found {wanted!r}")
+    if not isinstance(name, str) or not name.isascii() or "\0" in name or len(name) > LONGEST_NAME:
+        raise UsageError(f"name: expected at most {LONGEST_NAME} ASCII characters, found {name!r}")
+    if isinstance(start, dict):
+        for uuid, sequence in start.items():
+            if not isinstance(uuid, bytes) or len(uuid) != UUID_BYTES:
+                raise UsageError(f"start: expected a ring's uuid of {UUID_BYTES} bytes, found {uuid!r}")
+            check_integer("start", sequence, 1, NO_LIMIT)
+    elif not isinstance(start, str) or start not in STARTS:
+        raise UsageError(f"start: expected one of {', '.join(STARTS)}, or {{uuid: sequence}}, found {start!r}")
+    if start == "acknowledged" and not name:
+        raise UsageError("start: only a client with a name has acknowledged anything, and this one has none")
+    if not isinstance(acknowledge, str) or acknowledge not in ("automatic", "manual"):
+        raise UsageError(f"acknowledge: expected automatic or manual, found {acknowledge!r}")
+    check_seconds("max_silence_s", max_silence_s, above_zero=True)

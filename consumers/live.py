@@ -12,15 +12,15 @@ Owns the choice of source and the three ways to get events: iteration, asynchron
 
 from __future__ import annotations
 
-import asyncio
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Unpack
 
 from consumers.analysis.selection import Selection
+from consumers.delivery import Found, Iteration
 from consumers.event import Event
-from consumers.sources import RelaySource, RingSource, Start
+from consumers.sources import RING_START, RelaySource, RingSource, Start
 from ringbuf import Loss
 from ringbuf.playback import never
 from tlv.errors import UsageError
@@ -37,7 +37,7 @@ class Live:
     Args:
         start: `live`, or `oldest` for what is still in the ring first.
         types, venues, pools, tokens: what is wanted, see `tlv.filter`; empty means everything.
-        reconnect: go on with the next writer, ring or relay when one ends; otherwise the iteration ends.
+        reconnect: go on with the next writer, ring or relay when one ends or dies; otherwise the iteration ends.
         on_reconnect: called with this object after each of these.
         name, at_least_once: make it a durable client of a relay, see `consumers.client`.
 
@@ -57,8 +57,9 @@ class Live:
         at_least_once: bool = False,
         **wanted: Unpack[Wanted],
     ) -> None:
+        if not isinstance(start, str) or start not in RING_START:
+            raise UsageError(f"start: expected one of {', '.join(RING_START)}, found {start!r}")
         chosen = MessageFilter.of(**wanted)
-        self.lost = 0
         self._on_reconnect = on_reconnect
         self._reported_reconnections = 0
         self._source: RingSource | RelaySource
@@ -79,20 +80,25 @@ class Live:
         """How often a connection, a writer or a ring was followed by another."""
         return self._source.reconnections
 
+    @property
+    def lost(self) -> int:
+        """Messages that are missing, as the `Loss` items among the received ones say."""
+        return self._source.lost
+
     def __iter__(self) -> Iterator[Event | Loss]:
         """Yield events, and what is missing, as they come.
 
         Raises:
             CorruptRing; Farewell: the relay refuses us for good.
         """
-        while (items := self._receive()) is not None:
-            yield from items
+        return self._iterate()
 
-    async def __aiter__(self) -> AsyncIterator[Event | Loss]:
-        """The same for asyncio; a thread does the waiting."""
-        while (items := await asyncio.to_thread(self._receive)) is not None:
-            for item in items:
-                yield item
+    def __aiter__(self) -> AsyncIterator[Event | Loss]:
+        """The same for asyncio."""
+        return self._iterate()
+
+    def _iterate(self) -> Iteration[Event | Loss]:
+        return Iteration(self._source.queue, self._receive, self._source.show)
 
     def run(
         self,
@@ -101,22 +107,22 @@ class Live:
         asked_to_stop: Callable[[], bool] = never,
     ) -> None:
         """Call back for every event and every loss, to the end or until asked to stop."""
-        while not asked_to_stop() and (items := self._receive()) is not None:
-            for item in items:
-                if isinstance(item, Loss):
-                    on_loss(item)
-                else:
-                    on_message(item)
+        iteration = self._iterate()
+        while not asked_to_stop():
+            item = iteration.take()
+            if isinstance(item, Loss):
+                on_loss(item)
+            elif item is not None:
+                on_message(item)
+            elif iteration.look_and_wait() is Found.END:
+                return
 
-    def _receive(self) -> list[Event | Loss] | None:
-        items = self._source.receive()
+    def _receive(self) -> Found:
+        found = self._source.receive()
         if self._reported_reconnections < self.reconnections:
             self._reported_reconnections = self.reconnections
             self._on_reconnect(self)
-        for item in items or ():
-            if isinstance(item, Loss):
-                self.lost += item.count
-        return items
+        return found
 
     def close(self) -> None:
         """Leave the ring, or close the connection."""
@@ -135,6 +141,8 @@ def is_socket(target: str | Path) -> bool:
     Raises:
         UsageError: a path of something else.
     """
+    if not isinstance(target, str | Path) or "\0" in str(target):
+        raise UsageError(f"target: expected a ring's name or a relay's socket, found {target!r}")
     path = Path(target)
     if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
         return True

@@ -7,6 +7,7 @@ nobody out, and no decision depends on a pid or a time-out.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -25,20 +26,33 @@ class LockFile:
 
     Raises:
         LockHeld: somebody else has it; the message has the pid that the holder wrote into the file.
+        OSError: the file cannot be opened or locked; nothing is held.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
+            self._take()
+        except BaseException:
+            # A descriptor that stays open would hold the lock for as long as this process lives.
+            self.close()
+            raise
+
+    def _take(self) -> None:
+        try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(self._fd)
-            raise LockHeld(f"{path} is locked by process {holder}") from None
-        # For the message above; diagnostics only.
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+            raise LockHeld(f"{self.path} is locked by process {self._holder()}") from None
+        # For the message above; diagnostics only, and on a full disk the pid is not written.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def _holder(self) -> str:
+        with contextlib.suppress(OSError):
+            return os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        return "unknown"
 
     def close(self) -> None:
         """Release the lock.  A second call does nothing."""

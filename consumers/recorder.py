@@ -3,9 +3,13 @@
 Owns the order between a reliable reader and a journal: no frame counts as read before it is written.  A loss becomes a
 GAP record, so the journal accounts for every sequence.
 
-A full disk does not end a recorder.  It reports once and tries the same batch again; meanwhile the ring is the buffer.
-The ring's writer waits a bounded time for a reliable reader and then evicts it, so what the outage cost is recorded as
-a loss like any other, and the recorder becomes reliable again once there is room.
+A ring that was replaced is recorded to its last frame, from the map that is still held, before the one that follows;
+the journal keeps that it had ended (`consumers.incarnations`).
+
+Nothing that the disk refuses ends a recorder: no room, inodes, quota or descriptors, an I/O error, a disk that became
+read-only.  It reports once and tries the same batch again; meanwhile the ring is the buffer.  A folder that was removed
+is made anew, and has what the ring still holds.  The ring's writer waits a bounded time for a reliable reader and then
+evicts it, so what the outage cost is recorded as a loss like any other, and the recorder becomes reliable again.
 """
 
 from __future__ import annotations
@@ -14,10 +18,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from consumers.journal import JournalFull, JournalWriter
-from ringbuf import CorruptRing, Loss, NoFreeSlot, Poll, Reader, RingNotFound, RingNotReady, Status
+from consumers.held import HeldRing, HeldRings
+from consumers.incarnations import Extent, Replaced, RingCursor, next_step
+from consumers.journal import DiskRefused, JournalRemoved, JournalWriter
+from consumers.journal.extents import RecordedRings
+from ringbuf import CorruptRing, Loss, NoFreeSlot, Poll, Reader, Status
 from tlv.codes import Reason
 from tlv.layout import LAYOUT_DIGEST
 
@@ -28,6 +35,12 @@ RETRY_S = 0.1
 
 Report = Callable[[str], None]
 Stop = Callable[[], bool]
+T = TypeVar("T")
+
+
+def at_once() -> bool:
+    """The default of `stop` while a journal is opened: what the disk refuses is an error."""
+    return True
 
 
 @dataclass
@@ -39,7 +52,12 @@ class Recorded:
     lost: int = 0
     evictions: int = 0
     rings: int = 0
-    disk_full: int = 0
+    unknown_ends: int = 0
+    """Rings that were replaced while nobody recorded: how much of them is lost is not known."""
+    disk_refusals: int = 0
+    """Times the disk refused the journal, each until it took it again."""
+    removals: int = 0
+    """Times the segment that was being written was removed."""
 
 
 class Recorder:
@@ -50,13 +68,25 @@ class Recorder:
         JournalInUse, JournalDamaged, UsageError: see `JournalWriter`.
     """
 
-    def __init__(self, name: str, directory: Path, *, report: Report, **journal_options: Any) -> None:
+    def __init__(
+        self, name: str, directory: Path, *, report: Report, stop: Stop = at_once, **journal_options: Any
+    ) -> None:
         self.name = name
         self.directory = directory
         self.recorded = Recorded()
         self._report = report
         self._options = journal_options
-        self._attach()
+        self._rings = HeldRings(self._attach)
+        reader = self._attach()
+        self._rings.adopt(reader)
+        try:
+            self._join(reader, stop)
+        except BaseException:
+            self._rings.close()
+            raise
+
+    def _attach(self) -> Reader:
+        return Reader.attach(self.name, start="oldest", layout_digest=LAYOUT_DIGEST, buffer_bytes=POLL_BYTES)
 
     @property
     def next_sequence(self) -> int:
@@ -70,23 +100,29 @@ class Recorder:
             CorruptRing: the ring holds what no writer writes.
         """
         while not stop():
-            poll = self._reader.poll(POLL_FRAMES, POLL_BYTES)
-            if poll.loss is not None:
-                self._keep_loss(poll.loss, stop)
-            if len(poll):
-                self._keep(poll, stop)
-            elif poll.status is Status.CORRUPT:
+            self._rings.look(time.monotonic())
+            poll = self._reader.poll(POLL_FRAMES, max(POLL_BYTES, self._reader.identity.max_payload))
+            try:
+                if poll.loss is not None:
+                    self._keep_loss(poll.loss, stop)
+                if len(poll):
+                    self._keep(poll, stop)
+                    continue
+            except JournalRemoved as error:
+                self._begin_anew(error, stop)
+                continue
+            if poll.status is Status.CORRUPT:
                 raise CorruptRing(f"ring {self.name}: no frame at sequence {self._reader.sequence}")
-            elif poll.status is Status.CLOSED and until_closed:
+            if poll.status is Status.CLOSED and until_closed:
                 break
-            elif poll.status in (Status.EMPTY, Status.CLOSED):
+            if poll.status in (Status.EMPTY, Status.CLOSED):
                 self._wait(poll.status, stop)
         return self.recorded
 
     def close(self) -> None:
         """Close the journal in order and leave the ring."""
-        self._reader.close()
-        self._journal.close()
+        self._leave()
+        self._rings.close()
 
     def __enter__(self) -> Recorder:
         return self
@@ -94,19 +130,44 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _attach(self) -> None:
-        """Join the ring and open the journal where it left off."""
-        reader = Reader.attach(self.name, start="oldest", layout_digest=LAYOUT_DIGEST, buffer_bytes=POLL_BYTES)
-        try:
-            journal = JournalWriter(self.directory, ring_name=self.name, ring_uuid=reader.uuid, **self._options)
-        except BaseException:
-            reader.close()
-            raise
+    def _join(self, reader: Reader, stop: Stop) -> None:
+        """Open the journal where it left off, and go there in the ring."""
+        journal = self._insist(lambda: self._open_journal(reader.uuid), stop)
         self._reader, self._journal = reader, journal
         self.recorded.rings += 1
         if journal.resume_at is not None:
             reader.seek(journal.resume_at)
+        elif self._follows_another(reader.uuid):
+            reader.seek(1)
         self._become_reliable()
+
+    def _open_journal(self, ring_uuid: bytes) -> JournalWriter:
+        return JournalWriter(self.directory, ring_name=self.name, ring_uuid=ring_uuid, **self._options)
+
+    def _begin_anew(self, error: JournalRemoved, stop: Stop) -> None:
+        """Open the journal again after its segment was removed, and record once more what the ring still holds."""
+        self.recorded.removals += 1
+        self._report(f"{error}; recording again what the ring still holds")
+        self._journal.close()
+        self._journal = self._insist(lambda: self._open_journal(self._reader.uuid), stop)
+        self._reader.seek(self._journal.resume_at or "oldest")
+
+    def _follows_another(self, uuid: bytes) -> bool:
+        """Whether the journal has an earlier ring of this name; says what it lacks of that one."""
+        recorded = RecordedRings(self.directory)
+        before = recorded.extents()
+        recorded.close()
+        if not before:
+            return False
+        last = before[-1]
+        step = next_step(RingCursor(last.uuid, last.behind), [Extent(uuid, 1, 1, ended=False)], before)
+        if isinstance(step, Replaced) and step.loss is not None:
+            self.recorded.unknown_ends += 1
+            self._report(
+                f"ring {self.name} was replaced while nothing was recorded: what the old one ({last.uuid.hex()}) "
+                f"published behind {last.behind - 1} is lost, how much is not known"
+            )
+        return True
 
     def _become_reliable(self) -> None:
         try:
@@ -115,29 +176,46 @@ class Recorder:
             self._report(f"recording without back-pressure: {error}")
 
     def _wait(self, status: Status, stop: Stop) -> None:
-        if status is Status.CLOSED:
+        if status is Status.CLOSED or self._reader.nameless:
             # A closed ring wakes nobody until its next writer comes.
             time.sleep(WAIT_SLICE_S)
-            status = self._reader.check()
         else:
-            status = self._reader.wait(WAIT_SLICE_S)
-        if status is Status.ORPHANED:
-            self._follow_new_ring(stop)
+            self._reader.wait(WAIT_SLICE_S)
+        self._rings.look(time.monotonic())
+        here = self._rings.get(self._reader.uuid)
+        if here is not None and here.ended and not self._reader.lag_bytes:
+            self._follow(here, stop)
 
-    def _follow_new_ring(self, stop: Stop) -> None:
-        """The ring's name means another ring, or none yet: continue the journal with the next one, unless stopped."""
-        self.close()
-        self._report(f"ring {self.name} was replaced")
+    def _follow(self, old: HeldRing, stop: Stop) -> None:
+        """Everything of `old` is recorded: go on with the ring behind it, when there is one, unless stopped."""
+        self._report(f"ring {self.name} was replaced behind sequence {self._reader.sequence - 1}")
+        self._leave()
         while not stop():
-            try:
-                self._attach()
+            later = self._rings.rings[self._rings.rings.index(old) + 1 :]
+            if later and later[0].reader is not None:
+                self._join(later[0].reader, stop)
                 return
-            except (RingNotFound, RingNotReady):
-                time.sleep(RETRY_S)
+            self._rings.look(time.monotonic())
+            time.sleep(RETRY_S)
+
+    def _leave(self) -> None:
+        """Close the journal and leave the ring; the journal keeps whether the ring has ended."""
+        if self._reader.closed:
+            return
+        ended = self._reader.nameless and self._reader.abandoned and not self._reader.lag_bytes
+        here = self._rings.get(self._reader.uuid)
+        if here is not None:
+            ended = ended or (here.ended and not self._reader.lag_bytes)
+            here.release()
+        self._journal.close(ring_ended=ended)
 
     def _keep(self, poll: Poll, stop: Stop) -> None:
         count = len(poll)
-        if self._insist(lambda: self._journal.append(poll.buffer, self._reader.index, count), count, stop):
+        try:
+            self._insist(lambda: self._journal.append(poll.buffer, self._reader.index, count), stop)
+        except DiskRefused:
+            self._give_up(count)
+        else:
             self.recorded.frames += count
             self.recorded.bytes += int(poll.lengths.sum())
         if self._reader.evicted:
@@ -146,26 +224,36 @@ class Recorder:
 
     def _keep_loss(self, loss: Loss, stop: Stop) -> None:
         self._report(f"ring {self.name}: lost {loss.count} frames, {loss.first} to {loss.last}")
-        if self._insist(lambda: self._journal.append_gap(loss.first, loss.last, Reason.LAPPED), loss.count, stop):
+        try:
+            self._insist(lambda: self._journal.append_gap(loss.first, loss.last, Reason.LAPPED), stop)
+        except DiskRefused:
+            self._give_up(loss.count)
+        else:
             self.recorded.lost += loss.count
 
-    def _insist(self, write: Callable[[], None], count: int, stop: Stop) -> bool:
-        """Try `write` until there is room for it or we are stopped; `count` frames are lost then."""
+    def _give_up(self, count: int) -> None:
+        self._report(f"stopped with {count} frames that the disk did not take")
+        self.recorded.lost += count
+
+    def _insist(self, write: Callable[[], T], stop: Stop) -> T:
+        """Try `write` until the disk takes it.
+
+        Raises:
+            DiskRefused: we were asked to stop before it did.
+        """
         refused = False
         while True:
             try:
-                write()
-            except JournalFull as error:
+                result = write()
+            except DiskRefused as error:
                 if not refused:
-                    self._report(f"{error}; trying again until there is room")
-                    self.recorded.disk_full += 1
+                    self._report(f"{error}; trying again until the disk takes it")
+                    self.recorded.disk_refusals += 1
                 refused = True
                 if stop():
-                    self._report(f"stopped with {count} frames that found no room")
-                    self.recorded.lost += count
-                    return False
+                    raise
                 time.sleep(RETRY_S)
             else:
                 if refused:
-                    self._report(f"{self.directory}: there is room again")
-                return True
+                    self._report(f"{self.directory}: the disk takes it again")
+                return result

@@ -1,11 +1,12 @@
-"""Runs a strategy on a live ring and publishes its signals into a ring of its own.
+"""Runs a strategy on a live ring, or on a journal, and publishes its signals into a ring of its own.
 
-Owns the loop: poll, select, deliver, publish, wait.  Knows no strategy.  `Driver` drives the strategy here and on a
-journal, so both give the same signals.
+Owns the loop: poll, select, deliver, publish, wait.  Knows no strategy.  `Driver` drives the strategy on both, so both
+give the same signals.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,12 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from consumers.follower import RingFollower
+from consumers.journal import JournalReader
 from consumers.select_frames import select_frames
 from consumers.strategy import Draft, Driver, filter_of
-from ringbuf import CorruptRing, Reader, RingOrphaned, Status, Wait, Writer
+from ringbuf import CorruptRing, Reader, Status, Wait, Writer
 from tlv.buffers import Longs
 from tlv.codes import Domain
 from tlv.message import build
+
+log = logging.getLogger("alphapulse.strategy")
 
 FRAMES_PER_POLL = 256
 WAIT_S = 0.2
@@ -26,6 +31,7 @@ WAIT_S = 0.2
 HEARTBEAT_S = 1.0
 """A signal ring may be silent for hours; by the heartbeat its readers know that the writer runs."""
 KEPT_LATENCIES = 100_000
+NEVER_NS = (1 << 63) - 1
 
 
 class Latency(NamedTuple):
@@ -46,28 +52,13 @@ def summarise(samples: deque[int]) -> Latency | None:
     return Latency(count, ordered[(count + 1) // 2 - 1], ordered[(99 * count + 99) // 100 - 1], ordered[-1])
 
 
-def rest(reader: Reader, status: Status, mode: Wait = Wait.BACKOFF) -> None:
-    """Wait after a poll that returned `status`, for at most `WAIT_S`.
-
-    Raises:
-        RingOrphaned: nothing will ever be published in this ring again.
-    """
-    if status is Status.CLOSED:
-        time.sleep(WAIT_S)
-        status = reader.check()
-    elif status is Status.EMPTY:
-        status = reader.wait(WAIT_S, mode)
-    if status is Status.ORPHANED:
-        raise RingOrphaned(f"ring {reader.name}: its name is gone or means another ring; start again")
-
-
 class Runner:
-    """One strategy between two rings."""
+    """One strategy between a ring, or a journal, and the ring of its signals."""
 
     def __init__(
         self,
         driver: Driver,
-        reader: Reader,
+        reader: Reader | JournalReader,
         writer: Writer,
         *,
         wait: Wait = Wait.BACKOFF,
@@ -80,20 +71,24 @@ class Runner:
         self.ring_to_signal: deque[int] = deque(maxlen=KEPT_LATENCIES)
         self.receive_to_signal: deque[int] = deque(maxlen=KEPT_LATENCIES)
         self._reader = reader
+        self._follower = RingFollower(reader) if isinstance(reader, Reader) else None
         self._writer = writer
         self._wait = wait
         self._clock_ns = clock_ns
         self._wanted = filter_of(driver.strategy).tables
         self._chosen: Longs = np.zeros(FRAMES_PER_POLL, dtype=np.int64)
-        self._began_ns = time.monotonic_ns()
+        # No signal on a recorded frame is in time, and its clock may be that of another boot.
+        self._began_ns = time.monotonic_ns() if isinstance(reader, Reader) else NEVER_NS
 
-    def run(self, asked_to_stop: Callable[[], bool], *, until_closed: bool = False) -> None:
-        """Until asked to stop; with `until_closed` also when the ring is closed and read to its end.
+    def run(self, asked_to_stop: Callable[[], bool], *, until_closed: bool = False, follow: bool = True) -> None:
+        """Until asked to stop; with `until_closed` also when the ring is closed, or the journal ended, and read to its
+        end; a journal without `follow` at its present end.
 
-        A writer that died is waited for: another may take over.
+        A writer that died is waited for: another may take over.  A ring that was replaced is read to its end, then the
+        one that follows.
 
         Raises:
-            StrategyStopped, RingOrphaned, CorruptRing.
+            StrategyStopped, CorruptRing, JournalError; RingOrphaned: the signals' ring has lost its name.
         """
         heartbeat_due = time.monotonic()
         while not asked_to_stop():
@@ -103,7 +98,34 @@ class Runner:
             status = self.step()
             if status is Status.CLOSED and until_closed:
                 return
-            rest(self._reader, status, self._wait)
+            if isinstance(self._reader, Reader):
+                if self._reader.evicted:
+                    # It was too slow for its writer, and its next poll says what it lost.
+                    self._reader.join()
+                    log.warning("ring %s: its writer evicted this strategy, which joins again", self._reader.name)
+                self._rest(status)
+            elif status in {Status.EMPTY, Status.CLOSED}:
+                if not follow:
+                    return
+                time.sleep(WAIT_S)
+
+    def _rest(self, status: Status) -> None:
+        """Wait after a poll that returned `status`, or go on with the next ring."""
+        follower = self._follower
+        if follower is None or status not in {Status.EMPTY, Status.CLOSED}:
+            return
+        follower.look()
+        replaced = follower.next_ring()
+        if replaced is None:
+            follower.rest(status, WAIT_S, self._wait)
+            return
+        log.warning("ring %s was replaced behind sequence %d", follower.name, replaced.last_sequence)
+        self._reader, self.driver.ring = follower.reader, replaced.new
+
+    def close(self) -> None:
+        """Leave the rings that followed the first."""
+        if self._follower is not None:
+            self._follower.close()
 
     def step(self) -> Status:
         """Deliver what can be read now.
@@ -111,11 +133,16 @@ class Runner:
         Raises:
             StrategyStopped, CorruptRing.
         """
-        poll = self._reader.poll(FRAMES_PER_POLL)
+        reader = self._reader
+        poll = reader.poll(FRAMES_PER_POLL) if isinstance(reader, Reader) else reader.poll()
+        if isinstance(reader, JournalReader):
+            self.driver.ring = reader.uuid  # the next frames may be of another ring of this name
         if poll.loss is not None:
             self._publish(self.driver.lose(poll.loss.first, poll.loss.last), 0)
         if poll.status is Status.CORRUPT:
-            raise CorruptRing(f"ring {self._reader.name}: no frame at position {self._reader.position}")
+            raise CorruptRing(f"ring {reader.name}: no frame where sequence {reader.sequence} should be")
+        if len(poll) > len(self._chosen):
+            self._chosen = np.zeros(len(poll), dtype=np.int64)
         count = select_frames(poll.buffer, poll.offsets, poll.lengths, self._wanted, self._chosen)
         self.driver.skip(len(poll) - count)
         for index in self._chosen[:count].tolist():

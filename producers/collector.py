@@ -30,6 +30,7 @@ from websockets.exceptions import ConnectionClosed
 
 from producers.blocks.recovery import Recovered
 from producers.blocks.resume import resume
+from producers.blocks.state_file import Position
 from producers.chains.configuration import ChainConfig
 from producers.decode.pool_table import PoolTable
 from producers.decode.segment import Segment
@@ -56,7 +57,7 @@ from producers.output.event_filter import load_filter
 from producers.output.tick_maps import TickWatch
 from producers.pools.inquiry import Token
 from producers.statistics import Statistics
-from ringbuf import DEFAULT_CAPACITY, Reader, Status, Writer
+from ringbuf import DEFAULT_CAPACITY, Reader, RingOrphaned, Status, Writer
 from tlv.codes import FeedReason
 from tlv.errors import FeedError, UsageError
 from tlv.layout import LAYOUT_DIGEST
@@ -98,6 +99,8 @@ class CollectorOptions:
     """Rewritten every second."""
     state_file: Path | None = None
     """Where to resume if the ring is gone."""
+    position: Position | None = None
+    """The same, from a collector of this process whose ring is gone."""
     second_url: str | None = None
     """An endpoint that is asked for a second opinion."""
     cross_check_share: float = 0.0
@@ -169,7 +172,7 @@ class Collector:
     def _resume(self) -> Recovered | None:
         """What an earlier collector told, in this ring or as the state file says."""
         options, chain = self._options, self._options.chain
-        position = self._keeping.load_position()
+        position = options.position or self._keeping.load_position()
         frames = None
         if self._writer.epoch > 1:
             log.info("reading what an earlier collector left in ring %s", options.ring)
@@ -224,6 +227,7 @@ class Collector:
         Raises:
             WrongChainError: the node serves another chain.
             EndpointError: no endpoint was ever reached, and `until_idle_s` says not to wait for ever.
+            RingOrphaned: its ring has lost its name, see `position`.
         """
         second = None
         if (url := self._options.second_url) is not None:
@@ -441,12 +445,31 @@ class Collector:
         due = now_ns - self._saved_ns > NS
         if due:
             self._saved_ns = now_ns
-            self._writer.heartbeat()
+            self._beat_writer()
             self._said.tell_declared(now_ns)
         if not self._keeping.disk.busy:
             self._keeping.save_pools(self._feed)
             if due:
                 self._save()
+
+    def _beat_writer(self) -> None:
+        """The writer's heartbeat.
+
+        Raises:
+            RingOrphaned: the ring has lost its name; those who still read it are told why this was its last message.
+        """
+        try:
+            self._writer.heartbeat()
+        except RingOrphaned as error:
+            self._feed.reason, self._feed.stats.last_trouble = FeedReason.RING_LOST, str(error)
+            self._feed.beat(**_clock(), circuit_open=False)
+            self._publish()
+            raise
+
+    @property
+    def position(self) -> Position | None:
+        """Where another collector can go on: the last block of which everything was published."""
+        return self._keeping.position(self._feed, self._writer.uuid)
 
     def _finished(self) -> bool:
         """Whether an idle collector may exit: nothing came for a while, and nothing is left to ask."""

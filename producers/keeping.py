@@ -52,6 +52,11 @@ class Keeping:
             return None
         return load(self._state_file, self._chain.chain_id, self._chain.genesis)
 
+    def position(self, feed: Feed, ring_uuid: bytes) -> Position | None:
+        """Where another collector can go on: the last block of which everything was published."""
+        safe = feed.safe_block
+        return None if safe is None else Position.of(self._chain.chain_id, safe, feed.genesis, ring_uuid)
+
     def save_pools(self, feed: Feed) -> None:
         """Those that were verified since the last call."""
         verified = [finding for finding in feed.verified() if finding.settled]
@@ -60,9 +65,8 @@ class Keeping:
 
     def save(self, feed: Feed, ring_uuid: bytes, statistics: Statistics) -> None:
         """Have the state and the statistics written: what they are now, whenever the disk gets to it."""
-        safe = feed.safe_block
-        if self._state_file is not None and safe is not None:
-            position = Position.of(self._chain.chain_id, safe, feed.genesis, ring_uuid)
+        position = self.position(feed, ring_uuid)
+        if self._state_file is not None and position is not None:
             self.disk.write("state file", partial(save, self._state_file, position))
         if self._stats_file is not None:
             content = msgspec.json.encode(statistics.to_dict())

@@ -92,6 +92,7 @@ def new_identity(
     Raises:
         BadGeometry: naming the value and the limit it breaks.
     """
+    check_types(capacity, max_frame, reserve, layout_digest, schema)
     if capacity & (capacity - 1) or not MIN_CAPACITY <= capacity <= MAX_CAPACITY:
         raise BadGeometry(f"capacity {capacity}: expected a power of two from {MIN_CAPACITY} to {MAX_CAPACITY}")
     largest = capacity // MAX_FRAME_SHARE
@@ -116,6 +117,16 @@ def new_identity(
         name=name,
         schema=schema,
     )
+
+
+def check_types(capacity: object, max_frame: object, reserve: object, layout_digest: object, schema: object) -> None:
+    """Raise BadGeometry for what is no integer, or no text, whatever its value."""
+    numbers = {"capacity": capacity, "max_frame": max_frame, "reserve": reserve, "layout_digest": layout_digest}
+    for name, value in numbers.items():
+        if type(value) is not int and not (value is None and name in {"max_frame", "reserve"}):
+            raise BadGeometry(f"{name}: expected an int, found {value!r}")
+    if not isinstance(schema, str) or "\0" in schema:
+        raise BadGeometry(f"schema: expected a text without NUL, found {schema!r}")
 
 
 def checksum(page: Bytes) -> int:

@@ -19,7 +19,7 @@ import struct
 import weakref
 from collections.abc import Callable
 
-from ringbuf.segment import open_object
+from ringbuf.segment import OUTSIDERS_MAY_NOT, open_object
 
 WRITER_BYTE = 0
 FIRST_SLOT_BYTE = 64
@@ -44,7 +44,8 @@ class RingLock:
     """The lock object of one ring, opened once by each holder."""
 
     def __init__(self, object_name: str, *, create: bool = False, owner: int | None = None) -> None:
-        self.fd = open_object(object_name, create=create, writable=owner is None, owner=owner)
+        # Writable for a reader of the ring's group, too: a lock that excludes others needs it.
+        self.fd = open_object(object_name, create=create, writable=True, owner=owner, forbidden=OUTSIDERS_MAY_NOT)
         self._ring_fd = -1
         self.forked = False
         self.on_fork: Callable[[], None] | None = None  # called in a forked child, which holds no lock

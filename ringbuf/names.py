@@ -20,7 +20,7 @@ LOCK_SUFFIX = "-lock"
 def check_name(name: str) -> str:
     """Return `name`, or raise BadRingName."""
     ends = (CONTROL_SUFFIX, LOCK_SUFFIX)
-    if len(name) > 63 or not NAME_PATTERN.fullmatch(name) or name.endswith(ends):
+    if not isinstance(name, str) or len(name) > 63 or not NAME_PATTERN.fullmatch(name) or name.endswith(ends):
         raise BadRingName(
             f"ring name {name!r}: expected 1 to 63 of a-z, 0-9, dot, underscore and dash, starting with a letter"
             f" and not ending in {' or '.join(ends)}"

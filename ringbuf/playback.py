@@ -14,11 +14,17 @@ import numpy as np
 from ringbuf.layout import MAX_BATCH_SHARE
 from ringbuf.poll import Poll
 from ringbuf.writer import Writer
+from tlv.buffers import Longs
 from tlv.errors import UsageError
 from tlv.units import NS
 
 SLICE_S = 0.05
 """How long a request to stop may go unnoticed in a pause."""
+
+LONGEST_PAUSE_S = 60.0
+"""The longest pause of a playback unless it is told another: what lies between two boots is no pause of the market."""
+LONGEST_S = 1e9
+"""Longer than any recording, and still a number of nanoseconds."""
 
 FRAME_OVERHEAD = 32 + 63
 """Bytes that a frame takes in a ring beyond its payload, at most: descriptor and alignment."""
@@ -32,46 +38,74 @@ def never() -> bool:
 class Pace:
     """Plays frames `speed` times as fast as they were published; None = as fast as possible.
 
+    Publish times are compared by the monotonic clock only within one ring, which never outlives a boot; from one ring
+    to the next by the wall clock.  Where a clock steps back the frames are due at once, and no pause is longer than
+    `longest_pause_s` of the recording, whatever clocks say and however long nobody recorded.
+
     Raises:
-        UsageError: `speed` is not above 0.
+        UsageError: `speed` or `longest_pause_s` is not above 0.
     """
 
-    def __init__(self, speed: float | None) -> None:
+    def __init__(self, speed: float | None, longest_pause_s: float = LONGEST_PAUSE_S) -> None:
         if speed is not None and not 0 < speed < float("inf"):
             raise UsageError(f"speed {speed}: expected a number above 0, or none for as fast as possible")
+        if not longest_pause_s > 0:
+            raise UsageError(f"longest pause {longest_pause_s}: expected seconds above 0")
         self.speed = speed
+        self._longest_ns = int(min(longest_pause_s, LONGEST_S) * NS)
         self._began_ns = 0
-        self._first_ns = 0
-        self._last_ns = -1
+        self._played_ns = -1
+        """How much of the recording was given out, its pauses bounded; -1: nothing yet."""
+        self._last_ns = 0
+        self._offset_ns: int | None = None
+        self._ring = b""
 
-    def parts(self, poll: Poll, asked_to_stop: Callable[[], bool] = never) -> Iterator[Poll]:
+    def parts(
+        self,
+        poll: Poll,
+        asked_to_stop: Callable[[], bool] = never,
+        *,
+        ring: bytes = b"",
+        clock_offset_ns: int | None = None,
+    ) -> Iterator[Poll]:
         """The frames of `poll` in parts, each when it is due; ends early if asked to stop.
 
-        Publish times that go back belong to another boot or writer: the first frame of these is due at once.
+        `ring` is the uuid of the ring that they are of, `clock_offset_ns` what makes wall times of its publish times;
+        unknown (None), the first frame behind another ring's is due at once.
         """
         if self.speed is None:
             yield poll
             return
+        if len(poll) == 0:
+            return
+        due = self._due(poll.timestamps, ring, clock_offset_ns)
         at = 0
         while at < len(poll):
-            due = self._reached(int(poll.timestamps[at]))
-            behind = at + int(np.searchsorted(poll.timestamps[at:], due, side="right"))
+            reached = int((time.monotonic_ns() - self._began_ns) * self.speed)
+            behind = int(np.searchsorted(due, reached, side="right"))
             if behind > at:
-                self._last_ns = int(poll.timestamps[behind - 1])
                 yield poll.part(at, behind)
                 at = behind
             elif asked_to_stop():
                 return
             else:
-                time.sleep(min((int(poll.timestamps[at]) - due) / self.speed / NS, SLICE_S))
+                time.sleep(min((int(due[at]) - reached) / self.speed / NS, SLICE_S))
 
-    def _reached(self, next_ns: int) -> int:
-        """The publish time that the playback has come to."""
-        assert self.speed is not None
-        now = time.monotonic_ns()
-        if self._last_ns < 0 or next_ns < self._last_ns:
-            self._began_ns, self._first_ns, self._last_ns = now, next_ns, next_ns
-        return self._first_ns + int((now - self._began_ns) * self.speed)
+    def _due(self, published: Longs, ring: bytes, clock_offset_ns: int | None) -> Longs:
+        """When each frame is due, in ns of the recording since the playback began."""
+        first = 0
+        if self._played_ns < 0:
+            self._began_ns, self._played_ns = time.monotonic_ns(), 0
+        elif ring == self._ring:
+            first = int(published[0]) - self._last_ns
+        elif clock_offset_ns is not None and self._offset_ns is not None:
+            first = int(published[0]) + clock_offset_ns - (self._last_ns + self._offset_ns)
+        steps = np.diff(published, prepend=published[0])
+        steps[0] = first
+        due: Longs = self._played_ns + np.cumsum(np.clip(steps, 0, self._longest_ns))
+        self._played_ns, self._last_ns = int(due[-1]), int(published[-1])
+        self._ring, self._offset_ns = ring, clock_offset_ns
+        return due
 
 
 def forward(writer: Writer, poll: Poll) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, overload
 
 import msgspec
+import numpy as np
 
 from ringbuf.layout import KIND_ROW, LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW, TIME_ROW
 from ringbuf.status import Status
@@ -71,6 +72,11 @@ class Poll(Sequence[Frame]):
         return values
 
     @property
+    def table(self) -> Longs:
+        """For kernels: a column for each frame, its rows as in `ringbuf.layout`."""
+        return np.ascontiguousarray(self._index)
+
+    @property
     def sequences(self) -> Longs:
         """Sequence of each frame."""
         return self._row(SEQUENCE_ROW)
@@ -101,6 +107,11 @@ class Poll(Sequence[Frame]):
     def part(self, first: int, last: int) -> Poll:
         """Frames `first` to `last` - 1 of this poll, as a poll without a loss."""
         return Poll(self.status, None, 0, self.buffer, self._view, self._index[:, first:last])
+
+    def choice(self, columns: Longs) -> Poll:
+        """The frames at `columns` of this poll, in order, as a poll with its loss."""
+        index = np.take(self._index, columns, axis=1)
+        return Poll(self.status, self.loss, self.need, self.buffer, self._view, index)
 
     @overload
     def __getitem__(self, at: int) -> Frame: ...

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 
@@ -43,6 +43,7 @@ from ringbuf.names import lock_object
 from ringbuf.poll import Frame, Loss, Poll
 from ringbuf.ring import Ring, open_ring
 from ringbuf.status import Status, Wait
+from tlv.arguments import check_integer, check_seconds
 from tlv.buffers import Longs, State, Words
 from tlv.errors import UsageError
 from tlv.units import MS, NS
@@ -59,6 +60,16 @@ SLEEP_SLICE_NS = 50 * MS  # the delay if a writer is killed between its commit a
 CHECK_EVERY_S = 0.5  # `check` (does the writer live, does the name mean this ring) costs three system calls
 STALE_AFTER_S = 5.0
 SEEK_TRIES = 1000
+MOST_FRAMES = 1 << 24
+MOST_BUFFER_BYTES = 1 << 34
+MAX_UID = (1 << 32) - 2
+
+
+class ReaderPlace(NamedTuple):
+    """A place to which a reader can return."""
+
+    state: State
+    unreported: Loss | None
 
 
 class Reader:
@@ -112,8 +123,14 @@ class Reader:
             RingNotFound, RingNotReady, BadSegment, UnsafeSegment, NoFreeSlot.
             UsageError: a sequence below 1 or yet to come.
         """
-        if on_lap not in PLACES or (isinstance(start, str) and start not in PLACES):
-            raise UsageError(f"start {start!r}, on_lap {on_lap!r}: expected one of {', '.join(PLACES)}")
+        if not isinstance(on_lap, str) or on_lap not in PLACES:
+            raise UsageError(f"on_lap: expected one of {', '.join(PLACES)}, found {on_lap!r}")
+        start = checked_start(start)
+        check_integer("buffer_bytes", buffer_bytes, 1, MOST_BUFFER_BYTES)
+        check_seconds("stale_after_s", stale_after_s)
+        check_integer("layout_digest", layout_digest, 0, NO_LIMIT)
+        if owner is not None:
+            owner = check_integer("owner", owner, 0, MAX_UID)
         ring = open_ring(name, writable=False, layout_digest=layout_digest, owner=owner)
         try:
             lock = RingLock(lock_object(name, owner), owner=owner)
@@ -136,9 +153,8 @@ class Reader:
     def seek(self, start: Start | int) -> None:
         """Go on reading elsewhere: see `attach`."""
         words, state = self.words, self.state
+        start = checked_start(start)
         if isinstance(start, int):
-            if not 1 <= start <= NO_LIMIT:
-                raise UsageError(f"start: expected a sequence from 1 to {NO_LIMIT}, found {start}")
             self._seek_sequence(start)
             return
         moved = start == "key" and kernels.seek_key(words, state)
@@ -231,16 +247,30 @@ class Reader:
         """Frames and bytes delivered, frames lost, times lapped."""
         return {name: int(self.state[0][name]) for name in ("frames", "bytes", "lost", "laps")}
 
+    def place(self) -> ReaderPlace:
+        """Where this reader stands, to return to."""
+        return ReaderPlace(self.state.copy(), self._unreported)
+
+    def return_to(self, place: ReaderPlace) -> None:
+        """Go back to `place`, as if nothing had been polled since: the same frames follow, or their loss."""
+        self.state[:] = place.state
+        self._unreported = place.unreported
+
     def poll(self, max_frames: int = 256, max_bytes: int | None = None) -> Poll:
         """Copy out what can be read, up to `max_frames` and `max_bytes` of payloads.  Never waits.
 
         Raises:
             RingClosed: this reader was closed.
+            UsageError: `max_frames` is no integer from 0 on, or `max_bytes` none from 1 on.
         """
         self._check_usable()
-        if max_frames > self.index.shape[1]:
-            self.index = np.zeros((INDEX_ROWS, max_frames), dtype=np.int64)
-        out = self.out if max_bytes is None else self.out[: (max_bytes + 7) // 8]
+        if type(max_frames) is not int or not 0 <= max_frames <= self.index.shape[1]:
+            max_frames = check_integer("max_frames", max_frames, 0, MOST_FRAMES)
+            if max_frames > self.index.shape[1]:
+                self.index = np.zeros((INDEX_ROWS, max_frames), dtype=np.int64)
+        out = self.out
+        if max_bytes is not None:
+            out = out[: (check_integer("max_bytes", max_bytes, 1, NO_LIMIT) + 7) // 8]
         status = Status(kernels.poll_into(self.words, self.control, self.state, out, self.index, max_frames))
         me = self.state[0]
         loss, self._unreported = self._unreported, None
@@ -258,9 +288,11 @@ class Reader:
         WRITER_DEAD or ORPHANED.  Ctrl-C and other signals are served while it waits.
         """
         self._check_usable()
+        if not isinstance(mode, Wait):
+            raise UsageError(f"mode: expected one of {', '.join(map(str, Wait))}, found {mode!r}")
         kernels.mark_read(self.control, self.state)
         begin = time.monotonic_ns()
-        deadline = None if timeout_s is None else begin + int(timeout_s * NS)
+        deadline = None if timeout_s is None else begin + int(check_seconds("timeout_s", timeout_s) * NS)
         while True:
             status = self._look()
             if status is not Status.EMPTY:
@@ -310,6 +342,26 @@ class Reader:
         stale = time.monotonic_ns() - last_sign_ns > self._stale_after_ns
         return Status.WRITER_STALE if stale else Status.EMPTY
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._ring.fd < 0
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the writer waits for this reader, or did until it evicted it."""
+        return self._slot >= 0
+
+    @property
+    def nameless(self) -> bool:
+        """Whether the ring's name is gone or means another ring."""
+        return self._ring.is_orphaned()
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the ring has no writer: it is closed, or its writer died.  With its name gone, none will come."""
+        return kernels.get_word(self.words, STATE) == CLOSED_STATE or not self._lock.is_held(WRITER_BYTE)
+
     def __iter__(self) -> Iterator[Frame | Loss]:
         """Yield frames and losses as they come, waiting in between, until the ring is closed.
 
@@ -350,6 +402,19 @@ class Reader:
     def _check_usable(self) -> None:
         if self._ring.fd < 0:
             raise RingClosed(f"ring {self.name}: this reader was closed")
+
+
+def checked_start(start: object) -> Start | int:
+    """Where to begin: a place by name, or a sequence as an int.
+
+    Raises:
+        UsageError.
+    """
+    if isinstance(start, str):
+        if start not in PLACES:
+            raise UsageError(f"start: expected one of {', '.join(PLACES)}, or a sequence, found {start!r}")
+        return start  # type: ignore[return-value]  # it is one of them
+    return check_integer("start", start, 1, NO_LIMIT)
 
 
 def new_state(identity: Identity, on_lap: int) -> State:

@@ -9,6 +9,7 @@ A creator killed at any step leaves a ring without magic; the next one removes i
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +21,13 @@ from ringbuf.layout import CONTROL, CONTROL_MAGIC, HEADER_BYTES, MAGIC
 from ringbuf.locks import WRITER_BYTE, RingLock
 from ringbuf.names import check_name, control_object, lock_object, ring_object
 from ringbuf.segment import (
-    OTHERS_MAY_WRITE,
+    OUTSIDERS_MAY_NOT,
     PRIVATE,
     create_object,
     map_words,
     open_object,
     same_object,
+    share,
     unlink_object,
 )
 from tlv.buffers import Bytes, Longs, Words
@@ -96,7 +98,7 @@ def open_control(name: str, identity: Identity, owner: int | None) -> Longs:
     """Map the control page of a ring, for writing: readers store tickets and positions there."""
     control_name = control_object(name, owner)
     try:
-        fd = open_object(control_name, writable=True, owner=owner, forbidden=OTHERS_MAY_WRITE)
+        fd = open_object(control_name, writable=True, owner=owner, forbidden=OUTSIDERS_MAY_NOT)
     except RingNotFound as error:
         raise BadSegment(f"ring {name}: its control page {control_name} is missing") from error
     try:
@@ -128,7 +130,7 @@ def claim(name: str) -> RingLock:
 
 
 def lock_ring(ring: Ring, lock: RingLock) -> None:
-    """Lock the ring object itself for the holder of the lock object.
+    """Lock the ring object itself for the holder of the lock object, and open that one to whom the ring is open.
 
     Raises:
         NotOwner: the lock object was removed under a living writer, and `lock` is of a new one with its name.
@@ -139,6 +141,9 @@ def lock_ring(ring: Ring, lock: RingLock) -> None:
             f"ring {ring.name}: another living writer holds it ({object_name}, byte {WRITER_BYTE}), "
             f"though not {lock_object(ring.name)}: that one was removed under it"
         )
+    found = os.fstat(ring.fd)
+    for_group = bool(stat.S_IMODE(found.st_mode) & GROUP_READS & ~PRIVATE)
+    share(lock.fd, GROUP_WRITES if for_group else PRIVATE, found.st_gid, lock_object(ring.name))
 
 
 def create_ring(identity: Identity, *, group: int | None = None) -> Ring:
@@ -192,7 +197,7 @@ def remove_unfinished(name: str) -> None:
 def remove_stale_control(name: str) -> None:
     """Unlink the control page of a ring that is gone, if it is ours to unlink."""
     try:
-        os.close(open_object(control_object(name), writable=True, forbidden=OTHERS_MAY_WRITE))
+        os.close(open_object(control_object(name), writable=True, forbidden=OUTSIDERS_MAY_NOT))
     except RingNotFound:
         return
     unlink_object(control_object(name))

@@ -25,11 +25,12 @@ import posix_ipc
 from ringbuf.errors import AlreadyExists, NoSpace, RingNotFound, UnsafeSegment
 from ringbuf.names import FOLDER
 from tlv.buffers import Words
+from tlv.errors import UsageError
 
 PRIVATE = 0o600
 SAFELY = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 OTHERS_MAY_NOT = 0o027  # a group may read if it was configured; nobody else writes, others do nothing
-OTHERS_MAY_WRITE = 0o007  # the control page of a ring with a group: its readers store tickets there
+OUTSIDERS_MAY_NOT = 0o007  # control page and lock of a ring with a group: its readers store tickets and hold slots
 
 
 def path_of(object_name: str) -> Path:
@@ -45,7 +46,8 @@ def check_ours(fd: int, object_name: str, owner: int, forbidden: int) -> None:
     if found.st_uid != owner:
         raise UnsafeSegment(f"{object_name}: expected owner uid {owner}, found {found.st_uid}")
     if stat.S_IMODE(found.st_mode) & forbidden:
-        raise UnsafeSegment(f"{object_name}: expected mode 0600 or 0640, found {stat.S_IMODE(found.st_mode):04o}")
+        shared = "0640" if forbidden == OTHERS_MAY_NOT else "0660"
+        raise UnsafeSegment(f"{object_name}: expected mode 0600 or {shared}, found {stat.S_IMODE(found.st_mode):04o}")
 
 
 def open_object(
@@ -83,6 +85,7 @@ def create_object(object_name: str, size: int, *, mode: int = PRIVATE, group: in
 
     Raises:
         AlreadyExists: there is one of that name.
+        UsageError: we are not in `group`.
         NoSpace: with the bytes needed and the bytes free; nothing is left behind.
     """
     try:
@@ -91,9 +94,12 @@ def create_object(object_name: str, size: int, *, mode: int = PRIVATE, group: in
     except posix_ipc.ExistentialError as error:
         raise AlreadyExists(f"shared-memory object {object_name} exists") from error
     try:
-        os.fchown(fd, -1, group)
-        os.fchmod(fd, mode)  # the mode given above went through the umask
+        share(fd, mode, group, object_name)
         os.posix_fallocate(fd, 0, size)
+    except UsageError:
+        os.close(fd)
+        unlink_object(object_name)
+        raise
     except OSError as error:
         os.close(fd)
         unlink_object(object_name)
@@ -104,6 +110,19 @@ def create_object(object_name: str, size: int, *, mode: int = PRIVATE, group: in
             f"{object_name}: {size} bytes needed, {free.f_bavail * free.f_frsize} free in {FOLDER}"
         ) from error
     return fd
+
+
+def share(fd: int, mode: int, group: int, object_name: str) -> None:
+    """Give an open object to `group` (-1: as it is) with `mode`, whatever the umask.
+
+    Raises:
+        UsageError: we are not in that group.
+    """
+    try:
+        os.fchown(fd, -1, group)
+    except PermissionError:
+        raise UsageError(f"group: expected a group of ours for {object_name}, found {group}") from None
+    os.fchmod(fd, mode)
 
 
 def unlink_object(object_name: str) -> bool:

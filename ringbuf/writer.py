@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Callable
 from enum import Enum
-from operator import index
 from types import TracebackType
 from typing import Self, TypedDict, Unpack
 
@@ -27,6 +26,7 @@ from ringbuf.errors import (
     RingFull,
     RingNotFound,
     RingNotReady,
+    RingOrphaned,
 )
 from ringbuf.identity import Identity, new_identity
 from ringbuf.layout import (
@@ -38,16 +38,20 @@ from ringbuf.layout import (
     EVICTIONS,
     FREE,
     HEARTBEAT,
+    JOINED,
     KEY,
     MAX_BATCH_SHARE,
     RECOVERIES,
     REJECTS,
+    SLOTS,
     WRITER,
 )
 from ringbuf.locks import FIRST_SLOT_BYTE, RingLock
 from ringbuf.memory import advise
+from ringbuf.names import ring_object
 from ringbuf.ring import Ring, claim, create_ring, finish_creation, lock_ring, open_ring, unlink_ring
 from ringbuf.status import FULL, OK, TOO_LONG
+from tlv.arguments import check_integer, check_seconds
 from tlv.buffers import Bytes, Longs, State, Words
 from tlv.errors import UsageError
 
@@ -55,6 +59,8 @@ DEFAULT_CAPACITY = 1 << 24  # 87,000 frames of 128 bytes: how late a lossy reade
 RELIEF_SLICE_S = 0.0005
 STANDBY_SLICE_S = 0.002
 MAX_KIND = (1 << 16) - 1
+MAX_GID = (1 << 32) - 2
+"""The number above it means "as it is" to chown(2)."""
 
 Payload = bytes | bytearray | memoryview | Bytes
 
@@ -124,7 +130,9 @@ class Writer:
 
         Raises:
             BadRingName, BadGeometry, AlreadyExists, NotOwner, NoSpace, UnsafeSegment.
+            UsageError: an option that cannot be, a group that is not ours.
         """
+        check_options(group, options)
         digest = options.get("layout_digest", 0)
         identity = new_identity(
             name, capacity=capacity, max_frame=max_frame, reserve=reserve, layout_digest=digest, schema=schema
@@ -143,6 +151,7 @@ class Writer:
         Raises:
             RingNotFound, RingNotReady, NotOwner, BadSegment, UnsafeSegment.
         """
+        check_options(None, options)
         open_ring(name, writable=False).close()  # a ring that is not there gets no lock object
         lock = claim(name)
         try:
@@ -164,6 +173,7 @@ class Writer:
         **options: Unpack[WriterOptions],
     ) -> Self:
         """Take over the ring if there is one (as it is: the geometry given is for a new one), else create it."""
+        check_options(group, options)
         digest = options.get("layout_digest", 0)
         identity = new_identity(
             name, capacity=capacity, max_frame=max_frame, reserve=reserve, layout_digest=digest, schema=schema
@@ -187,7 +197,7 @@ class Writer:
         Raises:
             NotOwner: the writer is still there after `timeout_s`; and what `open` raises.
         """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        deadline = None if timeout_s is None else time.monotonic() + check_seconds("timeout_s", timeout_s)
         while True:
             try:
                 return cls.open(name, **options)
@@ -229,6 +239,16 @@ class Writer:
     def next_sequence(self) -> int:
         """The sequence that the next frame will get."""
         return int(self.state[0]["sequence"])
+
+    @property
+    def reliable_readers(self) -> int:
+        """How many readers this writer waits for."""
+        return sum(kernels.slot_state(self.control, slot) == JOINED for slot in range(SLOTS))
+
+    @property
+    def evictions(self) -> int:
+        """How often a writer of this ring has evicted a reliable reader."""
+        return kernels.get_word(self.words, EVICTIONS)
 
     def publish(
         self,
@@ -303,8 +323,19 @@ class Writer:
         return WriteBatch(self)
 
     def heartbeat(self) -> None:
-        """Store a time stamp; a writer that neither publishes nor does this is WRITER_STALE to its readers."""
+        """Store a time stamp; a writer that neither publishes nor does this is WRITER_STALE to its readers.
+
+        Also looks whether the ring still has its name, which costs two system calls.
+
+        Raises:
+            RingOrphaned: it has not: readers that attach do not find this ring, and what is published is lost to them.
+        """
         self._check_usable()
+        if self._ring.is_orphaned():
+            raise RingOrphaned(
+                f"ring {self.name}: expected {ring_object(self.name)} to be this writer's ring, found that the name is"
+                " gone or means another one; what is published here reaches no new reader"
+            )
         kernels.put_word(self.words, HEARTBEAT, time.monotonic_ns())
 
     def close(self, *, unlink: bool = False) -> None:
@@ -413,21 +444,42 @@ class WriteBatch:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
+        self._inside = False
 
     def append(self, payload: Payload, kind: int = 0, *, key: bool = False) -> int:
         """Add a frame and return the sequence it will have; raises what `publish` raises, and BatchTooLarge."""
+        if not self._inside:
+            raise UsageError(f"ring {self._writer.name}: a batch takes frames in its `with` block alone")
         return self._writer._append(payload, kind, KEY if key else 0)
 
     def __enter__(self) -> Self:
+        self._inside = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._inside = False
         if kind is None:
             self._writer._commit()
         else:
             kernels.abandon(self._writer.state)
+
+
+def check_options(group: object, options: WriterOptions) -> None:
+    """Refuse options of a writer that cannot be.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    unknown = sorted(set(options) - set(WriterOptions.__annotations__))
+    if unknown:
+        raise UsageError(f"{unknown[0]}: no option of a writer; expected {', '.join(WriterOptions.__annotations__)}")
+    if group is not None:
+        check_integer("group", group, 0, MAX_GID)
+    if "full" in options and not isinstance(options["full"], Full):
+        raise UsageError(f"full: expected one of {', '.join(map(str, Full))}, found {options['full']!r}")
+    check_seconds("full_timeout_s", options.get("full_timeout_s", 0.0))
 
 
 def no_row_of_bytes(payload: object, error: Exception) -> UsageError:
@@ -441,13 +493,7 @@ def checked_kind(kind: int) -> int:
     Raises:
         UsageError: it is no u16.
     """
-    try:
-        found = index(kind)
-    except TypeError:
-        raise UsageError(f"kind: expected an integer from 0 to {MAX_KIND}, found {kind!r}") from None
-    if not 0 <= found <= MAX_KIND:
-        raise UsageError(f"kind: expected an integer from 0 to {MAX_KIND}, found {found}")
-    return found
+    return check_integer("kind", kind, 0, MAX_KIND)
 
 
 def check_row(name: str, array: object, dtype: type[np.generic]) -> None:

@@ -24,6 +24,8 @@ Limbs = np.ndarray[Any, np.dtype[np.uint64]]
 """uint64[2] or uint64[4], least significant first: one wide integer.  uint64[:, 4]: a column of them."""
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 """float64[:]."""
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
+"""bool[:]."""
 Structs = np.ndarray[Any, np.dtype[np.void]]
 """A structured array, one element for each struct."""
 

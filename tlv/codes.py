@@ -143,6 +143,10 @@ class Reason(IntEnum):
     CHAIN_BROKEN = 9
     LATE_LOGS = 10
     FILTER_CHANGED = 11
+    END_UNKNOWN = 12
+    """A ring was replaced, and nobody saw its last message: how many are missing is not known."""
+    DAMAGED = 13
+    """Bytes that no writer writes stood where these messages were."""
 
 
 class InvalidationScope(IntEnum):
@@ -190,6 +194,8 @@ class FeedReason(IntEnum):
     """What it says cannot be read."""
     CIRCUIT_OPEN = 14
     """So many attempts failed that all endpoints are left alone for a while."""
+    RING_LOST = 15
+    """The ring's name is gone or means another ring: nobody new reads what is published here."""
 
 
 class QuoteVerdict(IntEnum):
@@ -231,3 +237,7 @@ class FarewellReason(IntEnum):
     TOO_MANY_CLIENTS = 9
     BAD_MESSAGE = 10
     RING_UNREADABLE = 11
+    NO_RESOURCES = 12
+    """The relay lacks descriptors, memory or disk for this client just now; `found` is the errno."""
+    CURSOR_REFUSED = 13
+    """The file of what the name acknowledged cannot be opened, and will not be by itself; `found` is the errno."""

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
@@ -93,13 +93,14 @@ class MessageFilter:
         """The filter that a user describes.
 
         Raises:
-            UsageError: a type or venue that does not exist, an address that is none.
+            UsageError: a kind, type or venue that does not exist, an address that is none, values that are no list.
         """
+        found = {kind: listed(kind, values) for kind, values in wanted.items()}
         return MessageFilter(
-            frozenset(map(type_number, wanted.get("types", ()))),
-            frozenset(map(venue_number, wanted.get("venues", ()))),
-            frozenset(pool_of(value).ljust(POOL_BYTES, b"\0") for value in wanted.get("pools", ())),
-            frozenset(map(address, wanted.get("tokens", ()))),
+            frozenset(map(type_number, found.get("types", ()))),
+            frozenset(map(venue_number, found.get("venues", ()))),
+            frozenset(pool_of(value).ljust(POOL_BYTES, b"\0") for value in found.get("pools", ())),
+            frozenset(map(address, found.get("tokens", ()))),
         )
 
     def updated(self, other: MessageFilter) -> MessageFilter:
@@ -150,6 +151,19 @@ KINDS = frozenset(MessageFilter.__dataclass_fields__)
 EVERYTHING = MessageFilter()
 
 
+def listed(kind: str, values: object) -> list[Any]:
+    """The values of a kind of filter.
+
+    Raises:
+        UsageError: there is no such kind, or they are no list.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"{kind!r} is no filter: expected one of {', '.join(sorted(KINDS))}")
+    if isinstance(values, str | bytes | type) or not isinstance(values, Iterable):
+        raise UsageError(f"{kind}: expected a list, found {values!r}")
+    return list(values)
+
+
 def type_number(value: type[Record] | str) -> int:
     """A record's TLV type, given its class or its name.
 
@@ -171,7 +185,7 @@ def venue_number(value: int | str) -> int:
     code = VENUES.code_of(value) if isinstance(value, str) else None
     if code is not None:
         return code
-    if isinstance(value, int) and 0 <= value < VENUE_CODES:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < VENUE_CODES:
         return value
     raise UsageError(f"venue {value!r}: expected a u16 or one of {', '.join(VENUES.names())}")
 

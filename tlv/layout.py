@@ -455,10 +455,12 @@ class Ack(Record, frozen=True):
 
 @record(type=113)
 class Resume(Record, frozen=True):
-    """Where a subscriber goes on in one ring: the first sequence that it lacks.  A zero uuid means any ring."""
+    """Where a subscriber goes on in one ring: the first sequence that it lacks.  A zero uuid means any ring; the name
+    says which rings follow `ring_uuid` where that is gone, and empty text leaves it to the uuid."""
 
     sequence: I64
     ring_uuid: Uuid
+    ring_name: Text64
 
 
 @record(type=114)
@@ -517,7 +519,8 @@ class Unproven(Record, frozen=True):
 
 @record(type=119)
 class RingReplaced(Record, frozen=True):
-    """A ring of this name was made anew: the old one ended with `last_sequence`."""
+    """A ring of this name was made anew: the old one ended with `last_sequence`, -1 if nobody knows.  A relay says it
+    between the two; what follows are the new one's messages, from its first on."""
 
     last_sequence: I64
     old_uuid: Uuid

@@ -1,20 +1,25 @@
-"""`alphapulse bridge out|in`: a ring to NATS JetStream, and JetStream to a ring."""
+"""`alphapulse bridge out|in|status`: a ring to NATS JetStream, and JetStream to a ring."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import importlib
 import json
+import logging
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from consumers.bridge.broker import Broker, default_subject
-from consumers.bridge.errors import BridgeError
 from tlv.errors import UsageError
+from tools.command.stderr_log import without_urls
+
+SAME_AGAIN_S = 10.0
+"""A sentence that was printed is not printed again before; what does not change would fill the log."""
 
 
 @click.group(epilog="Example:  alphapulse bridge out --ring market.polygon")
@@ -26,13 +31,23 @@ def command() -> None:
     """
 
 
-def _shared(function: Callable[..., None]) -> Callable[..., None]:
+def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
+    file = click.Path(path_type=Path, dir_okay=False)
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print the final counts as one JSON object."),
-        click.option("--replicas", type=click.IntRange(1, 5), default=1, show_default=True, help="Of a new stream."),
+        click.option("--tls-key", type=file, help="Key of --tls-cert, PEM."),
+        click.option("--tls-cert", type=file, help="Certificate that we show to the server, PEM."),
+        click.option("--tls-ca", type=file, help="Certificates to trust instead of the system's, PEM."),
+        click.option("--nkey", type=file, help="File with the seed of an NKEY to identify ourselves with."),
+        click.option("--creds", type=file, help="File with a user's JWT and seed, as `nsc` writes it."),
         click.option("--subject", help="NATS subject.  [default: alphapulse.RING]"),
-        click.option("--stream", default="alphapulse", show_default=True, help="JetStream stream; made if missing."),
-        click.option("--server", default="nats://127.0.0.1:4222", show_default=True, help="NATS server."),
+        click.option("--stream", default="alphapulse", show_default=True, help="JetStream stream."),
+        click.option(
+            "--server",
+            default="nats://127.0.0.1:4222",
+            show_default=True,
+            help="nats:// or tls://[USER:PASSWORD@]HOST[:PORT]; several with commas between.",
+        ),
         click.option("--ring", default="market.polygon", show_default=True, help="Ring on this host."),
     ):
         function = option(function)
@@ -46,43 +61,104 @@ def _shared(function: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--journal", type=click.Path(path_type=Path, file_okay=False), help="Where frames the ring lost are found."
 )
+@click.option("--replicas", type=click.IntRange(1, 5), default=1, show_default=True, help="Of a new stream.")
+@click.option("--max-mib", type=click.IntRange(1), help="Of a new stream: beyond it the oldest batches are dropped.")
+@click.option("--until-closed", is_flag=True, help="End when the ring is closed and read to its end.")
+@click.option("--max-hours", type=click.FloatRange(0.01), help="Of a new stream: older batches are dropped.")
 def out_command(
-    ring: str, server: str, stream: str, subject: str | None, replicas: int, as_json: bool, journal: Path | None
+    ring: str,
+    as_json: bool,
+    journal: Path | None,
+    replicas: int,
+    max_mib: int | None,
+    max_hours: float | None,
+    until_closed: bool,
+    **where: Any,
 ) -> None:
-    """Publish a ring's frames to a stream, until the ring is closed or Ctrl-C.
+    """Publish a ring's frames to a stream, until Ctrl-C.
 
-    It goes on behind the last batch that the stream has, so a restart repeats at most what was in flight.
+    A ring that is not there yet is waited for; one that is replaced is sent to its end, then the one that follows.  It
+    goes on behind the last batch that the stream has, so a restart repeats at most what was in flight.  A missing
+    stream is made; of one that exists nothing is changed but that the subject is added.  A subject has one sender: a
+    second one ends with exit code 1 and says whom it met.
     """
-    outward = _import("outward").Outward(
-        ring, Broker(server, stream, subject or default_subject(ring), replicas), journal=journal
+    outward, wanted = _import("outward"), _import("sent_stream").StreamWanted
+    sender = outward.Outward(
+        ring,
+        broker_of(ring, **where),
+        journal=journal,
+        until_closed=until_closed,
+        wanted=wanted(replicas, max_mib << 20 if max_mib else -1, (max_hours or 0.0) * 3600),
     )
-    _report(asyncio.run(_until_stopped(outward.run)), as_json)
+    _report(asyncio.run(_until_stopped(sender.run)), as_json)
 
 
 @command.command("in", epilog="Example:  alphapulse bridge in --ring market.polygon --durable trading-host-2")
 @_shared
 @click.option("--durable", default="bridge", show_default=True, help="Name under which the broker keeps our place.")
 @click.option("--capacity", type=int, default=1 << 24, show_default=True, help="Bytes of a new ring.")
-def in_command(
-    ring: str,
-    server: str,
-    stream: str,
-    subject: str | None,
-    replicas: int,
-    as_json: bool,
-    durable: str,
-    capacity: int,
-) -> None:
-    """Publish a stream's frames into a ring of this host, with their sequences, until Ctrl-C."""
-    inward = _import("inward").Inward(
-        ring, Broker(server, stream, subject or default_subject(ring), replicas), durable=durable, capacity=capacity
-    )
+def in_command(ring: str, as_json: bool, durable: str, capacity: int, **where: Any) -> None:
+    """Publish a stream's frames into a ring of this host, with their sequences, until Ctrl-C.
+
+    A durable has one receiver: a second one ends with exit code 1 and says whom it met.
+    """
+    _import("names").check_name("--durable", durable)
+    inward = _import("inward").Inward(ring, broker_of(ring, **where), durable=durable, capacity=capacity)
     _report(asyncio.run(_until_stopped(inward.run)), as_json)
 
 
-def _import(module: str) -> Any:
-    import importlib
+@command.command("status", epilog="Example:  alphapulse bridge status --server nats://broker.example --json")
+@_shared
+def status_command(ring: str, as_json: bool, **where: Any) -> int:
+    """Say what the broker has of a ring, who sends and receives it, and what its settings can lose.
 
+    Changes nothing.  The exit code is 1 if something fails: no server, no JetStream, a stream that cannot be used.
+    """
+    from tools.doctor.finding import healthy
+
+    _import("broker")
+    from tools.bridge_status import look
+
+    found = asyncio.run(look(ring, broker_of(ring, **where)))
+    well = healthy(found.checks)
+    if as_json:
+        checks = [{"name": check.name, "verdict": check.verdict, "found": check.found} for check in found.checks]
+        click.echo(json.dumps({"healthy": well, "checks": checks} | found.numbers))
+    else:
+        for check in found.checks:
+            click.echo(check.line)
+    return 0 if well else 1
+
+
+def broker_of(
+    ring: str,
+    *,
+    server: str,
+    stream: str,
+    subject: str | None,
+    creds: Path | None,
+    nkey: Path | None,
+    tls_ca: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+) -> Any:
+    """The `Broker` that the options name.
+
+    Raises:
+        UsageError: an option is no address, name or file of the kind that it must be.
+    """
+    broker, names = _import("broker"), _import("names")
+    access = _import("address").parse_access(
+        server, creds=creds, nkey=nkey, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key
+    )
+    broker.check_files(access)
+    names.check_name("--stream", stream)
+    subject = subject or broker.default_subject(ring)
+    names.check_subject(subject)
+    return broker.Broker(access, stream, subject)
+
+
+def _import(module: str) -> Any:
     try:
         return importlib.import_module(f"consumers.bridge.{module}")
     except ModuleNotFoundError as error:
@@ -91,12 +167,25 @@ def _import(module: str) -> Any:
         raise UsageError("the bridge needs the extra `nats`: pip install 'alphapulse[nats]'") from None
 
 
-async def _until_stopped(run: Callable[[asyncio.Event, Callable[[BridgeError], None]], Awaitable[Any]]) -> Any:
+async def _until_stopped(run: Callable[[asyncio.Event, Callable[[str], None]], Awaitable[Any]]) -> Any:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    return await run(stop, lambda failure: click.echo(f"bridge: {failure}; trying again", err=True))
+    logging.getLogger("nats").setLevel(logging.CRITICAL)  # it logs with tracebacks what we are told anyway
+    said: dict[str, float] = {}
+
+    def say(sentence: str) -> None:
+        now = time.monotonic()
+        if now - said.get(sentence, -SAME_AGAIN_S) >= SAME_AGAIN_S:
+            said[sentence] = now
+            click.echo(f"bridge: {without_urls(sentence)}", err=True)
+
+    def say_unexpected(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        say(f"{context['message']}: {context.get('exception')!r}")
+
+    loop.set_exception_handler(say_unexpected)
+    return await run(stop, say)
 
 
 def _report(counts: Any, as_json: bool) -> None:

@@ -11,6 +11,7 @@ import gc
 import logging
 import signal
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from producers.feed import LogSelection
 from producers.node.connection import MAX_MESSAGE
 from producers.node.redaction import host_of
 from producers.output.tick_maps import TickWatch
-from ringbuf import DEFAULT_CAPACITY
+from producers.statistics import Statistics
+from ringbuf import DEFAULT_CAPACITY, RingOrphaned
 from tlv.errors import UsageError
 from tlv.user_cache import cache_root
 from tools.command.endpoint_options import checked_websocket
@@ -109,6 +111,14 @@ TRY_ANOTHER = (
 @click.option(
     "--state", type=click.Path(path_type=Path, dir_okay=False), help="Where to resume should the ring be gone."
 )
+@click.option(
+    "--ring-lost",
+    default="remake",
+    show_default=True,
+    type=click.Choice(["stop", "remake"]),
+    help="When the ring's name in /dev/shm is gone or means another ring: end with an error, or make it anew and go on"
+    " behind the last complete block.  A ring of another living writer is never touched.",
+)
 @click.option("--until-idle", type=click.FloatRange(0.1), metavar="SECONDS", help="Exit when nothing came for so long.")
 @click.option("--stats-json", metavar="FILE|-", help="Statistics: a file is rewritten every second; - at the end.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
@@ -126,6 +136,7 @@ def command(
     cross_check_share: float,
     pool_cache: str | None,
     state: Path | None,
+    ring_lost: str,
     watchdog: float,
     max_message: int,
     until_idle: float | None,
@@ -164,7 +175,7 @@ def command(
     )
     if verbose:
         speak_from(min(logging.INFO, logging.getLogger(OURS).getEffectiveLevel()))
-    statistics = asyncio.run(_collect(options, as_json))
+    statistics = asyncio.run(_collect(options, as_json, remake=ring_lost == "remake"))
     if as_json or stats_json == "-":
         click.echo(msgspec.json.encode(statistics))
     else:
@@ -186,13 +197,8 @@ def ready_collector(options: CollectorOptions) -> Collector:
     return collector
 
 
-async def _collect(options: CollectorOptions, as_json: bool) -> dict[str, Any]:
+async def _collect(options: CollectorOptions, as_json: bool, *, remake: bool) -> dict[str, Any]:
     collector = ready_collector(options)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, partial(_stop, loop, collector))
-    loop.add_signal_handler(signal.SIGHUP, collector.reload_filter)
-    loop.add_signal_handler(signal.SIGUSR1, collector.want_states)
     host = host_of(options.urls[0])
     if as_json:
         ready = {"ready": True, "ring": options.ring, "host": host, "chain": options.chain.name}
@@ -200,11 +206,26 @@ async def _collect(options: CollectorOptions, as_json: bool) -> dict[str, Any]:
     else:
         click.echo(f"collecting {options.chain.name} from {host} into ring {options.ring}")
     sys.stdout.flush()
+    while True:
+        try:
+            return (await _run(collector)).to_dict()
+        except RingOrphaned as error:
+            if not remake:
+                raise
+            print(f"collect: {error}; making it anew", file=sys.stderr, flush=True)
+            collector = Collector(replace(options, position=collector.position))
+
+
+async def _run(collector: Collector) -> Statistics:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, partial(_stop, loop, collector))
+    loop.add_signal_handler(signal.SIGHUP, collector.reload_filter)
+    loop.add_signal_handler(signal.SIGUSR1, collector.want_states)
     try:
-        statistics = await collector.run()
+        return await collector.run()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    return statistics.to_dict()
 
 
 def _stop(loop: asyncio.AbstractEventLoop, collector: Collector, number: int, frame: object) -> None:

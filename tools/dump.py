@@ -9,15 +9,17 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import click
 import msgspec
 
 from consumers.client import Loss, RelayClient
+from consumers.follower import RingFollower, replaced_message
 from consumers.journal import JournalReader
-from ringbuf import Reader, Status
+from ringbuf import CorruptRing, Reader, Status
 from tlv.errors import FrameError, UsageError
 from tlv.filter import MessageFilter
 from tlv.layout import LAYOUT_DIGEST
@@ -25,6 +27,7 @@ from tlv.message import Message, parse
 from tlv.text import hex_dump, message_to_dict
 from tools.command.interrupt import Interrupt
 from tools.command.records import records_option
+from tools.command.waiting import when_there
 from tools.dump_text import Describer
 
 QUIET_S = 1.0
@@ -97,18 +100,35 @@ def entries(target: str, follow: bool, latest: bool, stop: Stop) -> Iterator[Dum
 
 
 def ring_entries(name: str, follow: bool, latest: bool, stop: Stop) -> Iterator[DumpedMessage | DumpedLoss]:
-    """From a ring."""
-    with Reader.attach(name, start="latest" if latest else "oldest", layout_digest=LAYOUT_DIGEST) as reader:
+    """From a ring, and with `follow` from those that follow it under its name."""
+    start: Literal["latest", "oldest"] = "latest" if latest else "oldest"
+    attach = partial(Reader.attach, name, start=start, layout_digest=LAYOUT_DIGEST)
+    reader = when_there("dump", name, None if follow else 0.0, stop, attach)
+    if reader is None:
+        return
+    follower = RingFollower(reader)
+    try:
         while not stop():
-            poll = reader.poll()
+            poll = follower.poll()
             if poll.loss is not None:
                 yield DumpedLoss(name, poll.loss.first, poll.loss.last)
             for frame in poll:
                 yield DumpedMessage(name, frame.sequence, bytes(frame.payload))
-            if poll.status is Status.CLOSED or (poll.status is Status.EMPTY and not follow):
+            if len(poll) or poll.status not in (Status.EMPTY, Status.CLOSED):
+                if poll.status is Status.CORRUPT:
+                    raise CorruptRing(f"ring {name}: no frame at sequence {follower.reader.sequence}")
+                continue
+            if not follow:
                 return
-            if poll.status is Status.EMPTY and reader.wait(PAUSE_S) is Status.ORPHANED:
-                return
+            step = follower.next_ring()
+            if step is None:
+                follower.rest(poll.status, PAUSE_S)
+                continue
+            if step.loss is not None:
+                yield DumpedLoss(name, step.loss.first, step.loss.last)
+            yield DumpedMessage(name, 0, replaced_message(step))
+    finally:
+        follower.close()
 
 
 def journal_entries(directory: Path, follow: bool, latest: bool, stop: Stop) -> Iterator[DumpedMessage | DumpedLoss]:

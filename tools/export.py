@@ -37,6 +37,13 @@ from tools.command.records import records_option
     show_default=True,
     help="int = exact base units; decimal, float = whole tokens, in Parquet in a second column beside the exact one.",
 )
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also what left the chain, its REMOVED copies, and second copies; the column `flags` tells them apart.",
+)
+@click.option("--as-of", type=int, metavar="BLOCK", help="What was known at this block, before the next one was.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON line at the end.")
 @records_option
 def command(
@@ -50,13 +57,16 @@ def command(
     from_block: int | None,
     to_block: int | None,
     amounts: str,
+    everything: bool,
+    as_of: int | None,
     as_json: bool,
 ) -> None:
-    """Write the messages of JOURNAL as tables, one file per record type.
+    """Write the messages of JOURNAL as tables, one file per record type: those that stand, each once.
 
+    Events that left the chain are left out with their REMOVED copies, and so are second copies (back-fills, replays).
     In Parquet a 256-bit amount is 32 big-endian bytes: all digits are there, and ORDER BY sorts by them.
     """
-    store = Store.open(journal).select(
+    store = Store.open(journal, canonical=not everything, as_of=as_of).select(
         types=types.split(",") if types else (),
         venues=venues.split(",") if venues else (),
         pools=pools,

@@ -1,11 +1,11 @@
-"""`alphapulse journal`: verify, describe, cut, merge or split journals.
+"""`alphapulse journal`: verify, describe, cut (mend), merge or split journals.
 
-Owns the text and JSON of these commands, and the one repair that exists: to cut a damaged segment where the damage
-begins.
+Owns the text and JSON of these commands; `consumers.journal.mending` lists the faults and mends them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,15 @@ from typing import Any
 import click
 
 from consumers.journal.editing import copy_range
-from consumers.journal.errors import JournalError
-from consumers.journal.index import index_of
+from consumers.journal.errors import JournalError, JournalInUse, SegmentGone
+from consumers.journal.indexing import index_of
+from consumers.journal.mending import JournalFault, faults_of, mend
 from consumers.journal.recovery import Examination, SegmentEnd, cut, examine
 from consumers.journal.scan import Scanner
-from consumers.journal.segment import list_segments
-from consumers.lockfile import LockFile
-from tlv.errors import UsageError
+from consumers.journal.sealing import seal
+from consumers.journal.segment import SegmentFile, list_segments, packed_form, stored_index
+from consumers.journal.writer import tidy
+from consumers.lockfile import LockFile, LockHeld
 from tools.command.say import say
 
 DIRECTORY = click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
@@ -35,25 +37,31 @@ def command() -> None:
 @DIRECTORY
 @JSON
 def verify(directory: Path, as_json: bool) -> None:
-    """Read every byte of every segment; exit code 1 if anything is damaged, torn or missing."""
+    """Read every byte of every segment; exit code 1 if anything is damaged, torn or missing.
+
+    Prints each fault with its file and the byte where it begins.  What recorders lost before they could write it is
+    counted, and no fault.  A folder without a segment is no journal, and an error.
+    """
+    segments = journal_segments(directory)
     frames = lost = faults = 0
     before: Examination | None = None
-    for segment in list_segments(directory):
+    for segment in segments:
         try:
-            found = examine(segment)
-        except JournalError as error:
+            found, wrong = judged(segment, is_last=segment is segments[-1])
+        except SegmentGone:
+            continue
+        except (JournalError, OSError) as error:
             faults += 1
             say({"segment": segment.path.name, "state": "unreadable", "error": str(error)}, str(error), as_json)
             continue
+        missing = missing_before(found, before)
         frames += found.frames
         lost += found.lost
-        wrong = found.state in (SegmentEnd.TORN, SegmentEnd.DAMAGED)
-        missing = missing_before(found, before)
-        faults += wrong + bool(missing)
-        say(describe(found, missing), sentence(found, missing), as_json)
+        faults += len(wrong) + bool(missing)
+        say(describe(found, wrong, missing), sentence(found, wrong, missing), as_json)
         before = found
     summary = {"frames": frames, "lost": lost, "faults": faults}
-    say(summary, f"{frames} frames, {lost} lost before they could be recorded, {faults} faults", as_json)
+    say(summary, f"{frames} frames, {lost} lost, {faults} faults", as_json)
     sys.exit(1 if faults else 0)
 
 
@@ -62,10 +70,14 @@ def verify(directory: Path, as_json: bool) -> None:
 @JSON
 def info(directory: Path, as_json: bool) -> None:
     """List the segments with their sequences and blocks, from their indexes."""
-    for segment in list_segments(directory):
-        scanner = Scanner(segment)
-        head, index = scanner.header, index_of(scanner).header
-        scanner.close()
+    for segment in journal_segments(directory):
+        try:
+            scanner = Scanner(segment)
+        except SegmentGone:
+            continue
+        with contextlib.closing(scanner):
+            head, index = scanner.header, index_of(scanner).header
+            on_disk = scanner.source.bytes_on_disk
         line = {
             "segment": segment.path.name,
             "ring": head.ring_name,
@@ -77,7 +89,7 @@ def info(directory: Path, as_json: bool) -> None:
             "first_block": index.first_block,
             "last_block": index.last_block,
             "bytes": index.segment_bytes,
-            "bytes_on_disk": segment.path.stat().st_size,
+            "bytes_on_disk": on_disk,
         }
         text = (
             "{segment}  {ring}  sequences {first_sequence} to {last_sequence}  blocks {first_block} to {last_block}  "
@@ -90,23 +102,34 @@ def info(directory: Path, as_json: bool) -> None:
 @DIRECTORY
 @JSON
 def cut_damage(directory: Path, as_json: bool) -> None:
-    """Throw away the last segment's bytes from its first damaged record on, so that a recorder can go on.
+    """Mend what can be mended, so that `verify` finds nothing.
 
-    Frames behind the damage are lost to this journal; `verify` says how far it is good.
+    \b
+    A torn end is cut; damaged records and packed blocks are replaced by the
+    gap that they left, everything before and behind them stays; damaged
+    headers, trailers and indexes are written anew, missing indexes too; raw
+    segments beside their packed form are removed.
+
+    Needs the folder for itself: no recorder may be running.  Exit code 1 if a
+    segment cannot be read at all; it stays as it is.
     """
-    with LockFile(directory / "journal.lock"):
-        segments = list_segments(directory)
-        if not segments:
-            raise UsageError(f"{directory}: expected a journal, found no segment")
-        found = examine(segments[-1])
-        if found.state in (SegmentEnd.SEALED, SegmentEnd.OPEN):
-            line = {"segment": found.segment.path.name, "cut_bytes": 0}
-            say(line, f"{found.segment.path.name}: nothing is damaged, nothing was cut", as_json)
-            return
-        removed = cut(found.segment, found.position)
-    line = {"segment": found.segment.path.name, "cut_bytes": removed, "next_sequence": found.next_sequence}
-    text = f"{found.segment.path.name}: cut {removed} bytes at byte {found.position}; next is {found.next_sequence}"
-    say(line, text, as_json)
+    segments = journal_segments(directory)
+    try:
+        lock = LockFile(directory / "journal.lock")
+    except LockHeld as error:
+        raise JournalInUse(f"{directory}: expected that nobody records into it ({error})") from None
+    unread = 0
+    with lock:
+        tidy(directory)
+        for segment in journal_segments(directory):
+            try:
+                line = mended(segment, is_last=segment.ordinal == segments[-1].ordinal)
+            except JournalError as error:
+                unread += 1
+                say({"segment": segment.path.name, "state": "unreadable", "error": str(error)}, str(error), as_json)
+                continue
+            say(line, "{segment}: {mended} mended, {cut_bytes} bytes cut, {lost} frames lost".format(**line), as_json)
+    sys.exit(1 if unread else 0)
 
 
 @command.command("merge", epilog="Example:  alphapulse journal merge one/ other/ --out both/")
@@ -137,27 +160,81 @@ def split_journal(directory: Path, at: int, out: Path, rest: Path, as_json: bool
     say({"before": before, "behind": behind}, f"{before} frames before sequence {at}, {behind} from it on", as_json)
 
 
+def journal_segments(directory: Path) -> list[SegmentFile]:
+    """The segments of a journal.
+
+    Raises:
+        JournalError: there are none.
+    """
+    segments = list_segments(directory)
+    if not segments:
+        raise JournalError(f"{directory} is no journal: expected segment files, found none")
+    return segments
+
+
+def judged(segment: SegmentFile, *, is_last: bool) -> tuple[Examination, list[JournalFault]]:
+    """What a segment holds and what is wrong with it; its packed form if it is packed meanwhile.
+
+    Raises:
+        SegmentGone: it was dropped.
+        JournalError, OSError: it cannot be read.
+    """
+    try:
+        found = examine(segment)
+        return found, faults_of(found, is_last=is_last)
+    except FileNotFoundError:
+        found = examine(packed_form(segment))
+        return found, faults_of(found, is_last=is_last)
+
+
+def mended(segment: SegmentFile, *, is_last: bool) -> dict[str, Any]:
+    """Mend one segment; what was done, as a JSON-able dict."""
+    found = examine(segment)
+    wrong = faults_of(found, is_last=is_last)
+    cut_bytes = 0
+    if is_last and found.end is SegmentEnd.TORN and not found.damage:
+        cut_bytes = cut(segment, found.position)
+    elif wrong:
+        mend(segment)
+    elif found.end is SegmentEnd.SEALED and stored_index(segment) is None:
+        seal(segment, pack=False)
+    lost = sum(fault.lost for fault in wrong)
+    line = {"segment": segment.path.name, "mended": len(wrong), "cut_bytes": cut_bytes, "lost": lost}
+    return line | {"faults": [fault_line(fault) for fault in wrong], "next_sequence": found.next_sequence}
+
+
 def missing_before(found: Examination, before: Examination | None) -> int:
     """How many sequences are missing between two segments of one incarnation of a ring."""
     if before is None or before.ring_uuid != found.ring_uuid:
         return 0
-    return found.first_sequence - before.next_sequence
+    return max(found.first_sequence - before.next_sequence, 0)
 
 
-def describe(found: Examination, missing: int) -> dict[str, Any]:
+def fault_line(fault: JournalFault) -> dict[str, Any]:
+    """A fault as a JSON-able dict."""
+    return fault._asdict() | {"path": str(fault.path)}
+
+
+def state_of(found: Examination) -> str:
+    """The state of a segment in one word."""
+    return "damaged" if found.damage else str(found.end)
+
+
+def describe(found: Examination, wrong: list[JournalFault], missing: int) -> dict[str, Any]:
     """One segment as a JSON-able dict."""
     line = found._asdict() | {"segment": found.segment.path.name, "ring_uuid": found.ring_uuid.hex()}
-    return line | {"missing_before": missing}
+    del line["damage"]
+    faults = [fault_line(fault) for fault in wrong]
+    return line | {"state": state_of(found), "faults": faults, "missing_before": missing}
 
 
-def sentence(found: Examination, missing: int) -> str:
-    """One segment as text."""
-    text = f"{found.segment.path.name}: {found.state}, {found.frames} frames from {found.first_sequence} on"
-    if found.found:
-        text += f"; at byte {found.position} {found.found}, {found.bytes_behind} bytes behind it"
+def sentence(found: Examination, wrong: list[JournalFault], missing: int) -> str:
+    """One segment as text, a line for each fault."""
+    lines = [f"{found.segment.path.name}: {state_of(found)}, {found.frames} frames from {found.first_sequence} on"]
+    lines += [f"  {fault}" for fault in wrong]
     if missing:
-        text += f"; {missing} sequences before it are missing"
-    return text
+        lines.append(f"  {found.segment.path}: {missing} sequences before it are missing")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,7 @@ Owns the command line, the ready line and the counts at the end.
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -15,11 +13,10 @@ import msgspec
 
 from consumers.journal import Fsync
 from consumers.recorder import Recorder
-from ringbuf import RingNotFound, RingNotReady
 from tools.command.interrupt import Interrupt
 from tools.command.say import say
+from tools.command.waiting import complain, wait_for_ring_option, when_there
 
-RETRY_S = 0.05
 MIB = 1 << 20
 
 
@@ -48,7 +45,7 @@ MIB = 1 << 20
     help="Drop segments completed so long ago; looked at whenever a segment is complete.",
 )
 @click.option("--pack/--no-pack", default=True, show_default=True, help="Compress complete segments with zstd.")
-@click.option("--wait-for-ring", default=0.0, show_default=True, type=click.FloatRange(0), help="Seconds.")
+@wait_for_ring_option
 @click.option("--until-closed", is_flag=True, help="End when the ring is closed and read to its end.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def command(
@@ -60,22 +57,26 @@ def command(
     retain_mib: int,
     retain_hours: float,
     pack: bool,
-    wait_for_ring: float,
+    wait_for_ring: float | None,
     until_closed: bool,
     as_json: bool,
 ) -> None:
     """Append every frame of a ring to the journal in a directory, and go on where the last recorder stopped.
 
     The ring's writer waits for a recorder, within bounds; what was lost all the same stands in the journal as a gap.
+    A ring that is not there yet is waited for; one that is replaced is recorded to its end, then the one that follows.
     """
     with Interrupt() as asked:
-        recorder = attach(
+        recorder = when_there(
+            "record",
+            ring,
             wait_for_ring,
             asked,
             lambda: Recorder(
                 ring,
                 out,
-                report=complain,
+                report=partial(complain, "record"),
+                stop=asked,
                 fsync=Fsync(fsync),
                 interval_s=interval,
                 segment_bytes=segment_mib * MIB,
@@ -84,6 +85,8 @@ def command(
                 pack=pack,
             ),
         )
+        if recorder is None:
+            return
         with recorder:
             say({"ready": True, "ring": ring, "journal": str(out)}, f"recording {ring} into {out}", as_json)
             recorder.run(asked, until_closed=until_closed)
@@ -93,23 +96,6 @@ def command(
             "recorded {frames} frames, {bytes} bytes; {lost} frames lost".format(**counts),
             as_json,
         )
-
-
-def attach(patience_s: float, asked: Callable[[], bool], make: Callable[[], Recorder]) -> Recorder:
-    """What `make` makes, as soon as its ring exists; its own error after `patience_s`."""
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            return make()
-        except (RingNotFound, RingNotReady):
-            if asked() or time.monotonic() >= deadline:
-                raise
-            time.sleep(RETRY_S)
-
-
-def complain(line: str) -> None:
-    """A line on stderr, for the recorder's operator."""
-    print(f"record: {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -5,22 +5,34 @@ Owns the command line, the ready line and the counts at the end.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 import msgspec
 
 from consumers.journal import JournalReader
+from consumers.journal.segment import list_segments
 from consumers.relay import Relay
 from consumers.relay.address import default_path
+from consumers.relay.counters import Counters
 from consumers.relay.server import PREFIXES
-from ringbuf import RingNotFound, RingNotReady
+from ringbuf import RingNotFound
 from tools.command.interrupt import Interrupt
 from tools.command.say import say
+from tools.command.waiting import complain, wait_for_ring_option
 
-RETRY_S = 0.05
+SWITCH_S = 0.0005
+"""How long the thread that reads journals may keep the interpreter from the one that serves clients."""
+TROUBLES = (
+    *("malformed_frames", "unreadable_rings", "damaged_rings", "damaged_journals", "damaged_cursors"),
+    *("failed_cursor_saves", "shortages", "renewed_sockets"),
+)
+"""Counts of what should not happen."""
 
 
 @click.command("relay", epilog="Example:  alphapulse relay --domain market_data --journal journal/")
@@ -36,13 +48,19 @@ RETRY_S = 0.05
     "--journal",
     "journals",
     multiple=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Journal of a served ring, for clients that must miss nothing; may be repeated.",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Journal of a served ring, for clients that must miss nothing; may be repeated, and may be begun later.",
 )
 @click.option("--cursors", type=click.Path(path_type=Path, file_okay=False), help="Where named clients are remembered.")
 @click.option("--patience", default=5.0, show_default=True, type=click.FloatRange(0.1), help="Seconds before eviction.")
 @click.option("--max-clients", default=256, show_default=True, type=click.IntRange(1), help="More are turned away.")
-@click.option("--wait-for-ring", default=0.0, show_default=True, type=click.FloatRange(0), help="Seconds.")
+@wait_for_ring_option
+@click.option(
+    "--stats-json",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Counts: clients, bytes, what is damaged, what was lacking.  Rewritten every second.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def command(
     domain: str,
@@ -53,54 +71,77 @@ def command(
     cursors: Path | None,
     patience: float,
     max_clients: int,
-    wait_for_ring: float,
+    wait_for_ring: float | None,
+    stats_json: Path | None,
     as_json: bool,
 ) -> None:
     """Serve the rings of a domain at a Unix socket of this user.
 
     Every client has its own position in the ring; one that is too slow loses messages, gets a Gap for them, and never
-    slows the others.
+    slows the others.  A ring that is not there yet is served as soon as it is; one that is replaced is followed, the
+    rest of the old one first.
     """
+    sys.setswitchinterval(SWITCH_S)
     socket = path or default_path(domain, instance)
-    recorded = {ring_of(journal): journal for journal in journals}
-    with Interrupt() as asked:
-        relay = open_when_there(
-            wait_for_ring,
-            asked,
-            lambda: Relay(
-                domain,
-                socket,
-                rings=rings or None,
-                journals=recorded,
-                cursors=cursors,
-                patience_s=patience,
-                max_clients=max_clients,
-            ),
-        )
-        with relay:
-            ready = {"ready": True, "domain": domain, "socket": str(socket), "rings": list(rings)}
-            say(ready, f"serving {', '.join(rings) or f'every {domain} ring'} at {socket}", as_json)
-            relay.run(asked)
-        counts = msgspec.to_builtins(relay.counters)
-        say(counts, "{accepted} clients, {bytes} bytes; {evicted} evicted, {refused} refused".format(**counts), as_json)
+    recorded = {name: journal for journal in journals if (name := ring_of(journal))}
+    with (
+        Interrupt() as asked,
+        Relay(
+            domain,
+            socket,
+            rings=rings or None,
+            journals=recorded,
+            recorded_in=[journal for journal in journals if journal not in recorded.values()],
+            cursors=cursors,
+            patience_s=patience,
+            max_clients=max_clients,
+        ) as relay,
+    ):
+        stop = partial(over, asked, relay, wait_for_ring, time.monotonic())
+        stop()
+        ready = {"ready": True, "domain": domain, "socket": str(socket), "rings": list(rings)}
+        say(ready, f"serving {', '.join(rings) or f'every {domain} ring'} at {socket}", as_json)
+        for name in relay.missing:
+            complain("relay", f"waiting for ring {name}: its producer has not made it yet")
+        for journal in relay.unrecorded:
+            complain("relay", f"waiting for journal {journal}: `alphapulse record` has written nothing there yet")
+        relay.run(stop, partial(write_counts, stats_json) if stats_json else None)
+        counts = relay.counters.to_dict()
+        say(counts, sentence(counts), as_json)
+
+
+def sentence(counts: dict[str, int]) -> str:
+    """The counts for people: of what can go wrong, only what did."""
+    usual = "{accepted} clients, {bytes} bytes; {evicted} evicted, {refused} refused".format(**counts)
+    wrong = (f"; {counts[name]} {name.replace('_', ' ')}" for name in TROUBLES if counts[name])
+    return usual + "".join(wrong)
+
+
+def write_counts(path: Path, counters: Counters) -> None:
+    """Replace the file of counts.  A disk that refuses costs this one."""
+    fresh = path.with_name(path.name + ".new")
+    with contextlib.suppress(OSError):
+        fresh.write_bytes(msgspec.json.encode(counters.to_dict()))
+        fresh.replace(path)
 
 
 def ring_of(journal: Path) -> str:
-    """The ring whose journal it is."""
+    """The ring whose journal it is; empty while nothing is recorded there."""
+    if not journal.is_dir() or not list_segments(journal):
+        return ""
     with JournalReader(journal) as reader:
         return reader.name
 
 
-def open_when_there(patience_s: float, asked: Callable[[], bool], make: Callable[[], Relay]) -> Relay:
-    """What `make` makes, as soon as its rings exist; its own error after `patience_s`."""
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            return make()
-        except (RingNotFound, RingNotReady):
-            if asked() or time.monotonic() >= deadline:
-                raise
-            time.sleep(RETRY_S)
+def over(asked: Callable[[], bool], relay: Relay, limit_s: float | None, began: float) -> bool:
+    """Whether the relay is to end.
+
+    Raises:
+        RingNotFound: a ring that was named is not there after `limit_s`.
+    """
+    if limit_s is not None and relay.missing and time.monotonic() - began >= limit_s:
+        raise RingNotFound(f"no ring {relay.missing[0]!r} after {limit_s} s: start its producer")
+    return asked()
 
 
 if __name__ == "__main__":

@@ -12,31 +12,27 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import click
-import numpy as np
 
 from consumers.analysis.selection import nanoseconds
-from consumers.journal import JournalReader, kernels
-from consumers.journal.index import index_of
+from consumers.journal import JournalReader
+from consumers.journal.indexing import index_of
+from consumers.journal.part import JournalPlace, polls_of
 from consumers.journal.scan import Scanner
 from consumers.journal.segment import list_segments
-from producers.output.replay import Replay
-from ringbuf import DEFAULT_CAPACITY, Poll, Status, Writer
+from producers.output.replay import Replay, RingClock
+from ringbuf import DEFAULT_CAPACITY, Writer
+from ringbuf.layout import SLOTS
+from ringbuf.playback import LONGEST_PAUSE_S
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
 from tools.command.interrupt import Interrupt
 from tools.command.say import say
 
 MIB = 1 << 20
-
-
-class JournalPlace(NamedTuple):
-    """A place in a journal: the first message with this sequence, block or time (ns since 1970), or a higher one."""
-
-    kind: str
-    value: int
+MOST_PATIENCE_S = 3600.0
+READERS_SLICE_S = 0.02
 
 
 def parse_place(context: click.Context, parameter: click.Parameter, text: str | None) -> JournalPlace | None:
@@ -78,7 +74,28 @@ def parse_speed(context: click.Context, parameter: click.Parameter, text: str) -
 @click.option("--from", "begin", callback=parse_place, metavar="PLACE", help="Sequence, block:N or time:ISO.")
 @click.option("--to", "end", callback=parse_place, metavar="PLACE", help="The same; it is included.")
 @click.option(
+    "--longest-pause",
+    default=LONGEST_PAUSE_S,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds of the recording; a longer pause, as while nobody recorded, is played as this long.",
+)
+@click.option(
     "--capacity-mib", default=DEFAULT_CAPACITY // MIB, show_default=True, type=click.IntRange(1), help="Of a new ring."
+)
+@click.option(
+    "--readers",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, SLOTS),
+    help="Begin when so many reliable readers have joined.",
+)
+@click.option(
+    "--patience",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(0, MOST_PATIENCE_S),
+    help="Seconds to wait for a reliable reader while the ring is full, before it is evicted.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def command(
@@ -87,61 +104,49 @@ def command(
     speed: float | None,
     begin: JournalPlace | None,
     end: JournalPlace | None,
+    longest_pause: float,
     capacity_mib: int,
+    readers: int,
+    patience: float,
     as_json: bool,
 ) -> None:
     """Publish the messages of JOURNAL into a ring, flagged REPLAY, with their sequences in the header.
 
-    At recorded speed the pauses between messages are those of the recording.  At max speed readers that are not
-    reliable may be lapped; they report the loss, as always.
+    At recorded speed the pauses between messages are those of the recording.  At max speed only reliable readers are
+    waited for; others may be lapped.  These report their loss, as always; at the end the command says how many reliable
+    readers it evicted.
+
+    A PLACE includes all that is of it.  Blocks overlap in a feed: block:N is every message of block N wherever it
+    stands, its REMOVED copies and late back-fills too, none of a higher block with --to, none of a lower one with
+    --from; messages of no block come from the first to the last message of the blocks asked for.
     """
     with Interrupt() as asked, JournalReader(journal) as reader:
-        seek(reader, begin)
-        with Writer.open_or_create(ring, capacity=capacity_mib * MIB, layout_digest=LAYOUT_DIGEST) as writer:
-            replay = Replay(writer, speed)
+        with Writer.open_or_create(
+            ring, capacity=capacity_mib * MIB, layout_digest=LAYOUT_DIGEST, full_timeout_s=patience
+        ) as writer:
+            before = writer.evictions
+            replay = Replay(writer, speed, longest_pause)
             say({"ready": True, "ring": ring, "journal": str(journal)}, f"replaying {journal} into {ring}", as_json)
+            while writer.reliable_readers < readers and not asked():
+                writer.heartbeat()
+                time.sleep(READERS_SLICE_S)
             began = time.monotonic()
             with bar(journal, whole=begin is None and end is None, hidden=as_json) as advance:
-                done = replay.play(polls_to(reader, end), asked, advance)
+                done = replay.play(
+                    polls_of(reader, begin, end),
+                    asked,
+                    advance,
+                    lambda: RingClock(reader.uuid, reader.clock_offset_ns),
+                )
+            evicted = writer.evictions - before
         seconds = time.monotonic() - began
-        line = done._asdict() | {"seconds": round(seconds, 6), "interrupted": asked()}
+        line = done._asdict() | {"evicted": evicted, "seconds": round(seconds, 6), "interrupted": asked()}
         text = f"replayed {done.frames} messages in {seconds:.1f} s; the journal lacks {done.lost}"
         if done.unmarked:
             text += f"; {done.unmarked} frames are no message"
+        if evicted:
+            text += f"; evicted {evicted} reliable readers that made no room in {patience:g} s: they lost frames"
         say(line, text, as_json)
-
-
-def seek(reader: JournalReader, place: JournalPlace | None) -> None:
-    """Go where the replay begins."""
-    if place is None:
-        return
-    go: dict[str, Callable[[int], None]] = {
-        "sequence": reader.seek_sequence,
-        "block": reader.seek_block,
-        "time": reader.seek_time,
-    }
-    go[place.kind](place.value)
-
-
-def polls_to(reader: JournalReader, end: JournalPlace | None) -> Iterator[Poll]:
-    """The rest of a journal up to and including `end`, or to its present end."""
-    while True:
-        poll = reader.poll()
-        behind = len(poll) if end is None else frames_up_to(reader, poll, end)
-        yield poll if behind == len(poll) else poll.part(0, behind)
-        if behind < len(poll) or poll.status in {Status.EMPTY, Status.CLOSED}:
-            return
-
-
-def frames_up_to(reader: JournalReader, poll: Poll, end: JournalPlace) -> int:
-    """How many frames of `poll` come before the first one behind `end`."""
-    if end.kind == "sequence":
-        return int(np.searchsorted(poll.sequences, end.value, side="right"))
-    if end.kind == "time":
-        return int(np.searchsorted(poll.timestamps + reader.clock_offset_ns, end.value, side="right"))
-    first, behind = reader.columns
-    table = np.ascontiguousarray(reader.index[:, first:behind])
-    return kernels.find_block(poll.buffer, table, len(poll), end.value + 1)
 
 
 def count_frames(journal: Path) -> int:

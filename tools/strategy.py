@@ -1,4 +1,4 @@
-"""`alphapulse strategy`: run the flash-arbitrage strategy between two rings.
+"""`alphapulse strategy`: run the flash-arbitrage strategy on a ring or a journal.
 
 Owns the command line, the ready line and the statistics it leaves behind.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -18,19 +19,29 @@ import msgspec
 from consumers.arbitrage.config import ArbitrageConfig, read_config
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
 from consumers.arbitrage.warm import warm
+from consumers.journal import JournalReader
 from consumers.runner import Runner, summarise
 from consumers.strategy import Driver, Poison
-from ringbuf import Reader, RingNotFound, RingNotReady, Wait, Writer
+from ringbuf import Reader, Wait, Writer
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
+from tools.command.waiting import wait_for_ring_option, when_there
 
 SIGNAL_CAPACITY = 1 << 20
 """Bytes of the signal ring: some thousand signals, hours of a busy market."""
-RETRY_S = 0.05
+EXIT_LOST = 3
+"""The exit status of a strategy that did not see every frame."""
 
 
 @click.command("strategy", epilog="Example:  alphapulse strategy --ring market.polygon --gross --json")
 @click.option("--ring", default="market.polygon", show_default=True, help="Ring to read.")
+@click.option("--reliable", is_flag=True, help="Have the ring's writer wait for this strategy, for a bounded time.")
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Read this journal instead of a ring, every frame of it, and end with it.",
+)
+@click.option("--follow", is_flag=True, help="With --journal: go on with what is recorded from now on.")
 @click.option("--signals", default="signal.flash_arbitrage", show_default=True, help="Ring to publish into.")
 @click.option(
     "--config",
@@ -45,7 +56,7 @@ RETRY_S = 0.05
     show_default=True,
     help="Read what is still in the ring, to know the pools at once, or only what comes.",
 )
-@click.option("--wait-for-ring", default=0.0, show_default=True, type=click.FloatRange(0), help="Seconds.")
+@wait_for_ring_option
 @click.option(
     "--wait",
     "wait_mode",
@@ -54,45 +65,67 @@ RETRY_S = 0.05
     show_default=True,
     help="How to pass the time between frames: spin takes a core and reacts first, futex sleeps.",
 )
-@click.option("--until-closed", is_flag=True, help="End when the ring is closed and read to its end.")
+@click.option(
+    "--until-closed", is_flag=True, help="End when the ring is closed, or its recording, and read to its end."
+)
 @click.option("--stats-json", type=click.Path(path_type=Path, dir_okay=False), help="Write statistics here at the end.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def command(
     ring: str,
+    reliable: bool,
+    journal: Path | None,
+    follow: bool,
     signals: str,
     config: Path | None,
     gross: bool,
     start: Literal["oldest", "latest"],
-    wait_for_ring: float,
+    wait_for_ring: float | None,
     wait_mode: str,
     until_closed: bool,
     stats_json: Path | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Find two pools of one pair whose prices differ by more than fees and gas, and publish a signal for each.
 
-    At the end it prints what became of every comparison; no signal is a result too.
+    At the end it prints what became of every comparison; no signal is a result too.  If frames were lost it says so on
+    stderr, and the exit status is 3.
     """
+    if journal is None and follow:
+        raise UsageError("--follow: expected --journal; a ring is always followed")
+    if journal is not None and reliable:
+        raise UsageError("--reliable: a journal needs no writer that waits; nothing of it is lost")
     settings = read_config(_text(config), str(config)) if config else ArbitrageConfig()
     strategy = FlashArbitrage(msgspec.structs.replace(settings, gross=settings.gross or gross))
     asked = StopRequest()
     warm()
     began = time.monotonic()
+    attach = partial(Reader.attach, ring, start=start, layout_digest=LAYOUT_DIGEST, reliable=reliable)
+    found = (
+        JournalReader(journal, start=start) if journal else when_there("strategy", ring, wait_for_ring, asked, attach)
+    )
+    if found is None:
+        return 0
     with (
-        _attach(ring, start, wait_for_ring, asked) as reader,
+        found as reader,
         Writer.open_or_create(signals, capacity=SIGNAL_CAPACITY, layout_digest=LAYOUT_DIGEST) as writer,
     ):
         runner = Runner(Driver(strategy, reader.uuid), reader, writer, wait=Wait(wait_mode))
-        _say({"ready": True, "ring": ring, "signals": signals}, f"reading {ring}, publishing to {signals}", as_json)
+        source = {"ring": ring} if journal is None else {"journal": str(journal)}
+        where = ring if journal is None else str(journal)
+        _say({"ready": True, **source, "signals": signals}, f"reading {where}, publishing to {signals}", as_json)
         try:
-            runner.run(asked, until_closed=until_closed)
+            runner.run(asked, until_closed=until_closed, follow=journal is None or follow)
         finally:
+            runner.close()
             statistics = _statistics(runner, strategy, time.monotonic() - began)
             if stats_json:
                 stats_json.write_bytes(msgspec.json.encode(statistics))
             _say(statistics, _sentence(statistics), as_json)
             for poison in runner.driver.poison:
-                _complain(ring, poison)
+                _complain(where, poison)
+            if runner.driver.lost:
+                print(f"strategy: {runner.driver.lost} frames of {where} were lost", file=sys.stderr)
+    return EXIT_LOST if runner.driver.lost else 0
 
 
 class StopRequest:
@@ -115,17 +148,6 @@ def _text(config: Path) -> str:
         return config.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{config}: not UTF-8 at byte {error.start}") from None
-
-
-def _attach(ring: str, start: Literal["oldest", "latest"], patience_s: float, asked: StopRequest) -> Reader:
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            return Reader.attach(ring, start=start, layout_digest=LAYOUT_DIGEST)
-        except (RingNotFound, RingNotReady):
-            if asked() or time.monotonic() >= deadline:
-                raise
-            time.sleep(RETRY_S)
 
 
 def _statistics(runner: Runner, strategy: FlashArbitrage, seconds: float) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from consumers.analysis.amounts import Amounts, decimals_field, to_decimals, to_floats, to_ints
 from consumers.analysis.columns import Column, RowBlock, columns_of
+from consumers.analysis.derived import derived_arrays, derived_types
 from consumers.analysis.extras import need
 from consumers.analysis.kernels import ORIGIN
 from tlv.buffers import Bytes
@@ -42,6 +43,7 @@ def schema_of(cls: type[Record], amounts: Amounts) -> Any:
         if column.is_wide and amounts != "int":
             kind = pa.float64() if amounts == "float" else pa.string()
             fields.append(pa.field(f"{column.name}_{amounts}", kind))
+    fields += [pa.field(name, kind) for name, kind in derived_types(cls).items()]
     fields.append(pa.field(RING, pa.binary(16), nullable=False))
     return pa.schema(fields, metadata={"record": cls.layout.name, "type": str(cls.layout.type)})
 
@@ -56,6 +58,7 @@ def batch_of(block: RowBlock, schema: Any, amounts: Amounts) -> Any:
         arrays.append(array_of(column, raw, block.rows, validity if column.part == ORIGIN else None))
         if column.is_wide and amounts != "int":
             arrays.append(whole_tokens(block, column, raw, amounts))
+    arrays += derived_arrays(block)
     ring = np.tile(np.frombuffer(block.ring, np.uint8), block.rows)
     arrays.append(pa.Array.from_buffers(pa.binary(16), block.rows, [None, pa.py_buffer(ring)]))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

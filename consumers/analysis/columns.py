@@ -128,6 +128,20 @@ class RowBlock:
         _, _, size, _, base = self.facts[:, index].tolist()
         return self.arena[base : base + size * self.rows]
 
+    def sequences(self) -> Longs:
+        """The sequence of each row's frame."""
+        return self.bytes_of(0).view(np.int64)
+
+    def only(self, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> RowBlock:
+        """The rows that `kept` is true of; this block if that is all."""
+        if kept.all():
+            return self
+        found = RowBlock(self.cls, self.ring, self.room)
+        found.rows = int(np.count_nonzero(kept))
+        for index in range(len(self.columns) + 1):
+            found.bytes_of(index)[:] = self.bytes_of(index).reshape(self.rows, -1)[kept].reshape(-1)
+        return found
+
     def has_origin(self) -> Bytes:
         """1 for each row whose message has an EventOrigin."""
         return self.bytes_of(len(self.columns))

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from consumers.analysis import kernels
+from consumers.analysis.canonical import LeftOut
 from consumers.analysis.segments import open_segment, scans, segments_of
 from consumers.analysis.selection import Selection
-from consumers.journal.layout import FRAME, MARK_ROW
+from consumers.journal.layout import FRAME, MARK_ROW, SEQUENCE_ROW
 from consumers.journal.scan import COLUMNS, Scanner
 from consumers.journal.segment import list_segments
 from ringbuf import Frame, Loss, Poll, Status
@@ -24,11 +25,12 @@ from tlv.message import parse
 class FrameWalk:
     """One pass over the journal in `directory`."""
 
-    def __init__(self, directory: Path, selection: Selection) -> None:
+    def __init__(self, directory: Path, selection: Selection, left_out: LeftOut) -> None:
         self.refused = 0
         """Frames that were left out because they are no message."""
         self._directory = directory
         self._selection = selection
+        self._left_out = left_out
         self._loss: Loss | None = None
         self._chosen = np.zeros(COLUMNS, np.int64)
 
@@ -41,6 +43,8 @@ class FrameWalk:
         last = list_segments(self._directory)[-1].ordinal
         uuid, ordinal, expected = bytes(16), 0, 0
         for segment in segments_of(self._directory, self._selection):
+            if self._left_out.begins_at(segment.ordinal):
+                return
             scanner = open_segment(segment)
             try:
                 header = scanner.header
@@ -71,6 +75,12 @@ class FrameWalk:
                     self._chosen,
                 )
                 self.refused += refused
+                if self._selection.canonical:
+                    taken = kernels.without_removed(buffer, table, self._chosen, taken)
+                if self._selection.is_judged:
+                    kept = self._left_out.keeps(header.ordinal, table[SEQUENCE_ROW, self._chosen[:taken]])
+                    taken = int(np.count_nonzero(kept))
+                    self._chosen[:taken] = self._chosen[: kept.size][kept]
                 if taken or self._loss:
                     columns = np.take(table[:MARK_ROW], self._chosen[:taken], axis=1)
                     yield header.ring_uuid, Poll(Status.OK, self._take_loss(), 0, buffer, buffer.data, columns)

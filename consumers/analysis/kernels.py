@@ -14,11 +14,12 @@ from consumers.analysis.flipping import flip_word
 from consumers.journal.kernels import block_number
 from ringbuf.layout import LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW, TIME_ROW
 from tlv.buffers import Bytes, Longs
+from tlv.codes import Flag
 from tlv.copying import copy_bytes
 from tlv.filter import FilterTables, wants
 from tlv.jit import kernel
 from tlv.kernels import check_message, next_tlv
-from tlv.layout import HEADER_SIZE, EventOrigin
+from tlv.layout import HEADER, HEADER_SIZE, EventOrigin
 from tlv.status import OK
 
 FIRST_SEQUENCE, LAST_SEQUENCE, FIRST_NS, LAST_NS, FIRST_BLOCK, LAST_BLOCK, ANY_BLOCK = range(7)
@@ -35,6 +36,7 @@ PART, OFFSET, SIZE, FLIPPED, BASE = range(5)
 COLUMN_FACTS = 5
 
 ORIGIN_TYPE = EventOrigin.layout.type
+REMOVED_FLAG = np.uint8(Flag.REMOVED)
 
 
 @kernel
@@ -87,6 +89,18 @@ def choose(
         chosen[count] = i
         count += 1
     return count, refused
+
+
+@kernel
+def without_removed(buf: Bytes, table: Longs, chosen: Longs, count: int) -> int:
+    """Take the messages with the flag REMOVED out of the first `count` chosen ones; returns how many are left."""
+    left = 0
+    for k in range(count):
+        start = table[OFFSET_ROW, chosen[k]]
+        if buf[start : start + HEADER_SIZE].view(HEADER)[0]["flags"] & REMOVED_FLAG == 0:
+            chosen[left] = chosen[k]
+            left += 1
+    return left
 
 
 @kernel

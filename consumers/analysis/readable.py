@@ -15,6 +15,7 @@ import numpy as np
 from consumers.analysis.amounts import Amounts, decimals_field, to_decimals, to_floats, to_ints
 from consumers.analysis.arrow import RING
 from consumers.analysis.columns import Column, columns_of
+from consumers.analysis.derived import derived_types
 from consumers.analysis.extras import need
 from tlv.buffers import Bytes
 from tlv.record import Record
@@ -79,6 +80,8 @@ def readable_columns(cls: type[Record], batch: Any, amounts: Amounts) -> dict[st
             found[column.name] = hex_strings(array, column.size)
         else:
             found[column.name] = array.to_pylist()
+    for name in derived_types(cls):
+        found[name] = batch.column(name).to_pylist()
     found[RING] = hex_strings(batch.column(RING), RING_BYTES)
     return found
 
@@ -91,9 +94,12 @@ def pandas_part(cls: type[Record], batch: Any, amounts: Amounts) -> Any:
     pandas = need("pandas")
     series: dict[str, Any] = {}
     columns = {column.name: column for column in columns_of(cls)}
+    derived = derived_types(cls)
     for name, values in readable_columns(cls, batch, amounts).items():
         column = columns.get(name)
-        if column is None or (column.kind.length and not column.is_wide):
+        if name in derived:
+            series[name] = batch.column(name).to_pandas()
+        elif column is None or (column.kind.length and not column.is_wide):
             series[name] = pandas.Series(values, dtype="str")
         elif column.is_wide:
             series[name] = pandas.Series(values, dtype="float64" if amounts == "float" else "object")

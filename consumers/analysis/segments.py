@@ -1,7 +1,7 @@
 """Which segments of a journal can hold anything selected, and the records of one of them.
 
 Owns the walk over a journal that may be scanned several segments at a time.  A segment's end is judged as
-`JournalReader` judges it: half a record is the present end of the last segment, and damage in any other.
+`JournalReader` judges it.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from consumers.analysis.selection import Selection
-from consumers.journal import JournalError, kernels
-from consumers.journal.index import load_index
+from consumers.journal import JournalError
 from consumers.journal.scan import Scanner
-from consumers.journal.segment import SegmentFile, list_segments, parse_header, read_head
+from consumers.journal.segment import SegmentFile, list_segments, parse_header, read_head, stored_index
 from tlv.layout import LAYOUT_DIGEST
 
 
@@ -34,7 +33,7 @@ def may_hold(segment: SegmentFile, selection: Selection) -> bool:
     """False only if the segment's stored index excludes it; a segment without one may hold anything."""
     if not selection.has_range:
         return True
-    index = load_index(segment.index_path, segment.ordinal)
+    index = stored_index(segment)
     if index is None:
         return True
     head = index.header
@@ -43,38 +42,23 @@ def may_hold(segment: SegmentFile, selection: Selection) -> bool:
     return (
         selection.sequences.touches(head.first_sequence, head.next_sequence - 1)
         and selection.times.touches(first_ns, last_ns)
-        # Blocks of a feed are not in order, so the segment's first block is no lower bound.
-        and head.last_block >= selection.blocks.first
+        and selection.blocks.touches(head.first_block, head.last_block)
     )
 
 
 def open_segment(segment: SegmentFile) -> Scanner:
-    """A scanner on the segment, which a recorder may have packed since the directory was listed."""
-    try:
-        return Scanner(segment, LAYOUT_DIGEST)
-    except FileNotFoundError:
-        packed = segment._replace(path=segment.path.with_name(segment.path.name + ".zst"), packed=True)
-    try:
-        return Scanner(packed, LAYOUT_DIGEST)
-    except FileNotFoundError:
-        raise JournalError(f"{segment.path}: expected a segment, found that its recorder dropped it by now") from None
+    """A scanner on the segment, which a recorder may have packed since the directory was listed.
+
+    Raises:
+        JournalError: it is foreign, or its recorder dropped it by now.
+    """
+    return Scanner(segment, LAYOUT_DIGEST)
 
 
 def scans(scanner: Scanner, is_last: bool) -> Iterator[int]:
     """Yield the number of records after each step of the scanner, to the segment's end.
 
-    Raises:
-        JournalDamaged: the segment ends where no recorder ends one.
+    Damage stands among them as a GAP.  Half a record is the present end of the last segment, and damage in any other.
     """
-    while True:
-        count = scanner.advance()
-        if count:
-            yield count
-            continue
-        if scanner.status == kernels.ENDED:
-            return
-        if not is_last or scanner.status == kernels.OUT_OF_ORDER:
-            raise scanner.damage()
-        if scanner.status in (kernels.PARTIAL, kernels.DAMAGED) and scanner.is_damage():
-            raise scanner.damage()
-        return
+    while count := scanner.advance() or (0 if is_last else scanner.pass_damage()):
+        yield count

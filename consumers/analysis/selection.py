@@ -48,6 +48,15 @@ class Selection:
     sequences: Interval = EVERYTHING
     blocks: Interval = EVERYTHING
     times: Interval = EVERYTHING
+    canonical: bool = True
+    """Without what left the chain, and without second copies (`analysis.canonical`)."""
+    as_of: int | None = None
+    """The block as of which the journal is read; None: all that it knows."""
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether frames are left out beyond the filter and the ranges."""
+        return self.canonical or self.as_of is not None
 
     @property
     def has_range(self) -> bool:

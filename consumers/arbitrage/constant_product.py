@@ -115,8 +115,9 @@ def best_of(inputs: Iterator[int], profit: Callable[[int], int]) -> int:
 
 
 def best_input(hops: Sequence[Hop]) -> int:
-    """The input that earns most in a cycle; 0 if no integer input earns anything.
+    """The input that earns most in a cycle, to within one base unit a hop; 0 if no integer input earns anything.
 
+    Each hop floors, so where the optimum is flat a far input may earn a unit more; what is found is run exactly.
     Formulas: two-pool closed form by Moebius composition, discretised by the ceiling inverse (see the file's head).
     """
     if any(hop.reserve_in <= 0 or hop.reserve_out <= 0 for hop in hops):

@@ -17,6 +17,7 @@ import numpy as np
 
 from consumers.bridge.errors import LayoutDiffers
 from ringbuf import Poll
+from ringbuf.identity import Identity
 from tlv.buffers import Bytes, Longs
 from tlv.copying import copy_bytes
 from tlv.errors import FrameError
@@ -50,6 +51,27 @@ class BatchHeader(Record, frozen=True):
 
 
 HEADER_SIZE = BatchHeader.layout.size
+HEADERS_ROOM = 512
+"""Bytes left for the headers that NATS puts before a message."""
+FRAME_COST = 4 + FRAME_ALIGNMENT
+"""Bytes that a frame takes beyond its own: its length, and the zeros behind it."""
+
+
+class Limits(NamedTuple):
+    """How much goes into one batch."""
+
+    frames: int = BATCH_FRAMES
+    bytes: int = BATCH_BYTES
+    """Of frames together."""
+    largest: int = BATCH_BYTES
+    """Of a frame that goes alone; a larger one cannot be sent."""
+
+
+def limits_of(largest_message: int) -> Limits:
+    """The batches that fit into messages of `largest_message` bytes, headers included."""
+    room = largest_message - HEADERS_ROOM - HEADER_SIZE - FRAME_ALIGNMENT
+    frames = min(max(room // 64, 1), BATCH_FRAMES)
+    return Limits(frames, max(min(BATCH_BYTES, room - frames * FRAME_COST), 1), max(room - FRAME_COST, 0))
 
 
 class UnpackedBatch(NamedTuple):
@@ -68,13 +90,10 @@ class UnpackedBatch(NamedTuple):
         return self.first_sequence + len(self.lengths) - 1
 
 
-def message_id(ring_uuid: bytes, first_sequence: int, last_sequence: int) -> str:
-    """The `Nats-Msg-Id` under which the broker drops a batch that was sent twice.
-
-    It names both ends: a killed bridge's last batch may reach the stream after its successor has read where the stream
-    ends, and must not make the broker drop the successor's longer one.
-    """
-    return f"{ring_uuid.hex()}:{first_sequence}-{last_sequence}"
+def limits_of_ring(identity: Identity) -> Limits:
+    """The pieces of a batch that a ring takes with one commit, of which it takes a quarter of itself."""
+    frames, size = min(BATCH_FRAMES, identity.capacity // 1024), min(BATCH_BYTES, identity.capacity // 16)
+    return Limits(max(frames, 1), size, identity.max_payload)
 
 
 @kernel
@@ -108,11 +127,14 @@ def pack(ring_uuid: bytes, poll: Poll) -> bytes:
     return b"".join((header, table, bytes(-len(table) % FRAME_ALIGNMENT), frames[:size].data))
 
 
-def portions(lengths: Longs) -> Iterator[tuple[int, int]]:
-    """Cut a run of frames into batches: `first` to `last` - 1, each within BATCH_FRAMES and BATCH_BYTES."""
+def portions(lengths: Longs, limits: Limits) -> Iterator[tuple[int, int]]:
+    """Cut a run of frames into batches: `first` to `last` - 1, each within `limits` or a single frame."""
+    if 0 < len(lengths) <= limits.frames and int(lengths.sum()) <= limits.bytes:
+        yield 0, len(lengths)
+        return
     first = total = 0
     for i, length in enumerate(lengths.tolist()):
-        if i > first and (i - first == BATCH_FRAMES or total + length > BATCH_BYTES):
+        if i > first and (i - first == limits.frames or total + length > limits.bytes):
             yield first, i
             first, total = i, 0
         total += length

@@ -3,27 +3,31 @@
 Owns the order of the receiving side's steps; knows nothing of the sender but its batches.
 
     connect -> resume behind the last batch acknowledged -> fetch, check, publish, acknowledge -> ...
+       ^                                                             |
+       +---- the broker failed, stream or consumer were deleted ----+
 
 A batch is acknowledged after it is in the ring, so a killed bridge gets it again; frames that the ring already has are
-cut off by sequence.  A frame keeps its header, and as long as nothing is missing its sequence in this ring is the one
-that it had where it was first published.  A loss becomes a Gap message in its place, and is counted.  A ring that was
-made anew at the far end is made anew here, and its readers get the status ORPHANED.
+cut off by sequence, never by the stream's own numbers: a stream made anew begins again at 1.  A frame keeps its
+header, and as long as nothing is missing its sequence in this ring is the one that it had where it was first published.
+A loss becomes a Gap message in its place, and is counted and told.  A ring that was made anew at the far end is made
+anew here, and its readers get the status ORPHANED.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import nats.js.errors
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from consumers.bridge.batch import UnpackedBatch, find_damaged, unpack
-from consumers.bridge.broker import BROKER_ERRORS, Broker, connect
-from consumers.bridge.errors import BridgeError
+from consumers.bridge.batch import Limits, UnpackedBatch, find_damaged, limits_of_ring, portions, unpack
+from consumers.bridge.broker import BROKER_ERRORS, WATCH_S, Broker, BrokerConnection, Say, connect, this_process
+from consumers.bridge.durable import FETCH_TIMEOUT_S, Durable
+from consumers.bridge.errors import BridgeError, BridgeRefused
+from consumers.bridge.retrying import Retrying
+from consumers.bridge.stream_config import StreamJudgement, judge_for_receiving
 from ringbuf import DEFAULT_CAPACITY, Reader, RingInfo, RingNotFound, RingNotReady, Writer, unlink
 from tlv.codes import Domain, GapScope, Reason, Source
 from tlv.errors import FrameError
@@ -31,8 +35,6 @@ from tlv.layout import LAYOUT_DIGEST, Gap
 from tlv.message import build, parse
 
 FETCH = 64
-FETCH_TIMEOUT_S = 0.5
-RETRY_S = 0.5
 ORIGIN = "bridged from "
 """What the schema text of a bridged ring begins with; the origin's uuid follows."""
 
@@ -51,85 +53,150 @@ class Received:
 
 
 class Inward:
-    """Carries one subject into one local ring until `stop` is set."""
+    """Carries one subject into one local ring until `stop` is set.
+
+    Raises:
+        BridgeError: the ring's name is another maker's.
+        BridgeRefused: the durable has another receiver, or is none of a bridge.
+    """
 
     def __init__(self, ring: str, broker: Broker, *, durable: str, capacity: int = DEFAULT_CAPACITY) -> None:
         self.ring = ring
         self.broker = broker
-        self.durable = durable
         self.capacity = capacity
         self.received = Received()
+        self._durable = Durable(durable, this_process())
         self._writer: Writer | None = None
+        self._limits = Limits()
         self._origin = b""
+        self._delivered = 0  # of this session's consumer
+        self._dropped_told = 0
 
-    async def run(self, stop: asyncio.Event, on_failure: Callable[[BridgeError], None]) -> Received:
-        """Receive until stopped; a failing broker is reported to `on_failure` and tried again."""
+    async def run(self, stop: asyncio.Event, say: Say) -> Received:
+        """Receive until stopped.  What concerns a person goes to `say`; a failing broker is tried again."""
         self._reopen()
+        retrying = Retrying(stop, say)
         try:
             while not stop.is_set():
                 try:
-                    await self._session(stop)
+                    await self._session(stop, say)
+                except BridgeRefused:
+                    raise
                 except BridgeError as failure:
-                    on_failure(failure)
-                    await asyncio.sleep(RETRY_S)
+                    await retrying.after(failure)
         finally:
             if self._writer is not None:
                 self._writer.close()
         return self.received
 
-    async def _session(self, stop: asyncio.Event) -> None:
-        client, stream = await connect(self.broker)
+    async def _session(self, stop: asyncio.Event, say: Say) -> None:
+        connection = await connect(self.broker)
         self.received.connections += 1
+        watch: asyncio.Task[None] | None = None
         try:
-            consumer = await self._subscribe(stream)
+            consumer, judgement, created = await self._subscribe(connection, say)
+            watch = asyncio.create_task(self._watch(connection, judgement, created, say))
             while not stop.is_set():
-                try:
-                    messages = await consumer.fetch(FETCH, timeout=FETCH_TIMEOUT_S)
-                except TimeoutError:
-                    messages = []
+                messages = await self._fetch(connection, consumer)
                 for message in messages:
-                    self._take(message)
+                    self._take(message, say)
                 if messages:
                     await messages[-1].ack()
-                elif self._writer is not None:
+                if self._writer is not None:
                     self._writer.heartbeat()
         except BROKER_ERRORS as error:
-            raise BridgeError(f"NATS server {self.broker.shown}: lost ({error!r})") from None
+            raise connection.translated(error) from None
         finally:
-            await client.close()
+            if watch is not None:
+                watch.cancel()
+            await connection.close()
 
-    async def _subscribe(self, stream: JetStreamContext) -> JetStreamContext.PullSubscription:
-        """Our durable consumer, made anew behind the last batch that was acknowledged.
-
-        The old one would hold back for half a minute what a killed bridge had fetched, and deliver newer batches first.
-        A bridge killed between deletion and creation begins at the start of the stream; the repeated frames are cut off
-        by sequence.
-        """
-        broker = self.broker
-        config = ConsumerConfig(ack_policy=AckPolicy.ALL, max_ack_pending=-1)
+    async def _fetch(self, connection: BrokerConnection, consumer: JetStreamContext.PullSubscription) -> list[Msg]:
+        connection.check()
         try:
-            acknowledged = (await stream.consumer_info(broker.stream, self.durable)).ack_floor.stream_seq
-        except nats.js.errors.NotFoundError:
-            pass
-        else:
-            # A broker that lost the end of its stream in a power cut has less than was acknowledged.
-            last = (await stream.stream_info(broker.stream)).state.last_seq
-            config.deliver_policy = DeliverPolicy.BY_START_SEQUENCE
-            config.opt_start_seq = min(acknowledged, last) + 1
-            await stream.delete_consumer(broker.stream, self.durable)
-        return await stream.pull_subscribe(broker.subject, durable=self.durable, stream=broker.stream, config=config)
+            return list(await consumer.fetch(FETCH, timeout=FETCH_TIMEOUT_S))
+        except TimeoutError:
+            connection.check()
+            return []
+        except nats.js.errors.ServiceUnavailableError:
+            await self._durable.check(connection)  # nobody answers: it says what was deleted
+            raise
 
-    def _take(self, message: Msg) -> None:
+    async def _watch(self, connection: BrokerConnection, judgement: StreamJudgement, created: str, say: Say) -> None:
+        """Look every WATCH_S at what nobody tells us: our consumer, the stream, and what it dropped unread."""
+        stream = self.broker.stream
+        try:
+            while True:
+                await asyncio.sleep(WATCH_S)
+                consumer = await self._durable.check(connection)
+                found = await connection.stream_info()
+                if found is None or found["created"] != created:
+                    raise connection.error(f"stream {stream} was deleted{' and made anew' if found else ''}")
+                now = judge_for_receiving(found["config"], self.broker.subject)
+                if now._replace(warnings=()) != judgement._replace(warnings=()):
+                    raise connection.error(f"stream {stream}: its configuration has changed")
+                delivered = int(consumer["delivered"]["stream_seq"])
+                dropped = int(found["state"]["first_seq"]) - delivered - 1
+                if judgement.exclusive and delivered and dropped > 0 and delivered != self._dropped_told:
+                    self._dropped_told = delivered
+                    say(
+                        f"stream {stream}: {dropped:,} batches were purged or dropped by its limits before they were "
+                        "received; the next batch shows how many frames are lost"
+                    )
+        except BridgeError as error:
+            connection.fail(error)
+        except BROKER_ERRORS as error:
+            connection.fail(connection.translated(error))
+
+    async def _subscribe(
+        self, connection: BrokerConnection, say: Say
+    ) -> tuple[JetStreamContext.PullSubscription, StreamJudgement, str]:
+        """Our durable consumer; what the stream's configuration means; and when the stream was made."""
+        broker = self.broker
+        found = await connection.stream_info()
+        if found is None:
+            raise connection.error(f"stream {broker.stream}: not there yet; `bridge out` makes it")
+        judgement = judge_for_receiving(found["config"], broker.subject)
+        if judgement.refusal:
+            raise connection.error(f"stream {broker.stream} cannot be used: {judgement.refusal}")
+        if judgement.lacks_subject:
+            taken = ", ".join(found["config"].get("subjects") or ["none"])
+            raise connection.error(
+                f"stream {broker.stream}: subject {broker.subject} is not there yet (it takes {taken}); "
+                "`bridge out` adds it"
+            )
+        if not connection.noted and self.received.connections == 1:
+            for warning in judgement.warnings:
+                say(f"stream {broker.stream}: {warning}")
+        await self._durable.take_over(connection, found["config"], self._knows)
+        self._delivered = 0
+        consumer = await connection.stream.pull_subscribe_bind(durable=self._durable.name, stream=broker.stream)
+        return consumer, judgement, found["created"]
+
+    def _knows(self, origin: bytes, last: int) -> bool:
+        """Whether our ring has the frames of `origin` up to `last`.  One that was made anew begins with what comes."""
+        return not self._origin or (origin == self._origin and last <= self.received.last_sequence)
+
+    def _take(self, message: Msg, say: Say) -> None:
         """Publish what is new in a batch.  Bytes that are no batch are counted, and acknowledged lest they repeat."""
+        delivered = message.metadata.sequence.consumer
+        if delivered != self._delivered + 1:
+            # What the client dropped on its way is still in the stream: it is no loss yet.
+            raise BridgeError(
+                f"{self.broker.shown}: expected delivery {self._delivered + 1} of consumer {self._durable.name}, "
+                f"found {delivered}; asking again"
+            )
+        self._delivered = delivered
         try:
             batch = unpack(message.data)
             damaged = find_damaged(batch.buffer, batch.offsets, batch.lengths)
             if damaged >= 0:
                 raise FrameError(f"frame {damaged} of batch {batch.first_sequence} is damaged")
-        except FrameError:
+        except FrameError as error:
             self.received.refused += 1
+            say(f"stream {self.broker.stream}: message {message.metadata.sequence.stream} is no batch: {error}")
             return
-        writer = self._writer_for(batch.ring_uuid)
+        writer = self._writer_for(batch.ring_uuid, say)
         expected = self.received.last_sequence + 1
         known = min(max(expected - batch.first_sequence, 0), len(batch.lengths))
         self.received.batches += 1
@@ -137,30 +204,42 @@ class Inward:
         if known == len(batch.lengths):
             return
         if batch.first_sequence > expected and self.received.last_sequence:
-            self._publish_gap(writer, expected, batch.first_sequence - 1)
-        self._publish(writer, batch, known)
-        self.received.frames += len(batch.lengths) - known
+            self._publish_gap(writer, expected, batch.first_sequence - 1, say)
+        self._publish(writer, batch, known, say)
         self.received.last_sequence = batch.last_sequence
 
-    def _publish(self, writer: Writer, batch: UnpackedBatch, first: int) -> None:
-        writer.publish_many(batch.buffer, batch.offsets[first:], batch.lengths[first:])
+    def _publish(self, writer: Writer, batch: UnpackedBatch, known: int, say: Say) -> None:
+        """Publish frame `known` and those behind it, in pieces that a small ring takes."""
+        offsets, lengths = batch.offsets[known:], batch.lengths[known:]
+        for first, last in portions(lengths, self._limits):
+            sequence = batch.first_sequence + known + first
+            if lengths[first] > self._limits.largest:  # then it is alone
+                say(f"ring {self.ring}: frame {sequence} of {lengths[first]:,} bytes needs a larger --capacity")
+                self._publish_gap(writer, sequence, sequence, say)
+                continue
+            writer.publish_many(batch.buffer, offsets[first:last], lengths[first:last])
+            self.received.frames += last - first
 
-    def _publish_gap(self, writer: Writer, first: int, last: int) -> None:
+    def _publish_gap(self, writer: Writer, first: int, last: int, say: Say) -> None:
         gap = Gap(first, last, GapScope.RING_SEQUENCES, Reason.NOT_RETAINED)
         writer.publish(build(Domain.SYSTEM, Source.BRIDGE, [gap]))
-        self.received.lost += last - first + 1
+        lost = last - first + 1
+        self.received.lost += lost
+        say(f"ring {self.ring}: {lost:,} frames, {first} to {last}, are lost: stream {self.broker.stream} lacks them")
 
-    def _writer_for(self, origin: bytes) -> Writer:
+    def _writer_for(self, origin: bytes, say: Say) -> Writer:
         """The local ring of this origin; a new origin gets a new ring under the same name."""
         if self._writer is not None and self._origin == origin:
             return self._writer
         if self._writer is not None:
+            say(f"ring {self.ring}: the far end has another ring ({origin.hex()}); it is made anew here")
             self._writer.close(unlink=True)
             self.received.last_sequence = 0
         self._origin = origin
         self._writer = Writer.open_or_create(
             self.ring, capacity=self.capacity, layout_digest=LAYOUT_DIGEST, schema=ORIGIN + origin.hex()
         )
+        self._limits = limits_of_ring(self._writer.identity)
         return self._writer
 
     def _reopen(self) -> None:
@@ -181,3 +260,4 @@ class Inward:
             self.received.last_sequence = gap.last if gap else message.header.sequence
         self._origin = bytes.fromhex(info.identity.schema.removeprefix(ORIGIN))
         self._writer = Writer.open(self.ring, layout_digest=LAYOUT_DIGEST)
+        self._limits = limits_of_ring(self._writer.identity)

@@ -2,42 +2,57 @@
 
 Owns the order of the sending side's steps; knows nothing of the receiver.
 
-    connect -> resume behind the last batch of the stream -> poll, publish, await acknowledgements -> ...
-       ^                                                                   |
-       +---- the broker failed, or took back what it had acknowledged -----+
+    connect, be the only sender, find the stream fit -> resume behind the last batch of the stream -> poll, send -> ...
+       ^                                                                                             |
+       +---- the broker failed, the stream changed, or it took back what it had acknowledged -------+
 
 The last batch of the stream says where to go on, so a killed bridge repeats at most what was in flight.  Frames that
-the ring has overwritten come from the journal, if there is one; what neither has is lost: it is counted, and the
-receiver finds it missing between two batches.
+the ring has overwritten come from the journal, if there is one; what neither has is lost: it is counted and told, and
+the receiver finds it missing between two batches.
+
+Rings that follow each other under the name are sent one after the other (`consumers.incarnations`).  Between two stands
+a RingReplaced, as the old one's next frame, so that the far end finds what it lacks of the old one's end, or that
+nobody knows how much that is.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
-from collections import deque
-from collections.abc import Callable, Iterator
+import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import nats.js.errors
-from nats.js import JetStreamContext
-from nats.js.api import PubAck
+import numpy as np
 
-from consumers.bridge.batch import BATCH_BYTES, BATCH_FRAMES, message_id, pack, portions, read_header
-from consumers.bridge.broker import BROKER_ERRORS, Broker, connect
-from consumers.bridge.errors import BridgeError
+from consumers.bridge.batch import Limits, UnpackedBatch, limits_of, pack, portions, unpack
+from consumers.bridge.broker import BROKER_ERRORS, WATCH_S, Broker, BrokerConnection, Say, connect, this_process
+from consumers.bridge.errors import BridgeError, BridgeRefused, SequenceConflict
+from consumers.bridge.presence import Presence
+from consumers.bridge.retrying import Retrying
+from consumers.bridge.sending import SENDER_HEADER, BatchChain, Stored
+from consumers.bridge.sent_stream import SentStream, StreamWanted
+from consumers.held import LOOK_S, HeldRings
+from consumers.incarnations import Await, Read, Replaced, RingCursor, Step, next_step
 from consumers.journal.errors import JournalError
+from consumers.journal.extents import RecordedRings
 from consumers.journal.reader import JournalReader
-from ringbuf import CorruptRing, Loss, Poll, Reader, RingNotFound, RingNotReady, Status, Wait
-from tlv.errors import FrameError
-from tlv.layout import LAYOUT_DIGEST
+from ringbuf import CorruptRing, Loss, Poll, Reader, Status, Wait
+from ringbuf.layout import INDEX_ROWS, LENGTH_ROW, SEQUENCE_ROW, TIME_ROW
+from tlv.codes import Domain, Source
+from tlv.errors import FrameError, SegmentError, UsageError
+from tlv.layout import LAYOUT_DIGEST, RingReplaced
+from tlv.message import build, parse
 
-IN_FLIGHT = 32
-"""Batches sent and not yet acknowledged: enough to hide the round trip, little to repeat after a crash."""
-ACK_TIMEOUT_S = 5.0
 IDLE_WAIT_S = 0.1
-RETRY_S = 0.5
+HELD_BEHIND = 3
+"""Replaced rings whose maps are kept until they are sent: each takes its capacity in shared memory."""
+RECORDER_PATIENCE_S = 2.0
+"""How long to wait for the recorder, which may have read from the ring what it has not written."""
+CONFLICTS_TO_REFUSE = 3
+"""Batches of another sender that we met at the stream's end: one may be the last of a killed one."""
 
 
 @dataclass
@@ -45,136 +60,353 @@ class Sent:
     """What the sending side did."""
 
     batches: int = 0
+    """Acknowledged, as are frames."""
     frames: int = 0
     from_journal: int = 0
     lost: int = 0
+    too_large: int = 0
+    """Of the lost: frames larger than the server takes."""
+    replacements: int = 0
+    unknown_ends: int = 0
+    """Rings that were replaced while nobody saw how they ended."""
     connections: int = 0
     last_sequence: int = 0
 
 
 class Outward:
-    """Carries one ring to one subject until `stop` is set or the ring is closed.
+    """Carries one ring, and those that follow it under its name, to one subject until `stop` is set or, with
+    `until_closed`, the ring is closed.  A ring that is not there yet is waited for.
 
     Raises:
-        RingNotFound: there is no such ring when it begins; a later one of the same name is waited for.
         CorruptRing: the ring holds what no writer writes.
+        BridgeRefused: the subject has another sender.
     """
 
-    def __init__(self, ring: str, broker: Broker, *, journal: Path | None = None) -> None:
+    def __init__(
+        self,
+        ring: str,
+        broker: Broker,
+        *,
+        journal: Path | None = None,
+        wanted: StreamWanted | None = None,
+        until_closed: bool = False,
+    ) -> None:
         self.ring = ring
         self.broker = broker
         self.journal = journal
         self.sent = Sent()
-        self._pending: deque[asyncio.Future[PubAck]] = deque()
+        self._stream = SentStream(wanted or StreamWanted())
+        self._presence = Presence(this_process(), ring)
+        self._ring_sent = b""  # the incarnation that `sent.last_sequence` is of
+        self._conflicts = 0
+        self._limits = Limits()
+        self._until_closed = until_closed
+        self._rings = HeldRings(partial(Reader.attach, ring, start="oldest", layout_digest=LAYOUT_DIGEST))
+        self._recorded = RecordedRings(journal) if journal is not None else None
+        self._reading = b""
+        """The ring whose reader stands at the cursor."""
+        self._waiting_since = 0.0
+        self._said_waiting = False
 
-    async def run(self, stop: asyncio.Event, on_failure: Callable[[BridgeError], None]) -> Sent:
-        """Send until stopped; a failing broker is reported to `on_failure` and tried again."""
-        while not stop.is_set():
-            try:
-                if await self._session(stop):
-                    break
-            except BridgeError as failure:
-                on_failure(failure)
-                await asyncio.sleep(RETRY_S)
+    async def run(self, stop: asyncio.Event, say: Say) -> Sent:
+        """Send until stopped.  What concerns a person goes to `say`; a failing broker is tried again."""
+        if self.journal is not None and not self.journal.is_dir():
+            say(f"journal {self.journal}: not there yet; until it is, what the ring overwrites is lost")
+        retrying = Retrying(stop, say)
+        holding = asyncio.create_task(self._hold_rings())
+        try:
+            while not stop.is_set():
+                try:
+                    if await self._session(stop, say):
+                        break
+                except BridgeRefused:
+                    raise
+                except BridgeError as failure:
+                    await retrying.after(failure)
+        finally:
+            holding.cancel()
+            self._rings.close()
         return self.sent
 
-    async def _session(self, stop: asyncio.Event) -> bool:
-        """One connection's life.  True once the ring is closed and everything of it was acknowledged."""
-        client, stream = await connect(self.broker)
-        self.sent.connections += 1
-        self._pending.clear()
-        try:
-            with Reader.attach(self.ring, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:
-                start = await self._resume_point(stream, reader.uuid)
-                if start is not None and start < reader.sequence:
-                    await self._send_lost(stream, Loss(reader.uuid, start, reader.sequence - 1))
-                elif start is not None:
-                    reader.seek(start)
-                return await self._pump(stream, reader, stop)
-        except BROKER_ERRORS as error:
-            raise BridgeError(f"NATS server {self.broker.shown}: lost ({error!r})") from None
-        finally:
-            await client.close()
+    async def _hold_rings(self) -> None:
+        """Hold each ring that gets the name, also while there is no broker: its map outlives its name."""
+        while True:
+            with contextlib.suppress(SegmentError):  # the next poll says so
+                self._rings.look(time.monotonic())
+            for ring in self._rings.rings[: -1 - HELD_BEHIND]:
+                if ring.uuid != self._reading:
+                    ring.release()
+            await asyncio.sleep(LOOK_S)
 
-    async def _resume_point(self, stream: JetStreamContext, ring_uuid: bytes) -> int | None:
-        """The sequence behind the last batch that the stream has of this ring; None if it has none."""
+    async def _session(self, stop: asyncio.Event, say: Say) -> bool:
+        """One connection's life.  True once the ring is closed and everything of it was acknowledged."""
+        connection = await connect(self.broker)
+        self.sent.connections += 1
+        watch: asyncio.Task[None] | None = None
         try:
-            last = await stream.get_last_msg(self.broker.stream, self.broker.subject)
-        except nats.js.errors.NotFoundError:
+            await asyncio.gather(self._presence.begin(connection), self._stream.prepare(connection, say))
+            if connection.optional_refused:
+                say(f"{self.broker.shown}: no permission for _alphapulse.sender.>; a second sender shows late")
+            self._reading, self._waiting_since = b"", 0.0
+            cursor, end = await self._resume_point(connection)
+            chain = self._stream.chain(connection, self._presence.who, end)
+            self._limits = limits_of(self._stream.largest_message(connection))
+            watch = asyncio.create_task(self._watch(connection, chain))
+            return await self._pump(connection, chain, cursor or self._again(), stop, say)
+        except SequenceConflict as conflict:
+            raise await self._who_else(connection, conflict) from None
+        except BROKER_ERRORS as error:
+            raise connection.translated(error) from None
+        finally:
+            if watch is not None:
+                watch.cancel()
+            await connection.close()
+
+    async def _watch(self, connection: BrokerConnection, chain: BatchChain) -> None:
+        """Look every WATCH_S at what nobody tells us: the stream, and who else sends."""
+        try:
+            while True:
+                await asyncio.sleep(WATCH_S)
+                await self._stream.check(connection, chain.stored)
+                if (other := await self._presence.other(connection)) is not None:
+                    raise self._presence.refusal(connection, other)
+        except BridgeError as error:
+            connection.fail(error)
+        except BROKER_ERRORS as error:
+            connection.fail(connection.translated(error))
+
+    def _again(self) -> RingCursor | None:
+        """Where to go on if the stream lost all that we sent: at the ring's oldest frame, in case nobody had them."""
+        ring = self._rings.get(self._ring_sent)
+        if ring is None:
             return None
+        return RingCursor(ring.uuid, min(self.sent.last_sequence + 1, ring.extent().first))
+
+    async def _resume_point(self, connection: BrokerConnection) -> tuple[RingCursor | None, int]:
+        """What comes behind the last batch that the stream has, None if it has none; and where the stream's or the
+        subject's last message stands."""
+        last = await connection.message(last_by_subj=self.broker.subject)
+        end = self._stream.end(0 if last is None else int(last["seq"]))
+        if last is None:
+            return None, end
         try:
-            header = read_header(last.data or b"")
+            batch = unpack(base64.b64decode(last.get("data") or ""))
+            replaced = replacement_in(batch)
         except FrameError as error:
             raise BridgeError(f"stream {self.broker.stream} holds something else: {error}") from None
-        return header.first_sequence + header.count if header.ring_uuid == ring_uuid else None
+        if replaced is not None:
+            return RingCursor(replaced.new_uuid, 1), end
+        return RingCursor(batch.ring_uuid, batch.last_sequence + 1), end
 
-    async def _pump(self, stream: JetStreamContext, reader: Reader, stop: asyncio.Event) -> bool:
+    async def _who_else(self, connection: BrokerConnection, conflict: SequenceConflict) -> BridgeError:
+        """What to make of a stream that went on without us: the late batch of a killed sender, or a living one."""
+        try:
+            last = await connection.message(last_by_subj=self.broker.subject)
+        except (BridgeError, *BROKER_ERRORS):
+            return conflict
+        headers = base64.b64decode((last or {}).get("hdrs") or "").decode(errors="replace")
+        sender = headers.partition(f"{SENDER_HEADER}:")[2].partition("\r")[0].strip()
+        if not sender or sender == self._presence.who:
+            return conflict
+        self._conflicts += 1
+        if self._conflicts < CONFLICTS_TO_REFUSE:
+            return BridgeError(f"{conflict}: {sender} sends to subject {self.broker.subject} too")
+        return BridgeRefused(f"{conflict}: {sender} goes on sending to subject {self.broker.subject}")
+
+    async def _pump(
+        self,
+        connection: BrokerConnection,
+        chain: BatchChain,
+        cursor: RingCursor | None,
+        stop: asyncio.Event,
+        say: Say,
+    ) -> bool:
         while not stop.is_set():
-            poll = reader.poll(BATCH_FRAMES, BATCH_BYTES)
-            if poll.loss is not None:
-                await self._send_lost(stream, poll.loss)
-            if len(poll):
-                await self._send(stream, reader.uuid, poll)
-            elif poll.status is Status.CORRUPT:
-                await self._drain()
-                raise CorruptRing(f"ring {self.ring}: no frame at sequence {reader.sequence}")
-            elif poll.status is Status.CLOSED:
-                await self._drain()
-                return True
-            elif poll.status is Status.EMPTY:
-                await self._drain()
-                if await asyncio.to_thread(reader.wait, IDLE_WAIT_S, Wait.FUTEX) is Status.ORPHANED:
-                    await self._until_there_is_a_ring(stop)
-                    return False
-        await self._drain()
+            connection.check()
+            self._rings.look(time.monotonic())
+            cursor = cursor or self._beginning()
+            step = self._decide(cursor) if cursor is not None else Await.RING
+            before = cursor
+            if cursor is None or isinstance(step, Await):
+                await self._rest(chain, step, say)
+            elif isinstance(step, Loss):
+                self._lose(step, say)
+                cursor = RingCursor(cursor.uuid, step.last + 1)
+            elif isinstance(step, Replaced):
+                await self._send_replaced(chain, cursor, step, say)
+                cursor = step.cursor
+            elif step is Read.JOURNAL:
+                cursor = await self._send_recorded(chain, cursor, say)
+                if cursor == before:
+                    await asyncio.sleep(IDLE_WAIT_S)  # retention or packing took it away at this moment
+            else:
+                cursor = await self._send_ring(chain, cursor, say)
+                if cursor is None:
+                    return True
+        await self._drain(chain, self._ring_sent)
         return True
 
-    async def _until_there_is_a_ring(self, stop: asyncio.Event) -> None:
-        """The ring's name is gone or means another ring: wait until that can be attached; the next session sends it."""
-        while not stop.is_set():
-            with contextlib.suppress(RingNotFound, RingNotReady):
-                Reader.attach(self.ring, layout_digest=LAYOUT_DIGEST).close()
-                return
-            await asyncio.sleep(IDLE_WAIT_S)
+    async def _rest(self, chain: BatchChain, step: Step, say: Say) -> None:
+        await self._drain(chain, self._ring_sent)
+        if step is Await.RING and not self._said_waiting:
+            self._said_waiting = True
+            say(f"waiting for ring {self.ring}: its producer has not made it, or not made it anew, yet")
+        await asyncio.sleep(IDLE_WAIT_S)
 
-    async def _send(self, stream: JetStreamContext, ring_uuid: bytes, poll: Poll) -> None:
-        while len(self._pending) >= IN_FLIGHT:
-            await self._settle_one()
-        headers = {"Nats-Msg-Id": message_id(ring_uuid, int(poll.sequences[0]), int(poll.sequences[-1]))}
-        data = pack(ring_uuid, poll)
-        self._pending.append(await stream.publish_async(self.broker.subject, data, headers=headers))
-        self.sent.batches += 1
-        self.sent.frames += len(poll)
-        self.sent.last_sequence = int(poll.sequences[-1])
+    def _beginning(self) -> RingCursor | None:
+        """The oldest frame of the ring, where the stream has nothing yet; None while there is no ring."""
+        newest = self._rings.newest
+        return RingCursor(newest.uuid, newest.extent().first) if newest is not None else None
 
-    async def _send_lost(self, stream: JetStreamContext, loss: Loss) -> None:
-        """Send what the journal has of the frames that the ring has lost, and count those it lacks too."""
-        found = 0
-        for poll in self._recorded(loss):
-            await self._send(stream, loss.ring, poll)
-            found += len(poll)
-        self.sent.from_journal += found
-        self.sent.lost += loss.count - found
+    def _decide(self, cursor: RingCursor) -> Step:
+        if self._reading == cursor.uuid:
+            return Read.RING
+        try:
+            recorded = self._recorded.extents() if self._recorded is not None else []
+        except OSError as error:
+            raise BridgeError(f"journal {self.journal}: {error.strerror or error}") from None
+        waited = time.monotonic() - self._waiting_since if self._waiting_since else 0.0
+        due = self._recorded is not None and waited < RECORDER_PATIENCE_S
+        step = next_step(cursor, self._rings.extents(), recorded, recorder_due=due)
+        if step is Await.RECORDER:
+            self._waiting_since = self._waiting_since or time.monotonic()
+        else:
+            self._waiting_since = 0.0
+        return step
 
-    def _recorded(self, loss: Loss) -> Iterator[Poll]:
-        if self.journal is None:
+    async def _send_ring(self, chain: BatchChain, cursor: RingCursor, say: Say) -> RingCursor | None:
+        """Send the next batch of the ring that is held; returns where to go on, None where the bridge ends."""
+        ring = self._rings.get(cursor.uuid)
+        reader = ring.reader if ring is not None else None
+        if ring is None or reader is None:
+            self._reading = b""
+            return cursor
+        if self._reading != cursor.uuid:
+            reader.seek(cursor.sequence)
+            self._reading, self._said_waiting = cursor.uuid, False
+        poll = reader.poll(self._limits.frames, self._limits.bytes)
+        if poll.loss is not None:
+            self._reading = b""  # from the journal, or counted
+            return cursor
+        if len(poll):
+            await self._send(chain, cursor.uuid, poll)
+            return RingCursor(cursor.uuid, int(poll.sequences[-1]) + 1)
+        if poll.status is Status.NEED:
+            await self._send_large(chain, reader, poll.need, say)
+            return RingCursor(cursor.uuid, reader.sequence)
+        if poll.status is Status.CORRUPT:
+            await self._drain(chain, cursor.uuid)
+            raise CorruptRing(f"ring {self.ring}: no frame at sequence {reader.sequence}")
+        if poll.status in (Status.EMPTY, Status.CLOSED):
+            await self._drain(chain, self._ring_sent)
+            if poll.status is Status.CLOSED and self._until_closed:
+                return None
+            if ring.ended:
+                self._reading = b""
+            elif poll.status is Status.CLOSED or reader.nameless:
+                await asyncio.sleep(IDLE_WAIT_S)
+            else:
+                await asyncio.to_thread(reader.wait, IDLE_WAIT_S, Wait.FUTEX)
+        return cursor
+
+    def _lose(self, loss: Loss, say: Say) -> None:
+        self.sent.lost += loss.count
+        where = "the ring has overwritten them" + (", and the journal lacks them" if self.journal else "")
+        say(f"ring {self.ring}: {loss.count:,} frames, {loss.first} to {loss.last}, are lost: {where}")
+
+    async def _send_replaced(self, chain: BatchChain, cursor: RingCursor, step: Replaced, say: Say) -> None:
+        """Send the RingReplaced as the next frame of the old ring."""
+        record = RingReplaced(step.last_sequence, step.old, step.new)
+        data = build(Domain.SYSTEM, Source.BRIDGE, [record], sequence=cursor.sequence)
+        await chain.send(
+            pack_message(step.old, cursor.sequence, data), Stored(cursor.sequence, cursor.sequence, from_journal=False)
+        )
+        await self._drain(chain, step.old)
+        self.sent.frames -= 1  # it is none of the ring's
+        self.sent.replacements += 1
+        if step.loss is not None:
+            self.sent.unknown_ends += 1
+            say(f"ring {self.ring} was replaced: what it published behind {cursor.sequence - 1} is lost, uncounted")
+
+    async def _send(self, chain: BatchChain, ring_uuid: bytes, poll: Poll, *, from_journal: bool = False) -> None:
+        batch = Stored(int(poll.sequences[0]), int(poll.sequences[-1]), from_journal)
+        await chain.send(pack(ring_uuid, poll), batch)
+        self._count(chain, ring_uuid)
+
+    async def _send_large(self, chain: BatchChain, reader: Reader, need: int, say: Say) -> None:
+        """Send a frame that is larger than a batch alone, or count it as lost."""
+        if need > self._limits.largest:
+            sequence = reader.sequence
+            self._tell_too_large(sequence, need, say)
+            reader.seek(sequence + 1)
             return
+        poll = reader.poll(1, need)
+        if len(poll):
+            await self._send(chain, reader.uuid, poll)
+
+    async def _send_recorded(self, chain: BatchChain, cursor: RingCursor, say: Say) -> RingCursor:
+        """Send what the journal has from `cursor` on, until the ring has it or the journal ends; returns how far."""
+        assert self.journal is not None
         try:
             with JournalReader(self.journal) as reader:
-                reader.seek_sequence(loss.first, loss.ring)
-                wanted, status = 0, Status.OK
-                while status is Status.OK:
+                reader.seek_sequence(cursor.sequence, cursor.uuid)
+                while True:
                     poll = reader.poll()
-                    wanted = int((poll.sequences <= loss.last).sum())
-                    for first, last in portions(poll.lengths[:wanted]):
-                        yield poll.part(first, last)
-                    status = poll.status if wanted == len(poll) else Status.EMPTY
-        except JournalError as error:
-            raise BridgeError(f"journal {self.journal}: {error}") from error
+                    if poll.loss is not None and poll.loss.ring == cursor.uuid and poll.loss.last >= cursor.sequence:
+                        self._lose(Loss(cursor.uuid, cursor.sequence, poll.loss.last), say)
+                        cursor = RingCursor(cursor.uuid, poll.loss.last + 1)
+                    if not len(poll) or reader.uuid != cursor.uuid:
+                        return cursor
+                    for first, last in portions(poll.lengths, self._limits):
+                        part = poll.part(first, last)
+                        if int(part.lengths.max()) > self._limits.largest:  # then it is alone
+                            self._tell_too_large(int(part.sequences[0]), int(part.lengths.max()), say)
+                        else:
+                            await self._send(chain, cursor.uuid, part, from_journal=True)
+                        cursor = RingCursor(cursor.uuid, int(part.sequences[-1]) + 1)
+                    ring = self._rings.get(cursor.uuid)
+                    if ring is not None and ring.reader is not None and ring.extent().first <= cursor.sequence:
+                        return cursor
+        except (JournalError, UsageError) as error:
+            say(f"journal {self.journal}: {error}")
+            return cursor
+        except OSError as error:
+            raise BridgeError(f"journal {self.journal}: {error.strerror or error}") from None
 
-    async def _drain(self) -> None:
-        while self._pending:
-            await self._settle_one()
+    def _tell_too_large(self, sequence: int, size: int, say: Say) -> None:
+        self.sent.lost += 1
+        self.sent.too_large += 1
+        say(
+            f"ring {self.ring}: frame {sequence} of {size:,} bytes is lost: the server takes {self._limits.largest:,} "
+            "at most (max_payload, or the stream's max_msg_size)"
+        )
 
-    async def _settle_one(self) -> None:
-        await asyncio.wait_for(self._pending.popleft(), ACK_TIMEOUT_S)
+    async def _drain(self, chain: BatchChain, ring_uuid: bytes) -> None:
+        await chain.drain()
+        self._count(chain, ring_uuid)
+
+    def _count(self, chain: BatchChain, ring_uuid: bytes) -> None:
+        for batch in chain.take_stored():
+            self.sent.batches += 1
+            self.sent.frames += batch.frames
+            self.sent.from_journal += batch.frames if batch.from_journal else 0
+            self.sent.last_sequence = batch.last
+            self._ring_sent = ring_uuid
+            self._conflicts = 0
+
+
+def replacement_in(batch: UnpackedBatch) -> RingReplaced | None:
+    """The RingReplaced that a batch consists of, if it is one of those."""
+    if len(batch.lengths) != 1:
+        return None
+    start = int(batch.offsets[0])
+    message = parse(batch.buffer[start : start + int(batch.lengths[0])].tobytes())
+    return message.first(RingReplaced) if message.header.source == Source.BRIDGE else None
+
+
+def pack_message(ring_uuid: bytes, sequence: int, message: bytes) -> bytes:
+    """One message as a batch."""
+    index = np.zeros((INDEX_ROWS, 1), np.int64)
+    index[SEQUENCE_ROW], index[TIME_ROW], index[LENGTH_ROW] = sequence, time.monotonic_ns(), len(message)
+    buffer = np.frombuffer(message, np.uint8)
+    return pack(ring_uuid, Poll(Status.OK, None, 0, buffer, buffer.data, index))

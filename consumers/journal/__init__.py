@@ -7,17 +7,25 @@ for item in JournalReader(directory):
     ...                                     # ringbuf.Frame, or ringbuf.Loss for what the recorder could not have
 """
 
-from consumers.journal.errors import ForeignFileError, JournalDamaged, JournalError, JournalFull, JournalInUse
+from consumers.journal.errors import (
+    DiskRefused,
+    ForeignFileError,
+    JournalDamaged,
+    JournalError,
+    JournalInUse,
+    JournalRemoved,
+)
 from consumers.journal.reader import JournalReader
 from consumers.journal.writer import Fsync, JournalWriter
 
 __all__ = [
+    "DiskRefused",
     "ForeignFileError",
     "Fsync",
     "JournalDamaged",
     "JournalError",
-    "JournalFull",
     "JournalInUse",
     "JournalReader",
+    "JournalRemoved",
     "JournalWriter",
 ]

@@ -1,33 +1,47 @@
 """New journals from old ones: merge what several recorders have of one ring, or take a range out of it.
 
 Owns the order in which frames of several journals go into one: by sequence, each once; what none of them has becomes a
-GAP record.  What one recorder lost, another may have.  The sources are only read.
+GAP record, with the reason that one of them knows.  What one recorder lost, another may have.  A new journal knows of
+the same sequences as the old ones together: a loss at the beginning, at the end or across a split stays one, and so
+does that a ring had ended.  The sources are only read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from consumers.journal.errors import JournalError
+from consumers.journal.extents import RecordedRings
 from consumers.journal.layout import SEQUENCE_ROW
 from consumers.journal.reader import JournalReader
-from consumers.journal.segment import list_segments, parse_header, read_head
 from consumers.journal.writer import Fsync, JournalWriter
-from ringbuf import Status
+from ringbuf import Loss, Status
 from tlv.codes import Reason
 from tlv.errors import UsageError
-from tlv.layout import LAYOUT_DIGEST
 
 BEYOND_ALL = (1 << 63) - 1
+
+
+class KnownRing(NamedTuple):
+    """What several journals know of one incarnation of a ring: `first` to `last`, and whether it ended there."""
+
+    uuid: bytes
+    first: int
+    last: int
+    ended: bool
+    holders: list[Path]
 
 
 class RingCopy:
     """The frames of one incarnation of a ring in one journal, from `first` on."""
 
     def __init__(self, directory: Path, ring_uuid: bytes, first: int) -> None:
+        self.losses: list[Loss] = []
+        """What the journal is known to lack, with the reasons."""
         self._reader = JournalReader(directory)
         self._reader.seek_sequence(first, ring_uuid)
         self._uuid = ring_uuid
@@ -40,8 +54,10 @@ class RingCopy:
             self._column += int(np.searchsorted(sequences, wanted))
             if self._column < self._behind:
                 return int(self._reader.index[SEQUENCE_ROW, self._column])
-            status = self._reader.poll().status
-            if status not in (Status.OK, Status.GAP) or self._reader.uuid != self._uuid:
+            poll = self._reader.poll()
+            if poll.loss is not None:
+                self.losses.append(Loss(self._uuid, poll.loss.first, poll.loss.last, self._reader.loss_reason))
+            if poll.status not in (Status.OK, Status.GAP) or self._reader.uuid != self._uuid:
                 return BEYOND_ALL
             self._column, self._behind = self._reader.columns
 
@@ -57,62 +73,89 @@ class RingCopy:
         self._reader.close()
 
 
-def incarnations(directories: Sequence[Path]) -> tuple[str, dict[bytes, list[Path]]]:
-    """(the ring's name, which journals hold something of each of its uuids), in order of appearance.
+def known_rings(directories: Sequence[Path]) -> tuple[str, list[KnownRing]]:
+    """(the ring's name, what the journals know of each of its incarnations), in order of appearance.
 
     Raises:
         UsageError: the journals are not of one ring.
     """
     names: set[str] = set()
-    found: dict[bytes, list[Path]] = {}
+    found: dict[bytes, KnownRing] = {}
     for directory in directories:
-        for segment in list_segments(directory):
-            header = parse_header(segment.path, read_head(segment), LAYOUT_DIGEST)
-            names.add(header.ring_name)
-            holders = found.setdefault(header.ring_uuid, [])
-            if directory not in holders:
-                holders.append(directory)
+        # One that is no journal says so.
+        JournalReader(directory).close()
+        recorded = RecordedRings(directory)
+        for extent in recorded.extents():
+            names.add(recorded.ring_name)
+            known = found.get(extent.uuid, KnownRing(extent.uuid, extent.first, 0, ended=False, holders=[]))
+            found[extent.uuid] = KnownRing(
+                extent.uuid,
+                min(known.first, extent.first),
+                max(known.last, extent.behind - 1),
+                known.ended or extent.ended,
+                [*known.holders, directory],
+            )
+        recorded.close()
     if len(names) != 1:
         raise UsageError(f"expected journals of one ring, found {', '.join(sorted(names)) or 'no segment'}")
-    return names.pop(), found
+    return names.pop(), list(found.values())
 
 
 def copy_range(directories: Sequence[Path], out: Path, first: int = 1, last: int = BEYOND_ALL - 1) -> tuple[int, int]:
     """Write the frames `first` to `last` of all `directories` to a new journal in `out`.
 
-    Returns (frames written, sequences that no journal had).
+    The sequences are those of the latest incarnation of the ring; earlier ones come whole, or not at all if `first` is
+    above 1.  Returns (frames written, sequences that no journal had).
 
     Raises:
         UsageError: `out` exists and is not empty, or the journals are not of one ring.
-        JournalDamaged: a source is damaged.
+        JournalError: they have nothing of the range.
     """
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out}: expected an empty or missing directory")
-    name, found = incarnations(directories)
+    name, rings = known_rings(directories)
     frames = lost = 0
-    for uuid, holders in found.items():
-        sources = [RingCopy(directory, uuid, first) for directory in holders]
+    for ring in rings:
+        latest = ring is rings[-1]
+        if not latest and first > 1:
+            continue
+        begin, end = max(first, ring.first), min(last, ring.last) if latest else ring.last
+        if begin > end:
+            continue
+        sources = [RingCopy(directory, ring.uuid, begin) for directory in ring.holders]
         try:
-            with JournalWriter(out, ring_name=name, ring_uuid=uuid, fsync=Fsync.NEVER) as target:
-                merge(sources, target, first, last)
+            with JournalWriter(out, ring_name=name, ring_uuid=ring.uuid, fsync=Fsync.NEVER) as target:
+                merge(sources, target, begin, end)
                 frames += target.frames
                 lost += target.lost
+                target.close(ring_ended=ring.ended and end == ring.last)
         finally:
             for source in sources:
                 source.close()
-    if frames == 0:
+    if frames == lost == 0:
         raise JournalError(f"expected frames from {first} to {last} of ring {name}, found none")
     return frames, lost
 
 
 def merge(sources: Sequence[RingCopy], target: JournalWriter, first: int, last: int) -> None:
     """Append to `target` what any of `sources` has of `first` to `last`; what none has becomes a GAP record."""
-    while True:
-        wanted = target.resume_at or first
+    wanted = first
+    while wanted <= last:
         nearest = min(sources, key=lambda source: source.next_sequence(wanted))
         here = nearest.next_sequence(wanted)
+        if here > wanted:
+            missing = Loss(target.ring_uuid, wanted, min(here - 1, last))
+            target.append_gap(missing.first, missing.last, reason_of(missing, sources))
         if here > last:
             return
-        if target.resume_at is not None and here > wanted:
-            target.append_gap(wanted, here - 1, Reason.NOT_RETAINED)
         nearest.append_to(target, last)
+        wanted = target.resume_at or wanted
+
+
+def reason_of(missing: Loss, sources: Sequence[RingCopy]) -> Reason:
+    """Why it is missing, by the first source that knows; NOT_RETAINED if none does."""
+    for source in sources:
+        for loss in source.losses:
+            if loss.first <= missing.last and loss.last >= missing.first and loss.reason:
+                return Reason(loss.reason)
+    return Reason.NOT_RETAINED

@@ -4,7 +4,8 @@ JournalError
 |-- ForeignFileError    a file that is no journal, or one of another version or layout
 |-- SegmentGone         a segment was dropped by retention, or removed, since the directory was listed
 |-- JournalDamaged      bytes in the middle changed; says where
-|-- JournalFull         the disk has no room for the next batch; nothing of it was written
+|-- DiskRefused         the disk does not take the next batch now; nothing of it counts as written
+|-- JournalRemoved      the segment that is being written was removed, alone or with its folder
 `-- JournalInUse        another recorder writes into the directory
 """
 
@@ -31,8 +32,15 @@ class JournalInUse(JournalError):
     """The directory's lock is held by another recorder."""
 
 
-class JournalFull(JournalError):
-    """There is no room for the next batch.  Nothing of it was written, so `append` can be called again with it."""
+class DiskRefused(JournalError):
+    """The disk does not take it now: no room, inodes, quota or descriptors, an I/O error, read-only, no folder.
+
+    Nothing of the batch counts as written, so `append` can be called again with it, or the journal opened again.
+    """
+
+
+class JournalRemoved(JournalError):
+    """The segment that is being written has no name any more; whoever records opens the journal anew."""
 
 
 class JournalDamaged(JournalError):

@@ -38,16 +38,28 @@ class Flusher:
             self._thread.join()
 
     def _run(self) -> None:
+        refused = False
         while not self._stop.wait(self.interval_s):
             with self._guard:
                 # A duplicate, so that the recorder may close its own while the disk works.
-                fd = os.dup(self._fd) if self._fd >= 0 else -1
+                fd = duplicate(self._fd)
             if fd < 0:
                 continue
             try:
                 os.fdatasync(fd)
+                refused = False
             except OSError as error:
                 self.failures += 1
-                log.error("the disk refused to keep the journal: %s", error.strerror)
+                if not refused:
+                    log.error("the disk refused to keep the journal: %s; trying again", error.strerror)
+                refused = True
             finally:
                 os.close(fd)
+
+
+def duplicate(fd: int) -> int:
+    """A second descriptor of `fd`; -1 if there is none to be had, or nothing to duplicate."""
+    try:
+        return os.dup(fd) if fd >= 0 else -1
+    except OSError:
+        return -1

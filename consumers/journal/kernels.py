@@ -32,7 +32,7 @@ from consumers.journal.layout import (
     SEQUENCE_ROW,
     TIME_ROW,
 )
-from tlv.buffers import Bytes, Longs
+from tlv.buffers import Bytes, Flags, Longs
 from tlv.copying import copy_bytes
 from tlv.crc import crc32
 from tlv.jit import kernel
@@ -178,16 +178,25 @@ def scan_records(buf: Bytes, pos: int, end: int, expected: int, table: Longs) ->
 
 
 @kernel
-def find_record(buf: Bytes, pos: int, end: int) -> int:
-    """The first position >= `pos`, in steps of 8, at which a whole record stands; -1 if there is none.
+def find_chain(buf: Bytes, pos: int, end: int, expected: int, table: Longs) -> tuple[int, int, int]:
+    """The first record in buf[pos:end], in steps of 8, that can follow damage: (position, sequence, publish time).
 
-    Distinguishes damage in the middle from a torn end: no whole record follows a torn end.
+    Its sequence is `expected` or higher, and the records behind it continue it: as many as `table` has columns, or all
+    that follow, or up to other damage if the bytes passed over can have held the sequences between.  So an image of a
+    record inside of a payload does not pass.  Position -1: there is none.
     """
+    begin = pos
     while end - pos >= HEAD_BYTES:
         if check_record(buf, pos, end) == SCANNED:
-            return pos
+            head = buf[pos : pos + HEAD_BYTES].view(RECORD_HEAD)
+            sequence = int(head[0]["sequence"])
+            if sequence >= expected:
+                status, count, _, _ = scan_records(buf, pos, end, sequence, table)
+                near = sequence - expected <= (pos - begin) // HEAD_BYTES + 1
+                if status == ENDED or (count > 0 and status != OUT_OF_ORDER and (near or status != DAMAGED)):
+                    return pos, sequence, int(head[0]["publish_ns"])
         pos += 8
-    return -1
+    return -1, 0, 0
 
 
 @kernel
@@ -225,12 +234,12 @@ def find_block(buf: Bytes, table: Longs, count: int, number: int) -> int:
 
 @kernel
 def index_records(
-    buf: Bytes, base: int, table: Longs, count: int, highest: int, next_entry: int, entries: Any
-) -> tuple[int, int, int]:
-    """Write an index entry for the first record at or behind each multiple of INDEX_STRIDE.
+    buf: Bytes, base: int, table: Longs, count: int, lowest: int, highest: int, next_entry: int, entries: Any
+) -> tuple[int, int, int, int]:
+    """Write an index entry for the first record that begins INDEX_STRIDE or more behind the one of the last entry.
 
-    `base` is the file offset of buf[0], `highest` the highest block number so far, `next_entry` the file offset from
-    which on the next entry is due.  Returns (entries written, highest block number, next due offset).
+    `base` is the raw offset of buf[0], `lowest` and `highest` the block numbers so far (-1: none), `next_entry` the raw
+    offset from which on the next entry is due.  Returns (entries written, lowest, highest, next due offset).
     """
     written = 0
     for i in range(count):
@@ -245,5 +254,31 @@ def index_records(
             written += 1
             next_entry = offset + INDEX_STRIDE
         number = block_number(buf, start, start + table[LENGTH_ROW, i])
-        highest = max(highest, number)
-    return written, highest, next_entry
+        if number >= 0:
+            highest = max(highest, number)
+            lowest = number if lowest < 0 else min(lowest, number)
+    return written, lowest, highest, next_entry
+
+
+@kernel
+def drop_other_blocks(buf: Bytes, table: Longs, count: int, lowest: int, highest: int, wanted: Flags) -> None:
+    """Set `wanted` to False for each of `count` columns whose message is of a block below `lowest` or above `highest`.
+
+    A message of no block stays.
+    """
+    for i in range(count):
+        if wanted[i]:
+            start = table[OFFSET_ROW, i]
+            number = block_number(buf, start, start + table[LENGTH_ROW, i])
+            if number >= 0 and (number < lowest or number > highest):
+                wanted[i] = False
+
+
+@kernel
+def last_of_blocks(buf: Bytes, table: Longs, first: int, behind: int, lowest: int, highest: int) -> int:
+    """The last of the columns `first` to `behind` - 1 whose message is of these blocks; -1 if none is."""
+    for i in range(behind - 1, first - 1, -1):
+        start = table[OFFSET_ROW, i]
+        if lowest <= block_number(buf, start, start + table[LENGTH_ROW, i]) <= highest:
+            return i
+    return -1

@@ -10,6 +10,7 @@ frames of another incarnation of the ring (another uuid) come next.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -17,14 +18,18 @@ from typing import Literal
 import numpy as np
 
 from consumers.journal import kernels
-from consumers.journal.errors import JournalError, SegmentGone
-from consumers.journal.index import SegmentIndex, index_of
-from consumers.journal.layout import GAP, MARK_ROW, SEQUENCE_ROW, TIME_ROW
-from consumers.journal.scan import Scanner
-from consumers.journal.segment import SegmentFile, list_segments, parse_header, read_head
+from consumers.journal.errors import JournalDamaged, JournalError, SegmentGone
+from consumers.journal.index import SegmentIndex
+from consumers.journal.indexing import index_of
+from consumers.journal.layout import GAP, GAP_VALUE, MARK_ROW, OFFSET_ROW, SEQUENCE_ROW, TIME_ROW, SegmentHeader
+from consumers.journal.scan import CHUNK_BYTES, Scanner
+from consumers.journal.segment import SegmentFile, list_segments, parse_header, read_head, stored_index
 from ringbuf import Frame, Loss, Poll, Status
 from tlv.buffers import Bytes, Longs
-from tlv.layout import LAYOUT_DIGEST
+from tlv.codes import Reason
+from tlv.layout import LAYOUT_DIGEST, Gap
+
+log = logging.getLogger("alphapulse.journal")
 
 FirstColumn = Callable[[Scanner, int], int]
 """Says which of the first `count` columns of a scanner's table is the first wanted one; `count` for none."""
@@ -32,6 +37,11 @@ FirstColumn = Callable[[Scanner, int], int]
 
 class JournalReader:
     """Reads the journal in `directory`, from its oldest frame on unless `start` or a `seek` says otherwise.
+
+    Args:
+        chunk_bytes: of records in one poll at most, unless one record is longer.  A reader takes this much memory, a
+            fifth of it for its table and 150 KiB for a packed block, however long segments are; below 128 KiB the same
+            block is unpacked once for several polls.
 
     Raises:
         UsageError: no such directory.
@@ -44,17 +54,21 @@ class JournalReader:
         *,
         start: Literal["oldest", "latest"] | int = "oldest",
         layout_digest: int = LAYOUT_DIGEST,
+        chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
         self.directory = directory
         self.layout_digest = layout_digest
+        self.chunk_bytes = chunk_bytes
         self.lost = 0
+        self.loss_reason = 0
+        """A `tlv.codes.Reason`: why the last loss happened, by its record."""
         self.columns = (0, 0)
         segments = list_segments(directory)
         if not segments:
             raise JournalError(f"{directory}: expected segment files, found none; `alphapulse record` writes them")
         self._loss: Loss | None = None
         self._runs: Iterator[tuple[int, int, int]] = iter(())
-        self._scanner = Scanner(segments[0], layout_digest)
+        self._scanner = self._first_scanner(segments)
         if start == "latest":
             self._open(segments[-1])
             while self._scanner.advance():
@@ -71,6 +85,16 @@ class JournalReader:
     def uuid(self) -> bytes:
         """The incarnation of the ring whose frames are being read."""
         return self._scanner.header.ring_uuid
+
+    @property
+    def ordinal(self) -> int:
+        """Which segment is being read."""
+        return self._scanner.segment.ordinal
+
+    @property
+    def latest_uuid(self) -> bytes:
+        """The latest incarnation of the ring of which the journal has anything."""
+        return self._uuid_of_last(list_segments(self.directory))
 
     @property
     def clock_offset_ns(self) -> int:
@@ -96,7 +120,7 @@ class JournalReader:
         """The next frames, as many as one scan found.  Valid until the next call.  Never waits.
 
         Raises:
-            JournalDamaged: the bytes here are neither a record nor an unfinished one.
+            JournalError: a segment cannot be read.
         """
         while True:
             for mark, first, last in self._runs:
@@ -125,31 +149,41 @@ class JournalReader:
             if poll.status in (Status.EMPTY, Status.CLOSED):
                 return
 
+    def header_of(self, segment: SegmentFile) -> SegmentHeader:
+        """The header of one of the journal's segments.
+
+        Raises:
+            SegmentGone, JournalDamaged, ForeignFileError: it has none that can be read.
+        """
+        return parse_header(segment.path, read_head(segment), self.layout_digest)
+
     def seek_sequence(self, sequence: int, ring_uuid: bytes | None = None) -> None:
-        """Go to the frame with `sequence` of `ring_uuid` (None: the latest incarnation), or to the first behind it."""
-        heads = []
-        for segment in list_segments(self.directory):
-            # Retention may drop a segment after the directory was listed.
-            with contextlib.suppress(SegmentGone):
-                heads.append((parse_header(segment.path, read_head(segment), self.layout_digest), segment))
-        wanted = ring_uuid or (heads[-1][0].ring_uuid if heads else b"")
-        ours = [(head, segment) for head, segment in heads if head.ring_uuid == wanted]
+        """Go to the frame with `sequence` of `ring_uuid` (None: the latest incarnation), or to the first behind it.
+
+        If it stands in a recorded loss, the rest of that comes first.
+        """
+        self._loss = None
+        segments = list_segments(self.directory)
+        wanted = ring_uuid or self._uuid_of_last(segments)
+        ours = self._segments_of(segments, wanted)
         if not ours:
             raise JournalError(f"{self.directory}: expected frames of ring {wanted.hex()}, found none")
-        before = sum(head.first_sequence <= sequence for head, _ in ours)
-        self._open_present(segment for _, segment in ours[max(before - 1, 0) :])
+        before = self._first_where(ours, lambda header: header.first_sequence > sequence)
+        self._open_present(ours[max(before - 1, 0) :])
         self._go("sequence", sequence, lambda scanner, count: search(scanner, SEQUENCE_ROW, sequence, count))
 
     def seek_block(self, number: int) -> None:
         """Go to the first record that mentions block `number` or a higher one."""
-        self._open_first(lambda index: index.header.last_block >= number)
+        self._loss = None
+        self._open_first(lambda segment, index: index.header.last_block >= number)
         self._go(
             "block", number, lambda scanner, count: kernels.find_block(scanner.buffer, scanner.table, count, number)
         )
 
     def seek_time(self, wall_ns: int) -> None:
         """Go to the first record that was published at `wall_ns` (ns since 1970) or later."""
-        self._open_first(lambda index: index.header.last_publish_ns + self.clock_offset_ns >= wall_ns)
+        self._loss = None
+        self._open_first(lambda segment, index: self._last_time(segment, index) >= wall_ns)
         published = wall_ns - self.clock_offset_ns
         self._go("publish_ns", published, lambda scanner, count: search(scanner, TIME_ROW, published, count))
 
@@ -163,8 +197,60 @@ class JournalReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _first_scanner(self, segments: list[SegmentFile]) -> Scanner:
+        """A scanner of the first segment that can be read.
+
+        Raises:
+            JournalError: none of them can.
+        """
+        refused: JournalError | None = None
+        for segment in segments:
+            try:
+                return Scanner(segment, self.layout_digest, chunk_bytes=self.chunk_bytes)
+            except (SegmentGone, JournalDamaged) as error:
+                refused = refused or error
+        raise refused or JournalError(f"{self.directory}: expected segment files, found none")
+
+    def _uuid_of_last(self, segments: list[SegmentFile]) -> bytes:
+        """The incarnation of the last segment that can be read; empty if none can."""
+        for segment in reversed(segments):
+            with passed_over():
+                return self.header_of(segment).ring_uuid
+        return b""
+
+    def _segments_of(self, segments: list[SegmentFile], uuid: bytes) -> list[SegmentFile]:
+        """The segments of one incarnation; those of the latest one are the last."""
+        if self._uuid_of_last(segments) == uuid:
+            return segments[self._first_where(segments, lambda header: header.ring_uuid == uuid) :]
+        found = []
+        for segment in segments:
+            with passed_over():
+                if self.header_of(segment).ring_uuid == uuid:
+                    found.append(segment)
+        return found
+
+    def _first_where(self, segments: list[SegmentFile], holds: Callable[[SegmentHeader], bool]) -> int:
+        """How many segments come before the first whose header `holds`, as those of all after it do.
+
+        For one that cannot be read the next one behind it answers.
+        """
+        low, high = 0, len(segments)
+        while low < high:
+            middle = (low + high) // 2
+            held = True
+            for segment in segments[middle:high]:
+                with passed_over():
+                    held = holds(self.header_of(segment))
+                    break
+            low, high = (low, middle) if held else (middle + 1, high)
+        return low
+
+    def _last_time(self, segment: SegmentFile, index: SegmentIndex) -> int:
+        """When the segment's last record was published, by the wall clock."""
+        return index.header.last_publish_ns + self.header_of(segment).clock_offset_ns
+
     def _open(self, segment: SegmentFile) -> None:
-        scanner = Scanner(segment, self.layout_digest)
+        scanner = Scanner(segment, self.layout_digest, chunk_bytes=self.chunk_bytes)
         self._scanner.close()
         self._scanner = scanner
         self._runs = iter(())
@@ -175,29 +261,35 @@ class JournalReader:
         Raises:
             SegmentGone: all of them were.
         """
-        gone: SegmentGone | None = None
         for segment in segments:
-            try:
+            with passed_over():
                 self._open(segment)
                 return
-            except SegmentGone as error:
-                gone = error
-        raise gone or SegmentGone(f"{self.directory}: no segment is left")
+        raise SegmentGone(f"{self.directory}: no segment is left")
 
-    def _open_first(self, holds: Callable[[SegmentIndex], bool]) -> None:
+    def _open_first(self, holds: Callable[[SegmentFile, SegmentIndex], bool]) -> None:
         """Open the first segment whose index says that what is sought is in it, or the last one."""
-        for segment in list_segments(self.directory):
-            self._open(segment)
-            if holds(index_of(self._scanner)):
-                return
+        segments = list_segments(self.directory)
+        for segment in segments:
+            with passed_over():
+                index = stored_index(segment)
+                if index is None:
+                    self._open(segment)
+                    index = index_of(self._scanner)
+                if holds(segment, index):
+                    self._open(segment)
+                    return
+        self._open_present(reversed(segments))
 
     def _go(self, field: str, value: int, first_wanted: FirstColumn) -> None:
         """Within the open segment, jump to the index entry before `value` and scan to the first wanted column."""
         self._scanner.seek(*index_of(self._scanner).before(field, value))
         while count := self._scanner.advance():
             first = first_wanted(self._scanner, count)
+            self._last_column = count
+            if field == "sequence" and first and self._scanner.table[MARK_ROW, first - 1] == GAP:
+                self._note_recorded_loss(first - 1, value)
             if first < count:
-                self._last_column = count
                 self._runs = self._scanner.runs(count, first)
                 return
 
@@ -206,38 +298,46 @@ class JournalReader:
         here = self._scanner
         later = [segment for segment in list_segments(self.directory) if segment.ordinal > here.segment.ordinal]
         if not later:
-            broken = here.status in (kernels.PARTIAL, kernels.DAMAGED, kernels.OUT_OF_ORDER)
-            if broken and here.is_damage():
-                raise here.damage()
             return Status.CLOSED if here.status == kernels.ENDED else Status.EMPTY
-        if here.status != kernels.ENDED:
-            # Its recorder may have written on and ended it after our scan and before the directory was listed.
-            count = here.advance()
-            if count:
-                self._last_column = count
-                self._runs = here.runs(count)
-                return Status.OK
-            if here.status != kernels.ENDED:
-                raise here.damage()
+        # Its recorder may have written on and ended it after our scan and before the directory was listed.
+        count = 0 if here.status == kernels.ENDED else here.advance() or here.pass_damage()
+        if count:
+            self._last_column = count
+            self._runs = here.runs(count)
+            return Status.OK
         uuid, expected = here.header.ring_uuid, here.expected
-        try:
-            self._open(later[0])
-        except SegmentGone:
-            # Retention dropped it after the directory was listed: list again.
-            return self._next_segment()
+        for segment in later:
+            # Retention may have dropped it since, or its header is damaged: then what it held is missing.
+            with passed_over():
+                self._open(segment)
+                return self._continue(uuid, expected)
+        # Nothing is left of what was listed: list again later.
+        return Status.EMPTY
+
+    def _continue(self, uuid: bytes, expected: int) -> Status:
+        """The step into a segment that was just opened: OK, or EPOCH_CHANGED if it is of another ring than `uuid`."""
         header = self._scanner.header
         if header.ring_uuid != uuid:
             return Status.EPOCH_CHANGED
         if header.first_sequence > expected:
-            # Segments in between were dropped by retention while we read, or removed.
+            # Segments in between were dropped by retention while we read, or removed, or are damaged.
             self._add_loss(Loss(uuid, expected, header.first_sequence - 1))
+            self.loss_reason = Reason.NOT_RETAINED
+        elif header.first_sequence < expected:
+            # The recorder could not end the segment before: the disk refused a batch that is partly in it.
+            self._go("sequence", expected, lambda scanner, count: search(scanner, SEQUENCE_ROW, expected, count))
         return Status.OK
 
-    def _note_recorded_loss(self, column: int) -> None:
+    def _note_recorded_loss(self, column: int, begin: int = 0) -> None:
+        """Note the loss that the GAP in `column` tells of, from sequence `begin` on."""
         table = self._scanner.table
         known = column + 1 < self._last_column
         after = int(table[SEQUENCE_ROW, column + 1]) if known else self._scanner.expected
-        self._add_loss(Loss(self.uuid, int(table[SEQUENCE_ROW, column]), after - 1))
+        first = max(int(table[SEQUENCE_ROW, column]), begin)
+        if first < after:
+            self._add_loss(Loss(self.uuid, first, after - 1))
+            value = int(table[OFFSET_ROW, column]) + GAP_VALUE
+            self.loss_reason = Gap.unpack(self._scanner.buffer.data, value).reason
 
     def _add_loss(self, loss: Loss) -> None:
         self.lost += loss.count
@@ -247,6 +347,17 @@ class JournalReader:
         scanner = self._scanner
         self.columns = (first, last)
         return Poll(status, loss, 0, scanner.buffer, scanner.buffer.data, scanner.table[:MARK_ROW, first:last])
+
+
+@contextlib.contextmanager
+def passed_over() -> Iterator[None]:
+    """Leave out a segment that retention dropped since it was listed, or whose header is damaged."""
+    try:
+        yield
+    except SegmentGone:
+        pass
+    except JournalDamaged as error:
+        log.warning("%s", error)
 
 
 def search(scanner: Scanner, row: int, value: int, count: int) -> int:

@@ -1,12 +1,12 @@
-"""The state of a segment's end after a crash, and how it is cut.
+"""The state of a segment after a crash, and how its end is cut.
 
 Owns the distinction between a torn end (the crash of a recorder: it is cut, and recording goes on) and damage (bytes
-that changed after they were written: refused with the position, `alphapulse journal cut` decides).
+that changed after they were written: a loss of exactly the sequences that they held, `scan` says which).
 
-    every record whole, END record          sealed
-    every record whole, then zeros          open      the recorder runs, or was killed between two writes
+    END record                              sealed
+    zeros behind the last whole record      open      the recorder runs, or was killed between two writes
     broken, and nothing whole behind it     torn      the recorder or the machine died in a write
-    broken, and a whole record behind it    damaged
+    broken, and a whole record behind it    damage, of which a segment may have any amount, however it ends
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from consumers.journal import kernels
 from consumers.journal.errors import JournalError
-from consumers.journal.index import build_index
+from consumers.journal.indexing import build_index
 from consumers.journal.layout import HEADER_BYTES
-from consumers.journal.scan import FOUND, Scanner
+from consumers.journal.scan import FOUND, Damage, Scanner
 from consumers.journal.segment import SegmentFile
 from tlv.errors import UsageError
 
@@ -30,14 +30,13 @@ class SegmentEnd(StrEnum):
     SEALED = "sealed"
     OPEN = "open"
     TORN = "torn"
-    DAMAGED = "damaged"
 
 
 class Examination(NamedTuple):
-    """What a scan of one segment found.  `position` is the byte behind the last whole record."""
+    """What a scan of one segment found.  `position` is the raw byte behind the last whole record."""
 
     segment: SegmentFile
-    state: SegmentEnd
+    end: SegmentEnd
     ring_name: str
     ring_uuid: bytes
     frames: int
@@ -47,6 +46,7 @@ class Examination(NamedTuple):
     position: int
     bytes_behind: int
     found: str
+    damage: tuple[Damage, ...]
 
 
 def examine(segment: SegmentFile, layout_digest: int = 0) -> Examination:
@@ -58,10 +58,10 @@ def examine(segment: SegmentFile, layout_digest: int = 0) -> Examination:
     scanner = Scanner(segment, layout_digest)
     try:
         index = build_index(scanner)
-        state = judge(scanner)
+        end = judge_end(scanner)
         return Examination(
             segment=segment,
-            state=state,
+            end=end,
             ring_name=scanner.header.ring_name,
             ring_uuid=scanner.header.ring_uuid,
             frames=index.header.frames,
@@ -70,21 +70,19 @@ def examine(segment: SegmentFile, layout_digest: int = 0) -> Examination:
             next_sequence=index.header.next_sequence,
             position=index.header.segment_bytes,
             bytes_behind=scanner.source.size - index.header.segment_bytes,
-            found="" if state in (SegmentEnd.SEALED, SegmentEnd.OPEN) else FOUND.get(scanner.status, ""),
+            found=FOUND.get(scanner.status, "") if end is SegmentEnd.TORN else "",
+            damage=tuple(scanner.damage),
         )
     finally:
         scanner.close()
 
 
-def judge(scanner: Scanner) -> SegmentEnd:
-    """The state of a segment whose scan has come to its end."""
+def judge_end(scanner: Scanner) -> SegmentEnd:
+    """How a segment ends whose scan has come to its end."""
     if scanner.status == kernels.ENDED:
         return SegmentEnd.SEALED
     if scanner.status in (kernels.SCANNED, kernels.BLANK) and blank_from_here(scanner):
         return SegmentEnd.OPEN
-    # A whole record at this position with another sequence is damage too, not a torn write.
-    if scanner.is_damage():
-        return SegmentEnd.DAMAGED
     return SegmentEnd.TORN
 
 

@@ -15,43 +15,48 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-import zstandard
-
 from consumers.journal.errors import JournalError
-from consumers.journal.index import build_index, write_index
+from consumers.journal.files import create_like, sync_directory
+from consumers.journal.index import SegmentIndex, write_index
+from consumers.journal.indexing import build_index
+from consumers.journal.packed import write_packed
 from consumers.journal.scan import Scanner
-from consumers.journal.segment import SegmentFile, list_segments
+from consumers.journal.segment import SegmentFile, list_segments, packed_form
 
 log = logging.getLogger("alphapulse.journal")
 
-ZSTD_LEVEL = 3
-"""zstd's own default: packing shares the machine with the recorder, so CPU time matters more than the file's size."""
-
 
 def seal(segment: SegmentFile, *, pack: bool) -> None:
-    """Write the index of a complete raw segment and, if `pack`, replace it by its zstd form."""
+    """Write the index of a complete raw segment and, if `pack`, replace both by its packed form."""
     scanner = Scanner(segment)
     try:
-        write_index(segment.index_path, build_index(scanner))
+        like = segment.path.stat()
+        index = build_index(scanner)
+        write_index(segment.index_path, index, like)
+        if pack:
+            pack_segment(segment, scanner, index, like)
     finally:
         scanner.close()
-    if not pack:
-        return
-    packed = segment.path.with_name(segment.path.name + ".zst")
+
+
+def pack_segment(segment: SegmentFile, scanner: Scanner, index: SegmentIndex, like: os.stat_result) -> None:
+    """Replace a raw segment and its index by its packed form, which is on the disk before they go."""
+    packed = packed_form(segment).path
     fresh = packed.with_name(packed.name + ".new")
-    data = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compress(segment.path.read_bytes())
     try:
-        with fresh.open("wb") as file:
-            file.write(data)
+        with create_like(fresh, like) as file:
+            write_packed(scanner.source, index, file)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(packed)
+        sync_directory(segment.path.parent)
     except OSError:
         # Half a file would only take room on a disk that is probably full.
         with contextlib.suppress(OSError):
             fresh.unlink(missing_ok=True)
         raise
     segment.path.unlink()
+    segment.index_path.unlink(missing_ok=True)
 
 
 class Retention(NamedTuple):
@@ -100,16 +105,26 @@ class Sealer:
         self._thread.join()
 
     def _run(self) -> None:
+        refused: list[SegmentFile] = []
         while segment := self._waiting.get():
-            try:
-                seal(segment, pack=self.pack)
-            except (OSError, JournalError) as error:
-                # The raw segment stays, and every reader can read it; it only takes more room.
-                self.failures += 1
-                log.warning("%s stays unpacked: %s", segment.path, error)
+            # What could not be sealed before is tried again: the disk may have been full.
+            refused = [tried for tried in [*refused, segment] if not self._sealed(tried)]
             # Also after a failure: the disk may be full, and this makes room.
             try:
                 drop_old(self.directory, self.keep, time.time())
             except OSError as error:
                 self.failures += 1
                 log.warning("%s: its old segments stay: %s", self.directory, error)
+
+    def _sealed(self, segment: SegmentFile) -> bool:
+        """Seal it; False if that can be tried again."""
+        try:
+            seal(segment, pack=self.pack)
+        except (OSError, JournalError) as error:
+            if not segment.path.exists():
+                return True
+            # The raw segment stays, and every reader can read it; it only takes more room.
+            self.failures += 1
+            log.warning("%s stays unpacked: %s", segment.path, error)
+            return False
+        return True

@@ -1,24 +1,23 @@
 """One segment file: its name, its header, its bytes.
 
-Owns the naming of a journal's files and the check of a header.  A segment that is still written is read with `pread`
-and never mapped: a map would end its reader with SIGBUS when the writer cuts the file.  A sealed segment is unpacked
-into memory as a whole.  This file does not know what a record is.
+Owns the naming of a journal's files, which of them there are, and the check of a header.  A segment that is still
+written is read with `pread` and never mapped: a map would end its reader with SIGBUS when the writer cuts the file.  A
+packed one is read block by block.  This file does not know what a record is.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import zlib
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
-from weakref import WeakValueDictionary
-
-import numpy as np
-import zstandard
 
 from consumers.journal.errors import ForeignFileError, JournalDamaged, JournalError, SegmentGone
-from consumers.journal.layout import CHECKSUM_BYTES, HEADER_BYTES, SEGMENT_MAGIC, VERSION, SegmentHeader
+from consumers.journal.index import RecordPlace, SegmentIndex, load_index
+from consumers.journal.layout import CHECKSUM_BYTES, HEAD_BYTES, HEADER_BYTES, SEGMENT_MAGIC, VERSION, SegmentHeader
+from consumers.journal.packed import PackedBytes, packed_index, read_packed_header
 from tlv.buffers import Bytes
 from tlv.errors import UsageError
 
@@ -55,22 +54,57 @@ def list_segments(directory: Path) -> list[SegmentFile]:
     """
     if not directory.is_dir():
         raise UsageError(f"{directory} is no journal: expected a directory; `alphapulse record` makes one")
+    found = listed_once(directory) or listed_once(directory)
+    if not found:
+        return []
+    # A segment that is packed while the directory is read may show up in neither form.
+    first, last = min(found), max(found)
+    for ordinal in (number for number in range(first, last) if number not in found):
+        found |= present(directory, ordinal)
+    for beyond in (itertools.count(first - 1, -1), itertools.count(last + 1)):
+        for ordinal in beyond:
+            there = present(directory, ordinal)
+            if not there:
+                break
+            found |= there
+    return [found[ordinal] for ordinal in sorted(found)]
+
+
+def listed_once(directory: Path) -> dict[int, SegmentFile]:
+    """The segments whose names one reading of the directory gave."""
     found: dict[int, SegmentFile] = {}
     for path in sorted(directory.iterdir()):
         match = SEGMENT_NAME.fullmatch(path.name)
         if match:
-            segment = SegmentFile(path, int(match[1]), bool(match[2]))
-            found[segment.ordinal] = segment
-    return [found[ordinal] for ordinal in sorted(found)]
+            found[int(match[1])] = SegmentFile(path, int(match[1]), bool(match[2]))
+    return found
 
 
-def header_checksum(packed: bytes) -> int:
+def present(directory: Path, ordinal: int) -> dict[int, SegmentFile]:
+    """Segment `ordinal` by itself, in the form that it has just now; empty if it has none."""
+    raw = SegmentFile(segment_path(directory, ordinal), ordinal, packed=False)
+    # Raw first: packing makes the packed form before it removes the raw one.
+    forms = [form for form in (raw, packed_form(raw)) if form.path.exists()]
+    return {ordinal: forms[-1]} if forms else {}
+
+
+def packed_form(segment: SegmentFile) -> SegmentFile:
+    """The packed form of a raw segment, existing or not."""
+    return SegmentFile(Path(f"{segment.path}.zst"), segment.ordinal, packed=True)
+
+
+def header_checksum(packed: bytes | bytearray) -> int:
     """CRC-32 of a packed header, its own checksum left out."""
     return zlib.crc32(packed[CHECKSUM_END:HEADER_BYTES], zlib.crc32(packed[:CHECKSUM_AT]))
 
 
+def header_fits(data: bytes | bytearray) -> bool:
+    """Whether the checksum of a header is that of its bytes."""
+    return header_checksum(data) == int.from_bytes(data[CHECKSUM_AT:CHECKSUM_END], "little")
+
+
 def parse_header(path: Path, data: bytes, layout_digest: int) -> SegmentHeader:
-    """The header at the beginning of a segment.  `layout_digest` 0 takes any layout.
+    """The header at the beginning of a segment, one flipped bit mended.  `layout_digest` 0 takes any layout.
 
     Raises:
         ForeignFileError: no segment, or one of another version or layout.
@@ -78,12 +112,17 @@ def parse_header(path: Path, data: bytes, layout_digest: int) -> SegmentHeader:
     """
     if len(data) < HEADER_BYTES:
         raise ForeignFileError(f"{path}: expected a segment header of {HEADER_BYTES} bytes, found {len(data)}")
+    if not header_fits(data):
+        data = mended(data) or data
     header = SegmentHeader.unpack(data)
     if header.magic != SEGMENT_MAGIC:
         raise ForeignFileError(f"{path}: expected magic {SEGMENT_MAGIC:#018x}, found {header.magic:#018x}")
     if header.version != VERSION:
-        raise ForeignFileError(f"{path}: expected journal version {VERSION}, found {header.version}")
-    if header_checksum(data) != header.checksum:
+        raise ForeignFileError(
+            f"{path}: expected journal version {VERSION}, found {header.version}; "
+            "read it with the version of AlphaPulse that recorded it, or record into a new directory"
+        )
+    if not header_fits(data):
         raise JournalDamaged(path, 0, "a header with a wrong checksum")
     if layout_digest and header.layout_digest != layout_digest:
         raise ForeignFileError(
@@ -94,14 +133,23 @@ def parse_header(path: Path, data: bytes, layout_digest: int) -> SegmentHeader:
     return header
 
 
+def mended(data: bytes) -> bytes | None:
+    """The header with the one bit turned back that makes its checksum fit; None if there is no such bit."""
+    for bit in range(HEADER_BYTES * 8):
+        turned = bytearray(data[:HEADER_BYTES])
+        turned[bit >> 3] ^= 1 << (bit & 7)
+        if header_fits(turned):
+            return bytes(turned)
+    return None
+
+
 def open_present(segment: SegmentFile) -> tuple[SegmentFile, BinaryIO]:
     """Open `segment`, packed if the raw form is gone: it may have been packed since the directory was listed.
 
     Raises:
         SegmentGone: it exists in neither form.
     """
-    packed = segment if segment.packed else SegmentFile(Path(f"{segment.path}.zst"), segment.ordinal, packed=True)
-    for form in (segment, packed):
+    for form in (segment,) if segment.packed else (segment, packed_form(segment)):
         try:
             return form, form.path.open("rb", buffering=0)
         except FileNotFoundError:
@@ -110,76 +158,75 @@ def open_present(segment: SegmentFile) -> tuple[SegmentFile, BinaryIO]:
 
 
 def read_head(segment: SegmentFile) -> bytes:
-    """The first bytes of a segment, enough for its header, without unpacking the rest."""
-    segment, opened = open_present(segment)
-    with opened as file:
-        if not segment.packed:
-            return file.read(HEADER_BYTES)
-        try:
-            return zstandard.ZstdDecompressor().stream_reader(file).read(HEADER_BYTES)
-        except zstandard.ZstdError as error:
-            raise JournalDamaged(segment.path, 0, f"bytes that zstd refuses ({error})") from None
+    """The first bytes of a segment, enough for its header."""
+    form, file = open_present(segment)
+    with file:
+        return read_packed_header(file) if form.packed else file.read(HEADER_BYTES)
 
 
-UNPACKED: WeakValueDictionary[tuple[int, int, int], Bytes] = WeakValueDictionary()
-"""Sealed segments in memory, by device, inode and time, for as long as somebody reads them: a relay has a reader for
-each client that catches up, and 64 MiB for each of these would be more than the machine has."""
-
-
-def unpack(path: Path, data: bytes) -> Bytes:
-    """The bytes of a packed segment.
+def stored_index(segment: SegmentFile) -> SegmentIndex | None:
+    """The index that was stored when the segment was sealed; None if there is none that fits it.
 
     Raises:
-        JournalDamaged: zstd refuses them.
+        SegmentGone: the segment was dropped.
     """
-    try:
-        return np.frombuffer(zstandard.decompress(data), np.uint8)
-    except zstandard.ZstdError as error:
-        raise JournalDamaged(path, 0, f"bytes that zstd refuses ({error})") from None
+    form, file = open_present(segment)
+    with file:
+        return packed_index(file, form.ordinal) if form.packed else RawBytes(form, file).index
 
 
-class SegmentBytes:
-    """Random access to a segment, packed or not.  Close it, or use it as a context manager."""
+class RawBytes:
+    """Random access to the raw segment in `file`, which may still be written and is closed with it."""
 
-    def __init__(self, segment: SegmentFile) -> None:
-        segment, file = open_present(segment)
+    def __init__(self, segment: SegmentFile, file: BinaryIO) -> None:
         self.path = segment.path
-        self._file: BinaryIO | None = None
-        self._memory = np.empty(0, np.uint8)
-        if not segment.packed:
-            self._file = file
-            return
-        with file:
-            status = os.fstat(file.fileno())
-            key = status.st_dev, status.st_ino, status.st_mtime_ns
-            shared = UNPACKED.get(key)
-            self._memory = shared if shared is not None else unpack(segment.path, file.read())
-            UNPACKED[key] = self._memory
+        self._segment = segment
+        self._file = file
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """The size of the file."""
+        return os.fstat(self._file.fileno()).st_size
+
+    @property
+    def inode(self) -> tuple[int, int]:
+        """Device and inode of the file."""
+        status = os.fstat(self._file.fileno())
+        return status.st_dev, status.st_ino
 
     @property
     def size(self) -> int:
         """Bytes now; a segment that is being written grows."""
-        return os.fstat(self._file.fileno()).st_size if self._file else self._memory.size
+        return os.fstat(self._file.fileno()).st_size
 
     def read_at(self, offset: int, into: Bytes) -> int:
         """Copy bytes from `offset` on into `into`; returns how many there were."""
-        if self._file:
-            try:
-                return os.preadv(self._file.fileno(), [into.data], offset)
-            except OSError as error:
-                raise JournalError(f"{self.path}: cannot read at byte {offset} ({error.strerror})") from error
-        part = self._memory[offset : offset + into.size]
-        into[: part.size] = part
-        return int(part.size)
+        try:
+            return os.preadv(self._file.fileno(), [into.data], offset)
+        except OSError as error:
+            raise JournalError(f"{self.path}: cannot read at byte {offset} ({error.strerror})") from error
+
+    @property
+    def index(self) -> SegmentIndex | None:
+        """The stored index; None if there is none that fits."""
+        index = load_index(self._segment.index_path, self._segment.ordinal)
+        return index if index and index.header.segment_bytes + HEAD_BYTES == self.size else None
+
+    def boundary(self, offset: int) -> RecordPlace | None:
+        """The next record behind `offset` of which the stored index tells; None if there is no index."""
+        index = self.index
+        return index.behind(offset) if index else None
 
     def close(self) -> None:
         """Close the file."""
-        if self._file:
-            self._file.close()
-            self._file = None
+        self._file.close()
 
-    def __enter__(self) -> SegmentBytes:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+def open_bytes(segment: SegmentFile) -> RawBytes | PackedBytes:
+    """The bytes of a segment in the form that it has just now."""
+    form, file = open_present(segment)
+    try:
+        return PackedBytes(form.path, file, form.ordinal) if form.packed else RawBytes(form, file)
+    except BaseException:
+        file.close()
+        raise

@@ -6,6 +6,7 @@ socket file that a killed relay left is replaced, and a peer of another user is 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
@@ -80,20 +81,49 @@ class Listener:
             self._lock = LockFile(path.with_name(path.name + ".lock"))
         except LockHeld as error:
             raise SocketRefused(f"{path}: another relay serves there ({error})") from None
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             self._replace_stale()
+            self.socket = self._bind()
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _bind(self) -> socket.socket:
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
             # The umask decides the socket's mode at bind; fchmod afterwards would leave a moment in between.
             before = os.umask(0o177)
             try:
-                self.socket.bind(str(path))
+                bound.bind(str(self.path))
             finally:
                 os.umask(before)
-            self.socket.listen(BACKLOG)
+            bound.listen(BACKLOG)
+            self._file = file_of(self.path)
         except BaseException:
-            self.socket.close()
-            self._lock.close()
+            bound.close()
             raise
+        return bound
+
+    def is_named(self) -> bool:
+        """Whether the path still leads to this socket."""
+        return file_of(self.path) == self._file
+
+    def renew(self) -> None:
+        """Listen at the path again, whose file is gone, perhaps with its folder.  The old socket is the caller's.
+
+        Raises:
+            SocketRefused: something else is there by now, or the folder is not ours alone.
+            OSError: for example no descriptors.
+        """
+        if file_of(self.path):
+            raise SocketRefused(f"{self.path}: expected the socket of this relay, found another file")
+        check_directory(self.path.parent)
+        # Held: the lock's file is still the one that we hold.
+        with contextlib.suppress(LockHeld):
+            fresh = LockFile(self._lock.path)
+            self._lock.close()
+            self._lock = fresh
+        self.socket = self._bind()
 
     def _replace_stale(self) -> None:
         """Remove a socket that a killed relay left: we hold the lock, so no relay listens on it."""
@@ -110,8 +140,18 @@ class Listener:
     def close(self) -> None:
         """Stop listening and remove the socket."""
         self.socket.close()
-        self.path.unlink(missing_ok=True)
+        if self.is_named():
+            self.path.unlink(missing_ok=True)
         self._lock.close()
+
+
+def file_of(path: Path) -> tuple[int, int] | None:
+    """Device and inode of what stands at `path`; None if nothing can be found there."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def peer_uid(connection: socket.socket) -> int:

@@ -3,11 +3,14 @@
 RelayError
 |-- SocketRefused       the socket's directory is not ours alone, its path too long, or another relay serves there
 |-- RelayUnreachable    a client finds no relay at the path
-`-- Farewell            the relay ended the connection; `reason` is its FarewellReason
+`-- Farewell            the relay ended the connection; `reason` is its FarewellReason, `final` says what to do
 """
 
 from __future__ import annotations
 
+import errno
+
+from consumers.relay.refusals import is_final, number_of
 from tlv.codes import FarewellReason
 from tlv.errors import AlphaPulseError
 
@@ -16,6 +19,8 @@ U64 = (1 << 64) - 1
 
 ADVICE = "; the relay expects its own layouts: update whichever of relay and client is the older version"
 """What to do about LAYOUT_DIFFERS."""
+OF_THE_SYSTEM = frozenset({FarewellReason.NO_RESOURCES, FarewellReason.CURSOR_REFUSED})
+"""Reasons whose `found` is an errno."""
 
 
 class RelayError(AlphaPulseError):
@@ -38,9 +43,18 @@ class Farewell(RelayError):
             name = FarewellReason(reason).name.lower().replace("_", " ")
         except ValueError:
             name = f"reason {reason}"
+        if reason in OF_THE_SYSTEM:
+            name += f" ({errno.errorcode.get(found, found)})"
+            expected = found
         numbers = f": expected {expected & U64:#x}, found {found & U64:#x}" if expected != found else ""
         advice = ADVICE if reason == FarewellReason.LAYOUT_DIFFERS else ""
         super().__init__(f"the relay ended the connection, {name}{numbers}{advice}")
         self.reason = reason
         self.expected = expected
         self.found = found
+        self.final = is_final(reason)
+
+
+def short_of(error: OSError | MemoryError) -> Farewell:
+    """The temporary refusal for a call that failed for a lack of something."""
+    return Farewell(FarewellReason.NO_RESOURCES, 0, number_of(error))

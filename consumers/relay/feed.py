@@ -7,28 +7,39 @@ ring itself is the only queue.  This file does not know what a socket is.
     in the ring --overwritten, at-least-once--> in the journal --the ring has the next one--> in the ring
         |                                            |
         +--overwritten, otherwise: Gap---------------+--neither has it: Gap--> in the ring, at its oldest
+        |                                            |
+        +--damaged: from the journal, otherwise------+--Gap--> behind the damage, at the next sound record
+                                                                or, while there is none: an empty Gap says so, once
+
+A ring that was replaced stays a feed, without a map at last: what is left of it comes from the journal.  `line` leads
+its clients from one ring of a name to the next.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from consumers.journal import JournalError, JournalReader
 from consumers.relay import protocol
-from consumers.relay.errors import Farewell
-from consumers.relay.kernels import BATCH_BYTES, pack_batch, put_batch
+from consumers.relay.catch_up import JournalWindows
+from consumers.relay.counters import Counters
+from consumers.relay.damage import seek_beyond
+from consumers.relay.errors import Farewell, short_of
+from consumers.relay.journal_reading import Answer, NoWindow, oldest_recorded
+from consumers.relay.packing import Packing
+from consumers.relay.windows import JournalWindow
 from ringbuf import Reader, Status
-from ringbuf.kernels import poll_into
-from ringbuf.layout import INDEX_ROWS, SEQUENCE_ROW
-from tlv.buffers import Bytes, Longs
+from ringbuf.errors import CorruptRing
+from ringbuf.kernels import get_word, poll_into
+from ringbuf.layout import INDEX_ROWS, SEQUENCE_ROW, TAIL
+from ringbuf.reader import Start
 from tlv.codes import FarewellReason, Reason, StreamStart
 from tlv.errors import UsageError
-from tlv.filter import EVERYTHING, MessageFilter
-from tlv.layout import LAYOUT_DIGEST
+from tlv.filter import MessageFilter
 
 CHUNK_BYTES = 1 << 17
 """Of payloads per system call: some 400 swaps."""
@@ -36,99 +47,146 @@ CHUNK_FRAMES = 2048
 OUT_OF_RING = -1
 RECORDER_PATIENCE_S = 2.0
 """How long a client's position waits for the recorder to write what the ring has overwritten."""
+SHORTAGE_PATIENCE_S = 5.0
+"""How long it waits for a journal that cannot be read now, before its client is told and comes again."""
+STUCK_S = 0.2
+"""How long a ring's end may differ from where its last frame ends: a writer is between the two for less than that."""
+NOTHING = memoryview(b"")
 
 
 @dataclass
 class FeedPosition:
-    """Where one client stands in one ring.  `since` is the first sequence that no Batch has covered yet."""
+    """Where one client stands in the ring of `feed`.  `since` is the first sequence that no Batch has covered yet."""
 
+    feed: RingFeed
     position: int
     sequence: int
     since: int
     at_least_once: bool
-    journal: JournalReader | None = None
-    columns: tuple[int, int] = (0, 0)
     waiting_since: float = 0.0
-
-    def leave_journal(self) -> None:
-        """Close the journal reader, if there is one."""
-        if self.journal:
-            self.journal.close()
-        self.journal, self.columns, self.waiting_since = None, (0, 0), 0.0
+    damaged_at: int = 0
+    """The sequence whose frame is damaged in the ring."""
+    told_unreadable: bool = False
+    journal_asked: bool = False
+    """Whether the journal is known to have the frame wanted next, of a ring that has ended."""
+    unreadable_at: int = 0
+    """The sequence at which the journal is damaged."""
+    passed: list[bytes] = field(default_factory=list)
+    """The rings of this name that the client had before, oldest first."""
 
 
 class RingFeed:
-    """Ring `name` as number `index` of a relay; `journal` is the directory where it is recorded, if it is.
+    """The ring `uuid` of `name` as number `index` of a relay.
 
-    Raises:
-        RingNotFound, RingNotReady, BadSegment: see `Reader.attach`.
+    Args:
+        reader: of its map; None if it is not held, and can only be read from the journal.
+        journal: the directory where it is recorded, if it is.
+        wake: called from another thread when the journal has something for a client that waits.
     """
 
-    def __init__(self, name: str, index: int, journal: Path | None) -> None:
-        self.reader = Reader.attach(name, layout_digest=LAYOUT_DIGEST, on_lap="oldest", buffer_bytes=1)
+    def __init__(
+        self,
+        name: str,
+        uuid: bytes,
+        index: int,
+        reader: Reader | None,
+        journal: Path | None,
+        counters: Counters,
+        wake: Callable[[], None],
+    ) -> None:
         self.name = name
-        self.uuid = self.reader.uuid
+        self.uuid = uuid
         self.index = index
+        self.reader = reader
         self.journal = journal
         self.seen_end: int | None = None
         self.last_message_at = 0.0
-        self.malformed = 0
-        self._words = np.zeros(max(CHUNK_BYTES, self.reader.identity.max_payload) // 8 + 1, np.int64)
+        self.known = 1
+        """Sequences below were in the ring."""
+        self.damage = ""
+        """Why no record can be read from anywhere in the ring; empty while one can."""
+        self._counters = counters
+        self._wake = wake
+        self._recorded: JournalWindows | None = None
+        if journal:
+            self.use_journal(journal)
+        largest = max(CHUNK_BYTES, reader.identity.max_payload if reader else 0)
+        self._words = np.zeros(largest // 8 + 1, np.int64)
         self._polled = self._words.view(np.uint8)
         self._table = np.zeros((INDEX_ROWS, CHUNK_FRAMES), np.int64)
-        self._packed = np.zeros(self._polled.size + BATCH_BYTES, np.uint8)
-        # The last poll and the last packing, for the next client at the same position.
+        self._packing = Packing(index, self._polled.size)
+        # The last poll, for the next client at the same position.
         self._polled_at = OUT_OF_RING
         self._count = 0
         self._behind = (0, 0)
-        self._packed_for = (0, EVERYTHING)
-        self._chunk = memoryview(b"")
-        self._warm()
+        self._stuck_since = 0.0
+        if reader:
+            self._warm(reader)
 
-    def _warm(self) -> None:
+    def use_journal(self, journal: Path) -> None:
+        """Read what the ring lacks from the journal in this directory."""
+        self.journal = journal
+        self._recorded = JournalWindows(journal, self.uuid, self._wake, self._counters)
+
+    @property
+    def malformed(self) -> int:
+        """Frames that were no message."""
+        return self._packing.malformed
+
+    def _warm(self, reader: Reader) -> None:
         """Run the kernels once: to compile them takes longer than a client's silence limit (`max_silence_s`)."""
         try:
-            self.reader.seek("oldest")
-            self.reader.seek(self.reader.sequence)
-            self.reader.poll(1)
-            self.reader.seek("latest")
-        except BaseException:
-            self.reader.close()
-            raise
+            reader.seek("oldest")
+            reader.seek(reader.sequence)
+            reader.poll(1)
+            reader.seek("latest")
+        except CorruptRing as error:
+            self._note_unreadable(str(error))
 
-    def place(self, start: StreamStart, at_least_once: bool, sequence: int | None) -> FeedPosition:
-        """A new client's position.  `sequence` is what it named or acknowledged; without one, `start` decides.
+    def at_start(self, start: StreamStart, at_least_once: bool) -> FeedPosition:
+        """The position of a new client that has none of its own.
+
+        Raises:
+            Farewell: the journal cannot be opened now.
+        """
+        here = self._seek("latest" if start is StreamStart.LIVE else "oldest")
+        recorded = self._oldest_recorded() if at_least_once and start is not StreamStart.LIVE else None
+        # A journal that was begun late, or retains little, may begin behind the ring's oldest frame.
+        if recorded is not None and (here is None or recorded < here):
+            return self.at_sequence(recorded, at_least_once)
+        if here is None or self.reader is None:
+            return self.at_sequence(self.known, at_least_once)
+        return FeedPosition(self, self.reader.position, here, here, at_least_once)
+
+    def at_sequence(self, sequence: int, at_least_once: bool) -> FeedPosition:
+        """The position of a client that wants `sequence` next.
 
         Raises:
             Farewell: the sequence is yet to come.
         """
-        self.reader.seek("latest" if start is StreamStart.LIVE else "oldest")
-        here = self.reader.sequence
-        if sequence is None and start is not StreamStart.LIVE and at_least_once:
-            recorded = self._oldest_recorded()
-            # A journal that was begun late, or retains little, may begin behind the ring's oldest frame.
-            sequence = recorded if recorded is not None and recorded < here else None
-        if sequence is not None:
-            place = FeedPosition(OUT_OF_RING, max(sequence, 1), max(sequence, 1), at_least_once)
-            self._enter_ring(place)
-            return place
-        return FeedPosition(self.reader.position, here, here, at_least_once)
+        wanted = max(sequence, 1)
+        place = FeedPosition(self, OUT_OF_RING, wanted, wanted, at_least_once)
+        self.enter_ring(place)
+        return place
 
     def next_chunk(self, place: FeedPosition, wanted: MessageFilter) -> memoryview:
         """Advance `place` and return what its client gets next, valid until the next call; empty if there is nothing.
 
         Raises:
-            Farewell: the ring holds what no writer writes.
+            Farewell: the journal cannot be read for too long.
         """
-        if place.position == OUT_OF_RING:
-            return self._from_journal(place, wanted)
+        if place.position == OUT_OF_RING or self.reader is None:
+            return self._from_outside(place, wanted)
         if place.position == self._polled_at:
             return self._share(place, wanted)
         lost_last = self._poll(place)
+        if lost_last is None:
+            place.position, place.damaged_at = OUT_OF_RING, place.sequence
+            return self._from_outside(place, wanted)
         if lost_last and place.at_least_once:
             place.position = OUT_OF_RING
-            return self._from_journal(place, wanted)
-        gap = self._pass_loss(place, lost_last + 1, Reason.LAPPED) if lost_last else b""
+            return self._from_outside(place, wanted)
+        gap = self.pass_loss(place, lost_last + 1, Reason.LAPPED) if lost_last else b""
         if self._count == 0:
             place.position, place.sequence = self._behind
             self.seen_end = place.position
@@ -136,182 +194,258 @@ class RingFeed:
         chunk = self._share(place, wanted)
         return memoryview(gap + chunk) if gap else chunk
 
+    def is_behind(self, place: FeedPosition) -> bool:
+        """Whether more than a chunk is there for `place`: others go first."""
+        if place.position == OUT_OF_RING or self.reader is None:
+            return True
+        return get_word(self.reader.words, TAIL) - place.position > CHUNK_BYTES
+
     def progress(self, place: FeedPosition) -> bytes:
         """A Batch without messages, if the filter left out sequences that no Batch has covered yet."""
         return self._cover(place) if place.since < place.sequence else b""
 
-    def close(self) -> None:
-        """Leave the ring."""
-        self.reader.close()
+    def mend(self) -> None:
+        """Look whether a ring that could not be read can be read by now."""
+        here = self._seek("latest") if self.damage and self.reader else None
+        if here is not None and here >= self.known:
+            self.damage = ""
+            self._counters.sound(f"ring {self.name}")
 
-    def _poll(self, place: FeedPosition) -> int:
-        """Read the ring from `place` on into the shared buffer.  Returns the last lost sequence, 0 for no loss."""
-        me = self.reader.state[0]
-        me["position"], me["sequence"] = place.position, place.sequence
+    def take_map(self, reader: Reader) -> None:
+        """The ring was found only now, after clients asked for it."""
+        self.reader = reader
+        if reader.identity.max_payload > self._polled.size:
+            self._words = np.zeros(reader.identity.max_payload // 8 + 1, np.int64)
+            self._polled = self._words.view(np.uint8)
+            self._packing = Packing(self.index, self._polled.size)
+        self._warm(reader)
+
+    def lose_map(self) -> None:
+        """The ring's map is given back: from here on its journal is all there is."""
+        self.reader, self.damage, self.seen_end, self._polled_at = None, "", None, OUT_OF_RING
+
+    def close(self) -> None:
+        """Leave the journal."""
+        if self._recorded:
+            self._recorded.close()
+
+    # ---- reading from the ring
+
+    def _poll(self, place: FeedPosition) -> int | None:
+        """Read the ring from `place` on into the shared buffer.  Returns the last lost sequence, 0 for no loss, or None
+        if what stands there is no frame."""
         reader = self.reader
+        assert reader is not None
+        me = reader.state[0]
+        me["position"], me["sequence"] = place.position, place.sequence
+        self._packing.forget()
+        self._polled_at = OUT_OF_RING
         status = poll_into(reader.words, reader.control, reader.state, self._words, self._table, CHUNK_FRAMES)
-        if status == Status.CORRUPT:
-            raise Farewell(FarewellReason.RING_UNREADABLE, place.sequence, int(me["sequence"]))
         lost_last = int(me["lost_last"])
         self._count = int(me["count"])
         self._behind = (int(me["position"]), int(me["sequence"]))
-        self._polled_at = place.position if self._count and not lost_last else OUT_OF_RING
-        self._packed_for = (0, EVERYTHING)
+        # A tail that no writer stored may send the reader back.
+        if status == Status.CORRUPT or self._behind[1] < place.sequence or self._is_stuck(reader):
+            return None
+        self.known = max(self.known, self._behind[1])
         if self._count:
             self.last_message_at = time.monotonic()
+            if not lost_last:
+                self._polled_at = place.position
         return lost_last
 
-    def _share(self, place: FeedPosition, wanted: MessageFilter) -> memoryview:
-        """Pack the shared poll for `place`, unless that was done for the client before."""
-        if self._packed_for != (place.since, wanted):
-            self._pack(self._polled, self._table, 0, self._count, place, wanted)
-            self._packed_for = (place.since, wanted)
-        place.position, place.sequence = self._behind
-        if self._chunk:
-            place.since = place.sequence
-        return self._chunk
+    def _is_stuck(self, reader: Reader) -> bool:
+        """Whether the ring's end has long been elsewhere than where its frames end."""
+        if self._count or get_word(reader.words, TAIL) == self._behind[0]:
+            self._stuck_since = 0.0
+            return False
+        now = time.monotonic()
+        self._stuck_since = self._stuck_since or now
+        return now - self._stuck_since > STUCK_S
 
-    def _pack(
-        self,
-        source: Bytes,
-        table: Longs,
-        first: int,
-        count: int,
-        place: FeedPosition,
-        wanted: MessageFilter,
-    ) -> int:
-        """Make `_chunk` of the columns `first` to `count`; returns the column behind the last that fitted."""
-        column, messages, malformed, size = pack_batch(
-            self._packed, source, table, first, count, place.since, self.index, time.time_ns(), wanted.tables
-        )
-        self.malformed += malformed
-        self._chunk = self._packed[: size if messages else 0].data
-        return column
+    def _share(self, place: FeedPosition, wanted: MessageFilter) -> memoryview:
+        """Pack the shared poll for `place`."""
+        # 0: the sequence that this poll began with.
+        _, chunk = self._packing.pack(self._polled, self._table, (0, self._count), (0, place.since, wanted))
+        place.position, place.sequence = self._behind
+        if chunk:
+            place.since = place.sequence
+        return chunk
 
     def _cover(self, place: FeedPosition) -> bytes:
         """A Batch without messages that ends right before `place`."""
-        put_batch(self._packed, place.since, place.sequence - 1, self.index, 0, time.time_ns())
-        self._packed_for = (0, EVERYTHING)
-        place.since = place.sequence
-        return self._packed[:BATCH_BYTES].tobytes()
+        first, place.since = place.since, place.sequence
+        return self._packing.cover(first, place.sequence - 1)
 
-    def _pass_loss(self, place: FeedPosition, resumed_at: int, reason: Reason) -> bytes:
+    def pass_loss(self, place: FeedPosition, resumed_at: int, reason: int) -> bytes:
         """Move `place` behind a loss and return its Gap, after the Batch that says which ring the Gap is in."""
         if resumed_at <= place.sequence:
             return b""
-        gap = self._cover(place) + protocol.gap(place.sequence, resumed_at - 1, reason)
+        gap = self._cover(place) + protocol.gap(place.sequence, resumed_at - 1, Reason(reason))
         place.sequence = place.since = resumed_at
         return gap
 
-    def _enter_ring(self, place: FeedPosition) -> bool:
-        """Put `place` into the ring if the frame it wants next is there, or is the next to be published."""
+    def uncounted_loss(self, place: FeedPosition) -> bytes:
+        """The Gap for the end of a ring that nobody saw: it moves nothing, since nobody knows how far."""
+        return self._cover(place) + protocol.gap(place.sequence, place.sequence - 1, Reason.END_UNKNOWN)
+
+    def _seek(self, where: Start) -> int | None:
+        """The sequence at one end of the ring; None if no record can be found."""
+        if self.reader is None:
+            return None
+        try:
+            self.reader.seek(where)
+        except CorruptRing as error:
+            self._note_unreadable(str(error))
+            return None
+        return self.reader.sequence
+
+    def enter_ring(self, place: FeedPosition) -> bool:
+        """Put `place` into the ring if the frame it wants next is there, or is the next to be published.
+
+        Raises:
+            Farewell: the sequence is yet to come.
+        """
+        if self.reader is None or self.damage or place.damaged_at == place.sequence:
+            return False
         try:
             self.reader.seek(place.sequence)
+        except CorruptRing:
+            place.damaged_at = place.sequence
+            return False
         except UsageError:
+            if place.sequence <= self.known:
+                place.damaged_at = place.sequence
+                return False
             raise Farewell(FarewellReason.SEQUENCE_IN_FUTURE, self.reader.sequence, place.sequence) from None
         if self.reader.sequence != place.sequence:
             return False
         place.position = self.reader.position
-        place.leave_journal()
+        self.known = max(self.known, place.sequence)
+        place.waiting_since, place.told_unreadable = 0.0, False
         return True
 
-    def _enter_ring_at_oldest(self, place: FeedPosition) -> memoryview:
-        """Move `place` to the ring's oldest frame; what is in neither ring nor journal is lost."""
-        place.leave_journal()
-        self.reader.seek("oldest")
-        place.position = self.reader.position
-        return memoryview(self._pass_loss(place, self.reader.sequence, Reason.NOT_RETAINED))
+    def _enter_ring_later(self, place: FeedPosition, reason: Reason) -> memoryview:
+        """Move `place` to the first frame of the ring that it can get; what is in neither ring nor journal is lost."""
+        assert self.reader is not None
+        damaged = place.damaged_at == place.sequence or bool(self.damage)
+        if not damaged:
+            oldest = self._seek("oldest")
+            damaged = oldest is None or oldest < place.sequence
+        if damaged and (self.damage or not seek_beyond(self.reader, place.sequence)):
+            self._note_unreadable("no sound record is left behind the damage")
+            return self._tell_unreadable(place)
+        if damaged:
+            self._note_damage(
+                f"the frame of sequence {place.sequence} is damaged; reading goes on at {self.reader.sequence}"
+            )
+        place.position, place.waiting_since, place.told_unreadable = self.reader.position, 0.0, False
+        return memoryview(self.pass_loss(place, self.reader.sequence, Reason.DAMAGED if damaged else reason))
+
+    def _tell_unreadable(self, place: FeedPosition) -> memoryview:
+        """An empty Gap, once: nothing can be read from here on, and nobody knows how much is lost."""
+        if place.told_unreadable:
+            return NOTHING
+        place.told_unreadable = True
+        return memoryview(self._cover(place) + protocol.gap(place.sequence, place.sequence - 1, Reason.DAMAGED))
+
+    def _note_damage(self, text: str) -> None:
+        self._counters.damaged_rings += 1
+        self._counters.warn_once(f"ring {self.name}", text)
+
+    def _note_unreadable(self, text: str) -> None:
+        if not self.damage:
+            self._note_damage(text)
+        self.damage = text
 
     # ---- reading from the journal
 
-    def _from_journal(self, place: FeedPosition, wanted: MessageFilter) -> memoryview:
-        first, behind = place.columns
-        gap = b""
-        if first == behind:
-            if self._enter_ring(place):
-                return self.next_chunk(place, wanted)
-            if not self._advance_journal(place):
-                return self._enter_ring_at_oldest(place)
-            first, behind = place.columns
-            if first == behind:
-                return memoryview(gap)
-            assert place.journal is not None
-            found = int(place.journal.index[SEQUENCE_ROW, first])
-            if found > place.sequence:
-                self.reader.seek("oldest")
-                if self.reader.sequence < found:
-                    # The ring has the frames that the journal lacks, or at least the last of them.
-                    return self._enter_ring_at_oldest(place)
-            gap = self._pass_loss(place, found, Reason.NOT_RETAINED)
-        assert place.journal is not None
-        table = place.journal.index
-        column = self._pack(place.journal.buffer, table, first, behind, place, wanted)
-        self._packed_for = (0, EVERYTHING)
-        place.columns = (column, behind)
-        place.sequence = int(table[SEQUENCE_ROW, column - 1]) + 1
-        if self._chunk:
-            place.since = place.sequence
-        return memoryview(gap + self._chunk) if gap else self._chunk
+    def _from_outside(self, place: FeedPosition, wanted: MessageFilter) -> memoryview:
+        """The next chunk of a place that is not in the ring: from the journal, from the ring, or the loss."""
+        journal = self._recorded if place.at_least_once else None
+        if journal:
+            window = journal.window(place.sequence)
+            if window:
+                return self._from_window(place, window, wanted)
+            if journal.is_asked(place.sequence):
+                return NOTHING
+        if self.enter_ring(place):
+            return self.next_chunk(place, wanted)
+        reason = Reason.NOT_RETAINED
+        if journal:
+            answer = self._ask(journal, place.sequence)
+            if answer is None or self._waits(place, answer):
+                return NOTHING
+            if answer.outcome is NoWindow.NEVER:
+                reason = Reason.DAMAGED
+        return self._enter_ring_later(place, reason) if self.reader else NOTHING
 
-    def _advance_journal(self, place: FeedPosition) -> bool:
-        """Read on in the journal.  False if it neither has the next frame of `place` nor will have it."""
-        journal = place.journal
-        if journal is None and place.at_least_once:
-            journal = self._open_journal(place.sequence)
-        if journal is None:
-            return False
-        place.journal = journal
+    def from_journal(self, place: FeedPosition, wanted: MessageFilter) -> memoryview | None:
+        """The next chunk of a ring that has ended: empty while the journal is asked, None if it has nothing here.
+
+        Raises:
+            Farewell: it could not be read for SHORTAGE_PATIENCE_S.
+        """
+        journal = self._recorded if place.at_least_once else None
+        if journal is None or place.unreadable_at == place.sequence:
+            return None
+        window = journal.window(place.sequence)
+        if window:
+            return self._from_window(place, window, wanted)
+        if journal.is_asked(place.sequence):
+            return NOTHING
+        answer = self._ask(journal, place.sequence)
+        if answer is None or (answer.outcome is NoWindow.LATER and self._waits(place, answer)):
+            return NOTHING
+        if answer.outcome is NoWindow.NEVER:
+            place.unreadable_at = place.sequence
+        return None
+
+    def _ask(self, journal: JournalWindows, sequence: int) -> Answer | None:
         try:
-            poll = journal.poll()
-        except (JournalError, UsageError):
-            return False
-        except OSError as error:
-            raise unreadable(error) from None
-        place.columns = journal.columns
-        if len(poll):
+            return journal.ask(sequence)
+        except RuntimeError as error:  # no thread can be started now
+            return Answer(sequence, NoWindow.LATER, str(error), MemoryError(str(error)))
+
+    def _waits(self, place: FeedPosition, answer: Answer) -> bool:
+        """Whether the journal may still get, or give, what it did not.
+
+        Raises:
+            Farewell: it could not be read for SHORTAGE_PATIENCE_S.
+        """
+        now = time.monotonic()
+        place.waiting_since = place.waiting_since or now
+        waited = now - place.waiting_since
+        if answer.outcome is NoWindow.LATER and waited > SHORTAGE_PATIENCE_S:
             place.waiting_since = 0.0
-            return True
-        if poll.status is Status.GAP:
-            return True
-        if poll.status not in (Status.EMPTY, Status.CLOSED):
-            return False
+            raise short_of(answer.shortage) if answer.shortage else Farewell(FarewellReason.RING_UNREADABLE)
         # The recorder may have read from the ring what it has not written yet.
-        place.waiting_since = place.waiting_since or time.monotonic()
-        return time.monotonic() - place.waiting_since < RECORDER_PATIENCE_S
+        return answer.outcome is NoWindow.LATER or (answer.outcome is NoWindow.END and waited < RECORDER_PATIENCE_S)
+
+    def _from_window(self, place: FeedPosition, window: JournalWindow, wanted: MessageFilter) -> memoryview:
+        place.waiting_since = 0.0
+        table = window.table
+        first = window.column(place.sequence)
+        found = int(table[SEQUENCE_ROW, first])
+        gap = b""
+        if found > place.sequence:
+            if self.enter_ring(place):
+                return self.next_chunk(place, wanted)
+            oldest = self._seek("oldest")
+            if oldest is not None and place.sequence < oldest < found:
+                # The ring has the frames that the journal lacks, or at least the last of them.
+                return self._enter_ring_later(place, Reason.NOT_RETAINED)
+            gap = self.pass_loss(place, found, Reason.NOT_RETAINED)
+        key = (place.sequence, place.since, wanted)
+        place.sequence, chunk = self._packing.pack(window.payloads, table, (first, table.shape[1]), key)
+        if chunk:
+            place.since = place.sequence
+        return memoryview(gap + chunk) if gap else chunk
 
     def _oldest_recorded(self) -> int | None:
-        journal = self._open_journal(1)
-        if journal is None:
-            return None
-        try:
-            poll = journal.poll()
-            return poll[0].sequence if len(poll) else None
-        except (JournalError, UsageError):
-            return None
-        finally:
-            journal.close()
-
-    def _open_journal(self, sequence: int) -> JournalReader | None:
-        """The journal at `sequence`; None if there is none of this ring, or an unreadable one."""
         if self.journal is None:
             return None
         try:
-            journal = JournalReader(self.journal)
-        except (JournalError, UsageError):
-            return None
-        except OSError as error:
-            raise unreadable(error) from None
-        try:
-            journal.seek_sequence(sequence, self.uuid)
-        except (JournalError, UsageError):
-            journal.close()
-            return None
-        except OSError as error:
-            journal.close()
-            raise unreadable(error) from None
-        return journal
-
-
-def unreadable(error: OSError) -> Farewell:
-    """The Farewell for a client whose journal cannot be opened just now: it reconnects; nothing is declared lost."""
-    return Farewell(FarewellReason.RING_UNREADABLE, 0, error.errno or 0)
+            return oldest_recorded(self.journal, self.uuid)
+        except (OSError, MemoryError) as error:
+            raise short_of(error) from None

@@ -4,6 +4,7 @@
       | -- Subscribe, Resume*, Filter* --------> |
       | <------- SubscribeAck, one per ring ---- |
       | <------- Batch, message, message, ...  - |     again and again; Gap for what is lost
+      | <------- RingReplaced, SubscribeAck ---- |     when a ring was made anew, behind all of the old one
       | <------- Heartbeat, when it is quiet --- |
       | -- Ack --------------------------------> |     named clients, at any time
       | <------- Farewell ---------------------- |     at any message boundary; then the connection ends
@@ -14,6 +15,7 @@ itself have source RELAY and sequence 0; everything else is a ring's message, by
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from consumers.relay.errors import Farewell as FarewellError
@@ -41,6 +43,7 @@ from tlv.layout import (
     Header,
     Heartbeat,
     Resume,
+    RingReplaced,
     Subscribe,
     SubscribeAck,
 )
@@ -59,12 +62,8 @@ class ClientRequest(NamedTuple):
     name: str
     start: StreamStart
     at_least_once: bool
-    resume: dict[bytes, int]
+    resume: tuple[Resume, ...]
     wanted: MessageFilter
-
-    def resume_at(self, ring_uuid: bytes) -> int | None:
-        """The sequence that the client names for a ring, if it does."""
-        return self.resume.get(ring_uuid, self.resume.get(ANY_RING))
 
 
 def from_relay(record: Record) -> bytes:
@@ -82,13 +81,12 @@ def subscribe(
     name: str = "",
     start: StreamStart = StreamStart.LIVE,
     at_least_once: bool = False,
-    resume: dict[bytes, int] | None = None,
+    resume: Iterable[Resume] = (),
     wanted: MessageFilter = EVERYTHING,
 ) -> bytes:
     """A client's first message."""
     types, filters = wanted.to_wire()
-    resumes = [Resume(sequence, uuid) for uuid, sequence in (resume or {}).items()]
-    return from_client(Subscribe(LAYOUT_DIGEST, types, start, int(at_least_once), name), *resumes, *filters)
+    return from_client(Subscribe(LAYOUT_DIGEST, types, start, int(at_least_once), name), *resume, *filters)
 
 
 def acknowledge(sequence: int, ring_uuid: bytes) -> bytes:
@@ -104,6 +102,11 @@ def accept(ring_index: int, ring_name: str, ring_uuid: bytes, first_sequence: in
 def gap(first: int, last: int, reason: Reason) -> bytes:
     """A Gap in the ring of the Batch or SubscribeAck before it."""
     return from_relay(Gap(first, last, GapScope.RING_SEQUENCES, reason))
+
+
+def replaced(old: bytes, last_sequence: int, new: bytes) -> bytes:
+    """The step from a ring to the one that follows it under its name; the new one's SubscribeAck comes next."""
+    return from_relay(RingReplaced(last_sequence, old, new))
 
 
 def heartbeat() -> bytes:
@@ -141,7 +144,7 @@ def read_subscription(message: Message) -> ClientRequest:
         raise FarewellError(FarewellReason.BAD_HELLO) from None
     if start is StreamStart.ACKNOWLEDGED and not hello.name:
         raise FarewellError(FarewellReason.NAME_REFUSED)
-    resume = {item.ring_uuid: item.sequence for item in message.records if isinstance(item, Resume)}
+    resume = tuple(item for item in message.records if isinstance(item, Resume))
     return ClientRequest(hello.name, start, bool(hello.at_least_once), resume, wanted)
 
 

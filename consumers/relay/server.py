@@ -2,7 +2,8 @@
 
 Owns every system call of a relay.  One thread serves all clients; a thread per ring (`bell`) only wakes it.
 
-    turn:   every client whose socket takes bytes gets one chunk of each ring; repeated until none got anything
+    turn:   every client whose socket takes bytes gets one chunk of each ring; repeated until none got anything.  Those
+            that are more than a chunk behind come last, in turns, and for BEHIND_S at most
     sleep:  arm the bells, wait in epoll for a ring, a client, or a tenth of a second
             or, while exactly one ring is active, in naps on that ring itself, with an epoll poll after each
     then:   accept, receive, finish half-sent chunks; every tenth of a second check time-outs, every second new rings
@@ -14,24 +15,27 @@ and nothing between a ring and `send` allocates.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import select
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-from consumers.relay.address import Listener, peer_uid
+from consumers.journal.extents import RecordedRings
+from consumers.relay.address import peer_uid
+from consumers.relay.admission import Admission
 from consumers.relay.bell import Bell
+from consumers.relay.counters import Counters
 from consumers.relay.cursors import default_directory
 from consumers.relay.errors import Farewell
 from consumers.relay.feed import RingFeed
+from consumers.relay.line import RingLine
 from consumers.relay.session import ClientSession, Phase
 from consumers.relay.warm import warm
-from ringbuf import RingNotFound, RingNotReady, Status, list_rings
-from ringbuf.kernels import get_word
-from ringbuf.layout import TAIL
+from ringbuf import list_rings
 from tlv.codes import FarewellReason
 from tlv.errors import SegmentError
 
@@ -45,10 +49,12 @@ HOUSEKEEPING_S = 0.1
 ACTIVE_S = 0.01
 """A ring whose last message is no older is waited for without its bell's thread, which saves a wake-up for each message
 (bench `relay`).  A ring of fewer than 100 messages a second is left to its bell, which costs nothing in between."""
+BEHIND_S = 0.001
+"""How long a turn may serve clients that catch up, so that 256 of them delay the others by a millisecond and a
+chunk."""
 NAP_NS = 250_000
 """How long a nap may leave the sockets unpolled."""
 DISCOVERY_S = 1.0
-ACCEPT_PAUSE_S = 0.001
 LINGER_S = 1.0
 """How long a dismissed client may take to read its Farewell."""
 PREFIXES = {"market_data": "market.", "signal": "signal.", "execution": "execution."}
@@ -56,21 +62,6 @@ PREFIXES = {"market_data": "market.", "signal": "signal.", "execution": "executi
 
 READ = select.EPOLLIN | select.EPOLLRDHUP
 WRITE = select.EPOLLOUT
-
-
-@dataclass
-class Counters:
-    """What a relay did since it began."""
-
-    clients: int = 0
-    accepted: int = 0
-    refused: int = 0
-    evicted: int = 0
-    bytes: int = 0
-    chunks: int = 0
-    malformed_frames: int = 0
-    unreadable_rings: int = 0
-    failed_cursor_saves: int = 0
 
 
 class Connection:
@@ -93,11 +84,14 @@ class Relay:
         path: of the socket.
         rings: their names; None takes every ring whose name begins as the domain's do, also those to come.
         journals: where rings are recorded, by name.
+        recorded_in: journals whose ring is not known yet: nothing is recorded there so far.
         patience_s: how long a client's socket may stay full before the client is evicted.
+
+    A ring that does not exist yet is served as soon as it does.
 
     Raises:
         SocketRefused: see `Listener`.
-        RingNotFound: a ring that was named does not exist.
+        SegmentError: the only ring that was named is none that this build can read.
     """
 
     def __init__(
@@ -107,6 +101,7 @@ class Relay:
         *,
         rings: Sequence[str] | None = None,
         journals: Mapping[str, Path] | None = None,
+        recorded_in: Sequence[Path] = (),
         cursors: Path | None = None,
         patience_s: float = 5.0,
         max_clients: int = 256,
@@ -117,31 +112,51 @@ class Relay:
         self.patience_s = patience_s
         self.max_clients = max_clients
         self._named = rings
-        self._journals = journals or {}
+        self._journals = dict(journals or {})
+        self._unassigned = [RecordedRings(directory) for directory in recorded_in]
         self._cursors = (cursors or default_directory()) / domain
-        self._feeds: list[RingFeed] = []
+        self._lines: dict[str, RingLine] = {}
         self._bells: dict[int, Bell] = {}
-        self._next_index = 0
+        self._indices = itertools.count()
+        self._malformed_before = 0
+        self._refused: dict[str, SegmentError] = {}
         self._connections: dict[int, Connection] = {}
         self._sleeper = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         self._next_housekeeping = 0.0
         self._next_discovery = 0.0
+        self._turns = 0
         warm()
         try:
-            for name in rings or ():
-                self._open_feed(name)
-            self._listener = Listener(path)
+            for name in rings if rings is not None else self._journals:
+                self._open_line(name)
+            self._discover()
+            if len(self._lines) == len(self._refused) == 1 and rings:
+                raise self._refused[rings[0]]
+            self._admission = Admission(path, self._epoll, self.counters)
         except BaseException:
-            self._close_feeds()
+            self._close_lines()
             raise
-        self._epoll.register(self._listener.socket, READ)
         self._epoll.register(self._sleeper, select.EPOLLIN)
 
-    def run(self, stop: Callable[[], bool]) -> Counters:
-        """Serve until `stop` returns True, then drain: send what the rings hold now and a Farewell, and disconnect."""
+    @property
+    def missing(self) -> list[str]:
+        """The names of which no ring has been found yet."""
+        return [line.name for line in self._lines.values() if line.current is None]
+
+    @property
+    def unrecorded(self) -> list[Path]:
+        """The journals in which nothing has been found yet."""
+        return [recorded.directory for recorded in self._unassigned]
+
+    def run(self, stop: Callable[[], bool], tell: Callable[[Counters], None] | None = None) -> Counters:
+        """Serve until `stop` returns True, then drain: send what the rings hold now and a Farewell, and disconnect.
+
+        `tell` gets the counters every second.
+        """
         while not stop():
-            self._keep_house(time.monotonic())
+            if self._keep_house(time.monotonic()) and tell:
+                tell(self.counters)
             self._wait(0.0 if self._turn() else HOUSEKEEPING_S)
         self._drain()
         return self.counters
@@ -150,8 +165,8 @@ class Relay:
         """Close all connections, leave the rings, remove the socket."""
         for fd in list(self._connections):
             self._hang_up(fd)
-        self._close_feeds()
-        self._listener.close()
+        self._close_lines()
+        self._admission.close()
         self._epoll.close()
         os.close(self._sleeper)
 
@@ -166,25 +181,52 @@ class Relay:
     def _turn(self) -> bool:
         """Send one chunk of each ring to every client whose socket takes it.  False if no client advanced."""
         busy = False
-        for feed in self._feeds:
+        behind: list[tuple[int, Connection, RingLine]] = []
+        for feed in self._feeds():
             feed.seen_end = None
         for fd, connection in list(self._connections.items()):
             session = connection.session
             if session.phase is not Phase.STREAMING:
                 continue
-            for feed in self._feeds:
+            for line in self._lines.values():
                 if session.unsent:
                     break
-                chunk = session.next_chunk(feed)
-                if chunk:
-                    self._send(fd, connection, chunk)
-                    self.counters.chunks += 1
-                # A filter may have left nothing of a chunk; its client has advanced all the same.
-                busy = busy or bool(chunk) or session.advanced
+                if session.is_behind(line):
+                    behind.append((fd, connection, line))
+                else:
+                    busy = self._advance(fd, connection, line) or busy
             if session.unsent and not connection.stuck_since:
                 # A message of the relay itself: a SubscribeAck, a Gap, a Heartbeat.
                 self._flush(fd, connection)
+        self.counters.behind = len(behind)
+        return self._serve_behind(behind) or busy if behind else busy
+
+    def _serve_behind(self, behind: list[tuple[int, Connection, RingLine]]) -> bool:
+        """A chunk for each client that catches up, beginning with another one in each turn, as many as BEHIND_S
+        permits. False if none advanced."""
+        busy = False
+        deadline = time.monotonic() + BEHIND_S
+        begin = self._turns % len(behind)
+        for fd, connection, line in behind[begin:] + behind[:begin]:
+            self._turns += 1
+            if connection.session.unsent:
+                continue
+            busy = self._advance(fd, connection, line) or busy
+            if connection.session.unsent and not connection.stuck_since:
+                self._flush(fd, connection)
+            if time.monotonic() > deadline:
+                return True
         return busy
+
+    def _advance(self, fd: int, connection: Connection, line: RingLine) -> bool:
+        """Send a client its next chunk of one ring.  False if it did not advance."""
+        session = connection.session
+        chunk = session.next_chunk(line)
+        if chunk:
+            self._send(fd, connection, chunk)
+            self.counters.chunks += 1
+        # A filter may have left nothing of a chunk; its client has advanced all the same.
+        return bool(chunk) or session.advanced
 
     def _send(self, fd: int, connection: Connection, chunk: memoryview) -> None:
         try:
@@ -219,7 +261,7 @@ class Relay:
             if fd == self._sleeper:
                 with contextlib.suppress(BlockingIOError):
                     os.eventfd_read(fd)
-            elif fd == self._listener.socket.fileno():
+            elif fd == self._admission.fileno():
                 self._accept()
             else:
                 self._serve(fd, event)
@@ -227,7 +269,7 @@ class Relay:
     def _arm_bells(self) -> RingFeed | None:
         """Arm the bells; if exactly one ring is active, all but its own, and return that ring, to nap on."""
         # Only rings at whose end some client is: new frames of the others are sent without waiting.
-        waiting = [feed for feed in self._feeds if feed.seen_end is not None]
+        waiting = [feed for feed in self._feeds() if feed.seen_end is not None and feed.index in self._bells]
         now = time.monotonic()
         active = [feed for feed in waiting if now - feed.last_message_at < ACTIVE_S]
         only = active[0] if len(active) == 1 else None
@@ -275,36 +317,35 @@ class Relay:
             self._flush(fd, connection)
 
     def _accept(self) -> None:
-        while True:
+        while sock := self._admission.accept():
             try:
-                sock, _ = self._listener.socket.accept()
-            except BlockingIOError:
-                return
-            except OSError:
-                # Out of descriptors, or the client is gone already; the next event tries again.
-                self.counters.refused += 1
-                time.sleep(ACCEPT_PAUSE_S)
-                return
-            sock.setblocking(False)
-            if peer_uid(sock) != os.getuid():
-                self.counters.refused += 1
+                self._admit(sock)
+            except (OSError, MemoryError) as error:
+                self.counters.lack(error, "a client could not be admitted")
+                self._hang_up(sock.fileno())
                 sock.close()
-                continue
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-            session = ClientSession(time.monotonic(), lambda: self._feeds, self._cursors)
-            fd = sock.fileno()
-            self._connections[fd] = connection = Connection(sock, session)
-            self._epoll.register(fd, READ)
-            self.counters.accepted += 1
-            self.counters.clients = len(self._connections)
-            if len(self._connections) > 2 * self.max_clients:
-                # Dismissed clients that have not left yet are too many as well: no Farewell for this one.
-                self.counters.refused += 1
-                self._hang_up(fd)
-            elif len(self._connections) > self.max_clients:
-                self.counters.refused += 1
-                session.dismiss(Farewell(FarewellReason.TOO_MANY_CLIENTS, self.max_clients, self.max_clients + 1))
-                self._flush(fd, connection)
+
+    def _admit(self, sock: socket.socket) -> None:
+        """Take a new connection into service, or turn it away."""
+        if peer_uid(sock) != os.getuid():
+            self.counters.refused += 1
+            sock.close()
+            return
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        session = ClientSession(time.monotonic(), self._lines.values, self._cursors, self.counters)
+        fd = sock.fileno()
+        self._epoll.register(fd, READ)
+        self._connections[fd] = connection = Connection(sock, session)
+        self.counters.accepted += 1
+        self.counters.clients = len(self._connections)
+        if len(self._connections) > 2 * self.max_clients:
+            # Dismissed clients that have not left yet are too many as well: no Farewell for this one.
+            self.counters.refused += 1
+            self._hang_up(fd)
+        elif len(self._connections) > self.max_clients:
+            self.counters.refused += 1
+            session.dismiss(Farewell(FarewellReason.TOO_MANY_CLIENTS, self.max_clients, self.max_clients + 1))
+            self._flush(fd, connection)
 
     def _hang_up(self, fd: int) -> None:
         connection = self._connections.get(fd)
@@ -318,96 +359,143 @@ class Relay:
 
     # ---- housekeeping
 
-    def _keep_house(self, now: float) -> None:
+    def _keep_house(self, now: float) -> bool:
+        """What is due every tenth of a second, and every second; True if the second was over."""
         if now < self._next_housekeeping:
-            return
+            return False
         self._next_housekeeping = now + HOUSEKEEPING_S
         for fd, connection in list(self._connections.items()):
             session = connection.session
             if connection.stuck_since and now - connection.stuck_since > self.patience_s:
                 self._evict(fd, connection)
-            session.on_time(now, self._feeds)
+            session.on_time(now)
             if session.unsent and not connection.stuck_since:
                 self._flush(fd, connection)
             if session.phase is Phase.LEAVING:
                 connection.leaving_since = connection.leaving_since or now
                 if now - connection.leaving_since > LINGER_S:
                     self._hang_up(fd)
-        self.counters.failed_cursor_saves = sum(each.session.failed_saves for each in self._connections.values())
-        self.counters.malformed_frames = sum(feed.malformed for feed in self._feeds)
-        if now >= self._next_discovery:
-            self._next_discovery = now + DISCOVERY_S
+        self._admission.listen()
+        self.counters.malformed_frames = self._malformed_before + sum(feed.malformed for feed in self._feeds())
+        self._look_safely(now)
+        if now < self._next_discovery:
+            return False
+        self._next_discovery = now + DISCOVERY_S
+        try:
+            # First whoever waits at a socket that may have lost its name.
+            self._accept()
+            self._admission.keep()
             self._discover()
+        except (OSError, MemoryError, RuntimeError) as error:
+            # Descriptors, memory or threads: the next second tries again.
+            self.counters.lack(error, "rings and socket cannot be looked after")
+        return True
 
     def _evict(self, fd: int, connection: Connection) -> None:
         self.counters.evicted += 1
-        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, EVICTION_BUFFER_BYTES)
+        with contextlib.suppress(OSError):
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, EVICTION_BUFFER_BYTES)
         connection.session.evict()
         self._flush(fd, connection)
 
     def _discover(self) -> None:
-        """Close the feeds of rings that are gone and read to their end, and open those of new rings."""
-        for feed in list(self._feeds):
-            if feed.reader.check() is Status.ORPHANED and self._is_read(feed):
-                self._close_feed(feed)
-        wanted = self._named
-        if wanted is None:
-            wanted = [name for name in list_rings() if name.startswith(PREFIXES[self.domain])]
-        unreadable = 0
-        for name in wanted:
-            if all(feed.name != name for feed in self._feeds):
-                try:
-                    feed = self._open_feed(name)
-                except (RingNotFound, RingNotReady):
-                    continue
-                except SegmentError:
-                    # Of another layout, or no ring at all; the other rings are served all the same.
-                    unreadable += 1
-                    continue
+        """Serve the names that have appeared; without names of its own a relay serves every ring of its domain."""
+        for recorded in list(self._unassigned):
+            recorded.extents()
+            if recorded.ring_name:
+                self._unassigned.remove(recorded)
+                self._assign(recorded.ring_name, recorded.directory)
+                recorded.close()
+        if self._named is None:
+            for name in list_rings():
+                if name.startswith(PREFIXES[self.domain]):
+                    self._open_line(name)
+        self._look(time.monotonic())
+        for feed in self._feeds():
+            feed.mend()
+        self.counters.unreadable_rings = len(self._refused) + sum(bool(feed.damage) for feed in self._feeds())
+
+    def _look_safely(self, now: float) -> None:
+        try:
+            self._look(now)
+        except (OSError, MemoryError, RuntimeError) as error:
+            # Descriptors, memory or threads: the next look tries again.
+            self.counters.lack(error, "rings cannot be looked after")
+
+    def _look(self, now: float) -> None:
+        """Take up rings that are new under their name, and give back the maps that nobody needs any more."""
+        for line in self._lines.values():
+            try:
+                feed = line.look(now)
+            except SegmentError as error:
+                # Of another layout, or no ring at all; the other rings are served all the same.
+                self._refused[line.name] = error
+                self.counters.warn_once(f"ring {line.name}", str(error))
+                continue
+            if feed is not None:
+                self._refused.pop(line.name, None)
+                self.counters.sound(f"ring {line.name}")
                 for connection in self._connections.values():
-                    connection.session.take_up(feed)
-        self.counters.unreadable_rings = unreadable
+                    connection.session.take_up(line)
+            self._release(line)
+            for held in line.feeds.values():
+                self._attach_bell(held)
 
-    def _is_read(self, feed: RingFeed) -> bool:
-        """Whether every client whose socket is not stuck has everything of a ring that is gone."""
-        end = get_word(feed.reader.words, TAIL)
-        places = (
-            connection.session.places.get(feed.index)
-            for connection in self._connections.values()
-            if not connection.stuck_since
-        )
-        return all(place is None or place.position >= end for place in places)
+    def _assign(self, name: str, journal: Path) -> None:
+        """Something was recorded in `journal`, of ring `name`."""
+        self._journals[name] = journal
+        if name in self._lines:
+            self._lines[name].use_journal(journal)
+        elif self._named is None:
+            self._open_line(name)
 
-    def _open_feed(self, name: str) -> RingFeed:
-        feed = RingFeed(name, self._next_index, self._journals.get(name))
-        self._next_index += 1
-        self._feeds.append(feed)
-        bell = self._bells[feed.index] = Bell(feed.reader, self._sleeper)
-        bell.nap(feed.reader.position, 0)
-        return feed
+    def _release(self, line: RingLine) -> None:
+        places = (connection.session.places.get(line.name) for connection in self._connections.values())
+        for feed in line.unneeded([place.feed for place in places if place is not None]):
+            if feed.index in self._bells:
+                self._bells.pop(feed.index).close()
+            if feed.reader is None:
+                self._malformed_before += feed.malformed
+            line.release(feed)
 
-    def _close_feed(self, feed: RingFeed) -> None:
-        self._feeds.remove(feed)
-        self._bells.pop(feed.index).close()
-        for connection in self._connections.values():
-            connection.session.leave(feed)
-        feed.close()
+    def _feeds(self) -> Iterator[RingFeed]:
+        for line in self._lines.values():
+            yield from line.feeds.values()
 
-    def _close_feeds(self) -> None:
-        for feed in list(self._feeds):
-            self._close_feed(feed)
+    def _open_line(self, name: str) -> None:
+        if name not in self._lines:
+            self._lines[name] = RingLine(
+                name, self._journals.get(name), partial(next, self._indices), self.counters, self._wake
+            )
+
+    def _attach_bell(self, feed: RingFeed) -> None:
+        if feed.reader is not None and feed.index not in self._bells:
+            bell = self._bells[feed.index] = Bell(feed.reader, self._sleeper)
+            bell.nap(feed.reader.position, 0)
+
+    def _close_lines(self) -> None:
+        for bell in self._bells.values():
+            bell.close()
+        self._bells.clear()
+        for line in self._lines.values():
+            line.close()
+        self._lines.clear()
+
+    def _wake(self) -> None:
+        """End a sleep of `run`, from another thread."""
+        os.eventfd_write(self._sleeper, 1)
 
     def _drain(self) -> None:
         """Give every client what its rings hold now, then the Farewell; all of it within LINGER_S."""
         deadline = time.monotonic() + LINGER_S
-        self._epoll.unregister(self._listener.socket)
-        ends = {feed.index: get_word(feed.reader.words, TAIL) for feed in self._feeds}
+        self._admission.stop()
+        ends = {name: line.ends() for name, line in self._lines.items()}
         while time.monotonic() < deadline and self._connections:
             self._turn()
             for fd, connection in list(self._connections.items()):
                 session = connection.session
                 places = session.places.items()
-                if all(place.position >= ends.get(index, 0) for index, place in places) and not session.unsent:
+                if all(self._lines[name].is_read(place, ends[name]) for name, place in places) and not session.unsent:
                     session.dismiss(Farewell(FarewellReason.SHUTTING_DOWN))
                     self._flush(fd, connection)
             self._wait(0.001)

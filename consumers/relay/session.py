@@ -8,18 +8,21 @@ did not take yet (at most one chunk).  It neither reads clocks nor touches a soc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from pathlib import Path
 
 import numpy as np
 
+from consumers.incarnations import RingCursor
 from consumers.relay import protocol
+from consumers.relay.counters import Counters
 from consumers.relay.cursors import Cursor
-from consumers.relay.errors import Farewell
-from consumers.relay.feed import FeedPosition, RingFeed
+from consumers.relay.errors import Farewell, short_of
+from consumers.relay.feed import FeedPosition
 from consumers.relay.kernels import message_end
-from consumers.relay.protocol import ClientRequest, Inbox
+from consumers.relay.line import RingLine
+from consumers.relay.protocol import ANY_RING, ClientRequest, Inbox
 from tlv.codes import FarewellReason, StreamStart
 from tlv.errors import SegmentError
 from tlv.layout import Ack
@@ -39,18 +42,19 @@ class Phase(Enum):
 class ClientSession:
     """The relay's end of one connection, opened at `now` seconds of a steady clock."""
 
-    def __init__(self, now: float, feeds: Callable[[], list[RingFeed]], cursors: Path) -> None:
+    def __init__(self, now: float, lines: Callable[[], Iterable[RingLine]], cursors: Path, counters: Counters) -> None:
         self.phase = Phase.AWAITING_HELLO
         self.subscription: ClientRequest | None = None
-        self.places: dict[int, FeedPosition] = {}
+        self.places: dict[str, FeedPosition] = {}
+        """By the name of the ring."""
         self.unsent = memoryview(b"")
         self.opened = now
         self.sent_at = now
-        self.failed_saves = 0
         self.advanced = False
         self._half_sent = 0
-        self._feeds = feeds
+        self._lines = lines
         self._cursors = cursors
+        self._counters = counters
         self._cursor: Cursor | None = None
         self._inbox = Inbox()
 
@@ -71,79 +75,113 @@ class ClientSession:
                     self._take_ack(message.first(Ack))
         except Farewell as error:
             self.dismiss(error)
+        except (OSError, MemoryError) as error:
+            self.dismiss(short_of(error))
 
     def _welcome(self, subscription: ClientRequest) -> None:
         self.subscription = subscription
         if subscription.name:
             self._cursor = Cursor(self._cursors, subscription.name)
-        for feed in self._feeds():
-            self.join(feed)
+            if self._cursor.damaged:
+                self._counters.damaged_cursors += 1
+                self._counters.warn_once(str(self._cursor.path), "damaged, was set aside; its name begins anew")
+        for line in self._lines():
+            self.join(line)
         self.phase = Phase.STREAMING
 
-    def take_up(self, feed: RingFeed) -> None:
-        """Stream a ring that the relay found only now, if anything is streamed."""
-        if self.phase is Phase.STREAMING:
+    def take_up(self, line: RingLine) -> None:
+        """Stream the ring that `line` found only now, unless this client is still in an earlier one of its name."""
+        if self.phase is Phase.STREAMING and line.name not in self.places:
             try:
-                self.join(feed, appeared=True)
+                self.join(line, appeared=True)
             except Farewell as error:
                 self.dismiss(error)
+            except (OSError, MemoryError) as error:
+                self.dismiss(short_of(error))
 
-    def join(self, feed: RingFeed, *, appeared: bool = False) -> None:
-        """Begin to stream `feed`.  A ring that `appeared` after the client subscribed is streamed from its oldest
-        message on, unless the client named or acknowledged a sequence of it: another relay may have served it before.
+    def join(self, line: RingLine, *, appeared: bool = False) -> None:
+        """Begin to stream `line` where the client left off; without that, where it asked to start.  A ring that
+        `appeared` after the client subscribed is streamed from its first message on.
 
         Raises:
             Farewell: the client asks for a sequence that is yet to come.
         """
         asked = self.subscription
         assert asked is not None
-        acknowledged = self._cursor.get(feed.uuid) if self._cursor else None
-        sequence = None
-        if asked.start is StreamStart.SEQUENCE:
-            sequence = asked.resume.get(feed.uuid) if appeared else asked.resume_at(feed.uuid)
-        elif asked.start is StreamStart.ACKNOWLEDGED and acknowledged is not None:
-            sequence = acknowledged + 1
-        place = feed.place(StreamStart.OLDEST if appeared else asked.start, asked.at_least_once, sequence)
-        if self._cursor and acknowledged is None:
+        had = self._cursors_of(line, appeared=appeared)
+        lost_cursor = asked.start is StreamStart.ACKNOWLEDGED and self._cursor is not None and self._cursor.damaged
+        if lost_cursor and not had:
+            place = line.beginning(asked.at_least_once)
+        elif had or not appeared:
+            passed = [cursor.uuid for cursor in had[:-1]]
+            place = line.place(asked.start, asked.at_least_once, had[-1] if had else None, passed)
+        else:
+            place = line.first(asked.at_least_once)
+        if place is None:
+            return
+        if self._cursor and (self._cursor.damaged or not self._cursor.of_ring(line.name)):
             # From its first connection on, a named client gets everything behind this sequence.
-            self._cursor.advance(feed.uuid, place.sequence - 1)
+            self._cursor.advance(line.name, place.feed.uuid, place.sequence - 1)
             self._cursor.save()
-        self.places[feed.index] = place
-        self.queue(protocol.accept(feed.index, feed.name, feed.uuid, place.sequence))
+        self.places[line.name] = place
+        self.queue(line.accept(place))
 
-    def leave(self, feed: RingFeed) -> None:
-        """Forget a ring that is gone."""
-        place = self.places.pop(feed.index, None)
-        if place:
-            place.leave_journal()
+    def _cursors_of(self, line: RingLine, *, appeared: bool) -> list[RingCursor]:
+        """Where the client stands in each ring of a name that it had, oldest first; the last one counts."""
+        asked = self.subscription
+        assert asked is not None
+        if asked.start is StreamStart.ACKNOWLEDGED:
+            return self._cursor.of_ring(line.name) if self._cursor else []
+        if asked.start is not StreamStart.SEQUENCE:
+            return []
+        found = []
+        alone = len(list(self._lines())) == 1  # then a uuid that nobody knows can only be of this name
+        for each in asked.resume:
+            if each.ring_uuid == ANY_RING:
+                if line.current is not None and not appeared:
+                    found.append(RingCursor(line.current.uuid, each.sequence))
+            elif each.ring_name == line.name or (not each.ring_name and (alone or line.knows(each.ring_uuid))):
+                found.append(RingCursor(each.ring_uuid, each.sequence))
+        return found
 
     def _take_ack(self, ack: Ack | None) -> None:
         if ack is None:
             raise Farewell(FarewellReason.BAD_MESSAGE)
-        for feed in self._feeds():
-            if feed.uuid == ack.ring_uuid and feed.index in self.places:
-                sent = self.places[feed.index].sequence - 1
+        for name, place in self.places.items():
+            if place.feed.uuid == ack.ring_uuid:
+                sent = place.sequence - 1
                 if ack.sequence > sent:
                     raise Farewell(FarewellReason.SEQUENCE_IN_FUTURE, sent, ack.sequence)
-                if self._cursor:
-                    self._cursor.advance(ack.ring_uuid, ack.sequence)
+            elif ack.ring_uuid not in place.passed:
+                continue
+            elif self._cursor and not any(one.uuid == ack.ring_uuid for one in self._cursor.of_ring(name)):
+                continue  # a later ring was acknowledged already
+            if self._cursor:
+                self._cursor.advance(name, ack.ring_uuid, ack.sequence)
 
-    def next_chunk(self, feed: RingFeed) -> memoryview:
+    def next_chunk(self, line: RingLine) -> memoryview:
         """What to send next of one ring; empty if there is nothing now, or if the filter left nothing (`advanced`)."""
         self.advanced = False
-        place = self.places.get(feed.index)
+        place = self.places.get(line.name)
         if place is None or self.subscription is None:
             return memoryview(b"")
         before = place.sequence
         try:
-            chunk = feed.next_chunk(place, self.subscription.wanted)
+            chunk = line.next_chunk(place, self.subscription.wanted)
             self.advanced = place.sequence != before
             return chunk
         except Farewell as error:
             self.dismiss(error)
         except SegmentError:
             self.dismiss(Farewell(FarewellReason.RING_UNREADABLE))
+        except (OSError, MemoryError) as error:
+            self.dismiss(short_of(error))
         return memoryview(b"")
+
+    def is_behind(self, line: RingLine) -> bool:
+        """Whether more than a chunk of `line` waits for this client."""
+        place = self.places.get(line.name)
+        return place is not None and line.is_behind(place)
 
     def queue(self, data: bytes) -> None:
         """Send `data` behind what is still unsent.  For the few bytes of the relay itself, never for a ring's."""
@@ -167,6 +205,7 @@ class ClientSession:
         if self.phase is Phase.LEAVING:
             return
         self.phase = Phase.LEAVING
+        self._counters.shortages += error.reason == FarewellReason.NO_RESOURCES
         self.queue(protocol.farewell(error))
 
     def evict(self) -> None:
@@ -174,21 +213,20 @@ class ClientSession:
         self.unsent = self.unsent[: self._half_sent]
         self.dismiss(Farewell(FarewellReason.TOO_SLOW))
 
-    def on_time(self, now: float, feeds: list[RingFeed]) -> None:
+    def on_time(self, now: float) -> None:
         """Do what is due: dismiss an overdue client, send a Heartbeat or cover filtered sequences, save the cursor."""
         if self.phase is Phase.AWAITING_HELLO and now - self.opened > HELLO_TIMEOUT_S:
             self.dismiss(Farewell(FarewellReason.HELLO_TIMEOUT))
         if self.phase is Phase.STREAMING and not self.unsent and now - self.sent_at > HEARTBEAT_EVERY_S:
-            covers = b"".join(feed.progress(self.places[feed.index]) for feed in feeds if feed.index in self.places)
+            covers = b"".join(place.feed.progress(place) for place in self.places.values())
             self.queue(covers or protocol.heartbeat())
         if self._cursor and not self._cursor.save():
-            self.failed_saves += 1
+            self._counters.failed_cursor_saves += 1
+            self._counters.warn_once(str(self._cursor.path), "cannot be written; acknowledgements are kept in memory")
 
     def close(self) -> None:
-        """Release the name and close open journals.  Nothing is streamed any more."""
+        """Release the name.  Nothing is streamed any more."""
         self.phase = Phase.LEAVING
-        for place in self.places.values():
-            place.leave_journal()
         self.places.clear()
         if self._cursor:
             self._cursor.close()

@@ -7,13 +7,13 @@ one before it is an error.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from consumers.relay.errors import Farewell, RelayError
 from ringbuf import Loss
 from tlv.codes import Source
-from tlv.layout import Batch, Gap, Header, SubscribeAck
+from tlv.layout import Batch, Gap, Header, RingReplaced, SubscribeAck
 from tlv.layout import Farewell as FarewellRecord
 from tlv.message import Message, parse
 
@@ -31,6 +31,11 @@ class ServedRing:
     filtered_last: int = 0
     """The newest run of sequences of which the filter left nothing."""
 
+    def return_to(self, before: ServedRing) -> None:
+        """Be where `before`, a copy of this, was; what was acknowledged meanwhile stays so."""
+        self.next_sequence, self.handled = before.next_sequence, before.handled
+        self.filtered_first, self.filtered_last = before.filtered_first, before.filtered_last
+
     def note_handled(self, last: int) -> None:
         """Everything up to `last` is handled, and with it the filtered sequences directly behind it."""
         self.handled = max(self.handled, last)
@@ -39,7 +44,10 @@ class ServedRing:
 
 
 class Item(NamedTuple):
-    """One message of a ring, its checksum verified.  Once it is handled, so is every sequence up to `covers`."""
+    """One message of a ring, its checksum verified.  Once it is handled, so is every sequence up to `covers`.
+
+    A RingReplaced comes as one, with sequence 0, behind the last item of `ring`: what follows under the ring's name is
+    of another ring."""
 
     ring: ServedRing
     sequence: int
@@ -54,19 +62,47 @@ class Item(NamedTuple):
 
 @dataclass
 class ClientStream:
-    """The state of one client's stream.  `rings` survives a connection; everything else belongs to one."""
+    """The state of one client's stream.  `rings` survives a connection; everything else belongs to one.
+
+    `begin` marks a place, `roll_back` returns there: for what was taken after it and never came to the client's user.
+    """
 
     rings: dict[bytes, ServedRing] = field(default_factory=dict)
+    _before: dict[bytes, ServedRing] = field(default_factory=dict)
+    _followed: set[bytes] = field(default_factory=set)
+    """The rings that were announced since, each behind another one of its name."""
+    _held: list[Item] = field(default_factory=list)
+    """The messages of a filtered Batch that has not ended: only its end says which sequences they cover."""
     _by_index: dict[int, ServedRing] = field(default_factory=dict)
     _ring: ServedRing | None = None
     _batch: Batch | None = None
     _left: int = 0
+
+    def begin(self) -> None:
+        """Mark this place."""
+        self._followed.clear()
+        self._before = {uuid: replace(ring) for uuid, ring in self.rings.items()}
+
+    def roll_back(self) -> None:
+        """Return to the place that was marked last; the connection does not go on there."""
+        for uuid in self._followed:
+            del self.rings[uuid]  # what it follows is not read to its end any more
+        self._followed.clear()
+        for uuid, before in self._before.items():
+            if uuid in self.rings:
+                self.rings[uuid].return_to(before)
 
     def reconnected(self) -> None:
         """Forget the connection, keep the rings."""
         self._by_index.clear()
         self._ring = self._batch = None
         self._left = 0
+        self._held = []
+
+    def release(self, items: list[Item | Loss]) -> None:
+        """Append what is held back of a Batch whose end will not come."""
+        items.extend(self._held)
+        self._held = []
 
     def take(self, data: bytes, items: list[Item | Loss]) -> None:
         """Take one whole, verified message; append what it brings to `items`.
@@ -88,6 +124,8 @@ class ClientStream:
                     self._begin(record, items)
                 case Gap():
                     self._lose(record, items)
+                case RingReplaced():
+                    self._replace(record, data, items)
                 case FarewellRecord():
                     raise Farewell(record.reason, record.expected, record.found)
 
@@ -96,6 +134,9 @@ class ClientStream:
         if ring is None:
             before = ack.first_sequence - 1
             ring = ServedRing(ack.ring_name, ack.ring_uuid, ack.first_sequence, before, before)
+            if any(other.name == ring.name for other in self.rings.values()):
+                self._followed.add(ring.uuid)
+            self._before[ack.ring_uuid] = replace(ring)
             self.rings[ack.ring_uuid] = ring
         elif ack.first_sequence > ring.next_sequence:
             raise RelayError(f"ring {ring.name}: asked for {ring.next_sequence}, offered {ack.first_sequence}")
@@ -124,13 +165,21 @@ class ClientStream:
         if ring is None or batch is None or not self._left:
             raise RelayError("a ring's message came without a Batch before it")
         self._left -= 1
-        whole = batch.count == batch.last - batch.first + 1
-        if whole:
-            sequence = covers = batch.last - self._left
-        else:
-            sequence, covers = header.sequence, batch.last if self._left == 0 else batch.first - 1
-        ring.next_sequence = covers + 1
-        items.append(Item(ring, sequence, data, covers))
+        if batch.count == batch.last - batch.first + 1:
+            sequence = batch.last - self._left
+            items.append(Item(ring, sequence, data, sequence))
+            ring.next_sequence = sequence + 1
+            return
+        self._held.append(Item(ring, header.sequence, data, batch.first - 1 if self._left else batch.last))
+        if self._left == 0:
+            self.release(items)
+            ring.next_sequence = batch.last + 1
+
+    def _replace(self, record: RingReplaced, data: bytes, items: list[Item | Loss]) -> None:
+        ring = self.rings.get(record.old_uuid)
+        if ring is None or self._left:
+            raise RelayError(f"{record} does not continue the stream")
+        items.append(Item(ring, 0, data, ring.next_sequence - 1))
 
     def _lose(self, gap: Gap, items: list[Item | Loss]) -> None:
         ring = self._ring

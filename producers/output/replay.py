@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ringbuf import Poll, Writer
-from ringbuf.playback import Pace, forward, never
+from ringbuf.playback import LONGEST_PAUSE_S, Pace, forward, never
 from tlv.batch import add_flags
 from tlv.codes import Flag
 
@@ -27,28 +27,46 @@ class Replayed(NamedTuple):
     """Frames that are no message: they were published as they are."""
 
 
+class RingClock(NamedTuple):
+    """A recorded ring, and what makes wall times of its publish times; None if that is not known."""
+
+    ring: bytes
+    offset_ns: int | None
+
+
+def unknown_clock() -> RingClock:
+    """All polls are of one ring."""
+    return RingClock(b"", None)
+
+
 class Replay:
     """Plays polls into the ring of `writer`, `speed` times as fast as recorded; None = as fast as possible.
 
+    No pause is longer than `longest_pause_s` of the recording.
+
     Raises:
-        UsageError: `speed` is not above 0.
+        UsageError: `speed` or `longest_pause_s` is not above 0.
     """
 
-    def __init__(self, writer: Writer, speed: float | None = None) -> None:
+    def __init__(self, writer: Writer, speed: float | None = None, longest_pause_s: float = LONGEST_PAUSE_S) -> None:
         self.done = Replayed(0, 0, 0, 0)
         self._writer = writer
-        self._pace = Pace(speed)
+        self._pace = Pace(speed, longest_pause_s)
 
     def play(
         self,
         polls: Iterable[Poll],
         asked_to_stop: Callable[[], bool] = never,
         progress: Callable[[int], object] = abs,
+        clock: Callable[[], RingClock] = unknown_clock,
     ) -> Replayed:
         """Publish everything, or what comes before a request to stop; `progress` is told the frames of each part.
 
+        `clock` says of which ring the poll at hand is, and how its publish times become wall times.
+
         Raises:
             FrameTooLong: the ring takes no frames as long as the recorded one did.
+            RingOrphaned: the ring has lost its name.
         """
 
         def pause() -> bool:
@@ -57,10 +75,12 @@ class Replay:
             return asked_to_stop()
 
         for poll in polls:
+            self._writer.heartbeat()
             if poll.loss is not None:
                 self._count(lost=poll.loss.count)
             self._count(unmarked=add_flags(poll.buffer, poll.offsets, poll.lengths, int(Flag.REPLAY)))
-            for part in self._pace.parts(poll, pause):
+            ring, clock_offset_ns = clock()
+            for part in self._pace.parts(poll, pause, ring=ring, clock_offset_ns=clock_offset_ns):
                 forward(self._writer, part)
                 self._count(frames=len(part), size=int(part.lengths.sum()))
                 progress(len(part))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from consumers.journal import ForeignFileError, Fsync, JournalError, JournalInUse, JournalReader
 from consumers.journal.errors import SegmentGone
 from consumers.journal.layout import GRANT_BYTES, MAX_PAYLOAD
 from consumers.journal.sealing import Retention, drop_old, seal
-from consumers.journal.segment import UNPACKED, SegmentBytes, list_segments, parse_header, read_head
+from consumers.journal.segment import list_segments, open_bytes, parse_header, read_head
 from ringbuf import Loss, Status
 from tests.consumers.journal_frames import (
     RING,
@@ -41,7 +41,7 @@ def test_journal_many_segments_gives_back_every_frame(tmp_path: Path, pack: bool
             append(writer, payloads[first : first + 100], first + 1)
     segments = list_segments(tmp_path)
     assert len(segments) > 2
-    assert all(segment.packed is pack and segment.index_path.exists() for segment in segments)
+    assert all(segment.packed is pack and segment.index_path.exists() is not pack for segment in segments)
     assert read_all(tmp_path) == numbered(payloads)
 
 
@@ -58,12 +58,14 @@ def test_journal_frame_keeps_time_and_kind(tmp_path: Path) -> None:
 
 
 def test_journal_longest_frame_is_kept_and_a_longer_one_refused(tmp_path: Path) -> None:
-    longest = b"x" * MAX_PAYLOAD
-    with open_writer(tmp_path) as writer:
-        append(writer, [longest] * 20, 1)
-        with pytest.raises(JournalError, match="at most 131072 bytes, found 131073"):
-            append(writer, [longest + b"x"], 21)
-    assert read_all(tmp_path) == numbered([longest] * 20)
+    payloads = [bytes([size % 251]) * size for size in (1 << 17, 1 << 20, (1 << 20) + 1, 5 << 20, 3)]
+    with open_writer(tmp_path, segment_bytes=SMALL) as writer:
+        append(writer, payloads, 1)
+        buffer, table, count = layout([b"x"], 6)
+        table[2, 0] = MAX_PAYLOAD + 1
+        with pytest.raises(JournalError, match="at most 1073741824 bytes, found 1073741825"):
+            writer.append(buffer, table, count)
+    assert read_all(tmp_path) == numbered(payloads)
 
 
 def test_journal_gap_is_given_back_exactly(tmp_path: Path) -> None:
@@ -183,12 +185,14 @@ def test_reader_seek_sequence_finds_every_frame(tmp_path: Path, pack: bool, inde
         for first in range(0, 900, 30):
             append(writer, payloads[first : first + 30], first + 1)
     for segment in list_segments(tmp_path):
-        if index == "missing":
-            segment.index_path.unlink()
-        if index == "damaged":
-            data = bytearray(segment.index_path.read_bytes())
-            data[-20] ^= 1
-            segment.index_path.write_bytes(data)
+        path = segment.path if pack else segment.index_path
+        data = bytearray(path.read_bytes())
+        if index == "missing" and not pack:
+            path.unlink()
+        elif index != "kept":
+            # Of a packed segment: the index in its trailer, or the footer, without which there is no trailer.
+            data[-60 if index == "damaged" else -4] ^= 1
+            path.write_bytes(data)
     with JournalReader(tmp_path) as reader:
         for sequence in range(1, 901, 53):
             reader.seek_sequence(sequence)
@@ -293,18 +297,6 @@ def test_reader_seek_passes_over_a_segment_that_was_dropped_meanwhile(tmp_path: 
         assert reader.poll().sequences[0] == parse_header(second.path, read_head(second), 0).first_sequence
 
 
-def test_segment_packed_is_in_memory_once_however_many_read_it(tmp_path: Path) -> None:
-    with open_writer(tmp_path) as writer:
-        append(writer, [b"payload"] * 100, 1)
-    (segment,) = list_segments(tmp_path)
-    assert segment.packed
-    first, second = SegmentBytes(segment), SegmentBytes(segment)
-    assert np.shares_memory(first._memory, second._memory)
-    assert len(UNPACKED) == 1
-    del first, second
-    assert len(UNPACKED) == 0
-
-
 def test_reader_segment_packed_behind_its_back_is_still_read(tmp_path: Path) -> None:
     payloads = random_payloads(600, seed=5, longest=60_000)
     with open_writer(tmp_path, segment_bytes=SMALL, pack=False) as writer:
@@ -314,9 +306,9 @@ def test_reader_segment_packed_behind_its_back_is_still_read(tmp_path: Path) -> 
     for segment in listed:
         seal(segment, pack=True)
     for segment in listed:
-        with SegmentBytes(segment) as source:
+        with closing(open_bytes(segment)) as source:
             assert source.path.suffix == ".zst"
     assert read_all(tmp_path) == numbered(payloads)
     list_segments(tmp_path)[0].path.unlink()
     with pytest.raises(SegmentGone, match="dropped or taken away"):
-        SegmentBytes(listed[0])
+        open_bytes(listed[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import logging
@@ -9,15 +10,21 @@ import os
 import random
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+import zstandard
+from msgspec.structs import replace
 
-from consumers.journal import ForeignFileError, JournalDamaged, JournalReader
-from consumers.journal.layout import GRANT_BYTES, HEAD_BYTES, HEADER_BYTES
-from consumers.journal.recovery import SegmentEnd, cut, examine
-from consumers.journal.segment import list_segments
-from tests.consumers.journal_frames import append, numbered, open_writer, random_payloads, read_all
+from consumers.journal import DiskRefused, ForeignFileError, Fsync, JournalDamaged, JournalReader
+from consumers.journal.layout import GRANT_BYTES, HEAD_BYTES, HEADER_BYTES, SegmentHeader
+from consumers.journal.packed import PackedBytes
+from consumers.journal.recovery import cut, examine
+from consumers.journal.segment import header_checksum, list_segments, open_bytes
+from ringbuf import Loss
+from tests.consumers.journal_frames import UUID, append, numbered, open_writer, random_payloads, read_all
 from tlv.errors import UsageError
 
 PAYLOADS = [b"first frame", b"second", b"the third frame, a little longer", b"4"]
@@ -58,50 +65,124 @@ def test_writer_torn_tail_of_every_length_is_cut_with_a_log_line(
             assert read_all(tmp_path) == numbered([*PAYLOADS[:whole], b"after"])
 
 
-def test_writer_and_reader_damage_in_the_middle_is_refused_with_its_position(tmp_path: Path) -> None:
+def test_writer_and_reader_damage_in_the_middle_is_a_loss_of_exactly_that_and_recording_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path, data, starts = crashed(tmp_path)
     source = random.Random(7)
     for record, (begin, end) in enumerate(itertools.pairwise(starts[:4])):
         for position in sorted(source.sample(range(begin, end), 24)):
             damaged = bytearray(data)
             damaged[position] ^= 1 << source.randrange(8)
+            for later in list_segments(tmp_path)[1:]:
+                later.path.unlink()
             path.write_bytes(damaged)
-            with pytest.raises(JournalDamaged, match=f"at byte {begin}") as raised:
-                open_writer(tmp_path)
-            assert raised.value.position == begin
-            with JournalReader(tmp_path) as reader:
-                frames = []
-                with pytest.raises(JournalDamaged, match=f"at byte {begin}"):
-                    frames.extend(bytes(frame.payload) for frame in reader)
             found = examine(list_segments(tmp_path)[0])
-            assert (found.state, found.frames, found.position) == (SegmentEnd.DAMAGED, record, begin)
+            assert (found.frames, found.lost, found.next_sequence) == (3, 1, 5)
+            assert [(one.position, one.first, one.last) for one in found.damage] == [(begin, record + 1, record + 1)]
+            caplog.clear()
+            with caplog.at_level(logging.WARNING), open_writer(tmp_path, pack=False) as writer:
+                append(writer, [b"after"], 5)
+            assert f"at byte {begin}" in caplog.text
+            whole = numbered([*PAYLOADS, b"after"])
+            assert read_all(tmp_path) == [*whole[:record], Loss(UUID, record + 1, record + 1), *whole[record + 1 :]]
 
 
-def test_reader_flipped_byte_in_a_packed_segment_never_changes_a_frame(tmp_path: Path) -> None:
-    """It is refused, unless it hit one of the few bits that only fill up zstd's bit streams and mean nothing."""
-    payloads = random_payloads(200, seed=4)
+def test_reader_zeros_in_the_middle_of_a_complete_segment_are_a_loss_of_exactly_what_they_cover(tmp_path: Path) -> None:
+    payloads = random_payloads(400, seed=12)
+    with open_writer(tmp_path, pack=False) as writer:
+        append(writer, payloads, 1)
+    with open_writer(tmp_path, pack=False) as writer:
+        append(writer, [b"after"], 401)
+    path = list_segments(tmp_path)[0].path
+    data = bytearray(path.read_bytes())
+    data[4096:8192] = bytes(4096)
+    path.write_bytes(data)
+    items = read_all(tmp_path)
+    (loss,) = [item for item in items if isinstance(item, Loss)]
+    whole = numbered([*payloads, b"after"])
+    assert items == [*whole[: loss.first - 1], loss, *whole[loss.last :]]
+    assert 4096 // 650 < loss.count < 60
+
+
+@pytest.mark.parametrize("trailer", ["whole", "damaged"])
+def test_reader_flipped_bit_in_a_packed_segment_costs_at_most_one_block(tmp_path: Path, trailer: str) -> None:
+    payloads = random_payloads(4000, seed=4, longest=3000)
+    with open_writer(tmp_path) as writer:
+        append(writer, payloads, 1)
+    with open_writer(tmp_path) as writer:
+        append(writer, [b"after"], 4001)
+    segment = list_segments(tmp_path)[0]
+    assert segment.packed
+    data = segment.path.read_bytes()
+    whole = numbered([*payloads, b"after"])
+    with closing(open_bytes(segment)) as packed:
+        assert isinstance(packed, PackedBytes)
+        blocks = packed.blocks
+    assert len(blocks) > 7
+    costly = 0
+    # Without its trailer, which has the header a second time, a segment needs its first frame.
+    begin = 0 if trailer == "whole" else blocks[0].packed
+    for position in range(begin, len(data) - 20, len(data) // 60):
+        damaged = bytearray(data)
+        damaged[position] ^= 0x10
+        if trailer == "damaged":
+            damaged[-3] ^= 1
+        segment.path.write_bytes(damaged)
+        items = read_all(tmp_path)
+        losses = [item for item in items if isinstance(item, Loss)]
+        # A few bits only fill up zstd's bit streams and mean nothing.
+        assert len(losses) <= 1
+        for loss in losses:
+            costly += 1
+            (hit,) = [block for block in blocks if block.packed <= position < block.packed_end]
+            assert (loss.first, loss.last) == (hit.first_sequence, hit.next_sequence - 1)
+            assert items == [*whole[: loss.first - 1], loss, *whole[loss.last :]]
+        assert losses or items == whole
+    assert costly > 40
+
+
+def test_reader_several_damaged_blocks_are_losses_of_exactly_these(tmp_path: Path) -> None:
+    payloads = random_payloads(4000, seed=4, longest=3000)
     with open_writer(tmp_path) as writer:
         append(writer, payloads, 1)
     segment = list_segments(tmp_path)[0]
-    data = segment.path.read_bytes()
-    positions = range(0, len(data), len(data) // 40)
-    refused = 0
-    for position in positions:
-        damaged = bytearray(data)
-        damaged[position] ^= 0x10
-        segment.path.write_bytes(damaged)
-        try:
-            assert read_all(tmp_path) == numbered(payloads)
-        except (JournalDamaged, ForeignFileError):
-            refused += 1
-    assert refused >= len(positions) - 3
+    data = bytearray(segment.path.read_bytes())
+    with closing(open_bytes(segment)) as packed:
+        assert isinstance(packed, PackedBytes)
+        blocks = packed.blocks
+    hit = [blocks[0], blocks[2], blocks[3], blocks[-1]]
+    for block in hit:
+        data[(block.packed + block.packed_end) // 2] ^= 0xFF
+    segment.path.write_bytes(data)
+    lost = {sequence for block in hit for sequence in range(block.first_sequence, block.next_sequence)}
+    items = read_all(tmp_path)
+    told = [range(item.first, item.last + 1) for item in items if isinstance(item, Loss)]
+    assert {sequence for part in told for sequence in part} == lost
+    assert sum(map(len, told)) == len(lost)
+    assert [item for item in items if not isinstance(item, Loss)] == [
+        item for item in numbered(payloads) if item[0] not in lost
+    ]
 
 
-def test_reader_flipped_header_is_refused(tmp_path: Path) -> None:
+def test_reader_old_packed_segment_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    path, data, _ = crashed(tmp_path)
+    old = replace(SegmentHeader.unpack(data), version=1)
+    header = replace(old, checksum=header_checksum(old.pack())).pack()
+    path.unlink()
+    path.with_name(path.name + ".zst").write_bytes(zstandard.compress(header + data[HEADER_BYTES:]))
+    with pytest.raises(ForeignFileError, match=r"expected journal version 2, found 1; read it with the version"):
+        JournalReader(tmp_path)
+
+
+def test_reader_flipped_bit_in_a_header_is_mended_and_two_are_refused(tmp_path: Path) -> None:
     path, data, _ = crashed(tmp_path)
     for position in range(HEADER_BYTES):
         damaged = bytearray(data)
         damaged[position] ^= 4
+        path.write_bytes(damaged)
+        assert read_all(tmp_path) == numbered(PAYLOADS)
+        damaged[(position + 11) % HEADER_BYTES] ^= 1
         path.write_bytes(damaged)
         with pytest.raises((JournalDamaged, ForeignFileError)):
             read_all(tmp_path)
@@ -109,9 +190,9 @@ def test_reader_flipped_header_is_refused(tmp_path: Path) -> None:
 
 def test_cut_at_the_damage_leaves_a_journal_that_continues(tmp_path: Path) -> None:
     path, data, starts = crashed(tmp_path)
-    path.write_bytes(data[: starts[1] + 34] + b"\xff" + data[starts[1] + 35 :])
+    path.write_bytes(data)
     segment = list_segments(tmp_path)[0]
-    assert cut(segment, examine(segment).position) == len(data) - starts[1]
+    assert cut(segment, starts[1]) == len(data) - starts[1]
     with open_writer(tmp_path) as writer:
         assert writer.resume_at == 2
         append(writer, [b"again"], 2)
@@ -149,7 +230,7 @@ import json, sys
 from pathlib import Path
 sys.path[:0] = [{root!r}, {here!r}]
 from journal_frames import append, open_writer, read_all
-from consumers.journal import JournalFull
+from consumers.journal import DiskRefused
 from tlv.codes import Reason
 
 disk = Path(sys.argv[1])
@@ -163,7 +244,7 @@ with open_writer(disk / "journal", pack=False) as writer:
         try:
             append(writer, [b"%08d" % s * 40 for s in range(sequence, sequence + 100)], sequence)
             kept += 100
-        except JournalFull as error:
+        except DiskRefused as error:
             refused.append(str(error))
         sequence = writer.resume_at
     # Three batches are given up; then there is room again.
@@ -221,3 +302,36 @@ def test_writer_full_disk_is_a_clear_error_and_the_loss_is_counted(tmp_path: Pat
     assert found["gap"] == [found["kept"] + 1, found["kept"] + 300]
     assert found["last"] == found["kept"] + 301
     assert all("expected room for" in line and "No space left" in line for line in found["refused"])
+
+
+@pytest.mark.parametrize("call", ["pwrite", "fdatasync", "posix_fallocate", "open"])
+@pytest.mark.parametrize("code", [errno.EIO, errno.EDQUOT, errno.EROFS, errno.EMFILE])
+def test_writer_whose_disk_refuses_any_call_writes_the_batch_whole_at_the_next_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int
+) -> None:
+    """The system call fails for a while, in the middle of a batch too; nothing is lost, written twice or torn."""
+    payloads = [b"%08d" % sequence * 4000 for sequence in range(300)]
+    refusals = 0
+    real = getattr(os, call)
+    source, calls = random.Random(code), itertools.count()
+
+    def sometimes(*arguments: Any, **options: Any) -> Any:
+        if next(calls) < 2 or source.random() < 0.6:
+            raise OSError(code, os.strerror(code))
+        return real(*arguments, **options)
+
+    with open_writer(tmp_path, segment_bytes=GRANT_BYTES, fsync=Fsync.BATCH, pack=False) as writer:
+        append(writer, payloads[:1], 1)
+        monkeypatch.setattr(os, call, sometimes)
+        for first in range(1, 300, 20):
+            batch = payloads[first : first + 20]
+            while True:
+                try:
+                    append(writer, batch, first + 1)
+                    break
+                except DiskRefused as error:
+                    assert os.strerror(code) in str(error)
+                    refusals += 1
+        monkeypatch.undo()
+    assert refusals > 0
+    assert read_all(tmp_path) == numbered(payloads)

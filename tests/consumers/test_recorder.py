@@ -154,7 +154,10 @@ def test_recorder_missing_ring_is_refused(ring_name: str, tmp_path: Path) -> Non
     with pytest.raises(RingNotFound, match=ring_name):
         open_recorder(ring_name, tmp_path, [])
     done = subprocess.run(
-        [*RECORD, "--ring", ring_name, "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+        [*RECORD, "--ring", ring_name, "--out", str(tmp_path), "--wait-for-ring", "0"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("alphapulse: error: ") and done.stderr.count("\n") == 1
@@ -245,13 +248,13 @@ def test_recorder_full_disk_keeps_trying_and_loses_nothing_silently(ring_name: s
             for _ in range(2000):
                 writer.publish(payload)
             published = writer.next_sequence - 1
-            wait_for(lambda: "room again" in recorder.stderr.readline())
+            wait_for(lambda: "takes it again" in recorder.stderr.readline())
             writer.close()
             counts = json.loads(recorder.stdout.readline())
             assert recorder.wait(30) == 0
     frames, lost = account(tmp_path / "kept")
     assert lost == counts["lost"] > 0
-    assert (len(frames), counts["disk_full"]) == (counts["frames"], 1)
+    assert (len(frames), counts["disk_refusals"]) == (counts["frames"], 1)
     assert len(frames) + lost == published
 
 

@@ -17,11 +17,12 @@ from consumers.client import Farewell, Item, Loss, RelayClient, RelayUnreachable
 from consumers.journal import Fsync, JournalWriter
 from consumers.recorder import Recorder
 from consumers.relay import Relay, SocketRefused
-from ringbuf import Reader, RingNotFound, Writer
+from consumers.relay.cursors import decode
+from ringbuf import Reader, Writer
 from tests.consumers.relay_rig import VENUES, address, make_ring, market_message, publish, sequences, serving, take
 from tlv.codes import FarewellReason, Reason
 from tlv.filter import MessageFilter, Wanted
-from tlv.layout import Heartbeat, PoolRecord, PoolSwap, PoolSync, StateInvalidation
+from tlv.layout import Heartbeat, PoolRecord, PoolSwap, PoolSync, RingReplaced, StateInvalidation
 
 
 def record_now(writer: Writer, journal: Path) -> None:
@@ -143,7 +144,7 @@ def test_client_filter_gets_exactly_what_it_asked_for(ring_name: str, name: str)
                 assert client.receive() == []
             client.receive()
             saved = rig.directory / "cursors" / "market_data" / "filtered.json"
-            wait_for(lambda: saved.read_text() == f'{{"{writer.uuid.hex()}":2000}}')
+            wait_for(lambda: decode(saved.read_bytes()) == {f"{ring_name}/{writer.uuid.hex()}": 2000})
 
 
 def parse_first(sequence: int) -> object:
@@ -353,16 +354,21 @@ def test_relay_takes_up_a_ring_that_was_replaced(ring_name: str) -> None:
         writer.close(unlink=True)
         with make_ring(ring_name) as second:
             publish(second, 3)
-            items = take(client, 3)
+            told, *items = take(client, 4)
+            assert isinstance(told, Item)
+            assert told.message.records == (RingReplaced(5, writer.uuid, second.uuid),)
             assert sequences(items) == [1, 2, 3]
-            assert {item.ring.uuid for item in items} == {second.uuid}
+            assert {item.ring.uuid for item in items if isinstance(item, Item)} == {second.uuid}
 
 
-def test_relay_missing_ring_is_refused(ring_name: str, tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
-    with pytest.raises(RingNotFound, match=ring_name):
-        Relay("market_data", tmp_path / "s", rings=[ring_name], cursors=tmp_path)
-    assert list(tmp_path.iterdir()) == []
+def test_relay_before_its_ring_serves_it_from_its_first_message(ring_name: str) -> None:
+    with serving(ring_name) as rig, rig.client() as client:
+        assert rig.relay.missing == [ring_name]
+        wait_for(lambda: bool(rig.relay._connections))
+        with make_ring(ring_name) as writer:
+            publish(writer, 3)
+            assert sequences(take(client, 3)) == [1, 2, 3]
+            assert rig.relay.missing == []
 
 
 def test_relay_socket_is_ours_alone_whatever_the_umask(ring_name: str) -> None:

@@ -17,7 +17,7 @@ from consumers.relay.protocol import Inbox
 from consumers.relay.stream import ClientStream
 from tests.consumers.relay_rig import Rig, make_ring, market_message, publish, sequences, serving, take
 from tlv.codes import FarewellReason, FeedReason, StreamStart
-from tlv.layout import Ack, Batch, Gap, Header, Heartbeat, Subscribe, SubscribeAck
+from tlv.layout import Ack, Batch, Gap, Header, Heartbeat, Resume, Subscribe, SubscribeAck
 from tlv.layout import Farewell as FarewellRecord
 from tlv.message import parse
 
@@ -328,7 +328,7 @@ def test_stream_filtered_sequences_behind_a_loss_are_handled_with_it_and_not_los
 
 def test_inbox_any_portions_give_the_same_messages() -> None:
     messages = [
-        protocol.subscribe(name="n", resume={bytes(16): 4}),
+        protocol.subscribe(name="n", resume=[Resume(4, bytes(16), "market.test")]),
         protocol.acknowledge(3, b"u" * 16),
         protocol.from_relay(Heartbeat(1, 2, 3, 0, 0, 0, 3, 0, FeedReason.OK)),
     ]

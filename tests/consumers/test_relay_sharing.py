@@ -2,40 +2,58 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import shutil
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from consumers.client import Farewell, RelayClient
+from consumers.incarnations import RingCursor
 from consumers.journal.editing import copy_range
 from consumers.relay import protocol
+from consumers.relay.counters import Counters
 from consumers.relay.cursors import Cursor
-from consumers.relay.feed import RingFeed
+from consumers.relay.feed import FeedPosition
 from consumers.relay.kernels import BATCH_BYTES
+from consumers.relay.line import RingLine
 from consumers.relay.session import ClientSession, Phase
 from ringbuf import Writer
 from tests.consumers.relay_rig import make_ring, market_message, publish, sequences, serving, take
 from tests.consumers.test_relay import record_now, wait_for
 from tlv.codes import Reason, StreamStart
 from tlv.filter import EVERYTHING
-from tlv.layout import HEADER_SIZE, Gap, Header
+from tlv.layout import HEADER_SIZE, Gap, Header, Resume
 from tlv.message import parse
 
 OTHER_LAYOUT = 7
 
 
-def session_of(hello: bytes, feeds: list[RingFeed], cursors: Path) -> ClientSession:
-    """A session whose client has said `hello` before the relay found any ring, and that then takes up `feeds`."""
-    known: list[RingFeed] = []
-    session = ClientSession(0.0, lambda: known, cursors)
+def line_of(ring: str, journal: Path | None = None) -> RingLine:
+    """The rings of this name, looked at once."""
+    line = RingLine(ring, journal, partial(next, itertools.count()), Counters(), lambda: None)
+    line.look(0.0)
+    return line
+
+
+def session_of(hello: bytes, line: RingLine, cursors: Path) -> ClientSession:
+    """A session whose client has said `hello` before the relay found any ring, and that then takes up `line`."""
+    session = ClientSession(0.0, lambda: [], cursors, Counters())
     session.receive(hello)
-    for feed in feeds:
-        session.take_up(feed)
+    session.take_up(line)
     return session
+
+
+def until_told(line: RingLine, place: FeedPosition) -> bytes:
+    """The next chunk that is not empty."""
+    while not (chunk := bytes(line.next_chunk(place, EVERYTHING))):
+        time.sleep(0.01)
+    return chunk
 
 
 def test_relay_ring_of_another_layout_is_counted_and_the_others_are_served(new_ring_name: Callable[[], str]) -> None:
@@ -46,7 +64,7 @@ def test_relay_ring_of_another_layout_is_counted_and_the_others_are_served(new_r
         serving(good) as rig,
         rig.client(start="oldest") as client,
     ):
-        rig.relay._named = [good, foreign]
+        rig.relay._open_line(foreign)
         wait_for(lambda: rig.relay.counters.unreadable_rings == 1)
         publish(writer, 3)
         assert sequences(take(client, 3)) == [1, 2, 3]
@@ -55,17 +73,17 @@ def test_relay_ring_of_another_layout_is_counted_and_the_others_are_served(new_r
 def test_session_ring_that_appears_goes_on_where_its_client_stood(ring_name: str, tmp_path: Path) -> None:
     with make_ring(ring_name) as writer:
         publish(writer, 50)
-        feed = RingFeed(ring_name, 0, None)
-        hello = protocol.subscribe(start=StreamStart.SEQUENCE, resume={feed.uuid: 31})
-        assert session_of(hello, [feed], tmp_path).places[0].sequence == 31
-        any_ring = protocol.subscribe(start=StreamStart.SEQUENCE, resume={protocol.ANY_RING: 31})
-        assert session_of(any_ring, [feed], tmp_path).places[0].sequence == 1
+        line = line_of(ring_name)
+        hello = protocol.subscribe(start=StreamStart.SEQUENCE, resume=[Resume(31, writer.uuid, "")])
+        assert session_of(hello, line, tmp_path).places[ring_name].sequence == 31
+        any_ring = protocol.subscribe(start=StreamStart.SEQUENCE, resume=[Resume(31, protocol.ANY_RING, "")])
+        assert session_of(any_ring, line, tmp_path).places[ring_name].sequence == 1
         cursor = Cursor(tmp_path, "risk")
-        cursor.advance(feed.uuid, 40)
+        cursor.advance(ring_name, writer.uuid, 40)
         cursor.close()
         named = protocol.subscribe(name="risk", start=StreamStart.ACKNOWLEDGED)
-        assert session_of(named, [feed], tmp_path).places[0].sequence == 41
-        feed.close()
+        assert session_of(named, line, tmp_path).places[ring_name].sequence == 41
+        line.close()
 
 
 def test_session_ring_that_appears_and_lacks_what_was_asked_for_dismisses_its_client(
@@ -73,10 +91,10 @@ def test_session_ring_that_appears_and_lacks_what_was_asked_for_dismisses_its_cl
 ) -> None:
     with make_ring(ring_name) as writer:
         publish(writer, 5)
-        feed = RingFeed(ring_name, 0, None)
-        hello = protocol.subscribe(start=StreamStart.SEQUENCE, resume={feed.uuid: 31})
-        assert session_of(hello, [feed], tmp_path).phase is Phase.LEAVING
-        feed.close()
+        line = line_of(ring_name)
+        hello = protocol.subscribe(start=StreamStart.SEQUENCE, resume=[Resume(31, writer.uuid, ring_name)])
+        assert session_of(hello, line, tmp_path).phase is Phase.LEAVING
+        line.close()
 
 
 def test_relays_side_by_side_share_cursors_and_no_name_has_two_owners(ring_name: str, tmp_path: Path) -> None:
@@ -137,15 +155,16 @@ def test_relay_journal_removed_while_a_client_reads_it_costs_that_client_a_gap(r
         publish(writer, 70)
         record_now(writer, journal)
         publish(writer, 1000)
-        feed = RingFeed(ring_name, 0, journal)
-        place = feed.place(StreamStart.SEQUENCE, True, 1)
-        assert len(feed.next_chunk(place, EVERYTHING)) > 0
+        line = line_of(ring_name, journal)
+        place = line.place(StreamStart.SEQUENCE, True, RingCursor(writer.uuid, 1), [])
+        assert place is not None
+        assert len(until_told(line, place)) > 0
         shutil.rmtree(journal)
-        told = bytes(feed.next_chunk(place, EVERYTHING))
+        told = until_told(line, place)
         gap = parse(told[BATCH_BYTES:][: HEADER_SIZE + Header.unpack(told, BATCH_BYTES).payload_size]).first(Gap)
         assert gap is not None
         assert (gap.first, gap.last + 1, gap.reason) == (71, place.sequence, Reason.NOT_RETAINED)
-        feed.close()
+        line.close()
 
 
 def test_relay_out_of_descriptors_tells_no_loss_that_is_none(ring_name: str, tmp_path: Path) -> None:
@@ -153,28 +172,29 @@ def test_relay_out_of_descriptors_tells_no_loss_that_is_none(ring_name: str, tmp
         publish(writer, 70)
         record_now(writer, tmp_path)
         publish(writer, 1000)
-        feed = RingFeed(ring_name, 0, tmp_path)
-        place = feed.place(StreamStart.SEQUENCE, True, 1)
+        line = line_of(ring_name, tmp_path)
+        place = line.place(StreamStart.SEQUENCE, True, RingCursor(writer.uuid, 1), [])
+        assert place is not None
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         # Every descriptor up to the new limit is in use.
         highest = os.dup(0)
         resource.setrlimit(resource.RLIMIT_NOFILE, (highest, limits[1]))
         try:
-            with pytest.raises(Farewell, match="ring unreadable"):
-                feed.next_chunk(place, EVERYTHING)
+            with pytest.raises(Farewell, match=r"no resources \(EMFILE\)") as refused:
+                until_told(line, place)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
             os.close(highest)
-        assert len(feed.next_chunk(place, EVERYTHING)) > 70 * len(market_message(1)) // 2
-        place.leave_journal()
-        feed.close()
+        assert not refused.value.final
+        assert len(until_told(line, place)) > 70 * len(market_message(1)) // 2
+        line.close()
 
 
 def test_cursor_whose_file_cannot_be_read_refuses_the_name_and_gives_it_back(ring_name: str) -> None:
     with make_ring(ring_name), serving(ring_name) as rig:
         spoilt = rig.directory / "cursors" / "market_data" / "risk.json"
         spoilt.mkdir(parents=True)
-        with rig.client(name="risk") as client, pytest.raises(Farewell, match="name refused"):
+        with rig.client(name="risk") as client, pytest.raises(Farewell, match=r"cursor refused \(EISDIR\)"):
             take(client, 1)
         spoilt.rmdir()
         with rig.client(name="risk") as client:

@@ -25,7 +25,7 @@ from consumers.native import NativeRunner
 from consumers.price_moves import PRICE_MOVE, PRICE_MOVE_TYPE, new_state, note_price_move
 from consumers.runner import Latency, Runner, summarise
 from consumers.strategy import Driver, Strategy, StrategyStopped
-from ringbuf import Reader, RingOrphaned, Status, Writer
+from ringbuf import Reader, Status, Writer
 from tests.consumers.recorded_market import Publisher, canonical_events, canonical_frames
 from tlv.codes import Domain, Flag
 from tlv.kernels import find_tlv
@@ -146,11 +146,18 @@ def test_runner_asked_to_stop_stops(new_ring_name: Callable[[], str]) -> None:
     assert next(answers, None) is None
 
 
-def test_runner_unlinked_ring_is_an_error_that_names_it(new_ring_name: Callable[[], str]) -> None:
-    with rings(new_ring_name) as (market, signals), Reader.attach(market.name) as reader:
+def test_runner_ring_replaced_goes_on_with_the_next_one(new_ring_name: Callable[[], str]) -> None:
+    with rings(new_ring_name) as (market, signals), Reader.attach(market.name, start="oldest") as reader:
+        runner = Runner(Driver(FlashArbitrage(), market.uuid), reader, signals)
+        market.publish(b"old")
         market.close(unlink=True)
-        with pytest.raises(RingOrphaned, match=f"ring {market.name}"):
-            Runner(Driver(FlashArbitrage(), market.uuid), reader, signals).run(never)
+        with Writer.create(market.name, layout_digest=LAYOUT_DIGEST) as second:
+            for _ in range(3):
+                second.publish(b"new")
+            runner.run(lambda: runner.driver.frames == 4)
+            assert runner.driver.ring == second.uuid
+            assert runner.driver.lost == 0
+        runner.close()
 
 
 @pytest.mark.parametrize(
@@ -239,11 +246,16 @@ def test_native_runner_signal_ring_that_takes_nothing_is_counted(new_ring_name: 
         assert (runner.tally[0]["refused"], runner.tally[0]["published"]) == (len(python_price_moves(10_000)), 0)
 
 
-def test_native_runner_unlinked_ring_is_an_error_that_names_it(new_ring_name: Callable[[], str]) -> None:
-    with rings(new_ring_name) as (market, signals), Reader.attach(market.name) as reader:
+def test_native_runner_ring_replaced_goes_on_with_the_next_one(new_ring_name: Callable[[], str]) -> None:
+    with rings(new_ring_name) as (market, signals), Reader.attach(market.name, start="oldest") as reader:
+        runner = NativeRunner(note_price_move, new_state(0), reader, signals)
+        market.publish(b"old")
         market.close(unlink=True)
-        with pytest.raises(RingOrphaned, match=f"ring {market.name}"):
-            NativeRunner(note_price_move, new_state(0), reader, signals).run(never)
+        with Writer.create(market.name, layout_digest=LAYOUT_DIGEST) as second:
+            for _ in range(3):
+                second.publish(b"new")
+            runner.run(lambda: int(runner.tally[0]["frames"]) == 4)
+        runner.close()
 
 
 def test_native_runner_lapped_reader_forgets_what_it_knew(new_ring_name: Callable[[], str]) -> None:
@@ -342,7 +354,7 @@ def test_command_ring_that_comes_late_is_waited_for(new_ring_name: Callable[[], 
 def test_command_mistake_is_one_line(
     new_ring_name: Callable[[], str], tmp_path: Path, config: str | None, code: int, complaint: str
 ) -> None:
-    arguments = ["--ring", "no.such.ring", "--signals", new_ring_name()]
+    arguments = ["--ring", "no.such.ring", "--wait-for-ring", "0", "--signals", new_ring_name()]
     if config is not None:
         (tmp_path / "config.toml").write_text(config)
         arguments += ["--config", str(tmp_path / "config.toml")]

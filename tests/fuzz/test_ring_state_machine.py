@@ -108,7 +108,7 @@ class RingMachine(RuleBasedStateMachine):
     @rule(payloads=st.lists(st.binary(max_size=500), min_size=1, max_size=10))
     def die_in_mid_batch_and_take_over(self, payloads: list[bytes]) -> None:
         """What was appended and not committed is nobody's; the next writer gives its sequences again."""
-        batch = self.writer.batch()
+        batch = contextlib.ExitStack().enter_context(self.writer.batch())  # which is never left
         for payload in payloads:
             batch.append(payload)
         self.take_over(clean=False)

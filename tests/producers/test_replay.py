@@ -130,6 +130,27 @@ def test_pace_clock_that_goes_back_begins_anew() -> None:
     assert [len(part) for part in pace.parts(poll_of([b""] * 2, times=[5, 5]))] == [2]
 
 
+def test_pace_between_rings_of_two_boots_goes_by_the_wall_clock() -> None:
+    pace = Pace(1.0)
+    hours = 5 * 3_600_000 * MS
+    list(pace.parts(poll_of([b""], times=[10]), ring=b"old", clock_offset_ns=hours))
+    begin = time.monotonic_ns()
+    # The second boot was up 4,900 s when it began, 30 ms later by the wall clock.
+    later = 4900_000 * MS
+    parts = list(pace.parts(poll_of([b""], times=[later]), ring=b"new", clock_offset_ns=hours + 30 * MS - later))
+    taken = time.monotonic_ns() - begin
+    assert len(parts) == 1 and 20 * MS < taken < 20_000 * MS
+
+
+@pytest.mark.parametrize("ring", [b"same", b"new"])
+def test_pace_pause_is_at_most_the_longest(ring: bytes) -> None:
+    pace = Pace(10.0, longest_pause_s=0.2)
+    list(pace.parts(poll_of([b""], times=[10]), ring=b"same", clock_offset_ns=0))
+    begin = time.monotonic_ns()
+    assert len(list(pace.parts(poll_of([b""], times=[3_600_000 * MS]), ring=ring, clock_offset_ns=0))) == 1
+    assert 15 * MS < time.monotonic_ns() - begin < 20_000 * MS
+
+
 def test_pace_late_frames_come_in_one_part() -> None:
     pace = Pace(1000.0)
     list(pace.parts(poll_of([b""], times=[0])))

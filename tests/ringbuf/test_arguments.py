@@ -1,4 +1,4 @@
-"""Public arguments of Writer and Reader: what goes in comes out byte for byte, or is refused with a UsageError."""
+"""Public arguments of Writer and Reader (row 56): what goes in comes out byte for byte, or a UsageError names it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringbuf import Reader, Writer, unlink
-from tlv.errors import UsageError
+from tlv.errors import SegmentError, UsageError
 
 CAPACITY = 1 << 16
 DTYPES = ["u1", "i1", "u2", "<i4", ">i4", "<u8", "<i8", "<f8", "?", "S1"]
@@ -119,6 +119,103 @@ def test_publish_many_of_a_list_is_refused_by_name(pair: tuple[Writer, Reader], 
 def test_publish_many_of_a_strided_buffer_is_refused(pair: tuple[Writer, Reader]) -> None:
     with pytest.raises(UsageError, match="buffer: expected contiguous bytes, found strides of -1 bytes"):
         pair[0].publish_many(np.arange(8, dtype=np.uint8)[::-1], np.zeros(1, np.int64), np.ones(1, np.int64))
+
+
+JUNK = (
+    st.none()
+    | st.booleans()
+    | st.floats()
+    | st.text(max_size=4)
+    | st.binary(max_size=4)
+    | st.integers()
+    | st.sampled_from(
+        [1 << 64, -(1 << 63), 1 << 200, [], {}, (1,), object(), np.float64(3.5), np.array([1]), np.bool_(1)]
+    )
+    | st.integers(-2, 300).map(np.int64)
+)
+"""What a public argument may be given."""
+
+WRITER_ARGUMENTS = ["name", "capacity", "max_frame", "reserve", "schema", "group", "layout_digest", "full"]
+READER_ARGUMENTS = ["name", "start", "on_lap", "layout_digest", "buffer_bytes", "stale_after_s", "owner"]
+
+
+@settings(max_examples=400)
+@given(argument=st.sampled_from([*WRITER_ARGUMENTS, "full_timeout_s", "no_such_option"]), value=JUNK)
+def test_create_of_any_argument_makes_what_was_asked_for_or_refuses_it_by_name(argument: str, value: Any) -> None:
+    name = f"test{os.getpid()}.arguments.create"
+    try:
+        writer = Writer.create(**{"name": name, "capacity": CAPACITY} | {argument: value})
+    except UsageError as error:
+        assert argument in str(error)
+        return
+    try:
+        assert argument != "no_such_option"
+        if argument in {"capacity", "max_frame", "reserve", "schema", "layout_digest"} and value is not None:
+            assert getattr(writer.identity, argument) == value and type(value) in {int, str}
+    finally:
+        writer.close(unlink=True)
+
+
+@settings(max_examples=400)
+@given(argument=st.sampled_from(READER_ARGUMENTS), value=JUNK)
+def test_attach_with_any_argument_reads_what_was_asked_for_or_refuses_it_by_name(
+    pair: tuple[Writer, Reader], argument: str, value: Any
+) -> None:
+    writer, kept = pair
+    kept.seek("latest")
+    sequence = writer.publish(b"x")
+    kept.poll()
+    if argument == "buffer_bytes" and isinstance(value, int | np.integer) and value > 1 << 20:
+        return  # allowed, and more than this machine need have
+    try:
+        with Reader.attach(**{"name": writer.name, "start": sequence} | {argument: value}) as reader:
+            found = [frame.sequence for frame in reader.poll()]
+            assert found[:1] == [value if argument == "start" else sequence]
+    except UsageError as error:
+        assert argument in str(error) or "is yet to come" in str(error)
+    except SegmentError:
+        assert argument in {"owner", "layout_digest", "name"}
+
+
+@settings(max_examples=400)
+@given(argument=st.sampled_from(["max_frames", "max_bytes", "timeout_s", "mode", "start"]), value=JUNK)
+def test_poll_wait_and_seek_with_any_argument_are_exact_or_refused_by_name(
+    pair: tuple[Writer, Reader], argument: str, value: Any
+) -> None:
+    writer, reader = pair
+    reader.seek("latest")
+    first = writer.publish(b"1")
+    writer.publish(b"2")
+    try:
+        if argument == "start":
+            reader.seek(value)
+            return
+        if argument in {"timeout_s", "mode"}:
+            assert reader.wait(**{"timeout_s": 0, argument: value}).name == "OK"
+        if argument == "max_frames" and isinstance(value, int | np.integer) and value > 1 << 20:
+            return
+        poll = reader.poll(**{argument: value} if argument.startswith("max") else {})
+        assert [frame.sequence for frame in poll] == [first, first + 1][: len(poll)] and (
+            len(poll) > 0 or argument == "max_frames"
+        )
+        assert argument != "max_frames" or len(poll) == min(int(value), 2)
+    except UsageError as error:
+        assert argument in str(error) or "is yet to come" in str(error)
+        reader.seek("latest")
+
+
+def test_batch_takes_frames_in_its_block_alone(pair: tuple[Writer, Reader]) -> None:
+    writer, reader = pair
+    reader.seek("latest")
+    batch = writer.batch()
+    with pytest.raises(UsageError, match="in its `with` block alone"):
+        batch.append(b"before")
+    with batch:
+        batch.append(b"inside")
+    with pytest.raises(UsageError, match="in its `with` block alone"):
+        batch.append(b"behind")
+    writer.publish(b"next")
+    assert published(reader) == [(b"inside", 0), (b"next", 0)]
 
 
 @settings(deadline=None)

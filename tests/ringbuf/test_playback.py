@@ -48,3 +48,31 @@ def test_forward_copies_payloads_and_kinds_in_few_commits(new_ring_name: Callabl
             writer.publish(payload, kind)
         forward(copy, reader.poll())
         assert [(frame.kind, bytes(frame.payload)) for frame in copied.poll()] == sent
+
+
+def test_longest_pause_that_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match="expected seconds above 0"):
+        Pace(1.0, longest_pause_s=0)
+
+
+def played(ring_name: str, pace: Pace, count: int, ring: bytes, clock_offset_ns: int | None) -> float:
+    """Seconds until all frames of a ring came, and that an empty poll has no parts."""
+    with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name) as reader:
+        assert list(pace.parts(reader.poll(), ring=ring)) == []
+        for number in range(count):
+            writer.publish(bytes([number]))
+        begin = time.monotonic()
+        assert sum(len(part) for part in pace.parts(reader.poll(), ring=ring, clock_offset_ns=clock_offset_ns)) == count
+        writer.close(unlink=True)
+        return time.monotonic() - begin
+
+
+def test_pace_of_the_next_ring_is_bounded_and_by_the_wall_clock(
+    new_ring_name: Callable[[], str],
+) -> None:
+    """The second ring was recorded an hour later, on a clock that began anew: the pause is bounded."""
+    pace = Pace(1.0, longest_pause_s=0.05)
+    played(new_ring_name(), pace, 2, b"a", 0)
+    assert played(new_ring_name(), pace, 2, b"b", 3600 * 10**9) >= 0.04
+    assert played(new_ring_name(), pace, 2, b"b", None) < 3600
+    assert played(new_ring_name(), pace, 2, b"a", None) < 3600

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from ringbuf import (
@@ -275,3 +276,33 @@ def test_info_of_a_ring_never_published_has_no_publish_age(ring_name: str) -> No
     with Writer.create(ring_name, capacity=SMALL):
         info = RingInfo.read(ring_name)
         assert info.publish_age_s == float("inf") and 0 <= info.heartbeat_age_s < 60 and time.monotonic() > 0
+
+
+def test_reader_returns_to_a_place_and_reads_the_same_again(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name) as reader:
+        publish_numbers(writer, 5)
+        place = reader.place()
+        assert numbers(reader) == [1, 2, 3, 4, 5]
+        reader.return_to(place)
+        assert numbers(reader) == [1, 2, 3, 4, 5]
+
+
+def test_reader_knows_whether_it_is_closed_waited_for_and_left_alone(ring_name: str) -> None:
+    writer = Writer.create(ring_name, capacity=SMALL)
+    reader = Reader.attach(ring_name)
+    assert not (reader.closed or reader.reliable or reader.nameless or reader.abandoned)
+    reader.join()
+    assert reader.reliable and writer.reliable_readers == 1 and writer.evictions == 0
+    writer.close(unlink=True)
+    assert reader.nameless and reader.abandoned
+    reader.close()
+    assert reader.closed
+
+
+def test_poll_gives_its_table_and_a_choice_of_its_frames(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name) as reader:
+        publish_numbers(writer, 4)
+        poll = reader.poll()
+        chosen = poll.choice(np.array([0, 2]))
+        assert [frame.sequence for frame in chosen] == [1, 3]
+        assert poll.table.flags.c_contiguous and poll.table.shape[1] == 4

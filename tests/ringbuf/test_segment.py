@@ -6,6 +6,7 @@ import gc
 import os
 import re
 import sys
+from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -35,6 +36,7 @@ from ringbuf.memory import advise
 from ringbuf.names import check_name, control_object, list_remains, lock_object, ring_object
 from ringbuf.ring import claim, copy_page
 from ringbuf.segment import create_object, open_object, path_of, same_object, unlink_object
+from tlv.errors import UsageError
 from tlv.fields import I64
 
 SMALL = 1 << 16
@@ -325,3 +327,14 @@ def test_layout_word_of_a_field_that_is_on_no_word_is_a_defect() -> None:
 def test_layout_group_off_a_free_cache_line_of_the_page_is_a_defect(start: int) -> None:
     with pytest.raises(AssertionError, match=f"at {start}: expected a cache line from 8 on, within 128 bytes"):
         page(128, lines(0, first=I64), lines(start, second=I64))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become another user")
+def test_object_for_a_group_that_is_not_ours_is_refused_and_leaves_nothing(ring_name: str) -> None:
+    os.seteuid(1234)
+    try:
+        with pytest.raises(UsageError, match="expected a group of ours"):
+            create_object(ring_object(ring_name), 4096, mode=0o640, group=4242)
+    finally:
+        os.seteuid(0)
+    assert list(Path("/dev/shm").glob(f"alphapulse-*-{ring_name}")) == []

@@ -23,12 +23,14 @@ from ringbuf import (
     RingFull,
     RingInfo,
     RingNotFound,
+    RingOrphaned,
     Status,
     Writer,
     kernels,
 )
 from ringbuf.layout import COMMIT_0, COMMIT_SEQUENCE, COMMIT_WORDS, INTENT, TAIL
 from ringbuf.names import lock_object
+from ringbuf.ring import unlink_ring
 from ringbuf.segment import path_of
 from ringbuf.status import FULL
 from tlv.errors import UsageError
@@ -304,3 +306,12 @@ def test_payload_too_long_is_counted(ring_name: str) -> None:
         with pytest.raises(FrameTooLong):
             writer.publish_many(np.zeros(40, dtype=np.uint8), np.array([0]), np.array([33]))
         assert RingInfo.read(ring_name).counters["rejects"] == 3
+
+
+def test_writer_whose_ring_lost_its_name_says_so_at_its_heartbeat(ring_name: str) -> None:
+    writer = Writer.create(ring_name, capacity=SMALL)
+    writer.heartbeat()
+    unlink_ring(ring_name)
+    with pytest.raises(RingOrphaned, match="the name is gone or means another one"):
+        writer.heartbeat()
+    writer.close()

@@ -1,33 +1,48 @@
-"""The bridge against a real nats-server: what goes into one ring comes out of another, whatever is killed meanwhile."""
+"""The bridge against real nats-servers: what goes into one ring comes out of another, whatever is killed meanwhile."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-import signal
-import subprocess
-import sys
+import base64
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from nats.js.errors import NotFoundError
 
-from consumers.bridge.batch import find_damaged, message_id, pack, portions, unpack
-from consumers.bridge.broker import Broker, connect
-from consumers.bridge.errors import LayoutDiffers
+from consumers.bridge.batch import pack, unpack
+from consumers.bridge.broker import BrokerConnection
+from consumers.bridge.errors import BridgeError, SequenceConflict
 from consumers.bridge.inward import ORIGIN
-from ringbuf import Reader, RingNotFound, RingNotReady, Status, Writer
+from consumers.bridge.sending import BatchChain, Stored
+from consumers.bridge.stream_config import new_config
+from consumers.recorder import Recorder
+from ringbuf import Reader, Writer
 from ringbuf.names import FOLDER, ring_object
 from ringbuf.ring import unlink_ring
-from tlv.codes import Domain, FeedReason, GapScope, Reason, Source
-from tlv.errors import FrameError
-from tlv.layout import LAYOUT_DIGEST, Gap, Heartbeat
-from tlv.message import build, parse
+from tests.consumers.bridge_rig import (
+    PROGRAMS,
+    STREAM,
+    SUBJECT,
+    Bridge,
+    api,
+    bridges,
+    on_broker,
+    publish,
+    read_sequences,
+    until,
+)
+from tlv.codes import Domain, GapScope, Reason, Source
+from tlv.layout import LAYOUT_DIGEST, Gap
+from tlv.message import build
 from tools.rig.nats_server import NatsServer
+
+Start = Callable[..., Bridge]
+
+
+@pytest.fixture(params=sorted(PROGRAMS))
+def either_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NatsServer]:
+    with NatsServer(tmp_path / "nats", program=PROGRAMS[request.param]()) as server:
+        yield server
 
 
 @pytest.fixture
@@ -36,258 +51,240 @@ def broker(tmp_path: Path) -> Iterator[NatsServer]:
         yield server
 
 
-def message(sequence: int) -> bytes:
-    return build(
-        Domain.SYSTEM,
-        Source.POLYGON_COLLECTOR,
-        [Heartbeat(sequence, 0, sequence, 0, 0, 0, 1, 0, FeedReason.OK)],
-        sequence=sequence,
-    )
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    with bridges(tmp_path) as starting:
+        yield starting
 
 
-def publish(writer: Writer, count: int) -> None:
-    for _ in range(count):
-        writer.publish(message(writer.next_sequence))
+def make_stream(broker: NatsServer) -> None:
+    api(broker, f"STREAM.CREATE.{STREAM}", new_config(STREAM, SUBJECT))
 
 
-def bridge(direction: str, ring: str, broker: NatsServer, *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "tools.command.main", "bridge", direction, "--ring", ring, "--server", broker.url),
-            *("--subject", "alphapulse.test", "--json", *options),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def send_batches(ring: str, broker: NatsServer, *sizes: int, end: int = 0) -> bytes:
+    """Put a ring's frames into the stream as the outward bridge does, in batches of these sizes; returns its uuid."""
+
+    async def send(connection: BrokerConnection) -> bytes:
+        chain = BatchChain(connection, "a test", end, exclusive=True)
+        with Reader.attach(ring, start="oldest") as reader:
+            for size in sizes:
+                poll = reader.poll(size)
+                stored = Stored(int(poll.sequences[0]), int(poll.sequences[-1]), False)
+                await chain.send(pack(reader.uuid, poll), stored)
+            await chain.drain()
+            return reader.uuid
+
+    uuid: bytes = on_broker(broker, send)
+    return uuid
 
 
-def stop(process: subprocess.Popen[str]) -> dict[str, int]:
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=20)
-    assert process.returncode == 0, err
-    counts: dict[str, int] = json.loads(out)
-    return counts
-
-
-def read_sequences(ring: str, last: int, timeout_s: float = 60.0) -> list[int]:
-    """The header sequences of every frame of a ring, up to the one with `last`."""
-    deadline = time.monotonic() + timeout_s
-    found: list[int] = []
-    while not found or found[-1] < last:
-        assert time.monotonic() < deadline, f"got {len(found)} frames, the last {found[-1:]} of {last}"
-        try:
-            reader = Reader.attach(ring, start="oldest", layout_digest=LAYOUT_DIGEST)
-        except (RingNotFound, RingNotReady):
-            time.sleep(0.05)
-            continue
-        with reader:
-            found = []
-            while (poll := reader.poll()).status in (Status.OK, Status.EPOCH_CHANGED):
-                found += [parse(frame.payload).header.sequence for frame in poll]
-        time.sleep(0.05)
-    return found
-
-
-def test_batch_of_frames_survives_packing(ring_name: str) -> None:
-    with Writer.create(ring_name, layout_digest=LAYOUT_DIGEST) as writer, Reader.attach(ring_name) as reader:
-        publish(writer, 5)
-        poll = reader.poll()
-        batch = unpack(pack(reader.uuid, poll))
-        assert (batch.ring_uuid, batch.first_sequence, batch.last_sequence) == (reader.uuid, 1, 5)
-        frames = [bytes(batch.buffer[o : o + n]) for o, n in zip(batch.offsets, batch.lengths, strict=True)]
-        assert frames == [message(sequence) for sequence in range(1, 6)]
-        assert find_damaged(batch.buffer, batch.offsets, batch.lengths) == -1
-        writer.close(unlink=True)
-
-
-@pytest.mark.parametrize("cut", [0, 10, 55, 60, -1])
-def test_batch_truncated_is_refused(ring_name: str, cut: int) -> None:
-    with Writer.create(ring_name, layout_digest=LAYOUT_DIGEST) as writer, Reader.attach(ring_name) as reader:
-        publish(writer, 3)
-        data = pack(reader.uuid, reader.poll())
-        writer.close(unlink=True)
-    with pytest.raises(FrameError):
-        unpack(data[:cut])
-
-
-def test_batch_of_another_layout_is_refused_with_what_to_do(ring_name: str) -> None:
-    with Writer.create(ring_name, layout_digest=LAYOUT_DIGEST) as writer, Reader.attach(ring_name) as reader:
-        publish(writer, 1)
-        data = bytearray(pack(reader.uuid, reader.poll()))
-        writer.close(unlink=True)
-    data[8:16] = (7).to_bytes(8, "little")
-    with pytest.raises(LayoutDiffers, match=r"expected layout digest 0x.*, found 0x7; run both .* on a new stream"):
-        unpack(bytes(data))
-
-
-def test_batch_with_flipped_bit_names_damaged_frame(ring_name: str) -> None:
-    with Writer.create(ring_name, layout_digest=LAYOUT_DIGEST) as writer, Reader.attach(ring_name) as reader:
-        publish(writer, 3)
-        data = bytearray(pack(reader.uuid, reader.poll()))
-        writer.close(unlink=True)
-    batch = unpack(bytes(data))
-    data[int(batch.offsets[1]) + 40] ^= 1
-    batch = unpack(bytes(data))
-    assert find_damaged(batch.buffer, batch.offsets, batch.lengths) == 1
-
-
-def test_portions_respect_frames_and_bytes() -> None:
-    lengths = np.array([100] * 300 + [200_000, 200_000, 1], np.int64)
-    assert list(portions(lengths)) == [(0, 256), (256, 301), (301, 303)]
-
-
-def test_bridge_carries_ring_with_its_sequences(new_ring_name: Callable[[], str], broker: NatsServer) -> None:
+def test_bridge_carries_ring_with_its_sequences(
+    new_ring_name: Callable[[], str], either_broker: NatsServer, start: Start
+) -> None:
     near, far = new_ring_name(), new_ring_name()
     with Writer.create(near, layout_digest=LAYOUT_DIGEST) as writer:
         publish(writer, 1000)
-        out = bridge("out", near, broker)
-        inward = bridge("in", far, broker)
+        out = start("out", near, either_broker.url)
+        inward = start("in", far, either_broker.url)
         publish(writer, 1000)
         assert read_sequences(far, 2000) == list(range(1, 2001))
         with Reader.attach(far, start="oldest") as reader:
             assert [frame.sequence for frame in reader.poll(2000)] == list(range(1, 2001))
-        assert stop(out)["frames"] == 2000
-        assert stop(inward)["lost"] == 0
+        assert out.stop()["frames"] == 2000
+        assert inward.stop()["lost"] == 0
         writer.close(unlink=True)
 
 
 def test_bridge_killed_on_either_side_and_broker_restarted_loses_nothing(
-    new_ring_name: Callable[[], str], broker: NatsServer
+    new_ring_name: Callable[[], str], either_broker: NatsServer, start: Start
 ) -> None:
-    near, far = new_ring_name(), new_ring_name()
+    near, far, url = new_ring_name(), new_ring_name(), either_broker.url
     with Writer.create(near, layout_digest=LAYOUT_DIGEST) as writer:
-        out, inward = bridge("out", near, broker), bridge("in", far, broker)
-        for episode in range(6):
+        out, inward = start("out", near, url), start("in", far, url)
+        for episode in range(3):
             publish(writer, 500)
-            time.sleep(0.3)
-            if episode % 3 == 0:
+            read_sequences(far, 500 * episode + 1)
+            if episode == 0:
                 out.kill()
-                out.communicate()
-                out = bridge("out", near, broker)
-            elif episode % 3 == 1:
+                out = start("out", near, url)
+            elif episode == 1:
                 inward.kill()
-                inward.communicate()
-                inward = bridge("in", far, broker)
+                inward = start("in", far, url)
             else:
-                broker.restart()
+                either_broker.restart()
         publish(writer, 10)
-        assert read_sequences(far, 3010) == list(range(1, 3011))
-        assert stop(out)["lost"] == 0
-        assert stop(inward)["lost"] == 0
+        assert read_sequences(far, 1510) == list(range(1, 1511))
+        assert out.stop()["lost"] == 0
+        assert inward.stop()["lost"] == 0
         writer.close(unlink=True)
 
 
-def test_bridge_out_follows_a_ring_that_was_replaced(new_ring_name: Callable[[], str], broker: NatsServer) -> None:
+def test_bridge_out_follows_a_ring_that_was_replaced(
+    new_ring_name: Callable[[], str], broker: NatsServer, start: Start
+) -> None:
     near, far = new_ring_name(), new_ring_name()
     writer = Writer.create(near, layout_digest=LAYOUT_DIGEST)
     publish(writer, 20)
-    out, inward = bridge("out", near, broker), bridge("in", far, broker)
+    out, inward = start("out", near, broker.url), start("in", far, broker.url)
     assert read_sequences(far, 20) == list(range(1, 21))
     unlink_ring(near)
     # Longer than it takes to notice: for a while there is no such ring at all.
     time.sleep(1.5)
-    assert out.poll() is None
+    assert out.process.poll() is None
     with Writer.create(near, layout_digest=LAYOUT_DIGEST) as second:
         publish(second, 30)
         assert read_sequences(far, 30) == list(range(1, 31))
-        assert stop(out)["frames"] == 50
-        assert stop(inward)["lost"] == 0
+        counts = out.stop()
+        assert (counts["frames"], counts["replacements"], counts["lost"]) == (50, 1, 0)
+        assert inward.stop()["lost"] == 0
         second.close(unlink=True)
     writer.close()
 
 
-def test_bridge_in_refuses_ring_of_another_maker(ring_name: str, broker: NatsServer) -> None:
+def test_bridge_sends_from_the_journal_what_was_left_of_replaced_rings(
+    ring_name: str, broker: NatsServer, start: Start, tmp_path: Path, tell: Callable[[str], None]
+) -> None:
+    """The bridge is away while its ring is replaced twice; what it could not see comes from the journal, in order."""
+    lines: list[str] = []
+    written = [Writer.create(ring_name, layout_digest=LAYOUT_DIGEST)]
+    publish(written[0], 20)
+    out = start("out", ring_name, broker.url)
+    until(lambda: has_stream(broker) and last_sequence(broker), lambda: "nothing was sent")
+    out.stop()
+    with Recorder(ring_name, tmp_path / "j", report=lines.append) as recorder:
+        for number in range(2):
+            publish(written[-1], 500)
+            total = sum(writer.next_sequence - 1 for writer in written)
+            recorder.run(lambda total=total: recorder.recorded.frames == total, until_closed=False)
+            written[-1].close(unlink=True)
+            written.append(Writer.create(ring_name, layout_digest=LAYOUT_DIGEST))
+            recorder.run(lambda number=number: recorder.recorded.rings == number + 2, until_closed=False)
+    publish(written[-1], 7)
+    out = start("out", ring_name, broker.url, "--journal", str(tmp_path / "j"))
+    frames: dict[bytes, set[int]] = {}
+
+    def all_there() -> bool:
+        frames.clear()
+        for uuid, sequence in on_broker(broker, frames_in_stream):
+            frames.setdefault(uuid, set()).add(sequence)
+        return 7 in frames.get(written[-1].uuid, ())
+
+    until(all_there, lambda: str({uuid: len(sequences) for uuid, sequences in frames.items()}))
+    counts = out.stop()
+    # Behind the last frame of each replaced ring stands the RingReplaced.
+    assert [(uuid, len(sequences)) for uuid, sequences in frames.items()] == [
+        (written[0].uuid, 521),
+        (written[1].uuid, 501),
+        (written[2].uuid, 7),
+    ]
+    assert (counts["lost"], counts["unknown_ends"], counts["replacements"]) == (0, 0, 2)
+    written[-1].close(unlink=True)
+    tell("row 49, bridge away for two replacements: 520, 500 and 7 frames, missing 0, lost 0, in order")
+
+
+async def frames_in_stream(connection: BrokerConnection) -> list[tuple[bytes, int]]:
+    """(uuid of the ring, sequence) of every frame in the stream, in order."""
+    found: list[tuple[bytes, int]] = []
+    number = 1
+    while (stored := await connection.message(seq=number)) is not None:
+        batch = unpack(base64.b64decode(stored["data"]))
+        found += [(batch.ring_uuid, batch.first_sequence + i) for i in range(len(batch.lengths))]
+        number += 1
+    return found
+
+
+def test_bridge_in_refuses_ring_of_another_maker(ring_name: str, broker: NatsServer, start: Start) -> None:
     with Writer.create(ring_name, layout_digest=LAYOUT_DIGEST) as writer:
         publish(writer, 1)
-        inward = bridge("in", ring_name, broker)
-        _, err = inward.communicate(timeout=30)
-        assert inward.returncode == 1
-        assert "was not made by a bridge" in err
+        inward = start("in", ring_name, broker.url)
+        assert inward.end() == 1
+        assert "was not made by a bridge" in inward.words
         writer.close(unlink=True)
 
 
-def test_bridge_without_broker_reports_and_retries(ring_name: str, tmp_path: Path) -> None:
-    with NatsServer(tmp_path) as server:
-        server.kill()
-        with Writer.create(ring_name, layout_digest=LAYOUT_DIGEST) as writer:
-            publish(writer, 10)
-            out = bridge("out", ring_name, server)
-            assert out.stderr is not None
-            complaint = out.stderr.readline()
-            assert complaint.startswith("bridge: NATS server") and "cannot connect" in complaint
-            assert out.poll() is None
-            server.restart()
-            asyncio.run(until_stored(server, 10))
-            assert stop(out)["frames"] == 10
-            writer.close(unlink=True)
+def test_bridge_without_broker_reports_and_retries(ring_name: str, broker: NatsServer, start: Start) -> None:
+    broker.kill()
+    with Writer.create(ring_name, layout_digest=LAYOUT_DIGEST) as writer:
+        publish(writer, 10)
+        out = start("out", ring_name, broker.url)
+        out.until_says("cannot connect")
+        assert out.words.startswith(f"bridge: NATS server {broker.place}: cannot connect")
+        broker.restart()
+        until(lambda: has_stream(broker) and last_sequence(broker), lambda: out.words)
+        assert out.stop()["frames"] == 10
+        writer.close(unlink=True)
 
 
-async def until_stored(server: NatsServer, sequence: int) -> None:
-    """Return once the stream's last batch ends with `sequence`."""
-    client, stream = await connect(Broker(server.url, "alphapulse", "alphapulse.test"))
-    while True:
-        with contextlib.suppress(NotFoundError):
-            last = unpack((await stream.get_last_msg("alphapulse", "alphapulse.test")).data or b"")
-            if last.last_sequence >= sequence:
-                break
-        await asyncio.sleep(0.05)
-    await client.close()
+def has_stream(broker: NatsServer) -> bool:
+    async def look(connection: BrokerConnection) -> bool:
+        return await connection.stream_info() is not None
+
+    return bool(on_broker(broker, look))
 
 
-def send_batches(ring: str, broker: NatsServer, *sizes: int) -> bytes:
-    """Put a ring's frames into the stream as the outward bridge does, in batches of these sizes; returns its uuid."""
-
-    async def send(reader: Reader) -> None:
-        client, stream = await connect(Broker(broker.url, "alphapulse", "alphapulse.test"))
-        for size in sizes:
-            poll = reader.poll(size)
-            name = message_id(reader.uuid, int(poll.sequences[0]), int(poll.sequences[-1]))
-            await stream.publish("alphapulse.test", pack(reader.uuid, poll), headers={"Nats-Msg-Id": name})
-        await client.close()
-
-    with Reader.attach(ring, start="oldest") as reader:
-        asyncio.run(send(reader))
-        return reader.uuid
+def last_sequence(broker: NatsServer) -> int:
+    return int(api(broker, f"STREAM.INFO.{STREAM}")["state"]["last_seq"])
 
 
-def test_bridge_in_gets_what_a_killed_one_had_fetched(new_ring_name: Callable[[], str], broker: NatsServer) -> None:
+def test_bridge_in_gets_what_a_killed_one_had_fetched(
+    new_ring_name: Callable[[], str], broker: NatsServer, start: Start
+) -> None:
     near, far = new_ring_name(), new_ring_name()
 
-    async def fetch_and_die() -> None:
-        client, stream = await connect(Broker(broker.url, "alphapulse", "alphapulse.test"))
-        consumer = await stream.pull_subscribe("alphapulse.test", durable="bridge", stream="alphapulse")
+    async def fetch_and_die(connection: BrokerConnection) -> None:
+        consumer = await connection.stream.pull_subscribe(SUBJECT, durable="bridge", stream=STREAM)
         assert len(await consumer.fetch(2)) == 2
-        await client.close()
 
+    make_stream(broker)
     with Writer.create(near, layout_digest=LAYOUT_DIGEST) as writer:
         publish(writer, 300)
         send_batches(near, broker, 100, 100, 100)
-    asyncio.run(fetch_and_die())
-    inward = bridge("in", far, broker)
+    on_broker(broker, fetch_and_die)
+    inward = start("in", far, broker.url)
     assert read_sequences(far, 300) == list(range(1, 301))
-    counts = stop(inward)
+    counts = inward.stop()
     assert (counts["frames"], counts["lost"]) == (300, 0)
 
 
-def test_bridge_late_batch_of_a_killed_sender_hides_nothing(
-    new_ring_name: Callable[[], str], broker: NatsServer
-) -> None:
-    """The dead sender's 1 to 5 arrives before its successor's 1 to 9: the broker must not take them for the same."""
-    near, far = new_ring_name(), new_ring_name()
-    with Writer.create(near, layout_digest=LAYOUT_DIGEST) as writer:
+def test_late_batch_of_a_killed_sender_is_refused_by_the_broker(ring_name: str, either_broker: NatsServer) -> None:
+    """Its successor has sent the same frames: what comes behind them must follow them."""
+    make_stream(either_broker)
+    with Writer.create(ring_name, layout_digest=LAYOUT_DIGEST) as writer:
         publish(writer, 9)
-        send_batches(near, broker, 5)
-        send_batches(near, broker, 9)
-    inward = bridge("in", far, broker)
-    assert read_sequences(far, 9) == list(range(1, 10))
-    assert stop(inward)["repeated"] == 5
+        send_batches(ring_name, either_broker, 9)
+        with pytest.raises(SequenceConflict):
+            send_batches(ring_name, either_broker, 5)
+    assert last_sequence(either_broker) == 1
+
+
+def test_batches_behind_one_that_was_not_stored_are_refused_too(ring_name: str, either_broker: NatsServer) -> None:
+    """A server that is full for a moment takes none of them, so that the stream has no hole."""
+    config = new_config(STREAM, SUBJECT, max_bytes=6000) | {"discard": "new"}
+    api(either_broker, f"STREAM.CREATE.{STREAM}", config)
+
+    async def send_large_then_small(connection: BrokerConnection) -> None:
+        chain = BatchChain(connection, "a test", 0, exclusive=True)
+        with Reader.attach(ring_name, start="oldest") as reader:
+            await chain.send(pack(reader.uuid, reader.poll(10)), Stored(1, 10, False))
+            await chain.send(pack(reader.uuid, reader.poll(80)), Stored(11, 90, False))  # larger than what is left
+            await chain.send(pack(reader.uuid, reader.poll(1)), Stored(91, 91, False))  # would fit
+            with pytest.raises(BridgeError):
+                await chain.drain()
+        # The server takes messages of a connection in order, so that this one is behind all of them.
+        await connection.stream.publish(SUBJECT, b"the last")
+
+    with Writer.create(ring_name, layout_digest=LAYOUT_DIGEST) as writer:
+        publish(writer, 91)
+        on_broker(either_broker, send_large_then_small)
+        writer.close(unlink=True)
+    assert last_sequence(either_broker) == 2
 
 
 def test_bridge_in_killed_between_a_hole_and_what_follows_repeats_nothing(
-    new_ring_name: Callable[[], str], broker: NatsServer
+    new_ring_name: Callable[[], str], broker: NatsServer, start: Start
 ) -> None:
     near, far = new_ring_name(), new_ring_name()
+    make_stream(broker)
     with Writer.create(near, layout_digest=LAYOUT_DIGEST) as writer:
         publish(writer, 12)
         origin = send_batches(near, broker, 9, 3)
@@ -295,15 +292,16 @@ def test_bridge_in_killed_between_a_hole_and_what_follows_repeats_nothing(
         publish(writer, 3)
         hole = Gap(4, 9, GapScope.RING_SEQUENCES, Reason.NOT_RETAINED)
         writer.publish(build(Domain.SYSTEM, Source.BRIDGE, [hole]))
-    inward = bridge("in", far, broker)
+    inward = start("in", far, broker.url)
     assert read_sequences(far, 12) == [1, 2, 3, 0, 10, 11, 12]
-    assert stop(inward)["frames"] == 3
+    assert inward.stop()["frames"] == 3
 
 
 def test_bridge_in_killed_while_it_made_its_ring_makes_it_again(
-    new_ring_name: Callable[[], str], broker: NatsServer
+    new_ring_name: Callable[[], str], broker: NatsServer, start: Start
 ) -> None:
     near, far = new_ring_name(), new_ring_name()
+    make_stream(broker)
     with Writer.create(near, layout_digest=LAYOUT_DIGEST) as writer:
         publish(writer, 3)
         send_batches(near, broker, 3)
@@ -311,6 +309,32 @@ def test_bridge_in_killed_while_it_made_its_ring_makes_it_again(
         pass
     with (FOLDER / ring_object(far).removeprefix("/")).open("r+b") as half_made:
         half_made.write(bytes(8))  # the magic, which a maker writes last
-    inward = bridge("in", far, broker)
+    inward = start("in", far, broker.url)
     assert read_sequences(far, 3) == [1, 2, 3]
-    assert stop(inward)["frames"] == 3
+    assert inward.stop()["frames"] == 3
+
+
+def test_bridge_out_without_a_broker_holds_the_rings_that_come_and_go(
+    new_ring_name: Callable[[], str], broker: NatsServer, start: Start
+) -> None:
+    """No journal: what is sent later comes from the maps of rings whose names are gone."""
+    near, far = new_ring_name(), new_ring_name()
+    writer = Writer.create(near, layout_digest=LAYOUT_DIGEST)
+    publish(writer, 20)
+    out, inward = start("out", near, broker.url), start("in", far, broker.url)
+    read_sequences(far, 20)
+    broker.kill()
+    out.until_says("cannot connect")
+    for count in (300, 30):
+        publish(writer, count)
+        writer.close(unlink=True)
+        writer = Writer.create(near, layout_digest=LAYOUT_DIGEST)
+        publish(writer, 5)
+        time.sleep(1.0)  # many times as long as it takes to notice
+    broker.restart()
+    until(lambda: inward.words.count("made anew here") == 2, lambda: inward.words)
+    assert read_sequences(far, 5) == list(range(1, 6))
+    counts = out.stop()
+    assert (counts["lost"], counts["unknown_ends"], counts["replacements"]) == (0, 0, 2)
+    assert inward.stop()["lost"] == 0
+    writer.close(unlink=True)

@@ -128,10 +128,10 @@ def test_relay_command_default_socket_is_in_a_private_directory(ring_name: str, 
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (["--ring", "no.such.ring"], 1, "no.such.ring"),
-        (["--ring", "x", "--socket", "/proc/relay/s"], 1, "x"),
+        (["--ring", "no.such.ring", "--wait-for-ring", "0"], 1, "no.such.ring"),
+        (["--ring", "x", "--socket", "/proc/relay/s"], 1, "/proc"),
         (["--domain", "nonsense"], 2, "--domain"),
-        (["--journal", "/no/such/journal"], 2, "--journal"),
+        (["--journal", __file__], 2, "--journal"),
     ],
 )
 def test_relay_command_mistake_is_one_clear_line(home: Path, arguments: list[str], code: int, text: str) -> None:

@@ -17,6 +17,7 @@ from tlv.filter import (
     carries,
     compare,
     contains,
+    listed,
     wants,
     wants_pool,
 )
@@ -160,3 +161,10 @@ def test_contains_finds_exactly_the_members() -> None:
 def test_pool_types_and_never_hidden_are_what_their_records_say() -> None:
     assert PoolCreated.layout.type in POOL_TYPES and Gap.layout.type in NEVER_HIDDEN
     assert not POOL_TYPES & NEVER_HIDDEN
+
+
+def test_filter_of_an_unknown_kind_or_of_no_list_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match="'colour' is no filter: expected one of pools"):
+        listed("colour", [])
+    with pytest.raises(UsageError, match="types: expected a list, found 'PoolSwap'"):
+        listed("types", "PoolSwap")

@@ -13,11 +13,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from consumers.bridge.batch import BATCH_BYTES, BATCH_FRAMES, message_id, pack
+from consumers.bridge.address import parse_access
+from consumers.bridge.batch import BATCH_BYTES, BATCH_FRAMES, pack
 from consumers.bridge.broker import Broker, connect
 from consumers.bridge.errors import BridgeError
 from consumers.bridge.inward import Inward
-from consumers.bridge.outward import IN_FLIGHT, Outward
+from consumers.bridge.outward import Outward
+from consumers.bridge.sending import WINDOW
+from consumers.bridge.stream_config import new_config
 from ringbuf import Reader, RingNotFound, Writer, unlink
 from tlv.codes import Domain, Source, Venue
 from tlv.layout import LAYOUT_DIGEST, PoolSync
@@ -45,13 +48,13 @@ def run(seconds: float) -> list[BenchResult]:
 
 async def _carry(server: NatsServer, frames: int) -> tuple[float, float, float]:
     near, far = (f"bench.{secrets.token_hex(4)}" for _ in range(2))
-    broker = Broker(server.url, near.replace(".", "-"), f"alphapulse.{near}")
+    broker = Broker(parse_access(server.url), near.replace(".", "-"), f"alphapulse.{near}")
     try:
         _fill(near, frames)
         alone = await _broker_alone(
             near, broker._replace(stream=f"{broker.stream}-alone", subject=f"alone.{near}"), frames
         )
-        outward = Outward(near, broker)
+        outward = Outward(near, broker, until_closed=True)
         begin = time.perf_counter()
         await outward.run(asyncio.Event(), _fail)
         sent = frames / (time.perf_counter() - begin)
@@ -62,8 +65,8 @@ async def _carry(server: NatsServer, frames: int) -> tuple[float, float, float]:
                 unlink(ring)
 
 
-def _fail(failure: BridgeError) -> None:
-    raise failure
+def _fail(sentence: str) -> None:
+    raise BridgeError(sentence)
 
 
 def _fill(ring: str, frames: int) -> None:
@@ -74,21 +77,21 @@ def _fill(ring: str, frames: int) -> None:
 
 
 async def _broker_alone(ring: str, broker: Broker, frames: int) -> float:
-    client, stream = await connect(broker)
+    connection = await connect(broker)
+    await connection.api(f"STREAM.CREATE.{broker.stream}", new_config(broker.stream, broker.subject))
     batches = []
     with Reader.attach(ring, start="oldest") as reader:
         while len(poll := reader.poll(BATCH_FRAMES, BATCH_BYTES)):
-            first, last = int(poll.sequences[0]), int(poll.sequences[-1])
-            batches.append((message_id(reader.uuid, first, last), pack(reader.uuid, poll)))
+            batches.append(pack(reader.uuid, poll))
     begin = time.perf_counter()
     pending: list[asyncio.Future[object]] = []
-    for name, data in batches:
-        if len(pending) >= IN_FLIGHT:
+    for data in batches:
+        if len(pending) >= WINDOW:
             await pending.pop(0)
-        pending.append(await stream.publish_async(broker.subject, data, headers={"Nats-Msg-Id": name}))
+        pending.append(await connection.stream.publish_async(broker.subject, data))
     await asyncio.gather(*pending)
     rate = frames / (time.perf_counter() - begin)
-    await client.close()
+    await connection.close()
     return rate
 
 

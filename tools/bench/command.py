@@ -25,12 +25,13 @@ BENCHMARKS = {
     "ticks": "tools.bench.collector.ticks",
     "strategy": "tools.bench.strategy",
     "relay": "tools.bench.relay",
+    "catch_up": "tools.bench.catch_up",
     "journal": "tools.bench.journal",
     "store": "tools.bench.store",
     "bridge": "tools.bench.bridge",
 }
 """The module of each benchmark, in the order in which a message meets what they measure; each has `run(seconds)`."""
-LOWER_IS_BETTER = frozenset({"ns", "us", "ms", "s", "MB"})
+LOWER_IS_BETTER = frozenset({"ns", "us", "ms", "s", "MB", "x"})
 """Units of which a target is an upper bound."""
 
 

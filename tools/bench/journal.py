@@ -132,7 +132,7 @@ def record(directory: Path, seconds: float) -> float:
         pass
     publisher = SPAWN.Process(target=publish_flat_out, args=(name, seconds))
     try:
-        options = {"fsync": Fsync.INTERVAL, "pack": False, "retain_bytes": 8 * RING_BYTES}
+        options: dict[str, Any] = {"fsync": Fsync.INTERVAL, "pack": False, "retain_bytes": 8 * RING_BYTES}
         with Recorder(name, directory, report=lambda line: None, **options) as recorder:
             publisher.start()
             recorder.run(lambda: recorder.recorded.frames > 0, until_closed=False)

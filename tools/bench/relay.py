@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def run(seconds: float) -> list[BenchResult]:
     raw = raw_socket(seconds)
     one, four = throughput(1, seconds), throughput(4, seconds)
     relayed, direct = latency(seconds), ping(seconds)
-    beside, without = beside_stuck(seconds)
+    growth, beside, without = beside_stuck(seconds)
     return [
         BenchResult("relay.one_client", one, "M messages/s", "bare Unix socket", raw, one / raw, 1.5),
         BenchResult("relay.four_clients", four, "M messages/s", "bare Unix socket", raw, four / raw, 1.0, "in total"),
@@ -86,13 +87,13 @@ def run(seconds: float) -> list[BenchResult]:
         ),
         BenchResult(
             "relay.p99_beside_stuck",
-            beside,
-            "us",
-            f"the same {READERS} clients alone",
+            growth,
+            "x",
+            "p99 of as many clients of a relay without them, us",
             without,
-            without / beside,
-            MOST_GROWTH * without,
-            f"{STUCK} of {READERS + STUCK} clients never read",
+            1 / growth,
+            MOST_GROWTH,
+            f"{STUCK} of {READERS + STUCK} clients never read: p99 {beside:,.0f} us; median of {TURNS} turns",
         ),
     ]
 
@@ -266,35 +267,64 @@ def delays(name: str, arrivals: Arrivals) -> Arrivals:
     return np.column_stack([kept[:, 0], kept[:, 1] - np.concatenate(published)[kept[:, 0] - oldest]])
 
 
-def beside_stuck(seconds: float) -> tuple[float, float]:
-    """(p99 beside clients that never read, p99 without these), microseconds from ring to all the other clients.
+def beside_stuck(seconds: float) -> tuple[float, float, float]:
+    """(how many times longer the p99 beside clients that never read is, that p99, the p99 without these), microseconds
+    from ring to all the other clients.
 
-    In turns, so that the machine's other work slows both alike; returns the medians over all turns.
+    Two relays get messages in turns, a moment after each other, so that whatever else the machine does slows both
+    alike; returns the medians over all turns.
     """
-    with relayed_ring(patience_s=STUCK_PATIENCE_S) as (name, path):
-        end, other = SPAWN.Pipe()
-        reader = SPAWN.Process(target=note_arrivals, args=(path, READERS, other))
-        reader.start()
-        end.recv()
-        turns: list[tuple[int, int, bool]] = []
-        with Writer.open(name, layout_digest=LAYOUT_DIGEST) as writer:
+    with relayed_ring(STUCK_PATIENCE_S) as (beside, path), relayed_ring(STUCK_PATIENCE_S) as (alone, other_path):
+        readers = [arrivals_noted(at) for at in (path, other_path)]
+        with (
+            Writer.open(beside, layout_digest=LAYOUT_DIGEST) as writer,
+            Writer.open(alone, layout_digest=LAYOUT_DIGEST) as other,
+        ):
             fill(writer)
-            for turn in range(2 * TURNS):
-                stuck = [subscribed(path, StreamStart.OLDEST) for _ in range(STUCK * (turn % 2))]
-                time.sleep(SETTLE_S)
+            fill(other)
+            stuck = [subscribed(path, StreamStart.OLDEST) for _ in range(STUCK)]
+            time.sleep(SETTLE_S)
+            turns = []
+            for _ in range(TURNS):
                 first = writer.next_sequence
-                publish_steadily(writer, STEADY_RATE, max(seconds / TURNS, SHORTEST_TURN_S))
-                turns.append((first, writer.next_sequence, bool(stuck)))
-                for connection in stuck:
-                    connection.close()
-        arrivals = collect_arrivals(end)
-        reader.join()
-        found = delays(name, arrivals)
-    p99s: dict[bool, list[float]] = {False: [], True: []}
-    for first, behind, beside in turns:
-        inside = found[(found[:, 0] >= first) & (found[:, 0] < behind), 1]
-        p99s[beside].append(float(np.percentile(inside, 99)) / NS_PER_US)
-    return float(np.median(p99s[True])), float(np.median(p99s[False]))
+                publish_in_turns((writer, other), STEADY_RATE, max(seconds, SHORTEST_TURN_S))
+                turns.append((first, writer.next_sequence))
+            for connection in stuck:
+                connection.close()
+        arrivals = [collect_arrivals(end) for _, end in readers]
+        for reader, _ in readers:
+            reader.join()
+        found = [delays(name, rows) for name, rows in zip((beside, alone), arrivals, strict=True)]
+    p99s = np.array([[p99_us(rows, *turn) for rows in found] for turn in turns])
+    medians = np.median(p99s, axis=0)
+    return float(np.median(p99s[:, 0] / p99s[:, 1])), float(medians[0]), float(medians[1])
+
+
+def arrivals_noted(path: Path) -> tuple[BaseProcess, Connection]:
+    """A process that reads as READERS clients, and its pipe."""
+    end, other = SPAWN.Pipe()
+    reader = SPAWN.Process(target=note_arrivals, args=(path, READERS, other))
+    reader.start()
+    end.recv()
+    return reader, end
+
+
+def publish_in_turns(writers: tuple[Writer, Writer], rate: float, seconds: float) -> None:
+    """Publish `rate` messages a second into each of two rings; neither is always the first."""
+    payload = message()
+    begin = due = time.perf_counter()
+    number = 0
+    while due - begin < seconds:
+        writers[(number + number // 2) % 2].publish(payload)
+        number += 1
+        due += 1 / (2 * rate)
+        time.sleep(max(due - time.perf_counter(), 0))
+
+
+def p99_us(found: Arrivals, first: int, behind: int) -> float:
+    """p99 of the delays of the messages from `first` on, before `behind`."""
+    inside = found[(found[:, 0] >= first) & (found[:, 0] < behind), 1]
+    return float(np.percentile(inside, 99)) / NS_PER_US
 
 
 def fill(writer: Writer) -> None:

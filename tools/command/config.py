@@ -52,20 +52,24 @@ class CollectorSection(Section):
     ring: str | UnsetType = UNSET
     capacity: int | UnsetType = UNSET
     filter: list[str] | UnsetType = UNSET
-    watch_ticks: list[str] | UnsetType = UNSET
     unproven: str | UnsetType = UNSET
+    watch_ticks: list[str] | UnsetType = UNSET
     cross_check: str | UnsetType = UNSET
     cross_check_share: float | UnsetType = UNSET
     pool_cache: str | UnsetType = UNSET
     watchdog: float | UnsetType = UNSET
     max_message: int | UnsetType = UNSET
     state: str | UnsetType = UNSET
+    ring_lost: str | UnsetType = UNSET
 
 
 class StrategySection(Section):
     """`alphapulse strategy`"""
 
     ring: str | UnsetType = UNSET
+    reliable: bool | UnsetType = UNSET
+    journal: str | UnsetType = UNSET
+    follow: bool | UnsetType = UNSET
     signals: str | UnsetType = UNSET
     config: str | UnsetType = UNSET
     start: str | UnsetType = UNSET
@@ -109,13 +113,20 @@ class BridgeSection(Section):
     server: str | UnsetType = UNSET
     stream: str | UnsetType = UNSET
     subject: str | UnsetType = UNSET
-    replicas: int | UnsetType = UNSET
+    creds: str | UnsetType = UNSET
+    nkey: str | UnsetType = UNSET
+    tls_ca: str | UnsetType = UNSET
+    tls_cert: str | UnsetType = UNSET
+    tls_key: str | UnsetType = UNSET
 
 
 class BridgeOutSection(BridgeSection):
     """`alphapulse bridge out`"""
 
     journal: str | UnsetType = UNSET
+    replicas: int | UnsetType = UNSET
+    max_mib: int | UnsetType = UNSET
+    max_hours: float | UnsetType = UNSET
 
 
 class BridgeInSection(BridgeSection):

@@ -3,7 +3,8 @@
 Owns the table of commands, and how a failure is shown: one line on stderr and an exit code, and a traceback only for a
 defect.  It must never import numba or a package that does: `alphapulse --help` answers at once.
 
-    exit code   0 done   1 failed or unhealthy   2 the command line is wrong   130 interrupted
+    exit code   0 done   1 failed or unhealthy   2 the command line is wrong   3 done, but frames were lost (strategy)
+                130 interrupted
 """
 
 from __future__ import annotations

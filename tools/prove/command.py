@@ -7,7 +7,9 @@ from tools.command.lazy import LazyGroup
 PROOFS = {
     "ring": ("tools.prove.ring.command:ring", "Models of the ring's kernels, and campaigns with real processes."),
     "feed": ("tools.prove.feed.command", "A collector on a real node while connections and processes break."),
+    "journal": ("tools.prove.journal.command", "Seeks in a large journal; readers beside packing and retention."),
     "delivery": ("tools.prove.delivery.command", "Every message reaches every client while processes are killed."),
+    "broker": ("tools.prove.delivery.broker", "What a NATS server loses of what it acknowledged, by its settings."),
 }
 
 command = LazyGroup(

@@ -1,9 +1,9 @@
 """`python -m tools.prove.mutation.command`: whether the tests notice when the code is changed.
 
 Draws mutants of the four packages and runs, for each, the tests that reach the changed line
-(`tools.prove.mutation.reach`), else those of its package and the fuzz tests, in a copy of the tree, until one fails.  A
-mutant that fails none of them survives and is shown, unless `equivalent.toml` lists it as equivalent to the original,
-with the reason.
+(`tools.prove.mutation.reach`), else those of its package and the fuzz tests, the nearest first, in a copy of the tree,
+until one fails.  A mutant that fails none of them survives and is shown, unless `equivalent.toml` lists it as
+equivalent to the original, with the reason.
 
 Kernels of tlv and ringbuf run as plain Python where their file is changed (NUMBA_DISABLE_JIT=1): the same lines, and
 nothing is compiled.  Elsewhere they are compiled, into a cache of this run: as plain Python the tests of producers take
@@ -97,16 +97,21 @@ class Trial:
         original = file.read_text()
         package = mutant.path.parts[0]
         tests = self._reach[package].tests(mutant.path, mutant.number)
-        if tests is None:
-            beside = f"tests/{mutant.path.parent}"
-            folders = dict.fromkeys((beside, f"tests/{package}", "tests/fuzz"))
-            tests = [folder for folder in folders if (self._tree / folder).is_dir()]
+        rounds = [tests] if tests is not None else self._nearest_first(mutant.path)
         file.write_text(mutant.code)
         try:
-            passed = self._pass(tests, package, plain=package in PLAIN and "@kernel" in original)
+            plain = package in PLAIN and "@kernel" in original
+            passed = all(self._pass(one, package, plain=plain) for one in rounds)
         finally:
             file.write_text(original)
         return "survived" if passed else "killed"
+
+    def _nearest_first(self, path: Path) -> list[list[str]]:
+        """The tests of the file, of its folder, and of its package: most mutants die by the first, which are quick."""
+        own, folder = f"tests/{path.parent}/test_{path.stem}.py", f"tests/{path.parent}"
+        rounds = [[own], [folder], [f"tests/{path.parts[0]}", "tests/fuzz"]]
+        there = [[name for name in names if (self._tree / name).exists()] for names in rounds]
+        return [names for i, names in enumerate(there) if names and names not in there[:i]]
 
     def _pass(self, tests: list[str], package: str, *, plain: bool) -> bool:
         process = subprocess.Popen(

@@ -26,11 +26,6 @@ class Agenda:
         """Call `callback` so much later."""
         self.at(self.now_ns + delay_ns, callback)
 
-    @property
-    def next_ns(self) -> int | None:
-        """When the next callback is due."""
-        return self._heap[0][0] if self._heap else None
-
     def run_until(self, end_ns: int) -> None:
         """Let time pass up to `end_ns`."""
         heap, pop = self._heap, heapq.heappop

@@ -1,0 +1,109 @@
+"""Batches on their way into a stream, in order and without a hole between them.
+
+Owns the window of what was sent and not acknowledged.  Each batch names the sequence that must stand before it, so that
+the server refuses all that follow one that it did not store: a stream never holds a later batch without the earlier
+ones.  So neither a server that was full for a moment, nor a cluster's new leader, nor the late batch of a killed sender
+leaves a hole or a repetition behind, and no message id is needed.
+
+In a stream that only our subject goes into, the sequences to come are known, and WINDOW batches are under way at a
+time.  In one that is shared they are not: there one batch is under way, behind the last one of our subject.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import NamedTuple
+
+from nats.js.api import PubAck
+
+from consumers.bridge.batch import HEADERS_ROOM
+from consumers.bridge.broker import BROKER_ERRORS, BrokerConnection
+from consumers.bridge.errors import BridgeError
+
+WINDOW = 32
+"""Batches sent and not yet acknowledged: enough to hide the round trip, little to repeat after a crash."""
+ACK_TIMEOUT_S = 4.0
+SENDER_HEADER = "Alphapulse-Sender"
+
+
+class Stored(NamedTuple):
+    """A batch that the stream has."""
+
+    first: int
+    last: int
+    from_journal: bool
+
+    @property
+    def frames(self) -> int:
+        """How many it holds."""
+        return self.last - self.first + 1
+
+
+class _Sent(NamedTuple):
+    ack: asyncio.Future[PubAck]
+    batch: Stored
+
+
+class BatchChain:
+    """Sends batches of one subject, each behind the one before it.
+
+    `end` is the sequence of the stream's last message if the stream is `exclusive`, else of the subject's last.
+    """
+
+    def __init__(self, connection: BrokerConnection, who: str, end: int, *, exclusive: bool) -> None:
+        assert len(who) < HEADERS_ROOM // 2
+        self._connection = connection
+        self._who = who
+        self._expected = end
+        self._exclusive = exclusive
+        self._under_way: deque[_Sent] = deque()
+        self._settled: list[Stored] = []
+        self.stored = end
+        """Sequence in the stream of the last batch that was acknowledged."""
+
+    async def send(self, data: bytes, batch: Stored) -> None:
+        """Send a batch, once there is room in the window.
+
+        Raises:
+            BridgeError: an earlier one was refused or not acknowledged in time.
+            SequenceConflict: the stream does not end where we left it.
+        """
+        while len(self._under_way) >= (WINDOW if self._exclusive else 1):
+            await self._settle_one()
+        which = "Nats-Expected-Last-Sequence" if self._exclusive else "Nats-Expected-Last-Subject-Sequence"
+        broker = self._connection.broker
+        headers = {which: str(self._expected), "Nats-Expected-Stream": broker.stream, SENDER_HEADER: self._who}
+        try:
+            ack = await self._connection.stream.publish_async(broker.subject, data, headers=headers)
+        except BROKER_ERRORS as error:
+            self._connection.check()
+            raise self._connection.translated(error) from None
+        ack.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._under_way.append(_Sent(ack, batch))
+        self._expected += 1
+
+    async def drain(self) -> None:
+        """Wait until all is acknowledged; raises as `send`."""
+        while self._under_way:
+            await self._settle_one()
+
+    def take_stored(self) -> list[Stored]:
+        """What was acknowledged since the last call."""
+        stored, self._settled = self._settled, []
+        return stored
+
+    async def _settle_one(self) -> None:
+        sent = self._under_way.popleft()
+        try:
+            ack = await self._connection.answer(sent.ack, ACK_TIMEOUT_S, "the acknowledgement of a batch")
+        except BROKER_ERRORS as error:
+            raise self._connection.translated(error) from None
+        if self._exclusive and ack.seq != self.stored + 1:
+            raise BridgeError(
+                f"{self._connection.broker.shown}: expected sequence {self.stored + 1} for a batch, found {ack.seq}"
+            )
+        self.stored = ack.seq
+        self._settled.append(sent.batch)
+        if not self._exclusive:
+            self._expected = ack.seq

@@ -1,0 +1,129 @@
+"""The rings of one name that this process has attached, one after the other.
+
+Owns their maps, and the question whether a ring has ended: it has no name any more, and no writer.  A map outlives its
+name, so what a consumer has not read of a replaced ring is read from there.  `consumers.incarnations` decides what
+follows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from consumers.incarnations import Extent
+from ringbuf import Reader, RingNotFound, RingNotReady, Status
+from ringbuf.kernels import seek_latest, seek_oldest
+
+LOOK_S = 0.1
+"""How often the name is looked at: two system calls."""
+NAMELESS_S = 2.0
+"""How long a replaced ring whose writer still publishes is followed.  That writer notices within its heartbeat."""
+KEPT_ENDS = 64
+"""Rings of which only the end is remembered: so many replacements later a loss is still counted."""
+SEEK_TRIES = 1000
+
+
+class HeldRing:
+    """One attached ring; `reader` is None once its map was given back."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.uuid = reader.uuid
+        self.reader: Reader | None = reader
+        self.ended = False
+        self.behind = 1
+        self._probe = reader.state.copy()
+        self._nameless_since: float | None = None
+
+    def settle(self, now: float, *, replaced: bool) -> None:
+        """Find out whether it has ended; `replaced` says that another ring has the name."""
+        if self.ended or self.reader is None or (not replaced and not self.reader.nameless):
+            return
+        since = self._nameless_since = now if self._nameless_since is None else self._nameless_since
+        if self.reader.abandoned or (replaced and now - since > NAMELESS_S):
+            self.behind = self.extent().behind
+            self.ended = True
+
+    def extent(self) -> Extent:
+        """What can be read of it."""
+        reader = self.reader
+        if reader is None:
+            return Extent(self.uuid, self.behind, self.behind, ended=True)
+        first = self._seek(reader, oldest=True)
+        behind = self.behind if self.ended else max(self._seek(reader, oldest=False), first)
+        return Extent(self.uuid, min(first, behind), behind, self.ended)
+
+    def _seek(self, reader: Reader, *, oldest: bool) -> int:
+        for _ in range(SEEK_TRIES):
+            if oldest and seek_oldest(reader.words, self._probe, 0):
+                break
+            if seek_latest(reader.words, self._probe):
+                break
+        return int(self._probe[0]["sequence"])
+
+    def release(self) -> None:
+        """Give the map back; the end stays known."""
+        if self.reader is not None:
+            self.behind = self.extent().behind
+            self.reader.close()
+            self.reader = None
+            self.ended = True
+
+
+class HeldRings:
+    """The rings of one name, oldest first.  `attach` makes a reader of the one that has the name now."""
+
+    def __init__(self, attach: Callable[[], Reader]) -> None:
+        self.rings: list[HeldRing] = []
+        self._attach = attach
+        self._next_look = 0.0
+
+    @property
+    def newest(self) -> HeldRing | None:
+        """The last one that had the name."""
+        return self.rings[-1] if self.rings else None
+
+    def get(self, uuid: bytes) -> HeldRing | None:
+        """The ring with this uuid."""
+        return next((ring for ring in self.rings if ring.uuid == uuid), None)
+
+    def look(self, now: float) -> Reader | None:
+        """Look at the name, unless it was just looked at.  Returns the reader of a ring that is new.
+
+        Raises:
+            SegmentError: what has the name is no ring of ours.
+        """
+        if now < self._next_look:
+            return None
+        self._next_look = now + LOOK_S
+        newest, fresh = self.newest, None
+        if newest is None or newest.reader is None or newest.reader.check() is Status.ORPHANED:
+            fresh = self._attach_new()
+        for ring in self.rings:
+            ring.settle(now, replaced=ring is not self.rings[-1])
+        return fresh
+
+    def _attach_new(self) -> Reader | None:
+        try:
+            reader = self._attach()
+        except (RingNotFound, RingNotReady):
+            return None
+        if self.get(reader.uuid) is not None:
+            reader.close()
+            return None
+        self.adopt(reader)
+        return reader
+
+    def adopt(self, reader: Reader) -> None:
+        """Hold the ring of `reader` as the newest."""
+        self.rings.append(HeldRing(reader))
+        for ring in self.rings[:-KEPT_ENDS]:
+            ring.release()
+        del self.rings[:-KEPT_ENDS]
+
+    def extents(self) -> list[Extent]:
+        """What can be read of each, oldest first."""
+        return [ring.extent() for ring in self.rings]
+
+    def close(self) -> None:
+        """Give all maps back."""
+        for ring in self.rings:
+            ring.release()

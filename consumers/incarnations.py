@@ -1,0 +1,139 @@
+"""What a consumer of a ring's name reads next, where rings of that name follow each other.
+
+A ring that is removed and made anew has another uuid: another incarnation of its name, whose sequences begin at 1 and
+are never compared with those of the one before.  A consumer's place is its `RingCursor`: uuid and sequence.
+`next_step` decides over values alone: what rings of the name are held in memory, what the journal has, and where the
+consumer stands.  Relay, bridge, `Live`, recorder and strategies are shells that ask it wherever plain reading ends.
+
+    frame wanted is in a held ring ............ Read.RING         else in the journal .......... Read.JOURNAL
+    neither has it, and the recorder may come . Await.RECORDER    neither, and it will not ..... Loss, counted
+    behind the last frame of an incarnation ... Replaced: the next one from its first frame    none yet: Await.RING
+
+Where nobody saw an incarnation's end, `Replaced` carries a loss without a count: `last` is `first` - 1, and the reason
+END_UNKNOWN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum, auto
+from typing import NamedTuple
+
+from ringbuf import Loss
+from tlv.codes import Reason
+
+UNKNOWN = -1
+"""`Replaced.last_sequence` and `RingReplaced.last_sequence` of a ring whose end nobody saw."""
+
+
+class RingCursor(NamedTuple):
+    """The frame that a consumer wants next."""
+
+    uuid: bytes
+    sequence: int
+
+
+class Extent(NamedTuple):
+    """What one place, a held ring or a journal, has of one incarnation: the sequences `first` to `behind` - 1."""
+
+    uuid: bytes
+    first: int
+    behind: int
+    ended: bool
+    """Nothing will ever follow, in any place: the ring's writer is gone and so is its name, as this place saw."""
+
+
+class Read(Enum):
+    """The frame wanted is there, or, in a ring, is the next to be published."""
+
+    RING = auto()
+    JOURNAL = auto()
+
+
+class Await(Enum):
+    """Nothing can be read now."""
+
+    RECORDER = auto()
+    RING = auto()
+
+
+class Replaced(NamedTuple):
+    """The incarnation `old` ended with `last_sequence` (or UNKNOWN); the consumer goes on with the first of `new`."""
+
+    old: bytes
+    last_sequence: int
+    new: bytes
+    loss: Loss | None
+    """What `old` published behind the cursor, if nobody knows how much that is."""
+
+    @property
+    def cursor(self) -> RingCursor:
+        """Where to go on."""
+        return RingCursor(self.new, 1)
+
+
+Step = Read | Await | Loss | Replaced
+
+
+def next_step(
+    cursor: RingCursor,
+    rings: Sequence[Extent],  # held, oldest first; one that is no longer held keeps its end, with `first` = `behind`
+    recorded: Sequence[Extent],  # of the journal, oldest first; empty without a journal
+    *,
+    recorder_due: bool = False,  # whether to wait for what the recorder may not have written yet
+    passed: Sequence[bytes] = (),  # incarnations that this consumer had before, oldest first
+) -> Step:
+    """What the consumer at `cursor` does next.  Behind a Loss it stands at `loss.last` + 1."""
+    held, kept = extent_of(cursor.uuid, rings), extent_of(cursor.uuid, recorded)
+    if held and held.first <= cursor.sequence and (cursor.sequence < held.behind or not held.ended):
+        return Read.RING
+    if kept and kept.first <= cursor.sequence < kept.behind:
+        return Read.JOURNAL
+    known = [extent for extent in (held, kept) if extent]
+    behind = max([cursor.sequence, *(extent.behind for extent in known)])
+    left_by_recorder = kept is not None and (kept.ended or kept is not recorded[-1] or cursor.sequence < kept.first)
+    may_come = recorder_due and not left_by_recorder
+    if cursor.sequence < behind:
+        if may_come:
+            return Await.RECORDER
+        there = min((one.first for one in known if cursor.sequence < one.first < one.behind), default=behind)
+        return Loss(cursor.uuid, cursor.sequence, there - 1, Reason.NOT_RETAINED)
+    new = following(cursor.uuid, rings, recorded, passed)
+    if new is None:
+        return Await.RING
+    if may_come and extent_of(new, recorded) is None:
+        return Await.RECORDER  # the journal may have another incarnation in between, or the end of this one
+    if any(extent.ended for extent in known):
+        return Replaced(cursor.uuid, behind - 1, new, None)
+    uncounted = Loss(cursor.uuid, cursor.sequence, cursor.sequence - 1, Reason.END_UNKNOWN)
+    return Replaced(cursor.uuid, UNKNOWN, new, uncounted)
+
+
+def extent_of(uuid: bytes, extents: Sequence[Extent]) -> Extent | None:
+    """The one of incarnation `uuid`."""
+    return next((extent for extent in extents if extent.uuid == uuid), None)
+
+
+def following(
+    uuid: bytes, rings: Sequence[Extent], recorded: Sequence[Extent], passed: Sequence[bytes] = ()
+) -> bytes | None:
+    """The incarnation behind `uuid`; None if there is none yet.
+
+    Behind one that nobody knows comes the first that the consumer has not had: retention may have dropped the unknown
+    one, and then everything that is left is newer.
+    """
+    order = in_order(recorded, rings)
+    known = next((one for one in (uuid, *reversed(passed)) if one in order), None)
+    later = order[order.index(known) + 1 :] if known is not None else order
+    return later[0] if later else None
+
+
+def in_order(recorded: Sequence[Extent], rings: Sequence[Extent]) -> list[bytes]:
+    """All incarnations by age.  Each place saw some of them, in order; a ring that the recorder missed stands before
+    the next one that it has."""
+    order = [extent.uuid for extent in recorded]
+    for at, extent in enumerate(rings):
+        if extent.uuid not in order:
+            later = next((ring.uuid for ring in rings[at + 1 :] if ring.uuid in order), None)
+            order.insert(len(order) if later is None else order.index(later), extent.uuid)
+    return order

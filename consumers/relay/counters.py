@@ -1,0 +1,61 @@
+"""What a relay did since it began, and what it found damaged.
+
+Owns the counts of `alphapulse relay`'s statistics.  Damage is counted each time it is met, and written to the log
+once for each thing that is damaged until it is sound again, so that a ring that is looked at every second does not
+fill the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+log = logging.getLogger("alphapulse.relay")
+
+
+@dataclass
+class Counters:
+    """The counts; `clients`, `behind` and `unreadable_rings` are of now, the others since the beginning."""
+
+    clients: int = 0
+    behind: int = 0
+    """Clients that have not reached the end of a ring yet."""
+    accepted: int = 0
+    refused: int = 0
+    evicted: int = 0
+    bytes: int = 0
+    chunks: int = 0
+    malformed_frames: int = 0
+    unreadable_rings: int = 0
+    damaged_rings: int = 0
+    """How often a ring held what no writer writes."""
+    damaged_journals: int = 0
+    """How often a journal, a segment or an index could not be read for what it holds."""
+    damaged_cursors: int = 0
+    failed_cursor_saves: int = 0
+    shortages: int = 0
+    """How often descriptors, memory or disk were lacking."""
+    renewed_sockets: int = 0
+    """How often the socket's file was gone and was made anew."""
+    windows: int = 0
+    """Windows that were read from journals."""
+    _logged: set[str] = field(default_factory=set)
+
+    def to_dict(self) -> dict[str, int]:
+        """The counts by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, int)}
+
+    def lack(self, error: OSError | MemoryError | RuntimeError, what: str) -> None:
+        """Count and log a lack of descriptors, memory, threads or disk."""
+        self.shortages += 1
+        self.warn_once("relay", f"{what} ({error})")
+
+    def warn_once(self, subject: str, text: str) -> None:
+        """Log `text` unless something was logged of `subject` since it was sound."""
+        if subject not in self._logged:
+            self._logged.add(subject)
+            log.warning("%s: %s", subject, text)
+
+    def sound(self, subject: str) -> None:
+        """`subject` is sound again; the next damage is logged."""
+        self._logged.discard(subject)

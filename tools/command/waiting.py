@@ -1,0 +1,56 @@
+"""What a command that reads a ring does before there is one: say so, and wait.
+
+The order in which commands are started does not matter, so none of them refuses because another is not there yet.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from ringbuf import RingNotFound, RingNotReady
+
+T = TypeVar("T")
+
+RETRY_S = 0.05
+SAY_AFTER_S = 0.5
+"""A ring that is about to be made is not worth a line."""
+
+wait_for_ring_option = click.option(
+    "--wait-for-ring",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Give up if there is no such ring after so long.  [default: wait for as long as it takes]",
+)
+
+
+def when_there(
+    who: str, ring: str, limit_s: float | None, asked_to_stop: Callable[[], bool], make: Callable[[], T]
+) -> T | None:
+    """What `make` makes, as soon as its ring exists; None if asked to stop before.
+
+    Raises:
+        RingNotFound, RingNotReady: there is none after `limit_s`.
+    """
+    began, said = time.monotonic(), False
+    while not asked_to_stop():
+        try:
+            return make()
+        except (RingNotFound, RingNotReady):
+            waited = time.monotonic() - began
+            if limit_s is not None and waited >= limit_s:
+                raise
+            if not said and waited >= SAY_AFTER_S:
+                complain(who, f"waiting for ring {ring}: its producer has not made it yet")
+                said = True
+            time.sleep(RETRY_S)
+    return None
+
+
+def complain(who: str, line: Any) -> None:
+    """A line on stderr, for the operator."""
+    print(f"{who}: {line}", file=sys.stderr, flush=True)
