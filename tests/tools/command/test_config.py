@@ -138,7 +138,7 @@ def test_config_is_overridden_by_the_command_line(tmp_path: Path) -> None:
         "ALPHAPULSE__RECORDER__OUT": str(tmp_path),
         "ALPHAPULSE__RECORDER__RING": "no.such.ring",
     }
-    command = [sys.executable, "-m", "tools.command.main", "record"]
+    command = [sys.executable, "-m", "tools.command.main", "record", "--wait-for-ring", "0"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert "no ring 'no.such.ring'" in ended.stderr
     ended = subprocess.run(
