@@ -16,6 +16,7 @@ from consumers.client import Item, Loss, RelayClient
 from consumers.incarnations import UNKNOWN
 from consumers.journal.extents import RecordedRings
 from consumers.recorder import Recorder
+from consumers.relay.cursors import decode
 from ringbuf import Writer
 from ringbuf.ring import unlink_ring
 from tests.consumers.test_relay import wait_for
@@ -95,8 +96,7 @@ class Witness:
         for uuid, count in published:
             told = {n for loss in self.losses if loss.ring == uuid for n in range(loss.first, loss.last + 1)}
             found = self.got.get(uuid, [])
-            # A relay that was killed before it kept an acknowledgement gives those messages again, from there on.
-            assert list(dict.fromkeys(found)) == sorted(set(found))
+            assert found == sorted(found)
             duplicates += len(found) - len(set(found))
             missing += len(set(range(1, count + 1)) - set(found) - told)
             assert not told & set(found)
@@ -128,6 +128,13 @@ def recording(home: Path, ring: str) -> ForkedVictim:
 def relaying(home: Path, ring: str, *words: object) -> ForkedVictim:
     options = ("--ring", ring, "--socket", home / "s", "--cursors", home / "c")
     return process(home, "relay", relay.command, *options, *words)
+
+
+def acknowledged(home: Path, uuid: bytes, sequence: int) -> bool:
+    """Whether the relay has saved that the witness handled so much of a ring."""
+    path = home / "c" / "market_data" / "risk.json"
+    found = decode(path.read_bytes()) if path.exists() else None
+    return any(key.endswith(uuid.hex()) and value == sequence for key, value in (found or {}).items())
 
 
 def ring(name: str, capacity: int = BIG) -> Writer:
@@ -184,6 +191,8 @@ def test_ring_replaced_twice_while_client_and_relay_were_away_comes_in_order(
         witness = Witness(home / "s")
         witness.until(lambda: witness.has(first.uuid, 50))
         witness.client.close()
+        # An acknowledgement that is under way when the relay is killed may be lost, and then all comes twice.
+        wait_for(partial(acknowledged, home, first.uuid, 50), ENOUGH_S)
         server.kill()
         rings = [first]
         for count in (500, 300):
