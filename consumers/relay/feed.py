@@ -67,6 +67,8 @@ class FeedPosition:
     damaged_at: int = 0
     """The sequence whose frame is damaged in the ring."""
     told_unreadable: bool = False
+    lags: bool = False
+    """Whether more than a chunk was left in the ring behind the last one."""
     journal_asked: bool = False
     """Whether the journal is known to have the frame wanted next, of a ring that has ended."""
     unreadable_at: int = 0
@@ -119,6 +121,7 @@ class RingFeed:
         self._polled_at = OUT_OF_RING
         self._count = 0
         self._behind = (0, 0)
+        self._lags = False
         self._stuck_since = 0.0
         if reader:
             self._warm(reader)
@@ -196,9 +199,7 @@ class RingFeed:
 
     def is_behind(self, place: FeedPosition) -> bool:
         """Whether more than a chunk is there for `place`: others go first."""
-        if place.position == OUT_OF_RING or self.reader is None:
-            return True
-        return get_word(self.reader.words, TAIL) - place.position > CHUNK_BYTES
+        return place.lags or place.position == OUT_OF_RING or self.reader is None
 
     def progress(self, place: FeedPosition) -> bytes:
         """A Batch without messages, if the filter left out sequences that no Batch has covered yet."""
@@ -248,7 +249,9 @@ class RingFeed:
         if status == Status.CORRUPT or self._behind[1] < place.sequence or self._is_stuck(reader):
             return None
         self.known = max(self.known, self._behind[1])
+        place.lags = self._lags = False
         if self._count:
+            self._lags = get_word(reader.words, TAIL) - self._behind[0] > CHUNK_BYTES
             self.last_message_at = time.monotonic()
             if not lost_last:
                 self._polled_at = place.position
@@ -268,6 +271,7 @@ class RingFeed:
         # 0: the sequence that this poll began with.
         _, chunk = self._packing.pack(self._polled, self._table, (0, self._count), (0, place.since, wanted))
         place.position, place.sequence = self._behind
+        place.lags = self._lags
         if chunk:
             place.since = place.sequence
         return chunk
