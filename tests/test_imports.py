@@ -83,6 +83,7 @@ SHELLS = {
     "consumers/journal/index.py": "one file",
     "consumers/journal/indexing.py": "the lock of what is known of segments",
     "consumers/journal/mending.py": "segments' files",
+    "consumers/journal/opened.py": "one segment's file",
     "consumers/journal/packed.py": "one segment's file",
     "consumers/journal/reader.py": "segments' files",
     "consumers/journal/recovery.py": "one segment's file",

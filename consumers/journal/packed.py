@@ -26,6 +26,7 @@ from consumers.journal.layout import (
     PackedFooter,
     SkippableHead,
 )
+from consumers.journal.opened import OpenedSegment
 from tlv.buffers import Bytes
 
 ZSTD_LEVEL = 3
@@ -112,12 +113,11 @@ def packed_index(file: BinaryIO, ordinal: int) -> SegmentIndex | None:
     return unpack_index(read_trailer(file)[TRAILER_BEGIN:], ordinal)
 
 
-class PackedBytes:
+class PackedBytes(OpenedSegment):
     """Random access to the raw bytes of the packed segment in `file`, which is closed with it."""
 
     def __init__(self, path: Path, file: BinaryIO, ordinal: int) -> None:
-        self.path = path
-        self._file = file
+        super().__init__(path, file)
         self.index = packed_index(file, ordinal)
         """None if the trailer is damaged; blocks are found without it."""
         self.blocks = list(blocks_of(self.index)) if self.index else find_blocks(file)
@@ -125,17 +125,6 @@ class PackedBytes:
         """Where the END record stands in the raw segment."""
         self._offsets = np.array([block.offset for block in self.blocks], np.int64)
         self._held: tuple[int, Bytes] = (-1, np.empty(0, np.uint8))
-
-    @property
-    def bytes_on_disk(self) -> int:
-        """The size of the file."""
-        return os.fstat(self._file.fileno()).st_size
-
-    @property
-    def inode(self) -> tuple[int, int]:
-        """Device and inode of the file."""
-        status = os.fstat(self._file.fileno())
-        return status.st_dev, status.st_ino
 
     @property
     def size(self) -> int:
@@ -174,10 +163,6 @@ class PackedBytes:
         """The block in which raw byte `offset` stands."""
         number = self._block_at(offset)
         return self.blocks[number] if number >= 0 and offset < self.blocks[number].end else None
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
     def _block_at(self, offset: int) -> int:
         return int(np.searchsorted(self._offsets, offset, side="right")) - 1

@@ -17,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 from consumers.journal.errors import ForeignFileError, JournalDamaged, JournalError, SegmentGone
 from consumers.journal.index import RecordPlace, SegmentIndex, load_index
 from consumers.journal.layout import CHECKSUM_BYTES, HEAD_BYTES, HEADER_BYTES, SEGMENT_MAGIC, VERSION, SegmentHeader
+from consumers.journal.opened import OpenedSegment
 from consumers.journal.packed import PackedBytes, packed_index, read_packed_header
 from tlv.buffers import Bytes
 from tlv.errors import UsageError
@@ -175,29 +176,17 @@ def stored_index(segment: SegmentFile) -> SegmentIndex | None:
         return packed_index(file, form.ordinal) if form.packed else RawBytes(form, file).index
 
 
-class RawBytes:
+class RawBytes(OpenedSegment):
     """Random access to the raw segment in `file`, which may still be written and is closed with it."""
 
     def __init__(self, segment: SegmentFile, file: BinaryIO) -> None:
-        self.path = segment.path
+        super().__init__(segment.path, file)
         self._segment = segment
-        self._file = file
-
-    @property
-    def bytes_on_disk(self) -> int:
-        """The size of the file."""
-        return os.fstat(self._file.fileno()).st_size
-
-    @property
-    def inode(self) -> tuple[int, int]:
-        """Device and inode of the file."""
-        status = os.fstat(self._file.fileno())
-        return status.st_dev, status.st_ino
 
     @property
     def size(self) -> int:
         """Bytes now; a segment that is being written grows."""
-        return os.fstat(self._file.fileno()).st_size
+        return self.bytes_on_disk
 
     def read_at(self, offset: int, into: Bytes) -> int:
         """Copy bytes from `offset` on into `into`; returns how many there were."""
@@ -216,10 +205,6 @@ class RawBytes:
         """The next record behind `offset` of which the stored index tells; None if there is no index."""
         index = self.index
         return index.behind(offset) if index else None
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 def open_bytes(segment: SegmentFile) -> RawBytes | PackedBytes:
