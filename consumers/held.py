@@ -17,6 +17,8 @@ LOOK_S = 0.1
 """How often the name is looked at: two system calls."""
 NAMELESS_S = 2.0
 """How long a replaced ring whose writer still publishes is followed.  That writer notices within its heartbeat."""
+HELD_BEHIND = 3
+"""Replaced rings whose maps are kept for whoever has not read them: each takes its capacity in shared memory."""
 KEPT_ENDS = 64
 """Rings of which only the end is remembered: so many replacements later a loss is still counted."""
 SEEK_TRIES = 1000

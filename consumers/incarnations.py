@@ -22,6 +22,8 @@ from typing import NamedTuple
 from ringbuf import Loss
 from tlv.codes import Reason
 
+RECORDER_PATIENCE_S = 2.0
+"""How long a consumer waits for the recorder, which may have read from the ring what it has not written."""
 UNKNOWN = -1
 """`Replaced.last_sequence` and `RingReplaced.last_sequence` of a ring whose end nobody saw."""
 

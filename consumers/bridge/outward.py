@@ -34,8 +34,8 @@ from consumers.bridge.presence import Presence
 from consumers.bridge.retrying import Retrying
 from consumers.bridge.sending import SENDER_HEADER, BatchChain, Stored
 from consumers.bridge.sent_stream import SentStream, StreamWanted
-from consumers.held import LOOK_S, HeldRings
-from consumers.incarnations import Await, Read, Replaced, RingCursor, Step, next_step
+from consumers.held import HELD_BEHIND, LOOK_S, HeldRings
+from consumers.incarnations import RECORDER_PATIENCE_S, Await, Read, Replaced, RingCursor, Step, next_step
 from consumers.journal.errors import JournalError
 from consumers.journal.extents import RecordedRings
 from consumers.journal.reader import JournalReader
@@ -47,10 +47,6 @@ from tlv.layout import LAYOUT_DIGEST, RingReplaced
 from tlv.message import build, parse
 
 IDLE_WAIT_S = 0.1
-HELD_BEHIND = 3
-"""Replaced rings whose maps are kept until they are sent: each takes its capacity in shared memory."""
-RECORDER_PATIENCE_S = 2.0
-"""How long to wait for the recorder, which may have read from the ring what it has not written."""
 CONFLICTS_TO_REFUSE = 3
 """Batches of another sender that we met at the stream's end: one may be the last of a killed one."""
 

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from consumers.incarnations import RECORDER_PATIENCE_S
 from consumers.relay import protocol
 from consumers.relay.catch_up import JournalWindows
 from consumers.relay.counters import Counters
@@ -45,8 +46,6 @@ CHUNK_BYTES = 1 << 17
 """Of payloads per system call: some 400 swaps."""
 CHUNK_FRAMES = 2048
 OUT_OF_RING = -1
-RECORDER_PATIENCE_S = 2.0
-"""How long a client's position waits for the recorder to write what the ring has overwritten."""
 SHORTAGE_PATIENCE_S = 5.0
 """How long it waits for a journal that cannot be read now, before its client is told and comes again."""
 STUCK_S = 0.2

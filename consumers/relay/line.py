@@ -13,21 +13,28 @@ from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
-from consumers.held import HeldRings
-from consumers.incarnations import Await, Extent, Read, Replaced, RingCursor, in_order, next_step
+from consumers.held import HELD_BEHIND, HeldRings
+from consumers.incarnations import (
+    RECORDER_PATIENCE_S,
+    Await,
+    Extent,
+    Read,
+    Replaced,
+    RingCursor,
+    in_order,
+    next_step,
+)
 from consumers.journal.extents import RecordedRings
 from consumers.relay import protocol
 from consumers.relay.counters import Counters
 from consumers.relay.errors import short_of
-from consumers.relay.feed import OUT_OF_RING, RECORDER_PATIENCE_S, FeedPosition, RingFeed
+from consumers.relay.feed import OUT_OF_RING, FeedPosition, RingFeed
 from ringbuf import Loss, Reader
 from tlv.codes import StreamStart
 from tlv.filter import MessageFilter
 from tlv.layout import LAYOUT_DIGEST
 
 NOTHING = memoryview(b"")
-HELD_BEHIND = 3
-"""Replaced rings whose maps are kept for clients that have not read them: each takes its capacity in shared memory."""
 
 
 class RingLine:

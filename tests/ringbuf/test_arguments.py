@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringbuf import Reader, Writer, unlink
+from tests.junk import junk
 from tlv.errors import SegmentError, UsageError
 
 CAPACITY = 1 << 16
@@ -121,18 +122,7 @@ def test_publish_many_of_a_strided_buffer_is_refused(pair: tuple[Writer, Reader]
         pair[0].publish_many(np.arange(8, dtype=np.uint8)[::-1], np.zeros(1, np.int64), np.ones(1, np.int64))
 
 
-JUNK = (
-    st.none()
-    | st.booleans()
-    | st.floats()
-    | st.text(max_size=4)
-    | st.binary(max_size=4)
-    | st.integers()
-    | st.sampled_from(
-        [1 << 64, -(1 << 63), 1 << 200, [], {}, (1,), object(), np.float64(3.5), np.array([1]), np.bool_(1)]
-    )
-    | st.integers(-2, 300).map(np.int64)
-)
+JUNK = junk(1 << 64, -(1 << 63), object(), np.bool_(1)) | st.integers(-2, 300).map(np.int64)
 """What a public argument may be given."""
 
 WRITER_ARGUMENTS = ["name", "capacity", "max_frame", "reserve", "schema", "group", "layout_digest", "full"]

@@ -10,22 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.junk import junk
 from tlv.arguments import check_integer, check_seconds
 from tlv.codes import KNOWN_FLAGS, Domain
 from tlv.errors import FrameError, UsageError
 from tlv.layout import StateInvalidation
 from tlv.message import build, parse
 
-JUNK = (
-    st.none()
-    | st.booleans()
-    | st.floats()
-    | st.text(max_size=4)
-    | st.binary(max_size=4)
-    | st.integers()
-    | st.sampled_from([1 << 64, -(1 << 63), 1 << 200, [], {}, (1,), np.float64(3.5), np.array([1]), np.bool_(1)])
-    | st.integers(-2, 300).map(np.int64)
-)
+JUNK = junk(1 << 64, -(1 << 63), np.bool_(1)) | st.integers(-2, 300).map(np.int64)
 RECORD = StateInvalidation(1, 2, 4, bytes(20))
 DATA = build(Domain.SYSTEM, 16, [RECORD], sequence=7)
 
