@@ -268,10 +268,13 @@ class Collector:
         self._said.note_circuit()
         opening = asyncio.create_task(self._open(candidate.url))
         opening.add_done_callback(lambda _: self._wake.set())
-        await self._idle(opening.done)
+        try:
+            await self._idle(opening.done)
+        except BaseException:
+            await _give_up(opening)
+            raise
         if not opening.done():
-            opening.cancel()
-            await asyncio.wait([opening])
+            await _give_up(opening)
             return None
         try:
             connection = opening.result()
@@ -510,6 +513,14 @@ class Collector:
             return
         if not self._stop.is_set():
             self._wake.clear()
+
+
+async def _give_up(opening: asyncio.Task[NodeConnection]) -> None:
+    """End the opening of a connection, or the connection if it was opened meanwhile."""
+    opening.cancel()
+    (outcome,) = await asyncio.gather(opening, return_exceptions=True)
+    if isinstance(outcome, NodeConnection):
+        outcome.transport.abort()
 
 
 def _frames(ring: str) -> Iterator[memoryview]:

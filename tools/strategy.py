@@ -25,6 +25,7 @@ from consumers.strategy import Driver, Poison
 from ringbuf import Reader, Wait, Writer
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
+from tools.command.say import say
 from tools.command.waiting import wait_for_ring_option, when_there
 
 SIGNAL_CAPACITY = 1 << 20
@@ -112,7 +113,7 @@ def command(
         runner = Runner(Driver(strategy, reader.uuid), reader, writer, wait=Wait(wait_mode))
         source = {"ring": ring} if journal is None else {"journal": str(journal)}
         where = ring if journal is None else str(journal)
-        _say({"ready": True, **source, "signals": signals}, f"reading {where}, publishing to {signals}", as_json)
+        say({"ready": True, **source, "signals": signals}, f"reading {where}, publishing to {signals}", as_json)
         try:
             runner.run(asked, until_closed=until_closed, follow=journal is None or follow)
         finally:
@@ -120,7 +121,7 @@ def command(
             statistics = _statistics(runner, strategy, time.monotonic() - began)
             if stats_json:
                 stats_json.write_bytes(msgspec.json.encode(statistics))
-            _say(statistics, _sentence(statistics), as_json)
+            say(statistics, _sentence(statistics), as_json)
             for poison in runner.driver.poison:
                 _complain(where, poison)
             if runner.driver.lost:
@@ -182,11 +183,6 @@ def _sentence(statistics: dict[str, Any]) -> str:
 def _complain(ring: str, poison: Poison) -> None:
     last_line = poison.reason.splitlines()[-1]
     print(f"strategy: poison frame (ring {ring}, sequence {poison.sequence}): {last_line}", file=sys.stderr)
-
-
-def _say(line: dict[str, Any], sentence: str, as_json: bool) -> None:
-    click.echo(msgspec.json.encode(line) if as_json else sentence)
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

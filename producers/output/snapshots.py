@@ -12,8 +12,9 @@ and nothing else.  What is refused, or answered by nothing, is asked again, as o
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import NamedTuple
 
 from producers.blocks.block import Block
 from producers.context import Context
@@ -40,55 +41,69 @@ PAUSES_S = (0.1, 10.0)
 """After an answer that says nothing: a backend that does not have the block yet, or wants to be asked less."""
 
 
+class Due(NamedTuple):
+    """A pool whose state is wanted."""
+
+    row: int
+    since_block: int
+    """The lowest block number whose state is of use."""
+
+
 class Snapshots:
     """PoolState with reserves or price, for the pools that are due."""
 
     def __init__(self, context: Context, introductions: Introductions, is_canonical: Callable[[Block], bool]) -> None:
         self._clock, self._timers, self._calls = context.clock, context.timers, context.calls
         self._introductions, self._is_canonical = introductions, is_canonical
-        self.due: deque[int] = deque()
-        """Rows of pools; with 100,000 of them `want_all` and `pump` still cost nothing that an event would notice."""
-        self._since_block = 0
-        """The lowest block number whose state is of use."""
+        self.due: deque[Due] = deque()
+        """With 100,000 of them `want_all` and `pump` still cost nothing that an event would notice."""
         self._asking = 0
         """Requests, or groups of them."""
         self._pauses = Pauses(*PAUSES_S)
 
-    def want(self, row: int) -> None:
-        """Tell the state of one pool."""
-        self.due.append(row)
+    def want(self, row: int, since_block: int) -> None:
+        """Tell the state of one pool, as of `since_block` or later."""
+        self.due.append(Due(row, since_block))
 
-    def want_all(self, since_block: int = 0) -> None:
+    def want_all(self, since_block: int) -> None:
         """Tell the state of every pool that readers have heard of, as of `since_block` or later."""
         self.due.clear()
-        self.due.extend(self._introductions.known)
-        self._since_block = since_block
+        self.due.extend(Due(row, since_block) for row in self._introductions.known)
 
     def pump(self, block: Block) -> None:
         """Ask about what is due, as of `block`, which is complete."""
-        while self.due and self._asking < MAX_AT_ONCE and block.number >= self._since_block:
+        while self._asking < MAX_AT_ONCE:
             together = MAX_TOGETHER if self._calls.takes_programs(2 * len(self.due)) else 1
-            self._ask([self.due.popleft() for _ in range(min(together, len(self.due)))], block)
+            due = list(self._take_due(together, block.number))
+            if not due:
+                return
+            self._ask(due, block)
 
-    def _ask(self, rows: list[int], block: Block) -> None:
-        asked = [(row, questions) for row in rows if (questions := state_questions(self._introductions.pool(row)))]
+    def _take_due(self, most: int, number: int) -> Iterator[Due]:
+        """The first that are due as of a block."""
+        while self.due and most > 0 and self.due[0].since_block <= number:
+            most -= 1
+            yield self.due.popleft()
+
+    def _ask(self, due: list[Due], block: Block) -> None:
+        asked = [(one, questions) for one in due if (questions := state_questions(self._introductions.pool(one.row)))]
         if asked:
             self._asking += 1
             about = About(block.hash, block.number)
             questions = [question for _, some in asked for question in some]
             self._calls.ask(about, questions, partial(self._take, asked, block))
 
-    def _take(self, asked: list[tuple[int, list[Question]]], block: Block, answers: list[Answer]) -> None:
+    def _take(self, asked: list[tuple[Due, list[Question]]], block: Block, answers: list[Answer]) -> None:
         self._asking -= 1
         at, refused = 0, []
-        for row, questions in asked:
+        for due, questions in asked:
             said, at = answers[at : at + len(questions)], at + len(questions)
             if any(isinstance(answer, Failure) and answer.meaning in NEVER for answer in said):
                 continue
             if self._is_canonical(block) and all(map(speaks, said)):
-                self._tell(row, block, said)
+                self._tell(due.row, block, said)
             else:
-                refused.append(row)
+                refused.append(due)
         if refused:
             self._pauses.failed(self._clock.now_ns)
             self._timers.after(self._pauses.due_ns - self._clock.now_ns, partial(self.due.extend, refused))

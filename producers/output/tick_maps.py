@@ -115,7 +115,7 @@ class TickMaps:
         if self._watch.covers(pool) and self.is_followed(pool):
             self.due[row] = max(self.due.get(row, 0), since_block)
 
-    def want_all(self, since_block: int = 0) -> None:
+    def want_all(self, since_block: int) -> None:
         """Tell the map of every watched pool that readers have heard of."""
         for row in self._introductions.known:
             self.want(row, since_block)

@@ -17,6 +17,7 @@ from tlv.codes import Domain, FeedReason, Source, Venue
 from tlv.layout import LAYOUT_DIGEST, EventOrigin, Heartbeat, PoolSwap, PoolSync, StateInvalidation
 from tlv.message import build
 from tlv.record import Record
+from tools.rig.numbered import numbered_message
 
 VENUES = (Venue.QUICKSWAP_V2, Venue.SUSHISWAP_POLYGON, Venue.UNISWAP_V3_POLYGON)
 
@@ -50,6 +51,12 @@ def publish(writer: Writer, count: int) -> None:
     """Publish the next `count` market messages."""
     for _ in range(count):
         writer.publish(market_message(writer.next_sequence))
+
+
+def publish_numbered(writer: Writer, count: int) -> None:
+    """Publish the next `count` messages that say their sequence."""
+    for _ in range(count):
+        writer.publish(numbered_message(writer.next_sequence))
 
 
 def make_ring(name: str, capacity: int = 1 << 22) -> Writer:

@@ -25,6 +25,7 @@ from consumers.journal.recovery import cut, examine
 from consumers.journal.segment import header_checksum, list_segments, open_bytes
 from ringbuf import Loss
 from tests.consumers.journal_frames import UUID, append, numbered, open_writer, random_payloads, read_all
+from tests.own_mounts import OWN_MOUNTS
 from tlv.errors import UsageError
 
 PAYLOADS = [b"first frame", b"second", b"the third frame, a little longer", b"4"]
@@ -291,9 +292,8 @@ def test_writer_full_disk_is_a_clear_error_and_the_loss_is_counted(tmp_path: Pat
     script.write_text(FULL_DISK.format(root=str(root), here=str(Path(__file__).parent)))
     disk = tmp_path / "disk"
     disk.mkdir()
-    own_mounts = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
     mounted = f'mount -t tmpfs -o size={3 * GRANT_BYTES} none "$1" && exec "$2" "$3" "$1"'
-    command = [*own_mounts, "sh", "-c", mounted, "sh", str(disk), sys.executable, str(script)]
+    command = [*OWN_MOUNTS, "sh", "-c", mounted, "sh", str(disk), sys.executable, str(script)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

@@ -21,6 +21,7 @@ from consumers.journal import Fsync, JournalReader
 from consumers.journal.layout import GRANT_BYTES
 from consumers.recorder import Recorder
 from ringbuf import Loss, RingNotFound, Writer
+from tests.own_mounts import OWN_MOUNTS
 from tlv.layout import LAYOUT_DIGEST
 from tools import record
 from tools.rig.victims import ForkedVictim
@@ -223,12 +224,11 @@ def test_recorder_full_disk_keeps_trying_and_loses_nothing_silently(ring_name: s
         f'mount -t tmpfs -o size={3 * GRANT_BYTES} none "$1" && head -c {GRANT_BYTES} /dev/zero > "$1/ballast" && shift'
         ' && "$@"; code=$?; cp -r ' + f'"{disk}/journal" "{tmp_path}/kept"; exit $code'
     )
-    own_mounts = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
     command = [*RECORD, "--ring", ring_name, "--out", str(disk / "journal"), "--json", "--until-closed", "--no-pack"]
     with Writer.create(ring_name, capacity=1 << 20, layout_digest=LAYOUT_DIGEST) as writer:
         publish(writer, 10)
         recorder = subprocess.Popen(
-            [*own_mounts, "sh", "-c", script, "sh", str(disk), *command],
+            [*OWN_MOUNTS, "sh", "-c", script, "sh", str(disk), *command],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import textwrap
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from consumers.journal.layout import GRANT_BYTES
+from tests.own_mounts import OWN_MOUNTS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -83,9 +83,8 @@ def played(tmp_path: Path, ring_name: str, options: str, play: str, *, pack: boo
     script.write_text(begin + textwrap.dedent(play))
     disk = tmp_path / "disk"
     disk.mkdir()
-    own_mounts = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
     mounted = f'mount -t tmpfs -o {options} none "$1" && exec "$2" "$3" "$1" "$4"'
-    command = [*own_mounts, "sh", "-c", mounted, "sh", str(disk), sys.executable, str(script), ring_name]
+    command = [*OWN_MOUNTS, "sh", "-c", mounted, "sh", str(disk), sys.executable, str(script), ring_name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, start_new_session=True)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

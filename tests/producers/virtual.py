@@ -33,10 +33,11 @@ def recording() -> Recording:
 
 
 def new_feed(**options: Any) -> Feed:
-    """A Polygon feed into a ring of epoch 1 that nobody has written to."""
+    """A Polygon feed into a ring of epoch 1 that nobody has written to; it knows `pools`."""
     ring = options.pop("ring", OutputRing(bytes(16), 1, 1))
     selection = options.pop("selection", LogSelection())
-    return Feed(load_chain("polygon"), ring, PoolTable(), {}, selection, **options, now_ns=0, wall_ns=WALL)
+    table = PoolTable(options.pop("pools", ()))
+    return Feed(load_chain("polygon"), ring, table, {}, selection, **options, now_ns=0, wall_ns=WALL)
 
 
 def knowing_all(answered: Tamper = lambda frame: [frame]) -> Answerer:
@@ -53,7 +54,38 @@ def knowing_all(answered: Tamper = lambda frame: [frame]) -> Answerer:
     return answer
 
 
-class Conversation:
+class VirtualFeed:
+    """A feed on a virtual clock, and what it has told."""
+
+    STEP_S = 0.05
+
+    def __init__(self, feed: Feed) -> None:
+        self.feed = feed
+        self.now_ns = 0
+        self.story = Story()
+
+    @property
+    def clock(self) -> dict[str, int]:
+        return {"now_ns": self.now_ns, "wall_ns": WALL + self.now_ns}
+
+    def exchange(self) -> None:
+        """Requests and answers, until neither side has anything to say."""
+        raise NotImplementedError
+
+    def wait(self, seconds: float, step_s: float | None = None) -> None:
+        """Let time pass."""
+        end_ns = self.now_ns + int(seconds * SECOND)
+        while self.now_ns < end_ns:
+            self.now_ns += int((step_s or self.STEP_S) * SECOND)
+            self.feed.tick(**self.clock)
+            self.exchange()
+
+    def records(self, kind: type[Any]) -> list[Any]:
+        """The records of one class, in order."""
+        return [record for message in self.story.messages for record in message.records if isinstance(record, kind)]
+
+
+class Conversation(VirtualFeed):
     """What the node pushes goes through `pushed` (one frame in, any number out), its answers through `answered`.
 
     `second` answers what the feed asks a second endpoint.
@@ -67,22 +99,16 @@ class Conversation:
         served: Recording | None = None,
         second: Answerer | None = None,
     ) -> None:
-        self.feed = feed
+        super().__init__(feed)
         self.core = NodeCore(served or recording())
-        self.story = Story()
         self.payloads: list[bytes] = []
         """What went into the ring."""
-        self.now_ns = 0
         self.client: int | None = None
         self._pushed = pushed or (lambda frame: [frame])
         self._answered = answered or (lambda frame: [frame])
         self._second = second
         if second is not None:
             feed.second_connected()
-
-    @property
-    def clock(self) -> dict[str, int]:
-        return {"now_ns": self.now_ns, "wall_ns": WALL + self.now_ns}
 
     def connect(self) -> None:
         self.client = self.core.connect()
@@ -119,14 +145,6 @@ class Conversation:
         self.feed.receive(frames, **self.clock)
         self.exchange()
 
-    def wait(self, seconds: float, step_s: float = 0.05) -> None:
-        """Let time pass."""
-        end_ns = self.now_ns + int(seconds * SECOND)
-        while self.now_ns < end_ns:
-            self.now_ns += int(step_s * SECOND)
-            self.feed.tick(**self.clock)
-            self.exchange()
-
     def step(self) -> bool:
         """One step of the recording; False at its end."""
         due_ns = self.core.due_ns
@@ -145,10 +163,6 @@ class Conversation:
         self.feed.settle(**self.clock)
         self.exchange()
         self.wait(2)
-
-    def records(self, kind: type[Any]) -> list[Any]:
-        """The records of one class, in order."""
-        return [record for message in self.story.messages for record in message.records if isinstance(record, kind)]
 
     def _read(self) -> None:
         for item in self.feed.messages():

@@ -20,12 +20,10 @@ from ringbuf import Reader, Writer
 from ringbuf.names import FOLDER, ring_object
 from ringbuf.ring import unlink_ring
 from tests.consumers.bridge_rig import (
-    PROGRAMS,
     STREAM,
     SUBJECT,
     Bridge,
     api,
-    bridges,
     on_broker,
     publish,
     read_sequences,
@@ -39,22 +37,10 @@ from tools.rig.nats_server import NatsServer
 Start = Callable[..., Bridge]
 
 
-@pytest.fixture(params=sorted(PROGRAMS))
-def either_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NatsServer]:
-    with NatsServer(tmp_path / "nats", program=PROGRAMS[request.param]()) as server:
-        yield server
-
-
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[NatsServer]:
     with NatsServer(tmp_path / "nats") as server:
         yield server
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    with bridges(tmp_path) as starting:
-        yield starting
 
 
 def make_stream(broker: NatsServer) -> None:

@@ -23,12 +23,10 @@ from consumers.bridge.errors import BridgeError
 from consumers.bridge.stream_config import new_config
 from ringbuf import Reader, Writer
 from tests.consumers.bridge_rig import (
-    PROGRAMS,
     STREAM,
     SUBJECT,
     Bridge,
     api,
-    bridges,
     on_broker,
     publish,
     read_sequences,
@@ -40,18 +38,6 @@ from tools.rig.nats_server import NatsServer
 
 Start = Callable[..., Bridge]
 SECRET = "s3cr/et#p@ss"
-
-
-@pytest.fixture(params=sorted(PROGRAMS))
-def either_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NatsServer]:
-    with NatsServer(tmp_path / "nats", program=PROGRAMS[request.param]()) as server:
-        yield server
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    with bridges(tmp_path) as starting:
-        yield starting
 
 
 @pytest.fixture

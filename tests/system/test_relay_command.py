@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -25,13 +24,6 @@ from tlv.message import build
 
 ROOT = Path(__file__).resolve().parents[2]
 RELAY = [sys.executable, "-m", "tools.command.main", "relay"]
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A short private directory: a socket's path has at most 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="relay") as directory:
-        yield Path(directory)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from consumers.relay.address import connect
 from ringbuf import Writer
 from ringbuf.layout import ANCHOR_0, ANCHORS, COMMIT_0, COMMIT_WORDS, DATA, SEQUENCE_WORD, TAIL
 from ringbuf.names import FOLDER, control_object, ring_object
+from tests.consumers.relay_rig import publish_numbered
 from tests.consumers.test_relay import record_now
 from tests.system.relay_process import RelayProcess, relay_process
 from tlv.buffers import Words
@@ -40,24 +41,11 @@ DAMAGED = 701
 PATIENCE_S = 120.0
 
 
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A short private directory: a socket's path has at most 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="relay") as directory:
-        yield Path(directory)
-
-
 def make(name: str, capacity: int = CAPACITY) -> Writer:
     """A ring of PUBLISHED messages that say their sequence."""
     writer = Writer.create(name, capacity=capacity, layout_digest=LAYOUT_DIGEST)
-    publish(writer, PUBLISHED)
+    publish_numbered(writer, PUBLISHED)
     return writer
-
-
-def publish(writer: Writer, count: int) -> None:
-    """The next numbered messages."""
-    for _ in range(count):
-        writer.publish(numbered_message(writer.next_sequence))
 
 
 def words_of(segment: str) -> Words:
@@ -171,14 +159,14 @@ def test_relay_of_a_damaged_ring_tells_its_readers_and_serves_the_others(
                 assert isinstance(loss, Loss) and loss.reason == expected
                 assert all(isinstance(item, Item) for item in messages)
                 # Its other ring goes on in the same connection, before and after.
-                publish(writer, 10)
+                publish_numbered(writer, 10)
                 if name == "one frame":
                     took = take(client, other.uuid, lambda items: bool(items) and ends_at(items[-1], PUBLISHED))
                     assert loss.first == DAMAGED and len(took) + loss.last == PUBLISHED
             for start in ("oldest", "live"):
                 with relay.client(start=start, reconnect=False) as client:
                     wait_until_served(client, writer.uuid)
-                    publish(writer, 1)
+                    publish_numbered(writer, 1)
                     assert take_messages(client, writer.uuid, writer.next_sequence - 1)
             if expected is Reason.DAMAGED:
                 wait_for(lambda: relay.counts["damaged_rings"], PATIENCE_S)
@@ -204,15 +192,15 @@ def test_relay_of_a_ring_whose_writer_mends_its_header_goes_on_there(
         relay.client(reconnect=False) as client,
     ):
         wait_until_served(client, writer.uuid)
-        publish(writer, 1)
+        publish_numbered(writer, 1)
         assert take_messages(client, writer.uuid, PUBLISHED + 1) == [PUBLISHED + 1]
         damage_header(name)
         (loss,) = take(client, writer.uuid, is_loss)
         assert isinstance(loss, Loss) and (loss.first, loss.count) == (PUBLISHED + 2, 0)
-        publish(writer, 3)
+        publish_numbered(writer, 3)
         found = take(client, writer.uuid, lambda items: bool(items) and ends_at(items[-1], PUBLISHED + 4))
         assert [item.last if isinstance(item, Loss) else item.sequence for item in found][-1] == PUBLISHED + 4
-        publish(writer, 1)
+        publish_numbered(writer, 1)
         assert take_messages(client, writer.uuid, PUBLISHED + 5) == [PUBLISHED + 5]
         wait_for(lambda: relay.counts["unreadable_rings"] == 0, PATIENCE_S)
 
@@ -223,7 +211,7 @@ def test_relay_of_a_damaged_control_page_loses_nothing(new_ring_name: Callable[[
         damage_control(name)
         with relay.client(start="oldest", reconnect=False) as client:
             assert len(take_messages(client, writer.uuid, PUBLISHED)) == PUBLISHED
-            publish(writer, 3)
+            publish_numbered(writer, 3)
             assert take_messages(client, writer.uuid, PUBLISHED + 3) == [PUBLISHED + 1, PUBLISHED + 2, PUBLISHED + 3]
 
 
@@ -370,7 +358,7 @@ def test_relay_clients_that_send_nonsense_cost_nobody_else_anything(
             for sock, data in zip(socks, itertools.cycle(nonsense), strict=False):
                 sock.sendall(data)
             assert len(take_messages(client, writer.uuid, PUBLISHED)) == PUBLISHED
-            publish(writer, 5)
+            publish_numbered(writer, 5)
             assert take_messages(client, writer.uuid, PUBLISHED + 5)[-1] == PUBLISHED + 5
             for sock in socks:
                 sock.close()

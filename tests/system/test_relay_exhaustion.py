@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import selectors
 import socket
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,8 @@ from consumers.relay.feed import CHUNK_BYTES
 from consumers.relay.journal_reading import READERS
 from consumers.relay.windows import CACHE_BYTES, WINDOW_BYTES
 from ringbuf import Writer
+from tests.consumers.relay_rig import publish_numbered
+from tests.own_mounts import OWN_MOUNTS
 from tests.system.relay_process import RelayProcess, relay_process
 from tlv.codes import FarewellReason, StreamStart
 from tlv.layout import LAYOUT_DIGEST, Resume
@@ -44,22 +44,9 @@ SLACK_BYTES = 16 << 20
 PATIENCE_S = 240.0
 
 
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A short private directory: a socket's path has at most 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="relay") as directory:
-        yield Path(directory)
-
-
 def make(name: str, capacity: int = 1 << 20) -> Writer:
     """A ring whose messages say their sequence."""
     return Writer.create(name, capacity=capacity, layout_digest=LAYOUT_DIGEST)
-
-
-def publish(writer: Writer, count: int) -> None:
-    """The next numbered messages."""
-    for _ in range(count):
-        writer.publish(numbered_message(writer.next_sequence))
 
 
 def read_to(client: RelayClient, last: int) -> list[int]:
@@ -85,7 +72,7 @@ def test_relay_without_descriptors_refuses_for_now_and_serves_on(
 ) -> None:
     got: dict[int, list[int]] = {}
     with make(ring_name) as writer, relay_process(home, f"--ring={ring_name}") as relay:
-        publish(writer, 10)
+        publish_numbered(writer, 10)
         with relay.client(start="oldest", name="first") as served:
             assert read_to(served, 10) == list(range(1, 11))
             limits = limit_descriptors(relay.pid, FEW)
@@ -103,7 +90,7 @@ def test_relay_without_descriptors_refuses_for_now_and_serves_on(
             refused = len(others) - FEW // 2
             wait_for(lambda: sum(client.refusal is not None for client in others) >= refused, PATIENCE_S)
             assert {client.refusal.reason for client in others if client.refusal} == {FarewellReason.NO_RESOURCES}
-            publish(writer, 10)
+            publish_numbered(writer, 10)
             assert read_to(served, 20) == list(range(11, 21))
             wait_for(lambda: relay.counts["shortages"], PATIENCE_S)
             resource.prlimit(relay.pid, resource.RLIMIT_NOFILE, limits)
@@ -121,11 +108,10 @@ def test_relay_without_descriptors_refuses_for_now_and_serves_on(
 def test_relay_whose_disk_of_cursors_is_full_refuses_names_for_now_and_holds_no_lock(
     ring_name: str, home: Path, tell: Callable[[str], None]
 ) -> None:
-    own_mounts = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
     small = 'mkdir "$0"; mount -t tmpfs -o size=64k,nr_inodes=3 none "$0" && exec "$@"'
-    below = [*own_mounts, "sh", "-c", small, str(home / "cursors")]
+    below = [*OWN_MOUNTS, "sh", "-c", small, str(home / "cursors")]
     with make(ring_name) as writer, relay_process(home, f"--ring={ring_name}", below=below) as relay:
-        publish(writer, 10)
+        publish_numbered(writer, 10)
         # As the relay sees it: the file system is its own.
         disk = Path(f"/proc/{relay.pid}/root{home}/cursors")
         with relay.client(start="oldest") as nameless:
@@ -134,7 +120,7 @@ def test_relay_whose_disk_of_cursors_is_full_refuses_names_for_now_and_holds_no_
             refused = relay.client(start="oldest", name="risk", reconnect=False)
             with pytest.raises(Farewell, match=r"no resources \(ENOSPC\)") as farewell:
                 read_to(refused, 10)
-            publish(writer, 10)
+            publish_numbered(writer, 10)
             assert read_to(nameless, 20)[-1] == 20
             (disk / "ballast").unlink()
         # There is room for the lock, and none for the cursor: it is kept in memory.
@@ -194,6 +180,6 @@ def drain(socks: list[socket.socket], live: RelayClient, writer: Writer) -> list
                 received[key.data] += key.fileobj.recv_into(room)  # type: ignore[union-attr]
             turn += 1
             if turn % 10 == 0:
-                publish(writer, 1)
+                publish_numbered(writer, 1)
                 assert read_to(live, writer.next_sequence - 1) == [writer.next_sequence - 1]
     return received

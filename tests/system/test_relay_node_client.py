@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,13 +66,6 @@ def spawn() -> Iterator[Spawn]:
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A directory whose name is short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="node") as directory:
-        yield Path(directory)
 
 
 @pytest.fixture

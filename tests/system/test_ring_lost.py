@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from producers.chains.configuration import load_chain
+from producers.collector import Collector, CollectorOptions
 from ringbuf import Reader, RingNotFound, RingNotReady, RingOrphaned, Writer
 from ringbuf.names import FOLDER, ring_object
 from tlv.layout import LAYOUT_DIGEST, Heartbeat, Session
@@ -52,6 +56,22 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+def test_collector_whose_ring_lost_its_name_while_it_connects_leaves_nothing_behind(
+    ring_name: str,
+) -> None:
+    async def lose() -> None:
+        # It is never listened to, so the connection is still being opened when the writer's heartbeat is due.
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
+            collector = Collector(CollectorOptions(chain=load_chain("polygon"), urls=(url,), ring=ring_name))
+            asyncio.get_running_loop().call_later(0.1, take_name_away, ring_name)
+            with pytest.raises(RingOrphaned):
+                await collector.run()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(lose())
 
 
 @pytest.mark.parametrize("option", ["remake", "stop"])

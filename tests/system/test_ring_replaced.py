@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,23 +18,16 @@ from consumers.recorder import Recorder
 from consumers.relay.cursors import decode
 from ringbuf import Writer
 from ringbuf.ring import unlink_ring
+from tests.consumers.relay_rig import publish_numbered
 from tests.consumers.test_relay import wait_for
 from tlv.codes import Reason
 from tlv.layout import LAYOUT_DIGEST, RingReplaced
 from tools import record, relay
-from tools.rig.numbered import numbered_message
 from tools.rig.victims import ForkedVictim
 from tools.warm import warm_journal, warm_relay, warm_ring
 
 BIG, SMALL = 1 << 24, 1 << 16
 ENOUGH_S = 60.0
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A short private directory: a socket's path has at most 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="replaced") as directory:
-        yield Path(directory)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -141,11 +133,6 @@ def ring(name: str, capacity: int = BIG) -> Writer:
     return Writer.create(name, capacity=capacity, layout_digest=LAYOUT_DIGEST, full_timeout_s=ENOUGH_S)
 
 
-def publish(writer: Writer, count: int) -> None:
-    for _ in range(count):
-        writer.publish(numbered_message(writer.next_sequence))
-
-
 def recorded(home: Path, uuid: bytes, behind: int) -> bool:
     """Whether the journal has everything of a ring before `behind`."""
     look = RecordedRings(home / "j")
@@ -163,14 +150,14 @@ def test_ring_replaced_under_a_busy_client_loses_nothing(
         stack.enter_context(running(relaying(home, ring_name, "--journal", home / "j")))
         stack.enter_context(running(recording(home, ring_name)))
         first = ring(ring_name)
-        publish(first, 100)
+        publish_numbered(first, 100)
         witness = Witness(home / "s")
         witness.until(lambda: witness.has(first.uuid, 100))
-        publish(first, 20_000)
+        publish_numbered(first, 20_000)
         first.close(unlink=True)
         time.sleep(0.2)
         second = ring(ring_name, BIG // 2)
-        publish(second, 100)
+        publish_numbered(second, 100)
         time.sleep(0.3)
         witness.until(lambda: witness.has(second.uuid, 100))
         numbers = witness.check((first.uuid, 20_100), (second.uuid, 100))
@@ -187,7 +174,7 @@ def test_ring_replaced_twice_while_client_and_relay_were_away_comes_in_order(
         stack.enter_context(running(recording(home, ring_name)))
         server = stack.enter_context(running(relaying(home, ring_name, "--journal", home / "j")))
         first = ring(ring_name)
-        publish(first, 50)
+        publish_numbered(first, 50)
         witness = Witness(home / "s")
         witness.until(lambda: witness.has(first.uuid, 50))
         witness.client.close()
@@ -196,14 +183,14 @@ def test_ring_replaced_twice_while_client_and_relay_were_away_comes_in_order(
         server.kill()
         rings = [first]
         for count in (500, 300):
-            publish(rings[-1], 10)
+            publish_numbered(rings[-1], 10)
             # A ring that is gone before anybody looked at its name was seen by nobody.
             wait_for(partial(recorded, home, rings[-1].uuid, 2), ENOUGH_S)
-            publish(rings[-1], count - 10)
+            publish_numbered(rings[-1], count - 10)
             rings[-1].close(unlink=True)
             wait_for(partial(recorded, home, rings[-1].uuid, rings[-1].next_sequence), ENOUGH_S)
             rings.append(ring(ring_name))
-        publish(rings[-1], 40)
+        publish_numbered(rings[-1], 40)
         stack.enter_context(running(relaying(home, ring_name, "--journal", home / "j")))
         witness.client = witness.connect()
         witness.until(lambda: witness.has(rings[2].uuid, 40))
@@ -223,14 +210,14 @@ def test_ring_replaced_without_a_journal_is_read_from_the_map_or_counted(
     with ExitStack() as stack:
         stack.enter_context(running(relaying(home, ring_name)))
         first = ring(ring_name, SMALL)
-        publish(first, 10)
+        publish_numbered(first, 10)
         witness = Witness(home / "s")
         witness.until(lambda: witness.has(first.uuid, 10))
         witness.client.close()
-        publish(first, 1000)
+        publish_numbered(first, 1000)
         first.close(unlink=True)
         second = ring(ring_name)
-        publish(second, 20)
+        publish_numbered(second, 20)
         witness.client = witness.connect()
         witness.until(lambda: witness.has(second.uuid, 20))
         lost = sum(loss.count for loss in witness.losses)
@@ -247,13 +234,13 @@ def test_ring_replaced_while_nobody_recorded_declares_what_nobody_knows(
     """Recorder and relay are away, and the ring is removed under its living writer: the end of the old ring is lost."""
     reports: list[str] = []
     first = ring(ring_name)
-    publish(first, 60)
+    publish_numbered(first, 60)
     with Recorder(ring_name, home / "j", report=reports.append) as recorder:
         recorder.run(lambda: recorder.recorded.frames == 60, until_closed=False)
-    publish(first, 40)
+    publish_numbered(first, 40)
     unlink_ring(ring_name)
     second = ring(ring_name)
-    publish(second, 7)
+    publish_numbered(second, 7)
     with ExitStack() as stack:
         stack.enter_context(running(recording(home, ring_name)))
         stack.enter_context(running(relaying(home, ring_name, "--journal", home / "j")))
@@ -280,14 +267,14 @@ def test_ring_whose_writer_still_publishes_is_left_for_the_one_that_has_its_name
     """The name is taken away under a writer that never looks: its readers leave it after a while."""
     with running(relaying(home, ring_name)):
         first = ring(ring_name)
-        publish(first, 5)
+        publish_numbered(first, 5)
         witness = Witness(home / "s")
         witness.until(lambda: witness.has(first.uuid, 5))
         unlink_ring(ring_name)
-        publish(first, 5)
+        publish_numbered(first, 5)
         witness.until(lambda: witness.has(first.uuid, 10))
         second = ring(ring_name)
-        publish(second, 3)
+        publish_numbered(second, 3)
         witness.until(lambda: witness.has(second.uuid, 3))
         witness.check((first.uuid, 10), (second.uuid, 3))
         second.close(unlink=True)

@@ -7,21 +7,27 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
+from tests.own_mounts import OWN_MOUNTS
 from tools.bench.command import BENCHMARKS, meets
 from tools.bench.loop import Stopwatch, run_watched
 from tools.bench.result import BenchResult
 from tools.bench.ring.life import interval_of_median
 
-SHARED_MEMORY = Path("/dev/shm")
+LEFT = "left in /dev/shm:"
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command with a /dev/shm of its own, which must be empty when it has ended."""
     command = [sys.executable, "-m", "tools.command.main", "bench", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    script = f'mount -t tmpfs none /dev/shm && "$@"; status=$?; echo {LEFT} $(ls /dev/shm) >&2; exit $status'
+    ended = subprocess.run(
+        [*OWN_MOUNTS, "sh", "-c", script, "sh", *command], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert ended.stderr.endswith(f"{LEFT}\n")
+    return ended
 
 
 def reading(value: float, unit: str, target: float | None) -> BenchResult:
@@ -58,7 +64,6 @@ def test_bench_ring_measures_every_topology_and_leaves_no_ring() -> None:
         assert result["baseline_value"] > 0
         assert result["ratio"] > 0
         assert result["baseline_name"]
-    assert list(SHARED_MEMORY.glob("alphapulse-*-bench.*")) == []
 
 
 def test_bench_collector_measures_rate_delay_loop_backfill_and_memory_and_leaves_no_ring() -> None:
@@ -89,7 +94,6 @@ def test_bench_collector_measures_rate_delay_loop_backfill_and_memory_and_leaves
             assert result["value"] > 0
             assert result["baseline_value"] > 0
     assert "10000 events" in results["5000 known pools: RSS"]["note"]
-    assert list(SHARED_MEMORY.glob("alphapulse-*-bench.*")) == []
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.05])

@@ -15,8 +15,8 @@ from producers.blocks.bloom import bloom_of
 from producers.decode.segment import Segment
 from producers.feed import Feed
 from producers.kinds.events import EVENT_OF_TOPIC
-from tests.producers.collected import Story, proven_pools, recorded_rows
-from tests.producers.virtual import SECOND, WALL, recording
+from tests.producers.collected import proven_pools, recorded_rows
+from tests.producers.virtual import VirtualFeed, recording
 from tlv.message import parse
 from tools.recording.core import NodeCore
 
@@ -45,27 +45,24 @@ def events() -> list[dict[str, Any]]:
     return _EVENTS
 
 
-class LyingNode:
+class LyingNode(VirtualFeed):
     """One chain, and a feed that follows it on a virtual clock."""
 
+    STEP_S = 0.1
+
     def __init__(self, feed: Feed, answer: Answer = lambda method, params, result: result) -> None:
-        self.feed, self.answer = feed, answer
+        super().__init__(feed)
+        self.answer = answer
         self.blocks: dict[str, dict[str, Any]] = {}
         self.logs: dict[str, list[dict[str, Any]]] = {}
         self.line: list[str] = []
         """Hashes of the chain, oldest first."""
-        self.now_ns = 0
-        self.story = Story()
         self.asked: list[tuple[int, str, list[Any]]] = []
         self._core = NodeCore(recording())
         self._made = 0
         self.mine(0)
         self.feed.connected(**self.clock)
         self.exchange()
-
-    @property
-    def clock(self) -> dict[str, int]:
-        return {"now_ns": self.now_ns, "wall_ns": WALL + self.now_ns}
 
     @property
     def head(self) -> dict[str, Any]:
@@ -111,13 +108,6 @@ class LyingNode:
             self.push(self.mine(logs))
             self.wait(seconds)
 
-    def wait(self, seconds: float, step_s: float = 0.1) -> None:
-        end_ns = self.now_ns + int(seconds * SECOND)
-        while self.now_ns < end_ns:
-            self.now_ns += int(step_s * SECOND)
-            self.feed.tick(**self.clock)
-            self.exchange()
-
     def exchange(self) -> None:
         """Requests and answers, until the feed says nothing more."""
         while requests := self.feed.requests():
@@ -130,10 +120,6 @@ class LyingNode:
                     self.story.add(parse(payload))
             else:
                 self.story.add(parse(item))
-
-    def records(self, kind: type[Any]) -> list[Any]:
-        """The records of one class, in order."""
-        return [record for message in self.story.messages for record in message.records if isinstance(record, kind)]
 
     def standing(self) -> list[tuple[str, int]]:
         """(block hash, log index) of each event that stands."""

@@ -118,7 +118,7 @@ def ticks_in(messages: list[Message]) -> list[Tick]:
 
 def test_tick_map_is_the_contracts_own_behind_the_state_of_the_same_block(world: World) -> None:
     wire = Wire(world)
-    wire.maps.want_all()
+    wire.maps.want_all(0)
     block = wire.block()
     wire.maps.pump(block)
     state, *parts = wire.run()
@@ -143,7 +143,7 @@ def test_tick_map_of_a_block_in_the_past_is_that_blocks(world: World) -> None:
     before = contract_ticks(world, block.number)
     Liquidity(world, 2).mint(5, 5, 10**16)
     world.mine()
-    wire.maps.want_all()
+    wire.maps.want_all(0)
     wire.maps.pump(block)
     assert ticks_in(wire.run()[1:]) == before != contract_ticks(world, "latest")
 
@@ -158,7 +158,7 @@ def test_tick_map_with_more_ticks_than_an_answer_holds_is_asked_in_halves() -> N
             if at % 20 == 19:
                 world.mine()
         wire = Wire(world)
-        wire.maps.want_all()
+        wire.maps.want_all(0)
         wire.maps.pump(wire.block())
         parts = wire.run()[1:]
         found = ticks_in(parts)
@@ -170,7 +170,7 @@ def test_tick_map_with_more_ticks_than_an_answer_holds_is_asked_in_halves() -> N
 
 def test_tick_map_after_a_disconnect_or_a_dropped_block_is_asked_again(world: World) -> None:
     wire = Wire(world)
-    wire.maps.want_all()
+    wire.maps.want_all(0)
     wire.maps.pump(wire.block())
     assert wire.step() == 1
     wire.rpc.outgoing()
@@ -187,7 +187,7 @@ def test_tick_map_after_a_disconnect_or_a_dropped_block_is_asked_again(world: Wo
 
 def test_tick_map_obeys_a_rate_limit_and_goes_on_where_it_was(world: World) -> None:
     wire = Wire(world)
-    wire.maps.want_all()
+    wire.maps.want_all(0)
     wire.maps.pump(wire.block())
 
     def busy(answer: Answer) -> Answer:
@@ -201,7 +201,7 @@ def test_tick_map_obeys_a_rate_limit_and_goes_on_where_it_was(world: World) -> N
 
 def test_tick_map_answered_too_late_is_asked_in_halves(world: World) -> None:
     wire = Wire(world)
-    wire.maps.want_all()
+    wire.maps.want_all(0)
     wire.maps.pump(wire.block())
     assert len(wire.rpc.outgoing()) == 1
     wire.rpc.clock.now_ns += 60 * NS
@@ -212,7 +212,7 @@ def test_tick_map_answered_too_late_is_asked_in_halves(world: World) -> None:
 
 def test_tick_map_that_contradicts_the_pools_liquidity_is_refused_and_asked_later(world: World) -> None:
     wire = Wire(world)
-    wire.maps.want_all()
+    wire.maps.want_all(0)
     block = wire.block()
     wire.maps.pump(block)
 
@@ -231,7 +231,7 @@ def test_tick_map_that_contradicts_the_pools_liquidity_is_refused_and_asked_late
 def test_tick_map_answered_from_an_empty_state_is_refused(world: World) -> None:
     """What anvil does for a moment during a reorg: every word is zero, and so are price and liquidity."""
     wire = Wire(world)
-    wire.maps.want_all()
+    wire.maps.want_all(0)
     wire.maps.pump(wire.block())
 
     def zeros(answer: Answer) -> Answer:
@@ -245,7 +245,7 @@ def test_tick_map_answered_from_an_empty_state_is_refused(world: World) -> None:
 
 def test_tick_map_from_a_node_that_cannot_run_the_program_is_given_up_after_one_word(world: World) -> None:
     wire = Wire(world)
-    wire.maps.want_all()
+    wire.maps.want_all(0)
     wire.maps.pump(wire.block())
 
     def refuse(answer: Answer) -> Answer:
@@ -259,7 +259,7 @@ def test_tick_map_from_a_node_that_cannot_run_the_program_is_given_up_after_one_
 
 def test_tick_map_due_again_after_a_reorg_below_its_block_only(world: World) -> None:
     wire = Wire(world)
-    wire.maps.want_all()
+    wire.maps.want_all(0)
     block = wire.block()
     wire.maps.pump(block)
     wire.run()
@@ -275,7 +275,7 @@ def test_tick_map_older_than_what_readers_were_told_to_forget_is_not_asked(world
     wire = Wire(world)
     block = wire.block()
     wire.maps.want_all(block.number + 1)
-    wire.maps.want_all()
+    wire.maps.want_all(0)
     wire.maps.pump(block)
     assert wire.step() == 0
     wire.maps.pump(later(block, 1))
@@ -286,12 +286,12 @@ def test_tick_map_only_of_watched_v3_pools_whose_events_are_published(world: Wor
     nothing, other = TickWatch(), TickWatch(frozenset({bytes(20)}))
     for watch, asked in ((nothing, 0), (other, 0), (TickWatch(frozenset({bytes.fromhex(world.v3_pool[2:])})), 1)):
         wire = Wire(world, watch)
-        wire.maps.want_all()
+        wire.maps.want_all(0)
         wire.maps.pump(wire.block())
         assert wire.step() == asked
     hidden = Wire(world)
     hidden.maps.is_followed = lambda _: False
-    hidden.maps.want_all()
+    hidden.maps.want_all(0)
     hidden.maps.pump(hidden.block())
     assert hidden.step() == 0
 

@@ -184,7 +184,7 @@ def test_feed_whose_node_has_each_state_ten_seconds_late_publishes_every_event()
     conversation.core = LaggingState(recording(), conversation, 10)
     conversation.connect()
     conversation.play()
-    conversation.wait(10, 0.5)
+    conversation.wait(30, 0.5)
     assert conversation.story.standing == canonical_events()
 
 
