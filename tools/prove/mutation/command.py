@@ -21,7 +21,9 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 
 import click
 
@@ -34,7 +36,7 @@ PLAIN = ("tlv", "ringbuf")
 """Packages whose tests are quick as plain Python."""
 LEAST_TIMEOUT_S = 300.0
 TIMES_SLOWER = 5
-"""The tests of a mutant that take so many times the original's have been made to loop: killed."""
+"""The tests of a mutant that take so many times the original's, and five minutes, have been made to loop: killed."""
 LEAST_KILLED = 0.9
 EQUIVALENT = Path(__file__).parent / "equivalent.toml"
 
@@ -42,23 +44,29 @@ EQUIVALENT = Path(__file__).parent / "equivalent.toml"
 @click.command()
 @click.option("--samples", default=200, show_default=True)
 @click.option("--seed", default=8, show_default=True)
+@click.option("--jobs", default=2, show_default=True, help="Mutants that are tried at the same time.")
 @click.option("--package", "packages", multiple=True, type=click.Choice(PACKAGES), default=PACKAGES)
-def main(samples: int, seed: int, packages: tuple[str, ...]) -> None:
+def main(samples: int, seed: int, jobs: int, packages: tuple[str, ...]) -> None:
     """Exit with 1 if less than 90 % of the mutants that are not equivalent are killed."""
     known = {(row["file"], row["line"], row["operator"]) for row in tomllib.loads(EQUIVALENT.read_text())["mutant"]}
     ends: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder)
-        for name in COPIED:
-            source = Path(name)
-            (shutil.copytree if source.is_dir() else shutil.copy2)(source, tree / name)
-        trial = Trial(tree)
-        for package in packages:
-            click.echo(f"{package}: which tests reach which lines ...")
-            trial.learn(package)
-            click.echo(f"{package}: {trial.timeouts_s[package] / TIMES_SLOWER:.0f} s")
-        for number, mutant in enumerate(draw(packages, samples, seed), 1):
-            end = "equivalent" if (str(mutant.path), mutant.line, mutant.operator) in known else trial.run(mutant)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
+        trees = [copy_project(Path(folder) / str(job)) for job in range(jobs)]
+        reach = {package: learn(package, trees[0]) for package in packages}
+        trials: SimpleQueue[Trial] = SimpleQueue()
+        for tree in trees:
+            trials.put(Trial(tree, reach))
+
+        def end_of(mutant: Mutant) -> tuple[Mutant, str]:
+            if (str(mutant.path), mutant.line, mutant.operator) in known:
+                return mutant, "equivalent"
+            trial = trials.get()
+            try:
+                return mutant, trial.run(mutant)
+            finally:
+                trials.put(trial)
+
+        for number, (mutant, end) in enumerate(pool.map(end_of, draw(packages, samples, seed)), 1):
             ends[end] += 1
             click.echo(f"{number:4} {end:10} {mutant.path}: {mutant.operator.removeprefix('core/')}: {mutant.line}")
             if end == "survived":
@@ -72,24 +80,42 @@ def main(samples: int, seed: int, packages: tuple[str, ...]) -> None:
     sys.exit(share < LEAST_KILLED)
 
 
+def copy_project(tree: Path) -> Path:
+    """What the tests need, in a folder of its own."""
+    tree.mkdir()
+    for name in COPIED:
+        source = Path(name)
+        (shutil.copytree if source.is_dir() else shutil.copy2)(source, tree / name)
+    return tree
+
+
+def learn(package: str, tree: Path) -> Reach:
+    """Run the tests of `package` as they are."""
+    click.echo(f"{package}: which tests reach which lines ...")
+    began = time.monotonic()
+    try:
+        reach = measure(package, tree, environment(tree, plain=False))
+    except subprocess.CalledProcessError:
+        raise click.ClickException(f"the tests of {package} fail without a mutant: nothing can be learned") from None
+    click.echo(f"{package}: {time.monotonic() - began:.0f} s")
+    return reach
+
+
+def environment(tree: Path, *, plain: bool) -> dict[str, str]:
+    """Of tests that run in a copy of the project."""
+    return os.environ | {
+        "NUMBA_DISABLE_JIT": str(int(plain)),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(tree),
+        "XDG_CACHE_HOME": str(tree / ".cache"),
+    }
+
+
 class Trial:
     """A copy of the project in which one file at a time is replaced by a mutant."""
 
-    def __init__(self, tree: Path) -> None:
-        self.timeouts_s: dict[str, float] = {}
-        self._tree = tree
-        self._reach: dict[str, Reach] = {}
-
-    def learn(self, package: str) -> None:
-        """Run the tests of `package` as they are."""
-        began = time.monotonic()
-        try:
-            self._reach[package] = measure(package, self._tree, self._environment(plain=False))
-        except subprocess.CalledProcessError:
-            raise click.ClickException(
-                f"the tests of {package} fail without a mutant: nothing can be learned"
-            ) from None
-        self.timeouts_s[package] = max(LEAST_TIMEOUT_S, TIMES_SLOWER * (time.monotonic() - began))
+    def __init__(self, tree: Path, reach: dict[str, Reach]) -> None:
+        self._tree, self._reach = tree, reach
 
     def run(self, mutant: Mutant) -> str:
         """Whether the tests notice it: `killed` or `survived`."""
@@ -117,27 +143,19 @@ class Trial:
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
             cwd=self._tree,
-            env=self._environment(plain=plain),
+            env=environment(self._tree, plain=plain),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
         try:
-            return process.wait(self.timeouts_s[package]) == 0
+            return process.wait(LEAST_TIMEOUT_S + TIMES_SLOWER * self._reach[package].seconds(tests)) == 0
         except subprocess.TimeoutExpired:
             return False
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-
-    def _environment(self, *, plain: bool) -> dict[str, str]:
-        return os.environ | {
-            "NUMBA_DISABLE_JIT": str(int(plain)),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": str(self._tree),
-            "XDG_CACHE_HOME": str(self._tree / ".cache"),
-        }
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Which tests reach a line: only these can notice that it is changed.
 
 Owns the measurement: one run of a package's tests under coverage, which notes for each line the test functions that
-were running.  It must never run a mutant.
+were running, and how long each took.  It must never run a mutant.
 
 Nothing is known of lines that run while no test does (imports, fixtures, threads, other processes), nor of kernels,
 which run as machine code: for these any test of the package may be the one.
@@ -12,7 +12,9 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+import xml.etree.ElementTree as ET
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from coverage import CoverageData
@@ -21,18 +23,27 @@ from coverage import CoverageData
 class Reach:
     """The tests of one package, by the lines of its files that they run."""
 
-    def __init__(self, data: Path, tree: Path) -> None:
+    def __init__(self, data: Path, report: Path, tree: Path) -> None:
         self._data = CoverageData(str(data))
         self._data.read()
         self._tree = tree
+        self._took_s: defaultdict[str, float] = defaultdict(float)
+        for case in ET.parse(report).iter("testcase"):
+            function = case.attrib["name"].partition("[")[0]
+            self._took_s[_node_id(f"{case.attrib['classname']}.{function}")] += float(case.attrib["time"])
+
+    def seconds(self, tests: Sequence[str]) -> float:
+        """How long tests took, by the names of functions, files or folders."""
+        return sum(took for name, took in self._took_s.items() if name.startswith(tuple(tests)))
 
     def tests(self, file: Path, number: int) -> list[str] | None:
-        """The tests that run line `number` of a file, as pytest names them; None if it may be any of the package."""
+        """The tests that run line `number` of a file, as pytest names them, the quickest first; None if it may be any
+        of the package."""
         found = self._data.contexts_by_lineno(str(self._tree / file))
         contexts = {name for line in statement(file.read_text(), number) for name in found.get(line, [])}
         if not contexts or "" in contexts:
             return None
-        return sorted(map(_node_id, contexts))
+        return sorted(map(_node_id, contexts), key=lambda name: (self._took_s[name], name))
 
 
 def measure(package: str, tree: Path, environment: dict[str, str]) -> Reach:
@@ -41,17 +52,17 @@ def measure(package: str, tree: Path, environment: dict[str, str]) -> Reach:
     Raises:
         subprocess.CalledProcessError: they fail, so nothing can be learned from mutants.
     """
-    data, settings = tree / f".reach-{package}", tree / f".reach-{package}.ini"
+    data, settings, report = (tree / f".reach-{package}{suffix}" for suffix in ("", ".ini", ".xml"))
     settings.write_text(f"[run]\nsource = {package}\ndynamic_context = test_function\ndata_file = {data}\n")
     command = ["-m", "coverage", "run", f"--rcfile={settings}", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
     subprocess.run(
-        [sys.executable, *command, f"tests/{package}", "tests/fuzz"],
+        [sys.executable, *command, f"--junitxml={report}", f"tests/{package}", "tests/fuzz"],
         cwd=tree,
         env=environment,
         stdout=subprocess.DEVNULL,
         check=True,
     )
-    return Reach(data, tree)
+    return Reach(data, report, tree)
 
 
 def statement(source: str, number: int) -> range:
