@@ -9,9 +9,9 @@ Owns the operations on a journal; `consumers.analysis` turns its bytes into colu
 
 A table has a row for every record of its type: the message's own columns (`sequence`, `published_ns` by the wall clock,
 `message_sequence`, `timestamp_ns`, `source`, `flags`), the record's fields, for pool events those of the EventOrigin,
-and the ring's uuid.  By default they are canonical (`analysis.canonical`): what left the chain is left out with its
-REMOVED copies, and what was told several times stands once; `canonical=False` gives everything with its flags, and
-`as_of=N` what was known at block N.
+what `analysis.derived` computes, and the ring's uuid.  By default they are canonical (`analysis.canonical`): what left
+the chain is left out with its REMOVED copies, and what was told several times stands once; `canonical=False` gives
+everything with its flags, and `as_of=N` what was known at block N.
 
 256-bit integers are 32 big-endian bytes in Arrow, Polars and Parquet; `amounts="decimal"` or `"float"` puts a column in
 whole tokens beside each.  In pandas, CSV and JSON lines they are numbers: exact base units ("int"), exact whole tokens
@@ -37,6 +37,7 @@ from consumers.analysis.progress import watched
 from consumers.analysis.readable import pandas_part
 from consumers.analysis.segments import segments_of
 from consumers.analysis.selection import Bound, Selection, range_of
+from consumers.analysis.symbols import symbol_columns
 from consumers.analysis.tables import Revised, TableScan
 from consumers.event import Event, read_event
 from consumers.journal.segment import parse_header, read_head
@@ -195,6 +196,13 @@ class Store:
             yield from found.blocks
         self._note_refused(refused)
 
+    def _batches(self, blocks: Iterable[RowBlock], amounts: Amounts) -> Iterator[tuple[type[Record], Any]]:
+        """Arrow record batches in the order of the journal, each with its record class."""
+        has_symbols = any(map(symbol_columns, self.selection.classes.values()))
+        symbols = self._tables.symbols() if has_symbols else {}
+        for block in blocks:
+            yield block.cls, batch_of(block, schema_of(block.cls, amounts), amounts, symbols)
+
     def _named(self) -> list[type[Record]]:
         """Types that were asked for by name: they get a table even if the journal has no such record."""
         return [RECORDS[number] for number in sorted(self.selection.filter.types)]
@@ -214,7 +222,7 @@ class Store:
 
         def tables(blocks: Iterable[RowBlock]) -> Tables:
             batches: dict[type[Record], list[Any]] = {cls: [] for cls in self._named()}
-            for cls, batch in batches_of(blocks, amounts):
+            for cls, batch in self._batches(blocks, amounts):
                 batches.setdefault(cls, []).append(batch)
             return {
                 cls.layout.name: pa.Table.from_batches(found, schema_of(cls, amounts)) for cls, found in batches.items()
@@ -240,7 +248,7 @@ class Store:
             for cls in self._named():
                 empty = need("pyarrow").RecordBatch.from_pylist([], schema_of(cls, "int"))
                 parts[cls] = [pandas_part(cls, empty, amounts)]
-            for cls, batch in batches_of(blocks, "int"):
+            for cls, batch in self._batches(blocks, "int"):
                 parts.setdefault(cls, []).append(pandas_part(cls, batch, amounts))
             return {cls.layout.name: pandas.concat(found, ignore_index=True) for cls, found in parts.items()}
 
@@ -272,7 +280,7 @@ class Store:
         beside = amounts if form == "parquet" else "int"
 
         def rows(blocks: Iterable[RowBlock]) -> dict[str, int]:
-            return write_tables(batches_of(blocks, beside), Path(path), form, amounts, self._named())
+            return write_tables(self._batches(blocks, beside), Path(path), form, amounts, self._named())
 
         return self._convert(f"to {form}", progress, rows)
 
@@ -281,12 +289,6 @@ def check_canonical(canonical: object) -> None:
     """Raise UsageError unless `canonical` says yes or no."""
     if not isinstance(canonical, bool):
         raise UsageError(f"canonical: expected True or False, found {canonical!r}")
-
-
-def batches_of(blocks: Iterable[RowBlock], amounts: Amounts) -> Iterator[tuple[type[Record], Any]]:
-    """Arrow record batches in the order of the journal, each with its record class."""
-    for block in blocks:
-        yield block.cls, batch_of(block, schema_of(block.cls, amounts), amounts)
 
 
 def items_of(uuid: bytes, poll: Poll) -> Iterator[Event | Loss]:

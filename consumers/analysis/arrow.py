@@ -18,6 +18,7 @@ from consumers.analysis.columns import Column, RowBlock, columns_of
 from consumers.analysis.derived import derived_arrays, derived_types
 from consumers.analysis.extras import need
 from consumers.analysis.kernels import ORIGIN
+from consumers.analysis.symbols import Symbols
 from tlv.buffers import Bytes
 from tlv.record import Record
 
@@ -48,7 +49,7 @@ def schema_of(cls: type[Record], amounts: Amounts) -> Any:
     return pa.schema(fields, metadata={"record": cls.layout.name, "type": str(cls.layout.type)})
 
 
-def batch_of(block: RowBlock, schema: Any, amounts: Amounts) -> Any:
+def batch_of(block: RowBlock, schema: Any, amounts: Amounts, symbols: Symbols) -> Any:
     """One block as a record batch."""
     pa = need("pyarrow")
     validity = validity_of(block.has_origin())
@@ -58,7 +59,7 @@ def batch_of(block: RowBlock, schema: Any, amounts: Amounts) -> Any:
         arrays.append(array_of(column, raw, block.rows, validity if column.part == ORIGIN else None))
         if column.is_wide and amounts != "int":
             arrays.append(whole_tokens(block, column, raw, amounts))
-    arrays += derived_arrays(block)
+    arrays += derived_arrays(block, symbols)
     ring = np.tile(np.frombuffer(block.ring, np.uint8), block.rows)
     arrays.append(pa.Array.from_buffers(pa.binary(16), block.rows, [None, pa.py_buffer(ring)]))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

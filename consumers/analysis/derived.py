@@ -1,9 +1,9 @@
-"""Columns that a table has beside the fields of its record: the time of the block, and the price of a swap or a Sync.
+"""Columns that a table has beside the fields of its record: block time, tokens' symbols, the price of a swap or a Sync.
 
 Owns how they are computed, for whole columns.  `block_time` is the block's timestamp as a time in UTC.  `price` is what
 one whole token0 costs in whole token1: what a swap moved of one for the other, or the ratio of a Sync's reserves.  It
 is a float, right to within some units in the last place; it is null where the decimals of a token are unknown, or where
-no token0 moved.
+no token0 moved.  Symbols are those that the journal says (`analysis.symbols`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from consumers.analysis.amounts import to_floats
 from consumers.analysis.columns import RowBlock, columns_of
 from consumers.analysis.extras import need
+from consumers.analysis.symbols import Symbols, symbol_array, symbol_columns
 from tlv.buffers import Floats, Longs
 from tlv.layout import Block, PoolSwap, PoolSync
 from tlv.record import Record
@@ -36,16 +37,21 @@ def derived_types(cls: type[Record]) -> dict[str, Any]:
     found = {}
     if time_column(cls):
         found[BLOCK_TIME] = pa.timestamp("us", "UTC")
+    found |= dict.fromkeys(symbol_columns(cls), pa.string())
     if cls in (PoolSwap, PoolSync):
         found[PRICE] = pa.float64()
     return found
 
 
-def derived_arrays(block: RowBlock) -> list[Any]:
+def derived_arrays(block: RowBlock, symbols: Symbols) -> list[Any]:
     """The derived columns of a block of rows, as Arrow arrays in the order of `derived_types`."""
     pa = need("pyarrow")
     arrays = []
+    tokens = symbol_columns(block.cls)
     for name, kind in derived_types(block.cls).items():
+        if name in tokens:
+            arrays.append(symbol_array(named(block, tokens[name]), symbols))
+            continue
         values, there = block_times(block) if name == BLOCK_TIME else prices(block)
         arrays.append(pa.array(values, kind, mask=~there))
     return arrays

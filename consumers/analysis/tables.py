@@ -15,6 +15,7 @@ from consumers.analysis.canonical import LeftOut, Sifter
 from consumers.analysis.scan import EVERYTHING, Parts, Scanned, scan_segments
 from consumers.analysis.segments import segments_of
 from consumers.analysis.selection import Selection
+from consumers.analysis.symbols import Symbols, read_symbols
 from consumers.journal.segment import SegmentFile, list_segments
 
 SETTLED = 1 << 17
@@ -31,7 +32,30 @@ class TableScan:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._left_out: dict[int | None, LeftOut] = {}
+        self._symbols: Symbols | None = None
         self._of: tuple[str, ...] = ()
+
+    def symbols(self) -> Symbols:
+        """What the whole journal calls tokens.
+
+        Raises:
+            JournalError: a segment is damaged, foreign or gone.
+        """
+        segments = self._segments()
+        found = self._symbols
+        if found is None:
+            found, is_final = read_symbols(segments)
+            if is_final:
+                self._symbols = found
+        return found
+
+    def _segments(self) -> list[SegmentFile]:
+        """The journal's segments; what was learned of others is forgotten."""
+        segments = list_segments(self._directory)
+        names = tuple(segment.path.name for segment in segments)
+        if names != self._of:
+            self._left_out, self._symbols, self._of = {}, None, names
+        return segments
 
     def left_out(self, selection: Selection) -> LeftOut:
         """The frames that the selection's view leaves out, from a pass over the whole journal if it needs one.
@@ -41,10 +65,7 @@ class TableScan:
         """
         if not selection.is_judged:
             return LeftOut({})
-        segments = list_segments(self._directory)
-        names = tuple(segment.path.name for segment in segments)
-        if names != self._of:
-            self._left_out, self._of = {}, names
+        segments = self._segments()
         found = self._left_out.get(selection.as_of)
         if found is None:
             found, is_final = self._judge(segments, selection.as_of)

@@ -71,8 +71,9 @@ def test_pace_of_the_next_ring_is_bounded_and_by_the_wall_clock(
     new_ring_name: Callable[[], str],
 ) -> None:
     """The second ring was recorded an hour later, on a clock that began anew: the pause is bounded."""
-    pace = Pace(1.0, longest_pause_s=0.05)
+    pace, begin = Pace(1.0, longest_pause_s=0.05), time.monotonic()
     played(new_ring_name(), pace, 2, b"a", 0)
-    assert played(new_ring_name(), pace, 2, b"b", 3600 * 10**9) >= 0.04
+    played(new_ring_name(), pace, 2, b"b", 3600 * 10**9)
+    assert time.monotonic() - begin >= 0.05
     assert played(new_ring_name(), pace, 2, b"b", None) < 3600
     assert played(new_ring_name(), pace, 2, b"a", None) < 3600

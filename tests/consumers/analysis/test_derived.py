@@ -12,7 +12,7 @@ import duckdb
 from consumers.store import Store
 from tests.consumers.journal_frames import append, open_writer
 from tlv.codes import UNKNOWN_DECIMALS, Domain, Source
-from tlv.layout import Block, EventOrigin, PoolSwap, PoolSync
+from tlv.layout import Block, EventOrigin, PoolState, PoolSwap, PoolSync
 from tlv.message import build
 from tlv.record import Record
 
@@ -68,6 +68,39 @@ def test_block_time_and_price_are_typed_columns_in_every_form(tmp_path: Path) ->
     assert [(row["price"], row["reserve1"]) for row in rows] == [("0.25", "1000000"), ("", str((1 << 256) - 1))]
     with (tmp_path / "out" / "PoolSync.jsonl").open() as lines:
         assert [json.loads(line)["block_time"][:19] for line in lines] == ["2021-04-20T20:00:00"] * 2
+
+
+def state(tokens: tuple[bytes, bytes], symbols: tuple[str, str]) -> PoolState:
+    return PoolState(b"q" * 20, *tokens, 400, 18, 6, 2, 1, 1, 0, 0, 7, 3000, 0, 0, bytes(20), *symbols)
+
+
+def test_symbols_stand_beside_every_pool_event_wherever_the_journal_says_them(tmp_path: Path) -> None:
+    # All but 0 and 2 end alike: the short way to tell tokens apart does not see that they differ.
+    tokens = [bytes([number]) * 20 for number in range(5)]
+    tokens[3], tokens[4] = b"3" + tokens[1][1:], b"4" + tokens[1][1:]
+    names = ["WETH", "USDC", "", "DAI", "\u00a3"]
+    pairs = [(0, 1), (2, 3), (4, 0)]
+    payloads = [market(PoolSync(b"p" * 20, tokens[a], tokens[b], 400, 18, 6, 2, 1, 1), origin(a)) for a, b in pairs]
+    payloads += [market(state((tokens[a], tokens[b]), (names[a], names[b]))) for a, b in pairs]
+    with open_writer(tmp_path / "journal") as writer:
+        append(writer, payloads, 1)
+    store = Store.open(tmp_path / "journal")
+    said = [name or None for name in names]
+    for chosen in (
+        store,
+        store.select(types=[PoolSync]),
+        store.select(sequences=(1, 3)),
+        store.select(canonical=False),
+    ):
+        table = chosen.to_arrow()["PoolSync"]
+        found = list(zip(table["symbol0"].to_pylist(), table["symbol1"].to_pylist(), strict=True))
+        assert found == [(said[a], said[b]) for a, b in pairs]
+    assert store.to_df()["PoolSync"]["symbol1"].tolist() == ["USDC", "DAI", "WETH"]
+    assert store.to_df()["PoolSync"]["symbol0"].isna().tolist() == [False, True, False]
+    store.export(tmp_path / "out", form="csv")
+    with (tmp_path / "out" / "PoolSync.csv").open(encoding="utf-8") as lines:
+        assert [row["symbol0"] for row in csv.DictReader(lines)] == ["WETH", "", "\u00a3"]
+    assert store.to_arrow()["PoolState"]["symbol0"].to_pylist() == ["WETH", "", "\u00a3"]
 
 
 def test_unknown_decimals_have_no_whole_amount_and_stay_exact(tmp_path: Path) -> None:
