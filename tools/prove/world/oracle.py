@@ -25,14 +25,13 @@ from tlv.layout import (
     Session,
     StateInvalidation,
     Unproven,
+    VenueName,
 )
 from tlv.message import parse
 from tlv.record import Record
 from tools.prove.world.chain import BlockTree, Emitted, Mined
 from tools.prove.world.contracts import mark
-
-Identity = tuple[str, str, int]
-"""Block hash, transaction hash, log index."""
+from tools.prove.world.removals import Identity, Removals
 
 
 class Fault(NamedTuple):
@@ -58,7 +57,7 @@ class Oracle:
         *,
         judges_ends: bool,
         judges_states: bool,
-        ring_may_be_torn: bool,
+        ring_size: int | None,  # messages; the newest are read back by a restart.  None: all are
     ) -> None:
         self.faults: list[Fault] = []
         self.gaps: list[tuple[int, int]] = []
@@ -67,7 +66,7 @@ class Oracle:
         self.messages = 0
         self._tree, self._tell = tree, tell
         self._judges_ends, self._judges_states = judges_ends, judges_states
-        self._ring_may_be_torn = ring_may_be_torn
+        self._ring_size = ring_size
         self._silent = {some.address for some in tree.lookalikes if some.contract.fallback == b""}
         self._logs: dict[Identity, Emitted] = {}
         self._ring = b""
@@ -77,7 +76,9 @@ class Oracle:
         self._sequence = 0
         self._canonical: dict[int, str] = {}
         self._standing: dict[Identity, _Standing] = {}
-        self._to_remove: list[Identity] = []
+        self._kept_from = 0
+        """Sequence: older messages were gone from the ring at a restart."""
+        self._owed = Removals()
         self._flagged: dict[Identity, bytes] = {}
         """Standing events that are flagged UNPROVEN, and their emitters."""
         self._verdicts: dict[bytes, EmitterProof] = {}
@@ -112,14 +113,16 @@ class Oracle:
             self._begin_ring()
         if isinstance(record, Session):
             self._let_go |= self._held_back
+            if self._ring_size is not None:
+                self._kept_from = max(self._kept_from, header.sequence - self._ring_size)
         self._count(header)
         origin = message.first(EventOrigin)
         if origin is not None:
             self._on_event(header, record, origin)
             return
-        if isinstance(record, Gap) and record.reason == Reason.WRITER_RESTARTED and self._ring_may_be_torn:
+        if isinstance(record, Gap) and record.reason == Reason.WRITER_RESTARTED and self._ring_size is not None:
             self._abandon(record.first, record.last)  # what cannot be taken back, by one Gap or several
-        elif isinstance(record, Block | BlockEnd | Reorg | Gap):
+        elif not _opens_a_life(record):
             self._all_taken_back(type(record).__name__)
         match record:
             case Block():
@@ -166,11 +169,11 @@ class Oracle:
         self._tell(f"> Reorg from {record.old_head_number} to {record.fork_number}, then {record.new_head_number}")
         gone = {number for number in self._canonical if number > record.fork_number}
         dropped = {self._canonical.pop(number) for number in gone}
-        self._to_remove = [identity for identity in self._standing if identity[0] in dropped]
-        self._to_remove.sort(key=self._standing.__getitem__)  # the newest block's newest event is taken back first
+        fallen = [identity for identity in self._standing if identity[0] in dropped]
+        self._owed.expect(sorted(fallen, key=self._standing.__getitem__))
         self._fork_unknown = record.fork_hash == bytes(32)
-        if len(self._to_remove) != record.removed_events and not self._ring_may_be_torn:
-            self._fault("reorg", f"said {record.removed_events} events to take back, stand {len(self._to_remove)}")
+        if len(fallen) != record.removed_events and self._ring_size is None:
+            self._fault("reorg", f"said {record.removed_events} events to take back, stand {len(fallen)}")
         for pool, (number, _) in list(self._last.items()):
             if number > record.fork_number:
                 self._last[pool] = (record.fork_number, 1 << 62)
@@ -184,25 +187,27 @@ class Oracle:
                 del self._standing[identity]
 
     def _abandon(self, first: int, last: int) -> None:
+        """A Gap of a restart: what left the chain there, and is gone from the ring, cannot be taken back."""
         self._abandoned.append((first, last))
-        self._to_remove = [one for one in self._to_remove if not first <= self._standing[one].number <= last]
         for identity, standing in list(self._standing.items()):
-            block = self._canonical.get(standing.number)
-            if first <= standing.number <= last and block != identity[0]:
+            gone = self._canonical.get(standing.number) != identity[0]
+            could_be_named = standing.order >= self._kept_from and identity in self._owed
+            if first <= standing.number <= last and gone and not could_be_named:
                 del self._standing[identity]
+        self._owed.keep(self._standing)
 
     def _on_event(self, header: Header, record: Record, origin: EventOrigin) -> None:
         identity = ("0x" + origin.block_hash.hex(), "0x" + origin.transaction_hash.hex(), origin.log_index)
         where = f"{type(record).__name__} {origin.block_number}/{origin.log_index}"
         if header.flags & Flag.REMOVED:
-            if self._flagged.pop(identity, None) is not None and identity not in self._to_remove:
+            owed = identity in self._owed
+            if self._flagged.pop(identity, None) is not None and not owed:
                 self._standing.pop(identity)  # by a verdict, outside any Reorg
                 return
-            if identity not in self._to_remove:
+            if not owed:
                 self._fault("taken back wrongly", where)
-            elif self._to_remove.pop() != identity:
+            elif not self._owed.take(identity):
                 self._fault("order of removal", where)
-                self._to_remove.remove(identity)
             self._standing.pop(identity, None)
             return
         self._all_taken_back(where)
@@ -226,10 +231,10 @@ class Oracle:
         self._standing[identity] = _Standing(origin.block_number, self._sequence)
 
     def _all_taken_back(self, what: str) -> None:
-        """The REMOVED copies of a reorg stand together."""
-        if self._to_remove:
-            self._fault("not taken back", f"{len(self._to_remove)} events stand when {what} comes")
-            self._to_remove.clear()
+        """The REMOVED copies of a reorg stand together, and behind them the Gaps of what nobody can name any more."""
+        if self._owed:
+            self._fault("not taken back", f"{len(self._owed)} events stand when {what} comes")
+            self._owed.expect(())
 
     def _compare(self, where: str, log: Emitted, record: Record) -> None:
         if type(record).__name__ != log.record:
@@ -306,7 +311,7 @@ class Oracle:
             # what answers "0x" to every question may be a contract whose state the node lacks
             wanted = EmitterProof.UNKNOWN if emitter in self._silent else EmitterProof.POOL
             said = self._verdicts[emitter]
-            if said is not wanted and not self._ring_may_be_torn:
+            if said is not wanted and self._ring_size is None:
                 faults.append(Fault("flagged for ever", f"an event of {identity[0][:10]}, {said.name}"))
         for pool, decimals in self._decimals.items():
             real = self._tree.pools.get(pool)
@@ -342,6 +347,12 @@ class Oracle:
         if not self.faults:
             self._tell(f"! {kind}: {words}")
         self.faults.append(Fault(kind, f"{words} (sequence {self._sequence})"))
+
+
+def _opens_a_life(record: Record) -> bool:
+    """Whether it stands at the beginning of a life, in front of what the life before left undone."""
+    restarted = isinstance(record, StateInvalidation) and record.reason == Reason.WRITER_RESTARTED
+    return restarted or isinstance(record, Session | VenueName)
 
 
 def sorted_by_kind(faults: list[Fault]) -> dict[str, int]:

@@ -111,15 +111,15 @@ class _World:
         self.second = second
         judges_ends = not run.kinds & {"zero_bloom", "reordered_heads", "late_heads", "delay", "lag"}
         by_number = "no_hash_calls" in run.kinds and run.kinds & {"lag", "other_branch", "stale_head"}
+        ring_size = rng.randrange(30, 400) if "small_ring" in run.kinds else None
         self.oracle = Oracle(
             self.tree,
             self.tell,
             judges_ends=judges_ends,
             judges_states=not by_number,  # a number, and a hash from another backend: nobody can know better
-            ring_may_be_torn="small_ring" in run.kinds,
+            ring_size=ring_size,
         )
         self.settle_step_ns = max(block_time_ns, 6 * NS)
-        ring_size = rng.randrange(30, 400) if "small_ring" in run.kinds else None
         self.collector = CollectorModel(
             self.agenda,
             self.chain,
