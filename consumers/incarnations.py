@@ -122,12 +122,13 @@ def following(
     """The incarnation behind `uuid`; None if there is none yet.
 
     Behind one that nobody knows comes the first that the consumer has not had: retention may have dropped the unknown
-    one, and then everything that is left is newer.
+    one, and then everything that is left is newer.  Nor comes one that it has had: where journal and memory have no
+    ring in common, nobody knows which of theirs is older.
     """
     order = in_order(recorded, rings)
     known = next((one for one in (uuid, *reversed(passed)) if one in order), None)
     later = order[order.index(known) + 1 :] if known is not None else order
-    return later[0] if later else None
+    return next((one for one in later if one not in passed), None)
 
 
 def in_order(recorded: Sequence[Extent], rings: Sequence[Extent]) -> list[bytes]:

@@ -113,7 +113,7 @@ class ClientSession:
         if lost_cursor and not had:
             place = line.beginning(asked.at_least_once)
         elif had or not appeared:
-            passed = [cursor.uuid for cursor in had[:-1]]
+            passed = self._passed(line.name, had)
             place = line.place(asked.start, asked.at_least_once, had[-1] if had else None, passed)
         else:
             place = line.first(asked.at_least_once)
@@ -125,6 +125,14 @@ class ClientSession:
             self._cursor.save()
         self.places[line.name] = place
         self.queue(line.accept(place))
+
+    def _passed(self, name: str, had: list[RingCursor]) -> list[bytes]:
+        """The rings of `name` that the client had before the last of `had`, oldest first.  A process that resumes names
+        those that it had itself, the durable cursor those before the first of these that it knows."""
+        own = [cursor.uuid for cursor in had]
+        durable = [cursor.uuid for cursor in self._cursor.of_ring(name)] if self._cursor and had else []
+        begun = next((durable.index(uuid) for uuid in own if uuid in durable), 0)
+        return durable[:begun] + own[:-1]
 
     def _cursors_of(self, line: RingLine, *, appeared: bool) -> list[RingCursor]:
         """Where the client stands in each ring of a name that it had, oldest first; the last one counts."""

@@ -73,6 +73,8 @@ class ClientStream:
     """The rings that were announced since, each behind another one of its name."""
     _held: list[Item] = field(default_factory=list)
     """The messages of a filtered Batch that has not ended: only its end says which sequences they cover."""
+    _replaced: Item | None = None
+    """A RingReplaced whose next ring is not announced yet: until then a new connection begins in the old one."""
     _by_index: dict[int, ServedRing] = field(default_factory=dict)
     _ring: ServedRing | None = None
     _batch: Batch | None = None
@@ -98,6 +100,7 @@ class ClientStream:
         self._ring = self._batch = None
         self._left = 0
         self._held = []
+        self._replaced = None
 
     def release(self, items: list[Item | Loss]) -> None:
         """Append what is held back of a Batch whose end will not come."""
@@ -119,17 +122,17 @@ class ClientStream:
         for record in message.records:
             match record:
                 case SubscribeAck():
-                    self._accepted(record)
+                    self._accepted(record, items)
                 case Batch():
                     self._begin(record, items)
                 case Gap():
                     self._lose(record, items)
                 case RingReplaced():
-                    self._replace(record, data, items)
+                    self._replace(record, data)
                 case FarewellRecord():
                     raise Farewell(record.reason, record.expected, record.found)
 
-    def _accepted(self, ack: SubscribeAck) -> None:
+    def _accepted(self, ack: SubscribeAck, items: list[Item | Loss]) -> None:
         ring = self.rings.get(ack.ring_uuid)
         if ring is None:
             before = ack.first_sequence - 1
@@ -142,6 +145,9 @@ class ClientStream:
             raise RelayError(f"ring {ring.name}: asked for {ring.next_sequence}, offered {ack.first_sequence}")
         ring.next_sequence = ack.first_sequence
         self._by_index[ack.ring_index] = ring
+        if self._replaced is not None:
+            items.append(self._replaced)
+            self._replaced = None
 
     def _begin(self, batch: Batch, items: list[Item | Loss]) -> None:
         ring = self._by_index.get(batch.ring_index)
@@ -175,11 +181,11 @@ class ClientStream:
             self.release(items)
             ring.next_sequence = batch.last + 1
 
-    def _replace(self, record: RingReplaced, data: bytes, items: list[Item | Loss]) -> None:
+    def _replace(self, record: RingReplaced, data: bytes) -> None:
         ring = self.rings.get(record.old_uuid)
         if ring is None or self._left:
             raise RelayError(f"{record} does not continue the stream")
-        items.append(Item(ring, 0, data, ring.next_sequence - 1))
+        self._replaced = Item(ring, 0, data, ring.next_sequence - 1)
 
     def _lose(self, gap: Gap, items: list[Item | Loss]) -> None:
         ring = self._ring

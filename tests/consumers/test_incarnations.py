@@ -17,6 +17,7 @@ from consumers.incarnations import (
     RingCursor,
     Step,
     extent_of,
+    following,
     in_order,
     next_step,
 )
@@ -154,6 +155,11 @@ def test_next_step_of_an_unknown_cursor_does_not_repeat_what_the_consumer_had() 
     recorded = [Extent(A, 1, 9, ENDED), Extent(B, 1, 5, LIVE)]
     assert next_step(RingCursor(X, 9), [], recorded, passed=[A]) == replaced(X, UNKNOWN, B, 9)
     assert next_step(RingCursor(X, 9), [], recorded, passed=[A, B]) is Await.RING
+
+
+def test_following_a_ring_that_only_the_journal_saw_is_none_that_the_consumer_had() -> None:
+    rings = [Extent(A, 9, 9, ENDED), Extent(C, 1, 5, LIVE)]  # B was too short for a look, and A left the journal
+    assert following(B, rings, [Extent(B, 1, 9, LIVE)], passed=[A]) == C
 
 
 def test_in_order_merges_what_two_places_saw() -> None:

@@ -12,13 +12,32 @@ import click
 @click.command("delivery", epilog="Example:  alphapulse prove delivery --kills 60 --seed 7")
 @click.option("--kills", type=click.IntRange(1), default=60, show_default=True, help="How many processes to kill.")
 @click.option("--seed", type=int, default=None, help="Repeat the random choices of an earlier run.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(kills: int, seed: int | None, as_json: bool) -> int:
+@click.option("--simulated", is_flag=True, help="Without processes: a whole world under each seed, on one core.")
+@click.option("--seeds", type=click.IntRange(1), default=1000, show_default=True, help="With --simulated: how many.")
+@click.option(
+    "--first-seed", type=int, default=1, show_default=True, help="With --simulated: the first; each adds one."
+)
+@click.option("--mutants", is_flag=True, help="With --simulated: put known defects back; which seed finds each?")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, or one a line.")
+def command(
+    kills: int, seed: int | None, simulated: bool, seeds: int, first_seed: int, mutants: bool, as_json: bool
+) -> int:
     """Kill relays, recorder, bridges, broker and clients under load, and count what every reader got.
 
     Passes when every named client, the journal and the ring behind the bridge have every message that was published,
     and the gaps of plain readers are exact.  Needs the extra `nats` and Debian's nats-server.
+
+    --simulated runs the relay's and the client's own code in a simulated world: rings that follow each other, a
+    recorder, retention, damage, kills, cancellations, all under the seed.  Passes when a named client has everything
+    that was published, in order and once, or was told exactly what it lacks.  A seed that fails is told with its
+    smallest history.  The bridge is not in it.
     """
+    if simulated or mutants:
+        from tools.prove.delivery.simulated import tell_campaign, tell_mutants
+
+        if mutants:
+            return tell_mutants(range(first_seed, first_seed + seeds))
+        return tell_campaign(first_seed, seeds, as_json=as_json)
     from tools.prove.delivery.campaign import prove_delivery
 
     outcome = prove_delivery(kills, secrets.randbelow(1 << 31) if seed is None else seed)

@@ -12,10 +12,26 @@ import inspect
 import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from tlv.errors import UsageError
 from tools.prove.world.run import WorldRun, run_world
+
+
+class SourceChange(Protocol):
+    """A small change of one function: `old`, which stands there once, becomes `new`."""
+
+    @property
+    def place(self) -> str:
+        """Module and function."""
+
+    @property
+    def old(self) -> str:
+        """What stands there."""
+
+    @property
+    def new(self) -> str:
+        """What stands there instead."""
 
 
 class WorldMutant(NamedTuple):
@@ -356,7 +372,7 @@ MUTANTS = (
 
 
 @contextmanager
-def changed(mutant: WorldMutant) -> Iterator[None]:
+def changed(mutant: SourceChange) -> Iterator[None]:
     """Change the function for a while.
 
     Raises:

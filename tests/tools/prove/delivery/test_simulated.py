@@ -1,0 +1,58 @@
+"""The simulated delivery world: its seeds pass, it repeats itself, and it finds the defects that it must find."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from tools.prove.delivery.command import command
+from tools.prove.delivery.simulated import MOST_LINES
+from tools.prove.delivery.world.mutants import DELIVERY_MUTANTS, DeliveryMutant
+from tools.prove.delivery.world.run import run_delivery
+from tools.prove.delivery.world.shrinking import shrink_delivery
+from tools.prove.world.mutants import changed
+
+SEEDS = 30
+NO_REPLACED = next(one for one in DELIVERY_MUTANTS if one.name.startswith("no RingReplaced"))
+
+
+def run_command(*arguments: str) -> tuple[int, list[str]]:
+    result = CliRunner().invoke(command, ["--simulated", *arguments], standalone_mode=False)
+    assert result.exception is None
+    return result.return_value, result.stdout.splitlines()
+
+
+def test_no_seed_finds_a_message_lost_in_silence_or_delivered_twice() -> None:
+    code, lines = run_command("--seeds", str(SEEDS), "--json")
+    assert (code, json.loads(lines[-1])["failed_seeds"]) == (0, []), lines
+    total = json.loads(lines[-1])
+    assert total["seeds"] == SEEDS and total["items"] > 1000 and total["successions"] > 10 and total["lost"] > 10
+
+
+def test_world_without_kinds_delivers_every_message_once_and_loses_none() -> None:
+    run = run_delivery(3, frozenset())
+    assert run.passed, run.summary
+    assert run.lost == 0 and run.items == run.published > 100
+
+
+def test_world_of_the_same_seed_has_the_same_history() -> None:
+    first, second = (run_delivery(5, trace=True) for _ in range(2))
+    assert first.history and first == second
+
+
+@pytest.mark.parametrize("mutant", DELIVERY_MUTANTS, ids=lambda mutant: mutant.name)
+def test_world_finds_a_defect_that_is_put_back(mutant: DeliveryMutant) -> None:
+    with changed(mutant):
+        assert not mutant.run().passed
+    assert mutant.run().passed
+
+
+def test_command_tells_each_failing_seed_with_its_smallest_history() -> None:
+    with changed(NO_REPLACED):
+        code, lines = run_command("--seeds", "1", "--first-seed", str(NO_REPLACED.seed))
+        smallest = shrink_delivery(NO_REPLACED.run())
+    assert code == 1 and lines[0].startswith(f"seed {NO_REPLACED.seed}: ")
+    assert lines[1].strip() == f"smallest: {smallest.summary}" and len(lines) <= MOST_LINES + 3
+    assert smallest.kinds < NO_REPLACED.run().kinds

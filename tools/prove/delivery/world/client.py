@@ -1,0 +1,105 @@
+"""A named at-least-once client: the project's `RelayClient` and its user, who is busy, cancelled, killed, late.
+
+The user asks for one item after the other by `async for`, and may be cancelled wherever that awaits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from consumers.client import Item, Loss, RelayClient, RelayError
+from tlv.filter import MessageFilter
+from tlv.layout import Heartbeat
+from tools.prove.delivery.world.clock import DeliveryClock, WaitLoop
+from tools.prove.delivery.world.kinds import Chances
+from tools.prove.delivery.world.oracle import DeliveryOracle
+from tools.prove.delivery.world.wire import WireEnd
+
+CLIENT = "client"
+MOST_LOOKS = 2000
+"""Without an item, in one step: each look takes at least a byte."""
+
+
+class ClientModel:
+    """One process of it."""
+
+    def __init__(self, clock: DeliveryClock, chances: Chances, oracle: DeliveryOracle) -> None:
+        self._chances, self._oracle = chances, oracle
+        self.wires: list[WireEnd] = []
+        self._manual = "late_acks" in chances.active
+        self._loop = WaitLoop(clock, self._is_readable)
+        wanted = MessageFilter.of(types=[Heartbeat]) if "filtered" in chances.active else MessageFilter.of()
+        self._client = RelayClient(
+            Path("relay"),
+            name=CLIENT,
+            start="acknowledged",
+            at_least_once=True,
+            wanted=wanted,
+            acknowledge="manual" if self._manual else "automatic",
+        )
+        self._iteration: Any = aiter(self._client)
+        self._asking: Coroutine[Any, Any, Item | Loss] | None = None
+        self._waits_for: asyncio.Future[None] | None = None
+        self._given: Item | Loss | None = None
+        self._refused = False
+
+    def _is_readable(self, fd: int) -> bool:
+        return any(wire.fileno() == fd and wire.is_readable for wire in self.wires)
+
+    def step(self, most: int) -> None:
+        """Take at most `most` items."""
+        asyncio._set_running_loop(self._loop)  # type: ignore[arg-type]
+        try:
+            taken = looks = 0
+            while taken < most and looks < MOST_LOOKS and not self._refused:
+                self._loop.fire()
+                if self._waits_for is not None and not self._waits_for.done():
+                    break
+                looks += 1
+                taken += self._ask()
+            if looks == MOST_LOOKS:
+                self._oracle.break_rule("spin", f"the client looked {looks} times and got nothing")
+        finally:
+            asyncio._set_running_loop(None)
+
+    def _ask(self) -> bool:
+        """Ask for an item, or let the task that asks go on; True if one came."""
+        if self._asking is None:
+            if self._given is not None and (not self._manual or self._chances.strikes("late_acks", 0.3)):
+                self._oracle.handled()
+                if self._manual:
+                    self._client.ack(self._given)
+            self._asking = self._iteration.__anext__()
+        self._waits_for = None
+        try:
+            self._waits_for = self._asking.send(None)
+        except StopIteration as done:
+            self._asking, self._given = None, done.value
+            self._oracle.take(done.value)
+            return True
+        except RelayError as error:
+            self._asking, self._refused = None, True
+            self._oracle.break_rule("refused", f"{type(error).__name__}: {error}")
+            return False
+        if self._chances.strikes("cancel", 0.3):
+            self._cancel()
+        return False
+
+    def _cancel(self) -> None:
+        assert self._asking is not None
+        with contextlib.suppress(asyncio.CancelledError):
+            self._asking.throw(asyncio.CancelledError())
+        self._asking = self._waits_for = None
+        if self._chances.number("cancel", 0, 1):
+            self._iteration = aiter(self._client)
+
+    def kill(self) -> None:
+        """End it: its connections break, nothing is said."""
+        if self._asking is not None:
+            self._asking.close()
+        for wire in self.wires:
+            wire.close()

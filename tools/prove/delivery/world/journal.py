@@ -1,0 +1,148 @@
+"""The journal of a name: segments that are written, damaged, and dropped by retention.
+
+Owns what is recorded.  Answers as `consumers.journal.extents` and the relay's journal thread do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from consumers.incarnations import Extent
+from consumers.relay.journal_reading import Answer, NoWindow
+from consumers.relay.windows import JournalWindow
+from ringbuf.layout import INDEX_ROWS, LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW
+from tools.prove.delivery.world.clock import DeliveryClock
+from tools.prove.delivery.world.kinds import Chances
+from tools.prove.delivery.world.rings import message_of
+
+SEGMENT_FRAMES = 12
+WINDOW_FRAMES = 7
+AGAIN_S = 0.02
+
+
+@dataclass
+class KeptSegment:
+    """One segment; `behind` counts recorded losses too."""
+
+    uuid: bytes
+    first: int
+    behind: int
+    frames: list[int] = field(default_factory=list)
+    damaged: bool = False
+    ended: bool = False
+
+
+class WorldJournal:
+    """What the recorder wrote and retention left."""
+
+    def __init__(self) -> None:
+        self.segments: list[KeptSegment] = []
+
+    def of(self, uuid: bytes) -> list[KeptSegment]:
+        """The segments of one ring."""
+        return [segment for segment in self.segments if segment.uuid == uuid]
+
+    def append(self, uuid: bytes, first: int, behind: int, *, lost: bool = False) -> None:
+        """Record frames, or that they are lost."""
+        last = self.segments[-1] if self.segments else None
+        if last is None or last.uuid != uuid or last.damaged or len(last.frames) >= SEGMENT_FRAMES:
+            last = KeptSegment(uuid, first, first)
+            self.segments.append(last)
+        last.behind = behind
+        if not lost:
+            last.frames.extend(range(first, behind))
+
+    def end(self, uuid: bytes, at: int) -> None:
+        """Record that the ring has ended."""
+        if not self.of(uuid):
+            self.segments.append(KeptSegment(uuid, at, at))
+        self.of(uuid)[-1].ended = True
+
+    def extents(self) -> list[Extent]:
+        """As `RecordedRings.extents`."""
+        found: dict[bytes, Extent] = {}
+        for one in self.segments:
+            first = found[one.uuid].first if one.uuid in found else one.first
+            found[one.uuid] = Extent(one.uuid, first, one.behind, one.ended)
+        return list(found.values())
+
+    def segment_behind(self, uuid: bytes, sequence: int) -> int | None:
+        """As `RecordedRings.segment_behind`."""
+        return min((one.first for one in self.of(uuid) if one.first > sequence), default=None)
+
+    def has(self, uuid: bytes, first: int, last: int) -> int | None:
+        """The first of these sequences that can be read."""
+        sound = (one for one in self.of(uuid) if not one.damaged)
+        return next((frame for one in sound for frame in one.frames if first <= frame <= last), None)
+
+    def read(self, uuid: bytes, sequence: int) -> JournalWindow | NoWindow:
+        """The frames from `sequence` on, or the first ones behind it that can be read."""
+        for one in self.of(uuid):
+            frames = [] if one.damaged else [frame for frame in one.frames if frame >= sequence][:WINDOW_FRAMES]
+            if frames:
+                # As a reader of the journal finds them: up to the next recorded loss.
+                dense = [frame for at, frame in enumerate(frames) if frame == frames[0] + at]
+                return window_of(uuid, sequence, dense)
+        damaged = any(one.damaged and one.behind > sequence for one in self.of(uuid))
+        return NoWindow.NEVER if damaged else NoWindow.END
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def window_of(uuid: bytes, begin: int, frames: list[int]) -> JournalWindow:
+    """The window of these frames."""
+    number = int.from_bytes(uuid, "big")
+    payloads, table = place_frames([(frame, message_of(number, frame)) for frame in frames])
+    return JournalWindow(begin, frames[-1] + 1, table, payloads)
+
+
+def place_frames(frames: list[tuple[int, bytes]]) -> tuple[np.ndarray, np.ndarray]:
+    """Bytes and index of a poll that brings these frames."""
+    table = np.zeros((INDEX_ROWS, len(frames)), np.int64)
+    lengths = [len(data) for _, data in frames]
+    table[SEQUENCE_ROW] = [sequence for sequence, _ in frames]
+    table[LENGTH_ROW] = lengths
+    table[OFFSET_ROW, 1:] = np.cumsum(lengths)[:-1]
+    return np.frombuffer(b"".join(data for _, data in frames), np.uint8), table
+
+
+class JournalAnswers:
+    """What stands for a feed's `JournalWindows`: answers come some time after they were asked for."""
+
+    def __init__(self, journal: WorldJournal, uuid: bytes, clock: DeliveryClock, chances: Chances) -> None:
+        self._journal, self._uuid, self._clock, self._chances = journal, uuid, clock, chances
+        self._window: JournalWindow | None = None
+        self._due: dict[int, float] = {}
+        self._answers: dict[int, tuple[float, Answer]] = {}
+
+    def window(self, sequence: int) -> JournalWindow | None:
+        """The window that covers `sequence`, if it came."""
+        now = self._clock.now
+        for asked in [asked for asked, at in self._due.items() if at <= now]:
+            del self._due[asked]
+            outcome = self._journal.read(self._uuid, asked)
+            if isinstance(outcome, JournalWindow):
+                self._window = outcome
+            else:
+                self._answers[asked] = now, Answer(asked, outcome)
+        window = self._window
+        return window if window is not None and window.begin <= sequence < window.behind else None
+
+    def is_asked(self, sequence: int) -> bool:
+        """Whether its answer is to come."""
+        return sequence in self._due
+
+    def ask(self, sequence: int) -> Answer | None:
+        """Why there is no window; None if that is being found out."""
+        at, answer = self._answers.get(sequence, (0.0, None))
+        if answer is not None and self._clock.now - at < AGAIN_S:
+            return answer
+        late = self._chances.seconds("late_journal", 1.0) if self._chances.strikes("late_journal", 0.3) else 0.001
+        self._due.setdefault(sequence, self._clock.now + late)
+        return None
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,181 @@
+"""The defects that the world must find: each put back as a small change of one function, with a world that shows it.
+
+Owns the list.  A world that lets one of them live proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from tools.prove.delivery.world.run import DeliveryRun, run_delivery
+from tools.prove.world.mutants import changed
+
+
+class DeliveryMutant(NamedTuple):
+    """One change, and where it is found."""
+
+    name: str
+    place: str
+    """Module and function, `consumers.incarnations:next_step`."""
+    old: str
+    new: str
+    seed: int
+
+    def run(self) -> DeliveryRun:
+        """The world that finds it."""
+        return run_delivery(self.seed)
+
+
+DELIVERY_MUTANTS = (
+    DeliveryMutant(
+        "the end of one ring is told of another",
+        "consumers.relay.line:next_step",
+        "return Replaced(cursor.uuid, behind - 1, new, None)",
+        "return Replaced(cursor.uuid, max(one.behind for one in (*rings, *recorded)) - 1, new, None)",
+        3,
+    ),
+    DeliveryMutant(
+        "the recorder is not waited for",
+        "consumers.relay.line:next_step",
+        "may_come = recorder_due and not left_by_recorder",
+        "may_come = False",
+        1,
+    ),
+    DeliveryMutant(
+        "the recorder is waited for where it has gone on",
+        "consumers.relay.line:next_step",
+        "may_come = recorder_due and not left_by_recorder",
+        "may_come = kept is not None",
+        1,
+    ),
+    DeliveryMutant(
+        "the loss at a ring's end is not told",
+        "consumers.relay.line:next_step",
+        "if cursor.sequence < behind:",
+        "if False:",
+        1,
+    ),
+    DeliveryMutant(
+        "the journal is not asked for a ring that ended",
+        "consumers.relay.line:next_step",
+        "if kept and kept.first <= cursor.sequence < kept.behind:",
+        "if False:",
+        1,
+    ),
+    DeliveryMutant(
+        "the newest ring comes next, not the following one",
+        "consumers.incarnations:following",
+        "for one in later if",
+        "for one in reversed(later) if",
+        1,
+    ),
+    DeliveryMutant(
+        "the journal is older than every ring in memory",
+        "consumers.incarnations:in_order",
+        "order.insert(len(order) if later is None else order.index(later), extent.uuid)",
+        "order.append(extent.uuid)",
+        45,
+    ),
+    DeliveryMutant(
+        "a client that resumes is taken for one that had no ring before",
+        "consumers.relay.session:ClientSession._passed",
+        "if self._cursor and had else []",
+        "if False else []",
+        615,
+    ),
+    DeliveryMutant(
+        "a RingReplaced is given before the next ring is announced",
+        "consumers.relay.stream:ClientStream.reconnected",
+        "self._replaced = None",
+        "self._held = [self._replaced] if self._replaced else []",
+        11,
+    ),
+    DeliveryMutant(
+        "an end that nobody saw is told without a loss",
+        "consumers.relay.line:RingLine._replace",
+        "if step.loss is not None:",
+        "if False:",
+        1,
+    ),
+    DeliveryMutant(
+        "no RingReplaced stands between two rings",
+        "consumers.relay.line:RingLine._replace",
+        "protocol.replaced(step.old, step.last_sequence, step.new)",
+        "b''",
+        1,
+    ),
+    DeliveryMutant(
+        "the next ring begins at its newest frame",
+        "consumers.relay.line:RingLine._replace",
+        "place.position, place.sequence, place.since = OUT_OF_RING, 1, 1",
+        "place.position, place.sequence, place.since = OUT_OF_RING, 2, 2",
+        1,
+    ),
+    DeliveryMutant(
+        "a new ring leads its client away from what is left of the old one",
+        "consumers.relay.session:ClientSession.take_up",
+        "line.name not in self.places",
+        "True",
+        1,
+    ),
+    DeliveryMutant(
+        "a cursor of an earlier ring moves back",
+        "consumers.relay.session:ClientSession._take_ack",
+        "if place.feed.uuid == ack.ring_uuid:",
+        "if True:",
+        6,
+    ),
+    DeliveryMutant(
+        "a lap is told as a loss though the journal has it",
+        "consumers.relay.feed:RingFeed.next_chunk",
+        "if lost_last and place.at_least_once:",
+        "if False:",
+        22,
+    ),
+    DeliveryMutant(
+        "an item counts as handled when it is given",
+        "consumers.delivery:ItemQueue.note_handled",
+        "self._source.note_handled(self.items[self.given - 1])",
+        "self._source.note_handled(self.items[-1])",
+        4,
+    ),
+    DeliveryMutant(
+        "what was received is dropped where an iteration is left",
+        "consumers.delivery:ItemQueue.begin",
+        "self.newest = iteration",
+        "self.newest = iteration; self.given = len(self.items)",
+        1,
+    ),
+    DeliveryMutant(
+        "a new connection goes on in the middle of a Batch",
+        "consumers.relay.stream:ClientStream.reconnected",
+        "self._left = 0",
+        "pass",
+        6,
+    ),
+    DeliveryMutant(
+        "a RingReplaced counts as a frame of the old ring",
+        "consumers.relay.stream:ClientStream._replace",
+        "self._replaced = Item(ring, 0, data, ring.next_sequence - 1)",
+        "self._replaced = Item(ring, 0, data, ring.next_sequence - 1); ring.next_sequence += 1",
+        11,
+    ),
+    DeliveryMutant(
+        "a client that comes back begins one frame late",
+        "consumers.relay.cursors:Cursor.of_ring",
+        "sequence + 1",
+        "sequence + 2",
+        2,
+    ),
+)
+
+
+def catching(mutant: DeliveryMutant, seeds: Iterable[int]) -> DeliveryRun | None:
+    """The first of these seeds that passes, and fails with the change."""
+    for seed in seeds:
+        with changed(mutant):
+            found = run_delivery(seed)
+        if not found.passed and run_delivery(seed).passed:
+            return found
+    return None

@@ -1,0 +1,50 @@
+"""What stands for clock, sockets, files and ring memory in the project's own code while a world runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+
+import consumers.client
+import consumers.held
+import consumers.relay.feed
+import consumers.relay.line
+import consumers.relay.session
+from tools.prove.delivery.world.clock import DeliveryClock
+from tools.prove.delivery.world.rings import seek_latest, seek_oldest
+
+LOGGERS = ("alphapulse.client", "alphapulse.relay")
+
+
+@contextmanager
+def stand_ins(
+    clock: DeliveryClock, rng: Random, connect: Callable[..., object], cursor: Callable[..., object]
+) -> Iterator[None]:
+    """Put them in place for a while."""
+    places: list[tuple[Any, str, object]] = [
+        (consumers.client, "time", clock),
+        (consumers.client, "random", rng),
+        (consumers.client, "connect", connect),
+        (consumers.held, "seek_oldest", seek_oldest),
+        (consumers.held, "seek_latest", seek_latest),
+        (consumers.relay.feed, "time", clock),
+        (consumers.relay.line, "time", clock),
+        (consumers.relay.session, "Cursor", cursor),
+    ]
+    before = [getattr(module, name) for module, name, _ in places]
+    quiet = [logging.getLogger(name) for name in LOGGERS]
+    spoke = [logger.disabled for logger in quiet]
+    for module, name, stand_in in places:
+        setattr(module, name, stand_in)
+    for logger in quiet:
+        logger.disabled = True
+    try:
+        yield
+    finally:
+        for (module, name, _), kept in zip(places, before, strict=True):
+            setattr(module, name, kept)
+        for logger, was in zip(quiet, spoke, strict=True):
+            logger.disabled = was
