@@ -7,7 +7,7 @@ follows from it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from consumers.incarnations import Extent
 from ringbuf import Reader, RingNotFound, RingNotReady, Status
@@ -31,6 +31,8 @@ class HeldRing:
         self.uuid = reader.uuid
         self.reader: Reader | None = reader
         self.ended = False
+        self.older: frozenset[bytes] = frozenset()
+        """See `Extent`."""
         self.behind = 1
         self._probe = reader.state.copy()
         self._nameless_since: float | None = None
@@ -48,10 +50,10 @@ class HeldRing:
         """What can be read of it."""
         reader = self.reader
         if reader is None:
-            return Extent(self.uuid, self.behind, self.behind, ended=True)
+            return Extent(self.uuid, self.behind, self.behind, ended=True, older=self.older)
         first = self._seek(reader, oldest=True)
         behind = self.behind if self.ended else max(self._seek(reader, oldest=False), first)
-        return Extent(self.uuid, min(first, behind), behind, self.ended)
+        return Extent(self.uuid, min(first, behind), behind, self.ended, self.older)
 
     def _seek(self, reader: Reader, *, oldest: bool) -> int:
         for _ in range(SEEK_TRIES):
@@ -71,11 +73,13 @@ class HeldRing:
 
 
 class HeldRings:
-    """The rings of one name, oldest first.  `attach` makes a reader of the one that has the name now."""
+    """The rings of one name, oldest first.
 
-    def __init__(self, attach: Callable[[], Reader]) -> None:
+    `attach` makes a reader of the one that has the name now, `recorded` says which incarnations the journal has."""
+
+    def __init__(self, attach: Callable[[], Reader], recorded: Callable[[], Collection[bytes]] = tuple) -> None:
         self.rings: list[HeldRing] = []
-        self._attach = attach
+        self._attach, self._recorded = attach, recorded
         self._next_look = 0.0
 
     @property
@@ -112,6 +116,9 @@ class HeldRings:
             reader.close()
             return None
         self.adopt(reader)
+        recorded = frozenset(self._recorded())
+        if reader.check() is not Status.ORPHANED:
+            self.rings[-1].older = recorded - {reader.uuid}
         return reader
 
     def adopt(self, reader: Reader) -> None:

@@ -10,7 +10,8 @@ consumer stands.  Relay, bridge, `Live`, recorder and strategies are shells that
     behind the last frame of an incarnation ... Replaced: the next one from its first frame    none yet: Await.RING
 
 Where nobody saw an incarnation's end, `Replaced` carries a loss without a count: `last` is `first` - 1, and the reason
-END_UNKNOWN.
+END_UNKNOWN.  So it does where the journal has incarnations that may have stood in between, or long before: memory and
+journal each know their own order, and retention may leave none that both have.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Extent(NamedTuple):
     behind: int
     ended: bool
     """Nothing will ever follow, in any place: the ring's writer is gone and so is its name, as this place saw."""
+    older: frozenset[bytes] = frozenset()
+    """Of a held ring: the incarnations that the journal had while this one had the name."""
 
 
 class Read(Enum):
@@ -60,13 +63,15 @@ class Await(Enum):
 
 
 class Replaced(NamedTuple):
-    """The incarnation `old` ended with `last_sequence` (or UNKNOWN); the consumer goes on with the first of `new`."""
+    """The incarnation `old` ended with `last_sequence`; the consumer goes on with the first of `new`.
+
+    `last_sequence` is UNKNOWN if nobody saw the end, or if others may have stood between the two."""
 
     old: bytes
     last_sequence: int
     new: bytes
     loss: Loss | None
-    """What `old` published behind the cursor, if nobody knows how much that is."""
+    """What was published behind the cursor and before `new`, if nobody knows how much that is."""
 
     @property
     def cursor(self) -> RingCursor:
@@ -105,7 +110,7 @@ def next_step(
         return Await.RING
     if may_come and extent_of(new, recorded) is None:
         return Await.RECORDER  # the journal may have another incarnation in between, or the end of this one
-    if any(extent.ended for extent in known):
+    if any(extent.ended for extent in known) and not unplaced(cursor.uuid, rings, recorded, passed):
         return Replaced(cursor.uuid, behind - 1, new, None)
     uncounted = Loss(cursor.uuid, cursor.sequence, cursor.sequence - 1, Reason.END_UNKNOWN)
     return Replaced(cursor.uuid, UNKNOWN, new, uncounted)
@@ -129,6 +134,20 @@ def following(
     known = next((one for one in (uuid, *reversed(passed)) if one in order), None)
     later = order[order.index(known) + 1 :] if known is not None else order
     return next((one for one in later if one not in passed), None)
+
+
+def unplaced(
+    uuid: bytes, rings: Sequence[Extent], recorded: Sequence[Extent], passed: Sequence[bytes] = ()
+) -> list[bytes]:
+    """What the journal has that may stand behind `uuid`, which only memory has, though `in_order` puts it before."""
+    held, kept = [extent.uuid for extent in rings], [extent.uuid for extent in recorded]
+    if uuid in kept or uuid not in held:
+        return []
+    at = held.index(uuid)
+    older = {one for extent in rings[: at + 1] for one in (extent.uuid, *extent.older)}
+    known_older = max((place + 1 for place, one in enumerate(kept) if one in older), default=0)
+    known_newer = next((place for place, one in enumerate(kept) if one in held[at + 1 :]), len(kept))
+    return [one for one in kept[known_older:known_newer] if one not in passed]
 
 
 def in_order(recorded: Sequence[Extent], rings: Sequence[Extent]) -> list[bytes]:

@@ -97,8 +97,13 @@ class Outward:
         self._conflicts = 0
         self._limits = Limits()
         self._until_closed = until_closed
-        self._rings = HeldRings(partial(Reader.attach, ring, start="oldest", layout_digest=LAYOUT_DIGEST))
         self._recorded = RecordedRings(journal) if journal is not None else None
+        self._rings = HeldRings(
+            partial(Reader.attach, ring, start="oldest", layout_digest=LAYOUT_DIGEST),
+            self._recorded.uuids if self._recorded is not None else tuple,
+        )
+        self._passed: list[bytes] = []
+        """The incarnations that were sent to their end, oldest first."""
         self._reading = b""
         """The ring whose reader stands at the cursor."""
         self._waiting_since = 0.0
@@ -145,10 +150,13 @@ class Outward:
                 say(f"{self.broker.shown}: no permission for _alphapulse.sender.>; a second sender shows late")
             self._reading, self._waiting_since = b"", 0.0
             cursor, end = await self._resume_point(connection)
+            cursor = cursor or self._again()
+            if cursor is not None and cursor.uuid in self._passed:
+                del self._passed[self._passed.index(cursor.uuid) :]  # the stream lost it: it is sent again
             chain = self._stream.chain(connection, self._presence.who, end)
             self._limits = limits_of(self._stream.largest_message(connection))
             watch = asyncio.create_task(self._watch(connection, chain))
-            return await self._pump(connection, chain, cursor or self._again(), stop, say)
+            return await self._pump(connection, chain, cursor, stop, say)
         except SequenceConflict as conflict:
             raise await self._who_else(connection, conflict) from None
         except BROKER_ERRORS as error:
@@ -263,7 +271,7 @@ class Outward:
             raise BridgeError(f"journal {self.journal}: {error.strerror or error}") from None
         waited = time.monotonic() - self._waiting_since if self._waiting_since else 0.0
         due = self._recorded is not None and waited < RECORDER_PATIENCE_S
-        step = next_step(cursor, self._rings.extents(), recorded, recorder_due=due)
+        step = next_step(cursor, self._rings.extents(), recorded, recorder_due=due, passed=self._passed)
         if step is Await.RECORDER:
             self._waiting_since = self._waiting_since or time.monotonic()
         else:
@@ -318,11 +326,15 @@ class Outward:
             pack_message(step.old, cursor.sequence, data), Stored(cursor.sequence, cursor.sequence, from_journal=False)
         )
         await self._drain(chain, step.old)
+        self._passed.append(step.old)
         self.sent.frames -= 1  # it is none of the ring's
         self.sent.replacements += 1
         if step.loss is not None:
             self.sent.unknown_ends += 1
-            say(f"ring {self.ring} was replaced: what it published behind {cursor.sequence - 1} is lost, uncounted")
+            say(
+                f"ring {self.ring} was replaced: what was published behind its frame {cursor.sequence - 1} and before "
+                "the next ring is lost, uncounted"
+            )
 
     async def _send(self, chain: BatchChain, ring_uuid: bytes, poll: Poll, *, from_journal: bool = False) -> None:
         batch = Stored(int(poll.sequences[0]), int(poll.sequences[-1]), from_journal)

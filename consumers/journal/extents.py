@@ -92,6 +92,13 @@ class RecordedRings:
             found[uuid] = Extent(uuid, first, max(known.behind, header.first_sequence), known.ring_ended)
         return list(found.values())
 
+    def uuids(self) -> set[bytes]:
+        """The incarnations that it has now; none if it cannot be read just now."""
+        try:
+            return {known.header.ring_uuid for each in self._list() if (known := self._known(each)) is not None}
+        except OSError:
+            return set()
+
     def segment_behind(self, uuid: bytes, sequence: int) -> int | None:
         """The first sequence of the next segment of ring `uuid` behind `sequence`, as of the last look."""
         firsts = (known.header.first_sequence for known in self._segments.values() if known.header.ring_uuid == uuid)

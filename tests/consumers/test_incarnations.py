@@ -162,6 +162,20 @@ def test_following_a_ring_that_only_the_journal_saw_is_none_that_the_consumer_ha
     assert following(B, rings, [Extent(B, 1, 9, LIVE)], passed=[A]) == C
 
 
+def test_next_step_over_a_recorded_ring_that_nobody_can_place_declares_an_uncounted_loss() -> None:
+    rings = [Extent(A, 9, 9, ENDED), Extent(C, 1, 5, LIVE)]
+    for recorded in ([Extent(B, 1, 9, LIVE)], [Extent(B, 1, 9, ENDED), Extent(C, 1, 5, LIVE)]):
+        assert next_step(RingCursor(A, 9), rings, recorded) == replaced(A, UNKNOWN, C, 9)
+        assert next_step(RingCursor(A, 9), rings, recorded, passed=[B]) == replaced(A, 8, C)
+
+
+def test_next_step_over_a_ring_that_was_recorded_before_memory_began_declares_nothing() -> None:
+    rings = [Extent(A, 9, 9, ENDED, frozenset([X])), Extent(C, 1, 5, LIVE, frozenset([X, B]))]
+    assert next_step(RingCursor(A, 9), rings, [Extent(X, 1, 9, ENDED)]) == replaced(A, 8, C)
+    recorded = [Extent(X, 1, 9, ENDED), Extent(B, 1, 9, ENDED)]
+    assert next_step(RingCursor(A, 9), rings, recorded) == replaced(A, UNKNOWN, C, 9)
+
+
 def test_in_order_merges_what_two_places_saw() -> None:
     def extents(*uuids: bytes) -> list[Extent]:
         return [Extent(uuid, 1, 2, ENDED) for uuid in uuids]

@@ -68,6 +68,10 @@ class WorldJournal:
             found[one.uuid] = Extent(one.uuid, first, one.behind, one.ended)
         return list(found.values())
 
+    def uuids(self) -> set[bytes]:
+        """As `RecordedRings.uuids`."""
+        return {one.uuid for one in self.segments}
+
     def segment_behind(self, uuid: bytes, sequence: int) -> int | None:
         """As `RecordedRings.segment_behind`."""
         return min((one.first for one in self.of(uuid) if one.first > sequence), default=None)

@@ -31,13 +31,10 @@ class LossWitness(Protocol):
     def lost(self, uuid: bytes, first: int, last: int, held: bool) -> None:
         """A counted loss."""
 
-    def end_unknown(self, uuid: bytes) -> None:
-        """A loss without a count."""
-
     def impatient(self, uuid: bytes) -> None:
         """A loss of what the recorder is about to write."""
 
-    def replaced(self, old: bytes, new: bytes, held: list[bytes]) -> None:
+    def replaced(self, step: Replaced, held: list[bytes]) -> None:
         """A step to the next ring."""
 
 
@@ -99,11 +96,6 @@ class WorldFeed(RingFeed):
             self._around.witness.lost(self.uuid, place.sequence, resumed_at - 1, held)
         return super().pass_loss(place, resumed_at, reason)
 
-    def uncounted_loss(self, place: FeedPosition) -> bytes:
-        """Show the loss, and tell it."""
-        self._around.witness.end_unknown(self.uuid)
-        return super().uncounted_loss(place)
-
 
 class WorldLine(RingLine):
     """A line of such feeds."""
@@ -113,7 +105,7 @@ class WorldLine(RingLine):
         self._around = around
         self.journal = Path(NAME)
         self._recorded = around.journal  # type: ignore[assignment]
-        self._held = HeldRings(around.name.attach)
+        self._held = HeldRings(around.name.attach, around.journal.uuids)
 
     def _feed(self, uuid: bytes, reader: Reader | None = None) -> RingFeed:
         feed = self.feeds.get(uuid)
@@ -137,5 +129,5 @@ class WorldLine(RingLine):
         return step
 
     def _replace(self, place: FeedPosition, step: Replaced) -> bytes:
-        self._around.witness.replaced(step.old, step.new, [ring.uuid for ring in self._held.rings])
+        self._around.witness.replaced(step, [ring.uuid for ring in self._held.rings])
         return super()._replace(place, step)

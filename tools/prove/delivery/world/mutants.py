@@ -78,6 +78,13 @@ DELIVERY_MUTANTS = (
         45,
     ),
     DeliveryMutant(
+        "a recorded ring that nobody can place is passed over in silence",
+        "consumers.relay.line:next_step",
+        "and not unplaced(cursor.uuid, rings, recorded, passed)",
+        "",
+        331,
+    ),
+    DeliveryMutant(
         "a client that resumes is taken for one that had no ring before",
         "consumers.relay.session:ClientSession._passed",
         "if self._cursor and had else []",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from consumers.incarnations import UNKNOWN, RingCursor
+from consumers.incarnations import UNKNOWN, Replaced, RingCursor
 from consumers.relay.stream import Item
 from ringbuf import Loss
 from tlv.codes import Reason
@@ -146,21 +146,22 @@ class DeliveryOracle:
         if held:
             self.break_rule("needless loss", f"ring {self._number(uuid)}, {first} to {last}: the ring has some")
 
-    def end_unknown(self, uuid: bytes) -> None:
-        """The relay tells a loss without a count."""
-        if any(segment.ended for segment in self._journal.of(uuid)):
-            self.break_rule("needless loss", f"the journal has the end of ring {self._number(uuid)}")
-
     def impatient(self, uuid: bytes) -> None:
         """The relay tells a loss of what the recorder is about to write, and did not wait for it."""
         self.break_rule("impatient", f"a loss of ring {self._number(uuid)}: the recorder still reads it")
 
-    def replaced(self, old: bytes, new: bytes, held: list[bytes]) -> None:
+    def replaced(self, step: Replaced, held: list[bytes]) -> None:
         """The relay leads the client to the next ring."""
-        known = {self._number(uuid) for uuid in [*held, *(segment.uuid for segment in self._journal.segments)]}
-        passed = [one for one in range(self._number(old) + 1, self._number(new)) if one in known]
-        if passed:
-            self.break_rule("passed over", f"rings {passed} between {self._number(old)} and {self._number(new)}")
+        recorded, in_memory = self._journal.uuids(), set(held)
+        known = {self._number(uuid) for uuid in recorded | in_memory}
+        old, new = self._number(step.old), self._number(step.new)
+        passed = [one for one in range(old + 1, new) if one in known]
+        if passed and step.loss is None:
+            self.break_rule("passed over", f"rings {passed} between {old} and {new}")
+        ended = any(segment.ended for segment in self._journal.of(step.old))
+        placeable = recorded <= in_memory or step.old in recorded
+        if step.loss is not None and ended and placeable:
+            self.break_rule("needless loss", f"the journal has the end of ring {old}")
 
     # ---- acknowledgements
 
