@@ -68,7 +68,7 @@ DELIVERY_MUTANTS = (
         "consumers.incarnations:following",
         "for one in later if",
         "for one in reversed(later) if",
-        1,
+        6,
     ),
     DeliveryMutant(
         "the journal is older than every ring in memory",
