@@ -91,6 +91,16 @@ class LyingNode(VirtualFeed):
         self.line.append(block["hash"])
         return block
 
+    def forget(self, keep: int) -> None:
+        """Of the blocks, on whatever branch, only the last `keep` that were mined, and nothing of what was said."""
+        for name in list(self.blocks)[:-keep]:
+            del self.blocks[name], self.logs[name]
+        self.line = [name for name in self.line if name in self.blocks]
+        self.asked.clear()
+        self.story.messages.clear()
+        self.story.standing.clear()
+        self.story.twice.clear()
+
     def push(self, block: dict[str, Any], logs: list[dict[str, Any]] | None = None, *, head: bool = True) -> None:
         """Announce a block, and its logs, or these."""
         notices = [(self.feed._subscriptions.heads, block)] if head else []

@@ -14,7 +14,6 @@ from functools import cache, partial
 from random import Random
 
 from producers.chains.configuration import ChainConfig, load_chain
-from producers.feed import Feed
 from tlv.units import MS, NS
 from tools.prove.world.backend import Timeline
 from tools.prove.world.chain import BlockTree, Mined
@@ -26,6 +25,7 @@ from tools.prove.world.hanging import Hanging, bounded_cpu
 from tools.prove.world.node import USELESS, WorldNode
 from tools.prove.world.oracle import Fault, Oracle, sorted_by_kind
 from tools.prove.world.scenario import Scenario, history
+from tools.prove.world.tables import tables
 from tools.warm import warm_collector
 
 PATIENCE_NS = 300 * NS
@@ -34,7 +34,7 @@ FEWEST_ROUNDS = 3
 PUBLISHING_UNPROVEN = 0.25
 """Of the worlds, those whose collector publishes the events of unproven emitters, flagged."""
 LARGEST_TABLE = 4_000
-"""Entries of one container of the feed, in worlds of some hundred blocks."""
+"""Entries of one table of the feed, in worlds of some hundred blocks."""
 _CHAINS: dict[str, ChainConfig] = {}
 
 
@@ -173,9 +173,9 @@ class _World:
             run.faults.append(Fault("needless gap", f"{self.oracle.gaps[0]} although nothing was wrong"))
         if not run.faults and not self._settles():
             run.faults.append(Fault("unsettled", "the feed still waits for something"))
-        size, name = largest_table(self.collector.feed)
-        if size > LARGEST_TABLE:
-            run.faults.append(Fault("memory", f"{name} holds {size}"))
+        for name, size in tables(self.collector.feed).most_common(1):
+            if size > LARGEST_TABLE:
+                run.faults.append(Fault("memory", f"{name} holds {size}"))
 
     def _endpoints(self, rng: Random) -> dict[str, WorldNode]:
         kinds = self.run.kinds
@@ -251,27 +251,6 @@ def run_world(
 def _warm() -> None:
     """Compile the feed's kernels, which may take longer than a world."""
     warm_collector()
-
-
-def largest_table(feed: Feed) -> tuple[int, str]:
-    """The size and place of the largest container that the feed holds, whatever its parts are called."""
-    seen: set[int] = set()
-    largest = (0, "")
-    waiting: list[tuple[str, object]] = [("feed", feed)]
-    while waiting:
-        name, part = waiting.pop()
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
-        if isinstance(part, dict | list | set) or type(part).__name__ in ("deque", "defaultdict", "Counter"):
-            size = len(part)  # type: ignore[arg-type]
-            largest = max(largest, (size, name))
-        elif type(part).__module__.startswith("producers."):
-            members = getattr(part, "__dict__", None) or {
-                slot: getattr(part, slot, None) for slot in getattr(type(part), "__slots__", ())
-            }
-            waiting += [(f"{name}.{member}", value) for member, value in members.items()]
-    return largest
 
 
 def _chain(name: str) -> ChainConfig:
