@@ -72,15 +72,6 @@ MUTANTS = (
         23,
     ),
     WorldMutant(
-        "a block that a backend lacks is named by its number",
-        "producers.node.calls_at:CallsAt._take_by_hash",
-        "not KNOWS_HASHES.search(answer.message)",
-        "1",
-        327,
-        "lag other_chain rate_limited refuse_connection reorgs state_sync",
-        41,
-    ),
-    WorldMutant(
         "a hole in the log indices is not noticed",
         "producers.blocks.completeness:Evidence.is_holed",
         "self.sees_all and",

@@ -47,7 +47,7 @@ def _parts(name: str, part: Any) -> Iterator[tuple[str, object]]:
         for cell in part.__closure__ or ():
             yield name, cell.cell_contents
         return
-    owner = type(part)
+    owner: Any = type(part)
     if not owner.__module__.startswith("producers."):
         within = name if isinstance(part, tuple) else f"{name}[]"
         for held in gc.get_referents(part):
@@ -58,7 +58,7 @@ def _parts(name: str, part: Any) -> Iterator[tuple[str, object]]:
 
 
 @cache
-def _slots(owner: type[Any]) -> tuple[str, ...]:
+def _slots(owner: Any) -> tuple[str, ...]:
     named = [getattr(base, "__slots__", ()) for base in owner.__mro__]
     slots = [name for names in named for name in ((names,) if isinstance(names, str) else names)]
     return (*slots, *getattr(owner, "_fields", ()))
