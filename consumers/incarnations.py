@@ -10,8 +10,8 @@ consumer stands.  Relay, bridge, `Live`, recorder and strategies are shells that
     behind the last frame of an incarnation ... Replaced: the next one from its first frame    none yet: Await.RING
 
 Where nobody saw an incarnation's end, `Replaced` carries a loss without a count: `last` is `first` - 1, and the reason
-END_UNKNOWN.  So it does where the journal has incarnations that may have stood in between, or long before: memory and
-journal each know their own order, and retention may leave none that both have.
+END_UNKNOWN.  So it does where the order is not known for certain: memory and journal each know that of the rings that
+they saw, but not how a ring that only one of them has stands to one that only the other has.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Await(Enum):
 class Replaced(NamedTuple):
     """The incarnation `old` ended with `last_sequence`; the consumer goes on with the first of `new`.
 
-    `last_sequence` is UNKNOWN if nobody saw the end, or if others may have stood between the two."""
+    `last_sequence` is UNKNOWN if nobody saw the end, or the order of the two is not known for certain."""
 
     old: bytes
     last_sequence: int
@@ -110,7 +110,7 @@ def next_step(
         return Await.RING
     if may_come and extent_of(new, recorded) is None:
         return Await.RECORDER  # the journal may have another incarnation in between, or the end of this one
-    if any(extent.ended for extent in known) and not unplaced(cursor.uuid, rings, recorded, passed):
+    if any(extent.ended for extent in known) and is_next(new, cursor.uuid, rings, recorded, passed):
         return Replaced(cursor.uuid, behind - 1, new, None)
     uncounted = Loss(cursor.uuid, cursor.sequence, cursor.sequence - 1, Reason.END_UNKNOWN)
     return Replaced(cursor.uuid, UNKNOWN, new, uncounted)
@@ -136,18 +136,28 @@ def following(
     return next((one for one in later if one not in passed), None)
 
 
-def unplaced(
-    uuid: bytes, rings: Sequence[Extent], recorded: Sequence[Extent], passed: Sequence[bytes] = ()
-) -> list[bytes]:
-    """What the journal has that may stand behind `uuid`, which only memory has, though `in_order` puts it before."""
+def is_next(
+    new: bytes, uuid: bytes, rings: Sequence[Extent], recorded: Sequence[Extent], passed: Sequence[bytes] = ()
+) -> bool:
+    """Whether `new` comes behind `uuid` for certain, and nothing in between is left out.
+
+    `in_order` has to guess where only memory knows one ring and only the journal the other.
+    """
     held, kept = [extent.uuid for extent in rings], [extent.uuid for extent in recorded]
-    if uuid in kept or uuid not in held:
-        return []
-    at = held.index(uuid)
-    older = {one for extent in rings[: at + 1] for one in (extent.uuid, *extent.older)}
-    known_older = max((place + 1 for place, one in enumerate(kept) if one in older), default=0)
-    known_newer = next((place for place, one in enumerate(kept) if one in held[at + 1 :]), len(kept))
-    return [one for one in kept[known_older:known_newer] if one not in passed]
+    if uuid in held and uuid not in kept:
+        at = held.index(uuid)
+        known_older = _place_behind(rings[: at + 1], kept)
+        known_newer = next((place for place, one in enumerate(kept) if one in held[at + 1 :]), len(kept))
+        return all(one in passed for one in kept[known_older:known_newer])
+    if uuid in held or new in kept or not rings[held.index(new)].ended:
+        return True
+    return kept.index(uuid) < _place_behind(rings[: held.index(new) + 1], kept)
+
+
+def _place_behind(rings: Sequence[Extent], kept: Sequence[bytes]) -> int:
+    """How many of the recorded incarnations are known to be no newer than the last of these held ones."""
+    older = {one for extent in rings for one in (extent.uuid, *extent.older)}
+    return max((place + 1 for place, one in enumerate(kept) if one in older), default=0)
 
 
 def in_order(recorded: Sequence[Extent], rings: Sequence[Extent]) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""A named at-least-once client: the project's `RelayClient` and its user, who is busy, cancelled, killed, late.
+"""A client: the project's `RelayClient` and its user, who is busy, cancelled, killed, late.
 
 The user asks for one item after the other by `async for`, and may be cancelled wherever that awaits.
 """
@@ -18,8 +18,8 @@ from tools.prove.delivery.world.clock import DeliveryClock, WaitLoop
 from tools.prove.delivery.world.kinds import Chances
 from tools.prove.delivery.world.oracle import DeliveryOracle
 from tools.prove.delivery.world.wire import WireEnd
+from tools.prove.delivery.world.wishes import Wish
 
-CLIENT = "client"
 MOST_LOOKS = 2000
 """Without an item, in one step: each look takes at least a byte."""
 
@@ -27,17 +27,19 @@ MOST_LOOKS = 2000
 class ClientModel:
     """One process of it."""
 
-    def __init__(self, clock: DeliveryClock, chances: Chances, oracle: DeliveryOracle) -> None:
+    def __init__(
+        self, wish: Wish, wires: list[WireEnd], clock: DeliveryClock, chances: Chances, oracle: DeliveryOracle
+    ) -> None:
         self._chances, self._oracle = chances, oracle
-        self.wires: list[WireEnd] = []
-        self._manual = "late_acks" in chances.active
+        self.wires = wires
+        self._manual = wish.manual
         self._loop = WaitLoop(clock, self._is_readable)
-        wanted = MessageFilter.of(types=[Heartbeat]) if "filtered" in chances.active else MessageFilter.of()
+        wanted = MessageFilter.of(types=[Heartbeat]) if wish.filtered else MessageFilter.of()
         self._client = RelayClient(
             Path("relay"),
-            name=CLIENT,
-            start="acknowledged",
-            at_least_once=True,
+            name=wish.name,
+            start=wish.start,
+            at_least_once=wish.at_least_once,
             wanted=wanted,
             acknowledge="manual" if self._manual else "automatic",
         )
@@ -102,4 +104,4 @@ class ClientModel:
         if self._asking is not None:
             self._asking.close()
         for wire in self.wires:
-            wire.close()
+            wire.kill()

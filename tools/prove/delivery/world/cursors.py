@@ -26,8 +26,10 @@ class AckWitness(Protocol):
 class CursorStore:
     """What is on disk, by name."""
 
-    def __init__(self, witness: AckWitness, chances: Chances) -> None:
-        self.witness, self.chances = witness, chances
+    def __init__(self, chances: Chances) -> None:
+        self.witnesses: dict[str, AckWitness] = {}
+        """By the name of the client."""
+        self.chances = chances
         self.saved: dict[str, dict[str, int]] = {}
         self.locked: set[str] = set()
 
@@ -46,11 +48,11 @@ class KeptCursor(Cursor):
         self._store, self._name, self.path = store, name, Path(name)
         self.damaged = self._unsaved = False
         self._acknowledged = dict(store.saved.get(name, {}))
-        store.witness.welcomed(self.of_ring(NAME))
+        store.witnesses[name].welcomed(self.of_ring(NAME))
 
     def advance(self, ring_name: str, ring_uuid: bytes, sequence: int) -> None:
         """Judge it, and note it."""
-        self._store.witness.acknowledged(ring_uuid, sequence, first=not self.of_ring(ring_name))
+        self._store.witnesses[self._name].acknowledged(ring_uuid, sequence, first=not self.of_ring(ring_name))
         super().advance(ring_name, ring_uuid, sequence)
 
     def save(self) -> bool:

@@ -14,6 +14,7 @@ from consumers.relay.journal_reading import Answer, NoWindow
 from consumers.relay.windows import JournalWindow
 from ringbuf.layout import INDEX_ROWS, LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW
 from tools.prove.delivery.world.clock import DeliveryClock
+from tools.prove.delivery.world.findings import Findings
 from tools.prove.delivery.world.kinds import Chances
 from tools.prove.delivery.world.rings import message_of
 
@@ -59,6 +60,17 @@ class WorldJournal:
         if not self.of(uuid):
             self.segments.append(KeptSegment(uuid, at, at))
         self.of(uuid)[-1].ended = True
+
+    def suffer(self, chances: Chances, findings: Findings) -> None:
+        """Lose segments to retention, or to damage."""
+        segments = self.segments
+        if len(segments) > 1 and chances.strikes("retention", 0.05):
+            count = chances.number("retention", 1, len(segments) - 1)
+            del segments[:count]
+            findings.note(f"retention drops {count} segments")
+        if segments and chances.strikes("damage", 0.03):
+            segments[chances.number("damage", 0, len(segments) - 1)].damaged = True
+            findings.note("a segment is damaged")
 
     def extents(self) -> list[Extent]:
         """As `RecordedRings.extents`."""

@@ -10,7 +10,7 @@ from random import Random
 PRODUCER = ("replace", "unaware_writer", "take_over", "bursts", "nameless_pause")
 RECORDER = ("slow_recorder", "recorder_kill", "recorder_away", "evicted", "retention", "damage", "late_journal")
 RELAY = ("relay_kill", "partial_sends", "cursors_unsaved")
-CLIENT = ("busy", "client_kill", "cancel", "late_acks", "disconnect", "filtered")
+CLIENT = ("busy", "client_kill", "cancel", "late_acks", "disconnect", "filtered", "companions")
 KINDS = (*PRODUCER, *RECORDER, *RELAY, *CLIENT)
 
 

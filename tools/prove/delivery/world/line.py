@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from consumers.held import HeldRings
 from consumers.incarnations import RECORDER_PATIENCE_S, Await, Read, Replaced
@@ -19,23 +19,11 @@ from ringbuf import Loss, Reader
 from tools.prove.delivery.world.clock import DeliveryClock
 from tools.prove.delivery.world.journal import JournalAnswers, WorldJournal, place_frames
 from tools.prove.delivery.world.kinds import Chances
+from tools.prove.delivery.world.relay_oracle import RelayOracle
 from tools.prove.delivery.world.rings import NAME, RingName, message_of
 
 FRAMES = 5
 """Of one poll: few, so that much happens between two."""
-
-
-class LossWitness(Protocol):
-    """Who judges what a relay tells."""
-
-    def lost(self, uuid: bytes, first: int, last: int, held: bool) -> None:
-        """A counted loss."""
-
-    def impatient(self, uuid: bytes) -> None:
-        """A loss of what the recorder is about to write."""
-
-    def replaced(self, step: Replaced, held: list[bytes]) -> None:
-        """A step to the next ring."""
 
 
 class Surroundings(NamedTuple):
@@ -45,7 +33,7 @@ class Surroundings(NamedTuple):
     journal: WorldJournal
     clock: DeliveryClock
     chances: Chances
-    witness: LossWitness
+    oracle: RelayOracle
     recording: Callable[[], tuple[bytes, int] | None]
     """The ring that a living recorder reads, and the sequence that it records next."""
 
@@ -93,7 +81,8 @@ class WorldFeed(RingFeed):
         if resumed_at > place.sequence:
             ring: Any = self.reader.words if self.reader is not None else None
             held = ring is not None and ring.first < resumed_at and ring.behind > place.sequence
-            self._around.witness.lost(self.uuid, place.sequence, resumed_at - 1, held)
+            last, recorded = resumed_at - 1, place.at_least_once
+            self._around.oracle.lost(self.uuid, place.sequence, last, held=held, recorded=recorded)
         return super().pass_loss(place, resumed_at, reason)
 
 
@@ -120,14 +109,15 @@ class WorldLine(RingLine):
         step, now = super()._decide(place), self._around.clock.now
         waited = now - place.waiting_since if place.waiting_since else 0.0
         recording = self._around.recording()
-        if recording is not None and waited < RECORDER_PATIENCE_S:
+        if recording is not None and waited < RECORDER_PATIENCE_S and place.at_least_once:
             uuid, sequence = recording
             behind = self._around.name.of(uuid).behind
             hasty = isinstance(step, Replaced) and step.loss is not None and step.old == uuid and sequence < behind
             if hasty or (isinstance(step, Loss) and step.ring == uuid and sequence <= step.last):
-                self._around.witness.impatient(uuid)
+                self._around.oracle.impatient(uuid)
         return step
 
     def _replace(self, place: FeedPosition, step: Replaced) -> bytes:
-        self._around.witness.replaced(step, [ring.uuid for ring in self._held.rings])
+        held = [ring.uuid for ring in self._held.rings]
+        self._around.oracle.replaced(step, held, recorded=place.at_least_once)
         return super()._replace(place, step)

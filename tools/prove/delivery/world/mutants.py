@@ -40,7 +40,7 @@ DELIVERY_MUTANTS = (
         "consumers.relay.line:next_step",
         "may_come = recorder_due and not left_by_recorder",
         "may_come = False",
-        1,
+        32,
     ),
     DeliveryMutant(
         "the recorder is waited for where it has gone on",
@@ -75,12 +75,12 @@ DELIVERY_MUTANTS = (
         "consumers.incarnations:in_order",
         "order.insert(len(order) if later is None else order.index(later), extent.uuid)",
         "order.append(extent.uuid)",
-        45,
+        3,
     ),
     DeliveryMutant(
         "a recorded ring that nobody can place is passed over in silence",
         "consumers.relay.line:next_step",
-        "and not unplaced(cursor.uuid, rings, recorded, passed)",
+        "and is_next(new, cursor.uuid, rings, recorded, passed)",
         "",
         331,
     ),
@@ -173,7 +173,7 @@ DELIVERY_MUTANTS = (
         "consumers.relay.cursors:Cursor.of_ring",
         "sequence + 1",
         "sequence + 2",
-        2,
+        1,
     ),
 )
 

@@ -81,6 +81,7 @@ class RelayModel:
             sent = chances.number("partial_sends", 1, sent - 1)
         if wire.open:
             wire.to_client += chunk[:sent]
+            wire.answered = True
         whole = sent == len(chunk)
         session.note_sent(chunk, sent, now)
         return whole

@@ -13,7 +13,7 @@ class WireEnd:
 
     def __init__(self, rng: Random) -> None:
         self.to_relay, self.to_client = bytearray(), bytearray()
-        self.open = True
+        self.open, self.answered = True, False
         self._fd = next(self._numbers)
         self._random = rng
 
@@ -56,6 +56,12 @@ class WireEnd:
         view[:size] = self.to_client[:size]
         del self.to_client[:size]
         return size
+
+    def kill(self) -> None:
+        """Break it with its process: what a relay has not answered yet, it never hears."""
+        if not self.answered:
+            self.to_relay.clear()
+        self.open = False
 
     def shutdown(self, _: int) -> None:
         """Break it."""
