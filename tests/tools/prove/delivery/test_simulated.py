@@ -31,6 +31,12 @@ def test_no_seed_finds_a_message_lost_in_silence_or_delivered_twice() -> None:
     assert total["seeds"] == SEEDS and total["items"] > 1000 and total["successions"] > 10 and total["lost"] > 10
 
 
+@pytest.mark.soak
+def test_no_seed_of_a_long_campaign_finds_a_message_lost_in_silence_or_delivered_twice() -> None:
+    code, lines = run_command("--seeds", "10000", "--json")
+    assert code == 0, lines
+
+
 def test_world_without_kinds_delivers_every_message_once_and_loses_none() -> None:
     run = run_delivery(3, frozenset())
     assert run.passed, run.summary

@@ -6,6 +6,7 @@ moves of all kinds <---- honest ----> settling: nothing new happens, everything 
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -108,7 +109,8 @@ class _DeliveryWorld:
         self.clock.now += self.rng.expovariate(1 / 0.05)
         self.producer.turn()
         self.journal.suffer(self.chances, self.findings)
-        turns = [self.turn_recorder, self.turn_relay, *(partial(self.turn_client, seat) for seat in self.seats)]
+        turns: list[Callable[[], object]] = [self.turn_recorder, self.turn_relay]
+        turns += [partial(self.turn_client, seat) for seat in self.seats]
         self.rng.shuffle(turns)
         for turn in turns:
             turn()
