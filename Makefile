@@ -26,14 +26,14 @@ help:
 run: $(RUN_READY)
 	@$(BIN)/alphapulse demo
 
-# Two at a time: most tests wait for something most of the time.
+# Three at a time: most tests wait for something most of the time.
 test: $(PARTS_READY)
 	@$(MAKE) $(TWO) branches bounds
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 3
 
 check: $(PARTS_READY)
 	@$(MAKE) $(TWO) lint branches bounds
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 3
 
 # Every branch of the packages that everything rests on, as plain Python.
 branches: $(DEV_READY)

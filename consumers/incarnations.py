@@ -149,6 +149,8 @@ def is_next(
         known_older = _place_behind(rings[: at + 1], kept)
         known_newer = next((place for place, one in enumerate(kept) if one in held[at + 1 :]), len(kept))
         return all(one in passed for one in kept[known_older:known_newer])
+    if uuid in held and new not in held:
+        return set(held[held.index(uuid) :]) <= {*kept, *passed}  # else a ring that only memory has may stand between
     if uuid in held or new in kept or not rings[held.index(new)].ended:
         return True
     return kept.index(uuid) < _place_behind(rings[: held.index(new) + 1], kept)

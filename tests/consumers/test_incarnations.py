@@ -172,7 +172,7 @@ def test_next_step_over_a_recorded_ring_that_nobody_can_place_declares_an_uncoun
 def test_next_step_between_rings_of_which_nobody_knows_the_order_declares_an_uncounted_loss() -> None:
     rings = [Extent(A, 9, 9, ENDED), Extent(B, 1, 5, ENDED, frozenset([A])), Extent(X, 1, 2, LIVE)]
     recorded = [Extent(A, 1, 9, ENDED), Extent(C, 1, 4, ENDED)]
-    assert next_step(RingCursor(A, 9), rings, recorded) == replaced(A, 8, C)
+    assert next_step(RingCursor(A, 9), rings, recorded) == replaced(A, UNKNOWN, C, 9)
     assert next_step(RingCursor(C, 4), rings, recorded, passed=[A]) == replaced(C, UNKNOWN, B, 4)
     assert next_step(RingCursor(B, 5), rings, recorded, passed=[A, C]) == replaced(B, 4, X)
 

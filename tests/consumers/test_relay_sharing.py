@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import resource
@@ -176,7 +177,9 @@ def test_relay_out_of_descriptors_tells_no_loss_that_is_none(ring_name: str, tmp
         place = line.place(StreamStart.SEQUENCE, True, RingCursor(writer.uuid, 1), [])
         assert place is not None
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # Every descriptor up to the new limit is in use.
+        # Every descriptor up to the new limit is in use, and stays so: what earlier tests left is closed before.
+        gc.collect()
+        gc.disable()
         highest = os.dup(0)
         resource.setrlimit(resource.RLIMIT_NOFILE, (highest, limits[1]))
         try:
@@ -185,6 +188,7 @@ def test_relay_out_of_descriptors_tells_no_loss_that_is_none(ring_name: str, tmp
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
             os.close(highest)
+            gc.enable()
         assert not refused.value.final
         assert len(until_told(line, place)) > 70 * len(market_message(1)) // 2
         line.close()

@@ -142,9 +142,11 @@ class DeliveryOracle:
             self.note(f"goes on in a new process at {at}")
 
     def acknowledged(self, uuid: bytes, sequence: int, *, first: bool) -> None:
-        """The relay takes an acknowledgement; the `first` one is where a new name begins."""
+        """The relay takes an acknowledgement; the `first` one is where a new name begins, and does so anew if it was
+        not saved and the client got nothing yet."""
         if first:
-            self._at = self._at or RingCursor(uuid, sequence + 1)
+            if self._at is None or self._given is None:
+                self._at = RingCursor(uuid, sequence + 1)
             self._handled.setdefault(uuid, sequence)
             return
         handled = self._handled.get(uuid, 0)
