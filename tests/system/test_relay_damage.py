@@ -177,6 +177,21 @@ def test_relay_of_a_damaged_ring_tells_its_readers_and_serves_the_others(
             tell(f"row 54: one damaged frame of {PUBLISHED} cost {loss.count} in a Gap, and the other ring nothing")
 
 
+@pytest.mark.parametrize("name", DAMAGES)
+def test_relay_of_a_damaged_ring_that_has_ended_tells_the_loss_and_goes_on_with_the_next(
+    ring_name: str, home: Path, name: str
+) -> None:
+    with make(ring_name) as writer, relay_process(home, f"--ring={ring_name}") as relay:
+        with relay.client(start={writer.uuid: DAMAGED - 100}, reconnect=False) as client:
+            assert take_messages(client, writer.uuid, PUBLISHED)
+        DAMAGES[name](ring_name)
+        writer.close(unlink=True)
+        with make(ring_name) as second, relay.client(start={writer.uuid: DAMAGED - 100}, reconnect=False) as client:
+            of_old = list(itertools.takewhile(lambda item: isinstance(item, Loss) or item.sequence, client))
+            assert any(isinstance(item, Loss) for item in of_old)
+            assert take_messages(client, second.uuid, PUBLISHED) == list(range(1, PUBLISHED + 1))
+
+
 def ends_at(item: Item | Loss, sequence: int) -> bool:
     """Whether the item is the last one, or its loss goes so far."""
     return (item.last if isinstance(item, Loss) else item.sequence) >= sequence
