@@ -108,7 +108,8 @@ def next_step(
     new = following(cursor.uuid, rings, recorded, passed)
     if new is None:
         return Await.RING
-    if may_come and extent_of(new, recorded) is None:
+    is_current = bool(rings and recorded) and rings[-1].uuid == recorded[-1].uuid
+    if may_come and (extent_of(new, recorded) is None or not (known or is_current)):
         return Await.RECORDER  # the journal may have another incarnation in between, or the end of this one
     if any(extent.ended for extent in known) and is_next(new, cursor.uuid, rings, recorded, passed):
         return Replaced(cursor.uuid, behind - 1, new, None)
@@ -149,11 +150,27 @@ def is_next(
         known_older = _place_behind(rings[: at + 1], kept)
         known_newer = next((place for place, one in enumerate(kept) if one in held[at + 1 :]), len(kept))
         return all(one in passed for one in kept[known_older:known_newer])
-    if uuid in held and new not in held:
-        return set(held[held.index(uuid) :]) <= {*kept, *passed}  # else a ring that only memory has may stand between
+    if new not in held:
+        return not _between(uuid, new, rings, kept) - {uuid, *kept, *passed}
     if uuid in held or new in kept or not rings[held.index(new)].ended:
         return True
     return kept.index(uuid) < _place_behind(rings[: held.index(new) + 1], kept)
+
+
+def _between(uuid: bytes, new: bytes, rings: Sequence[Extent], kept: Sequence[bytes]) -> set[bytes]:
+    """The held incarnations that are not known to be older than `uuid`, nor newer than `new`, which the journal has."""
+    until_uuid = {uuid, *kept[: kept.index(uuid)]} if uuid in kept else {uuid}
+    from_new = set(kept[kept.index(new) :])
+    begin = max((at + 1 for at, extent in enumerate(rings) if extent.uuid in until_uuid), default=0)
+    newer = (
+        at for at, extent in enumerate(rings) if extent.uuid in from_new or new in extent.older or _is_live(extent)
+    )
+    return {extent.uuid for extent in rings[begin : min(newer, default=len(rings))]}
+
+
+def _is_live(extent: Extent) -> bool:
+    """Whether it has the name, and nobody looked what the journal had before."""
+    return not (extent.ended or extent.older)
 
 
 def _place_behind(rings: Sequence[Extent], kept: Sequence[bytes]) -> int:

@@ -118,6 +118,13 @@ CASES: dict[str, tuple[RingCursor, Sequence[Extent], Sequence[Extent], bool, Ste
         True,
         replaced(A, 8, B),
     ),
+    "unknown cursor, the recorder is behind": (
+        RingCursor(X, 9),
+        [Extent(C, 1, 2, LIVE)],
+        [Extent(A, 1, 9, LIVE)],
+        True,
+        Await.RECORDER,
+    ),
     "recorder may know a ring in between": (
         RingCursor(A, 9),
         [Extent(A, 5, 9, ENDED), Extent(C, 1, 2, LIVE)],

@@ -43,9 +43,7 @@ class RelayOracle:
         self._left_out[old, new, recorded] = known & set(range(old + 1, new)) if step.loss is None else set()
         ended = recorded and any(segment.ended for segment in self._journal.of(step.old))
         one_place = step.old in in_journal and (step.new in in_journal or step.old in in_memory)
-        between = (
-            {uuid for uuid in in_memory - in_journal if self._number(uuid) > old} if step.old in in_memory else set()
-        )
+        between = {uuid for uuid in in_memory - in_journal if self._number(uuid) > old}
         placeable = in_journal <= in_memory or (one_place and (step.new in in_memory or not between))
         if step.loss is not None and ended and placeable:
             self._findings.break_rule("needless loss", f"the journal has the end of ring {old}")
