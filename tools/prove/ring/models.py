@@ -23,7 +23,7 @@ class Budget:
     random_runs: int
 
 
-QUICK = Budget(2, 1500, 1000)
+QUICK = Budget(2, 1000, 600)
 DEEP = Budget(3, 60_000, 60_000)
 MUTANTS_BUDGETS = (Budget(2, 300, 1000), Budget(2, 6000, 6000))
 """A short search first: it catches nearly all mutants, some by a random schedule that the long one reaches last."""
