@@ -75,7 +75,7 @@ DELIVERY_MUTANTS = (
         "consumers.incarnations:in_order",
         "order.insert(len(order) if later is None else order.index(later), extent.uuid)",
         "order.append(extent.uuid)",
-        3,
+        44,
     ),
     DeliveryMutant(
         "a recorded ring that nobody can place is passed over in silence",
