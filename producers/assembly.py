@@ -58,7 +58,7 @@ NEARLY_HEAD = 2
 """The newest block is complete only when the next one comes, so states are asked a little below the head."""
 STILL_NS = NS // 2
 """Until the head has stood so long states are asked as of its parent: a node that makes the next block may answer about
-its newest from the state that it is making (anvil 1.7.1, by hash too: 670 of 3,120 answers)."""
+its newest from the state that it is making (anvil 1.7.1, by hash too)."""
 LARGEST_STEP = 2_048
 """Logs that are published in one step, so that nothing keeps the event loop away for long: 3 us each (`alphapulse bench
 --only collector`), and 30 where each is the first of its pool."""

@@ -72,7 +72,7 @@ def symbol_array(tokens: Bytes, symbols: Symbols) -> Any:
 def _distinct(addresses: Bytes) -> tuple[Any, Any]:
     """A row of each address that occurs, and for each row the place of its address among these.
 
-    By the last eight bytes, which are sorted 20 times as fast as all, unless two addresses share them.
+    By the last eight bytes, which sort as one integer, unless two addresses share them.
     """
     ends = np.ascontiguousarray(addresses[:, -8:]).view(np.uint64).ravel()
     _, first, index = np.unique(ends, return_index=True, return_inverse=True)

@@ -59,7 +59,7 @@ class RingLine:
         self._recorded = RecordedRings(journal) if journal is not None else None
         self._held = HeldRings(
             partial(Reader.attach, name, layout_digest=LAYOUT_DIGEST, on_lap="oldest", buffer_bytes=1),
-            self._recorded_uuids,
+            self._recorded.uuids if self._recorded is not None else tuple,
         )
 
     @property
@@ -202,9 +202,6 @@ class RingLine:
             return self._recorded.extents()
         except OSError as error:
             raise short_of(error) from None
-
-    def _recorded_uuids(self) -> set[bytes]:
-        return self._recorded.uuids() if self._recorded is not None else set()
 
     def _replace(self, place: FeedPosition, step: Replaced) -> bytes:
         """Lead `place` from the end of its ring to the first frame of the next."""

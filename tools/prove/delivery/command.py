@@ -33,11 +33,12 @@ def command(
     smallest history.  The bridge is not in it.
     """
     if simulated or mutants:
-        from tools.prove.delivery.simulated import tell_campaign, tell_mutants
+        from tools.prove.delivery.simulated import DELIVERY
+        from tools.prove.delivery.world.mutants import DELIVERY_MUTANTS
 
         if mutants:
-            return tell_mutants(range(first_seed, first_seed + seeds))
-        return tell_campaign(first_seed, seeds, as_json=as_json)
+            return DELIVERY.tell_defects(DELIVERY_MUTANTS, range(first_seed, first_seed + seeds))
+        return DELIVERY.tell(first_seed, seeds, as_json=as_json)
     from tools.prove.delivery.campaign import prove_delivery
 
     outcome = prove_delivery(kills, secrets.randbelow(1 << 31) if seed is None else seed)

@@ -8,9 +8,8 @@ import json
 import click
 
 from tools.prove.feed.campaign import FeedRun, run_feeds
-from tools.prove.feed.simulated import Simulated, simulate, smallest_history
-from tools.prove.world.mutants import MUTANTS, catching_seed
-from tools.prove.world.run import WorldRun
+from tools.prove.feed.simulated import FEED
+from tools.prove.world.mutants import MUTANTS
 from tools.rig.evm.kinds import ANVIL, KINDS
 
 
@@ -42,9 +41,9 @@ def command(
     nothing at all some time after the nodes tell the truth.  A seed that fails is told with its smallest history.
     """
     if mutants:
-        return _mutants(range(first_seed, first_seed + seeds))
+        return FEED.tell_defects(MUTANTS, range(first_seed, first_seed + seeds))
     if simulated:
-        return _simulated(first_seed, seeds, as_json)
+        return FEED.tell(first_seed, seeds, as_json=as_json)
     runs = []
     for kind in KINDS.values() if node == "all" else [KINDS[node]]:
         for run in run_feeds(range(first_seed, first_seed + seeds), transactions, jobs, kind):
@@ -57,43 +56,6 @@ def command(
         sums = ", ".join(f"{value} {name}" for name, value in _sums(runs).items())
         click.echo(f"{len(runs)} runs, {len(failed)} failed{f' (seeds {failed})' if failed else ''}: {sums}")
     return 1 if failed else 0
-
-
-def _simulated(first_seed: int, seeds: int, as_json: bool) -> int:
-    def on_failure(run: WorldRun) -> None:
-        lines = smallest_history(run)
-        if as_json:
-            faults = [fault._asdict() for fault in run.faults]
-            one = {"seed": run.seed, "kinds": sorted(run.kinds), "blocks": run.blocks, "faults": faults}
-            click.echo(json.dumps({**one, "history": lines}))
-        else:
-            click.echo("\n    ".join([run.summary, *lines]))
-
-    def on_progress(found: Simulated) -> None:
-        text = f"{found.seeds} of {seeds} seeds, {len(found.failed)} failed, {found.seeds_per_minute:.0f} a minute"
-        click.echo(text, err=True)
-
-    found = simulate(first_seed, seeds, on_failure, on_progress)
-    failed = [run.seed for run in found.failed]
-    sums = {"seeds": found.seeds, "messages": found.messages, "gaps": found.gaps, "virtual_s": round(found.virtual_s)}
-    if as_json:
-        per_minute = round(found.seeds_per_minute)
-        click.echo(json.dumps({**sums, "failed_seeds": failed, "seeds_per_minute": per_minute, "kinds": found.kinds}))
-    else:
-        told = ", ".join(f"{value} {name}" for name, value in sums.items())
-        which = f" (seeds {failed})" if failed else ""
-        click.echo(f"{told}: {len(failed)} failed{which}; {found.seeds_per_minute:.0f} seeds a minute")
-    return 1 if failed else 0
-
-
-def _mutants(seeds: range) -> int:
-    alive = 0
-    for mutant in MUTANTS:
-        found = catching_seed(mutant, seeds)
-        alive += found is None
-        click.echo(f"{mutant.name}: " + (f"found by {found.summary}" if found is not None else "NOT FOUND"))
-    click.echo(f"{len(MUTANTS)} defects put back, {alive} not found within {len(seeds)} seeds each")
-    return 1 if alive else 0
 
 
 def _as_dict(run: FeedRun) -> dict[str, object]:

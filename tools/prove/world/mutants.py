@@ -10,7 +10,7 @@ import __future__
 import importlib
 import inspect
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -389,13 +389,3 @@ def changed(mutant: SourceChange) -> Iterator[None]:
         yield
     finally:
         setattr(owner, name, kept)
-
-
-def catching_seed(mutant: WorldMutant, seeds: Iterable[int]) -> WorldRun | None:
-    """The first of these seeds that passes, and fails with the change."""
-    for seed in seeds:
-        with changed(mutant):
-            found = run_world(seed)
-        if not found.passed and run_world(seed).passed:
-            return found
-    return None

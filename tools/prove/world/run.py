@@ -37,7 +37,7 @@ PUBLISHING_UNPROVEN = 0.25
 LARGEST_TABLE = 4_000
 """Entries of one table of the feed, in worlds of some hundred blocks."""
 COUNTED_EVERY = 16
-"""Of so many seeds one has its tables counted: the walk takes 12 to 80 ms, as long as the world itself."""
+"""Of so many seeds one has its tables counted: the walk may take as long as the world itself."""
 _CHAINS: dict[str, ChainConfig] = {}
 
 

@@ -7,7 +7,7 @@ import json
 from click.testing import CliRunner
 
 from tools.prove.feed.command import command
-from tools.prove.feed.simulated import FIRST_LINES, LAST_LINES, simulate, smallest_history
+from tools.prove.feed.simulated import FEED, FIRST_LINES, LAST_LINES
 from tools.prove.world.mutants import WorldMutant, changed
 from tools.prove.world.run import WorldRun
 
@@ -50,8 +50,8 @@ def test_simulated_command_tells_each_failing_seed_with_its_smallest_history() -
 def test_simulate_reports_each_failure_once_and_counts_the_kinds() -> None:
     failures: list[WorldRun] = []
     with changed(SILENT):
-        found = simulate(7, 2, failures.append)
-        history = smallest_history(failures[0])
+        found = FEED.play(7, 2, failures.append)
+        history = FEED.smallest_history(failures[0])
     assert failures == found.failed and [run.seed for run in failures] == [7, 8]
     assert found.seeds == 2 and found.kinds.total() == sum(len(run.kinds) for run in failures)
     assert any(line.strip().startswith("0.0") for line in history)

@@ -5,11 +5,9 @@ Owns the list.  A world that lets one of them live proves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from tools.prove.delivery.world.run import DeliveryRun, run_delivery
-from tools.prove.world.mutants import changed
 
 
 class DeliveryMutant(NamedTuple):
@@ -176,13 +174,3 @@ DELIVERY_MUTANTS = (
         1,
     ),
 )
-
-
-def catching(mutant: DeliveryMutant, seeds: Iterable[int]) -> DeliveryRun | None:
-    """The first of these seeds that passes, and fails with the change."""
-    for seed in seeds:
-        with changed(mutant):
-            found = run_delivery(seed)
-        if not found.passed and run_delivery(seed).passed:
-            return found
-    return None
