@@ -1,7 +1,8 @@
 """Which tests reach a line: only these can notice that it is changed.
 
 Owns the measurement: one run of a package's tests under coverage, which notes for each line the test functions that
-were running, and how long each took.  It must never run a mutant.
+were running, how long each took, and which of them failed, which say nothing about a mutant.  It must never run a
+mutant.
 
 Nothing is known of lines that run while no test does (imports, fixtures, threads, other processes), nor of kernels,
 which run as machine code: for these any test of the package may be the one.
@@ -19,6 +20,9 @@ from pathlib import Path
 
 from coverage import CoverageData
 
+SOME_FAILED = 1
+"""What pytest ends with if tests failed; with more if it could not run them."""
+
 
 class Reach:
     """The tests of one package, by the lines of its files that they run."""
@@ -28,9 +32,14 @@ class Reach:
         self._data.read()
         self._tree = tree
         self._took_s: defaultdict[str, float] = defaultdict(float)
+        failed = set()
         for case in ET.parse(report).iter("testcase"):
             function = case.attrib["name"].partition("[")[0]
-            self._took_s[_node_id(f"{case.attrib['classname']}.{function}")] += float(case.attrib["time"])
+            name = _node_id(f"{case.attrib['classname']}.{function}")
+            self._took_s[name] += float(case.attrib["time"])
+            if case.find("failure") is not None or case.find("error") is not None:
+                failed.add(name)
+        self.failed = sorted(failed)
 
     def seconds(self, tests: Sequence[str]) -> float:
         """How long tests took, by the names of functions, files or folders."""
@@ -41,27 +50,31 @@ class Reach:
         of the package."""
         found = self._data.contexts_by_lineno(str(self._tree / file))
         contexts = {name for line in statement(file.read_text(), number) for name in found.get(line, [])}
-        if not contexts or "" in contexts:
+        names = set(map(_node_id, contexts)).difference(self.failed)
+        if not names or "" in contexts:
             return None
-        return sorted(map(_node_id, contexts), key=lambda name: (self._took_s[name], name))
+        return sorted(names, key=lambda name: (self._took_s[name], name))
 
 
 def measure(package: str, tree: Path, environment: dict[str, str]) -> Reach:
     """Run the tests of `package` in a copy of the project.
 
     Raises:
-        subprocess.CalledProcessError: they fail, so nothing can be learned from mutants.
+        subprocess.CalledProcessError: they could not be run.
     """
     data, settings, report = (tree / f".reach-{package}{suffix}" for suffix in ("", ".ini", ".xml"))
     settings.write_text(f"[run]\nsource = {package}\ndynamic_context = test_function\ndata_file = {data}\n")
-    command = ["-m", "coverage", "run", f"--rcfile={settings}", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    subprocess.run(
+    command = ["-m", "coverage", "run", f"--rcfile={settings}", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    run = subprocess.run(
         [sys.executable, *command, f"--junitxml={report}", f"tests/{package}", "tests/fuzz"],
         cwd=tree,
         env=environment,
-        stdout=subprocess.DEVNULL,
-        check=True,
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    if run.returncode > SOME_FAILED:
+        raise subprocess.CalledProcessError(run.returncode, run.args, run.stdout, run.stderr)
     return Reach(data, report, tree)
 
 

@@ -32,6 +32,10 @@ def test_large():
 
 def test_small():
     assert clamp(2) == 2
+
+
+def test_broken():
+    assert clamp(2) == 3
 """
 
 
@@ -56,10 +60,11 @@ def test_reach_names_the_tests_that_run_a_line(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     reach = measure("small", tmp_path, os.environ | {"PYTHONPATH": str(tmp_path)})
     file = Path("small/clamp.py")
-    large, small = (f"tests/small/test_clamp.py::{name}" for name in ("test_large", "test_small"))
+    broken, large, small = (f"tests/small/test_clamp.py::test_{name}" for name in ("broken", "large", "small"))
+    assert reach.failed == [broken]
     assert sorted(reach.tests(file, 6) or []) == [large, small]
     assert reach.tests(file, 8) == [large]
     assert reach.tests(file, 9) == [small]
     assert reach.tests(file, 1) is None, "runs at import"
     assert reach.tests(file, 13) is None, "no test runs it: any might"
-    assert reach.seconds(["tests/small"]) == pytest.approx(reach.seconds([large]) + reach.seconds([small]))
+    assert reach.seconds(["tests/small"]) == pytest.approx(reach.seconds([broken, large, small]))
