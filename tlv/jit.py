@@ -23,7 +23,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,8 +32,7 @@ import numba
 import numpy as np
 from numba.core.caching import UserProvidedCacheLocator
 
-from tlv.errors import UnsafeCacheError
-from tlv.user_cache import cache_root
+from tlv.user_cache import cache_root, make_private
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -96,25 +94,6 @@ def kernel_digest(sources: dict[str, bytes]) -> str:
             trees[name] = ast.parse(sources[name])
             waiting += imported(trees[name])
     return source_digest({name: ast.dump(without_docstrings(trees[name])).encode() for name in sorted(trees)})
-
-
-def make_private(path: Path) -> Path:
-    """Create `path` with mode 0700, or take it as it is if it is ours alone.
-
-    Raises:
-        UnsafeCacheError: it is a symbolic link, no directory, another user's, or writable by others.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise UnsafeCacheError(f"kernel cache {path}: expected a directory, found {stat.filemode(found.st_mode)}")
-    if found.st_uid != os.getuid():
-        raise UnsafeCacheError(f"kernel cache {path}: expected owner {os.getuid()}, found {found.st_uid}")
-    if stat.S_IMODE(found.st_mode) & 0o022:
-        raise UnsafeCacheError(f"kernel cache {path}: expected mode 0700, found {stat.S_IMODE(found.st_mode):04o}")
-    return path
 
 
 def hold(path: Path) -> int:

@@ -1,12 +1,37 @@
-"""Where a user's caches of this project are: compiled kernels, verified pools, packages of the proofs."""
+"""Where a user's caches of this project are (compiled kernels, verified pools, packages of the proofs), and how a
+directory is made that nobody else may write.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from pathlib import Path
+
+from tlv.errors import UnsafeCacheError
 
 
 def cache_root() -> Path:
     """`$XDG_CACHE_HOME/alphapulse`, or `~/.cache/alphapulse`."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (base if base.is_absolute() else Path.home() / ".cache") / "alphapulse"
+
+
+def make_private(path: Path, what: str = "kernel cache") -> Path:
+    """Create `path` with mode 0700, or take it as it is if it is ours alone; `what` names it in errors.
+
+    Raises:
+        UnsafeCacheError: it is a symbolic link, no directory, another user's, or writable by others.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise UnsafeCacheError(f"{what} {path}: expected a directory, found {stat.filemode(found.st_mode)}")
+    if found.st_uid != os.getuid():
+        raise UnsafeCacheError(f"{what} {path}: expected owner {os.getuid()}, found {found.st_uid}")
+    if stat.S_IMODE(found.st_mode) & 0o022:
+        raise UnsafeCacheError(f"{what} {path}: expected mode 0700, found {stat.S_IMODE(found.st_mode):04o}")
+    return path

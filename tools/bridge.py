@@ -96,7 +96,7 @@ def out_command(
 @command.command("in", epilog="Example:  alphapulse bridge in --ring market.polygon --durable trading-host-2")
 @_shared
 @click.option("--durable", default="bridge", show_default=True, help="Name under which the broker keeps our place.")
-@click.option("--capacity", type=int, default=1 << 24, show_default=True, help="Bytes of a new ring.")
+@click.option("--capacity", type=int, default=1 << 24, show_default=True, metavar="BYTES", help="Size of a new ring.")
 def in_command(ring: str, as_json: bool, durable: str, capacity: int, **where: Any) -> None:
     """Publish a stream's frames into a ring of this host, with their sequences, until Ctrl-C.
 

@@ -59,7 +59,8 @@ TRY_ANOTHER = (
     default=DEFAULT_CAPACITY,
     show_default=True,
     type=click.IntRange(1 << 16),
-    help="Bytes of a new ring, a power of two.",
+    metavar="BYTES",
+    help="Size of a new ring, a power of two.",
 )
 @click.option(
     "--filter",
@@ -89,6 +90,7 @@ TRY_ANOTHER = (
     default=0.1,
     show_default=True,
     type=click.FloatRange(0, 1),
+    metavar="SHARE",
     help="Of the blocks, those that it is asked about.",
 )
 @click.option("--pool-cache", metavar="FILE|none", help="Verified pools.  [default: in the user's cache]")
@@ -151,7 +153,7 @@ def command(
     tick map of every watched one; on SIGHUP the filter's file is read again.
 
     Every user of the machine can read a command line.  An endpoint that holds a key belongs into the environment
-    (ALPHAPULSE__COLLECTOR__URL, ...__FALLBACKS, ...__CROSS_CHECK) or into the configuration file.
+    (ALPHAPULSE__COLLECTOR__URL, ...__FALLBACK, ...__CROSS_CHECK) or into the configuration file.
     """
     config = load_chain(chain)
     options = CollectorOptions(

@@ -36,7 +36,13 @@ SHARE = click.FloatRange(0, 1)
 @click.command("node", epilog="Example:  alphapulse node --speed 10 --port 8546")
 @click.argument("recording", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=0, show_default="chosen by the kernel", type=click.IntRange(0, 65535))
+@click.option(
+    "--port",
+    default=0,
+    show_default="chosen by the kernel",
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0: the kernel chooses one.",
+)
 @click.option(
     "--speed",
     default="1",
@@ -45,7 +51,12 @@ SHARE = click.FloatRange(0, 1)
     type=speed_of,
     help="Times the recorded pace, or max.",
 )
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Notifications a second at most, evenly spaced.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    metavar="PER_SECOND",
+    help="Notifications a second at most, evenly spaced.",
+)
 @click.option(
     "--start", default="subscribe", show_default=True, type=click.Choice(get_args(Start)), help="When the clock starts."
 )
@@ -56,11 +67,20 @@ SHARE = click.FloatRange(0, 1)
     type=click.Choice(get_args(AtEnd)),
     help="What follows the last block.",
 )
-@click.option("--max-pause", default=2.0, show_default=True, type=click.FloatRange(0), help="Seconds between sessions.")
+@click.option(
+    "--max-pause",
+    default=2.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Longest pause between two sessions.",
+)
 @click.option("--chain-id", type=click.IntRange(1), help="For a recording without pool metadata.")
 @click.option("--disconnects", default=0, type=click.IntRange(0), help="How often clients are cut off.")
-@click.option("--duplicate", default=0.0, type=SHARE, help="Share of notifications sent twice.")
-@click.option("--reorder", default=0.0, type=SHARE, help="Share of blocks whose notifications come out of order.")
+@click.option("--duplicate", default=0.0, type=SHARE, metavar="SHARE", help="Share of notifications sent twice.")
+@click.option(
+    "--reorder", default=0.0, type=SHARE, metavar="SHARE", help="Share of blocks whose notifications come out of order."
+)
 @click.option("--seed", default=0, type=int, help="Of the three faults above.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def command(

@@ -32,7 +32,14 @@ MIB = 1 << 20
     show_default=True,
     help="What a power cut may lose: never = what the kernel still held, interval = the last second, batch = nothing.",
 )
-@click.option("--interval", default=1.0, show_default=True, type=click.FloatRange(0.001), help="Seconds, for interval.")
+@click.option(
+    "--interval",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.001),
+    metavar="SECONDS",
+    help="For --fsync interval.",
+)
 @click.option("--segment-mib", default=64, show_default=True, type=click.IntRange(4, 1024), help="Size of one segment.")
 @click.option(
     "--retain-mib", default=0, show_default="all", type=click.IntRange(0), help="Drop the oldest beyond this."

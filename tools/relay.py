@@ -52,7 +52,14 @@ TROUBLES = (
     help="Journal of a served ring, for clients that must miss nothing; may be repeated, and may be begun later.",
 )
 @click.option("--cursors", type=click.Path(path_type=Path, file_okay=False), help="Where named clients are remembered.")
-@click.option("--patience", default=5.0, show_default=True, type=click.FloatRange(0.1), help="Seconds before eviction.")
+@click.option(
+    "--patience",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    metavar="SECONDS",
+    help="How long a client may take no byte before it is evicted.",
+)
 @click.option("--max-clients", default=256, show_default=True, type=click.IntRange(1), help="More are turned away.")
 @wait_for_ring_option
 @click.option(

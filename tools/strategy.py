@@ -45,7 +45,7 @@ EXIT_LOST = 3
 @click.option("--follow", is_flag=True, help="With --journal: go on with what is recorded from now on.")
 @click.option("--signals", default="signal.flash_arbitrage", show_default=True, help="Ring to publish into.")
 @click.option(
-    "--config",
+    "--arbitrage",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="TOML file with an [arbitrage] table: costs, thresholds, tokens to leave alone.",
 )
@@ -77,7 +77,7 @@ def command(
     journal: Path | None,
     follow: bool,
     signals: str,
-    config: Path | None,
+    arbitrage: Path | None,
     gross: bool,
     start: Literal["oldest", "latest"],
     wait_for_ring: float | None,
@@ -95,7 +95,7 @@ def command(
         raise UsageError("--follow: expected --journal; a ring is always followed")
     if journal is not None and reliable:
         raise UsageError("--reliable: a journal needs no writer that waits; nothing of it is lost")
-    settings = read_config(_text(config), str(config)) if config else ArbitrageConfig()
+    settings = read_config(_text(arbitrage), str(arbitrage)) if arbitrage else ArbitrageConfig()
     strategy = FlashArbitrage(msgspec.structs.replace(settings, gross=settings.gross or gross))
     asked = StopRequest()
     warm()

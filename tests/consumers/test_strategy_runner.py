@@ -357,7 +357,7 @@ def test_command_mistake_is_one_line(
     arguments = ["--ring", "no.such.ring", "--wait-for-ring", "0", "--signals", new_ring_name()]
     if config is not None:
         (tmp_path / "config.toml").write_text(config)
-        arguments += ["--config", str(tmp_path / "config.toml")]
+        arguments += ["--arbitrage", str(tmp_path / "config.toml")]
     process = start_command(arguments)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code

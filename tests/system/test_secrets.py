@@ -174,7 +174,7 @@ def test_collector_at_debug_says_no_key_whatever_its_endpoints_do(
                 arguments,
                 tmp_path,
                 ALPHAPULSE__COLLECTOR__URL=first,
-                ALPHAPULSE__COLLECTOR__FALLBACKS=",".join(others),
+                ALPHAPULSE__COLLECTOR__FALLBACK=",".join(others),
                 ALPHAPULSE__COLLECTOR__CROSS_CHECK=servers.url(ways[0]),
                 ALPHAPULSE__COLLECTOR__CROSS_CHECK_SHARE="1",
             )

@@ -25,12 +25,11 @@ from tlv.jit import (
     hold,
     kernel,
     kernel_digest,
-    make_private,
     read_sources,
     remove_old_caches,
     use_private_cache,
 )
-from tlv.user_cache import cache_root
+from tlv.user_cache import cache_root, make_private
 
 REPOSITORY = Path(__file__).parents[2]
 CHECK_A_HEADER = """

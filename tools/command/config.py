@@ -1,190 +1,170 @@
 """Configuration: one TOML file, overridden by the environment, validated, handed to the commands as their defaults.
 
-Owns the schema.  A section is named after what runs (`[collector]`), a key after the command's option (`--url`), and
-the environment's form of the same key is ALPHAPULSE__COLLECTOR__URL.  An error names the key's whole path and never
-its value: an endpoint's URL holds an access key.
+Owns what a file means.  `[relay]` has the keys of `alphapulse relay`; a table in it, `[relay.signal]`, is one relay of
+several, which takes from `[relay]` what it does not say itself.  `alphapulse up` runs a process for each such table,
+or one for a section without any.  The environment sets keys and starts nothing: ALPHAPULSE__RELAY__PATIENCE for all,
+ALPHAPULSE__RELAY__SIGNAL__PATIENCE for one.  A relative path in the file begins at the file's folder.  An error names
+the key's whole path and never its value: an endpoint's URL holds an access key.
 """
 
 from __future__ import annotations
 
-import tomllib
 import typing
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from tlv.errors import UsageError
+from tools.command.environment import Variable, variables
+from tools.command.nearest import did_you_mean
+from tools.command.sections import MAYBE_PATHS, PATHS, SECTIONS
+from tools.command.toml_file import divide, read_toml
 
-PREFIX = "ALPHAPULSE__"
 UNKNOWN_KEY = "Object contains unknown field "
 
 
-class Section(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of the sections: every key is optional, and an unknown key is an error."""
+@dataclass(frozen=True)
+class Settings:
+    """Values of a section or of one process, and where each comes from: `file`, or a variable's name."""
+
+    section: str
+    name: str
+    """`relay`, or `relay.signal`."""
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def command(self) -> str:
+        """What is configured: `relay`, `bridge out`."""
+        return SECTIONS[self.section].command
+
+    def over(self, general: Settings) -> Settings:
+        """These, and what only `general` says."""
+        return Settings(self.section, self.name, general.values | self.values, general.origins | self.origins)
 
 
-class NodeSection(Section):
-    """`alphapulse node`"""
+@dataclass(frozen=True)
+class Configuration:
+    """A file and an environment, read and found right."""
 
-    host: str | UnsetType = UNSET
-    port: int | UnsetType = UNSET
-    speed: str | UnsetType = UNSET
-    rate: float | UnsetType = UNSET
-    start: str | UnsetType = UNSET
-    at_end: str | UnsetType = UNSET
-    max_pause: float | UnsetType = UNSET
-    chain_id: int | UnsetType = UNSET
-    disconnects: int | UnsetType = UNSET
-    duplicate: float | UnsetType = UNSET
-    reorder: float | UnsetType = UNSET
-    seed: int | UnsetType = UNSET
+    path: Path | None
+    sections: dict[str, Settings]
+    processes: dict[str, Settings]
+    """What `alphapulse up` runs, by name, in the order of the file."""
 
+    def settings(self, process: str | None) -> dict[str, dict[str, Any]]:
+        """Defaults of each command (`collect`, `bridge out`); those of `process` for its own command.
 
-class CollectorSection(Section):
-    """`alphapulse collect`"""
+        Raises:
+            UsageError: there is no such process.
+        """
+        found = {settings.command: settings.values for settings in self.sections.values()}
+        if process is not None:
+            one = self.process(process)
+            found[one.command] = one.values
+        return found
 
-    url: str | UnsetType = UNSET
-    fallbacks: list[str] | UnsetType = UNSET
-    chain: str | UnsetType = UNSET
-    ring: str | UnsetType = UNSET
-    capacity: int | UnsetType = UNSET
-    filter: list[str] | UnsetType = UNSET
-    unproven: str | UnsetType = UNSET
-    watch_ticks: list[str] | UnsetType = UNSET
-    cross_check: str | UnsetType = UNSET
-    cross_check_share: float | UnsetType = UNSET
-    pool_cache: str | UnsetType = UNSET
-    watchdog: float | UnsetType = UNSET
-    max_message: int | UnsetType = UNSET
-    state: str | UnsetType = UNSET
-    ring_lost: str | UnsetType = UNSET
+    def process(self, name: str) -> Settings:
+        """One process.
+
+        Raises:
+            UsageError: there is none of this name.
+        """
+        if name not in self.processes:
+            there = ", ".join(self.processes) or "none"
+            raise UsageError(
+                f"no process {name!r} in the configuration{did_you_mean(name, self.processes)} (there: {there})"
+            )
+        return self.processes[name]
 
 
-class StrategySection(Section):
-    """`alphapulse strategy`"""
-
-    ring: str | UnsetType = UNSET
-    reliable: bool | UnsetType = UNSET
-    journal: str | UnsetType = UNSET
-    follow: bool | UnsetType = UNSET
-    signals: str | UnsetType = UNSET
-    config: str | UnsetType = UNSET
-    start: str | UnsetType = UNSET
-    wait: str | UnsetType = UNSET
-    gross: bool | UnsetType = UNSET
-    wait_for_ring: float | UnsetType = UNSET
-
-
-class RelaySection(Section):
-    """`alphapulse relay`"""
-
-    domain: str | UnsetType = UNSET
-    ring: list[str] | UnsetType = UNSET
-    socket: str | UnsetType = UNSET
-    instance: int | UnsetType = UNSET
-    journal: list[str] | UnsetType = UNSET
-    cursors: str | UnsetType = UNSET
-    patience: float | UnsetType = UNSET
-    max_clients: int | UnsetType = UNSET
-    wait_for_ring: float | UnsetType = UNSET
-
-
-class RecorderSection(Section):
-    """`alphapulse record`"""
-
-    ring: str | UnsetType = UNSET
-    out: str | UnsetType = UNSET
-    fsync: str | UnsetType = UNSET
-    interval: float | UnsetType = UNSET
-    segment_mib: int | UnsetType = UNSET
-    retain_mib: int | UnsetType = UNSET
-    retain_hours: float | UnsetType = UNSET
-    pack: bool | UnsetType = UNSET
-    wait_for_ring: float | UnsetType = UNSET
-
-
-class BridgeSection(Section):
-    """What both directions of `alphapulse bridge` take."""
-
-    ring: str | UnsetType = UNSET
-    server: str | UnsetType = UNSET
-    stream: str | UnsetType = UNSET
-    subject: str | UnsetType = UNSET
-    creds: str | UnsetType = UNSET
-    nkey: str | UnsetType = UNSET
-    tls_ca: str | UnsetType = UNSET
-    tls_cert: str | UnsetType = UNSET
-    tls_key: str | UnsetType = UNSET
-
-
-class BridgeOutSection(BridgeSection):
-    """`alphapulse bridge out`"""
-
-    journal: str | UnsetType = UNSET
-    replicas: int | UnsetType = UNSET
-    max_mib: int | UnsetType = UNSET
-    max_hours: float | UnsetType = UNSET
-
-
-class BridgeInSection(BridgeSection):
-    """`alphapulse bridge in`"""
-
-    durable: str | UnsetType = UNSET
-    capacity: int | UnsetType = UNSET
-
-
-class Config(msgspec.Struct, forbid_unknown_fields=True):
-    """The whole file."""
-
-    node: NodeSection | UnsetType = UNSET
-    collector: CollectorSection | UnsetType = UNSET
-    strategy: StrategySection | UnsetType = UNSET
-    relay: RelaySection | UnsetType = UNSET
-    recorder: RecorderSection | UnsetType = UNSET
-    bridge_out: BridgeOutSection | UnsetType = UNSET
-    bridge_in: BridgeInSection | UnsetType = UNSET
-
-
-COMMAND_OF_SECTION = {
-    "node": "node",
-    "collector": "collect",
-    "strategy": "strategy",
-    "relay": "relay",
-    "recorder": "record",
-    "bridge_out": "bridge out",
-    "bridge_in": "bridge in",
-}
-SECTIONS: dict[str, type[Section]] = {
-    "node": NodeSection,
-    "collector": CollectorSection,
-    "strategy": StrategySection,
-    "relay": RelaySection,
-    "recorder": RecorderSection,
-    "bridge_out": BridgeOutSection,
-    "bridge_in": BridgeInSection,
-}
-
-
-def load_config(path: Path | None, environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Defaults of each command ("collect", "bridge out"), from the file at `path` (if any) and the environment.
+def load_config(path: Path | None, environment: Mapping[str, str]) -> Configuration:
+    """What the file at `path` (if any) and the environment say.
 
     Raises:
         UsageError: the file cannot be read or is no TOML, or a key is unknown or of another type.
     """
-    origin = f"config {path}" if path else "config from the environment"
-    tree: dict[str, Any] = read_toml(path) if path else {}
-    for name, value in environment.items():
-        if name.startswith(PREFIX):
-            set_key(tree, name, value)
+    origin = f"config {path}"
+    general, single = divide(read_toml(path), origin) if path else ({}, {})
+    found = variables(environment, single if path else None)
+    folder = path.absolute().parent if path else Path()
+    sections = {
+        section: settings_of(section, "", resolved(general.get(section, {}), folder), found, origin)
+        for section in [*general, *(one.section for one in found if one.section not in general and not one.process)]
+    }
+    processes = {}
+    for section, tables in single.items():
+        if SECTIONS[section].runs and not tables:
+            processes[section] = sections[section]
+        for process, values in tables.items():
+            own = settings_of(section, process, resolved(values, folder), found, origin)
+            processes[own.name] = own.over(sections[section])
+    return Configuration(path, sections, processes)
+
+
+def settings_of(section: str, process: str, values: dict[str, Any], found: list[Variable], origin: str) -> Settings:
+    """What a table of the file says, overridden by the variables that are meant for it.
+
+    Raises:
+        UsageError: a key is unknown or of another type.
+    """
+    name = f"{section}.{process}" if process else section
+    kept = checked(section, name, values, f"{origin}: ", strict=True)
+    origins = dict.fromkeys(kept, "file")
+    for one in found:
+        if (one.section, one.process) == (section, process):
+            value = one.value.split(",") if takes_list(section, one.key) else one.value
+            kept |= resolved(checked(section, one.name, {one.key: value}, "", strict=False), Path.cwd())
+            origins[one.key] = one.name
+    return Settings(section, name, kept, origins)
+
+
+def resolved(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The values of a file in `folder`; a relative path in it begins there."""
+    return {key: path_of(key, value, folder) for key, value in values.items()}
+
+
+def path_of(key: str, value: Any, folder: Path) -> Any:
+    """The value of a key, absolute if it is a path."""
+    if isinstance(value, list):
+        return [path_of(key, one, folder) for one in value]
+    is_path = key in PATHS or (key in MAYBE_PATHS and str(value).endswith(MAYBE_PATHS[key]))
+    return str(folder / value) if is_path and isinstance(value, str) and value else value
+
+
+def takes_list(section: str, key: str) -> bool:
+    """Whether the key has several values; a variable has them with commas between."""
+    hint = typing.get_type_hints(SECTIONS[section].keys)[key]
+    return any(typing.get_origin(choice) is list for choice in typing.get_args(hint))
+
+
+def checked(section: str, place: str, values: dict[str, Any], origin: str, *, strict: bool) -> dict[str, Any]:
+    """The values as their keys have them.  `strict`: text is no number.
+
+    Raises:
+        UsageError: a key is unknown, or a value of another type; named as `place` and its key.
+    """
+    keys = SECTIONS[section].keys
     try:
-        config = msgspec.convert(tree, Config, strict=False)
+        found: dict[str, Any] = msgspec.to_builtins(msgspec.convert(values, keys, strict=strict))
     except msgspec.ValidationError as error:
-        raise UsageError(f"{origin}: {key_path(str(error))}") from None
-    sections = msgspec.to_builtins(config)
-    return {COMMAND_OF_SECTION[section]: values for section, values in sections.items()}
+        text, _, path = str(error).replace("`", "").partition(" - at $")
+        if not text.startswith(UNKNOWN_KEY):
+            raise UsageError(f"{origin}{place if not strict else place + path}: {text}") from None
+        key = text.removeprefix(UNKNOWN_KEY)
+        raise UsageError(f"{origin}{place}.{key}: unknown key{elsewhere(section, key)}") from None
+    return found
+
+
+def elsewhere(section: str, key: str) -> str:
+    """What a key that the section does not have may be meant for."""
+    others = [f"[{other}]" for other, kind in SECTIONS.items() if key in kind.keys.__struct_fields__]
+    if others:
+        return f"; it is one of {', '.join(others)}"
+    return did_you_mean(key, SECTIONS[section].keys.__struct_fields__)
 
 
 def nested(defaults: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
@@ -197,42 +177,3 @@ def nested(defaults: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
             place = place.setdefault(group, {})
         place[name] = values
     return tree
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The file's tables."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"config {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"config {path}: no TOML: {position(error)}") from None
-
-
-def position(error: tomllib.TOMLDecodeError | UnicodeDecodeError) -> str:
-    """What is wrong and at which position, without quoting the line: it may hold a secret."""
-    if isinstance(error, UnicodeDecodeError):
-        return f"not UTF-8 at byte {error.start}"
-    return str(error)
-
-
-def set_key(tree: dict[str, Any], variable: str, value: str) -> None:
-    """Put the variable ALPHAPULSE__SECTION__KEY into `tree`; a list is written with commas."""
-    section, _, key = variable.removeprefix(PREFIX).lower().partition("__")
-    if not key or "__" in key or section not in SECTIONS:
-        raise UsageError(f"{variable}: expected {PREFIX}SECTION__KEY with a section of {', '.join(SECTIONS)}")
-    hint = typing.get_type_hints(SECTIONS[section]).get(key)
-    takes_list = any(typing.get_origin(choice) is list for choice in typing.get_args(hint))
-    table = tree.setdefault(section, {})
-    if not isinstance(table, dict):
-        raise UsageError(f"config: {section}: expected a table")
-    table[key] = value.split(",") if takes_list else value
-
-
-def key_path(message: str) -> str:
-    """msgspec's "Expected `int`, got `str` - at `$.collector.capacity`" with the whole path in front."""
-    text, _, path = message.replace("`", "").partition(" - at $")
-    keys = [path.removeprefix(".")] if path else []
-    if text.startswith(UNKNOWN_KEY):
-        return f"{'.'.join([*keys, text.removeprefix(UNKNOWN_KEY)])}: unknown key"
-    return ": ".join([*keys, text])

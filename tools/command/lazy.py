@@ -50,7 +50,7 @@ def defaults_of(command: click.Command, configured: Mapping[str, Any]) -> dict[s
 
 
 def parameter_names(command: click.Command) -> dict[str, str]:
-    """From an option's name in a configuration (`wait_for_ring`, `fallbacks`) to the name of click's parameter."""
+    """From an option's name in a configuration (`wait_for_ring`, `fallback`) to the name of click's parameter."""
     return {
         option.removeprefix("--").replace("-", "_"): str(parameter.name)
         for parameter in command.params

@@ -18,14 +18,17 @@ from typing import NoReturn
 import click
 
 from tlv.errors import AlphaPulseError, UsageError
+from tools.command.environment import LOG_LEVEL
 from tools.command.lazy import LazyGroup, defaults_of
 from tools.command.parent import die_with_parent
 from tools.command.stderr_log import LEVELS, set_up_logging, speak_from, without_urls
 
-LOG_LEVEL = "ALPHAPULSE_LOG_LEVEL"
-"""A variable and no key of the configuration, so that every process of a pipeline inherits it."""
-
 COMMANDS = {
+    "up": ("tools.up.command", "Run the processes that a configuration names, and restart what dies."),
+    "down": ("tools.up.down", "End them; with --purge remove what they left."),
+    "restart": ("tools.up.restart", "End one of them and start it anew."),
+    "logs": ("tools.up.logs", "Show what they print."),
+    "init": ("tools.init.command", "Write a configuration for a chain and an endpoint, and check both."),
     "demo": ("tools.demo.command", "The whole pipeline on a recording of real Polygon blocks, live in this terminal."),
     "node": ("tools.node", "Serve a recording as a JSON-RPC node over WebSocket and HTTP."),
     "collect": ("tools.collect", "Read DEX events from a node and publish them in a ring."),
@@ -38,7 +41,7 @@ COMMANDS = {
     "bridge": ("tools.bridge", "Carry a ring to other hosts through NATS JetStream."),
     "export": ("tools.export", "Write a journal as Parquet."),
     "journal": ("tools.journal", "Verify, describe, cut, merge or split a journal."),
-    "status": ("tools.status", "Say which rings and relays exist and whether they are well."),
+    "status": ("tools.status", "Say which processes, rings and relays exist and whether they are well."),
     "layout": ("tools.layout", "Print the wire format."),
     "bench": ("tools.bench.command", "Measure every part against a baseline in the same run."),
     "prove": ("tools.prove.command", "Run the fault campaigns and say what was survived."),
@@ -46,7 +49,7 @@ COMMANDS = {
     "validate": ("tools.validate.command", "Collect from a node for a while, and hold every event against the node."),
     "doctor": ("tools.doctor.command", "Check this machine, and whether a node can feed a collector."),
     "chain": ("tools.chain.command", "Write the file of a chain of your own, and prove it against a node."),
-    "config": ("tools.config", "Check a configuration file."),
+    "config": ("tools.config", "Check or show a configuration, or print all its keys."),
 }
 """Module and one-line help of each command.  The help is here so that the list needs no import."""
 
@@ -58,8 +61,13 @@ COMMANDS = {
     epilog="Example:  alphapulse demo --speed max --exit --json",
 )
 @click.option(
-    "--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML file; one section for each command."
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="TOML file with a section for each command (alphapulse config reference).",
 )
+@click.option("--process", metavar="NAME", help="Which of several of a section is meant, as `up` does: relay.signal.")
 @click.option(
     "--log-level",
     type=click.Choice(list(LEVELS)),
@@ -71,7 +79,7 @@ COMMANDS = {
 )
 @click.version_option(package_name="alphapulse", prog_name="alphapulse")
 @click.pass_context
-def group(ctx: click.Context, config: Path | None, log_level: str) -> None:
+def group(ctx: click.Context, config: Path | None, process: str | None, log_level: str) -> None:
     """AlphaPulse: DEX events from a node to a lock-free ring in shared memory, and on to every consumer.
 
     A setting comes from the command line, else from the environment (ALPHAPULSE__COLLECTOR__URL), else from the file.
@@ -80,7 +88,7 @@ def group(ctx: click.Context, config: Path | None, log_level: str) -> None:
 
     speak_from(LEVELS[log_level])
     # click has resolved the command before this runs, so its options get their defaults here.
-    settings = nested(load_config(config, os.environ))
+    settings = nested(load_config(config, os.environ).settings(process))
     name = str(ctx.invoked_subcommand)
     command = group.get_command(ctx, name)
     if command is not None and name in settings:

@@ -11,13 +11,13 @@ import os
 import re
 import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tlv.jit import make_private
+from tlv.user_cache import make_private
+from tools.command.places import PURPOSE, places
 
 DEFAULT_NAME = "demo"
 LEAVE_S = 5.0
@@ -65,14 +65,6 @@ class Home:
         return self.output / f"{process}.json"
 
 
-def places() -> Path:
-    """The per-user directory under which demos live, 0700 and ours."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if runtime and Path(runtime).is_dir():
-        return make_private(Path(runtime) / "alphapulse")
-    return make_private(Path(tempfile.gettempdir()) / f"alphapulse-{os.getuid()}")
-
-
 @contextlib.contextmanager
 def move_in(*, keep: bool) -> Iterator[Home]:
     """Take a free name, remove what killed demos left, and clean up when done unless `keep`."""
@@ -81,7 +73,7 @@ def move_in(*, keep: bool) -> Iterator[Home]:
         home = Home(name, places() / name)
         clean(home)
         clean_after_the_dead()
-        make_private(home.directory)
+        make_private(home.directory, PURPOSE)
         home.output.mkdir()
         try:
             yield home

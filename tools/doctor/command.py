@@ -84,7 +84,7 @@ def examine_all(
 
 def configured_urls(chain: ChainConfig) -> tuple[str, ...]:
     """The collector's endpoints, by configuration or by chain."""
-    url, fallbacks = configured("url")(), configured("fallbacks")() or ()
+    url, fallbacks = configured("url")(), configured("fallback")() or ()
     return (*([url] if url else []), *fallbacks) or chain.endpoints
 
 

@@ -33,7 +33,7 @@ PLAIN_S = 10.0
     "--fallback",
     "fallbacks",
     multiple=True,
-    default=configured("fallbacks"),
+    default=configured("fallback"),
     help="Endpoint to use while the first fails; repeatable.",
 )
 @click.option("--chain", default=configured("chain"), help="polygon, ethereum, or a TOML file.  [default: polygon]")

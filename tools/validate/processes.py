@@ -70,7 +70,7 @@ def secrets_of(setup: Setup) -> dict[str, str]:
     """The endpoints, by environment: a command line can be read by every user of the machine."""
     first, *others = setup.urls
     values = {"ALPHAPULSE__COLLECTOR__URL": first}
-    return values | ({"ALPHAPULSE__COLLECTOR__FALLBACKS": ",".join(others)} if others else {})
+    return values | ({"ALPHAPULSE__COLLECTOR__FALLBACK": ",".join(others)} if others else {})
 
 
 @contextlib.contextmanager

@@ -11,9 +11,11 @@ import click
 import pytest
 
 from tlv.errors import UsageError
-from tools.command.config import COMMAND_OF_SECTION, SECTIONS, load_config
+from tools.command.checking import command_of, mistakes
+from tools.command.config import Configuration, load_config
 from tools.command.lazy import parameter_names
 from tools.command.main import group
+from tools.command.sections import MAYBE_PATHS, PATHS, SECTIONS
 
 SECRET = "wss://node.example/v2/0123456789abcdef"
 
@@ -24,24 +26,28 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
+def defaults(path: Path | None, environment: dict[str, str]) -> dict[str, dict[str, object]]:
+    return load_config(path, environment).settings(None)
+
+
 def test_config_without_file_or_environment_is_empty() -> None:
-    assert load_config(None, {"HOME": "/nowhere"}) == {}
+    assert load_config(None, {"HOME": "/nowhere"}) == Configuration(None, {}, {})
 
 
 def test_config_file_gives_defaults_by_command(tmp_path: Path) -> None:
     path = written(tmp_path, f'[collector]\nurl = "{SECRET}"\ncapacity = 65536\n[relay]\nring = ["a", "b"]\n')
-    assert load_config(path, {}) == {"collect": {"url": SECRET, "capacity": 65536}, "relay": {"ring": ["a", "b"]}}
+    assert defaults(path, {}) == {"collect": {"url": SECRET, "capacity": 65536}, "relay": {"ring": ["a", "b"]}}
 
 
 def test_config_list_of_watched_pools_reaches_the_collector(tmp_path: Path) -> None:
     path = written(tmp_path, '[collector]\nwatch_ticks = ["all"]\nunproven = "publish"\n')
-    assert load_config(path, {}) == {"collect": {"watch_ticks": ["all"], "unproven": "publish"}}
+    assert defaults(path, {}) == {"collect": {"watch_ticks": ["all"], "unproven": "publish"}}
 
 
 def test_config_environment_overrides_file(tmp_path: Path) -> None:
     path = written(tmp_path, "[collector]\ncapacity = 65536\n")
     environment = {"ALPHAPULSE__COLLECTOR__CAPACITY": "131072", "ALPHAPULSE__RELAY__RING": "a,b"}
-    assert load_config(path, environment) == {"collect": {"capacity": 131072}, "relay": {"ring": ["a", "b"]}}
+    assert defaults(path, environment) == {"collect": {"capacity": 131072}, "relay": {"ring": ["a", "b"]}}
 
 
 @pytest.mark.parametrize(
@@ -50,8 +56,8 @@ def test_config_environment_overrides_file(tmp_path: Path) -> None:
         (f'[collector]\nurl = ["{SECRET}"]\n', "collector.url: Expected str, got array"),
         (f'[collector]\ncapacity = "{SECRET}"\n', "collector.capacity: Expected int, got str"),
         (f'[collector]\nulr = "{SECRET}"\n', "collector.ulr: unknown key"),
-        (f'url = "{SECRET}"\n', "url: unknown key"),
-        (f'collector = "{SECRET}"\n', "collector: Expected object, got str"),
+        (f'url = "{SECRET}"\n', "url: unknown section"),
+        (f'collector = "{SECRET}"\n', "collector: expected a table, [collector]"),
         (f"[collector]\nurl = {SECRET}\n", "no TOML"),
         (f'[relay]\nring = ["a", 5, "{SECRET}"]\n', "relay.ring[1]: Expected str, got int"),
     ],
@@ -73,7 +79,7 @@ def test_config_environment_with_unknown_key_is_refused_without_its_value(variab
     with pytest.raises(UsageError) as caught:
         load_config(None, {variable: SECRET})
     assert "0123456789abcdef" not in str(caught.value)
-    assert variable.rpartition("__")[2].lower() in str(caught.value).lower()
+    assert str(caught.value).startswith(f"{variable}: no setting has this name")
 
 
 def test_config_environment_over_a_value_that_is_no_table_is_refused(tmp_path: Path) -> None:
@@ -89,28 +95,30 @@ def test_config_that_is_missing_or_not_text_is_refused(tmp_path: Path) -> None:
         load_config(tmp_path / "binary.toml", {})
 
 
-OF_ONE_RUN = {"as_json", "verbose", "until_idle", "until_closed", "stats_json"}
+OF_ONE_RUN = {"as_json", "verbose", "until_idle", "until_closed", "stats_json", "config", "detach"}
 """Options that say how one run ends, and what it shows: no settings."""
-
-
-def command_of(section: str) -> click.Command:
-    command: click.Command = group
-    for name in COMMAND_OF_SECTION[section].split():
-        found = command.get_command(click.Context(command), name) if isinstance(command, click.Group) else None
-        assert found is not None
-        command = found
-    return command
 
 
 @pytest.mark.parametrize("section", sorted(SECTIONS))
 def test_config_has_a_key_for_every_setting_of_its_command(section: str) -> None:
     """Whatever the command line takes can be configured, under the same name, but for what belongs to one run."""
-    command = command_of(section)
+    command = command_of(SECTIONS[section].command)
+    options = [one for one in command.params if isinstance(one, click.Option) and one.name not in OF_ONE_RUN]
+    keys = SECTIONS[section].keys.__struct_fields__
+    assert {f"--{key.replace('_', '-')}" for key in keys} == {one.opts[0] for one in options}
+    assert len(keys) == len(options)
+    assert set(parameter_names(command)) >= set(keys)
+
+
+@pytest.mark.parametrize("section", sorted(SECTIONS))
+def test_config_knows_which_keys_are_paths(section: str) -> None:
+    command = command_of(SECTIONS[section].command)
     names = parameter_names(command)
-    wanted = {str(one.name) for one in command.params if isinstance(one, click.Option)} - OF_ONE_RUN
-    keys = SECTIONS[section].__struct_fields__
-    assert {names[key] for key in keys} == wanted
-    assert len(keys) == len(wanted)
+    options = {str(one.name): one for one in command.params}
+    for key in SECTIONS[section].keys.__struct_fields__:
+        if isinstance(options[names[key]].type, click.Path):
+            assert key in PATHS
+    assert not PATHS & MAYBE_PATHS.keys()
 
 
 def test_config_reaches_the_commands_of_a_group() -> None:
@@ -165,7 +173,7 @@ def test_config_reaches_parameters_of_another_name_and_commands_of_groups(
     context.invoked_subcommand = commands[0]
     assert group.callback is not None
     with context:
-        context.invoke(group.callback, config=None, log_level="warning")
+        context.invoke(group.callback, config=None, process=None, log_level="warning")
     command: click.Command = group
     for name in commands:
         assert isinstance(command, click.Group)
@@ -174,3 +182,121 @@ def test_config_reaches_parameters_of_another_name_and_commands_of_groups(
         command = found
         context = command.make_context(name, commands[commands.index(name) + 1 :], parent=context)
     assert str(context.params[parameter]) == value
+
+
+SEVERAL = """
+[relay]
+patience = 3
+[relay.market]
+[relay.signal]
+domain = "signal"
+patience = 4
+[up]
+settle = 2
+"""
+
+
+def test_config_of_several_processes_gives_each_its_own_and_what_is_said_for_all(tmp_path: Path) -> None:
+    configuration = load_config(written(tmp_path, SEVERAL), {"ALPHAPULSE__RELAY__MAX_CLIENTS": "7"})
+    assert {name: one.values for name, one in configuration.processes.items()} == {
+        "relay.market": {"patience": 3.0, "max_clients": 7},
+        "relay.signal": {"domain": "signal", "patience": 4.0, "max_clients": 7},
+    }
+    assert configuration.settings("relay.signal")["relay"]["domain"] == "signal"
+    assert configuration.settings(None) == {"relay": {"patience": 3.0, "max_clients": 7}, "up": {"settle": 2}}
+
+
+def test_config_variable_of_one_process_overrides_only_it(tmp_path: Path) -> None:
+    found = load_config(written(tmp_path, SEVERAL), {"ALPHAPULSE__RELAY__SIGNAL__PATIENCE": "9"}).processes
+    assert [found[name].values["patience"] for name in ("relay.market", "relay.signal")] == [3.0, 9.0]
+    assert found["relay.signal"].origins == {"patience": "ALPHAPULSE__RELAY__SIGNAL__PATIENCE", "domain": "file"}
+
+
+def test_config_variable_starts_no_process(tmp_path: Path) -> None:
+    path = written(tmp_path, "[recorder]\nout = 'j'\n")
+    assert list(load_config(path, {"ALPHAPULSE__COLLECTOR__URL": SECRET}).processes) == ["recorder"]
+
+
+def test_config_path_in_the_file_begins_at_the_file_and_one_of_a_variable_does_not(tmp_path: Path) -> None:
+    path = written(tmp_path, '[recorder]\nout = "j"\n[collector]\nchain = "own.toml"\nfilter = ["f.toml", "events"]\n')
+    found = load_config(path, {"ALPHAPULSE__COLLECTOR__STATE": "here"}).processes
+    assert found["recorder"].values == {"out": str(tmp_path / "j")}
+    assert found["collector"].values["chain"] == str(tmp_path / "own.toml")
+    assert found["collector"].values["filter"] == [str(tmp_path / "f.toml"), "events"]
+    assert found["collector"].values["state"] == str(Path.cwd() / "here")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[collecter]\n", "collecter: unknown section; did you mean collector?"),
+        ("[collector]\nfallbacks = []\n", "collector.fallbacks: unknown key; did you mean fallback?"),
+        ("[relay.a]\nmax-clients = 4\n", "relay.a.max-clients: unknown key; did you mean max_clients?"),
+        ("[collector]\npack = true\n", "collector.pack: unknown key; it is one of [recorder]"),
+        ("[relay.a__b]\n", "relay.a__b: expected a process's name"),
+        ("[up.relay]\n", "up.relay: unknown table"),
+        ("[[relay]]\n", "relay: expected a table, [relay]"),
+        ('[recorder]\nsegment_mib = "64"\n', "recorder.segment_mib: Expected int, got str"),
+    ],
+)
+def test_config_of_a_name_that_is_none_tells_the_nearest(tmp_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_config(written(tmp_path, text), {})
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("ALPHAPULSE__COLLECTOR__ULR", "ALPHAPULSE__COLLECTOR__URL"),
+        ("ALPHAPULSE_COLLECTOR_URL", "ALPHAPULSE__COLLECTOR__URL"),
+        ("ALPHAPULSE__RELAY__SIGNL__PATIENCE", "ALPHAPULSE__RELAY__SIGNAL__PATIENCE"),
+        ("ALPHAPULSE_LOGLEVEL", "ALPHAPULSE_LOG_LEVEL"),
+    ],
+)
+def test_config_variable_that_is_none_tells_the_nearest(tmp_path: Path, variable: str, nearest: str) -> None:
+    with pytest.raises(UsageError, match=rf"^{variable}: no setting has this name; did you mean {nearest}\?$"):
+        load_config(written(tmp_path, SEVERAL), {variable: SECRET})
+
+
+def test_config_variable_of_one_process_is_no_mistake_where_no_file_is_read() -> None:
+    assert load_config(None, {"ALPHAPULSE__RELAY__SIGNAL__PATIENCE": "9"}).settings(None) == {}
+
+
+def test_config_is_held_against_its_commands_and_every_mistake_is_named_at_once(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        f"""
+[up]
+settle = 0
+[collector]
+url = "{SECRET.replace("wss", "https")}"
+[collector.b]
+capacity = 7
+url = "{SECRET}"
+[recorder.x]
+[relay.m]
+domain = "market"
+[relay.n]
+[relay.o]
+""",
+    )
+    found = "\n".join(mistakes(load_config(path, {})))
+    assert "0123456789abcdef" not in found
+    for expected in (
+        "up.settle: 0 is not in the range 1<=x<=600",
+        "collector.url: expected a ws:// or wss:// URL with a host",
+        "collector.b.capacity: 7 is not in the range x>=65536",
+        "recorder.x.out: missing",
+        "relay.m.domain: 'market' is not one of",
+        "is relay.n's already",
+    ):
+        assert expected in found
+
+
+def test_config_in_which_two_processes_have_one_thing_is_refused(tmp_path: Path) -> None:
+    text = '[collector.a]\n[collector.b]\n[recorder.a]\nout = "j"\n[recorder.b]\nout = "./j/"\nring = "market.x"\n'
+    assert mistakes(load_config(written(tmp_path, text), {})) == [
+        "collector.b: ring market.polygon is collector.a's already",
+        f"recorder.b: journal {tmp_path / 'j'} is recorder.a's already",
+    ]

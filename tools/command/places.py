@@ -1,0 +1,19 @@
+"""The directory of this user's running processes: sockets, and what demos and `alphapulse up` keep while they run."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from tlv.user_cache import make_private
+
+PURPOSE = "run-time directory"
+
+
+def places() -> Path:
+    """`$XDG_RUNTIME_DIR/alphapulse`, or `alphapulse-<uid>` in the temporary directory: 0700 and ours."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    if runtime and Path(runtime).is_dir():
+        return make_private(Path(runtime) / "alphapulse", PURPOSE)
+    return make_private(Path(tempfile.gettempdir()) / f"alphapulse-{os.getuid()}", PURPOSE)

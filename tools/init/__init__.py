@@ -1,0 +1,1 @@
+"""`alphapulse init`: a configuration to begin with."""

@@ -1,0 +1,56 @@
+"""What `alphapulse up` shows in the foreground: a line for each change of a process, until the user stops them all."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict, replace
+
+from tools.command.interrupt import Interrupt
+from tools.command.say import say
+from tools.up.beginning import Started
+from tools.up.control import NoAnswer
+from tools.up.ending import end_all
+from tools.up.processes import FAILED, ProcessState, look_at_processes
+
+LOOK_S = 0.5
+POLL_S = 0.02
+
+
+def follow(started: Started, asked: Interrupt, as_json: bool) -> int:
+    """Tell what becomes of each process; the exit code is 1 if one had failed, or if supervisord did."""
+    seen: dict[str, ProcessState] = {}
+    while not asked() and started.process.poll() is None:
+        try:
+            found = look_at_processes(started.place)
+        except NoAnswer as error:
+            found = []
+            if started.process.poll() is None:
+                complain(str(error))
+        for one in found:
+            before = seen.get(one.name)
+            if before is None or (before.state, before.pid) != (one.state, one.pid):
+                tell(one, as_json)
+            seen[one.name] = one
+        due = time.monotonic() + LOOK_S
+        while time.monotonic() < due and not asked() and started.process.poll() is None:
+            time.sleep(POLL_S)
+    if asked():
+        complain("stopping ...")
+        end_all(started.place)
+    code = started.process.wait()
+    if code != 0 and not asked():
+        complain(f"supervisord ended ({code}), and every process with it")
+        return 1
+    return 1 if any(one.state == FAILED for one in seen.values()) else 0
+
+
+def tell(one: ProcessState, as_json: bool) -> None:
+    """A line about a process; one that failed with the last lines of its log."""
+    lines = one.last_lines if one.state == FAILED else []
+    say(asdict(replace(one, last_lines=lines)), "\n    ".join([f"{one.name}: {one.sentence}", *lines]), as_json)
+
+
+def complain(line: str) -> None:
+    """A line on stderr, for the operator."""
+    print(f"up: {line}", file=sys.stderr, flush=True)
