@@ -41,6 +41,8 @@ KEPT_CACHES = 8
 5 MB."""
 KEPT_S = 30 * 86_400
 """How long a cache of other sources is kept after its last use."""
+WARM = "warm"
+"""A file in a cache that has every kernel."""
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 ROOT = Path(__file__).parent.parent
 KERNEL_PACKAGES = ("tlv", "ringbuf", "producers", "consumers")
@@ -149,8 +151,7 @@ def use_private_cache(root: Path) -> Path:
     """
     caches, sources = make_private(cache_root()), read_sources(root)
     known_by = f"sources-{source_digest(sources)}"
-    known = [path.parent for path in caches.glob(f"kernels-*/{known_by}")]
-    directory = known[0] if known else caches / f"kernels-{kernel_digest(sources)}"
+    directory = cache_known_by(known_by) or caches / f"kernels-{kernel_digest(sources)}"
     hold(directory)
     (directory / known_by).touch()
     remove_old_caches(directory)
@@ -158,6 +159,23 @@ def use_private_cache(root: Path) -> Path:
     numba.config.CACHE_LOCATOR_CLASSES = "tlv.jit.KernelLocator,InTreeCacheLocator,UserWideCacheLocator"
     KernelLocator.sources = known_by
     return directory
+
+
+def cache_known_by(marker: str) -> Path | None:
+    """The cache with this marker file, if there is one."""
+    return next((path.parent for path in cache_root().glob(f"kernels-*/{marker}")), None)
+
+
+def is_warm(root: Path = ROOT) -> bool:
+    """Whether `mark_warm` was called with the sources below `root`."""
+    cache = cache_known_by(f"sources-{source_digest(read_sources(root))}")
+    return cache is not None and (cache / WARM).exists()
+
+
+def mark_warm() -> None:
+    """Note that every kernel is in the cache that this process uses."""
+    if KernelLocator.sources:
+        (Path(numba.config.CACHE_DIR) / WARM).touch()
 
 
 class KernelLocator(UserProvidedCacheLocator):  # type: ignore[misc]

@@ -17,7 +17,7 @@ from typing import Any
 import click
 import msgspec
 
-from tlv.jit import KERNEL_PACKAGES
+from tlv.jit import KERNEL_PACKAGES, mark_warm
 
 WITH_KERNELS = (
     "ringbuf",
@@ -55,6 +55,7 @@ def warm(progress: Progress) -> int:
         for step in (warm_ring, warm_collector, warm_strategy, warm_journal, warm_relay):
             step()
     progress(len(found), len(found))
+    mark_warm()
     return count.compiled
 
 

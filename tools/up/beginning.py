@@ -5,7 +5,7 @@ Owns the start.  Nothing runs before the whole configuration was found right.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import resource
 import subprocess
@@ -56,8 +56,10 @@ def checked_configuration(config: Path, environment: Mapping[str, str]) -> Confi
 
 def require_supervisor() -> None:
     """Raise UsageError where the supervisor package is not installed."""
-    if importlib.util.find_spec("supervisor") is None:
-        raise UsageError("`up` needs the extra `up`: pip install 'alphapulse[up]'")
+    try:
+        importlib.import_module("supervisor")
+    except ModuleNotFoundError:
+        raise UsageError("`up` needs the extra `up`: pip install 'alphapulse[up]'") from None
 
 
 def begin(

@@ -13,8 +13,9 @@ import click
 from tools.command.config_option import config_option
 from tools.command.interrupt import Interrupt
 from tools.command.say import say
-from tools.command.supervisor import child_environment
+from tools.command.supervisor import Interrupted, child_environment
 from tools.up.beginning import begin, checked_configuration, require_supervisor
+from tools.up.kernels import compile_kernels
 from tools.up.plan import MIB, UpOptions
 
 
@@ -66,6 +67,10 @@ def command(
     configuration = checked_configuration(config, environment)
     limits = UpOptions(restarts, settle, grace, int(log_mib * MIB), log_files)
     with Interrupt() as asked:
+        try:
+            compile_kernels(asked)
+        except Interrupted:
+            return 130
         started = begin(config, configuration, limits, environment, detach=detach)
         names = list(configuration.processes)
         pid, directory = started.process.pid, str(started.place.directory)

@@ -17,11 +17,12 @@ from tools.up.run_directory import RunDirectory, Supervised
 
 def main() -> None:
     """Run until every process is told to end."""
-    directory, config, lock = sys.argv[1:]
+    directory, config, lock = sys.argv[1:]  # both absolute
     os.set_inheritable(int(lock), False)
     die_with_parent(os.environ)
     os.environ[PARENT_VARIABLE] = str(os.getpid())
     place = RunDirectory(Path(directory))
+    os.chdir(place.directory)
     place.introduce(Supervised(config, os.getpid(), datetime.now().astimezone().isoformat(" ", "seconds")))
     from supervisor import supervisord
 

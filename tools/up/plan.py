@@ -35,7 +35,7 @@ class UpOptions:
 
 
 def supervisord_conf(place: RunDirectory, processes: Mapping[str, Settings], limits: UpOptions) -> str:
-    """The whole file.
+    """The whole file; its relative names are in the run directory, which supervisord works in.
 
     They are one group, so that supervisord ends them all at once; it waits 1 s more before each new start of one that
     did not settle, and gives up behind the last.
@@ -45,9 +45,9 @@ def supervisord_conf(place: RunDirectory, processes: Mapping[str, Settings], lim
         (
             "supervisord",
             {
-                "logfile": f"%(here)s/{place.supervisord_log.name}",
+                "logfile": f"{place.supervisord_log.name}",
                 **{f"logfile_{key}": value for key, value in logs.items()},
-                "pidfile": "%(here)s/supervisord.pid",
+                "pidfile": "supervisord.pid",
                 "nodaemon": "true",
                 "silent": "true",
                 "nocleanup": "true",
@@ -56,7 +56,7 @@ def supervisord_conf(place: RunDirectory, processes: Mapping[str, Settings], lim
                 "minprocs": 1,
             },
         ),
-        ("unix_http_server", {"file": f"%(here)s/{place.control.name}", "chmod": "0600"}),
+        ("unix_http_server", {"file": f"{place.control.name}", "chmod": "0600"}),
         (
             "rpcinterface:supervisor",
             {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
@@ -76,7 +76,7 @@ def supervisord_conf(place: RunDirectory, processes: Mapping[str, Settings], lim
                     "startretries": limits.restarts,
                     "stopwaitsecs": limits.grace_s,
                     "redirect_stderr": "true",
-                    "stdout_logfile": f"%(here)s/{place.logs.name}/{place.log_of(name).name}",
+                    "stdout_logfile": f"{place.logs.name}/{place.log_of(name).name}",
                     **{f"stdout_logfile_{key}": value for key, value in logs.items()},
                 },
             )

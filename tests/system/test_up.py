@@ -1,0 +1,159 @@
+"""`alphapulse up` as an operator uses it: real processes on the recorded blocks, in one pipeline from start to purge.
+
+The tests of this file are steps of one story and run in their order.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from consumers.journal import JournalReader
+from ringbuf import Frame, RingInfo
+from tests.system.up_rig import PIPELINE, UpRig, alive, busy, kill, wait_for
+
+NAMES = {"node", "collector", "strategy", "recorder", "relay.market", "relay.signal"}
+QUICK_KILLS = ("collector", "recorder")
+
+
+@pytest.fixture(scope="module")
+def rig() -> Iterator[UpRig]:
+    with tempfile.TemporaryDirectory(prefix="ap") as folder:
+        rig = UpRig(Path(folder), PIPELINE)
+        yield rig
+        rig.end()
+
+
+def frames(rig: UpRig) -> int:
+    return RingInfo.read(f"{rig.name}.market").next_sequence - 1
+
+
+def recorded(rig: UpRig) -> list[int]:
+    return [item.sequence for item in JournalReader(rig.folder / "journal") if isinstance(item, Frame)]
+
+
+def test_up_runs_whatever_the_configuration_names_in_any_order(rig: UpRig) -> None:
+    line = rig.up()
+    assert set(line["processes"]) == NAMES
+    found = wait_for(lambda: (now := rig.status())["healthy"] and len(now["rings"]) == 2 and now, "a healthy pipeline")
+    assert {one["name"] for one in found["up"][0]["processes"]} == NAMES
+    assert {Path(one["path"]).name: one["answers"] for one in found["relays"]} == {
+        "market.sock": True,
+        "signal.sock": True,
+    }
+    assert Path(line["directory"]).stat().st_mode & 0o777 == 0o700
+    wait_for(lambda: frames(rig) > 100, "events in the ring")
+
+
+def test_up_of_a_configuration_that_is_up_is_refused_with_who_is_there(rig: UpRig) -> None:
+    before = rig.pids()
+    ended = rig.run("up")
+    assert ended.returncode == 1
+    assert re.search(rf"{rig.file} is up already: supervisor pid \d+, since \d{{4}}-", ended.stderr), ended.stderr
+    assert rig.pids() == before
+
+
+def test_up_keeps_every_process_but_the_killed_one_and_status_says_so_meanwhile(rig: UpRig) -> None:
+    kill_at_random(rig, list(QUICK_KILLS))
+
+
+def kill_at_random(rig: UpRig, victims: list[str]) -> None:
+    for victim in victims:
+        before = rig.pids()
+        kill(before[victim])
+        away = wait_for(lambda name=victim: not (one := rig.processes()[name]).healthy and one, f"{victim} to be away")
+        assert away.state in {"starting", "backing off", "ended"}
+        wait_for(lambda name=victim: rig.processes()[name].healthy, f"{victim} to be back")
+        after = rig.processes()
+        assert after[victim].last_end == "terminated by SIGKILL"
+        assert {name for name in NAMES if after[name].pid != before[name]} == {victim}
+    wait_for(lambda: rig.status()["healthy"], "all to be well")
+
+
+def test_restart_starts_one_process_anew_with_the_file_as_it_is_now(rig: UpRig) -> None:
+    before, text = rig.pids(), rig.file.read_text()
+    rig.file.write_text(text.replace('"run/signal.sock"', '"run/other.sock"'))
+    assert rig.run("restart", "relay.signal").returncode == 0
+    wait_for((rig.folder / "run/other.sock").is_socket, "the new socket")
+    after = rig.pids()
+    assert {name for name in NAMES if before[name] != after[name]} == {"relay.signal"}
+    rig.file.write_text(text.replace("20", '"soon"'))
+    ended = rig.run("restart", "node")
+    assert (ended.returncode, rig.pids()) == (2, after)
+    rig.file.write_text(text)
+    ended = rig.run("restart", "colector")
+    assert ended.returncode == 2
+    assert "did you mean collector?" in ended.stderr
+
+
+def test_logs_show_what_a_process_printed_and_who_was_killed(rig: UpRig) -> None:
+    assert f"recording {rig.name}.market into {rig.folder}/journal" in rig.run("logs", "recorder").stdout
+    assert "exited: collector (terminated by SIGKILL" in rig.run("logs", "supervisord", "-n", "1000").stdout
+    everything = rig.run("logs", "-n", "1000").stdout
+    assert {line.partition(" ")[0] for line in everything.splitlines()} >= NAMES
+
+
+def test_down_ends_everything_and_the_journal_has_all_that_was_published(rig: UpRig) -> None:
+    pids = rig.pids()
+    begin = time.monotonic()
+    ended = rig.run("down")
+    took_s = time.monotonic() - begin
+    assert ended.returncode == 0, ended.stderr
+    assert rig.left_running() == []
+    assert not any(map(alive, pids.values()))
+    assert [RingInfo.read(f"{rig.name}.{ring}").closed for ring in ("market", "signal")] == [True, True]
+    # Two seconds for the pipeline, and what the command itself needs to begin.
+    assert took_s < 3.0 * busy()
+    assert recorded(rig) == list(range(1, frames(rig) + 1))
+    status = rig.run("status")
+    assert status.returncode == 1
+    assert "it is not up" in status.stdout
+    assert rig.run("down").returncode == 0
+
+
+def test_down_with_purge_leaves_journals_and_nothing_else(rig: UpRig) -> None:
+    ended = rig.run("down", "--purge", "--journals")
+    assert ended.returncode == 2
+    assert "nobody is there to be asked" in ended.stderr
+    assert rig.segments()
+    assert rig.run("down", "--purge").returncode == 0
+    assert rig.segments() == []
+    assert list((rig.folder / "x" / "alphapulse").iterdir()) == []
+    assert list((rig.folder / "run").iterdir()) == []
+    assert list((rig.folder / "journal").iterdir())
+    assert rig.run("down", "--purge", "--journals", "--yes").returncode == 0
+    assert not (rig.folder / "journal").exists()
+
+
+@pytest.mark.soak
+def test_up_under_load_survives_fifty_kills_at_random() -> None:
+    seed = int.from_bytes(os.urandom(4))
+    print(f"seed {seed}")
+    draw = random.Random(seed)
+    load = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(4)]
+    try:
+        with tempfile.TemporaryDirectory(prefix="ap") as folder:
+            rig = UpRig(Path(folder), PIPELINE)
+            rig.up()
+            wait_for(lambda: rig.status()["healthy"], "a healthy pipeline")
+            kill_at_random(rig, [draw.choice(sorted(NAMES)) for _ in range(50)])
+            for _ in range(2):
+                assert rig.run("down").returncode == 0
+                assert recorded(rig) == list(range(1, frames(rig) + 1))
+                before = frames(rig)
+                rig.up()
+                wait_for(lambda before=before: frames(rig) > before, "more events")
+            assert rig.run("down", "--purge").returncode == 0
+            assert rig.segments() == []
+    finally:
+        for one in load:
+            one.kill()
+            one.wait()
