@@ -26,7 +26,7 @@ from ringbuf import Reader, Wait, Writer
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
 from tools.command.say import say
-from tools.command.waiting import wait_for_ring_option, when_there
+from tools.command.waiting import await_journal, wait_for_ring_option, when_there
 
 SIGNAL_CAPACITY = 1 << 20
 """Bytes of the signal ring: some thousand signals, hours of a busy market."""
@@ -39,10 +39,12 @@ EXIT_LOST = 3
 @click.option("--reliable", is_flag=True, help="Have the ring's writer wait for this strategy, for a bounded time.")
 @click.option(
     "--journal",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False),
     help="Read this journal instead of a ring, every frame of it, and end with it.",
 )
-@click.option("--follow", is_flag=True, help="With --journal: go on with what is recorded from now on.")
+@click.option(
+    "--follow", is_flag=True, help="With --journal: go on with what is recorded from now on; it may be begun later."
+)
 @click.option("--signals", default="signal.flash_arbitrage", show_default=True, help="Ring to publish into.")
 @click.option(
     "--arbitrage",
@@ -100,6 +102,8 @@ def command(
     asked = StopRequest()
     warm()
     began = time.monotonic()
+    if journal and follow and not await_journal("strategy", journal, wait_for_ring, asked):
+        return 0
     attach = partial(Reader.attach, ring, start=start, layout_digest=LAYOUT_DIGEST, reliable=reliable)
     found = (
         JournalReader(journal, start=start) if journal else when_there("strategy", ring, wait_for_ring, asked, attach)

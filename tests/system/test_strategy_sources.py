@@ -90,6 +90,25 @@ def test_strategy_that_follows_a_journal_goes_on_until_it_is_stopped(
     assert (status, said["frames"], said["lost"], err) == (0, frames, 0, "")
 
 
+def test_strategy_that_follows_a_journal_waits_until_there_is_one(
+    new_ring_name: Callable[[], str], tmp_path: Path
+) -> None:
+    signals, journal = new_ring_name(), tmp_path / "journal"
+    command = [sys.executable, "-m", "tools.command.main", "strategy", "--journal", str(journal), "--follow", "--gross"]
+    process = subprocess.Popen(
+        [*command, "--signals", signals, "--json"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    assert f"waiting for journal {journal}" in process.stderr.readline()
+    frames = record_market(new_ring_name(), journal)
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["journal"] == str(journal)
+    process.send_signal(signal.SIGTERM)
+    status, said, _ = end(process)
+    assert status == 0
+    assert said["frames"] <= frames
+
+
 def test_strategy_of_a_journal_that_lacks_frames_says_so_by_its_status(
     new_ring_name: Callable[[], str], tmp_path: Path
 ) -> None:

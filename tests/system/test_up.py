@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from consumers.journal import JournalReader
-from ringbuf import Frame, RingInfo
+from ringbuf import Frame, RingInfo, list_rings
 from tests.system.up_rig import PIPELINE, UpRig, alive, busy, kill, wait_for
 
 NAMES = {"node", "collector", "strategy", "recorder", "relay.market", "relay.signal"}
@@ -43,7 +43,9 @@ def recorded(rig: UpRig) -> list[int]:
 def test_up_runs_whatever_the_configuration_names_in_any_order(rig: UpRig) -> None:
     line = rig.up()
     assert set(line["processes"]) == NAMES
-    found = wait_for(lambda: (now := rig.status())["healthy"] and len(now["rings"]) == 2 and now, "a healthy pipeline")
+    rig.wait_until_healthy()
+    wait_for(lambda: {f"{rig.name}.market", f"{rig.name}.signal"} <= set(list_rings()), "two rings")
+    found = wait_for(lambda: (now := rig.status())["healthy"] and now, "a healthy feed")
     assert {one["name"] for one in found["up"][0]["processes"]} == NAMES
     assert {Path(one["path"]).name: one["answers"] for one in found["relays"]} == {
         "market.sock": True,
@@ -71,7 +73,7 @@ def kill_at_random(rig: UpRig, victims: list[str]) -> None:
         kill(before[victim])
         away = wait_for(lambda name=victim: not (one := rig.processes()[name]).healthy and one, f"{victim} to be away")
         assert away.state in {"starting", "backing off", "ended"}
-        wait_for(lambda name=victim: rig.processes()[name].healthy, f"{victim} to be back")
+        rig.wait_until_healthy()
         after = rig.processes()
         assert after[victim].last_end == "terminated by SIGKILL"
         assert {name for name in NAMES if after[name].pid != before[name]} == {victim}
@@ -143,7 +145,7 @@ def test_up_under_load_survives_fifty_kills_at_random() -> None:
         with tempfile.TemporaryDirectory(prefix="ap") as folder:
             rig = UpRig(Path(folder), PIPELINE)
             rig.up()
-            wait_for(lambda: rig.status()["healthy"], "a healthy pipeline")
+            rig.wait_until_healthy()
             kill_at_random(rig, [draw.choice(sorted(NAMES)) for _ in range(50)])
             for _ in range(2):
                 assert rig.run("down").returncode == 0

@@ -106,6 +106,7 @@ def test_up_whose_supervisor_is_killed_ends_its_processes_and_says_so(new_rig: C
     assert list((rig.folder / "x" / "alphapulse").iterdir()) == []
 
 
+@pytest.mark.soak
 def test_down_of_a_supervisor_that_does_not_answer_ends_it_all_the_same(new_rig: Callable[[str], UpRig]) -> None:
     rig = new_rig(TWO)
     supervisor = rig.up()["supervisor"]

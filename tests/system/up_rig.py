@@ -138,12 +138,17 @@ class UpRig:
     def pids(self) -> dict[str, int]:
         return {name: one.pid for name, one in self.processes().items()}
 
+    def wait_until_healthy(self) -> None:
+        """Until every process runs, whatever the feed does."""
+        wait_for(lambda: all(one.healthy for one in self.processes().values()), "every process to run")
+
     def segments(self) -> list[str]:
         return [path.name for path in SHARED_MEMORY.glob(f"alphapulse-{os.getuid()}-{self.name}.*")]
 
     def end(self) -> None:
         """Whatever the test did: nothing runs, and nothing is left."""
-        self.run("down")
+        if (self.folder / "x" / "alphapulse").exists():
+            self.run("down")
         for left in self.segments():
             (SHARED_MEMORY / left).unlink()
 

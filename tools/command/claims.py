@@ -34,7 +34,7 @@ def claims_of(command: str, options: Mapping[str, Any]) -> list[Claim]:
         return [Claim("journal", str(Path(options["out"]).absolute()))]
     if command == "relay":
         return [Claim("socket", str(relay_socket(options)))]
-    if command == "node" and options["port"]:
+    if command in ("node", "obs") and options["port"]:
         return [Claim("port", f"{options['host']}:{options['port']}")]
     return []
 

@@ -20,7 +20,7 @@ import msgspec
 from tlv.errors import UsageError
 from tools.command.environment import Variable, variables
 from tools.command.nearest import did_you_mean
-from tools.command.sections import MAYBE_PATHS, PATHS, SECTIONS
+from tools.command.sections import SECTIONS, is_path
 from tools.command.toml_file import divide, read_toml
 
 UNKNOWN_KEY = "Object contains unknown field "
@@ -131,8 +131,7 @@ def path_of(key: str, value: Any, folder: Path) -> Any:
     """The value of a key, absolute if it is a path."""
     if isinstance(value, list):
         return [path_of(key, one, folder) for one in value]
-    is_path = key in PATHS or (key in MAYBE_PATHS and str(value).endswith(MAYBE_PATHS[key]))
-    return str(folder / value) if is_path and isinstance(value, str) and value else value
+    return str(folder / value) if isinstance(value, str) and is_path(key, value) else value
 
 
 def takes_list(section: str, key: str) -> bool:

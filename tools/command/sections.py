@@ -156,8 +156,17 @@ SECTIONS = {
 }
 
 PATHS = frozenset(
-    ("journal", "out", "socket", "cursors", "state", "arbitrage", "creds", "nkey", "tls_ca", "tls_cert", "tls_key")
+    (
+        *("journal", "out", "socket", "cursors", "state", "arbitrage", "pool_cache"),
+        *("creds", "nkey", "tls_ca", "tls_cert", "tls_key"),
+    )
 )
 """Keys whose values are paths."""
-MAYBE_PATHS = {"chain": ".toml", "filter": ".toml", "pool_cache": ".jsonl"}
-"""Keys whose values are paths if they end so."""
+MAYBE_PATHS = frozenset(("chain", "filter"))
+"""Keys whose values are paths if they end in .toml."""
+NO_PATH = "none"
+
+
+def is_path(key: str, value: str) -> bool:
+    """Whether the value of a key is a path."""
+    return (key in PATHS and value not in ("", NO_PATH)) or (key in MAYBE_PATHS and value.endswith(".toml"))

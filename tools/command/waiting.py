@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -49,6 +50,25 @@ def when_there(
                 said = True
             time.sleep(RETRY_S)
     return None
+
+
+def await_journal(who: str, journal: Path, limit_s: float | None, asked_to_stop: Callable[[], bool]) -> bool:
+    """Wait until something is recorded in `journal`, at most `limit_s`; False if asked to stop before.
+
+    Whoever opens it after the limit is told what is missing.
+    """
+    from consumers.journal.segment import list_segments
+
+    began, said = time.monotonic(), False
+    while not asked_to_stop():
+        waited = time.monotonic() - began
+        if (journal.is_dir() and list_segments(journal)) or (limit_s is not None and waited >= limit_s):
+            return True
+        if not said and waited >= SAY_AFTER_S:
+            complain(who, f"waiting for journal {journal}: `alphapulse record` has written nothing there yet")
+            said = True
+        time.sleep(RETRY_S)
+    return False
 
 
 def complain(who: str, line: Any) -> None:

@@ -19,7 +19,7 @@ from tools.command.config_option import config_option
 from tools.command.interrupt import Interrupt
 from tools.command.nearest import did_you_mean
 from tools.up.processes import last_lines
-from tools.up.run_directory import RunDirectory
+from tools.up.run_directory import NotUp, RunDirectory
 
 LOOK_S = 0.2
 SUPERVISOR = "supervisord"
@@ -39,7 +39,7 @@ def command(name: str | None, config: Path, follow: bool, lines: int) -> None:
     """
     place = RunDirectory.of(config)
     if not place.settings.exists():
-        raise UsageError(f"{config} was never up here, or was purged: `alphapulse up` starts it")
+        raise NotUp(f"{config} was never up here, or was purged: `alphapulse up` starts it")
     files = {one: place.log_of(one) for one in load_config(place.settings, {}).processes}
     files[SUPERVISOR] = place.supervisord_log
     if name is not None and name not in files:

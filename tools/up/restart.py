@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
 from tlv.errors import UsageError
-from tools.command.config import load_config
+from tools.command.config import Settings, load_config
 from tools.command.config_option import config_option
 from tools.command.environment import FAMILY
 from tools.command.nearest import did_you_mean
-from tools.up.run_directory import RunDirectory
+from tools.up.run_directory import NotUp, RunDirectory
 
 
 @click.command("restart", epilog="Example:  alphapulse restart collector")
@@ -30,7 +31,7 @@ def command(names: tuple[str, ...], config: Path, as_json: bool) -> None:
     os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # as `ringstat`
     place = RunDirectory.of(config)
     if not place.is_held():
-        raise UsageError(f"{config} is not up: `alphapulse up` starts it")
+        raise NotUp(f"{config} is not up: `alphapulse up` starts it")
     from tools.command.checking import all_claims
     from tools.up.beginning import checked_configuration
     from tools.up.control import Control
@@ -42,7 +43,9 @@ def command(names: tuple[str, ...], config: Path, as_json: bool) -> None:
         if name not in running:
             raise UsageError(f"no process {name!r} is up{did_you_mean(name, running)} (there: {', '.join(running)})")
         wanted.process(name)
-    kept = {name: (wanted.processes if name in names else running)[name].values for name in running}
+    kept = {name: one.values for name, one in running.items()}
+    for name in names:
+        kept[name] = renewed(wanted.processes[name], running[name])
     place.write_settings(kept)
     place.add_claims(all_claims(wanted))
     with Control(place) as control:
@@ -53,6 +56,14 @@ def command(names: tuple[str, ...], config: Path, as_json: bool) -> None:
         click.echo(msgspec.json.encode({"restarted": list(names)}))
     else:
         click.echo(f"restarted {', '.join(names)}")
+
+
+def renewed(wanted: Settings, running: Settings) -> dict[str, Any]:
+    """The settings as they are now, but what comes from a variable: a relative path in it began where `up` was called."""
+    return {
+        key: value if wanted.origins[key] == "file" else running.values.get(key, value)
+        for key, value in wanted.values.items()
+    }
 
 
 def environment_of(place: RunDirectory) -> dict[str, str]:

@@ -31,6 +31,10 @@ class AlreadyUp(AlphaPulseError):
     """Another `up` runs this configuration."""
 
 
+class NotUp(AlphaPulseError):
+    """Nothing runs this configuration."""
+
+
 class Supervised(msgspec.Struct):
     """What a running `up` says of itself."""
 

@@ -118,7 +118,7 @@ def test_config_knows_which_keys_are_paths(section: str) -> None:
     for key in SECTIONS[section].keys.__struct_fields__:
         if isinstance(options[names[key]].type, click.Path):
             assert key in PATHS
-    assert not PATHS & MAYBE_PATHS.keys()
+    assert not PATHS & MAYBE_PATHS
 
 
 def test_config_reaches_the_commands_of_a_group() -> None:
@@ -217,12 +217,23 @@ def test_config_variable_starts_no_process(tmp_path: Path) -> None:
     assert list(load_config(path, {"ALPHAPULSE__COLLECTOR__URL": SECRET}).processes) == ["recorder"]
 
 
+WITH_PATHS = """
+[recorder]
+out = "j"
+[collector]
+chain = "own.toml"
+filter = ["f.toml", "events"]
+pool_cache = "none"
+"""
+
+
 def test_config_path_in_the_file_begins_at_the_file_and_one_of_a_variable_does_not(tmp_path: Path) -> None:
-    path = written(tmp_path, '[recorder]\nout = "j"\n[collector]\nchain = "own.toml"\nfilter = ["f.toml", "events"]\n')
+    path = written(tmp_path, WITH_PATHS)
     found = load_config(path, {"ALPHAPULSE__COLLECTOR__STATE": "here"}).processes
     assert found["recorder"].values == {"out": str(tmp_path / "j")}
     assert found["collector"].values["chain"] == str(tmp_path / "own.toml")
     assert found["collector"].values["filter"] == [str(tmp_path / "f.toml"), "events"]
+    assert found["collector"].values["pool_cache"] == "none"
     assert found["collector"].values["state"] == str(Path.cwd() / "here")
 
 
