@@ -193,6 +193,11 @@ class Collector:
         stats.endpoint_host = host_of(self._endpoints.current.url)
         return stats
 
+    @property
+    def next_sequence(self) -> int:
+        """Of the next message in the ring: it grows as long as this collector publishes, its heartbeats among it."""
+        return self._writer.next_sequence
+
     def stop(self) -> None:
         """End `run` soon; safe to call from a signal handler of the loop."""
         self._stop.set()

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from tlv.errors import UsageError
+from tools.command.service import tell_while_it_turns
 from tools.command.stderr_log import without_urls
 
 SAME_AGAIN_S = 10.0
@@ -185,7 +186,11 @@ async def _until_stopped(run: Callable[[asyncio.Event, Callable[[str], None]], A
         say(f"{context['message']}: {context.get('exception')!r}")
 
     loop.set_exception_handler(say_unexpected)
-    return await run(stop, say)
+    telling = loop.create_task(tell_while_it_turns())
+    try:
+        return await run(stop, say)
+    finally:
+        telling.cancel()
 
 
 def _report(counts: Any, as_json: bool) -> None:

@@ -31,6 +31,7 @@ from ringbuf import DEFAULT_CAPACITY, RingOrphaned
 from tlv.errors import UsageError
 from tlv.user_cache import cache_root
 from tools.command.endpoint_options import checked_websocket
+from tools.command.service import tell_while_it_turns
 from tools.command.stderr_log import OURS, speak_from
 from tools.warm import warm_collector, warm_ring
 
@@ -224,9 +225,12 @@ async def _run(collector: Collector) -> Statistics:
         signal.signal(number, partial(_stop, loop, collector))
     loop.add_signal_handler(signal.SIGHUP, collector.reload_filter)
     loop.add_signal_handler(signal.SIGUSR1, collector.want_states)
+    # A heartbeat goes into the ring each second, with or without a node, and says what is wrong with the feed.
+    telling = loop.create_task(tell_while_it_turns(lambda: collector.next_sequence))
     try:
         return await collector.run()
     finally:
+        telling.cancel()
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 

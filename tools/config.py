@@ -12,6 +12,7 @@ import msgspec
 from tlv.errors import UsageError
 from tools.command.config import Configuration, Settings, load_config
 from tools.command.config_option import DEFAULT_FILE
+from tools.command.environment import settings_environment
 from tools.command.lazy import LazyGroup
 from tools.command.stderr_log import without_urls
 
@@ -32,7 +33,7 @@ file_argument = click.argument("file", required=False, type=click.Path(path_type
 def found(file: Path | None) -> tuple[Path, Configuration]:
     """The configuration in FILE, else in `alphapulse --config`, else in alphapulse.toml here."""
     path = file or click.get_current_context().find_root().params.get("config") or DEFAULT_FILE
-    return path, load_config(path, os.environ)
+    return path, load_config(path, settings_environment(os.environ))
 
 
 @click.command("check", epilog="Example:  alphapulse config check alphapulse.toml --json")

@@ -15,6 +15,7 @@ from typing import Any, get_args
 import click
 import msgspec
 
+from tools.command.service import tell_while_it_turns
 from tools.recording import Faults, RecordingNode
 from tools.recording.server import AtEnd, Start
 
@@ -125,6 +126,7 @@ async def _serve(node: RecordingNode, as_json: bool, leave_at_end: bool) -> None
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with node:
         _say_addresses(node, as_json)
+        telling = asyncio.ensure_future(tell_while_it_turns())
         stopping = asyncio.ensure_future(stopped.wait())
         ending = asyncio.ensure_future(node.ended())
         await asyncio.wait((stopping, ending), return_when=asyncio.FIRST_COMPLETED)
@@ -132,8 +134,8 @@ async def _serve(node: RecordingNode, as_json: bool, leave_at_end: bool) -> None
             _say_ended(node, as_json)
             if not leave_at_end:
                 await stopping
-        ending.cancel()
-        stopping.cancel()
+        for task in (ending, stopping, telling):
+            task.cancel()
 
 
 def _say_addresses(node: RecordingNode, as_json: bool) -> None:

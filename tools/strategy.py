@@ -26,6 +26,7 @@ from ringbuf import Reader, Wait, Writer
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
 from tools.command.say import say
+from tools.command.service import SERVICE_MANAGER
 from tools.command.waiting import await_journal, wait_for_ring_option, when_there
 
 SIGNAL_CAPACITY = 1 << 20
@@ -145,6 +146,7 @@ class StopRequest:
         self.came = True
 
     def __call__(self) -> bool:
+        SERVICE_MANAGER.turned()
         return self.came
 
 

@@ -14,6 +14,7 @@ import click
 
 from tlv.errors import UsageError
 from tools.command.config import load_config
+from tools.command.environment import settings_environment
 from tools.command.lazy import defaults_of
 
 DEFAULT_FILE = Path("alphapulse.toml")
@@ -32,7 +33,7 @@ def config_option(*, required: bool = True) -> Callable[[Callable[..., Any]], Ca
             if not path.exists():
                 raise UsageError(f"no {path} here: give a configuration with -c FILE, or write one: alphapulse init")
         if path is not None:
-            values = load_config(path, os.environ).settings(None).get(str(context.info_name), {})
+            values = load_config(path, settings_environment(os.environ)).settings(None).get(str(context.info_name), {})
             context.default_map = defaults_of(context.command, values)
         return path
 

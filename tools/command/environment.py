@@ -6,7 +6,9 @@ silently do nothing.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from tlv.errors import UsageError
@@ -16,6 +18,7 @@ from tools.command.sections import SECTIONS
 
 FAMILY = "ALPHAPULSE_"
 PREFIX = "ALPHAPULSE__"
+CREDENTIALS = "CREDENTIALS_DIRECTORY"
 LOG_LEVEL = "ALPHAPULSE_LOG_LEVEL"
 """A variable and no key of the configuration, so that every process of a pipeline inherits it."""
 OTHERS = (LOG_LEVEL, PARENT_VARIABLE)
@@ -29,6 +32,19 @@ class Variable(NamedTuple):
     process: str  # of the section; empty for all of them
     key: str
     value: str
+
+
+def settings_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment`, and what systemd's LoadCredential put into files that are named like our variables.
+
+    A credential is not seen in the process's environment by who may read that; it overrides a variable of its name.
+    """
+    found = dict(environment)
+    folder = environment.get(CREDENTIALS, "")
+    for path in sorted(Path(folder).glob(f"{PREFIX}*")) if folder else ():
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            found[path.name] = path.read_text(encoding="utf-8").strip()
+    return found
 
 
 def variables(environment: Mapping[str, str], processes: Mapping[str, Iterable[str]] | None) -> list[Variable]:

@@ -10,17 +10,23 @@ import signal
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from tools.command.service import SERVICE_MANAGER
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupt:
-    """A callable: True once SIGINT, SIGTERM or SIGHUP came since the block began."""
+    """A callable: True once SIGINT, SIGTERM or SIGHUP came since the block began.
+
+    A loop calls it each time that it turns, which is what systemd wants to know.
+    """
 
     def __init__(self) -> None:
         self.asked = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __call__(self) -> bool:
+        SERVICE_MANAGER.turned()
         return self.asked
 
     def _ask(self, number: int, frame: FrameType | None) -> None:

@@ -18,7 +18,7 @@ from typing import NoReturn
 import click
 
 from tlv.errors import AlphaPulseError, UsageError
-from tools.command.environment import LOG_LEVEL
+from tools.command.environment import LOG_LEVEL, settings_environment
 from tools.command.lazy import LazyGroup, defaults_of
 from tools.command.parent import die_with_parent
 from tools.command.stderr_log import LEVELS, set_up_logging, speak_from, without_urls
@@ -28,6 +28,8 @@ COMMANDS = {
     "down": ("tools.up.down", "End them; with --purge remove what they left."),
     "restart": ("tools.up.restart", "End one of them and start it anew."),
     "logs": ("tools.up.logs", "Show what they print."),
+    "run": ("tools.up.run", "Run one of them in the foreground."),
+    "units": ("tools.units.command", "Write systemd units for a configuration."),
     "init": ("tools.init.command", "Write a configuration for a chain and an endpoint, and check both."),
     "demo": ("tools.demo.command", "The whole pipeline on a recording of real Polygon blocks, live in this terminal."),
     "node": ("tools.node", "Serve a recording as a JSON-RPC node over WebSocket and HTTP."),
@@ -88,7 +90,7 @@ def group(ctx: click.Context, config: Path | None, process: str | None, log_leve
 
     speak_from(LEVELS[log_level])
     # click has resolved the command before this runs, so its options get their defaults here.
-    settings = nested(load_config(config, os.environ).settings(process))
+    settings = nested(load_config(config, settings_environment(os.environ)).settings(process))
     name = str(ctx.invoked_subcommand)
     command = group.get_command(ctx, name)
     if command is not None and name in settings:

@@ -36,6 +36,8 @@ POLL_S = 0.01
 CLOSE_S, DRAIN_S, END_S = 0.8, 0.3, 0.3
 """From SIGTERM to SIGKILL in the three stages of a stop; together well under the promised 2 s."""
 LAST_LINES = 12
+OF_SYSTEMD = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+"""What systemd tells a process is not for that process's children."""
 
 
 class ChildFailed(AlphaPulseError):
@@ -251,4 +253,5 @@ def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
     sources = str(Path(tools.__file__).parent.parent)
     inherited = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([sources, inherited] if inherited else [sources])
-    return os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", PARENT_VARIABLE: str(os.getpid())} | dict(extra)
+    ours = {name: value for name, value in os.environ.items() if name not in OF_SYSTEMD}
+    return ours | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", PARENT_VARIABLE: str(os.getpid())} | dict(extra)

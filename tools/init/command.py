@@ -14,6 +14,7 @@ import msgspec
 from tlv.errors import UsageError
 from tools.command.config_option import DEFAULT_FILE
 from tools.command.endpoint_options import checked_websocket
+from tools.command.environment import settings_environment
 from tools.command.nearest import did_you_mean
 
 
@@ -56,7 +57,7 @@ def command(
     write_new(
         file, text_of(file, chain, checked_websocket(url) if url is not None else None, port if recorded else None)
     )
-    wrong = mistakes(load_config(file, os.environ))
+    wrong = mistakes(load_config(file, settings_environment(os.environ)))
     if wrong:
         raise UsageError(f"{file} is written, and has mistakes (is it the environment?): " + "\n  ".join(wrong))
     if not as_json:

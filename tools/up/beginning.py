@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from tlv.errors import AlphaPulseError, UsageError
 from tools.command.config import Configuration, load_config
+from tools.command.environment import settings_environment
 from tools.command.parent import PARENT_VARIABLE
 from tools.up.plan import MIN_DESCRIPTORS, UpOptions, supervisord_conf
 from tools.up.run_directory import RunDirectory
@@ -45,7 +46,7 @@ def checked_configuration(config: Path, environment: Mapping[str, str]) -> Confi
     """
     from tools.command.checking import mistakes
 
-    configuration = load_config(config, environment)
+    configuration = load_config(config, settings_environment(environment))
     wrong = mistakes(configuration)
     if wrong:
         raise UsageError(f"config {config}: " + "\n  ".join(wrong))

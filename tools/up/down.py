@@ -13,6 +13,7 @@ from tlv.errors import UsageError
 from tools.command.claims import Claim
 from tools.command.config import load_config
 from tools.command.config_option import config_option
+from tools.command.environment import settings_environment
 from tools.up.run_directory import RunDirectory
 
 
@@ -68,7 +69,7 @@ def claims_of_all(place: RunDirectory, config: Path) -> list[Claim]:
         return place.claims()
     from tools.command.checking import all_claims
 
-    return all_claims(load_config(config, os.environ))
+    return all_claims(load_config(config, settings_environment(os.environ)))
 
 
 def confirm(doomed: list[Path]) -> None:

@@ -59,7 +59,7 @@ def command(names: tuple[str, ...], config: Path, as_json: bool) -> None:
 
 
 def renewed(wanted: Settings, running: Settings) -> dict[str, Any]:
-    """The settings as they are now, but what comes from a variable: a relative path in it began where `up` was called."""
+    """The settings as they are now; what a variable says is kept, since a relative path began where `up` was called."""
     return {
         key: value if wanted.origins[key] == "file" else running.values.get(key, value)
         for key, value in wanted.values.items()

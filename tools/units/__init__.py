@@ -1,0 +1,1 @@
+"""`alphapulse units`: systemd units for a configuration."""
