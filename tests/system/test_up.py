@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -18,7 +19,7 @@ import pytest
 
 from consumers.journal import JournalReader
 from ringbuf import Frame, RingInfo, list_rings
-from tests.system.up_rig import PIPELINE, UpRig, alive, busy, kill, wait_for
+from tests.system.up_rig import ALPHAPULSE, PIPELINE, UpRig, alive, busy, kill, wait_for
 
 NAMES = {"node", "collector", "strategy", "recorder", "relay.market", "relay.signal"}
 QUICK_KILLS = ("collector", "recorder")
@@ -99,6 +100,13 @@ def test_restart_starts_one_process_anew_with_the_file_as_it_is_now(rig: UpRig) 
 def test_logs_show_what_a_process_printed_and_who_was_killed(rig: UpRig) -> None:
     assert f"recording {rig.name}.market into {rig.folder}/journal" in rig.run("logs", "recorder").stdout
     assert "exited: collector (terminated by SIGKILL" in rig.run("logs", "supervisord", "-n", "1000").stdout
+    command = [*ALPHAPULSE, "logs", "-f", "relay.market", "-c", str(rig.file)]
+    following = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=rig.environment)
+    assert following.stdout is not None
+    assert following.stdout.readline().startswith("serving ")
+    following.send_signal(signal.SIGINT)
+    following.communicate(timeout=60)
+    assert following.returncode == 0
     everything = rig.run("logs", "-n", "1000").stdout
     assert {line.partition(" ")[0] for line in everything.splitlines()} >= NAMES
 

@@ -13,7 +13,7 @@ PURPOSE = "run-time directory"
 
 def places() -> Path:
     """`$XDG_RUNTIME_DIR/alphapulse`, or `alphapulse-<uid>` in the temporary directory: 0700 and ours."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if runtime and Path(runtime).is_dir():
-        return make_private(Path(runtime) / "alphapulse", PURPOSE)
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    if runtime.is_absolute() and runtime.is_dir():
+        return make_private(runtime / "alphapulse", PURPOSE)
     return make_private(Path(tempfile.gettempdir()) / f"alphapulse-{os.getuid()}", PURPOSE)

@@ -46,6 +46,8 @@ def command(
     it, since an endpoint's URL may hold a key.  It is checked as `config check` does, and the endpoint as `doctor`
     does; the exit code is 1 if the endpoint is not fit.
     """
+    if file.exists():
+        raise UsageError(f"{file}: exists already; name another FILE")
     os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # the commands are looked at, and none runs
     from tools.command.checking import mistakes
     from tools.command.config import load_config

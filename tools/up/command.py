@@ -17,6 +17,7 @@ from tools.command.supervisor import Interrupted, child_environment
 from tools.up.beginning import begin, checked_configuration, require_supervisor
 from tools.up.kernels import compile_kernels
 from tools.up.plan import MIB, UpOptions
+from tools.up.run_directory import RunDirectory
 
 
 @click.command("up", epilog="Example:  alphapulse up -c alphapulse.toml --detach")
@@ -62,6 +63,7 @@ def command(
     configuration is checked first, and nothing starts if anything is wrong with it.  Needs the extra `up`.
     """
     require_supervisor()
+    RunDirectory.of(config).require_free()
     environment = child_environment({})
     os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # of this process alone: it looks at rings, and runs none
     configuration = checked_configuration(config, environment)

@@ -32,16 +32,17 @@ def command(names: tuple[str, ...], config: Path, as_json: bool) -> None:
     place = RunDirectory.of(config)
     if not place.is_held():
         raise NotUp(f"{config} is not up: `alphapulse up` starts it")
+    running = load_config(place.settings, {}).processes
+    for name in names:
+        if name not in running:
+            raise UsageError(f"no process {name!r} is up{did_you_mean(name, running)} (there: {', '.join(running)})")
     from tools.command.checking import all_claims
     from tools.up.beginning import checked_configuration
     from tools.up.control import Control
     from tools.up.ending import end
 
     wanted = checked_configuration(config, environment_of(place))
-    running = load_config(place.settings, {}).processes
     for name in names:
-        if name not in running:
-            raise UsageError(f"no process {name!r} is up{did_you_mean(name, running)} (there: {', '.join(running)})")
         wanted.process(name)
     kept = {name: one.values for name, one in running.items()}
     for name in names:

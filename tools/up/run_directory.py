@@ -120,6 +120,11 @@ class RunDirectory:
             os.close(fd)
         return False
 
+    def require_free(self) -> None:
+        """Raise AlreadyUp if a supervisord lives here, before anything is done for another one."""
+        if self.is_held():
+            raise AlreadyUp(self._refusal())
+
     @contextlib.contextmanager
     def hold(self) -> Iterator[int]:
         """The lock as a descriptor, to be given to supervisord; ours only within the block.
