@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.command.supervisor import child_environment
-from tools.up.processes import ProcessState, look_at_processes
+from tools.up.processes import SupervisedProcess, look_at_processes
 from tools.up.run_directory import RunDirectory
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -130,7 +130,7 @@ class UpRig:
         assert ended.returncode == (0 if found["healthy"] else 1)
         return found
 
-    def processes(self) -> dict[str, ProcessState]:
+    def processes(self) -> dict[str, SupervisedProcess]:
         """The processes by name, asked without a command in between."""
         (directory,) = (self.folder / "x" / "alphapulse").glob("up-*")
         return {one.name: one for one in look_at_processes(RunDirectory(directory))}

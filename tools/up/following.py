@@ -11,7 +11,7 @@ from tools.command.say import say
 from tools.up.beginning import Started
 from tools.up.control import NoAnswer
 from tools.up.ending import end_all
-from tools.up.processes import FAILED, ProcessState, look_at_processes
+from tools.up.processes import FAILED, SupervisedProcess, look_at_processes
 
 LOOK_S = 0.5
 POLL_S = 0.02
@@ -19,7 +19,7 @@ POLL_S = 0.02
 
 def follow(started: Started, asked: Interrupt, as_json: bool) -> int:
     """Tell what becomes of each process; the exit code is 1 if one had failed, or if supervisord did."""
-    seen: dict[str, ProcessState] = {}
+    seen: dict[str, SupervisedProcess] = {}
     while not asked() and started.process.poll() is None:
         try:
             found = look_at_processes(started.place)
@@ -45,7 +45,7 @@ def follow(started: Started, asked: Interrupt, as_json: bool) -> int:
     return 1 if any(one.state == FAILED for one in seen.values()) else 0
 
 
-def tell(one: ProcessState, as_json: bool) -> None:
+def tell(one: SupervisedProcess, as_json: bool) -> None:
     """A line about a process; one that failed with the last lines of its log."""
     lines = one.last_lines if one.state == FAILED else []
     say(asdict(replace(one, last_lines=lines)), "\n    ".join([f"{one.name}: {one.sentence}", *lines]), as_json)

@@ -14,7 +14,7 @@ from tools.up.run_directory import RunDirectory
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tools.up.processes import ProcessState
+    from tools.up.processes import SupervisedProcess
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class UpState:
 
     config: str
     problem: str = ""
-    processes: list[ProcessState] = field(default_factory=list)
+    processes: list[SupervisedProcess] = field(default_factory=list)
 
     @property
     def healthy(self) -> bool:
@@ -76,7 +76,7 @@ def show(running: list[UpState]) -> None:
                 click.echo(f"       {process.name}: {line}")
 
 
-def as_table(processes: list[ProcessState]) -> Table:
+def as_table(processes: list[SupervisedProcess]) -> Table:
     """The processes of one `up`."""
     from rich.table import Table
 

@@ -27,7 +27,7 @@ TAIL_BYTES = 16384
 
 
 @dataclass(frozen=True)
-class ProcessState:
+class SupervisedProcess:
     """One process at one moment."""
 
     name: str
@@ -58,7 +58,7 @@ class ProcessState:
         return ", ".join(parts)
 
 
-def look_at_processes(place: RunDirectory) -> list[ProcessState]:
+def look_at_processes(place: RunDirectory) -> list[SupervisedProcess]:
     """Every process of a place.
 
     Raises:
@@ -70,12 +70,12 @@ def look_at_processes(place: RunDirectory) -> list[ProcessState]:
     return [state_of(one, lives.get(one.name, Life()), place.log_of(one.name)) for one in found]
 
 
-def state_of(info: ProcessInfo, life: Life, log: Path) -> ProcessState:
+def state_of(info: ProcessInfo, life: Life, log: Path) -> SupervisedProcess:
     """One process."""
     state = STATES.get(info.state, info.state.lower())
     end = life.last_end or ("" if info.pid else info.problem)
     lines = [] if info.pid else last_lines(log)
-    return ProcessState(info.name, state, info.pid, info.age_s, max(life.starts - 1, 0), end, lines)
+    return SupervisedProcess(info.name, state, info.pid, info.age_s, max(life.starts - 1, 0), end, lines)
 
 
 def last_lines(log: Path, count: int = LAST_LINES) -> list[str]:
