@@ -45,14 +45,20 @@ EQUIVALENT = Path(__file__).parent / "equivalent.toml"
 @click.option("--samples", default=200, show_default=True)
 @click.option("--seed", default=8, show_default=True)
 @click.option("--jobs", default=2, show_default=True, help="Mutants that are tried at the same time.")
+@click.option(
+    "--reach",
+    "kept",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Keep in this folder which tests reach which lines, and take it from there; only while no code changes.",
+)
 @click.option("--package", "packages", multiple=True, type=click.Choice(PACKAGES), default=PACKAGES)
-def main(samples: int, seed: int, jobs: int, packages: tuple[str, ...]) -> None:
+def main(samples: int, seed: int, jobs: int, kept: Path | None, packages: tuple[str, ...]) -> None:
     """Exit with 1 if less than 90 % of the mutants that are not equivalent are killed."""
     known = {(row["file"], row["line"], row["operator"]) for row in tomllib.loads(EQUIVALENT.read_text())["mutant"]}
     ends: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
         trees = [copy_project(Path(folder) / str(job)) for job in range(jobs)]
-        reach = dict(zip(packages, pool.map(partial(learn, trees[0]), packages), strict=True))
+        reach = dict(zip(packages, pool.map(partial(learn, trees[0], kept or Path(folder)), packages), strict=True))
         trials: SimpleQueue[Trial] = SimpleQueue()
         for tree in trees:
             trials.put(Trial(tree, reach))
@@ -89,12 +95,12 @@ def copy_project(tree: Path) -> Path:
     return tree
 
 
-def learn(tree: Path, package: str) -> Reach:
+def learn(tree: Path, kept: Path, package: str) -> Reach:
     """Run the tests of `package` as they are."""
     click.echo(f"{package}: which tests reach which lines ...")
     began = time.monotonic()
     try:
-        reach = measure(package, tree, environment(tree, plain=False))
+        reach = measure(package, tree, environment(tree, plain=False), kept.resolve())
     except subprocess.CalledProcessError as error:
         raise click.ClickException(f"the tests of {package} did not run:\n{error.stdout}\n{error.stderr}") from None
     click.echo(f"{package}: {time.monotonic() - began:.0f} s")

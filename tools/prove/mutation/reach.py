@@ -5,7 +5,7 @@ were running, how long each took, and which of them failed, which say nothing ab
 mutant.
 
 Nothing is known of lines that run while no test does (imports, fixtures, threads, other processes), nor of kernels,
-which run as machine code: for these any test of the package may be the one.
+which run as machine code: for these any test of the package may be the one.  Tests marked `untraced` are not measured.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ SOME_FAILED = 1
 class Reach:
     """The tests of one package, by the lines of its files that they run."""
 
-    def __init__(self, data: Path, report: Path, tree: Path) -> None:
+    def __init__(self, data: Path, report: Path) -> None:
         self._data = CoverageData(str(data))
         self._data.read()
-        self._tree = tree
         self._took_s: defaultdict[str, float] = defaultdict(float)
         failed = set()
         for case in ET.parse(report).iter("testcase"):
@@ -48,7 +47,7 @@ class Reach:
     def tests(self, file: Path, number: int) -> list[str] | None:
         """The tests that run line `number` of a file, as pytest names them, the quickest first; None if it may be any
         of the package."""
-        found = self._data.contexts_by_lineno(str(self._tree / file))
+        found = self._data.contexts_by_lineno(str(file))
         contexts = {name for line in statement(file.read_text(), number) for name in found.get(line, [])}
         names = set(map(_node_id, contexts)).difference(self.failed)
         if not names or "" in contexts:
@@ -56,26 +55,32 @@ class Reach:
         return sorted(names, key=lambda name: (self._took_s[name], name))
 
 
-def measure(package: str, tree: Path, environment: dict[str, str]) -> Reach:
-    """Run the tests of `package` in a copy of the project.
+def measure(package: str, tree: Path, environment: dict[str, str], kept: Path) -> Reach:
+    """Run the tests of `package` in a copy of the project; what is found is kept in the folder `kept`, and taken from
+    there if it is there already.
 
     Raises:
         subprocess.CalledProcessError: they could not be run.
     """
-    data, settings, report = (tree / f".reach-{package}{suffix}" for suffix in ("", ".ini", ".xml"))
-    settings.write_text(f"[run]\nsource = {package}\ndynamic_context = test_function\ndata_file = {data}\n")
+    data, settings, report = (kept / f"{package}{suffix}" for suffix in (".coverage", ".ini", ".xml"))
+    if report.exists():
+        return Reach(data, report)
+    settings.write_text(
+        f"[run]\nsource = {package}\nrelative_files = True\ndynamic_context = test_function\ndata_file = {data}\n"
+    )
     command = ["-m", "coverage", "run", f"--rcfile={settings}", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    wanted = ["-m", "not soak and not untraced", f"tests/{package}", "tests/fuzz"]
     run = subprocess.run(
-        [sys.executable, *command, f"--junitxml={report}", f"tests/{package}", "tests/fuzz"],
+        [sys.executable, *command, f"--junitxml={report}", *wanted],
         cwd=tree,
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    if run.returncode > SOME_FAILED:
+    if run.returncode not in (0, SOME_FAILED):
         raise subprocess.CalledProcessError(run.returncode, run.args, run.stdout, run.stderr)
-    return Reach(data, report, tree)
+    return Reach(data, report)
 
 
 def statement(source: str, number: int) -> range:

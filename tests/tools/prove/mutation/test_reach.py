@@ -58,7 +58,9 @@ def test_reach_names_the_tests_that_run_a_line(tmp_path: Path, monkeypatch: pyte
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
-    reach = measure("small", tmp_path, os.environ | {"PYTHONPATH": str(tmp_path)})
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    measure("small", tmp_path, environment, tmp_path)
+    reach = measure("small", Path("nowhere"), environment, tmp_path)  # as it was kept
     file = Path("small/clamp.py")
     broken, large, small = (f"tests/small/test_clamp.py::test_{name}" for name in ("broken", "large", "small"))
     assert reach.failed == [broken]
