@@ -333,7 +333,8 @@ class Feed:
             self._break(self._identity.unanswered)
         if self._early_block.settled:
             last, self._last_pushed = self._last_pushed, None
-            self._subscriptions.judge(last.block_number or "0x0" if last is not None else None)
+            number = last.block_number or "0x0" if last is not None else None
+            self._subscriptions.judge(number, self.head_number)
 
     def settle(self, now_ns: int, wall_ns: int) -> None:
         """The node will push nothing more: close what is open by asking."""
@@ -426,7 +427,7 @@ class Feed:
     def _announce_pushed(self, head: Head, *, live: bool) -> None:
         self._announce(head, live=live)
         self._newest_live = max(self._newest_live, self.head_number)
-        self._subscriptions.head_pushed(head.number, has_logs=self._assembly.shows_logs(head.hash))
+        self._subscriptions.head_pushed(has_logs=self._assembly.shows_logs(head.hash))
 
     def _is_doubtful(self, head: Head) -> bool:
         """Whether `head` may be another chain's: a chain that was replaced under us continues no block that we know."""
@@ -467,7 +468,6 @@ class Feed:
         # A block announced live wins: this answer may be older than it.
         if self._newest_live < 0:
             self._announce(head, live=False)
-            self._subscriptions.head_known(read_quantity(head.number))
 
     def _ask_latest(self, connection: int) -> None:
         if connection == self.stats.connections and self._newest_live < 0:
