@@ -79,7 +79,8 @@ $(DEV_READY): pyproject.toml constraints.txt | $(BIN)/pip
 	@$(INSTALL) -e '.[dev]'
 	@touch $(RUN_READY) $@
 
-# A real NATS server, real EVM nodes with real contracts, Node.js: a test that lacks one fails, so they are fetched first.
+# Real NATS and PostgreSQL servers, real EVM nodes with real contracts, Node.js: a test that lacks one fails, so they are
+# fetched first.
 $(PARTS_READY): .ci/real-parts tools/rig/evm/packages.py $(wildcard tools/rig/evm/npm/*) $(DEV_READY)
 	@./.ci/real-parts $(BIN)
 	@touch $@
