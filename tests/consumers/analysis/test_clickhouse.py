@@ -88,7 +88,7 @@ def test_clickhouse_reads_and_sums_amounts_as_the_page_says(tables: Path, tmp_pa
         by_pool: Counter[str] = Counter()
         for swap in swaps:
             by_pool[swap.pool.ljust(32, b"\0").hex()] += getattr(swap, name)
-        assert found == by_pool
+        assert found == dict(by_pool)
 
 
 def test_clickhouse_says_nothing_where_the_page_warns(tables: Path) -> None:

@@ -52,7 +52,7 @@ def test_postgres_sums_amounts_as_the_page_says(tmp_path: Path) -> None:
     by_pool: Counter[str] = Counter()
     for swap, _ in events:
         by_pool[f"0x{swap.pool.hex()}"] += swap.amount0_in
-    assert sums == by_pool
+    assert sums == dict(by_pool)
     with psycopg.connect() as db:
         [last] = db.execute("select max(block_time) from swaps").fetchall()
         assert last == (datetime.fromtimestamp(max(origin.block_timestamp for _, origin in events), UTC),)
