@@ -22,6 +22,18 @@ from tests.consumers.recorded_market import canonical_events
 from tlv.layout import PoolSwap
 
 HEADING = "ClickHouse"
+MOST_SQL = "bitNot(toUInt256(0))"
+INSTEAD = {
+    f"select intDiv({MOST_SQL}, 7)": str(MOST // 7),
+    f"select {MOST_SQL} * 2": str(2 * MOST % (MOST + 1)),
+    "select toUInt256('18446744073709551617') = toUInt256('18446744073709551617')": "1",
+    f"select toString({MOST_SQL})": str(MOST),
+}
+"""What the page tells to do instead, and the other operator that it names."""
+OTHER_WIDTH = (
+    "select min(reinterpretAsInt256(reverse(liquidity_net))) from file('tables/TickLiquidity.parquet')",
+    "select min(reinterpretAsInt128(reverse(net))) from file('tables/Economics.parquet')",
+)
 ANSWER = """
 import sys
 
@@ -100,11 +112,20 @@ def test_clickhouse_says_nothing_where_the_page_warns(tables: Path) -> None:
         "insert into taken select sequence, reserve0 from file('tables/PoolSync.parquet'); "
         "select reserve0 from taken order by sequence",
     }
-    answer = ask(tables, queries=[*said, *silent.values()], frame="select bitShiftRight(bitNot(toUInt256(0)), 1)")
+    turned_round = silent["inserted"].replace("sequence, reserve0", "sequence, reinterpretAsUInt256(reverse(reserve0))")
+    answer = ask(
+        tables,
+        queries=[*said, *INSTEAD, *silent.values(), turned_round, *OTHER_WIDTH],
+        frame="select bitShiftRight(bitNot(toUInt256(0)), 1)",
+    )
     assert len(said) >= 10
     assert {query: answer["rows"][query][0][0] for query in said} == said
+    assert {query: answer["rows"][query][0][0] for query in INSTEAD} == INSTEAD
     turned = [int.from_bytes(amount.to_bytes(32, "big"), "little") for amount in amounts()]
     for query in silent.values():
         assert [int(digits) for (digits,) in answer["rows"][query]] == turned != amounts()
+    assert [int(digits) for (digits,) in answer["rows"][turned_round]] == amounts()
+    least = min(signed()) >> 128, min(signed())
+    assert all(int(answer["rows"][query][0][0]) > exact for query, exact in zip(OTHER_WIDTH, least, strict=True))
     assert answer["floats"] == float(MOST >> 1)
     assert answer["little"] == (MOST >> 1).to_bytes(32, "little").hex()

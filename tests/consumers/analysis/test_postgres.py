@@ -21,6 +21,14 @@ from tests.consumers.recorded_market import canonical_events
 from tlv.layout import PoolSwap
 
 HEADING = "PostgreSQL"
+INSTEAD = {
+    f"select div({MOST}, 7)": str(MOST // 7),
+    "select avg(x) from (values (1::numeric(78, 0)), (1), (2)) as three (x)": "1.3333333333333333",
+    "select pg_typeof(1e18)": "numeric",
+    "select pg_typeof(10::numeric(78, 0) / 10 ^ 18)": "double precision",
+    f"select {(1 << 64) - 1}::numeric(20, 0)": str((1 << 64) - 1),
+}
+"""What the page tells to do instead, and what else it names as rounded."""
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +80,11 @@ def test_postgres_sums_amounts_as_the_page_says(tmp_path: Path) -> None:
 def test_postgres_says_nothing_where_the_page_warns() -> None:
     said = claims(HEADING)
     with psycopg.connect() as db:
+        db.execute("create temporary table checked (a numeric(78, 0) check (a < 2::numeric ^ 256))")
+        db.execute(f"insert into checked values ({MOST})")
+        with pytest.raises(psycopg.errors.CheckViolation), db.transaction():
+            db.execute(f"insert into checked values ({MOST + 1})")
+        assert {query: str(db.execute(query).fetchall()[0][0]) for query in INSTEAD} == INSTEAD
         assert len(said) >= 6
         assert {query: str(db.execute(query).fetchall()[0][0]) for query in said} == said
         with pytest.raises(psycopg.errors.NumericValueOutOfRange):
