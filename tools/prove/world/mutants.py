@@ -155,7 +155,7 @@ MUTANTS = (
     WorldMutant(
         "an endpoint without progress is kept",
         "producers.node.health:FeedHealth.look",
-        "if quiet_ns > self.bound_ns:",
+        "if quiet_ns > self._patience_ns:",
         "if False:",
         12,
         "fallback useless_first",
