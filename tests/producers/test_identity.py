@@ -8,7 +8,9 @@ import pytest
 from producers.blocks.recovery import recover
 from producers.chains.configuration import ChainConfig, EarlyBlock, load_chain
 from producers.decode.pool_table import PoolTable
-from producers.feed import Feed, LogSelection, OutputRing
+from producers.feed import Feed
+from producers.kinds.selection import LogSelection
+from producers.output.epoch import OutputRing
 from tests.producers.branches import Branches
 from tests.producers.virtual import WALL, Conversation
 from tlv.layout import Block as BlockRecord

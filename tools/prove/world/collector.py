@@ -21,12 +21,14 @@ from producers.blocks.state_file import Position, load, save
 from producers.chains.configuration import ChainConfig
 from producers.decode.pool_table import PoolTable
 from producers.decode.segment import Segment
-from producers.feed import Feed, LogSelection, OutputRing
+from producers.feed import Feed
+from producers.kinds.selection import LogSelection
 from producers.node.backoff import Circuit
 from producers.node.endpoints import RETURN_S, Candidate, Endpoints
 from producers.node.errors import WrongChainError
 from producers.node.health import FeedHealth
 from producers.node.identity import CONDEMNED_NS
+from producers.output.epoch import OutputRing
 from producers.pools.cache import CachedPools, PoolCache
 from producers.pools.inquiry import Finding
 from tlv.codes import FeedReason
