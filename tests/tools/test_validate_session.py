@@ -43,7 +43,8 @@ def test_session_reports_a_stopped_collector_as_behind_and_every_block_unread_wh
             with monkeypatch.context() as soon:
                 soon.setattr("tools.validate.report.LEAST_STILL_S", 0.5)
                 os.kill(collector := collector_process(), signal.SIGSTOP)
-                world.v2_swap(0, world.weth, 10**15)
+                world.receipt(world.v2_swap(0, world.weth, 10**15))
+                session.watch(1.0, lambda session: None)
                 stopped = session.report()
                 os.kill(collector, signal.SIGCONT)
             for _ in range(3):
