@@ -20,7 +20,7 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -71,7 +71,11 @@ def main(samples: int, seed: int, jobs: int, kept: Path | None, packages: tuple[
             finally:
                 trials.put(trial)
 
-        for number, (mutant, end) in enumerate(pool.map(end_of, draw(packages, samples, seed)), 1):
+        drawn = list(draw(packages, samples, seed))
+        click.echo(f"{len(drawn)} mutants drawn")
+        trying = [pool.submit(end_of, mutant) for mutant in drawn]
+        for number, done in enumerate(as_completed(trying), 1):
+            mutant, end = done.result()
             ends[end] += 1
             click.echo(f"{number:4} {end:10} {mutant.path}: {mutant.operator.removeprefix('core/')}: {mutant.line}")
             if end == "survived":
