@@ -98,8 +98,8 @@ def next_step(
         return Read.JOURNAL
     known = [extent for extent in (held, kept) if extent]
     behind = max([cursor.sequence, *(extent.behind for extent in known)])
-    left_by_recorder = kept is not None and (kept.ended or kept is not recorded[-1] or cursor.sequence < kept.first)
-    may_come = recorder_due and not left_by_recorder
+    recorder_here = recorder_due and not _is_left(cursor.uuid, rings, recorded)
+    may_come = recorder_here and not (kept and cursor.sequence < kept.first)
     if cursor.sequence < behind:
         if may_come:
             return Await.RECORDER
@@ -115,6 +115,15 @@ def next_step(
         return Replaced(cursor.uuid, behind - 1, new, None)
     uncounted = Loss(cursor.uuid, cursor.sequence, cursor.sequence - 1, Reason.END_UNKNOWN)
     return Replaced(cursor.uuid, UNKNOWN, new, uncounted)
+
+
+def _is_left(uuid: bytes, rings: Sequence[Extent], recorded: Sequence[Extent]) -> bool:
+    """Whether the recorder has gone on to a newer ring than `uuid`, or to its end: it never comes back."""
+    kept = extent_of(uuid, recorded)
+    if kept:
+        return kept.ended or kept is not recorded[-1]
+    held = [extent.uuid for extent in rings]
+    return bool(recorded) and uuid in held and recorded[-1].uuid in held[held.index(uuid) :]
 
 
 def extent_of(uuid: bytes, extents: Sequence[Extent]) -> Extent | None:

@@ -132,6 +132,27 @@ CASES: dict[str, tuple[RingCursor, Sequence[Extent], Sequence[Extent], bool, Ste
         True,
         Await.RECORDER,
     ),
+    "not recorded, recorder in a newer ring": (
+        RingCursor(A, 4),
+        [Extent(A, 9, 9, ENDED), Extent(B, 1, 5, LIVE)],
+        [Extent(B, 1, 3, LIVE)],
+        True,
+        lost(A, 4, 8),
+    ),
+    "not recorded, recorder in an older ring": (
+        RingCursor(B, 4),
+        [Extent(A, 9, 9, ENDED), Extent(B, 9, 9, ENDED), Extent(C, 1, 5, LIVE)],
+        [Extent(A, 1, 5, LIVE)],
+        True,
+        Await.RECORDER,
+    ),
+    "recorder passed over two rings": (
+        RingCursor(A, 9),
+        [Extent(A, 9, 9, ENDED), Extent(B, 9, 9, ENDED), Extent(C, 1, 5, LIVE)],
+        [Extent(C, 1, 3, LIVE)],
+        True,
+        replaced(A, 8, B),
+    ),
     "recorder left the old ring, the new one is empty": (
         RingCursor(A, 9),
         [Extent(C, 1, 1, LIVE)],

@@ -36,16 +36,23 @@ DELIVERY_MUTANTS = (
     DeliveryMutant(
         "the recorder is not waited for",
         "consumers.relay.line:next_step",
-        "may_come = recorder_due and not left_by_recorder",
-        "may_come = False",
+        "recorder_here = recorder_due and not _is_left(cursor.uuid, rings, recorded)",
+        "recorder_here = False",
         32,
     ),
     DeliveryMutant(
-        "the recorder is waited for where it has gone on",
+        "the recorder is waited for without end",
         "consumers.relay.line:next_step",
-        "may_come = recorder_due and not left_by_recorder",
-        "may_come = kept is not None",
-        1,
+        "recorder_here = recorder_due and not _is_left(cursor.uuid, rings, recorded)",
+        "recorder_here = kept is not None",
+        3,
+    ),
+    DeliveryMutant(
+        "the recorder is waited for where it has gone on",
+        "consumers.incarnations:_is_left",
+        "return bool(recorded) and uuid in held and recorded[-1].uuid in held[held.index(uuid) :]",
+        "return False",
+        44,
     ),
     DeliveryMutant(
         "the loss at a ring's end is not told",
@@ -80,7 +87,7 @@ DELIVERY_MUTANTS = (
         "consumers.relay.line:next_step",
         "and is_next(new, cursor.uuid, rings, recorded, passed)",
         "",
-        331,
+        45,
     ),
     DeliveryMutant(
         "a client that resumes is taken for one that had no ring before",
