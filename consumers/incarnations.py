@@ -103,8 +103,10 @@ def next_step(
     if cursor.sequence < behind:
         if may_come:
             return Await.RECORDER
-        there = min((one.first for one in known if cursor.sequence < one.first < one.behind), default=behind)
-        return Loss(cursor.uuid, cursor.sequence, there - 1, Reason.NOT_RETAINED)
+        there = [one.first for one in known if one.first < one.behind]
+        there += [kept.behind] if kept and recorder_here else []  # where the recorder goes on
+        resumed_at = min((at for at in there if at > cursor.sequence), default=behind)
+        return Loss(cursor.uuid, cursor.sequence, resumed_at - 1, Reason.NOT_RETAINED)
     new = following(cursor.uuid, rings, recorded, passed)
     if new is None:
         return Await.RING

@@ -146,6 +146,20 @@ CASES: dict[str, tuple[RingCursor, Sequence[Extent], Sequence[Extent], bool, Ste
         True,
         Await.RECORDER,
     ),
+    "segments dropped or damaged, recorder is behind them": (
+        RingCursor(A, 1),
+        [Extent(A, 30, 50, ENDED), Extent(B, 1, 5, LIVE)],
+        [Extent(A, 10, 10, LIVE)],
+        True,
+        lost(A, 1, 9),
+    ),
+    "segments dropped or damaged, recorder gone": (
+        RingCursor(A, 1),
+        [Extent(A, 30, 50, ENDED), Extent(B, 1, 5, LIVE)],
+        [Extent(A, 10, 10, LIVE)],
+        False,
+        lost(A, 1, 29),
+    ),
     "recorder passed over two rings": (
         RingCursor(A, 9),
         [Extent(A, 9, 9, ENDED), Extent(B, 9, 9, ENDED), Extent(C, 1, 5, LIVE)],

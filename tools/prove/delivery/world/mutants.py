@@ -55,6 +55,13 @@ DELIVERY_MUTANTS = (
         44,
     ),
     DeliveryMutant(
+        "a loss takes in what the recorder is about to write",
+        "consumers.relay.line:next_step",
+        "there += [kept.behind] if kept and recorder_here else []",
+        "",
+        6774,
+    ),
+    DeliveryMutant(
         "the loss at a ring's end is not told",
         "consumers.relay.line:next_step",
         "if cursor.sequence < behind:",
