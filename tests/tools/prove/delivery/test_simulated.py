@@ -11,7 +11,7 @@ from tools.prove.delivery.command import command
 from tools.prove.delivery.simulated import MOST_LINES
 from tools.prove.delivery.world import mutants
 from tools.prove.delivery.world.mutants import DELIVERY_MUTANTS, DeliveryMutant
-from tools.prove.delivery.world.run import run_delivery
+from tools.prove.delivery.world.run import SETTLING_S, run_delivery
 from tools.prove.delivery.world.shrinking import shrink_delivery
 from tools.prove.world.mutants import changed
 
@@ -42,6 +42,13 @@ def test_world_without_kinds_delivers_every_message_once_and_loses_none() -> Non
     run = run_delivery(3, frozenset())
     assert run.passed, run.summary
     assert run.lost == 0 and run.items == run.published > 100
+
+
+def test_world_gives_a_client_time_for_each_ring_that_nobody_recorded() -> None:
+    run = run_delivery(5104, frozenset({"disconnect", "recorder_away", "replace"}), 157)
+    print(f"{run.rings} rings in {run.virtual_s:.1f} s, {run.lost} lost")
+    assert run.passed, run.summary
+    assert run.virtual_s > SETTLING_S
 
 
 def test_world_of_the_same_seed_has_the_same_history() -> None:
