@@ -49,8 +49,8 @@ HOUSEKEEPING_S = 0.1
 ACTIVE_S = 0.01
 """A ring whose last message is no older is waited for without its bell's thread, which saves a wake-up for each message
 (bench `relay`).  A ring of fewer than 100 messages a second is left to its bell, which costs nothing in between."""
-BEHIND_S = 0.001
-"""How long a turn may serve clients that catch up, so that 256 of them delay the others by a millisecond and a
+BEHIND_S = 0.0005
+"""How long a turn may serve clients that catch up, so that 256 of them delay the others by that and a
 chunk."""
 NAP_NS = 250_000
 """How long a nap may leave the sockets unpolled."""
