@@ -46,6 +46,8 @@ class Extent(NamedTuple):
     """Nothing will ever follow, in any place: the ring's writer is gone and so is its name, as this place saw."""
     older: frozenset[bytes] = frozenset()
     """Of a held ring: the incarnations that the journal had while this one had the name."""
+    end_seen: bool = True
+    """Whether `behind` is the end; otherwise the ring is damaged there, and nobody knows what was published behind."""
 
 
 class Read(Enum):
@@ -113,7 +115,7 @@ def next_step(
     is_current = bool(rings and recorded) and rings[-1].uuid == recorded[-1].uuid
     if may_come and (extent_of(new, recorded) is None or not (known or is_current)):
         return Await.RECORDER  # the journal may have another incarnation in between, or the end of this one
-    if any(extent.ended for extent in known) and is_next(new, cursor.uuid, rings, recorded, passed):
+    if any(extent.ended and extent.end_seen for extent in known) and is_next(new, cursor.uuid, rings, recorded, passed):
         return Replaced(cursor.uuid, behind - 1, new, None)
     uncounted = Loss(cursor.uuid, cursor.sequence, cursor.sequence - 1, Reason.END_UNKNOWN)
     return Replaced(cursor.uuid, UNKNOWN, new, uncounted)
