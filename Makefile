@@ -11,6 +11,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 CORE_TESTS := tests/tlv tests/ringbuf
 TWO := --no-print-directory --jobs=2 --output-sync=target
 
+# The tests start hundreds of processes: without bytecode, each compiles all the sources that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run test check branches bounds lint bench soak mutants clean
 .DEFAULT_GOAL := help
 
