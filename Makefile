@@ -11,6 +11,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 CORE_TESTS := tests/tlv tests/ringbuf
 TWO := --no-print-directory --jobs=2 --output-sync=target
 
+# The tests start hundreds of processes: without bytecode, each compiles all the sources that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run test check branches bounds lint bench soak mutants clean
 .DEFAULT_GOAL := help
 
@@ -79,7 +82,8 @@ $(DEV_READY): pyproject.toml constraints.txt | $(BIN)/pip
 	@$(INSTALL) -e '.[dev]'
 	@touch $(RUN_READY) $@
 
-# A real NATS server, real EVM nodes with real contracts, Node.js: a test that lacks one fails, so they are fetched first.
+# Real NATS and PostgreSQL servers, real EVM nodes with real contracts, Node.js: a test that lacks one fails, so they are
+# fetched first.
 $(PARTS_READY): .ci/real-parts tools/rig/evm/packages.py $(wildcard tools/rig/evm/npm/*) $(DEV_READY)
 	@./.ci/real-parts $(BIN)
 	@touch $@

@@ -7,5 +7,5 @@ as_root() {
 install_from_debian() {
     echo "installing $* with apt-get ..."
     as_root apt-get update -q >/dev/null
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y "$@" >/dev/null
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" >/dev/null
 }

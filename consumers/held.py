@@ -34,8 +34,10 @@ class HeldRing:
         self.older: frozenset[bytes] = frozenset()
         """See `Extent`."""
         self.behind = 1
+        """One more than the last sequence that is known, once it has ended."""
         self._probe = reader.state.copy()
         self._nameless_since: float | None = None
+        self._end_seen = True
 
     def settle(self, now: float, *, replaced: bool) -> None:
         """Find out whether it has ended; `replaced` says that another ring has the name."""
@@ -43,33 +45,39 @@ class HeldRing:
             return
         since = self._nameless_since = now if self._nameless_since is None else self._nameless_since
         if self.reader.abandoned or (replaced and now - since > NAMELESS_S):
-            self.behind = self.extent().behind
-            self.ended = True
+            self._end()
+
+    def _end(self) -> None:
+        extent = self.extent()
+        self.behind, self._end_seen, self.ended = extent.behind, extent.end_seen, True
 
     def extent(self) -> Extent:
         """What can be read of it."""
         reader = self.reader
         if reader is None:
-            return Extent(self.uuid, self.behind, self.behind, ended=True, older=self.older)
+            return Extent(self.uuid, self.behind, self.behind, True, self.older, self._end_seen)
         first = self._seek(reader, oldest=True)
-        behind = self.behind if self.ended else max(self._seek(reader, oldest=False), first)
-        return Extent(self.uuid, min(first, behind), behind, self.ended, self.older)
+        behind, end_seen = self.behind, self._end_seen
+        if not self.ended:
+            end = self._seek(reader, oldest=False)
+            end_seen = end is not None
+            behind = max(end or 1, first or 1)
+        return Extent(self.uuid, min(first or behind, behind), behind, self.ended, self.older, end_seen)
 
-    def _seek(self, reader: Reader, *, oldest: bool) -> int:
+    def _seek(self, reader: Reader, *, oldest: bool) -> int | None:
+        """The sequence at one end of the ring; None if what stands there is damaged."""
         for _ in range(SEEK_TRIES):
-            if oldest and seek_oldest(reader.words, self._probe, 0):
-                break
-            if seek_latest(reader.words, self._probe):
-                break
-        return int(self._probe[0]["sequence"])
+            moved = oldest and seek_oldest(reader.words, self._probe, 0)
+            if moved or seek_latest(reader.words, self._probe):
+                return int(self._probe[0]["sequence"])
+        return None
 
     def release(self) -> None:
         """Give the map back; the end stays known."""
         if self.reader is not None:
-            self.behind = self.extent().behind
+            self._end()
             self.reader.close()
             self.reader = None
-            self.ended = True
 
 
 class HeldRings:

@@ -46,6 +46,8 @@ class Extent(NamedTuple):
     """Nothing will ever follow, in any place: the ring's writer is gone and so is its name, as this place saw."""
     older: frozenset[bytes] = frozenset()
     """Of a held ring: the incarnations that the journal had while this one had the name."""
+    end_seen: bool = True
+    """Whether `behind` is the end; otherwise the ring is damaged there, and nobody knows what was published behind."""
 
 
 class Read(Enum):
@@ -98,23 +100,34 @@ def next_step(
         return Read.JOURNAL
     known = [extent for extent in (held, kept) if extent]
     behind = max([cursor.sequence, *(extent.behind for extent in known)])
-    left_by_recorder = kept is not None and (kept.ended or kept is not recorded[-1] or cursor.sequence < kept.first)
-    may_come = recorder_due and not left_by_recorder
+    recorder_here = recorder_due and not _is_left(cursor.uuid, rings, recorded)
+    may_come = recorder_here and not (kept and cursor.sequence < kept.first)
     if cursor.sequence < behind:
         if may_come:
             return Await.RECORDER
-        there = min((one.first for one in known if cursor.sequence < one.first < one.behind), default=behind)
-        return Loss(cursor.uuid, cursor.sequence, there - 1, Reason.NOT_RETAINED)
+        there = [one.first for one in known if one.first < one.behind]
+        there += [kept.behind] if kept and recorder_here else []  # where the recorder goes on
+        resumed_at = min((at for at in there if at > cursor.sequence), default=behind)
+        return Loss(cursor.uuid, cursor.sequence, resumed_at - 1, Reason.NOT_RETAINED)
     new = following(cursor.uuid, rings, recorded, passed)
     if new is None:
         return Await.RING
     is_current = bool(rings and recorded) and rings[-1].uuid == recorded[-1].uuid
     if may_come and (extent_of(new, recorded) is None or not (known or is_current)):
         return Await.RECORDER  # the journal may have another incarnation in between, or the end of this one
-    if any(extent.ended for extent in known) and is_next(new, cursor.uuid, rings, recorded, passed):
+    if any(extent.ended and extent.end_seen for extent in known) and is_next(new, cursor.uuid, rings, recorded, passed):
         return Replaced(cursor.uuid, behind - 1, new, None)
     uncounted = Loss(cursor.uuid, cursor.sequence, cursor.sequence - 1, Reason.END_UNKNOWN)
     return Replaced(cursor.uuid, UNKNOWN, new, uncounted)
+
+
+def _is_left(uuid: bytes, rings: Sequence[Extent], recorded: Sequence[Extent]) -> bool:
+    """Whether the recorder has gone on to a newer ring than `uuid`, or to its end: it never comes back."""
+    kept = extent_of(uuid, recorded)
+    if kept:
+        return kept.ended or kept is not recorded[-1]
+    held = [extent.uuid for extent in rings]
+    return bool(recorded) and uuid in held and recorded[-1].uuid in held[held.index(uuid) :]
 
 
 def extent_of(uuid: bytes, extents: Sequence[Extent]) -> Extent | None:

@@ -187,6 +187,10 @@ class Assembly:
         if self._connected and self._logs.due:
             self._logs.pump()
 
+    def knows(self, block_hash: str) -> bool:
+        """Whether the header of this block is known."""
+        return block_hash in self.chain.blocks
+
     def shows_logs(self, block_hash: str) -> bool:
         """Whether the bloom filter of a known block shows logs that are subscribed to."""
         block = self.chain.blocks.get(block_hash)

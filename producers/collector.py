@@ -35,8 +35,9 @@ from producers.chains.configuration import ChainConfig
 from producers.decode.pool_table import PoolTable
 from producers.decode.segment import Segment
 from producers.endpoint_log import EndpointLog
-from producers.feed import Feed, LogSelection, OutputRing
+from producers.feed import Feed
 from producers.keeping import Keeping
+from producers.kinds.selection import LogSelection
 from producers.node.backoff import Circuit
 from producers.node.connection import (
     MAX_MESSAGE,
@@ -53,6 +54,7 @@ from producers.node.health import FeedHealth
 from producers.node.redaction import host_of, printable
 from producers.node.second_endpoint import keep_second_endpoint
 from producers.other_endpoints import OtherEndpoints
+from producers.output.epoch import OutputRing
 from producers.output.event_filter import load_filter
 from producers.output.tick_maps import TickWatch
 from producers.pools.inquiry import Token

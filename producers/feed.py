@@ -1,8 +1,8 @@
 """The collector without I/O: frames in, requests and finished messages out.
 
 Owns what belongs to one connection: subscriptions, the fast path of log notifications, the error budget.  It must never
-import asyncio, sockets, clocks or randomness; `producers.collector` is the shell that has them.  What blocks and logs
-mean is `producers.assembly`'s business.
+import asyncio, sockets, clocks or randomness; `producers.collector` is the shell that has them.  Which heads count is
+the business of `producers.heads`, what blocks and logs mean that of `producers.assembly`.
 
     connected ---> chain id, early block; subscribe logs, newHeads --all answered--> ask the latest block --> live
         receive(frames)  log notification --1 decode--> assembly      everything else --> jsonrpc --> answers, heads
@@ -16,10 +16,6 @@ before waits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-
-import msgspec
 
 from producers.assembly import Assembly
 from producers.blocks.arrivals import Arrivals
@@ -30,30 +26,27 @@ from producers.chains.configuration import ChainConfig
 from producers.context import Context
 from producers.decode.pool_table import PoolTable
 from producers.decode.segment import Segment
-from producers.kinds.events import EVENT_OF_TOPIC
+from producers.heads import Heads
+from producers.kinds.selection import ALL_LOGS, LogSelection
 from producers.node.early_block import UNKNOWN, EarlyBlockCheck
 from producers.node.health import FeedCounts
-from producers.node.hex import HexError, read_quantity
 from producers.node.identity import ChainIdentity
 from producers.node.jsonrpc import (
-    DISCONNECTED,
     ERROR_BUDGET,
-    HEAD,
     LOG,
     LOG_NOTICE,
-    TEXT,
     UNREADABLE,
-    Failure,
     LogParams,
     Notice,
     Rejection,
     Remark,
-    read_head,
 )
+from producers.node.newest import NewestNumber
 from producers.node.probing import Probing
-from producers.node.rpc_types import Head, Log, has_capitals, in_lower_case
+from producers.node.rpc_types import Log, has_capitals, in_lower_case
 from producers.node.subscriptions import Subscriptions
 from producers.node.timers import Clock
+from producers.output.epoch import Epoch, OutputRing
 from producers.output.event_filter import EventFilter
 from producers.output.heartbeats import Heartbeats
 from producers.output.outbox import Outbox
@@ -61,46 +54,15 @@ from producers.output.tick_maps import NOTHING_WATCHED, TickWatch
 from producers.pools.cache import NO_POOLS, CachedPools
 from producers.pools.inquiry import Finding, Token
 from producers.statistics import Statistics
-from tlv.codes import Domain, FeedReason, FeedState, InvalidationScope, Reason
-from tlv.layout import LAYOUT_DIGEST, Session, StateInvalidation, VenueName
+from tlv.codes import FeedReason, FeedState
 from tlv.units import NS
-from tlv.venues import VENUES
 
 HEARTBEAT_NS = NS
 INTRODUCTION_NS = 30 * NS
 STATES_NS = 300 * NS
 """How often the state of every pool is asked from the node for readers that joined late: one to two calls a pool."""
-MAX_UNSURE_HEADS = 256
-"""Heads kept while the node is asked again which chain it serves."""
-NEWEST_TIMEOUT_S = 5.0
 OVERSLEPT_NS = NS
 """After such a pause (a suspended machine, a stopped process) answers may lie in the socket: read before judging."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutputRing:
-    """The ring that the messages go into, as its Session record has it."""
-
-    ring_uuid: bytes
-    epoch: int
-    next_sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class LogSelection:
-    """Which logs are subscribed to.  Without limits all logs are: then a hole in the indices shows a loss."""
-
-    addresses: tuple[str, ...] = ()
-    events_only: bool = False
-
-    def as_filter(self) -> dict[str, object]:
-        """The members of an eth_subscribe or eth_getLogs filter."""
-        members: dict[str, object] = {}
-        if self.addresses:
-            members["address"] = list(self.addresses)
-        if self.events_only:
-            members["topics"] = [sorted(EVENT_OF_TOPIC)]
-        return members
 
 
 class Feed:
@@ -112,7 +74,7 @@ class Feed:
         ring: OutputRing,
         pools: PoolTable,
         tokens: dict[bytes, Token],
-        selection: LogSelection = LogSelection(),
+        selection: LogSelection = ALL_LOGS,
         recovered: Recovered | None = None,
         cross_check_share: float = 0.0,
         tick_watch: TickWatch = NOTHING_WATCHED,
@@ -128,7 +90,7 @@ class Feed:
         self._filter = selection.as_filter()
         context = Context.of(chain, self._clock, self._filter, publishes_unproven=publish_unproven)
         self._rpc, self._timers, self.stats = context.rpc, context.timers, context.stats
-        self.state = FeedState.CONNECTING
+        self._state = FeedState.CONNECTING
         self.broken: str | None = None
         """Why this connection should be given up; None while it is fine."""
         self._endpoints = endpoints
@@ -139,20 +101,19 @@ class Feed:
         self._identity = ChainIdentity(context.rpc, context.timers, chain.chain_id, chain.name, self._ask_early_block)
         self._probing = Probing(context.rpc, context.timers, context.capabilities, chain.wrapped_native)
         self._subscriptions = Subscriptions(context.rpc, self._filter, self._begin, self._break)
+        self._newest = NewestNumber(context.rpc)
         self._heartbeats = Heartbeats(context, self._outbox)
         self._last_pushed: Log | None = None
         """Since the last tick."""
         self._too_large = False
         self._rejected_before = 0
         self._ended_before = 0
-        self._newest_live = -1
-        self._heads = self._frames = self._times_said = 0
-        self._said = -1
+        self._frames = 0
         self.endpoint = 0
         """Which of the configured endpoints is in use."""
         self.reason = FeedReason.CONNECTING
         """How its owner judges it (`producers.node.health`); both stand in the heartbeats."""
-        self._ring, self._cached, self._pools, self._tokens = ring, cached, pools, tokens
+        self._cached, self._pools, self._tokens = cached, pools, tokens
         learned = recovered.genesis if recovered is not None else UNKNOWN
         self._early_block = EarlyBlockCheck(
             self._rpc,
@@ -161,17 +122,11 @@ class Feed:
             chain.identity.number if chain.identity is not None else 0,
             chain.genesis if chain.identity is not None else learned,
         )
-        self._chain_id = chain.chain_id
-        self._unsure: list[tuple[Head, bool]] = []
-        """Heads whose parent is unknown, while the node is asked whether its chain was replaced."""
+        self._heads = Heads(context, self._assembly, self._subscriptions, self._early_block, self._probing)
         if self.genesis != UNKNOWN:
             cached.add_to(pools, tokens, self.genesis)
-        self._put_session()
-        for code in sorted({factory.venue_code for factory in chain.factories}):
-            self._outbox.put(Domain.SYSTEM, VenueName(code, VENUES.name_of(code) or ""))
-        if ring.epoch > 1:
-            record = StateInvalidation(0, InvalidationScope.ALL_POOLS, Reason.WRITER_RESTARTED, bytes(20))
-            self._outbox.put(Domain.SYSTEM, record)
+        self._epoch = Epoch(chain, ring, self._outbox)
+        self._epoch.open(self.genesis)
         if recovered is not None:
             self._assembly.resume(recovered)
         self._beat()
@@ -218,12 +173,11 @@ class Feed:
         self._set_clock(now_ns, wall_ns)
         self.stats.connections += 1
         self.broken = None
-        self.state = FeedState.BACKFILLING
-        self._newest_live = -1
+        self._state = FeedState.BACKFILLING
         self._rejected_before = self._rpc.rejected.total()
         self._ended_before = self._rpc.rejected[Rejection.SUBSCRIPTION_ENDED]
         self._early_block.reset()
-        self._unsure.clear()
+        self._heads.connected()
         self._identity.ask()
         self._subscriptions.open()
         self._last_pushed = None
@@ -236,7 +190,7 @@ class Feed:
     def disconnected(self, now_ns: int, wall_ns: int) -> None:
         """The connection is gone, however it ended."""
         self._set_clock(now_ns, wall_ns)
-        self.state = FeedState.DISCONNECTED
+        self._state = FeedState.DISCONNECTED
         if self._early_block.settled:
             self._assembly.disconnected()
         self._rpc.abandon(too_large=self._too_large)
@@ -333,7 +287,8 @@ class Feed:
             self._break(self._identity.unanswered)
         if self._early_block.settled:
             last, self._last_pushed = self._last_pushed, None
-            self._subscriptions.judge(last.block_number or "0x0" if last is not None else None)
+            number = last.block_number or "0x0" if last is not None else None
+            self._subscriptions.judge(number, self.head_number)
 
     def settle(self, now_ns: int, wall_ns: int) -> None:
         """The node will push nothing more: close what is open by asking."""
@@ -350,7 +305,7 @@ class Feed:
 
     def requests(self) -> list[bytes]:
         """The frames to send now."""
-        return self._rpc.outgoing() if self.state is not FeedState.DISCONNECTED else []
+        return self._rpc.outgoing() if self._state is not FeedState.DISCONNECTED else []
 
     def messages(self) -> list[bytes | Segment]:
         """The messages to publish now, in order."""
@@ -397,7 +352,8 @@ class Feed:
     def _notify(self, notice: Notice) -> None:
         known, subscriptions = self._early_block.settled, self._subscriptions
         if known and notice.subscription == subscriptions.heads:
-            self._take_head(notice.result)
+            if self._heads.take(notice.result):
+                self._ask_early_block()
         elif known and notice.subscription == subscriptions.logs:
             try:
                 self._take_logs([LOG.decode(notice.result)], shouting=False)
@@ -408,44 +364,10 @@ class Feed:
             if not (awaited and subscriptions.keep(notice)):
                 self._rpc.reject(Rejection.UNKNOWN_SUBSCRIPTION)
 
-    def _take_head(self, result: msgspec.Raw) -> None:
-        try:
-            head = HEAD.decode(result)
-        except UNREADABLE as error:
-            self._rpc.reject(Rejection.BAD_HEAD, error)
-            return
-        self._heads += 1
-        live = self._subscriptions.head_is_live()
-        if self._is_doubtful(head):
-            self._unsure.append((head, live))
-            if len(self._unsure) == 1:
-                self._early_block.ask(self._on_early_block)
-            return
-        self._announce_pushed(head, live=live)
-
-    def _announce_pushed(self, head: Head, *, live: bool) -> None:
-        self._announce(head, live=live)
-        self._newest_live = max(self._newest_live, self.head_number)
-        self._subscriptions.head_pushed(head.number, has_logs=self._assembly.shows_logs(head.hash))
-
-    def _is_doubtful(self, head: Head) -> bool:
-        """Whether `head` may be another chain's: a chain that was replaced under us continues no block that we know."""
-        if self._unsure:
-            return len(self._unsure) < MAX_UNSURE_HEADS
-        known = self._assembly.chain.blocks
-        strange = self.head_number >= 0 and head.hash not in known and head.parent_hash not in known
-        return strange and self.genesis != UNKNOWN and self._early_block.silence is None
-
-    def _announce(self, head: Head, *, live: bool) -> None:
-        self.state = FeedState.LIVE
-        self._assembly.announce(head, live=live)
-        self._probing.saw(head)
-
     def _identified(self) -> None:
         """The node serves our chain: what it says counts from now on."""
         self._cached.add_to(self._pools, self._tokens, self.genesis)
-        if self.genesis != self._told_genesis:
-            self._put_session()
+        self._epoch.learn(self.genesis)
         self._assembly.reconnected()
         self._begin()
 
@@ -455,23 +377,7 @@ class Feed:
             return
         for notice in self._subscriptions.take_kept():
             self._notify(notice)
-        # Asked only now: a head that comes between this answer and the first push cannot be lost.
-        self._ask_latest(self.stats.connections)
-
-    def _on_latest(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
-        head = read_head(result)
-        if head is None:
-            if failure is not DISCONNECTED:
-                self._timers.after(NS, partial(self._ask_latest, self.stats.connections))
-            return
-        # A block announced live wins: this answer may be older than it.
-        if self._newest_live < 0:
-            self._announce(head, live=False)
-            self._subscriptions.head_known(read_quantity(head.number))
-
-    def _ask_latest(self, connection: int) -> None:
-        if connection == self.stats.connections and self._newest_live < 0:
-            self._rpc.ask("eth_getBlockByNumber", ["latest", False], self._on_latest)
+        self._heads.ask_latest()
 
     @property
     def wrong_chain(self) -> str | None:
@@ -488,43 +394,26 @@ class Feed:
         return self._rpc.take_remarks()
 
     def _ask_early_block(self) -> None:
-        """The chain id is right, and ids are shared."""
+        """The chain's id is right or was, and ids are shared."""
         self._early_block.ask(self._on_early_block)
 
     def _on_early_block(self) -> None:
         """The node showed it, or will not.  Asked at connect, and for a head that continues nothing."""
         if self._early_block.wrong is not None:
             self._break(self._early_block.wrong)
-            self._unsure.clear()
+            self._heads.drop()
             return
-        unsure, self._unsure = self._unsure, []
-        for head, live in unsure:
-            self._announce_pushed(head, live=live)
+        self._heads.release()
         if not self._early_block.settled:
             self._early_block.settle()
             self._identified()
-
-    def _put_session(self) -> None:
-        ring, chain_id = self._ring, self._chain_id
-        self._told_genesis = self.genesis
-        session = Session(ring.ring_uuid, ring.epoch, ring.next_sequence, chain_id, LAYOUT_DIGEST, self.genesis)
-        self._outbox.put(Domain.SYSTEM, session)
 
     def _break(self, reason: str) -> None:
         self.broken = self.broken or reason
 
     def ask_newest(self) -> None:
         """Ask the node for its newest number: nothing has come for a while."""
-        self._rpc.ask("eth_blockNumber", [], self._on_newest, timeout_s=NEWEST_TIMEOUT_S, urgent=True)
-
-    def _on_newest(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
-        try:
-            said = read_quantity(TEXT.decode(result or b"")) if failure is None else None
-        except (*UNREADABLE, HexError):
-            said = None
-        if said is not None:
-            self._said = said
-            self._times_said += 1
+        self._newest.ask()
 
     def counts(self) -> FeedCounts:
         """What `producers.node.health` judges the endpoint by."""
@@ -533,7 +422,7 @@ class Feed:
             ends=stats.blocks_by_verdict.total(),
             gaps=stats.gap_count,
             headers=stats.headers,
-            heads=self._heads,
+            heads=self._heads.pushed,
             pools=stats.pools,
             frames=self._frames,
             answers=rpc.answers,
@@ -543,15 +432,15 @@ class Feed:
             owed=rpc.unanswered,
             head=self.head_number,
             safe=self._assembly.safe_number,
-            said=self._said,
-            times_said=self._times_said,
+            said=self._newest.said,
+            times_said=self._newest.times_said,
         )
 
     def beat(self, now_ns: int, wall_ns: int, *, circuit_open: bool = False) -> None:
         """A heartbeat now: for the time between two connections, when nothing ticks."""
         self._set_clock(now_ns, wall_ns)
         if circuit_open:
-            self.state = FeedState.CIRCUIT_OPEN
+            self._state = FeedState.CIRCUIT_OPEN
         self._put_heartbeat()
 
     def _beat(self) -> None:
@@ -564,7 +453,7 @@ class Feed:
             self.head_number,
             self._assembly.safe_number,
             self._assembly.held_back,
-            state=self.state,
+            state=FeedState.LIVE if self._state is FeedState.BACKFILLING and self._heads.follows else self._state,
             endpoint=self.endpoint,
             reason=self.reason,
         )

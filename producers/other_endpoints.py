@@ -18,9 +18,11 @@ from producers.feed import Feed
 from producers.node.endpoints import Candidate, Endpoints
 from producers.node.errors import WrongChainError
 from producers.node.health import FeedHealth
+from producers.node.identity import CONDEMNED_NS
 from producers.node.inquiry import EndpointAnswer, inquire
 from producers.node.redaction import host_of
 from tlv.codes import FeedReason
+from tlv.units import NS
 
 log = logging.getLogger("alphapulse.collector")
 
@@ -81,14 +83,18 @@ class OtherEndpoints:
         task.add_done_callback(self._inquiries.discard)
 
     async def _ask(self, candidate: Candidate) -> EndpointAnswer:
-        """Its answers; one of another chain is excluded."""
+        """Its answers; one that serves another chain, and some seconds later still, is excluded."""
         found = await inquire(candidate.url, self._timeout_s)
-        chain = self._chain
-        if found.chain_id is not None and found.chain_id != chain.chain_id and not candidate.wrong_chain:
-            words = f"expected chain {chain.chain_id} ({chain.name}), found {found.chain_id}"
-            if candidate is not self._endpoints.current:
-                self.exclude(candidate, words)
+        if self._of_another_chain(found):
+            await asyncio.sleep(CONDEMNED_NS / NS)
+            found = await inquire(candidate.url, self._timeout_s)
+        if self._of_another_chain(found) and not candidate.wrong_chain and candidate is not self._endpoints.current:
+            chain = self._chain
+            self.exclude(candidate, f"expected chain {chain.chain_id} ({chain.name}), found {found.chain_id}")
         return found
+
+    def _of_another_chain(self, found: EndpointAnswer) -> bool:
+        return found.chain_id is not None and found.chain_id != self._chain.chain_id
 
     async def _check(self, candidate: Candidate) -> None:
         found = await self._ask(candidate)

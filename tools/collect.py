@@ -22,7 +22,7 @@ import msgspec
 from producers.chains.addresses import read_address
 from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
-from producers.feed import LogSelection
+from producers.kinds.selection import LogSelection
 from producers.node.connection import MAX_MESSAGE
 from producers.node.redaction import host_of
 from producers.output.tick_maps import TickWatch

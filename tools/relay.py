@@ -26,7 +26,7 @@ from tools.command.interrupt import Interrupt
 from tools.command.say import say
 from tools.command.waiting import complain, wait_for_ring_option
 
-SWITCH_S = 0.0005
+SWITCH_S = 0.0001
 """How long the thread that reads journals may keep the interpreter from the one that serves clients."""
 TROUBLES = (
     *("malformed_frames", "unreadable_rings", "damaged_rings", "damaged_journals", "damaged_cursors"),

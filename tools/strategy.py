@@ -96,6 +96,9 @@ def command(
     """
     if journal is None and follow:
         raise UsageError("--follow: expected --journal; a ring is always followed")
+    ring_is_given = click.get_current_context().get_parameter_source("ring") is click.core.ParameterSource.COMMANDLINE
+    if journal is not None and ring_is_given:
+        raise UsageError("--ring and --journal: expected one of them, found both")
     if journal is not None and reliable:
         raise UsageError("--reliable: a journal needs no writer that waits; nothing of it is lost")
     settings = read_config(_text(arbitrage), str(arbitrage)) if arbitrage else ArbitrageConfig()

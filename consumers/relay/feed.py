@@ -328,6 +328,10 @@ class RingFeed:
         place.waiting_since, place.told_unreadable = 0.0, False
         return True
 
+    def pass_damage(self, place: FeedPosition) -> memoryview:
+        """Move `place`, whose next frame is damaged in the ring, behind the damage; its loss, or that it is unknown."""
+        return self._enter_ring_later(place, Reason.DAMAGED)
+
     def _enter_ring_later(self, place: FeedPosition, reason: Reason) -> memoryview:
         """Move `place` to the first frame of the ring that it can get; what is in neither ring nor journal is lost."""
         assert self.reader is not None

@@ -171,22 +171,30 @@ class RingLine:
             return memoryview(feed.pass_loss(place, step.last + 1, step.reason))
         if isinstance(step, Replaced):
             return memoryview(self._replace(place, step))
-        if step is Read.RING and feed.enter_ring(place):
-            return feed.next_chunk(place, wanted)
+        if step is Read.RING:
+            return feed.next_chunk(place, wanted) if feed.enter_ring(place) else feed.pass_damage(place)
         return NOTHING
 
     def _decide(self, place: FeedPosition) -> Read | Await | Loss | Replaced:
         recorded = self._recorded_extents() if place.at_least_once else []
         if place.unreadable_at == place.sequence:
             recorded = [self._behind_damage(extent, place) for extent in recorded]
+        held = self._held.extents()
+        if place.told_unreadable:
+            held = [self._unreadable(extent, place) for extent in held]
         late = place.waiting_since and time.monotonic() - place.waiting_since > RECORDER_PATIENCE_S
         return next_step(
             RingCursor(place.feed.uuid, place.sequence),
-            self._held.extents(),
+            held,
             recorded,
             recorder_due=place.at_least_once and self._recorded is not None and not late,
             passed=place.passed,
         )
+
+    def _unreadable(self, extent: Extent, place: FeedPosition) -> Extent:
+        """What the ring of `place` has where nothing can be read of it any more."""
+        mine = extent.uuid == place.feed.uuid
+        return extent._replace(first=place.sequence, behind=place.sequence, end_seen=False) if mine else extent
 
     def _behind_damage(self, extent: Extent, place: FeedPosition) -> Extent:
         """What the journal has of the ring of `place` behind a segment that cannot be read."""

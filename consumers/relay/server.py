@@ -40,6 +40,9 @@ from tlv.codes import FarewellReason
 from tlv.errors import SegmentError
 
 RECEIVE_BYTES = 1 << 16
+LAST_READS = 64
+"""Of RECEIVE_BYTES, from a client that takes nothing more: many times what Linux queues by default, and a bound for one
+that only shut its reading end down and sends on."""
 SEND_BUFFER_BYTES = 1 << 17
 """Asked of the kernel for each client; it doubles this.  Bounds, with one chunk, the memory of a client that never
 reads."""
@@ -49,8 +52,8 @@ HOUSEKEEPING_S = 0.1
 ACTIVE_S = 0.01
 """A ring whose last message is no older is waited for without its bell's thread, which saves a wake-up for each message
 (bench `relay`).  A ring of fewer than 100 messages a second is left to its bell, which costs nothing in between."""
-BEHIND_S = 0.001
-"""How long a turn may serve clients that catch up, so that 256 of them delay the others by a millisecond and a
+BEHIND_S = 0.0005
+"""How long a turn may serve clients that catch up, so that 256 of them delay the others by that and a
 chunk."""
 NAP_NS = 250_000
 """How long a nap may leave the sockets unpolled."""
@@ -234,7 +237,7 @@ class Relay:
         except BlockingIOError:
             sent = 0
         except OSError:
-            self._hang_up(fd)
+            self._take_rest_and_hang_up(fd, connection)
             return
         self.counters.bytes += sent
         connection.session.note_sent(chunk, sent, time.monotonic())
@@ -297,7 +300,7 @@ class Relay:
         if event & select.EPOLLIN:
             self._receive(fd, connection)
         elif event & (select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP):
-            self._hang_up(fd)
+            self._take_rest_and_hang_up(fd, connection)
             return
         if event & WRITE and fd in self._connections and connection.session.unsent:
             self._flush(fd, connection)
@@ -310,11 +313,33 @@ class Relay:
         except OSError:
             data = b""
         if not data:
-            self._hang_up(fd)
+            self._take_rest_and_hang_up(fd, connection)
             return
         connection.session.receive(data)
         if connection.session.unsent:
             self._flush(fd, connection)
+
+    def _take_rest_and_hang_up(self, fd: int, connection: Connection) -> None:
+        """Hang up on a client that takes nothing more, once what it sent before is taken."""
+        if fd not in self._connections:
+            return
+        # EPIPE says nothing of what is still to be read.  Neither does ECONNRESET, which stands for messages that the
+        # client left unread: Linux reports it once, then what is queued and the end.
+        reset = False
+        for _ in range(LAST_READS):
+            try:
+                data = connection.socket.recv(RECEIVE_BYTES)
+            except ConnectionResetError:
+                if reset:
+                    break
+                reset = True
+                continue
+            except OSError:
+                break
+            if not data:
+                break
+            connection.session.receive(data)
+        self._hang_up(fd)
 
     def _accept(self) -> None:
         while sock := self._admission.accept():

@@ -52,6 +52,8 @@ class ClientSession:
         self.sent_at = now
         self.advanced = False
         self._half_sent = 0
+        self._ignored = False
+        """Whether what the client sends does not count any more."""
         self._lines = lines
         self._cursors = cursors
         self._counters = counters
@@ -64,18 +66,21 @@ class ClientSession:
         return self.subscription.name if self.subscription else ""
 
     def receive(self, data: bytes) -> None:
-        """Take bytes from the client.  The answers are in `unsent` afterwards, positions in `places`."""
-        if self.phase is Phase.LEAVING:
+        """Take bytes from the client.  The answers are in `unsent` afterwards, positions in `places`.  Of a client that
+        is dismissed acknowledgements count until `close`, unless what it sent was the reason."""
+        if self._ignored:
             return
         try:
             for message in self._inbox.feed(data):
                 if self.phase is Phase.AWAITING_HELLO:
                     self._welcome(protocol.read_subscription(message))
-                elif self.phase is Phase.STREAMING:
+                elif self.places or self.phase is Phase.STREAMING:
                     self._take_ack(message.first(Ack))
         except Farewell as error:
+            self._ignored = True
             self.dismiss(error)
         except (OSError, MemoryError) as error:
+            self._ignored = True
             self.dismiss(short_of(error))
 
     def _welcome(self, subscription: ClientRequest) -> None:

@@ -110,9 +110,9 @@ class HeadQueue:
                 self._seek(further)
                 return False
             return True
-        head_hash = self._chain.head.hash if self._chain.head is not None else None
-        if block.pushed and block.parent_hash == head_hash and not self._heads:
-            self._heads.append(block)  # its logs were pushed, so the node has it in its chain
+        head = self._chain.head
+        if block.pushed and not self._heads and head is not None and block.number > head.number:
+            self._heads.append(block)  # its logs were pushed, so the node has it in its chain, and its parents
             return True
         return False
 

@@ -20,6 +20,7 @@ from functools import partial
 import msgspec
 
 from producers.node.hex import HexError, read_bytes
+from producers.node.identity import CONDEMNED_NS
 from producers.node.jsonrpc import DISCONNECTED, UNREADABLE, Failure, JsonRpc
 from producers.node.timers import Timers
 from tlv.units import MS, NS
@@ -28,8 +29,6 @@ UNKNOWN = bytes(32)
 PATIENCE_S = 5.0
 """How long a connection's first messages wait for an answer."""
 FIRST_PAUSE_NS = 250 * MS
-CONDEMNED_NS = 4 * NS
-"""How long a node must show another block: backends that are astray for a moment say so for up to 3 s."""
 TWICE = 2
 MOST_ANSWERS = 9
 """That differ; after them the node is taken for one that shows none."""
@@ -55,12 +54,15 @@ class _Confirmation:
         """The newest answer that shows a block."""
         self.times = 0
         """So often in a row."""
+        self.heard_ns = since_ns
+        """When that was asked which showed it last; answers that show none say nothing of the time between."""
 
     def hear(self, found: bytes, now_ns: int) -> None:
         """Another answer shows this block."""
-        if found != self.said:
+        if found != self.said or self.asked_ns - self.heard_ns > CONDEMNED_NS:
             self.said, self.times, self.since_ns = found, 0, now_ns
         self.times += 1
+        self.heard_ns = self.asked_ns
 
 
 class EarlyBlockCheck:
@@ -120,7 +122,7 @@ class EarlyBlockCheck:
 
     def _judge(self, search: _Confirmation, found: bytes) -> bool:
         """Whether the question is settled."""
-        lasts = search.asked_ns - search.since_ns >= CONDEMNED_NS
+        lasts = search.heard_ns - search.since_ns >= CONDEMNED_NS
         if found == self.genesis != UNKNOWN:
             return True
         if self.genesis == UNKNOWN and search.times >= TWICE:

@@ -5,7 +5,7 @@ next (`producers.node.endpoints`).
 
     good    blocks end, headers are fetched or pools proven within the bound: max(least, 8 x the usual block time)
     idle    no block ends, but the node says its newest number, and nobody knows one above what has ended: as good
-    else    left at the bound, whatever the sockets say:
+    else    left shortly before the bound, so that the next one is in use by then, whatever the sockets say:
             SILENT, NOT_ANSWERING, REFUSED (every request), NO_BLOCK_ENDS, ONLY_GAPS, STALE
 
 On silence the node is asked for its newest number, and before the bound another endpoint too.  `health` is what an
@@ -24,6 +24,8 @@ from tlv.units import NS
 
 FACTOR = 8
 """Block times without progress that are borne: public nodes pause for two or three and go on."""
+CONNECTING_SHARE = 50
+"""Of the bound, this part is left for the connection to the next endpoint."""
 REMEMBERED = 32
 PROBE_NS = 2 * NS
 ANSWER_NS = 5 * NS // 2
@@ -89,7 +91,8 @@ class FeedHealth:
         self.usual_ns = max(self._block_time_ns, median)
         """The usual time between two blocks; 0 while nothing is known of it."""
         self.bound_ns = max(self._least_ns, FACTOR * self.usual_ns)
-        """How long an endpoint may be without progress."""
+        """How long an endpoint may be without progress, until another one is in use."""
+        self._patience_ns = patience_of(self.bound_ns)
 
     @property
     def quiet_s(self) -> float:
@@ -136,12 +139,12 @@ class FeedHealth:
         self._now_ns = now_ns - self._skipped_ns
         self._note(counts)
         reason, quiet_ns = FeedReason.OK, self._now_ns - self._progress_ns
-        if quiet_ns > self.bound_ns:
+        if quiet_ns > self._patience_ns:
             reason = self._why_quiet(max(self.bound_ns // 2, OWN_WAIT_NS), self.bound_ns // 2)
         elif not alone:
             reason = self._why_unanswered()
         if reason in TALKING:
-            most_ns = max(self.bound_ns, LEAST_TALKING_NS)
+            most_ns = patience_of(max(self.bound_ns, LEAST_TALKING_NS))
             return FeedReason.OK if quiet_ns <= (ALONE if alone else 1) * most_ns else reason
         return reason
 
@@ -236,7 +239,7 @@ class FeedHealth:
 
     def _why_unanswered(self) -> FeedReason:
         """Blocks may end; OK unless requests have been refused or unanswered for a bound."""
-        now_ns, bound_ns = self._now_ns, self.bound_ns
+        now_ns, bound_ns = self._now_ns, self._patience_ns
         if self._owed_ns is not None and now_ns - self._owed_ns > bound_ns:
             return FeedReason.REFUSED if self._refusals else FeedReason.NOT_ANSWERING
         for since_ns, number in ((self._refused_ns, self._refusals), (self._limited_ns, self._limited)):
@@ -250,7 +253,7 @@ class FeedHealth:
         now_ns = self._now_ns
         if self._gaps:
             return FeedReason.ONLY_GAPS
-        if now_ns - self._answered_ns > self.bound_ns:
+        if now_ns - self._answered_ns > self._patience_ns:
             return self._mute
         if self._behind_ns is not None and now_ns - self._behind_ns > behind_ns:
             return FeedReason.REFUSED if self._limited >= MOST_REFUSALS else FeedReason.NO_BLOCK_ENDS
@@ -265,3 +268,8 @@ class FeedHealth:
             return FeedReason.REFUSED
         heard = self._heard_ns > max(self._progress_ns, self._answered_ns)
         return FeedReason.NOT_ANSWERING if heard else FeedReason.SILENT
+
+
+def patience_of(bound_ns: int) -> int:
+    """When to leave, so that the next endpoint is in use within the bound."""
+    return bound_ns - bound_ns // CONNECTING_SHARE

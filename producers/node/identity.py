@@ -2,10 +2,13 @@
 
 Owns the question, its pauses and its patience.  What follows from the answer is `producers.feed`'s business.
 
-    ask --eth_chainId--> ours: `then` is called          another: `wrong` says so
+    ask --eth_chainId--> ours: `then` is called
             ^   |
-            |   +--> refused, no number, no answer in 3 s: again after 0.25 s, doubling; after 10 s `unanswered` says so
-            +---+
+            |   +--> another, always the same one, for 4 s: `wrong` says so
+            |   +--> refused, no number, no answer in 3 s: after 10 s `unanswered` says so
+            +---+ again after 0.25 s, doubling to 1 s
+
+Behind one URL stand several backends, and one of them may be astray for a moment: one answer condemns nobody.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from tlv.units import MS, NS
 ANSWER_S = 3.0
 PATIENCE_NS = 10 * NS
 FIRST_PAUSE_NS = 250 * MS
+CONDEMNED_NS = 4 * NS
+"""How long a node must show another chain: backends that are astray for a moment say so for up to 3 s."""
 
 
 class ChainIdentity:
@@ -32,6 +37,10 @@ class ChainIdentity:
         self._rpc, self._timers, self._chain_id, self._name, self._then = rpc, timers, chain_id, name, then
         self._connection = 0
         self._asked_ns = 0
+        self._said = 0
+        """The newest other chain that it told."""
+        self._since_ns = 0
+        """Since when it tells that one."""
         self.known = False
         """It serves our chain."""
         self.wrong: str | None = None
@@ -43,7 +52,7 @@ class ChainIdentity:
         """A connection is open."""
         self._connection += 1
         self.known, self.wrong, self.unanswered = False, None, None
-        self._asked_ns = self._rpc.clock.now_ns
+        self._asked_ns, self._said = self._rpc.clock.now_ns, 0
         self._ask_again(self._connection, FIRST_PAUSE_NS)
 
     def _ask_again(self, connection: int, pause_ns: int) -> None:
@@ -57,21 +66,28 @@ class ChainIdentity:
         words = failure.message if failure is not None else ""
         if result is not None:
             try:
-                found = msgspec.json.decode(result)
-                self._judge(read_number(found))
-                return
+                found = read_number(msgspec.json.decode(result))
+                if found == self._chain_id:
+                    self.known = True
+                    self._then()
+                    return
+                words = self._doubt(found)
             except Unfit as error:
                 words = f"expected a number, found {error.kind}"
             except UNREADABLE:
                 words = f"expected a number, found {kind_of(None)} or more digits than any number has"
+        if self.wrong is not None:
+            return
         if self._rpc.clock.now_ns - self._asked_ns > PATIENCE_NS:
             self.unanswered = f"the node does not say which chain it serves: {words[:200]}"
             return
-        self._timers.after(pause_ns, partial(self._ask_again, connection, 2 * pause_ns))
+        self._timers.after(pause_ns, partial(self._ask_again, connection, min(2 * pause_ns, NS)))
 
-    def _judge(self, found: int) -> None:
-        if found == self._chain_id:
-            self.known = True
-            self._then()
-        else:
-            self.wrong = f"expected chain {self._chain_id} ({self._name}), found {found}"
+    def _doubt(self, found: int) -> str:
+        """It tells another chain; returns what is wrong with it."""
+        words = f"expected chain {self._chain_id} ({self._name}), found {found}"
+        if found != self._said:
+            self._said, self._since_ns = found, self._rpc.clock.now_ns
+        elif self._rpc.clock.now_ns - self._since_ns >= CONDEMNED_NS:
+            self.wrong = words
+        return words

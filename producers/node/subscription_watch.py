@@ -4,7 +4,7 @@ Owns the evidence.  It must never subscribe: `producers.feed` does.  Times come 
 
     logs are dead     `BLOCKS` blocks whose bloom filter shows logs of ours were announced, and `DEAD_NS` have passed,
                       since a log was last pushed
-    heads are dead    logs of a block above the newest head are pushed, and its head is `DEAD_NS` late
+    heads are dead    logs of a block above the newest one that was adopted are pushed, and no head for `DEAD_NS`
 
 A chain without logs, or an idle one, shows neither.  After a renewal the evidence begins anew, with twice the patience.
 """
@@ -38,23 +38,18 @@ class SubscriptionWatch:
         self._patience_ns = dict.fromkeys(Subscribed, DEAD_NS)
         self._log_ns = now_ns
         self._silent_blocks = 0
-        self._newest_head = -1
         self._behind_ns: int | None = None
 
-    def head_known(self, number: int) -> None:
-        """The head when the connection began: it was asked for, and heads may be dead before the first is pushed."""
-        self._newest_head = max(self._newest_head, number)
-
-    def head_pushed(self, number: int, *, has_logs: bool) -> None:
+    def head_pushed(self, *, has_logs: bool) -> None:
         """A head came; `has_logs` if its bloom filter shows logs that are subscribed to."""
-        self._newest_head = max(self._newest_head, number)
         self._behind_ns = None
         self._silent_blocks += has_logs
 
-    def log_pushed(self, number: int, now_ns: int) -> None:
-        """A log came; of several at once, the last will do."""
+    def log_pushed(self, number: int, adopted: int, now_ns: int) -> None:
+        """A log of this block came, of several at once the last will do; `adopted`: the newest block that we follow, -1
+        for none.  What a head says of its own number proves nothing."""
         self._log_ns, self._silent_blocks = now_ns, 0
-        if 0 <= self._newest_head < number and self._behind_ns is None:
+        if 0 <= adopted < number and self._behind_ns is None:
             self._behind_ns = now_ns
 
     def dead(self, now_ns: int) -> Subscribed | None:

@@ -85,24 +85,21 @@ class Subscriptions:
         self.heads_follow = self.heads_follow or self.logs is not None
         return live
 
-    def head_pushed(self, number: str, *, has_logs: bool) -> None:
+    def head_pushed(self, *, has_logs: bool) -> None:
         """A head came; `has_logs` if its bloom filter shows logs that are subscribed to."""
-        self._watch.head_pushed(read_optional_quantity(number), has_logs=has_logs)
+        self._watch.head_pushed(has_logs=has_logs)
 
-    def head_known(self, number: int) -> None:
-        """The head when the connection began."""
-        self._watch.head_known(number)
-
-    def judge(self, last_pushed: str | None) -> None:
+    def judge(self, last_pushed: str | None, adopted: int) -> None:
         """Subscribe anew to what is pushed no more, while the other subscription lives.
 
-        `last_pushed` is the block number of the newest log that was pushed since the last call; None if none was.
+        `last_pushed` is the block number of the newest log that was pushed since the last call, None if none was;
+        `adopted` that of the newest block that we follow.
         """
         if self.logs is None or self.heads is None:
             return
         now_ns = self._rpc.clock.now_ns
         if last_pushed is not None:
-            self._watch.log_pushed(read_optional_quantity(last_pushed), now_ns)
+            self._watch.log_pushed(read_optional_quantity(last_pushed), adopted, now_ns)
         dead = self._watch.dead(now_ns)
         if dead is not None:
             self._watch.renewed(dead, now_ns)

@@ -300,14 +300,15 @@ class Quarantine:
         self._begin(emitter)
 
     def _decide_by_structure(self, emitter: Suspect) -> None:
-        """The node cannot say: its logs may, if all of their blocks are there; else it is declared."""
+        """The node cannot say: its logs may, those of complete blocks, once no more come; else it is declared."""
         if not emitter.holding:
             emitter.undecided = False
             return
-        complete = all(held.block.progress is not Progress.OPEN for held in emitter.held)
-        if complete and is_lookalike([held.log for held in emitter.held]):
-            self._refute(emitter, Standing.FALSE, [held.block for held in emitter.held])
-        elif complete or self._is_late(emitter):
+        settled = all(held.block.progress is not Progress.OPEN for held in emitter.held)
+        complete = [held for held in emitter.held if held.block.progress is Progress.CLOSED]
+        if settled and is_lookalike([held.log for held in complete]):
+            self._refute(emitter, Standing.FALSE, [held.block for held in complete])
+        elif settled or self._is_late(emitter):
             self._stop_holding(emitter, Standing.UNKNOWN)
             self.questioning.plan(emitter, 0)
         else:

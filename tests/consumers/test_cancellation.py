@@ -259,6 +259,7 @@ def interrupter() -> Iterator[Interrupter]:
     signal.signal(signal.SIGALRM, before)
 
 
+@pytest.mark.untraced
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @every_source
 def test_iteration_interrupted_by_a_signal_at_any_moment_loses_nothing(

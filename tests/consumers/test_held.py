@@ -10,6 +10,8 @@ from consumers.incarnations import RingCursor, next_step
 from consumers.journal.extents import RecordedRings
 from consumers.recorder import Recorder
 from ringbuf import Reader, Writer
+from ringbuf.kernels import put_word
+from ringbuf.layout import TAIL
 from tlv.layout import LAYOUT_DIGEST
 
 
@@ -34,3 +36,20 @@ def test_held_ring_knows_what_the_journal_had_while_it_had_the_name(ring_name: s
     held.close()
     recorded.close()
     assert step.cursor.uuid == rings[1] and step.loss is None  # type: ignore[union-attr]
+
+
+def test_held_ring_whose_tail_is_damaged_has_an_end_that_nobody_saw(ring_name: str) -> None:
+    held = HeldRings(partial(Reader.attach, ring_name, layout_digest=LAYOUT_DIGEST))
+    writer = Writer.create(ring_name, capacity=1 << 16, layout_digest=LAYOUT_DIGEST)
+    held.look(1.0)
+    for _ in range(9):
+        writer.publish(b"x")
+    (sound,) = held.extents()
+    assert (sound.first, sound.behind, sound.end_seen) == (1, 10, True)
+    put_word(writer.words, TAIL, 1 << 40)
+    writer.close(unlink=True)
+    held.look(2.0)
+    (damaged,) = held.extents()
+    held.close()
+    assert (damaged.ended, damaged.end_seen) == (True, False)
+    assert held.extents() == [damaged._replace(first=damaged.behind)]

@@ -9,7 +9,7 @@ import pytest
 
 from ringbuf.layout import INTENT, TAIL
 from tools.prove.ring.crash_images import LoggedStore, images, prove_crash_images
-from tools.prove.ring.models import prove_mutants_are_caught, prove_schedules
+from tools.prove.ring.models import QUICK, prove_mutants_are_caught, prove_schedules
 from tools.prove.ring.mutants import MUTANTS
 from tools.prove.ring.stepping import Mutation, MutationDoesNotFit, stepping_kernels
 from tools.prove.ring.weak_memory import ThreadView, WeakMemory
@@ -29,9 +29,9 @@ def test_schedules_within_budget_break_no_promise(tell: Callable[[str], None]) -
 
 
 def test_mutants_are_all_caught(tell: Callable[[str], None]) -> None:
-    """Each rule of I1, I2, I3, I4, I5, I7, I8 broken once: the searches notice."""
+    """Each rule of I1, I2, I3, I4, I5, I7, I8 broken once: the search above, as far as it goes, notices."""
     assert len(MUTANTS) >= 6
-    report(prove_mutants_are_caught(seed=1), tell)
+    report(prove_mutants_are_caught(seed=1, budgets=(QUICK,)), tell)
 
 
 def test_crash_images_are_never_believed_wrongly(tell: Callable[[str], None]) -> None:

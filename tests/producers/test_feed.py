@@ -16,9 +16,10 @@ from producers.blocks.block import Progress, ended_block
 from producers.blocks.head_queue import DEEPEST_WALK
 from producers.blocks.recovery import Recovered
 from producers.chains.configuration import load_chain
-from producers.feed import LogSelection, OutputRing
 from producers.kinds.events import EVENT_OF_TOPIC
+from producers.kinds.selection import LogSelection
 from producers.node.jsonrpc import ERROR_BUDGET, Rejection
+from producers.output.epoch import OutputRing
 from tests.producers.collected import canonical_events, proven_pools, recorded_rows, states_before_events
 from tests.producers.virtual import Conversation, new_feed
 from tlv.codes import Completeness, FeedState, Flag, Reason

@@ -132,6 +132,16 @@ def test_feed_whose_node_says_its_chain_late_has_every_event(said: dict[str, Any
     assert conversation.story.standing == canonical_events()
 
 
+@pytest.mark.parametrize("others", [["0x1"] * 4, ["0x1", "0x5"] * 3])
+def test_feed_whose_node_says_another_chain_for_seconds_has_every_event(others: list[str]) -> None:
+    said = [{"result": chain_id} for chain_id in (*others, *["0x89"] * 9)]
+    conversation = Conversation(new_feed(), answered=answering_chain(lambda asked: said[asked - 1]))
+    conversation.connect()
+    conversation.play()
+    assert conversation.feed.wrong_chain is None and conversation.feed.broken is None
+    assert conversation.story.standing == canonical_events()
+
+
 @pytest.mark.parametrize("spelling", ["0x89", "137", 137, "0x0089"])
 def test_feed_takes_the_chain_in_any_spelling(spelling: Any) -> None:
     conversation = Conversation(new_feed(), answered=answering_chain(lambda _: {"result": spelling}))
@@ -183,6 +193,38 @@ def test_feed_renews_a_subscription_that_is_dead_beside_a_live_one(heads: bool) 
     assert conversation.story.standing == canonical_events()
     remarks = [remark.topic for remark in conversation.feed.take_remarks() if remark.topic.startswith("dead")]
     assert remarks == ["dead newHeads" if heads else "dead logs"]
+
+
+def test_feed_whose_heads_die_behind_one_of_a_far_number_renews_them() -> None:
+    deaf = Deaf(heads=True)
+    conversation = Conversation(new_feed(), pushed=deaf)
+    conversation.connect()
+    for _ in range(20):
+        conversation.step()
+    far = {"number": "0xffffffff", "hash": "0x" + "ab" * 32, "parentHash": "0x" + "cd" * 32, "timestamp": "0x1"}
+    subscription = conversation.feed._subscriptions.heads
+    notice = {"jsonrpc": "2.0", "method": "eth_subscription", "params": {"subscription": subscription, "result": far}}
+    conversation.push([msgspec.json.encode(notice)])
+    deaf.began = True
+    conversation.play()
+    assert conversation.feed.count().renewed_subscriptions == 1
+    assert conversation.story.standing == canonical_events()
+
+
+def test_feed_that_is_pushed_no_heads_any_more_has_the_blocks_of_all_logs() -> None:
+    deaf = False
+
+    def pushed(frame: bytes) -> list[bytes]:
+        return [] if deaf and b'"address"' not in frame else [frame]
+
+    conversation = Conversation(new_feed(), pushed=pushed)
+    conversation.connect()
+    for _ in range(20):
+        conversation.step()
+    deaf = True
+    conversation.play()
+    assert conversation.feed.count().renewed_subscriptions > 1
+    assert conversation.story.standing == canonical_events()
 
 
 def test_feed_with_both_subscriptions_alive_renews_none() -> None:

@@ -8,7 +8,9 @@ import pytest
 from producers.blocks.recovery import recover
 from producers.chains.configuration import ChainConfig, EarlyBlock, load_chain
 from producers.decode.pool_table import PoolTable
-from producers.feed import Feed, LogSelection, OutputRing
+from producers.feed import Feed
+from producers.kinds.selection import LogSelection
+from producers.output.epoch import OutputRing
 from tests.producers.branches import Branches
 from tests.producers.virtual import WALL, Conversation
 from tlv.layout import Block as BlockRecord
@@ -28,8 +30,8 @@ class Chained(Conversation):
         feed = Feed(chain, ring, PoolTable(), {}, LogSelection(), recovered, now_ns=0, wall_ns=WALL)
         super().__init__(feed, answered=self._shown, served=Branches(seed, 20).recording())
         self.shows = shows
-        self.lies: list[str] = []
-        """What its first answers show instead."""
+        self.lies: list[str | None] = []
+        """What its first answers show instead; None is no block."""
         self.asked: dict[object, list[object]] = {}
         inner = self.core.receive
 
@@ -45,7 +47,8 @@ class Chained(Conversation):
         if self.asked[answer["id"]][:2] not in (["eth_getBlockByNumber", "0x0"], ["eth_getBlockByNumber", "0x7"]):
             return [frame]
         if self.lies:
-            return [msgspec.json.encode({"id": answer["id"], "result": {"hash": self.lies.pop(0)}})]
+            lie = self.lies.pop(0)
+            return [msgspec.json.encode({"id": answer["id"], "result": {"hash": lie} if lie is not None else None})]
         if isinstance(self.shows, Exception):
             return [msgspec.json.encode({"id": answer["id"], "error": {"code": -32000, "message": str(self.shows)}})]
         result = {"hash": self.shows} if self.shows is not None else None
@@ -136,8 +139,17 @@ def test_chain_replaced_under_a_live_connection_is_told_as_such_and_not_as_a_reo
     assert (len(conversation.records(Reorg)), len(conversation.records(BlockRecord))) == before
 
 
-@pytest.mark.parametrize("lies", [[OTHER], [OTHER, "0x" + "d4" * 32, OTHER], [OTHER] * 4])
-def test_answer_of_a_backend_that_is_astray_for_seconds_condemns_no_chain_that_is_known(lies: list[str]) -> None:
+NO_BLOCKS: list[str | None] = [None] * 5
+"""Answered for more than four seconds."""
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [[OTHER], [OTHER, "0x" + "d4" * 32, OTHER], [OTHER] * 4, [OTHER, OTHER, *NO_BLOCKS], [OTHER, *NO_BLOCKS, OTHER]],
+)
+def test_answer_of_a_backend_that_is_astray_for_seconds_condemns_no_chain_that_is_known(
+    lies: list[str | None],
+) -> None:
     conversation = Chained(KNOWING, FIRST)
     conversation.lies = list(lies)
     conversation.connect()
@@ -148,7 +160,7 @@ def test_answer_of_a_backend_that_is_astray_for_seconds_condemns_no_chain_that_i
 
 
 @pytest.mark.parametrize("lies", [[OTHER], [OTHER, FIRST, OTHER], [OTHER, "0x" + "d4" * 32]])
-def test_answer_that_is_not_repeated_makes_no_chain_known(lies: list[str]) -> None:
+def test_answer_that_is_not_repeated_makes_no_chain_known(lies: list[str | None]) -> None:
     conversation = Chained(LEARNING, FIRST)
     conversation.lies = list(lies)
     conversation.connect()

@@ -19,8 +19,10 @@ from producers.blocks.state_file import Position
 from producers.chains.configuration import EarlyBlock, load_chain
 from producers.decode.pool_table import PoolTable
 from producers.decode.segment import Segment
-from producers.feed import Feed, LogSelection, OutputRing
+from producers.feed import Feed
+from producers.kinds.selection import LogSelection
 from producers.node.errors import WrongRingError
+from producers.output.epoch import OutputRing
 from tests.producers.branches import Branches
 from tests.producers.collected import Identity, proven_pools
 from tests.producers.virtual import WALL, Conversation

@@ -10,7 +10,7 @@ import pytest
 PRODUCERS = Path(__file__).parents[2] / "producers"
 ORDER = (
     *("node", "disk", "kinds", "chains", "statistics", "declared", "context", "decode", "blocks", "pools", "output"),
-    *("closing", "switching", "assembly", "feed"),
+    *("closing", "switching", "assembly", "heads", "feed"),
     *("endpoint_log", "other_endpoints", "keeping", "collector"),
 )
 """Each imports only from those before it, and from itself."""

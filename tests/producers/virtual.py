@@ -11,7 +11,9 @@ from typing import Any
 from producers.chains.configuration import load_chain
 from producers.decode.pool_table import PoolTable
 from producers.decode.segment import Segment
-from producers.feed import Feed, LogSelection, OutputRing
+from producers.feed import Feed
+from producers.kinds.selection import LogSelection
+from producers.output.epoch import OutputRing
 from tests.producers.collected import Story
 from tlv.message import parse
 from tools.recording.bundle import bundled_recording

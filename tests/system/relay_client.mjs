@@ -4,7 +4,8 @@
 //   node relay_client.mjs --socket PATH --layout LAYOUT.md [--start live|oldest|sequence|acknowledged] [--from N]
 //                         [--name NAME] [--at-least-once] [--types 11,16] [--pool 0x..] [--until SEQUENCE]
 //
-// Prints one line of JSON for everything the relay says: {"kind": "ring" | "message" | "gap" | "heartbeat" | "farewell"}.
+// Prints one line of JSON for everything the relay says: {"kind": "ring" | "message" | "gap" | "replaced" |
+// "heartbeat" | "farewell"}.
 // A named client acknowledges each batch after its lines were written, so what was printed and what the relay believes
 // to be handled can only differ in the safe direction. It does not connect again: whoever started it does.
 // Exit code: 0 the sequence of --until was reached, 1 the relay broke the protocol, 2 it hung up.
@@ -127,6 +128,7 @@ class Stream {
       if (record.record === "SubscribeAck") this.startRing(record);
       if (record.record === "Batch") this.startBatch(record);
       if (record.record === "Gap") this.takeGap(record);
+      if (record.record === "RingReplaced") this.print({ kind: "replaced", ...record });
       if (record.record === "Heartbeat") this.print({ kind: "heartbeat" });
     }
   }

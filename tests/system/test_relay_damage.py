@@ -186,12 +186,13 @@ def test_relay_of_a_damaged_ring_that_has_ended_tells_the_loss_and_goes_on_with_
             assert take_messages(client, writer.uuid, PUBLISHED)
         DAMAGES[name](ring_name)
         writer.close(unlink=True)
-        with make(ring_name) as second, relay.client(start={writer.uuid: DAMAGED - 100}, reconnect=False) as client:
-            of_old = list(itertools.takewhile(lambda item: isinstance(item, Loss) or item.sequence, client))
-            # A tail is also mended by the writer's farewell, if nobody looked before: then nothing is lost.
-            messages = [item.sequence for item in of_old if isinstance(item, Item)]
-            assert messages == list(range(DAMAGED - 100, PUBLISHED + 1)) or len(messages) < len(of_old)
-            assert take_messages(client, second.uuid, PUBLISHED) == list(range(1, PUBLISHED + 1))
+        with make(ring_name) as second:
+            for first in (DAMAGED - 100, DAMAGED, DAMAGED + 1):
+                with relay.client(start={writer.uuid: first}, reconnect=False) as client:
+                    of_old = list(itertools.takewhile(lambda item: isinstance(item, Loss) or item.sequence, client))
+                    messages = [item.sequence for item in of_old if isinstance(item, Item)]
+                    assert messages == list(range(first, PUBLISHED + 1)) or len(messages) < len(of_old)
+                    assert take_messages(client, second.uuid, PUBLISHED) == list(range(1, PUBLISHED + 1))
 
 
 def ends_at(item: Item | Loss, sequence: int) -> bool:

@@ -171,6 +171,7 @@ def test_replay_says_how_many_reliable_readers_it_evicted(new_ring_name: Callabl
     ("arguments", "complaint"),
     [
         (["--follow"], "--follow: expected --journal"),
+        (["--ring", "x", "--journal", "."], "--ring and --journal: expected one of them, found both"),
         (["--journal", ".", "--reliable"], "--reliable: a journal needs no writer that waits"),
         (["--journal", "no/such/folder"], "no/such/folder"),
     ],

@@ -131,3 +131,15 @@ def test_bench_of_an_unknown_part_is_a_usage_error() -> None:
     ended = bench("--only", "nothing")
     assert ended.returncode == 2
     assert all(name in ended.stderr for name in list(BENCHMARKS)[:3])
+
+
+@pytest.mark.soak
+def test_bench_endpoints_measures_a_cold_start_at_a_real_node_and_the_way_to_the_fallback() -> None:
+    ended = bench("--only", "endpoints", "--seconds", "0.1", "--json")
+    assert ended.returncode == 0, ended.stderr
+    results = {result["name"].removeprefix("collector, "): result for result in json.loads(ended.stdout)["results"]}
+    assert {name: (result["unit"], result["target"]) for name, result in results.items()} == {
+        "cold start with 150 unknown pools of a real node: connected to all published": ("s", 3),
+        "endpoint falls silent: last block of it to the first of the fallback": ("s", 2),
+    }
+    assert all(result["meets_target"] for result in results.values()), results

@@ -1,7 +1,9 @@
-"""A validation whose node goes away: the report fails and says why, the run goes on."""
+"""A validation whose collector stops, and whose node goes away: the report fails and says why, the run goes on."""
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -15,7 +17,14 @@ from tools.validate.processes import Setup, running
 from tools.validate.report import Thresholds, line, to_dict
 
 
-def test_session_reports_every_block_unread_when_the_node_is_gone(
+def collector_process() -> int:
+    """The child of this process that is one."""
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    (pid,) = (int(child) for child in children if b"collect" in Path(f"/proc/{child}/cmdline").read_bytes())
+    return pid
+
+
+def test_session_reports_a_stopped_collector_as_behind_and_every_block_unread_when_the_node_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tools.validate.session.DOUBT_S", 0.5)
@@ -31,6 +40,13 @@ def test_session_reports_every_block_unread_when_the_node_is_gone(
                 world.v2_swap(0, world.weth, 10**15)
                 session.watch(0.2, lambda session: None)
             good = session.report()
+            with monkeypatch.context() as soon:
+                soon.setattr("tools.validate.report.LEAST_STILL_S", 0.5)
+                os.kill(collector := collector_process(), signal.SIGSTOP)
+                world.receipt(world.v2_swap(0, world.weth, 10**15))
+                session.watch(1.0, lambda session: None)
+                stopped = session.report()
+                os.kill(collector, signal.SIGCONT)
             for _ in range(3):
                 world.v2_swap(1, world.weth, 10**15)
             session.watch(1.0, lambda session: None)
@@ -39,6 +55,9 @@ def test_session_reports_every_block_unread_when_the_node_is_gone(
     demands = Thresholds()
     assert to_dict(good, demands)["healthy"], to_dict(good, demands)
     assert good.blocks > 0
+    failed = [demand.name for demand in stopped.criteria(demands) if not demand.passed]
+    assert failed == ["blocks", "standing_still", "behind"]
+    assert stopped.behind == 1
     assert bad.first == good.last + 1
     assert bad.unread == bad.blocks > 0
     assert [demand.name for demand in bad.criteria(demands) if not demand.passed] == ["blocks_not_read_again"]

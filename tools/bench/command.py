@@ -22,6 +22,7 @@ BENCHMARKS = {
     "ring": "tools.bench.ring.topologies",
     "decode": "tools.bench.collector.decode",
     "collector": "tools.bench.collector.rates",
+    "endpoints": "tools.bench.collector.endpoints",
     "ticks": "tools.bench.collector.ticks",
     "strategy": "tools.bench.strategy",
     "relay": "tools.bench.relay",

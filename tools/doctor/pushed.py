@@ -23,6 +23,8 @@ LAGGING_BLOCKS = 2
 def check_heads(watch: PushedAndAsked, wait_s: float) -> CheckResult:
     """A subscription can be accepted and dead."""
     found = f"{len(watch.heads)} blocks pushed" + ("" if watch.heads else f" within {wait_s:g} s")
+    if watch.unreadable:
+        found += f", and {watch.unreadable} notifications that are neither head nor log"
     advice = "the chain stands still, or the subscription is dead; --wait takes longer"
     return CheckResult("subscription", Verdict.OK if watch.heads else Verdict.FAIL, found, advice)
 

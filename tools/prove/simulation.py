@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import click
@@ -44,6 +45,9 @@ class Defect(SourceChange, Protocol):
     @property
     def name(self) -> str:
         """What is wrong with it."""
+
+    def run(self) -> SeedRun:
+        """The world that is known to find it."""
 
 
 @dataclass
@@ -137,21 +141,31 @@ class Simulation(Generic[Run]):
             click.echo(f"{told}: {len(failed)} failed{which}; {found.seeds_per_minute:.0f} seeds a minute")
         return 1 if failed else 0
 
-    def tell_defects(self, defects: Sequence[Defect], seeds: range) -> int:
-        """Say of each defect which seed finds it; the exit code."""
+    def tell_defects(self, defects: Sequence[Defect], seeds: range | None, *, as_json: bool) -> int:
+        """Say of each defect which seed finds it, of `seeds` or in the world that is kept with it; the exit code."""
         alive = 0
         for defect in defects:
-            found = self._catching(defect, seeds)
+            worlds = [defect.run] if seeds is None else [partial(self.run, seed) for seed in seeds]
+            found = _catching(defect, worlds)
             alive += found is None
-            click.echo(f"{defect.name}: " + (f"found by {found.summary}" if found is not None else "NOT FOUND"))
-        click.echo(f"{len(defects)} defects put back, {alive} not found within {len(seeds)} seeds each")
+            if as_json:
+                row = {"defect": defect.name, "seed": found and found.seed, "summary": found and found.summary}
+                click.echo(json.dumps(row))
+            else:
+                click.echo(f"{defect.name}: " + (f"found by {found.summary}" if found is not None else "NOT FOUND"))
+        if as_json:
+            click.echo(json.dumps({"defects": len(defects), "not_found": alive}))
+        else:
+            within = "in its own world" if seeds is None else f"within {len(seeds)} seeds each"
+            click.echo(f"{len(defects)} defects put back, {alive} not found {within}")
         return 1 if alive else 0
 
-    def _catching(self, defect: Defect, seeds: Iterable[int]) -> Run | None:
-        """The first of these seeds that passes, and fails with the defect."""
-        for seed in seeds:
-            with changed(defect):
-                found = self.run(seed)
-            if not found.passed and self.run(seed).passed:
-                return found
-        return None
+
+def _catching(defect: Defect, worlds: Iterable[Callable[[], SeedRun]]) -> SeedRun | None:
+    """What the first of these worlds finds that passes, and fails with the defect."""
+    for world in worlds:
+        with changed(defect):
+            found = world()
+        if not found.passed and world().passed:
+            return found
+    return None

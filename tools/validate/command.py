@@ -55,6 +55,14 @@ PLAIN_S = 10.0
     help="Fail if the 99th percentile from the collector's socket to the reader is above.",
 )
 @click.option("--max-reconnects", type=click.IntRange(0), metavar="N", help="Fail above this.")
+@click.option(
+    "--max-held-back",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    metavar="N",
+    help="Fail if more events of known pools wait for the collector to prove their pools.",
+)
 @click.option("--pool-cache", metavar="FILE|none", help="Verified pools, as for collect.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one for each report.")
 def command(
@@ -67,6 +75,7 @@ def command(
     min_rate: float | None,
     max_latency_ms: float | None,
     max_reconnects: int | None,
+    max_held_back: int,
     pool_cache: str | None,
     as_json: bool,
 ) -> int:
@@ -74,7 +83,11 @@ def command(
 
     Each message is checked (layout, checksum, sequence), each event is decoded again with eth-abi, each pool is
     confirmed by its factory, and in the end the whole range is read again with eth_getLogs.  The exit code is 1 if
-    anything is missing, extra or different, if the node cannot be asked, or if a threshold is not met.
+    anything is missing, extra or different, if the collector stood still or stayed behind, if the node cannot be
+    asked, or if a threshold is not met.
+
+    Events that the collector declared as held back (Unproven) are not missing: they get 30 s to come, with --continuous
+    as long as it runs.  What is flagged UNPROVEN must be a log of the node, and nothing more.
 
     With --continuous this happens for every minute, until Ctrl-C; the exit code then tells whether all were good.
     """
@@ -86,7 +99,7 @@ def command(
     config = load_chain(chain or DEFAULT_CHAIN)
     urls = tuple(checked_websocket(one) for one in (*([url] if url else []), *fallbacks) or config.endpoints)
     setup = Setup(config, chain or DEFAULT_CHAIN, urls, pool_cache)
-    thresholds = Thresholds(min_rate, max_latency_ms, max_reconnects)
+    thresholds = Thresholds(min_rate, max_latency_ms, max_reconnects, max_held_back)
     try:
         if continuous:
             return validate_for_ever(setup, thresholds, every_s, as_json)

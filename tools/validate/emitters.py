@@ -70,6 +70,10 @@ class Emitters:
             return told[address].protocol if address in told else None
         return emitter.family
 
+    def is_refuted(self, address: bytes) -> bool:
+        """Whether this contract is no pool of a configured factory."""
+        return self._standing(address) is EmitterStanding.REFUTED
+
     async def ask(self, endpoint: Endpoint, addresses: Iterable[bytes], told: Mapping[bytes, PoolState]) -> None:
         """Find out about the contracts that are not known yet; what could not be said is asked again next time."""
         wanted = [address for address in set(addresses) if self._standing(address) is EmitterStanding.UNTOLD]

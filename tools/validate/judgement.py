@@ -2,10 +2,18 @@
 
 Owns the comparison.  It neither reads nor asks: what the ring said and what the node says are given to it.  A block
 that differs is only doubtful at first (a reorg between two looks, an answer with logs missing); what stays counts.
+
+An event that the ring lacks is missing, also where a Gap admits it, unless the collector declared that it holds events
+of this emitter back and the block's end counts them:
+    held back    the node's factory knows the pool: the event is owed (`tools.validate.owed`)
+    undecided    the node cannot say either whether it is one
+An event that is flagged UNPROVEN, of an emitter that was declared, need not be a pool's: it must be a log of the node.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tools.validate.abi import differences
@@ -28,9 +36,15 @@ class Judgement:
     """Both have it, and a value differs."""
     miscounted: int = 0
     """Blocks of which the ring holds another number of events than their BlockEnd says."""
+    held_back: dict[Identity, Expected] = field(default_factory=dict)
+    """The node has it, and the ring says that it will come."""
+    undecided: dict[Identity, Expected] = field(default_factory=dict)
+    """Neither knows whether its emitter is a pool."""
+    flagged: int = 0
+    """Events of contracts that are not known to be pools, told as such."""
     examples: list[str] = field(default_factory=list)
     doubtful: set[int] = field(default_factory=set)
-    """The blocks that all this is about."""
+    """The blocks that differ."""
 
     def note(self, number: int, text: str) -> None:
         """Something about block `number`."""
@@ -45,20 +59,50 @@ def judge(ledger: Ledger, testimony: Testimony) -> Judgement:
     told = {key: event for key, event in ledger.events.items() if event.origin.block_number in testimony.blocks}
     expected = {key: event for events in testimony.blocks.values() for key, event in events.items()}
     judgement.expected = len(expected)
-    for identity in expected.keys() - told.keys():
-        event = expected[identity]
-        judgement.missing += 1
-        judgement.note(event.block_number, f"missing: {placed(event, identity)}")
+    find_absent(ledger, {key: expected[key] for key in expected.keys() - told.keys()}, testimony, judgement)
     for identity in told.keys() - expected.keys():
-        judgement.extra += 1
-        judgement.note(told[identity].origin.block_number, f"extra: {place(told[identity])}")
+        event, log = told[identity], testimony.others.get(identity)
+        if log is None or not event.flagged or event.emitter not in ledger.unproven:
+            judgement.extra += 1
+            judgement.note(event.origin.block_number, f"extra: {place(event)}")
+        else:
+            judgement.flagged += 1
+            expected[identity] = log
     for identity in expected.keys() & told.keys():
-        wrong = compare(told[identity], expected[identity])
-        if wrong:
-            judgement.different += 1
-            judgement.note(expected[identity].block_number, f"different: {place(told[identity])}: {'; '.join(wrong)}")
+        hold_against(told[identity], expected[identity], judgement)
     count_blocks(ledger, testimony, told, judgement)
     return judgement
+
+
+def find_absent(
+    ledger: Ledger, absent: Mapping[Identity, Expected], testimony: Testimony, judgement: Judgement
+) -> None:
+    """What the ring lacks is held back, undecided or missing."""
+    left = Counter({block_hash: end.held_back for block_hash, end in ledger.ends.items()})
+
+    def takes(identity: Identity, event: Expected) -> bool:
+        held = left[identity[0]] > 0 and ledger.holds_back(event.emitter, event.block_number)
+        left[identity[0]] -= held
+        return held
+
+    for identity, event in absent.items():
+        if takes(identity, event):
+            judgement.held_back[identity] = event
+        else:
+            judgement.missing += 1
+            judgement.note(event.block_number, f"missing: {placed(event, identity)}")
+    for identity, event in testimony.others.items():
+        known = identity in ledger.events or event.emitter in testimony.refuted
+        if not known and event.block_number in testimony.blocks and takes(identity, event):
+            judgement.undecided[identity] = event
+
+
+def hold_against(told: Told, expected: Expected, judgement: Judgement) -> None:
+    """One event of the ring against the node's."""
+    wrong = compare(told, expected)
+    if wrong:
+        judgement.different += 1
+        judgement.note(expected.block_number, f"different: {place(told)}: {'; '.join(wrong)}")
 
 
 def compare(told: Told, expected: Expected) -> list[str]:

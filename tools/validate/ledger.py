@@ -17,11 +17,22 @@ from typing import NamedTuple
 
 from producers.statistics import LatencyHistogram
 from ringbuf import Frame
-from tlv.codes import FeedReason, Flag, GapScope
+from tlv.codes import EmitterProof, Flag, GapScope
 from tlv.errors import FrameError
-from tlv.layout import Block, BlockEnd, EventOrigin, Gap, Heartbeat, PoolCreated, PoolRecord, PoolState, Reorg
+from tlv.layout import (
+    Block,
+    BlockEnd,
+    EventOrigin,
+    Gap,
+    PoolCreated,
+    PoolRecord,
+    PoolState,
+    Reorg,
+    Unproven,
+)
 from tlv.message import Message, parse
 from tlv.units import MS
+from tools.validate.standstill import Standstill
 
 MAX_AGES = 1 << 16
 """Block ages kept for their percentiles; a day of Polygon."""
@@ -36,6 +47,8 @@ class Told(NamedTuple):
 
     record: PoolRecord
     origin: EventOrigin
+    flagged: bool = False
+    """UNPROVEN: it is not said to be a pool's."""
 
     @property
     def emitter(self) -> bytes:
@@ -57,7 +70,7 @@ class Window:
     socket_to_reader: LatencyHistogram = field(default_factory=LatencyHistogram)
     """Of pushed events, from the collector's socket to this reader."""
     longest_still_ns: int = 0
-    """The longest time in which neither a block ended nor a heartbeat said that there was none to end."""
+    """See `tools.validate.standstill`."""
     block_ages_ms: list[float] = field(default_factory=list)
     """From a block's timestamp to its arrival, signed: blocks may come before their time."""
 
@@ -74,9 +87,10 @@ NEVER = {
 
 
 class Ledger:
-    """Everything that was read from one ring."""
+    """Everything that was read from one ring; `idles` if its chain makes a block only now and then."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, idles: bool = True) -> None:
+        self._standstill = Standstill(idles=idles)
         self.window = Window()
         self.events: dict[Identity, Told] = {}
         """The events that stand, of blocks that were not judged yet."""
@@ -85,20 +99,23 @@ class Ledger:
         self.ends: dict[bytes, BlockEnd] = {}
         self.pools: dict[bytes, PoolState] = {}
         """The pools that were introduced, by address."""
+        self.unproven: dict[bytes, Unproven] = {}
+        """By address: emitters of which nobody can say yet whether they are pools, and those that are none and have
+        flagged events that cannot be taken back any more."""
         self.first = -1
         """The oldest block that is still to be judged; -1 before the first."""
         self.closed = -1
         """Up to here every block is closed."""
+        self.passed = -1
+        """Up to here every block is closed, or declared as missing."""
         self.measuring = True
         """Whether latencies count: not while something else keeps this process busy."""
         self._expected = 1
         self._judged = -1
-        self._progress_ns: int | None = None
-        """When the collector last made progress (monotonic); None before its first message."""
 
     def turn(self) -> Window:
         """End the window and begin the next."""
-        self._stand(time.monotonic_ns())
+        self.window.longest_still_ns = self._standstill.take_longest_ns(time.monotonic_ns())
         ended, self.window = self.window, Window()
         return ended
 
@@ -122,14 +139,7 @@ class Ledger:
             if message.unknown:
                 self._complain("unknown", f"sequence {frame.sequence}: {message.unknown} TLVs without a layout")
             self._note(message, now_ns)
-            if self._progress_ns is None or shows_progress(message):
-                self._stand(monotonic_ns)
-                self._progress_ns = monotonic_ns
-
-    def _stand(self, now_ns: int) -> None:
-        """The collector has stood still from its last progress until now."""
-        still_ns = now_ns - self._progress_ns if self._progress_ns is not None else 0
-        self.window.longest_still_ns = max(self.window.longest_still_ns, still_ns)
+            self._standstill.note(message, monotonic_ns)
 
     def lose(self, first: int, last: int) -> None:
         """These frames were overwritten before they could be read."""
@@ -142,25 +152,30 @@ class Ledger:
         self._judged = last
         self.first = last + 1
         self.events = {key: told for key, told in self.events.items() if told.origin.block_number > last}
-        for number in [number for number in self.blocks if number <= last]:
-            self.ends.pop(self.blocks.pop(number), None)
+        self.blocks = {number: block_hash for number, block_hash in self.blocks.items() if number > last}
+        self.ends = {block_hash: end for block_hash, end in self.ends.items() if end.number > last}
 
     def _note(self, message: Message, now_ns: int) -> None:
         record = message.records[0] if message.records else None
         origin = message.first(EventOrigin)
         if isinstance(record, PoolRecord) and origin is not None:
-            self._note_event(Told(record, origin), message.header.flags, now_ns)
+            flagged = bool(message.header.flags & Flag.UNPROVEN)
+            self._note_event(Told(record, origin, flagged), message.header.flags, now_ns)
         elif isinstance(record, PoolState):
             self.pools[record.pool] = record
         elif isinstance(record, Block):
             self._note_block(record)
         elif isinstance(record, BlockEnd):
             self.ends[record.hash] = record
-            self.closed = record.number
+            self.closed = max(self.closed, record.number)  # a block that was healed ends once more
+            self.passed = max(self.passed, record.number)
         elif isinstance(record, Reorg):
             self._note_reorg(record)
         elif isinstance(record, Gap) and record.scope == GapScope.BLOCK_NUMBERS:
             self.window.gaps.append((record.first, record.last))
+            self.passed = max(self.passed, record.last)
+        elif isinstance(record, Unproven):
+            self._note_unproven(record)
 
     def _note_event(self, told: Told, flags: int, now_ns: int) -> None:
         origin = told.origin
@@ -188,9 +203,21 @@ class Ledger:
         """Blocks above the fork left the chain, and what replaces them is to be judged, again if need be."""
         self.window.reorgs.append(reorg.depth)
         self.first = min(self.first, reorg.fork_number + 1)
-        self.closed = min(self.closed, reorg.fork_number)
+        self.closed, self.passed = min(self.closed, reorg.fork_number), min(self.passed, reorg.fork_number)
         for number in [number for number in self.blocks if number > reorg.fork_number]:
             self.ends.pop(self.blocks.pop(number), None)
+
+    def _note_unproven(self, record: Unproven) -> None:
+        refuted = record.standing in (EmitterProof.NO_POOL, EmitterProof.UNSUPPORTED)
+        if record.standing == EmitterProof.UNKNOWN or (refuted and record.marked):
+            self.unproven[record.emitter] = record
+        else:
+            self.unproven.pop(record.emitter, None)
+
+    def holds_back(self, emitter: bytes, number: int) -> bool:
+        """Whether events of this emitter in block `number` are declared as held back."""
+        record = self.unproven.get(emitter)
+        return record is not None and record.standing == EmitterProof.UNKNOWN and record.since_block <= number
 
     def complain(self, text: str) -> None:
         """Something for the report, in words; the first few are kept."""
@@ -200,14 +227,6 @@ class Ledger:
     def _complain(self, name: str, text: str) -> None:
         self.window.counts[name] += 1
         self.complain(text)
-
-
-def shows_progress(message: Message) -> bool:
-    """Whether a block ended, or the feed is well and has ended every block that it knows."""
-    record = message.records[0] if message.records else None
-    if isinstance(record, Heartbeat):
-        return record.reason == FeedReason.OK and record.blocks_behind == 0
-    return isinstance(record, BlockEnd)
 
 
 def place(told: Told) -> str:

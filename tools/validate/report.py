@@ -30,6 +30,8 @@ class Thresholds(NamedTuple):
     min_rate: float | None = None
     max_latency_ms: float | None = None
     max_reconnects: int | None = None
+    max_held_back: int = 0
+    """Events that the node's factories know to be pools' and the collector has not proven yet."""
 
 
 class Criterion(NamedTuple):
@@ -60,6 +62,12 @@ class Report:
     """Of the whole run, as the collector measured it, in ns."""
     collected: Counter[str]
     """What the collector counted meanwhile: reconnects, back-fills, repairs ..."""
+    behind: int = 0
+    """Blocks that the node had, and of which the ring says nothing."""
+    held_back: int = 0
+    """Events that the collector owes, of these and of earlier blocks."""
+    healed: int = 0
+    """Events of earlier blocks that it owed."""
     most_still_s: float = LEAST_STILL_S
     """For so long it may stand still; see `most_still_s`."""
 
@@ -93,9 +101,22 @@ class Report:
         demands = [
             Criterion("blocks", "at least 1", self.blocks, self.blocks > 0),
             Criterion("standing_still", f"at most {most_s:g} s", round(still_s, 1), still_s <= most_s),
+            Criterion("behind", f"no block, {most_s:g} s after the node had it", self.behind, self.behind == 0),
+            Criterion(
+                "held_back",
+                f"at most {thresholds.max_held_back}",
+                self.held_back,
+                self.held_back <= thresholds.max_held_back,
+            ),
+            Criterion(
+                "judged",
+                "at least 1 event, if some could not be judged",
+                found.expected,
+                found.expected > 0 or not found.undecided,
+            ),
         ]
         demands += [Criterion(name, "none", number, number == 0) for name, number in never.items()]
-        least, most, losses = thresholds
+        least, most, losses = thresholds.min_rate, thresholds.max_latency_ms, thresholds.max_reconnects
         if least is not None:
             demands.append(Criterion("rate", f"at least {least:g} events/s", self.rate, self.rate >= least))
         if most is not None:
@@ -115,7 +136,13 @@ def to_dict(report: Report, thresholds: Thresholds) -> dict[str, Any]:
     return {
         "healthy": all(criterion.passed for criterion in criteria),
         "seconds": round(report.seconds, 3),
-        "blocks": {"first": report.first, "last": report.last, "count": report.blocks, "unread": report.unread},
+        "blocks": {
+            "first": report.first,
+            "last": report.last,
+            "count": report.blocks,
+            "unread": report.unread,
+            "behind": report.behind,
+        },
         "messages": {"read": report.window.counts["messages"]} | {name: report.window.counts[name] for name in NEVER},
         "events": {
             "published": report.window.counts["events"],
@@ -125,6 +152,10 @@ def to_dict(report: Report, thresholds: Thresholds) -> dict[str, Any]:
             "extra": found.extra,
             "different": found.different,
             "miscounted_blocks": found.miscounted,
+            "held_back": report.held_back,
+            "healed": report.healed,
+            "flagged": found.flagged,
+            "undecided": len(found.undecided),
             "per_second": round(report.rate, 3),
         },
         "emitters": dict(report.emitters),
@@ -159,7 +190,7 @@ def lines(report: Report, thresholds: Thresholds) -> list[str]:
         f"{report.blocks} blocks ({report.first} to {report.last}) in {report.seconds:.1f} s: {counts['messages']} "
         f"messages, {counts['events']} events ({report.rate:.1f}/s), {counts['removed']} taken back",
         f"against the node: {found.expected} events expected, {found.missing} missing, {found.extra} extra, "
-        f"{found.different} different",
+        f"{found.different} different, {unproven(report)}",
         f"blocks closed by: {listed(report.verdicts)}; {len(window.reorgs)} reorgs, {len(window.gaps)} gaps",
         f"collector: {listed(report.collected)}; emitters: {listed(report.emitters)}",
     ]
@@ -183,10 +214,16 @@ def line(report: Report, thresholds: Thresholds) -> str:
     ]
     return (
         f"{'FAILED' if failed else 'ok'}  blocks {report.first} to {report.last}, {report.rate:.1f} events/s, "
-        f"{found.missing} missing, {found.extra} extra, {found.different} different, "
+        f"{found.missing} missing, {found.extra} extra, {found.different} different, {unproven(report)}, "
         f"p99 {report.latency_p99_ms:.2f} ms, {report.collected['reconnects']} reconnects, "
         f"{len(window.reorgs)} reorgs, {len(window.gaps)} gaps"
     ) + (f"; failed: {', '.join(failed)}" if failed else "")
+
+
+def unproven(report: Report) -> str:
+    """What is known of events whose emitters are not proven."""
+    found = report.judgement
+    return f"{report.held_back} held back, {report.healed} healed, {found.flagged + len(found.undecided)} undecided"
 
 
 def listed(counts: Counter[str]) -> str:

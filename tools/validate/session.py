@@ -7,8 +7,8 @@ that of `processes`.
     second thread   witness: asks the node again, decodes with eth-abi
     child process   alphapulse collect --> ring             (see `processes`)
 
-The node and the ring move on while they are compared, so blocks that differ are read again, one by one, until they
-agree or patience ends.
+The node and the ring move on while they are compared: the collector gets time to reach the newest block that the node
+has at the report, and blocks that differ are read again, one by one, until they agree or patience ends.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ringbuf import Reader, Status
 from tlv.codes import Completeness
@@ -27,6 +28,7 @@ from tlv.errors import FeedError, SegmentError
 from tools.command.supervisor import Child, Supervisor
 from tools.validate.judgement import Judgement, judge
 from tools.validate.ledger import NEVER, Ledger
+from tools.validate.owed import Owed
 from tools.validate.report import Report, most_still_s
 from tools.validate.witness import NodeWitness, Testimony
 
@@ -40,6 +42,7 @@ DOUBT_PAUSE_S = 1.0
 COUNTED = ("reconnects", "backfills", "refetches", "repairs", "duplicates", "lookalikes", "quarantined_logs", "pools")
 """Counters of the collector that a report shows."""
 
+Answer = TypeVar("Answer")
 Progress = Callable[["ValidationRun"], None]
 
 
@@ -49,7 +52,8 @@ class ValidationRun:
     def __init__(
         self, witness: NodeWitness, supervisor: Supervisor, collector: Child, reader: Reader, stats: Path
     ) -> None:
-        self.ledger = Ledger()
+        self.ledger = Ledger(idles=not witness.chain.block_time_s)
+        self._owed = Owed()
         self.interrupted = supervisor.interrupted
         self._witness, self._supervisor, self._collector = witness, supervisor, collector
         self._reader, self._stats = reader, stats
@@ -71,11 +75,16 @@ class ValidationRun:
         """
         now = time.monotonic()
         seconds, self._began = now - self._began, now
+        most_s = most_still_s(self._witness.chain.block_time_s)
+        newest = self._catch_up(most_s)
         window = self.ledger.turn()
         first, last = self.ledger.first, self.ledger.closed
         self.ledger.measuring = False
         testimony, judgement = self._compare(first, last) if last >= first >= 0 else (Testimony(), Judgement())
         self.ledger.measuring = True
+        healed = self._owed.healed
+        self._owed.settle(self.ledger, judgement)
+        self._owed.add(judgement)
         for name in NEVER:
             window.counts[name] += self.ledger.window.counts.pop(name, 0)
         window.complaints += self.ledger.window.complaints
@@ -87,13 +96,16 @@ class ValidationRun:
             last=last,
             window=window,
             judgement=judgement,
+            behind=max(newest - self.ledger.passed, 0) if self.ledger.passed >= 0 else 0,
+            held_back=len(self._owed),
+            healed=self._owed.healed - healed,
             unread=len(testimony.unread),
             unreadable_logs=testimony.unreadable_logs,
             emitters=self._witness.emitters.counts(),
             verdicts=self._verdicts(first, last),
             receive_to_ring=in_ring,
             collected=collected,
-            most_still_s=most_still_s(self._witness.chain.block_time_s),
+            most_still_s=most_s,
         )
         if last >= first >= 0:
             self.ledger.forget(last)
@@ -108,6 +120,14 @@ class ValidationRun:
         self._worker.shutdown(wait=False, cancel_futures=True)
         self._reader.close()
 
+    def _catch_up(self, patience_s: float) -> int:
+        """The node's newest block, which the collector gets some time to reach; -1 if the node does not say."""
+        newest = self._beside(self._witness.newest)
+        deadline = time.monotonic() + patience_s
+        while -1 < self.ledger.passed < newest and time.monotonic() < deadline:
+            self._read_for(WAIT_S)
+        return newest
+
     def _compare(self, first: int, last: int) -> tuple[Testimony, Judgement]:
         """Ring against node, until they agree or patience ends."""
         testimony = self._read_again(range(first, last + 1), singly=False)
@@ -115,22 +135,27 @@ class ValidationRun:
         while True:
             judgement = judge(self.ledger, testimony)
             doubtful = judgement.doubtful | testimony.unread
-            if not doubtful or time.monotonic() > patience:
+            if not (doubtful or judgement.held_back) or time.monotonic() > patience:
                 return testimony, judgement
             self._read_for(DOUBT_PAUSE_S)
-            testimony.correct(self._read_again(doubtful, singly=True))
+            if doubtful:
+                testimony.correct(self._read_again(doubtful, singly=True))
 
     def _read_again(self, numbers: Iterable[int], *, singly: bool) -> Testimony:
         """The witness's word, while this thread goes on reading the ring.  Without one, no block was read."""
         pools = dict(self.ledger.pools)
-        work: Future[Testimony] = self._worker.submit(self._witness.read, numbers, pools, singly=singly)
-        while not work.done():
-            self._read_for(WAIT_S)
         try:
-            return work.result()
+            return self._beside(partial(self._witness.read, numbers, pools, singly=singly))
         except FeedError as error:
             self.ledger.complain(str(error))
             return Testimony(unread=set(numbers))
+
+    def _beside(self, ask: Callable[[], Answer]) -> Answer:
+        """What the other thread finds out, while this one reads the ring."""
+        work = self._worker.submit(ask)
+        while not work.done():
+            self._read_for(WAIT_S)
+        return work.result()
 
     def _read_for(self, seconds: float) -> None:
         """Everything that the ring brings within so many seconds.

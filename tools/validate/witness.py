@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from producers.chains.configuration import ChainConfig
 from producers.node.errors import EndpointError
-from producers.node.jsonrpc import HEAD_OR_NULL, LOGS
+from producers.node.jsonrpc import HEAD_OR_NULL, LOGS, TEXT
 from producers.node.rpc_types import AnswerReader, Head, Log
 from tlv.errors import FeedError
 from tlv.layout import PoolState
@@ -54,12 +54,19 @@ class Testimony:
     """The events of each block that was read, and the numbers of the blocks that could not be."""
 
     blocks: dict[int, dict[Identity, Expected]] = field(default_factory=dict)
+    others: dict[Identity, Expected] = field(default_factory=dict)
+    """Events of contracts that are not known to be pools."""
+    refuted: set[bytes] = field(default_factory=set)
+    """Those of these contracts that are none."""
     unread: set[int] = field(default_factory=set)
     unreadable_logs: int = 0
     """Logs with an event of ours that lack a hash or an index."""
 
     def correct(self, later: Testimony) -> None:
         """Take over what was read of some blocks later."""
+        kept = {key: event for key, event in self.others.items() if event.block_number not in later.blocks}
+        self.others = kept | later.others
+        self.refuted = (self.refuted - {event.emitter for event in later.others.values()}) | later.refuted
         self.blocks |= later.blocks
         self.unread = (self.unread - later.blocks.keys()) | later.unread
 
@@ -84,6 +91,13 @@ class NodeWitness:
             FeedError: no endpoint answers, or not in time.
         """
         return asyncio.run(self._read(sorted(numbers), pools, singly))
+
+    def newest(self) -> int:
+        """The newest block that any of the endpoints knows; -1 if none answers."""
+        return asyncio.run(self._newest())
+
+    async def _newest(self) -> int:
+        return max(await asyncio.gather(*map(newest_of, self._urls)))
 
     async def _read(self, numbers: list[int], pools: Mapping[bytes, PoolState], singly: bool) -> Testimony:
         testimony = Testimony({number: {} for number in numbers})
@@ -118,8 +132,14 @@ class NodeWitness:
         for identity, event in events:
             declared = event.decoded.event
             family = self.emitters.family(event.emitter, as_factory=declared.by_factory, told=pools)
-            if family in declared.families and event.block_number in testimony.blocks:
+            if event.block_number not in testimony.blocks:
+                continue
+            if family in declared.families:
                 testimony.blocks[event.block_number][identity] = event
+            else:
+                testimony.others[identity] = event
+                if family is not None or declared.by_factory or self.emitters.is_refuted(event.emitter):
+                    testimony.refuted.add(event.emitter)
 
 
 class Line:
@@ -154,6 +174,15 @@ class Line:
     async def ask_for(self, decoder: AnswerReader, method: str, *params: Any) -> Any:
         """As `Endpoint.ask_for`."""
         return await (await self.endpoint()).ask_for(decoder, method, *params)
+
+
+async def newest_of(url: str) -> int:
+    """The newest block of one endpoint; -1 if it does not answer."""
+    try:
+        async with Endpoint(url) as endpoint:
+            return read_number(await endpoint.ask_for(TEXT, "eth_blockNumber")) or 0
+    except (EndpointError, Unanswered, UnexpectedAnswer):
+        return -1
 
 
 async def between(line: Line, numbers: list[int], unread: set[int]) -> list[Log]:

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from consumers.store import Store
-from tests.consumers.journal_frames import append, open_writer
-from tests.consumers.recorded_market import Publisher, canonical_events, orphaned_events
+from tests.consumers.analysis.recorded_reorgs import write_recording
+from tests.consumers.recorded_market import canonical_events, orphaned_events
 from tlv.codes import UNKNOWN_DECIMALS
 from tlv.layout import PoolSwap
 from tools.export import command
@@ -26,18 +26,8 @@ QUERY = (
 
 @pytest.fixture(scope="module")
 def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The orphaned blocks of the recording, each taken back, then all canonical ones; several segments."""
-    publisher = Publisher()
-    for number in sorted({origin.block_number for _, origin in orphaned_events()}):
-        dropped = [event for event in orphaned_events() if event[1].block_number == number]
-        publisher.blocks(dropped)
-        publisher.reorg(number - 1, bytes(32), dropped)
-    publisher.blocks(canonical_events())
     directory = tmp_path_factory.mktemp("recording")
-    payloads = [data for _, _, data in publisher.frames]
-    for first in range(0, len(payloads), 2000):
-        with open_writer(directory, ring_uuid=first.to_bytes(16, "big")) as writer:
-            append(writer, payloads[first : first + 2000], 1)
+    write_recording(directory)
     return directory
 
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from producers.blocks.cross_check import PATIENCE_NS, SILENCES
-from producers.feed import LogSelection
+from producers.kinds.selection import LogSelection
 from producers.node.jsonrpc import ERROR_BUDGET, Rejection
 from tests.producers.collected import Identity, canonical_events
 from tests.producers.virtual import SECOND, Conversation, Tamper, knowing_all, new_feed

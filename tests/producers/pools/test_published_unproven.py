@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from producers.blocks.recovery import recover
-from producers.feed import OutputRing
+from producers.output.epoch import OutputRing
 from producers.output.event_filter import EventFilter
 from producers.pools.quarantine import HOLD_S
 from tests.producers.collected import Story, canonical_events, proven_pools

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from websockets.asyncio.client import connect
@@ -87,9 +88,9 @@ def one_event_each(pools: list[Row]) -> Blocks:
     return in_blocks([{**row, "address": pool["pool"]} for pool in pools])
 
 
-async def start_cold(url: str, events: int) -> tuple[float, Statistics]:
+async def start_cold(url: str, events: int, **options: Any) -> tuple[float, Statistics]:
     """Seconds from the connection until so many events are in the ring."""
-    async with collecting(url) as (collector, work):
+    async with collecting(url, **options) as (collector, work):
         await until(lambda: bool(collector.statistics.connections), work)
         begin = time.perf_counter()
         await until(lambda: collector.statistics.events_published >= events, work)

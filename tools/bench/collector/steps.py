@@ -19,8 +19,9 @@ from producers.blocks.block import ended_block
 from producers.blocks.recovery import Recovered
 from producers.chains.configuration import load_chain
 from producers.decode.pool_table import PoolTable
-from producers.feed import Feed, OutputRing
+from producers.feed import Feed
 from producers.kinds.events import EVENTS
+from producers.output.epoch import OutputRing
 from tlv.codes import Completeness
 from tlv.units import MS
 from tools.bench.collector.load import Blocks, event_blocks, head_of, write_load

@@ -44,13 +44,11 @@ def watched(work: Callable[[Stopwatch], Any]) -> tuple[Any, Loop]:
 
 
 @asynccontextmanager
-async def collecting(url: str, **options: Any) -> AsyncIterator[tuple[Collector, asyncio.Task[Statistics]]]:
+async def collecting(*urls: str, **options: Any) -> AsyncIterator[tuple[Collector, asyncio.Task[Statistics]]]:
     """A collector at work, into a ring that is removed at the end."""
     ring = f"bench.{secrets.token_hex(4)}"
-    chain = load_chain("polygon")
-    collector = ready_collector(
-        CollectorOptions(chain=chain, urls=(url,), ring=ring, capacity=1 << 24, watchdog_s=60, **options)
-    )
+    usual: dict[str, Any] = {"chain": load_chain("polygon"), "capacity": 1 << 24, "watchdog_s": 60}
+    collector = ready_collector(CollectorOptions(urls=urls, ring=ring, **usual | options))
     work = asyncio.create_task(collector.run())
     try:
         yield collector, work

@@ -13,14 +13,16 @@ import click
 @click.option("--kills", type=click.IntRange(1), default=60, show_default=True, help="How many processes to kill.")
 @click.option("--seed", type=int, default=None, help="Repeat the random choices of an earlier run.")
 @click.option("--simulated", is_flag=True, help="Without processes: a whole world under each seed, on one core.")
-@click.option("--seeds", type=click.IntRange(1), default=1000, show_default=True, help="With --simulated: how many.")
+@click.option("--seeds", type=click.IntRange(1), help="With --simulated: how many.  [default: 1000]")
 @click.option(
     "--first-seed", type=int, default=1, show_default=True, help="With --simulated: the first; each adds one."
 )
-@click.option("--mutants", is_flag=True, help="With --simulated: put known defects back; which seed finds each?")
+@click.option(
+    "--mutants", is_flag=True, help="Put known defects back: is each found in its world, or by the first of --seeds?"
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, or one a line.")
 def command(
-    kills: int, seed: int | None, simulated: bool, seeds: int, first_seed: int, mutants: bool, as_json: bool
+    kills: int, seed: int | None, simulated: bool, seeds: int | None, first_seed: int, mutants: bool, as_json: bool
 ) -> int:
     """Kill relays, recorder, bridges, broker and clients under load, and count what every reader got.
 
@@ -37,8 +39,9 @@ def command(
         from tools.prove.delivery.world.mutants import DELIVERY_MUTANTS
 
         if mutants:
-            return DELIVERY.tell_defects(DELIVERY_MUTANTS, range(first_seed, first_seed + seeds))
-        return DELIVERY.tell(first_seed, seeds, as_json=as_json)
+            searched = range(first_seed, first_seed + seeds) if seeds is not None else None
+            return DELIVERY.tell_defects(DELIVERY_MUTANTS, searched, as_json=as_json)
+        return DELIVERY.tell(first_seed, seeds or 1000, as_json=as_json)
     from tools.prove.delivery.campaign import prove_delivery
 
     outcome = prove_delivery(kills, secrets.randbelow(1 << 31) if seed is None else seed)

@@ -14,7 +14,7 @@ from tools.rig.evm.kinds import ANVIL, KINDS
 
 
 @click.command("feed", epilog="Example:  alphapulse prove feed --seeds 20 --first-seed 1")
-@click.option("--seeds", type=click.IntRange(1), default=20, show_default=True, help="How many runs.")
+@click.option("--seeds", type=click.IntRange(1), help="How many runs.  [default: 20]")
 @click.option("--first-seed", type=int, default=1, show_default=True, help="Seed of the first run; each adds one.")
 @click.option("--transactions", type=click.IntRange(1), default=300, show_default=True, help="In each run, at least.")
 @click.option("--jobs", type=click.IntRange(1), default=4, show_default=True, help="Runs at a time.")
@@ -26,10 +26,19 @@ from tools.rig.evm.kinds import ANVIL, KINDS
     help="The node to collect from; with all, every seed on each of them.",
 )
 @click.option("--simulated", is_flag=True, help="Without node or network: a whole world under each seed, on one core.")
-@click.option("--mutants", is_flag=True, help="With --simulated: put known defects back; which seed finds each?")
+@click.option(
+    "--mutants", is_flag=True, help="Put known defects back: is each found in its world, or by the first of --seeds?"
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(
-    seeds: int, first_seed: int, transactions: int, jobs: int, node: str, simulated: bool, mutants: bool, as_json: bool
+    seeds: int | None,
+    first_seed: int,
+    transactions: int,
+    jobs: int,
+    node: str,
+    simulated: bool,
+    mutants: bool,
+    as_json: bool,
 ) -> int:
     """Collect from a real EVM node with real Uniswap contracts while connections and processes are broken.
 
@@ -41,7 +50,9 @@ def command(
     nothing at all some time after the nodes tell the truth.  A seed that fails is told with its smallest history.
     """
     if mutants:
-        return FEED.tell_defects(MUTANTS, range(first_seed, first_seed + seeds))
+        searched = range(first_seed, first_seed + seeds) if seeds is not None else None
+        return FEED.tell_defects(MUTANTS, searched, as_json=as_json)
+    seeds = seeds or 20
     if simulated:
         return FEED.tell(first_seed, seeds, as_json=as_json)
     runs = []

@@ -54,7 +54,10 @@ def draw(packages: tuple[str, ...], count: int, seed: int) -> Iterator[Mutant]:
         if not places[path]:
             continue
         operator, occurrence = chance.choice(places[path])
-        code = mutate_code(source, get_operator(operator)(), occurrence)
+        try:
+            code = mutate_code(source, get_operator(operator)(), occurrence)
+        except AttributeError:
+            continue  # cosmic-ray's exception replacer takes no dotted names
         if code is None or (path, code) in drawn or not _changes_anything(source, code):
             continue
         drawn.add((path, code))

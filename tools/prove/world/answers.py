@@ -20,7 +20,7 @@ FAR_RANGE = 5
 MUCH = 12
 """Logs; an answer with more is too large where sizes are limited."""
 ASTRAY_NS = 3 * NS
-"""How long a backend shows another chain's early block; a node that goes on is another chain's."""
+"""How long a backend shows another chain's early block and id; a node that goes on is another chain's."""
 ASTRAY_AGAIN_NS = 20 * NS
 METHODS: dict[str, tuple[str, ...]] = {
     "null": (*BLOCKS, "eth_getLogs", "eth_call"),
@@ -36,7 +36,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "policy": ("eth_getLogs",),
     "transient": (*BLOCKS, "eth_getLogs", "eth_call", "eth_blockNumber"),
     "pruned": ("eth_call",),
-    "early_block": ("eth_getBlockByNumber",),
+    "early_block": ("eth_getBlockByNumber", "eth_chainId"),
     "chain_id_refused": ("eth_chainId",),
     "no_hash_calls": ("eth_call",),
     "no_hash_logs": ("eth_getLogs",),
@@ -50,7 +50,7 @@ class Liar:
     def __init__(self, faults: FaultPlan) -> None:
         self._faults = faults
         self._astray_ns = -ASTRAY_AGAIN_NS
-        """Since when another early block is shown."""
+        """Since when another chain is shown."""
         self._active = [kind for kind in METHODS if kind in faults]
 
     def instead(self, method: str, params: list[Any], view: View, now_ns: int) -> tuple[str, Result] | None:
@@ -92,12 +92,13 @@ class Liar:
                 by_hash = isinstance(params[-1], dict) and "blockHash" in params[-1]
                 return rng.choice(WORDINGS["unsupported"]) if by_hash else None
             case "early_block":
-                if params[0] != "0x0":
+                if method != "eth_chainId" and params[0] != "0x0":
                     return None
                 if now_ns - self._astray_ns >= ASTRAY_AGAIN_NS:
                     self._astray_ns = now_ns
                 astray = now_ns - self._astray_ns < ASTRAY_NS
-                return early_header(view.tree, "0x" + "e1" * 32) if astray else None
+                other = '"0x1e1"' if method == "eth_chainId" else early_header(view.tree, "0x" + "e1" * 32)
+                return other if astray else None
             case "chain_id_refused":
                 return rng.choice(WORDINGS["transient"])
             case _:

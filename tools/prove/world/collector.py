@@ -21,11 +21,14 @@ from producers.blocks.state_file import Position, load, save
 from producers.chains.configuration import ChainConfig
 from producers.decode.pool_table import PoolTable
 from producers.decode.segment import Segment
-from producers.feed import Feed, LogSelection, OutputRing
+from producers.feed import Feed
+from producers.kinds.selection import LogSelection
 from producers.node.backoff import Circuit
 from producers.node.endpoints import RETURN_S, Candidate, Endpoints
 from producers.node.errors import WrongChainError
 from producers.node.health import FeedHealth
+from producers.node.identity import CONDEMNED_NS
+from producers.output.epoch import OutputRing
 from producers.pools.cache import CachedPools, PoolCache
 from producers.pools.inquiry import Finding
 from tlv.codes import FeedReason
@@ -244,8 +247,9 @@ class CollectorModel:
         if not self._endpoints.usable:
             raise WrongChainError(words)
 
-    def _inquire(self, candidate: Candidate, heard: Callable[[int], None]) -> None:
-        """Ask an endpoint over a connection of its own which chain it serves, and its newest number."""
+    def _inquire(self, candidate: Candidate, heard: Callable[[int], None], doubted: bool = False) -> None:
+        """Ask an endpoint over a connection of its own which chain it serves, and its newest number; another chain's
+        once more, some seconds later."""
         said: dict[int, int] = {}
         life = self._life
 
@@ -262,6 +266,8 @@ class CollectorModel:
             chain_id, newest = said.get(1), said.get(2, -1)
             if chain_id == self._chain.chain_id:
                 heard(newest)
+            elif not doubted:
+                self._agenda.after(CONDEMNED_NS, partial(self._inquire_again, life, candidate, heard))
             elif candidate is not self._endpoints.current:
                 self._exclude(candidate, f"chain {chain_id}")
 
@@ -271,6 +277,10 @@ class CollectorModel:
             if wire is not None:
                 request = {"jsonrpc": "2.0", "id": number, "method": method, "params": []}
                 node.receive(wire, msgspec.json.encode(request))
+
+    def _inquire_again(self, life: int, candidate: Candidate, heard: Callable[[int], None]) -> None:
+        if life == self._life:
+            self._inquire(candidate, heard, doubted=True)
 
     def _heard_of_first(self, candidate: Candidate, newest: int) -> None:
         if newest >= self._feed.head_number - 1:

@@ -9,8 +9,9 @@ from click.testing import CliRunner
 
 from tools.prove.delivery.command import command
 from tools.prove.delivery.simulated import MOST_LINES
+from tools.prove.delivery.world import mutants
 from tools.prove.delivery.world.mutants import DELIVERY_MUTANTS, DeliveryMutant
-from tools.prove.delivery.world.run import run_delivery
+from tools.prove.delivery.world.run import SETTLING_S, run_delivery
 from tools.prove.delivery.world.shrinking import shrink_delivery
 from tools.prove.world.mutants import changed
 
@@ -43,6 +44,13 @@ def test_world_without_kinds_delivers_every_message_once_and_loses_none() -> Non
     assert run.lost == 0 and run.items == run.published > 100
 
 
+def test_world_gives_a_client_time_for_each_ring_that_nobody_recorded() -> None:
+    run = run_delivery(5104, frozenset({"disconnect", "recorder_away", "replace"}), 157)
+    print(f"{run.rings} rings in {run.virtual_s:.1f} s, {run.lost} lost")
+    assert run.passed, run.summary
+    assert run.virtual_s > SETTLING_S
+
+
 def test_world_of_the_same_seed_has_the_same_history() -> None:
     first, second = (run_delivery(5, trace=True) for _ in range(2))
     assert first.history and first == second
@@ -53,6 +61,17 @@ def test_world_finds_a_defect_that_is_put_back(mutant: DeliveryMutant) -> None:
     with changed(mutant):
         assert not mutant.run().passed
     assert mutant.run().passed
+
+
+def test_command_tells_which_world_finds_each_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    unfound = DeliveryMutant("nothing", NO_REPLACED.place, NO_REPLACED.old, NO_REPLACED.old, 3)
+    monkeypatch.setattr(mutants, "DELIVERY_MUTANTS", (NO_REPLACED, unfound))
+    for searched in ([], ["--first-seed", str(NO_REPLACED.seed), "--seeds", "1"]):
+        code, lines = run_command("--mutants", "--json", *searched)
+        rows = [json.loads(line) for line in lines]
+        assert code == 1
+        assert [row.get("seed") for row in rows] == [NO_REPLACED.seed, None, None]
+        assert rows[-1] == {"defects": 2, "not_found": 1}
 
 
 def test_command_tells_each_failing_seed_with_its_smallest_history() -> None:

@@ -107,6 +107,8 @@ class WorldLine(RingLine):
 
     def _decide(self, place: FeedPosition) -> Read | Await | Loss | Replaced:
         step, now = super()._decide(place), self._around.clock.now
+        if step is Await.RECORDER:
+            self._around.oracle.waits(place.feed.uuid, [ring.uuid for ring in self._held.rings])
         waited = now - place.waiting_since if place.waiting_since else 0.0
         recording = self._around.recording()
         if recording is not None and waited < RECORDER_PATIENCE_S and place.at_least_once:

@@ -1,6 +1,7 @@
 """The judgement of what a relay decides, against what journal and memory have.
 
 no loss is told of what journal or ring has, or of what the recorder is about to write
+nobody waits for a recorder that went on to a newer ring
 a loss without a count is told only where nobody knows the end, or the order
 """
 
@@ -34,6 +35,15 @@ class RelayOracle:
     def impatient(self, uuid: bytes) -> None:
         """A loss of what the recorder is about to write, which was not waited for."""
         self._findings.break_rule("impatient", f"a loss of ring {self._number(uuid)}: the recorder still reads it")
+
+    def waits(self, uuid: bytes, held: Collection[bytes]) -> None:
+        """A client in ring `uuid` waits for the recorder."""
+        segments = self._journal.segments
+        at = segments[-1].uuid if segments else uuid
+        known = uuid in self._journal.uuids() or {at, uuid} <= set(held)
+        if known and self._number(at) > self._number(uuid):
+            words = f"in ring {self._number(uuid)} for the recorder, which is in ring {self._number(at)}"
+            self._findings.break_rule("waits in vain", words)
 
     def replaced(self, step: Replaced, held: Collection[bytes], *, recorded: bool) -> None:
         """A step to the next ring."""

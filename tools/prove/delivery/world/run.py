@@ -12,6 +12,7 @@ from functools import partial
 from random import Random
 
 from consumers.client import RelayUnreachable
+from consumers.incarnations import RECORDER_PATIENCE_S
 from tools.prove.delivery.world.clock import DeliveryClock
 from tools.prove.delivery.world.cursors import CursorStore
 from tools.prove.delivery.world.findings import Broken, Findings
@@ -32,6 +33,8 @@ from tools.prove.delivery.world.wishes import draw_wishes
 MOVES = 160
 SETTLING_S = 40.0
 """The longest wait of any rule, for the recorder and for a writer that lost its name, several times over."""
+RING_S = 2 * RECORDER_PATIENCE_S
+"""For each ring: a client in front of one that nobody recorded waits for its frames, then for what may follow it."""
 
 
 @dataclass
@@ -155,7 +158,7 @@ class _DeliveryWorld:
         for _ in range(self.run.moves):
             self.move()
         self.chances.honest = True
-        deadline = self.clock.now + SETTLING_S
+        deadline = self.clock.now + SETTLING_S + RING_S * len(self.name.rings)
         self.findings.note("settling")
         oracles = [seat.oracle for seat in self.seats]
         while self.clock.now < deadline and not (

@@ -1,0 +1,125 @@
+"""The heads of one connection: which of them are announced, and when.
+
+Owns the doubt about a head that continues nothing that is known, and the question for the latest block at the beginning
+of a connection.  It must never know what a head changes: that is `producers.assembly`'s.
+
+    pushed --it, or its parent, is known--> announced
+           --neither is, and the chain has an early block--> waits, and the node is asked for that block again: a chain
+             that was replaced under us continues nothing     --it is ours---> `release`: announced, in order
+                                                              --it is not----> `drop`
+    the latest block, asked for once both subscriptions are confirmed --no head was pushed before--> announced
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import msgspec
+
+from producers.assembly import Assembly
+from producers.context import Context
+from producers.node.early_block import UNKNOWN, EarlyBlockCheck
+from producers.node.jsonrpc import DISCONNECTED, HEAD, UNREADABLE, Failure, Rejection, read_head
+from producers.node.probing import Probing
+from producers.node.rpc_types import Head
+from producers.node.subscriptions import Subscriptions
+from tlv.units import NS
+
+MAX_UNSURE = 256
+"""Heads that wait while the node is asked again which chain it serves."""
+PAUSE_NS = NS
+"""Before a latest block that could not be had is asked for again."""
+
+
+class Heads:
+    """Of one endpoint after the other."""
+
+    def __init__(
+        self,
+        context: Context,
+        assembly: Assembly,
+        subscriptions: Subscriptions,
+        early_block: EarlyBlockCheck,
+        probing: Probing,
+    ) -> None:
+        self.pushed = 0
+        """Since the collector began."""
+        self.follows = False
+        """A head of this connection was announced."""
+        self._rpc, self._timers, self._stats = context.rpc, context.timers, context.stats
+        self._assembly, self._subscriptions = assembly, subscriptions
+        self._early_block, self._probing = early_block, probing
+        self._newest_live = -1
+        """Number of the newest head that was pushed on this connection."""
+        self._unsure: list[tuple[Head, bool]] = []
+        """Those that wait, each with whether it is live."""
+
+    def connected(self) -> None:
+        """A connection is open."""
+        self._newest_live = -1
+        self.follows = False
+        self._unsure.clear()
+
+    def take(self, result: msgspec.Raw) -> bool:
+        """A head was pushed; whether the node is to be asked now which chain it serves."""
+        try:
+            head = HEAD.decode(result)
+        except UNREADABLE as error:
+            self._rpc.reject(Rejection.BAD_HEAD, error)
+            return False
+        self.pushed += 1
+        live = self._subscriptions.head_is_live()
+        if not self._is_doubtful(head):
+            self._announce_pushed(head, live=live)
+            return False
+        self._unsure.append((head, live))
+        return len(self._unsure) == 1
+
+    def release(self) -> None:
+        """The node serves our chain: what waits is announced."""
+        unsure, self._unsure = self._unsure, []
+        for head, live in unsure:
+            self._announce_pushed(head, live=live)
+
+    def drop(self) -> None:
+        """It serves another."""
+        self._unsure.clear()
+
+    def ask_latest(self) -> None:
+        """Both subscriptions are confirmed.
+
+        Asked only now: a head that comes between this answer and the first push cannot be lost.
+        """
+        self._ask_latest(self._stats.connections)
+
+    def _ask_latest(self, connection: int) -> None:
+        if connection == self._stats.connections and self._newest_live < 0:
+            self._rpc.ask("eth_getBlockByNumber", ["latest", False], self._on_latest)
+
+    def _on_latest(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
+        head = read_head(result)
+        if head is None:
+            if failure is not DISCONNECTED:
+                self._timers.after(PAUSE_NS, partial(self._ask_latest, self._stats.connections))
+            return
+        # A block announced live wins: this answer may be older than it.
+        if self._newest_live < 0:
+            self._announce(head, live=False)
+
+    def _is_doubtful(self, head: Head) -> bool:
+        """Whether `head` may be another chain's."""
+        if self._unsure:
+            return len(self._unsure) < MAX_UNSURE
+        assembly, early_block = self._assembly, self._early_block
+        strange = assembly.head_number >= 0 and not assembly.knows(head.hash) and not assembly.knows(head.parent_hash)
+        return strange and early_block.genesis != UNKNOWN and early_block.silence is None
+
+    def _announce_pushed(self, head: Head, *, live: bool) -> None:
+        self._announce(head, live=live)
+        self._newest_live = max(self._newest_live, self._assembly.head_number)
+        self._subscriptions.head_pushed(has_logs=self._assembly.shows_logs(head.hash))
+
+    def _announce(self, head: Head, *, live: bool) -> None:
+        self.follows = True
+        self._assembly.announce(head, live=live)
+        self._probing.saw(head)
