@@ -21,6 +21,8 @@ from tools.up.run_directory import RunDirectory
 SHARED_MEMORY = Path("/dev/shm")
 ALPHAPULSE = [sys.executable, "-m", "tools.command.main"]
 PATIENCE_S = 120.0
+COMPILING_S = 300.0
+"""For a command that may have to compile every kernel first, on a busy machine."""
 
 PIPELINE = """
 [up]
@@ -97,7 +99,7 @@ class UpRig:
             [*ALPHAPULSE, arguments[0], "-c", str(self.file), *arguments[1:]],
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=COMPILING_S,
             env=self.environment | environment,
             stdin=subprocess.DEVNULL,
         )
