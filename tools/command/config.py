@@ -136,6 +136,17 @@ class BridgeInSection(BridgeSection):
     capacity: int | UnsetType = UNSET
 
 
+class ObsSection(Section):
+    """`alphapulse obs`"""
+
+    host: str | UnsetType = UNSET
+    port: int | UnsetType = UNSET
+    ring: list[str] | UnsetType = UNSET
+    allow_host: list[str] | UnsetType = UNSET
+    allow_origin: list[str] | UnsetType = UNSET
+    token_file: str | UnsetType = UNSET
+
+
 class Config(msgspec.Struct, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -146,6 +157,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     recorder: RecorderSection | UnsetType = UNSET
     bridge_out: BridgeOutSection | UnsetType = UNSET
     bridge_in: BridgeInSection | UnsetType = UNSET
+    obs: ObsSection | UnsetType = UNSET
 
 
 COMMAND_OF_SECTION = {
@@ -156,6 +168,7 @@ COMMAND_OF_SECTION = {
     "recorder": "record",
     "bridge_out": "bridge out",
     "bridge_in": "bridge in",
+    "obs": "obs",
 }
 SECTIONS: dict[str, type[Section]] = {
     "node": NodeSection,
@@ -165,6 +178,7 @@ SECTIONS: dict[str, type[Section]] = {
     "recorder": RecorderSection,
     "bridge_out": BridgeOutSection,
     "bridge_in": BridgeInSection,
+    "obs": ObsSection,
 }
 
 
