@@ -33,8 +33,7 @@ from ringbuf.declare import word_of
 from ringbuf.layout import COUNTERS_HEADER
 from ringbuf.names import counters_object, list_counters, list_remains
 from ringbuf.segment import create_object, path_of, unlink_object
-
-SPAWN = multiprocessing.get_context("spawn")
+from tools.rig.processes import reap, spawn
 
 
 @dataclass
@@ -68,14 +67,13 @@ def count_and_wait(ring: str, told: Connection) -> None:
 @pytest.fixture
 def killed(ring_name: str) -> str:
     """The object of a process that counted and was killed."""
-    here, there = SPAWN.Pipe()
-    process = SPAWN.Process(target=count_and_wait, args=(ring_name, there))
-    process.start()
+    here, there = multiprocessing.Pipe()
+    pid = spawn(lambda: count_and_wait(ring_name, there))
     name = str(here.recv())
     assert is_alive(name)
-    assert read_counters(name).pid == process.pid
-    os.kill(process.pid or 0, signal.SIGKILL)
-    process.join()
+    assert read_counters(name).pid == pid
+    os.kill(pid, signal.SIGKILL)
+    reap(pid)
     return name
 
 
@@ -94,7 +92,9 @@ def test_counters_are_what_the_process_put(ring_name: str) -> None:
     shared.bind(counted)
     assert shared.object_name == counters_object(ring_name, "tester")
     assert read_counters(shared.object_name).as_record(Counted).frames == 0
+    assert shared.due
     shared.put(counted)
+    assert not shared.due
     counted.delay.add(31, 2)
     copy = read_counters(shared.object_name)
     assert (copy.role, copy.ring, copy.pid, copy.alive) == ("tester", ring_name, os.getpid(), True)
