@@ -27,7 +27,8 @@ from tlv.codes import Completeness, Reason
 from tlv.units import NS
 
 NEW_NS = 3600 * NS
-"""A pushed block that is older is a recording's, or of a node that syncs: its age says nothing of the way here."""
+"""A pushed block that is older is a recording's, or of a node that syncs, and one of a later time is a lie: its age
+says nothing of the way here."""
 
 
 class Switching:
@@ -137,7 +138,7 @@ class Switching:
     def _time(self, block: Block) -> None:
         """Count how old a block was when it was pushed."""
         age_ns = self._clock.wall_ns - block.timestamp * NS
-        if age_ns < NEW_NS:
+        if -NEW_NS < age_ns < NEW_NS:
             self._stats.block_to_receive.add(age_ns)
 
     def follow(self) -> None:

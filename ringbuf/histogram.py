@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 
 from ringbuf.kernels import bucket_of, copy_range, count_ages, count_duration
-from ringbuf.layout import BUCKET_0, HISTOGRAM_WORDS, LONGEST_WORD, SUB_BITS, SUM_WORD
+from ringbuf.layout import BUCKET_0, HISTOGRAM_WORDS, LONGEST_NS, LONGEST_WORD, SUB_BITS, SUM_WORD
 from tlv.buffers import Longs, Words
 
 
@@ -45,7 +45,8 @@ class Histogram:
 
     def add(self, duration_ns: int, times: int = 1) -> None:
         """Count one duration `times` times; a negative one (a clock that stepped) counts as 0."""
-        count_duration(self.words, self.at, duration_ns, times)
+        # Clamped before it is a word: a time from a message can be anything.
+        count_duration(self.words, self.at, min(max(duration_ns, 0), LONGEST_NS), times)
 
     def add_ages(self, moments: Longs, now_ns: int, since_ns: int = 0) -> None:
         """Count how long ago each of `moments` was, those before `since_ns` left out: nothing that waited is missing

@@ -169,6 +169,7 @@ SUB_BITS = 5
 64 ns it is exact.  Log-linear, as HdrHistogram has it (hdrhistogram.org), which takes 2^-7 or 2^-10; a hop differs by
 more than 3 % from run to run, and its 9 KB stay in the second-level cache."""
 BUCKETS = (2 + 34) << SUB_BITS  # up to 2^40 ns, 18 minutes; the last bucket takes what is longer
+LONGEST_NS = 1 << 48  # three days; what is longer counts as that, so that sums of 32,000 such still fit
 
 HISTOGRAM = packed(
     sum_ns=I64,

@@ -8,7 +8,7 @@ buckets alone, which need not agree with the sum.
 from __future__ import annotations
 
 from ringbuf.atomics import load_monotonic, store_monotonic
-from ringbuf.layout import BUCKET_0, BUCKETS, LONGEST_WORD, SUB_BITS, SUM_WORD
+from ringbuf.layout import BUCKET_0, BUCKETS, LONGEST_NS, LONGEST_WORD, SUB_BITS, SUM_WORD
 from tlv.buffers import Longs, Words
 from tlv.jit import kernel
 
@@ -35,7 +35,7 @@ def raise_word(words: Words, index: int, by: int) -> None:
 @kernel
 def count_duration(words: Words, at: int, duration_ns: int, times: int) -> None:
     """Count a duration `times` times in the histogram at word `at`; a negative one (a clock that stepped) as 0."""
-    duration = max(duration_ns, 0)
+    duration = min(max(duration_ns, 0), LONGEST_NS)
     raise_word(words, at + BUCKET_0 + bucket_of(duration), times)
     raise_word(words, at + SUM_WORD, duration * times)
     if duration > load_monotonic(words, at + LONGEST_WORD):
@@ -52,7 +52,7 @@ def count_ages(words: Words, at: int, moments: Longs, since_ns: int, now_ns: int
     for moment in moments:
         if moment < since_ns:
             continue
-        age = max(now_ns - moment, 0)
+        age = min(max(now_ns - moment, 0), LONGEST_NS)
         if age < low or age > high:
             raise_word(words, at + BUCKET_0 + bucket, run)
             bucket, run = bucket_of(age), 0

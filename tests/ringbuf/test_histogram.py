@@ -13,7 +13,7 @@ import pytest
 from ringbuf import Histogram
 from ringbuf.histogram import upper_edge
 from ringbuf.kernels import bucket_of, count_duration
-from ringbuf.layout import BUCKET_0, BUCKETS, HISTOGRAM_WORDS, LONGEST_WORD, SUM_WORD
+from ringbuf.layout import BUCKET_0, BUCKETS, HISTOGRAM_WORDS, LONGEST_NS, LONGEST_WORD, SUM_WORD
 
 
 def histogram(durations: list[int]) -> Histogram:
@@ -48,9 +48,15 @@ def test_histogram_edges_divide_all_durations() -> None:
 
 
 def test_histogram_counts_what_is_too_long_for_it_and_knows_the_longest() -> None:
-    made = histogram([1 << 40, 1 << 50])
+    made = histogram([1 << 40, 1 << 47])
     assert made.count == 2
-    assert (made.percentile(0.99), made.longest_ns) == (1 << 50, 1 << 50)
+    assert (made.percentile(0.99), made.longest_ns) == (1 << 47, 1 << 47)
+
+
+def test_histogram_of_times_that_cannot_be_counts_them_within_its_bounds() -> None:
+    made = histogram([1 << 200, -1 << 200])
+    made.add_ages(np.array([0, 1 << 62], dtype=np.int64), 1 << 61)
+    assert (made.count, made.longest_ns, made.sum_ns) == (4, LONGEST_NS, 2 * LONGEST_NS)
 
 
 def test_histogram_percentile_is_never_above_the_longest() -> None:
