@@ -38,7 +38,7 @@ COMMANDS = {
     "bridge": ("tools.bridge", "Carry a ring to other hosts through NATS JetStream."),
     "export": ("tools.export", "Write a journal as Parquet."),
     "journal": ("tools.journal", "Verify, describe, cut, merge or split a journal."),
-    "status": ("tools.status", "Say which rings and relays exist and whether they are well."),
+    "status": ("tools.status", "Say which rings, processes and relays exist and whether they are well."),
     "obs": ("tools.obs.command", "Serve metrics, health and JSON about the pipeline over HTTP."),
     "layout": ("tools.layout", "Print the wire format."),
     "bench": ("tools.bench.command", "Measure every part against a baseline in the same run."),

@@ -1,6 +1,6 @@
 """The processes of the pipeline, as their shared counters show them.
 
-Owns which role counts what, and when a process needs a person.  It must never change what it reads.
+Owns which role counts what.  It must never change what it reads.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from consumers.relay.counters import Counters
 from consumers.runner import StrategyCounts
 from producers.statistics import Statistics
 from ringbuf import Histogram, Level
-from ringbuf.counters import CountersCopy, names_of, read_counters
-from ringbuf.names import COUNTERS_SUFFIX, list_counters, object_prefix
+from ringbuf.counters import CountersCopy, names_of
 from tlv.errors import SegmentError
+from tools.process_stat import copies, problem_of_process
 
 ROLES: dict[str, type] = {
     "collector": Statistics,
@@ -27,8 +27,6 @@ ROLES: dict[str, type] = {
     "bridge_in": Received,
 }
 """What a process of each role counts."""
-SILENT_S = 5.0
-"""A process stores its counts every second; one that has not for so long hangs, or is stopped."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +65,10 @@ class Processes:
 def look_at_processes() -> Processes:
     """All processes of this user."""
     found = Processes([], {}, {})
-    for object_name in list_counters():
-        process = object_name.removeprefix(f"/{object_prefix()}").removesuffix(COUNTERS_SUFFIX)
+    for process, copy in copies():
         try:
-            copy = read_counters(object_name)
+            if isinstance(copy, SegmentError):
+                raise copy
             record_type = ROLES.get(copy.role)
             counted = copy.as_record(record_type) if record_type is not None else None
         except SegmentError as error:
@@ -99,12 +97,3 @@ def stat_of_process(process: str, copy: CountersCopy, record_type: type, counted
         levels={name: getattr(counted, name) for name in names_of(record_type, Level)},
         problem=problem_of_process(copy),
     )
-
-
-def problem_of_process(copy: CountersCopy) -> str:
-    """What a person should look at; empty if nothing."""
-    if not copy.alive:
-        return f"pid {copy.pid} has ended without leaving"
-    if copy.beat_age_s > SILENT_S:
-        return f"pid {copy.pid} lives and has done nothing for {copy.beat_age_s:.0f} s"
-    return ""
