@@ -69,7 +69,7 @@ class PrometheusServer:
         while True:
             try:
                 self.ask("query", query="1")
-            except OSError:
+            except (OSError, UsageError):  # nobody listens yet, or it says that it is not ready
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     self.__exit__()
                     raise UsageError(f"prometheus did not start: see {self._directory}/server.log") from None
