@@ -31,10 +31,10 @@ import numba
 import numpy as np
 
 from consumers.follower import RingFollower
-from consumers.runner import WAIT_S
-from ringbuf import CorruptRing, FrameTooLong, Reader, RingFull, Status, Writer
+from consumers.runner import WAIT_S, StrategyCounts
+from ringbuf import CorruptRing, FrameTooLong, Reader, RingFull, SharedCounters, Status, Writer
 from ringbuf.atomics import monotonic_ns, pause
-from ringbuf.kernels import poll_into, publish_and_wake
+from ringbuf.kernels import count_duration, poll_into, publish_and_wake
 from ringbuf.layout import LENGTH_ROW, OFFSET_ROW, TIME_ROW
 from ringbuf.status import EMPTY, OK
 from tlv.arguments import check_integer
@@ -54,7 +54,6 @@ Handler = Callable[[Bytes, Bytes, int, int, int, Bytes], int]
 
 SLICE_NS = MS
 """No compiled loop runs longer: signals are served between slices."""
-KEPT_LATENCIES = 1 << 16
 
 SIGNAL = Domain.SIGNAL.value
 
@@ -84,12 +83,14 @@ def drive_native(
     source: int,
     wall_offset_ns: int,
     tally: Any,
-    latencies: Longs,
+    histogram: Longs,
+    at: int,
     slice_ns: int,
 ) -> int:
     """Poll, call `handler` for each frame, publish what it writes; returns after `slice_ns` or with a status to act on.
 
-    words..index: a Reader's; writer_*: a Writer's; wall_offset_ns: CLOCK_REALTIME - CLOCK_MONOTONIC.
+    words..index: a Reader's; writer_*: a Writer's; wall_offset_ns: CLOCK_REALTIME - CLOCK_MONOTONIC; histogram, at: of
+    the time from a frame's publishing to its message's.
     """
     payload = out.view(np.uint8)
     count = tally[0]
@@ -120,7 +121,7 @@ def drive_native(
             if publish_and_wake(writer_words, writer_control, writer, message, 0, end, 0, 0, now) <= 0:
                 count["pending"] = end
                 return REFUSED
-            latencies[count["published"] % len(latencies)] = monotonic_ns() - index[TIME_ROW, i]
+            count_duration(histogram, at, monotonic_ns() - index[TIME_ROW, i], 1)
             count["published"] += 1
             message[:end] = 0
         if monotonic_ns() >= until:
@@ -177,7 +178,7 @@ def check_strategy(handler: object, state: object) -> None:
 
 
 class NativeRunner:
-    """A native strategy between two rings.
+    """A native strategy between two rings.  What it counts is in `shared` too, if given: counters of `StrategyCounts`.
 
     Raises:
         UsageError: `handler` is no kernel, `state` no row of structs that can be written, `source` no u8.
@@ -190,13 +191,18 @@ class NativeRunner:
         reader: Reader,
         writer: Writer,
         source: int = Source.ARBITRAGE_STRATEGY,
+        *,
+        shared: SharedCounters | None = None,
     ) -> None:
         check_strategy(handler, state)
         self.tally: Structs = np.zeros(1, dtype=TALLY)
         self._told = (0, 0)
         self._tell_at = 0
         self._message: Bytes = np.zeros(MAX_MESSAGE, dtype=np.uint8)
-        self._latencies: Longs = np.zeros(KEPT_LATENCIES, dtype=np.int64)
+        self._counts = StrategyCounts()
+        self._shared = shared
+        if shared is not None:
+            shared.bind(self._counts)
         self._handler = handler
         self._follower = RingFollower(reader)
         self._writer = writer
@@ -238,9 +244,12 @@ class NativeRunner:
         self._follower.close()
 
     @property
-    def latencies(self) -> Longs:
-        """From the publishing of a frame to the publishing of the handler's message on it, ns; the newest ones."""
-        return self._latencies[: min(int(self.tally[0]["published"]), KEPT_LATENCIES)]
+    def counts(self) -> StrategyCounts:
+        """What it counted, up to date."""
+        counts, tally = self._counts, self.tally[0]
+        counts.frames, counts.lost, counts.poisoned = int(tally["frames"]), int(tally["lost"]), int(tally["malformed"])
+        counts.signals, counts.refused_signals = int(tally["published"]), int(tally["refused"])
+        return counts
 
     def run(self, asked_to_stop: Callable[[], bool], *, until_closed: bool = False, spin: bool = False) -> None:
         """Until asked to stop; with `until_closed` also when the ring is closed and read to its end.
@@ -253,6 +262,8 @@ class NativeRunner:
         try:
             while not asked_to_stop():
                 self._writer.heartbeat()
+                if self._shared is not None and self._shared.due:
+                    self._shared.put(self.counts)
                 status = self.step()
                 if status is Status.CORRUPT:
                     raise CorruptRing(f"ring {self._reader.name}: no frame at position {self._reader.position}")
@@ -294,7 +305,7 @@ class NativeRunner:
             self._message[:end] = 0
         if taken:
             published_ns = self._reader.index[TIME_ROW, count["next"] - 1]
-            self._latencies[count["published"] % KEPT_LATENCIES] = time.monotonic_ns() - published_ns
+            self._counts.ring_to_signal.add(time.monotonic_ns() - int(published_ns))
         count["published" if taken else "refused"] += 1
 
     def _tell(self) -> None:
@@ -310,4 +321,5 @@ class NativeRunner:
 
     def _arguments(self, slice_ns: int) -> tuple[Any, ...]:
         wall_offset_ns = time.time_ns() - time.monotonic_ns()
-        return (*self._native, wall_offset_ns, self.tally, self._latencies, slice_ns)
+        histogram = self._counts.ring_to_signal
+        return (*self._native, wall_offset_ns, self.tally, histogram.words, histogram.at, slice_ns)

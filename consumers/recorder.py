@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +24,9 @@ from consumers.held import HeldRing, HeldRings
 from consumers.incarnations import Extent, Replaced, RingCursor, next_step
 from consumers.journal import DiskRefused, JournalRemoved, JournalWriter
 from consumers.journal.extents import RecordedRings
-from ringbuf import CorruptRing, Loss, NoFreeSlot, Poll, Reader, Status
+from ringbuf import CorruptRing, Histogram, Level, Loss, NoFreeSlot, Poll, Reader, SharedCounters, Status
+from ringbuf.counters import names_of
+from ringbuf.layout import TIME_ROW
 from tlv.codes import Reason
 from tlv.layout import LAYOUT_DIGEST
 
@@ -58,10 +60,24 @@ class Recorded:
     """Times the disk refused the journal, each until it took it again."""
     removals: int = 0
     """Times the segment that was being written was removed."""
+    lag_bytes: Level = 0
+    """Bytes of the ring that the journal lacks."""
+    ring_bytes: Level = 0
+    """Capacity of the ring."""
+    refused_now: Level = 0
+    """1 while the disk refuses the journal."""
+    ring_to_journal: Histogram = field(default_factory=Histogram)
+    """Of each frame published since this recorder began, from its publishing to its writing; the disk may have it
+    later (`--fsync`)."""
+
+    def to_dict(self) -> dict[str, int]:
+        """The counts by name."""
+        return {name: getattr(self, name) for name in names_of(Recorded, int)}
 
 
 class Recorder:
-    """Records ring `name` into `directory`.  `journal_options` are those of `JournalWriter`.
+    """Records ring `name` into `directory`.  `journal_options` are those of `JournalWriter`; what it counts is in
+    `shared` too, if that is given: counters of `Recorded`.
 
     Raises:
         RingNotFound: there is no such ring.
@@ -69,11 +85,22 @@ class Recorder:
     """
 
     def __init__(
-        self, name: str, directory: Path, *, report: Report, stop: Stop = at_once, **journal_options: Any
+        self,
+        name: str,
+        directory: Path,
+        *,
+        report: Report,
+        stop: Stop = at_once,
+        shared: SharedCounters | None = None,
+        **journal_options: Any,
     ) -> None:
         self.name = name
         self.directory = directory
         self.recorded = Recorded()
+        self._shared = shared
+        if shared is not None:
+            shared.bind(self.recorded)
+        self._began_ns = time.monotonic_ns()
         self._report = report
         self._options = journal_options
         self._rings = HeldRings(self._attach)
@@ -100,6 +127,7 @@ class Recorder:
             CorruptRing: the ring holds what no writer writes.
         """
         while not stop():
+            self._count()
             self._rings.look(time.monotonic())
             poll = self._reader.poll(POLL_FRAMES, max(POLL_BYTES, self._reader.identity.max_payload))
             try:
@@ -118,6 +146,14 @@ class Recorder:
             if poll.status in (Status.EMPTY, Status.CLOSED):
                 self._wait(poll.status, stop)
         return self.recorded
+
+    def _count(self) -> None:
+        """Show what was counted, once a second."""
+        if self._shared is not None and self._shared.due:
+            if not self._reader.closed:
+                self.recorded.lag_bytes = self._reader.lag_bytes
+                self.recorded.ring_bytes = self._reader.identity.capacity
+            self._shared.put(self.recorded)
 
     def close(self) -> None:
         """Close the journal in order and leave the ring."""
@@ -196,6 +232,7 @@ class Recorder:
                 self._join(later[0].reader, stop)
                 return
             self._rings.look(time.monotonic())
+            self._count()
             time.sleep(RETRY_S)
 
     def _leave(self) -> None:
@@ -218,6 +255,8 @@ class Recorder:
         else:
             self.recorded.frames += count
             self.recorded.bytes += int(poll.lengths.sum())
+            written = self._reader.index[TIME_ROW, :count]
+            self.recorded.ring_to_journal.add_ages(written, time.monotonic_ns(), self._began_ns)
         if self._reader.evicted:
             self.recorded.evictions += 1
             self._become_reliable()
@@ -250,10 +289,13 @@ class Recorder:
                     self._report(f"{error}; trying again until the disk takes it")
                     self.recorded.disk_refusals += 1
                 refused = True
+                self.recorded.refused_now = 1
                 if stop():
                     raise
+                self._count()
                 time.sleep(RETRY_S)
             else:
+                self.recorded.refused_now = 0
                 if refused:
                     self._report(f"{self.directory}: the disk takes it again")
                 return result

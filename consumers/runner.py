@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from consumers.follower import RingFollower
 from consumers.journal import JournalReader
 from consumers.select_frames import select_frames
 from consumers.strategy import Draft, Driver, filter_of
-from ringbuf import CorruptRing, Reader, Status, Wait, Writer
+from ringbuf import CorruptRing, Histogram, Reader, SharedCounters, Status, Wait, Writer
 from tlv.buffers import Longs
 from tlv.codes import Domain
 from tlv.message import build
@@ -30,30 +29,42 @@ WAIT_S = 0.2
 """How long a stop request may go unnoticed in a quiet market."""
 HEARTBEAT_S = 1.0
 """A signal ring may be silent for hours; by the heartbeat its readers know that the writer runs."""
-KEPT_LATENCIES = 100_000
 NEVER_NS = (1 << 63) - 1
 
 
-class Latency(NamedTuple):
-    """Quantiles of a list of latencies, in ns.  Signed: a block may come before its own timestamp."""
+@dataclass
+class StrategyCounts:
+    """What a strategy's process did since it began."""
 
-    samples: int
-    p50: int
-    p99: int
-    max: int
+    frames: int = 0
+    lost: int = 0
+    """Frames that it could not read any more."""
+    poisoned: int = 0
+    """Frames at which the strategy raised an error, or wrote a message that is none."""
+    signals: int = 0
+    late_signals: int = 0
+    """Signals on frames that were in the ring before it began; they count for no latency."""
+    refused_signals: int = 0
+    """Signals that their ring did not take."""
+    ring_to_signal: Histogram = field(default_factory=Histogram)
+    """Of each signal, from the publishing of the frame that it is about to its own."""
+    receive_to_signal: Histogram = field(default_factory=Histogram)
+    """The same from the arrival of the log at the collector, by the wall clock."""
 
-
-def summarise(samples: deque[int]) -> Latency | None:
-    """Median, 99th percentile (nearest rank) and maximum; None without samples."""
-    if not samples:
-        return None
-    ordered = sorted(samples)
-    count = len(ordered)
-    return Latency(count, ordered[(count + 1) // 2 - 1], ordered[(99 * count + 99) // 100 - 1], ordered[-1])
+    def latencies(self) -> dict[str, dict[str, int] | None]:
+        """Number, median, 99th percentile and maximum in ns of each; None without any."""
+        both = {"ring_to_signal": self.ring_to_signal, "receive_to_signal": self.receive_to_signal}
+        return {
+            name: {"samples": count, **found.to_dict()} if (count := found.count) else None
+            for name, found in both.items()
+        }
 
 
 class Runner:
-    """One strategy between a ring, or a journal, and the ring of its signals."""
+    """One strategy between a ring, or a journal, and the ring of its signals.
+
+    What it counts is in `shared` too, if that is given: counters of `StrategyCounts`.
+    """
 
     def __init__(
         self,
@@ -63,13 +74,13 @@ class Runner:
         *,
         wait: Wait = Wait.BACKOFF,
         clock_ns: Callable[[], int] = time.time_ns,
+        shared: SharedCounters | None = None,
     ) -> None:
         self.driver = driver
-        self.published = 0
-        self.published_late = 0
-        """Signals on frames that were in the ring before this runner started; they count for no latency."""
-        self.ring_to_signal: deque[int] = deque(maxlen=KEPT_LATENCIES)
-        self.receive_to_signal: deque[int] = deque(maxlen=KEPT_LATENCIES)
+        self._counts = StrategyCounts()
+        self._shared = shared
+        if shared is not None:
+            shared.bind(self._counts)
         self._reader = reader
         self._follower = RingFollower(reader) if isinstance(reader, Reader) else None
         self._writer = writer
@@ -94,6 +105,8 @@ class Runner:
         while not asked_to_stop():
             if time.monotonic() >= heartbeat_due:
                 self._writer.heartbeat()
+                if self._shared is not None:
+                    self._shared.put(self.counts)
                 heartbeat_due = time.monotonic() + HEARTBEAT_S
             status = self.step()
             if status is Status.CLOSED and until_closed:
@@ -108,6 +121,13 @@ class Runner:
                 if not follow:
                     return
                 time.sleep(WAIT_S)
+
+    @property
+    def counts(self) -> StrategyCounts:
+        """What it counted, up to date."""
+        counts, driver = self._counts, self.driver
+        counts.frames, counts.lost, counts.poisoned = driver.frames, driver.lost, driver.poisoned
+        return counts
 
     def _rest(self, status: Status) -> None:
         """Wait after a poll that returned `status`, or go on with the next ring."""
@@ -158,10 +178,10 @@ class Runner:
             sequence = self._writer.next_sequence
             data = build(Domain.SIGNAL, draft.source, draft.records, sequence=sequence, timestamp_ns=now_ns)
             self._writer.publish(data)
-            self.published += 1
+            self._counts.signals += 1
             if published_ns < self._began_ns:
-                self.published_late += 1
+                self._counts.late_signals += 1
                 continue
-            self.ring_to_signal.append(time.monotonic_ns() - published_ns)
+            self._counts.ring_to_signal.add(time.monotonic_ns() - published_ns)
             if draft.receive_time_ns:
-                self.receive_to_signal.append(time.time_ns() - draft.receive_time_ns)
+                self._counts.receive_to_signal.add(time.time_ns() - draft.receive_time_ns)

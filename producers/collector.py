@@ -7,7 +7,7 @@ is `producers.endpoint_log`'s.
     connect --failed--> pause, or at once the next endpoint (`producers.node.endpoints`) --> connect
        |
        +--> frames --(in the socket's own callback)--> feed.receive --> ring      nothing is queued in between
-            every 20 ms at most: feed.tick, requests out, health, statistics      at once if the feed is `unfinished`
+            every 20 ms: feed.tick, requests out, health, statistics              at once if the feed is `unfinished`
 
 A connection ends when the node closes it (1000 and 1001 too), when `producers.node.health` finds it useless, when it
 breaks the error budget, when the first endpoint is back, or when the collector is told to stop.
@@ -59,13 +59,13 @@ from producers.output.event_filter import load_filter
 from producers.output.tick_maps import TickWatch
 from producers.pools.inquiry import Token
 from producers.statistics import Statistics
-from ringbuf import DEFAULT_CAPACITY, Reader, RingOrphaned, Status, Writer
+from ringbuf import DEFAULT_CAPACITY, Reader, RingOrphaned, SharedCounters, Status, Writer
 from tlv.codes import FeedReason
 from tlv.errors import FeedError, UsageError
 from tlv.layout import LAYOUT_DIGEST
-from tlv.units import NS
+from tlv.units import MS, NS
 
-TICK_S = 0.02
+TICK_NS = 20 * MS
 HEARTBEAT_S = 1.0
 SHORT_LIVED_S = 5.0
 """A connection that ended before that counts as a failed attempt, whatever it delivered."""
@@ -118,9 +118,12 @@ class CollectorOptions:
 
 
 class Collector:
-    """Collects until it is stopped, or idle, or the node turns out to serve another chain."""
+    """Collects until it is stopped, or idle, or the node turns out to serve another chain.
 
-    def __init__(self, options: CollectorOptions) -> None:
+    What it counts is in `shared` too, if that is given: counters of `Statistics`.
+    """
+
+    def __init__(self, options: CollectorOptions, shared: SharedCounters | None = None) -> None:
         if not options.urls:
             raise EndpointError(
                 f"expected at least one endpoint for chain {options.chain.name}, found none: give one with --url"
@@ -170,6 +173,10 @@ class Collector:
         self._wake = asyncio.Event()
         self._heard_ns = time.monotonic_ns()
         self._saved_ns = 0
+        self._tick_due_ns = 0
+        self._shared = shared
+        if shared is not None:
+            shared.bind(self._feed.stats)
 
     def _resume(self) -> Recovered | None:
         """What an earlier collector told, in this ring or as the state file says."""
@@ -316,6 +323,7 @@ class Collector:
         closed = asyncio.create_task(connection.wait_closed())
         closed.add_done_callback(lambda _: self._wake.set())
         began_ns = self._heard_ns = time.monotonic_ns()
+        self._tick_due_ns = began_ns + TICK_NS
         self._feed.connected(**_clock())
         self._health.connected(began_ns, self._feed.counts())
         self._others.returning, finished, headers = None, False, self._feed.stats.headers
@@ -325,7 +333,8 @@ class Collector:
                 self._publish()
                 for request in self._feed.requests():
                     await connection.send(request, text=True)
-                await self._wait(0 if self._feed.unfinished else TICK_S)
+                await self._wait(0 if self._feed.unfinished else self._time_to_tick())
+                self._note_lateness()
                 self._feed.tick(**_clock())
                 self._housekeeping()
                 finished = self._finished()
@@ -353,6 +362,17 @@ class Collector:
         if self._feed.stats.headers > headers and (left is None or left[0] is FeedReason.CLOSED):
             self._endpoints.served()
         return self._disconnected(left, (time.monotonic_ns() - began_ns) / NS)
+
+    def _time_to_tick(self) -> float:
+        return max(self._tick_due_ns - time.monotonic_ns(), 0) / NS
+
+    def _note_lateness(self) -> None:
+        """Count how late each tick that is due by now came: of a stall, every one that it held up."""
+        late_ns = time.monotonic_ns() - self._tick_due_ns
+        if late_ns >= 0:
+            missed = np.arange(self._tick_due_ns, self._tick_due_ns + late_ns + 1, TICK_NS)
+            self._feed.stats.loop_late.add_ages(missed, self._tick_due_ns + late_ns)
+            self._tick_due_ns = int(missed[-1]) + TICK_NS
 
     async def _finish(self) -> None:
         """Publish what the connection brought, for as long as that may take."""
@@ -457,6 +477,8 @@ class Collector:
             self._saved_ns = now_ns
             self._beat_writer()
             self._said.tell_declared(now_ns)
+            if self._shared is not None:
+                self._shared.put(self.statistics)
         if not self._keeping.disk.busy:
             self._keeping.save_pools(self._feed)
             if due:

@@ -1,6 +1,6 @@
 """What a collector counts.  Each counter has one meaning, stated here, and a test.
 
-Owns the numbers and their JSON form; it computes nothing but percentiles.
+Owns the numbers and their JSON form.  Every `int`, `Level` and `Histogram` is in the collector's shared counters too.
 """
 
 from __future__ import annotations
@@ -10,42 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from producers.node.backoff import Circuit
+from ringbuf import Histogram, Level
 
+LATENCIES = ("block_to_receive", "receive_to_ring", "loop_late")
 MOST_LISTED = 1_000
 """A feed that runs for years must not grow."""
-
-
-class LatencyHistogram:
-    """Durations in buckets that are 1/16 of their power of two wide: percentiles within 6 %, in constant memory."""
-
-    SUB_BITS = 4
-
-    def __init__(self) -> None:
-        self._buckets: Counter[int] = Counter()
-        self.count = 0
-        self.max_ns = 0
-
-    def add(self, duration_ns: int, times: int = 1) -> None:
-        """Count one duration `times` times; a negative one (a clock that stepped) counts as 0."""
-        duration_ns = max(duration_ns, 0)
-        shift = max(duration_ns.bit_length() - 1 - self.SUB_BITS, 0)
-        self._buckets[(duration_ns >> shift) + (shift << self.SUB_BITS)] += times
-        self.count += times
-        self.max_ns = max(self.max_ns, duration_ns)
-
-    def percentile(self, share: float) -> int:
-        """The upper edge of the bucket in which the given share of the durations ends; 0 if there are none."""
-        left = share * self.count
-        for bucket in sorted(self._buckets):
-            left -= self._buckets[bucket]
-            if left <= 0:
-                shift = max((bucket >> self.SUB_BITS) - 1, 0)
-                return min(((bucket - (shift << self.SUB_BITS)) << shift) + (1 << shift) - 1, self.max_ns)
-        return 0
-
-    def to_dict(self) -> dict[str, int]:
-        """Median, 99th percentile and maximum in ns."""
-        return {"p50": self.percentile(0.5), "p99": self.percentile(0.99), "max": self.max_ns}
 
 
 @dataclass
@@ -91,11 +60,11 @@ class Statistics:
     retracted_events: int = 0
     """Of the events published, those flagged UNPROVEN that were taken back by a verdict, or had left with their block
     by then: they count as let go, and are published again if their emitter is a pool."""
-    unproven_events: int = 0
+    unproven_events: Level = 0
     """Of the events published, those flagged UNPROVEN whose emitter is not proven yet."""
-    held_logs: int = 0
+    held_logs: Level = 0
     """Logs that wait in memory for their emitter to be verified."""
-    quarantined_logs: int = 0
+    quarantined_logs: Level = 0
     """Logs let go of emitters that are not proven, as declared by Unproven records; healed ones not among them."""
     healed_logs: int = 0
     """Logs that had been let go and were fetched again, their emitter being proven."""
@@ -131,7 +100,7 @@ class Statistics:
     """Blocks of which the second endpoint did not list every log that came."""
     cross_check_rejected: dict[str, int] = field(default_factory=dict)
     """Frames of the second endpoint, or parts of one, that were no usable answer, by reason."""
-    pools: int = 0
+    pools: Level = 0
     tick_maps: int = 0
     """Maps of watched pools that were read from the node and published."""
     refused_tick_maps: int = 0
@@ -143,7 +112,7 @@ class Statistics:
     """Whether connecting is worth trying; see `producers.node.backoff`."""
     circuit_openings: int = 0
     """How often so many attempts in a row had failed that the node was left alone."""
-    endpoint: int = 0
+    endpoint: Level = 0
     """Which of the configured endpoints is in use, or is tried next."""
     endpoint_host: str = ""
     feed_reason: str = "connecting"
@@ -152,17 +121,23 @@ class Statistics:
     """What ended the last connection, or kept it from being made, in words."""
     endpoint_failures: Counter[str] = field(default_factory=Counter)
     """Connections that failed, were lost or were given up, by host and reason."""
-    head_age_ms: int = 0
+    head_age_ms: Level = 0
     """Since the newest head came, as of the last heartbeat."""
-    blocks_behind: int = 0
+    blocks_behind: Level = 0
     """Blocks between the head and what has ended, as of the last heartbeat."""
-    held_back: int = 0
+    held_back: Level = 0
     """Logs whose emitter is not proven yet, as of the last heartbeat."""
     disk_failures: int = 0
     """Writes of the pool cache, the state or this file that the disk refused."""
-    head_number: int = 0
-    safe_number: int = 0
-    receive_to_ring: LatencyHistogram = field(default_factory=LatencyHistogram)
+    head_number: Level = 0
+    safe_number: Level = 0
+    block_to_receive: Histogram = field(default_factory=Histogram)
+    """Of each head that was pushed while it was new, from its timestamp (whole seconds) to its arrival."""
+    receive_to_ring: Histogram = field(default_factory=Histogram)
+    """Of each message that was published in the socket's callback that brought it about, from that callback's begin."""
+    loop_late: Histogram = field(default_factory=Histogram)
+    """How late the loop came to each of the moments, 20 ms apart, at which it was due: so long frames may have lain in
+    the socket before `receive_to_ring` began."""
 
     def add_reorg(self, number: int, depth: int, removed_events: int) -> None:
         """A reorg was published; `number` is its lowest dropped block."""
@@ -178,10 +153,10 @@ class Statistics:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON; latencies under `latency_ns`."""
-        values: dict[str, Any] = {name: value for name, value in vars(self).items() if name != "receive_to_ring"}
+        values: dict[str, Any] = {name: value for name, value in vars(self).items() if name not in LATENCIES}
         values["events_by_type"] = dict(sorted(self.events_by_type.items()))
         values["blocks_by_verdict"] = dict(sorted(self.blocks_by_verdict.items()))
         values["endpoint_failures"] = dict(sorted(self.endpoint_failures.items()))
         values["gaps"] = [{"first": first, "last": last} for first, last in self.gaps]
-        values["latency_ns"] = {"receive_to_ring": self.receive_to_ring.to_dict()}
+        values["latency_ns"] = {name: getattr(self, name).to_dict() for name in LATENCIES}
         return values

@@ -24,6 +24,11 @@ from producers.output.block_events import BlockEvents
 from producers.output.declarations import Declarations
 from producers.pools.quarantine import Quarantine
 from tlv.codes import Completeness, Reason
+from tlv.units import NS
+
+NEW_NS = 3600 * NS
+"""A pushed block that is older is a recording's, or of a node that syncs, and one of a later time is a lie: its age
+says nothing of the way here."""
 
 
 class Switching:
@@ -103,6 +108,8 @@ class Switching:
                 return
         else:
             block = self._on_header(head, live=live)
+            if live:
+                self._time(block)
             if self._lost:
                 self._lost = False
                 self._messages.put_gap(max(0, block.number - REACH), block.number, Reason.WRITER_RESTARTED)
@@ -127,6 +134,12 @@ class Switching:
         for log in self.early_logs.adopt(block.hash):
             self._closing.on_unexpected(block, block.take(log, pushed=True), pushed=True)
         return block
+
+    def _time(self, block: Block) -> None:
+        """Count how old a block was when it was pushed."""
+        age_ns = self._clock.wall_ns - block.timestamp * NS
+        if -NEW_NS < age_ns < NEW_NS:
+            self._stats.block_to_receive.add(age_ns)
 
     def follow(self) -> None:
         """Publish what the adoption of each head changes."""

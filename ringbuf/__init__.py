@@ -10,6 +10,7 @@
 reader.index, n)` and `publish(writer.words, writer.control, writer.state, buffer, offset, length, kind, flags, ns)`.
 """
 
+from ringbuf.counters import Level, SharedCounters
 from ringbuf.errors import (
     AlreadyExists,
     BadGeometry,
@@ -28,6 +29,7 @@ from ringbuf.errors import (
     RingOrphaned,
     UnsafeSegment,
 )
+from ringbuf.histogram import Histogram
 from ringbuf.info import RingInfo, SlotInfo, collect_garbage, unlink
 from ringbuf.names import list_rings
 from ringbuf.poll import Frame, Loss, Poll
@@ -47,6 +49,8 @@ __all__ = [
     "Frame",
     "FrameTooLong",
     "Full",
+    "Histogram",
+    "Level",
     "Loss",
     "NoFreeSlot",
     "NoSpace",
@@ -59,6 +63,7 @@ __all__ = [
     "RingNotFound",
     "RingNotReady",
     "RingOrphaned",
+    "SharedCounters",
     "SlotInfo",
     "Status",
     "UnsafeSegment",

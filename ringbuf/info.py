@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from ringbuf.counters import remove_dead_counters
 from ringbuf.errors import NotOwner, RingNotFound, RingNotReady, UnsafeSegment
 from ringbuf.identity import Identity
 from ringbuf.layout import CLOSED, CONTROL, EVICTED, FREE, HEADER, HEADER_BYTES, SLOTS
@@ -114,7 +115,7 @@ class RingInfo:
 
 
 def unlink(name: str) -> None:
-    """Remove ring `name`; its readers get the status ORPHANED.
+    """Remove ring `name`, and the counters beside it whose processes have ended; its readers get the status ORPHANED.
 
     Raises:
         NotOwner: it has a living writer.
@@ -127,6 +128,7 @@ def unlink(name: str) -> None:
         unlink_ring(name)
     finally:
         lock.close()
+    remove_dead_counters(f"{name}-")
 
 
 def is_finished(name: str) -> bool:
@@ -141,9 +143,10 @@ def is_finished(name: str) -> bool:
 
 
 def collect_garbage(*, closed: bool = False, prefix: str = "") -> list[str]:
-    """Remove rings whose creation or unlinking was not finished, and with `closed` all that have no living writer.
+    """Remove rings whose creation or unlinking was not finished, and with `closed` all that have no living writer; and
+    the counters of processes that have ended.
 
-    Only those whose name begins with `prefix`.  Returns the names removed.
+    Only those whose name begins with `prefix`.  Returns the names of the rings removed.
     """
     unfinished = [name for name in list_rings() if name.startswith(prefix) and (closed or not is_finished(name))]
     removed = []
@@ -153,6 +156,7 @@ def collect_garbage(*, closed: bool = False, prefix: str = "") -> list[str]:
         except (NotOwner, RingNotFound, UnsafeSegment):
             continue  # another process is creating it, has removed it already, or another user put it there
         removed.append(name)
+    remove_dead_counters(prefix)
     return removed
 
 

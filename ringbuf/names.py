@@ -15,15 +15,16 @@ FOLDER = Path("/dev/shm")  # where Linux keeps POSIX shared memory
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_.]{0,62}(?:-[a-z0-9_.]+)*")
 CONTROL_SUFFIX = "-ctl"
 LOCK_SUFFIX = "-lock"
+COUNTERS_SUFFIX = "-counters"
+SUFFIXES = (CONTROL_SUFFIX, LOCK_SUFFIX, COUNTERS_SUFFIX)
 
 
 def check_name(name: str) -> str:
     """Return `name`, or raise BadRingName."""
-    ends = (CONTROL_SUFFIX, LOCK_SUFFIX)
-    if not isinstance(name, str) or len(name) > 63 or not NAME_PATTERN.fullmatch(name) or name.endswith(ends):
+    if not isinstance(name, str) or len(name) > 63 or not NAME_PATTERN.fullmatch(name) or name.endswith(SUFFIXES):
         raise BadRingName(
             f"ring name {name!r}: expected 1 to 63 of a-z, 0-9, dot, underscore and dash, starting with a letter"
-            f" and not ending in {' or '.join(ends)}"
+            f" and not ending in {' or '.join(SUFFIXES)}"
         )
     return name
 
@@ -48,6 +49,11 @@ def lock_object(name: str, uid: int | None = None) -> str:
     return ring_object(name, uid) + LOCK_SUFFIX
 
 
+def counters_object(ring: str, role: str, number: int = 1) -> str:
+    """The POSIX name of the counters of the `number`-th process that is `role` of a ring."""
+    return f"{ring_object(ring)}-{role}{f'.{number}' if number > 1 else ''}{COUNTERS_SUFFIX}"
+
+
 def list_objects() -> list[str]:
     """Names of this user's shared-memory objects, without the common start, sorted."""
     prefix = object_prefix()
@@ -56,11 +62,16 @@ def list_objects() -> list[str]:
 
 def list_rings() -> list[str]:
     """Names of this user's rings, finished or not, sorted."""
-    return [name for name in list_objects() if not name.endswith((CONTROL_SUFFIX, LOCK_SUFFIX))]
+    return [name for name in list_objects() if not name.endswith(SUFFIXES)]
+
+
+def list_counters() -> list[str]:
+    """POSIX names of this user's counters, of the living and of the dead, sorted."""
+    return [f"/{object_prefix()}{name}" for name in list_objects() if name.endswith(COUNTERS_SUFFIX)]
 
 
 def list_remains() -> list[str]:
     """Names of rings of which only control page or lock exist: a process was killed while it created or unlinked."""
-    objects = list_objects()
+    objects = [name for name in list_objects() if not name.endswith(COUNTERS_SUFFIX)]
     sides = {name.removesuffix(CONTROL_SUFFIX).removesuffix(LOCK_SUFFIX) for name in objects}
     return sorted(sides - set(objects))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ringbuf import kernels
+from ringbuf.histogram import Histogram
 from ringbuf.layout import MIN_CAPACITY, NO_LIMIT
 from ringbuf.newest import newest_frames
 from ringbuf.reader import Reader
@@ -62,7 +63,17 @@ def warm_up_steps(writer: Writer, reader: Reader) -> list[tuple[str, Callable[[]
         ("evict", lambda: (reader.evicted, kernels.blocking_slot(writer.control, NO_LIMIT))),
         ("newest frames", lambda: list(newest_frames(reader.name))),
         ("skip ahead", lambda: kernels.skip_ahead(reader.words, reader.state)),
+        ("count", count_something),
     ]
+
+
+def count_something() -> None:
+    """Counts and histograms, as every process keeps them."""
+    histogram, moments = Histogram(), np.zeros(1, dtype=np.int64)
+    histogram.add(1)
+    histogram.add_ages(moments, 1)
+    histogram.below([1])
+    kernels.put_words(moments, 0, moments)
 
 
 def native(writer: Writer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -27,6 +27,7 @@ SESSION = f"test{os.getpid()}"
 ONE_AT_A_TIME = {
     "tests/consumers/test_strategy_bench.py",
     "tests/system/test_demo.py",
+    "tests/system/test_obs_prometheus.py",
     "tests/test_readme.py",
     "tests/tools/test_bench.py",
     "tests/tools/test_warm.py",

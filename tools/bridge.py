@@ -15,10 +15,14 @@ from typing import Any
 
 import click
 
+from consumers.bridge.counts import Received, Sent
+from ringbuf import SharedCounters
 from tlv.errors import UsageError
+from tools.command.counting import counters_beside
 from tools.command.service import tell_while_it_turns
 from tools.command.stderr_log import without_urls
 
+COUNT_S = 1.0
 SAME_AGAIN_S = 10.0
 """A sentence that was printed is not printed again before; what does not change would fill the log."""
 
@@ -91,7 +95,8 @@ def out_command(
         until_closed=until_closed,
         wanted=wanted(replicas, max_mib << 20 if max_mib else -1, (max_hours or 0.0) * 3600),
     )
-    _report(asyncio.run(_until_stopped(sender.run)), as_json)
+    with counters_beside(Sent, ring, "bridge_out") as shared:
+        _report(asyncio.run(_until_stopped(sender.run, shared, sender.sent)), as_json)
 
 
 @command.command("in", epilog="Example:  alphapulse bridge in --ring market.polygon --durable trading-host-2")
@@ -105,7 +110,8 @@ def in_command(ring: str, as_json: bool, durable: str, capacity: int, **where: A
     """
     _import("names").check_name("--durable", durable)
     inward = _import("inward").Inward(ring, broker_of(ring, **where), durable=durable, capacity=capacity)
-    _report(asyncio.run(_until_stopped(inward.run)), as_json)
+    with counters_beside(Received, ring, "bridge_in") as shared:
+        _report(asyncio.run(_until_stopped(inward.run, shared, inward.received)), as_json)
 
 
 @command.command("status", epilog="Example:  alphapulse bridge status --server nats://broker.example --json")
@@ -168,7 +174,9 @@ def _import(module: str) -> Any:
         raise UsageError("the bridge needs the extra `nats`: pip install 'alphapulse[nats]'") from None
 
 
-async def _until_stopped(run: Callable[[asyncio.Event, Callable[[str], None]], Awaitable[Any]]) -> Any:
+async def _until_stopped(
+    run: Callable[[asyncio.Event, Callable[[str], None]], Awaitable[Any]], shared: SharedCounters | None, counted: Any
+) -> Any:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -186,11 +194,20 @@ async def _until_stopped(run: Callable[[asyncio.Event, Callable[[str], None]], A
         say(f"{context['message']}: {context.get('exception')!r}")
 
     loop.set_exception_handler(say_unexpected)
+    counting = loop.create_task(_count(shared, counted))
     telling = loop.create_task(tell_while_it_turns())
     try:
         return await run(stop, say)
     finally:
+        counting.cancel()
         telling.cancel()
+
+
+async def _count(shared: SharedCounters | None, counted: Any) -> None:
+    """Show what was counted, once a second."""
+    while shared is not None:
+        shared.put(counted)
+        await asyncio.sleep(COUNT_S)
 
 
 def _report(counts: Any, as_json: bool) -> None:

@@ -27,9 +27,10 @@ from producers.node.connection import MAX_MESSAGE
 from producers.node.redaction import host_of
 from producers.output.tick_maps import TickWatch
 from producers.statistics import Statistics
-from ringbuf import DEFAULT_CAPACITY, RingOrphaned
+from ringbuf import DEFAULT_CAPACITY, RingOrphaned, SharedCounters
 from tlv.errors import UsageError
 from tlv.user_cache import cache_root
+from tools.command.counting import counters_beside
 from tools.command.endpoint_options import checked_websocket
 from tools.command.service import tell_while_it_turns
 from tools.command.stderr_log import OURS, speak_from
@@ -178,14 +179,15 @@ def command(
     )
     if verbose:
         speak_from(min(logging.INFO, logging.getLogger(OURS).getEffectiveLevel()))
-    statistics = asyncio.run(_collect(options, as_json, remake=ring_lost == "remake"))
+    with counters_beside(Statistics, options.ring, "collector") as shared:
+        statistics = asyncio.run(_collect(options, shared, as_json, remake=ring_lost == "remake"))
     if as_json or stats_json == "-":
         click.echo(msgspec.json.encode(statistics))
     else:
         click.echo(_sentence(statistics))
 
 
-def ready_collector(options: CollectorOptions) -> Collector:
+def ready_collector(options: CollectorOptions, shared: SharedCounters | None = None) -> Collector:
     """A collector in a process that is fit for it: everything is compiled, and what stays is no garbage to look for.
 
     The modules alone are 120,000 objects, and the collector of garbage looked through them for 28 to 44 ms at a time:
@@ -194,14 +196,16 @@ def ready_collector(options: CollectorOptions) -> Collector:
     # Compiling in the middle of a block would look like a node that does not answer.
     warm_ring()
     warm_collector()
-    collector = Collector(options)
+    collector = Collector(options, shared)
     gc.collect()
     gc.freeze()
     return collector
 
 
-async def _collect(options: CollectorOptions, as_json: bool, *, remake: bool) -> dict[str, Any]:
-    collector = ready_collector(options)
+async def _collect(
+    options: CollectorOptions, shared: SharedCounters | None, as_json: bool, *, remake: bool
+) -> dict[str, Any]:
+    collector = ready_collector(options, shared)
     host = host_of(options.urls[0])
     if as_json:
         ready = {"ready": True, "ring": options.ring, "host": host, "chain": options.chain.name}
@@ -216,7 +220,7 @@ async def _collect(options: CollectorOptions, as_json: bool, *, remake: bool) ->
             if not remake:
                 raise
             print(f"collect: {error}; making it anew", file=sys.stderr, flush=True)
-            collector = Collector(replace(options, position=collector.position))
+            collector = Collector(replace(options, position=collector.position), shared)
 
 
 async def _run(collector: Collector) -> Statistics:

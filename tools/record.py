@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 
 import click
-import msgspec
 
 from consumers.journal import Fsync
-from consumers.recorder import Recorder
+from consumers.recorder import Recorded, Recorder
+from tools.command.counting import counters_beside
 from tools.command.interrupt import Interrupt
 from tools.command.say import say
 from tools.command.waiting import complain, wait_for_ring_option, when_there
@@ -73,7 +73,7 @@ def command(
     The ring's writer waits for a recorder, within bounds; what was lost all the same stands in the journal as a gap.
     A ring that is not there yet is waited for; one that is replaced is recorded to its end, then the one that follows.
     """
-    with Interrupt() as asked:
+    with Interrupt() as asked, counters_beside(Recorded, ring, "recorder") as shared:
         recorder = when_there(
             "record",
             ring,
@@ -84,6 +84,7 @@ def command(
                 out,
                 report=partial(complain, "record"),
                 stop=asked,
+                shared=shared,
                 fsync=Fsync(fsync),
                 interval_s=interval,
                 segment_bytes=segment_mib * MIB,
@@ -97,7 +98,7 @@ def command(
         with recorder:
             say({"ready": True, "ring": ring, "journal": str(out)}, f"recording {ring} into {out}", as_json)
             recorder.run(asked, until_closed=until_closed)
-        counts = msgspec.to_builtins(recorder.recorded)
+        counts = recorder.recorded.to_dict()
         say(
             counts,
             "recorded {frames} frames, {bytes} bytes; {lost} frames lost".format(**counts),

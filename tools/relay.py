@@ -22,6 +22,7 @@ from consumers.relay.address import default_path
 from consumers.relay.counters import Counters
 from consumers.relay.server import PREFIXES
 from ringbuf import RingNotFound
+from tools.command.counting import counters_beside
 from tools.command.interrupt import Interrupt
 from tools.command.say import say
 from tools.command.waiting import complain, wait_for_ring_option
@@ -93,6 +94,7 @@ def command(
     recorded = {name: journal for journal in journals if (name := ring_of(journal))}
     with (
         Interrupt() as asked,
+        counters_beside(Counters, rings[0] if len(rings) == 1 else domain, "relay") as shared,
         Relay(
             domain,
             socket,
@@ -102,6 +104,7 @@ def command(
             cursors=cursors,
             patience_s=patience,
             max_clients=max_clients,
+            shared=shared,
         ) as relay,
     ):
         stop = partial(over, asked, relay, wait_for_ring, time.monotonic())

@@ -82,14 +82,17 @@ def look(name: str, before: RingStat | None = None, elapsed_s: float = 0.0) -> R
     """
     from ringbuf import RingInfo
 
-    info = RingInfo.read(name)
+    return stat_of_ring(RingInfo.read(name), look_at_feed(name), before, elapsed_s)
+
+
+def stat_of_ring(info: RingInfo, feed: FeedStat | None, before: RingStat | None, elapsed_s: float) -> RingStat:
+    """The same from what was read."""
     sequence = info.next_sequence - 1
     same = before is not None and before.uuid == info.identity.uuid.hex()
     rate = (sequence - before.sequence) / elapsed_s if same and before and elapsed_s > 0 else 0.0
     capacity = info.identity.capacity
-    feed = look_at_feed(name)
     return RingStat(
-        name=name,
+        name=info.name,
         uuid=info.identity.uuid.hex(),
         writer=writer_state(info),
         writer_pid=info.writer_pid,

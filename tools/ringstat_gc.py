@@ -17,7 +17,7 @@ import click
 @click.option("--prefix", default="", help="Only rings whose name begins with this.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(closed: bool, prefix: str, as_json: bool) -> None:
-    """Remove rings that nobody finished creating or unlinking.
+    """Remove rings that nobody finished creating or unlinking, and the counters of processes that were killed.
 
     A crashed writer's ring is kept unless --closed is given: its next writer continues it, and readers may still want
     what it holds.

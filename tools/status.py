@@ -1,7 +1,7 @@
 """`alphapulse status`: what of the pipeline exists on this machine, and whether it is well.
 
-Owns the summary: processes of each `alphapulse up`, rings as `ringstat` sees them, and relays that answer.  It starts,
-stops and changes nothing.
+Owns the summary: processes of each `alphapulse up`, rings as `ringstat` sees them, processes that count, and relays
+that answer.  It starts, stops and changes nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec
 
 from tools.command.config_option import config_option
 from tools.command.places import places
+from tools.process_stat import ProcessState, process_states
 from tools.ringstat import RingStat, feed_text, look_at_all
 from tools.up.overview import as_dict, show, ups
 from tools.up.run_directory import RunDirectory
@@ -32,8 +33,10 @@ class RelayState:
     answers: bool
 
 
-def relays(sockets: Iterable[Path]) -> list[RelayState]:
-    """The relays at these sockets; a place without a file is none."""
+def relays(sockets: Iterable[Path] | None = None) -> list[RelayState]:
+    """The relays at these sockets, else all of this user, the demos' among them; a place without a file is none."""
+    if sockets is None:
+        sockets = places().rglob("*.sock")
     return [RelayState(str(path), answers(path)) for path in sorted(sockets) if path.exists()]
 
 
@@ -52,43 +55,52 @@ def command(config: Path | None, as_json: bool) -> int:
 
     With -c FILE only what belongs to that configuration is shown, and it is unwell if it is down.  The exit code is 1
     if a process of an `alphapulse up` does not run or has begun only now, a ring's writer died without closing it, a
-    collector's feed is dead whatever its process does, or a relay's socket is left without its relay.
+    collector's feed is dead whatever its process does, a process was killed or does nothing, or a relay's socket is
+    left without its relay.
     """
     os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # as `ringstat`: loading machine code takes longer than the look
     from ringbuf import list_rings
 
-    running = ups(config)
+    running, processes = ups(config), process_states()
     if config is None:
-        rings, sockets = look_at_all((), {}, 0.0), relays(places().rglob("*.sock"))  # the demos' among them
+        rings, sockets = look_at_all((), {}, 0.0), relays()
     else:
         claims = RunDirectory.of(config).claims()
-        named = {one.what for one in claims if one.kind == "ring"} & set(list_rings())
-        rings = look_at_all(tuple(sorted(named)), {}, 0.0, again=True) if named else {}
+        named = {one.what for one in claims if one.kind == "ring"}
+        there = named & set(list_rings())
+        rings = look_at_all(tuple(sorted(there)), {}, 0.0, again=True) if there else {}
         sockets = relays(Path(one.what) for one in claims if one.kind == "socket")
+        processes = [one for one in processes if any(one.process.startswith(f"{ring}-") for ring in named)]
     healthy = (
         all(one.healthy for one in running)
         and all(ring.healthy for ring in rings.values())
+        and not any(one.problem for one in processes)
         and all(relay.answers for relay in sockets)
     )
     if as_json:
-        found = [asdict(ring) | {"healthy": ring.healthy} for ring in rings.values()]
-        up = [as_dict(one) for one in running]
-        relayed = [asdict(relay) for relay in sockets]
-        click.echo(msgspec.json.encode({"healthy": healthy, "up": up, "rings": found, "relays": relayed}))
+        found = {
+            "healthy": healthy,
+            "up": [as_dict(one) for one in running],
+            "rings": [asdict(ring) | {"healthy": ring.healthy} for ring in rings.values()],
+            "processes": [asdict(one) for one in processes],
+            "relays": [asdict(relay) for relay in sockets],
+        }
+        click.echo(msgspec.json.encode(found))
     else:
         show(running)
-        for line in sentences(rings, sockets) if rings or sockets or not running else ():
+        for line in sentences(rings, processes, sockets) if rings or processes or sockets or not running else ():
             click.echo(line)
     return 0 if healthy else 1
 
 
-def sentences(rings: dict[str, RingStat], sockets: list[RelayState]) -> list[str]:
-    """Rings and relays for people, a line each."""
+def sentences(rings: dict[str, RingStat], processes: list[ProcessState], sockets: list[RelayState]) -> list[str]:
+    """Rings, processes and relays for people, a line each."""
     lines = [
         f"ring   {ring.name}: writer {ring.writer}, epoch {ring.epoch}, {ring.sequence:,} frames"
         + (f"; feed {feed_text(ring)}" if ring.feed is not None else "")
         + (f"; {ring.problem}" if ring.problem else "")
         for ring in rings.values()
     ]
+    lines += [f"process {process.process}: {process.problem or f'runs (pid {process.pid})'}" for process in processes]
     lines += [f"relay  {relay.path}: {'answers' if relay.answers else 'does not answer'}" for relay in sockets]
     return lines or ["nothing runs: no process, no ring and no relay"]

@@ -20,11 +20,12 @@ from consumers.arbitrage.config import ArbitrageConfig, read_config
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
 from consumers.arbitrage.warm import warm
 from consumers.journal import JournalReader
-from consumers.runner import Runner, summarise
+from consumers.runner import Runner, StrategyCounts
 from consumers.strategy import Driver, Poison
 from ringbuf import Reader, Wait, Writer
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
+from tools.command.counting import counters_beside
 from tools.command.say import say
 from tools.command.service import SERVICE_MANAGER
 from tools.command.waiting import await_journal, wait_for_ring_option, when_there
@@ -116,9 +117,10 @@ def command(
         return 0
     with (
         found as reader,
+        counters_beside(StrategyCounts, signals, "strategy") as shared,
         Writer.open_or_create(signals, capacity=SIGNAL_CAPACITY, layout_digest=LAYOUT_DIGEST) as writer,
     ):
-        runner = Runner(Driver(strategy, reader.uuid), reader, writer, wait=Wait(wait_mode))
+        runner = Runner(Driver(strategy, reader.uuid), reader, writer, wait=Wait(wait_mode), shared=shared)
         source = {"ring": ring} if journal is None else {"journal": str(journal)}
         where = ring if journal is None else str(journal)
         say({"ready": True, **source, "signals": signals}, f"reading {where}, publishing to {signals}", as_json)
@@ -161,24 +163,21 @@ def _text(config: Path) -> str:
 
 
 def _statistics(runner: Runner, strategy: FlashArbitrage, seconds: float) -> dict[str, Any]:
-    driver = runner.driver
-    latencies = {"ring_to_signal": runner.ring_to_signal, "receive_to_signal": runner.receive_to_signal}
+    counted = runner.counts
     counts = ("screened", "candidates", "gross_positive", "net_positive", "unpriced", "stale", "untouchable")
     return {
-        "signals": runner.published,
+        "signals": counted.signals,
         "signals_by_verdict": {
             name: strategy.counts[f"signals_{name}"] for name in ("exact", "within_segment", "speculative")
         },
-        "signals_late": runner.published_late,
-        "frames": driver.frames,
-        "lost": driver.lost,
-        "poisoned": driver.poisoned,
+        "signals_late": counted.late_signals,
+        "frames": counted.frames,
+        "lost": counted.lost,
+        "poisoned": counted.poisoned,
         "pools": len(strategy.book.pools),
         **{name: strategy.counts[name] for name in counts},
         "seconds": round(seconds, 3),
-        "latency_ns": {
-            name: found._asdict() if (found := summarise(kept)) else None for name, kept in latencies.items()
-        },
+        "latency_ns": counted.latencies(),
     }
 
 

@@ -16,7 +16,6 @@ anew here, and its readers get the status ORPHANED.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 import nats.js.errors
 from nats.aio.msg import Msg
@@ -24,6 +23,7 @@ from nats.js import JetStreamContext
 
 from consumers.bridge.batch import Limits, UnpackedBatch, find_damaged, limits_of_ring, portions, unpack
 from consumers.bridge.broker import BROKER_ERRORS, WATCH_S, Broker, BrokerConnection, Say, connect, this_process
+from consumers.bridge.counts import Received
 from consumers.bridge.durable import FETCH_TIMEOUT_S, Durable
 from consumers.bridge.errors import BridgeError, BridgeRefused
 from consumers.bridge.retrying import Retrying
@@ -37,19 +37,6 @@ from tlv.message import build, parse
 FETCH = 64
 ORIGIN = "bridged from "
 """What the schema text of a bridged ring begins with; the origin's uuid follows."""
-
-
-@dataclass
-class Received:
-    """What the receiving side did."""
-
-    batches: int = 0
-    frames: int = 0
-    repeated: int = 0
-    lost: int = 0
-    refused: int = 0
-    connections: int = 0
-    last_sequence: int = 0
 
 
 class Inward:

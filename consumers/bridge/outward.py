@@ -21,7 +21,6 @@ import asyncio
 import base64
 import contextlib
 import time
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +28,7 @@ import numpy as np
 
 from consumers.bridge.batch import Limits, UnpackedBatch, limits_of, pack, portions, unpack
 from consumers.bridge.broker import BROKER_ERRORS, WATCH_S, Broker, BrokerConnection, Say, connect, this_process
+from consumers.bridge.counts import Sent
 from consumers.bridge.errors import BridgeError, BridgeRefused, SequenceConflict
 from consumers.bridge.presence import Presence
 from consumers.bridge.retrying import Retrying
@@ -49,24 +49,6 @@ from tlv.message import build, parse
 IDLE_WAIT_S = 0.1
 CONFLICTS_TO_REFUSE = 3
 """Batches of another sender that we met at the stream's end: one may be the last of a killed one."""
-
-
-@dataclass
-class Sent:
-    """What the sending side did."""
-
-    batches: int = 0
-    """Acknowledged, as are frames."""
-    frames: int = 0
-    from_journal: int = 0
-    lost: int = 0
-    too_large: int = 0
-    """Of the lost: frames larger than the server takes."""
-    replacements: int = 0
-    unknown_ends: int = 0
-    """Rings that were replaced while nobody saw how they ended."""
-    connections: int = 0
-    last_sequence: int = 0
 
 
 class Outward:

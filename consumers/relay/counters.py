@@ -10,6 +10,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
+from ringbuf import Histogram, Level
+from ringbuf.counters import names_of
+
 log = logging.getLogger("alphapulse.relay")
 
 
@@ -17,8 +20,8 @@ log = logging.getLogger("alphapulse.relay")
 class Counters:
     """The counts; `clients`, `behind` and `unreadable_rings` are of now, the others since the beginning."""
 
-    clients: int = 0
-    behind: int = 0
+    clients: Level = 0
+    behind: Level = 0
     """Clients that have not reached the end of a ring yet."""
     accepted: int = 0
     refused: int = 0
@@ -26,7 +29,7 @@ class Counters:
     bytes: int = 0
     chunks: int = 0
     malformed_frames: int = 0
-    unreadable_rings: int = 0
+    unreadable_rings: Level = 0
     damaged_rings: int = 0
     """How often a ring held what no writer writes."""
     damaged_journals: int = 0
@@ -39,11 +42,14 @@ class Counters:
     """How often the socket's file was gone and was made anew."""
     windows: int = 0
     """Windows that were read from journals."""
+    ring_to_client: Histogram = field(default_factory=Histogram)
+    """Of each frame and client, from the frame's publishing to the moment when the client's socket had taken the chunk
+    in which it was due; frames that were published before the client came, and the journal's, not among them."""
     _logged: set[str] = field(default_factory=set)
 
     def to_dict(self) -> dict[str, int]:
         """The counts by name."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, int)}
+        return {name: getattr(self, name) for kind in (Level, int) for name in names_of(Counters, kind)}
 
     def lack(self, error: OSError | MemoryError | RuntimeError, what: str) -> None:
         """Count and log a lack of descriptors, memory, threads or disk."""

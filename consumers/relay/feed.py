@@ -36,8 +36,9 @@ from consumers.relay.windows import JournalWindow
 from ringbuf import Reader, Status
 from ringbuf.errors import CorruptRing
 from ringbuf.kernels import get_word, poll_into
-from ringbuf.layout import INDEX_ROWS, SEQUENCE_ROW, TAIL
+from ringbuf.layout import INDEX_ROWS, SEQUENCE_ROW, TAIL, TIME_ROW
 from ringbuf.reader import Start
+from tlv.buffers import Longs
 from tlv.codes import FarewellReason, Reason, StreamStart
 from tlv.errors import UsageError
 from tlv.filter import MessageFilter
@@ -51,6 +52,7 @@ SHORTAGE_PATIENCE_S = 5.0
 STUCK_S = 0.2
 """How long a ring's end may differ from where its last frame ends: a writer is between the two for less than that."""
 NOTHING = memoryview(b"")
+NO_TIMES: Longs = np.zeros(0, np.int64)
 
 
 @dataclass
@@ -122,6 +124,7 @@ class RingFeed:
         self._behind = (0, 0)
         self._lags = False
         self._stuck_since = 0.0
+        self._packed_times = NO_TIMES
         if reader:
             self._warm(reader)
 
@@ -200,6 +203,12 @@ class RingFeed:
         """Whether more than a chunk is there for `place`: others go first."""
         return place.lags or place.position == OUT_OF_RING or self.reader is None
 
+    def take_times(self) -> Longs:
+        """When the frames of the last chunk were published, those that its filter left out too; valid until the next
+        chunk, and none of a chunk of the journal."""
+        times, self._packed_times = self._packed_times, NO_TIMES
+        return times
+
     def progress(self, place: FeedPosition) -> bytes:
         """A Batch without messages, if the filter left out sequences that no Batch has covered yet."""
         return self._cover(place) if place.since < place.sequence else b""
@@ -273,6 +282,7 @@ class RingFeed:
         place.lags = self._lags
         if chunk:
             place.since = place.sequence
+            self._packed_times = self._table[TIME_ROW, : self._count]
         return chunk
 
     def _cover(self, place: FeedPosition) -> bytes:

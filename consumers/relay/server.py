@@ -31,11 +31,11 @@ from consumers.relay.bell import Bell
 from consumers.relay.counters import Counters
 from consumers.relay.cursors import default_directory
 from consumers.relay.errors import Farewell
-from consumers.relay.feed import RingFeed
+from consumers.relay.feed import NO_TIMES, RingFeed
 from consumers.relay.line import RingLine
 from consumers.relay.session import ClientSession, Phase
 from consumers.relay.warm import warm
-from ringbuf import list_rings
+from ringbuf import SharedCounters, list_rings
 from tlv.codes import FarewellReason
 from tlv.errors import SegmentError
 
@@ -70,11 +70,14 @@ WRITE = select.EPOLLOUT
 class Connection:
     """A client's socket and session."""
 
-    __slots__ = ("leaving_since", "session", "socket", "stuck_since")
+    __slots__ = ("leaving_since", "opened_ns", "session", "socket", "stuck_since", "untaken_times")
 
     def __init__(self, sock: socket.socket, session: ClientSession) -> None:
         self.socket = sock
         self.session = session
+        self.opened_ns = time.monotonic_ns()
+        self.untaken_times = NO_TIMES
+        """When the frames of the chunk were published that the socket has not taken whole."""
         self.stuck_since = 0.0
         self.leaving_since = 0.0
 
@@ -89,6 +92,7 @@ class Relay:
         journals: where rings are recorded, by name.
         recorded_in: journals whose ring is not known yet: nothing is recorded there so far.
         patience_s: how long a client's socket may stay full before the client is evicted.
+        shared: where what it counts can be read by others: counters of `Counters`.
 
     A ring that does not exist yet is served as soon as it does.
 
@@ -108,10 +112,14 @@ class Relay:
         cursors: Path | None = None,
         patience_s: float = 5.0,
         max_clients: int = 256,
+        shared: SharedCounters | None = None,
     ) -> None:
         self.domain = domain
         self.path = path
         self.counters = Counters()
+        self._shared = shared
+        if shared is not None:
+            shared.bind(self.counters)
         self.patience_s = patience_s
         self.max_clients = max_clients
         self._named = rings
@@ -158,8 +166,11 @@ class Relay:
         `tell` gets the counters every second.
         """
         while not stop():
-            if self._keep_house(time.monotonic()) and tell:
-                tell(self.counters)
+            if self._keep_house(time.monotonic()):
+                if self._shared is not None:
+                    self._shared.put(self.counters)
+                if tell:
+                    tell(self.counters)
             self._wait(0.0 if self._turn() else HOUSEKEEPING_S)
         self._drain()
         return self.counters
@@ -226,6 +237,7 @@ class Relay:
         session = connection.session
         chunk = session.next_chunk(line)
         if chunk:
+            connection.untaken_times = session.chunk_times
             self._send(fd, connection, chunk)
             self.counters.chunks += 1
         # A filter may have left nothing of a chunk; its client has advanced all the same.
@@ -246,8 +258,18 @@ class Relay:
             self._epoll.modify(fd, READ | WRITE if blocked else READ)
         if not blocked:
             connection.stuck_since = 0.0
-        elif sent or not connection.stuck_since:
+            self._note_taken(connection)
+            return
+        connection.untaken_times = connection.untaken_times.copy()  # they are of a buffer that all clients share
+        if sent or not connection.stuck_since:
             connection.stuck_since = time.monotonic()
+
+    def _note_taken(self, connection: Connection) -> None:
+        """Count how old the frames of a chunk are now that its client's socket has all of it."""
+        if connection.untaken_times.size:
+            delay = self.counters.ring_to_client
+            delay.add_ages(connection.untaken_times, time.monotonic_ns(), connection.opened_ns)
+            connection.untaken_times = NO_TIMES
 
     def _flush(self, fd: int, connection: Connection) -> None:
         self._send(fd, connection, connection.session.unsent)

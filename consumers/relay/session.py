@@ -19,7 +19,7 @@ from consumers.relay import protocol
 from consumers.relay.counters import Counters
 from consumers.relay.cursors import Cursor
 from consumers.relay.errors import Farewell, short_of
-from consumers.relay.feed import FeedPosition
+from consumers.relay.feed import NO_TIMES, FeedPosition
 from consumers.relay.kernels import message_end
 from consumers.relay.line import RingLine
 from consumers.relay.protocol import ANY_RING, ClientRequest, Inbox
@@ -51,6 +51,8 @@ class ClientSession:
         self.opened = now
         self.sent_at = now
         self.advanced = False
+        self.chunk_times = NO_TIMES
+        """When the frames of the last chunk were published."""
         self._half_sent = 0
         self._ignored = False
         """Whether what the client sends does not count any more."""
@@ -181,6 +183,7 @@ class ClientSession:
         before = place.sequence
         try:
             chunk = line.next_chunk(place, self.subscription.wanted)
+            self.chunk_times = place.feed.take_times()
             self.advanced = place.sequence != before
             return chunk
         except Farewell as error:

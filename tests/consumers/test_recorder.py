@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -19,8 +19,9 @@ import pytest
 
 from consumers.journal import Fsync, JournalReader
 from consumers.journal.layout import GRANT_BYTES
-from consumers.recorder import Recorder
-from ringbuf import Loss, RingNotFound, Writer
+from consumers.recorder import Recorded, Recorder
+from ringbuf import Loss, RingNotFound, SharedCounters, Writer
+from ringbuf.counters import read_counters
 from tests.own_mounts import OWN_MOUNTS
 from tlv.layout import LAYOUT_DIGEST
 from tools import record
@@ -78,6 +79,24 @@ def test_recorder_records_what_the_ring_holds_and_resumes(ring_name: str, tmp_pa
     frames, lost = account(tmp_path)
     assert (sorted(frames), lost, lines) == (list(range(1, 3001)), 0, [])
     assert all(payload == b"%d" % sequence * 20 for sequence, payload in frames.items())
+
+
+def test_recorder_counts_in_shared_memory_what_it_writes_and_lacks(ring_name: str, tmp_path: Path) -> None:
+    with (
+        Writer.create(ring_name, capacity=1 << 16, layout_digest=LAYOUT_DIGEST) as writer,
+        closing(SharedCounters.create(Recorded, ring_name, "recorder")) as shared,
+    ):
+        publish(writer, 10)
+        with Recorder(ring_name, tmp_path, report=print, fsync=Fsync.NEVER, shared=shared) as recorder:
+            recorder.run(lambda: recorder.recorded.frames == 10, until_closed=False)
+            assert read_counters(shared.object_name).as_record(Recorded).lag_bytes > 0, "put before the first frame"
+            publish(writer, 5)
+            recorder.run(lambda: recorder.recorded.frames == 15, until_closed=False)
+            shared.put(recorder.recorded)
+            counted = read_counters(shared.object_name).as_record(Recorded)
+    assert (counted.frames, counted.ring_bytes, counted.refused_now) == (15, 1 << 16, 0)
+    assert counted.ring_to_journal.count == 5, "ten were there before it"
+    assert "lag_bytes" not in counted.to_dict()
 
 
 def test_recorder_that_was_away_too_long_records_the_exact_gap(ring_name: str, tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import socket
 import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from consumers.client import Farewell, Item, Loss, RelayError
@@ -17,6 +19,7 @@ from consumers.relay.errors import Farewell as FarewellError
 from consumers.relay.protocol import Inbox
 from consumers.relay.stream import ClientStream
 from tests.consumers.relay_rig import Rig, make_ring, market_message, publish, sequences, serving, take
+from tests.consumers.test_relay import wait_for
 from tlv.codes import FarewellReason, FeedReason, StreamStart
 from tlv.layout import Ack, Batch, Gap, Header, Heartbeat, Resume, Subscribe, SubscribeAck
 from tlv.layout import Farewell as FarewellRecord
@@ -187,6 +190,36 @@ def test_relay_client_that_never_reads_is_evicted_and_told(ring_name: str) -> No
             state.take(message, items)
     covered = [(item.first if isinstance(item, Loss) else item.sequence) for item in items]
     assert covered == list(range(1, len(covered) + 1))
+
+
+def test_relay_counts_the_wait_for_a_client_that_reads_late(ring_name: str) -> None:
+    """A chunk that a socket took by halves is counted when it has all of it, each frame from its publishing."""
+    late_s = 0.3
+    with make_ring(ring_name) as writer, serving(ring_name, patience_s=3600.0) as rig:
+        publish(writer, 5)
+        late = connect(rig)
+        late.sendall(protocol.subscribe(start=StreamStart.OLDEST))
+        delay = rig.relay.counters.ring_to_client
+        wait_for(lambda: rig.relay.counters.chunks > 0)
+        assert delay.count == 0, "these were there before the client"
+        publish(writer, 8000)  # 2 MB; its socket takes half a MB
+        wait_for(lambda: any(connection.stuck_since for connection in rig.relay._connections.values()))
+        taken, in_socket = delay.count, rig.relay.counters.bytes
+        (stuck,) = (connection for connection in rig.relay._connections.values())
+        (feed,) = rig.relay._feeds()
+        assert stuck.untaken_times.size and not np.shares_memory(stuck.untaken_times, feed._table)
+        time.sleep(late_s)
+        assert delay.count == taken < 8000
+        stream: list[bytes] = []
+        reading = threading.Thread(target=lambda: stream.append(read_all(late)))
+        reading.start()
+        wait_for(lambda: delay.count == 8000)
+        assert delay.percentile(taken / 8000 + 0.01) >= late_s * 1e9, "what waited has waited all of it"
+    reading.join()
+    late.close()
+    ends = itertools.accumulate(map(len, messages := split(stream[0])))
+    whole = [parse(message).header.sequence for message, end in zip(messages, ends, strict=True) if end <= in_socket]
+    assert taken <= sum(sequence > 5 for sequence in whole), "none was counted that the socket had not taken"
 
 
 def test_relay_sixteen_of_sixty_four_never_read_and_the_others_miss_nothing(ring_name: str) -> None:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ from consumers.arbitrage.flash_arbitrage import FlashArbitrage
 from consumers.arbitrage.signal import verify_signal
 from consumers.native import NativeRunner
 from consumers.price_moves import PRICE_MOVE, PRICE_MOVE_TYPE, new_state, note_price_move
-from consumers.runner import Latency, Runner, summarise
+from consumers.runner import Runner, StrategyCounts
 from consumers.strategy import Driver, Strategy, StrategyStopped
 from ringbuf import Reader, Status, Writer
 from tests.consumers.recorded_market import Publisher, canonical_events, canonical_frames
@@ -91,7 +90,7 @@ def test_runner_live_ring_says_the_same_bytes_as_a_replay(new_ring_name: Callabl
             build(Domain.SIGNAL, draft.source, draft.records, sequence=sequence, timestamp_ns=NOW)
             for sequence, draft in enumerate(drafts, start=1)
         ]
-        assert len(live) == runner.published == len(runner.ring_to_signal) == 2
+        assert len(live) == runner.counts.signals == runner.counts.ring_to_signal.count == 2
         assert runner.driver.frames == len(canonical_frames())
         assert [verify_signal(parse(data)) for data in live] == [[], []]
         print(f"live == replay: {len(live)} signals, {sum(map(len, live))} bytes")
@@ -104,7 +103,7 @@ def test_runner_frames_from_before_it_have_no_latency(new_ring_name: Callable[[]
         with Reader.attach(market.name, start="oldest") as reader:
             runner = Runner(Driver(FlashArbitrage(), market.uuid), reader, signals)
             runner.run(never, until_closed=True)
-        assert (runner.published, runner.published_late, len(runner.ring_to_signal)) == (2, 2, 0)
+        assert (runner.counts.signals, runner.counts.late_signals, runner.counts.ring_to_signal.count) == (2, 2, 0)
 
 
 def test_runner_lapped_reader_tells_the_strategy_and_goes_on(new_ring_name: Callable[[], str]) -> None:
@@ -160,17 +159,13 @@ def test_runner_ring_replaced_goes_on_with_the_next_one(new_ring_name: Callable[
         runner.close()
 
 
-@pytest.mark.parametrize(
-    ("samples", "expected"),
-    [
-        ([], None),
-        ([7], Latency(1, 7, 7, 7)),
-        (range(1, 201), Latency(200, 100, 198, 200)),
-        ([-5, 3], Latency(2, -5, 3, 3)),
-    ],
-)
-def test_summarise_samples_by_nearest_rank(samples: list[int], expected: Latency | None) -> None:
-    assert summarise(deque(samples)) == expected
+def test_strategy_counts_without_a_signal_have_no_latency() -> None:
+    counts = StrategyCounts()
+    counts.ring_to_signal.add(31)
+    assert counts.latencies() == {
+        "ring_to_signal": {"samples": 1, "p50": 31, "p99": 31, "max": 31},
+        "receive_to_signal": None,
+    }
 
 
 def python_price_moves(threshold_pips: int) -> list[tuple[bytes, int]]:
@@ -211,7 +206,7 @@ def test_native_runner_recording_says_what_python_says(new_ring_name: Callable[[
         assert native_price_moves(signals.name) == expected
         assert len(expected) > 10
         assert runner.tally[0]["frames"] == len(canonical_frames())
-        assert len(runner.latencies) == len(expected) and (runner.latencies > 0).all()
+        assert runner.counts.ring_to_signal.count == len(expected) and runner.counts.ring_to_signal.percentile(0) > 0
 
 
 def test_native_runner_removed_and_backfilled_events_are_passed_over(new_ring_name: Callable[[], str]) -> None:

@@ -96,6 +96,19 @@ def test_bench_collector_measures_rate_delay_loop_backfill_and_memory_and_leaves
     assert "10000 events" in results["5000 known pools: RSS"]["note"]
 
 
+@pytest.mark.soak
+def test_bench_obs_measures_what_looking_and_counting_cost_and_leaves_no_ring() -> None:
+    ended = bench("--only", "obs", "--seconds", "0.05", "--json")
+    assert ended.returncode == 0, ended.stderr
+    results = {result["name"].removeprefix("obs: "): result for result in json.loads(ended.stdout)["results"]}
+    assert {name: (result["unit"], result["target"]) for name, result in results.items()} == {
+        "ring writer that is looked at": ("%", 98),
+        "collector that counts": ("%", 98),
+        "at 5000 events/s, scraped each second": ("ms", 100),
+    }
+    assert all(result["value"] > 0 and result["baseline_value"] > 0 for result in results.values())
+
+
 @pytest.mark.parametrize("seconds", [0.01, 0.05])
 def test_stopwatch_sees_a_callback_that_keeps_the_loop_away(seconds: float) -> None:
     async def work(stopwatch: Stopwatch) -> None:

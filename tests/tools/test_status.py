@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from ringbuf import Writer
+from consumers.recorder import Recorded
+from consumers.relay.counters import Counters
+from ringbuf import SharedCounters, Writer
+from tools.rig.processes import reap, spawn
 
 
 @pytest.fixture
@@ -61,6 +66,20 @@ def test_status_lists_a_ring_with_its_writer(runtime: Path, ring_name: str) -> N
             rings = {ring["name"]: ring for ring in json.loads(status(runtime).stdout)["rings"]}
     found = rings[ring_name]
     assert (found["writer"], found["sequence"], found["feed"]) == ("alive", 1, None)
+
+
+def test_status_tells_a_process_that_lives_from_one_that_was_killed(runtime: Path, ring_name: str) -> None:
+    killed = spawn(lambda: (SharedCounters.create(Counters, ring_name, "relay"), os.kill(os.getpid(), signal.SIGKILL)))
+    reap(killed)
+    with contextlib.closing(SharedCounters.create(Recorded, ring_name, "recorder")) as shared:
+        shared.put(Recorded())
+        ended = status(runtime)
+    found = {process["process"]: process for process in json.loads(ended.stdout)["processes"]}
+    relay = found[f"{ring_name}-relay"]
+    assert (relay["pid"], relay["problem"]) == (killed, f"pid {killed} has ended without leaving")
+    recorder = found[f"{ring_name}-recorder"]
+    assert recorder["pid"] == os.getpid() and "has ended" not in recorder["problem"]
+    assert ended.returncode == 1
 
 
 def test_status_tells_a_relay_that_answers_from_a_socket_left_behind(runtime: Path) -> None:

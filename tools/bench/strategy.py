@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from statistics import median
 
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.constant_product import Hop
@@ -202,7 +201,7 @@ def ring_to_signal_in_python() -> float:
         config = ArbitrageConfig(wrapped_native="0x" + address(1_000).hex())
         runner = Runner(Driver(FlashArbitrage(config), market.uuid), reader, signals, wait=Wait.SPIN)
         publish_at_leisure(runner.run, market, reader, introductions() + lively_market())
-        return median(runner.ring_to_signal) / 1e3
+        return runner.counts.ring_to_signal.percentile(0.5) / 1e3
 
 
 def ring_to_signal_native() -> float:
@@ -210,7 +209,7 @@ def ring_to_signal_native() -> float:
     with rings() as (market, reader, signals):
         runner = NativeRunner(note_price_move, new_state(threshold_pips=1), reader, signals)
         publish_at_leisure(lambda stop: runner.run(stop, spin=True), market, reader, lively_market())
-        return float(median(runner.latencies.tolist())) / 1e3
+        return runner.counts.ring_to_signal.percentile(0.5) / 1e3
 
 
 def run(seconds: float) -> list[BenchResult]:

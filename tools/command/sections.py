@@ -135,6 +135,17 @@ class BridgeInSection(BridgeSection):
     capacity: int | UnsetType = UNSET
 
 
+class ObsSection(Section):
+    """`alphapulse obs`"""
+
+    host: str | UnsetType = UNSET
+    port: int | UnsetType = UNSET
+    ring: list[str] | UnsetType = UNSET
+    allow_host: list[str] | UnsetType = UNSET
+    allow_origin: list[str] | UnsetType = UNSET
+    token_file: str | UnsetType = UNSET
+
+
 class Kind(msgspec.Struct, frozen=True):
     """A section: the command that it configures, and its keys."""
 
@@ -153,11 +164,12 @@ SECTIONS = {
     "recorder": Kind("record", RecorderSection),
     "bridge_out": Kind("bridge out", BridgeOutSection),
     "bridge_in": Kind("bridge in", BridgeInSection),
+    "obs": Kind("obs", ObsSection),
 }
 
 PATHS = frozenset(
     (
-        *("journal", "out", "socket", "cursors", "state", "arbitrage", "pool_cache"),
+        *("journal", "out", "socket", "cursors", "state", "arbitrage", "pool_cache", "token_file"),
         *("creds", "nkey", "tls_ca", "tls_cert", "tls_key"),
     )
 )

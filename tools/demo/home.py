@@ -108,11 +108,13 @@ def clean_after_the_dead() -> None:
 
 
 def clean(home: Home) -> None:
-    """Remove the demo's rings and files.
+    """Remove the demo's rings, the counters beside them, and files.
 
     Processes of a demo that was killed a moment ago may still be ending; they get `LEAVE_S` for it.
     """
     from ringbuf import NotOwner, list_rings, unlink
+    from ringbuf.counters import remove_dead_counters
+    from ringbuf.names import list_counters
 
     deadline = time.monotonic() + LEAVE_S
     while left := set(home.rings) & set(list_rings()):
@@ -122,4 +124,7 @@ def clean(home: Home) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
+    while any(f"-{home.name}." in name for name in list_counters()) and time.monotonic() < deadline:
+        remove_dead_counters(f"{home.name}.")
+        time.sleep(0.01)
     shutil.rmtree(home.directory, ignore_errors=True)

@@ -15,8 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from producers.statistics import LatencyHistogram
-from ringbuf import Frame
+from ringbuf import Frame, Histogram
 from tlv.codes import EmitterProof, Flag, GapScope
 from tlv.errors import FrameError
 from tlv.layout import (
@@ -67,7 +66,7 @@ class Window:
     gaps: list[tuple[int, int]] = field(default_factory=list)
     reorgs: list[int] = field(default_factory=list)
     """Depths."""
-    socket_to_reader: LatencyHistogram = field(default_factory=LatencyHistogram)
+    socket_to_reader: Histogram = field(default_factory=Histogram)
     """Of pushed events, from the collector's socket to this reader."""
     longest_still_ns: int = 0
     """See `tools.validate.standstill`."""

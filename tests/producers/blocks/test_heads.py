@@ -54,6 +54,7 @@ def number_of(block: dict[str, Any]) -> int:
         ("number", "0x" + "1" * 100_000),
         ("number", "-0x1"),
         ("number", "1_0"),
+        ("timestamp", hex(1 << 63)),
         ("timestamp", hex(U64)),
         ("timestamp", "soon"),
         ("gasUsed", hex(U64)),

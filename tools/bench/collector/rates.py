@@ -23,7 +23,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from producers.blocks import state_file
 from producers.blocks.block import Block
 from producers.chains.configuration import load_chain
-from producers.statistics import LatencyHistogram, Statistics
+from producers.statistics import Statistics
+from ringbuf import Histogram
 from tools.bench.collector import cold
 from tools.bench.collector import memory as collector_memory
 from tools.bench.collector import steps as collector_steps
@@ -127,7 +128,7 @@ async def collect(url: str, stopwatch: Stopwatch, skip: int = 0, **options: Any)
                 now = time.perf_counter()
                 begin, first = (now, received) if seen == 0 else (begin, first)
                 if seen <= skip < received:
-                    collector.statistics.receive_to_ring = LatencyHistogram()
+                    collector.statistics.receive_to_ring = Histogram()
                 seen, end = received, now
         return (seen - first) / (end - begin), await work
 
@@ -157,9 +158,9 @@ class TimedConnection(ClientConnection):
         super().data_received(data)
 
 
-async def receive_only(url: str, stopwatch: Stopwatch) -> tuple[float, LatencyHistogram]:
+async def receive_only(url: str, stopwatch: Stopwatch) -> tuple[float, Histogram]:
     """Messages a second that the library alone receives, and how long each is on its way through it."""
-    waited = LatencyHistogram()
+    waited = Histogram()
     options: dict[str, Any] = {"compression": None, "max_size": None, "max_queue": 4096, "ping_interval": None}
     async with connect(url, create_connection=TimedConnection, **options) as socket:
         assert isinstance(socket, TimedConnection)

@@ -1,0 +1,125 @@
+"""One look at everything on this machine: rings, processes, relays.
+
+Owns what is kept from one look to the next: the readers of the rings' messages, and the numbers that rates need.  It
+changes nothing that it looks at.  What is not there yet, is made anew meanwhile or cannot be read is named, and the
+next look looks again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ringbuf import RingInfo, list_rings
+from tlv.errors import SegmentError
+from tools.feed_stat import FeedStat
+from tools.obs.processes import Processes, look_at_processes
+from tools.obs.watch import HeldEmitter, RingWatch
+from tools.ringstat import RingStat, stat_of_ring
+from tools.status import RelayState, relays
+
+FRESH_S = 0.2
+"""A look that is younger is shown again, so that many who ask cost as much as five a second."""
+
+
+@dataclass(frozen=True)
+class FeedOfRing:
+    """What a ring's messages say of its feed."""
+
+    ring: str
+    stat: FeedStat
+    held: list[HeldEmitter]
+    held_for_s: float
+    missed_frames: int
+    """Frames that this look came too late for: emitters held back may be missing."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Everything at one moment."""
+
+    wanted: tuple[str, ...]
+    """Rings that were named; empty: every ring is looked at."""
+    rings: list[RingStat]
+    unreadable: dict[str, str]
+    """Why, by the name of a ring: not there, being made, damaged, of another build."""
+    feeds: list[FeedOfRing]
+    processes: Processes
+    relays: list[RelayState]
+    seconds: float
+    """What the look took."""
+
+
+class Looking:
+    """Looks again and again, at the rings called `wanted` or at all."""
+
+    def __init__(self, wanted: Sequence[str]) -> None:
+        self._wanted = tuple(wanted)
+        self._watches: dict[str, RingWatch] = {}
+        self._damaged: set[bytes] = set()
+        """Rings whose messages are followed from their end only."""
+        self._last: Look | None = None
+        self._looked_at = 0.0
+
+    def look(self) -> Look:
+        """Everything now, or as it was a moment ago."""
+        now = time.monotonic()
+        if self._last is None or now - self._looked_at > FRESH_S:
+            self._last = self._look(now)
+            self._looked_at = now
+        return self._last
+
+    def close(self) -> None:
+        """Leave all rings."""
+        for watch in self._watches.values():
+            watch.close()
+        self._watches.clear()
+
+    def _look(self, now: float) -> Look:
+        before = {stat.name: stat for stat in self._last.rings} if self._last else {}
+        rings: list[RingStat] = []
+        feeds: list[FeedOfRing] = []
+        unreadable: dict[str, str] = {}
+        for name in self._wanted or list_rings():
+            try:
+                info = RingInfo.read(name)
+                feed = self._follow(info)
+            except SegmentError as error:
+                unreadable[name] = str(error)
+                self._forget(name)
+                continue
+            rings.append(stat_of_ring(info, feed.stat if feed else None, before.get(name), now - self._looked_at))
+            if feed is not None:
+                feeds.append(feed)
+        for name in set(self._watches) - {stat.name for stat in rings}:
+            self._forget(name)
+        processes = look_at_processes()
+        return Look(self._wanted, rings, unreadable, feeds, processes, relays(), time.monotonic() - now)
+
+    def _follow(self, info: RingInfo) -> FeedOfRing | None:
+        """What the messages of a ring say of its feed; None if it is no collector's.
+
+        Raises:
+            SegmentError: they cannot be read; the next look begins at the ring's end.
+        """
+        name, uuid = info.name, info.identity.uuid
+        watch = self._watches.get(name)
+        if watch is not None and watch.uuid != uuid:
+            self._forget(name)
+            watch = None
+        if watch is None:
+            watch = self._watches[name] = RingWatch(name, oldest=uuid not in self._damaged)
+        now_ns = time.monotonic_ns()
+        try:
+            watch.advance(now_ns)
+        except SegmentError:
+            self._damaged = {uuid}
+            raise
+        stat = watch.feed(now_ns)
+        return FeedOfRing(name, stat, watch.held(), watch.held_for_s(now_ns), watch.missed) if stat else None
+
+    def _forget(self, name: str) -> None:
+        watch = self._watches.pop(name, None)
+        if watch is not None:
+            watch.close()

@@ -1,0 +1,62 @@
+"""Which processes of the pipeline there are, and whether each does something.
+
+Owns the names of processes and the judgement on one, for `status` and `obs`.  What a process counts is in
+`tools.obs.processes`: reading that imports every part of the pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tlv.errors import SegmentError
+
+if TYPE_CHECKING:
+    from ringbuf.counters import CountersCopy
+
+SILENT_S = 5.0
+"""A process stores its counts every second; one that has not for so long hangs, or is stopped."""
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """One process at one moment."""
+
+    process: str
+    """Ring and role, and a number where several processes have the same."""
+    pid: int
+    problem: str
+    """Empty if it lives and counts."""
+
+
+def copies() -> Iterator[tuple[str, CountersCopy | SegmentError]]:
+    """Name and counters of each process of this user, or why they cannot be read."""
+    from ringbuf.counters import read_counters
+    from ringbuf.names import COUNTERS_SUFFIX, list_counters, object_prefix
+
+    for object_name in list_counters():
+        process = object_name.removeprefix(f"/{object_prefix()}").removesuffix(COUNTERS_SUFFIX)
+        try:
+            yield process, read_counters(object_name)
+        except SegmentError as error:
+            yield process, error
+
+
+def process_states() -> list[ProcessState]:
+    """All processes of this user."""
+    return [
+        ProcessState(process, 0, str(found))
+        if isinstance(found, SegmentError)
+        else ProcessState(process, found.pid, problem_of_process(found))
+        for process, found in copies()
+    ]
+
+
+def problem_of_process(copy: CountersCopy) -> str:
+    """What a person should look at; empty if nothing."""
+    if not copy.alive:
+        return f"pid {copy.pid} has ended without leaving"
+    if copy.beat_age_s > SILENT_S:
+        return f"pid {copy.pid} lives and has done nothing for {copy.beat_age_s:.0f} s"
+    return ""
