@@ -12,6 +12,8 @@ import signal
 import subprocess
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +21,7 @@ import pytest
 
 from consumers.journal import JournalReader
 from ringbuf import Frame, RingInfo, list_rings
-from tests.system.up_rig import ALPHAPULSE, PIPELINE, UpRig, alive, busy, kill, wait_for
+from tests.system.up_rig import ALPHAPULSE, PIPELINE, UpRig, alive, busy, free_port, kill, wait_for
 
 NAMES = {"node", "collector", "strategy", "recorder", "relay.market", "relay.signal"}
 QUICK_KILLS = ("collector", "recorder")
@@ -141,6 +143,40 @@ def test_down_with_purge_leaves_journals_and_nothing_else(rig: UpRig) -> None:
     assert list((rig.folder / "journal").iterdir())
     assert rig.run("down", "--purge", "--journals", "--yes").returncode == 0
     assert not (rig.folder / "journal").exists()
+
+
+OBS = """
+[obs]
+port = {obs_port}
+ring = ["{name}.market"]
+"""
+
+
+def readyz(port: int) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=60) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+@pytest.mark.soak
+def test_readyz_of_an_obs_under_up_says_so_while_the_collector_is_away() -> None:
+    with tempfile.TemporaryDirectory(prefix="ap") as folder:
+        port = free_port()
+        rig = UpRig(Path(folder), PIPELINE + OBS.replace("{obs_port}", str(port)))
+        rig.up()
+        try:
+            wait_for(lambda: readyz(port) == 200, "a pipeline that is ready")
+            kill(rig.pids()["collector"])
+            wait_for(lambda: readyz(port) == 503, "one that says that it is not")
+            wait_for(lambda: readyz(port) == 200, "one that is ready again")
+            assert rig.run("down", "--purge").returncode == 0
+            assert rig.segments() == []
+        finally:
+            rig.end()
 
 
 @pytest.mark.soak

@@ -25,7 +25,8 @@ HEAD = """\
 What `alphapulse up` runs: a process for each section below.  A line that begins with # is a comment, or a key with its
 default.  `alphapulse config check` finds mistakes, `alphapulse config show` says what each process gets.  Every key can
 be set by environment too, as ALPHAPULSE__COLLECTOR__URL; paths begin at this file's folder.  A section that is not
-wanted is deleted; several of one kind are tables, as the relays below.
+wanted is deleted; several of one kind are tables, as the relays below.  [obs] would serve metrics, [bridge_out] send a
+ring to other hosts.
 """
 
 Values = dict[str, Any]

@@ -5,6 +5,7 @@ Owns the command line, the socket and the server's life.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import os
@@ -19,6 +20,7 @@ import click
 
 from tlv.errors import UsageError
 from tools.command.say import say
+from tools.command.service import tell_while_it_turns
 
 PORT = 9464
 """Of those that Prometheus' exporters list, one that is theirs for OpenTelemetry and rarely taken."""
@@ -98,8 +100,17 @@ def command(
             signal.signal(number, stop)
         url = f"http://{named}:{where[1]}"
         say({"ready": True, "url": url}, f"serving {url}/metrics, /healthz, /readyz and /api", as_json)
-        server.run(sockets=[listening])
+        asyncio.run(serve(server, listening))
     return 0
+
+
+async def serve(server: Any, listening: socket.socket) -> None:
+    """Serve, and tell systemd that the loop turns."""
+    telling = asyncio.create_task(tell_while_it_turns())
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        telling.cancel()
 
 
 def check_ring(name: str) -> None:
