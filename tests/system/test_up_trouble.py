@@ -85,17 +85,27 @@ def test_up_of_processes_that_die_at_once_gives_them_up_with_their_last_lines(ne
     assert rig.left_running() == []
 
 
+def two_that_serve(rig: UpRig, times: int = 1) -> dict[str, int]:
+    """The nodes' processes, once they have said all that they ever say: a broken pipe would end them too."""
+
+    def said(name: str) -> bool:
+        return sum("serve recording" in line for line in rig.log(name)) == times
+
+    wait_for(lambda: said("node.a") and said("node.b"), "two nodes")
+    return rig.pids()
+
+
 def test_up_whose_supervisor_is_killed_ends_its_processes_and_says_so(new_rig: Callable[[str], UpRig]) -> None:
     rig = new_rig(TWO)
     supervisor = rig.up()["supervisor"]
-    pids = wait_for(lambda: (found := rig.pids()) and all(found.values()) and found, "two processes")
+    pids = two_that_serve(rig)
     kill(supervisor)
     wait_for(lambda: not any(map(alive, pids.values())), "the processes to end")
     (up,) = rig.status()["up"]
     assert (up["healthy"], up["processes"]) == (False, [])
     assert f"its supervisor (pid {supervisor}) was killed" in up["problem"]
     again = rig.begin()  # in the foreground; it takes the place of the one that was killed
-    pids = wait_for(lambda: (found := rig.pids()) and all(found.values()) and found, "two processes")
+    pids = two_that_serve(rig, times=2)
     again.kill()
     again.communicate(timeout=60)
     wait_for(lambda: not any(map(alive, pids.values())) and rig.left_running() == [], "everything to end")
@@ -107,7 +117,7 @@ def test_up_whose_supervisor_is_killed_ends_its_processes_and_says_so(new_rig: C
 def test_down_of_a_supervisor_that_does_not_answer_ends_it_all_the_same(new_rig: Callable[[str], UpRig]) -> None:
     rig = new_rig(TWO)
     supervisor = rig.up()["supervisor"]
-    pids = wait_for(lambda: (found := rig.pids()) and all(found.values()) and found, "two processes")
+    pids = two_that_serve(rig)
     os.kill(supervisor, signal.SIGSTOP)
     assert rig.run("down").returncode == 0
     wait_for(lambda: not any(map(alive, [supervisor, *pids.values()])), "everything to end")

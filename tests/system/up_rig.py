@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.command.supervisor import child_environment
-from tools.up.processes import SupervisedProcess, look_at_processes
+from tools.up.processes import SupervisedProcess, last_lines, look_at_processes
 from tools.up.run_directory import RunDirectory
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -132,10 +132,19 @@ class UpRig:
         assert ended.returncode == (0 if found["healthy"] else 1)
         return found
 
+    @property
+    def directory(self) -> RunDirectory:
+        """Where it is up."""
+        (directory,) = (self.folder / "x" / "alphapulse").glob("up-*")
+        return RunDirectory(directory)
+
+    def log(self, name: str) -> list[str]:
+        """The last lines that a process of this name printed, in this `up` or in one before."""
+        return last_lines(self.directory.log_of(name))
+
     def processes(self) -> dict[str, SupervisedProcess]:
         """The processes by name, asked without a command in between."""
-        (directory,) = (self.folder / "x" / "alphapulse").glob("up-*")
-        return {one.name: one for one in look_at_processes(RunDirectory(directory))}
+        return {one.name: one for one in look_at_processes(self.directory)}
 
     def pids(self) -> dict[str, int]:
         return {name: one.pid for name, one in self.processes().items()}
