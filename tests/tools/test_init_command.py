@@ -54,25 +54,20 @@ def test_configuration_file_with_its_comments_taken_off_is_one_too() -> None:
     assert tree["collector"]["fallback"] == ["..."]
 
 
-def test_init_writes_a_file_that_only_its_owner_reads_and_replaces_none(tmp_path: Path) -> None:
-    ended = init("--url", "wss://node.example/KEY", "--no-ask", cwd=tmp_path)
-    assert ended.returncode == 0, ended.stderr
+def test_init_writes_a_file_of_its_owner_asks_the_endpoint_and_replaces_nothing(tmp_path: Path) -> None:
+    url = "ws://127.0.0.1:9/KEY"
+    ended = init("--url", url, cwd=tmp_path)
+    assert ended.returncode == 1
     assert "`alphapulse up -c alphapulse.toml` runs it" in ended.stdout
+    assert "fail  connection" in ended.stdout
+    assert "KEY" not in ended.stdout + ended.stderr
     file = tmp_path / "alphapulse.toml"
     assert file.stat().st_mode & 0o777 == 0o600
-    assert load_config(file, {}).process("collector").values["url"] == "wss://node.example/KEY"
+    assert load_config(file, {}).process("collector").values["url"] == url
     before = file.read_text()
     ended = init("--recorded", cwd=tmp_path)
     assert (ended.returncode, file.read_text()) == (2, before)
     assert "alphapulse.toml: exists already" in ended.stderr
-
-
-def test_init_asks_the_endpoint_and_keeps_the_file_where_it_is_not_fit(tmp_path: Path) -> None:
-    ended = init("--url", "ws://127.0.0.1:9/KEY", "mine.toml", cwd=tmp_path)
-    assert ended.returncode == 1
-    assert (tmp_path / "mine.toml").exists()
-    assert "fail  connection" in ended.stdout
-    assert "KEY" not in ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize(
