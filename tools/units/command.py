@@ -50,19 +50,15 @@ def command(config: Path, folder: Path | None, user: str, credentials: Path, as_
     program = Path(sys.executable).with_name("alphapulse")
     if not program.exists():
         raise UsageError(f"{program}: expected the installed command there; pip install alphapulse")
-    documentation = Path(__file__).parents[2] / "docs" / "running.md"
     units = {
         TEMPLATE: service_unit(
             command=str(program),
             config=config.absolute(),
             credentials=credentials,
-            documentation=documentation,
             user=user,
             writable=written_by(configuration),
         ),
-        TARGET: target_unit(
-            config=config.absolute(), documentation=documentation, processes=list(configuration.processes)
-        ),
+        TARGET: target_unit(config=config.absolute(), processes=list(configuration.processes)),
     }
     if folder is not None:
         for name, text in units.items():

@@ -17,7 +17,6 @@ SERVICE = """\
 # Written by alphapulse units.
 [Unit]
 Description=AlphaPulse %i
-Documentation=file:{documentation}
 PartOf={target}
 Wants=network-online.target
 After=network-online.target
@@ -89,7 +88,6 @@ WANTS_ALL = """\
 # Written by alphapulse units.
 [Unit]
 Description=AlphaPulse: every process of {config}
-Documentation=file:{documentation}
 Wants={services}
 
 [Install]
@@ -97,9 +95,7 @@ WantedBy=multi-user.target
 """
 
 
-def service_unit(
-    *, command: str, config: Path, credentials: Path, documentation: Path, user: str, writable: Sequence[Path]
-) -> str:
+def service_unit(*, command: str, config: Path, credentials: Path, user: str, writable: Sequence[Path]) -> str:
     """The template; an instance is called like its process."""
     homes = (Path("/home"), Path("/root"))
     needed = (config, Path(command.split(maxsplit=1)[0]), *writable)
@@ -108,7 +104,6 @@ def service_unit(
         command=command,
         config=config,
         credentials=credentials,
-        documentation=documentation,
         target=TARGET,
         user=user,
         home="read-only" if in_home else "yes",
@@ -116,7 +111,7 @@ def service_unit(
     )
 
 
-def target_unit(*, config: Path, documentation: Path, processes: Sequence[str]) -> str:
+def target_unit(*, config: Path, processes: Sequence[str]) -> str:
     """The target."""
     services = " ".join(f"alphapulse@{name}.service" for name in processes)
-    return WANTS_ALL.format(config=config, documentation=documentation, services=services)
+    return WANTS_ALL.format(config=config, services=services)
