@@ -49,6 +49,14 @@ def test_unit_is_little_exposed(units: Path) -> None:
     assert float(found[1]) <= MOST_EXPOSED
 
 
+def test_unit_leaves_what_rings_need(units: Path) -> None:
+    """Each of these makes a start fail, or the rings of its processes go with them."""
+    text = (units / "alphapulse@.service").read_text()
+    taken = {line.partition("=")[0]: line.partition("=")[2] for line in text.splitlines() if "=" in line}
+    assert not {"ProcSubset", "MemoryDenyWriteExecute", "DynamicUser", "PrivateIPC", "RootDirectory"} & set(taken)
+    assert taken["RemoveIPC"] == "no"
+
+
 def test_unit_may_write_journals_and_sockets_of_the_configuration(units: Path) -> None:
     text = (units / "alphapulse@.service").read_text()
     written = re.findall(r"^ReadWritePaths=-(.*)$", text, re.MULTILINE)
