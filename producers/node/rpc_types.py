@@ -158,7 +158,7 @@ HEAD_MEMBERS = {
     "number": Member(_quantity, 63, required=True),
     "hash": Member(_hex, 32, required=True),
     "parentHash": Member(_hex, 32, required=True),
-    "timestamp": Member(_quantity, 64),
+    "timestamp": Member(_quantity, 63),
     "logsBloom": Member(_hex),
     "baseFeePerGas": Member(_quantity, 256),
     "gasUsed": Member(_quantity, 64),
@@ -210,7 +210,7 @@ _LOG = msgspec.json.Decoder(Log)
 _LOGS = msgspec.json.Decoder(list[Log])
 _HEAD = msgspec.json.Decoder(Head)
 _HASHES = re.compile(r"(?:0x[0-9a-f]{64}){2}")
-_QUANTITIES = re.compile(r"0x[0-9a-f]{1,15}(?: 0x[0-9a-f]{1,16}){3}")
+_QUANTITIES = re.compile(r"0x[0-9a-f]{1,15} 0x[0-9a-f]{1,15}(?: 0x[0-9a-f]{1,16}){2}")
 _FEE = re.compile(r"0x[0-9a-f]{1,64}")
 
 
