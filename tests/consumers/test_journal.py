@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from consumers.journal import ForeignFileError, Fsync, JournalError, JournalInUse, JournalReader
+from consumers.journal import layout as journal_layout
 from consumers.journal.errors import SegmentGone
 from consumers.journal.layout import GRANT_BYTES, MAX_PAYLOAD
 from consumers.journal.sealing import Retention, drop_old, seal
@@ -29,6 +30,7 @@ from tests.consumers.journal_frames import (
 )
 from tlv.codes import Reason
 from tlv.errors import UsageError
+from tlv.record import Record
 
 SMALL = GRANT_BYTES
 
@@ -312,3 +314,18 @@ def test_reader_segment_packed_behind_its_back_is_still_read(tmp_path: Path) -> 
     list_segments(tmp_path)[0].path.unlink()
     with pytest.raises(SegmentGone, match="dropped or taken away"):
         open_bytes(listed[0])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind
+        for kind in vars(journal_layout).values()
+        if isinstance(kind, type) and issubclass(kind, Record) and kind != Record
+    ],
+)
+def test_record_of_a_journal_cannot_be_changed(kind: type[Record]) -> None:
+    record = kind.unpack(bytes(kind.layout.size))
+    name = next(iter(kind.layout.kinds))
+    with pytest.raises(AttributeError, match="immutable"):
+        setattr(record, name, getattr(record, name))

@@ -81,3 +81,11 @@ def test_copy_range_mistakes_are_refused(tmp_path: Path) -> None:
         copy_range([one], tmp_path / "other")
     with pytest.raises(JournalError, match="found none"):
         copy_range([one], tmp_path / "out", first=50)
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 1), (7, 7), (69, 71), (2990, 5000)])
+def test_copy_range_holds_both_its_ends(tmp_path: Path, first: int, last: int) -> None:
+    whole = write(tmp_path / "whole", range(1, 3001))
+    there = PAYLOADS[first - 1 : last]
+    assert copy_range([whole], tmp_path / "out", first, last) == (len(there), 0)
+    assert read_all(tmp_path / "out") == numbered(there, first)

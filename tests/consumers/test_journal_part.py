@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from consumers.journal import JournalReader
-from consumers.journal.part import JournalPlace, polls_of
+from consumers.journal.part import JournalPlace, bounds_of, polls_of
 from tests.consumers.journal_frames import append, heartbeat_message, open_writer
 from tlv.codes import Domain, Flag, Source
 from tlv.layout import Block, BlockEnd, EventOrigin
@@ -125,3 +125,11 @@ def test_part_to_a_sequence_is_one_of_the_latest_ring(tmp_path: Path) -> None:
             append(writer, [b"x"] * 10, 1)
     assert sequences(tmp_path, None, JournalPlace("sequence", 4)) == [*range(1, 11), *range(1, 5)]
     assert sequences(tmp_path, JournalPlace("sequence", 3), JournalPlace("sequence", 4)) == [3, 4]
+
+
+def test_bounds_that_no_place_sets_hold_every_number() -> None:
+    every = (-(2**63), 2**63 - 1)
+    bounds = bounds_of(None, None)
+    assert (bounds.sequences, bounds.blocks) == (every, every)
+    assert bounds.times[0] <= -(2**62) and bounds.times[1] >= 2**62
+    assert bounds_of(JournalPlace("block", 7), JournalPlace("sequence", 9))[:2] == ((every[0], 9), (7, every[1]))

@@ -14,6 +14,7 @@ from consumers.journal import Fsync
 from consumers.live import Live
 from consumers.recorder import Recorder
 from consumers.relay.errors import RelayUnreachable
+from consumers.sources import RelaySource
 from consumers.store import Store
 from ringbuf import Loss, RingNotFound, Writer, unlink
 from tests.consumers.relay_rig import address, make_ring, market_message, publish, serving
@@ -226,6 +227,18 @@ def test_live_relay_that_went_away_is_come_back_to(ring_name: str, tmp_path: Pat
             assert take(live, 20) == expected(writer.uuid, 21, 40)
             live.close()
     assert told == [1]
+
+
+def test_live_after_hundreds_of_reconnections_tells_each_number_once(ring_name: str) -> None:
+    told: list[int] = []
+    with make_ring(ring_name) as writer, serving(ring_name) as rig:
+        publish(writer, 20)
+        with Live(rig.path, start="oldest", on_reconnect=lambda live: told.append(live.reconnections)) as live:
+            assert isinstance(live._source, RelaySource)
+            live._source._client.connections = 400
+            for _ in range(10):
+                take(live, 2)
+    assert told == [399]
 
 
 def test_live_durable_name_goes_on_behind_what_was_handled(ring_name: str) -> None:

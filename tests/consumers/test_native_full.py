@@ -162,3 +162,21 @@ def test_native_runner_of_another_handler_or_state_is_refused_by_name(new_ring_n
         for source in (-1, 256, "x", None, True):
             with pytest.raises(UsageError, match=r"^source: expected an integer from 0 to 255"):
                 NativeRunner(note_price_move, new_state(1), reader, signals, source)  # type: ignore[arg-type]
+
+
+def test_native_runner_until_closed_goes_on_while_the_ring_is_quiet(new_ring_name: Callable[[], str]) -> None:
+    with strategy(new_ring_name) as (market, _, runner):
+        looks = 0
+
+        def publish_late() -> bool:
+            nonlocal looks
+            looks += 1
+            if looks == 3:
+                move_prices(market, runner, 5)
+            if looks == 5:
+                market.close()
+            return looks == 50
+
+        runner.run(publish_late, until_closed=True)
+        assert 5 <= looks < 50
+        assert runner.tally[0]["published"] > 0

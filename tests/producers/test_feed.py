@@ -376,6 +376,8 @@ def test_feed_on_another_chain_says_so() -> None:
 
     conversation = Conversation(new_feed(), answered=lie)
     conversation.connect()
+    assert conversation.feed.wrong_chain is None, "one answer condemns nobody"
+    conversation.wait(6)
     assert conversation.feed.wrong_chain == "expected chain 137 (polygon), found 1"
     assert conversation.feed.broken is not None
 

@@ -26,3 +26,10 @@ def test_statistics_of_many_gaps_and_reorgs_list_the_newest_and_count_all() -> N
         stats.add_reorg(number, 1, 0)
     assert (stats.gap_count, len(stats.gaps), stats.gaps[0]) == (MOST_LISTED + 5, MOST_LISTED, (5, 5))
     assert (stats.reorg_count, len(stats.reorgs), stats.reorgs[0]["number"]) == (MOST_LISTED + 5, MOST_LISTED, 5)
+
+
+def test_statistics_of_a_collector_that_did_nothing_are_zeros() -> None:
+    told = Statistics().to_dict()
+    numbers = {name: value for name, value in told.items() if isinstance(value, int | float)}
+    assert {"head_number", "safe_number", "blocks", "event_logs"} <= numbers.keys()
+    assert set(numbers.values()) == {0}

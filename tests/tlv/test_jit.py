@@ -5,6 +5,7 @@ Many first starts at once are a campaign of `tools.prove.ring.signals`.
 
 from __future__ import annotations
 
+import ast
 import os
 import runpy
 import shutil
@@ -448,3 +449,13 @@ def test_kernel_locator_stamps_only_what_the_directory_does_not_cover(
     stamp = theirs.get_source_stamp()
     monkeypatch.setattr(KernelLocator, "sources", "sources-2")
     assert theirs.get_source_stamp() != stamp
+
+
+@pytest.mark.parametrize("module", ["batch", "kernels", "wide"])
+def test_function_of_a_module_of_kernels_is_compiled(module: str) -> None:
+    """One that is not would be slow from Python, and uncallable from a kernel."""
+    tree = ast.parse((REPOSITORY / "tlv" / f"{module}.py").read_text())
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    assert functions
+    for function in functions:
+        assert [ast.unparse(decorator) for decorator in function.decorator_list] == ["kernel"], function.name

@@ -119,3 +119,12 @@ def test_records_are_immutable_and_hashable() -> None:
     with pytest.raises(AttributeError):
         gap.first = 2  # type: ignore[misc]
     assert {gap: "once"}[Gap(1, 2, 1, 1)] == "once"
+
+
+@pytest.mark.parametrize("number", built_in_types())
+def test_record_of_any_type_cannot_be_changed_and_can_be_a_key(number: int) -> None:
+    record = with_zeros(RECORDS[number])
+    name = next(iter(record.layout.kinds))
+    with pytest.raises(AttributeError, match="immutable"):
+        setattr(record, name, getattr(record, name))
+    assert {record: 1}[with_zeros(RECORDS[number])] == 1

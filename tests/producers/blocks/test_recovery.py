@@ -20,8 +20,8 @@ from producers.node.errors import StateFileError
 from producers.node.rpc_types import Head
 from tests.producers.collected import canonical_events, read_story, recorded_rows
 from tests.producers.virtual import Conversation, new_feed
-from tlv.codes import Domain, InvalidationScope, Reason, Source
-from tlv.layout import BlockEnd, Reorg, Session, StateInvalidation
+from tlv.codes import Domain, Flag, InvalidationScope, Reason, Source
+from tlv.layout import BlockEnd, EventOrigin, Reorg, Session, StateInvalidation
 from tlv.message import Message, build, parse
 from tlv.record import Record
 from tools.recording import RecordingNode
@@ -159,3 +159,37 @@ def test_state_file_of_another_chain_or_damaged_is_refused(tmp_path: Path) -> No
         path.write_bytes(damaged)
         with pytest.raises(StateFileError, match=str(path)):
             state_file.load(path, 137)
+
+
+def behind(payloads: list[bytes], domain: Domain, *records: Record, flags: int = 0) -> bytes:
+    """The next message behind these."""
+    sequence = parse(payloads[-1]).header.sequence + 1
+    return build(domain, Source.POLYGON_COLLECTOR, records, sequence=sequence, timestamp_ns=0, flags=flags)
+
+
+def reorg(fork: int, old_head: int, removed_events: int) -> Reorg:
+    return Reorg(fork, old_head, fork + 1, old_head - fork, removed_events, b"f" * 32, b"o" * 32, b"n" * 32)
+
+
+def test_blocks_above_the_fork_of_a_reorg_are_not_recovered_and_their_events_are_taken_back() -> None:
+    payloads = told_of_twelve_steps()
+    before = recover(payloads)
+    fork, *fallen = before.blocks
+    after = recover([*payloads, behind(payloads, Domain.SYSTEM, reorg(fork.number, fallen[-1].number, 0))])
+    assert [block.number for block in after.blocks] == [fork.number]
+    told = [block.events for block in reversed(fallen) if block.events]
+    assert told and [len(segment.offsets) for segment in after.half_removed] == told
+
+
+def test_event_taken_back_of_a_block_that_is_not_here_is_not_owed() -> None:
+    """Its block fell before the oldest message; the one Reorg announced as many as came."""
+    payloads = told_of_twelve_steps()
+    head = recover(payloads).blocks[-1].number
+    payloads.append(behind(payloads, Domain.SYSTEM, reorg(head, head + 1, 1)))
+    assert recover(payloads).unsure == [(head + 1, head + 1)]
+    event = next(message for message in map(parse, payloads) if message.first(EventOrigin) is not None)
+    origin = event.first(EventOrigin)
+    assert origin is not None
+    elsewhere = msgspec.structs.replace(origin, block_number=head + 1, block_hash=b"o" * 32)
+    payloads.append(behind(payloads, Domain.MARKET_DATA, event.records[0], elsewhere, flags=Flag.REMOVED))
+    assert recover(payloads).unsure == []

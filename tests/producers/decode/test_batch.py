@@ -27,8 +27,10 @@ from tests.producers.decode.abi_oracle import as_log, bundled_logs, encoded_log
 from tests.tlv.plain import both
 from tlv.buffers import Limbs
 from tlv.codes import Domain, Flag, Protocol, Source
+from tlv.kernels import EXTENDED_FORM, SHORT_FORM
 from tlv.layout import EventOrigin, PoolRecord
-from tlv.message import Message, parse
+from tlv.message import Message, build, parse
+from tlv.record import RECORDS
 
 SYNC = next(event.topic0 for event in EVENTS if event.name == "sync")
 GOOD = Log(
@@ -324,3 +326,13 @@ def test_pool_table_rows_survive_growth_and_replacement() -> None:
     assert VerifiedEmitter.unpack(table.rows[7].tobytes()).protocol == Protocol.ALGEBRA
     assert VerifiedEmitter.unpack(table.rows[499].tobytes()).pool == (499).to_bytes(20, "big")
     assert table.row_of["0x" + (499).to_bytes(20, "big").hex()] == 499
+
+
+def test_room_for_a_message_is_what_the_longest_takes_in_either_form() -> None:
+    records = [record for record in RECORDS.values() if issubclass(record, PoolRecord)]
+    origin = EventOrigin.unpack(bytes(EventOrigin.layout.size))
+    longest = max(
+        len(build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, [record.unpack(bytes(record.layout.size)), origin]))
+        for record in records
+    )
+    assert longest <= MAX_MESSAGE_SIZE <= longest + 2 * (EXTENDED_FORM - SHORT_FORM)

@@ -61,6 +61,8 @@ def swap(declaration: str) -> dict[str, Any]:
         ({"name": "made up"}, "name"),
         ({"name": "ALGEBRA", "code": Protocol.ALGEBRA}, "ALGEBRA: name"),
         ({"code": 9}, "MADE_UP: code: 9 is kept"),
+        ({"name": "ALGEBRA", "code": Protocol.ALGEBRA + 1}, "ALGEBRA: code: tlv.codes.Protocol says"),
+        ({"name": "ALGEBRA", "code": Protocol.ALGEBRA - 1}, "ALGEBRA: code: tlv.codes.Protocol says"),
         ({"code": 256}, "MADE_UP: code"),
         ({"events": ()}, "MADE_UP: events"),
         (swap("Swap(uint256 colour)"), "MADE_UP: swap.colour: PoolSwap has no field"),
@@ -109,3 +111,10 @@ def test_chain_file_with_a_wrong_kind_file_is_refused_by_that_file(tmp_path: Pat
 def test_load_kind_file_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"absent\.py: expected a \.py file"):
         load_kind_file(tmp_path / "absent.py")
+
+
+@pytest.mark.parametrize("name", ["kind", "kind.p", "kind.pyc", "kind.so", "kind.txt"])
+def test_load_kind_file_of_another_suffix_is_refused_unread(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("1 / 0")
+    with pytest.raises(UsageError, match=rf"{name}: expected a \.py file"):
+        load_kind_file(tmp_path / name)

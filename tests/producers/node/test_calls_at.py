@@ -193,3 +193,10 @@ def test_plain_answer_of_nothing_is_no_evidence_where_the_program_does_not_run()
     endpoint = Endpoint(lambda method, params: {"result": "0x"} if "to" in params[0] else refusal)
     assert endpoint.ask(2) == endpoint.ask(2) == ["0x"] * 2
     assert endpoint.programs <= 2
+
+
+@pytest.mark.parametrize(("questions", "requests"), [(1, 1), (11, 11), (12, 1), (13, 1)])
+def test_fewer_than_twelve_questions_are_put_one_by_one_before_the_program_ran(questions: int, requests: int) -> None:
+    endpoint = Endpoint(running)
+    assert endpoint.ask(questions) == [WORD] * questions
+    assert len(endpoint.asked) == requests

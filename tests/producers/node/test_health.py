@@ -321,3 +321,10 @@ def test_health_of_the_next_connection_begins_with_the_full_patience() -> None:
     node.health.connected(int(node.now_s * SECOND), node.counts)
     reason, after_s = node.left(60)
     assert (reason, after_s == pytest.approx(9.8, abs=0.2)) == (FeedReason.SILENT, True)
+
+
+def test_health_of_a_node_that_talks_is_borne_ten_seconds_although_the_bound_is_shorter() -> None:
+    node = Observed(FeedHealth(0.0, 2.0))
+    reason, after_s = node.left(60, 1.0, node.head)
+    assert reason is FeedReason.NO_BLOCK_ENDS
+    assert after_s == pytest.approx(9.8, abs=0.2)

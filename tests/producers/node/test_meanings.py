@@ -148,3 +148,28 @@ def test_table_knows_ten_providers_and_each_meaning() -> None:
     }
     assert {row.meaning for row in WORDINGS} == set(Meaning)
     assert all(row.source for row in WORDINGS)
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [
+        (3, Meaning.REVERT),
+        *((code, Meaning.RATE) for code in (429, 15, -32003, -32005, -32007, -32009, -32012, -32605)),
+        *((code, Meaning.QUOTA) for code in (402, -32607, -32052)),
+        *((code, Meaning.RANGE) for code in (35, -32614)),
+        (-32008, Meaning.SIZE),
+        (-32701, Meaning.POLICY),
+        *((code, Meaning.UNSUPPORTED) for code in (-32601, -32004)),
+        (4444, Meaning.PRUNED),
+        *((code, Meaning.TRANSIENT) for code in (19, 30, -32000, -32602, -32603, 0, -1, None)),
+    ],
+)
+def test_code_alone_decides_where_no_words_tell(code: int | None, meaning: Meaning) -> None:
+    assert meaning_of(code, "no") is meaning
+    assert meaning_of(code, "no", "eth_getLogs", ranged=True) is (
+        Meaning.RANGE if meaning in (Meaning.RANGE, Meaning.SIZE) else meaning
+    )
+
+
+def test_codes_that_decide_alone_are_those_tested_here() -> None:
+    assert len(CODES) == 21

@@ -18,7 +18,7 @@ from producers.node.rpc_types import Head
 from producers.node.timers import Clock
 from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
-from producers.output.tick_maps import PAUSE_BLOCKS, TICKS_PER_MESSAGE, TickMaps, TickWatch, first_questions
+from producers.output.tick_maps import PAUSE_BLOCKS, TickMaps, TickWatch, first_questions
 from producers.output.tick_program import MAX_TICK, MIN_TICK, Tick, all_words
 from tests.producers.output.liquidity import SPACING, Liquidity, contract_price, contract_ticks
 from tlv.codes import Flag, Protocol, Source
@@ -164,7 +164,7 @@ def test_tick_map_with_more_ticks_than_an_answer_holds_is_asked_in_halves() -> N
         found = ticks_in(parts)
         assert found == contract_ticks(world, "latest") and len(found) == 802
         assert len(wire.asked) > 3, "the node must have refused the first question"
-        assert {len(part.records) - 1 for part in parts[:-1]} == {TICKS_PER_MESSAGE}
+        assert [len(part.records) - 1 for part in parts] == [128] * 6 + [34]
         assert wire.stats.refused_tick_maps == 0
 
 

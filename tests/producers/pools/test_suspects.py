@@ -16,9 +16,9 @@ from producers.decode.pool_table import PoolTable
 from producers.node.rpc_types import Head, Log
 from producers.node.timers import Clock
 from producers.node.view_calls import DECIMALS, SYMBOL, TOKEN0, TOKEN1
-from producers.pools.inquiry import Standing
+from producers.pools.inquiry import Inquiry, Standing
 from producers.pools.quarantine import EXPIRES_S, HOLD_S, MAX_HELD, Quarantine
-from producers.pools.suspects import MAX_EMITTERS
+from producers.pools.suspects import MAX_EMITTERS, Suspect
 from tests.producers.pools.accounts import assert_every_event_log_is_accounted_for
 from tests.producers.pools.test_cold_start import SWAP, word
 from tlv.codes import Protocol
@@ -180,3 +180,24 @@ def test_hundred_thousand_emitters_that_never_answer_take_bounded_memory_and_are
     assert len(desk.quarantine._emitters) <= MAX_EMITTERS
     assert sizes[1] < sizes[0] * 1.05 and sizes[1] < 6 * MAX_EMITTERS, sizes
     assert desk.quarantine.account.counts[Standing.UNKNOWN] == 100_000
+
+
+def pauses_s(suspect: Suspect) -> list[float]:
+    """Between attempts that have no answer."""
+    pauses = []
+    for _ in range(8):
+        suspect.pauses.failed(0)
+        pauses.append(suspect.pauses.due_ns / NS)
+    return pauses
+
+
+def test_suspect_is_asked_within_two_seconds_while_its_logs_are_held_and_within_a_minute_once_declared() -> None:
+    suspect = Suspect(Inquiry(load_chain("polygon"), POOL, (Protocol.UNISWAP_V3,)), Protocol.UNISWAP_V3, 0)
+    soon, seldom = [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0], [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+    assert pauses_s(suspect) == soon
+    suspect.stop_holding(Standing.UNKNOWN)
+    assert pauses_s(suspect) == seldom
+    suspect.resume_asking()
+    assert pauses_s(suspect) == seldom
+    suspect.wait_for_tokens(0)
+    assert pauses_s(suspect) == soon

@@ -108,7 +108,7 @@ def learn(tree: Path, kept: Path, package: str) -> Reach:
     except subprocess.CalledProcessError as error:
         raise click.ClickException(f"the tests of {package} did not run:\n{error.stdout}\n{error.stderr}") from None
     click.echo(f"{package}: {time.monotonic() - began:.0f} s")
-    for name in reach.failed:
+    for name in sorted(reach.failed):
         click.echo(f"{package}: fails without a mutant, left out: {name}")
     return reach
 

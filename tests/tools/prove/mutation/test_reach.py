@@ -69,7 +69,7 @@ def test_reach_names_the_tests_that_run_a_line(tmp_path: Path, monkeypatch: pyte
     reach = measure("small", folders, Path("nowhere"), environment, tmp_path)  # as it was kept
     file = Path("small/clamp.py")
     broken, large, small = (f"tests/small/test_clamp.py::test_{name}" for name in ("broken", "large", "small"))
-    assert reach.failed == [broken]
+    assert reach.failed == {broken}
     assert sorted(reach.tests(file, 6)) == [large, small]
     assert reach.tests(file, 8) == [large]
     assert reach.tests(file, 9) == [small]

@@ -1,0 +1,28 @@
+"""What readers are told of a pool before its first event."""
+
+from __future__ import annotations
+
+from producers.decode.pool_table import PoolTable
+from producers.node.timers import Clock
+from producers.output.introductions import Introductions
+from producers.output.outbox import Outbox
+from tests.producers.collected import proven_pools
+from tlv.codes import Source
+from tlv.layout import PoolState
+from tlv.message import parse
+
+
+def test_pool_is_introduced_once_with_zeros_for_what_it_holds_until_all_are_forgotten() -> None:
+    table = PoolTable(list(proven_pools().values())[:1])
+    outbox = Outbox(Source.POLYGON_COLLECTOR, Clock(), table, 1)
+    introductions = Introductions(outbox, table, {})
+    assert (introductions.introduce([0]), introductions.introduce([0])) == ([0], [])
+    (message,) = outbox.take()
+    assert isinstance(message, bytes)
+    state = parse(message).first(PoolState)
+    assert state is not None and state.pool == introductions.pool(0).pool
+    held = (state.reserve0, state.reserve1, state.sqrt_price_x96, state.liquidity, state.tick, state.block_number)
+    assert held == (0, 0, 0, 0, 0, 0)
+    introductions.forget()
+    assert introductions.introduce([0]) == [], "known before"
+    assert len(outbox.take()) == 1
