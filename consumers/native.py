@@ -59,10 +59,10 @@ SIGNAL = Domain.SIGNAL.value
 
 COUNTS = ("frames", "lost", "lost_unreported", "published", "late", "refused", "malformed", "next", "polled", "pending")
 TALLY = np.dtype([(name, "<i8") for name in COUNTS])
-"""What the loop counts: frames handled, frames lost and of these not yet reported to the handler, messages published, of
-these on frames from before the runner, messages that the ring refused, and ends at which the handler's message does not
-end.  And where it stopped: the next frame of those that were polled, and the end of a message that the ring did not take
-at once (0: none)."""
+"""What the loop counts: frames handled, frames lost and of these not yet reported to the handler, messages published,
+of these on frames from before the runner, messages that the ring refused, and ends at which the handler's message does
+not end.  And where it stopped: the next frame of those that were polled, and the end of a message that the ring did not
+take at once (0: none)."""
 REFUSED = -1
 """Returned with a message `pending`."""
 TELL_EVERY_NS = NS
