@@ -57,11 +57,12 @@ SLICE_NS = MS
 
 SIGNAL = Domain.SIGNAL.value
 
-COUNTS = ("frames", "lost", "lost_unreported", "published", "refused", "malformed", "next", "polled", "pending")
+COUNTS = ("frames", "lost", "lost_unreported", "published", "late", "refused", "malformed", "next", "polled", "pending")
 TALLY = np.dtype([(name, "<i8") for name in COUNTS])
 """What the loop counts: frames handled, frames lost and of these not yet reported to the handler, messages published,
-messages that the ring refused, and ends at which the handler's message does not end.  And where it stopped: the next
-frame of those that were polled, and the end of a message that the ring did not take at once (0: none)."""
+of these on frames from before the runner, messages that the ring refused, and ends at which the handler's message does
+not end.  And where it stopped: the next frame of those that were polled, and the end of a message that the ring did not
+take at once (0: none)."""
 REFUSED = -1
 """Returned with a message `pending`."""
 TELL_EVERY_NS = NS
@@ -85,12 +86,13 @@ def drive_native(
     tally: Any,
     histogram: Longs,
     at: int,
+    began_ns: int,
     slice_ns: int,
 ) -> int:
     """Poll, call `handler` for each frame, publish what it writes; returns after `slice_ns` or with a status to act on.
 
     words..index: a Reader's; writer_*: a Writer's; wall_offset_ns: CLOCK_REALTIME - CLOCK_MONOTONIC; histogram, at: of
-    the time from a frame's publishing to its message's.
+    the time from the publishing of a frame, since `began_ns`, to that of its message.
     """
     payload = out.view(np.uint8)
     count = tally[0]
@@ -121,7 +123,10 @@ def drive_native(
             if publish_and_wake(writer_words, writer_control, writer, message, 0, end, 0, 0, now) <= 0:
                 count["pending"] = end
                 return REFUSED
-            count_duration(histogram, at, monotonic_ns() - index[TIME_ROW, i], 1)
+            if index[TIME_ROW, i] < began_ns:
+                count["late"] += 1
+            else:
+                count_duration(histogram, at, monotonic_ns() - index[TIME_ROW, i], 1)
             count["published"] += 1
             message[:end] = 0
         if monotonic_ns() >= until:
@@ -200,6 +205,7 @@ class NativeRunner:
         self._tell_at = 0
         self._message: Bytes = np.zeros(MAX_MESSAGE, dtype=np.uint8)
         self._counts = StrategyCounts()
+        self._began_ns = time.monotonic_ns()
         self._shared = shared
         if shared is not None:
             shared.bind(self._counts)
@@ -248,7 +254,8 @@ class NativeRunner:
         """What it counted, up to date."""
         counts, tally = self._counts, self.tally[0]
         counts.frames, counts.lost, counts.poisoned = int(tally["frames"]), int(tally["lost"]), int(tally["malformed"])
-        counts.signals, counts.refused_signals = int(tally["published"]), int(tally["refused"])
+        counts.signals, counts.late_signals = int(tally["published"]), int(tally["late"])
+        counts.refused_signals = int(tally["refused"])
         return counts
 
     def run(self, asked_to_stop: Callable[[], bool], *, until_closed: bool = False, spin: bool = False) -> None:
@@ -304,8 +311,11 @@ class NativeRunner:
         finally:
             self._message[:end] = 0
         if taken:
-            published_ns = self._reader.index[TIME_ROW, count["next"] - 1]
-            self._counts.ring_to_signal.add(time.monotonic_ns() - int(published_ns))
+            published_ns = int(self._reader.index[TIME_ROW, count["next"] - 1])
+            if published_ns < self._began_ns:
+                count["late"] += 1
+            else:
+                self._counts.ring_to_signal.add(time.monotonic_ns() - published_ns)
         count["published" if taken else "refused"] += 1
 
     def _tell(self) -> None:
@@ -322,4 +332,7 @@ class NativeRunner:
     def _arguments(self, slice_ns: int) -> tuple[Any, ...]:
         wall_offset_ns = time.time_ns() - time.monotonic_ns()
         histogram = self._counts.ring_to_signal
-        return (*self._native, wall_offset_ns, self.tally, histogram.words, histogram.at, slice_ns)
+        return (
+            *(*self._native, wall_offset_ns, self.tally, histogram.words, histogram.at),
+            *(self._began_ns, slice_ns),
+        )

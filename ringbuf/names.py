@@ -21,12 +21,17 @@ SUFFIXES = (CONTROL_SUFFIX, LOCK_SUFFIX, COUNTERS_SUFFIX)
 
 def check_name(name: str) -> str:
     """Return `name`, or raise BadRingName."""
-    if not isinstance(name, str) or len(name) > 63 or not NAME_PATTERN.fullmatch(name) or name.endswith(SUFFIXES):
+    if not isinstance(name, str) or not is_name(name):
         raise BadRingName(
             f"ring name {name!r}: expected 1 to 63 of a-z, 0-9, dot, underscore and dash, starting with a letter"
             f" and not ending in {' or '.join(SUFFIXES)}"
         )
     return name
+
+
+def is_name(name: str) -> bool:
+    """Whether a ring can be called so."""
+    return len(name) <= 63 and NAME_PATTERN.fullmatch(name) is not None and not name.endswith(SUFFIXES)
 
 
 def object_prefix(uid: int | None = None) -> str:
@@ -55,14 +60,31 @@ def counters_object(ring: str, role: str, number: int = 1) -> str:
 
 
 def list_objects() -> list[str]:
-    """Names of this user's shared-memory objects, without the common start, sorted."""
-    prefix = object_prefix()
-    return sorted(path.name.removeprefix(prefix) for path in FOLDER.glob(prefix + "*"))
+    """Names of this user's shared-memory objects, without the common start, sorted.
+
+    Any user can put files there that begin so; another's are left out, and those whose names none of ours can have.
+    """
+    prefix, uid = object_prefix(), os.getuid()
+    with os.scandir(FOLDER) as entries:
+        return sorted(
+            entry.name.removeprefix(prefix)
+            for entry in entries
+            if entry.name.startswith(prefix)
+            and NAME_PATTERN.fullmatch(entry.name.removeprefix(prefix))
+            and _owner_of(entry) == uid
+        )
+
+
+def _owner_of(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_uid
+    except FileNotFoundError:  # it was removed just now
+        return -1
 
 
 def list_rings() -> list[str]:
     """Names of this user's rings, finished or not, sorted."""
-    return [name for name in list_objects() if not name.endswith(SUFFIXES)]
+    return [name for name in list_objects() if is_name(name)]
 
 
 def list_counters() -> list[str]:
@@ -74,4 +96,4 @@ def list_remains() -> list[str]:
     """Names of rings of which only control page or lock exist: a process was killed while it created or unlinked."""
     objects = [name for name in list_objects() if not name.endswith(COUNTERS_SUFFIX)]
     sides = {name.removesuffix(CONTROL_SUFFIX).removesuffix(LOCK_SUFFIX) for name in objects}
-    return sorted(sides - set(objects))
+    return sorted(name for name in sides - set(objects) if is_name(name))

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,8 @@ from consumers.native import NativeRunner
 from consumers.price_moves import PRICE_MOVE, PRICE_MOVE_TYPE, new_state, note_price_move
 from consumers.runner import Runner, StrategyCounts
 from consumers.strategy import Driver, Strategy, StrategyStopped
-from ringbuf import Reader, Status, Writer
+from ringbuf import Reader, SharedCounters, Status, Writer
+from ringbuf.counters import read_counters
 from tests.consumers.recorded_market import Publisher, canonical_events, canonical_frames
 from tlv.codes import Domain, Flag
 from tlv.kernels import find_tlv
@@ -104,6 +105,54 @@ def test_runner_frames_from_before_it_have_no_latency(new_ring_name: Callable[[]
             runner = Runner(Driver(FlashArbitrage(), market.uuid), reader, signals)
             runner.run(never, until_closed=True)
         assert (runner.counts.signals, runner.counts.late_signals, runner.counts.ring_to_signal.count) == (2, 2, 0)
+
+
+def counted(shared: SharedCounters) -> StrategyCounts:
+    """What anybody reads of it."""
+    record = read_counters(shared.object_name).as_record(StrategyCounts)
+    assert isinstance(record, StrategyCounts)
+    return record
+
+
+def test_runner_shows_its_counts_while_it_runs(new_ring_name: Callable[[], str]) -> None:
+    with (
+        rings(new_ring_name) as (market, signals),
+        Reader.attach(market.name, start="oldest") as reader,
+        closing(SharedCounters.create(StrategyCounts, signals.name, "strategy")) as shared,
+    ):
+        runner = Runner(Driver(FlashArbitrage(), market.uuid), reader, signals, shared=shared)
+        publish_recording(market)
+        while runner.counts.signals < 2:
+            runner.step()
+        assert counted(shared).ring_to_signal.count == 2, "at once"
+        runner.run(iter([False, True]).__next__)
+        shown = counted(shared)
+        assert (shown.signals, shown.late_signals, shown.lost, shown.poisoned) == (2, 0, 0, 0)
+        assert 0 < shown.frames <= len(canonical_frames())
+
+
+def test_native_runner_shows_its_counts_and_no_latency_of_frames_from_before_it(
+    new_ring_name: Callable[[], str],
+) -> None:
+    with (
+        rings(new_ring_name) as (market, signals),
+        Reader.attach(market.name, start="oldest") as reader,
+        closing(SharedCounters.create(StrategyCounts, signals.name, "strategy")) as shared,
+    ):
+        publish_recording(market)
+        runner = NativeRunner(note_price_move, new_state(10_000), reader, signals, shared=shared)
+        while runner.counts.frames < len(canonical_frames()):
+            runner.step()
+        runner.run(iter([False, True]).__next__)
+        shown = counted(shared)
+        assert shown.frames == len(canonical_frames())
+        assert shown.signals == shown.late_signals == len(python_price_moves(10_000))
+        assert shown.ring_to_signal.count == 0
+        for _, _, data in canonical_frames():
+            market.publish(data)
+        while runner.counts.frames < 2 * len(canonical_frames()):
+            runner.step()
+        assert counted(shared).ring_to_signal.count > 0
 
 
 def test_runner_lapped_reader_tells_the_strategy_and_goes_on(new_ring_name: Callable[[], str]) -> None:

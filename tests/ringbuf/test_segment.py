@@ -33,7 +33,16 @@ from ringbuf.identity import checksum, new_identity, read_identity
 from ringbuf.layout import DESCRIPTOR, DESCRIPTOR_BYTES, HEADER, HEADER_BYTES
 from ringbuf.locks import WRITER_BYTE, RingLock, leave_locks_with_parent
 from ringbuf.memory import advise
-from ringbuf.names import check_name, control_object, list_remains, lock_object, ring_object
+from ringbuf.names import (
+    SUFFIXES,
+    _owner_of,
+    check_name,
+    control_object,
+    list_counters,
+    list_remains,
+    lock_object,
+    ring_object,
+)
 from ringbuf.ring import claim, copy_page
 from ringbuf.segment import create_object, open_object, path_of, same_object, unlink_object
 from tlv.errors import UsageError
@@ -211,6 +220,42 @@ def test_attach_without_its_control_page_is_refused(ring_name: str) -> None:
     control.unlink()
     with pytest.raises(BadSegment, match=r"its control page .* is missing"):
         Reader.attach(ring_name)
+
+
+@pytest.mark.parametrize("end", ["Foo", "a\nb", "b c", "\udcff", "\u00e9"])
+def test_list_of_rings_leaves_out_what_none_can_be_called(ring_name: str, end: str) -> None:
+    strange = Path("/dev/shm") / f"alphapulse-{os.getuid()}-{ring_name}.{end}"
+    paths = [strange, *(strange.with_name(strange.name + suffix) for suffix in SUFFIXES)]
+    for path in paths:
+        path.touch(0o600)
+    try:
+        listed = (*list_rings(), *list_remains(), *list_counters())
+        assert [name for name in listed if ring_name in name] == []
+        assert collect_garbage(closed=True, prefix=ring_name) == []
+    finally:
+        for path in paths:
+            path.unlink()
+
+
+def test_list_of_rings_leaves_out_what_another_user_put_there(ring_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = os.getuid() + 4242
+    path = Path("/dev/shm") / f"alphapulse-{theirs}-{ring_name}"
+    path.touch(0o600)
+    try:
+        monkeypatch.setattr(os, "getuid", lambda: theirs)
+        assert ring_name not in list_rings()
+        monkeypatch.setattr(os, "getuid", lambda: path.stat().st_uid)
+        assert ring_name not in list_rings()
+    finally:
+        path.unlink()
+
+
+def test_owner_of_what_was_removed_meanwhile_is_nobody(tmp_path: Path) -> None:
+    (tmp_path / "gone").touch()
+    with os.scandir(tmp_path) as entries:
+        (entry,) = entries
+    (tmp_path / "gone").unlink()
+    assert _owner_of(entry) == -1
 
 
 def test_create_beside_a_stale_control_page_replaces_it(ring_name: str) -> None:
