@@ -65,7 +65,7 @@ MUTANTS = (
     WorldMutant(
         "events are published above an open block",
         "producers.assembly:Assembly._publish",
-        "if block.progress is Progress.OPEN:",
+        "if block.progress is OPEN:",
         "if False:",
         349,
         "dead_logs",
