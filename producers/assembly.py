@@ -60,8 +60,8 @@ STILL_NS = NS // 2
 """Until the head has stood so long states are asked as of its parent: a node that makes the next block may answer about
 its newest from the state that it is making (anvil 1.7.1, by hash too)."""
 LARGEST_STEP = 512
-"""Logs that are published in one step, so that nothing keeps the event loop away for long: 12 us each, and 30 where each
-is the first of its pool.  Of 2,048 in a step the loop was away twice as long (`alphapulse bench --only collector`)."""
+"""Logs that are published in one step, so that nothing keeps the event loop away for long: 12 us each, and 30 where
+each is the first of its pool.  Of 2,048 the loop was away twice as long (`alphapulse bench --only collector`)."""
 MOST_ENDS = 512
 """Blocks that are ended in one step, 12 us each: quiet ones, behind a block that was missing."""
 

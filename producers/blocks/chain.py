@@ -124,6 +124,8 @@ class Chain:
                 break
             if parent is None:
                 return Missing(block.parent_hash, block, len(branch))
+            if block.number < self._first:
+                break
             block = parent
         branch.reverse()
         return branch
@@ -255,8 +257,8 @@ class Chain:
     def _is_lowest(self, block: Block) -> bool:
         """Whether a branch need not be followed below this block.
 
-        Below the first block nothing was published that could be contradicted; but a head below that one is followed
-        like any other, or a made-up number would take back everything.
+        Below the first block nothing was published that could be contradicted.  A head below that one is followed to
+        its parent, which bears witness to its number: a made-up one would take back everything.
         """
         if self.told >= 0:
             return block.root or block.number <= self._first
