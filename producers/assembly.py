@@ -29,7 +29,7 @@ from producers.blocks.arrivals import (
     ParentSettled,
 )
 from producers.blocks.backfill import LogFetcher
-from producers.blocks.block import Block, Progress, Taken
+from producers.blocks.block import CLOSED, LOST, NEW, OPEN, WANTED, Block
 from producers.blocks.chain import Chain
 from producers.blocks.completeness import Evidence
 from producers.blocks.cross_check import CrossCheck
@@ -59,9 +59,9 @@ NEARLY_HEAD = 2
 STILL_NS = NS // 2
 """Until the head has stood so long states are asked as of its parent: a node that makes the next block may answer about
 its newest from the state that it is making (anvil 1.7.1, by hash too)."""
-LARGEST_STEP = 2_048
-"""Logs that are published in one step, so that nothing keeps the event loop away for long: 3 us each (`alphapulse bench
---only collector`), and 30 where each is the first of its pool."""
+LARGEST_STEP = 512
+"""Logs that are published in one step, so that nothing keeps the event loop away for long: 12 us each, and 30 where
+each is the first of its pool.  Of 2,048 the loop was away twice as long (`alphapulse bench --only collector`)."""
 MOST_ENDS = 512
 """Blocks that are ended in one step, 12 us each: quiet ones, behind a block that was missing."""
 
@@ -131,7 +131,7 @@ class Assembly:
                 self._stats.removed_notices += 1  # the reorg itself shows in the parents of the next head
             elif block is not None:
                 taken = block.take(log, pushed=pushed)
-                if taken is not Taken.NEW or block.progress is Progress.CLOSED:
+                if taken is not NEW or block.progress is CLOSED:
                     self._closing.on_unexpected(block, taken, pushed)
             elif block_hash is not None:
                 self._switching.early_logs.keep(block_hash, log)
@@ -252,9 +252,9 @@ class Assembly:
         self._evidence.reconnected()
         self._switching.holes.connected()
         for block in self.chain.canonical.values():
-            if block.progress is Progress.WANTED:
+            if block.progress is WANTED:
                 self._closing.want(block)
-            elif block.progress is Progress.LOST:
+            elif block.progress is LOST:
                 self._closing.mend(block)
         self._connected = True
         self._quarantine.reconnected()
@@ -265,7 +265,7 @@ class Assembly:
         """A frame could not be read: it may have been a log of any block that is open, or will be announced soon."""
         self._switching.early_logs.doubt()
         for block in self._frontier.blocks:
-            if block.progress is Progress.OPEN:
+            if block.progress is OPEN:
                 block.doubt()
 
     def introduce_again(self) -> None:
@@ -301,7 +301,7 @@ class Assembly:
         """Close, publish and end blocks from the cursor on."""
         tombstone = False
         for block in reversed(self._frontier.blocks):
-            if tombstone and block.progress is Progress.OPEN:
+            if tombstone and block.progress is OPEN:
                 self._closing.on_tombstone(block)
             tombstone = tombstone or block.pushed > 0
         published = self._publish()
@@ -332,14 +332,14 @@ class Assembly:
         for taken in self._account.take_back():
             for segment in reversed(taken.segments):
                 self._events.take_back_segment(segment)
-            if taken.block.progress is Progress.CLOSED:
+            if taken.block.progress is CLOSED:
                 self._frontier.reopen(taken.block)
 
     def _publish(self) -> int:
         """Events, in block order; returns how many of the blocks have none left to publish."""
         left, done = LARGEST_STEP, 0
         for block in self._frontier.blocks:
-            if left <= 0 or block.progress is Progress.WANTED:
+            if left <= 0 or block.progress is WANTED:
                 break
             if block.waiting or block.to_replay:
                 published, garbled = self._events.publish(block, left)
@@ -350,25 +350,26 @@ class Assembly:
             if block.waiting:
                 break  # behind a hole, or for the next step
             done += 1
-            if block.progress is Progress.OPEN:
+            if block.progress is OPEN:
                 break  # its logs are still to come, and what is fetched of later blocks is no tombstone
         self.unfinished = left <= 0
         return done
 
     def _end(self, published: list[Block]) -> None:
         """BlockEnd, in order, for what is complete; a quarantined log holds it back, a second opinion for a moment."""
-        for block in published:
-            if block.progress is Progress.CLOSED and not block.ended:
-                self._cross_check.ask(block)
+        if self._cross_check.trusted:
+            for block in published:
+                if block.progress is CLOSED and not block.ended:
+                    self._cross_check.ask(block)
         ended = 0
         for block in published:
             if ended == MOST_ENDS:
                 self.unfinished = True
                 break
-            if block.progress not in (Progress.CLOSED, Progress.LOST) or block.quarantined or block.waiting:
+            if block.progress not in (CLOSED, LOST) or block.quarantined or block.waiting:
                 break
             if not block.ended:
-                if block.progress is Progress.CLOSED:
+                if block.progress is CLOSED:
                     if self._cross_check.holds(block):
                         break
                     self._messages.put_block_end(block, self._account.held_back(block) if block.unpublished else 0)

@@ -21,7 +21,7 @@ from __future__ import annotations
 from itertools import zip_longest
 
 from producers.blocks.backfill import LogFetcher
-from producers.blocks.block import Block, Progress, Taken
+from producers.blocks.block import CLOSED, LOST, OPEN, WANTED, Block, Taken
 from producers.blocks.completeness import Doubt, Evidence
 from producers.blocks.cross_check import CrossCheck
 from producers.blocks.frontier import Frontier
@@ -77,7 +77,7 @@ class Closing:
         """What stays open too long."""
         now_ns, blocks = self._clock.now_ns, self._frontier.blocks
         for block, child in zip_longest(blocks, blocks[1:]):
-            if block.progress is not Progress.OPEN:
+            if block.progress is not OPEN:
                 continue
             age_ns = now_ns - block.arrived_ns
             silent_too_long = age_ns > SILENCE_NS
@@ -89,7 +89,7 @@ class Closing:
     def close_open(self) -> None:
         """Nothing more will be pushed."""
         for block in self._frontier.blocks:
-            if block.progress is Progress.OPEN:
+            if block.progress is OPEN:
                 self._close_or_refetch(block)
 
     def _close_or_refetch(self, block: Block) -> None:
@@ -102,7 +102,7 @@ class Closing:
         """What was being pushed may have lost its end."""
         for block in self._chain.blocks.values():
             block.lose_push()
-            if block.progress is Progress.OPEN:
+            if block.progress is OPEN:
                 block.want()
 
     # Asked for
@@ -122,9 +122,9 @@ class Closing:
 
         A list that is not `whole` has events alone; one `of_known`, those of known pools."""
         block.merge()
-        if block.progress not in (Progress.WANTED, Progress.LOST):
+        if block.progress not in (WANTED, LOST):
             self._logs.settled(block)
-            if block.progress is Progress.CLOSED and block.waiting and self._chain.is_canonical(block):
+            if block.progress is CLOSED and block.waiting and self._chain.is_canonical(block):
                 self._declarations.invalidate(block.number, Reason.LATE_LOGS)
                 self._frontier.reopen(block)
                 self.want(block)
@@ -148,7 +148,7 @@ class Closing:
     def _declare_unlisted(self, block: Block) -> None:
         """This endpoint lists logs of known pools only: they are published, and a hole is declared for the others."""
         self._cross_check.ask_elsewhere(block)
-        if block.progress is Progress.WANTED:
+        if block.progress is WANTED:
             self.give_up(block)
             return
         self._logs.mend(block)
@@ -158,12 +158,12 @@ class Closing:
 
     def confirm_list(self, block: Block) -> None:
         """The node says the same of it again and again."""
-        if block.progress in (Progress.WANTED, Progress.LOST):
+        if block.progress in (WANTED, LOST):
             self._settle(block, Completeness.REFETCHED)
 
     def _settle(self, block: Block, verdict: Completeness) -> None:
         """A list of the block's logs is believed."""
-        lost = block.progress is Progress.LOST
+        lost = block.progress is LOST
         block.close(verdict)
         self._logs.settled(block)
         if lost and self._chain.is_canonical(block):
@@ -171,7 +171,7 @@ class Closing:
 
     def give_up(self, block: Block) -> None:
         """The node cannot list the logs of the block: what was pushed must do, or it is a gap."""
-        if block.progress is not Progress.WANTED or not self._chain.is_canonical(block):
+        if block.progress is not WANTED or not self._chain.is_canonical(block):
             return
         if block.pushed and not self._evidence.is_doubtful(block):
             block.close(Completeness.PUSHED)
@@ -198,7 +198,7 @@ class Closing:
             self._stats.duplicates += pushed
         elif taken is Taken.UNREADABLE:
             self._rpc.reject(Rejection.BAD_LOG)
-        elif pushed and block.progress is Progress.CLOSED and self._chain.is_canonical(block):
+        elif pushed and block.progress is CLOSED and self._chain.is_canonical(block):
             self._repair(block)
 
     def _repair(self, block: Block) -> None:
@@ -210,12 +210,12 @@ class Closing:
 
     def weigh(self, block: Block, found: list[Log], *, short: bool, misplaced: bool) -> None:
         """Logs that only the second endpoint lists were taken in: as loud as a repair, if an event is among them."""
-        if block.progress in (Progress.WANTED, Progress.LOST):
+        if block.progress in (WANTED, LOST):
             proven = not misplaced and (not short or self._evidence.is_exact(block))
             if block.seen and proven and not self._evidence.is_doubtful(block, vouched=not short):
                 self._settle(block, Completeness.PUSHED if short else Completeness.CROSS_CHECKED)
             return
-        if block.progress is not Progress.CLOSED:
+        if block.progress is not CLOSED:
             return
         if found and self._chain.is_canonical(block):
             if any(log.topics and log.topics[0] in EVENT_OF_TOPIC for log in found):
@@ -230,14 +230,14 @@ class Closing:
         """Logs of it that were held back wait in it."""
         if not self._chain.is_canonical(block):
             return
-        if block.progress is Progress.CLOSED:
+        if block.progress is CLOSED:
             self._frontier.reopen(block)
         else:
             self._frontier.move_to(min(self._frontier.cursor, block.number))
 
     def tell_healed(self) -> None:
         """Blocks of declared gaps are published after all, behind events of later blocks."""
-        healed = [block for block in self.healed if block.progress is Progress.CLOSED]
+        healed = [block for block in self.healed if block.progress is CLOSED]
         self.healed = []
         if not healed:
             return

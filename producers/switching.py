@@ -167,9 +167,12 @@ class Switching:
         for block in switch.adopted:
             self._enter(block)
         if frontier.cursor < 0 or lowest < frontier.cursor:
-            frontier.cursor = lowest
             frontier.declare_safe(min(frontier.safe_number, lowest - 1))
-        frontier.move_to(frontier.cursor)
+            frontier.move_to(lowest)
+        elif switch.dropped:
+            frontier.move_to(frontier.cursor)
+        else:
+            frontier.grow(switch.adopted)
         self._stats.head_number = switch.adopted[-1].number
         self._chain.forget(frontier.cursor)
 

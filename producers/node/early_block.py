@@ -20,7 +20,7 @@ from functools import partial
 import msgspec
 
 from producers.node.hex import HexError, read_bytes
-from producers.node.identity import CONDEMNED_NS
+from producers.node.identity import Shown
 from producers.node.jsonrpc import DISCONNECTED, UNREADABLE, Failure, JsonRpc
 from producers.node.timers import Timers
 from tlv.units import MS, NS
@@ -44,25 +44,13 @@ _BLOCK = msgspec.json.Decoder(_EarlyBlock | None)
 class _Confirmation:
     """The question of one connection, put until what comes of it can be believed."""
 
-    def __init__(self, then: Callable[[], None], since_ns: int) -> None:
-        self.then, self.since_ns = then, since_ns
+    def __init__(self, then: Callable[[], None], asked_ns: int) -> None:
+        self.then = then
         self.pause_ns = FIRST_PAUSE_NS
-        self.asked_ns = since_ns
+        self.asked_ns = asked_ns
         """When it was put last; an answer may be late, and is of then."""
         self.answers = 0
-        self.said = UNKNOWN
-        """The newest answer that shows a block."""
-        self.times = 0
-        """So often in a row."""
-        self.heard_ns = since_ns
-        """When that was asked which showed it last; answers that show none say nothing of the time between."""
-
-    def hear(self, found: bytes, now_ns: int) -> None:
-        """Another answer shows this block."""
-        if found != self.said or self.asked_ns - self.heard_ns > CONDEMNED_NS:
-            self.said, self.times, self.since_ns = found, 0, now_ns
-        self.times += 1
-        self.heard_ns = self.asked_ns
+        self.shown = Shown()
 
 
 class EarlyBlockCheck:
@@ -110,8 +98,8 @@ class EarlyBlockCheck:
         search.answers += 1
         found, silence = _read(result, failure)
         if found != UNKNOWN:
-            search.hear(found, self._rpc.clock.now_ns)
-        elif search.said == UNKNOWN or search.answers >= MOST_ANSWERS:
+            search.shown.hear(found, search.asked_ns, self._rpc.clock.now_ns)
+        elif search.shown.said is None or search.answers >= MOST_ANSWERS:
             self.silence = silence
         if self.silence is None and not self._judge(search, found):
             self._timers.after(search.pause_ns, partial(self._ask, search))
@@ -122,15 +110,15 @@ class EarlyBlockCheck:
 
     def _judge(self, search: _Confirmation, found: bytes) -> bool:
         """Whether the question is settled."""
-        lasts = search.heard_ns - search.since_ns >= CONDEMNED_NS
+        shown = search.shown
         if found == self.genesis != UNKNOWN:
             return True
-        if self.genesis == UNKNOWN and search.times >= TWICE:
-            self.genesis = search.said
-        elif self.genesis != UNKNOWN and search.times >= TWICE and lasts:
+        if self.genesis == UNKNOWN and shown.times >= TWICE:
+            self.genesis = found
+        elif self.genesis != UNKNOWN and shown.times >= TWICE and shown.lasts:
             self.wrong = (
                 f"expected block {self._number} of chain {self._chain} to be "
-                f"0x{self.genesis.hex()}, found 0x{search.said.hex()}: another chain, or it was replaced; "
+                f"0x{self.genesis.hex()}, found 0x{found.hex()}: another chain, or it was replaced; "
                 "collect it into a new ring"
             )
         elif search.answers >= MOST_ANSWERS:

@@ -30,17 +30,41 @@ CONDEMNED_NS = 4 * NS
 """How long a node must show another chain: backends that are astray for a moment say so for up to 3 s."""
 
 
+class Shown:
+    """What a node shows of its chain, and for how long without interruption."""
+
+    def __init__(self) -> None:
+        self.said: object = None
+        """The newest answer that shows something."""
+        self.times = 0
+        """So often in a row."""
+        self._since_ns = self._heard_ns = 0
+        """When it was first answered so, and when that was asked which was answered so last: answers that show nothing
+        say nothing of the time between."""
+
+    def hear(self, found: object, asked_ns: int, now_ns: int) -> None:
+        """A question put at `asked_ns` is answered so."""
+        if found != self.said or asked_ns - self._heard_ns > CONDEMNED_NS:
+            self.said, self.times, self._since_ns = found, 0, now_ns
+        self.times += 1
+        self._heard_ns = asked_ns
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is shown for so long that nobody was astray for a moment."""
+        return self._heard_ns - self._since_ns >= CONDEMNED_NS
+
+
 class ChainIdentity:
     """Asks one endpoint after the other which chain it serves."""
 
     def __init__(self, rpc: JsonRpc, timers: Timers, chain_id: int, name: str, then: Callable[[], None]) -> None:
         self._rpc, self._timers, self._chain_id, self._name, self._then = rpc, timers, chain_id, name, then
         self._connection = 0
-        self._asked_ns = 0
-        self._said = 0
-        """The newest other chain that it told."""
-        self._since_ns = 0
-        """Since when it tells that one."""
+        self._asked_ns = self._put_ns = 0
+        """When the first question of a connection was put, and when the last."""
+        self._others = Shown()
+        """The other chains that it tells."""
         self.known = False
         """It serves our chain."""
         self.wrong: str | None = None
@@ -52,11 +76,12 @@ class ChainIdentity:
         """A connection is open."""
         self._connection += 1
         self.known, self.wrong, self.unanswered = False, None, None
-        self._asked_ns, self._said = self._rpc.clock.now_ns, 0
+        self._asked_ns, self._others = self._rpc.clock.now_ns, Shown()
         self._ask_again(self._connection, FIRST_PAUSE_NS)
 
     def _ask_again(self, connection: int, pause_ns: int) -> None:
         if connection == self._connection:
+            self._put_ns = self._rpc.clock.now_ns
             then = partial(self._on_answer, connection, pause_ns)
             self._rpc.ask("eth_chainId", [], then, timeout_s=ANSWER_S, urgent=True)
 
@@ -86,8 +111,7 @@ class ChainIdentity:
     def _doubt(self, found: int) -> str:
         """It tells another chain; returns what is wrong with it."""
         words = f"expected chain {self._chain_id} ({self._name}), found {found}"
-        if found != self._said:
-            self._said, self._since_ns = found, self._rpc.clock.now_ns
-        elif self._rpc.clock.now_ns - self._since_ns >= CONDEMNED_NS:
+        self._others.hear(found, self._put_ns, self._rpc.clock.now_ns)
+        if self._others.lasts:
             self.wrong = words
         return words

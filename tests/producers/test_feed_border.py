@@ -132,10 +132,16 @@ def test_feed_whose_node_says_its_chain_late_has_every_event(said: dict[str, Any
     assert conversation.story.standing == canonical_events()
 
 
-@pytest.mark.parametrize("others", [["0x1"] * 4, ["0x1", "0x5"] * 3])
-def test_feed_whose_node_says_another_chain_for_seconds_has_every_event(others: list[str]) -> None:
-    said = [{"result": chain_id} for chain_id in (*others, *["0x89"] * 9)]
-    conversation = Conversation(new_feed(), answered=answering_chain(lambda asked: said[asked - 1]))
+OTHER: dict[str, Any] = {"result": "0x1"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [[OTHER] * 4, [OTHER, {"result": "0x5"}] * 3, [OTHER, *[REFUSED] * 6, OTHER], [OTHER, OTHER, *[REFUSED] * 6]],
+)
+def test_feed_whose_node_says_another_chain_for_seconds_has_every_event(said: list[dict[str, Any]]) -> None:
+    answers = [*said, *[{"result": "0x89"}] * 9]
+    conversation = Conversation(new_feed(), answered=answering_chain(lambda asked: answers[asked - 1]))
     conversation.connect()
     conversation.play()
     assert conversation.feed.wrong_chain is None and conversation.feed.broken is None

@@ -18,9 +18,9 @@ from tools.warm import warm_collector, warm_ring
 
 MUTANTS = {
     "believes-that-missed-blocks-are-empty": """
-        from producers.closing import Closing, Completeness, Progress
+        from producers.closing import CLOSED, Closing, Completeness
         def close(self, block):
-            if block.progress is not Progress.CLOSED:
+            if block.progress is not CLOSED:
                 block.close(Completeness.PUSHED)
         Closing.want = close
         """,

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 
 from producers.chains.configuration import ChainConfig
 from producers.node.errors import EndpointError
-from producers.node.jsonrpc import HEAD_OR_NULL, LOGS, TEXT
+from producers.node.inquiry import inquire
+from producers.node.jsonrpc import HEAD_OR_NULL, LOGS
 from producers.node.rpc_types import AnswerReader, Head, Log
 from tlv.errors import FeedError
 from tlv.layout import PoolState
@@ -37,6 +38,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 MOST_CONNECTIONS = 12
 """Within one reading; each loss of a connection may also mean that an answer was too large."""
 TIMEOUT_S = 120.0
+NEWEST_S = 10.0
+"""How long an endpoint has to say its newest block."""
 TOPICS = sorted(EVENTS)
 
 
@@ -97,7 +100,8 @@ class NodeWitness:
         return asyncio.run(self._newest())
 
     async def _newest(self) -> int:
-        return max(await asyncio.gather(*map(newest_of, self._urls)))
+        said = await asyncio.gather(*(inquire(url, NEWEST_S) for url in self._urls))
+        return max(-1 if one.newest is None else one.newest for one in said)
 
     async def _read(self, numbers: list[int], pools: Mapping[bytes, PoolState], singly: bool) -> Testimony:
         testimony = Testimony({number: {} for number in numbers})
@@ -174,15 +178,6 @@ class Line:
     async def ask_for(self, decoder: AnswerReader, method: str, *params: Any) -> Any:
         """As `Endpoint.ask_for`."""
         return await (await self.endpoint()).ask_for(decoder, method, *params)
-
-
-async def newest_of(url: str) -> int:
-    """The newest block of one endpoint; -1 if it does not answer."""
-    try:
-        async with Endpoint(url) as endpoint:
-            return read_number(await endpoint.ask_for(TEXT, "eth_blockNumber")) or 0
-    except (EndpointError, Unanswered, UnexpectedAnswer):
-        return -1
 
 
 async def between(line: Line, numbers: list[int], unread: set[int]) -> list[Log]:

@@ -118,6 +118,21 @@ def test_chain_below_its_first_block_asks_for_no_parents() -> None:
     assert [block.hash for block in chain.adopt(branch).dropped] == ["b", "a"]
 
 
+def test_chain_follows_a_head_below_its_first_block_to_one_parent_only() -> None:
+    """A reorg deeper than what a collector saw of the chain: what was before it began is not published (anvil, 51)."""
+    chain = chain_of("a", "b")
+    head = add(chain, 9, "z2", "y")
+    assert chain.branch(head, 100) == Missing("y", head, 1)
+    add(chain, 8, "y", "x")
+    branch = chain.branch(head, 100)
+    assert branch == [head]
+    switch = chain.adopt(branch)
+    assert [block.hash for block in switch.dropped] == ["b", "a"]
+    assert (switch.adopted, switch.fork, switch.hole) == ([head], None, None)
+    following = chain.branch(add(chain, 10, "a2", "z2"), 100)
+    assert isinstance(following, list) and [block.hash for block in following] == ["a2"]
+
+
 def test_chain_forgets_what_no_reorg_can_reach() -> None:
     chain = chain_of(*(f"n{number}" for number in range(200)), keep=64)
     chain.forget()

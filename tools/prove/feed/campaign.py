@@ -47,6 +47,7 @@ from tlv.layout import (
     Gap,
     PoolBurn,
     PoolCollect,
+    PoolCreated,
     PoolMint,
     PoolRecord,
     PoolState,
@@ -454,7 +455,7 @@ def _flow(record: PoolRecord) -> tuple[int, int]:
         return record.amount0, record.amount1
     if isinstance(record, PoolCollect) or (isinstance(record, PoolBurn) and record.protocol == Protocol.UNISWAP_V2):
         return -record.amount0, -record.amount1
-    assert isinstance(record, (PoolBurn, PoolSync, PoolState))
+    assert isinstance(record, (PoolBurn, PoolCreated, PoolState, PoolSync)), record
     return 0, 0
 
 

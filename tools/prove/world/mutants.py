@@ -65,7 +65,7 @@ MUTANTS = (
     WorldMutant(
         "events are published above an open block",
         "producers.assembly:Assembly._publish",
-        "if block.progress is Progress.OPEN:",
+        "if block.progress is OPEN:",
         "if False:",
         349,
         "dead_logs",
@@ -308,8 +308,8 @@ MUTANTS = (
     WorldMutant(
         "another early block condemns a chain at once",
         "producers.node.early_block:EarlyBlockCheck._judge",
-        "search.heard_ns - search.since_ns >= CONDEMNED_NS",
-        "True",
+        "shown.times >= TWICE and shown.lasts",
+        "shown.times >= TWICE",
         243,
         "early_block lost_pushes reorgs",
         90,
@@ -317,8 +317,8 @@ MUTANTS = (
     WorldMutant(
         "another chain id condemns a chain at once",
         "producers.node.identity:ChainIdentity._doubt",
-        "self._rpc.clock.now_ns - self._since_ns >= CONDEMNED_NS",
-        "True",
+        "if self._others.lasts",
+        "if self._others.times > 1",
         153,
         "early_block kill_state",
         12,
