@@ -24,8 +24,10 @@ from tlv.jit import (
     KEPT_CACHES,
     KernelLocator,
     hold,
+    is_warm,
     kernel,
     kernel_digest,
+    mark_warm,
     read_sources,
     remove_old_caches,
     use_private_cache,
@@ -431,6 +433,21 @@ def test_use_private_cache_knows_the_sources_that_it_has_seen(tmp_path: Path, mo
     used = use_private_cache(REPOSITORY)
     moved = used.rename(used.with_name("kernels-moved"))
     assert use_private_cache(REPOSITORY) == moved
+
+
+def test_cache_is_warm_once_marked_and_only_for_the_sources_that_it_was_marked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.setattr(KernelLocator, "sources", "")
+    mark_warm()  # of a process that compiles nothing: it has no cache
+    assert not is_warm(REPOSITORY)
+    use_private_cache(REPOSITORY)
+    assert not is_warm(REPOSITORY)
+    mark_warm()
+    assert is_warm(REPOSITORY)
+    assert not is_warm(tmp_path)
 
 
 def test_kernel_locator_stamps_only_what_the_directory_does_not_cover(
