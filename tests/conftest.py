@@ -34,6 +34,9 @@ ONE_AT_A_TIME = {
 }
 """Demos, benchmarks and warm-ups: what they make bears the same names in each.  The README's blocks are a sequence."""
 
+STORIES = {"tests/system/test_up.py"}
+"""Their tests are steps of one story."""
+
 LINE = "line"
 """The property of a test's report that `tell` sets."""
 
@@ -81,12 +84,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each test to whichever process is free, but those of `ONE_AT_A_TIME` to the same one, first and in order."""
+    """Give each test to whichever process is free, but those of `ONE_AT_A_TIME` to the same one, first and in order, and
+    each of `STORIES` to one.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "one at a time" if nodeid.partition("::")[0] in ONE_AT_A_TIME else nodeid
+            file = nodeid.partition("::")[0]
+            if file in ONE_AT_A_TIME:
+                return "one at a time"
+            return file if file in STORIES else nodeid
 
     return Scheduling(config, log)
 

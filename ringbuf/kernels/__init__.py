@@ -22,7 +22,7 @@ I9  Anchors and `key_position` are hints, stored after the commit; a reader re-c
 
 from __future__ import annotations
 
-from ringbuf.kernels.counting import bucket_of, count_ages, count_duration, put_words
+from ringbuf.kernels.counting import bucket_of, count_ages, count_duration, put_words, raise_word
 from ringbuf.kernels.ownership import set_state, take_over
 from ringbuf.kernels.reading import idle_status, mark_read, poll_into, read_frame, readable
 from ringbuf.kernels.seeking import seek_at, seek_key, seek_latest, seek_oldest, seek_sequence, skip_ahead
@@ -62,6 +62,7 @@ __all__ = [
     "publish_many",
     "put_word",
     "put_words",
+    "raise_word",
     "read_frame",
     "readable",
     "record_bytes",

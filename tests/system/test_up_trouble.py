@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import pytest
 
 from ringbuf import Writer
 from tests.own_mounts import OWN_MOUNTS
-from tests.system.up_rig import ALPHAPULSE, UpRig, alive, busy, kill, wait_for
+from tests.system.up_rig import ALPHAPULSE, UpRig, alive, kill, wait_for
 
 TWO = """
 [up]
@@ -77,9 +76,7 @@ def test_up_of_processes_that_die_at_once_gives_them_up_with_their_last_lines(ne
         assert not up["healthy"]
         assert {one["name"]: one["state"] for one in up["processes"]}["node.fine"] == "starting"
         process.send_signal(signal.SIGINT)
-        begin = time.monotonic()
         process.communicate(timeout=60)
-        assert time.monotonic() - begin < 2.0 * busy()
         assert process.returncode == 1
         writer.close(unlink=True)
     assert rig.left_running() == []

@@ -66,11 +66,6 @@ def alive(pid: int) -> bool:
         return False
 
 
-def busy() -> float:
-    """How many times longer anything takes because others want the same cores."""
-    return max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
-
-
 def wait_for(fact: Callable[[], Any], what: str) -> Any:
     """What `fact` returns, once that is true."""
     deadline = time.monotonic() + PATIENCE_S

@@ -51,6 +51,7 @@ def judge(look: Look) -> list[Condition]:
     found += [
         Condition("process", name, False, "unreadable", "readable", text)
         for name, text in look.processes.unreadable.items()
+        if not look.wanted or name.rpartition("-")[0] in look.wanted
     ]
     found += [
         Condition(

@@ -240,6 +240,14 @@ def test_look_at_counters_of_another_build_or_role_names_them(ring_name: str, lo
         unreadable = looking.look().processes.unreadable
         assert "another version of it runs" in unreadable[f"{ring_name}-collector"]
         assert "expected one of collector, relay" in unreadable[f"{ring_name}-juggler"]
+        assert [one.subject for one in judge(looking.look()) if one.name == "process"] == sorted(unreadable)
+
+
+def test_look_at_one_ring_judges_no_process_of_another(
+    ring_name: str, looking: Looking, new_ring_name: Callable[[], str]
+) -> None:
+    with closing(SharedCounters.create(Recorded, new_ring_name(), "juggler")):
+        assert [one for one in judge(looking.look()) if one.name == "process"] == []
 
 
 def test_looks_close_together_are_one(
