@@ -84,8 +84,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each test to whichever process is free, but those of `ONE_AT_A_TIME` to the same one, first and in order, and
-    each of `STORIES` to one.
+    """Give each test to whichever process is free, but those of `ONE_AT_A_TIME` to the same one, first and in order;
+    and each file of `STORIES` to one.
     """
     from xdist.scheduler import LoadScopeScheduling
 

@@ -134,6 +134,8 @@ class Chain:
         """The parent of `block`, if that is the next to be fetched for a branch of which `depth` blocks are known."""
         if self._is_lowest(block) or block.parent_hash in self.blocks or self.is_canonical(block):
             return None
+        if depth > 1 and block.number < self._first:
+            return None  # the witness to the number of a head below the first block
         return Missing(block.parent_hash, block, depth)
 
     def adopt(self, branch: list[Block]) -> Switch:

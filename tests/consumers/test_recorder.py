@@ -165,7 +165,7 @@ def test_recorder_of_a_ring_that_is_gone_stops_when_asked(ring_name: str, tmp_pa
         writer.close(unlink=True)
         wait_for(lambda: lines != [])
         done.set()
-        running.join(10)
+        running.join(60)
         assert not running.is_alive()
     assert account(tmp_path) == ({sequence: b"%d" % sequence * 20 for sequence in range(1, 6)}, 0)
 
@@ -312,7 +312,7 @@ def test_record_command_ends_on_sigterm_with_its_counts(ring_name: str, tmp_path
             wait_for(lambda: list(tmp_path.glob("*.journal")) != [] and len(account(tmp_path)[0]) == 100)
             recorder.send_signal(signal.SIGTERM)
             assert json.loads(recorder.stdout.readline())["frames"] == 100
-            assert recorder.wait(10) == 0
+            assert recorder.wait(60) == 0
     done = subprocess.run(
         [sys.executable, "-m", "tools.command.main", "journal", "verify", str(tmp_path), "--json"],
         cwd=ROOT,

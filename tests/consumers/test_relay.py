@@ -315,7 +315,7 @@ def test_client_reconnects_and_misses_nothing(ring_name: str) -> None:
         home.mkdir(mode=0o700)
         with serving(ring_name, directory=home):
             publish(writer, 5)
-            assert done.wait(10)
+            assert done.wait(60)
             client.close()
         reader.join()
         shutil.rmtree(home)
@@ -443,7 +443,7 @@ def test_relay_stopping_sends_what_the_ring_holds_and_says_farewell(ring_name: s
             found += sequences(take(client, 1))
             reading = threading.Thread(target=lambda: read_to_the_end(client, found))
             reading.start()
-        reading.join(10)
+        reading.join(60)
         assert found == list(range(1, 5001))
         client.close()
 

@@ -141,7 +141,7 @@ def test_validate_of_the_recording_confirms_the_canonical_events() -> None:
         done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=100)
     finally:
         node.terminate()
-        node.wait(10)
+        node.wait(60)
         if node.stdout is not None:
             node.stdout.close()
     assert done.returncode == 0, done.stdout + done.stderr

@@ -103,12 +103,12 @@ def test_ringstat_watch_prints_one_object_per_look_with_a_rate(ring_name: str) -
         assert process.stdout is not None
         process.stdout.readline()
         rates = []
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not any(rates) and time.monotonic() < deadline:
             writer.publish(b"")
             rates.append(json.loads(process.stdout.readline())["rings"][0]["frames_per_s"])
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=20)[1].strip() == ""
+        assert process.communicate(timeout=60)[1].strip() == ""
         assert process.returncode == 130
         assert any(rates)
 

@@ -123,7 +123,8 @@ def test_chain_follows_a_head_below_its_first_block_to_one_parent_only() -> None
     chain = chain_of("a", "b")
     head = add(chain, 9, "z2", "y")
     assert chain.branch(head, 100) == Missing("y", head, 1)
-    add(chain, 8, "y", "x")
+    assert chain.needs(head, 1) == Missing("y", head, 1)
+    assert chain.needs(add(chain, 8, "y", "x"), 2) is None
     branch = chain.branch(head, 100)
     assert branch == [head]
     switch = chain.adopt(branch)

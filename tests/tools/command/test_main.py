@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -75,8 +74,6 @@ def test_cli_interrupted_exits_130_or_0_without_traceback() -> None:
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    begin = time.monotonic()
     _, errors = process.communicate(timeout=60)
     assert process.returncode in {0, 130}
     assert b"Traceback" not in errors
-    assert time.monotonic() - begin < 2.0

@@ -37,7 +37,7 @@ def first_line(process: subprocess.Popen[str]) -> dict[str, object]:
 def test_node_command_first_line_tells_urls_that_work(node: subprocess.Popen[str]) -> None:
     line = first_line(node)
     call = b'{"id":1,"method":"eth_chainId"}'
-    with urlopen(Request(str(line["http"]), call), timeout=5) as response:
+    with urlopen(Request(str(line["http"]), call), timeout=60) as response:
         assert json.load(response)["result"] == "0x89"
     with connect(str(line["ws"])) as client:
         client.send(call)
@@ -69,12 +69,12 @@ def test_node_command_ends_on_a_signal_with_a_client_connected(
         client.send('{"id":1,"method":"eth_subscribe","params":["newHeads"]}')
         client.recv()
         node.send_signal(number)
-        assert node.wait(timeout=5) == 0
+        assert node.wait(timeout=60) == 0
 
 
 def test_node_command_at_end_close_exits() -> None:
     arguments = ["--start", "now", "--speed", "max", "--at-end", "close", str(bundled_recording("ethereum"))]
-    done = subprocess.run([*NODE, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    done = subprocess.run([*NODE, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == "end of the recording: head 17686121, 0 notifications pushed"
 
@@ -89,7 +89,7 @@ def test_node_command_at_end_close_exits() -> None:
     ],
 )
 def test_node_command_mistake_is_one_line_without_a_traceback(arguments: list[str], code: int, message: str) -> None:
-    done = subprocess.run([*NODE, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    done = subprocess.run([*NODE, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (code, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -98,12 +98,12 @@ def test_node_command_mistake_is_one_line_without_a_traceback(arguments: list[st
 def test_node_command_port_in_use_is_one_line_without_a_traceback() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        done = subprocess.run([*NODE, "--port", port], cwd=ROOT, capture_output=True, text=True, timeout=20)
+        done = subprocess.run([*NODE, "--port", port], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
     assert port in done.stderr
 
 
 def test_node_command_help_has_an_example() -> None:
-    done = subprocess.run([*NODE, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
+    done = subprocess.run([*NODE, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     assert "Example:  alphapulse node" in done.stdout

@@ -52,7 +52,7 @@ async def listen(url: str) -> ClientConnection:
 
 
 def post(port: int, body: str, connection: http.client.HTTPConnection | None = None) -> Any:
-    connection = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("POST", "/", body, {"Content-Type": "application/json"})
     response = connection.getresponse()
     content = response.read()
@@ -285,7 +285,7 @@ def test_node_at_end_loop_begins_again() -> None:
 def test_node_http_answers_on_the_same_port_and_keeps_the_connection() -> None:
     async def scene() -> None:
         async with RecordingNode() as node:
-            connection = http.client.HTTPConnection("127.0.0.1", port_of(node), timeout=5)
+            connection = http.client.HTTPConnection("127.0.0.1", port_of(node), timeout=60)
             for _ in range(2):
                 answer = await asyncio.to_thread(
                     post, port_of(node), '{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber"}', connection

@@ -92,10 +92,11 @@ def measure(package: str, folders: Sequence[str], tree: Path, environment: dict[
     settings.write_text(
         f"[run]\nsource = {package}\nrelative_files = True\ndynamic_context = test_function\ndata_file = {data}\n"
     )
+    part = report.with_suffix(".part")  # what an interrupted run leaves is no report
     command = ["-m", "coverage", "run", f"--rcfile={settings}", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     wanted = ["-m", "not soak and not untraced", *folders]
     run = subprocess.run(
-        [sys.executable, *command, f"--junitxml={report}", *wanted],
+        [sys.executable, *command, f"--junitxml={part}", *wanted],
         cwd=tree,
         env=environment,
         capture_output=True,
@@ -104,6 +105,7 @@ def measure(package: str, folders: Sequence[str], tree: Path, environment: dict[
     )
     if run.returncode not in (0, SOME_FAILED):
         raise subprocess.CalledProcessError(run.returncode, run.args, run.stdout, run.stderr)
+    part.rename(report)
     return Reach(data, report)
 
 

@@ -261,12 +261,21 @@ MUTANTS = (
         6,
     ),
     WorldMutant(
+        "what was before the collector is told for a reorg below its beginning",
+        "producers.blocks.chain:Chain.branch",
+        "block.number < self._first",
+        "False",
+        396,
+        "reorgs",
+        12,
+    ),
+    WorldMutant(
         "heads that are dead beside logs are not noticed",
         "producers.node.subscription_watch:SubscriptionWatch.log_pushed",
         "0 <= adopted < number and",
         "False and",
-        85,
-        "dead_heads reorgs",
+        2,
+        "dead_heads",
         12,
     ),
     WorldMutant(

@@ -110,6 +110,15 @@ class WorldNode:
                 else:
                     self._pushes.push(wire, dropped, adopted)
 
+    def deaf(self, topics: set[str]) -> set[str]:
+        """Of `topics`, those of which a collector that is connected hears nothing and never will."""
+        found = set()
+        for wire in self._wires:
+            if wire.open and wire.subscriptions:
+                heard = {about for name, about in wire.subscriptions.items() if name not in wire.dead}
+                found |= topics - heard
+        return found
+
     # Answers
 
     def _answer(self, wire: Wire, request: dict[str, Any]) -> str | None:

@@ -89,6 +89,10 @@ class Oracle:
         """Late events of blocks from here on were announced."""
         self._decimals: dict[bytes, tuple[int, int]] = {}
         self._first: int | None = None
+        self._floor = -1
+        """The lowest block that was told before the newest Reorg."""
+        self._older = 0
+        """Blocks below that, and of before the collector's life, that were told since."""
         self._fork_unknown = False
         """The newest Reorg is deeper than what the collector knows."""
         self._abandoned: list[tuple[int, int]] = []
@@ -164,8 +168,13 @@ class Oracle:
         self._canonical[record.number] = block_hash
         if self._first is None:
             self._first = record.number
+        if block.born_ns < 0 and record.number < self._floor:
+            self._older += 1
+            if self._older > 1:
+                self._fault("history", f"block {record.number} was there before the collector, and so was its parent")
 
     def _on_reorg(self, record: Reorg) -> None:
+        self._floor, self._older = min(self._canonical, default=-1), 0
         self._tell(f"> Reorg from {record.old_head_number} to {record.fork_number}, then {record.new_head_number}")
         gone = {number for number in self._canonical if number > record.fork_number}
         dropped = {self._canonical.pop(number) for number in gone}

@@ -122,6 +122,8 @@ class _World:
             judges_states=not by_number,  # a number, and a hash from another backend: nobody can know better
             ring_size=ring_size,
         )
+        shown = {"newHeads": "idle", "logs": "idle zero_bloom no_bloom"}  # by what comes on the other subscription
+        self._renewable = {topic for topic, unless in shown.items() if not run.kinds & set(unless.split())}
         self.settle_step_ns = max(block_time_ns, 6 * NS)
         self.collector = CollectorModel(
             self.agenda,
@@ -157,8 +159,16 @@ class _World:
                 self.scenario.grow()
             self.agenda.run_until(self.agenda.now_ns + self.settle_step_ns)
             rounds += 1
-            if rounds >= FEWEST_ROUNDS and not self.oracle.unmet(self.tree.head) and self._settles():
+            if rounds >= FEWEST_ROUNDS and not self._unmet() and self._settles():
                 break
+
+    def _unmet(self) -> list[Fault]:
+        """What is not as it should be some time after the nodes tell the truth."""
+        return self.oracle.unmet(self.tree.head) + [
+            Fault("deaf", f"the subscription of {topic} is dead, and was not renewed")
+            for endpoint in self.endpoints.values()
+            for topic in sorted(endpoint.deaf(self._renewable))
+        ]
 
     def _settles(self) -> bool:
         """Whether the feed has nothing left to do, but for a question of the kind that is put for ever."""
@@ -171,7 +181,7 @@ class _World:
     def judge(self) -> None:
         """What is wrong at the end."""
         run = self.run
-        run.faults += self.oracle.faults or self.oracle.unmet(self.tree.head)
+        run.faults += self.oracle.faults or self._unmet()
         if run.kinds <= HONEST and self.oracle.gaps:
             run.faults.append(Fault("needless gap", f"{self.oracle.gaps[0]} although nothing was wrong"))
         if not run.faults and not self._settles():
