@@ -70,6 +70,7 @@ class Oracle:
         self._silent = {some.address for some in tree.lookalikes if some.contract.fallback == b""}
         self._logs: dict[Identity, Emitted] = {}
         self._ring = b""
+        self._rings = 0
         self._begin_ring()
 
     def _begin_ring(self) -> None:
@@ -90,7 +91,7 @@ class Oracle:
         self._decimals: dict[bytes, tuple[int, int]] = {}
         self._first: int | None = None
         self._floor = -1
-        """The lowest block that was told before the newest Reorg."""
+        """The lowest block that was told before the newest Reorg; -1 in a ring whose writer may know what another told."""
         self._older = 0
         """Blocks below that, and of before the collector's life, that were told since."""
         self._fork_unknown = False
@@ -114,6 +115,7 @@ class Oracle:
         header, record = message.header, message.records[0]
         if isinstance(record, Session) and record.ring_uuid != self._ring:
             self._ring = record.ring_uuid
+            self._rings += 1
             self._begin_ring()
         if isinstance(record, Session):
             self._let_go |= self._held_back
@@ -174,7 +176,7 @@ class Oracle:
                 self._fault("history", f"block {record.number} was there before the collector, and so was its parent")
 
     def _on_reorg(self, record: Reorg) -> None:
-        self._floor, self._older = min(self._canonical, default=-1), 0
+        self._floor, self._older = min(self._canonical, default=-1) if self._rings == 1 else -1, 0
         self._tell(f"> Reorg from {record.old_head_number} to {record.fork_number}, then {record.new_head_number}")
         gone = {number for number in self._canonical if number > record.fork_number}
         dropped = {self._canonical.pop(number) for number in gone}
