@@ -191,6 +191,10 @@ class Assembly:
         """Whether the header of this block is known."""
         return block_hash in self.chain.blocks
 
+    def begins_above(self, number: int) -> bool:
+        """Whether a block of this number is older than all that was told."""
+        return self.chain.begins_above(number)
+
     def shows_logs(self, block_hash: str) -> bool:
         """Whether the bloom filter of a known block shows logs that are subscribed to."""
         block = self.chain.blocks.get(block_hash)

@@ -8,6 +8,7 @@ of a connection.  It must never know what a head changes: that is `producers.ass
              that was replaced under us continues nothing     --it is ours---> `release`: announced, in order
                                                               --it is not----> `drop`
     the latest block, asked for once both subscriptions are confirmed --no head was pushed before--> announced
+                             --from before the collector began: a node that lags--> asked for again
 """
 
 from __future__ import annotations
@@ -44,20 +45,19 @@ class Heads:
     ) -> None:
         self.pushed = 0
         """Since the collector began."""
-        self.follows = False
-        """A head of this connection was announced."""
         self._rpc, self._timers, self._stats = context.rpc, context.timers, context.stats
         self._assembly, self._subscriptions = assembly, subscriptions
         self._early_block, self._probing = early_block, probing
-        self._newest_live = -1
-        """Number of the newest head that was pushed on this connection."""
         self._unsure: list[tuple[Head, bool]] = []
         """Those that wait, each with whether it is live."""
+        self.connected()
 
     def connected(self) -> None:
         """A connection is open."""
         self._newest_live = -1
+        """Number of the newest head that was pushed on it."""
         self.follows = False
+        """A head of it was announced."""
         self._unsure.clear()
 
     def take(self, result: msgspec.Raw) -> bool:
@@ -98,12 +98,12 @@ class Heads:
 
     def _on_latest(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
         head = read_head(result)
-        if head is None:
+        if head is None or self._assembly.begins_above(int(head.number, 16)):  # where a reorg is, it is pushed
             if failure is not DISCONNECTED:
                 self._timers.after(PAUSE_NS, partial(self._ask_latest, self._stats.connections))
             return
-        # A block announced live wins: this answer may be older than it.
-        if self._newest_live < 0:
+        # What was pushed wins, also while it waits: this answer may be of before it.
+        if self._newest_live < 0 and not self._unsure:
             self._announce(head, live=False)
 
     def _is_doubtful(self, head: Head) -> bool:

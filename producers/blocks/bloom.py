@@ -12,14 +12,16 @@ and the same filter computed from logs that came.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
-import numpy as np
 from eth_hash.auto import keccak
 
-from producers.blocks.keccak import BLOOM_SIZE, ENTRY_SIZE, add_entries
-
-BLOOM_DIGITS = 2 * BLOOM_SIZE
-ALL_BITS = (1 << 8 * BLOOM_SIZE) - 1
+BLOOM_DIGITS = 512
+ALL_BITS = (1 << 4 * BLOOM_DIGITS) - 1
+LONGEST_ENTRY = 2 + 64
+"""Characters of a topic in hex."""
+REMEMBERED = 8_192
+"""Entries: a block's pools and topics are mostly those of the block before.  4 MB."""
 
 
 def bloom_bits(value: bytes) -> int:
@@ -44,17 +46,19 @@ def read_bloom(text: str | None) -> int | None:
 
 def bloom_of(entries: Iterable[str]) -> int:
     """The filter of these addresses and topics; what is no hex of at most 32 bytes sets no bit."""
-    values = []
+    bloom = 0
     for entry in entries:
-        try:
-            values.append(bytes.fromhex(entry[2:]))
-        except ValueError:
-            continue
-    rows = b"".join(value.ljust(ENTRY_SIZE, b"\0") for value in values if len(value) <= ENTRY_SIZE)
-    sizes = np.array([len(value) for value in values if len(value) <= ENTRY_SIZE], dtype=np.int64)
-    bloom, lanes, columns = np.zeros(BLOOM_SIZE, np.uint8), np.zeros(25, np.uint64), np.zeros(5, np.uint64)
-    add_entries(np.frombuffer(rows, np.uint8), sizes, bloom, lanes, columns)
-    return int.from_bytes(bloom.tobytes(), "big")
+        if len(entry) <= LONGEST_ENTRY:
+            bloom |= _bits_of_hex(entry)
+    return bloom
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _bits_of_hex(entry: str) -> int:
+    try:
+        return bloom_bits(bytes.fromhex(entry[2:]))
+    except ValueError:
+        return 0
 
 
 class TopicBloom:

@@ -105,6 +105,10 @@ class Chain:
         """Whether it is in the present chain."""
         return self.canonical.get(block.number) is block
 
+    def begins_above(self, number: int) -> bool:
+        """Whether a block of this number is older than every one that was ever canonical."""
+        return self.head is not None and number < self._first
+
     def branch(self, head: Block, limit: int) -> list[Block] | Missing | Misnumbered:
         """The blocks from the first that is not canonical up to `head`, oldest first; or what is wrong with one.
 

@@ -17,6 +17,7 @@ from consumers.client import Farewell, Item, Loss, RelayClient, RelayUnreachable
 from consumers.journal import Fsync, JournalWriter
 from consumers.recorder import Recorder
 from consumers.relay import Relay, SocketRefused
+from consumers.relay.counters import Counters
 from consumers.relay.cursors import decode
 from ringbuf import Reader, Writer
 from tests.consumers.relay_rig import VENUES, address, make_ring, market_message, publish, sequences, serving, take
@@ -37,6 +38,10 @@ def wait_for(condition: Callable[[], bool], patience_s: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.005)
+
+
+def test_relay_counts_begin_at_0() -> None:
+    assert {name: count for name, count in vars(Counters()).items() if count} == {}
 
 
 def test_client_from_oldest_gets_every_message_byte_for_byte(ring_name: str) -> None:

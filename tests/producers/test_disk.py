@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import threading
 from functools import partial
 from pathlib import Path
@@ -87,3 +88,19 @@ def test_pool_cache_on_a_full_disk_says_so(tmp_path: Path) -> None:
     path.symlink_to(FULL_DISK)
     with pytest.raises(OSError, match="No space left"):
         PoolCache(path, load_chain("polygon")).append([finding(1)])
+
+
+@pytest.mark.parametrize("how", [{}, {"durable": True}, {"durable": False}])
+def test_replace_file_waits_for_the_disk_unless_told_not_to(
+    how: dict[str, bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited, fsync = [], os.fsync
+
+    def watched(descriptor: int) -> None:
+        waited.append(descriptor)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    replace_file(tmp_path / "file", b"new", **how)
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert len(waited) == how.get("durable", True)

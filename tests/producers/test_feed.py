@@ -590,3 +590,12 @@ def test_feed_with_a_filter_publishes_what_passes_it(selection: LogSelection) ->
     assert conversation.story.standing == expected
     assert expected
     assert conversation.feed.count().logs_received < 1500
+
+
+def test_feed_counts_every_time_that_the_socket_held_something() -> None:
+    feed = new_feed()
+    feed.connected(0, 0)
+    before = feed.counts().frames
+    for _ in range(3):
+        feed.receive([b"{}"], now_ns=0, wall_ns=0)
+    assert feed.counts().frames == before + 3

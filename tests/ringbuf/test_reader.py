@@ -139,6 +139,12 @@ def test_poll_with_too_little_room_says_how_much_is_needed(ring_name: str) -> No
         assert [len(frame.payload) for frame in reader.poll(max_bytes=100)] == [100]
 
 
+def test_poll_takes_256_frames_at_most_unless_told_otherwise(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name) as reader:
+        publish_numbers(writer, 300)
+        assert [len(reader.poll()), len(reader.poll())] == [256, 44]
+
+
 def test_poll_is_a_sequence_of_frames_and_arrays(ring_name: str) -> None:
     with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name) as reader:
         for payload in (b"a", b"bc", b"def"):

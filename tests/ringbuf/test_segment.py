@@ -28,9 +28,9 @@ from ringbuf import (
     list_rings,
     unlink,
 )
-from ringbuf.declare import lines, offset_of, page, word_of
+from ringbuf.declare import digest_of, lines, offset_of, page, word_of
 from ringbuf.identity import checksum, new_identity, read_identity
-from ringbuf.layout import DESCRIPTOR, DESCRIPTOR_BYTES, HEADER, HEADER_BYTES
+from ringbuf.layout import CONTROL, DESCRIPTOR, DESCRIPTOR_BYTES, FORMAT, HEADER, HEADER_BYTES, VERSION
 from ringbuf.locks import WRITER_BYTE, RingLock, leave_locks_with_parent
 from ringbuf.memory import advise
 from ringbuf.names import (
@@ -77,6 +77,27 @@ def test_new_identity_that_does_not_fit_is_refused(wish: dict[str, object], comp
     usual = {"capacity": SMALL, "max_frame": None, "reserve": None, "layout_digest": 0, "schema": ""}
     with pytest.raises(BadGeometry, match=complaint):
         new_identity("any", **(usual | wish))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wish", "name", "least_or_most"),
+    [
+        ({"max_frame": 32}, "max_frame", 32),
+        ({"max_frame": 8192}, "max_frame", 8192),
+        ({"reserve": 64}, "reserve", 64),
+        ({"reserve": 8192}, "reserve", 8192),
+        ({"capacity": 1 << 16}, "capacity", 1 << 16),
+        ({"layout_digest": (1 << 63) - 1}, "layout_digest", (1 << 63) - 1),
+    ],
+)
+def test_new_identity_at_the_ends_of_what_fits_is_made(wish: dict[str, int], name: str, least_or_most: int) -> None:
+    usual = {"capacity": SMALL, "max_frame": None, "reserve": None, "layout_digest": 0, "schema": ""}
+    assert getattr(new_identity("any", **(usual | wish)), name) == least_or_most  # type: ignore[arg-type]
+
+
+def test_format_is_the_version_below_a_digest_of_the_layout() -> None:
+    assert FORMAT % (1 << 32) == VERSION
+    assert digest_of(HEADER, DESCRIPTOR, CONTROL) == FORMAT >> 32
 
 
 def test_new_identity_fills_in_the_defaults() -> None:

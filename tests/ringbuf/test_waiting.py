@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from ringbuf.atomics import SYS_FUTEX, futex_wait, futex_wake
 from ringbuf.kernels import spin, spin_yielding
 from ringbuf.kernels.waiting import TURNS_BETWEEN_CLOCKS
 from ringbuf.layout import NO_LIMIT, READER
+from tlv.units import NS
 
 
 class TailAt:
@@ -38,3 +43,17 @@ def test_spin_returns_at_the_look_that_sees_another_tail(loop: Callable[..., int
 @pytest.mark.parametrize("loop", LOOPS)
 def test_spin_after_its_time_returns_without_news(loop: Callable[..., int]) -> None:
     assert loop(np.zeros(512, dtype=np.int64), np.zeros(1, dtype=READER), 0) == 0
+
+
+def test_futex_wake_wakes_everybody_at_once() -> None:
+    words = np.zeros(8, dtype=np.int64)
+    sleepers = [threading.Thread(target=futex_wait, args=(words, 0, 0, 60 * NS)) for _ in range(3)]
+    for sleeper in sleepers:
+        sleeper.start()
+    asleep = [str(SYS_FUTEX), hex(words.ctypes.data)]
+    for sleeper in sleepers:
+        while Path(f"/proc/self/task/{sleeper.native_id}/syscall").read_text().split()[:2] != asleep:
+            time.sleep(0.001)
+    assert futex_wake(words, 0) == 3
+    for sleeper in sleepers:
+        sleeper.join()

@@ -15,7 +15,7 @@ from producers import statistics
 from producers.blocks import chain
 from producers.blocks.chain import MAX_LOOSE, ZERO_HASH
 from producers.blocks.head_queue import MOST_SOUGHT
-from tests.producers.blocks.lying import LyingNode
+from tests.producers.blocks.lying import FIRST, LyingNode
 from tests.producers.virtual import SECOND, new_feed
 from tlv.codes import Reason
 from tlv.layout import Block as BlockRecord
@@ -302,3 +302,26 @@ def resident_bytes() -> int:
     """Memory of this process, garbage aside."""
     gc.collect()
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def test_latest_block_of_before_the_beginning_is_asked_for_again() -> None:
+    """After a reconnection a node answers that lags behind the one that was there before, by more than we have seen."""
+    lagging = False
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        if lagging and params[:1] == ["latest"]:
+            return {**result, "number": hex(FIRST - 3), "hash": "0x" + "33" * 32, "parentHash": "0x" + "22" * 32}
+        return result
+
+    node = LyingNode(new_feed(), answer)
+    node.grow(4)
+    lagging = True
+    node.feed.disconnected(**node.clock)
+    node.feed.connected(**node.clock)
+    node.exchange()
+    node.wait(5)
+    assert node.records(Reorg) == []
+    lagging = False
+    node.mine(2)  # and nobody is told
+    node.wait(5)
+    assert node.standing() == node.canonical()

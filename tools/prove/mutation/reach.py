@@ -54,14 +54,16 @@ class Reach:
     def tests(self, file: Path, number: int) -> list[str]:
         """The tests that may notice a change of line `number` of a file, as pytest names them, in the order in which to
         run them."""
+        own, folder = f"tests/{file.parent}/test_{file.stem}.py::", f"tests/{file.parent}/"
         lines = statement(file.read_text(), number)
         found = self._of_lines(file, lines)
         if not found or "" in found:
             found = {test for name in bound(file.read_text(), number) for test in self._of_name(name)}
+            if found:
+                found |= {name for name in self._took_s if name.startswith(own)}
         found &= self._took_s.keys() - self.failed  # hypothesis has functions of its own that are called test_...
         tests = sorted(found or self._took_s.keys() - self.failed, key=lambda name: (self._took_s[name], name))
         if not found:
-            own, folder = f"tests/{file.parent}/test_{file.stem}.py::", f"tests/{file.parent}/"
             tests.sort(key=lambda name: (not name.startswith(own), not name.startswith(folder)))
         total = accumulate(self._took_s[name] for name in tests)
         return [name for name, until_s in zip(tests, total, strict=True) if until_s <= MOST_S] or tests[:1]

@@ -57,6 +57,7 @@ class Oracle:
         *,
         judges_ends: bool,
         judges_states: bool,
+        judges_reorgs: bool,
         ring_size: int | None,  # messages; the newest are read back by a restart.  None: all are
     ) -> None:
         self.faults: list[Fault] = []
@@ -65,11 +66,16 @@ class Oracle:
         """Emitters that were declared."""
         self.messages = 0
         self._tree, self._tell = tree, tell
-        self._judges_ends, self._judges_states = judges_ends, judges_states
+        self._judges_ends, self._judges_states, self._judges_reorgs = judges_ends, judges_states, judges_reorgs
+        self._joined: set[str] = set()
+        """Blocks that joined the chain since the world began."""
+        self._left: set[str] = set()
+        """Blocks that left it at some time."""
         self._ring_size = ring_size
         self._silent = {some.address for some in tree.lookalikes if some.contract.fallback == b""}
         self._logs: dict[Identity, Emitted] = {}
         self._ring = b""
+        self._rings = 0
         self._begin_ring()
 
     def _begin_ring(self) -> None:
@@ -90,9 +96,13 @@ class Oracle:
         self._decimals: dict[bytes, tuple[int, int]] = {}
         self._first: int | None = None
         self._floor = -1
-        """The lowest block that was told before the newest Reorg."""
+        """The lowest block that was told before the newest Reorg; -1 where the writer may know an earlier ring."""
         self._older = 0
         """Blocks below that, and of before the collector's life, that were told since."""
+        self._to_return: set[str] = set()
+        """Blocks that the newest Reorg took back and that never left the chain: to fill a hole, it tells them again."""
+        self._return_to = -1
+        """The newest block of that Reorg's branch."""
         self._fork_unknown = False
         """The newest Reorg is deeper than what the collector knows."""
         self._abandoned: list[tuple[int, int]] = []
@@ -104,6 +114,11 @@ class Oracle:
         self.gaps.clear()
         self.unproven.clear()
 
+    def moved(self, dropped: list[Mined], adopted: list[Mined]) -> None:
+        """The chain has another head."""
+        self._left.update(block.hash for block in dropped)
+        self._joined.update(block.hash for block in adopted)
+
     def take(self, payload: bytes) -> None:
         """One message, as it goes into the ring."""
         self.messages += 1
@@ -114,6 +129,7 @@ class Oracle:
         header, record = message.header, message.records[0]
         if isinstance(record, Session) and record.ring_uuid != self._ring:
             self._ring = record.ring_uuid
+            self._rings += 1
             self._begin_ring()
         if isinstance(record, Session):
             self._let_go |= self._held_back
@@ -168,16 +184,21 @@ class Oracle:
         self._canonical[record.number] = block_hash
         if self._first is None:
             self._first = record.number
-        if block.born_ns < 0 and record.number < self._floor:
+        if record.number == self._return_to and self._judges_reorgs:
+            gone = self._to_return.difference(self._canonical.values())
+            if gone:
+                self._fault("needless reorg", f"{len(gone)} blocks taken back that never left the chain")
+        if block_hash not in self._joined and record.number < self._floor:
             self._older += 1
             if self._older > 1:
                 self._fault("history", f"block {record.number} was there before the collector, and so was its parent")
 
     def _on_reorg(self, record: Reorg) -> None:
-        self._floor, self._older = min(self._canonical, default=-1), 0
+        self._floor, self._older = min(self._canonical, default=-1) if self._rings == 1 else -1, 0
         self._tell(f"> Reorg from {record.old_head_number} to {record.fork_number}, then {record.new_head_number}")
         gone = {number for number in self._canonical if number > record.fork_number}
         dropped = {self._canonical.pop(number) for number in gone}
+        self._to_return, self._return_to = dropped - self._left, record.new_head_number
         fallen = [identity for identity in self._standing if identity[0] in dropped]
         self._owed.expect(sorted(fallen, key=self._standing.__getitem__))
         self._fork_unknown = record.fork_hash == bytes(32)

@@ -114,11 +114,13 @@ class _World:
         self.second = second
         judges_ends = not run.kinds & {"zero_bloom", "reordered_heads", "late_heads", "delay", "lag"}
         by_number = "no_hash_calls" in run.kinds and run.kinds & {"lag", "other_branch", "stale_head"}
+        comes_late = {"lag", "other_branch", "late_heads", "reordered_heads", "delay", "late", "stall"}
         ring_size = rng.randrange(30, 400) if "small_ring" in run.kinds else None
         self.oracle = Oracle(
             self.tree,
             self.tell,
             judges_ends=judges_ends,
+            judges_reorgs=not run.kinds & comes_late,
             judges_states=not by_number,  # a number, and a hash from another backend: nobody can know better
             ring_size=ring_size,
         )
@@ -219,6 +221,7 @@ class _World:
 
     def _moved(self, dropped: list[Mined], adopted: list[Mined]) -> None:
         self.timeline.move(self.agenda.now_ns, self.tree.head)
+        self.oracle.moved(dropped, adopted)
         if not self.settling:
             left = f", {len(dropped)} left the chain" if dropped else ""
             self.tell(f"head {self.tree.head.number} {self.tree.head.hash[:10]}, {len(self.tree.head.logs)} logs{left}")

@@ -36,7 +36,14 @@ class Reader:
         self.tree = BlockTree(chain, rng, draw_pools(chain, rng, 4), [])
         for _ in range(3):
             self.tree.head = self.tree.mine(self.tree.head, 2, 2)
-        self.oracle = Oracle(self.tree, lambda _: None, judges_ends=False, judges_states=False, ring_size=ring_size)
+        self.oracle = Oracle(
+            self.tree,
+            lambda _: None,
+            judges_ends=False,
+            judges_states=False,
+            judges_reorgs=False,
+            ring_size=ring_size,
+        )
         self._sequence = 0
         self.epoch = 0
 
