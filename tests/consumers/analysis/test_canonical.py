@@ -117,6 +117,18 @@ def test_view_that_keeps_few_statements_reads_again_what_it_needs(
     assert syncs(store.select(blocks=(first, last))) == wanted
 
 
+@pytest.mark.parametrize("seed", SEEDS[:3])
+def test_view_as_of_a_block_that_keeps_few_statements_is_what_was_known_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(canonical, "KEPT_STATEMENTS", 1)
+    history = History(seed).run(80)
+    history.write(tmp_path, messages_a_segment=20)
+    store = Store.open(tmp_path)
+    for number in range(98, max(history.known_at) + 1, 7):
+        assert syncs(store, as_of=number) == history.known_at.get(number, []), number
+
+
 def test_view_of_replays_alone_is_the_chain_once(tmp_path: Path) -> None:
     history = History(9).run(60)
     copies = [marked(message) for message in history.incarnations[0]]
