@@ -6,6 +6,7 @@ Owns the derivation; knows no particular record (those are declared in `tlv.layo
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar, get_type_hints
 
 import msgspec
@@ -27,6 +28,9 @@ class Layout(NamedTuple):
     kinds: dict[str, FieldKind]
     offsets: dict[str, int]
     """Where each field begins, in bytes from the start of the struct."""
+    decoders: tuple[tuple[int, Callable[[Any], Any]], ...]
+    """Of the fields whose values are not the codec's: which one, and how it is read."""
+    encoders: tuple[tuple[int, Callable[[Any], Any]], ...]
 
     @property
     def size(self) -> int:
@@ -39,12 +43,17 @@ class Layout(NamedTuple):
         return next((domain for domain, types in TYPE_RANGES.items() if self.type in types), None)
 
 
-def _fits(kind: FieldKind, value: Any) -> bool:
+def _fault(kind: FieldKind, value: Any) -> str:
+    """Why a value cannot be written as `kind`; empty if it can."""
     try:
-        struct.pack("<" + kind.code, value)
+        raw = kind.encode(value) if kind.encode else value
+    except (OverflowError, ValueError, TypeError) as error:
+        return f"{kind.name}: {value!r} ({error})"
+    try:
+        struct.pack("<" + kind.code, raw)
     except struct.error:
-        return False
-    return True
+        return f"{kind.name}: {raw!r}"
+    return ""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -58,19 +67,17 @@ class Record(msgspec.Struct, frozen=True):
         Raises:
             UsageError: a value does not fit its field; the message names the field.
         """
-        values = []
-        for name, kind in self.layout.kinds.items():
-            value = getattr(self, name)
-            try:
-                values.append(kind.encode(value) if kind.encode else value)
-            except (OverflowError, ValueError, TypeError) as error:
-                raise UsageError(f"{self.layout.name}.{name} is no {kind.name}: {value!r} ({error})") from None
+        layout = self.layout
+        values = list(msgspec.structs.astuple(self))
         try:
-            return self.layout.codec.pack(*values)
-        except struct.error:
-            pairs = zip(self.layout.kinds.items(), values, strict=True)
-            name, kind, value = next((name, kind, value) for (name, kind), value in pairs if not _fits(kind, value))
-            raise UsageError(f"{self.layout.name}.{name} is no {kind.name}: {value!r}") from None
+            for at, encode in layout.encoders:
+                values[at] = encode(values[at])
+            return layout.codec.pack(*values)
+        except (OverflowError, ValueError, TypeError, struct.error):
+            pairs = zip(layout.kinds.items(), msgspec.structs.astuple(self), strict=True)
+            faults = ((name, _fault(kind, value)) for (name, kind), value in pairs)
+            name, fault = next((name, fault) for name, fault in faults if fault)
+            raise UsageError(f"{layout.name}.{name} is no {fault}") from None
 
     @classmethod
     def unpack(cls, data: bytes | bytearray | memoryview, offset: int = 0) -> Self:
@@ -82,13 +89,10 @@ class Record(msgspec.Struct, frozen=True):
         layout = cls.layout
         if offset < 0 or len(data) - offset < layout.size:
             raise TlvError(f"{layout.name} takes {layout.size} bytes, found {len(data) - offset} at {offset}")
-        values = layout.codec.unpack_from(data, offset)
-        return cls(
-            *(
-                kind.decode(value) if kind.decode else value
-                for kind, value in zip(layout.kinds.values(), values, strict=True)
-            )
-        )
+        values = list(layout.codec.unpack_from(data, offset))
+        for at, decode in layout.decoders:
+            values[at] = decode(values[at])
+        return cls(*values)
 
 
 R = TypeVar("R", bound=Record)
@@ -119,7 +123,9 @@ class record:  # noqa: N801 - reads as a decorator: @record(type=11)
         if padding:
             fields.append(("_padding", "u1", (padding,)))
         codec = struct.Struct("<" + "".join(kind.code for kind in kinds.values()) + "x" * padding)
-        cls.layout = Layout(cls.__name__, self.type, np.dtype(fields), codec, kinds, offsets)
+        decoders = tuple((at, kind.decode) for at, kind in enumerate(kinds.values()) if kind.decode is not None)
+        encoders = tuple((at, kind.encode) for at, kind in enumerate(kinds.values()) if kind.encode is not None)
+        cls.layout = Layout(cls.__name__, self.type, np.dtype(fields), codec, kinds, offsets, decoders, encoders)
         if cls.layout.dtype.itemsize != codec.size:
             raise UsageError(f"{cls.__name__}: dtype has {cls.layout.dtype.itemsize} bytes, codec {codec.size}")
         if self.type:
