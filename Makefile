@@ -23,7 +23,7 @@ help:
 	@echo "make check   ruff, mypy --strict and all of make test"
 	@echo "make bench   every benchmark, with its baseline"
 	@echo "make soak    the long campaigns"
-	@echo "make mutants  200 small changes to the code, drawn at random: do the tests notice them? (hours)"
+	@echo "make mutants  200 small changes to the code, drawn at random: do the tests notice them? (an hour)"
 	@echo "make clean   remove .venv, caches and build products"
 
 run: $(RUN_READY)
