@@ -198,6 +198,8 @@ POISON = [
         {"data": "0x" + f"{1 << 112:064x}" + "0" * 63 + "g"},
         {"block_number": "0x" + "f" * 16},
         {"block_number": "0x7" + "f" * 15},
+        {"block_number": "0x8" + "0" * 15},
+        {"block_number": "0x8" + "0" * 14 + "1"},
         {"block_number": "0x" + "0" * 64},
         {"block_number": "0x" + "0" * 65},
         {"block_number": "0xg"},
