@@ -59,6 +59,11 @@ def counters_object(ring: str, role: str, number: int = 1) -> str:
     return f"{ring_object(ring)}-{role}{f'.{number}' if number > 1 else ''}{COUNTERS_SUFFIX}"
 
 
+def ring_of_process(process: str) -> str:
+    """The ring, or the domain, in "market-collector": the name of a process' counters.  Roles have no dash."""
+    return process.rpartition("-")[0]
+
+
 def list_objects() -> list[str]:
     """Names of this user's shared-memory objects, without the common start, sorted.
 

@@ -31,7 +31,14 @@ from ringbuf import (
 from ringbuf.counters import is_alive, layout_of, read_counters, remove_dead_counters, remove_if_dead
 from ringbuf.declare import word_of
 from ringbuf.layout import COUNTERS_HEADER
-from ringbuf.names import counters_object, list_counters, list_remains
+from ringbuf.names import (
+    COUNTERS_SUFFIX,
+    counters_object,
+    list_counters,
+    list_remains,
+    object_prefix,
+    ring_of_process,
+)
 from ringbuf.segment import create_object, path_of, unlink_object
 from tools.rig.processes import reap, spawn
 
@@ -254,3 +261,9 @@ def test_counters_copied_are_private(ring_name: str) -> None:
     copy.words[:] = np.int64(9)
     assert read_counters(shared.object_name).as_record(Counted).frames == 0
     shared.close()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_ring_of_a_process_is_the_one_that_its_counters_are_named_after(number: int) -> None:
+    name = counters_object("market.polygon-2", "collector", number).removeprefix(f"/{object_prefix()}")
+    assert ring_of_process(name.removesuffix(COUNTERS_SUFFIX)) == "market.polygon-2"

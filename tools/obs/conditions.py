@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ringbuf.names import ring_of_process
 from tools.obs.look import FeedOfRing, Look
 from tools.obs.processes import ProcessStat
 from tools.ringstat import RingStat
@@ -51,7 +52,7 @@ def judge(look: Look) -> list[Condition]:
     found += [
         Condition("process", name, False, "unreadable", "readable", text)
         for name, text in look.processes.unreadable.items()
-        if not look.wanted or name.rpartition("-")[0] in look.wanted
+        if not look.wanted or ring_of_process(name) in look.wanted
     ]
     found += [
         Condition(
