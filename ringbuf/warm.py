@@ -16,7 +16,6 @@ from ringbuf.histogram import Histogram
 from ringbuf.layout import MIN_CAPACITY, NO_LIMIT
 from ringbuf.newest import newest_frames
 from ringbuf.reader import Reader
-from ringbuf.status import Wait
 from ringbuf.writer import Writer
 
 
@@ -56,9 +55,10 @@ def warm_up_steps(writer: Writer, reader: Reader) -> list[tuple[str, Callable[[]
         ("seek", lambda: seek_everywhere(reader)),
         ("drain", reader.poll),
         ("look", lambda: reader.wait(0.0)),
-        ("spin", lambda: reader.wait(0.001, Wait.SPIN)),
-        ("yield", lambda: reader.wait(0.001, Wait.YIELD)),
-        ("sleep", lambda: reader.wait(0.001, Wait.FUTEX)),
+        # Not `wait`: on a machine that pauses, its time is over before it waits, and the kernel stays uncompiled.
+        ("spin", lambda: kernels.spin(reader.words, reader.state, 0)),
+        ("yield", lambda: kernels.spin_yielding(reader.words, reader.state, 0)),
+        ("sleep", lambda: kernels.sleep_on(reader.words, reader.control, reader.state, 0)),
         ("join", reader.join),
         ("evict", lambda: (reader.evicted, kernels.blocking_slot(writer.control, NO_LIMIT))),
         ("newest frames", lambda: list(newest_frames(reader.name))),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +130,19 @@ def test_warm_calls_its_progress_once_per_step() -> None:
     warm(lambda step, done, total: seen.append((step, done, total)))
     assert seen[-1][1] == seen[-1][2] == len(seen) - 1 and seen[-1][0] == "ready"
     warm()
+
+
+def test_warm_uses_every_kernel_on_a_machine_that_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the clock finds an hour gone, so that whatever waits for a time does not wait at all."""
+    used, now = set(), itertools.count(time.monotonic_ns(), 3_600_000_000_000)
+    for name in kernels.__all__:
+        if callable(kernel := getattr(kernels, name)):
+            monkeypatch.setattr(
+                kernels, name, lambda *given, name=name, kernel=kernel: used.add(name) or kernel(*given)
+            )
+    monkeypatch.setattr("ringbuf.reader.time.monotonic_ns", now.__next__)
+    warm()
+    assert {"spin", "spin_yielding", "sleep_on"} <= used
 
 
 def kernel_functions() -> list[tuple[str, ast.FunctionDef]]:
