@@ -8,7 +8,7 @@ import json
 import click
 
 from tools.prove.feed.campaign import FeedRun, run_feeds
-from tools.prove.feed.simulated import FEED
+from tools.prove.feed.simulated import FEED, tell_endurance
 from tools.prove.world.mutants import MUTANTS
 from tools.rig.evm.kinds import ANVIL, KINDS
 
@@ -29,6 +29,12 @@ from tools.rig.evm.kinds import ANVIL, KINDS
 @click.option(
     "--mutants", is_flag=True, help="Put known defects back: is each found in its world, or by the first of --seeds?"
 )
+@click.option(
+    "--endurance",
+    type=click.IntRange(1),
+    metavar="BLOCKS",
+    help="Simulated: one life of so many blocks under faults without an end. Does the feed hold more and more?",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(
     seeds: int | None,
@@ -38,6 +44,7 @@ def command(
     node: str,
     simulated: bool,
     mutants: bool,
+    endurance: int | None,
     as_json: bool,
 ) -> int:
     """Collect from a real EVM node with real Uniswap contracts while connections and processes are broken.
@@ -48,10 +55,15 @@ def command(
     --simulated runs the same feed in a simulated world: load-balanced nodes that lag and lie, a network that fails,
     kills and restarts, all under the seed.  Passes when a reader of the ring lacks nothing that was not declared, and
     nothing at all some time after the nodes tell the truth.  A seed that fails is told with its smallest history.
+
+    --endurance is one collector in that world for so many blocks.  Passes when nothing is lacking behind each spell of
+    faults, and when neither its tables nor the memory of the process are larger at the end than in the first half.
     """
     if mutants:
         searched = range(first_seed, first_seed + seeds) if seeds is not None else None
         return FEED.tell_defects(MUTANTS, searched, as_json=as_json)
+    if endurance is not None:
+        return tell_endurance(first_seed, endurance, as_json=as_json)
     seeds = seeds or 20
     if simulated:
         return FEED.tell(first_seed, seeds, as_json=as_json)

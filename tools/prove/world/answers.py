@@ -122,7 +122,7 @@ def _blocks(wanted: dict[str, Any], view: View) -> list[Mined]:
         block = view.known(wanted["blockHash"])
         return [block] if block is not None else []
     low, high = view.at(wanted.get("fromBlock")), view.at(wanted.get("toBlock")) or view.head
-    return list(view.head.path[low.number - FIRST_NUMBER : high.number - FIRST_NUMBER + 1]) if low is not None else []
+    return list(view.head.branch(low.number, high.number)) if low is not None else []
 
 
 def _honest_logs(params: list[Any], view: View) -> list[Emitted]:

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from functools import lru_cache
 from typing import Any
 
-from tools.prove.world.chain import FIRST_NUMBER, BlockTree, Emitted, Mined
+from tools.prove.world.chain import FIRST_NUMBER, KEPT, BlockTree, Emitted, Mined
 from tools.prove.world.evm import Ran, run
 from tools.prove.world.refusals import BAD_PARAMS, NO_METHOD, REVERTED, WORDINGS, Refused
 
@@ -61,6 +61,8 @@ class Timeline:
         """The chain has another head."""
         self._times.append(now_ns)
         self._heads.append(head)
+        if len(self._heads) > 2 * KEPT:
+            del self._times[:KEPT], self._heads[:KEPT]
 
     def head_at(self, at_ns: int) -> Mined:
         """The head at some time."""
@@ -141,11 +143,7 @@ class View:
         low, high = self.at(first), self.at(last) or self.head
         if low is None:
             return []
-        return [
-            log
-            for block in self.head.path[low.number - FIRST_NUMBER : high.number - FIRST_NUMBER + 1]
-            for log in block.logs
-        ]
+        return [log for block in self.head.branch(low.number, high.number) for log in block.logs]
 
     def call(self, call: dict[str, Any], block: Mined) -> Result:
         """A call of a contract, or of a program that is sent along."""

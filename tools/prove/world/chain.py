@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import takewhile
 from random import Random
 from typing import Any
 
@@ -17,6 +18,8 @@ from producers.kinds.events import EVENT_OF_TOPIC, ContractEvent, Role
 from tools.prove.world.contracts import FOREIGN_TOPICS, PEOPLE, Contract, WorldPool, draw_arguments, tokens
 
 FIRST_NUMBER = 1_000
+KEPT = 600
+"""Blocks of a branch that can be asked for; only the longest worlds have more."""
 SYNCED = ("swap", "mint", "burn")
 """Events of a V2 pool that stand behind a Sync of the same transaction."""
 
@@ -57,7 +60,7 @@ class Mined:
     logs: list[Emitted]
     contracts: dict[bytes, Contract]
     path: tuple[Mined, ...] = ()
-    """From the first block of the world to itself."""
+    """The newest `KEPT` of its branch, itself the last."""
     born_ns: int = 0
     header: str = ""
 
@@ -73,8 +76,17 @@ class Mined:
 
     def ancestor(self, number: int) -> Mined | None:
         """The block of this number on its branch; None if there is none."""
-        at = number - FIRST_NUMBER
+        at = number - self.path[0].number
         return self.path[at] if 0 <= at < len(self.path) else None
+
+    def branch(self, first: int, last: int) -> tuple[Mined, ...]:
+        """The blocks of these numbers on its branch, as far as they are known."""
+        begin = self.path[0].number
+        return self.path[max(first - begin, 0) : max(last - begin + 1, 0)]
+
+    def beyond(self, other: Mined) -> list[Mined]:
+        """The blocks of its branch that are not in the other's, newest first."""
+        return list(takewhile(lambda block: other.ancestor(block.number) is not block, reversed(self.path)))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -153,7 +165,7 @@ class BlockTree:
             for index in range(self._rng.randrange(1, 3)):
                 emitted.append(self._foreign(transaction, index, bloomed=False))
         block = Mined(parent.number + 1, self._hash(), parent, parent.timestamp + seconds, emitted, contracts)
-        block.path = (*parent.path, block)
+        block.path = (*parent.path[1 - KEPT :], block)
         block.born_ns = now_ns
         bloom = 0
         for log in emitted:
@@ -164,6 +176,12 @@ class BlockTree:
         block.header = header_text(block, bloom)
         self.blocks[block.hash] = block
         return block
+
+    def forget(self) -> None:
+        """Of what is older than the head's path, only that it was there."""
+        for block in [block for block in self.blocks.values() if block.number < self.head.path[0].number]:
+            block.parent, block.path = None, ()
+            del self.blocks[block.hash]
 
     def _hash(self) -> str:
         return f"0x{self._rng.getrandbits(256):064x}"

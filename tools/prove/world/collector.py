@@ -88,6 +88,10 @@ class CollectorModel:
         """The feed of the present life."""
         return self._feed
 
+    def forget_ring(self) -> None:
+        """Let the ring be empty, in a world that kills nobody."""
+        self._ring.clear()
+
     # Lives
 
     def _begin(self, recovered: Recovered | None) -> None:

@@ -70,7 +70,7 @@ class FaultPlan:
         self.kinds = kinds
         self.honest_from_ns = honest_from_ns
         self._rngs = {kind: Random(f"{seed}:{kind}") for kind in sorted(kinds)}
-        self._windows = {kind: _windows(rng, honest_from_ns) for kind, rng in self._rngs.items()}
+        self._windows = {kind: draw_windows(rng, honest_from_ns) for kind, rng in self._rngs.items()}
 
     def __contains__(self, kind: str) -> bool:
         return kind in self.kinds
@@ -94,9 +94,7 @@ class FaultPlan:
 
     def strikes(self, kind: str, now_ns: int) -> bool:
         """Whether the kind strikes now."""
-        if kind not in self.kinds:
-            return False
-        for window in self._windows[kind]:
+        for window in self._windows.get(kind, ()):
             if window.begin_ns <= now_ns < window.end_ns:
                 return self._rngs[kind].random() < window.share
         return False
@@ -119,7 +117,8 @@ def draw_kinds(rng: Random) -> frozenset[str]:
     return frozenset(kinds)
 
 
-def _windows(rng: Random, end_ns: int) -> list[FaultWindow]:
+def draw_windows(rng: Random, end_ns: int) -> list[FaultWindow]:
+    """When a kind is active before `end_ns`."""
     windows = []
     for _ in range(rng.choice((1, 1, 2, 3))):
         begin = rng.randrange(end_ns) if rng.random() < 0.8 else 0

@@ -60,6 +60,11 @@ class WorldNode:
         self._wires: list[Wire] = []
         self._names = 0
         self._recent: list[int] = []
+        self.plan_breaks()
+
+    def plan_breaks(self) -> None:
+        """Note when connections close and stall and subscriptions die, in the windows of the fault plan."""
+        agenda, faults = self._agenda, self._faults
         for window in faults.windows("close"):
             for _ in range(faults.rng("close").randrange(1, 4)):
                 agenda.at(faults.rng("close").randrange(window.begin_ns, window.end_ns + 1), self._close_all)

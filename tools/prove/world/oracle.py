@@ -85,6 +85,10 @@ class Oracle:
         self._kept_from = 0
         """Sequence: older messages were gone from the ring at a restart."""
         self._owed = Removals()
+        self._unnamed: set[Identity] = set()
+        """Events that fell in blocks so deep that the writer need not know them: a Gap must name the blocks."""
+        self._highest = -1
+        """The highest block that was told."""
         self._flagged: dict[Identity, bytes] = {}
         """Standing events that are flagged UNPROVEN, and their emitters."""
         self._verdicts: dict[bytes, EmitterProof] = {}
@@ -119,6 +123,22 @@ class Oracle:
         self._left.update(block.hash for block in dropped)
         self._joined.update(block.hash for block in adopted)
 
+    def forget(self, below: int) -> None:
+        """Of lower blocks, what was told and what is true; they are judged no more."""
+        known = self._tree.blocks.keys()
+        for hashes in (self._joined, self._left, self._held_back, self._let_go):
+            hashes.intersection_update(known)
+        for identity in [identity for identity, standing in self._standing.items() if standing.number < below]:
+            del self._standing[identity]
+            self._flagged.pop(identity, None)
+        for identity in [identity for identity in self._logs if identity[0] not in known]:
+            del self._logs[identity]
+        for number in [number for number in self._canonical if number < below]:
+            del self._canonical[number]
+        for ranges in (self.gaps, self._abandoned):
+            ranges[:] = [(first, last) for first, last in ranges if last >= below]
+        self._first = max(self._first or below, below)
+
     def take(self, payload: bytes) -> None:
         """One message, as it goes into the ring."""
         self.messages += 1
@@ -143,6 +163,8 @@ class Oracle:
         if isinstance(record, Gap) and record.reason == Reason.WRITER_RESTARTED and self._ring_size is not None:
             self._abandon(record.first, record.last)  # what cannot be taken back, by one Gap or several
         elif not _opens_a_life(record):
+            if isinstance(record, Gap) and record.reason == Reason.CHAIN_BROKEN:
+                self._give_up(record.first, record.last)
             self._all_taken_back(type(record).__name__)
         match record:
             case Block():
@@ -182,6 +204,7 @@ class Oracle:
         if before not in (None, block_hash):
             self._fault("block replaced", f"block {record.number} took the place of {before} without a Reorg")
         self._canonical[record.number] = block_hash
+        self._highest = max(self._highest, record.number)
         if self._first is None:
             self._first = record.number
         if record.number == self._return_to and self._judges_reorgs:
@@ -200,13 +223,27 @@ class Oracle:
         dropped = {self._canonical.pop(number) for number in gone}
         self._to_return, self._return_to = dropped - self._left, record.new_head_number
         fallen = [identity for identity in self._standing if identity[0] in dropped]
-        self._owed.expect(sorted(fallen, key=self._standing.__getitem__))
+        self._unnamed = self._beyond_finality(fallen, len(fallen) - record.removed_events)
+        named = [identity for identity in fallen if identity not in self._unnamed]
+        self._owed.expect(sorted(named, key=self._standing.__getitem__))
         self._fork_unknown = record.fork_hash == bytes(32)
-        if len(fallen) != record.removed_events and self._ring_size is None:
-            self._fault("reorg", f"said {record.removed_events} events to take back, stand {len(fallen)}")
+        if len(named) != record.removed_events and self._ring_size is None:
+            self._fault("reorg", f"said {record.removed_events} events to take back, stand {len(named)}")
         for pool, (number, _) in list(self._last.items()):
             if number > record.fork_number:
                 self._last[pool] = (record.fork_number, 1 << 62)
+
+    def _beyond_finality(self, fallen: list[Identity], count: int) -> set[Identity]:
+        """So many events, those of the lowest blocks, if the writer need not know these any more."""
+        floor = self._highest - self._tree.config.finality_blocks
+        lowest = sorted(fallen, key=lambda identity: self._standing[identity].number)[: max(count, 0)]
+        return set(lowest) if all(self._standing[identity].number < floor for identity in lowest) else set()
+
+    def _give_up(self, first: int, last: int) -> None:
+        """A Gap behind a Reorg: what fell with it in blocks beyond finality is void."""
+        for identity in [name for name in self._unnamed if first <= self._standing[name].number <= last]:
+            self._unnamed.remove(identity)
+            del self._standing[identity]
 
     def _forget(self, number: int) -> None:
         """A reorg below what the collector knows: what was told from here on is void, and is told anew."""
@@ -262,9 +299,10 @@ class Oracle:
 
     def _all_taken_back(self, what: str) -> None:
         """The REMOVED copies of a reorg stand together, and behind them the Gaps of what nobody can name any more."""
-        if self._owed:
-            self._fault("not taken back", f"{len(self._owed)} events stand when {what} comes")
+        if left := len(self._owed) + len(self._unnamed):
+            self._fault("not taken back", f"{left} events stand when {what} comes")
             self._owed.expect(())
+            self._unnamed.clear()
 
     def _compare(self, where: str, log: Emitted, record: Record) -> None:
         if type(record).__name__ != log.record:

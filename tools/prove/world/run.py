@@ -75,14 +75,14 @@ class WorldRun:
         return f"seed {self.seed}: {counts}; first: {self.faults[0].words} ({self.blocks} blocks; {kinds})"
 
 
-class _World:
+class FeedWorld:
     """Everything of one seed."""
 
-    def __init__(self, run: WorldRun, trace: bool) -> None:
+    def __init__(self, run: WorldRun, trace: bool, faults: FaultPlan | None = None) -> None:
         seed, rng = run.seed, Random(run.seed)
         self.run, self.trace, self.settling = run, trace, False
         self.chain = _chain("ethereum" if rng.random() < 0.2 else "polygon")
-        block_time_ns = (12 if self.chain.name == "ethereum" else 2) * NS
+        self.block_time_ns = (12 if self.chain.name == "ethereum" else 2) * NS
         pools = draw_pools(self.chain, rng, rng.randrange(2, 7))
         lookalikes = [draw_lookalike(self.chain, rng, number) for number in range(rng.randrange(3))]
         unborn = pools[len(pools) - rng.randrange(2) :] if rng.random() < 0.5 else []
@@ -91,7 +91,7 @@ class _World:
         self.tree = BlockTree(self.chain, rng, known, lookalikes)
         history(self.tree, rng, rng.randrange(2, 12))
         self.other = self._another_chain(rng, known) if "other_chain" in run.kinds else None
-        self.faults = FaultPlan(seed, run.kinds, run.blocks * block_time_ns)
+        self.faults = faults or FaultPlan(seed, run.kinds, run.blocks * self.block_time_ns)
         most_logs = 2 if run.blocks > 80 else rng.choice((3, 8, 15))
         self.scenario = Scenario(
             self.agenda,
@@ -101,7 +101,7 @@ class _World:
             unborn,
             self._moved,
             blocks=run.blocks,
-            block_time_ns=block_time_ns,
+            block_time_ns=self.block_time_ns,
             most_logs=most_logs,
         )
         self.faults.honest_from_ns = self.scenario.end_ns
@@ -126,7 +126,7 @@ class _World:
         )
         shown = {"newHeads": "idle", "logs": "idle zero_bloom no_bloom"}  # by what comes on the other subscription
         self._renewable = {topic for topic, unless in shown.items() if not run.kinds & set(unless.split())}
-        self.settle_step_ns = max(block_time_ns, 6 * NS)
+        self.settle_step_ns = max(self.block_time_ns, 6 * NS)
         self.collector = CollectorModel(
             self.agenda,
             self.chain,
@@ -161,10 +161,10 @@ class _World:
                 self.scenario.grow()
             self.agenda.run_until(self.agenda.now_ns + self.settle_step_ns)
             rounds += 1
-            if rounds >= FEWEST_ROUNDS and not self._unmet() and self._settles():
+            if rounds >= FEWEST_ROUNDS and not self.unmet() and self.settles():
                 break
 
-    def _unmet(self) -> list[Fault]:
+    def unmet(self) -> list[Fault]:
         """What is not as it should be some time after the nodes tell the truth."""
         return self.oracle.unmet(self.tree.head) + [
             Fault("deaf", f"the subscription of {topic} is dead, and was not renewed")
@@ -172,7 +172,7 @@ class _World:
             for topic in sorted(endpoint.deaf(self._renewable))
         ]
 
-    def _settles(self) -> bool:
+    def settles(self) -> bool:
         """Whether the feed has nothing left to do, but for a question of the kind that is put for ever."""
         for _ in range(20):
             if self.collector.feed.settled:
@@ -183,10 +183,10 @@ class _World:
     def judge(self) -> None:
         """What is wrong at the end."""
         run = self.run
-        run.faults += self.oracle.faults or self._unmet()
+        run.faults += self.oracle.faults or self.unmet()
         if run.kinds <= HONEST and self.oracle.gaps:
             run.faults.append(Fault("needless gap", f"{self.oracle.gaps[0]} although nothing was wrong"))
-        if not run.faults and not self._settles():
+        if not run.faults and not self.settles():
             run.faults.append(Fault("unsettled", "the feed still waits for something"))
         counted = tables(self.collector.feed) if run.seed % COUNTED_EVERY == 0 else Counter[str]()
         for name, size in counted.most_common(1):
@@ -245,8 +245,8 @@ def run_world(
     if "deep_reorgs" in drawn and rng.random() < 0.3:
         length = 120
     run = WorldRun(seed, drawn if kinds is None else kinds, length if blocks is None else blocks)
-    _warm()
-    world = _World(run, trace)
+    warm()
+    world = FeedWorld(run, trace)
     try:
         with bounded_cpu():
             world.live()
@@ -265,7 +265,7 @@ def run_world(
 
 
 @cache
-def _warm() -> None:
+def warm() -> None:
     """Compile the feed's kernels, which may take longer than a world."""
     warm_collector()
 

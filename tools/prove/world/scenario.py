@@ -49,14 +49,20 @@ class Scenario:
             due_ns += block_time_ns
             if "idle" in faults and self._rng.random() < 0.06:
                 due_ns += self._rng.randrange(15, 90) * NS
-            agenda.at(due_ns, partial(self._step, step))
+            agenda.at(due_ns, partial(self.step, step))
         self.end_ns = due_ns
 
     def grow(self) -> None:
         """A block on the head."""
         self._move(self._mine(self.tree.head))
 
-    def _step(self, step: int) -> None:
+    def forget(self) -> None:
+        """Return to no branch that is older than the deepest reorg."""
+        oldest = self.tree.head.number - DEEPEST
+        self._abandoned = [tip for tip in self._abandoned if tip.number >= oldest]
+
+    def step(self, step: int) -> None:
+        """One block time: a block, a reorg, or a return to an earlier branch."""
         faults, rng = self._faults, Random(f"{self._rng.random()}:{step}")
         head = self.tree.head
         if "deep_reorgs" in faults and faults.rng("deep_reorgs").random() < 0.04:
@@ -95,13 +101,8 @@ class Scenario:
     def _move(self, tip: Mined) -> None:
         """Make `tip` the head."""
         head = self.tree.head
-        common = 0
-        for mine, other in zip(head.path, tip.path, strict=False):
-            if mine is not other:
-                break
-            common += 1
         self.tree.head = tip
-        self._on_move(list(reversed(head.path[common:])), list(tip.path[common:]))
+        self._on_move(head.beyond(tip), list(reversed(tip.beyond(head))))
 
 
 def history(tree: BlockTree, rng: Random, blocks: int) -> None:

@@ -88,6 +88,11 @@ class Reader:
         fork, old = raw(first.hash), raw(head.hash)
         self.hear(Reorg(first.number, head.number, first.number + 1, 3, removed, fork, old, old))
 
+    def give_up(self, *blocks: Mined) -> None:
+        """Their events fell, and cannot be named any more."""
+        numbers = [block.number for block in blocks]
+        self.hear(Gap(min(numbers), max(numbers), GapScope.BLOCK_NUMBERS, Reason.CHAIN_BROKEN))
+
     def declare(self, block: Mined) -> None:
         """A restart could not know all of it."""
         self.hear(Gap(block.number, block.number, GapScope.BLOCK_NUMBERS, Reason.WRITER_RESTARTED))
@@ -160,3 +165,35 @@ def test_oracle_excuses_nothing_that_the_ring_still_held(kept: int | None) -> No
     reader.declare(events[0][0])
     reader.go_on()
     assert "not taken back" in reader.causes
+
+
+def beyond_finality(left_out: int) -> tuple[Reader, list[Event]]:
+    """So many blocks that the writer need not know the lowest, and a Reorg that leaves out some of their events."""
+    reader = Reader(None)
+    reader.begin()
+    for _ in range(reader.tree.config.finality_blocks):
+        reader.tree.head = reader.tree.mine(reader.tree.head, 2, 2)
+    events = [event for block in reader.tree.head.path for event in reader.tell(block)]
+    reader.reorganise(len(events) - left_out)
+    reader.take_back(*events[: left_out - 1 : -1])
+    return reader, events
+
+
+def test_oracle_takes_a_gap_for_events_of_blocks_beyond_finality() -> None:
+    reader, events = beyond_finality(2)
+    reader.give_up(*(block for block, _ in events[:2]))
+    reader.go_on()
+    assert reader.causes == []
+
+
+def test_oracle_wants_a_gap_for_each_event_that_is_not_taken_back() -> None:
+    reader, events = beyond_finality(3)
+    blocks = sorted({block.number: block for block, _ in events[:3]}.items())
+    reader.give_up(blocks[0][1])
+    reader.go_on()
+    assert reader.causes == ["not taken back"]
+
+
+def test_oracle_excuses_no_gap_for_an_event_above_finality() -> None:
+    reader, _ = beyond_finality(12)
+    assert "reorg" in reader.causes
