@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from consumers.client import Item, RelayClient
+from consumers.delivery import NO_DESCRIPTOR, Waiter
 from consumers.event import Event
 from consumers.live import Live
 from ringbuf import Loss, Writer
@@ -333,3 +334,22 @@ def wait_for_nobody(rig: Rig) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while rig.relay._connections and time.monotonic() < deadline:
         time.sleep(0.005)
+
+
+def test_waiter_is_ended_at_once_in_its_own_loop_and_in_one_that_stands_still() -> None:
+    """What follows closes the descriptor: nobody may still watch it, and nobody else would come to it."""
+    then: list[str] = []
+    loop = asyncio.new_event_loop()
+
+    async def wait_here(within: bool) -> Waiter:
+        waiter = Waiter(None, NO_DESCRIPTOR, PATIENCE_S)
+        if within:
+            waiter.end_from_anywhere(lambda: then.append("within"))
+        return waiter
+
+    loop.run_until_complete(wait_here(True))
+    assert then == ["within"]
+    waiter = loop.run_until_complete(wait_here(False))
+    waiter.end_from_anywhere(lambda: then.append("from outside"))
+    assert then == ["within", "from outside"]
+    loop.close()

@@ -329,3 +329,13 @@ def test_record_of_a_journal_cannot_be_changed(kind: type[Record]) -> None:
     name = next(iter(kind.layout.kinds))
     with pytest.raises(AttributeError, match="immutable"):
         setattr(record, name, getattr(record, name))
+
+
+def test_journal_writes_a_gap_into_what_room_is_left_of_a_segment(tmp_path: Path) -> None:
+    with open_writer(tmp_path, segment_bytes=SMALL, pack=False) as writer:
+        sequence = 1
+        while writer.segment_bytes - writer._position > 400:  # room for one message, not for eight
+            writer.append(*layout([bytes(64)], sequence))
+            sequence += 1
+        writer.append_gap(sequence, sequence + 9, Reason.LAPPED)
+        assert len(list_segments(tmp_path)) == 1

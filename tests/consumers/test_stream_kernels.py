@@ -12,6 +12,7 @@ import pytest
 from consumers.journal import kernels as journal
 from consumers.journal.layout import FRAME, SCAN_ROWS
 from consumers.relay import kernels as relay
+from consumers.relay.packing import Packing
 from tests.consumers.journal_frames import layout
 from tests.consumers.relay_rig import VENUES, address, market_message
 from tlv.filter import EVERYTHING, MessageFilter
@@ -128,3 +129,13 @@ def test_scan_records_any_flipped_bit_ends_the_scan_at_its_record(seed: int) -> 
         assert status != journal.SCANNED
         assert end == starts[whole] <= position < starts[whole + 1]
         _, size = journal.pack_frames(out, 0, buffer, table, 0, count)
+
+
+def test_packing_packs_anew_for_every_other_key() -> None:
+    """A client behind another asks for earlier frames; the bytes of the call before are of no use to it."""
+    buffer, table, count = layout(MESSAGES, 1)
+    once, fresh = Packing(0, 1 << 16), Packing(0, 1 << 16)
+    once.pack(buffer, table, (20, count), (21, 21, EVERYTHING))
+    behind, chunk = once.pack(buffer, table, (0, count), (1, 1, EVERYTHING))
+    wanted_behind, wanted = fresh.pack(buffer, table, (0, count), (1, 1, EVERYTHING))
+    assert (behind, len(chunk)) == (wanted_behind, len(wanted)) and len(chunk) > sum(map(len, MESSAGES))

@@ -599,3 +599,26 @@ def test_feed_counts_every_time_that_the_socket_held_something() -> None:
     for _ in range(3):
         feed.receive([b"{}"], now_ns=0, wall_ns=0)
     assert feed.counts().frames == before + 3
+
+
+def test_heartbeats_tell_the_state_of_the_connection() -> None:
+    mute = Conversation(new_feed(), answered=lambda _: [])
+    mute.connect()
+    mute.wait(3)
+    assert {beat.feed_state for beat in mute.records(Heartbeat)[1:]} == {FeedState.BACKFILLING}
+    conversation = played()
+    assert conversation.records(Heartbeat)[-1].feed_state == FeedState.LIVE
+    conversation.disconnect()
+    before = len(conversation.records(Heartbeat))
+    conversation.wait(3)
+    assert {beat.feed_state for beat in conversation.records(Heartbeat)[before:]} == {FeedState.DISCONNECTED}
+
+
+def test_feed_asks_nothing_while_it_is_disconnected() -> None:
+    conversation = played()
+    conversation.disconnect()
+    conversation.feed.ask_newest()
+    assert conversation.feed.requests() == []
+    conversation.connect()
+    conversation.feed.ask_newest()
+    assert conversation.feed.requests() != []

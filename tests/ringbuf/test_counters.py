@@ -267,3 +267,12 @@ def test_counters_copied_are_private(ring_name: str) -> None:
 def test_ring_of_a_process_is_the_one_that_its_counters_are_named_after(number: int) -> None:
     name = counters_object("market.polygon-2", "collector", number).removeprefix(f"/{object_prefix()}")
     assert ring_of_process(name.removesuffix(COUNTERS_SUFFIX)) == "market.polygon-2"
+
+
+def test_only_the_first_process_of_a_role_bears_no_number() -> None:
+    names = [counters_object("market", "collector", number) for number in (1, 2, 3)]
+    assert [name.rpartition("market-")[2] for name in names] == [
+        "collector-counters",
+        "collector.2-counters",
+        "collector.3-counters",
+    ]

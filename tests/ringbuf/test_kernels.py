@@ -32,7 +32,7 @@ from ringbuf.atomics import (
     word_at,
     yield_core,
 )
-from ringbuf.layout import COMMIT_0, COMMIT_SEQUENCE, COMMIT_WORDS, DATA, INTENT, SEQUENCE_WORD
+from ringbuf.layout import COMMIT_0, COMMIT_SEQUENCE, COMMIT_WORDS, DATA, INTENT, SEQUENCE_WORD, TAG_WORD
 from ringbuf.status import FULL, TOO_LONG
 
 SMALL = 1 << 16
@@ -247,3 +247,12 @@ def test_ring_closed_twice_is_closed(ring_name: str) -> None:
     reader = Reader.attach(ring_name)
     reader.close()
     reader.close()
+
+
+@pytest.mark.parametrize("position", [-64, 1, 63, 1 << 30])
+def test_seek_to_a_place_that_cannot_be_moves_nothing(ring_name: str, position: int) -> None:
+    with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name, start="oldest") as reader:
+        writer.publish(b"one")
+        writer.words[DATA + ((position & (SMALL - 1)) >> 3) + TAG_WORD] = position ^ int(reader.state[0]["salt"])
+        assert kernels.seek_at(reader.words, reader.state, position, 0) == 0
+        assert reader.position == 0

@@ -157,6 +157,8 @@ def test_poll_is_a_sequence_of_frames_and_arrays(ring_name: str) -> None:
             assert poll.buffer[offset : offset + length].tobytes() == payload
         assert (poll.timestamps > 0).all() and poll.timestamps[0] == poll[0].publish_time_ns
         assert reader.lag_bytes == 0 and reader.counters == {"frames": 3, "bytes": 6, "lost": 0, "laps": 0}
+        writer.publish(b"behind" * 100)
+        assert reader.lag_bytes == 640 > reader.position  # the descriptor and 600 bytes, in lines of 64
 
 
 @pytest.mark.parametrize("mode", list(Wait))

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 
 from producers.blocks import block as module
 from producers.blocks.block import ARROWS, Block, IllegalTransition, Progress, Taken, ended_block
+from producers.decode.segment import Segment
 from producers.node.rpc_types import Head, Log
-from tlv.codes import Completeness
+from tlv.codes import Completeness, Domain, Flag, Source
+from tlv.layout import EventOrigin, PoolSync
+from tlv.message import build
 
 ROOT = Path(__file__).parents[3]
 OWNER = ROOT / "producers" / "blocks" / "block.py"
@@ -28,6 +34,17 @@ WAY_TO: dict[Progress, tuple[str, ...]] = {
     Progress.LOST: ("want", "lose"),
 }
 HEAD = Head("0x7", "0x" + "77" * 32, "0x" + "66" * 32)
+
+
+POOL, OTHER_POOL = b"\x11" * 20, b"\x22" * 20
+
+
+def segment_of(pool: bytes) -> Segment:
+    """One Sync event of the pool, flagged UNPROVEN."""
+    sync = msgspec.structs.replace(PoolSync.unpack(bytes(PoolSync.layout.size)), pool=pool.ljust(32, b"\0"))
+    origin = EventOrigin(7, 0, 0, 0, pool[0], bytes.fromhex(HEAD.hash[2:]), bytes(32))
+    data = build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, [sync, origin], flags=int(Flag.UNPROVEN))
+    return Segment(np.frombuffer(data, np.uint8), np.zeros(1, np.int64), np.array([len(data)]))
 
 
 def move(block: Block, arrow: str) -> None:
@@ -191,3 +208,15 @@ def test_block_counts_what_is_held_until_it_is_requeued_or_dropped() -> None:
     assert (block.quarantined, block.waiting) == (1, [(4, log_at(4), False)])
     block.drop_held()
     assert block.quarantined == 0
+
+
+@pytest.mark.parametrize("flagged", [b"", POOL])
+def test_block_that_is_away_replays_what_is_left_when_flagged_events_are_taken_out(flagged: bytes) -> None:
+    block = block_in(Progress.OPEN)
+    for pool in filter(None, (flagged, OTHER_POOL)):
+        block.add_published(segment_of(pool))
+        block.mark(Counter({f"0x{pool.hex()}": 1}))
+    block.leave()
+    assert block.to_replay
+    assert len(block.take_out_marked(f"0x{OTHER_POOL.hex()}")) == 1
+    assert block.to_replay is bool(flagged) and block.events == bool(flagged)

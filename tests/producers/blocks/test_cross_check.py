@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from producers.blocks.block import Block
 from producers.blocks.cross_check import PATIENCE_NS, SILENCES
 from producers.kinds.selection import LogSelection
 from producers.node.jsonrpc import ERROR_BUDGET, Rejection
+from producers.node.rpc_types import Head
 from tests.producers.collected import Identity, canonical_events
 from tests.producers.virtual import SECOND, Conversation, Tamper, knowing_all, new_feed
 from tlv.codes import Completeness, Reason
@@ -335,3 +337,13 @@ def test_second_endpoint_that_numbers_logs_otherwise_adds_no_event_and_is_counte
     assert late_blocks(conversation) == []
     verdicts = {end.verdict for end in conversation.records(BlockEnd) if end.log_count}
     assert Completeness.CROSS_CHECKED in verdicts
+
+
+def test_block_waits_for_an_opinion_up_to_a_moment_and_not_at_it() -> None:
+    feed = new_feed(cross_check_share=1.0)
+    check, clock = feed._cross_check, feed._clock
+    block = Block(Head("0x7", "0x" + "77" * 32, "0x" + "66" * 32))
+    block.await_opinion(clock.now_ns + 1)
+    assert check.holds(block)
+    clock.now_ns += 1
+    assert not check.holds(block)

@@ -97,14 +97,16 @@ def test_block_that_is_too_large_in_every_form_fails_as_such() -> None:
 
 
 def test_block_whose_answer_broke_the_connection_is_asked_in_parts_on_the_next() -> None:
-    node = Node(lambda wanted: [])
+    node, asked = Node(lambda wanted: []), 0
     for form in (Form.PLAIN, Form.TOPICS, Form.EACH):
         node.queries.ask_block(HASH, 7, node.listed.append)
         sent = [msgspec.json.decode(frame)["params"][0] for frame in node.context.rpc.outgoing()]
         assert {form_of(wanted) for wanted in sent} == {form}
+        asked += len(sent)
         node.context.rpc.abandon(too_large=True)
     assert all(listed.failure is not None for listed in node.listed)
     assert len(node.listed) == 3
+    assert node.context.rpc.refused == {"eth_getLogs: size": asked}
 
 
 def test_block_whose_connection_was_lost_otherwise_is_asked_as_before() -> None:

@@ -47,7 +47,8 @@ def test_state_of_v2_and_v3_takes_the_largest_values_and_refuses_the_next() -> N
     assert uniswap_v2.read_state([[top, 1, 9]]) == StateAnswer(reserve0=top, reserve1=1)
     assert uniswap_v2.read_state([[top + 1, 1, 9]]) is None
     assert uniswap_v3.read_state([[5, (1 << 256) - 7], [8]]) == StateAnswer(sqrt_price_x96=5, tick=-7, liquidity=8)
-    assert uniswap_v3.read_state([[5, 1 << 23], [8]]) is None
+    for tick in (1 << 23, (1 << 23) + 1, 1 << 200, (1 << 256) - (1 << 23) - 1):
+        assert uniswap_v3.read_state([[5, tick], [8]]) is None, "not an int24"
     assert algebra.KIND.state is not None and algebra.KIND.state.read is uniswap_v3.read_state
 
 

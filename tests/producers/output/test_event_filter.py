@@ -54,6 +54,13 @@ def test_feed_with_an_event_filter_publishes_what_passes(wanted: EventFilter, pa
     assert conversation.feed.settled
 
 
+def test_event_that_moves_just_as_much_as_is_asked_for_passes() -> None:
+    amounts = sorted(filter(None, map(moved, canonical_events().values())))
+    least = next(amount for amount in amounts[len(amounts) // 2 :] if amount / 10**6 * 10**6 == amount)
+    standing = played(EventFilter(minimum={USDC: least / 10**6})).story.standing
+    assert min(filter(None, map(moved, standing.values()))) == least
+
+
 def forgotten(conversation: Conversation) -> list[StateInvalidation]:
     """What readers were told to forget because of the filter."""
     return [r for r in conversation.records(StateInvalidation) if r.reason == Reason.FILTER_CHANGED]
