@@ -25,14 +25,13 @@ ADDRESS_NEEDED = {"code": -32701, "message": "Please specify an address in your 
 WORD = "0x" + "12".rjust(64, "0")
 
 
-def probed(answer: Answer, seconds: int = 20, connections: int = 1) -> tuple[Capabilities, list[tuple[str, Any]]]:
+def probed(answer: Answer, seconds: int = 20) -> tuple[Capabilities, list[tuple[str, Any]]]:
     """What is known after so long, with a head every second, and what was asked."""
     clock = Clock()
     rpc, timers, capabilities = JsonRpc(clock), Timers(clock), Capabilities()
     probing = Probing(rpc, timers, capabilities, "0x" + "0d" * 20)
     asked: list[tuple[str, Any]] = []
-    for _ in range(connections):
-        probing.connected()
+    probing.connected()
     for number in range(seconds):
         probing.saw(Head(hex(number), f"0x{number:064x}", f"0x{number - 1:064x}" if number else "0x" + "00" * 32))
         while frames := rpc.outgoing():
@@ -74,11 +73,6 @@ def test_endpoint_without_block_hashes_in_calls_is_found_out(refusal: dict[str, 
     assert known.block_parameter("0x1", 7) == "0x7"
     assert sum(method == "eth_call" for method, _ in asked) <= TRIES + 1
     assert len(known.shortcomings) == 1
-
-
-def test_endpoint_is_found_out_on_any_connection() -> None:
-    known, _ = probed(by_number_only(NOT_FOUND), connections=1000)
-    assert not known.calls_by_hash
 
 
 def test_endpoint_that_lags_for_a_moment_is_found_able() -> None:
