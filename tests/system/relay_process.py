@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from consumers.client import RelayClient
 
 ROOT = Path(__file__).resolve().parents[2]
+GOODBYE_S = 20.0
 START_S = 120.0
 
 
@@ -75,5 +76,8 @@ def relay_process(home: Path, *options: str, below: Sequence[str] = ()) -> Itera
         assert line and json.loads(line)["ready"], (home / "log").read_text()
         yield RelayProcess(process, home)
     finally:
+        process.terminate()  # it takes its counters along; one that a test stopped cannot
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GOODBYE_S)
         process.kill()
         process.communicate()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -18,6 +17,7 @@ from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
 from tests.producers.collected import canonical_events, read_story
 from tools.recording import RecordingNode
+from tools.rig.processes import resident_bytes
 from tools.warm import warm_collector, warm_ring
 
 MIB = 1 << 20
@@ -66,11 +66,6 @@ def unusable() -> Iterator[bytes]:
             yield frame(text)
 
 
-def resident() -> int:
-    """Bytes of this process in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-
 @pytest.mark.parametrize("attack", [deflate_bomb, giant, fragments, unusable])
 def test_collector_attacked_by_its_node_stays_small_and_goes_on(ring_name, attack) -> None:  # type: ignore[no-untyped-def]
     asyncio.run(survive(ring_name, attack))
@@ -103,11 +98,11 @@ async def survive(ring: str, attack) -> None:  # type: ignore[no-untyped-def]
         collector = Collector(
             CollectorOptions(chain=chain, urls=(f"ws://127.0.0.1:{port}", node.ws_url), ring=ring, watchdog_s=1.0)
         )
-        before, most = resident(), 0
+        before, most = resident_bytes(), 0
         work = asyncio.create_task(collector.run())
         async with asyncio.timeout(60):
             while collector.statistics.connections < 2 and not work.done():
-                most = max(most, resident())
+                most = max(most, resident_bytes())
                 await asyncio.sleep(0.005)
             assert attacked.is_set()
             assert most - before < GROWTH_LIMIT

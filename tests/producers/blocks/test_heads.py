@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
-import resource
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +19,7 @@ from tlv.codes import Reason
 from tlv.layout import Block as BlockRecord
 from tlv.layout import BlockEnd, Gap, Reorg, StateInvalidation
 from tools.prove.world.tables import tables
+from tools.rig.processes import resident_bytes
 
 U64 = 1 << 64
 MIB = 1 << 20
@@ -287,9 +286,9 @@ def test_feed_over_many_blocks_keeps_bounded_tables_and_memory(
         if at % 100 == 0:
             node.forget(600)
         if at == WARM_BLOCKS:
-            before, first_bytes = tables(node.feed), resident_bytes()
+            before, first_bytes = tables(node.feed), resident_without_garbage()
         elif at % 10_000 == 0 or at == blocks:
-            grown = resident_bytes() - first_bytes
+            grown = resident_without_garbage() - first_bytes
             tell(f"{at} blocks: {grown / MIB:+.1f} MiB since the first {WARM_BLOCKS}")
     after = tables(node.feed)
     assert before["Chain.blocks"] > 256 and before["Chain._past"] == before["Statistics.reorgs"] == 100
@@ -298,10 +297,9 @@ def test_feed_over_many_blocks_keeps_bounded_tables_and_memory(
     assert node.feed.count().gaps == []
 
 
-def resident_bytes() -> int:
-    """Memory of this process, garbage aside."""
+def resident_without_garbage() -> int:
     gc.collect()
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    return resident_bytes()
 
 
 def test_latest_block_of_before_the_beginning_is_asked_for_again() -> None:

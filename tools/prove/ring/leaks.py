@@ -10,7 +10,6 @@ import gc
 import itertools
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 from ringbuf import Reader, Writer
 from ringbuf.names import FOLDER
 from tools.rig.outcome import Outcome, timed
-from tools.rig.processes import fresh_name
+from tools.rig.processes import fresh_name, resident_bytes
 
 ROOT = Path(__file__).parents[3]
 BLOCK = 10_000
@@ -29,10 +28,9 @@ SETTLE = 5000  # attaches before the first measurement: until then the allocator
 def footprint() -> list[int]:
     """Descriptors, maps of shared memory, all maps, and resident bytes of this process."""
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
     maps = Path("/proc/self/maps").read_text()
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
-    return [descriptors, maps.count(f"{FOLDER}/"), maps.count("\n"), pages * resource.getpagesize()]
+    return [descriptors, maps.count(f"{FOLDER}/"), maps.count("\n"), resident_bytes()]
 
 
 def attach_and_detach(rounds: int) -> None:

@@ -9,11 +9,9 @@ world itself, which has no more memory than the feed is allowed.
 
 from __future__ import annotations
 
-import resource
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 
 from producers.blocks.chain import MAX_LOOSE
@@ -22,8 +20,9 @@ from tools.prove.world.chain import KEPT
 from tools.prove.world.faults import ANSWERS, NETWORK, PUSHES, FaultPlan, FaultWindow, draw_windows
 from tools.prove.world.hanging import bounded_cpu
 from tools.prove.world.oracle import Fault
-from tools.prove.world.run import PATIENCE_NS, FeedWorld, WorldRun, warm
+from tools.prove.world.run import FeedWorld, WorldRun, warm
 from tools.prove.world.tables import tables
+from tools.rig.processes import resident_bytes
 
 FAULTY = 60
 """Blocks of a spell while which faults may strike."""
@@ -122,11 +121,10 @@ def endure(seed: int, blocks: int, on_look: Callable[[LongLife], None] = lambda 
         number += 1
         due = len(life.looks) * blocks // LOOKS
         if life.blocks >= due or life.faults:
-            life.looks.append(Holdings(life.blocks, tables(world.collector.feed), _resident_bytes()))
+            life.looks.append(Holdings(life.blocks, tables(world.collector.feed), resident_bytes()))
             on_look(life)
-        life.gaps += len(world.oracle.gaps)
         _forget(world)
-    life.messages = world.oracle.messages
+    life.messages, life.gaps = world.oracle.messages, world.oracle.gaps_told
     life.faults += grown(life.looks)
     return life
 
@@ -156,15 +154,11 @@ def _live(world: FeedWorld, life: LongLife) -> int:
         before = world.tree.head
         world.scenario.step(step)
         life.reorgs += world.tree.head.parent is not before
-    count, patience_ns = FAULTY, world.agenda.now_ns + PATIENCE_NS
-    while world.agenda.now_ns <= patience_ns and not world.oracle.faults:
-        world.scenario.grow()
-        world.agenda.run_until(world.agenda.now_ns + world.settle_step_ns)
-        count += 1
-        if not world.unmet() and world.settles():
-            return count
-    life.faults += world.oracle.faults or world.unmet() or [Fault("unsettled", "the feed still waits for something")]
-    return count
+    honest = world.settle()
+    life.faults += world.oracle.faults or world.unmet()
+    if not life.faults and not world.settles():
+        life.faults.append(Fault("unsettled", "the feed still waits for something"))
+    return FAULTY + honest
 
 
 def _forget(world: FeedWorld) -> None:
@@ -172,7 +166,3 @@ def _forget(world: FeedWorld) -> None:
     world.tree.forget()
     world.collector.forget_ring()
     world.oracle.forget(world.tree.head.number - KEPT // 2)
-
-
-def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

@@ -64,7 +64,7 @@ class Oracle:
         self.gaps: list[tuple[int, int]] = []
         self.unproven: set[bytes] = set()
         """Emitters that were declared."""
-        self.messages = 0
+        self.messages = self.gaps_told = 0
         self._tree, self._tell = tree, tell
         self._judges_ends, self._judges_states, self._judges_reorgs = judges_ends, judges_states, judges_reorgs
         self._joined: set[str] = set()
@@ -175,6 +175,7 @@ class Oracle:
                 self._on_end(record)
             case Gap() if record.scope == GapScope.BLOCK_NUMBERS:
                 self.gaps.append((record.first, record.last))
+                self.gaps_told += 1
                 self._tell(f"> Gap {record.first} to {record.last}: {Reason(record.reason).name}")
                 self._doubted_from = min(self._doubted_from, record.first)
             case StateInvalidation() if record.reason != Reason.FILTER_CHANGED:

@@ -155,14 +155,19 @@ class FeedWorld:
         step_s = self.settle_step_ns // NS
         self.tell(f"from here on every answer is true, and a block comes every {step_s} s")
         self.settling = True
-        rounds = 0
-        while self.agenda.now_ns < self.scenario.end_ns + PATIENCE_NS and not self.oracle.faults:
+        self.settle()
+
+    def settle(self) -> int:
+        """Let blocks come while every answer is true, until nothing is lacking; returns after how many rounds."""
+        rounds, patience_ns = 0, self.agenda.now_ns + PATIENCE_NS
+        while self.agenda.now_ns < patience_ns and not self.oracle.faults:
             if "idle" not in self.faults or rounds < 2:
                 self.scenario.grow()
             self.agenda.run_until(self.agenda.now_ns + self.settle_step_ns)
             rounds += 1
             if rounds >= FEWEST_ROUNDS and not self.unmet() and self.settles():
                 break
+        return rounds
 
     def unmet(self) -> list[Fault]:
         """What is not as it should be some time after the nodes tell the truth."""
