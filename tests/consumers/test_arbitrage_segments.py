@@ -148,3 +148,11 @@ def test_best_cycle_that_takes_all_liquidity_stops_before_its_end() -> None:
     assert cycle is not None and segment.room is not None
     assert 0.999 * segment.room < cycle.amount_in <= segment.room
     assert narrow.out(2 * segment.room) is None
+
+
+def test_map_leg_stretch_with_the_least_liquidity_is_a_segment_and_one_without_is_none() -> None:
+    net = {-20: 2, -10: -1, 10: -1, 20: 1, 30: -1}
+    rising = MapLeg(sqrt_price_at(-15), -15, 2, 3000, TickMap(sorted(net), net, 10), falls=False)
+    liquidities = [rising.ticks.active(tick) for tick in (-15, 0, 15, 25)]
+    assert liquidities == [2, 1, 0, 1]
+    assert len(list(rising.segments())) == 3

@@ -20,12 +20,14 @@ import pytest
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
 from consumers.arbitrage.signal import verify_signal
+from consumers.journal import JournalReader
 from consumers.native import NativeRunner
 from consumers.price_moves import PRICE_MOVE, PRICE_MOVE_TYPE, new_state, note_price_move
 from consumers.runner import Runner, StrategyCounts
 from consumers.strategy import Driver, Strategy, StrategyStopped
 from ringbuf import Reader, SharedCounters, Status, Writer
 from ringbuf.counters import read_counters
+from tests.consumers.journal_frames import append, open_writer
 from tests.consumers.recorded_market import Publisher, canonical_events, canonical_frames
 from tlv.codes import Domain, Flag
 from tlv.kernels import find_tlv
@@ -105,6 +107,16 @@ def test_runner_frames_from_before_it_have_no_latency(new_ring_name: Callable[[]
             runner = Runner(Driver(FlashArbitrage(), market.uuid), reader, signals)
             runner.run(never, until_closed=True)
         assert (runner.counts.signals, runner.counts.late_signals, runner.counts.ring_to_signal.count) == (2, 2, 0)
+
+
+def test_runner_frames_of_a_journal_have_no_latency(new_ring_name: Callable[[], str], tmp_path: Path) -> None:
+    frames = canonical_frames()
+    with open_writer(tmp_path / "journal") as writer:
+        append(writer, [data for _, _, data in frames], frames[0][0])
+    with rings(new_ring_name) as (_, signals), JournalReader(tmp_path / "journal") as reader:
+        runner = Runner(Driver(FlashArbitrage(), bytes(16)), reader, signals)
+        runner.run(never, follow=False)
+    assert (runner.counts.signals, runner.counts.late_signals, runner.counts.ring_to_signal.count) == (2, 2, 0)
 
 
 def counted(shared: SharedCounters) -> StrategyCounts:

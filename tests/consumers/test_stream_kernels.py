@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from tlv.status import OK
 
 FACES: list[Callable[[Any], Any]] = [lambda kernel: kernel, lambda kernel: kernel.py_func]
 MESSAGES = [market_message(sequence) for sequence in range(1, 41)]
+ENDS = list(accumulate(map(len, MESSAGES[:6])))
 SELECTIONS = {
     "all": EVERYTHING,
     "types": MessageFilter.of(types=[PoolSwap]),
@@ -68,12 +71,13 @@ def test_pack_batch_stops_before_what_does_not_fit() -> None:
 @pytest.mark.parametrize("face", FACES)
 def test_split_messages_finds_whole_sound_ones_and_names_the_first_broken(face: Callable[[Any], Any]) -> None:
     data = b"".join(MESSAGES[:6])
-    bounds = np.zeros(32, np.int64)
+    bounds = np.full(32, -1, np.int64)
     for cut in range(0, len(data), 13):
         buf = np.frombuffer(data[:cut] + bytes(64), np.uint8).copy()
         status, found, _ = face(relay.split_messages)(buf, 0, cut, bounds)
         assert status == relay.PART
-        assert data[: bounds[found]] == b"".join(MESSAGES[:found])
+        assert found == bisect_right(ENDS, cut)
+        assert list(bounds[: found + 1]) == [0, *ENDS[:found]]
     source = random.Random(11)
     for _ in range(300):
         damaged = bytearray(data)
@@ -81,6 +85,7 @@ def test_split_messages_finds_whole_sound_ones_and_names_the_first_broken(face: 
         damaged[position] ^= 1 << source.randrange(8)
         buf = np.frombuffer(damaged, np.uint8)
         status, found, cause = face(relay.split_messages)(buf, 0, len(data), bounds)
+        assert found == bisect_right(ENDS, position)
         assert bytes(damaged[: bounds[found]]) == data[: bounds[found]]
         assert (status == relay.BROKEN and cause != OK) or status == relay.PART
         assert found < 6

@@ -10,7 +10,7 @@ from producers.blocks.holes import LONGEST_PAUSE_NS
 from producers.node.jsonrpc import Rejection
 from tests.producers.blocks.lying import FIRST, LyingNode
 from tests.producers.virtual import SECOND, new_feed
-from tlv.layout import BlockEnd, Gap, Reorg
+from tlv.layout import BackfillEnd, BlockEnd, Gap, Reorg
 
 HIDDEN_S = 90
 """Longer than parents are sought."""
@@ -44,6 +44,19 @@ class NodeWithHole(LyingNode):
 
 def gaps(node: LyingNode) -> list[tuple[int, int]]:
     return [(gap.first - FIRST, gap.last - FIRST) for gap in node.records(Gap)]
+
+
+def test_backfill_says_how_many_events_were_new() -> None:
+    node = LyingNode(new_feed())
+    node.grow(5)
+    node.feed.disconnected(**node.clock)
+    for logs in (2, 0, 3):
+        node.mine(logs)
+    node.feed.connected(**node.clock)
+    node.exchange()
+    node.grow(3)
+    assert node.standing() == node.canonical()
+    assert (FIRST + 6, FIRST + 8, 5) in [(end.first, end.last, end.events) for end in node.records(BackfillEnd)]
 
 
 @pytest.mark.parametrize("depth", [1, 40])

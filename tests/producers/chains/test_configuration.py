@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -61,6 +62,14 @@ def test_chain_file_that_is_wrong_is_refused_by_key(tmp_path: Path, text: str, n
     path = tmp_path / "chain.toml"
     path.write_text(text)
     with pytest.raises(UsageError, match=named):
+        load_chain(str(path))
+
+
+def test_chain_file_whose_identity_lacks_its_hash_is_refused(tmp_path: Path) -> None:
+    source = (Path(__file__).parents[3] / "producers" / "chains" / "polygon.toml").read_text()
+    path = tmp_path / "chain.toml"
+    path.write_text(re.sub(r"^identity = .*$", "identity = { number = 0 }", source, flags=re.MULTILINE))
+    with pytest.raises(UsageError, match="hash"):
         load_chain(str(path))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from websockets.exceptions import InvalidProxy, InvalidURI
 
-from producers.node.redaction import HIDDEN, SHORTEST_SECRET, host_of, printable, without_secrets
+from producers.node.redaction import HIDDEN, SHORTEST_SECRET, host_of, printable, reason_of, without_secrets
 
 KEY = "k3y-0f-s0me-account"
 
@@ -24,6 +25,19 @@ def test_key_anywhere_in_a_url_is_hidden_in_what_a_node_says(url: str) -> None:
     assert without_secrets(f"invalid key {KEY}", url) == f"invalid key {HIDDEN}"
     assert KEY not in printable(f"invalid key {KEY}\n", url)
     assert host_of(url) == "node.example"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (InvalidProxy(KEY, "of no use"), "the environment names a proxy that cannot be used"),
+        (InvalidURI(KEY, "of no use"), "not a WebSocket URL (expected ws:// or wss://)"),
+        (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
+        (TimeoutError(KEY), "TimeoutError"),
+    ],
+)
+def test_reason_names_what_went_wrong_and_never_the_url(error: Exception, said: str) -> None:
+    assert reason_of(error) == said
 
 
 def test_key_in_another_spelling_is_hidden() -> None:

@@ -15,7 +15,7 @@ from producers.node.rpc_types import Head
 from producers.node.timers import Clock
 from producers.node.view_calls import SYMBOL_BYTES, read_address, read_decimals, read_symbol, read_word
 from producers.pools.inquiry import Finding, Inquiry, Standing, Token
-from producers.pools.verification import Gain, Verifier
+from producers.pools.verification import MOST_ALONE, USUAL_QUESTIONS, Gain, Verifier
 from tests.producers.pools.accounts import assert_every_event_log_is_accounted_for
 from tests.producers.virtual import Conversation, new_feed, recording
 from tlv.codes import Flag, Protocol, Venue
@@ -96,6 +96,16 @@ def test_verifier_proves_a_v2_pair_without_asking_for_its_factory() -> None:
     assert (pool.venue, pool.fee_pips, pool.decimals0, pool.decimals1) == (Venue.QUICKSWAP_V2, 3000, 6, 18)
     assert (finding.token0.symbol, finding.token1.symbol) == ("USDC", "ETH")
     assert f"0x{FACTORY}" not in node.asked
+
+
+def test_verifier_of_a_node_without_programs_has_room_for_what_half_of_its_requests_carry() -> None:
+    context = Context.of(load_chain("polygon"), Clock())
+    verifier = Verifier(context, {})
+    assert verifier.room(1) == MOST_ALONE // USUAL_QUESTIONS
+    verifier.ask([Inquiry(context.chain, V3_POOL, V3)], block(), lambda gains: None)
+    under_way = len(context.rpc.outgoing())
+    assert 1 < under_way < MOST_ALONE
+    assert verifier.room(1) == (MOST_ALONE - under_way) // USUAL_QUESTIONS
 
 
 def test_verifier_proves_a_v3_pool_with_its_fee() -> None:

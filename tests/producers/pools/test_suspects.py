@@ -16,8 +16,9 @@ from producers.decode.pool_table import PoolTable
 from producers.node.rpc_types import Head, Log
 from producers.node.timers import Clock
 from producers.node.view_calls import DECIMALS, SYMBOL, TOKEN0, TOKEN1
+from producers.pools.healing import PAUSES_S
 from producers.pools.inquiry import Inquiry, Standing
-from producers.pools.quarantine import EXPIRES_S, HOLD_S, MAX_HELD, Quarantine
+from producers.pools.quarantine import EXPIRES_S, HOLD_S, MAX_HELD, QUIET_S, Quarantine
 from producers.pools.suspects import MAX_EMITTERS, Suspect
 from tests.producers.pools.accounts import assert_every_event_log_is_accounted_for
 from tests.producers.pools.test_cold_start import SWAP, word
@@ -154,6 +155,46 @@ def test_proof_against_a_pool_expires_and_what_was_let_go_meanwhile_is_fetched_i
     assert waiting == [[log.log_index for log in first], [second.log_index], [third.log_index]]
     assert desk.quarantine.account.counts.total() == 0 and not desk.quarantine.account.healer.gate
     assert_every_event_log_is_accounted_for(desk.context.stats)
+
+
+def test_emitter_that_was_silent_for_long_is_asked_again_when_it_speaks() -> None:
+    desk = Desk()
+    honestly = desk._reply
+    desk._reply = lambda method, params: {"error": {"code": -32000, "message": "busy"}}  # type: ignore[method-assign]
+    block = desk.block(100)
+    desk.speak(POOL, block)
+    for _ in range(20):
+        desk.judge(QUIET_S / 10)
+    asked = desk.asked
+    desk.judge(QUIET_S)
+    assert desk.asked == asked
+    desk._reply, desk.honest = honestly, True  # type: ignore[method-assign]
+    desk.speak(POOL, desk.block(101, block))
+    desk.judge()
+    assert POOL in desk.table.row_of
+
+
+def test_gate_of_a_pool_that_is_caught_up_with_stands_before_the_first_block_that_is_not_back() -> None:
+    desk = Desk()
+    blocks = [desk.block(100)]
+    desk.speak(POOL, blocks[0])
+    desk.judge()
+    for number in (101, 102):
+        blocks.append(desk.block(number, blocks[-1]))
+        desk.speak(POOL, blocks[-1])
+    lost, desk.logs = desk.logs, {}
+    desk.honest = True
+    desk.judge(EXPIRES_S)
+    desk.speak(POOL, desk.block(103, blocks[-1]))
+    desk.judge()
+    gate, gates = desk.quarantine.account.healer.gate, []
+    for block in blocks:
+        gates.append(gate[POOL])
+        desk.logs[block.hash] = lost[block.hash]
+        for _ in ("by hash", "by number"):
+            desk.judge(PAUSES_S[1] + 1)
+    assert gates == [99, 100, 101]
+    assert not gate and POOL in desk.table.row_of
 
 
 def test_hundred_thousand_emitters_that_never_answer_take_bounded_memory_and_are_declared() -> None:
