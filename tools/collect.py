@@ -32,6 +32,7 @@ from tlv.errors import UsageError
 from tlv.user_cache import cache_root
 from tools.command.counting import counters_beside
 from tools.command.endpoint_options import checked_websocket
+from tools.command.given import refuse_without_effect
 from tools.command.service import tell_while_it_turns
 from tools.command.stderr_log import OURS, speak_from
 from tools.warm import warm_collector, warm_ring
@@ -157,6 +158,8 @@ def command(
     Every user of the machine can read a command line.  An endpoint that holds a key belongs into the environment
     (ALPHAPULSE__COLLECTOR__URL, ...__FALLBACK, ...__CROSS_CHECK) or into the configuration file.
     """
+    if second is None:
+        refuse_without_effect("without --cross-check", "--cross-check-share")
     config = load_chain(chain)
     options = CollectorOptions(
         chain=config,

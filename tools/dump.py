@@ -25,6 +25,7 @@ from tlv.filter import MessageFilter
 from tlv.layout import LAYOUT_DIGEST
 from tlv.message import Message, parse
 from tlv.text import hex_dump, message_to_dict
+from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
 from tools.command.records import records_option
 from tools.command.waiting import when_there
@@ -67,6 +68,8 @@ def command(
 ) -> None:
     """Print the messages of TARGET: the name of a ring, the path of a relay's socket, or a journal's directory."""
     wanted = MessageFilter.of(types=types.split(",") if types else ())
+    if as_json:
+        refuse_without_effect("with --json", "--hex")
     show = Printer(as_json, as_hex)
     shown = 0
     with Interrupt() as asked:

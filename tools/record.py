@@ -13,6 +13,7 @@ import click
 from consumers.journal import Fsync
 from consumers.recorder import Recorded, Recorder
 from tools.command.counting import counters_beside
+from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
 from tools.command.say import say
 from tools.command.waiting import complain, wait_for_ring_option, when_there
@@ -73,6 +74,8 @@ def command(
     The ring's writer waits for a recorder, within bounds; what was lost all the same stands in the journal as a gap.
     A ring that is not there yet is waited for; one that is replaced is recorded to its end, then the one that follows.
     """
+    if Fsync(fsync) is not Fsync.INTERVAL:
+        refuse_without_effect("without --fsync interval", "--interval")
     with Interrupt() as asked, counters_beside(Recorded, ring, "recorder") as shared:
         recorder = when_there(
             "record",

@@ -23,6 +23,7 @@ from consumers.relay.counters import Counters
 from consumers.relay.server import PREFIXES
 from ringbuf import RingNotFound
 from tools.command.counting import counters_beside
+from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
 from tools.command.say import say
 from tools.command.waiting import complain, wait_for_ring_option
@@ -90,6 +91,8 @@ def command(
     rest of the old one first.
     """
     sys.setswitchinterval(SWITCH_S)
+    if path is not None:
+        refuse_without_effect("with --socket", "--instance")
     socket = path or default_path(domain, instance)
     recorded = {name: journal for journal in journals if (name := ring_of(journal))}
     with (

@@ -27,6 +27,7 @@ from ringbuf.layout import SLOTS
 from ringbuf.playback import LONGEST_PAUSE_S
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
+from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
 from tools.command.say import say
 
@@ -120,6 +121,8 @@ def command(
     stands, its REMOVED copies and late back-fills too, none of a higher block with --to, none of a lower one with
     --from; messages of no block come from the first to the last message of the blocks asked for.
     """
+    if speed is None:
+        refuse_without_effect("with --speed max", "--longest-pause")
     with Interrupt() as asked, JournalReader(journal) as reader:
         with Writer.open_or_create(
             ring, capacity=capacity_mib * MIB, layout_digest=LAYOUT_DIGEST, full_timeout_s=patience

@@ -20,6 +20,7 @@ import click
 import msgspec
 
 from tlv.errors import SegmentError
+from tools.command.given import refuse_without_effect
 from tools.command.main import run_command
 from tools.feed_stat import FeedStat, look_at_feed
 
@@ -228,6 +229,8 @@ def command(names: tuple[str, ...], once: bool, json_lines: bool, every_s: float
     it, a reliable consumer was evicted, or its collector's feed is dead (no endpoint, no blocks, no heartbeat).
     `ringstat gc` removes what dead processes left (`ringstat gc --help`).
     """
+    if once:
+        refuse_without_effect("with --once", "--watch")
     if once or (every_s is None and (json_lines or not sys.stdout.isatty())):
         stats = look_at_all(names, {}, 0.0)
         print_once(stats, json_lines)

@@ -26,6 +26,7 @@ from ringbuf import Reader, Wait, Writer
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
 from tools.command.counting import counters_beside
+from tools.command.given import refuse_without_effect
 from tools.command.say import say
 from tools.command.service import SERVICE_MANAGER
 from tools.command.waiting import await_journal, wait_for_ring_option, when_there
@@ -102,6 +103,10 @@ def command(
         raise UsageError("--ring and --journal: expected one of them, found both")
     if journal is not None and reliable:
         raise UsageError("--reliable: a journal needs no writer that waits; nothing of it is lost")
+    if journal is not None:
+        refuse_without_effect("with --journal", "--wait")
+        if not follow:
+            refuse_without_effect("with --journal but with --follow", "--wait-for-ring")
     settings = read_config(_text(arbitrage), str(arbitrage)) if arbitrage else ArbitrageConfig()
     strategy = FlashArbitrage(msgspec.structs.replace(settings, gross=settings.gross or gross))
     asked = StopRequest()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
 from tools.command.supervisor import Interrupted, Supervisor
 from tools.demo.home import Home, move_in
@@ -54,6 +55,8 @@ def command(recording: Path | None, speed: str, leave: bool, as_json: bool, plai
     or an account.  Ctrl-C stops everything and removes every ring.
     """
     speed_of(speed)
+    if as_json:
+        refuse_without_effect("with --json", "--plain")
     plain = plain or as_json or not sys.stdout.isatty()
     with Interrupt() as interrupt, move_in(keep=keep) as home, Supervisor(home.output, interrupt) as supervisor:
         with contextlib.suppress(Interrupted):

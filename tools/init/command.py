@@ -15,6 +15,7 @@ from tlv.errors import UsageError
 from tools.command.config_option import DEFAULT_FILE
 from tools.command.endpoint_options import checked_websocket
 from tools.command.environment import settings_environment
+from tools.command.given import refuse_without_effect
 from tools.command.nearest import did_you_mean
 
 
@@ -56,6 +57,10 @@ def command(
 
     if recorded and (url is not None or chain != "polygon"):
         raise UsageError("--recorded: expected neither --url nor --chain with it")
+    if not recorded:
+        refuse_without_effect("without --recorded", "--port")
+    if url is None or not ask:
+        refuse_without_effect("where no endpoint is asked: expected --url, and not --no-ask", "--wait")
     write_new(
         file, text_of(file, chain, checked_websocket(url) if url is not None else None, port if recorded else None)
     )

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from tools.command.endpoint_options import checked_websocket, configured
+from tools.command.given import refuse_without_effect
 
 if TYPE_CHECKING:
     from tools.validate.processes import Setup
@@ -96,6 +97,7 @@ def command(
     from tools.validate.processes import Setup
     from tools.validate.report import Thresholds
 
+    refuse_without_effect(*("with --continuous", "--duration") if continuous else ("without --continuous", "--every"))
     config = load_chain(chain or DEFAULT_CHAIN)
     urls = tuple(checked_websocket(one) for one in (*([url] if url else []), *fallbacks) or config.endpoints)
     setup = Setup(config, chain or DEFAULT_CHAIN, urls, pool_cache)

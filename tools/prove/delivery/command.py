@@ -8,6 +8,8 @@ import secrets
 
 import click
 
+from tools.command.given import refuse_without_effect
+
 
 @click.command("delivery", epilog="Example:  alphapulse prove delivery --kills 60 --seed 7")
 @click.option("--kills", type=click.IntRange(1), default=60, show_default=True, help="How many processes to kill.")
@@ -35,6 +37,7 @@ def command(
     smallest history.  The bridge is not in it.
     """
     if simulated or mutants:
+        refuse_without_effect("in the simulated world", "--kills", "--seed")
         from tools.prove.delivery.simulated import DELIVERY
         from tools.prove.delivery.world.mutants import DELIVERY_MUTANTS
 
@@ -42,6 +45,7 @@ def command(
             searched = range(first_seed, first_seed + seeds) if seeds is not None else None
             return DELIVERY.tell_defects(DELIVERY_MUTANTS, searched, as_json=as_json)
         return DELIVERY.tell(first_seed, seeds or 1000, as_json=as_json)
+    refuse_without_effect("without --simulated or --mutants", "--seeds", "--first-seed")
     from tools.prove.delivery.campaign import prove_delivery
 
     outcome = prove_delivery(kills, secrets.randbelow(1 << 31) if seed is None else seed)

@@ -7,6 +7,7 @@ import json
 
 import click
 
+from tools.command.given import refuse_without_effect
 from tools.prove.feed.campaign import FeedRun, run_feeds
 from tools.prove.feed.simulated import FEED, tell_endurance
 from tools.prove.world.mutants import MUTANTS
@@ -59,6 +60,10 @@ def command(
     --endurance is one collector in that world for so many blocks.  Passes when nothing is lacking behind each spell of
     faults, and when neither its tables nor the memory of the process are larger at the end than in the first half.
     """
+    if endurance is not None:
+        refuse_without_effect("with --endurance", "--simulated", "--mutants", "--seeds")
+    if simulated or mutants or endurance is not None:
+        refuse_without_effect("in the simulated world", "--transactions", "--jobs", "--node")
     if mutants:
         searched = range(first_seed, first_seed + seeds) if seeds is not None else None
         return FEED.tell_defects(MUTANTS, searched, as_json=as_json)
