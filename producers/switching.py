@@ -151,7 +151,7 @@ class Switching:
         if switch.dropped:
             self._messages.put_reorg(switch)
             self._events.take_back(switch.dropped)
-            self._declarations.reorganise(switch.dropped[-1].number)
+            self._declarations.reorganise(switch.left_from)
             for block in switch.dropped:
                 block.leave(whole=block.hash not in self._told_elsewhere)
             self._declare_standing(switch)

@@ -9,12 +9,14 @@ changes if this head is adopted", and `producers.assembly` acts on it.  What a b
     past                the hashes of MAX_PAST canonical blocks below those: where a deep reorg forks off
 
 Only newHeads decides what is canonical.  Answers to requests are tied to a hash, so a stale one can do no harm.
-A hole is where a parent cannot be had: the lowest block above it is a `root`.  What stands at its height or above is
-contradicted, so is the block that should have been its parent, and all above the newest that the node still has.
+A hole is where a parent cannot be had: the lowest block above it is a `root`, with which it leaves the chain.  What
+stands at a root's height or above is contradicted, so is the block that should have been its parent, and all above the
+newest that the node still has.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from producers.blocks.block import MAX_NUMBER, Block
@@ -63,6 +65,11 @@ class Switch(NamedTuple):
     """Block numbers, both included, that no branch shows and that were not declared before."""
     unreachable: tuple[int, int] | None = None
     """Numbers of blocks that left the chain too and are known no more, so that their events cannot be taken back."""
+
+    @property
+    def left_from(self) -> int:
+        """The lowest block that left the chain, where one did."""
+        return self.unreachable[0] if self.unreachable is not None else self.dropped[-1].number
 
 
 class Chain:
@@ -168,6 +175,8 @@ class Chain:
             self._loose.pop(block.hash, None)
             self.blocks[block.hash] = block
         self.canonical.update({block.number: block for block in branch})
+        if dropped and self.holes:
+            self._cover_holes(branch)
         self.head = head
         self._first = min(self._first, lowest.number)
         return Switch(dropped, branch, fork, hole, unreachable)
@@ -289,6 +298,14 @@ class Chain:
         """Begin with nothing but this: everything up to `number` was told, by hashes that are not known any more."""
         self.told = number
         self._first = number + 1
+
+    def _cover_holes(self, branch: list[Block]) -> None:
+        """What left the chain had these holes; the branch has its own, and blocks everywhere else."""
+        ends = [at for at, (block, above) in enumerate(pairwise(branch)) if above.number > block.number + 1]
+        begins = [0, *(at + 1 for at in ends)]
+        lasts = [*(branch[at].number for at in ends), MAX_NUMBER]
+        for begin, last in zip(begins, lasts, strict=True):
+            self.holes = [part for hole in self.holes for part in _without(hole, branch[begin].number, last)]
 
     def _undeclared(self, first: int, last: int) -> tuple[int, int] | None:
         """What of `first..last` was in no earlier hole; holes only ever grow at their ends."""

@@ -54,7 +54,7 @@ class BlockMessages:
             depth += switch.unreachable[1] - switch.unreachable[0] + 1
         removed = sum(block.events for block in dropped if not block.to_replay)
         record = Reorg(
-            fork_number=fork.number if fork is not None else dropped[-1].number - 1,
+            fork_number=fork.number if fork is not None else switch.left_from - 1,
             old_head_number=dropped[0].number,
             new_head_number=new_head.number,
             depth=depth,
@@ -64,7 +64,7 @@ class BlockMessages:
             new_head_hash=_hash(new_head.hash),
         )
         self._put(record)
-        self._stats.add_reorg(dropped[-1].number, depth, removed)
+        self._stats.add_reorg(switch.left_from, depth, removed)
 
     def put_gap(self, first: int, last: int, reason: Reason) -> None:
         """These block numbers cannot be had."""

@@ -141,6 +141,49 @@ def test_chain_forgets_what_no_reorg_can_reach() -> None:
     assert chain.head is not None and chain.head.hash == "n199"
 
 
+def test_chain_root_below_what_is_remembered_says_where_what_left_began() -> None:
+    """A head without a parent, so low that the blocks at its height are known by their hashes only."""
+    chain = chain_of(*(f"n{number}" for number in range(200)), first=0, keep=64)
+    chain.forget()
+    root = add(chain, 120, "m120", "unknown")
+    root.lose_parent()
+    switch = chain.adopt([root])
+    assert (switch.fork, switch.unreachable, switch.hole) == (None, (119, 134), (119, 119))
+    assert (switch.dropped[-1].number, switch.left_from) == (135, 119)
+    assert switch.dropped[0].number == 199
+
+
+@pytest.mark.parametrize(("newest", "left"), [(16, []), (12, []), (10, [])])
+def test_chain_branch_that_covers_a_hole_has_it_no_more(newest: int, left: list[tuple[int, int]]) -> None:
+    chain = chain_of(*"abcd", first=5)
+    adopt_root(chain, 12, "h12")
+    assert chain.holes == [(9, 11)]
+    parent = "b"
+    for number in range(7, newest + 1):
+        parent = add(chain, number, f"x{number}", parent).hash
+    branch = chain.branch(chain.blocks[parent], 100)
+    assert isinstance(branch, list)
+    chain.adopt(branch)
+    assert chain.holes == left
+
+
+def test_chain_hole_within_a_branch_that_is_adopted_again_stays() -> None:
+    """A lower hole is filled from below its begin: what is above it is adopted again, with the hole in it."""
+    chain = chain_of(*"abcd", first=5)
+    adopt_root(chain, 12, "h12")
+    adopt_root(chain, 20, "h20")
+    assert chain.holes == [(9, 11), (13, 19)]
+    chain.refill([header(8, "y8", "c"), *(header(number, f"y{number}", f"y{number - 1}") for number in (9, 10, 11))], 0)
+    assert chain.holes == [(13, 19)]
+
+
+def adopt_root(chain: Chain, number: int, name: str) -> None:
+    """A head whose parent cannot be had."""
+    root = add(chain, number, name, "unknown")
+    root.lose_parent()
+    chain.adopt([root])
+
+
 def test_chain_on_random_trees_is_always_the_line_of_its_head() -> None:
     chance = random.Random(1)
     for _ in range(50):

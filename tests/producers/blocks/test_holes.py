@@ -10,7 +10,7 @@ from producers.blocks.holes import LONGEST_PAUSE_NS
 from producers.node.jsonrpc import Rejection
 from tests.producers.blocks.lying import FIRST, LyingNode
 from tests.producers.virtual import SECOND, new_feed
-from tlv.layout import BackfillEnd, BlockEnd, Gap, Reorg
+from tlv.layout import BackfillEnd, Block, BlockEnd, Gap, Reorg
 
 HIDDEN_S = 90
 """Longer than parents are sought."""
@@ -77,6 +77,35 @@ def test_hole_above_blocks_that_left_the_chain_is_filled_and_they_are_taken_back
     assert {name[2:] for name in node.line} <= {end.hash.hex() for end in node.records(BlockEnd)} | {node.line[0][2:]}
     node.grow(2)
     assert node.standing() == node.canonical()
+
+
+def test_hole_that_left_the_chain_is_not_filled_and_costs_no_reorg() -> None:
+    node = NodeWithHole()
+    node.grow(20)
+    node.hide(4)
+    del node.line[-12:]
+    for _ in range(14):
+        node.mine(2)
+    node.push(node.head)
+    node.show()
+    assert node.standing() == node.canonical()
+    assert [reorg.fork_number - FIRST for reorg in node.records(Reorg)] == [len(node.line) - 15]
+
+
+def test_hole_below_all_that_is_remembered_is_filled_above_the_fork_of_its_reorg() -> None:
+    """The blocks at the root's height are known by their hashes only: their events cannot be named, but they left."""
+    node = NodeWithHole()
+    node.grow(320, logs=1, seconds=0.3)
+    kept_from = min(node.feed._assembly.chain.canonical) - FIRST
+    del node.line[30:]
+    node.hide(1)
+    node.show()
+    (reorg,) = node.records(Reorg)
+    assert kept_from > 31
+    assert (reorg.fork_number - FIRST, reorg.new_head_number - FIRST, reorg.depth) == (29, 31, 291)
+    assert gaps(node) == [(30, kept_from - 1), (30, 30)]
+    told = [block.number for block in node.records(Block)]
+    assert told[-2:] == [FIRST + 31, FIRST + 30]
 
 
 def test_hole_with_headers_that_cannot_be_read_is_filled_once_they_can_and_each_is_counted() -> None:
