@@ -262,12 +262,13 @@ class Chain:
         self.holes = [hole for hole in self.holes if hole[1] >= floor]
 
     def restore(self, blocks: list[Block], holes: list[tuple[int, int]]) -> None:
-        """Begin with a canonical chain (oldest first) and the holes in it that were declared before."""
+        """Begin with a canonical chain (oldest first); of what was declared before, holes are where it has no blocks."""
         self.blocks = {block.hash: block for block in blocks}
         self.canonical = {block.number: block for block in blocks}
         self.head = blocks[-1]
         self._first = blocks[0].number
         self.holes = list(holes)
+        self._cover_holes(blocks)
 
     def _is_lowest(self, block: Block) -> bool:
         """Whether a branch need not be followed below this block.
@@ -300,7 +301,7 @@ class Chain:
         self._first = number + 1
 
     def _cover_holes(self, branch: list[Block]) -> None:
-        """What left the chain had these holes; the branch has its own, and blocks everywhere else."""
+        """Where a branch has blocks, and above it, there is no hole of another one, nor one that was filled."""
         ends = [at for at, (block, above) in enumerate(pairwise(branch)) if above.number > block.number + 1]
         begins = [0, *(at + 1 for at in ends)]
         lasts = [*(branch[at].number for at in ends), MAX_NUMBER]

@@ -167,6 +167,8 @@ class _Story:
                     self._stand(message.header, origin, bytes(payload))
 
     def _hole(self, gap: Gap) -> None:
+        if gap.reason == Reason.CHAIN_BROKEN:  # behind a Reorg and its copies: blocks that were known no more
+            self.dropped = [block for block in self.dropped if not gap.first <= block.number <= gap.last]
         if gap.reason != Reason.WRITER_RESTARTED:
             self.holes.append((gap.first, gap.last))
             return

@@ -20,8 +20,8 @@ from producers.node.errors import StateFileError
 from producers.node.rpc_types import Head
 from tests.producers.collected import canonical_events, read_story, recorded_rows
 from tests.producers.virtual import Conversation, new_feed
-from tlv.codes import Domain, Flag, InvalidationScope, Reason, Source
-from tlv.layout import BlockEnd, EventOrigin, Reorg, Session, StateInvalidation
+from tlv.codes import Domain, Flag, GapScope, InvalidationScope, Reason, Source
+from tlv.layout import BlockEnd, EventOrigin, Gap, Reorg, Session, StateInvalidation
 from tlv.message import Message, build, parse
 from tlv.record import Record
 from tools.recording import RecordingNode
@@ -179,6 +179,27 @@ def test_blocks_above_the_fork_of_a_reorg_are_not_recovered_and_their_events_are
     assert [block.number for block in after.blocks] == [fork.number]
     told = [block.events for block in reversed(fallen) if block.events]
     assert told and [len(segment.offsets) for segment in after.half_removed] == told
+
+
+def test_events_that_a_gap_behind_their_reorg_declared_are_not_taken_back() -> None:
+    """They were of blocks that the collector knew no more: the ring may still hold them."""
+    payloads = told_of_twelve_steps()
+    fork, *fallen = recover(payloads).blocks
+    payloads.append(behind(payloads, Domain.SYSTEM, reorg(fork.number, fallen[-1].number, 0)))
+    last = fallen[-2].number
+    gap = Gap(fork.number + 1, last, GapScope.BLOCK_NUMBERS, Reason.CHAIN_BROKEN)
+    payloads.append(behind(payloads, Domain.SYSTEM, gap))
+    above = [block.events for block in reversed(fallen) if block.events and block.number > last]
+    assert [len(segment.offsets) for segment in recover(payloads).half_removed] == above
+
+
+def test_block_that_was_declared_and_told_is_no_hole_after_a_restart() -> None:
+    payloads = told_of_twelve_steps()
+    numbers = [block.number for block in recover(payloads).blocks]
+    gap = Gap(numbers[0], numbers[1], GapScope.BLOCK_NUMBERS, Reason.RANGE_REFUSED)
+    chain = Chain(256)
+    restore(chain, recover([*payloads, behind(payloads, Domain.SYSTEM, gap)]))
+    assert min(chain.canonical) == numbers[0] and chain.holes == []
 
 
 def test_event_taken_back_of_a_block_that_is_not_here_is_not_owed() -> None:

@@ -85,8 +85,8 @@ class Oracle:
         self._kept_from = 0
         """Sequence: older messages were gone from the ring at a restart."""
         self._owed = Removals()
-        self._unnamed: set[Identity] = set()
-        """Events that fell in blocks so deep that the writer need not know them: a Gap must name the blocks."""
+        self._unannounced = 0
+        """Events that fell with the newest Reorg and that it does not count: a Gap must name their blocks."""
         self._highest = -1
         """The highest block that was told."""
         self._flagged: dict[Identity, bytes] = {}
@@ -105,6 +105,9 @@ class Oracle:
         """Blocks below that, and of before the collector's life, that were told since."""
         self._to_return: set[str] = set()
         """Blocks that the newest Reorg took back and that never left the chain: to fill a hole, it tells them again."""
+        self._taken_back: set[str] = set()
+        """All that the newest Reorg took back, down to `_fork`."""
+        self._fork = -1
         self._return_to = -1
         """The newest block of that Reorg's branch."""
         self._fork_unknown = False
@@ -212,6 +215,8 @@ class Oracle:
             gone = self._to_return.difference(self._canonical.values())
             if gone:
                 self._fault("needless reorg", f"{len(gone)} blocks taken back that never left the chain")
+            elif self._taken_back == {block for at, block in self._canonical.items() if at > self._fork}:
+                self._fault("needless reorg", f"{len(self._taken_back)} blocks taken back, and no other told")
         if block_hash not in self._joined and record.number < self._floor:
             self._older += 1
             if self._older > 1:
@@ -223,28 +228,23 @@ class Oracle:
         gone = {number for number in self._canonical if number > record.fork_number}
         dropped = {self._canonical.pop(number) for number in gone}
         self._to_return, self._return_to = dropped - self._left, record.new_head_number
+        self._taken_back, self._fork = dropped, record.fork_number
         fallen = [identity for identity in self._standing if identity[0] in dropped]
-        self._unnamed = self._beyond_finality(fallen, len(fallen) - record.removed_events)
-        named = [identity for identity in fallen if identity not in self._unnamed]
-        self._owed.expect(sorted(named, key=self._standing.__getitem__))
+        self._owed.expect(sorted(fallen, key=self._standing.__getitem__))
+        self._unannounced = len(fallen) - record.removed_events
         self._fork_unknown = record.fork_hash == bytes(32)
-        if len(named) != record.removed_events and self._ring_size is None:
-            self._fault("reorg", f"said {record.removed_events} events to take back, stand {len(named)}")
         for pool, (number, _) in list(self._last.items()):
             if number > record.fork_number:
                 self._last[pool] = (record.fork_number, 1 << 62)
 
-    def _beyond_finality(self, fallen: list[Identity], count: int) -> set[Identity]:
-        """So many events, those of the lowest blocks, if the writer need not know these any more."""
-        floor = self._highest - self._tree.config.finality_blocks
-        lowest = sorted(fallen, key=lambda identity: self._standing[identity].number)[: max(count, 0)]
-        return set(lowest) if all(self._standing[identity].number < floor for identity in lowest) else set()
-
     def _give_up(self, first: int, last: int) -> None:
-        """A Gap behind a Reorg: what fell with it in blocks beyond finality is void."""
-        for identity in [name for name in self._unnamed if first <= self._standing[name].number <= last]:
-            self._unnamed.remove(identity)
-            del self._standing[identity]
+        """A Gap behind a Reorg: what fell with it in blocks beyond finality, which nobody need know, is void."""
+        last = min(last, self._highest - self._tree.config.finality_blocks - 1)
+        for identity, standing in list(self._standing.items()):
+            if first <= standing.number <= last and identity in self._owed:
+                del self._standing[identity]
+                self._unannounced -= 1
+        self._owed.keep(self._standing)
 
     def _forget(self, number: int) -> None:
         """A reorg below what the collector knows: what was told from here on is void, and is told anew."""
@@ -300,10 +300,12 @@ class Oracle:
 
     def _all_taken_back(self, what: str) -> None:
         """The REMOVED copies of a reorg stand together, and behind them the Gaps of what nobody can name any more."""
-        if left := len(self._owed) + len(self._unnamed):
+        if left := len(self._owed):
             self._fault("not taken back", f"{left} events stand when {what} comes")
             self._owed.expect(())
-            self._unnamed.clear()
+        if self._unannounced and self._ring_size is None:
+            self._fault("reorg", f"{self._unannounced} events more fell than it said, when {what} comes")
+        self._unannounced = 0
 
     def _compare(self, where: str, log: Emitted, record: Record) -> None:
         if type(record).__name__ != log.record:
@@ -369,10 +371,12 @@ class Oracle:
             missing = self._missing(block)
             if block.hash in self._let_go:
                 missing = [log for log in missing if log.pool not in self.unproven]
+            remembered = block.number >= head.number - self._tree.config.finality_blocks
             if missing:
                 silent = not declared and any(log.pool not in self.unproven for log in missing)
                 kind = "lost in silence" if silent else "hole not filled"
-                faults.append(Fault(kind, f"{len(missing)} of {len(block.events)} events of block {block.number}"))
+                if silent or remembered:
+                    faults.append(Fault(kind, f"{len(missing)} of {len(block.events)} events of block {block.number}"))
         for identity, standing in self._standing.items():
             if identity not in expected and identity not in self._flagged and not self._is_abandoned(standing.number):
                 faults.append(Fault("extra", f"an event of block {standing.number} {identity[0][:10]} stands"))

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from random import Random
 
+from msgspec import structs
+
 from producers.chains.configuration import ChainConfig, load_chain
 from tlv.units import MS, NS
 from tools.prove.world.backend import Timeline
@@ -34,11 +36,13 @@ PATIENCE_NS = 300 * NS
 FEWEST_ROUNDS = 3
 PUBLISHING_UNPROVEN = 0.25
 """Of the worlds, those whose collector publishes the events of unproven emitters, flagged."""
+SOON_FINAL = 0.2
+"""Of the worlds, those whose chain is final after `FINALITIES` blocks: there, reorgs and holes reach beyond it."""
+FINALITIES = (24, 32, 48)
 LARGEST_TABLE = 4_000
 """Entries of one table of the feed, in worlds of some hundred blocks."""
 COUNTED_EVERY = 16
 """Of so many seeds one has its tables counted: the walk may take as long as the world itself."""
-_CHAINS: dict[str, ChainConfig] = {}
 
 
 @dataclass
@@ -81,7 +85,7 @@ class FeedWorld:
     def __init__(self, run: WorldRun, trace: bool, faults: FaultPlan | None = None) -> None:
         seed, rng = run.seed, Random(run.seed)
         self.run, self.trace, self.settling = run, trace, False
-        self.chain = _chain("ethereum" if rng.random() < 0.2 else "polygon")
+        self.chain = _chain("ethereum" if rng.random() < 0.2 else "polygon", _finality_of(seed))
         self.block_time_ns = (12 if self.chain.name == "ethereum" else 2) * NS
         pools = draw_pools(self.chain, rng, rng.randrange(2, 7))
         lookalikes = [draw_lookalike(self.chain, rng, number) for number in range(rng.randrange(3))]
@@ -275,7 +279,13 @@ def warm() -> None:
     warm_collector()
 
 
-def _chain(name: str) -> ChainConfig:
-    if name not in _CHAINS:
-        _CHAINS[name] = load_chain(name)
-    return _CHAINS[name]
+def _finality_of(seed: int) -> int:
+    """After how many blocks the chain of a world is final; 0 = as many as usual."""
+    rng = Random(f"{seed}:finality")
+    return rng.choice(FINALITIES) if rng.random() < SOON_FINAL else 0
+
+
+@cache
+def _chain(name: str, finality: int) -> ChainConfig:
+    chain = load_chain(name)
+    return structs.replace(chain, finality_blocks=finality) if finality else chain
