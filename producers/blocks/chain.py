@@ -262,7 +262,7 @@ class Chain:
         self.holes = [hole for hole in self.holes if hole[1] >= floor]
 
     def restore(self, blocks: list[Block], holes: list[tuple[int, int]]) -> None:
-        """Begin with a canonical chain (oldest first); of what was declared before, holes are where it has no blocks."""
+        """Begin with a canonical chain (oldest first) and what was declared: where it has no blocks are holes."""
         self.blocks = {block.hash: block for block in blocks}
         self.canonical = {block.number: block for block in blocks}
         self.head = blocks[-1]
