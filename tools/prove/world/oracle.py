@@ -360,6 +360,7 @@ class Oracle:
             return [Fault("nothing", "no block was published")]
         faults: list[Fault] = []
         expected: set[Identity] = set()
+        remembered_from = head.number - self._tree.config.finality_blocks
         for block in head.path:
             expected.update((block.hash, *log.identity) for log in block.events)
             if block.number < self._first or self._is_abandoned(block.number):
@@ -371,11 +372,10 @@ class Oracle:
             missing = self._missing(block)
             if block.hash in self._let_go:
                 missing = [log for log in missing if log.pool not in self.unproven]
-            remembered = block.number >= head.number - self._tree.config.finality_blocks
             if missing:
                 silent = not declared and any(log.pool not in self.unproven for log in missing)
                 kind = "lost in silence" if silent else "hole not filled"
-                if silent or remembered:
+                if silent or block.number >= remembered_from:
                     faults.append(Fault(kind, f"{len(missing)} of {len(block.events)} events of block {block.number}"))
         for identity, standing in self._standing.items():
             if identity not in expected and identity not in self._flagged and not self._is_abandoned(standing.number):
@@ -384,7 +384,8 @@ class Oracle:
             # what answers "0x" to every question may be a contract whose state the node lacks
             wanted = EmitterProof.UNKNOWN if emitter in self._silent else EmitterProof.POOL
             said = self._verdicts[emitter]
-            if said is not wanted and self._ring_size is None:
+            kept = self._standing[identity].number >= remembered_from
+            if said is not wanted and kept and self._ring_size is None:
                 faults.append(Fault("flagged for ever", f"an event of {identity[0][:10]}, {said.name}"))
         for pool, decimals in self._decimals.items():
             real = self._tree.pools.get(pool)
