@@ -198,6 +198,9 @@ class Closing:
             self._stats.duplicates += pushed
         elif taken is Taken.UNREADABLE:
             self._rpc.reject(Rejection.BAD_LOG)
+        elif block.told_elsewhere:
+            block.pass_over()
+            self._stats.duplicates += pushed
         elif pushed and block.progress is CLOSED and self._chain.is_canonical(block):
             self._repair(block)
 

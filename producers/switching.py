@@ -59,8 +59,6 @@ class Switching:
         """What an earlier collector told is not known at all."""
         self._partial: frozenset[str] = frozenset()
         """Hashes of blocks that an earlier collector told, and of whose events not all can be taken back."""
-        self._told_elsewhere: frozenset[str] = frozenset()
-        """Hashes of blocks that an earlier collector told, and whose events are not, or not all, in this ring."""
         self._told_below = -1
         """Below this an earlier collector told blocks that are not known any more."""
 
@@ -73,8 +71,6 @@ class Switching:
         for first, last in recovered.unsure:
             self._messages.put_gap(first, last, Reason.WRITER_RESTARTED)
         self._lost, self._partial = recovered.lost, recovered.partial
-        unseen = (block.hash for block in recovered.blocks if not block.published)
-        self._told_elsewhere = frozenset(unseen) | recovered.partial
         if recovered.torn and recovered.blocks:
             self._told_below = recovered.blocks[0].number
         if not recovered.blocks:
@@ -153,7 +149,7 @@ class Switching:
             self._events.take_back(switch.dropped)
             self._declarations.reorganise(switch.left_from)
             for block in switch.dropped:
-                block.leave(whole=block.hash not in self._told_elsewhere)
+                block.leave()
             self._declare_standing(switch)
         if switch.unreachable is not None:
             self._declarations.gap(*switch.unreachable, Reason.CHAIN_BROKEN)

@@ -112,6 +112,7 @@ class Block:
         "stands_to",
         "timestamp",
         "to_replay",
+        "told_elsewhere",
         "topics",
         "unpublished",
         "verdict",
@@ -161,6 +162,8 @@ class Block:
         """Its messages that are in the ring."""
         self.to_replay = False
         """Came back after a reorg: `published` has to be published again."""
+        self.told_elsewhere = False
+        """An earlier collector told all of it, and not all of that is known here: no log of it is new."""
         self.events = 0
         """Messages in `published`."""
         self.fetched = 0
@@ -208,14 +211,14 @@ class Block:
         """Nobody can list its logs."""
         self._move("lose")
 
-    def leave(self, *, whole: bool = True) -> None:
+    def leave(self) -> None:
         """It is canonical no more.  Its logs may stop in the middle, so they are fetched, should it come back open.
 
-        So they are where an earlier collector told of it and `published` is not the `whole` of that.
+        So they are where it was told elsewhere.
         """
         self._move("leave")
-        self.verdict = self.verdict if whole else Completeness.UNKNOWN
-        self.live = False
+        self.verdict = Completeness.UNKNOWN if self.told_elsewhere else self.verdict
+        self.told_elsewhere = self.live = False
         self.ended = False
         self.to_replay = bool(self.published)
 
@@ -400,6 +403,19 @@ class Block:
         self.highest_index = max(indices, default=-1)
         self.add_published(segment)
         self.mark(count_marked(segment))
+
+    def believe(self) -> None:
+        """An earlier collector told all of it, whatever is known of that here."""
+        self.told_elsewhere = True
+
+    def pass_over(self) -> None:
+        """What waits was told elsewhere.  It is new should the block leave the chain and come back."""
+        for index, log, _ in self.waiting:
+            place = identify(log)
+            if place is not None:
+                self.seen.pop(place[0], None)
+                self.indices.discard(index)
+        self.waiting.clear()
 
     # The second endpoint
 

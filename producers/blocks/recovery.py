@@ -384,6 +384,8 @@ def _block(found: _Found, below: bytes | None) -> Block:
         block.restore(identities, indices, _segment(list(found.standing.values())))
     if found.end is None:
         block.want()
+    elif not found.known_whole:
+        block.believe()
     return block
 
 

@@ -51,9 +51,12 @@ class Position(msgspec.Struct, forbid_unknown_fields=True):
 
     def resume(self) -> Recovered:
         """Continue behind it in a ring that knows nothing."""
-        head = Head(hex(self.number), self.hash, self.parent_hash, hex(self.timestamp))
+        block = ended_block(
+            Head(hex(self.number), self.hash, self.parent_hash, hex(self.timestamp)), Completeness.REFETCHED
+        )
+        block.believe()
         return Recovered(
-            [ended_block(head, Completeness.REFETCHED)],
+            [block],
             ended=self.number,
             chain_id=self.chain_id,
             genesis=read_bytes(self.genesis),

@@ -18,6 +18,7 @@ from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
 from producers.node.errors import StateFileError
 from producers.node.rpc_types import Head
+from tests.producers.blocks.lying import LyingNode
 from tests.producers.collected import canonical_events, read_story, recorded_rows
 from tests.producers.virtual import Conversation, new_feed
 from tlv.codes import Domain, Flag, GapScope, InvalidationScope, Reason, Source
@@ -200,6 +201,28 @@ def test_block_that_was_declared_and_told_is_no_hole_after_a_restart() -> None:
     chain = Chain(256)
     restore(chain, recover([*payloads, behind(payloads, Domain.SYSTEM, gap)]))
     assert min(chain.canonical) == numbers[0] and chain.holes == []
+
+
+def test_log_of_a_block_that_an_earlier_ring_has_is_told_neither_again_nor_as_late() -> None:
+    """Nodes push the logs of a block anew when a branch with it comes back.  Once it did leave, they are told."""
+    before = LyingNode(new_feed())
+    before.grow(3)
+    head = before.head
+    told = Position(137, int(head["number"], 16), head["hash"], head["parentHash"], 1)
+    node = LyingNode(new_feed(recovered=told.resume()))
+    for _ in range(3):
+        node.mine(2)
+    assert node.head == head
+    node.push(head, head=False)
+    node.grow(1)
+    assert not node.records(StateInvalidation)
+    assert node.standing() == [(node.head["hash"], 0), (node.head["hash"], 1)]
+    below, branch = node.line[:3], node.line[3:]
+    node.line = below.copy()
+    node.grow(3)
+    node.line = below + branch
+    node.grow(3)
+    assert node.standing() == [event for event in node.canonical() if event[0] not in below]
 
 
 def test_event_taken_back_of_a_block_that_is_not_here_is_not_owed() -> None:

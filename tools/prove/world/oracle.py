@@ -368,7 +368,8 @@ class Oracle:
             declared = self._declared(block.number)
             if self._canonical.get(block.number) != block.hash:
                 kind = "block missing, declared" if declared else "block missing in silence"
-                faults.append(Fault(kind, f"block {block.number} {block.hash[:10]}"))
+                if not declared or block.number >= remembered_from:
+                    faults.append(Fault(kind, f"block {block.number} {block.hash[:10]}"))
             missing = self._missing(block)
             if block.hash in self._let_go:
                 missing = [log for log in missing if log.pool not in self.unproven]
