@@ -86,8 +86,9 @@ class Evidence:
     def judge(self, block: Block, logs: list[Log], *, whole: bool, of_known: bool = False) -> Doubt:
         """What to think of `logs`, the node's own list of the block's logs, which the block has taken.
 
-        A list that is not `whole` was asked for by topics and addresses: it has no hole that shows.  One `of_known`
-        pools is all only where the bloom has none of our topics, or no bit that the logs that came do not set.
+        A list that is not `whole` was asked for by topics and addresses: it has no hole that shows, but it has every
+        event that came.  One `of_known` pools is all only where the bloom has none of our topics, or no bit that the
+        logs that came do not set.
         """
         places = [identify(log) for log in logs]
         if of_known and None not in places:
@@ -97,7 +98,11 @@ class Evidence:
             events_came = block.positives is None or block.positives <= block.topics
             if not logs and not EVENT_OF_TOPIC.keys().isdisjoint(block.topics):
                 events_came = False  # what was pushed should be in it, if its pool was among the addresses
-            return Doubt.REFUTED if None in places else Doubt.NONE if events_came else Doubt.SUSPECT
+            if not logs and not block.seen and not block.head_bloom and used_gas(block):
+                events_came = False  # nothing says that the backend has the block
+            if None in places or _events_of(block) > _distinct_events(logs):
+                return Doubt.REFUTED
+            return Doubt.NONE if events_came else Doubt.SUSPECT
         listed = dict(place for place in places if place is not None)
         if None in places:
             return Doubt.REFUTED
@@ -144,6 +149,20 @@ class Evidence:
             return False
         entries = {log.address for log in logs} | {topic for log in logs for topic in log.topics if topic}
         return not block.head_bloom & ~bloom_of(entries)
+
+
+def _events_of(block: Block) -> int:
+    """So many logs with an event's topic came: they are published, wait, are in quarantine or were let go."""
+    waiting = sum(1 for _, log, _ in block.waiting if _is_event(log))
+    return block.events + waiting + block.quarantined + sum(map(len, block.unpublished.values()))
+
+
+def _distinct_events(logs: list[Log]) -> int:
+    return len({place for place in (identify(log) for log in logs if _is_event(log)) if place is not None})
+
+
+def _is_event(log: Log) -> bool:
+    return bool(log.topics) and log.topics[0] in EVENT_OF_TOPIC
 
 
 def used_gas(block: Block) -> bool:

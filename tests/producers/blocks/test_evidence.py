@@ -16,6 +16,7 @@ from tlv.codes import Completeness, Flag, Reason
 from tlv.layout import BlockEnd, EventOrigin, Gap, StateInvalidation
 
 ADDRESS_NEEDED = Refused({"code": -32701, "message": "Please specify an address in your request"})
+TOO_LARGE = Refused({"code": -32008, "message": "Response is too big"})
 LIES: dict[str, Any] = {
     "nothing": lambda logs: [],
     "the-first": lambda logs: logs[:1],
@@ -71,6 +72,32 @@ def test_list_that_is_refuted_for_seconds_is_never_believed_and_nothing_is_lost(
     assert verdicts(node)[target] is Completeness.REFETCHED
     pauses = [later - sooner for sooner, later in pairwise(asked)]
     assert pauses[-1] > 4 * pauses[0], "asked with growing pauses"
+
+
+@pytest.mark.parametrize("pushed", [0, 1])
+def test_part_of_a_list_without_what_was_pushed_or_no_list_at_all_is_not_believed(pushed: int) -> None:
+    """A block of too many logs is asked for topic by topic, and its bloom of zeros shows nothing missing."""
+    target, hidden = "", set[str]()
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        if method != "eth_getLogs" or params[0].get("blockHash") != target:
+            return result
+        topics = params[0].get("topics", [[]])[0]
+        if len(topics) != 1:
+            return TOO_LARGE
+        lies = node.now_ns < 14 * SECOND and (not pushed or topics[0] in hidden)
+        return None if lies else [log for log in result if log["topics"][0] in topics]
+
+    node = LyingNode(new_feed(), answer)
+    node.grow(4, logs=5)
+    block = node.mine(20, logsBloom="0x" + "0" * 512)
+    target, logs = block["hash"], node.logs[block["hash"]]
+    hidden.add(logs[0]["topics"][0])
+    assert sum(log["topics"][0] in hidden for log in logs) > 1
+    node.push(block, logs[:pushed])
+    node.wait(20)
+    assert node.standing() == node.canonical()
+    assert node.records(Gap) == []
 
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)

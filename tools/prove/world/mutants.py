@@ -405,6 +405,15 @@ MUTANTS = (
         44,
     ),
     WorldMutant(
+        "a list in parts that lacks what was pushed is believed",
+        "producers.blocks.completeness:Evidence.judge",
+        "_events_of(block) > _distinct_events(logs)",
+        "False",
+        14401,
+        "dead_logs garbled_pushes null size",
+        21,
+    ),
+    WorldMutant(
         "a block of the state file comes back without its events",
         "producers.blocks.block:Block.leave",
         "Completeness.UNKNOWN if self.told_elsewhere else self.verdict",
