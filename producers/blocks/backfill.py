@@ -29,7 +29,7 @@ from producers.blocks.log_queries import Listed, LogQueries
 from producers.context import Context
 from producers.decode.pool_table import PoolTable
 from producers.node.jsonrpc import DISCONNECTED, Failure
-from producers.node.node_height import AtHeight, NodeHeight
+from producers.node.node_height import STANDS, AtHeight, NodeHeight
 from producers.node.refusals import Meaning
 from producers.node.rpc_types import Log
 from tlv.units import MS, NS
@@ -233,7 +233,7 @@ class LogFetcher:
         Below a hole no head replaces what was left behind: once the headers are there, `producers.blocks.holes` does.
         """
         below_hole = any(first > block.number for first, _ in self._chain.holes)
-        if has is AtHeight.OURS or below_hole:
+        if has in STANDS or below_hole:
             self._arrivals.append(LogsUnavailable(block))
         else:
             self.want(block)  # until the head that replaces it comes
@@ -250,7 +250,7 @@ class LogFetcher:
 
     def _confirm(self, block: Block, has: AtHeight) -> None:
         """The node says of a block what is only suspect, for long: it counts if the node has the block."""
-        if has is AtHeight.OURS:
+        if has in STANDS:
             self._arrivals.append(LogsConfirmed(block))
         else:
             self._retry(block)

@@ -24,7 +24,7 @@ from producers.blocks.chain import Chain, Misnumbered, Missing, Switch
 from producers.blocks.parents import ParentFetcher
 from producers.context import Context
 from producers.node.jsonrpc import Rejection
-from producers.node.node_height import AtHeight, NodeHeight
+from producers.node.node_height import STANDS, AtHeight, NodeHeight
 from producers.node.rpc_types import Unfit
 from tlv.units import NS
 
@@ -192,11 +192,14 @@ class HeadQueue:
         """A parent cannot be had: is the head still in the node's chain?"""
         if self._seeking.get(missing.hash) is not missing:
             return
+        newest = self._chain.head.number if self._chain.head is not None else head.number
+        if has is AtHeight.UNSAID and head.number - newest > DEEPEST_WALK:
+            has = AtHeight.ABSENT  # so high a number is made up, unless the node shows that block
         if has is AtHeight.ANOTHER:
             below = partial(self._judge_hole, missing, head)
             self._node_height.ask(missing.child.number - 1, missing.hash, below)
         else:
-            self._judge_hole(missing, head, AtHeight.ABSENT if has is AtHeight.OURS else AtHeight.ANOTHER)
+            self._judge_hole(missing, head, AtHeight.ABSENT if has in STANDS else AtHeight.ANOTHER)
 
     def _judge_hole(self, missing: Missing, head: Block, has: AtHeight) -> None:
         """Where the node has a block, though not ours, nothing is missing: it left the head behind."""
@@ -230,7 +233,7 @@ class HeadQueue:
         def judge(has: AtHeight) -> None:
             if self._seeking.get(missing.hash) is not missing:
                 return
-            if has is AtHeight.OURS or (has is AtHeight.ABSENT and not contradicted):
+            if has in STANDS or (has is AtHeight.ABSENT and not contradicted):
                 self._find_standing(missing, below[at + 1 :], contradicted, below[at].number)
             else:
                 self._find_standing(missing, below[:at], True, stands_to)

@@ -23,8 +23,12 @@ class AtHeight(Enum):
     OURS = "ours"
     ANOTHER = "another"
     ABSENT = "absent"
+    UNSAID = "unsaid"
+    """It refused to say, several times."""
 
 
+STANDS = (AtHeight.OURS, AtHeight.UNSAID)
+"""What a node has that says nothing against ours."""
 Then = Callable[[AtHeight], None]
 REFUSALS = 3
 """Times that a refusal is asked again."""
@@ -39,7 +43,7 @@ class NodeHeight:
     def ask(self, number: int, block_hash: str, then: Then) -> None:
         """Call `then` with what the node has at that height.
 
-        One that refuses to say, several times, is believed to have OURS; one without that history any more has none.
+        One without that history any more has none.
         A node that is silent is asked again, until the connection is given up: then `then` is never called.
         """
         self._ask(number, block_hash, then, REFUSALS)
@@ -64,5 +68,9 @@ class NodeHeight:
             self._ask(number, block_hash, then, refusals - (failure is not TIMED_OUT))
             return
         head = read_head(result)
-        found = block_hash if failure is not None and not pruned else head.hash if head is not None else None
-        then(AtHeight.ABSENT if found is None else AtHeight.OURS if found == block_hash else AtHeight.ANOTHER)
+        if failure is not None and not pruned:
+            then(AtHeight.UNSAID)
+        elif head is None:
+            then(AtHeight.ABSENT)
+        else:
+            then(AtHeight.OURS if head.hash == block_hash else AtHeight.ANOTHER)

@@ -13,7 +13,7 @@ from producers import statistics
 from producers.blocks import chain
 from producers.blocks.chain import MAX_LOOSE, ZERO_HASH
 from producers.blocks.head_queue import MOST_SOUGHT
-from tests.producers.blocks.lying import FIRST, LyingNode
+from tests.producers.blocks.lying import FIRST, REFUSED, LyingNode
 from tests.producers.virtual import SECOND, new_feed
 from tlv.codes import Reason
 from tlv.layout import Block as BlockRecord
@@ -323,3 +323,21 @@ def test_latest_block_of_before_the_beginning_is_asked_for_again() -> None:
     node.mine(2)  # and nobody is told
     node.wait(5)
     assert node.standing() == node.canonical()
+
+
+@pytest.mark.parametrize(("above", "told"), [(3000, [(4, 3003)]), (1 << 43, [])])
+def test_head_whose_number_nobody_shows_is_adopted_only_where_it_can_be(
+    above: int, told: list[tuple[int, int]]
+) -> None:
+    """For as long as a parent is sought, the node answers refusals."""
+    refuses: list[bool] = []
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        return REFUSED if refuses and method.startswith("eth_getBlock") else result
+
+    node = LyingNode(new_feed(), answer)
+    node.grow(3)
+    refuses.append(True)
+    node.push(node.mine(0, number=hex(FIRST + 4 + above), parentHash="0x" + "77" * 32))
+    node.wait(60, 0.5)
+    assert [(first - FIRST, last - FIRST) for first, last in gaps(node)] == told

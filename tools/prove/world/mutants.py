@@ -414,6 +414,15 @@ MUTANTS = (
         21,
     ),
     WorldMutant(
+        "a number that nobody could have is adopted when the node refuses to say",
+        "producers.blocks.head_queue:HeadQueue._judge_head",
+        "has is AtHeight.UNSAID and head.number - newest > DEEPEST_WALK",
+        "False",
+        21257,
+        "deep_reorgs nonsense_heads unknown_block",
+        30,
+    ),
+    WorldMutant(
         "a block of the state file comes back without its events",
         "producers.blocks.block:Block.leave",
         "Completeness.UNKNOWN if self.told_elsewhere else self.verdict",
