@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from producers.blocks.arrivals import Arrivals
 from producers.blocks.block import Block
-from producers.blocks.chain import NO_PARENTS, Switch
+from producers.blocks.chain import NO_PARENTS, Switch, runs_of
 from producers.blocks.completeness import Evidence
 from producers.blocks.early_logs import EarlyLogs
 from producers.blocks.frontier import Frontier
 from producers.blocks.head_queue import HeadQueue
 from producers.blocks.holes import HoleFiller
-from producers.blocks.recovery import REACH, Recovered, restore, runs_of
+from producers.blocks.recovery import REACH, Recovered, restore
 from producers.closing import Closing
 from producers.context import Context
 from producers.node.rpc_types import Head

@@ -90,9 +90,9 @@ def command(
     slows the others.  A ring that is not there yet is served as soon as it is; one that is replaced is followed, the
     rest of the old one first.
     """
-    sys.setswitchinterval(SWITCH_S)
     if path is not None:
         refuse_without_effect("with --socket", "--instance")
+    sys.setswitchinterval(SWITCH_S)
     socket = path or default_path(domain, instance)
     recorded = {name: journal for journal in journals if (name := ring_of(journal))}
     with (

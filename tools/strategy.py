@@ -26,7 +26,7 @@ from ringbuf import Reader, Wait, Writer
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
 from tools.command.counting import counters_beside
-from tools.command.given import refuse_without_effect
+from tools.command.given import is_given, refuse_without_effect
 from tools.command.say import say
 from tools.command.service import SERVICE_MANAGER
 from tools.command.waiting import await_journal, wait_for_ring_option, when_there
@@ -98,8 +98,7 @@ def command(
     """
     if journal is None and follow:
         raise UsageError("--follow: expected --journal; a ring is always followed")
-    ring_is_given = click.get_current_context().get_parameter_source("ring") is click.core.ParameterSource.COMMANDLINE
-    if journal is not None and ring_is_given:
+    if journal is not None and is_given("--ring"):
         raise UsageError("--ring and --journal: expected one of them, found both")
     if journal is not None and reliable:
         raise UsageError("--reliable: a journal needs no writer that waits; nothing of it is lost")

@@ -16,7 +16,7 @@ newest that the node still has.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from producers.blocks.block import MAX_NUMBER, Block
@@ -212,7 +212,7 @@ class Chain:
         self.canonical.update({block.number: block for block in blocks})
         for block in blocks:
             self._loose.pop(block.hash, None)
-        self.holes = [part for hole in self.holes for part in _without(hole, first, last)]
+        self._fill_holes(first, last)
         self._first = min(self._first, first)
         return blocks
 
@@ -232,7 +232,7 @@ class Chain:
         first, last = int(heads[0].number, 16), int(heads[-1].number, 16)
         self.canonical[last + 1].find_parent()
         blocks = [self.add(head, now_ns) for head in heads]
-        self.holes = [part for hole in self.holes for part in _without(hole, first, last)]
+        self._fill_holes(first, last)
         if first - 1 not in self.canonical and self._past.get(first - 1) != heads[0].parent_hash:
             blocks[0].lose_parent()
         return self.adopt([*blocks, *self.upwards(last + 1)])
@@ -302,11 +302,11 @@ class Chain:
 
     def _cover_holes(self, branch: list[Block]) -> None:
         """Where a branch has blocks, and above it, there is no hole of another one, nor one that was filled."""
-        ends = [at for at, (block, above) in enumerate(pairwise(branch)) if above.number > block.number + 1]
-        begins = [0, *(at + 1 for at in ends)]
-        lasts = [*(branch[at].number for at in ends), MAX_NUMBER]
-        for begin, last in zip(begins, lasts, strict=True):
-            self.holes = [part for hole in self.holes for part in _without(hole, branch[begin].number, last)]
+        for first, last in (*runs_of(block.number for block in branch), (branch[-1].number + 1, MAX_NUMBER)):
+            self._fill_holes(first, last)
+
+    def _fill_holes(self, first: int, last: int) -> None:
+        self.holes = [part for hole in self.holes for part in _without(hole, first, last)]
 
     def _undeclared(self, first: int, last: int) -> tuple[int, int] | None:
         """What of `first..last` was in no earlier hole; holes only ever grow at their ends."""
@@ -319,6 +319,17 @@ class Chain:
             return None
         self.holes.append((first, last))
         return first, last
+
+
+def runs_of(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """Rising numbers as runs, first and last of each."""
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return runs
 
 
 def _without(hole: tuple[int, int], first: int, last: int) -> list[tuple[int, int]]:

@@ -100,7 +100,8 @@ class Evidence:
                 events_came = False  # what was pushed should be in it, if its pool was among the addresses
             if not logs and not block.seen and not block.head_bloom and used_gas(block):
                 events_came = False  # nothing says that the backend has the block
-            if None in places or _events_of(block) > _distinct_events(logs):
+            events = {place for log, place in zip(logs, places, strict=True) if _is_event(log)}
+            if None in places or _events_of(block) > len(events):
                 return Doubt.REFUTED
             return Doubt.NONE if events_came else Doubt.SUSPECT
         listed = dict(place for place in places if place is not None)
@@ -155,10 +156,6 @@ def _events_of(block: Block) -> int:
     """So many logs with an event's topic came: they are published, wait, are in quarantine or were let go."""
     waiting = sum(1 for _, log, _ in block.waiting if _is_event(log))
     return block.events + waiting + block.quarantined + sum(map(len, block.unpublished.values()))
-
-
-def _distinct_events(logs: list[Log]) -> int:
-    return len({place for place in (identify(log) for log in logs if _is_event(log)) if place is not None})
 
 
 def _is_event(log: Log) -> bool:

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from producers.blocks.block import Block, Progress, ended_block
-from producers.blocks.chain import ZERO_HASH, Chain
+from producers.blocks.chain import ZERO_HASH, Chain, runs_of
 from producers.chains.configuration import LARGEST_NUMBER
 from producers.decode.segment import Segment
 from producers.node.rpc_types import Head
@@ -316,17 +316,6 @@ def _settle_doubts(story: _Story, settled: int) -> list[tuple[int, int]]:
         if number in canonical:
             canonical[number].set_ended()
     return runs_of(sorted(doubtful))
-
-
-def runs_of(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    """Rising numbers as runs, first and last of each."""
-    runs: list[tuple[int, int]] = []
-    for number in numbers:
-        if runs and runs[-1][1] == number - 1:
-            runs[-1] = (runs[-1][0], number)
-        else:
-            runs.append((number, number))
-    return runs
 
 
 def _known(story: _Story, unsure: list[tuple[int, int]]) -> list[Block]:

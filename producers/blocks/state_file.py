@@ -51,9 +51,8 @@ class Position(msgspec.Struct, forbid_unknown_fields=True):
 
     def resume(self) -> Recovered:
         """Continue behind it in a ring that knows nothing."""
-        block = ended_block(
-            Head(hex(self.number), self.hash, self.parent_hash, hex(self.timestamp)), Completeness.REFETCHED
-        )
+        head = Head(hex(self.number), self.hash, self.parent_hash, hex(self.timestamp))
+        block = ended_block(head, Completeness.REFETCHED)
         block.believe()
         return Recovered(
             [block],

@@ -18,8 +18,13 @@ def refuse_without_effect(beside: str, *options: str) -> None:
     Raises:
         UsageError: one of them is there.
     """
+    for option in options:
+        if is_given(option):
+            raise UsageError(f"{option} has no effect {beside}")
+
+
+def is_given(option: str) -> bool:
+    """Whether an option of the running command stands on its command line."""
     context = click.get_current_context()
-    for parameter in context.command.params:
-        for option in set(options).intersection(parameter.opts):
-            if parameter.name and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE:
-                raise UsageError(f"{option} has no effect {beside}")
+    names = [parameter.name for parameter in context.command.params if option in parameter.opts and parameter.name]
+    return any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in names)

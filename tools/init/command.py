@@ -49,6 +49,10 @@ def command(
     """
     if file.exists():
         raise UsageError(f"{file}: exists already; name another FILE")
+    if not recorded:
+        refuse_without_effect("without --recorded", "--port")
+    if url is None or not ask:
+        refuse_without_effect("where no endpoint is asked: expected --url, and not --no-ask", "--wait")
     os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # the commands are looked at, and none runs
     from tools.command.checking import mistakes
     from tools.command.config import load_config
@@ -57,10 +61,6 @@ def command(
 
     if recorded and (url is not None or chain != "polygon"):
         raise UsageError("--recorded: expected neither --url nor --chain with it")
-    if not recorded:
-        refuse_without_effect("without --recorded", "--port")
-    if url is None or not ask:
-        refuse_without_effect("where no endpoint is asked: expected --url, and not --no-ask", "--wait")
     write_new(
         file, text_of(file, chain, checked_websocket(url) if url is not None else None, port if recorded else None)
     )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -52,6 +55,17 @@ WITHOUT_EFFECT = [
     ("validate", "--continuous --duration 3", "--duration"),
     ("validate", "--every 60", "--every"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def untouched() -> Iterator[None]:
+    """A refusal comes before anything of this process is changed."""
+    before = dict(os.environ), sys.getswitchinterval()
+    yield
+    assert (dict(os.environ) | {"PYTEST_CURRENT_TEST": ""}, sys.getswitchinterval()) == (
+        before[0] | {"PYTEST_CURRENT_TEST": ""},
+        before[1],
+    )
 
 
 def refusal(name: str, words: str, **invoked: object) -> str:
