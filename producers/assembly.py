@@ -182,7 +182,7 @@ class Assembly:
         self.unfinished = False
         if self._frontier.blocks:
             self._advance_blocks()
-        elif self._questioning.agenda or self._account.healer.gate or self._account.marked.to_take_back:
+        else:
             self._judge()
         if self._connected and self._logs.due:
             self._logs.pump()
@@ -194,6 +194,14 @@ class Assembly:
     def begins_above(self, number: int) -> bool:
         """Whether a block of this number is older than all that was told."""
         return self.chain.begins_above(number)
+
+    def left_behind(self, head: Head) -> bool:
+        """Whether a head is older than ours, by its number and its time, and not of our chain."""
+        ours, number = self.chain.head, int(head.number, 16)
+        if ours is None or number >= ours.number or int(head.timestamp, 16) >= ours.timestamp:
+            return False
+        standing = self.chain.canonical.get(number)
+        return standing is not None and standing.hash != head.hash
 
     def shows_logs(self, block_hash: str) -> bool:
         """Whether the bloom filter of a known block shows logs that are subscribed to."""
@@ -264,6 +272,10 @@ class Assembly:
         self._quarantine.reconnected()
         self._switching.follow()
         self.advance()
+
+    def doubt_chain(self, *, in_doubt: bool) -> None:
+        """Whether it is in doubt that what is pushed is of our chain."""
+        self._switching.heads.in_doubt = in_doubt
 
     def doubt_open_blocks(self) -> None:
         """A frame could not be read: it may have been a log of any block that is open, or will be announced soon."""

@@ -100,6 +100,7 @@ class Closing:
 
     def disconnected(self) -> None:
         """What was being pushed may have lost its end."""
+        self._logs.disconnected()
         for block in self._chain.blocks.values():
             block.lose_push()
             if block.progress is OPEN:
@@ -214,6 +215,8 @@ class Closing:
     def weigh(self, block: Block, found: list[Log], *, short: bool, misplaced: bool) -> None:
         """Logs that only the second endpoint lists were taken in: as loud as a repair, if an event is among them."""
         if block.progress in (WANTED, LOST):
+            if misplaced:
+                block.doubt()  # it has more logs than can be taken from this endpoint
             proven = not misplaced and (not short or self._evidence.is_exact(block))
             if block.seen and proven and not self._evidence.is_doubtful(block, vouched=not short):
                 self._settle(block, Completeness.PUSHED if short else Completeness.CROSS_CHECKED)

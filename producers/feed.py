@@ -178,6 +178,7 @@ class Feed:
         self._ended_before = self._rpc.rejected[Rejection.SUBSCRIPTION_ENDED]
         self._early_block.reset()
         self._heads.connected()
+        self._newest.connected()
         self._identity.ask()
         self._subscriptions.open()
         self._last_pushed = None
@@ -288,7 +289,7 @@ class Feed:
         if self._early_block.settled:
             last, self._last_pushed = self._last_pushed, None
             number = last.block_number or "0x0" if last is not None else None
-            self._subscriptions.judge(number, self.head_number)
+            self._subscriptions.judge(number, self.head_number, self._newest.said)
 
     def settle(self, now_ns: int, wall_ns: int) -> None:
         """The node will push nothing more: close what is open by asking."""

@@ -9,6 +9,8 @@ of a connection.  It must never know what a head changes: that is `producers.ass
                                                               --it is not----> `drop`
     the latest block, asked for once both subscriptions are confirmed --no head was pushed before--> announced
                              --from before the collector began: a node that lags--> asked for again
+                             --older than our head, and not of our chain: so is what a node that stands still has-->
+                               asked for again, and announced if it is the same for PAST_NS
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ MAX_UNSURE = 256
 """Heads that wait while the node is asked again which chain it serves."""
 PAUSE_NS = NS
 """Before a latest block that could not be had is asked for again."""
+PAST_NS = 120 * NS
+"""No endpoint is kept for so long without progress, if there is another: 96 s on Ethereum."""
 
 
 class Heads:
@@ -56,9 +60,11 @@ class Heads:
         """A connection is open."""
         self._newest_live = -1
         """Number of the newest head that was pushed on it."""
+        self._past_ns: int | None = None
+        """Since when its latest block is one of the past."""
         self.follows = False
         """A head of it was announced."""
-        self._unsure.clear()
+        self.drop()
 
     def take(self, result: msgspec.Raw) -> bool:
         """A head was pushed; whether the node is to be asked now which chain it serves."""
@@ -73,17 +79,20 @@ class Heads:
             self._announce_pushed(head, live=live)
             return False
         self._unsure.append((head, live))
+        self._assembly.doubt_chain(in_doubt=True)
         return len(self._unsure) == 1
 
     def release(self) -> None:
         """The node serves our chain: what waits is announced."""
         unsure, self._unsure = self._unsure, []
+        self._assembly.doubt_chain(in_doubt=False)
         for head, live in unsure:
             self._announce_pushed(head, live=live)
 
     def drop(self) -> None:
         """It serves another."""
         self._unsure.clear()
+        self._assembly.doubt_chain(in_doubt=False)
 
     def ask_latest(self) -> None:
         """Both subscriptions are confirmed.
@@ -98,13 +107,23 @@ class Heads:
 
     def _on_latest(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
         head = read_head(result)
-        if head is None or self._assembly.begins_above(int(head.number, 16)):  # where a reorg is, it is pushed
+        # Where a reorg is, it is pushed.
+        if head is None or self._assembly.begins_above(int(head.number, 16)) or self._is_past(head):
             if failure is not DISCONNECTED:
                 self._timers.after(PAUSE_NS, partial(self._ask_latest, self._stats.connections))
             return
         # What was pushed wins, also while it waits: this answer may be of before it.
         if self._newest_live < 0 and not self._unsure:
             self._announce(head, live=False)
+
+    def _is_past(self, head: Head) -> bool:
+        """Whether a latest block is of a past that is not ours, and not yet for so long that it must be the present."""
+        now_ns = self._rpc.clock.now_ns
+        if not self._assembly.left_behind(head):
+            self._past_ns = None
+            return False
+        self._past_ns = now_ns if self._past_ns is None else self._past_ns
+        return now_ns - self._past_ns < PAST_NS
 
     def _is_doubtful(self, head: Head) -> bool:
         """Whether `head` may be another chain's."""

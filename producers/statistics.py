@@ -83,7 +83,7 @@ class Statistics:
     refusals: dict[str, int] = field(default_factory=dict)
     """Requests that the node refused, as "method: meaning" (`producers.node.refusals`)."""
     renewed_subscriptions: int = 0
-    """Subscriptions that were dead beside a live one."""
+    """Subscriptions that were dead while the node lived."""
     blocks_by_verdict: Counter[str] = field(default_factory=Counter)
     backfills: int = 0
     refetches: int = 0

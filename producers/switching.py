@@ -59,6 +59,8 @@ class Switching:
         """What an earlier collector told is not known at all."""
         self._partial: frozenset[str] = frozenset()
         """Hashes of blocks that an earlier collector told, and of whose events not all can be taken back."""
+        self._unsure: list[tuple[int, int]] = []
+        """Runs of block numbers of which it may have told what is not here."""
         self._told_below = -1
         """Below this an earlier collector told blocks that are not known any more."""
 
@@ -70,7 +72,7 @@ class Switching:
             self._events.take_back_segment(segment)
         for first, last in recovered.unsure:
             self._messages.put_gap(first, last, Reason.WRITER_RESTARTED)
-        self._lost, self._partial = recovered.lost, recovered.partial
+        self._lost, self._partial, self._unsure = recovered.lost, recovered.partial, list(recovered.unsure)
         if recovered.torn and recovered.blocks:
             self._told_below = recovered.blocks[0].number
         if not recovered.blocks:
@@ -188,10 +190,14 @@ class Switching:
 
     def _declare_standing(self, switch: Switch) -> None:
         """Events that an earlier collector told of blocks that left the chain, and that nobody can take back."""
-        partial = [block.number for block in reversed(switch.dropped) if block.hash in self._partial]
-        for first, last in runs_of(partial):
-            self._messages.put_gap(first, last, Reason.WRITER_RESTARTED)
         lowest = switch.adopted[0].number
+        whole = {block.number for block in switch.dropped if block.hash not in self._partial}
+        partial = {block.number for block in switch.dropped} - whole
+        for first, last in self._unsure:
+            partial.update(number for number in range(max(first, lowest), last + 1) if number not in whole)
+        self._unsure = [(first, min(last, lowest - 1)) for first, last in self._unsure if first < lowest]
+        for first, last in runs_of(sorted(partial)):
+            self._messages.put_gap(first, last, Reason.WRITER_RESTARTED)
         if switch.fork is None and 0 < lowest <= self._told_below:
             self._messages.put_gap(max(0, lowest - REACH), self._told_below - 1, Reason.WRITER_RESTARTED)
 
@@ -201,7 +207,7 @@ class Switching:
         """Blocks of a declared hole: they are canonical, and LOST until their logs come, so that nothing waits."""
         if not self._still_joins(heads):
             return
-        if int(heads[0].number, 16) in self._chain.canonical:
+        if self._chain.was_told(int(heads[0].number, 16)):
             self._switch(self._refill(heads))
             return
         for block in self._chain.fill(heads, self._clock.now_ns):

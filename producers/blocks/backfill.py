@@ -3,10 +3,12 @@
 Owns the requests, their retries and their deadlines.  It must never decide what may be believed: answers go into the
 list of `producers.blocks.arrivals`, and whoever refutes one calls `doubt`.
 
-    logs of a block       eth_getLogs{blockHash}; refused or refuted, it is retried with growing pauses for PATIENCE_S:
-                          nodes say "unknown block" for a while after a reorg, and backends that lag list nothing, or a
-                          part; then it is given up, if the node has that block in its chain
+    logs of a block       eth_getLogs{blockHash}; refused or refuted, it is retried with growing pauses for PATIENCE_S
+                          of connections: nodes say "unknown block" for a while after a reorg, and backends that lag
+                          list nothing, or a part; then it is given up, if the node has that block in its chain
                           what is only suspect is believed once it was said for `SUSPICION_S`
+                          the header comes first where it is not known, as that of a block that was read back from the
+                          ring: without its bloom filter a list that lacks its end is believed
     logs of many blocks   eth_getLogs{fromBlock, toBlock}, halved when the node finds it too much, and as long as the
                           answers stay short.  A number is no hash: what the answer shows for another branch, or an
                           empty block whose bloom speaks of events, is asked again by hash
@@ -62,12 +64,11 @@ class _Asking:
     def __init__(self) -> None:
         self.attempts = 0
         self.since_ns = -1
-        """When it first failed."""
+        """When it first failed, the time without a connection left out."""
         self.refuted_ns = -1
         """When a list of it was first refuted."""
         self.listed: frozenset[str] | None = None
         self.same_since_ns = 0
-        self.header_came = False
 
 
 class LogFetcher:
@@ -90,14 +91,29 @@ class LogFetcher:
         self._turns = count()
         self._reviewed: set[str] = set()
         self._distrusted_for: dict[str, None] = {}
+        self._spent_ns: dict[str, int] = {}
+        """How much of the patience with each block was used on the connections before."""
         self._in_flight = 0
+        self._bloomless = False
+        """Headers of this endpoint have no bloom filter, as one that was asked for showed."""
         self._range, self._largest_range = RANGE_FROM, LARGEST_RANGE
 
     def reconnected(self) -> None:
-        """Another connection, perhaps another node: deadlines and limits begin anew."""
+        """Another connection, perhaps another node: what was learnt of the last one is void."""
         self._asking.clear()
-        self.distrusted = None
+        for block_hash, spent_ns in self._spent_ns.items():
+            self._asking[block_hash].since_ns = self._clock.now_ns - spent_ns
+        self.distrusted, self._bloomless = None, False
         self._range, self._largest_range = RANGE_FROM, LARGEST_RANGE
+
+    def disconnected(self) -> None:
+        """Nothing is answered.  What is left of the patience with each block is the next connection's.
+
+        Else what no endpoint lists would hold up all others for ever, where each is left before the patience ends.
+        """
+        now_ns = self._clock.now_ns
+        begun = {block_hash: asking.since_ns for block_hash, asking in self._asking.items() if asking.since_ns >= 0}
+        self._spent_ns = {block_hash: now_ns - since_ns for block_hash, since_ns in begun.items()}
 
     def want(self, block: Block) -> None:
         """Fetch the logs of `block` with the next `pump`."""
@@ -128,10 +144,7 @@ class LogFetcher:
         if listed != asking.listed:
             asking.listed, asking.same_since_ns = listed, now_ns
         if doubt is Doubt.SUSPECT and now_ns - asking.same_since_ns > SUSPICION_S * NS:
-            if block.head_bloom is None and not asking.header_came:
-                self._rpc.ask("eth_getBlockByHash", [block.hash, False], partial(self._on_header, block))
-            else:
-                self._node_height.ask(block.number, block.hash, partial(self._confirm, block))
+            self._node_height.ask(block.number, block.hash, partial(self._confirm, block))
             return
         if doubt is Doubt.REFUTED:
             asking.refuted_ns = asking.refuted_ns if asking.refuted_ns >= 0 else now_ns
@@ -149,10 +162,12 @@ class LogFetcher:
         wanted = []
         for block in sorted(self.due.values(), key=_urgency):
             asked_for = block.progress in (WANTED, LOST) or block.hash in self._reviewed
-            if asked_for and self._chain.is_canonical(block):
-                wanted.append(block)
-            else:
+            if not (asked_for and self._chain.is_canonical(block)):
                 self._forget(block)
+            elif block.head_bloom is not None or self._bloomless:
+                wanted.append(block)
+            elif self._in_flight < MAX_BLOCKS_AT_ONCE:
+                self._ask_header(block)
         while wanted and self._in_flight < MAX_BLOCKS_AT_ONCE:
             run = 1
             while run < min(len(wanted), self._range) and wanted[run].number == wanted[run - 1].number + 1:
@@ -238,15 +253,23 @@ class LogFetcher:
         else:
             self.want(block)  # until the head that replaces it comes
 
+    def _ask_header(self, block: Block) -> None:
+        """Ask for the header of a block without a bloom filter, which would say whether its logs are listed."""
+        del self.due[block.hash]
+        self._in_flight += 1
+        self._rpc.ask("eth_getBlockByHash", [block.hash, False], partial(self._on_header, block))
+
     def _on_header(self, block: Block, result: msgspec.Raw | None, failure: Failure | None) -> None:
-        """The header of a block without a bloom filter, which would say whether its logs are listed."""
+        self._in_flight -= 1
         if failure is DISCONNECTED:
             return
         head = self._rpc.read_head(result)
-        if head is not None and head.hash == block.hash:
-            self._asking[block.hash].header_came = True
-            self._evidence.read_header(block, head)
-        self._retry(block)
+        if head is None or head.hash != block.hash:
+            self._retry(block)
+            return
+        self._evidence.read_header(block, head)
+        self._bloomless = block.head_bloom is None
+        self.want(block)
 
     def _confirm(self, block: Block, has: AtHeight) -> None:
         """The node says of a block what is only suspect, for long: it counts if the node has the block."""

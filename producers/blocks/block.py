@@ -107,6 +107,7 @@ class Block:
         "published",
         "pushed",
         "quarantined",
+        "recalled",
         "root",
         "seen",
         "stands_to",
@@ -162,6 +163,8 @@ class Block:
         """Its messages that are in the ring."""
         self.to_replay = False
         """Came back after a reorg: `published` has to be published again."""
+        self.recalled = False
+        """Events of it were read back from the ring: of their transactions not every log waits here."""
         self.told_elsewhere = False
         """An earlier collector told all of it, and not all of that is known here: no log of it is new."""
         self.events = 0
@@ -401,6 +404,7 @@ class Block:
         self.seen = dict.fromkeys(identities, 0)
         self.indices = indices
         self.highest_index = max(indices, default=-1)
+        self.recalled = True
         self.add_published(segment)
         self.mark(count_marked(segment))
 

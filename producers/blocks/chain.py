@@ -223,6 +223,10 @@ class Chain:
         known_hash = known.hash if known is not None else self._past.get(below)
         return known_hash is None or known_hash == head.parent_hash or head.parent_hash in NO_PARENTS
 
+    def was_told(self, number: int) -> bool:
+        """Whether a block of this number was canonical, be it known still or forgotten."""
+        return number >= self._first and not any(first <= number <= last for first, last in self.holes)
+
     def refill(self, heads: list[Head], now_ns: int) -> Switch:
         """Make these headers canonical, which stand below a root (oldest first) and reach below its hole.
 

@@ -92,7 +92,7 @@ class Evidence:
         """
         places = [identify(log) for log in logs]
         if of_known and None not in places:
-            explained = self.is_exact(block) and self._doubt(block) is Doubt.NONE
+            explained = self.is_exact(block) and not block.doubted and self._doubt(block) is Doubt.NONE
             return Doubt.NONE if explained or self.proves_empty(block) else Doubt.UNLISTED
         if not whole:
             events_came = block.positives is None or block.positives <= block.topics

@@ -43,7 +43,11 @@ class HeadQueue:
         self._chain, self._arrivals = chain, arrivals
         self._rpc, self._stats = context.rpc, context.stats
         self._clock, self._timers = context.clock, context.timers
+        self.in_doubt = False
+        """Pushed heads wait while the node is asked which chain it serves: nothing else may lead to others."""
         self._heads: list[Block] = []
+        self._overtaken: set[str] = set()
+        """Hashes of heads that wait, and since whose announcement a later one was adopted."""
         self._seeking: dict[str, Missing] = {}
         """By the hash of the parent."""
         self._missed: dict[str, Missing] = {}
@@ -87,6 +91,8 @@ class HeadQueue:
             branch = self._chain.branch(head, DEEPEST_WALK)
             if isinstance(branch, Misnumbered):
                 self._refuse(head, branch.block)
+            elif head.hash in self._overtaken and not isinstance(branch, Missing) and not self._continues(branch):
+                self._drop(head)  # the chain left it for the later one
             elif isinstance(branch, Missing):
                 self._seek(branch)
                 waiting += 1
@@ -94,8 +100,12 @@ class HeadQueue:
                 waiting += 1  # a hole is declared once it is known what of the heads before stands below it
             else:
                 del self._heads[waiting]
-                for older in [older for older in self._heads[:waiting] if older.number <= head.number]:
-                    self._drop(older)
+                self._overtaken.discard(head.hash)
+                for older in self._heads[:waiting]:
+                    if older.number <= head.number:
+                        self._drop(older)
+                    else:
+                        self._overtaken.add(older.hash)
                 waiting = 0
                 yield self._chain.adopt(branch)
         if self._missed:
@@ -106,12 +116,13 @@ class HeadQueue:
         sought = self._seeking.pop(block.hash, None)
         if sought is not None:
             further = self._chain.needs(block, sought.depth + 1)
-            if further is not None and further.depth < DEEPEST_WALK:
+            fits = block.number == sought.child.number - 1
+            if fits and further is not None and further.depth < DEEPEST_WALK:
                 self._seek(further)
                 return False
             return True
         head = self._chain.head
-        if block.pushed and not self._heads and head is not None and block.number > head.number:
+        if block.pushed and not (self._heads or self.in_doubt) and head is not None and block.number > head.number:
             self._heads.append(block)  # its logs were pushed, so the node has it in its chain, and its parents
             return True
         return False
@@ -124,8 +135,12 @@ class HeadQueue:
 
     def seek_missing(self, block_hash: str, number: int) -> None:
         """Logs came for a block that was not announced: ask for it, unless heads are waiting anyway."""
-        if not self._seeking and block_hash not in self._chain.blocks:
+        if not (self._seeking or self.in_doubt) and block_hash not in self._chain.blocks:
             self._parents.seek(block_hash, number, None)
+
+    def _continues(self, branch: list[Block]) -> bool:
+        head = self._chain.head
+        return head is not None and branch[0].parent_hash == head.hash
 
     def _seek(self, missing: Missing) -> None:
         if missing.hash in self._seeking:
@@ -153,6 +168,7 @@ class HeadQueue:
     def _drop(self, head: Block) -> None:
         """No head any more, and no known block, should its parents not be known."""
         self._heads.remove(head)
+        self._overtaken.discard(head.hash)
         for missing in self._seeking.values():
             if missing.child is head:
                 self._forget_search(missing)
@@ -166,13 +182,15 @@ class HeadQueue:
         self._stats.dropped_heads += len(heads)
         for head in heads:
             self._heads.remove(head)
+            self._overtaken.discard(head.hash)
             self._chain.drop(head)
 
     def _waits_for(self, head: Block, missing: Missing) -> bool:
+        """Whether the branch of a head ends at this parent, for which child ever it was sought first."""
         block: Block | None = head
-        while block is not None and block.number > missing.child.number:
-            block = self._chain.blocks.get(block.parent_hash)
-        return block is missing.child
+        while block is not None and block.parent_hash != missing.hash:
+            block = self._chain.blocks.get(block.parent_hash) if block.number > missing.child.number else None
+        return block is not None
 
     def _on_parent_missing(self, block_hash: str) -> None:
         missing = self._seeking.get(block_hash)

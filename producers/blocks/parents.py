@@ -4,7 +4,8 @@ Owns the requests, their retries and their deadlines.  It must never decide what
 the list of `producers.blocks.arrivals`.
 
     a parent          by hash and by number in turns, as one backend may not have what another has, and some nodes know
-                      blocks by number only; with growing pauses, for PATIENCE_S, then it cannot be had
+                      blocks by number only; with growing pauses, for PATIENCE_NS of connections, then it cannot be had
+                      with another number than its child says it is taken once it had that twice: the child's is wrong
                       a node that says that it has that history no more (PRUNED) is asked three times
     a long stretch    by number beforehand, the newest first, then all at once; a hash that does not fit is asked for
                       like any other
@@ -44,6 +45,8 @@ class _Search:
         self.since_ns = since_ns
         self.attempts = 0
         self.pruned = 0
+        self.said: int | None = None
+        """Another number, as a header of this hash had it."""
 
 
 class ParentFetcher:
@@ -55,6 +58,8 @@ class ParentFetcher:
         self._sought: dict[str, _Search] = {}
         self._awaited: dict[int, set[str]] = defaultdict(set)
         self._by_number: set[int] = set()
+        self._spent_ns: dict[str, int] = {}
+        """How long each parent was asked for on the connections before."""
 
     def seek(self, block_hash: str, number: int, known_below: int | None) -> None:
         """Get the header of this hash and number: it arrives, or `on_missing` is called with its hash.
@@ -79,13 +84,16 @@ class ParentFetcher:
         self._sought.pop(block_hash, None)
 
     def disconnected(self) -> None:
-        """Nothing asked will be answered; who seeks asks again."""
+        """Nothing asked will be answered; who seeks asks again, with what is left of the patience."""
+        now_ns = self._clock.now_ns
+        self._spent_ns = {sought: now_ns - search.since_ns for sought, search in self._sought.items()}
         self._sought.clear()
         self._awaited.clear()
         self._by_number.clear()
 
     def _search(self, block_hash: str, number: int) -> None:
-        search = self._sought[block_hash] = _Search(number, self._clock.now_ns)
+        since_ns = self._clock.now_ns - self._spent_ns.pop(block_hash, 0)
+        search = self._sought[block_hash] = _Search(number, since_ns)
         if block_hash in NO_PARENTS or number < 0:
             self._timers.after(0, partial(self._give_up, block_hash, search))
         else:
@@ -109,10 +117,13 @@ class ParentFetcher:
         if failure is DISCONNECTED or self._sought.get(block_hash) is not search:
             return
         head = self._rpc.read_head(result)
-        if head is not None and head.hash == block_hash and int(head.number, 16) == search.number:
-            del self._sought[block_hash]
-            self._arrivals.append(HeaderFetched(head))
-            return
+        if head is not None and head.hash == block_hash:
+            number = int(head.number, 16)
+            if number in (search.number, search.said):
+                del self._sought[block_hash]
+                self._arrivals.append(HeaderFetched(head))
+                return
+            search.said = number
         search.pruned += failure is not None and failure.meaning is Meaning.PRUNED
         delay_ns = min(FIRST_DELAY_NS << min(search.attempts, 16), LONGEST_DELAY_NS)
         search.attempts += 1

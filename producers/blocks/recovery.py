@@ -110,6 +110,8 @@ class _Story:
         self.holes: list[tuple[int, int]] = []
         self.abandoned: list[tuple[int, int]] = []
         """Declared by a restart: never fetched again."""
+        self.refused: list[tuple[int, int]] = []
+        """Declared when their lists were refused, and what was told of them before that is not here."""
         self.safe = NOWHERE
         """As the newest heartbeat says."""
         self.head = NOWHERE
@@ -169,6 +171,9 @@ class _Story:
     def _hole(self, gap: Gap) -> None:
         if gap.reason == Reason.CHAIN_BROKEN:  # behind a Reorg and its copies: blocks that were known no more
             self.dropped = [block for block in self.dropped if not gap.first <= block.number <= gap.last]
+        if gap.reason == Reason.RANGE_REFUSED and gap.first not in self.canonical:
+            self.refused.append((gap.first, gap.last))
+            return
         if gap.reason != Reason.WRITER_RESTARTED:
             self.holes.append((gap.first, gap.last))
             return
@@ -241,7 +246,7 @@ def recover(payloads: Iterable[bytes | memoryview], ended: tuple[int, bytes] | N
     if ended is not None:
         _believe(story, *ended)
     settled = _settle_ends(story)
-    unsure = _settle_doubts(story, settled)
+    unsure = story.refused + _settle_doubts(story, settled)
     top = max(story.canonical, default=NOWHERE)
     lost = False
     if story.torn and not story.placed:
@@ -306,7 +311,7 @@ def _settle_doubts(story: _Story, settled: int) -> list[tuple[int, int]]:
         return []
     top = max(canonical, default=NOWHERE)
     floor = max(settled, (min(canonical, default=0) if settled < 0 else top) - REACH - 1)
-    runs_before = (*story.holes, *story.abandoned)
+    runs_before = (*story.holes, *story.refused, *story.abandoned)
     declared = {number for first, last in runs_before for number in range(max(first, floor), min(last, top) + 1)}
     doubtful = [number for number, block in canonical.items() if block.end is None and not block.whole]
     doubtful += [

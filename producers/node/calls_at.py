@@ -100,12 +100,14 @@ class CallsAt:
         """Whether the program ran on this connection."""
         self._plain_until_ns = 0
         self._refused_by_hash = 0
+        self._takes_hashes = False
+        """A contract was called by a block's hash on this connection: numbers, which prove less, are not needed."""
         self._doubts = 0
         """Failures of the program that may have had another cause, since it was last given up."""
 
     def reconnected(self) -> None:
         """Another connection, perhaps another node."""
-        self.runs_programs = False
+        self.runs_programs = self._takes_hashes = False
         self._refused_by_hash = 0
 
     def takes_programs(self, questions: int) -> bool:
@@ -135,12 +137,13 @@ class CallsAt:
     def _take_by_hash(self, call: _Call, result: msgspec.Raw | None, failure: Failure | None) -> None:
         answer = failure or read_text(result)
         if is_evidence(answer):
-            self._refused_by_hash = 0
-        elif isinstance(answer, Failure) and answer.meaning is Meaning.UNSUPPORTED and "to" in call.call:
-            self._send(call, hex(call.about.number))
-            return
-        elif isinstance(answer, Failure) and answer is not DISCONNECTED and answer.meaning not in SLOWER:
-            self._refused_by_hash += not KNOWS_HASHES.search(answer.message)
+            self._refused_by_hash, self._takes_hashes = 0, True
+        elif isinstance(answer, Failure) and not self._takes_hashes:
+            if answer.meaning is Meaning.UNSUPPORTED and "to" in call.call:
+                self._send(call, hex(call.about.number))
+                return
+            if answer is not DISCONNECTED and answer.meaning not in (*SLOWER, Meaning.PRUNED):
+                self._refused_by_hash += not KNOWS_HASHES.search(answer.message)
         call.then(answer)
 
     def _take_by_number(self, call: _Call, result: msgspec.Raw | None, failure: Failure | None) -> None:

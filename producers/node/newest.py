@@ -18,9 +18,13 @@ class NewestNumber:
 
     def __init__(self, rpc: JsonRpc) -> None:
         self.said = -1
-        """The last answer; -1 before the first."""
+        """The last answer on this connection; -1 before the first."""
         self.times_said = 0
         self._rpc = rpc
+
+    def connected(self) -> None:
+        """A connection is open."""
+        self.said = -1
 
     def ask(self) -> None:
         """Ask the node."""

@@ -4,8 +4,9 @@ Owns the questions and what their answers show.  They delay nothing, and whoever
 believes in the ability (`producers.node.capabilities`) and learns of its lack by a refusal.
 
     web3_clientVersion                      its name; ganache-cli 6 dies of an EIP-1898 call, so it is not made one
-    eth_call by hash of a new block         refused as a form: not able.  Refused in any way three times, of new blocks,
-                                            while the same by number is answered: not able either (Ganache 7)
+    eth_call by hash of a new block         refused as a form: not able.  Refused in any way several times, while the
+                                            node has that block and answers the same by number: not able either
+                                            (Ganache 7 says that the header was not found)
     eth_getLogs by hash, without address    refused as a form or by policy: not able
 """
 
@@ -15,8 +16,9 @@ from functools import partial
 
 import msgspec
 
+from producers.node.calls_at import KNOWS_HASHES
 from producers.node.capabilities import Capabilities
-from producers.node.jsonrpc import DISCONNECTED, TEXT, TIMED_OUT, UNREADABLE, Failure, JsonRpc, Then
+from producers.node.jsonrpc import DISCONNECTED, TEXT, TIMED_OUT, UNREADABLE, Failure, JsonRpc, Then, read_head
 from producers.node.refusals import Meaning
 from producers.node.rpc_types import Head
 from producers.node.timers import Timers
@@ -26,6 +28,8 @@ from tlv.units import NS
 ANSWER_S = 5.0
 PAUSE_NS = NS
 TRIES = 3
+TRIES_OF_UNKNOWN = 6
+"""Where it says that it has no such block: backends lag by up to 5 s."""
 DIES_OF_HASHES = "EthereumJS TestRPC"
 """How ganache-cli 6 begins its name."""
 NO_TOPIC = "0x" + 64 * "0"
@@ -61,7 +65,7 @@ class Probing:
         if self._begun or self._head is None or not self._named:
             return
         self._begun = True
-        self._ask_by_hash(self._connection, 1)
+        self._ask_by_hash(self._connection, 1, self._head)
         filter_ = {"blockHash": self._head.hash, "topics": [NO_TOPIC]}
         self._rpc.ask("eth_getLogs", [filter_], self._on_logs, timeout_s=ANSWER_S, quiet=True)
 
@@ -86,9 +90,8 @@ class Probing:
             self._capabilities.logs_by_hash = False
         self._tell()
 
-    def _ask_by_hash(self, connection: int, attempt: int) -> None:
-        head = self._head
-        if connection != self._connection or head is None or not self._capabilities.calls_by_hash:
+    def _ask_by_hash(self, connection: int, attempt: int, head: Head) -> None:
+        if connection != self._connection or not self._capabilities.calls_by_hash:
             return
         then = partial(self._on_call, connection, attempt, head)
         self._ask_call({"blockHash": head.hash}, then)
@@ -102,10 +105,22 @@ class Probing:
             self._lacks_hashes()
         elif failure.meaning is Meaning.REVERT:
             return  # it has looked at the contract
-        elif attempt < TRIES:
-            self._timers.after(PAUSE_NS, partial(self._ask_by_hash, connection, attempt + 1))
+        elif attempt < (TRIES_OF_UNKNOWN if KNOWS_HASHES.search(failure.message) else TRIES):
+            self._timers.after(PAUSE_NS, partial(self._ask_by_hash, connection, attempt + 1, head))
         else:
-            self._ask_call(head.number, partial(self._on_number, connection))
+            self._rpc.ask("eth_getBlockByNumber", [head.number, False], partial(self._on_head, connection, head))
+
+    def _on_head(self, connection: int, asked: Head, result: msgspec.Raw | None, failure: Failure | None) -> None:
+        """What it refused by hash counts if it has that block in its chain; else a newer one is asked about."""
+        if connection != self._connection or failure in (DISCONNECTED, TIMED_OUT):
+            return
+        head = read_head(result)
+        if head is None or self._head is None:
+            return
+        if head.hash == asked.hash:
+            self._ask_call(asked.number, partial(self._on_number, connection))
+        else:
+            self._timers.after(PAUSE_NS, partial(self._ask_by_hash, connection, 1, self._head))
 
     def _on_number(self, connection: int, result: msgspec.Raw | None, failure: Failure | None) -> None:
         if connection == self._connection and failure is None:

@@ -1,10 +1,11 @@
-"""Whether one of two subscriptions on a connection is dead while the other lives (web3.py#3689).
+"""Whether a subscription is dead on a connection that lives (web3.py#3689).
 
 Owns the evidence.  It must never subscribe: `producers.feed` does.  Times come as arguments.
 
     logs are dead     `BLOCKS` blocks whose bloom filter shows logs of ours were announced, and `DEAD_NS` have passed,
                       since a log was last pushed
-    heads are dead    logs of a block above the newest one that was adopted are pushed, and no head for `DEAD_NS`
+    heads are dead    logs of a block above the newest one that was adopted are pushed, or the node says that its newest
+                      block is above that, and no head for `DEAD_NS`
 
 A chain without logs, or an idle one, shows neither.  After a renewal the evidence begins anew, with twice the patience.
 """
@@ -49,6 +50,10 @@ class SubscriptionWatch:
         """A log of this block came, of several at once the last will do; `adopted`: the newest block that we follow, -1
         for none.  What a head says of its own number proves nothing."""
         self._log_ns, self._silent_blocks = now_ns, 0
+        self.known(number, adopted, now_ns)
+
+    def known(self, number: int, adopted: int, now_ns: int) -> None:
+        """The node has a block of this number."""
         if 0 <= adopted < number and self._behind_ns is None:
             self._behind_ns = now_ns
 

@@ -1,10 +1,10 @@
 """The two subscriptions of one connection: all logs that are wanted, and new heads.
 
-Owns their names, what is pushed before a name is known, and the renewal of one that is dead beside a live one
+Owns their names, what is pushed before a name is known, and the renewal of one that is dead while the node lives
 (`producers.node.subscription_watch` has the evidence).  What a notice means is `producers.feed`'s business.
 
     open --eth_subscribe twice--> both answered: `confirmed` is called          refused, or no name: `refused` says why
-    judge: dead beside a live one --eth_subscribe--> answered: `confirmed` is called again
+    judge: dead, and the node lives --eth_subscribe--> answered: `confirmed` is called again
 
 A head counts as live, that is, its logs are trusted to be pushed, only if the log subscription was confirmed before it
 came, and never the first one of a connection: heads and logs of one block arrive in either order.
@@ -89,17 +89,18 @@ class Subscriptions:
         """A head came; `has_logs` if its bloom filter shows logs that are subscribed to."""
         self._watch.head_pushed(has_logs=has_logs)
 
-    def judge(self, last_pushed: str | None, adopted: int) -> None:
-        """Subscribe anew to what is pushed no more, while the other subscription lives.
+    def judge(self, last_pushed: str | None, adopted: int, said: int) -> None:
+        """Subscribe anew to what is pushed no more, while the node lives.
 
         `last_pushed` is the block number of the newest log that was pushed since the last call, None if none was;
-        `adopted` that of the newest block that we follow.
+        `adopted` that of the newest block that we follow; `said` that of the node's newest as it last said, -1 before.
         """
         if self.logs is None or self.heads is None:
             return
         now_ns = self._rpc.clock.now_ns
         if last_pushed is not None:
             self._watch.log_pushed(read_optional_quantity(last_pushed), adopted, now_ns)
+        self._watch.known(said, adopted, now_ns)
         dead = self._watch.dead(now_ns)
         if dead is not None:
             self._watch.renewed(dead, now_ns)
@@ -107,7 +108,7 @@ class Subscriptions:
 
     def _renew(self, which: Subscribed) -> None:
         self.renewed += 1
-        self._rpc.remark(f"dead {which}", f"the {which} subscription is dead beside a live one: subscribed anew")
+        self._rpc.remark(f"dead {which}", f"the {which} subscription is dead: subscribed anew")
         old = self.logs if which is Subscribed.LOGS else self.heads
         if len(self._retired) < MOST_RETIRED and old is not None:
             self._retired.add(old)

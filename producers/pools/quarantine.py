@@ -305,7 +305,8 @@ class Quarantine:
             emitter.undecided = False
             return
         settled = all(held.block.progress is not Progress.OPEN for held in emitter.held)
-        complete = [held for held in emitter.held if held.block.progress is Progress.CLOSED]
+        waiting = [held for held in emitter.held if not held.block.recalled]
+        complete = [held for held in waiting if held.block.progress is Progress.CLOSED]
         if settled and is_lookalike([held.log for held in complete]):
             self._refute(emitter, Standing.FALSE, [held.block for held in complete])
         elif settled or self._is_late(emitter):

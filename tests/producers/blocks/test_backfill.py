@@ -10,6 +10,7 @@ import pytest
 
 from producers.blocks.arrivals import Arrivals, LogsFetched
 from producers.blocks.backfill import LARGEST_RANGE, LONG_ANSWER, MAX_BLOCKS_AT_ONCE, RANGE_FROM, LogFetcher
+from producers.blocks.block import Block
 from producers.blocks.chain import Chain
 from producers.blocks.completeness import Evidence
 from producers.chains.configuration import load_chain
@@ -43,6 +44,7 @@ class Catching:
         for number in range(1, blocks + 1):
             head = Head(hex(number), hash_of(number), hash_of(number - 1))
             block = self._chain.add(head, 0)
+            block.expect((1 << 2048) - 1, None)
             self._chain.adopt([block])
             block.want()
             self._fetcher.want(block)
@@ -159,3 +161,36 @@ def test_backfill_told_to_wait_asks_nothing_meanwhile() -> None:
     catching.run()
     assert len(catching.merged) == 40
     assert min(time for time in times if time) >= 30 * SECOND
+
+
+def test_header_of_a_block_without_bloom_comes_before_its_logs_unless_headers_here_have_none() -> None:
+    """A block that was read back from the ring has none, and without it a list that lacks its end seems whole."""
+    catching = Catching(3, lambda numbers: [])
+    fetcher, rpc, timers = catching._fetcher, catching._context.rpc, catching._context.timers
+    blocks = [catching._chain.canonical[number] for number in (1, 2, 3)]
+    for block in blocks:
+        block.expect(None, None)
+        fetcher.settled(block)
+
+    def asked(block: Block, said: dict[str, Any] | None = None) -> tuple[str, Any]:
+        """What is asked about a block, and answered."""
+        fetcher.want(block)
+        fetcher.pump()
+        (frame,) = rpc.outgoing()
+        request = msgspec.json.decode(frame)
+        rpc.read(msgspec.json.encode({"id": request["id"], "result": said}))
+        fetcher.due.clear()
+        return request["method"], request["params"][0]
+
+    head = {"number": "0x1", "hash": blocks[0].hash, "parentHash": hash_of(0), "timestamp": "0x1"}
+    assert asked(blocks[0]) == ("eth_getBlockByHash", blocks[0].hash)
+    catching._context.clock.now_ns += SECOND
+    timers.run()
+    assert list(fetcher.due) == [blocks[0].hash], "no header, no list"
+    assert asked(blocks[0], {**head, "logsBloom": "0x" + "0" * 511 + "1"}) == ("eth_getBlockByHash", blocks[0].hash)
+    assert asked(blocks[0]) == ("eth_getLogs", {"blockHash": blocks[0].hash})
+    assert asked(blocks[1], {**head, "number": "0x2", "hash": blocks[1].hash})[0] == "eth_getBlockByHash"
+    assert asked(blocks[1])[0] == "eth_getLogs"
+    assert asked(blocks[2])[0] == "eth_getLogs"
+    fetcher.reconnected()
+    assert asked(blocks[2])[0] == "eth_getBlockByHash"

@@ -153,6 +153,24 @@ def test_chain_root_below_what_is_remembered_says_where_what_left_began() -> Non
     assert switch.dropped[0].number == 199
 
 
+def test_chain_whose_hole_reaches_down_to_what_is_forgotten_says_what_left_and_is_known_no_more() -> None:
+    chain = chain_of("a", "b", "c", "d", keep=8)
+    adopt_root(chain, 17, "r17")
+    for number in range(18, 23):
+        chain.adopt([add(chain, number, f"r{number}", f"r{number - 1}")])
+    assert chain.holes == [(14, 16)]
+    chain.forget()
+    assert 13 not in chain.canonical and 17 in chain.canonical
+    assert chain.was_told(13) and chain.was_told(10)
+    assert not (chain.was_told(14) or chain.was_told(9))
+    names = {13: "n13", 14: "n14", 15: "n15", 16: "unknown"}
+    parents = ["c", "n13", "n14", "n15"]
+    heads = [header(number, names[number], parent) for number, parent in zip(names, parents, strict=True)]
+    switch = chain.refill(heads, 0)
+    assert switch.fork == (12, "c")
+    assert switch.unreachable == (13, 13)
+
+
 @pytest.mark.parametrize(("newest", "left"), [(16, []), (12, []), (10, [])])
 def test_chain_branch_that_covers_a_hole_has_it_no_more(newest: int, left: list[tuple[int, int]]) -> None:
     chain = chain_of(*"abcd", first=5)

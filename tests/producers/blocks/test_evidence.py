@@ -5,11 +5,15 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 
 from producers.blocks.backfill import PATIENCE_S, SUSPICION_S
+from producers.blocks.block import Block
 from producers.blocks.bloom import bloom_of
+from producers.blocks.completeness import Doubt, Evidence
 from producers.chains.configuration import load_chain
+from producers.node.rpc_types import Head, Log
 from tests.producers.blocks.lying import REFUSED, LyingNode, Refused, events
 from tests.producers.virtual import SECOND, new_feed
 from tlv.codes import Completeness, Flag, Reason
@@ -275,6 +279,20 @@ def test_block_that_an_endpoint_lists_for_known_pools_only_is_a_gap_until_all_of
     assert node.standing() == node.canonical()
     assert verdicts(node)[block["hash"]] is Completeness.REFETCHED
     assert not node.story.twice.total()
+
+
+def test_bloom_that_the_logs_explain_says_nothing_where_another_endpoint_has_logs_that_cannot_be_placed() -> None:
+    """Two events of one pool set the bits of four: what its bloom does not show, the other list does."""
+    node = LyingNode(new_feed())
+    mined = node.mine(2)
+    evidence = Evidence(load_chain("polygon"), {})
+    block = Block(msgspec.convert(mined, Head))
+    evidence.read_header(block)
+    for row in node.logs[mined["hash"]]:
+        block.take(msgspec.convert(row, Log), pushed=False)
+    assert evidence.judge(block, [], whole=False, of_known=True) is Doubt.NONE
+    block.doubt()
+    assert evidence.judge(block, [], whole=False, of_known=True) is Doubt.UNLISTED
 
 
 @pytest.mark.parametrize("known_ns", [0, SECOND // 2])

@@ -13,6 +13,7 @@ from producers import statistics
 from producers.blocks import chain
 from producers.blocks.chain import MAX_LOOSE, ZERO_HASH
 from producers.blocks.head_queue import MOST_SOUGHT
+from producers.heads import PAST_NS
 from tests.producers.blocks.lying import FIRST, REFUSED, LyingNode
 from tests.producers.virtual import SECOND, new_feed
 from tlv.codes import Reason
@@ -341,3 +342,111 @@ def test_head_whose_number_nobody_shows_is_adopted_only_where_it_can_be(
     node.push(node.mine(0, number=hex(FIRST + 4 + above), parentHash="0x" + "77" * 32))
     node.wait(60, 0.5)
     assert [(first - FIRST, last - FIRST) for first, last in gaps(node)] == told
+
+
+def test_head_of_another_number_than_its_parent_shows_holds_no_other_child_of_it_up() -> None:
+    """Its parent was not pushed, and is asked for as a block of the number that the made-up head gives it."""
+    node = LyingNode(new_feed())
+    node.grow(3)
+    parent = node.mine()
+    node.push({**parent, "number": hex(1 << 44), "hash": "0x" + "99" * 32, "parentHash": parent["hash"]}, [])
+    node.wait(1)
+    node.grow(3)
+    assert node.standing() == node.canonical()
+    assert gaps(node) == []
+
+
+def test_head_whose_parent_is_sought_is_not_adopted_behind_a_later_one() -> None:
+    """The chain left it while nobody could show its parent: no Reorg to it and back."""
+    hidden: set[str] = set()
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        return None if isinstance(result, dict) and result.get("hash") in hidden else result
+
+    node = LyingNode(new_feed(), answer)
+    node.grow(4)
+    fork = list(node.line)
+    left = [node.mine() for _ in range(3)]
+    hidden.update(block["hash"] for block in left[:2])
+    node.push(left[2])
+    node.line[:] = fork
+    node.push(node.mine())  # lower than the one before
+    node.wait(3)
+    assert node.feed.head_number == number_of(node.head)
+    hidden.clear()
+    node.wait(5)
+    assert node.records(Reorg) == []
+    node.grow(4)
+    assert node.standing() == node.canonical()
+
+
+def reconnect(node: LyingNode, seconds: float) -> None:
+    """An endpoint is left, and the next is in use after so long."""
+    node.feed.disconnected(**node.clock)
+    node.wait(seconds)
+    node.feed.connected(**node.clock)
+    node.exchange()
+
+
+@pytest.mark.parametrize("hides", ["the parent", "the logs"])
+def test_what_no_endpoint_has_is_declared_though_each_is_left_before_the_patience_ends(hides: str) -> None:
+    """With a second endpoint each is left after ten seconds without progress; the time between counts for nothing."""
+    hidden: list[str] = []
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        if hides == "the parent":
+            return None if isinstance(result, dict) and result.get("hash") in hidden else result
+        return REFUSED if method == "eth_getLogs" and params[0].get("blockHash") in hidden else result
+
+    node = LyingNode(new_feed(), answer)
+    node.grow(3)
+    hidden.append(node.mine()["hash"])
+    number = number_of(node.head)
+    node.push(node.mine())
+    for _ in range(2):
+        node.wait(10)
+        reconnect(node, 60)
+    assert gaps(node) == []
+    node.wait(15)
+    assert gaps(node) == [(number, number)]
+    node.grow(2)
+    assert node.feed.head_number == number_of(node.head)
+
+
+def test_latest_block_of_a_node_that_stands_still_on_another_branch_is_adopted_only_in_the_end() -> None:
+    stands = False
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        return {**node.blocks[node.line[-3]], "hash": "0x" + "33" * 32} if stands and "latest" in params else result
+
+    node = LyingNode(new_feed(), answer)
+    node.grow(6)
+    stands = True
+    reconnect(node, 1)
+    node.wait(PAST_NS // SECOND - 2, 1)
+    assert node.records(Reorg) == []
+    node.wait(5)
+    assert [record.depth for record in node.records(Reorg)] == [3]
+
+
+def test_logs_lead_to_no_block_while_it_is_in_doubt_which_chain_is_pushed() -> None:
+    """The chain was replaced under the connection, or is reorganised deep down: its first block is asked for again."""
+    first = "0x" + new_feed().genesis.hex()
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        early = {"number": "0x0", "hash": first, "parentHash": ZERO_HASH, "timestamp": "0x1"}
+        return early if params[:1] == ["0x0"] else result
+
+    node = LyingNode(new_feed(), answer)
+    node.wait(3)
+    node.grow(4)
+    first = "0x" + "e2" * 32
+    del node.line[1:]
+    node.mine()
+    pushed = node.mine()
+    before = len(node.asked)
+    node.push(pushed)
+    node.wait(3)
+    asked = [params[0] for _, _, params in node.asked[before:] if params]
+    assert "0x0" in asked
+    assert pushed["hash"] not in asked

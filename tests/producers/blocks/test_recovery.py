@@ -22,6 +22,7 @@ from tests.producers.blocks.lying import LyingNode
 from tests.producers.collected import canonical_events, read_story, recorded_rows
 from tests.producers.virtual import Conversation, new_feed
 from tlv.codes import Domain, Flag, GapScope, InvalidationScope, Reason, Source
+from tlv.layout import Block as BlockRecord
 from tlv.layout import BlockEnd, EventOrigin, Gap, Reorg, Session, StateInvalidation
 from tlv.message import Message, build, parse
 from tlv.record import Record
@@ -201,6 +202,21 @@ def test_block_that_was_declared_and_told_is_no_hole_after_a_restart() -> None:
     chain = Chain(256)
     restore(chain, recover([*payloads, behind(payloads, Domain.SYSTEM, gap)]))
     assert min(chain.canonical) == numbers[0] and chain.holes == []
+
+
+def test_block_that_was_declared_and_whose_messages_are_gone_is_declared_again_and_not_fetched() -> None:
+    """Its list was refused behind some of its events, and these would be told twice."""
+    payloads = told_of_twelve_steps()
+    numbers = [block.number for block in recover(payloads).blocks]
+    gap = Gap(numbers[0], numbers[0], GapScope.BLOCK_NUMBERS, Reason.RANGE_REFUSED)
+    payloads.append(behind(payloads, Domain.SYSTEM, gap))
+    blocks = [message.records[0] for message in map(parse, payloads)]
+    second = next(
+        at for at, record in enumerate(blocks) if isinstance(record, BlockRecord) and record.number > numbers[0]
+    )
+    assert recover(payloads).holes == [(numbers[0], numbers[0])]
+    torn = recover(payloads[second:])
+    assert torn.holes == [] and (numbers[0], numbers[0]) in torn.unsure
 
 
 def test_log_of_a_block_that_an_earlier_ring_has_is_told_neither_again_nor_as_late() -> None:

@@ -200,3 +200,16 @@ def test_fewer_than_twelve_questions_are_put_one_by_one_before_the_program_ran(q
     endpoint = Endpoint(running)
     assert endpoint.ask(questions) == [WORD] * questions
     assert len(endpoint.asked) == requests
+
+
+@pytest.mark.parametrize(
+    ("words", "understood_first"),
+    [("missing trie node 41f0", False), ("pruned history unavailable", False), ("internal error", True)],
+)
+def test_node_that_understands_hashes_is_never_asked_by_number(words: str, understood_first: bool) -> None:
+    """A number names a block of whatever branch the backend is on, and the header behind it may be another's."""
+    answers = [{"result": WORD}] if understood_first else []
+    endpoint = Endpoint(lambda method, params: answers.pop() if answers else error(words))
+    for _ in range(3 * REFUSED_BY_HASH):
+        endpoint.ask(1)
+    assert all(isinstance(params[1], dict) for method, params in endpoint.asked if method == "eth_call")

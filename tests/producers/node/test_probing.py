@@ -10,7 +10,7 @@ import pytest
 
 from producers.node.capabilities import Capabilities
 from producers.node.jsonrpc import JsonRpc
-from producers.node.probing import TRIES, Probing
+from producers.node.probing import TRIES, TRIES_OF_UNKNOWN, Probing
 from producers.node.rpc_types import Head
 from producers.node.timers import Clock, Timers
 
@@ -33,14 +33,14 @@ def probed(answer: Answer, seconds: int = 20) -> tuple[Capabilities, list[tuple[
     asked: list[tuple[str, Any]] = []
     probing.connected()
     for number in range(seconds):
-        probing.saw(Head(hex(number), f"0x{number:064x}", f"0x{number - 1:064x}" if number else "0x" + "00" * 32))
+        probing.saw(head_of(number))
         while frames := rpc.outgoing():
             for frame in frames:
                 request = msgspec.json.decode(frame)
                 asked.append((request["method"], request["params"][-1] if request["params"] else None))
                 said = answer(request["method"], request["params"])
                 if said is not None:
-                    said = {"error": said} if isinstance(said, dict) else {"result": said}
+                    said = {"error": said} if isinstance(said, dict) and "code" in said else {"result": said}
                     rpc.read(msgspec.json.encode({"id": request["id"], **said}))
         clock.now_ns += SECOND
         rpc.expire()
@@ -48,8 +48,19 @@ def probed(answer: Answer, seconds: int = 20) -> tuple[Capabilities, list[tuple[
     return capabilities, asked
 
 
+def head_of(number: int, branch: int = 0) -> Head:
+    parent = f"0x{branch:02x}{number - 1:062x}" if number else "0x" + "00" * 32
+    return Head(hex(number), f"0x{branch:02x}{number:062x}", parent)
+
+
 def able(method: str, params: list[Any]) -> Any:
+    if method == "eth_getBlockByNumber":
+        return spelt(head_of(int(params[0], 16)))
     return {"web3_clientVersion": "Geth/v1.16.0", "eth_call": WORD, "eth_getLogs": []}[method]
+
+
+def spelt(head: Head) -> dict[str, str]:
+    return {"number": head.number, "hash": head.hash, "parentHash": head.parent_hash, "timestamp": "0x1"}
 
 
 def by_number_only(refusal: dict[str, Any]) -> Answer:
@@ -71,8 +82,21 @@ def test_endpoint_without_block_hashes_in_calls_is_found_out(refusal: dict[str, 
     known, asked = probed(by_number_only(refusal))
     assert not known.calls_by_hash
     assert known.block_parameter("0x1", 7) == "0x7"
-    assert sum(method == "eth_call" for method, _ in asked) <= TRIES + 1
+    assert sum(method == "eth_call" for method, _ in asked) <= TRIES_OF_UNKNOWN + 1
     assert len(known.shortcomings) == 1
+
+
+def test_endpoint_whose_block_left_the_chain_is_asked_about_a_newer_one() -> None:
+    def answer(method: str, params: list[Any]) -> Any:
+        if method == "eth_getBlockByNumber":
+            return spelt(head_of(int(params[0], 16), branch=1))
+        is_first = method == "eth_call" and params[1] == {"blockHash": head_of(0).hash}
+        return NOT_FOUND if is_first else able(method, params)
+
+    known, asked = probed(answer)
+    assert known == Capabilities()
+    assert {"blockHash": head_of(0).hash} in [last for _, last in asked]
+    assert asked[-1][0] == "eth_call" and asked[-1][1] != {"blockHash": head_of(0).hash}
 
 
 def test_endpoint_that_lags_for_a_moment_is_found_able() -> None:
@@ -85,7 +109,7 @@ def test_endpoint_that_lags_for_a_moment_is_found_able() -> None:
 def test_endpoint_that_answers_nothing_shows_nothing_and_is_asked_little(said: Any) -> None:
     known, asked = probed(lambda method, params: said, seconds=60)
     assert known == Capabilities()
-    assert len(asked) <= 3 + TRIES
+    assert len(asked) <= 3 + TRIES_OF_UNKNOWN
 
 
 def test_endpoint_that_dies_of_block_hashes_is_not_asked_by_one() -> None:

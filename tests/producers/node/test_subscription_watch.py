@@ -1,4 +1,4 @@
-"""A subscription is dead only beside a live one, and only where something should have been pushed."""
+"""A subscription is dead only on a connection that lives, and only where something should have been pushed."""
 
 from __future__ import annotations
 
@@ -61,3 +61,15 @@ def test_watch_after_renewals_is_twice_as_patient_each_time() -> None:
         watch.renewed(Subscribed.LOGS, now_ns)
         assert watch.dead(now_ns) is None
         patience_ns = min(2 * patience_ns, LONGEST_NS)
+
+
+def test_watch_of_a_node_whose_newest_block_is_not_pushed_finds_the_heads_dead() -> None:
+    watch = SubscriptionWatch()
+    watch.restart(0)
+    watch.known(8, 8, SECOND)
+    assert watch.dead(60 * SECOND) is None, "what it has is followed"
+    watch.known(9, 8, 60 * SECOND)
+    assert watch.dead(60 * SECOND + DEAD_NS) is None, "it may be on its way"
+    assert watch.dead(60 * SECOND + DEAD_NS + 1) is Subscribed.HEADS
+    watch.head_pushed(has_logs=False)
+    assert watch.dead(60 * SECOND + DEAD_NS + 1) is None, "they live"

@@ -66,7 +66,9 @@ class Liar:
         rng = self._faults.rng(kind)
         match kind:
             case "null":
-                return "null"
+                if method != "eth_getLogs":
+                    return "null"
+                return "null" if self._short("empty_logs", params, view, rng) == list_of([]) else None
             case "empty_call":
                 return '"0x"'
             case "empty_logs" | "partial_logs":
@@ -109,11 +111,13 @@ class Liar:
         """A list that lacks logs, so that this can be seen by whoever has the headers."""
         wanted = params[0]
         blocks = _blocks(wanted, view)
+        whole = not wanted.keys() & {"topics", "address"}
         kept = []
         for block in blocks:
             logs = select(block.logs, wanted)
             left = [] if kind == "empty_logs" else [log for log in logs if rng.random() < 0.6]
-            kept += left if shows_loss(block, left, bloom=self._faults.bloom_is_honest) else logs
+            shows = shows_loss(block, left, indices=whole, bloom=self._faults.bloom_is_honest)
+            kept += left if shows else logs
         return list_of(kept)
 
 

@@ -234,15 +234,16 @@ class BlockTree:
         )
 
 
-def shows_loss(block: Mined, kept: list[Emitted], *, bloom: bool = True) -> bool:
+def shows_loss(block: Mined, kept: list[Emitted], *, indices: bool = True, bloom: bool = True) -> bool:
     """Whether it can be seen from `kept` and the header that the block has more events: a hole, or an unmet bloom.
 
+    Among `indices` of some logs only, as of those of one topic, holes say nothing.
     The lost last log of a block of whose topic another is there cannot be noticed by anybody without asking again.
     """
     if all(log in kept for log in block.events):
         return True
-    indices = {log.index for log in kept}
-    if indices and len(indices) <= max(indices):
+    found = {log.index for log in kept} if indices else set[int]()
+    if found and len(found) <= max(found):
         return True
     ours = {log.topics[0] for log in block.logs if log.bloomed and log.topics[0] in EVENT_OF_TOPIC}
     return bloom and not ours <= {log.topics[0] for log in kept}

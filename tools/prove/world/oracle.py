@@ -62,6 +62,8 @@ class Oracle:
     ) -> None:
         self.faults: list[Fault] = []
         self.gaps: list[tuple[int, int]] = []
+        self.needless: list[tuple[int, int]] = []
+        """Gaps, those aside of a reorg that is deeper than what is remembered."""
         self.unproven: set[bytes] = set()
         """Emitters that were declared."""
         self.messages = self.gaps_told = 0
@@ -114,11 +116,16 @@ class Oracle:
         """The newest Reorg is deeper than what the collector knows."""
         self._abandoned: list[tuple[int, int]] = []
         """Declared by a restart from a torn ring: what was told of these cannot be known, so nothing is told again."""
+        self._declared_at: dict[tuple[int, int], int] = {}
+        """Of each gap, the sequence of the last message that declares it."""
+        self._forgotten: set[tuple[int, int]] = set()
+        """Gaps whose message was gone from the ring at a restart, which cannot know of them."""
         self._held_back: set[str] = set()
         """Blocks that ended while logs of emitters that are not proven were held back."""
         self._let_go: set[str] = set()
         """Of these, the ones from before a restart, which knows them as ended: what was held back stays declared."""
         self.gaps.clear()
+        self.needless.clear()
         self.unproven.clear()
 
     def moved(self, dropped: list[Mined], adopted: list[Mined]) -> None:
@@ -132,14 +139,14 @@ class Oracle:
         for hashes in (self._joined, self._left, self._held_back, self._let_go):
             hashes.intersection_update(known)
         for identity in [identity for identity, standing in self._standing.items() if standing.number < below]:
-            del self._standing[identity]
-            self._flagged.pop(identity, None)
+            self._void(identity)
         for identity in [identity for identity in self._logs if identity[0] not in known]:
             del self._logs[identity]
         for number in [number for number in self._canonical if number < below]:
             del self._canonical[number]
         for ranges in (self.gaps, self._abandoned):
             ranges[:] = [(first, last) for first, last in ranges if last >= below]
+        self._declared_at = {gap: self._declared_at[gap] for gap in self.gaps}
         self._first = max(self._first or below, below)
 
     def take(self, payload: bytes) -> None:
@@ -158,6 +165,7 @@ class Oracle:
             self._let_go |= self._held_back
             if self._ring_size is not None:
                 self._kept_from = max(self._kept_from, header.sequence - self._ring_size)
+                self._forgotten = {gap for gap in self.gaps if self._declared_at[gap] < self._kept_from}
         self._count(header)
         origin = message.first(EventOrigin)
         if origin is not None:
@@ -178,7 +186,10 @@ class Oracle:
                 self._on_end(record)
             case Gap() if record.scope == GapScope.BLOCK_NUMBERS:
                 self.gaps.append((record.first, record.last))
+                self._declared_at[record.first, record.last] = header.sequence
                 self.gaps_told += 1
+                if record.reason != Reason.CHAIN_BROKEN or record.last > self._remembered_to:
+                    self.needless.append((record.first, record.last))
                 self._tell(f"> Gap {record.first} to {record.last}: {Reason(record.reason).name}")
                 self._doubted_from = min(self._doubted_from, record.first)
             case StateInvalidation() if record.reason != Reason.FILTER_CHANGED:
@@ -239,12 +250,17 @@ class Oracle:
 
     def _give_up(self, first: int, last: int) -> None:
         """A Gap behind a Reorg: what fell with it in blocks beyond finality, which nobody need know, is void."""
-        last = min(last, self._highest - self._tree.config.finality_blocks - 1)
+        last = min(last, self._remembered_to)
         for identity, standing in list(self._standing.items()):
             if first <= standing.number <= last and identity in self._owed:
-                del self._standing[identity]
+                self._void(identity)
                 self._unannounced -= 1
         self._owed.keep(self._standing)
+
+    @property
+    def _remembered_to(self) -> int:
+        """The highest block that nobody need know any more."""
+        return self._highest - self._tree.config.finality_blocks - 1
 
     def _forget(self, number: int) -> None:
         """A reorg below what the collector knows: what was told from here on is void, and is told anew."""
@@ -252,7 +268,7 @@ class Oracle:
             del self._canonical[known]
         for identity, standing in list(self._standing.items()):
             if standing.number >= number:
-                del self._standing[identity]
+                self._void(identity)
 
     def _abandon(self, first: int, last: int) -> None:
         """A Gap of a restart: what left the chain there, and is gone from the ring, cannot be taken back."""
@@ -261,8 +277,12 @@ class Oracle:
             gone = self._canonical.get(standing.number) != identity[0]
             could_be_named = standing.order >= self._kept_from and identity in self._owed
             if first <= standing.number <= last and gone and not could_be_named:
-                del self._standing[identity]
+                self._void(identity)
         self._owed.keep(self._standing)
+
+    def _void(self, identity: Identity) -> None:
+        del self._standing[identity]
+        self._flagged.pop(identity, None)
 
     def _on_event(self, header: Header, record: Record, origin: EventOrigin) -> None:
         identity = ("0x" + origin.block_hash.hex(), "0x" + origin.transaction_hash.hex(), origin.log_index)
@@ -295,7 +315,7 @@ class Oracle:
                 self._fault("flagged", f"{where} is flagged, and its emitter was not declared")
         else:
             self._compare(where, log, record)
-        self._order(where, header, log, origin)
+        self._order(where, log, origin)
         self._standing[identity] = _Standing(origin.block_number, self._sequence)
 
     def _all_taken_back(self, what: str) -> None:
@@ -315,15 +335,15 @@ class Oracle:
             if getattr(record, name) != value:
                 self._fault("different", f"{where}.{name}: expected {value!r}, found {getattr(record, name)!r}")
 
-    def _order(self, where: str, header: Header, log: Emitted, origin: EventOrigin) -> None:
+    def _order(self, where: str, log: Emitted, origin: EventOrigin) -> None:
         """Of each pool in order; a late one is marked BACKFILL or was announced."""
         place = (origin.block_number, origin.log_index)
         last = self._last.get(log.pool, (-1, -1))
         announced = origin.block_number >= self._doubted_from or log.pool in self.unproven
         block = self._tree.blocks["0x" + origin.block_hash.hex()]
-        # a log of the chain itself may repeat the index of the one that was lost, so that no hole showed
+        # a log of the chain itself may repeat the index of one that was lost or is late, so that no hole showed
         hidden = last[0] == block.number and not all(other.bloomed for other in block.logs)
-        if place < last and not (announced or (hidden and header.flags & Flag.BACKFILL)):
+        if place < last and not (announced or hidden):
             self._fault("order", f"{where} behind {last[0]}/{last[1]}")
         self._last[log.pool] = max(place, last)
 
@@ -368,7 +388,7 @@ class Oracle:
             declared = self._declared(block.number)
             if self._canonical.get(block.number) != block.hash:
                 kind = "block missing, declared" if declared else "block missing in silence"
-                if not declared or block.number >= remembered_from:
+                if not declared or self._is_healed(block.number, remembered_from):
                     faults.append(Fault(kind, f"block {block.number} {block.hash[:10]}"))
             missing = self._missing(block)
             if block.hash in self._let_go:
@@ -376,10 +396,12 @@ class Oracle:
             if missing:
                 silent = not declared and any(log.pool not in self.unproven for log in missing)
                 kind = "lost in silence" if silent else "hole not filled"
-                if silent or block.number >= remembered_from:
+                if silent or self._is_healed(block.number, remembered_from):
                     faults.append(Fault(kind, f"{len(missing)} of {len(block.events)} events of block {block.number}"))
         for identity, standing in self._standing.items():
-            if identity not in expected and identity not in self._flagged and not self._is_abandoned(standing.number):
+            given_up = self._declared(standing.number) and standing.number < remembered_from
+            excused = identity in self._flagged or given_up or self._is_abandoned(standing.number)
+            if identity not in expected and not excused:
                 faults.append(Fault("extra", f"an event of block {standing.number} {identity[0][:10]} stands"))
         for identity, emitter in self._flagged.items():
             # what answers "0x" to every question may be a contract whose state the node lacks
@@ -400,6 +422,10 @@ class Oracle:
 
     def _is_abandoned(self, number: int) -> bool:
         return any(first <= number <= last for first, last in self._abandoned)
+
+    def _is_healed(self, number: int, remembered_from: int) -> bool:
+        """Whether a block that was declared is to be told in the end."""
+        return number >= remembered_from and not any(first <= number <= last for first, last in self._forgotten)
 
     def _declared(self, number: int) -> bool:
         return any(first <= number <= last for first, last in self.gaps)
