@@ -13,6 +13,7 @@ Owns the choice of source and the three ways to get events: iteration, asynchron
 from __future__ import annotations
 
 import stat
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Unpack
@@ -20,11 +21,15 @@ from typing import Any, Unpack
 from consumers.analysis.selection import Selection
 from consumers.delivery import Found, Iteration
 from consumers.event import Event
+from consumers.relay.errors import RelayUnreachable
 from consumers.sources import RING_START, RelaySource, RingSource, Start
-from ringbuf import Loss
+from ringbuf import Loss, RingNotFound, RingNotReady
 from ringbuf.playback import never
+from tlv.arguments import check_seconds
 from tlv.errors import UsageError
 from tlv.filter import MessageFilter, Wanted
+
+RETRY_S = 0.05
 
 
 def ignore(*_: Any) -> None:
@@ -39,11 +44,14 @@ class Live:
         types, venues, pools, tokens: what is wanted, see `tlv.filter`; empty means everything.
         reconnect: go on with the next writer, ring or relay when one ends or dies; otherwise the iteration ends.
         on_reconnect: called with this object after each of these.
+        wait_s: for so many seconds a ring or a relay that is not there yet is waited for.  All of a ring that is made
+            meanwhile is read, whatever `start` says.
         name, at_least_once: make it a durable client of a relay, see `consumers.client`.
 
     Raises:
         UsageError: a filter names what does not exist, or the target is neither ring nor socket.
-        RingNotFound, RelayUnreachable, and what else `Reader.attach` and `RelayClient` raise.
+        RingNotFound, RelayUnreachable: it is not there after `wait_s`.
+        What else `Reader.attach` and `RelayClient` raise.
     """
 
     def __init__(
@@ -53,22 +61,26 @@ class Live:
         start: Start = "live",
         reconnect: bool = True,
         on_reconnect: Callable[[Live], None] = ignore,
+        wait_s: float = 0.0,
         name: str = "",
         at_least_once: bool = False,
         **wanted: Unpack[Wanted],
     ) -> None:
+        check_seconds("wait_s", wait_s)
         if not isinstance(start, str) or start not in RING_START:
             raise UsageError(f"start: expected one of {', '.join(RING_START)}, found {start!r}")
         chosen = MessageFilter.of(**wanted)
         self._on_reconnect = on_reconnect
         self._reported_reconnections = 0
-        self._source: RingSource | RelaySource
-        if is_socket(target):
-            self._source = RelaySource(Path(target), chosen, start, reconnect, name, at_least_once)
-        elif name or at_least_once:
+        if not is_socket(target) and (name or at_least_once):
             raise UsageError(f"{target}: only a relay's socket has durable clients, and this is a ring")
-        else:
-            self._source = RingSource(str(target), Selection(chosen), start, reconnect)
+
+        def open_source(start: Start) -> RingSource | RelaySource:
+            if is_socket(target):
+                return RelaySource(Path(target), chosen, start, reconnect, name, at_least_once)
+            return RingSource(str(target), Selection(chosen), start, reconnect)
+
+        self._source = _when_there(open_source, start, wait_s)
 
     @property
     def refused(self) -> int:
@@ -133,6 +145,22 @@ class Live:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _when_there(
+    open_source: Callable[[Start], RingSource | RelaySource], start: Start, wait_s: float
+) -> RingSource | RelaySource:
+    """The source, tried again for so long while there is none."""
+    end = time.monotonic() + wait_s
+    while True:
+        try:
+            return open_source(start)
+        except (RingNotFound, RingNotReady, RelayUnreachable) as absent:
+            if time.monotonic() >= end:
+                raise
+            if isinstance(absent, RingNotFound):
+                start = "oldest"
+        time.sleep(RETRY_S)
 
 
 def is_socket(target: str | Path) -> bool:

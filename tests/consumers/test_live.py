@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from consumers.journal import Fsync
 from consumers.live import Live
 from consumers.recorder import Recorder
 from consumers.relay.errors import RelayUnreachable
-from consumers.sources import RelaySource
+from consumers.sources import RelaySource, Start
 from consumers.store import Store
 from ringbuf import Loss, RingNotFound, Writer, unlink
 from tests.consumers.relay_rig import address, make_ring, market_message, publish, serving
@@ -270,6 +271,27 @@ def test_live_invalidation_passes_every_filter(ring_name: str) -> None:
         with Live(ring_name, start="oldest", types=[PoolSwap], pools=[address(1)]) as live:
             [event] = take(live, 1)
     assert isinstance(event, Event) and event.record == record
+
+
+@pytest.mark.parametrize("start", ["live", "oldest"])
+def test_live_on_a_ring_that_is_not_there_yet_waits_for_it_and_reads_all_of_it(ring_name: str, start: Start) -> None:
+    with ThreadPoolExecutor(1) as elsewhere:
+        opened = elsewhere.submit(Live, ring_name, start=start, wait_s=60.0)
+        with pytest.raises(TimeoutError):
+            opened.result(0.2)
+        with make_ring(ring_name) as writer:
+            publish(writer, 2)
+            with opened.result(60) as live:
+                assert [item.sequence for item in take(live, 2) if isinstance(item, Event)] == [1, 2]
+
+
+def test_live_on_a_ring_that_does_not_come_says_so_after_its_time(ring_name: str, tmp_path: Path) -> None:
+    with pytest.raises(RingNotFound):
+        Live(ring_name, wait_s=0.1)
+    with pytest.raises(RelayUnreachable):
+        Live(tmp_path / "nobody.sock", wait_s=0.1)
+    with pytest.raises(UsageError, match="wait_s"):
+        Live(ring_name, wait_s=-1.0)
 
 
 def test_live_target_that_is_nothing_is_refused(ring_name: str, tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ from typing import Any
 
 import pytest
 
-from ringbuf import Writer
+from ringbuf import Writer, unlink
 from tlv.codes import Domain, FarewellReason, FeedReason, Flag, Reason, Source, Venue
 from tlv.fields import FieldKind
-from tlv.layout import LAYOUT_DIGEST, Gap, Heartbeat, PoolSync
+from tlv.layout import LAYOUT_DIGEST, Gap, Heartbeat, PoolSync, RingReplaced
 from tlv.message import build
 from tlv.record import RECORDS, Record
 
@@ -250,6 +250,25 @@ def test_node_client_filter_gets_what_it_asked_for_and_the_rings_own_gaps(
         said = lines(client(relay(), "--pool", f"0x{1:040x}", "--types", "16", "--until", "301"))
     assert sequences(said) == [*range(1, 301, 3), 301]
     assert not of_kind(said, "gap"), "the ring's own Gap is a message of the ring, not a loss"
+
+
+def test_node_client_of_a_ring_that_is_made_anew_is_told_so_between_the_two(
+    ring_name: str, relay: Callable[[], Path], client: Callable[..., subprocess.Popen[str]]
+) -> None:
+    with make_ring(ring_name) as old:
+        publish_reserves(old, 50)
+        process = client(relay(), "--until", "60")
+        assert process.stdout is not None
+        before = [json.loads(process.stdout.readline()) for _ in range(51)]
+    unlink(ring_name)
+    with make_ring(ring_name) as new:
+        publish_reserves(new, 60)
+        after = lines(process)
+    assert sequences(before) + sequences(after) == [*range(1, 51), *range(1, 61)]
+    told = [line for line in after if line["kind"] != "heartbeat"]
+    assert told[0] == {"kind": "replaced", **as_printed(RingReplaced(50, old.uuid, new.uuid))}
+    assert told[1] == {"kind": "ring", "ring": ring_name, "uuid": f"0x{new.uuid.hex()}", "first": "1"}
+    assert not of_kind(before + after, "gap")
 
 
 def test_node_client_of_a_quiet_ring_hears_heartbeats(
