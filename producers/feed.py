@@ -87,6 +87,8 @@ class Feed:
     ) -> None:
         self._clock = Clock(now_ns, wall_ns)
         """Set here, once per call from outside, and read by every part."""
+        self._skipped_ns = 0
+        """By so much it is behind the clock of whoever calls."""
         self._filter = selection.as_filter()
         context = Context.of(chain, self._clock, self._filter, publishes_unproven=publish_unproven)
         self._rpc, self._timers, self.stats = context.rpc, context.timers, context.stats
@@ -270,11 +272,9 @@ class Feed:
 
     def tick(self, now_ns: int, wall_ns: int) -> None:
         """Time passed."""
-        overslept = now_ns - self._clock.now_ns > OVERSLEPT_NS
         self._set_clock(now_ns, wall_ns)
-        if not overslept:
-            self._rpc.expire()
-            self._cross_check.expire()
+        self._rpc.expire()
+        self._cross_check.expire()
         self._timers.run()
         self._assembly.act()
         self._judge_connection()
@@ -320,7 +320,7 @@ class Feed:
     def deadline_ns(self) -> int | None:
         """When `tick` has something to do at the latest."""
         due = [at for at in (self._timers.deadline_ns, self._rpc.deadline_ns) if at is not None]
-        return min(due, default=None)
+        return min(due) + self._skipped_ns if due else None
 
     def count(self) -> Statistics:
         """The statistics, brought up to date."""
@@ -331,7 +331,10 @@ class Feed:
         return self.stats
 
     def _set_clock(self, now_ns: int, wall_ns: int) -> None:
-        self._clock.now_ns, self._clock.wall_ns = now_ns, wall_ns
+        """Time in which nobody looked counts for nothing, here and in every part: no patience ends in it."""
+        if now_ns - self._skipped_ns - self._clock.now_ns > OVERSLEPT_NS:
+            self._skipped_ns = now_ns - self._clock.now_ns
+        self._clock.now_ns, self._clock.wall_ns = now_ns - self._skipped_ns, wall_ns
 
     def _read(self, frame: bytes) -> None:
         """Anything that is no log notification of ours."""

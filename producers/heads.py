@@ -7,6 +7,7 @@ of a connection.  It must never know what a head changes: that is `producers.ass
            --neither is, and the chain has an early block--> waits, and the node is asked for that block again: a chain
              that was replaced under us continues nothing     --it is ours---> `release`: announced, in order
                                                               --it is not----> `drop`
+           --no block is known yet--> waits for the node's latest block: the number of a first head is nobody's + 1
     the latest block, asked for once both subscriptions are confirmed --no head was pushed before--> announced
                              --from before the collector began: a node that lags--> asked for again
                              --older than our head, and not of our chain: so is what a node that stands still has-->
@@ -24,12 +25,16 @@ from producers.context import Context
 from producers.node.early_block import UNKNOWN, EarlyBlockCheck
 from producers.node.jsonrpc import DISCONNECTED, HEAD, UNREADABLE, Failure, Rejection, read_head
 from producers.node.probing import Probing
-from producers.node.rpc_types import Head
+from producers.node.rpc_types import Head, Unfit
 from producers.node.subscriptions import Subscriptions
 from tlv.units import NS
 
 MAX_UNSURE = 256
 """Heads that wait while the node is asked again which chain it serves."""
+FARTHEST = 4096
+"""Blocks by which a first head may be above the latest block that the node then says."""
+FIRST_TRIES = 5
+"""Questions for the latest block that a first head waits for."""
 PAUSE_NS = NS
 """Before a latest block that could not be had is asked for again."""
 PAST_NS = 120 * NS
@@ -54,6 +59,8 @@ class Heads:
         self._early_block, self._probing = early_block, probing
         self._unsure: list[tuple[Head, bool]] = []
         """Those that wait, each with whether it is live."""
+        self._first: list[tuple[Head, bool]] = []
+        """Pushed before any block was known."""
         self.connected()
 
     def connected(self) -> None:
@@ -62,6 +69,9 @@ class Heads:
         """Number of the newest head that was pushed on it."""
         self._past_ns: int | None = None
         """Since when its latest block is one of the past."""
+        self._tries = 0
+        """Questions for its latest block that were answered."""
+        self._first.clear()
         self.follows = False
         """A head of it was announced."""
         self.drop()
@@ -75,6 +85,10 @@ class Heads:
             return False
         self.pushed += 1
         live = self._subscriptions.head_is_live()
+        if self._assembly.head_number < 0 and self._tries < FIRST_TRIES:
+            self._first.append((head, live))
+            del self._first[MAX_UNSURE:]
+            return False
         if not self._is_doubtful(head):
             self._announce_pushed(head, live=live)
             return False
@@ -107,6 +121,9 @@ class Heads:
 
     def _on_latest(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
         head = read_head(result)
+        self._tries = FIRST_TRIES if head is not None else self._tries + (failure is not DISCONNECTED)
+        if self._tries >= FIRST_TRIES:
+            self._release_first(head)
         # Where a reorg is, it is pushed.
         if head is None or self._assembly.begins_above(int(head.number, 16)) or self._is_past(head):
             if failure is not DISCONNECTED:
@@ -115,6 +132,15 @@ class Heads:
         # What was pushed wins, also while it waits: this answer may be of before it.
         if self._newest_live < 0 and not self._unsure:
             self._announce(head, live=False)
+
+    def _release_first(self, latest: Head | None) -> None:
+        """The first heads, those aside that cannot be by what the node said meanwhile."""
+        first, self._first = self._first, []
+        for head, live in first:
+            if latest is not None and int(head.number, 16) > int(latest.number, 16) + FARTHEST:
+                self._rpc.reject(Rejection.BAD_HEAD, Unfit("number", "far above the latest block"))
+            else:
+                self._announce_pushed(head, live=live)
 
     def _is_past(self, head: Head) -> bool:
         """Whether a latest block is of a past that is not ours, and not yet for so long that it must be the present."""

@@ -70,7 +70,7 @@ class HeadQueue:
     def announce_again(self, block: Block) -> bool:
         """Queue a head whose block was known: the chain came back to it.  False if it says nothing new."""
         newest = self._heads[-1] if self._heads else self._chain.head
-        returns = newest is not None and block.number >= newest.number and not self._chain.is_canonical(block)
+        returns = newest is None or (block.number >= newest.number and not self._chain.is_canonical(block))
         if block in self._heads or not returns:
             return False
         self.announce_new(block)

@@ -450,3 +450,42 @@ def test_logs_lead_to_no_block_while_it_is_in_doubt_which_chain_is_pushed() -> N
     asked = [params[0] for _, _, params in node.asked[before:] if params]
     assert "0x0" in asked
     assert pushed["hash"] not in asked
+
+
+def test_first_head_of_a_number_that_the_node_is_far_from_is_refused() -> None:
+    """Of a first head there is no parent that could contradict it."""
+    shown: list[bool] = []
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        return REFUSED if "latest" in params and not shown else result
+
+    node = LyingNode(new_feed(), answer)
+    node.push({**node.head, "number": hex(1 << 44), "hash": "0x" + "99" * 32}, [])
+    node.push(node.mine())
+    assert not node.records(BlockRecord)
+    shown.append(True)
+    node.wait(2)
+    node.grow(3)
+    assert [record.number for record in node.records(BlockRecord)] == [FIRST + at for at in range(1, 5)]
+    assert node.standing() == node.canonical()
+
+
+@pytest.mark.parametrize("seconds", [2, 90, 3600])
+def test_time_in_which_the_machine_sleeps_ends_no_patience(seconds: int) -> None:
+    """The parent is shown ten seconds after the head, of which the feed was awake."""
+    hidden: set[str] = set()
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        return None if isinstance(result, dict) and result.get("hash") in hidden else result
+
+    node = LyingNode(new_feed(), answer)
+    node.grow(3)
+    hidden.add(node.mine()["hash"])
+    node.push(node.mine())
+    node.wait(5)
+    node.now_ns += seconds * SECOND
+    node.wait(5)
+    hidden.clear()
+    node.grow(3)
+    assert gaps(node) == []
+    assert node.standing() == node.canonical()

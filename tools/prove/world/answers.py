@@ -19,6 +19,8 @@ FAR_RANGE = 5
 """Blocks; more are refused where ranges are."""
 MUCH = 12
 """Logs; an answer with more is too large where sizes are limited."""
+ONE_BROKEN_IN = 8
+"""Blocks, of those that no endpoint can read."""
 ASTRAY_NS = 3 * NS
 """How long a backend shows another chain's early block and id; a node that goes on is another chain's."""
 ASTRAY_AGAIN_NS = 20 * NS
@@ -52,15 +54,31 @@ class Liar:
         self._astray_ns = -ASTRAY_AGAIN_NS
         """Since when another chain is shown."""
         self._active = [kind for kind in METHODS if kind in faults]
+        self._breaks_headers = "broken_blocks" in faults and faults.rng("broken_blocks").random() < 0.5
 
     def instead(self, method: str, params: list[Any], view: View, now_ns: int) -> tuple[str, Result] | None:
         """The lie and its name; None for the truth."""
+        if "broken_blocks" in self._faults and self._is_broken(method, params, view, now_ns):
+            return "broken_blocks", WORDINGS["transient"][0]
         for kind in self._active:
             if method in METHODS[kind] and self._faults.strikes(kind, now_ns):
                 said = self._say(kind, method, params, view, now_ns)
                 if said is not None:
                     return kind, said
         return None
+
+    def _is_broken(self, method: str, params: list[Any], view: View, now_ns: int) -> bool:
+        """Whether it is about a block that no endpoint can read at present."""
+        if self._faults.window("broken_blocks", now_ns) is None:
+            return False
+        if method == "eth_getLogs":
+            blocks = _blocks(params[0], view)
+        elif method in BLOCKS and self._breaks_headers and params[0] != "latest":
+            block = view.known(params[0]) if method == "eth_getBlockByHash" else view.at(params[0])
+            blocks = [block] if block is not None else []
+        else:
+            return False
+        return any(int(block.hash[2:6], 16) % ONE_BROKEN_IN == 0 for block in blocks)
 
     def _say(self, kind: str, method: str, params: list[Any], view: View, now_ns: int) -> Result | None:
         rng = self._faults.rng(kind)

@@ -81,6 +81,9 @@ class CollectorModel:
         """The content of the state file."""
         self._life = 0
         self._dying: int | None = None
+        self._wakes_ns = 0
+        """Until then nothing of it runs: a suspended machine, a stopped process."""
+        self._postponed: list[Callable[[], None]] = []
         self._begin(None)
 
     @property
@@ -124,6 +127,28 @@ class CollectorModel:
         self._agenda.after(0, partial(self._connect, self._life))
         if self._second is not None:
             self._agenda.after(0, partial(self._connect_second, self._life))
+
+    def sleep(self, length_ns: int) -> None:
+        """Do nothing for so long; what comes meanwhile waits."""
+        self._tell(f"asleep for {length_ns / NS:.0f} s")
+        self._wakes_ns = max(self._wakes_ns, self._agenda.now_ns + length_ns)
+
+    def _sleeps(self, then: Callable[[], None]) -> bool:
+        """Whether it is asleep; `then` is called when it wakes, in order."""
+        if self._agenda.now_ns >= self._wakes_ns:
+            return False
+        if not self._postponed:
+            self._agenda.at(self._wakes_ns, self._wake)
+        self._postponed.append(then)
+        return True
+
+    def _wake(self) -> None:
+        if self._agenda.now_ns < self._wakes_ns:
+            self._agenda.at(self._wakes_ns, self._wake)
+            return
+        postponed, self._postponed = self._postponed, []
+        for then in postponed:
+            then()
 
     def kill(self, how: str) -> None:
         """Die soon, in the middle of whatever is published next, and come back as `how` says."""
@@ -177,6 +202,8 @@ class CollectorModel:
     # Connections
 
     def _connect(self, life: int) -> None:
+        if self._sleeps(partial(self._connect, life)):
+            return
         if life != self._life:
             return
         name = self._endpoints.current.url
@@ -204,11 +231,15 @@ class CollectorModel:
         self._agenda.after(int(seconds * NS) + MS, partial(self._connect, self._life))
 
     def _beat(self, life: int, circuit_open: bool) -> None:
+        if self._sleeps(partial(self._beat, life, circuit_open)):
+            return
         if life == self._life:
             self._feed.beat(**self._agenda.clocks, circuit_open=circuit_open)
             self._publish()
 
     def _on_close(self, life: int, code: int) -> None:
+        if self._sleeps(partial(self._on_close, life, code)):
+            return
         if life == self._life and self._wire is not None:
             reason = FeedReason.CLOSED
             if code == BROKE_OVER_SIZE:
@@ -291,6 +322,8 @@ class CollectorModel:
             self._returning = candidate
 
     def _connect_second(self, life: int) -> None:
+        if self._sleeps(partial(self._connect_second, life)):
+            return
         if life != self._life or self._second is None:
             return
         wire = self._second.connect(partial(self._receive_second, life), partial(self._on_second_close, life))
@@ -301,7 +334,9 @@ class CollectorModel:
         self._feed.second_connected()
         self._flush()
 
-    def _on_second_close(self, life: int, _: int) -> None:
+    def _on_second_close(self, life: int, code: int) -> None:
+        if self._sleeps(partial(self._on_second_close, life, code)):
+            return
         if life == self._life:
             self._second_wire = None
             self._feed.second_disconnected()
@@ -311,6 +346,8 @@ class CollectorModel:
     # Frames and time
 
     def _receive(self, life: int, frames: list[bytes]) -> None:
+        if self._sleeps(partial(self._receive, life, frames)):
+            return
         if life != self._life:
             return
         self._feed.receive(frames, **self._agenda.clocks)
@@ -319,6 +356,8 @@ class CollectorModel:
             self._tick_at(life, self._agenda.now_ns + self._tick_ns)
 
     def _receive_second(self, life: int, frames: list[bytes]) -> None:
+        if self._sleeps(partial(self._receive_second, life, frames)):
+            return
         if life == self._life:
             self._feed.receive_second(frames, **self._agenda.clocks)
             self._flush()
@@ -330,6 +369,8 @@ class CollectorModel:
             self._agenda.at(due_ns, partial(self._tick, life, due_ns))
 
     def _tick(self, life: int, due_ns: int) -> None:
+        if self._sleeps(partial(self._tick, life, due_ns)):
+            return
         if life != self._life or due_ns != self._next_tick_ns or self._wire is None:
             return
         for _ in range(MOST_UNFINISHED):

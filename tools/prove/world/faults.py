@@ -32,7 +32,18 @@ ANSWERS = (
     "mute",
 )
 """An answer that is wrong, refused, late or none."""
-NODE = ("lag", "spelling", "zero_bloom", "no_bloom", "no_hash_calls", "no_hash_logs", "no_batches", "rate_limited")
+NODE = (
+    "lag",
+    "standstill",
+    "broken_blocks",
+    "spelling",
+    "zero_bloom",
+    "no_bloom",
+    "no_hash_calls",
+    "no_hash_logs",
+    "no_batches",
+    "rate_limited",
+)
 PUSHES = (
     "lost_pushes",
     "doubled_pushes",
@@ -46,10 +57,12 @@ PUSHES = (
     "nonsense_heads",
     "garbled_pushes",
 )
-NETWORK = ("close", "stall", "delay", "refuse_connection", "chain_id_refused")
+NETWORK = ("close", "stall", "delay", "refuse_connection", "chain_id_refused", "sleeps")
 KILLS = ("kill_ring", "kill_state", "kill_bare")
 CHAIN = ("reorgs", "deep_reorgs", "returns", "state_sync", "idle", "small_ring")
-ENDPOINTS = ("fallback", "useless_first", "other_chain", "second", "second_renumbered")
+ENDPOINTS = ("fallback", "useless_first", "other_chain", "second", "second_renumbered", "second_lies")
+SECOND_LIES = frozenset({"null", "empty_logs", "partial_logs", "transient", "late", "lag"})
+"""What a second endpoint does that is no better than the first."""
 ALL = (*ANSWERS, *NODE, *PUSHES, *NETWORK, *KILLS, *CHAIN, *ENDPOINTS)
 HONEST = frozenset({"reorgs", "returns", "state_sync", "second"})
 """No fault of any node's: with these alone nothing may be declared missing."""
@@ -88,16 +101,19 @@ class FaultPlan:
         """Whether every header tells its topics."""
         return not self.kinds & {"zero_bloom", "no_bloom"}
 
+    def window(self, kind: str, now_ns: int) -> FaultWindow | None:
+        """In which the kind is active now."""
+        windows = self._windows.get(kind, ())
+        return next((window for window in windows if window.begin_ns <= now_ns < window.end_ns), None)
+
     def delay_ns(self, now_ns: int) -> int:
         """How much longer a frame takes now."""
         return self._rngs["delay"].randrange(100, 2000) * MS if self.strikes("delay", now_ns) else 0
 
     def strikes(self, kind: str, now_ns: int) -> bool:
         """Whether the kind strikes now."""
-        for window in self._windows.get(kind, ()):
-            if window.begin_ns <= now_ns < window.end_ns:
-                return self._rngs[kind].random() < window.share
-        return False
+        window = self.window(kind, now_ns)
+        return window is not None and self._rngs[kind].random() < window.share
 
 
 def draw_kinds(rng: Random) -> frozenset[str]:
@@ -110,7 +126,7 @@ def draw_kinds(rng: Random) -> frozenset[str]:
         kinds.add("reorgs")
     if kinds & {"other_chain", "useless_first"}:
         kinds.add("fallback")
-    if "second_renumbered" in kinds:
+    if kinds & {"second_renumbered", "second_lies"}:
         kinds.add("second")
     if "small_ring" in kinds:
         kinds.add("kill_ring")

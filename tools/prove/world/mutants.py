@@ -364,9 +364,9 @@ MUTANTS = (
         "producers.pools.quarantine:Quarantine._decide_by_structure",
         "if held.block.progress is Progress.CLOSED",
         "if held",
-        112,
+        227,
         "garbled garbled_pushes policy pruned",
-        33,
+        39,
     ),
     WorldMutant(
         "what an endpoint lists by address is all",
@@ -436,9 +436,9 @@ MUTANTS = (
         "producers.blocks.backfill:LogFetcher.pump",
         "block.head_bloom is not None or self._bloomless",
         "True",
-        40301,
+        5,
         "kill_ring partial_logs transient",
-        6,
+        12,
     ),
     WorldMutant(
         "logs of which a part was told before convict their emitter",

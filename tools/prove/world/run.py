@@ -23,7 +23,7 @@ from tools.prove.world.chain import BlockTree, Mined
 from tools.prove.world.clock import Agenda
 from tools.prove.world.collector import CollectorModel, Spinning
 from tools.prove.world.contracts import WorldPool, draw_lookalike, draw_pools
-from tools.prove.world.faults import HONEST, KILLS, FaultPlan, draw_kinds
+from tools.prove.world.faults import HONEST, KILLS, SECOND_LIES, FaultPlan, draw_kinds
 from tools.prove.world.hanging import Hanging, bounded_cpu
 from tools.prove.world.node import USELESS, WorldNode
 from tools.prove.world.oracle import Fault, Oracle, sorted_by_kind
@@ -31,6 +31,8 @@ from tools.prove.world.scenario import Scenario, history
 from tools.prove.world.tables import tables
 from tools.warm import warm_collector
 
+OF_SECOND = 1 << 40
+"""Added to a seed: the second endpoint has windows of its own."""
 PATIENCE_NS = 300 * NS
 """After faults have ended, so long may a hole stay open."""
 FEWEST_ROUNDS = 3
@@ -113,7 +115,8 @@ class FeedWorld:
         self.endpoints = self._endpoints(rng)
         second = None
         if "second" in run.kinds:
-            second = self._endpoint("second", FaultPlan(seed, frozenset(), 1))
+            lies = SECOND_LIES if "second_lies" in run.kinds else frozenset[str]()
+            second = self._endpoint("second", FaultPlan(OF_SECOND + seed, lies, self.faults.honest_from_ns))
             second.renumbered = "second_renumbered" in run.kinds
         self.second = second
         judges_ends = not run.kinds & {"zero_bloom", "reordered_heads", "late_heads", "delay", "lag"}
@@ -142,6 +145,9 @@ class FeedWorld:
             ring_size,
             Random(f"{seed}:unproven").random() < PUBLISHING_UNPROVEN,
         )
+        for window in self.faults.windows("sleeps"):
+            length_ns = self.faults.rng("sleeps").choice((2, 20, 90)) * NS
+            self.agenda.at(window.begin_ns, partial(self.collector.sleep, length_ns))
         for kind in KILLS:
             if kind in self.faults:
                 rng = self.faults.rng(kind)
@@ -204,7 +210,7 @@ class FeedWorld:
 
     def _endpoints(self, rng: Random) -> dict[str, WorldNode]:
         kinds = self.run.kinds
-        nothing = FaultPlan(self.run.seed, frozenset(), self.faults.honest_from_ns)
+        nothing = FaultPlan(self.run.seed, kinds & {"broken_blocks"}, self.faults.honest_from_ns)
         endpoints: dict[str, WorldNode] = {}
         if "useless_first" in kinds:
             endpoints["useless"] = self._endpoint("useless", nothing)
