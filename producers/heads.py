@@ -33,8 +33,8 @@ MAX_UNSURE = 256
 """Heads that wait while the node is asked again which chain it serves."""
 FARTHEST = 4096
 """Blocks by which a first head may be above the latest block that the node then says."""
-FIRST_TRIES = 5
-"""Questions for the latest block that a first head waits for."""
+FIRST_NS = 5 * NS
+"""How long a first head waits for the node's latest block."""
 PAUSE_NS = NS
 """Before a latest block that could not be had is asked for again."""
 PAST_NS = 120 * NS
@@ -69,8 +69,8 @@ class Heads:
         """Number of the newest head that was pushed on it."""
         self._past_ns: int | None = None
         """Since when its latest block is one of the past."""
-        self._tries = 0
-        """Questions for its latest block that were answered."""
+        self._takes_first = False
+        """Its latest block is known, or was waited for long enough."""
         self._first.clear()
         self.follows = False
         """A head of it was announced."""
@@ -85,7 +85,9 @@ class Heads:
             return False
         self.pushed += 1
         live = self._subscriptions.head_is_live()
-        if self._assembly.head_number < 0 and self._tries < FIRST_TRIES:
+        if self._assembly.head_number < 0 and not self._takes_first:
+            if not self._first:
+                self._timers.after(FIRST_NS, partial(self._take_first, self._stats.connections, None))
             self._first.append((head, live))
             del self._first[MAX_UNSURE:]
             return False
@@ -121,9 +123,8 @@ class Heads:
 
     def _on_latest(self, result: msgspec.Raw | None, failure: Failure | None) -> None:
         head = read_head(result)
-        self._tries = FIRST_TRIES if head is not None else self._tries + (failure is not DISCONNECTED)
-        if self._tries >= FIRST_TRIES:
-            self._release_first(head)
+        if head is not None:
+            self._take_first(self._stats.connections, head)
         # Where a reorg is, it is pushed.
         if head is None or self._assembly.begins_above(int(head.number, 16)) or self._is_past(head):
             if failure is not DISCONNECTED:
@@ -133,8 +134,11 @@ class Heads:
         if self._newest_live < 0 and not self._unsure:
             self._announce(head, live=False)
 
-    def _release_first(self, latest: Head | None) -> None:
-        """The first heads, those aside that cannot be by what the node said meanwhile."""
+    def _take_first(self, connection: int, latest: Head | None) -> None:
+        """Announce the first heads, those aside that cannot be by what the node said meanwhile."""
+        if connection != self._stats.connections:
+            return
+        self._takes_first = True
         first, self._first = self._first, []
         for head, live in first:
             if latest is not None and int(head.number, 16) > int(latest.number, 16) + FARTHEST:

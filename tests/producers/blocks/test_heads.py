@@ -13,7 +13,7 @@ from producers import statistics
 from producers.blocks import chain
 from producers.blocks.chain import MAX_LOOSE, ZERO_HASH
 from producers.blocks.head_queue import MOST_SOUGHT
-from producers.heads import PAST_NS
+from producers.heads import FIRST_NS, PAST_NS
 from tests.producers.blocks.lying import FIRST, REFUSED, LyingNode
 from tests.producers.virtual import SECOND, new_feed
 from tlv.codes import Reason
@@ -450,6 +450,15 @@ def test_logs_lead_to_no_block_while_it_is_in_doubt_which_chain_is_pushed() -> N
     asked = [params[0] for _, _, params in node.asked[before:] if params]
     assert "0x0" in asked
     assert pushed["hash"] not in asked
+
+
+def test_first_head_of_a_node_that_does_not_say_its_latest_is_adopted_after_seconds() -> None:
+    node = LyingNode(new_feed(), lambda method, params, result: REFUSED if "latest" in params else result)
+    node.push(node.mine())
+    node.wait(FIRST_NS / SECOND - 1)
+    assert not node.records(BlockRecord)
+    node.wait(2)
+    assert [record.number for record in node.records(BlockRecord)] == [FIRST + 1]
 
 
 def test_first_head_of_a_number_that_the_node_is_far_from_is_refused() -> None:
