@@ -508,9 +508,9 @@ MUTANTS = (
         "producers.blocks.head_queue:HeadQueue.follow",
         "head.hash in self._overtaken and",
         "False and",
-        25,
+        257,
         "deep_reorgs lost_pushes null",
-        60,
+        40,
     ),
 )
 
