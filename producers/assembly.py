@@ -201,7 +201,7 @@ class Assembly:
         if ours is None or number >= ours.number or int(head.timestamp, 16) >= ours.timestamp:
             return False
         standing = self.chain.canonical.get(number)
-        return standing is not None and standing.hash != head.hash
+        return standing.hash != head.hash if standing is not None else self.chain.was_told(number)
 
     def shows_logs(self, block_hash: str) -> bool:
         """Whether the bloom filter of a known block shows logs that are subscribed to."""

@@ -413,20 +413,22 @@ def test_what_no_endpoint_has_is_declared_though_each_is_left_before_the_patienc
     assert node.feed.head_number == number_of(node.head)
 
 
-def test_latest_block_of_a_node_that_stands_still_on_another_branch_is_adopted_only_in_the_end() -> None:
+@pytest.mark.parametrize("depth", [3, 300], ids=["that is known", "beyond what is remembered"])
+def test_latest_block_of_a_node_that_stands_still_on_another_branch_is_adopted_only_in_the_end(depth: int) -> None:
     stands = False
 
     def answer(method: str, params: list[Any], result: Any) -> Any:
-        return {**node.blocks[node.line[-3]], "hash": "0x" + "33" * 32} if stands and "latest" in params else result
+        stale = {**node.blocks[node.line[-depth]], "hash": "0x" + "33" * 32}
+        return stale if stands and "latest" in params else result
 
-    node = LyingNode(new_feed(), answer)
-    node.grow(6)
-    stands = True
+    node = LyingNode(new_feed())
+    node.grow(depth + 100, 0, 0.2)
+    node.answer, stands = answer, True
     reconnect(node, 1)
     node.wait(PAST_NS // SECOND - 2, 1)
     assert node.records(Reorg) == []
     node.wait(5)
-    assert [record.depth for record in node.records(Reorg)] == [3]
+    assert len(node.records(Reorg)) == 1
 
 
 def test_logs_lead_to_no_block_while_it_is_in_doubt_which_chain_is_pushed() -> None:

@@ -33,6 +33,9 @@ from tools.prove.world.chain import BlockTree, Emitted, Mined
 from tools.prove.world.contracts import mark
 from tools.prove.world.removals import Identity, Removals
 
+USUAL_DEPTH = 5
+"""Blocks that leave the chain at once, where reorgs are not deep."""
+
 
 class Fault(NamedTuple):
     """A rule that was broken."""
@@ -385,6 +388,8 @@ class Oracle:
             expected.update((block.hash, *log.identity) for log in block.events)
             if block.number < self._first or self._is_abandoned(block.number):
                 continue
+            if self._is_below_a_lasting_hole(block.number, remembered_from):
+                continue
             declared = self._declared(block.number)
             if self._canonical.get(block.number) != block.hash:
                 kind = "block missing, declared" if declared else "block missing in silence"
@@ -400,6 +405,7 @@ class Oracle:
                     faults.append(Fault(kind, f"{len(missing)} of {len(block.events)} events of block {block.number}"))
         for identity, standing in self._standing.items():
             given_up = self._declared(standing.number) and standing.number < remembered_from
+            given_up = given_up or self._is_below_a_lasting_hole(standing.number, remembered_from)
             excused = identity in self._flagged or given_up or self._is_abandoned(standing.number)
             if identity not in expected and not excused:
                 faults.append(Fault("extra", f"an event of block {standing.number} {identity[0][:10]} stands"))
@@ -422,6 +428,14 @@ class Oracle:
 
     def _is_abandoned(self, number: int) -> bool:
         return any(first <= number <= last for first, last in self._abandoned)
+
+    def _is_below_a_lasting_hole(self, number: int, remembered_from: int) -> bool:
+        """Whether a block may have left the chain below a hole that nobody filled while it was remembered.
+
+        Where the headers of both cannot be had, all that shows is that something is missing.
+        """
+        lasting = [gap for gap in self.gaps if gap[1] < remembered_from]
+        return any(first - USUAL_DEPTH <= number < first for first, _ in lasting)
 
     def _is_healed(self, number: int, remembered_from: int) -> bool:
         """Whether a block that was declared is to be told in the end."""
