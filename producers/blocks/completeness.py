@@ -81,7 +81,8 @@ class Evidence:
 
     def is_doubtful(self, block: Block, *, vouched: bool = False) -> bool:
         """Whether a log of it seems to be missing; `vouched` if a list of its logs has none that did not come."""
-        return (block.doubted and not vouched) or self._doubt(block) is not Doubt.NONE
+        silent = block.head_bloom == 0 and not block.seen and used_gas(block)  # zeros alone do not say that it is empty
+        return silent or (block.doubted and not vouched) or self._doubt(block) is not Doubt.NONE
 
     def judge(self, block: Block, logs: list[Log], *, whole: bool, of_known: bool = False) -> Doubt:
         """What to think of `logs`, the node's own list of the block's logs, which the block has taken.

@@ -157,6 +157,16 @@ def test_blooms_of_zeros_over_logs_prove_nothing() -> None:
     assert node.records(Gap) == []
 
 
+def test_zeros_over_gas_do_not_close_a_block_of_which_nothing_came_when_a_later_log_does() -> None:
+    """Its logs were lost on their way, and the endpoint was not caught with such a bloom yet."""
+    node = LyingNode(new_feed())
+    node.grow(3)
+    node.push(node.mine(3, logsBloom="0x" + "0" * 512), [])
+    node.grow(3)
+    assert node.standing() == node.canonical()
+    assert node.records(Gap) == []
+
+
 def test_state_sync_logs_that_repeat_index_0_hide_no_hole() -> None:
     node = LyingNode(new_feed())
     node.grow(3)

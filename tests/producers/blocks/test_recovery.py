@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from producers.blocks import state_file
-from producers.blocks.block import Block, Progress
+from producers.blocks.block import Block, Progress, ended_block
 from producers.blocks.chain import Chain
 from producers.blocks.recovery import Recovered, recover, restore
 from producers.blocks.state_file import Position
@@ -21,7 +21,7 @@ from producers.node.rpc_types import Head
 from tests.producers.blocks.lying import LyingNode
 from tests.producers.collected import canonical_events, read_story, recorded_rows
 from tests.producers.virtual import Conversation, new_feed
-from tlv.codes import Domain, Flag, GapScope, InvalidationScope, Reason, Source
+from tlv.codes import Completeness, Domain, Flag, GapScope, InvalidationScope, Reason, Source
 from tlv.layout import Block as BlockRecord
 from tlv.layout import BlockEnd, EventOrigin, Gap, Reorg, Session, StateInvalidation
 from tlv.message import Message, build, parse
@@ -217,6 +217,25 @@ def test_block_that_was_declared_and_whose_messages_are_gone_is_declared_again_a
     assert recover(payloads).holes == [(numbers[0], numbers[0])]
     torn = recover(payloads[second:])
     assert torn.holes == [] and (numbers[0], numbers[0]) in torn.unsure
+
+
+def test_blocks_that_a_restart_declared_and_does_not_know_are_declared_again_when_they_leave() -> None:
+    """Their events stand with the readers, and nobody can take them back."""
+    before = LyingNode(new_feed())
+    before.grow(9)
+    known = [before.blocks[before.line[at]] for at in (1, 9)]
+    blocks = [ended_block(msgspec.convert(head, Head), Completeness.UNKNOWN) for head in known]
+    first, last = (block.number for block in blocks)
+    torn = Recovered(
+        blocks, [], [], [(first, last)], first, partial=frozenset(block.hash for block in blocks), torn=True
+    )
+    node = LyingNode(new_feed(recovered=torn))
+    for _ in range(9):
+        node.mine(2)
+    node.push(node.head)
+    node.line = node.line[:5]
+    node.grow(8)
+    assert [(gap.first, gap.last) for gap in node.records(Gap)] == [(first, last), (first + 1, last)]
 
 
 def test_log_of_a_block_that_an_earlier_ring_has_is_told_neither_again_nor_as_late() -> None:

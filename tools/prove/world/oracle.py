@@ -165,6 +165,7 @@ class Oracle:
             self._rings += 1
             self._begin_ring()
         if isinstance(record, Session):
+            self._unannounced = 0  # what the life before left undone is taken back, and no Reorg announces that
             self._let_go |= self._held_back
             if self._ring_size is not None:
                 self._kept_from = max(self._kept_from, header.sequence - self._ring_size)
