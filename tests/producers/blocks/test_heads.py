@@ -500,3 +500,25 @@ def test_time_in_which_the_machine_sleeps_ends_no_patience(seconds: int) -> None
     node.grow(3)
     assert gaps(node) == []
     assert node.standing() == node.canonical()
+
+
+def test_head_does_not_wait_for_a_parent_that_was_sought_for_a_head_that_is_gone() -> None:
+    """A made-up head names the parent's parent of a head that the chain left meanwhile."""
+    hidden: set[str] = set()
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        return None if isinstance(result, dict) and result.get("hash") in hidden else result
+
+    node = LyingNode(new_feed(), answer)
+    node.grow(3)
+    fork = list(node.line)
+    sought = node.mine()["hash"]
+    hidden.add(sought)
+    node.mine()
+    node.push(node.mine())
+    node.push({**node.head, "number": hex(1 << 44), "hash": "0x" + "99" * 32, "parentHash": sought}, [])
+    node.line[:] = fork
+    node.grow(4)
+    node.wait(40, 0.5)
+    assert len(node.feed._assembly._switching.heads) == 0
+    assert node.standing() == node.canonical()
