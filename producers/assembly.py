@@ -197,11 +197,7 @@ class Assembly:
 
     def left_behind(self, head: Head) -> bool:
         """Whether a head is older than ours, by its number and its time, and not of our chain."""
-        ours, number = self.chain.head, int(head.number, 16)
-        if ours is None or number >= ours.number or int(head.timestamp, 16) >= ours.timestamp:
-            return False
-        standing = self.chain.canonical.get(number)
-        return standing.hash != head.hash if standing is not None else self.chain.was_told(number)
+        return self.chain.left_behind(head)
 
     def shows_logs(self, block_hash: str) -> bool:
         """Whether the bloom filter of a known block shows logs that are subscribed to."""

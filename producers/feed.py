@@ -45,7 +45,7 @@ from producers.node.newest import NewestNumber
 from producers.node.probing import Probing
 from producers.node.rpc_types import Log, has_capitals, in_lower_case
 from producers.node.subscriptions import Subscriptions
-from producers.node.timers import Clock
+from producers.node.timers import OVERSLEPT_NS, Clock
 from producers.output.epoch import Epoch, OutputRing
 from producers.output.event_filter import EventFilter
 from producers.output.heartbeats import Heartbeats
@@ -61,8 +61,6 @@ HEARTBEAT_NS = NS
 INTRODUCTION_NS = 30 * NS
 STATES_NS = 300 * NS
 """How often the state of every pool is asked from the node for readers that joined late: one to two calls a pool."""
-OVERSLEPT_NS = NS
-"""After such a pause (a suspended machine, a stopped process) answers may lie in the socket: read before judging."""
 
 
 class Feed:

@@ -21,6 +21,7 @@ from functools import partial
 import msgspec
 
 from producers.assembly import Assembly
+from producers.blocks.head_queue import DEEPEST_WALK
 from producers.context import Context
 from producers.node.early_block import UNKNOWN, EarlyBlockCheck
 from producers.node.jsonrpc import DISCONNECTED, HEAD, UNREADABLE, Failure, Rejection, read_head
@@ -30,9 +31,7 @@ from producers.node.subscriptions import Subscriptions
 from tlv.units import NS
 
 MAX_UNSURE = 256
-"""Heads that wait while the node is asked again which chain it serves."""
-FARTHEST = 4096
-"""Blocks by which a first head may be above the latest block that the node then says."""
+"""Heads that wait while the node is asked which chain it serves, or what its latest block is."""
 FIRST_NS = 5 * NS
 """How long a first head waits for the node's latest block."""
 PAUSE_NS = NS
@@ -141,7 +140,7 @@ class Heads:
         self._takes_first = True
         first, self._first = self._first, []
         for head, live in first:
-            if latest is not None and int(head.number, 16) > int(latest.number, 16) + FARTHEST:
+            if latest is not None and int(head.number, 16) > int(latest.number, 16) + DEEPEST_WALK:
                 self._rpc.reject(Rejection.BAD_HEAD, Unfit("number", "far above the latest block"))
             else:
                 self._announce_pushed(head, live=live)

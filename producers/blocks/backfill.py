@@ -112,8 +112,8 @@ class LogFetcher:
         Else what no endpoint lists would hold up all others for ever, where each is left before the patience ends.
         """
         now_ns = self._clock.now_ns
-        begun = {block_hash: asking.since_ns for block_hash, asking in self._asking.items() if asking.since_ns >= 0}
-        self._spent_ns = {block_hash: now_ns - since_ns for block_hash, since_ns in begun.items()}
+        begun = {name: some.since_ns for name, some in self._asking.items() if some.since_ns >= 0}
+        self._spent_ns = {name: now_ns - begun[name] for name in begun.keys() & self._chain.blocks.keys()}
 
     def want(self, block: Block) -> None:
         """Fetch the logs of `block` with the next `pump`."""

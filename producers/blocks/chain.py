@@ -116,6 +116,14 @@ class Chain:
         """Whether a block of this number is older than every one that was ever canonical."""
         return self.head is not None and number < self._first
 
+    def left_behind(self, head: Head) -> bool:
+        """Whether a head is older than ours, by its number and its time, and not canonical."""
+        number = int(head.number, 16)
+        if self.head is None or number >= self.head.number or int(head.timestamp, 16) >= self.head.timestamp:
+            return False
+        standing = self.canonical.get(number)
+        return standing.hash != head.hash if standing is not None else self.was_told(number)
+
     def branch(self, head: Block, limit: int) -> list[Block] | Missing | Misnumbered:
         """The blocks from the first that is not canonical up to `head`, oldest first; or what is wrong with one.
 

@@ -81,8 +81,7 @@ class Evidence:
 
     def is_doubtful(self, block: Block, *, vouched: bool = False) -> bool:
         """Whether a log of it seems to be missing; `vouched` if a list of its logs has none that did not come."""
-        silent = block.head_bloom == 0 and not block.seen and used_gas(block)  # zeros alone do not say that it is empty
-        return silent or (block.doubted and not vouched) or self._doubt(block) is not Doubt.NONE
+        return _is_silent(block) or (block.doubted and not vouched) or self._doubt(block) is not Doubt.NONE
 
     def judge(self, block: Block, logs: list[Log], *, whole: bool, of_known: bool = False) -> Doubt:
         """What to think of `logs`, the node's own list of the block's logs, which the block has taken.
@@ -99,7 +98,7 @@ class Evidence:
             events_came = block.positives is None or block.positives <= block.topics
             if not logs and not EVENT_OF_TOPIC.keys().isdisjoint(block.topics):
                 events_came = False  # what was pushed should be in it, if its pool was among the addresses
-            if not logs and not block.seen and not block.head_bloom and used_gas(block):
+            if not logs and _is_silent(block):
                 events_came = False  # nothing says that the backend has the block
             events = {place for log, place in zip(logs, places, strict=True) if _is_event(log)}
             if None in places or _events_of(block) > len(events):
@@ -161,6 +160,11 @@ def _events_of(block: Block) -> int:
 
 def _is_event(log: Log) -> bool:
     return bool(log.topics) and log.topics[0] in EVENT_OF_TOPIC
+
+
+def _is_silent(block: Block) -> bool:
+    """Whether it used gas, and neither bloom nor log says of what: zeros alone do not say that a block is empty."""
+    return not block.head_bloom and not block.seen and used_gas(block)
 
 
 def used_gas(block: Block) -> bool:

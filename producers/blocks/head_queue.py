@@ -99,8 +99,7 @@ class HeadQueue:
             elif is_young or (waiting and branch[0].root):
                 waiting += 1  # a hole is declared once it is known what of the heads before stands below it
             else:
-                del self._heads[waiting]
-                self._overtaken.discard(head.hash)
+                self._take_out(head)
                 for older in self._heads[:waiting]:
                     if older.number <= head.number:
                         self._drop(older)
@@ -165,10 +164,13 @@ class HeadQueue:
         self._drop(head)
         self._chain.drop(wrong)
 
-    def _drop(self, head: Block) -> None:
-        """No head any more, and no known block, should its parents not be known."""
+    def _take_out(self, head: Block) -> None:
         self._heads.remove(head)
         self._overtaken.discard(head.hash)
+
+    def _drop(self, head: Block) -> None:
+        """No head any more, and no known block, should its parents not be known."""
+        self._take_out(head)
         for missing in self._seeking.values():
             if missing.child is head:
                 self._forget_search(missing)
@@ -181,8 +183,7 @@ class HeadQueue:
         self._forget_search(missing)
         self._stats.dropped_heads += len(heads)
         for head in heads:
-            self._heads.remove(head)
-            self._overtaken.discard(head.hash)
+            self._take_out(head)
             self._chain.drop(head)
 
     def _waits_for(self, head: Block, missing: Missing) -> bool:

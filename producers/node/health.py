@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from producers.node.timers import OVERSLEPT_NS
 from tlv.codes import FeedReason
 from tlv.units import NS
 
@@ -32,8 +33,6 @@ ANSWER_NS = 5 * NS // 2
 """An endpoint that has not said its newest number for so long is shown as not answering."""
 OVERDUE_NS = 5 * NS
 OVERDUE_BLOCKS = 3
-OVERSLEPT_NS = NS
-"""A look later than that after the last (a suspended machine, a stopped process) says nothing of the node."""
 MOST_REFUSALS = 3
 OWN_WAIT_NS = 5 * NS
 """`producers.assembly` itself waits 4 s for a log of a later block before it asks for the newest one's."""

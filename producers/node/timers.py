@@ -11,6 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
+from tlv.units import NS
+
+OVERSLEPT_NS = NS
+"""A look later than that after the last: a suspended machine, a stopped process.  Answers may lie in the socket."""
+
 
 @dataclass(slots=True)
 class Clock:

@@ -305,8 +305,7 @@ class Quarantine:
             emitter.undecided = False
             return
         settled = all(held.block.progress is not Progress.OPEN for held in emitter.held)
-        waiting = [held for held in emitter.held if not held.block.recalled]
-        complete = [held for held in waiting if held.block.progress is Progress.CLOSED]
+        complete = [held for held in emitter.held if held.block.progress is Progress.CLOSED and not held.block.recalled]
         if settled and is_lookalike([held.log for held in complete]):
             self._refute(emitter, Standing.FALSE, [held.block for held in complete])
         elif settled or self._is_late(emitter):

@@ -194,3 +194,15 @@ def test_header_of_a_block_without_bloom_comes_before_its_logs_unless_headers_he
     assert asked(blocks[2])[0] == "eth_getLogs"
     fetcher.reconnected()
     assert asked(blocks[2])[0] == "eth_getBlockByHash"
+
+
+def test_patience_with_blocks_that_are_known_no_more_is_not_carried_from_connection_to_connection() -> None:
+    catching = Catching(3, lambda numbers: {"code": -32000, "message": "request timed out"})
+    catching.run(1.0)
+    fetcher, chain = catching._fetcher, catching._chain
+    fetcher.disconnected()
+    assert fetcher._spent_ns.keys() == chain.blocks.keys()
+    del chain.blocks[hash_of(2)]
+    fetcher.reconnected()
+    fetcher.disconnected()
+    assert fetcher._spent_ns.keys() == {hash_of(1), hash_of(3)}

@@ -14,7 +14,7 @@ from producers.blocks import chain
 from producers.blocks.chain import MAX_LOOSE, ZERO_HASH
 from producers.blocks.head_queue import MOST_SOUGHT
 from producers.heads import FIRST_NS, PAST_NS
-from tests.producers.blocks.lying import FIRST, REFUSED, LyingNode
+from tests.producers.blocks.lying import FIRST, REFUSED, LyingNode, hiding
 from tests.producers.virtual import SECOND, new_feed
 from tlv.codes import Reason
 from tlv.layout import Block as BlockRecord
@@ -109,13 +109,7 @@ def test_heads_with_unknown_parents_are_bounded(heads: int) -> None:
 def test_reorg_whose_new_parents_are_null_for_a_while_is_followed_exactly(seconds: float) -> None:
     """Only the new tip is pushed; the node shows its parents later, by hash and by number."""
     hidden: set[str] = set()
-
-    def answer(method: str, params: list[Any], result: Any) -> Any:
-        if isinstance(result, dict) and result.get("hash") in hidden:
-            return None
-        return result
-
-    node = LyingNode(new_feed(), answer)
+    node = LyingNode(new_feed(), hiding(hidden))
     node.grow(6)
     dropped = node.line[-4:]
     del node.line[-4:]
@@ -359,11 +353,7 @@ def test_head_of_another_number_than_its_parent_shows_holds_no_other_child_of_it
 def test_head_whose_parent_is_sought_is_not_adopted_behind_a_later_one() -> None:
     """The chain left it while nobody could show its parent: no Reorg to it and back."""
     hidden: set[str] = set()
-
-    def answer(method: str, params: list[Any], result: Any) -> Any:
-        return None if isinstance(result, dict) and result.get("hash") in hidden else result
-
-    node = LyingNode(new_feed(), answer)
+    node = LyingNode(new_feed(), hiding(hidden))
     node.grow(4)
     fork = list(node.line)
     left = [node.mine() for _ in range(3)]
@@ -395,7 +385,7 @@ def test_what_no_endpoint_has_is_declared_though_each_is_left_before_the_patienc
 
     def answer(method: str, params: list[Any], result: Any) -> Any:
         if hides == "the parent":
-            return None if isinstance(result, dict) and result.get("hash") in hidden else result
+            return hiding(hidden)(method, params, result)
         return REFUSED if method == "eth_getLogs" and params[0].get("blockHash") in hidden else result
 
     node = LyingNode(new_feed(), answer)
@@ -485,11 +475,7 @@ def test_first_head_of_a_number_that_the_node_is_far_from_is_refused() -> None:
 def test_time_in_which_the_machine_sleeps_ends_no_patience(seconds: int) -> None:
     """The parent is shown ten seconds after the head, of which the feed was awake."""
     hidden: set[str] = set()
-
-    def answer(method: str, params: list[Any], result: Any) -> Any:
-        return None if isinstance(result, dict) and result.get("hash") in hidden else result
-
-    node = LyingNode(new_feed(), answer)
+    node = LyingNode(new_feed(), hiding(hidden))
     node.grow(3)
     hidden.add(node.mine()["hash"])
     node.push(node.mine())
@@ -505,11 +491,7 @@ def test_time_in_which_the_machine_sleeps_ends_no_patience(seconds: int) -> None
 def test_head_does_not_wait_for_a_parent_that_was_sought_for_a_head_that_is_gone() -> None:
     """A made-up head names the parent's parent of a head that the chain left meanwhile."""
     hidden: set[str] = set()
-
-    def answer(method: str, params: list[Any], result: Any) -> Any:
-        return None if isinstance(result, dict) and result.get("hash") in hidden else result
-
-    node = LyingNode(new_feed(), answer)
+    node = LyingNode(new_feed(), hiding(hidden))
     node.grow(3)
     fork = list(node.line)
     sought = node.mine()["hash"]

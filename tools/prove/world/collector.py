@@ -9,9 +9,10 @@ from __future__ import annotations
 import tempfile
 from collections import deque
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from random import Random
+from typing import Concatenate, ParamSpec
 
 import msgspec
 
@@ -37,6 +38,7 @@ from tools.prove.world.clock import Agenda
 from tools.prove.world.network import Wire
 from tools.prove.world.node import WorldNode
 
+P = ParamSpec("P")
 SHORT_LIVED_NS = 5 * NS
 WATCHDOG_S = 10.0
 BROKE_OVER_SIZE = 1009
@@ -49,6 +51,19 @@ MOST_UNFINISHED = 1000
 
 class Spinning(AssertionError):
     """The feed works without getting anywhere."""
+
+
+def when_awake(
+    method: Callable[Concatenate[CollectorModel, P], None],
+) -> Callable[Concatenate[CollectorModel, P], None]:
+    """Called while it sleeps, it is called again when it wakes."""
+
+    @wraps(method)
+    def call(model: CollectorModel, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        if not model.sleeps(partial(call, model, *args, **kwargs)):
+            method(model, *args, **kwargs)
+
+    return call
 
 
 class CollectorModel:
@@ -133,7 +148,7 @@ class CollectorModel:
         self._tell(f"asleep for {length_ns / NS:.0f} s")
         self._wakes_ns = max(self._wakes_ns, self._agenda.now_ns + length_ns)
 
-    def _sleeps(self, then: Callable[[], None]) -> bool:
+    def sleeps(self, then: Callable[[], None]) -> bool:
         """Whether it is asleep; `then` is called when it wakes, in order."""
         if self._agenda.now_ns >= self._wakes_ns:
             return False
@@ -201,9 +216,8 @@ class CollectorModel:
 
     # Connections
 
+    @when_awake
     def _connect(self, life: int) -> None:
-        if self._sleeps(partial(self._connect, life)):
-            return
         if life != self._life:
             return
         name = self._endpoints.current.url
@@ -230,16 +244,14 @@ class CollectorModel:
             self._agenda.after(second * NS, partial(self._beat, self._life, circuit_open))
         self._agenda.after(int(seconds * NS) + MS, partial(self._connect, self._life))
 
+    @when_awake
     def _beat(self, life: int, circuit_open: bool) -> None:
-        if self._sleeps(partial(self._beat, life, circuit_open)):
-            return
         if life == self._life:
             self._feed.beat(**self._agenda.clocks, circuit_open=circuit_open)
             self._publish()
 
+    @when_awake
     def _on_close(self, life: int, code: int) -> None:
-        if self._sleeps(partial(self._on_close, life, code)):
-            return
         if life == self._life and self._wire is not None:
             reason = FeedReason.CLOSED
             if code == BROKE_OVER_SIZE:
@@ -321,9 +333,8 @@ class CollectorModel:
         if newest >= self._feed.head_number - 1:
             self._returning = candidate
 
+    @when_awake
     def _connect_second(self, life: int) -> None:
-        if self._sleeps(partial(self._connect_second, life)):
-            return
         if life != self._life or self._second is None:
             return
         wire = self._second.connect(partial(self._receive_second, life), partial(self._on_second_close, life))
@@ -334,9 +345,8 @@ class CollectorModel:
         self._feed.second_connected()
         self._flush()
 
-    def _on_second_close(self, life: int, code: int) -> None:
-        if self._sleeps(partial(self._on_second_close, life, code)):
-            return
+    @when_awake
+    def _on_second_close(self, life: int, _: int) -> None:
         if life == self._life:
             self._second_wire = None
             self._feed.second_disconnected()
@@ -345,9 +355,8 @@ class CollectorModel:
 
     # Frames and time
 
+    @when_awake
     def _receive(self, life: int, frames: list[bytes]) -> None:
-        if self._sleeps(partial(self._receive, life, frames)):
-            return
         if life != self._life:
             return
         self._feed.receive(frames, **self._agenda.clocks)
@@ -355,9 +364,8 @@ class CollectorModel:
         if life == self._life:
             self._tick_at(life, self._agenda.now_ns + self._tick_ns)
 
+    @when_awake
     def _receive_second(self, life: int, frames: list[bytes]) -> None:
-        if self._sleeps(partial(self._receive_second, life, frames)):
-            return
         if life == self._life:
             self._feed.receive_second(frames, **self._agenda.clocks)
             self._flush()
@@ -368,9 +376,8 @@ class CollectorModel:
             self._next_tick_ns = due_ns
             self._agenda.at(due_ns, partial(self._tick, life, due_ns))
 
+    @when_awake
     def _tick(self, life: int, due_ns: int) -> None:
-        if self._sleeps(partial(self._tick, life, due_ns)):
-            return
         if life != self._life or due_ns != self._next_tick_ns or self._wire is None:
             return
         for _ in range(MOST_UNFINISHED):

@@ -443,8 +443,8 @@ MUTANTS = (
     WorldMutant(
         "logs of which a part was told before convict their emitter",
         "producers.pools.quarantine:Quarantine._decide_by_structure",
-        "if not held.block.recalled",
-        "if True",
+        " and not held.block.recalled",
+        "",
         71075,
         "kill_ring pruned",
         16,

@@ -106,7 +106,7 @@ class WorldNode:
     def move(self, dropped: list[Mined], adopted: list[Mined]) -> None:
         """The chain has another head."""
         lag_ns = self._lag(0) if self._faults.strikes("lag", self._agenda.now_ns) else 0
-        if self.useless in ("mute", "refuses_all", "frozen") or self._stands_since() is not None:
+        if self.useless in ("mute", "refuses_all") or self._stands_since() is not None:
             return
         for wire in self._wires:
             if wire.open and wire.subscriptions:
@@ -205,13 +205,15 @@ class WorldNode:
     def _view(self) -> View:
         now_ns = self._agenda.now_ns
         lag_ns = self._lag(self._rng.randrange(len(self._lags))) if self._faults.strikes("lag", now_ns) else 0
-        since_ns = 0 if self.useless == "frozen" else self._stands_since()
+        since_ns = self._stands_since()
         if since_ns is not None:
             return View(self._timeline, self._chain_id, since_ns)
         return View(self._timeline, self._chain_id, now_ns - lag_ns)
 
     def _stands_since(self) -> int | None:
         """Since when it knows of nothing new; None while it follows the chain."""
+        if self.useless == "frozen":
+            return 0
         window = self._faults.window("standstill", self._agenda.now_ns)
         return window.begin_ns if window is not None else None
 

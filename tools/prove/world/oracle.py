@@ -65,8 +65,8 @@ class Oracle:
     ) -> None:
         self.faults: list[Fault] = []
         self.gaps: list[tuple[int, int]] = []
-        self.needless: list[tuple[int, int]] = []
-        """Gaps, those aside of a reorg that is deeper than what is remembered."""
+        self.needless: tuple[int, int] | None = None
+        """The first gap, those aside of a reorg that is deeper than what is remembered."""
         self.unproven: set[bytes] = set()
         """Emitters that were declared."""
         self.messages = self.gaps_told = 0
@@ -128,7 +128,7 @@ class Oracle:
         self._let_go: set[str] = set()
         """Of these, the ones from before a restart, which knows them as ended: what was held back stays declared."""
         self.gaps.clear()
-        self.needless.clear()
+        self.needless = None
         self.unproven.clear()
 
     def moved(self, dropped: list[Mined], adopted: list[Mined]) -> None:
@@ -193,7 +193,7 @@ class Oracle:
                 self._declared_at[record.first, record.last] = header.sequence
                 self.gaps_told += 1
                 if record.reason != Reason.CHAIN_BROKEN or record.last > self._remembered_to:
-                    self.needless.append((record.first, record.last))
+                    self.needless = self.needless or (record.first, record.last)
                 self._tell(f"> Gap {record.first} to {record.last}: {Reason(record.reason).name}")
                 self._doubted_from = min(self._doubted_from, record.first)
             case StateInvalidation() if record.reason != Reason.FILTER_CHANGED:
@@ -405,10 +405,10 @@ class Oracle:
                 if silent or self._is_healed(block.number, remembered_from):
                     faults.append(Fault(kind, f"{len(missing)} of {len(block.events)} events of block {block.number}"))
         for identity, standing in self._standing.items():
+            if identity in expected or identity in self._flagged or self._is_abandoned(standing.number):
+                continue
             given_up = self._declared(standing.number) and standing.number < remembered_from
-            given_up = given_up or self._is_below_a_lasting_hole(standing.number, remembered_from)
-            excused = identity in self._flagged or given_up or self._is_abandoned(standing.number)
-            if identity not in expected and not excused:
+            if not (given_up or self._is_below_a_lasting_hole(standing.number, remembered_from)):
                 faults.append(Fault("extra", f"an event of block {standing.number} {identity[0][:10]} stands"))
         for identity, emitter in self._flagged.items():
             # what answers "0x" to every question may be a contract whose state the node lacks

@@ -200,7 +200,7 @@ class FeedWorld:
         run = self.run
         run.faults += self.oracle.faults or self.unmet()
         if run.kinds <= HONEST and self.oracle.needless:
-            run.faults.append(Fault("needless gap", f"{self.oracle.needless[0]} although nothing was wrong"))
+            run.faults.append(Fault("needless gap", f"{self.oracle.needless} although nothing was wrong"))
         if not run.faults and not self.settles():
             run.faults.append(Fault("unsettled", "the feed still waits for something"))
         counted = tables(self.collector.feed) if run.seed % COUNTED_EVERY == 0 else Counter[str]()
