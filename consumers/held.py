@@ -55,14 +55,15 @@ class HeldRing:
         """What can be read of it."""
         reader = self.reader
         if reader is None:
-            return Extent(self.uuid, self.behind, self.behind, True, self.older, self._end_seen)
+            return Extent(self.uuid, self.behind, self.behind, True, self.older, self._end_seen, nameless=True)
         first = self._seek(reader, oldest=True)
         behind, end_seen = self.behind, self._end_seen
         if not self.ended:
             end = self._seek(reader, oldest=False)
             end_seen = end is not None
             behind = max(end or 1, first or 1)
-        return Extent(self.uuid, min(first or behind, behind), behind, self.ended, self.older, end_seen)
+        first, nameless = min(first or behind, behind), self.ended or reader.nameless
+        return Extent(self.uuid, first, behind, self.ended, self.older, end_seen, nameless)
 
     def _seek(self, reader: Reader, *, oldest: bool) -> int | None:
         """The sequence at one end of the ring; None if what stands there is damaged."""

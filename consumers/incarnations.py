@@ -48,6 +48,8 @@ class Extent(NamedTuple):
     """Of a held ring: the incarnations that the journal had while this one had the name."""
     end_seen: bool = True
     """Whether `behind` is the end; otherwise the ring is damaged there, and nobody knows what was published behind."""
+    nameless: bool = False
+    """Of a held ring: it lost its name, so that others may be newer; its writer may not have noticed yet."""
 
 
 class Read(Enum):
@@ -165,7 +167,7 @@ def is_next(
         return all(one in passed for one in kept[known_older:known_newer])
     if new not in held:
         return not _between(uuid, new, rings, kept) - {uuid, *kept, *passed}
-    if uuid in held or new in kept or not rings[held.index(new)].ended:
+    if uuid in held or new in kept or _has_name(rings[held.index(new)]):
         return True
     return kept.index(uuid) < _place_behind(rings[: held.index(new) + 1], kept)
 
@@ -181,9 +183,14 @@ def _between(uuid: bytes, new: bytes, rings: Sequence[Extent], kept: Sequence[by
     return {extent.uuid for extent in rings[begin : min(newer, default=len(rings))]}
 
 
+def _has_name(extent: Extent) -> bool:
+    """Whether a held ring has the name: no ring is newer."""
+    return not (extent.ended or extent.nameless)
+
+
 def _is_live(extent: Extent) -> bool:
     """Whether it has the name, and nobody looked what the journal had before."""
-    return not (extent.ended or extent.older)
+    return _has_name(extent) and not extent.older
 
 
 def _place_behind(rings: Sequence[Extent], kept: Sequence[bytes]) -> int:

@@ -14,12 +14,14 @@ evicts it, so what the outage cost is recorded as a loss like any other, and the
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from consumers.damage import seek_beyond
 from consumers.held import HeldRing, HeldRings
 from consumers.incarnations import Extent, Replaced, RingCursor, next_step
 from consumers.journal import DiskRefused, JournalRemoved, JournalWriter
@@ -34,6 +36,7 @@ POLL_FRAMES = 4096
 POLL_BYTES = 1 << 20
 WAIT_SLICE_S = 0.1
 RETRY_S = 0.1
+RETRY_SLOT_S = 1.0
 
 Report = Callable[[str], None]
 Stop = Callable[[], bool]
@@ -104,6 +107,8 @@ class Recorder:
         self._report = report
         self._options = journal_options
         self._rings = HeldRings(self._attach)
+        self._next_try = 0.0
+        self._told_no_slot = False
         reader = self._attach()
         self._rings.adopt(reader)
         try:
@@ -124,7 +129,7 @@ class Recorder:
         """Record until `stop` says so or, with `until_closed`, until the ring is closed and read to its end.
 
         Raises:
-            CorruptRing: the ring holds what no writer writes.
+            CorruptRing: the ring holds what no writer writes, up to its end.
         """
         while not stop():
             self._count()
@@ -132,7 +137,7 @@ class Recorder:
             poll = self._reader.poll(POLL_FRAMES, max(POLL_BYTES, self._reader.identity.max_payload))
             try:
                 if poll.loss is not None:
-                    self._keep_loss(poll.loss, stop)
+                    self._keep_loss(poll.loss, Reason.LAPPED, stop)
                 if len(poll):
                     self._keep(poll, stop)
                     continue
@@ -140,7 +145,8 @@ class Recorder:
                 self._begin_anew(error, stop)
                 continue
             if poll.status is Status.CORRUPT:
-                raise CorruptRing(f"ring {self.name}: no frame at sequence {self._reader.sequence}")
+                self._pass_damage(stop)
+                continue
             if poll.status is Status.CLOSED and until_closed:
                 break
             if poll.status in (Status.EMPTY, Status.CLOSED):
@@ -171,10 +177,11 @@ class Recorder:
         journal = self._insist(lambda: self._open_journal(reader.uuid), stop)
         self._reader, self._journal = reader, journal
         self.recorded.rings += 1
-        if journal.resume_at is not None:
-            reader.seek(journal.resume_at)
-        elif self._follows_another(reader.uuid):
-            reader.seek(1)
+        with contextlib.suppress(CorruptRing):  # the next poll says so
+            if journal.resume_at is not None:
+                reader.seek(journal.resume_at)
+            elif self._follows_another(reader.uuid):
+                reader.seek(1)
         self._become_reliable()
 
     def _open_journal(self, ring_uuid: bytes) -> JournalWriter:
@@ -206,10 +213,16 @@ class Recorder:
         return True
 
     def _become_reliable(self) -> None:
+        """Let the ring's writer wait for us; while others hold all slots, try again now and then."""
+        self._next_try = time.monotonic() + RETRY_SLOT_S
         try:
             self._reader.join()
         except NoFreeSlot as error:
-            self._report(f"recording without back-pressure: {error}")
+            if not self._told_no_slot:
+                self._report(f"recording without back-pressure until a slot is free: {error}")
+            self._told_no_slot = True
+        else:
+            self._told_no_slot = False
 
     def _wait(self, status: Status, stop: Stop) -> None:
         if status is Status.CLOSED or self._reader.nameless:
@@ -236,7 +249,7 @@ class Recorder:
             time.sleep(RETRY_S)
 
     def _leave(self) -> None:
-        """Close the journal and leave the ring; the journal keeps whether the ring has ended."""
+        """Close the journal and leave the ring; the journal keeps whether the ring has ended, if it has all of it."""
         if self._reader.closed:
             return
         ended = self._reader.nameless and self._reader.abandoned and not self._reader.lag_bytes
@@ -244,7 +257,7 @@ class Recorder:
         if here is not None:
             ended = ended or (here.ended and not self._reader.lag_bytes)
             here.release()
-        self._journal.close(ring_ended=ended)
+        self._journal.close(ring_ended=ended and self._journal.resume_at == self._reader.sequence)
 
     def _keep(self, poll: Poll, stop: Stop) -> None:
         count = len(poll)
@@ -260,11 +273,27 @@ class Recorder:
         if self._reader.evicted:
             self.recorded.evictions += 1
             self._become_reliable()
+        elif not self._reader.reliable and time.monotonic() >= self._next_try:
+            self._become_reliable()
 
-    def _keep_loss(self, loss: Loss, stop: Stop) -> None:
-        self._report(f"ring {self.name}: lost {loss.count} frames, {loss.first} to {loss.last}")
+    def _pass_damage(self, stop: Stop) -> None:
+        """Go on at the next sound record; what lies before it is lost.
+
+        Raises:
+            CorruptRing: there is none.
+        """
+        reader = self._reader
+        expected = self._journal.resume_at or reader.sequence
+        if not seek_beyond(reader, max(expected, reader.sequence)):
+            raise CorruptRing(f"ring {self.name}: no frame at sequence {expected}, and none behind it")
+        if reader.sequence > expected:
+            self._keep_loss(Loss(reader.uuid, expected, reader.sequence - 1), Reason.DAMAGED, stop)
+
+    def _keep_loss(self, loss: Loss, reason: Reason, stop: Stop) -> None:
+        what = "damaged in the ring" if reason is Reason.DAMAGED else "overwritten"
+        self._report(f"ring {self.name}: lost {loss.count} frames, {loss.first} to {loss.last}: {what}")
         try:
-            self._insist(lambda: self._journal.append_gap(loss.first, loss.last, Reason.LAPPED), stop)
+            self._insist(lambda: self._journal.append_gap(loss.first, loss.last, reason), stop)
         except DiskRefused:
             self._give_up(loss.count)
         else:

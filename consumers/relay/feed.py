@@ -24,11 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
+from consumers.damage import seek_beyond
 from consumers.incarnations import RECORDER_PATIENCE_S
 from consumers.relay import protocol
 from consumers.relay.catch_up import JournalWindows
 from consumers.relay.counters import Counters
-from consumers.relay.damage import seek_beyond
 from consumers.relay.errors import Farewell, short_of
 from consumers.relay.journal_reading import Answer, NoWindow, oldest_recorded
 from consumers.relay.packing import Packing

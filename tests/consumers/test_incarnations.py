@@ -233,6 +233,13 @@ def test_next_step_between_rings_of_which_nobody_knows_the_order_declares_an_unc
     assert next_step(RingCursor(B, 5), rings, recorded, passed=[A, C]) == replaced(B, 4, X)
 
 
+def test_next_step_to_a_ring_that_lost_its_name_to_an_unaware_writer_declares_an_uncounted_loss() -> None:
+    recorded = [Extent(A, 1, 9, ENDED), Extent(C, 1, 4, ENDED)]
+    for nameless, expected in ((True, replaced(C, UNKNOWN, B, 4)), (False, replaced(C, 3, B))):
+        rings = [Extent(A, 9, 9, ENDED), Extent(B, 1, 5, LIVE, frozenset([A]), nameless=nameless)]
+        assert next_step(RingCursor(C, 4), rings, recorded, passed=[A]) == expected
+
+
 def test_next_step_over_a_ring_that_was_recorded_before_memory_began_declares_nothing() -> None:
     rings = [Extent(A, 9, 9, ENDED, frozenset([X])), Extent(C, 1, 5, LIVE, frozenset([X, B]))]
     assert next_step(RingCursor(A, 9), rings, [Extent(X, 1, 9, ENDED)]) == replaced(A, 8, C)

@@ -20,8 +20,9 @@ import pytest
 from consumers.journal import Fsync, JournalReader
 from consumers.journal.layout import GRANT_BYTES
 from consumers.recorder import Recorded, Recorder
-from ringbuf import Loss, RingNotFound, SharedCounters, Writer
+from ringbuf import Loss, Reader, RingNotFound, SharedCounters, Writer
 from ringbuf.counters import read_counters
+from ringbuf.layout import SLOTS
 from tests.own_mounts import OWN_MOUNTS
 from tlv.layout import LAYOUT_DIGEST
 from tools import record
@@ -168,6 +169,29 @@ def test_recorder_of_a_ring_that_is_gone_stops_when_asked(ring_name: str, tmp_pa
         running.join(60)
         assert not running.is_alive()
     assert account(tmp_path) == ({sequence: b"%d" % sequence * 20 for sequence in range(1, 6)}, 0)
+
+
+def test_recorder_without_a_free_slot_becomes_reliable_once_there_is_one(
+    ring_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.recorder.RETRY_SLOT_S", 0.0)
+    lines: list[str] = []
+    with Writer.create(ring_name, layout_digest=LAYOUT_DIGEST) as writer:
+        others = [Reader.attach(ring_name, layout_digest=LAYOUT_DIGEST) for _ in range(SLOTS)]
+        for other in others:
+            other.join()
+        publish(writer, 10)
+        with open_recorder(ring_name, tmp_path, lines) as recorder:
+            reader = recorder._reader
+            for expected in (False, False, True):
+                if expected:
+                    others.pop().close()
+                publish(writer, 10)
+                recorder.run(lambda: recorder.recorded.frames >= writer.next_sequence - 1, until_closed=False)
+                assert reader.reliable == expected
+        for other in others:
+            other.close()
+    assert len(lines) == 1 and "without back-pressure until a slot is free" in lines[0]
 
 
 def test_recorder_missing_ring_is_refused(ring_name: str, tmp_path: Path) -> None:

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 from consumers.client import Farewell, Item, Loss, RelayClient
+from consumers.journal import JournalReader
+from consumers.recorder import Recorder
 from consumers.relay import protocol
 from consumers.relay.address import connect
 from ringbuf import Writer
+from ringbuf.errors import CorruptRing
 from ringbuf.layout import ANCHOR_0, ANCHORS, COMMIT_0, COMMIT_WORDS, DATA, SEQUENCE_WORD, TAIL
 from ringbuf.names import FOLDER, control_object, ring_object
 from tests.consumers.relay_rig import publish_numbered
@@ -193,6 +196,43 @@ def test_relay_of_a_damaged_ring_that_has_ended_tells_the_loss_and_goes_on_with_
                     messages = [item.sequence for item in of_old if isinstance(item, Item)]
                     assert messages == list(range(first, PUBLISHED + 1)) or len(messages) < len(of_old)
                     assert take_messages(client, second.uuid, PUBLISHED) == list(range(1, PUBLISHED + 1))
+
+
+@pytest.mark.parametrize("kind", ["one frame", "length", "frames and anchors"])
+def test_recorder_of_a_damaged_ring_records_what_is_whole_and_the_loss(
+    new_ring_name: Callable[[], str], home: Path, kind: str
+) -> None:
+    name, lines = new_ring_name(), list[str]()
+
+    def record_until(sequence: int) -> None:
+        with Recorder(name, home / "journal", report=lines.append) as recorder:
+            recorder.run(lambda: recorder.next_sequence > sequence, until_closed=False)
+
+    with Writer.create(name, capacity=CAPACITY, layout_digest=LAYOUT_DIGEST) as writer:
+        publish_numbered(writer, 300)
+        record_until(300)
+        publish_numbered(writer, PUBLISHED - 300)
+        DAMAGES[kind](name)
+        record_until(PUBLISHED)
+        publish_numbered(writer, 10)
+        record_until(PUBLISHED + 10)
+    expected, lost = 1, list[int]()
+    with JournalReader(home / "journal") as journal:
+        for item in journal:
+            first, last = (item.first, item.last) if isinstance(item, Loss) else (item.sequence, item.sequence)
+            assert first == expected
+            expected = last + 1
+            lost += range(first, last + 1) if isinstance(item, Loss) else []
+    assert expected == PUBLISHED + 11 and DAMAGED in lost
+    assert any(f"{lost[0]} to " in line for line in lines), lines
+
+
+def test_recorder_of_a_ring_without_any_sound_record_says_so(new_ring_name: Callable[[], str], home: Path) -> None:
+    name = new_ring_name()
+    with make(name), Recorder(name, home / "journal", report=print) as recorder:
+        damage_header(name)
+        with pytest.raises(CorruptRing, match=f"ring {name}: no frame at sequence 1, and none behind it"):
+            recorder.run(lambda: False, until_closed=False)
 
 
 def ends_at(item: Item | Loss, sequence: int) -> bool:

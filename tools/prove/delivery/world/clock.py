@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from tlv.units import NS
+from tools.prove.delivery.world.turns import pause
+
 
 class DeliveryClock:
     """Stands for the module `time`.  Begins late enough that no place takes a time for none."""
@@ -15,6 +18,16 @@ class DeliveryClock:
     def monotonic(self) -> float:
         """The time."""
         return self.now
+
+    def monotonic_ns(self) -> int:
+        """The time in ns."""
+        return int(self.now * NS)
+
+    def sleep(self, seconds: float) -> None:
+        """Of blocking code, which has a thread of its own."""
+        due = self.now + seconds
+        while self.now < due:
+            pause()
 
 
 class DueCall:

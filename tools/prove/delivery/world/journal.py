@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from consumers.incarnations import Extent
 from consumers.relay.journal_reading import Answer, NoWindow
 from consumers.relay.windows import JournalWindow
-from ringbuf.layout import INDEX_ROWS, LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW
 from tools.prove.delivery.world.clock import DeliveryClock
 from tools.prove.delivery.world.findings import Findings
 from tools.prove.delivery.world.kinds import Chances
-from tools.prove.delivery.world.rings import message_of
+from tools.prove.delivery.world.rings import message_of, place_frames
 
 SEGMENT_FRAMES = 12
 WINDOW_FRAMES = 7
@@ -33,6 +30,8 @@ class KeptSegment:
     frames: list[int] = field(default_factory=list)
     damaged: bool = False
     ended: bool = False
+    again: bool = False
+    """Written after everything was removed: perhaps what was there before."""
 
 
 class WorldJournal:
@@ -40,16 +39,22 @@ class WorldJournal:
 
     def __init__(self) -> None:
         self.segments: list[KeptSegment] = []
+        self.removals = 0
+        """How often everything was removed under the recorder."""
 
     def of(self, uuid: bytes) -> list[KeptSegment]:
         """The segments of one ring."""
         return [segment for segment in self.segments if segment.uuid == uuid]
 
-    def append(self, uuid: bytes, first: int, behind: int, *, lost: bool = False) -> None:
-        """Record frames, or that they are lost."""
+    def last_sound(self) -> KeptSegment | None:
+        """The last segment that can be read: behind it a new recorder goes on."""
+        return next((segment for segment in reversed(self.segments) if not segment.damaged), None)
+
+    def append(self, uuid: bytes, first: int, behind: int, *, lost: bool, anew: bool) -> None:
+        """Record frames, or that they are lost; `anew` by another writer, whose segments are its own."""
         last = self.segments[-1] if self.segments else None
-        if last is None or last.uuid != uuid or last.damaged or len(last.frames) >= SEGMENT_FRAMES:
-            last = KeptSegment(uuid, first, first)
+        if last is None or anew or last.uuid != uuid or last.damaged or len(last.frames) >= SEGMENT_FRAMES:
+            last = KeptSegment(uuid, first, first, again=self.removals > 0)
             self.segments.append(last)
         last.behind = behind
         if not lost:
@@ -71,6 +76,21 @@ class WorldJournal:
         if segments and chances.strikes("damage", 0.03):
             segments[chances.number("damage", 0, len(segments) - 1)].damaged = True
             findings.note("a segment is damaged")
+        if segments and chances.strikes("journal_removed", 0.01):
+            segments.clear()
+            self.removals += 1
+            findings.note("all segments are removed")
+
+    def lose_tail(self, frames: int) -> None:
+        """Lose what the disk had not taken when the power went: the last frames, and that the ring had ended."""
+        last = self.segments[-1] if self.segments else None
+        if last is None or not frames:
+            return
+        last.ended = False
+        last.behind = max(last.first, last.behind - frames)
+        last.frames = [frame for frame in last.frames if frame < last.behind]
+        if last.behind == last.first:
+            self.segments.pop()
 
     def extents(self) -> list[Extent]:
         """As `RecordedRings.extents`."""
@@ -89,8 +109,8 @@ class WorldJournal:
         return min((one.first for one in self.of(uuid) if one.first > sequence), default=None)
 
     def has(self, uuid: bytes, first: int, last: int) -> int | None:
-        """The first of these sequences that can be read."""
-        sound = (one for one in self.of(uuid) if not one.damaged)
+        """The first of these sequences that can be read; what was removed and is back, a relay may still lack."""
+        sound = (one for one in self.of(uuid) if not (one.damaged or one.again))
         return next((frame for one in sound for frame in one.frames if first <= frame <= last), None)
 
     def read(self, uuid: bytes, sequence: int) -> JournalWindow | NoWindow:
@@ -113,16 +133,6 @@ def window_of(uuid: bytes, begin: int, frames: list[int]) -> JournalWindow:
     number = int.from_bytes(uuid, "big")
     payloads, table = place_frames([(frame, message_of(number, frame)) for frame in frames])
     return JournalWindow(begin, frames[-1] + 1, table, payloads)
-
-
-def place_frames(frames: list[tuple[int, bytes]]) -> tuple[np.ndarray, np.ndarray]:
-    """Bytes and index of a poll that brings these frames."""
-    table = np.zeros((INDEX_ROWS, len(frames)), np.int64)
-    lengths = [len(data) for _, data in frames]
-    table[SEQUENCE_ROW] = [sequence for sequence, _ in frames]
-    table[LENGTH_ROW] = lengths
-    table[OFFSET_ROW, 1:] = np.cumsum(lengths)[:-1]
-    return np.frombuffer(b"".join(data for _, data in frames), np.uint8), table
 
 
 class JournalAnswers:

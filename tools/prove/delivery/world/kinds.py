@@ -11,7 +11,9 @@ PRODUCER = ("replace", "unaware_writer", "take_over", "bursts", "nameless_pause"
 RECORDER = ("slow_recorder", "recorder_kill", "recorder_away", "evicted", "retention", "damage", "late_journal")
 RELAY = ("relay_kill", "partial_sends", "cursors_unsaved")
 CLIENT = ("busy", "client_kill", "cancel", "late_acks", "disconnect", "filtered", "companions")
-KINDS = (*PRODUCER, *RECORDER, *RELAY, *CLIENT)
+LATER = ("full_disk", "journal_removed", "no_slot", "recorder_stop", "closes", "reboot", "co_located")
+"""Behind all others: what an older seed draws stays."""
+KINDS = (*PRODUCER, *RECORDER, *RELAY, *CLIENT, *LATER)
 
 
 def draw_active(seed: int) -> frozenset[str]:

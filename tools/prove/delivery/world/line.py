@@ -17,10 +17,10 @@ from consumers.relay.feed import OUT_OF_RING, FeedPosition, RingFeed
 from consumers.relay.line import RingLine
 from ringbuf import Loss, Reader
 from tools.prove.delivery.world.clock import DeliveryClock
-from tools.prove.delivery.world.journal import JournalAnswers, WorldJournal, place_frames
+from tools.prove.delivery.world.journal import JournalAnswers, WorldJournal
 from tools.prove.delivery.world.kinds import Chances
 from tools.prove.delivery.world.relay_oracle import RelayOracle
-from tools.prove.delivery.world.rings import NAME, RingName, message_of
+from tools.prove.delivery.world.rings import NAME, RingName, message_of, place_frames
 
 FRAMES = 5
 """Of one poll: few, so that much happens between two."""

@@ -19,10 +19,12 @@ class DeliveryMutant(NamedTuple):
     old: str
     new: str
     seed: int
+    kinds: str | None = None
+    """What happens in that world; None: what the seed draws."""
 
     def run(self) -> DeliveryRun:
         """The world that finds it."""
-        return run_delivery(self.seed)
+        return run_delivery(self.seed, None if self.kinds is None else frozenset(self.kinds.split()))
 
 
 DELIVERY_MUTANTS = (
@@ -38,14 +40,14 @@ DELIVERY_MUTANTS = (
         "consumers.relay.line:next_step",
         "recorder_here = recorder_due and not _is_left(cursor.uuid, rings, recorded)",
         "recorder_here = False",
-        32,
+        48,
     ),
     DeliveryMutant(
         "the recorder is waited for without end",
         "consumers.relay.line:next_step",
         "recorder_here = recorder_due and not _is_left(cursor.uuid, rings, recorded)",
         "recorder_here = kept is not None",
-        3,
+        0,
     ),
     DeliveryMutant(
         "the recorder is waited for where it has gone on",
@@ -59,7 +61,7 @@ DELIVERY_MUTANTS = (
         "consumers.relay.line:next_step",
         "there += [kept.behind] if kept and recorder_here else []",
         "",
-        6774,
+        268,
     ),
     DeliveryMutant(
         "the loss at a ring's end is not told",
@@ -73,14 +75,14 @@ DELIVERY_MUTANTS = (
         "consumers.relay.line:next_step",
         "if kept and kept.first <= cursor.sequence < kept.behind:",
         "if False:",
-        1,
+        0,
     ),
     DeliveryMutant(
         "the newest ring comes next, not the following one",
         "consumers.incarnations:following",
         "for one in later if",
         "for one in reversed(later) if",
-        6,
+        11,
     ),
     DeliveryMutant(
         "the journal is older than every ring in memory",
@@ -94,14 +96,16 @@ DELIVERY_MUTANTS = (
         "consumers.relay.line:next_step",
         "and is_next(new, cursor.uuid, rings, recorded, passed)",
         "",
-        45,
+        85,
     ),
     DeliveryMutant(
         "a client that resumes is taken for one that had no ring before",
         "consumers.relay.session:ClientSession._passed",
         "if self._cursor and had else []",
         "if False else []",
-        615,
+        1144,
+        "client_kill cursors_unsaved disconnect nameless_pause recorder_away recorder_kill relay_kill replace retention"
+        " take_over",
     ),
     DeliveryMutant(
         "a RingReplaced is given before the next ring is announced",
@@ -150,7 +154,7 @@ DELIVERY_MUTANTS = (
         "consumers.relay.feed:RingFeed.next_chunk",
         "if lost_last and place.at_least_once:",
         "if False:",
-        22,
+        8,
     ),
     DeliveryMutant(
         "an item counts as handled when it is given",
@@ -171,7 +175,7 @@ DELIVERY_MUTANTS = (
         "consumers.relay.stream:ClientStream.reconnected",
         "self._left = 0",
         "pass",
-        6,
+        10,
     ),
     DeliveryMutant(
         "a RingReplaced counts as a frame of the old ring",
@@ -185,6 +189,70 @@ DELIVERY_MUTANTS = (
         "consumers.relay.cursors:Cursor.of_ring",
         "sequence + 1",
         "sequence + 2",
+        22,
+    ),
+    DeliveryMutant(
+        "a ring is marked as ended whose end the disk did not take",
+        "consumers.recorder:Recorder._leave",
+        "ring_ended=ended and self._journal.resume_at == self._reader.sequence",
+        "ring_ended=ended",
+        6,
+        "full_disk recorder_stop replace nameless_pause",
+    ),
+    DeliveryMutant(
+        "the recorder goes on at the ring's newest frame",
+        "consumers.recorder:Recorder._join",
+        "reader.seek(journal.resume_at)",
+        'reader.seek("latest")',
+        0,
+        "recorder_kill",
+    ),
+    DeliveryMutant(
+        "the recorder gives up what the disk refuses",
+        "consumers.recorder:Recorder._insist",
+        "if stop():",
+        "if True:",
+        0,
+        "full_disk",
+    ),
+    DeliveryMutant(
+        "a ring whose writer has not noticed that it lost the name counts as the newest",
+        "consumers.incarnations:_has_name",
+        "extent.ended or extent.nameless",
+        "extent.ended",
+        289,
+        "replace bursts slow_recorder unaware_writer",
+    ),
+    DeliveryMutant(
+        "the recorder leaves a ring before it has read all of it",
+        "consumers.recorder:Recorder._wait",
+        "here.ended and not self._reader.lag_bytes",
+        "here.ended",
+        0,
+        "replace bursts slow_recorder relay_kill busy",
+    ),
+    DeliveryMutant(
+        "the recorder reads a batch and never writes it, as the folder was removed",
+        "consumers.recorder:Recorder._begin_anew",
+        'self._reader.seek(self._journal.resume_at or "oldest")',
+        "pass",
         1,
+        "journal_removed",
+    ),
+    DeliveryMutant(
+        "a ring has ended while its writer still publishes",
+        "consumers.held:HeldRing.settle",
+        "self.reader.abandoned or",
+        "True or",
+        0,
+        "replace unaware_writer",
+    ),
+    DeliveryMutant(
+        "a reader beside the ring goes on at the newest frame of the next one",
+        "consumers.follower:RingFollower.next_ring",
+        "self.reader.seek(1)",
+        'self.reader.seek("latest")',
+        0,
+        "co_located replace",
     ),
 )

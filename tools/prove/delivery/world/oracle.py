@@ -36,6 +36,8 @@ class DeliveryOracle:
         self._unknown_end = False
         self._new_process = True
         self.who = f"client {wish.name}" if wish.name else f"nameless client from {wish.start}"
+        if not wish.by_relay:
+            self.who = f"reader of the ring from {wish.start}"
 
     def note(self, words: str) -> None:
         """Add to the history."""
@@ -190,6 +192,7 @@ def begin_of(item: Item | Loss) -> int:
 def shown(item: Item | Loss) -> str:
     """An item in words."""
     if isinstance(item, Loss):
-        return f"loss {int.from_bytes(item.ring, 'big')}:{item.first}-{item.last} ({Reason(item.reason).name})"
+        reason = Reason(item.reason).name if item.reason else "overwritten"
+        return f"loss {int.from_bytes(item.ring, 'big')}:{item.first}-{item.last} ({reason})"
     number = int.from_bytes(item.ring.uuid, "big")
     return f"{number}:{item.sequence}" if item.sequence else f"RingReplaced of {number}"

@@ -38,12 +38,15 @@ class ProducerModel:
         if chances.strikes("bursts", 0.1):
             ring.publish(chances.number("bursts", 5, 80))
         if chances.strikes("evicted", 0.05):
-            ring.reliable_at = None
+            ring.reliable.clear()
         if not ring.owned:
             ring.owned = now >= self._back_at or chances.honest
+            ring.closed = ring.closed and not ring.owned
         elif chances.strikes("take_over", 0.03):
             ring.owned, self._back_at = False, now + chances.seconds("take_over", 3)
-            self._findings.note(f"the writer of ring {ring.number} dies behind {ring.behind - 1}")
+            ring.closed = chances.strikes("closes", 0.5)
+            how = "leaves" if ring.closed else "dies"
+            self._findings.note(f"the writer of ring {ring.number} {how} behind {ring.behind - 1}")
         if chances.strikes("replace", 0.05):
             self._lose_name(ring)
 
@@ -54,6 +57,13 @@ class ProducerModel:
                 self._unaware.remove((until, old))
             elif self._rng.random() < 0.3:
                 old.publish(1)
+
+    def reboot(self, back_at: float) -> None:
+        """The machine goes down: no ring is left."""
+        for ring in self._name.rings:
+            ring.named = ring.owned = False
+        self._unaware.clear()
+        self._back_at = back_at
 
     def _lose_name(self, ring: ProducedRing) -> None:
         chances, now = self._chances, self._clock.now

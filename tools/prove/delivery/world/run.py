@@ -17,6 +17,7 @@ from tools.prove.delivery.world.clock import DeliveryClock
 from tools.prove.delivery.world.cursors import CursorStore
 from tools.prove.delivery.world.findings import Broken, Findings
 from tools.prove.delivery.world.journal import WorldJournal
+from tools.prove.delivery.world.journal_writer import JournalDesk
 from tools.prove.delivery.world.kinds import Chances, draw_active
 from tools.prove.delivery.world.line import Surroundings
 from tools.prove.delivery.world.oracle import DeliveryOracle
@@ -77,9 +78,12 @@ class _DeliveryWorld:
         self.findings = Findings(self.clock)
         self.name = RingName(capacity=rng.choice((8, 20, 60)))
         self.journal = WorldJournal()
+        self.desk = JournalDesk(self.name, self.journal, self.clock, self.chances, self.findings)
         self.store = CursorStore(self.chances)
         self.producer = ProducerModel(self.name, self.rng, self.clock, self.chances, self.findings)
         relay_oracle = RelayOracle(self.name, self.journal, self.findings)
+        self.follows = RelayOracle(self.name, self.journal, self.findings)
+        """Judges the steps of a reader without relay and journal."""
         self.around = Surroundings(
             self.name,
             self.journal,
@@ -93,7 +97,8 @@ class _DeliveryWorld:
         self.back_at = dict.fromkeys(("recorder", "relay"), 0.0)
         self.seats = []
         for wish in draw_wishes(run.kinds):
-            oracle = DeliveryOracle(self.name, wish, relay_oracle, self.findings)
+            follows = relay_oracle if wish.by_relay else self.follows
+            oracle = DeliveryOracle(self.name, wish, follows, self.findings)
             self.store.witnesses[wish.name] = oracle
             self.seats.append(ClientSeat(wish, self.rng, self.clock, self.chances, oracle))
         self.at_turn = self.seats[0]
@@ -111,12 +116,28 @@ class _DeliveryWorld:
         """A moment: something may happen, and each process has a turn, in any order."""
         self.clock.now += self.rng.expovariate(1 / 0.05)
         self.producer.turn()
+        if self.chances.strikes("reboot", 0.01):
+            self.reboot()
         self.journal.suffer(self.chances, self.findings)
         turns: list[Callable[[], object]] = [self.turn_recorder, self.turn_relay]
         turns += [partial(self.turn_client, seat) for seat in self.seats]
         self.rng.shuffle(turns)
         for turn in turns:
             turn()
+
+    def reboot(self) -> None:
+        """The machine goes down and comes back: rings and processes are gone, the disk has what it had taken."""
+        chances, back_at = self.chances, self.clock.now + self.chances.seconds("reboot", 10)
+        self.findings.note("the machine reboots")
+        for process in (self.recorder, self.relay):
+            if process is not None:
+                process.kill()
+        self.recorder = self.relay = None
+        for seat in self.seats:
+            seat.kill(back_at)
+        self.producer.reboot(back_at)
+        self.journal.lose_tail(chances.number("reboot", 0, 10))
+        self.back_at = dict.fromkeys(self.back_at, back_at)
 
     def down(self, process: str, seconds: float) -> None:
         self.findings.note(f"the {process} is killed")
@@ -127,10 +148,14 @@ class _DeliveryWorld:
         if self.recorder is None:
             if self.clock.now < self.back_at["recorder"] and not chances.honest:
                 return
-            self.recorder = RecorderModel(self.name, self.journal, self.clock)
+            self.recorder = RecorderModel(self.name, self.desk, chances, self.findings)
         if chances.strikes("slow_recorder", 0.5):
             return
-        self.recorder.step(5 if "slow_recorder" in chances.active else 100)
+        if chances.strikes("recorder_stop", 0.03):
+            self.recorder.stop()
+        if not self.recorder.step(5 if "slow_recorder" in chances.active else 100):
+            self.recorder = None
+            return
         away = chances.strikes("recorder_away", 0.01)
         if away or chances.strikes("recorder_kill", 0.03):
             self.recorder.kill()
@@ -152,6 +177,11 @@ class _DeliveryWorld:
     def turn_client(self, seat: ClientSeat) -> None:
         self.at_turn = seat
         seat.turn(relay_runs=self.relay is not None)
+
+    def end(self) -> None:
+        """End what has threads."""
+        if self.recorder is not None:
+            self.recorder.kill()
 
     def play(self) -> None:
         began = self.clock.now
@@ -180,7 +210,7 @@ def run_delivery(
     """Run a seed's world, with all that it draws or with these `kinds` only."""
     run = DeliveryRun(seed, draw_active(seed) if kinds is None else kinds, moves)
     world = _DeliveryWorld(run)
-    with stand_ins(world.clock, Random(f"{seed}/client"), world.connect, world.store.open):
+    with stand_ins(world.clock, Random(f"{seed}/client"), world.connect, world.store.open, world.desk, world.follows):
         try:
             world.play()
         except Exception as error:  # noqa: BLE001 - whatever the code under proof raises is a finding
@@ -189,6 +219,8 @@ def run_delivery(
             world.findings.break_rule("exception", words)
             if trace:
                 world.findings.note(traceback.format_exc())
+        finally:
+            world.end()
     run.broken = world.findings.broken
     if trace:
         run.history = [f"{at - 1000:8.3f} {words}" for at, words in world.findings.told]

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import Any
 
 import consumers.client
+import consumers.follower
 import consumers.held
+import consumers.recorder
 import consumers.relay.feed
 import consumers.relay.line
 import consumers.relay.session
+import consumers.sources
+from consumers.incarnations import Extent, Replaced, RingCursor, Step, next_step
 from tools.prove.delivery.world.clock import DeliveryClock
+from tools.prove.delivery.world.journal_writer import JournalDesk
+from tools.prove.delivery.world.live import SimulatedReaders, WorldBell
+from tools.prove.delivery.world.relay_oracle import RelayOracle
 from tools.prove.delivery.world.rings import seek_latest, seek_oldest
 
 LOGGERS = ("alphapulse.client", "alphapulse.relay")
@@ -21,9 +28,21 @@ LOGGERS = ("alphapulse.client", "alphapulse.relay")
 
 @contextmanager
 def stand_ins(
-    clock: DeliveryClock, rng: Random, connect: Callable[..., object], cursor: Callable[..., object]
+    clock: DeliveryClock,
+    rng: Random,
+    connect: Callable[..., object],
+    cursor: Callable[..., object],
+    desk: JournalDesk,
+    follows: RelayOracle,
 ) -> Iterator[None]:
-    """Put them in place for a while."""
+    """Put them in place for a while; the steps of a reader without relay are shown to `follows`."""
+
+    def shown_step(cursor: RingCursor, rings: Sequence[Extent], recorded: Sequence[Extent]) -> Step:
+        step = next_step(cursor, rings, recorded)
+        if isinstance(step, Replaced):
+            follows.replaced(step, [ring.uuid for ring in rings], recorded=False)
+        return step
+
     places: list[tuple[Any, str, object]] = [
         (consumers.client, "time", clock),
         (consumers.client, "random", rng),
@@ -33,6 +52,16 @@ def stand_ins(
         (consumers.relay.feed, "time", clock),
         (consumers.relay.line, "time", clock),
         (consumers.relay.session, "Cursor", cursor),
+        (consumers.recorder, "time", clock),
+        (consumers.recorder, "JournalWriter", desk.open),
+        (consumers.recorder, "RecordedRings", lambda _: desk.journal),
+        (consumers.recorder, "Reader", desk),
+        (consumers.follower, "time", clock),
+        (consumers.follower, "next_step", shown_step),
+        (consumers.follower, "Reader", SimulatedReaders(desk.name)),
+        (consumers.sources, "time", clock),
+        (consumers.sources, "Reader", SimulatedReaders(desk.name)),
+        (consumers.sources, "RingBell", WorldBell),
     ]
     before = [getattr(module, name) for module, name, _ in places]
     quiet = [logging.getLogger(name) for name in LOGGERS]

@@ -14,6 +14,8 @@ class Wish(NamedTuple):
     filtered: bool = False
     manual: bool = False
     """It acknowledges by itself, and late."""
+    by_relay: bool = True
+    """False: it reads the ring itself."""
 
 
 def draw_wishes(kinds: frozenset[str]) -> list[Wish]:
@@ -24,4 +26,6 @@ def draw_wishes(kinds: frozenset[str]) -> list[Wish]:
         wishes.append(Wish("second", filtered=not filtered, manual=not manual))
         wishes.append(Wish(start="oldest", filtered=filtered))
         wishes.append(Wish(start="live", at_least_once=False))
+    if "co_located" in kinds:
+        wishes.append(Wish(start="oldest", at_least_once=False, filtered=filtered, by_relay=False))
     return wishes
