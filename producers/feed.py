@@ -85,8 +85,6 @@ class Feed:
     ) -> None:
         self._clock = Clock(now_ns, wall_ns)
         """Set here, once per call from outside, and read by every part."""
-        self._skipped_ns = 0
-        """By so much it is behind the clock of whoever calls."""
         self._filter = selection.as_filter()
         context = Context.of(chain, self._clock, self._filter, publishes_unproven=publish_unproven)
         self._rpc, self._timers, self.stats = context.rpc, context.timers, context.stats
@@ -318,7 +316,7 @@ class Feed:
     def deadline_ns(self) -> int | None:
         """When `tick` has something to do at the latest."""
         due = [at for at in (self._timers.deadline_ns, self._rpc.deadline_ns) if at is not None]
-        return min(due) + self._skipped_ns if due else None
+        return min(due) + self._clock.skipped_ns if due else None
 
     def count(self) -> Statistics:
         """The statistics, brought up to date."""
@@ -330,9 +328,10 @@ class Feed:
 
     def _set_clock(self, now_ns: int, wall_ns: int) -> None:
         """Time in which nobody looked counts for nothing, here and in every part: no patience ends in it."""
-        if now_ns - self._skipped_ns - self._clock.now_ns > OVERSLEPT_NS:
-            self._skipped_ns = now_ns - self._clock.now_ns
-        self._clock.now_ns, self._clock.wall_ns = now_ns - self._skipped_ns, wall_ns
+        clock = self._clock
+        if now_ns - clock.skipped_ns - clock.now_ns > OVERSLEPT_NS:
+            clock.skipped_ns = now_ns - clock.now_ns
+        clock.now_ns, clock.wall_ns = now_ns - clock.skipped_ns, wall_ns
 
     def _read(self, frame: bytes) -> None:
         """Anything that is no log notification of ours."""

@@ -83,12 +83,12 @@ class EarlyBlockCheck:
     def ask(self, settled: Callable[[], None]) -> None:
         """Ask the node; `settled` is called once, unless the connection ends."""
         self.wrong = self.silence = None
-        self._search = _Confirmation(settled, self._rpc.clock.now_ns)
+        self._search = _Confirmation(settled, self._rpc.clock.outside_ns)
         self._ask(self._search)
 
     def _ask(self, search: _Confirmation) -> None:
         if search is self._search:
-            search.asked_ns = self._rpc.clock.now_ns
+            search.asked_ns = self._rpc.clock.outside_ns
             take = partial(self._take, search)
             self._rpc.ask("eth_getBlockByNumber", [hex(self._number), False], take, timeout_s=PATIENCE_S)
 
@@ -98,7 +98,7 @@ class EarlyBlockCheck:
         search.answers += 1
         found, silence = _read(result, failure)
         if found != UNKNOWN:
-            search.shown.hear(found, search.asked_ns, self._rpc.clock.now_ns)
+            search.shown.hear(found, search.asked_ns, self._rpc.clock.outside_ns)
         elif search.shown.said is None or search.answers >= MOST_ANSWERS:
             self.silence = silence
         if self.silence is None and not self._judge(search, found):

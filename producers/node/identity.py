@@ -31,7 +31,10 @@ CONDEMNED_NS = 4 * NS
 
 
 class Shown:
-    """What a node shows of its chain, and for how long without interruption."""
+    """What a node shows of its chain, and for how long without interruption.
+
+    Its times are `Clock.outside_ns`: a backend comes back while the feed sleeps, and nobody hears it.
+    """
 
     def __init__(self) -> None:
         self.said: object = None
@@ -62,7 +65,7 @@ class ChainIdentity:
         self._rpc, self._timers, self._chain_id, self._name, self._then = rpc, timers, chain_id, name, then
         self._connection = 0
         self._asked_ns = self._put_ns = 0
-        """When the first question of a connection was put, and when the last."""
+        """When the first question of a connection was put, awake, and when the last, sleep counted."""
         self._others = Shown()
         """The other chains that it tells."""
         self.known = False
@@ -81,7 +84,7 @@ class ChainIdentity:
 
     def _ask_again(self, connection: int, pause_ns: int) -> None:
         if connection == self._connection:
-            self._put_ns = self._rpc.clock.now_ns
+            self._put_ns = self._rpc.clock.outside_ns
             then = partial(self._on_answer, connection, pause_ns)
             self._rpc.ask("eth_chainId", [], then, timeout_s=ANSWER_S, urgent=True)
 
@@ -111,7 +114,7 @@ class ChainIdentity:
     def _doubt(self, found: int) -> str:
         """It tells another chain; returns what is wrong with it."""
         words = f"expected chain {self._chain_id} ({self._name}), found {found}"
-        self._others.hear(found, self._put_ns, self._rpc.clock.now_ns)
+        self._others.hear(found, self._put_ns, self._rpc.clock.outside_ns)
         if self._others.lasts:
             self.wrong = words
         return words

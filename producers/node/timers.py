@@ -22,9 +22,16 @@ class Clock:
     """The time of one feed: its owner sets it, once per call from outside."""
 
     now_ns: int = 0
-    """Monotonic: for every decision."""
+    """Monotonic: for every decision.  It stands still while nobody looks: no patience ends in such a time."""
     wall_ns: int = 0
     """For what is only shown."""
+    skipped_ns: int = 0
+    """By so much `now_ns` is behind the clock of whoever sets it."""
+
+    @property
+    def outside_ns(self) -> int:
+        """Monotonic, and goes on while nobody looks: for how long something has lasted at a node."""
+        return self.now_ns + self.skipped_ns
 
 
 class Timers:

@@ -148,6 +148,19 @@ def test_feed_whose_node_says_another_chain_for_seconds_has_every_event(said: li
     assert conversation.story.standing == canonical_events()
 
 
+def test_feed_that_sleeps_while_its_node_says_another_chain_for_seconds_has_every_event() -> None:
+    says = [OTHER]
+    conversation = Conversation(new_feed(), answered=answering_chain(lambda _: says[-1]))
+    conversation.connect()
+    conversation.wait(3)
+    conversation.now_ns += 20 * SECOND
+    conversation.wait(3)
+    says.append({"result": "0x89"})
+    conversation.play()
+    assert conversation.feed.wrong_chain is None and conversation.feed.broken is None
+    assert conversation.story.standing == canonical_events()
+
+
 @pytest.mark.parametrize("spelling", ["0x89", "137", 137, "0x0089"])
 def test_feed_takes_the_chain_in_any_spelling(spelling: Any) -> None:
     conversation = Conversation(new_feed(), answered=answering_chain(lambda _: {"result": spelling}))

@@ -12,7 +12,7 @@ from producers.feed import Feed
 from producers.kinds.selection import LogSelection
 from producers.output.epoch import OutputRing
 from tests.producers.branches import Branches
-from tests.producers.virtual import WALL, Conversation
+from tests.producers.virtual import SECOND, WALL, Conversation
 from tlv.layout import Block as BlockRecord
 from tlv.layout import Reorg, Session
 
@@ -157,6 +157,18 @@ def test_answer_of_a_backend_that_is_astray_for_seconds_condemns_no_chain_that_i
     assert conversation.feed.wrong_chain is None and conversation.feed.broken is None
     assert conversation.sessions == [FIRST]
     assert conversation.records(BlockRecord)
+
+
+def test_early_blocks_before_and_after_a_sleep_condemn_no_chain_together() -> None:
+    conversation = Chained(KNOWING, OTHER)
+    conversation.connect()
+    conversation.wait(3)
+    conversation.now_ns += 20 * SECOND
+    conversation.wait(3)
+    conversation.shows = FIRST
+    conversation.play()
+    assert conversation.feed.wrong_chain is None and conversation.feed.broken is None
+    assert conversation.sessions == [FIRST]
 
 
 @pytest.mark.parametrize("lies", [[OTHER], [OTHER, FIRST, OTHER], [OTHER, "0x" + "d4" * 32]])
