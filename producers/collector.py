@@ -199,6 +199,7 @@ class Collector:
         stats = self._feed.count()
         stats.reconnects = max(stats.connections - 1, 0)
         stats.disk_failures = self._keeping.disk.failures
+        stats.excluded_endpoints = len(self._endpoints) - self._endpoints.usable
         stats.endpoint_host = host_of(self._endpoints.current.url)
         return stats
 
@@ -386,7 +387,8 @@ class Collector:
         """What follows from the end of a connection; returns the pause before the next."""
         now_ns, host = time.monotonic_ns(), host_of(self._endpoints.current.url)
         if self._feed.wrong_chain is not None:
-            self._others.exclude(self._endpoints.current, self._feed.wrong_chain)
+            replaced = self._feed.replaced
+            self._others.exclude(self._endpoints.current, self._feed.wrong_chain, for_good=replaced)
             return 0.0
         returning = self._others.returning
         if returning is not None:
@@ -477,6 +479,7 @@ class Collector:
             self._saved_ns = now_ns
             self._beat_writer()
             self._said.tell_declared(now_ns)
+            self._others.ask_excluded(now_ns)
             if self._shared is not None:
                 self._shared.put(self.statistics)
         if not self._keeping.disk.busy:

@@ -54,6 +54,10 @@ class EndpointLog:
         log.warning("%s is not used: %s", host, words)
         self._feed.stats.endpoint_failures[f"{host}: wrong_chain"] += 1
 
+    def readmitted(self, candidate: Candidate) -> None:
+        """It had served another chain, and serves ours."""
+        log.warning("%s is used again: it serves the right chain", host_of(candidate.url))
+
     def resting(self, candidate: Candidate, words: str, now_ns: int) -> None:
         """A fallback that could not be asked at the start."""
         host = host_of(candidate.url)

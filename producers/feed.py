@@ -386,6 +386,11 @@ class Feed:
         return self._identity.wrong or self._early_block.wrong
 
     @property
+    def replaced(self) -> bool:
+        """Whether that chain has our id, and another early block."""
+        return self._early_block.wrong is not None
+
+    @property
     def exhausted(self) -> str | None:
         """The words of an endpoint whose quota is used up: another should be tried, if there is one."""
         return self._rpc.exhausted

@@ -1,4 +1,5 @@
-"""What the endpoints that are not connected say when they are asked: at the start, when all is quiet, to come back.
+"""What the endpoints that are not connected say when they are asked: at the start, when all is quiet, to come back,
+and after they served another chain.
 
 Owns these questions, each over a connection of its own and in a task of its own.  It must never leave a connection: who
 owns it asks what was heard.
@@ -59,13 +60,19 @@ class OtherEndpoints:
         if first is not None:
             self._begin(self._ask_first(first))
 
+    def ask_excluded(self, now_ns: int) -> None:
+        """Ask one that served another chain, if it is time."""
+        excluded = self._endpoints.asks_excluded(now_ns)
+        if excluded is not None:
+            self._begin(self._ask_excluded(excluded))
+
     def stop(self) -> None:
         """Nobody waits for answers any more."""
         for inquiry in self._inquiries:
             inquiry.cancel()
 
-    def exclude(self, candidate: Candidate, words: str) -> None:
-        """It serves another chain: said once, never tried again.
+    def exclude(self, candidate: Candidate, words: str, *, for_good: bool = False) -> None:
+        """It serves another chain: said, and not tried until it names ours; `for_good` where the name says nothing.
 
         Raises:
             WrongChainError: so do all.
@@ -73,7 +80,7 @@ class OtherEndpoints:
         if not candidate.wrong_chain:
             self._said.excluded(candidate, words)
             self._feed.reason = FeedReason.WRONG_CHAIN if candidate is self._endpoints.current else self._feed.reason
-            self._endpoints.exclude(candidate, words, time.monotonic_ns())
+            self._endpoints.exclude(candidate, words, time.monotonic_ns(), for_good=for_good)
         if not self._endpoints.usable:
             raise WrongChainError(words)
 
@@ -117,3 +124,10 @@ class OtherEndpoints:
         found = await self._ask(candidate)
         if found.chain_id == self._chain.chain_id and (found.newest or -1) >= self._feed.head_number - 1:
             self.returning = candidate
+
+    async def _ask_excluded(self, candidate: Candidate) -> None:
+        """Which chain does it serve by now?  What is not ours was said, and is not said again."""
+        found = await inquire(candidate.url, self._timeout_s)
+        if found.chain_id == self._chain.chain_id:
+            self._said.readmitted(candidate)
+            self._endpoints.readmit(candidate, time.monotonic_ns())

@@ -114,6 +114,8 @@ class Statistics:
     """How often so many attempts in a row had failed that the node was left alone."""
     endpoint: Level = 0
     """Which of the configured endpoints is in use, or is tried next."""
+    excluded_endpoints: Level = 0
+    """Endpoints that are not used, since they serve another chain."""
     endpoint_host: str = ""
     feed_reason: str = "connecting"
     """Whether the feed is well; a member of `tlv.codes.FeedReason` in small letters."""

@@ -6,7 +6,7 @@ why an endpoint is of no use: `producers.node.health` does.
     the next endpoint = the one that costs least to try; of equals, the first of the list
         wait     until its pause is over: full jitter after a failure, Retry-After if the node says so
         penalty  one bound, while it rests: it was useless not long ago, and finding that out again takes a bound
-        never    it serves another chain
+        not      while it serves another chain: it is asked again 1 min later, 2 min after that, at last every hour
 
     CLOSED --- `failed` x `threshold` ---> OPEN --- `open_s` later ---> HALF_OPEN
       ^                                     ^                              |  |
@@ -28,6 +28,9 @@ from tlv.units import NS
 
 FIRST_REST_S, LONGEST_REST_S = 60.0, 600.0
 """How long a useless endpoint is tried only where the others are worse; doubles each time it is useless again."""
+FIRST_EXCLUSION_S, LONGEST_EXCLUSION_S = 60.0, 3600.0
+"""How long an endpoint of another chain is left alone before it is asked which it serves now; doubles each time."""
+NEVER_NS = 1 << 63
 RETURN_S = 600.0
 """After so long on a fallback the first endpoint is asked whether it is back."""
 
@@ -44,10 +47,19 @@ class Candidate:
     useless: int = 0
     """How often in a row it was given up by judgement, not by a broken connection."""
     wrong_chain: bool = False
+    asked_again_ns: int = NEVER_NS
+    """When it is asked whether it serves our chain by now."""
+    times_asked: int = 0
+    """How often it was asked that."""
     reason: FeedReason = FeedReason.CONNECTING
     """What ended its last connection."""
     words: str = ""
     """The same for people."""
+
+    @property
+    def exclusion_ns(self) -> int:
+        """Until it is asked again which chain it serves."""
+        return int(min(FIRST_EXCLUSION_S * float(1 << min(self.times_asked, 8)), LONGEST_EXCLUSION_S) * NS)
 
 
 class Endpoints:
@@ -166,11 +178,26 @@ class Endpoints:
         candidate.words = words
         candidate.rests_until_ns = max(candidate.rests_until_ns, now_ns + int(FIRST_REST_S * NS))
 
-    def exclude(self, candidate: Candidate, words: str, now_ns: int) -> float:
+    def exclude(self, candidate: Candidate, words: str, now_ns: int, *, for_good: bool = False) -> float:
         """It serves another chain; returns the pause before the next.  Ask `usable` first."""
         self.usable -= not candidate.wrong_chain
         candidate.wrong_chain, candidate.reason, candidate.words = True, FeedReason.WRONG_CHAIN, words
+        candidate.asked_again_ns = NEVER_NS if for_good else now_ns + candidate.exclusion_ns
         return self._choose(now_ns) if candidate is self.current and self.usable else 0.0
+
+    def asks_excluded(self, now_ns: int) -> Candidate | None:
+        """One that served another chain, if it is time to ask which it serves now; not again for twice as long then."""
+        due = next((one for one in self._candidates if one.wrong_chain and one.asked_again_ns <= now_ns), None)
+        if due is not None:
+            due.times_asked += 1
+            due.asked_again_ns = now_ns + due.exclusion_ns
+        return due
+
+    def readmit(self, candidate: Candidate, now_ns: int) -> None:
+        """It serves our chain by now; if it is the first, it is returned to after as long as to one that was left."""
+        self.usable += candidate.wrong_chain
+        candidate.wrong_chain, candidate.words = False, ""
+        self._left_first_ns = now_ns
 
     def asks_first(self, now_ns: int) -> Candidate | None:
         """The preferred endpoint, if it is time to ask whether it is back; not again for a while then."""

@@ -379,7 +379,7 @@ def test_feed_on_another_chain_says_so() -> None:
     assert conversation.feed.wrong_chain is None, "one answer condemns nobody"
     conversation.wait(6)
     assert conversation.feed.wrong_chain == "expected chain 137 (polygon), found 1"
-    assert conversation.feed.broken is not None
+    assert conversation.feed.broken is not None and not conversation.feed.replaced
 
 
 def test_feed_whose_subscription_is_refused_gives_up_the_connection() -> None:

@@ -95,6 +95,7 @@ def test_feed_of_a_node_of_another_chain_of_the_same_id_publishes_nothing(known:
     conversation.play()
     assert f"to be {FIRST}, found {OTHER}: another chain, or it was replaced" in (conversation.feed.wrong_chain or "")
     assert conversation.feed.broken == conversation.feed.wrong_chain
+    assert conversation.feed.replaced
     assert not conversation.records(BlockRecord)
     assert conversation.sessions == [FIRST]
 

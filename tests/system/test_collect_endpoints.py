@@ -17,12 +17,13 @@ import msgspec
 import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.connection import Connection
-from websockets.asyncio.server import Request, Response, ServerConnection, serve
+from websockets.asyncio.server import Request, Response, Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
 from producers.kinds.events import EVENT_OF_TOPIC
+from producers.node import endpoints as choice
 from producers.node.backoff import Circuit
 from producers.node.endpoints import Endpoints
 from producers.node.errors import WrongChainError
@@ -279,6 +280,13 @@ class Lying:
         raise NotImplementedError
 
 
+class Honest(Lying):
+    """Says all of it."""
+
+    def lie(self, said: dict[str, Any], method: str) -> dict[str, Any] | None:
+        return said
+
+
 class Mute(Lying):
     """Pushes, and answers nothing but subscriptions."""
 
@@ -339,6 +347,62 @@ def test_collector_with_a_node_that_lies_goes_to_the_next_and_loses_nothing(
     assert len(expected) >= 20
     failures = collector.statistics.endpoint_failures
     assert {key.removeprefix("127.0.0.1: ") for key in failures} & reasons, failures
+
+
+class Misrouted(Honest):
+    """Is connected with a node of another chain for a while, as by a balancer that is set up wrongly."""
+
+    astray = True
+
+    async def __call__(self, down: ServerConnection) -> None:
+        await (foreign(down) if self.astray else super().__call__(down))
+
+
+@pytest.mark.parametrize("fallback_serves", [True, False])
+def test_collector_uses_an_endpoint_again_that_named_another_chain_for_a_while(
+    ring_name: str, fallback_serves: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is taken back while the fallback serves, and is there when the fallback goes; or while none can be reached."""
+    monkeypatch.setattr(choice, "FIRST_EXCLUSION_S", 0.5)
+
+    async def run() -> None:
+        warm_ring()
+        warm_collector()
+        async with RecordingNode(speed=200.0) as node:
+            misrouted = Misrouted(node.ws_url)
+            async with serve(misrouted, "127.0.0.1", 0) as first, serve(Honest(node.ws_url), "127.0.0.1", 0) as second:
+                urls = tuple(f"ws://127.0.0.1:{next(iter(one.sockets)).getsockname()[1]}" for one in (first, second))
+                collector = Collector(CollectorOptions(chain=CHAIN, urls=urls, ring=ring_name, watchdog_s=WATCHDOG_S))
+                await follow(collector, misrouted, second)
+
+    async def follow(collector: Collector, misrouted: Misrouted, second: Server) -> None:
+        work = asyncio.create_task(collector.run())
+        async with asyncio.timeout(60):
+            while collector.statistics.excluded_endpoints == 0 or collector.statistics.safe_number < 13522298:
+                await asyncio.sleep(0.05)
+            before = collector.statistics.connections
+            if not fallback_serves:
+                second.close()
+                while collector.statistics.feed_reason != "unreachable":
+                    await asyncio.sleep(0.05)
+            misrouted.astray = False
+            while collector.statistics.excluded_endpoints:
+                await asyncio.sleep(0.05)
+            assert collector.statistics.connections == before, "it is asked beside the other's connection"
+            second.close()
+            while collector.statistics.connections == before or collector.statistics.endpoint:
+                await asyncio.sleep(0.05)
+        collector.stop()
+        await work
+
+    with caplog.at_level(logging.WARNING, "alphapulse.collector"):
+        asyncio.run(run())
+    assert read_story(ring_name).standing == canonical_events()
+    lines = [line for line in told(caplog) if line.startswith("127.0.0.1 is ")]
+    assert lines == [
+        "127.0.0.1 is not used: expected chain 137 (polygon), found 1",
+        "127.0.0.1 is used again: it serves the right chain",
+    ]
 
 
 def test_collector_of_which_all_endpoints_serve_another_chain_ends_and_says_so_of_each(

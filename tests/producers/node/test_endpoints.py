@@ -90,7 +90,7 @@ def test_endpoints_that_all_fail_open_the_circuit_and_one_proof_closes_it() -> N
     assert (endpoints.circuit, endpoints.failures) == (Circuit.CLOSED, 0)
 
 
-def test_endpoints_of_another_chain_are_never_tried_again() -> None:
+def test_endpoints_of_another_chain_are_not_tried() -> None:
     endpoints = Endpoints(["a", "b", "c"])
     other = next(one for one in endpoints.others() if one.url == "b")
     endpoints.exclude(other, "expected chain 1, found 2", 0)
@@ -100,6 +100,37 @@ def test_endpoints_of_another_chain_are_never_tried_again() -> None:
     endpoints.exclude(endpoints.current, "expected chain 1, found 2", 0)
     assert (endpoints.current.url, endpoints.usable) == ("a", 1)
     assert endpoints.fallback is None
+
+
+def test_endpoint_of_another_chain_is_asked_again_after_pauses_that_double_up_to_an_hour() -> None:
+    endpoints = Endpoints(["a", "b"])
+    endpoints.exclude(endpoints.current, "expected chain 1, found 2", 0)
+    asked = [second for second in range(20_000) if endpoints.asks_excluded(second * SECOND) is not None]
+    pauses = [after - before for before, after in zip([0, *asked], asked, strict=False)]
+    assert pauses == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600, 3600]
+
+
+def test_endpoint_that_serves_our_chain_again_is_returned_to_after_a_while() -> None:
+    endpoints = Endpoints(["a", "b"], return_s=600.0)
+    first = endpoints.current
+    endpoints.exclude(first, "expected chain 1, found 2", 0)
+    assert endpoints.asks_excluded(60 * SECOND) is first
+    endpoints.readmit(first, 61 * SECOND)
+    assert (endpoints.usable, endpoints.current.url, endpoints.fallback) == (2, "b", first)
+    assert endpoints.asks_excluded(10_000 * SECOND) is None
+    assert endpoints.asks_first(660 * SECOND) is None
+    assert endpoints.asks_first(661 * SECOND) is first
+    fail(endpoints)
+    assert endpoints.current is first
+    endpoints.exclude(first, "expected chain 1, found 2", 1000 * SECOND)
+    assert endpoints.asks_excluded(1119 * SECOND) is None, "it came back in vain: the pause goes on doubling"
+    assert endpoints.asks_excluded(1120 * SECOND) is first
+
+
+def test_endpoint_that_names_our_chain_and_shows_another_is_not_asked_again() -> None:
+    endpoints = Endpoints(["a", "b"])
+    endpoints.exclude(endpoints.current, "expected block 0 to be another", 0, for_good=True)
+    assert endpoints.asks_excluded(1_000_000 * SECOND) is None
 
 
 def test_endpoints_on_a_fallback_ask_for_the_first_after_a_while_and_not_at_every_look() -> None:

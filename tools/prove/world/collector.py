@@ -249,6 +249,7 @@ class CollectorModel:
         if life == self._life:
             self._feed.beat(**self._agenda.clocks, circuit_open=circuit_open)
             self._publish()
+            self._ask_excluded()
 
     @when_awake
     def _on_close(self, life: int, code: int) -> None:
@@ -277,7 +278,7 @@ class CollectorModel:
         """What follows from the end of a connection; returns the pause before the next."""
         now_ns = self._agenda.now_ns
         if self._feed.wrong_chain is not None:
-            self._exclude(self._endpoints.current, self._feed.wrong_chain)
+            self._exclude(self._endpoints.current, self._feed.wrong_chain, for_good=self._feed.replaced)
             return 0.0
         if self._returning is not None:
             self._endpoints.ended(FeedReason.OK, "", self._rng.random(), now_ns)
@@ -287,12 +288,21 @@ class CollectorModel:
             return self._endpoints.ended(reason, words, self._rng.random(), now_ns)
         return self._failed(reason, words, useless=reason is not FeedReason.CLOSED)
 
-    def _exclude(self, candidate: Candidate, words: str) -> None:
+    def _exclude(self, candidate: Candidate, words: str, *, for_good: bool = False) -> None:
         if not candidate.wrong_chain:
             self._tell(f"{candidate.url} is not used: {words}")
-            self._endpoints.exclude(candidate, words, self._agenda.now_ns)
+            self._endpoints.exclude(candidate, words, self._agenda.now_ns, for_good=for_good)
         if not self._endpoints.usable:
             raise WrongChainError(words)
+
+    def _ask_excluded(self) -> None:
+        excluded = self._endpoints.asks_excluded(self._agenda.now_ns)
+        if excluded is not None:
+            self._inquire(excluded, partial(self._readmit, excluded))
+
+    def _readmit(self, candidate: Candidate, newest: int) -> None:
+        self._tell(f"{candidate.url} is used again at {newest}")
+        self._endpoints.readmit(candidate, self._agenda.now_ns)
 
     def _inquire(self, candidate: Candidate, heard: Callable[[int], None], doubted: bool = False) -> None:
         """Ask an endpoint over a connection of its own which chain it serves, and its newest number; another chain's
@@ -422,6 +432,7 @@ class CollectorModel:
         first = endpoints.asks_first(now_ns) if health.proven else None
         if first is not None:
             self._inquire(first, partial(self._heard_of_first, first))
+        self._ask_excluded()
         if health.proven and endpoints.failures:
             endpoints.proved()
         return None
