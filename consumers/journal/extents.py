@@ -87,8 +87,8 @@ class RecordedRings:
             last_of_ring = not any(self._is_of(later, uuid) for later in following[:1])
             if last_of_ring:
                 self._look(known, segment)
-            before = found.get(uuid)
-            first = header.first_sequence if before is None else before.first
+            # A segment whose header is damaged by now may stand before one that begins further ahead of it.
+            first = min(header.first_sequence, found[uuid].first) if uuid in found else header.first_sequence
             found[uuid] = Extent(uuid, first, max(known.behind, header.first_sequence), known.ring_ended)
         return list(found.values())
 

@@ -19,6 +19,7 @@ import zstandard
 from msgspec.structs import replace
 
 from consumers.journal import DiskRefused, ForeignFileError, Fsync, JournalDamaged, JournalReader
+from consumers.journal.extents import RecordedRings
 from consumers.journal.layout import GRANT_BYTES, HEAD_BYTES, HEADER_BYTES, SegmentHeader
 from consumers.journal.packed import PackedBytes
 from consumers.journal.recovery import cut, examine
@@ -335,3 +336,18 @@ def test_writer_whose_disk_refuses_any_call_writes_the_batch_whole_at_the_next_a
         monkeypatch.undo()
     assert refusals > 0
     assert read_all(tmp_path) == numbered(payloads)
+
+
+def test_recorded_extent_begins_with_what_was_recorded_again_behind_a_damaged_segment(tmp_path: Path) -> None:
+    rings = RecordedRings(tmp_path)
+    with open_writer(tmp_path, pack=False) as writer:
+        append(writer, [b"frame"] * 5, 16)
+    assert [extent.first for extent in rings.extents()] == [16]
+    path = list_segments(tmp_path)[0].path
+    data = bytearray(path.read_bytes())
+    data[HEADER_BYTES - 32 : HEADER_BYTES] = b"\xff" * 32
+    path.write_bytes(data)
+    with open_writer(tmp_path, pack=False) as writer:
+        append(writer, [b"frame"] * 20, 1)
+    assert [(extent.first, extent.behind) for extent in rings.extents()] == [(1, 21)]
+    rings.close()

@@ -96,7 +96,7 @@ class WorldJournal:
         """As `RecordedRings.extents`."""
         found: dict[bytes, Extent] = {}
         for one in self.segments:
-            first = found[one.uuid].first if one.uuid in found else one.first
+            first = min(one.first, found[one.uuid].first) if one.uuid in found else one.first
             found[one.uuid] = Extent(one.uuid, first, one.behind, one.ended)
         return list(found.values())
 
