@@ -50,6 +50,10 @@ class WorldJournal:
         """The last segment that can be read: behind it a new recorder goes on."""
         return next((segment for segment in reversed(self.segments) if not segment.damaged), None)
 
+    def lost_place(self, uuid: bytes, sequence: int) -> bool:
+        """Whether a recorder that stands there records again what a damaged segment held, which nobody expects."""
+        return any(one.damaged and one.behind > sequence for one in self.of(uuid))
+
     def append(self, uuid: bytes, first: int, behind: int, *, lost: bool, anew: bool) -> None:
         """Record frames, or that they are lost; `anew` by another writer, whose segments are its own."""
         last = self.segments[-1] if self.segments else None

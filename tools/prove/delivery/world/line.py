@@ -115,7 +115,8 @@ class WorldLine(RingLine):
             uuid, sequence = recording
             behind = self._around.name.of(uuid).behind
             hasty = isinstance(step, Replaced) and step.loss is not None and step.old == uuid and sequence < behind
-            if hasty or (isinstance(step, Loss) and step.ring == uuid and sequence <= step.last):
+            lost = isinstance(step, Loss) and step.ring == uuid and sequence <= step.last
+            if (hasty or lost) and not self._around.journal.lost_place(uuid, sequence):
                 self._around.oracle.impatient(uuid)
         return step
 
