@@ -38,7 +38,7 @@ class Loss(msgspec.Struct, frozen=True):
     first: int
     last: int
     reason: int = 0
-    """A `tlv.codes.Reason` if a relay gave one."""
+    """A `tlv.codes.Reason` if a relay or a journal gave one; 0 from a ring."""
 
     @property
     def count(self) -> int:

@@ -12,12 +12,15 @@ import numpy as np
 
 from consumers.analysis import kernels
 from consumers.analysis.canonical import LeftOut
-from consumers.analysis.segments import open_segment, scans, segments_of
+from consumers.analysis.segments import open_segment, scans, sift_segments
 from consumers.analysis.selection import Selection
+from consumers.incarnations import RingCursor
 from consumers.journal.layout import FRAME, MARK_ROW, SEQUENCE_ROW
+from consumers.journal.reader import join_losses
 from consumers.journal.scan import COLUMNS, Scanner
 from consumers.journal.segment import list_segments
 from ringbuf import Frame, Loss, Poll, Status
+from tlv.codes import Reason
 from tlv.layout import Gap
 from tlv.message import parse
 
@@ -41,17 +44,23 @@ class FrameWalk:
             JournalError: a segment is damaged, foreign or gone.
         """
         last = list_segments(self._directory)[-1].ordinal
-        uuid, ordinal, expected = bytes(16), 0, 0
-        for segment in segments_of(self._directory, self._selection):
+        ordinal, before = 0, RingCursor(bytes(16), 0)
+        sifted = sift_segments(self._directory, self._selection)
+        for segment in sifted.wanted:
             if self._left_out.begins_at(segment.ordinal):
                 return
             scanner = open_segment(segment)
             try:
                 header = scanner.header
-                if (header.ring_uuid, header.ordinal) == (uuid, ordinal + 1):
-                    self._note_loss(uuid, expected, header.first_sequence - 1)
+                skipped = [one for one in sifted.excluded if ordinal < one < header.ordinal]
+                if skipped:
+                    ordinal, before = skipped[-1], sifted.excluded[skipped[-1]]
+                if header.ring_uuid == before.uuid:
+                    is_damaged = not sifted.damaged.isdisjoint(range(ordinal + 1, header.ordinal))
+                    reason = Reason.DAMAGED if is_damaged else Reason.NOT_RETAINED
+                    self._note_loss(before.uuid, before.sequence, header.first_sequence - 1, reason)
                 yield from self._polls_of(scanner, segment.ordinal == last)
-                uuid, ordinal, expected = header.ring_uuid, header.ordinal, scanner.expected
+                ordinal, before = header.ordinal, RingCursor(header.ring_uuid, scanner.expected)
             finally:
                 scanner.close()
 
@@ -92,11 +101,11 @@ class FrameWalk:
         gap = parse(frame.payload, verify=False).first(Gap)
         published = frame.publish_time_ns + clock_offset_ns
         if gap is not None and self._selection.times.touches(published, published):
-            self._note_loss(ring, gap.first, gap.last)
+            self._note_loss(ring, gap.first, gap.last, gap.reason)
 
-    def _note_loss(self, ring: bytes, first: int, last: int) -> None:
+    def _note_loss(self, ring: bytes, first: int, last: int, reason: int) -> None:
         if first <= last and self._selection.sequences.touches(first, last):
-            self._loss = Loss(ring, self._loss.first if self._loss else first, last)
+            self._loss = join_losses(self._loss, Loss(ring, first, last, reason))
 
     def _take_loss(self) -> Loss | None:
         loss, self._loss = self._loss, None

@@ -6,39 +6,69 @@ Owns the walk over a journal that may be scanned several segments at a time.  A 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from consumers.analysis.selection import Selection
-from consumers.journal import JournalError
+from consumers.incarnations import RingCursor
+from consumers.journal import JournalDamaged, JournalError
+from consumers.journal.layout import IndexHeader
 from consumers.journal.scan import Scanner
 from consumers.journal.segment import SegmentFile, list_segments, parse_header, read_head, stored_index
 from tlv.layout import LAYOUT_DIGEST
 
+log = logging.getLogger("alphapulse.journal")
+
+
+class SiftedSegments(NamedTuple):
+    """The segments of a journal by what a selection needs of them."""
+
+    wanted: list[SegmentFile]
+    """Oldest first."""
+    excluded: dict[int, RingCursor]
+    """By ordinal, those of which the index says that nothing selected is in them: what comes behind each."""
+    damaged: set[int]
+    """Ordinals of those whose header is damaged: nobody knows what is in them."""
+
 
 def segments_of(directory: Path, selection: Selection) -> list[SegmentFile]:
-    """The journal's segments but for those whose index says that nothing selected is in them.
+    """The segments that may hold what is selected; raises as `sift_segments`."""
+    return sift_segments(directory, selection).wanted
+
+
+def sift_segments(directory: Path, selection: Selection) -> SiftedSegments:
+    """Sort the journal's segments.
 
     Raises:
         UsageError: no such directory.
-        JournalError: no segment in it, or one of another version or layout.
+        JournalError: no segment in it, none with a sound header, or one of another version or layout.
     """
     segments = list_segments(directory)
     if not segments:
         raise JournalError(f"{directory}: expected segment files, found none; `alphapulse record` writes them")
-    return [segment for segment in segments if may_hold(segment, selection)]
+    found = SiftedSegments([], {}, set())
+    for segment in segments:
+        try:
+            header = parse_header(segment.path, read_head(segment), LAYOUT_DIGEST)
+        except JournalDamaged as error:
+            if len(segments) == len(found.damaged) + 1:
+                raise
+            log.warning("%s", error)
+            found.damaged.add(segment.ordinal)
+            continue
+        index = stored_index(segment) if selection.has_range else None
+        if index is None or may_hold(index.header, header.clock_offset_ns, selection):
+            found.wanted.append(segment)
+        else:
+            found.excluded[segment.ordinal] = RingCursor(header.ring_uuid, index.header.next_sequence)
+    return found
 
 
-def may_hold(segment: SegmentFile, selection: Selection) -> bool:
-    """False only if the segment's stored index excludes it; a segment without one may hold anything."""
-    if not selection.has_range:
-        return True
-    index = stored_index(segment)
-    if index is None:
-        return True
-    head = index.header
-    offset = parse_header(segment.path, read_head(segment), LAYOUT_DIGEST).clock_offset_ns
-    first_ns, last_ns = head.first_publish_ns + offset, head.last_publish_ns + offset
+def may_hold(head: IndexHeader, clock_offset_ns: int, selection: Selection) -> bool:
+    """Whether a segment with this index may hold anything selected."""
+    first_ns, last_ns = head.first_publish_ns + clock_offset_ns, head.last_publish_ns + clock_offset_ns
     return (
         selection.sequences.touches(head.first_sequence, head.next_sequence - 1)
         and selection.times.touches(first_ns, last_ns)

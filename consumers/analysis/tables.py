@@ -51,7 +51,7 @@ class TableScan:
 
     def _segments(self) -> list[SegmentFile]:
         """The journal's segments; what was learned of others is forgotten."""
-        segments = list_segments(self._directory)
+        segments = segments_of(self._directory, EVERYTHING)
         names = tuple(segment.path.name for segment in segments)
         if names != self._of:
             self._left_out, self._symbols, self._of = {}, None, names

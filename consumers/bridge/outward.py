@@ -41,7 +41,7 @@ from consumers.journal.extents import RecordedRings
 from consumers.journal.reader import JournalReader
 from ringbuf import CorruptRing, Loss, Poll, Reader, Status, Wait
 from ringbuf.layout import INDEX_ROWS, LENGTH_ROW, SEQUENCE_ROW, TIME_ROW
-from tlv.codes import Domain, Source
+from tlv.codes import Domain, Reason, Source
 from tlv.errors import FrameError, SegmentError, UsageError
 from tlv.layout import LAYOUT_DIGEST, RingReplaced
 from tlv.message import build, parse
@@ -297,7 +297,10 @@ class Outward:
 
     def _lose(self, loss: Loss, say: Say) -> None:
         self.sent.lost += loss.count
-        where = "the ring has overwritten them" + (", and the journal lacks them" if self.journal else "")
+        where = "the ring has overwritten them"
+        if self.journal:
+            damaged = loss.reason == Reason.DAMAGED
+            where += ", and the journal is damaged there" if damaged else ", and the journal lacks them"
         say(f"ring {self.ring}: {loss.count:,} frames, {loss.first} to {loss.last}, are lost: {where}")
 
     async def _send_replaced(self, chain: BatchChain, cursor: RingCursor, step: Replaced, say: Say) -> None:
@@ -343,7 +346,7 @@ class Outward:
                 while True:
                     poll = reader.poll()
                     if poll.loss is not None and poll.loss.ring == cursor.uuid and poll.loss.last >= cursor.sequence:
-                        self._lose(Loss(cursor.uuid, cursor.sequence, poll.loss.last), say)
+                        self._lose(Loss(cursor.uuid, cursor.sequence, poll.loss.last, poll.loss.reason), say)
                         cursor = RingCursor(cursor.uuid, poll.loss.last + 1)
                     if not len(poll) or reader.uuid != cursor.uuid:
                         return cursor

@@ -56,7 +56,7 @@ class RingCopy:
                 return int(self._reader.index[SEQUENCE_ROW, self._column])
             poll = self._reader.poll()
             if poll.loss is not None:
-                self.losses.append(Loss(self._uuid, poll.loss.first, poll.loss.last, self._reader.loss_reason))
+                self.losses.append(poll.loss)
             if poll.status not in (Status.OK, Status.GAP) or self._reader.uuid != self._uuid:
                 return BEYOND_ALL
             self._column, self._behind = self._reader.columns

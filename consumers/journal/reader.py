@@ -60,13 +60,13 @@ class JournalReader:
         self.layout_digest = layout_digest
         self.chunk_bytes = chunk_bytes
         self.lost = 0
-        self.loss_reason = 0
-        """A `tlv.codes.Reason`: why the last loss happened, by its record."""
         self.columns = (0, 0)
         segments = list_segments(directory)
         if not segments:
             raise JournalError(f"{directory}: expected segment files, found none; `alphapulse record` writes them")
         self._loss: Loss | None = None
+        self._sought = 0
+        """Of this ring nothing before this sequence is wanted, nor told as lost."""
         self._runs: Iterator[tuple[int, int, int]] = iter(())
         self._scanner = self._first_scanner(segments)
         if start == "latest":
@@ -160,7 +160,7 @@ class JournalReader:
     def seek_sequence(self, sequence: int, ring_uuid: bytes | None = None) -> None:
         """Go to the frame with `sequence` of `ring_uuid` (None: the latest incarnation), or to the first behind it.
 
-        If it stands in a recorded loss, the rest of that comes first.
+        If it stands in a recorded loss, or in a segment with a damaged header, the rest of that comes first, as a loss.
         """
         self._loss = None
         segments = list_segments(self.directory)
@@ -168,13 +168,15 @@ class JournalReader:
         ours = self._segments_of(segments, wanted)
         if not ours:
             raise JournalError(f"{self.directory}: expected frames of ring {wanted.hex()}, found none")
+        self._sought = sequence
         before = self._first_where(ours, lambda header: header.first_sequence > sequence)
-        self._open_present(ours[max(before - 1, 0) :])
+        if self._open_present(ours[max(before - 1, 0) :]) and self._scanner.header.first_sequence > sequence:
+            self._add_loss(Loss(wanted, sequence, self._scanner.header.first_sequence - 1, Reason.DAMAGED))
         self._go("sequence", sequence, lambda scanner, count: search(scanner, SEQUENCE_ROW, sequence, count))
 
     def seek_block(self, number: int) -> None:
         """Go to the first record that mentions block `number` or a higher one."""
-        self._loss = None
+        self._loss, self._sought = None, 0
         self._open_first(lambda segment, index: index.header.last_block >= number)
         self._go(
             "block", number, lambda scanner, count: kernels.find_block(scanner.buffer, scanner.table, count, number)
@@ -182,7 +184,7 @@ class JournalReader:
 
     def seek_time(self, wall_ns: int) -> None:
         """Go to the first record that was published at `wall_ns` (ns since 1970) or later."""
-        self._loss = None
+        self._loss, self._sought = None, 0
         self._open_first(lambda segment, index: self._last_time(segment, index) >= wall_ns)
         published = wall_ns - self.clock_offset_ns
         self._go("publish_ns", published, lambda scanner, count: search(scanner, TIME_ROW, published, count))
@@ -255,16 +257,23 @@ class JournalReader:
         self._scanner = scanner
         self._runs = iter(())
 
-    def _open_present(self, segments: Iterable[SegmentFile]) -> None:
-        """Open the first that was not dropped meanwhile.
+    def _open_present(self, segments: Iterable[SegmentFile]) -> bool:
+        """Open the first that was not dropped meanwhile; whether a damaged header made us leave one out before it.
 
         Raises:
-            SegmentGone: all of them were.
+            SegmentGone: none is left.
         """
+        damaged = False
         for segment in segments:
-            with passed_over():
+            try:
                 self._open(segment)
-                return
+            except SegmentGone:
+                continue
+            except JournalDamaged as error:
+                log.warning("%s", error)
+                damaged = True
+            else:
+                return damaged
         raise SegmentGone(f"{self.directory}: no segment is left")
 
     def _open_first(self, holds: Callable[[SegmentFile, SegmentIndex], bool]) -> None:
@@ -306,23 +315,23 @@ class JournalReader:
             self._runs = here.runs(count)
             return Status.OK
         uuid, expected = here.header.ring_uuid, here.expected
-        for segment in later:
-            # Retention may have dropped it since, or its header is damaged: then what it held is missing.
-            with passed_over():
-                self._open(segment)
-                return self._continue(uuid, expected)
-        # Nothing is left of what was listed: list again later.
-        return Status.EMPTY
+        try:
+            damaged = self._open_present(later)
+        except SegmentGone:
+            return Status.EMPTY  # list again later
+        return self._continue(uuid, expected, Reason.DAMAGED if damaged else Reason.NOT_RETAINED)
 
-    def _continue(self, uuid: bytes, expected: int) -> Status:
-        """The step into a segment that was just opened: OK, or EPOCH_CHANGED if it is of another ring than `uuid`."""
+    def _continue(self, uuid: bytes, expected: int, reason: Reason) -> Status:
+        """The step into a segment that was just opened: OK, or EPOCH_CHANGED if it is of another ring than `uuid`.
+
+        `reason` is why what stood between the two is missing."""
         header = self._scanner.header
         if header.ring_uuid != uuid:
+            self._sought = 0
             return Status.EPOCH_CHANGED
-        if header.first_sequence > expected:
+        if header.first_sequence > max(expected, self._sought):
             # Segments in between were dropped by retention while we read, or removed, or are damaged.
-            self._add_loss(Loss(uuid, expected, header.first_sequence - 1))
-            self.loss_reason = Reason.NOT_RETAINED
+            self._add_loss(Loss(uuid, max(expected, self._sought), header.first_sequence - 1, reason))
         elif header.first_sequence < expected:
             # The recorder could not end the segment before: the disk refused a batch that is partly in it.
             self._go("sequence", expected, lambda scanner, count: search(scanner, SEQUENCE_ROW, expected, count))
@@ -335,18 +344,25 @@ class JournalReader:
         after = int(table[SEQUENCE_ROW, column + 1]) if known else self._scanner.expected
         first = max(int(table[SEQUENCE_ROW, column]), begin)
         if first < after:
-            self._add_loss(Loss(self.uuid, first, after - 1))
             value = int(table[OFFSET_ROW, column]) + GAP_VALUE
-            self.loss_reason = Gap.unpack(self._scanner.buffer.data, value).reason
+            self._add_loss(Loss(self.uuid, first, after - 1, Gap.unpack(self._scanner.buffer.data, value).reason))
 
     def _add_loss(self, loss: Loss) -> None:
         self.lost += loss.count
-        self._loss = Loss(loss.ring, self._loss.first, loss.last) if self._loss else loss
+        self._loss = join_losses(self._loss, loss)
 
     def _as_poll(self, status: Status, loss: Loss | None, first: int, last: int) -> Poll:
         scanner = self._scanner
         self.columns = (first, last)
         return Poll(status, loss, 0, scanner.buffer, scanner.buffer.data, scanner.table[:MARK_ROW, first:last])
+
+
+def join_losses(before: Loss | None, loss: Loss) -> Loss:
+    """Both as one loss; if they have different reasons, DAMAGED if one of them is, else the later one's."""
+    if before is None:
+        return loss
+    damaged = Reason.DAMAGED in (before.reason, loss.reason)
+    return Loss(loss.ring, before.first, loss.last, Reason.DAMAGED if damaged else loss.reason)
 
 
 @contextlib.contextmanager

@@ -108,13 +108,15 @@ def parse_header(path: Path, data: bytes, layout_digest: int) -> SegmentHeader:
     """The header at the beginning of a segment, one flipped bit mended.  `layout_digest` 0 takes any layout.
 
     Raises:
-        ForeignFileError: no segment, or one of another version or layout.
-        JournalDamaged: the header's checksum does not fit.
+        ForeignFileError: a segment of another version or layout.
+        JournalDamaged: the header's checksum does not fit, whatever else it says, or half of it is missing.
     """
     if len(data) < HEADER_BYTES:
-        raise ForeignFileError(f"{path}: expected a segment header of {HEADER_BYTES} bytes, found {len(data)}")
+        raise JournalDamaged(path, 0, f"{len(data)} bytes of a header of {HEADER_BYTES}")
     if not header_fits(data):
         data = mended(data) or data
+    if not header_fits(data):
+        raise JournalDamaged(path, 0, "no segment header, or one with a wrong checksum")
     header = SegmentHeader.unpack(data)
     if header.magic != SEGMENT_MAGIC:
         raise ForeignFileError(f"{path}: expected magic {SEGMENT_MAGIC:#018x}, found {header.magic:#018x}")
@@ -123,8 +125,6 @@ def parse_header(path: Path, data: bytes, layout_digest: int) -> SegmentHeader:
             f"{path}: expected journal version {VERSION}, found {header.version}; "
             "read it with the version of AlphaPulse that recorded it, or record into a new directory"
         )
-    if not header_fits(data):
-        raise JournalDamaged(path, 0, "a header with a wrong checksum")
     if layout_digest and header.layout_digest != layout_digest:
         raise ForeignFileError(
             f"{path}: expected layout digest {layout_digest:#x}, found {header.layout_digest:#x}; "

@@ -36,7 +36,7 @@ from consumers.relay.windows import JournalWindow
 from ringbuf import Reader, Status
 from ringbuf.errors import CorruptRing
 from ringbuf.kernels import get_word, poll_into
-from ringbuf.layout import INDEX_ROWS, SEQUENCE_ROW, TAIL, TIME_ROW
+from ringbuf.layout import INDEX_ROWS, TAIL, TIME_ROW
 from ringbuf.reader import Start
 from tlv.buffers import Longs
 from tlv.codes import FarewellReason, Reason, StreamStart
@@ -443,7 +443,8 @@ class RingFeed:
         place.waiting_since = 0.0
         table = window.table
         first = window.column(place.sequence)
-        found = int(table[SEQUENCE_ROW, first])
+        found = window.sequence_at(first)
+        reason = Reason.DAMAGED if window.damaged else Reason.NOT_RETAINED
         gap = b""
         if found > place.sequence:
             if self.enter_ring(place):
@@ -451,8 +452,10 @@ class RingFeed:
             oldest = self._seek("oldest")
             if oldest is not None and place.sequence < oldest < found:
                 # The ring has the frames that the journal lacks, or at least the last of them.
-                return self._enter_ring_later(place, Reason.NOT_RETAINED)
-            gap = self.pass_loss(place, found, Reason.NOT_RETAINED)
+                return self._enter_ring_later(place, reason)
+            gap = self.pass_loss(place, found, reason)
+        if first == table.shape[1]:
+            return memoryview(gap)
         key = (place.sequence, place.since, wanted)
         place.sequence, chunk = self._packing.pack(window.payloads, table, (first, table.shape[1]), key)
         if chunk:

@@ -15,9 +15,9 @@ from typing import NamedTuple
 from consumers.journal import ForeignFileError, JournalDamaged, JournalError, JournalReader
 from consumers.journal.errors import SegmentGone
 from consumers.journal.segment import list_segments, parse_header, read_head
-from consumers.relay.windows import WINDOW_BYTES, JournalWindow, cut_window
-from ringbuf import Status
+from consumers.relay.windows import WINDOW_BYTES, JournalWindow, cut_window, loss_window
 from ringbuf.layout import INDEX_ROWS
+from tlv.codes import Reason
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
 
@@ -63,16 +63,18 @@ class OpenReader:
 
     def read(self) -> JournalWindow | None:
         """The window at `next`; None at the journal's end."""
-        while True:
-            poll = self.journal.poll()
-            if len(poll):
-                first, last = self.journal.columns
-                window = cut_window(self.next, poll.buffer, self.journal.index[:INDEX_ROWS, first:last])
-                self.next = window.behind
-                return window
-            # A loss comes with the frame behind it; without one the journal ends here, for now.
-            if poll.status is not Status.GAP:
-                return None
+        poll = self.journal.poll()
+        damaged = poll.loss is not None and poll.loss.reason == Reason.DAMAGED
+        if len(poll):
+            first, last = self.journal.columns
+            table = self.journal.index[:INDEX_ROWS, first:last]
+            window = cut_window(self.next, poll.buffer, table, damaged=damaged)
+        elif poll.loss is not None and poll.loss.last >= self.next:
+            window = loss_window(self.next, poll.loss.last + 1, damaged=damaged)
+        else:
+            return None
+        self.next = window.behind
+        return window
 
 
 class JournalReading:
@@ -119,7 +121,7 @@ class JournalReading:
         except BaseException:
             self._drop(reader)
             raise
-        if window is None and reader.journal.uuid != self.ring_uuid:
+        if reader.journal.uuid != self.ring_uuid:
             self._drop(reader)  # it went on into the frames of another incarnation
         return Answer(sequence, window or NoWindow.END)
 

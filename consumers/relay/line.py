@@ -30,7 +30,7 @@ from consumers.relay.counters import Counters
 from consumers.relay.errors import short_of
 from consumers.relay.feed import OUT_OF_RING, FeedPosition, RingFeed
 from ringbuf import Loss, Reader
-from tlv.codes import StreamStart
+from tlv.codes import Reason, StreamStart
 from tlv.filter import MessageFilter
 from tlv.layout import LAYOUT_DIGEST
 
@@ -168,7 +168,8 @@ class RingLine:
             return chunk or NOTHING
         place.waiting_since = 0.0
         if isinstance(step, Loss):
-            return memoryview(feed.pass_loss(place, step.last + 1, step.reason))
+            reason = Reason.DAMAGED if place.unreadable_at == place.sequence else step.reason
+            return memoryview(feed.pass_loss(place, step.last + 1, reason))
         if isinstance(step, Replaced):
             return memoryview(self._replace(place, step))
         if step is Read.RING:

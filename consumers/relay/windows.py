@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ringbuf.layout import LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW
+from ringbuf.layout import INDEX_ROWS, LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW
 from tlv.buffers import Bytes, Longs
 
 WINDOW_BYTES = 1 << 18
@@ -23,12 +23,14 @@ CACHE_BYTES = 64 << 20
 
 class JournalWindow(NamedTuple):
     """The frames of a journal from sequence `begin` on, up to `behind`, which is the first it does not cover.  What is
-    missing in front of a frame was lost: the journal has no more of it."""
+    missing in front of the first frame, or of `behind` if there is none, was lost: the journal has no more of it."""
 
     begin: int
     behind: int
     table: Longs  # the rows of a poll of a ring, a column a frame
     payloads: Bytes
+    damaged: bool = False
+    """Whether what is missing is so because the journal is damaged there."""
 
     @property
     def size(self) -> int:
@@ -36,17 +38,26 @@ class JournalWindow(NamedTuple):
         return int(self.table.nbytes + self.payloads.nbytes)
 
     def column(self, sequence: int) -> int:
-        """The first column whose frame is `sequence` or a later one."""
+        """The first column whose frame is `sequence` or a later one; the table's width if there is none."""
         return int(np.searchsorted(self.table[SEQUENCE_ROW], sequence))
 
+    def sequence_at(self, column: int) -> int:
+        """The sequence of the frame in `column`; `behind` for the table's width."""
+        return int(self.table[SEQUENCE_ROW, column]) if column < self.table.shape[1] else self.behind
 
-def cut_window(begin: int, buffer: Bytes, table: Longs) -> JournalWindow:
+
+def loss_window(begin: int, behind: int, *, damaged: bool) -> JournalWindow:
+    """A window without frames: the journal ends, for now, behind a loss."""
+    return JournalWindow(begin, behind, np.zeros((INDEX_ROWS, 0), np.int64), np.zeros(0, np.uint8), damaged)
+
+
+def cut_window(begin: int, buffer: Bytes, table: Longs, *, damaged: bool = False) -> JournalWindow:
     """Copy the frames that `table` finds in `buffer`: at least one, in the order of their offsets."""
     start = int(table[OFFSET_ROW, 0])
     end = int(table[OFFSET_ROW, -1] + table[LENGTH_ROW, -1])
     own = table.copy()
     own[OFFSET_ROW] -= start
-    return JournalWindow(begin, int(table[SEQUENCE_ROW, -1]) + 1, own, buffer[start:end].copy())
+    return JournalWindow(begin, int(table[SEQUENCE_ROW, -1]) + 1, own, buffer[start:end].copy(), damaged)
 
 
 class WindowCache:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from consumers.journal import ForeignFileError, Fsync, JournalError, JournalInUse, JournalReader
+from consumers.journal import ForeignFileError, Fsync, JournalDamaged, JournalError, JournalInUse, JournalReader
 from consumers.journal import layout as journal_layout
 from consumers.journal.errors import SegmentGone
 from consumers.journal.layout import GRANT_BYTES, MAX_PAYLOAD
@@ -77,7 +77,7 @@ def test_journal_gap_is_given_back_exactly(tmp_path: Path) -> None:
         append(writer, [b"c"], 10)
         writer.append_gap(11, 11, Reason.LAPPED)
         assert (writer.frames, writer.lost, writer.resume_at) == (3, 8, 12)
-    assert read_all(tmp_path) == [(1, b"a"), (2, b"b"), Loss(UUID, 3, 9), (10, b"c"), Loss(UUID, 11, 11)]
+    assert read_all(tmp_path) == [(1, b"a"), (2, b"b"), Loss(UUID, 3, 9, 1), (10, b"c"), Loss(UUID, 11, 11, 1)]
 
 
 def test_journal_first_frame_may_have_any_sequence(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_reader_beside_the_writer_gets_every_frame_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"not a journal", b"\0" * 200])
 def test_reader_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "segment-00000001.journal").write_bytes(content)
-    with pytest.raises(ForeignFileError, match=r"segment-00000001\.journal: expected"):
+    with pytest.raises(JournalDamaged, match=r"segment-00000001\.journal: expected"):
         JournalReader(tmp_path)
 
 

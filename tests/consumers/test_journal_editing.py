@@ -44,7 +44,7 @@ def test_merge_what_nobody_has_is_a_gap(tmp_path: Path) -> None:
     assert copy_range([one, two], tmp_path / "out") == (2000, 1000)
     assert read_all(tmp_path / "out") == [
         *numbered(PAYLOADS[:999]),
-        Loss(UUID, 1000, 1999),
+        Loss(UUID, 1000, 1999, Reason.LAPPED),
         *numbered(PAYLOADS[1999:], 2000),
     ]
 

@@ -171,14 +171,14 @@ def test_store_gaps_stand_where_the_frames_would_have(tmp_path: Path) -> None:
     items = list(store)
     assert [item if isinstance(item, Loss) else item.sequence for item in items] == [
         1,
-        Loss(UUID, 2, 5),
+        Loss(UUID, 2, 5, Reason.LAPPED),
         6,
-        Loss(UUID, 7, 7),
+        Loss(UUID, 7, 7, Reason.LAPPED),
     ]
     assert sum(item.count for item in items if isinstance(item, Loss)) == 5
     # Whatever the filter: a gap may have held it.  Outside a range it does not matter.
-    assert list(store.select(types=[PoolSwap])) == [Loss(UUID, 2, 5), Loss(UUID, 7, 7)]
-    assert list(store.select(sequences=(7, 9))) == [Loss(UUID, 7, 7)]
+    assert list(store.select(types=[PoolSwap])) == [Loss(UUID, 2, 5, Reason.LAPPED), Loss(UUID, 7, 7, Reason.LAPPED)]
+    assert list(store.select(sequences=(7, 9))) == [Loss(UUID, 7, 7, Reason.LAPPED)]
 
 
 def test_store_without_its_oldest_segment_begins_later(tmp_path: Path) -> None:
@@ -191,6 +191,25 @@ def test_store_without_its_oldest_segment_begins_later(tmp_path: Path) -> None:
     found = sequences(Store.open(tmp_path))
     assert found == list(range(found[0], 301)) and found[0] > 1
     assert not any(isinstance(item, Loss) for item in Store.open(tmp_path))
+
+
+@pytest.mark.parametrize("what", ["damaged", "removed"])
+def test_store_segment_in_the_middle_that_cannot_be_read_is_a_loss_of_exactly_its_frames(
+    tmp_path: Path, what: str
+) -> None:
+    for number in range(1, 31, 10):
+        with open_writer(tmp_path, pack=False) as writer:
+            append(writer, [block_message(i, i) for i in range(number, number + 10)], number)
+    path = list_segments(tmp_path)[1].path
+    if what == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(bytes(512) + path.read_bytes()[512:])
+    store = Store.open(tmp_path)
+    lost = Loss(UUID, 11, 20, Reason.DAMAGED if what == "damaged" else Reason.NOT_RETAINED)
+    assert [item for item in store if isinstance(item, Loss)] == [lost]
+    assert sequences(store) == [*range(1, 11), *range(21, 31)]
+    assert [item for item in store.select(sequences=(15, 22)) if isinstance(item, Loss)] == [lost]
 
 
 def test_store_incarnations_of_a_ring_keep_their_uuid(tmp_path: Path) -> None:
@@ -242,7 +261,7 @@ def test_store_open_of_no_journal_is_refused(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="expected segment files, found none"):
         Store.open(tmp_path)
     (tmp_path / "segment-00000001.journal").write_bytes(b"x" * 1000)
-    with pytest.raises(JournalError, match="expected magic"):
+    with pytest.raises(JournalError, match="no segment header"):
         Store.open(tmp_path)
 
 

@@ -377,7 +377,7 @@ def test_relay_of_two_journals_one_damaged_costs_its_readers_one_block(
         ):
             for item in client:
                 if isinstance(item, Loss):
-                    assert item.first == seen[item.ring] + 1
+                    assert (item.first, item.reason) == (seen[item.ring] + 1, Reason.DAMAGED)
                     lost[item.ring] += item.count
                     seen[item.ring] = item.last
                 elif isinstance(item, Item):

@@ -88,8 +88,7 @@ def test_damage_is_told_with_file_and_byte_and_mended_to_a_gap_of_the_same_frame
     code, lines = run("verify", tmp_path)
     assert (code, lines[-1]["lost"], lines[-1]["faults"]) == (0, lost.count, 0)
     assert read_all(tmp_path) == wanted
-    with JournalReader(tmp_path) as reader:
-        assert list(reader) and reader.loss_reason == Reason.DAMAGED
+    assert lost.reason == Reason.DAMAGED
     with open_writer(tmp_path) as writer:
         assert writer.resume_at == len(PAYLOADS) + 2
 
@@ -167,7 +166,7 @@ def gaps(directory: Path) -> list[tuple[int, int, int]]:
         while True:
             poll = reader.poll()
             if poll.loss is not None:
-                found.append((poll.loss.first, poll.loss.last, int(reader.loss_reason)))
+                found.append((poll.loss.first, poll.loss.last, poll.loss.reason))
             if not len(poll) and poll.status.name in ("EMPTY", "CLOSED"):
                 return found
 
