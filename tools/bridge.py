@@ -66,6 +66,13 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--journal", type=click.Path(path_type=Path, file_okay=False), help="Where frames the ring lost are found."
 )
+@click.option(
+    "--start",
+    type=click.Choice(["oldest", "live", "journal"]),
+    default="oldest",
+    show_default=True,
+    help="While the stream has no batch: begin at the ring's oldest frame, the next one, or the journal's oldest.",
+)
 @click.option("--replicas", type=click.IntRange(1, 5), default=1, show_default=True, help="Of a new stream.")
 @click.option("--max-mib", type=click.IntRange(1), help="Of a new stream: beyond it the oldest batches are dropped.")
 @click.option("--until-closed", is_flag=True, help="End when the ring is closed and read to its end.")
@@ -74,6 +81,7 @@ def out_command(
     ring: str,
     as_json: bool,
     journal: Path | None,
+    start: str,
     replicas: int,
     max_mib: int | None,
     max_hours: float | None,
@@ -83,16 +91,20 @@ def out_command(
     """Publish a ring's frames to a stream, until Ctrl-C.
 
     A ring that is not there yet is waited for; one that is replaced is sent to its end, then the one that follows.  It
-    goes on behind the last batch that the stream has, so a restart repeats at most what was in flight.  A missing
+    goes on behind the last batch that the stream has, so a restart repeats at most what was in flight; while there is
+    none, it begins where --start says, and tells the sequence.  A missing
     stream is made; of one that exists nothing is changed but that the subject is added.  A subject has one sender: a
     second one ends with exit code 1 and says whom it met.
     """
+    if start == "journal" and journal is None:
+        raise UsageError("--start journal: expected a --journal beside it, found none")
     outward, wanted = _import("outward"), _import("sent_stream").StreamWanted
     sender = outward.Outward(
         ring,
         broker_of(ring, **where),
         journal=journal,
         until_closed=until_closed,
+        start=start,
         wanted=wanted(replicas, max_mib << 20 if max_mib else -1, (max_hours or 0.0) * 3600),
     )
     with counters_beside(Sent, ring, "bridge_out") as shared:

@@ -23,6 +23,7 @@ import contextlib
 import time
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -47,6 +48,7 @@ from tlv.layout import LAYOUT_DIGEST, RingReplaced
 from tlv.message import build, parse
 
 IDLE_WAIT_S = 0.1
+BridgeStart = Literal["oldest", "live", "journal"]
 CONFLICTS_TO_REFUSE = 3
 """Batches of another sender that we met at the stream's end: one may be the last of a killed one."""
 
@@ -54,6 +56,9 @@ CONFLICTS_TO_REFUSE = 3
 class Outward:
     """Carries one ring, and those that follow it under its name, to one subject until `stop` is set or, with
     `until_closed`, the ring is closed.  A ring that is not there yet is waited for.
+
+    `start` counts until the stream has a batch: begin at the ring's oldest frame, at the next one that is published
+    ("live"), or at the oldest of the journal ("journal").  A ring that comes later is sent from its first frame.
 
     Raises:
         CorruptRing: the ring holds what no writer writes.
@@ -68,6 +73,7 @@ class Outward:
         journal: Path | None = None,
         wanted: StreamWanted | None = None,
         until_closed: bool = False,
+        start: BridgeStart = "oldest",
     ) -> None:
         self.ring = ring
         self.broker = broker
@@ -84,6 +90,10 @@ class Outward:
             partial(Reader.attach, ring, start="oldest", layout_digest=LAYOUT_DIGEST),
             self._recorded.uuids if self._recorded is not None else tuple,
         )
+        self._start = start
+        self._begin: RingCursor | None = None
+        """Where to begin, settled when a ring is first seen: what it loses before a batch gets through is counted."""
+        self._has_looked = False
         self._passed: list[bytes] = []
         """The incarnations that were sent to their end, oldest first."""
         self._reading = b""
@@ -114,8 +124,8 @@ class Outward:
     async def _hold_rings(self) -> None:
         """Hold each ring that gets the name, also while there is no broker: its map outlives its name."""
         while True:
-            with contextlib.suppress(SegmentError):  # the next poll says so
-                self._rings.look(time.monotonic())
+            with contextlib.suppress(SegmentError, OSError):  # the next poll says so
+                self._look()
             for ring in self._rings.rings[: -1 - HELD_BEHIND]:
                 if ring.uuid != self._reading:
                     ring.release()
@@ -209,8 +219,8 @@ class Outward:
     ) -> bool:
         while not stop.is_set():
             connection.check()
-            self._rings.look(time.monotonic())
-            cursor = cursor or self._beginning()
+            self._look()
+            cursor = cursor or self._first_cursor(say)
             step = self._decide(cursor) if cursor is not None else Await.RING
             before = cursor
             if cursor is None or isinstance(step, Await):
@@ -239,10 +249,37 @@ class Outward:
             say(f"waiting for ring {self.ring}: its producer has not made it, or not made it anew, yet")
         await asyncio.sleep(IDLE_WAIT_S)
 
+    def _look(self) -> None:
+        """Look which ring has the name, and settle where to begin as soon as there is one."""
+        self._rings.look(time.monotonic())
+        self._begin = self._begin or self._beginning()
+        self._has_looked = True
+
     def _beginning(self) -> RingCursor | None:
-        """The oldest frame of the ring, where the stream has nothing yet; None while there is no ring."""
+        """Where `start` says to begin; None while there is no ring."""
+        recorded = self._recorded.extents() if self._start == "journal" and self._recorded is not None else []
+        if recorded:
+            return RingCursor(recorded[0].uuid, recorded[0].first)
         newest = self._rings.newest
-        return RingCursor(newest.uuid, newest.extent().first) if newest is not None else None
+        if newest is None:
+            return None
+        extent = newest.extent()
+        is_live = self._start == "live" and not self._has_looked
+        return RingCursor(newest.uuid, extent.behind if is_live else extent.first)
+
+    def _first_cursor(self, say: Say) -> RingCursor | None:
+        """Where to begin in a stream that has nothing of the ring; None while there is none."""
+        newest = self._rings.newest
+        if self._ring_sent and newest is not None:  # the stream lost it, and the ring that it was of is forgotten
+            return RingCursor(newest.uuid, newest.extent().first)
+        begin = self._begin
+        if begin is not None:
+            before = f"; the {begin.sequence - 1:,} before it are not sent" if begin.sequence > 1 else ""
+            say(
+                f"ring {self.ring}: stream {self.broker.stream} has no batch of subject {self.broker.subject} yet; "
+                f"begins at frame {begin.sequence} of ring {begin.uuid.hex()} (start: {self._start}){before}"
+            )
+        return begin
 
     def _decide(self, cursor: RingCursor) -> Step:
         if self._reading == cursor.uuid:

@@ -324,3 +324,44 @@ def test_bridge_out_without_a_broker_holds_the_rings_that_come_and_go(
     assert (counts["lost"], counts["unknown_ends"], counts["replacements"]) == (0, 0, 2)
     assert inward.stop()["lost"] == 0
     writer.close(unlink=True)
+
+
+def test_bridge_out_whose_stream_has_nothing_begins_where_start_says_and_tells_it(
+    new_ring_name: Callable[[], str], broker: NatsServer, start: Start, tmp_path: Path
+) -> None:
+    near = new_ring_name()
+    with Writer.create(near, capacity=1 << 16, layout_digest=LAYOUT_DIGEST) as writer:
+        publish(writer, 10)
+        with Recorder(near, tmp_path / "j", report=lambda _: None) as recorder:
+            recorder.run(lambda: recorder.next_sequence == 11, until_closed=False)
+        publish(writer, 2000)  # the ring laps
+        with Reader.attach(near, start="oldest") as reader:
+            oldest = reader.sequence
+        for begin, first in (("oldest", oldest), ("live", 2011), ("journal", 1)):
+            subject = f"alphapulse.{begin}"
+            options = ("--start", begin, *(("--journal", str(tmp_path / "j")) if begin == "journal" else ()))
+            out = start("out", near, broker.url, *options, subject=subject)
+            out.until_says(f"begins at frame {first} of ring {writer.uuid.hex()} (start: {begin})")
+            assert (f"; the {first - 1:,} before it are not sent" in out.words) == (first > 1)
+            if begin == "journal":
+                out.until_says("are lost: the ring has overwritten them, and the journal lacks them")
+            counts = out.stop()
+            assert counts["lost"] == (oldest - 11 if begin == "journal" else 0), out.words
+        writer.close(unlink=True)
+
+
+def test_bridge_out_counts_what_the_ring_overwrote_before_a_first_batch_got_through(
+    ring_name: str, broker: NatsServer, start: Start
+) -> None:
+    with Writer.create(ring_name, capacity=1 << 16, layout_digest=LAYOUT_DIGEST) as writer:
+        publish(writer, 10)
+        broker.kill()
+        out = start("out", ring_name, broker.url)
+        out.until_says("cannot connect")
+        publish(writer, 2000)
+        broker.restart()
+        until(lambda: has_stream(broker) and last_sequence(broker), lambda: out.words)
+        out.until_says("begins at frame 1 of", "are lost: the ring has overwritten them")
+        counts = out.stop()
+        assert counts["lost"] > 0 and counts["lost"] + counts["frames"] == 2010, out.words
+        writer.close(unlink=True)

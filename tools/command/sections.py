@@ -123,6 +123,7 @@ class BridgeOutSection(BridgeSection):
     """`alphapulse bridge out`"""
 
     journal: str | UnsetType = UNSET
+    start: str | UnsetType = UNSET
     replicas: int | UnsetType = UNSET
     max_mib: int | UnsetType = UNSET
     max_hours: float | UnsetType = UNSET
