@@ -178,6 +178,8 @@ class BrokerConnection:
         cause = self.noted[-1] if self.noted and isinstance(error, nats.errors.Error | TimeoutError) else error
         if isinstance(cause, BridgeError):
             return cause
+        if isinstance(cause, nats.errors.ConnectionClosedError):
+            cause = self.client.last_error or cause  # the server's words, of which nobody was told yet
         if getattr(cause, "err_code", None) == WRONG_LAST_SEQUENCE:
             return SequenceConflict(f"{self.broker.shown}: stream {self.broker.stream} does not end where we left it")
         return self.error(reason_of(cause))

@@ -22,7 +22,11 @@ class Sent:
     unknown_ends: int = 0
     """Rings that were replaced while nobody saw how they ended."""
     connections: int = 0
+    failures: int = 0
+    """Times that the broker failed, refused or was not as it was; each is tried again."""
     last_sequence: Level = 0
+    failing_now: Level = 0
+    """1 from a failure until the broker was well for a while."""
 
 
 @dataclass
@@ -35,4 +39,8 @@ class Received:
     lost: int = 0
     refused: int = 0
     connections: int = 0
+    failures: int = 0
+    """Times that the broker failed, refused or was not as it was; each is tried again."""
     last_sequence: Level = 0
+    failing_now: Level = 0
+    """1 from a failure until the broker was well for a while."""

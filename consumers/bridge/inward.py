@@ -62,7 +62,7 @@ class Inward:
     async def run(self, stop: asyncio.Event, say: Say) -> Received:
         """Receive until stopped.  What concerns a person goes to `say`; a failing broker is tried again."""
         self._reopen()
-        retrying = Retrying(stop, say)
+        retrying = Retrying(stop, say, self.received)
         try:
             while not stop.is_set():
                 try:
@@ -122,6 +122,7 @@ class Inward:
                 now = judge_for_receiving(found["config"], self.broker.subject)
                 if now._replace(warnings=()) != judgement._replace(warnings=()):
                     raise connection.error(f"stream {stream}: its configuration has changed")
+                self.received.failing_now = 0
                 delivered = int(consumer["delivered"]["stream_seq"])
                 dropped = int(found["state"]["first_seq"]) - delivered - 1
                 if judgement.exclusive and delivered and dropped > 0 and delivered != self._dropped_told:

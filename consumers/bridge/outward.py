@@ -105,7 +105,7 @@ class Outward:
         """Send until stopped.  What concerns a person goes to `say`; a failing broker is tried again."""
         if self.journal is not None and not self.journal.is_dir():
             say(f"journal {self.journal}: not there yet; until it is, what the ring overwrites is lost")
-        retrying = Retrying(stop, say)
+        retrying = Retrying(stop, say, self.sent)
         holding = asyncio.create_task(self._hold_rings())
         try:
             while not stop.is_set():
@@ -166,6 +166,7 @@ class Outward:
                 await self._stream.check(connection, chain.stored)
                 if (other := await self._presence.other(connection)) is not None:
                     raise self._presence.refusal(connection, other)
+                self.sent.failing_now = 0
         except BridgeError as error:
             connection.fail(error)
         except BROKER_ERRORS as error:
