@@ -6,6 +6,7 @@ that answer.  It starts, stops and changes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterable
@@ -15,9 +16,10 @@ from pathlib import Path
 import click
 import msgspec
 
+from tlv.errors import SegmentError
 from tools.command.config_option import config_option
 from tools.command.places import places
-from tools.process_stat import ProcessState, process_states
+from tools.process_stat import ProcessState, copies, process_states
 from tools.ringstat import RingStat, feed_text, look_at_all
 from tools.up.overview import as_dict, show, ups
 from tools.up.run_directory import RunDirectory
@@ -31,20 +33,57 @@ class RelayState:
 
     path: str
     answers: bool
+    pid: int
+    """Of the process that listens there; 0 if none does."""
+    counts: dict[str, int] | None
+    """What the relay counts, not older than a second or two (`consumers.relay.counters`): of now its `clients` and
+    those that catch up (`behind`), since it began what it `accepted`, `refused`, `evicted`, told as `lost` and more.
+    None if it does not show its counts."""
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        if not self.answers:
+            return f"relay  {self.path}: does not answer"
+        if self.counts is None:
+            return f"relay  {self.path}: answers (pid {self.pid}), its counts cannot be read"
+        text = "{clients:,} clients, {behind:,} catching up; so far {lost:,} messages lost, {refused:,} clients refused"
+        text += ", {evicted:,} evicted"
+        if self.counts["unreadable_rings"]:
+            text += "; {unreadable_rings:,} rings cannot be read"
+        return f"relay  {self.path}: {text.format(**self.counts)}"
 
 
 def relays(sockets: Iterable[Path] | None = None) -> list[RelayState]:
     """The relays at these sockets, else all of this user, the demos' among them; a place without a file is none."""
     if sockets is None:
         sockets = places().rglob("*.sock")
-    return [RelayState(str(path), answers(path)) for path in sorted(sockets) if path.exists()]
+    listening = {path: listener(path) for path in sorted(sockets) if path.exists()}
+    counts = relay_counts() if any(listening.values()) else {}
+    return [RelayState(str(path), pid > 0, pid, counts.get(pid)) for path, pid in listening.items()]
 
 
-def answers(path: Path) -> bool:
-    """Whether somebody accepts connections there; a socket file outlives a killed relay."""
+def listener(path: Path) -> int:
+    """The pid of who accepts connections there, 0 if nobody does; a socket file outlives a killed relay."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(CONNECT_S)
-        return probe.connect_ex(str(path)) == 0
+        if probe.connect_ex(str(path)):
+            return 0
+        from consumers.relay.address import peer_pid
+
+        return peer_pid(probe)
+
+
+def relay_counts() -> dict[int, dict[str, int]]:
+    """The counts of each relay that shows them, by pid."""
+    from consumers.relay.counters import Counters
+
+    found = {}
+    for _, copy in copies():
+        with contextlib.suppress(SegmentError):  # of another version
+            if not isinstance(copy, SegmentError) and copy.role == "relay" and copy.alive:
+                found[copy.pid] = copy.as_record(Counters).to_dict()
+    return found
 
 
 @click.command("status", epilog="Example:  alphapulse status --json")
@@ -56,7 +95,7 @@ def command(config: Path | None, as_json: bool) -> int:
     With -c FILE only what belongs to that configuration is shown, and it is unwell if it is down.  The exit code is 1
     if a process of an `alphapulse up` does not run or has begun only now, a ring's writer died without closing it, a
     collector's feed is dead whatever its process does, a process was killed or does nothing, or a relay's socket is
-    left without its relay.
+    left without its relay.  Of each relay its clients are shown, those that catch up, and what was lost and refused.
     """
     os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # as `ringstat`: loading machine code takes longer than the look
     from ringbuf import list_rings
@@ -102,5 +141,5 @@ def sentences(rings: dict[str, RingStat], processes: list[ProcessState], sockets
         for ring in rings.values()
     ]
     lines += [f"process {process.process}: {process.problem or f'runs (pid {process.pid})'}" for process in processes]
-    lines += [f"relay  {relay.path}: {'answers' if relay.answers else 'does not answer'}" for relay in sockets]
+    lines += [relay.sentence for relay in sockets]
     return lines or ["nothing runs: no process, no ring and no relay"]

@@ -156,8 +156,17 @@ def file_of(path: Path) -> tuple[int, int] | None:
 
 def peer_uid(connection: socket.socket) -> int:
     """The user at the other end, as the kernel knows it."""
-    _, uid, _ = UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))
-    return int(uid)
+    return _peer(connection)[1]
+
+
+def peer_pid(connection: socket.socket) -> int:
+    """The process at the other end, of a client's connection the one that listens."""
+    return _peer(connection)[0]
+
+
+def _peer(connection: socket.socket) -> tuple[int, int]:
+    pid, uid, _ = UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))
+    return int(pid), int(uid)
 
 
 def connect(path: Path, timeout_s: float) -> socket.socket:

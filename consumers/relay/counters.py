@@ -27,6 +27,8 @@ class Counters:
     refused: int = 0
     evicted: int = 0
     bytes: int = 0
+    lost: int = 0
+    """Messages that a client was told are lost, for each client that was told."""
     chunks: int = 0
     malformed_frames: int = 0
     unreadable_rings: Level = 0

@@ -295,6 +295,7 @@ class RingFeed:
         if resumed_at <= place.sequence:
             return b""
         gap = self._cover(place) + protocol.gap(place.sequence, resumed_at - 1, Reason(reason))
+        self._counters.lost += resumed_at - place.sequence
         place.sequence = place.since = resumed_at
         return gap
 

@@ -14,12 +14,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from consumers.client import RelayClient
 from consumers.recorder import Recorded
 from consumers.relay.counters import Counters
-from ringbuf import SharedCounters, Writer
+from ringbuf import Loss, SharedCounters, Writer
+from tests.consumers.relay_rig import publish_numbered
+from tests.consumers.test_relay import wait_for
+from tlv.layout import LAYOUT_DIGEST
 from tools.rig.processes import reap, spawn
 
 
@@ -30,9 +35,9 @@ def runtime() -> Iterator[Path]:
         yield Path(directory)
 
 
-def status(runtime: Path) -> subprocess.CompletedProcess[str]:
+def status(runtime: Path, *, as_json: bool = True) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tools.command.main", "status", "--json"],
+        [sys.executable, "-m", "tools.command.main", "status", *(["--json"] if as_json else [])],
         capture_output=True,
         text=True,
         timeout=60,
@@ -93,3 +98,36 @@ def test_status_tells_a_relay_that_answers_from_a_socket_left_behind(runtime: Pa
     found = {Path(relay["path"]).name: relay["answers"] for relay in json.loads(ended.stdout)["relays"]}
     assert found == {"market_data.sock": True, "signal.sock": False}
     assert ended.returncode == 1
+
+
+def test_status_shows_the_counts_of_a_relay_by_its_socket(runtime: Path, ring_name: str, tmp_path: Path) -> None:
+    with Writer.create(ring_name, capacity=1 << 16, layout_digest=LAYOUT_DIGEST) as writer:
+        publish_numbered(writer, 5000)
+        path = runtime / "alphapulse" / "signal.sock"
+        path.parent.mkdir(mode=0o700)
+        command = ["relay", "--domain", "signal", "--ring", ring_name, f"--socket={path}", f"--cursors={tmp_path}"]
+        relay = subprocess.Popen([sys.executable, "-m", "tools.command.main", *command], stderr=subprocess.PIPE)
+        try:
+            wait_for(path.exists)
+            with RelayClient(path, start={writer.uuid: 1}) as client:
+                item = next(iter(client))
+                assert isinstance(item, Loss)
+                client.receive()
+
+                def shown() -> dict[str, Any]:
+                    (found,) = json.loads(status(runtime).stdout)["relays"]
+                    return dict(found)
+
+                wait_for(lambda: (shown()["counts"] or {}).get("clients") == 1, 30.0)
+                found = shown()
+                text = status(runtime, as_json=False).stdout
+        finally:
+            relay.terminate()
+            relay.communicate()
+    assert (found["path"], found["answers"], found["pid"]) == (str(path), True, relay.pid)
+    counts = found["counts"]
+    assert (counts["lost"], counts["refused"], counts["evicted"]) == (item.count, 0, 0)
+    assert {"clients", "behind", "accepted", "unreadable_rings"} <= counts.keys()
+    (line,) = (line for line in text.splitlines() if str(path) in line)
+    assert line.startswith(f"relay  {path}: ") and " clients, " in line
+    assert f"so far {item.count:,} messages lost, 0 clients refused, " in line
