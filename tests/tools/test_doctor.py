@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import importlib
 import json
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from consumers.journal.segment import list_segments
+from consumers.relay.cursors import encode
 from producers.chains.configuration import load_chain
+from ringbuf import Writer
+from tests.consumers.journal_frames import append, open_writer
 from tests.tools.rig.limited_node import RangeLimitRelay
+from tlv.layout import LAYOUT_DIGEST
 from tools.command.endpoint_options import http_url_of
+from tools.doctor import delivery
 from tools.doctor.finding import CheckResult, Verdict, healthy
 from tools.doctor.node import examine
 from tools.prove.feed.campaign import chain_toml
@@ -171,3 +182,66 @@ def test_doctor_with_a_url_that_is_none_exits_2() -> None:
     ended = doctor("--url", f"http://{KEY}.example")
     assert ended.returncode == 2
     assert KEY not in ended.stderr
+
+
+def test_doctor_names_what_of_the_delivery_side_is_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_ring_name: Callable[[], str]
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="ap") as runtime:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+        sockets, cursors = Path(runtime, "alphapulse"), tmp_path / "state" / "alphapulse" / "cursors"
+        sockets.mkdir(mode=0o700)
+        cursors.mkdir(parents=True)
+        with socket.socket(socket.AF_UNIX) as gone:
+            gone.bind(str(sockets / "signal.sock"))
+        (cursors / "desk.json").write_bytes(b"{}")
+        (cursors / "sound.json").write_bytes(encode({"00" * 16: 5}))
+        journals = journals_of_every_kind(tmp_path)
+        with Writer.create(new_ring_name(), capacity=1 << 16, layout_digest=7) as writer:
+            ended = doctor("--json", *(f"--journal={path}" for path in journals))
+    found = {check["name"]: check for check in json.loads(ended.stdout)["checks"]}
+    assert f"ring {writer.name} has layout 0x7, this version" in found["rings"]["found"]
+    assert found["relay sockets"]["found"] == f"{sockets / 'signal.sock'} does not answer"
+    assert found["cursors"]["found"] == f"{cursors / 'desk.json'} is damaged, or of another version"
+    for path, (verdict, text) in journals.items():
+        assert found[f"journal {path}"]["verdict"] == verdict and text in found[f"journal {path}"]["found"]
+    assert ended.returncode == 1, "a journal of another layout"
+
+
+def journals_of_every_kind(folder: Path) -> dict[Path, tuple[str, str]]:
+    """Journals, and what a check finds: sound, of another layout, damaged in each form, none, a file."""
+    wanted = {
+        "sound": ("ok", "1 segments of market.test"),
+        "foreign": ("fail", "expected layout digest"),
+        "raw": ("warn", "no segment header"),
+        "packed": ("warn", "a damaged trailer"),
+        "empty": ("warn", "no segment"),
+        "missing": ("warn", "is no journal"),
+    }
+    for name in ("sound", "foreign", "raw", "packed"):
+        digest = 7 if name == "foreign" else LAYOUT_DIGEST
+        with open_writer(folder / name, pack=name != "raw", layout_digest=digest) as writer:
+            append(writer, [b"frame"] * 100, 1)
+    for name, at in (("raw", 0), ("packed", -3)):
+        path = list_segments(folder / name)[0].path
+        data = bytearray(path.read_bytes())
+        data[at] ^= 0xFF
+        data[at + 1] ^= 0xFF
+        path.write_bytes(data)
+    (folder / "empty").mkdir()
+    return {folder / name: found for name, found in wanted.items()}
+
+
+def test_doctor_says_of_what_it_may_not_read_that_it_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> CheckResult:
+        raise PermissionError(errno.EACCES, "Permission denied", "/etc/systemd/logind.conf")
+
+    refused.__name__ = "check_remove_ipc"
+    module = importlib.import_module("tools.doctor.command")
+    monkeypatch.setattr(module, "CHECKS", (refused,))
+    monkeypatch.setattr(delivery, "foreign_rings", refused)
+    ended = CliRunner().invoke(module.command, [])
+    assert ended.exit_code == 0, "what nobody knows is no failure"
+    said = "/etc/systemd/logind.conf: cannot be read (Permission denied)  (look as its owner)"
+    assert f"?     remove ipc: {said}" in ended.output and f"?     rings: {said}" in ended.output

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +13,8 @@ import msgspec
 
 from tlv.errors import UsageError
 from tools.command.endpoint_options import checked_http, checked_websocket, configured, http_url_of
-from tools.doctor.finding import CheckResult, healthy
+from tools.doctor.delivery import checks_of_delivery
+from tools.doctor.finding import CheckResult, healthy, unreadable
 from tools.doctor.machine import CHECKS
 
 if TYPE_CHECKING:
@@ -33,21 +37,36 @@ DEFAULT_CHAIN = "polygon"
     metavar="SECONDS",
     help="How long to watch for blocks.",
 )
+@click.option(
+    "--journal",
+    "journals",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Check this journal's files too; repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(
-    urls: tuple[str, ...], http_url: str | None, endpoints: bool, chain: str | None, wait_s: float, as_json: bool
+    urls: tuple[str, ...],
+    http_url: str | None,
+    endpoints: bool,
+    chain: str | None,
+    wait_s: float,
+    journals: tuple[Path, ...],
+    as_json: bool,
 ) -> int:
     """Check whether this machine can run the pipeline well, and with --url whether a node can feed it.
+
+    Rings of another version, sockets without a relay, damaged cursors and, with --journal, damaged segments are named.
 
     An endpoint is asked for its chain, latency, calls and log ranges, then watched for a few blocks: what it pushes,
     how far HTTP lags behind, and whether the clocks agree.  Each finding is shown at once, with what to do about it,
     and each question is bounded.  The exit code is 1 if a check failed.
     """
     machine = []
-    for check in CHECKS:
-        machine.append(check())
+    for finding in itertools.chain(map(looked, CHECKS), checks_of_delivery(journals)):
+        machine.append(finding)
         if not as_json:
-            show(machine[-1])
+            show(finding)
     if not (urls or endpoints):
         say("no endpoint was asked: --endpoints asks those that collect would use, --url another one")
     found = examine_all(urls, http_url, endpoints, chain or DEFAULT_CHAIN, wait_s, as_json)
@@ -56,6 +75,14 @@ def command(
         nodes = [{"host": host, "healthy": healthy(findings), "checks": findings} for host, findings in found]
         click.echo(msgspec.json.encode({"healthy": well, "checks": machine, "endpoints": nodes}))
     return 0 if well else 1
+
+
+def looked(check: Callable[[], CheckResult]) -> CheckResult:
+    """What a check found, or that it could not look."""
+    try:
+        return check()
+    except OSError as error:
+        return unreadable(check.__name__.removeprefix("check_").replace("_", " "), error)
 
 
 def examine_all(

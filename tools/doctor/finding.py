@@ -37,6 +37,12 @@ class CheckResult:
         return f"{self.verdict:4}  {self.name}: {self.found}{advice}"
 
 
+def unreadable(name: str, error: OSError) -> CheckResult:
+    """The finding of a check that was not allowed to look, or could not."""
+    where = f"{error.filename}: " if error.filename else ""
+    return CheckResult(name, Verdict.UNKNOWN, f"{where}cannot be read ({error.strerror or error})", "look as its owner")
+
+
 def healthy(findings: Iterable[CheckResult]) -> bool:
     """Whether no check failed."""
     return all(finding.verdict is not Verdict.FAIL for finding in findings)
