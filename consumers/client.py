@@ -36,6 +36,7 @@ from consumers.relay.address import connect
 from consumers.relay.errors import Farewell, RelayError, RelayUnreachable
 from consumers.relay.kernels import BROKEN, split_messages
 from consumers.relay.stream import ClientStream, Item, ServedRing
+from consumers.waiting import when_there
 from ringbuf import Loss
 from ringbuf.layout import NO_LIMIT
 from tlv.arguments import check_integer, check_seconds
@@ -83,9 +84,11 @@ class RelayClient:
         acknowledge: `automatic`, or `manual`: by `ack`.
         reconnect: connect again after a broken connection or a temporary refusal; otherwise that is an error.
         max_silence_s: treat a connection as broken after waiting so long without a byte.
+        wait_s: for so many seconds a relay that is not there yet is waited for.  Its rings may come later anyway.
 
     Raises:
-        RelayUnreachable, SocketRefused: see `address.connect`.
+        RelayUnreachable: nobody listens there after `wait_s`.
+        SocketRefused: see `address.connect`.
         UsageError: an argument that cannot be.
     """
 
@@ -100,7 +103,9 @@ class RelayClient:
         acknowledge: Literal["automatic", "manual"] = "automatic",
         reconnect: bool = True,
         max_silence_s: float = SILENCE_S,
+        wait_s: float = 0.0,
     ) -> None:
+        check_seconds("wait_s", wait_s)
         check_options(path, name, start, wanted, acknowledge, max_silence_s)
         self.path = Path(path)
         self.name = name
@@ -129,7 +134,7 @@ class RelayClient:
         self._midway = False
         """Between taking bytes or giving them, and having noted it: whatever interrupts that leaves it True."""
         self._socket: socket.socket | None = None
-        self._connect()
+        when_there(self._connect, wait_s, absent=(RelayUnreachable,))
 
     @property
     def rings(self) -> dict[bytes, ServedRing]:

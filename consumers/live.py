@@ -13,7 +13,6 @@ Owns the choice of source and the three ways to get events: iteration, asynchron
 from __future__ import annotations
 
 import stat
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Unpack
@@ -23,13 +22,12 @@ from consumers.delivery import Found, Iteration
 from consumers.event import Event
 from consumers.relay.errors import RelayUnreachable
 from consumers.sources import RING_START, RelaySource, RingSource, Start
-from ringbuf import Loss, RingNotFound, RingNotReady
+from consumers.waiting import NO_RING, when_there
+from ringbuf import Loss, RingNotFound
 from ringbuf.playback import never
 from tlv.arguments import check_seconds
 from tlv.errors import UsageError
 from tlv.filter import MessageFilter, Wanted
-
-RETRY_S = 0.05
 
 
 def ignore(*_: Any) -> None:
@@ -75,12 +73,17 @@ class Live:
         if not is_socket(target) and (name or at_least_once):
             raise UsageError(f"{target}: only a relay's socket has durable clients, and this is a ring")
 
-        def open_source(start: Start) -> RingSource | RelaySource:
+        def open_source() -> RingSource | RelaySource:
+            nonlocal start
             if is_socket(target):
                 return RelaySource(Path(target), chosen, start, reconnect, name, at_least_once)
-            return RingSource(str(target), Selection(chosen), start, reconnect)
+            try:
+                return RingSource(str(target), Selection(chosen), start, reconnect)
+            except RingNotFound:
+                start = "oldest"
+                raise
 
-        self._source = _when_there(open_source, start, wait_s)
+        self._source = when_there(open_source, wait_s, absent=(*NO_RING, RelayUnreachable))
 
     @property
     def refused(self) -> int:
@@ -145,22 +148,6 @@ class Live:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _when_there(
-    open_source: Callable[[Start], RingSource | RelaySource], start: Start, wait_s: float
-) -> RingSource | RelaySource:
-    """The source, tried again for so long while there is none."""
-    end = time.monotonic() + wait_s
-    while True:
-        try:
-            return open_source(start)
-        except (RingNotFound, RingNotReady, RelayUnreachable) as absent:
-            if time.monotonic() >= end:
-                raise
-            if isinstance(absent, RingNotFound):
-                start = "oldest"
-        time.sleep(RETRY_S)
 
 
 def is_socket(target: str | Path) -> bool:

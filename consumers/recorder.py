@@ -26,9 +26,12 @@ from consumers.held import HeldRing, HeldRings
 from consumers.incarnations import Extent, Replaced, RingCursor, next_step
 from consumers.journal import DiskRefused, JournalRemoved, JournalWriter
 from consumers.journal.extents import RecordedRings
+from consumers.waiting import when_there
 from ringbuf import CorruptRing, Histogram, Level, Loss, NoFreeSlot, Poll, Reader, SharedCounters, Status
 from ringbuf.counters import names_of
 from ringbuf.layout import TIME_ROW
+from ringbuf.playback import never
+from tlv.arguments import check_seconds
 from tlv.codes import Reason
 from tlv.layout import LAYOUT_DIGEST
 
@@ -80,10 +83,11 @@ class Recorded:
 
 class Recorder:
     """Records ring `name` into `directory`.  `journal_options` are those of `JournalWriter`; what it counts is in
-    `shared` too, if that is given: counters of `Recorded`.
+    `shared` too, if that is given: counters of `Recorded`.  A ring that is not there yet is waited for `wait_s`
+    seconds, until `stop` says so.
 
     Raises:
-        RingNotFound: there is no such ring.
+        RingNotFound, RingNotReady: there is no such ring after `wait_s`.
         JournalInUse, JournalDamaged, UsageError: see `JournalWriter`.
     """
 
@@ -95,8 +99,10 @@ class Recorder:
         report: Report,
         stop: Stop = at_once,
         shared: SharedCounters | None = None,
+        wait_s: float = 0.0,
         **journal_options: Any,
     ) -> None:
+        check_seconds("wait_s", wait_s)
         self.name = name
         self.directory = directory
         self.recorded = Recorded()
@@ -109,7 +115,7 @@ class Recorder:
         self._rings = HeldRings(self._attach)
         self._next_try = 0.0
         self._told_no_slot = False
-        reader = self._attach()
+        reader = when_there(self._attach, wait_s, never if stop is at_once else stop)
         self._rings.adopt(reader)
         try:
             self._join(reader, stop)

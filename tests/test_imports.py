@@ -109,6 +109,7 @@ SHELLS = {
     "consumers/runner.py": "a strategy's loop",
     "consumers/sources.py": "waiting for a ring",
     "consumers/store.py": "a journal's folder",
+    "consumers/waiting.py": "waiting for a ring or a relay",
 }
 """The sources that do touch the world, each with what it touches.  One that no longer does leaves the list."""
 

@@ -8,18 +8,17 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from consumers import waiting
+from consumers.waiting import RETRY_S, SAY_AFTER_S
 from ringbuf import RingNotFound, RingNotReady
 
 T = TypeVar("T")
-
-RETRY_S = 0.05
-SAY_AFTER_S = 0.5
-"""A ring that is about to be made is not worth a line."""
 
 wait_for_ring_option = click.option(
     "--wait-for-ring",
@@ -37,19 +36,13 @@ def when_there(
     Raises:
         RingNotFound, RingNotReady: there is none after `limit_s`.
     """
-    began, said = time.monotonic(), False
-    while not asked_to_stop():
-        try:
-            return make()
-        except (RingNotFound, RingNotReady):
-            waited = time.monotonic() - began
-            if limit_s is not None and waited >= limit_s:
-                raise
-            if not said and waited >= SAY_AFTER_S:
-                complain(who, f"waiting for ring {ring}: its producer has not made it yet")
-                said = True
-            time.sleep(RETRY_S)
-    return None
+    say = partial(complain, who, f"waiting for ring {ring}: its producer has not made it yet")
+    try:
+        return waiting.when_there(make, limit_s, asked_to_stop, say)
+    except (RingNotFound, RingNotReady):
+        if asked_to_stop():
+            return None
+        raise
 
 
 def await_journal(who: str, journal: Path, limit_s: float | None, asked_to_stop: Callable[[], bool]) -> bool:
