@@ -18,7 +18,7 @@ import click
 from consumers.analysis.selection import nanoseconds
 from consumers.journal import JournalReader
 from consumers.journal.indexing import index_of
-from consumers.journal.part import JournalPlace, polls_of
+from consumers.journal.part import JournalPlace, check_order, polls_of
 from consumers.journal.scan import Scanner
 from consumers.journal.segment import list_segments
 from producers.output.replay import Replay, RingClock
@@ -121,6 +121,7 @@ def command(
     stands, its REMOVED copies and late back-fills too, none of a higher block with --to, none of a lower one with
     --from; messages of no block come from the first to the last message of the blocks asked for.
     """
+    check_order(begin, end)
     if speed is None:
         refuse_without_effect("with --speed max", "--longest-pause")
     with Interrupt() as asked, JournalReader(journal) as reader:

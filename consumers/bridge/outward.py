@@ -37,7 +37,7 @@ from consumers.bridge.sending import SENDER_HEADER, BatchChain, Stored
 from consumers.bridge.sent_stream import SentStream, StreamWanted
 from consumers.held import HELD_BEHIND, LOOK_S, HeldRings
 from consumers.incarnations import RECORDER_PATIENCE_S, Await, Read, Replaced, RingCursor, Step, next_step
-from consumers.journal.errors import JournalError
+from consumers.journal.errors import ForeignFileError, JournalDamaged, JournalError
 from consumers.journal.extents import RecordedRings
 from consumers.journal.reader import JournalReader
 from ringbuf import CorruptRing, Loss, Poll, Reader, Status, Wait
@@ -94,6 +94,8 @@ class Outward:
         self._begin: RingCursor | None = None
         """Where to begin, settled when a ring is first seen: what it loses before a batch gets through is counted."""
         self._has_looked = False
+        self._unreadable: RingCursor | None = None
+        """Where the journal is damaged, or of another version."""
         self._passed: list[bytes] = []
         """The incarnations that were sent to their end, oldest first."""
         self._reading = b""
@@ -227,7 +229,8 @@ class Outward:
             if cursor is None or isinstance(step, Await):
                 await self._rest(chain, step, say)
             elif isinstance(step, Loss):
-                self._lose(step, say)
+                reason = Reason.DAMAGED if cursor == self._unreadable else step.reason
+                self._lose(Loss(step.ring, step.first, step.last, reason), say)
                 cursor = RingCursor(cursor.uuid, step.last + 1)
             elif isinstance(step, Replaced):
                 await self._send_replaced(chain, cursor, step, say)
@@ -289,6 +292,12 @@ class Outward:
             recorded = self._recorded.extents() if self._recorded is not None else []
         except OSError as error:
             raise BridgeError(f"journal {self.journal}: {error.strerror or error}") from None
+        if self._recorded is not None and cursor == self._unreadable:
+            later = self._recorded.segment_behind(cursor.uuid, cursor.sequence)
+            recorded = [
+                one._replace(first=one.behind if later is None else later) if one.uuid == cursor.uuid else one
+                for one in recorded
+            ]
         waited = time.monotonic() - self._waiting_since if self._waiting_since else 0.0
         due = self._recorded is not None and waited < RECORDER_PATIENCE_S
         step = next_step(cursor, self._rings.extents(), recorded, recorder_due=due, passed=self._passed)
@@ -398,6 +407,10 @@ class Outward:
                     ring = self._rings.get(cursor.uuid)
                     if ring is not None and ring.reader is not None and ring.extent().first <= cursor.sequence:
                         return cursor
+        except (JournalDamaged, ForeignFileError) as error:
+            say(f"journal {self.journal}: {error}")
+            self._unreadable = cursor
+            return cursor
         except (JournalError, UsageError) as error:
             say(f"journal {self.journal}: {error}")
             return cursor

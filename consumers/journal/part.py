@@ -24,6 +24,7 @@ from consumers.journal.reader import JournalReader, passed_over
 from consumers.journal.scan import Scanner
 from consumers.journal.segment import SegmentFile, list_segments, stored_index
 from ringbuf import Poll, Status
+from tlv.errors import UsageError
 
 LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
 FAR_NS = 1 << 62
@@ -50,6 +51,12 @@ class PartEnd(NamedTuple):
 
     ordinal: int
     sequence: int
+
+
+def check_order(begin: JournalPlace | None, end: JournalPlace | None) -> None:
+    """Raise UsageError if a part would end before it begins."""
+    if begin is not None and end is not None and begin.kind == end.kind and begin.value > end.value:
+        raise UsageError(f"expected a part that ends behind its begin, found {begin.kind} {begin.value} to {end.value}")
 
 
 def bounds_of(begin: JournalPlace | None, end: JournalPlace | None) -> Bounds:

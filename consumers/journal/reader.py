@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from consumers.journal import kernels
-from consumers.journal.errors import JournalDamaged, JournalError, SegmentGone
+from consumers.journal.errors import ForeignFileError, JournalDamaged, JournalError, SegmentGone
 from consumers.journal.index import SegmentIndex
 from consumers.journal.indexing import index_of
 from consumers.journal.layout import GAP, GAP_VALUE, MARK_ROW, OFFSET_ROW, SEQUENCE_ROW, TIME_ROW, SegmentHeader
@@ -31,6 +31,8 @@ from tlv.layout import LAYOUT_DIGEST, Gap
 
 log = logging.getLogger("alphapulse.journal")
 
+UNREADABLE = (JournalDamaged, ForeignFileError)
+"""Headers that a search goes past: whoever comes to such a segment is told then."""
 FirstColumn = Callable[[Scanner, int], int]
 """Says which of the first `count` columns of a scanner's table is the first wanted one; `count` for none."""
 
@@ -216,7 +218,7 @@ class JournalReader:
     def _uuid_of_last(self, segments: list[SegmentFile]) -> bytes:
         """The incarnation of the last segment that can be read; empty if none can."""
         for segment in reversed(segments):
-            with passed_over():
+            with passed_over(UNREADABLE):
                 return self.header_of(segment).ring_uuid
         return b""
 
@@ -226,7 +228,7 @@ class JournalReader:
             return segments[self._first_where(segments, lambda header: header.ring_uuid == uuid) :]
         found = []
         for segment in segments:
-            with passed_over():
+            with passed_over(UNREADABLE):
                 if self.header_of(segment).ring_uuid == uuid:
                     found.append(segment)
         return found
@@ -241,7 +243,7 @@ class JournalReader:
             middle = (low + high) // 2
             held = True
             for segment in segments[middle:high]:
-                with passed_over():
+                with passed_over(UNREADABLE):
                     held = holds(self.header_of(segment))
                     break
             low, high = (low, middle) if held else (middle + 1, high)
@@ -366,13 +368,13 @@ def join_losses(before: Loss | None, loss: Loss) -> Loss:
 
 
 @contextlib.contextmanager
-def passed_over() -> Iterator[None]:
-    """Leave out a segment that retention dropped since it was listed, or whose header is damaged."""
+def passed_over(errors: tuple[type[JournalError], ...] = (JournalDamaged,)) -> Iterator[None]:
+    """Leave out a segment that retention dropped since it was listed, or whose header raises one of `errors`."""
     try:
         yield
     except SegmentGone:
         pass
-    except JournalDamaged as error:
+    except errors as error:
         log.warning("%s", error)
 
 

@@ -11,9 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from consumers.journal import JournalReader
-from consumers.journal.part import JournalPlace, bounds_of, polls_of
+from consumers.journal.part import JournalPlace, bounds_of, check_order, polls_of
 from tests.consumers.journal_frames import append, heartbeat_message, open_writer
 from tlv.codes import Domain, Flag, Source
+from tlv.errors import UsageError
 from tlv.layout import Block, BlockEnd, EventOrigin
 from tlv.message import build
 
@@ -133,3 +134,12 @@ def test_bounds_that_no_place_sets_hold_every_number() -> None:
     assert (bounds.sequences, bounds.blocks) == (every, every)
     assert bounds.times[0] <= -(2**62) and bounds.times[1] >= 2**62
     assert bounds_of(JournalPlace("block", 7), JournalPlace("sequence", 9))[:2] == ((every[0], 9), (7, every[1]))
+
+
+def test_part_that_ends_before_it_begins_is_refused() -> None:
+    for kind in ("sequence", "block", "time"):
+        with pytest.raises(UsageError, match=f"found {kind} 30 to 10"):
+            check_order(JournalPlace(kind, 30), JournalPlace(kind, 10))
+    check_order(JournalPlace("block", 30), JournalPlace("sequence", 10))
+    check_order(JournalPlace("block", 30), JournalPlace("block", 30))
+    check_order(None, JournalPlace("block", 30))

@@ -12,15 +12,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import nkeys
 import pytest
+from msgspec.structs import replace
 
 from consumers.bridge.broker import BROKER_ERRORS, BrokerConnection
 from consumers.bridge.errors import BridgeError
 from consumers.bridge.stream_config import new_config
+from consumers.journal.layout import HEADER_BYTES, SegmentHeader
+from consumers.journal.segment import header_checksum, list_segments
+from consumers.recorder import Recorder
 from ringbuf import Reader, Writer
 from tests.consumers.bridge_rig import (
     STREAM,
@@ -340,6 +345,47 @@ def test_journal_without_this_ring_is_told_and_hangs_nobody(
         lost = inward.stop()["lost"]
         assert out.stop()["lost"] == lost > 0
         assert found[-1] == 20_010
+
+
+@pytest.mark.parametrize("what", ["of another layout", "zeros", "removed"])
+def test_journal_with_a_segment_that_cannot_be_read_costs_its_frames_and_is_told(
+    ring_name: str, tmp_path: Path, start: Start, what: str
+) -> None:
+    with (
+        NatsServer(tmp_path / "nats") as server,
+        Writer.create(ring_name, capacity=1 << 16, layout_digest=LAYOUT_DIGEST) as writer,
+    ):
+        for _ in range(3):
+            publish(writer, 50)
+            with Recorder(ring_name, tmp_path / "j", report=print, pack=False) as recorder:
+                recorder.run(partial(is_recorded, recorder, writer), until_closed=False)
+        spoil(list_segments(tmp_path / "j")[1].path, what)
+        publish(writer, 1500)  # the ring laps
+        out = start("out", ring_name, server.url, "--journal", str(tmp_path / "j"), "--start", "journal")
+        damage = "the journal lacks them" if what == "removed" else "the journal is damaged there"
+        out.until_says(f"50 frames, 51 to 100, are lost: the ring has overwritten them, and {damage}")
+        out.until_says(", 151 to ")
+        counts = out.stop()
+    assert counts["from_journal"] == 100
+    assert counts["frames"] + counts["lost"] == 1650
+
+
+def is_recorded(recorder: Recorder, writer: Writer) -> bool:
+    """Whether the journal has all of the ring."""
+    return recorder.next_sequence == writer.next_sequence
+
+
+def spoil(path: Path, what: str) -> None:
+    """Make a raw segment unreadable."""
+    data = path.read_bytes()
+    if what == "removed":
+        path.unlink()
+    elif what == "zeros":
+        path.write_bytes(bytes(len(data)))
+    else:
+        header = replace(SegmentHeader.unpack(data), layout_digest=7, checksum=0)
+        header = replace(header, checksum=header_checksum(header.pack()))
+        path.write_bytes(header.pack() + data[HEADER_BYTES:])
 
 
 @pytest.mark.parametrize(
