@@ -115,7 +115,7 @@ class Recorder:
         self._rings = HeldRings(self._attach)
         self._next_try = 0.0
         self._told_no_slot = False
-        reader = when_there(self._attach, wait_s, never if stop is at_once else stop)
+        reader = self._reader = when_there(self._attach, wait_s, never if stop is at_once else stop)
         self._rings.adopt(reader)
         try:
             self._join(reader, stop)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import stat
 import zlib
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -144,17 +145,29 @@ def mended(data: bytes) -> bytes | None:
     return None
 
 
+def without_waiting(path: str, flags: int) -> int:
+    """Open for `open`: of a FIFO no writer is waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def open_present(segment: SegmentFile) -> tuple[SegmentFile, BinaryIO]:
     """Open `segment`, packed if the raw form is gone: it may have been packed since the directory was listed.
 
     Raises:
         SegmentGone: it exists in neither form.
+        JournalDamaged: what has its name is no file: a folder, a FIFO.
     """
     for form in (segment,) if segment.packed else (segment, packed_form(segment)):
         try:
-            return form, form.path.open("rb", buffering=0)
+            file = open(form.path, "rb", buffering=0, opener=without_waiting)  # noqa: SIM115 - given away
         except FileNotFoundError:
             continue
+        except IsADirectoryError:
+            raise JournalDamaged(form.path, 0, "a folder") from None
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return form, file
+        file.close()
+        raise JournalDamaged(form.path, 0, "no regular file")
     raise SegmentGone(f"{segment.path}: was dropped or taken away")
 
 

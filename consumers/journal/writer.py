@@ -384,4 +384,7 @@ def tidy(directory: Path) -> None:
 
 def is_blank(segment: SegmentFile) -> bool:
     """Whether the header of a raw segment never reached the disk, and so nothing of it did."""
-    return not segment.packed and not any(read_head(segment))
+    try:
+        return not segment.packed and not any(read_head(segment))
+    except JournalDamaged:  # no file at all
+        return False

@@ -23,7 +23,8 @@ from consumers.journal.extents import RecordedRings
 from consumers.journal.layout import GRANT_BYTES, HEAD_BYTES, HEADER_BYTES, SegmentHeader
 from consumers.journal.packed import PackedBytes
 from consumers.journal.recovery import cut, examine
-from consumers.journal.segment import header_checksum, list_segments, open_bytes
+from consumers.journal.segment import header_checksum, list_segments, open_bytes, segment_path
+from consumers.store import Store
 from ringbuf import Loss
 from tests.consumers.journal_frames import UUID, append, numbered, open_writer, random_payloads, read_all
 from tests.own_mounts import OWN_MOUNTS
@@ -353,3 +354,30 @@ def test_recorded_extent_begins_with_what_was_recorded_again_behind_a_damaged_se
         append(writer, [b"frame"] * 20, 1)
     assert [(extent.first, extent.behind) for extent in rings.extents()] == [(1, 21)]
     rings.close()
+
+
+@pytest.mark.parametrize("what", ["folder", "fifo"])
+@pytest.mark.parametrize("ordinal", [2, 9])
+def test_segment_that_is_no_file_is_passed_over_by_all_and_hangs_nobody(
+    tmp_path: Path, what: str, ordinal: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    for first in (1, 5, 9):
+        with open_writer(tmp_path, pack=False) as writer:
+            append(writer, PAYLOADS, first)
+    path = segment_path(tmp_path, ordinal)
+    path.unlink(missing_ok=True)
+    if what == "folder":
+        path.mkdir()
+    else:
+        os.mkfifo(path)
+    lost = [Loss(UUID, 5, 8, Reason.DAMAGED)] if ordinal == 2 else []
+    behind = numbered(PAYLOADS, 9)
+    wanted = [*numbered(PAYLOADS), *(lost or numbered(PAYLOADS, 5)), *behind]
+    assert read_all(tmp_path) == wanted
+    assert [item for item in Store.open(tmp_path) if isinstance(item, Loss)] == lost
+    assert [extent.behind for extent in RecordedRings(tmp_path).extents()] == [13]
+    with open_writer(tmp_path) as writer:
+        assert writer.resume_at == 13
+        append(writer, [b"after"], 13)
+    assert read_all(tmp_path) == [*wanted, (13, b"after")]
+    assert f"{path}: expected a whole record" in caplog.text

@@ -301,6 +301,24 @@ def test_recorder_full_disk_keeps_trying_and_loses_nothing_silently(ring_name: s
     assert len(frames) + lost == published
 
 
+def test_recorder_whose_folder_cannot_be_made_yet_waits_for_it(ring_name: str, tmp_path: Path) -> None:
+    (tmp_path / "journals").write_text("a file where the folder should be")
+    command = [*RECORD, "--ring", ring_name, "--out", str(tmp_path / "journals" / "one"), "--until-closed"]
+    with Writer.create(ring_name, capacity=1 << 20, layout_digest=LAYOUT_DIGEST) as writer:
+        publish(writer, 10)
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as recorder:
+            assert recorder.stderr is not None
+            assert "trying again until the disk takes it" in recorder.stderr.readline()
+            time.sleep(1.5)  # longer than it takes to show its counts
+            assert recorder.poll() is None, recorder.stderr.read()
+            (tmp_path / "journals").unlink()
+            assert "the disk takes it again" in recorder.stderr.readline()
+            writer.close()
+            assert recorder.wait(30) == 0
+    frames, lost = account(tmp_path / "journals" / "one")
+    assert (sorted(frames), lost) == (list(range(1, 11)), 0)
+
+
 @contextmanager
 def ended_at_last(recorder: subprocess.Popen[str]) -> Iterator[None]:
     """Nothing that fails in this block waits for a recorder that waits for its ring to be closed."""
