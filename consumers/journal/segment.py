@@ -116,9 +116,10 @@ def parse_header(path: Path, data: bytes, layout_digest: int) -> SegmentHeader:
         raise JournalDamaged(path, 0, f"{len(data)} bytes of a header of {HEADER_BYTES}")
     if not header_fits(data):
         data = mended(data) or data
-    if not header_fits(data):
-        raise JournalDamaged(path, 0, "no segment header, or one with a wrong checksum")
     header = SegmentHeader.unpack(data)
+    is_older = header.magic == SEGMENT_MAGIC and header.version < VERSION  # whose header may be another
+    if not (is_older or header_fits(data)):
+        raise JournalDamaged(path, 0, "no segment header, or one with a wrong checksum")
     if header.magic != SEGMENT_MAGIC:
         raise ForeignFileError(f"{path}: expected magic {SEGMENT_MAGIC:#018x}, found {header.magic:#018x}")
     if header.version != VERSION:
