@@ -143,6 +143,19 @@ class BrokerConnection:
             raise ApiError(f"{self.broker.shown}: {refusal.get('description')}", int(refusal.get("err_code", 0)))
         return found
 
+    async def flush(self) -> None:
+        """Wait until the server has everything that was sent so far.
+
+        Raises:
+            BridgeError: it did not answer.
+        """
+        flushed = asyncio.ensure_future(self.client.flush())
+        flushed.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            await self.answer(flushed, ANSWER_TIMEOUT_S, "a ping")
+        finally:
+            flushed.cancel()
+
     async def stream_info(self) -> dict[str, Any] | None:
         """JetStream's words about our stream; None if there is no such stream."""
         return await self._unless(STREAM_NOT_FOUND, f"STREAM.INFO.{self.broker.stream}")

@@ -39,8 +39,8 @@ class Durable:
         self.name = name
         self.who = who
 
-    async def take_over(self, connection: BrokerConnection, config: dict[str, Any], known: Known) -> None:
-        """Make it ours and let it go on where it was acknowledged.  `config` is the stream's.
+    async def take_over(self, connection: BrokerConnection, stream: dict[str, Any], known: Known) -> None:
+        """Make it ours and let it go on where it was acknowledged.  `stream` is what JetStream said of it before.
 
         Raises:
             BridgeRefused: another receiver is at work, or the consumer is not a bridge's.
@@ -55,14 +55,14 @@ class Durable:
             "ack_wait": 30_000_000_000,
             "replay_policy": "instant",
             "deliver_policy": "all",
-            "max_ack_pending": (config.get("consumer_limits") or {}).get("max_ack_pending") or -1,
+            "max_ack_pending": (stream["config"].get("consumer_limits") or {}).get("max_ack_pending") or -1,
         }
         if found is not None:
             self._refuse_another_kind(connection, found["config"])
             await self._refuse_another_receiver(connection, found)
             wanted |= {key: found["config"][key] for key in KEPT if key in found["config"]}
             acknowledged = int(found["ack_floor"]["stream_seq"])
-            if acknowledged and await self._still_there(connection, acknowledged, known):
+            if acknowledged and await self._still_there(connection, stream, acknowledged, known):
                 wanted |= {"deliver_policy": "by_start_sequence", "opt_start_seq": acknowledged + 1}
             await connection.api(f"CONSUMER.DELETE.{broker.stream}.{self.name}")
         body = {"stream_name": broker.stream, "config": wanted}
@@ -121,12 +121,14 @@ class Durable:
             f"receiver: {holder}; each would get a part. Give this one another --durable"
         )
 
-    async def _still_there(self, connection: BrokerConnection, acknowledged: int, known: Known) -> bool:
+    async def _still_there(
+        self, connection: BrokerConnection, stream: dict[str, Any], acknowledged: int, known: Known
+    ) -> bool:
         """Whether the stream's message with that sequence is the one that was acknowledged, or was dropped since."""
         found = await connection.message(seq=acknowledged)
         if found is None:
-            stream = await connection.stream_info()
-            return stream is not None and acknowledged <= stream["state"]["last_seq"]
+            # By now a stream that had lost it may have another one there.
+            return bool(acknowledged <= stream["state"]["last_seq"])
         try:
             header = read_header(base64.b64decode(found.get("data") or ""))
         except FrameError:

@@ -10,7 +10,8 @@ A batch is acknowledged after it is in the ring, so a killed bridge gets it agai
 cut off by sequence, never by the stream's own numbers: a stream made anew begins again at 1.  A frame keeps its
 header, and as long as nothing is missing its sequence in this ring is the one that it had where it was first published.
 A loss becomes a Gap message in its place, and is counted and told.  A ring that was made anew at the far end is made
-anew here, and its readers get the status ORPHANED.
+anew here, and its readers get the status ORPHANED.  The new one names those before it, so that their batches, if they
+are read once more, are known as repeats.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import nats.js.errors
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
-from consumers.bridge.batch import Limits, UnpackedBatch, find_damaged, limits_of_ring, portions, unpack
+from consumers.bridge.batch import Limits, UnpackedBatch, find_damaged, limits_of_ring, portions, read_header, unpack
 from consumers.bridge.broker import BROKER_ERRORS, WATCH_S, Broker, BrokerConnection, Say, connect, this_process
 from consumers.bridge.counts import Received
 from consumers.bridge.durable import FETCH_TIMEOUT_S, Durable
@@ -36,7 +37,10 @@ from tlv.message import build, parse
 
 FETCH = 64
 ORIGIN = "bridged from "
-"""What the schema text of a bridged ring begins with; the origin's uuid follows."""
+"""What the schema text of a bridged ring begins with.  `UUID:SEQUENCE` of its origin and of those before it follow:
+what had been received of each when this ring was made."""
+PASSED_KEPT = 16
+"""Of those before it: the schema text takes 18 with the longest sequences."""
 
 
 class Inward:
@@ -56,6 +60,8 @@ class Inward:
         self._writer: Writer | None = None
         self._limits = Limits()
         self._origin = b""
+        self._passed: dict[bytes, int] = {}
+        """The origins before this ring's, oldest first, and the last sequence that was received of each."""
         self._delivered = 0  # of this session's consumer
         self._dropped_told = 0
 
@@ -85,7 +91,12 @@ class Inward:
             watch = asyncio.create_task(self._watch(connection, judgement, created, say))
             while not stop.is_set():
                 messages = await self._fetch(connection, consumer)
-                for message in messages:
+                for at, message in enumerate(messages):
+                    if self._begins_another(message):
+                        # Until the new ring is made, only the broker knows how far we are.
+                        if at:
+                            await messages[at - 1].ack()
+                        await connection.flush()
                     self._take(message, say)
                 if messages:
                     await messages[-1].ack()
@@ -156,13 +167,16 @@ class Inward:
         if not connection.noted and self.received.connections == 1:
             for warning in judgement.warnings:
                 say(f"stream {broker.stream}: {warning}")
-        await self._durable.take_over(connection, found["config"], self._knows)
+        await self._durable.take_over(connection, found, self._knows)
         self._delivered = 0
         consumer = await connection.stream.pull_subscribe_bind(durable=self._durable.name, stream=broker.stream)
         return consumer, judgement, found["created"]
 
     def _knows(self, origin: bytes, last: int) -> bool:
-        """Whether our ring has the frames of `origin` up to `last`.  One that was made anew begins with what comes."""
+        """Whether our ring, or one before it, has the frames of `origin` up to `last`.  Without one everything is new,
+        and what was acknowledged is believed."""
+        if last <= self._passed.get(origin, 0):
+            return True
         return not self._origin or (origin == self._origin and last <= self.received.last_sequence)
 
     def _take(self, message: Msg, say: Say) -> None:
@@ -184,14 +198,18 @@ class Inward:
             self.received.refused += 1
             say(f"stream {self.broker.stream}: message {message.metadata.sequence.stream} is no batch: {error}")
             return
+        self.received.batches += 1
+        if batch.last_sequence <= self._passed.get(batch.ring_uuid, 0):
+            self.received.repeated += len(batch.lengths)
+            return
         writer = self._writer_for(batch.ring_uuid, say)
         expected = self.received.last_sequence + 1
         known = min(max(expected - batch.first_sequence, 0), len(batch.lengths))
-        self.received.batches += 1
         self.received.repeated += known
         if known == len(batch.lengths):
             return
-        if batch.first_sequence > expected and self.received.last_sequence:
+        # Where the first ring begins, nothing before it is awaited; one that follows another begins with 1.
+        if batch.first_sequence > expected and (self.received.last_sequence or self._passed):
             self._publish_gap(writer, expected, batch.first_sequence - 1, say)
         self._publish(writer, batch, known, say)
         self.received.last_sequence = batch.last_sequence
@@ -222,13 +240,25 @@ class Inward:
         if self._writer is not None:
             say(f"ring {self.ring}: the far end has another ring ({origin.hex()}); it is made anew here")
             self._writer.close(unlink=True)
-            self.received.last_sequence = 0
-        self._origin = origin
+            self._passed[self._origin] = self.received.last_sequence
+        self._origin, self.received.last_sequence = origin, self._passed.pop(origin, 0)
+        self._passed = dict(list(self._passed.items())[-PASSED_KEPT:])
         self._writer = Writer.open_or_create(
-            self.ring, capacity=self.capacity, layout_digest=LAYOUT_DIGEST, schema=ORIGIN + origin.hex()
+            self.ring, capacity=self.capacity, layout_digest=LAYOUT_DIGEST, schema=self._schema()
         )
         self._limits = limits_of_ring(self._writer.identity)
         return self._writer
+
+    def _begins_another(self, message: Msg) -> bool:
+        """Whether this batch will make the ring anew."""
+        try:
+            return bool(self._origin) and read_header(message.data).ring_uuid != self._origin
+        except FrameError:
+            return False
+
+    def _schema(self) -> str:
+        known = {self._origin: self.received.last_sequence, **self._passed}
+        return ORIGIN + " ".join(f"{uuid.hex()}:{last}" for uuid, last in known.items())
 
     def _reopen(self) -> None:
         """Continue the ring that an earlier bridge left: its origin and last sequence are read from itself."""
@@ -238,6 +268,9 @@ class Inward:
             return
         if not info.identity.schema.startswith(ORIGIN):
             raise BridgeError(f"ring {self.ring} exists and was not made by a bridge: choose another name")
+        known = (word.partition(":") for word in info.identity.schema.removeprefix(ORIGIN).split(" "))
+        self._passed = {bytes.fromhex(uuid): int(last or 0) for uuid, _, last in known}
+        origin = next(iter(self._passed))
         if info.next_sequence == 1:
             unlink(self.ring)
             return
@@ -246,6 +279,7 @@ class Inward:
             # A Gap is published before the frames behind it, so it is the last message if we were killed in between.
             gap = message.first(Gap) if message.header.source == Source.BRIDGE else None
             self.received.last_sequence = gap.last if gap else message.header.sequence
-        self._origin = bytes.fromhex(info.identity.schema.removeprefix(ORIGIN))
+        del self._passed[origin]
+        self._origin = origin
         self._writer = Writer.open(self.ring, layout_digest=LAYOUT_DIGEST)
         self._limits = limits_of_ring(self._writer.identity)

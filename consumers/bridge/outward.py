@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import math
 import time
 from functools import partial
 from pathlib import Path
@@ -36,7 +37,7 @@ from consumers.bridge.retrying import Retrying
 from consumers.bridge.sending import SENDER_HEADER, BatchChain, Stored
 from consumers.bridge.sent_stream import SentStream, StreamWanted
 from consumers.held import HELD_BEHIND, LOOK_S, HeldRings
-from consumers.incarnations import RECORDER_PATIENCE_S, Await, Read, Replaced, RingCursor, Step, next_step
+from consumers.incarnations import RECORDER_PATIENCE_S, Await, Extent, Read, Replaced, RingCursor, Step, next_step
 from consumers.journal.errors import ForeignFileError, JournalDamaged, JournalError
 from consumers.journal.extents import RecordedRings
 from consumers.journal.reader import JournalReader
@@ -49,6 +50,7 @@ from tlv.message import build, parse
 
 IDLE_WAIT_S = 0.1
 BridgeStart = Literal["oldest", "live", "journal"]
+NOT_HELD = 1 << 62
 CONFLICTS_TO_REFUSE = 3
 """Batches of another sender that we met at the stream's end: one may be the last of a killed one."""
 
@@ -94,13 +96,14 @@ class Outward:
         self._begin: RingCursor | None = None
         """Where to begin, settled when a ring is first seen: what it loses before a batch gets through is counted."""
         self._has_looked = False
-        self._unreadable: RingCursor | None = None
-        """Where the journal is damaged, or of another version."""
         self._passed: list[bytes] = []
         """The incarnations that were sent to their end, oldest first."""
         self._reading = b""
         """The ring whose reader stands at the cursor."""
         self._waiting_since = 0.0
+        self._unread: RingCursor | None = None
+        """Where the journal gave nothing of what it is said to have, and since when."""
+        self._unread_since = 0.0
         self._said_waiting = False
 
     async def run(self, stop: asyncio.Event, say: Say) -> Sent:
@@ -145,8 +148,8 @@ class Outward:
             self._reading, self._waiting_since = b"", 0.0
             cursor, end = await self._resume_point(connection)
             cursor = cursor or self._again()
-            if cursor is not None and cursor.uuid in self._passed:
-                del self._passed[self._passed.index(cursor.uuid) :]  # the stream lost it: it is sent again
+            if cursor is not None:
+                self._send_again(cursor.uuid)
             chain = self._stream.chain(connection, self._presence.who, end)
             self._limits = limits_of(self._stream.largest_message(connection))
             watch = asyncio.create_task(self._watch(connection, chain))
@@ -229,7 +232,7 @@ class Outward:
             if cursor is None or isinstance(step, Await):
                 await self._rest(chain, step, say)
             elif isinstance(step, Loss):
-                reason = Reason.DAMAGED if cursor == self._unreadable else step.reason
+                reason = Reason.DAMAGED if self._is_unreadable(cursor) else step.reason
                 self._lose(Loss(step.ring, step.first, step.last, reason), say)
                 cursor = RingCursor(cursor.uuid, step.last + 1)
             elif isinstance(step, Replaced):
@@ -238,16 +241,17 @@ class Outward:
             elif step is Read.JOURNAL:
                 cursor = await self._send_recorded(chain, cursor, say)
                 if cursor == before:
-                    await asyncio.sleep(IDLE_WAIT_S)  # retention or packing took it away at this moment
+                    self._note_unread(cursor)
+                    await asyncio.sleep(IDLE_WAIT_S)  # retention or packing may have taken it away at this moment
             else:
                 cursor = await self._send_ring(chain, cursor, say)
                 if cursor is None:
                     return True
-        await self._drain(chain, self._ring_sent)
+        await self._drain(chain)
         return True
 
     async def _rest(self, chain: BatchChain, step: Step, say: Say) -> None:
-        await self._drain(chain, self._ring_sent)
+        await self._drain(chain)
         if step is Await.RING and not self._said_waiting:
             self._said_waiting = True
             say(f"waiting for ring {self.ring}: its producer has not made it, or not made it anew, yet")
@@ -272,18 +276,26 @@ class Outward:
         return RingCursor(newest.uuid, extent.behind if is_live else extent.first)
 
     def _first_cursor(self, say: Say) -> RingCursor | None:
-        """Where to begin in a stream that has nothing of the ring; None while there is none."""
-        newest = self._rings.newest
-        if self._ring_sent and newest is not None:  # the stream lost it, and the ring that it was of is forgotten
-            return RingCursor(newest.uuid, newest.extent().first)
+        """Where to begin in a stream that has nothing of any ring; None while there is none.  Rings may have followed
+        each other while there was no broker."""
+        oldest = next(iter(self._rings.rings), None)
         begin = self._begin
-        if begin is not None:
-            before = f"; the {begin.sequence - 1:,} before it are not sent" if begin.sequence > 1 else ""
-            say(
-                f"ring {self.ring}: stream {self.broker.stream} has no batch of subject {self.broker.subject} yet; "
-                f"begins at frame {begin.sequence} of ring {begin.uuid.hex()} (start: {self._start}){before}"
-            )
+        if self._ring_sent and oldest is not None:  # the stream lost it, and the ring that it was of is forgotten
+            begin = RingCursor(oldest.uuid, oldest.extent().first)
+        if begin is None:
+            return None
+        self._send_again(begin.uuid)
+        before = f"; the {begin.sequence - 1:,} before it are not sent" if begin.sequence > 1 else ""
+        say(
+            f"ring {self.ring}: stream {self.broker.stream} has no batch of subject {self.broker.subject}; "
+            f"begins at frame {begin.sequence} of ring {begin.uuid.hex()} (start: {self._start}){before}"
+        )
         return begin
+
+    def _send_again(self, uuid: bytes) -> None:
+        """This ring and those behind it are still to be sent, even if they were: the stream lost them."""
+        if uuid in self._passed:
+            del self._passed[self._passed.index(uuid) :]
 
     def _decide(self, cursor: RingCursor) -> Step:
         if self._reading == cursor.uuid:
@@ -292,12 +304,8 @@ class Outward:
             recorded = self._recorded.extents() if self._recorded is not None else []
         except OSError as error:
             raise BridgeError(f"journal {self.journal}: {error.strerror or error}") from None
-        if self._recorded is not None and cursor == self._unreadable:
-            later = self._recorded.segment_behind(cursor.uuid, cursor.sequence)
-            recorded = [
-                one._replace(first=one.behind if later is None else later) if one.uuid == cursor.uuid else one
-                for one in recorded
-            ]
+        if self._is_unreadable(cursor):
+            recorded = [self._behind_damage(cursor, extent) for extent in recorded]
         waited = time.monotonic() - self._waiting_since if self._waiting_since else 0.0
         due = self._recorded is not None and waited < RECORDER_PATIENCE_S
         step = next_step(cursor, self._rings.extents(), recorded, recorder_due=due, passed=self._passed)
@@ -306,6 +314,21 @@ class Outward:
         else:
             self._waiting_since = 0.0
         return step
+
+    def _is_unreadable(self, cursor: RingCursor) -> bool:
+        """Whether the journal said that it is damaged there, or of another version, or has given nothing for too long."""
+        return cursor == self._unread and time.monotonic() - self._unread_since > RECORDER_PATIENCE_S
+
+    def _note_unread(self, cursor: RingCursor) -> None:
+        if cursor != self._unread:
+            self._unread, self._unread_since = cursor, time.monotonic()
+
+    def _behind_damage(self, cursor: RingCursor, extent: Extent) -> Extent:
+        """What the journal has of the cursor's ring behind a segment that cannot be read."""
+        if extent.uuid != cursor.uuid or self._recorded is None:
+            return extent
+        later = self._recorded.segment_behind(extent.uuid, cursor.sequence)
+        return extent._replace(first=extent.behind if later is None else later)
 
     async def _send_ring(self, chain: BatchChain, cursor: RingCursor, say: Say) -> RingCursor | None:
         """Send the next batch of the ring that is held; returns where to go on, None where the bridge ends."""
@@ -328,10 +351,10 @@ class Outward:
             await self._send_large(chain, reader, poll.need, say)
             return RingCursor(cursor.uuid, reader.sequence)
         if poll.status is Status.CORRUPT:
-            await self._drain(chain, cursor.uuid)
+            await self._drain(chain)
             raise CorruptRing(f"ring {self.ring}: no frame at sequence {reader.sequence}")
         if poll.status in (Status.EMPTY, Status.CLOSED):
-            await self._drain(chain, self._ring_sent)
+            await self._drain(chain)
             if poll.status is Status.CLOSED and self._until_closed:
                 return None
             if ring.ended:
@@ -355,9 +378,10 @@ class Outward:
         record = RingReplaced(step.last_sequence, step.old, step.new)
         data = build(Domain.SYSTEM, Source.BRIDGE, [record], sequence=cursor.sequence)
         await chain.send(
-            pack_message(step.old, cursor.sequence, data), Stored(cursor.sequence, cursor.sequence, from_journal=False)
+            pack_message(step.old, cursor.sequence, data),
+            Stored(step.old, cursor.sequence, cursor.sequence, from_journal=False),
         )
-        await self._drain(chain, step.old)
+        await self._drain(chain)
         self._passed.append(step.old)
         self.sent.frames -= 1  # it is none of the ring's
         self.sent.replacements += 1
@@ -369,9 +393,9 @@ class Outward:
             )
 
     async def _send(self, chain: BatchChain, ring_uuid: bytes, poll: Poll, *, from_journal: bool = False) -> None:
-        batch = Stored(int(poll.sequences[0]), int(poll.sequences[-1]), from_journal)
+        batch = Stored(ring_uuid, int(poll.sequences[0]), int(poll.sequences[-1]), from_journal)
         await chain.send(pack(ring_uuid, poll), batch)
-        self._count(chain, ring_uuid)
+        self._count(chain)
 
     async def _send_large(self, chain: BatchChain, reader: Reader, need: int, say: Say) -> None:
         """Send a frame that is larger than a batch alone, or count it as lost."""
@@ -393,8 +417,12 @@ class Outward:
                 while True:
                     poll = reader.poll()
                     if poll.loss is not None and poll.loss.ring == cursor.uuid and poll.loss.last >= cursor.sequence:
-                        self._lose(Loss(cursor.uuid, cursor.sequence, poll.loss.last, poll.loss.reason), say)
-                        cursor = RingCursor(cursor.uuid, poll.loss.last + 1)
+                        last = min(poll.loss.last, self._ring_begin(cursor.uuid) - 1)
+                        if last >= cursor.sequence:
+                            self._lose(Loss(cursor.uuid, cursor.sequence, last, poll.loss.reason), say)
+                            cursor = RingCursor(cursor.uuid, last + 1)
+                        if last < poll.loss.last:
+                            return cursor  # the ring has the rest
                     if not len(poll) or reader.uuid != cursor.uuid:
                         return cursor
                     for first, last in portions(poll.lengths, self._limits):
@@ -404,18 +432,22 @@ class Outward:
                         else:
                             await self._send(chain, cursor.uuid, part, from_journal=True)
                         cursor = RingCursor(cursor.uuid, int(part.sequences[-1]) + 1)
-                    ring = self._rings.get(cursor.uuid)
-                    if ring is not None and ring.reader is not None and ring.extent().first <= cursor.sequence:
+                    if self._ring_begin(cursor.uuid) <= cursor.sequence:
                         return cursor
         except (JournalDamaged, ForeignFileError) as error:
             say(f"journal {self.journal}: {error}")
-            self._unreadable = cursor
+            self._unread, self._unread_since = cursor, -math.inf
             return cursor
         except (JournalError, UsageError) as error:
             say(f"journal {self.journal}: {error}")
             return cursor
         except OSError as error:
             raise BridgeError(f"journal {self.journal}: {error.strerror or error}") from None
+
+    def _ring_begin(self, uuid: bytes) -> int:
+        """The first sequence that the ring still has; beyond all others if it is not held."""
+        ring = self._rings.get(uuid)
+        return ring.extent().first if ring is not None and ring.reader is not None else NOT_HELD
 
     def _tell_too_large(self, sequence: int, size: int, say: Say) -> None:
         self.sent.lost += 1
@@ -425,17 +457,17 @@ class Outward:
             "at most (max_payload, or the stream's max_msg_size)"
         )
 
-    async def _drain(self, chain: BatchChain, ring_uuid: bytes) -> None:
+    async def _drain(self, chain: BatchChain) -> None:
         await chain.drain()
-        self._count(chain, ring_uuid)
+        self._count(chain)
 
-    def _count(self, chain: BatchChain, ring_uuid: bytes) -> None:
+    def _count(self, chain: BatchChain) -> None:
         for batch in chain.take_stored():
             self.sent.batches += 1
             self.sent.frames += batch.frames
             self.sent.from_journal += batch.frames if batch.from_journal else 0
             self.sent.last_sequence = batch.last
-            self._ring_sent = ring_uuid
+            self._ring_sent = batch.ring
             self._conflicts = 0
 
 

@@ -30,6 +30,8 @@ SENDER_HEADER = "Alphapulse-Sender"
 class Stored(NamedTuple):
     """A batch that the stream has."""
 
+    ring: bytes
+    """uuid of the incarnation that its frames are of."""
     first: int
     last: int
     from_journal: bool

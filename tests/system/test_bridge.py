@@ -55,7 +55,7 @@ def send_batches(ring: str, broker: NatsServer, *sizes: int, end: int = 0) -> by
         with Reader.attach(ring, start="oldest") as reader:
             for size in sizes:
                 poll = reader.poll(size)
-                stored = Stored(int(poll.sequences[0]), int(poll.sequences[-1]), False)
+                stored = Stored(reader.uuid, int(poll.sequences[0]), int(poll.sequences[-1]), False)
                 await chain.send(pack(reader.uuid, poll), stored)
             await chain.drain()
             return reader.uuid
@@ -251,9 +251,11 @@ def test_batches_behind_one_that_was_not_stored_are_refused_too(ring_name: str, 
     async def send_large_then_small(connection: BrokerConnection) -> None:
         chain = BatchChain(connection, "a test", 0, exclusive=True)
         with Reader.attach(ring_name, start="oldest") as reader:
-            await chain.send(pack(reader.uuid, reader.poll(10)), Stored(1, 10, False))
-            await chain.send(pack(reader.uuid, reader.poll(80)), Stored(11, 90, False))  # larger than what is left
-            await chain.send(pack(reader.uuid, reader.poll(1)), Stored(91, 91, False))  # would fit
+            await chain.send(pack(reader.uuid, reader.poll(10)), Stored(reader.uuid, 1, 10, False))
+            await chain.send(
+                pack(reader.uuid, reader.poll(80)), Stored(reader.uuid, 11, 90, False)
+            )  # larger than what is left
+            await chain.send(pack(reader.uuid, reader.poll(1)), Stored(reader.uuid, 91, 91, False))  # would fit
             with pytest.raises(BridgeError):
                 await chain.drain()
         # The server takes messages of a connection in order, so that this one is behind all of them.

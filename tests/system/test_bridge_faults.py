@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from tests.consumers.bridge_rig import (
     SUBJECT,
     Bridge,
     api,
+    message,
     on_broker,
     publish,
     read_sequences,
@@ -386,6 +388,43 @@ def spoil(path: Path, what: str) -> None:
         header = replace(SegmentHeader.unpack(data), layout_digest=7, checksum=0)
         header = replace(header, checksum=header_checksum(header.pack()))
         path.write_bytes(header.pack() + data[HEADER_BYTES:])
+
+
+def test_end_of_a_ring_that_the_journal_cannot_read_is_counted_and_the_next_ring_sent(
+    ring_name: str, new_ring_name: Callable[[], str], tmp_path: Path, start: Start
+) -> None:
+    directory = tmp_path / "journal"
+    first = Writer.create(ring_name, layout_digest=LAYOUT_DIGEST)
+    with Recorder(ring_name, directory, report=print, pack=False) as recorder:
+        publish(first, 20)
+        recorder.run(lambda: recorder.recorded.frames == 20, until_closed=False)
+        with NatsServer(tmp_path / "nats") as server:
+            far = new_ring_name()
+            inward, out = start("in", far, server.url), start("out", ring_name, server.url)
+            read_sequences(far, 20)
+            out.kill()
+            publish(first, 300)
+            recorder.run(lambda: recorder.recorded.frames == 320, until_closed=False)
+            first.close(unlink=True)
+            with Writer.create(ring_name, layout_digest=LAYOUT_DIGEST) as second:
+                recorder.run(lambda: recorder.recorded.rings == 2, until_closed=False)
+                publish(second, 7)
+                damage_last(directory, 20)
+                out = start("out", ring_name, server.url, "--journal", str(directory))
+                until(lambda: "made anew here" in inward.words, lambda: out.words[-2000:])
+                assert read_sequences(far, 7) == list(range(1, 8))
+                assert out.stop()["lost"] == inward.stop()["lost"] == 20
+
+
+def damage_last(directory: Path, count: int) -> None:
+    """Break the last messages in the journal's first segment."""
+    segment = next(path for path in sorted(directory.iterdir()) if path.suffix == ".journal")
+    data = bytearray(segment.read_bytes())
+    magic = message(1)[:4]
+    places = [place.start() for place in re.finditer(re.escape(magic), data)]
+    for place in places[-count:]:
+        data[place : place + 40] = b"\xff" * 40
+    segment.write_bytes(data)
 
 
 @pytest.mark.parametrize(
