@@ -316,7 +316,7 @@ class Outward:
         return step
 
     def _is_unreadable(self, cursor: RingCursor) -> bool:
-        """Whether the journal said that it is damaged there, or of another version, or has given nothing for too long."""
+        """Whether the journal said that it is damaged there, or another version's, or gives nothing for too long."""
         return cursor == self._unread and time.monotonic() - self._unread_since > RECORDER_PATIENCE_S
 
     def _note_unread(self, cursor: RingCursor) -> None:

@@ -34,7 +34,8 @@ def command(
     --simulated runs the relay's and the client's own code in a simulated world: rings that follow each other, a
     recorder, retention, damage, kills, cancellations, all under the seed.  Passes when a named client has everything
     that was published, in order and once, or was told exactly what it lacks.  A seed that fails is told with its
-    smallest history.  The bridge is not in it.
+    smallest history.  A third of the worlds have a bridge, over a simulated JetStream; for it, too, the extra `nats` is
+    needed.
     """
     if simulated or mutants:
         refuse_without_effect("in the simulated world", "--kills", "--seed")

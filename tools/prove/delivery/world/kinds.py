@@ -12,15 +12,22 @@ RECORDER = ("slow_recorder", "recorder_kill", "recorder_away", "evicted", "reten
 RELAY = ("relay_kill", "partial_sends", "cursors_unsaved")
 CLIENT = ("busy", "client_kill", "cancel", "late_acks", "disconnect", "filtered", "companions")
 LATER = ("full_disk", "journal_removed", "no_slot", "recorder_stop", "closes", "reboot", "co_located")
-"""Behind all others: what an older seed draws stays."""
-KINDS = (*PRODUCER, *RECORDER, *RELAY, *CLIENT, *LATER)
+SENDER = ("out_kill", "out_paused", "second_sender", "unrecorded_bridge")
+RECEIVER = ("in_kill", "in_paused", "consumer_deleted")
+SERVER = ("connection_lost", "server_kill", "tail_lost", "server_hang", "server_full", "slow_server", "small_payload")
+STREAM = ("stream_deleted", "stream_purged", "stream_limits", "shared_stream")
+KINDS = (*PRODUCER, *RECORDER, *RELAY, *CLIENT, *LATER, "bridge", *SENDER, *RECEIVER, *SERVER, *STREAM)
+"""A new kind comes last, so that those before it draw as they did.  Those behind `bridge` strike nothing without it."""
+BRIDGED_SHARE = 0.65
+"""Of the worlds that draw a bridge: it is the slowest part."""
 
 
 def draw_active(seed: int) -> frozenset[str]:
     """The kinds of a seed's world: some, in one world of eight all."""
     rng = Random(f"{seed}/kinds")
     share = rng.choice((0.2, 0.4, 0.6, 1.0)) if rng.random() < 0.5 else 0.5
-    return frozenset(kind for kind in KINDS if rng.random() < share)
+    drawn = frozenset(kind for kind in KINDS if rng.random() < share)
+    return drawn if rng.random() < BRIDGED_SHARE else drawn - {"bridge"}
 
 
 class Chances:

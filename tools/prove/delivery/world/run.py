@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
 from consumers.client import RelayUnreachable
 from consumers.incarnations import RECORDER_PATIENCE_S
+from tools.prove.delivery.world.bridge import BridgePart
 from tools.prove.delivery.world.clock import DeliveryClock
 from tools.prove.delivery.world.cursors import CursorStore
 from tools.prove.delivery.world.findings import Broken, Findings
@@ -102,6 +104,8 @@ class _DeliveryWorld:
             self.store.witnesses[wish.name] = oracle
             self.seats.append(ClientSeat(wish, self.rng, self.clock, self.chances, oracle))
         self.at_turn = self.seats[0]
+        around = (self.name, self.journal, self.clock, self.chances, self.findings)
+        self.bridge = BridgePart(run.seed, *around) if "bridge" in run.kinds else None
 
     def connect(self, *_: object) -> WireEnd:
         """Stands for `relay.address.connect`: the client that is at turn connects."""
@@ -124,6 +128,8 @@ class _DeliveryWorld:
         self.rng.shuffle(turns)
         for turn in turns:
             turn()
+        if self.bridge is not None:
+            self.bridge.turn()
 
     def reboot(self) -> None:
         """The machine goes down and comes back: rings and processes are gone, the disk has what it had taken."""
@@ -135,6 +141,8 @@ class _DeliveryWorld:
         self.recorder = self.relay = None
         for seat in self.seats:
             seat.kill(back_at)
+        if self.bridge is not None:
+            self.bridge.reboot(back_at)
         self.producer.reboot(back_at)
         self.journal.lose_tail(chances.number("reboot", 0, 10))
         self.back_at = dict.fromkeys(self.back_at, back_at)
@@ -179,9 +187,11 @@ class _DeliveryWorld:
         seat.turn(relay_runs=self.relay is not None)
 
     def end(self) -> None:
-        """End what has threads."""
+        """End what has threads and loops."""
         if self.recorder is not None:
             self.recorder.kill()
+        if self.bridge is not None:
+            self.bridge.close()
 
     def play(self) -> None:
         began = self.clock.now
@@ -192,11 +202,15 @@ class _DeliveryWorld:
         self.findings.note("settling")
         oracles = [seat.oracle for seat in self.seats]
         while self.clock.now < deadline and not (
-            self.producer.settled and not any(oracle.lacks() for oracle in oracles)
+            self.producer.settled
+            and not any(oracle.lacks() for oracle in oracles)
+            and not (self.bridge is not None and self.bridge.lacks)
         ):
             self.move()
         for oracle in oracles:
             oracle.judge_end()
+        if self.bridge is not None:
+            self.bridge.judge_end()
         run = self.run
         run.rings, run.published = len(self.name.rings), sum(ring.behind - 1 for ring in self.name.rings)
         run.items, run.lost = sum(one.items for one in oracles), sum(one.lost_frames for one in oracles)
@@ -210,7 +224,9 @@ def run_delivery(
     """Run a seed's world, with all that it draws or with these `kinds` only."""
     run = DeliveryRun(seed, draw_active(seed) if kinds is None else kinds, moves)
     world = _DeliveryWorld(run)
-    with stand_ins(world.clock, Random(f"{seed}/client"), world.connect, world.store.open, world.desk, world.follows):
+    bridged = world.bridge.stand_ins() if world.bridge is not None else nullcontext()
+    client = Random(f"{seed}/client")
+    with bridged, stand_ins(world.clock, client, world.connect, world.store.open, world.desk, world.follows):
         try:
             world.play()
         except Exception as error:  # noqa: BLE001 - whatever the code under proof raises is a finding

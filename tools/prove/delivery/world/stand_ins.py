@@ -63,8 +63,15 @@ def stand_ins(
         (consumers.sources, "Reader", SimulatedReaders(desk.name)),
         (consumers.sources, "RingBell", WorldBell),
     ]
+    with in_place(places, LOGGERS):
+        yield
+
+
+@contextmanager
+def in_place(places: Sequence[tuple[Any, str, object]], loggers: Sequence[str]) -> Iterator[None]:
+    """Put each object in the place of a module's attribute for a while, and let these loggers be quiet."""
     before = [getattr(module, name) for module, name, _ in places]
-    quiet = [logging.getLogger(name) for name in LOGGERS]
+    quiet = [logging.getLogger(name) for name in loggers]
     spoke = [logger.disabled for logger in quiet]
     for module, name, stand_in in places:
         setattr(module, name, stand_in)
