@@ -260,7 +260,7 @@ DELIVERY_MUTANTS = (
         "consumers.bridge.inward:Inward._writer_for",
         "self._passed[self._origin] = self.received.last_sequence",
         "pass",
-        3,
+        17,
     ),
     DeliveryMutant(
         "the broker does not know what was received of a ring that is given up",
@@ -268,34 +268,36 @@ DELIVERY_MUTANTS = (
         "if self._begins_another(message):",
         "if False:",
         1423,
+        "bridge cancel companions cursors_unsaved damage in_kill late_acks late_journal nameless_pause out_paused "
+        "replace retention server_full server_kill slow_recorder stream_limits",
     ),
     DeliveryMutant(
         "a batch is acknowledged before it is in the ring",
         "consumers.bridge.inward:Inward._session",
         "self._take(message, say)",
         "await messages[-1].ack(); await connection.flush(); self._take(message, say)",
-        3,
+        17,
     ),
     DeliveryMutant(
         "what is missing at the beginning of a ring is not told",
         "consumers.bridge.inward:Inward._take",
         "(self.received.last_sequence or self._passed)",
         "self.received.last_sequence",
-        3,
+        17,
     ),
     DeliveryMutant(
         "a hole between two batches is not told",
         "consumers.bridge.inward:Inward._take",
         "self._publish_gap(writer, expected, batch.first_sequence - 1, say)",
         "pass",
-        10,
+        17,
     ),
     DeliveryMutant(
         "frames that the far ring has are published again",
         "consumers.bridge.inward:Inward._take",
         "min(max(expected - batch.first_sequence, 0), len(batch.lengths))",
         "0",
-        10,
+        17,
     ),
     DeliveryMutant(
         "what was acknowledged is believed of a stream made anew",
@@ -303,34 +305,38 @@ DELIVERY_MUTANTS = (
         "await self._still_there(connection, stream, acknowledged, known)",
         "True",
         41,
+        "bridge busy cancel companions cursors_unsaved damage disconnect evicted in_kill out_paused partial_sends "
+        "recorder_away relay_kill retention second_sender server_hang server_kill slow_recorder stream_limits "
+        "stream_purged tail_lost unaware_writer",
     ),
     DeliveryMutant(
         "a sender begins with the newest ring, whatever came before it",
         "consumers.bridge.outward:Outward._first_cursor",
-        "next(iter(self._rings.rings), None)",
-        "self._rings.newest",
-        3,
+        "begin = self._begin",
+        "begin = self._beginning()",
+        0,
+        "bridge replace out_kill server_kill nameless_pause",
     ),
     DeliveryMutant(
         "a sender waits for a segment that cannot be read",
         "consumers.bridge.outward:Outward._decide",
         "self._is_unreadable(cursor)",
         "False",
-        11,
+        197,
     ),
     DeliveryMutant(
         "a loss of the journal takes in what the ring has",
         "consumers.bridge.outward:Outward._send_recorded",
         "min(poll.loss.last, self._ring_begin(cursor.uuid) - 1)",
         "poll.loss.last",
-        387,
+        9,
     ),
     DeliveryMutant(
         "a sender goes on behind what it sent, not behind what the stream has",
         "consumers.bridge.outward:Outward._session",
         "cursor or self._again()",
         "self._ring_sent and RingCursor(self._ring_sent, self.sent.last_sequence + 1) or cursor",
-        3,
+        63,
     ),
     DeliveryMutant(
         "a message that was lost and sent again meanwhile is taken for one that was dropped",
@@ -338,5 +344,7 @@ DELIVERY_MUTANTS = (
         'stream["state"]["last_seq"]',
         '(await connection.stream_info())["state"]["last_seq"]',
         4081,
+        "bridge disconnect filtered late_acks late_journal out_kill out_paused recorder_away recorder_kill "
+        "relay_kill replace server_kill slow_server tail_lost take_over",
     ),
 )
