@@ -397,8 +397,9 @@ def check_options(
         raise UsageError(f"path: expected a path without NUL, found {path!r}")
     if not isinstance(wanted, MessageFilter):
         raise UsageError(f"wanted: expected a MessageFilter, found {wanted!r}")
-    if not isinstance(name, str) or not name.isascii() or "\0" in name or len(name) > LONGEST_NAME:
-        raise UsageError(f"name: expected at most {LONGEST_NAME} ASCII characters, found {name!r}")
+    if not isinstance(name, str) or not protocol.is_client_name(name) or len(name) > LONGEST_NAME:
+        expected = f"at most {LONGEST_NAME} of the characters a-z A-Z 0-9 _ - . and no dot in front"
+        raise UsageError(f"name: expected {expected}, found {name!r}")
     if isinstance(start, dict):
         for uuid, sequence in start.items():
             if not isinstance(uuid, bytes) or len(uuid) != UUID_BYTES:

@@ -124,6 +124,11 @@ def as_signed(value: int) -> int:
     return (value + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
+def is_client_name(name: str) -> bool:
+    """Whether a client may have this name, which names a file; the empty one is of a client without."""
+    return NAME_CHARACTERS.issuperset(name) and not name.startswith(".")
+
+
 def read_subscription(message: Message) -> ClientRequest:
     """What a client's first message asks for.
 
@@ -135,7 +140,7 @@ def read_subscription(message: Message) -> ClientRequest:
         raise FarewellError(FarewellReason.BAD_HELLO)
     if hello.layout_digest != LAYOUT_DIGEST:
         raise FarewellError(FarewellReason.LAYOUT_DIFFERS, LAYOUT_DIGEST, hello.layout_digest)
-    if not NAME_CHARACTERS.issuperset(hello.name) or hello.name.startswith("."):
+    if not is_client_name(hello.name):
         raise FarewellError(FarewellReason.NAME_REFUSED)
     try:
         start = StreamStart(hello.start)

@@ -74,6 +74,8 @@ HELLOS = {
     "other layout": (protocol.from_client(Subscribe(7, 0, 1, 0, "")), FarewellReason.LAYOUT_DIFFERS),
     "layout beyond i64": (protocol.from_client(Subscribe(1 << 63, 0, 1, 0, "")), FarewellReason.LAYOUT_DIFFERS),
     "unknown start": (protocol.subscribe(start=9), FarewellReason.BAD_HELLO),  # type: ignore[arg-type]
+    "name that is a path": (protocol.subscribe(name="../../etc/x"), FarewellReason.NAME_REFUSED),
+    "hidden name": (protocol.subscribe(name=".hidden"), FarewellReason.NAME_REFUSED),
     "nameless cursor": (protocol.subscribe(start=StreamStart.ACKNOWLEDGED), FarewellReason.NAME_REFUSED),
 }
 
