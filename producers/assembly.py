@@ -29,7 +29,7 @@ from producers.blocks.arrivals import (
     ParentSettled,
 )
 from producers.blocks.backfill import LogFetcher
-from producers.blocks.block import CLOSED, LOST, NEW, OPEN, WANTED, Block
+from producers.blocks.block import CLOSED, KNOWN, LOST, NEW, OPEN, WANTED, Block
 from producers.blocks.chain import Chain
 from producers.blocks.completeness import Evidence
 from producers.blocks.cross_check import CrossCheck
@@ -274,10 +274,12 @@ class Assembly:
         self._switching.heads.in_doubt = in_doubt
 
     def doubt_open_blocks(self) -> None:
-        """A frame could not be read: it may have been a log of any block that is open, or will be announced soon."""
+        """A frame could not be read: it may have been a log of any block that is open, or will be.
+
+        A block whose parent is sought is not open yet, and its logs are being pushed."""
         self._switching.early_logs.doubt()
-        for block in self._frontier.blocks:
-            if block.progress is OPEN:
+        for block in self.chain.blocks.values():
+            if block.live and block.progress in (KNOWN, OPEN):
                 block.doubt()
 
     def introduce_again(self) -> None:

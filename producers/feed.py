@@ -376,6 +376,8 @@ class Feed:
         """Once the chain is known and both subscriptions are confirmed: take what was pushed, ask for the latest."""
         if not (self._early_block.settled and self._subscriptions.logs and self._subscriptions.heads):
             return
+        if self._rpc.rejected.total() > self._rejected_before:
+            self._assembly.doubt_open_blocks()  # what could not be read may have been among what was kept
         for notice in self._subscriptions.take_kept():
             self._notify(notice)
         self._heads.ask_latest()

@@ -127,7 +127,7 @@ class Switching:
         block = self._chain.add(head, self._clock.now_ns, live=live)
         self._stats.headers += 1
         self._evidence.read_header(block)
-        if self.early_logs.doubtful:
+        if self.early_logs.doubts(block.hash):
             block.doubt()
         for log in self.early_logs.adopt(block.hash):
             self._closing.on_unexpected(block, block.take(log, pushed=True), pushed=True)

@@ -36,6 +36,8 @@ class EarlyLogs:
         """When a log of a block without an entry was last turned away."""
         self._doubted_ns = -PATIENCE_NS
         """When the newest frame came that could not be read: maybe one of these logs."""
+        self._doubted: set[str] = set()
+        """Blocks of which logs wait, where such a frame came meanwhile, or less than `PATIENCE_NS` before the first."""
 
     def keep(self, block_hash: str, log: Log) -> None:
         """Hold `log` until its block is announced."""
@@ -52,6 +54,8 @@ class EarlyLogs:
             number = read_optional_quantity(log.block_number)
             self._timers.after(PATIENCE_NS, partial(self._report, block_hash, number))
             self._timers.after(LIFETIME_NS, partial(self._drop, block_hash))
+            if self._is_doubtful:
+                self._doubted.add(block_hash)
         elif not waiting:
             return  # what came before was not kept
         waiting.append(log)
@@ -64,15 +68,20 @@ class EarlyLogs:
     def doubt(self) -> None:
         """A frame came that could not be read."""
         self._doubted_ns = self._clock.now_ns
+        self._doubted.update(self._waiting)
+
+    def doubts(self, block_hash: str) -> bool:
+        """Whether a log of this block, which is announced now, may have been in a frame that could not be read."""
+        return self._is_doubtful or block_hash in self._doubted
 
     @property
-    def doubtful(self) -> bool:
-        """Whether a log of a block that is announced now may have been in a frame that could not be read."""
+    def _is_doubtful(self) -> bool:
         return self._clock.now_ns - self._doubted_ns < PATIENCE_NS
 
     def adopt(self, block_hash: str) -> list[Log]:
         """The logs that waited for this block; they are forgotten here."""
         logs = self._waiting.pop(block_hash, [])
+        self._doubted.discard(block_hash)
         self._size -= sum(map(_size_of, logs))
         return logs
 

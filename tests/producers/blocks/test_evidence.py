@@ -14,7 +14,7 @@ from producers.blocks.bloom import bloom_of
 from producers.blocks.completeness import Doubt, Evidence
 from producers.chains.configuration import load_chain
 from producers.node.rpc_types import Head, Log
-from tests.producers.blocks.lying import REFUSED, LyingNode, Refused, events
+from tests.producers.blocks.lying import REFUSED, LyingNode, Refused, events, hiding
 from tests.producers.virtual import SECOND, new_feed
 from tlv.codes import Completeness, Flag, Reason
 from tlv.layout import BlockEnd, EventOrigin, Gap, StateInvalidation
@@ -305,20 +305,78 @@ def test_bloom_that_the_logs_explain_says_nothing_where_another_endpoint_has_log
     assert evidence.judge(block, [], whole=False, of_known=True) is Doubt.UNLISTED
 
 
-@pytest.mark.parametrize("known_ns", [0, SECOND // 2])
-def test_frame_that_cannot_be_read_before_its_blocks_head_makes_it_be_fetched(known_ns: int) -> None:
-    """Logs may come before their head; the last one was garbled, and nothing else shows that it is missing."""
-    node = LyingNode(new_feed())
-    node.grow(3)
+GARBLED = b'{"method": "eth_subscription", "params": {"subscr'
+
+
+def block_whose_second_log_nothing_shows(node: LyingNode) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A block and its two logs: the second sets no bit of the bloom that the first does not."""
     block = node.mine(2)
     rows = node.logs[block["hash"]]
     rows[1] = {**rows[0], "logIndex": "0x1", "data": rows[0]["data"]}
     block["logsBloom"] = f"0x{bloom_of(entry for row in rows for entry in (row['address'], *row['topics'])):0512x}"
+    return block, rows
+
+
+@pytest.mark.parametrize("garbled_first", [False, True])
+@pytest.mark.parametrize("known_s", [0, 0.5, 1.5])
+def test_frame_that_cannot_be_read_before_its_blocks_head_makes_it_be_fetched(
+    known_s: float, garbled_first: bool
+) -> None:
+    """Logs may come before their head; the last one was garbled, and nothing else shows that it is missing."""
+    hidden: set[str] = set()
+    node = LyingNode(new_feed(), hiding(hidden))
+    node.grow(3)
+    block, rows = block_whose_second_log_nothing_shows(node)
+    hidden.add(block["hash"])
+    if garbled_first:
+        node.feed.receive([GARBLED], **node.clock)
     node.push(block, rows[:1], head=False)
-    node.feed.receive([b'{"method": "eth_subscription", "params": {"subscr'], **node.clock)
-    node.wait(known_ns / SECOND)
+    if not garbled_first:
+        node.feed.receive([GARBLED], **node.clock)
+    node.wait(known_s)
     node.push(block, [])
     node.wait(2)
+    node.grow(2)
+    assert node.standing() == node.canonical()
+    assert node.records(Gap) == []
+
+
+def test_frame_that_cannot_be_read_while_its_blocks_parent_is_sought_makes_it_be_fetched() -> None:
+    """Its head came, and waits for a parent that was lost on its way: it is not open yet."""
+    hidden: set[str] = set()
+    node = LyingNode(new_feed(), hiding(hidden))
+    node.grow(3)
+    hidden.add(node.mine(0)["hash"])
+    block, rows = block_whose_second_log_nothing_shows(node)
+    node.push(block, rows[:1])
+    node.feed.receive([GARBLED], **node.clock)
+    node.wait(1.5)
+    hidden.clear()
+    node.wait(2)
+    node.grow(2)
+    assert node.standing() == node.canonical()
+    assert node.records(Gap) == []
+
+
+def test_frame_that_cannot_be_read_before_the_chain_is_known_makes_what_waited_be_fetched() -> None:
+    """What is pushed meanwhile is kept, and taken longer after the frame than it doubts a block to come."""
+    silent = False
+    rate = Refused({"code": -32005, "message": "rate limit exceeded"})
+    node = LyingNode(new_feed(), lambda method, params, result: rate if silent and method == "eth_chainId" else result)
+    node.grow(3)
+    node.feed.disconnected(**node.clock)
+    silent = True
+    node.feed.connected(**node.clock)
+    node.exchange()
+    node.push(node.mine(2))
+    block, rows = block_whose_second_log_nothing_shows(node)
+    node.push(block, rows[:1])
+    node.feed.receive([GARBLED], **node.clock)
+    node.push(node.mine(2))
+    node.wait(2)
+    assert block["hash"] not in verdicts(node)
+    silent = False
+    node.wait(10)
     node.grow(2)
     assert node.standing() == node.canonical()
     assert node.records(Gap) == []
