@@ -405,6 +405,15 @@ MUTANTS = (
         45,
     ),
     WorldMutant(
+        "a garbled frame doubts no block whose head comes late",
+        "producers.blocks.early_logs:EarlyLogs.doubts",
+        " or block_hash in self._doubted",
+        "",
+        1866,
+        "garbled_pushes late no_bloom reordered_heads",
+        8,
+    ),
+    WorldMutant(
         "a garbled frame before the chain is known doubts nothing that was kept",
         "producers.feed:Feed._begin",
         "self._rpc.rejected.total() > self._rejected_before",
