@@ -32,11 +32,11 @@ run: $(RUN_READY)
 # Three at a time: most tests wait for something most of the time.
 test: $(PARTS_READY)
 	@$(MAKE) $(TWO) branches bounds
-	@$(BIN)/python -m pytest -n 3
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 check: $(PARTS_READY)
 	@$(MAKE) $(TWO) lint branches bounds
-	@$(BIN)/python -m pytest -n 3
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # Every branch of the packages that everything rests on, as plain Python.
 branches: $(DEV_READY)

@@ -17,13 +17,15 @@ import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from msgspec.structs import replace
 
 from consumers.analysis.arrow import batch_of, schema_of
 from consumers.analysis.columns import columns_of
 from consumers.analysis.derived import derived_types
 from consumers.analysis.kernels import copy_column
 from consumers.analysis.scan import scan_segment
-from consumers.journal.segment import list_segments
+from consumers.journal.layout import SegmentHeader
+from consumers.journal.segment import list_segments, read_head
 from consumers.store import Store
 from tests.consumers.journal_frames import UUID, append, open_writer, random_payloads
 from tests.tlv.samples import built_in_types, random_record
@@ -320,8 +322,9 @@ def test_export_that_fails_changes_no_file(tmp_path: Path) -> None:
     out = tmp_path / "out"
     store.to_parquet(out)
     before = (out / "PoolSync.parquet").read_bytes()
-    (tmp_path / "journal" / "segment-00000002.journal").write_bytes(b"no segment")
-    with pytest.raises(Exception, match="expected a segment header"):
+    older = replace(SegmentHeader.unpack(read_head(list_segments(tmp_path / "journal")[0])), version=1)
+    (tmp_path / "journal" / "segment-00000002.journal").write_bytes(older.pack())
+    with pytest.raises(Exception, match="expected journal version"):
         store.to_parquet(out)
     assert [path.name for path in out.iterdir()] == ["PoolSync.parquet"]
     assert (out / "PoolSync.parquet").read_bytes() == before

@@ -13,13 +13,10 @@ from typing import Any, Self
 from ringbuf import RingNotFound, RingNotReady
 from ringbuf.poll import Frame
 from tlv.buffers import Bytes, Longs
+from tools.prove.delivery.world.turns import Killed
 
 CAPACITY = 1 << 14
 """So that `consumers.bridge.batch.limits_of_ring` cuts batches into pieces."""
-
-
-class Killed(BaseException):
-    """The process goes no further."""
 
 
 class FarRing:
