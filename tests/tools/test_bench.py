@@ -66,6 +66,14 @@ def test_bench_ring_measures_every_topology_and_leaves_no_ring() -> None:
         assert result["baseline_name"]
 
 
+def test_bench_bridge_measures_both_directions_and_leaves_no_ring() -> None:
+    ended = bench("--only", "bridge", "--seconds", "0.01", "--json")
+    assert ended.returncode == 0, ended.stderr
+    results = {result["name"]: result for result in json.loads(ended.stdout)["results"]}
+    assert results.keys() == {"ring to stream", "stream to ring"}
+    assert all(result["value"] > 0 and result["baseline_value"] > 0 for result in results.values())
+
+
 def test_bench_collector_measures_rate_delay_loop_backfill_and_memory_and_leaves_no_ring() -> None:
     ended = bench("--only", "collector", "--seconds", "0.05", "--json")
     assert ended.returncode == 0, ended.stderr

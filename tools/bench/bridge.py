@@ -16,6 +16,7 @@ from pathlib import Path
 from consumers.bridge.address import parse_access
 from consumers.bridge.batch import BATCH_BYTES, BATCH_FRAMES, pack
 from consumers.bridge.broker import Broker, connect
+from consumers.bridge.counts import Received, Sent
 from consumers.bridge.errors import BridgeError
 from consumers.bridge.inward import Inward
 from consumers.bridge.outward import Outward
@@ -56,7 +57,9 @@ async def _carry(server: NatsServer, frames: int) -> tuple[float, float, float]:
         )
         outward = Outward(near, broker, until_closed=True)
         begin = time.perf_counter()
-        await outward.run(asyncio.Event(), _fail)
+        said: list[str] = []
+        await outward.run(asyncio.Event(), said.append)
+        _refuse_failures(outward.sent, said)
         sent = frames / (time.perf_counter() - begin)
         return sent, await _receive(far, broker, frames), alone
     finally:
@@ -65,8 +68,9 @@ async def _carry(server: NatsServer, frames: int) -> tuple[float, float, float]:
                 unlink(ring)
 
 
-def _fail(sentence: str) -> None:
-    raise BridgeError(sentence)
+def _refuse_failures(counts: Sent | Received, said: list[str]) -> None:
+    if counts.failures:
+        raise BridgeError(said[-1])
 
 
 def _fill(ring: str, frames: int) -> None:
@@ -97,7 +101,8 @@ async def _broker_alone(ring: str, broker: Broker, frames: int) -> float:
 
 async def _receive(ring: str, broker: Broker, frames: int) -> float:
     inward, stop = Inward(ring, broker, durable="bench", capacity=CAPACITY), asyncio.Event()
-    task = asyncio.create_task(inward.run(stop, _fail))
+    said: list[str] = []
+    task = asyncio.create_task(inward.run(stop, said.append))
     while not inward.received.frames and not task.done():
         await asyncio.sleep(0)
     first, begin = inward.received.frames, time.perf_counter()  # connecting and making the ring are not the rate
@@ -106,4 +111,5 @@ async def _receive(ring: str, broker: Broker, frames: int) -> float:
     rate = (frames - first) / (time.perf_counter() - begin)
     stop.set()
     await task
+    _refuse_failures(inward.received, said)
     return rate
