@@ -44,6 +44,7 @@ STREAM_NOT_FOUND = 10059
 CONSUMER_NOT_FOUND = 10014
 MESSAGE_NOT_FOUND = 10037
 NAME_IN_USE = 10058
+WRONG_LAST_ID = 10070
 WRONG_LAST_SEQUENCE = 10071
 
 Say = Callable[[str], None]
@@ -193,7 +194,7 @@ class BrokerConnection:
             return cause
         if isinstance(cause, nats.errors.ConnectionClosedError):
             cause = self.client.last_error or cause  # the server's words, of which nobody was told yet
-        if getattr(cause, "err_code", None) == WRONG_LAST_SEQUENCE:
+        if getattr(cause, "err_code", None) in (WRONG_LAST_SEQUENCE, WRONG_LAST_ID):
             return SequenceConflict(f"{self.broker.shown}: stream {self.broker.stream} does not end where we left it")
         return self.error(reason_of(cause))
 

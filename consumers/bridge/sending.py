@@ -1,17 +1,22 @@
 """Batches on their way into a stream, in order and without a hole between them.
 
-Owns the window of what was sent and not acknowledged.  Each batch names the sequence that must stand before it, so that
-the server refuses all that follow one that it did not store: a stream never holds a later batch without the earlier
-ones.  So neither a server that was full for a moment, nor a cluster's new leader, nor the late batch of a killed sender
-leaves a hole or a repetition behind, and no message id is needed.
+Owns the window of what was sent and not acknowledged.  Each batch names the sequence that must stand before it.  That
+is enough for one batch under way at a time: what has that sequence was read or acknowledged before the batch was sent.
 
-In a stream that only our subject goes into, the sequences to come are known, and WINDOW batches are under way at a
-time.  In one that is shared they are not: there one batch is under way, behind the last one of our subject.
+A sequence does not say whose batch has it.  If a late batch of another chain (of a second sender, or of our own earlier
+connection) takes the place of ours n+1, ours n+2 still finds the sequence that it expects.  So each batch of a `linked`
+chain has an id, used once, and all but the first name the id of the one before: the server refuses all that follow one
+that it did not store, and WINDOW batches are under way.
+
+A chain is linked in a stream that only our subject goes into, since only there the sequences to come are known, and
+that has one replica.  Each replica compares ids with what it knows by itself: one on server 2.9 that was away longer
+than the stream's duplicate window knows none, refuses what the others store, stays behind, and tells nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import deque
 from typing import NamedTuple
 
@@ -22,7 +27,8 @@ from consumers.bridge.broker import BROKER_ERRORS, BrokerConnection
 from consumers.bridge.errors import BridgeError
 
 WINDOW = 32
-"""Batches sent and not yet acknowledged: enough to hide the round trip, little to repeat after a crash."""
+"""Batches of a linked chain that were sent and not yet acknowledged: enough to hide the round trip, little to repeat
+after a crash."""
 ACK_TIMEOUT_S = 4.0
 SENDER_HEADER = "Alphapulse-Sender"
 
@@ -51,14 +57,19 @@ class BatchChain:
     """Sends batches of one subject, each behind the one before it.
 
     `end` is the sequence of the stream's last message if the stream is `exclusive`, else of the subject's last.
+    Only in an exclusive stream a chain can be `linked`.
     """
 
-    def __init__(self, connection: BrokerConnection, who: str, end: int, *, exclusive: bool) -> None:
-        assert len(who) < HEADERS_ROOM // 2
+    def __init__(self, connection: BrokerConnection, who: str, end: int, *, exclusive: bool, linked: bool) -> None:
+        assert len(who) < HEADERS_ROOM // 4
+        assert exclusive or not linked
         self._connection = connection
         self._who = who
         self._expected = end
         self._exclusive = exclusive
+        self._name = secrets.token_hex(8) if linked else ""
+        self._before = ""
+        """Id of the last batch that was sent."""
         self._under_way: deque[_Sent] = deque()
         self._settled: list[Stored] = []
         self.stored = end
@@ -71,13 +82,11 @@ class BatchChain:
             BridgeError: an earlier one was refused or not acknowledged in time.
             SequenceConflict: the stream does not end where we left it.
         """
-        while len(self._under_way) >= (WINDOW if self._exclusive else 1):
+        while len(self._under_way) >= (WINDOW if self._name else 1):
             await self._settle_one()
-        which = "Nats-Expected-Last-Sequence" if self._exclusive else "Nats-Expected-Last-Subject-Sequence"
         broker = self._connection.broker
-        headers = {which: str(self._expected), "Nats-Expected-Stream": broker.stream, SENDER_HEADER: self._who}
         try:
-            ack = await self._connection.stream.publish_async(broker.subject, data, headers=headers)
+            ack = await self._connection.stream.publish_async(broker.subject, data, headers=self._headers())
         except BROKER_ERRORS as error:
             self._connection.check()
             raise self._connection.translated(error) from None
@@ -94,6 +103,16 @@ class BatchChain:
         """What was acknowledged since the last call."""
         stored, self._settled = self._settled, []
         return stored
+
+    def _headers(self) -> dict[str, str]:
+        which = "Nats-Expected-Last-Sequence" if self._exclusive else "Nats-Expected-Last-Subject-Sequence"
+        stream = self._connection.broker.stream
+        headers = {which: str(self._expected), "Nats-Expected-Stream": stream, SENDER_HEADER: self._who}
+        if self._before:
+            headers["Nats-Expected-Last-Msg-Id"] = self._before
+        if self._name:
+            self._before = headers["Nats-Msg-Id"] = f"{self._name}.{self._expected + 1}"
+        return headers
 
     async def _settle_one(self) -> None:
         sent = self._under_way.popleft()

@@ -101,7 +101,8 @@ class SentStream:
 
     def chain(self, connection: BrokerConnection, who: str, end: int) -> BatchChain:
         """What sends into it, behind `end`."""
-        return BatchChain(connection, who, end, exclusive=self._judgement.exclusive)
+        judged = self._judgement
+        return BatchChain(connection, who, end, exclusive=judged.exclusive, linked=judged.exclusive and judged.single)
 
     def _remember(self, found: dict[str, Any]) -> None:
         self._config = found["config"]

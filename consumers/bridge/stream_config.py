@@ -14,7 +14,9 @@ Config = dict[str, Any]
 
 NANOSECOND = 1
 SECOND = 1_000_000_000 * NANOSECOND
-DUPLICATE_WINDOW_S = 120
+DUPLICATE_WINDOW_S = 1
+"""Of a new stream: the server keeps the ids of so long in memory, and reads them again after a restart.  No batch is
+sent twice with one id, so nothing depends on it."""
 KEEPS_UNTIL_READ = ("workqueue", "interest")
 
 
@@ -26,6 +28,8 @@ class StreamJudgement(NamedTuple):
     lacks_subject: bool = False
     exclusive: bool = False
     """Whether nothing but our subject comes into the stream, so that its sequence numbers are ours alone."""
+    single: bool = True
+    """Whether it has one replica."""
     max_message: int = 0
     """The stream's own limit for a message, headers included; 0 if it has none."""
     warnings: tuple[str, ...] = ()
@@ -78,6 +82,7 @@ def judge_for_sending(config: Config, subject: str) -> StreamJudgement:
         refusal=refusal,
         lacks_subject=not any(covers(pattern, subject) for pattern in subjects),
         exclusive=subjects == [subject] and not config.get("sources"),
+        single=config.get("num_replicas", 1) == 1,
         max_message=largest if largest > 0 else 0,
         warnings=tuple(_warnings(config)),
     )

@@ -66,6 +66,8 @@ def test_stream_of_our_subject_alone_is_exclusive() -> None:
     config = new_config("s", "a.b")
     assert judge_for_sending(config, "a.b").exclusive
     assert not judge_for_sending(config | {"sources": [{"name": "t"}]}, "a.b").exclusive
+    assert judge_for_sending(config, "a.b").single
+    assert not judge_for_sending(config | {"num_replicas": 3}, "a.b").single
     shared = judge_for_sending(config | {"subjects": ["a.>"]}, "a.b")
     assert (shared.exclusive, shared.lacks_subject) == (False, False)
 

@@ -51,7 +51,7 @@ def send_batches(ring: str, broker: NatsServer, *sizes: int, end: int = 0) -> by
     """Put a ring's frames into the stream as the outward bridge does, in batches of these sizes; returns its uuid."""
 
     async def send(connection: BrokerConnection) -> bytes:
-        chain = BatchChain(connection, "a test", end, exclusive=True)
+        chain = BatchChain(connection, "a test", end, exclusive=True, linked=True)
         with Reader.attach(ring, start="oldest") as reader:
             for size in sizes:
                 poll = reader.poll(size)
@@ -249,7 +249,7 @@ def test_batches_behind_one_that_was_not_stored_are_refused_too(ring_name: str, 
     api(either_broker, f"STREAM.CREATE.{STREAM}", config)
 
     async def send_large_then_small(connection: BrokerConnection) -> None:
-        chain = BatchChain(connection, "a test", 0, exclusive=True)
+        chain = BatchChain(connection, "a test", 0, exclusive=True, linked=True)
         with Reader.attach(ring_name, start="oldest") as reader:
             await chain.send(pack(reader.uuid, reader.poll(10)), Stored(reader.uuid, 1, 10, False))
             await chain.send(
@@ -266,6 +266,53 @@ def test_batches_behind_one_that_was_not_stored_are_refused_too(ring_name: str, 
         on_broker(either_broker, send_large_then_small)
         writer.close(unlink=True)
     assert last_sequence(either_broker) == 2
+
+
+def test_batches_behind_one_whose_place_another_chain_took_are_refused_too(
+    ring_name: str, either_broker: NatsServer
+) -> None:
+    """The sequence that the second one expects is there; what it has to follow is not."""
+    make_stream(either_broker)
+
+    async def send_two_chains(connection: BrokerConnection) -> None:
+        late, ours = (BatchChain(connection, "a test", 0, exclusive=True, linked=True) for _ in range(2))
+        with Reader.attach(ring_name, start="oldest") as reader:
+            await late.send(pack(reader.uuid, reader.poll(5)), Stored(reader.uuid, 1, 5, False))
+            reader.seek(1)
+            with pytest.raises(SequenceConflict):
+                await ours.send(pack(reader.uuid, reader.poll(9)), Stored(reader.uuid, 1, 9, False))
+                await ours.send(pack(reader.uuid, reader.poll(9)), Stored(reader.uuid, 10, 18, False))
+                await ours.drain()
+        await connection.client.flush()
+
+    with Writer.create(ring_name, layout_digest=LAYOUT_DIGEST) as writer:
+        publish(writer, 18)
+        on_broker(either_broker, send_two_chains)
+        writer.close(unlink=True)
+    assert last_sequence(either_broker) == 1
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_chain_that_is_not_linked_has_one_batch_under_way_and_no_ids(
+    ring_name: str, either_broker: NatsServer, exclusive: bool
+) -> None:
+    make_stream(either_broker)
+
+    async def send(connection: BrokerConnection) -> None:
+        chain = BatchChain(connection, "a test", 0, exclusive=exclusive, linked=False)
+        with Reader.attach(ring_name, start="oldest") as reader:
+            for sequence in (1, 2, 3):
+                await chain.send(pack(reader.uuid, reader.poll(1)), Stored(reader.uuid, sequence, sequence, False))
+                assert chain.stored == sequence - 1
+            await chain.drain()
+        last = await connection.message(last_by_subj=SUBJECT)
+        assert last is not None and b"Msg-Id" not in base64.b64decode(last["hdrs"])
+
+    with Writer.create(ring_name, layout_digest=LAYOUT_DIGEST) as writer:
+        publish(writer, 3)
+        on_broker(either_broker, send)
+        writer.close(unlink=True)
+    assert last_sequence(either_broker) == 3
 
 
 def test_bridge_in_killed_between_a_hole_and_what_follows_repeats_nothing(

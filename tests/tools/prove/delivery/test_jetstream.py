@@ -60,12 +60,13 @@ class Questions:
         told |= {key: found["message"].get(key) for key in ("seq", "data", "hdrs") if "message" in found}
         self.answers.append((operation, told))
 
-    async def publish(self, data: bytes, **expected: int | str) -> None:
-        """Send a message to the stream; each header is one that names what is expected."""
+    async def publish(self, data: bytes, *, id: str = "", **expected: int | str) -> None:
+        """Send a message to the stream; each header is its id, or one that names what is expected."""
         headers = {f"Nats-Expected-{key.replace('_', '-')}": str(value) for key, value in expected.items()}
+        headers |= {"Nats-Msg-Id": id} if id else {}
         try:
             told = json.loads((await self._client.request(SUBJECT, data, headers=headers or None)).data)
-            self.answers.append((expected, told.get("seq"), told.get("error")))
+            self.answers.append((id, expected, told.get("seq"), told.get("error"), told.get("duplicate")))
         except NoRespondersError:
             self.answers.append("nobody")
 
@@ -95,6 +96,7 @@ async def ask_all(url: str) -> list[Any]:
     ask = Questions(client)
     await ask.listen()
     await ask_about_storing(ask)
+    await ask_about_ids(ask)
     await ask_about_consuming(ask)
     await ask_about_what_is_gone(ask)
     await client.close()
@@ -120,6 +122,36 @@ async def ask_about_storing(ask: Questions) -> None:
     await ask.api(f"STREAM.MSG.GET.{STREAM}", last_by_subj=SUBJECT)
     for sequence in (1, 9):
         await ask.api(f"STREAM.MSG.GET.{STREAM}", seq=sequence)
+
+
+async def ask_about_ids(ask: Questions) -> None:
+    """In a stream of its own, which is deleted again."""
+    await ask.api(f"STREAM.DELETE.{STREAM}")
+    await ask.api(f"STREAM.CREATE.{STREAM}", **{**CONFIG, "duplicate_window": 60_000 * MS})
+    await ask.publish(b"a", Last_Msg_Id="a0")
+    await ask.publish(b"a")
+    await ask.publish(b"a", id="a1", Last_Msg_Id="a0")
+    await ask.publish(b"a", id="a1", Last_Sequence=1)
+    await ask.publish(b"a", id="a2", Last_Sequence=2, Last_Msg_Id="a1")
+    await ask.publish(b"a", id="b4", Last_Sequence=3, Last_Msg_Id="b3")
+    await ask.publish(b"a", id="b4", Last_Sequence=9, Last_Msg_Id="b3")
+    await ask.publish(b"a", id="b4", Last_Sequence=3, Last_Msg_Id="a2")
+    await ask.publish(b"a", id="a1")
+    await ask.publish(b"a")
+    await ask.publish(b"a", id="b6", Last_Sequence=5, Last_Msg_Id="b4")
+    await ask.publish(b"a", id="b6", Last_Sequence=5)
+    await ask.api(f"STREAM.PURGE.{STREAM}")
+    await ask.publish(b"a", id="b7", Last_Sequence=6, Last_Msg_Id="b6")
+    await ask.api(f"STREAM.UPDATE.{STREAM}", **{**CONFIG, "duplicate_window": 100 * MS})
+    await ask.settle("a pause longer than the window")
+    await ask.publish(b"a", id="b8", Last_Sequence=7, Last_Msg_Id="b7")
+    await ask.settle("another")
+    await ask.publish(b"a", id="b8", Last_Msg_Id="b8")
+    await ask.api(f"STREAM.INFO.{STREAM}")
+    await ask.api(f"STREAM.DELETE.{STREAM}")
+    await ask.api(f"STREAM.CREATE.{STREAM}", **CONFIG)
+    await ask.publish(b"a", Last_Sequence=0, Stream=STREAM)
+    await ask.publish(b"c", Last_Subject_Sequence=1)
 
 
 async def ask_about_consuming(ask: Questions) -> None:

@@ -328,8 +328,8 @@ class BridgePart:
 
     def _strike_second(self, now: float) -> None:
         chances = self.chances
-        if all(side.process is not None and side.process.sends for side in (self.out, self.second)):
-            self.oracle.senders_mixed = True
+        if self.second.process is not None and self.second.process.sends:
+            self.oracle.two_senders = True
         if self.second.process is None:
             if chances.strikes("second_sender", 0.02):
                 self.second.turn()

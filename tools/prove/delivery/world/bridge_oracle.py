@@ -48,8 +48,9 @@ class BridgeOracle:
         """Rings that a sender went past though it knew them, and told no loss."""
         self._steps: list[tuple[int, int, int, int]] = []
         """From ring to ring: the old one, the cursor, the last sequence that was told, and the new one."""
-        self.senders_mixed = False
-        """Two were at work at a time, each with rings that the other does not know: the stream is judged no more."""
+        self.two_senders = False
+        """Two were at work, at a time or in turn.  In a stream that lost all, each begins with the rings that it knows:
+        the order of rings is judged no more."""
         self.acknowledged_for_good = False
         """Whether the server keeps what was acknowledged, and a consumer made anew tells it from its beginning."""
         self.sent: Counter[str] = Counter()
@@ -120,7 +121,7 @@ class BridgeOracle:
 
     def refused(self, who: str, *, alone: bool) -> None:
         """A side was refused since another does what it does."""
-        if alone and not self.senders_mixed:
+        if alone:
             self._findings.break_rule("refused", f"{who}, and nobody else is there")
 
     def counted(self, carrier: Any) -> None:
@@ -135,8 +136,6 @@ class BridgeOracle:
 
     def lacks(self) -> bool:
         """Whether the far end lacks anything of the newest ring."""
-        if self.senders_mixed:
-            return False
         skipped = {ring.number for ring in self._name.rings if self._is_skipped(ring.number)}
         least = self._begun[0] if self._begun is not None else 0
         sent = [ring for ring in self._name.rings if ring.number >= least and ring.number not in skipped]
@@ -149,8 +148,6 @@ class BridgeOracle:
 
     def judge_end(self) -> None:
         """Everything had its time: what the far rings hold."""
-        if self.senders_mixed:
-            return
         covered: set[Place] = set()
         before = 0
         had: dict[int, int] = {}
@@ -160,7 +157,7 @@ class BridgeOracle:
                 if self.acknowledged_for_good and number <= max(had, default=0):
                     self._break("order", f"ring {number} comes again, behind ring {before}")
                 had, before = {}, 0
-            if number < before and not self._may_go_back(before, number):
+            if number < before and not self.two_senders and not self._may_go_back(before, number):
                 self._break("order", f"ring {number} comes behind ring {before}")
             expected = had.get(number, 0) + 1 if had else None
             covered |= self._judge_ring(far, number, expected)

@@ -12,8 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from consumers.bridge.broker import CONSUMER_NOT_FOUND, MESSAGE_NOT_FOUND, NAME_IN_USE, STREAM_NOT_FOUND
-from consumers.bridge.broker import WRONG_LAST_SEQUENCE as WRONG_LAST
+from consumers.bridge.broker import (
+    CONSUMER_NOT_FOUND,
+    MESSAGE_NOT_FOUND,
+    NAME_IN_USE,
+    STREAM_NOT_FOUND,
+    WRONG_LAST_ID,
+    WRONG_LAST_SEQUENCE,
+)
 from consumers.bridge.stream_config import Config, covers
 
 OTHER_STREAM = 10060
@@ -27,6 +33,8 @@ DEFAULTS: Config = {
     **{"max_msgs_per_subject": -1, "max_msg_size": -1, "discard": "old", "storage": "file", "num_replicas": 1},
 }
 SECOND = 1_000_000_000
+DUPLICATES = 120 * SECOND
+ID = "Nats-Msg-Id"
 
 
 class StoredMessage(NamedTuple):
@@ -107,6 +115,10 @@ class Stream:
         self.created = created
         self.messages: list[StoredMessage] = []
         self.last = self.bytes = 0
+        self.last_id = ""
+        """Of the last message that was stored, gone or not; empty if it had none."""
+        self.ids: dict[str, tuple[int, float]] = {}
+        """Sequence and time of each message with an id."""
         self.consumers: dict[str, PullConsumer] = {}
 
     @property
@@ -261,6 +273,8 @@ class JetStream:
         del stream.messages[len(stream.messages) - count :]
         stream.last -= len(lost)
         stream.bytes -= sum(one.size for one in lost)
+        stream.last_id = headers_of(stream.messages[-1].headers).get(ID, "") if stream.messages else ""
+        stream.ids = {one: of for one, of in stream.ids.items() if of[0] <= stream.last}
         for message in lost:
             self.on_dropped(message, "tail")
         for consumer in stream.consumers.values() if consumers_too else ():
@@ -277,10 +291,17 @@ class JetStream:
         stream = next(taking, None)
         if stream is None:
             return None
-        refused = self._refuse(stream, subject, headers, data)
+        given = headers_of(headers)
+        stored_before, at = stream.ids.get(given.get(ID, ""), (0, 0.0))
+        if stored_before and now - at <= stream.config.get("duplicate_window", DUPLICATES) / SECOND:
+            return json.dumps({"stream": stream.config["name"], "seq": stored_before, "duplicate": True}).encode()
+        refused = self._refuse(stream, subject, given, len(headers) + len(data))
         if refused is not None:
             return json.dumps(refused | {"stream": stream.config["name"], "seq": 0}).encode()
         stream.last += 1
+        stream.last_id = given.get(ID, "")
+        if stream.last_id:
+            stream.ids[stream.last_id] = stream.last, now
         stream.messages.append(StoredMessage(stream.last, subject, headers, data, now))
         stream.bytes += stream.messages[-1].size
         self._limit(stream)
@@ -288,16 +309,17 @@ class JetStream:
             self.serve(stream, consumer, now)
         return json.dumps({"stream": stream.config["name"], "seq": stream.last}).encode()
 
-    def _refuse(self, stream: Stream, subject: str, headers: bytes, data: bytes) -> dict[str, Any] | None:
-        given = dict(line.split(": ", 1) for line in headers.decode().split("\r\n")[1:] if line)
+    def _refuse(self, stream: Stream, subject: str, given: dict[str, str], size: int) -> dict[str, Any] | None:
         if given.get("Nats-Expected-Stream", stream.config["name"]) != stream.config["name"]:
             return refusal(400, OTHER_STREAM, "expected stream does not match")
         last = stream.last_of(subject)
         of_subject = last.sequence if last is not None else 0
         for header, stands in (("Sequence", stream.last), ("Subject-Sequence", of_subject)):
             if int(given.get(f"Nats-Expected-Last-{header}", stands)) != stands:
-                return refusal(400, WRONG_LAST, f"wrong last sequence: {stands}")
-        if 0 <= stream.config["max_msg_size"] < len(headers) + len(data):
+                return refusal(400, WRONG_LAST_SEQUENCE, f"wrong last sequence: {stands}")
+        if given.get("Nats-Expected-Last-Msg-Id", stream.last_id) != stream.last_id:
+            return refusal(400, WRONG_LAST_ID, f"wrong last msg ID: {stream.last_id}")
+        if 0 <= stream.config["max_msg_size"] < size:
             return refusal(400, TOO_LARGE, "message size exceeds maximum allowed")
         if self.full:
             return refusal(503, NOT_STORED, "maximum bytes exceeded")
@@ -401,6 +423,11 @@ class JetStream:
         consumer = stream.consumers.get(name) if stream is not None else None
         if consumer is not None:
             consumer.acknowledge(int(delivery), int(sequence))
+
+
+def headers_of(headers: bytes) -> dict[str, str]:
+    """A message's headers by name."""
+    return dict(line.split(": ", 1) for line in headers.decode().split("\r\n")[1:] if line)
 
 
 def refusal(code: int, number: int, words: str) -> dict[str, Any]:

@@ -347,4 +347,12 @@ DELIVERY_MUTANTS = (
         "bridge disconnect filtered late_acks late_journal out_kill out_paused recorder_away recorder_kill "
         "relay_kill replace server_kill slow_server tail_lost take_over",
     ),
+    DeliveryMutant(
+        "a batch does not name the one before it",
+        "consumers.bridge.sending:BatchChain._headers",
+        "if self._before:",
+        "if False:",
+        54,
+        "bridge second_sender connection_lost slow_server server_hang",
+    ),
 )
