@@ -67,7 +67,7 @@ def test_bench_ring_measures_every_topology_and_leaves_no_ring() -> None:
 
 
 def test_bench_bridge_measures_both_directions_and_leaves_no_ring() -> None:
-    ended = bench("--only", "bridge", "--seconds", "0.01", "--json")
+    ended = bench("--only", "bridge", "--seconds", "0.2", "--json")
     assert ended.returncode == 0, ended.stderr
     results = {result["name"]: result for result in json.loads(ended.stdout)["results"]}
     assert results.keys() == {"ring to stream", "stream to ring"}
