@@ -22,6 +22,8 @@ from tlv.wide import column_to_floats
 Amounts = Literal["int", "decimal", "float"]
 AMOUNTS: tuple[Amounts, ...] = ("int", "decimal", "float")
 
+POWERS = np.array([np.nan if places == UNKNOWN_DECIMALS else 10.0**places for places in range(256)])
+"""Of ten, by the decimals that a byte says."""
 DECIMALS_OF = {
     **dict.fromkeys(("amount0", "amount0_in", "amount0_out", "reserve0"), "decimals0"),
     **dict.fromkeys(("amount1", "amount1_in", "amount1_out", "reserve1"), "decimals1"),
@@ -67,6 +69,5 @@ def to_floats(raw: Bytes, size: int, signed: bool, decimals: Bytes | None) -> Fl
     column_to_floats(limbs, signed, floats)
     if decimals is None:
         return floats
-    powers = np.array([np.nan if places == UNKNOWN_DECIMALS else 10.0**places for places in range(256)])
-    whole: Floats = floats / powers[decimals]
+    whole: Floats = floats / POWERS[decimals]
     return whole

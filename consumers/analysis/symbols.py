@@ -63,19 +63,8 @@ def _pairs(block: RowBlock, token: str, symbol: str) -> Symbols:
 def symbol_array(tokens: Bytes, symbols: Symbols) -> Any:
     """The symbols of a column of token addresses, as an Arrow array of strings."""
     pa = need("pyarrow")
-    addresses = tokens.reshape(-1, ADDRESS_BYTES)
-    first, index = _distinct(addresses)
-    names = pa.array([symbols.get(bytes(address)) for address in addresses[first]], pa.string())
-    return names.take(pa.array(index))
-
-
-def _distinct(addresses: Bytes) -> tuple[Any, Any]:
-    """A row of each address that occurs, and for each row the place of its address among these.
-
-    By the last eight bytes, which sort as one integer, unless two addresses share them.
-    """
-    ends = np.ascontiguousarray(addresses[:, -8:]).view(np.uint64).ravel()
-    _, first, index = np.unique(ends, return_index=True, return_inverse=True)
-    if not np.array_equal(addresses[first][index], addresses):
-        _, first, index = np.unique(addresses, axis=0, return_index=True, return_inverse=True)
-    return first, index.ravel()
+    raw = np.ascontiguousarray(tokens).reshape(-1)
+    kind = pa.binary(ADDRESS_BYTES)
+    addresses = pa.Array.from_buffers(kind, raw.size // ADDRESS_BYTES, [None, pa.py_buffer(raw)]).dictionary_encode()
+    names = pa.array([symbols.get(address) for address in addresses.dictionary.to_pylist()], pa.string())
+    return names.take(addresses.indices)
