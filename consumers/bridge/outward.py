@@ -145,7 +145,7 @@ class Outward:
             await asyncio.gather(self._presence.begin(connection), self._stream.prepare(connection, say))
             if connection.optional_refused:
                 say(f"{self.broker.shown}: no permission for _alphapulse.sender.>; a second sender shows late")
-            self._reading, self._waiting_since = b"", 0.0
+            self._reading, self._waiting_since, self._unread = b"", 0.0, None
             cursor, end = await self._resume_point(connection)
             cursor = cursor or self._again()
             if cursor is not None:

@@ -355,4 +355,11 @@ DELIVERY_MUTANTS = (
         54,
         "bridge second_sender connection_lost slow_server server_hang",
     ),
+    DeliveryMutant(
+        "what the journal did not give once is unreadable ever after",
+        "consumers.bridge.outward:Outward._session",
+        'self._reading, self._waiting_since, self._unread = b"", 0.0, None',
+        'self._reading, self._waiting_since = b"", 0.0',
+        501407,
+    ),
 )

@@ -106,7 +106,8 @@ class DeliveryOracle:
         self._had.add(old)
         if record.old_uuid != self._at.uuid or new in self._had or (new < old and not self._unknown_end):
             self.break_rule("order", f"ring {new} follows {old}")
-        left_out = self._relay.left_out(old, new, recorded=self._wish.at_least_once)
+        told = record.last_sequence == UNKNOWN
+        left_out = set[int]() if told else self._relay.left_out(old, new, recorded=self._wish.at_least_once)
         self._left_out = (self._left_out | (left_out - self._had)) - {new}
         if record.last_sequence != UNKNOWN:
             self._pass_to(behind, shown(item))

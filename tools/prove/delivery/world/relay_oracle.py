@@ -21,6 +21,7 @@ class RelayOracle:
     def __init__(self, name: RingName, journal: WorldJournal, findings: Findings) -> None:
         self._name, self._journal, self._findings = name, journal, findings
         self._left_out: dict[tuple[int, int, bool], set[int]] = {}
+        """Of the steps that told no loss."""
 
     def lost(self, uuid: bytes, first: int, last: int, *, held: bool, recorded: bool) -> None:
         """A counted loss; `held` says that the ring has some of it."""
@@ -50,7 +51,8 @@ class RelayOracle:
         in_journal, in_memory = self._journal.uuids() if recorded else set(), set(held)
         known = {self._number(uuid) for uuid in in_journal | in_memory}
         old, new = self._number(step.old), self._number(step.new)
-        self._left_out[old, new, recorded] = known & set(range(old + 1, new)) if step.loss is None else set()
+        if step.loss is None:
+            self._left_out[old, new, recorded] = known & set(range(old + 1, new))
         ended = recorded and any(segment.ended for segment in self._journal.of(step.old))
         one_place = step.old in in_journal and (step.new in in_journal or step.old in in_memory)
         between = {uuid for uuid in in_memory - in_journal if self._number(uuid) > old}
