@@ -173,11 +173,13 @@ class Inward:
         return consumer, judgement, found["created"]
 
     def _knows(self, origin: bytes, last: int) -> bool:
-        """Whether our ring, or one before it, has the frames of `origin` up to `last`.  Without one everything is new,
-        and what was acknowledged is believed."""
+        """Whether our ring, or one before it, has the frames of `origin` up to `last`.  Without one, what
+        was acknowledged is believed, and remembered."""
+        if not self._origin:
+            self._passed[origin] = max(last, self._passed.get(origin, 0))
         if last <= self._passed.get(origin, 0):
             return True
-        return not self._origin or (origin == self._origin and last <= self.received.last_sequence)
+        return origin == self._origin and last <= self.received.last_sequence
 
     def _take(self, message: Msg, say: Say) -> None:
         """Publish what is new in a batch.  Bytes that are no batch are counted, and acknowledged lest they repeat."""

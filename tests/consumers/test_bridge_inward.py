@@ -134,3 +134,10 @@ def test_rings_before_it_that_a_ring_names_have_room_in_its_schema(ring_name: st
     assert len(inward._schema()) < SCHEMA_BYTES
     again = begin()
     assert again._passed == inward._passed and len(again._passed) == PASSED_KEPT
+
+
+def test_receiver_without_a_ring_remembers_what_it_believed_to_be_acknowledged(ring_name: str) -> None:
+    inward = reopened(ring_name)
+    assert inward._knows(A, 7)
+    inward._origin, inward.received.last_sequence = B, 3
+    assert [inward._knows(A, 7), inward._knows(A, 8), inward._knows(B, 3), inward._knows(B, 4)] == [True, False] * 2

@@ -53,6 +53,8 @@ class BridgeOracle:
         the order of rings is judged no more."""
         self.acknowledged_for_good = False
         """Whether the server keeps what was acknowledged, and a consumer made anew tells it from its beginning."""
+        self._unknown_ends: set[tuple[int, int | None]] = set()
+        """Ring and sequence of each RingReplaced that says of no end."""
         self.sent: Counter[str] = Counter()
         self.received: Counter[str] = Counter()
         self.frames = self.gaps = 0
@@ -151,13 +153,15 @@ class BridgeOracle:
         covered: set[Place] = set()
         before = 0
         had: dict[int, int] = {}
+        forgot = False
+        """Since a kill between two rings, of those before the next: a broker that forgets too sends them again."""
         for far in (far for far in self._far.rings if far.frames):
             number = origin_of(far)
             if far.forgetful:
                 if self.acknowledged_for_good and number <= max(had, default=0):
                     self._break("order", f"ring {number} comes again, behind ring {before}")
-                had, before = {}, 0
-            if number < before and not self.two_senders and not self._may_go_back(before, number):
+                had, before, forgot = {}, 0, forgot or not self.acknowledged_for_good
+            if number < before and not (forgot or self.two_senders) and not self._may_go_back(before, number):
                 self._break("order", f"ring {number} comes behind ring {before}")
             expected = had.get(number, 0) + 1 if had else None
             covered |= self._judge_ring(far, number, expected)
@@ -180,6 +184,8 @@ class BridgeOracle:
             ours = message.header.source == Source.BRIDGE
             gap, replaced = (message.first(Gap), message.first(RingReplaced)) if ours else (None, None)
             begin = gap.first if gap is not None else message.header.sequence
+            if (number, expected) in self._unknown_ends and expected is not None and begin == expected + 1:
+                expected = begin
             if expected is not None and begin != expected:
                 self._break("hole", f"ring {number}: {begin} follows {expected - 1}")
             last = begin
@@ -190,6 +196,10 @@ class BridgeOracle:
             elif replaced is not None:
                 self._judge_replaced(number, begin, replaced)
                 last = begin - 1
+                if replaced.last_sequence == UNKNOWN:
+                    # Its batch has the sequence of a frame, which comes later if another sender has that one.
+                    self._unknown_ends.add((number, begin))
+                    covered.add((number, begin))
             else:
                 self.frames += 1
                 if frame != message_of(number, begin):
