@@ -224,8 +224,8 @@ class BridgeOracle:
             self._break("hole", f"ring {number} ends with {behind - 1}, and is followed behind {sequence - 1}")
 
     def _may_go_back(self, old: int, new: int) -> bool:
-        """Whether a sender said that nobody knows the order of the two."""
-        return any(one[0] == old and one[2] == UNKNOWN and one[3] == new for one in self._steps)
+        """Whether a sender said of `old` that nobody knows what follows it, and went back to `new` or further."""
+        return any(one[0] == old and one[2] == UNKNOWN and one[3] <= new for one in self._steps)
 
     def _judge_missing(self, covered: set[Place]) -> None:
         for ring in self._name.rings:
