@@ -147,11 +147,11 @@ class Recorder:
                 if len(poll):
                     self._keep(poll, stop)
                     continue
+                if poll.status is Status.CORRUPT:
+                    self._pass_damage(stop)
+                    continue
             except JournalRemoved as error:
                 self._begin_anew(error, stop)
-                continue
-            if poll.status is Status.CORRUPT:
-                self._pass_damage(stop)
                 continue
             if poll.status is Status.CLOSED and until_closed:
                 break
@@ -288,9 +288,9 @@ class Recorder:
         Raises:
             CorruptRing: there is none.
         """
-        reader = self._reader
+        reader, before = self._reader, self._reader.position
         expected = self._journal.resume_at or reader.sequence
-        if not seek_beyond(reader, max(expected, reader.sequence)):
+        if not seek_beyond(reader, max(expected, reader.sequence)) or reader.position == before:
             raise CorruptRing(f"ring {self.name}: no frame at sequence {expected}, and none behind it")
         if reader.sequence > expected:
             self._keep_loss(Loss(reader.uuid, expected, reader.sequence - 1), Reason.DAMAGED, stop)
