@@ -137,6 +137,14 @@ def extent_of(uuid: bytes, extents: Sequence[Extent]) -> Extent | None:
     return next((extent for extent in extents if extent.uuid == uuid), None)
 
 
+def behind_damage(recorded: Sequence[Extent], cursor: RingCursor, later: int | None) -> list[Extent]:
+    """What the journal has where nothing can be read at `cursor`; `later` is where its next segment begins, if any."""
+    return [
+        one._replace(first=one.behind if later is None else later) if one.uuid == cursor.uuid else one
+        for one in recorded
+    ]
+
+
 def following(
     uuid: bytes, rings: Sequence[Extent], recorded: Sequence[Extent], passed: Sequence[bytes] = ()
 ) -> bytes | None:

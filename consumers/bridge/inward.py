@@ -173,8 +173,8 @@ class Inward:
         return consumer, judgement, found["created"]
 
     def _knows(self, origin: bytes, last: int) -> bool:
-        """Whether our ring, or one before it, has the frames of `origin` up to `last`.  Without one, what
-        was acknowledged is believed, and remembered."""
+        """Whether our ring, or one before it, has the frames of `origin` up to `last`.  Without one, what was
+        acknowledged is believed, and remembered."""
         if not self._origin:
             self._passed[origin] = max(last, self._passed.get(origin, 0))
         if last <= self._passed.get(origin, 0):

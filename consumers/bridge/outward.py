@@ -37,7 +37,16 @@ from consumers.bridge.retrying import Retrying
 from consumers.bridge.sending import SENDER_HEADER, BatchChain, Stored
 from consumers.bridge.sent_stream import SentStream, StreamWanted
 from consumers.held import HELD_BEHIND, LOOK_S, HeldRings
-from consumers.incarnations import RECORDER_PATIENCE_S, Await, Extent, Read, Replaced, RingCursor, Step, next_step
+from consumers.incarnations import (
+    RECORDER_PATIENCE_S,
+    Await,
+    Read,
+    Replaced,
+    RingCursor,
+    Step,
+    behind_damage,
+    next_step,
+)
 from consumers.journal.errors import ForeignFileError, JournalDamaged, JournalError
 from consumers.journal.extents import RecordedRings
 from consumers.journal.reader import JournalReader
@@ -304,8 +313,8 @@ class Outward:
             recorded = self._recorded.extents() if self._recorded is not None else []
         except OSError as error:
             raise BridgeError(f"journal {self.journal}: {error.strerror or error}") from None
-        if self._is_unreadable(cursor):
-            recorded = [self._behind_damage(cursor, extent) for extent in recorded]
+        if self._recorded is not None and self._is_unreadable(cursor):
+            recorded = behind_damage(recorded, cursor, self._recorded.segment_behind(*cursor))
         waited = time.monotonic() - self._waiting_since if self._waiting_since else 0.0
         due = self._recorded is not None and waited < RECORDER_PATIENCE_S
         step = next_step(cursor, self._rings.extents(), recorded, recorder_due=due, passed=self._passed)
@@ -322,13 +331,6 @@ class Outward:
     def _note_unread(self, cursor: RingCursor) -> None:
         if cursor != self._unread:
             self._unread, self._unread_since = cursor, time.monotonic()
-
-    def _behind_damage(self, cursor: RingCursor, extent: Extent) -> Extent:
-        """What the journal has of the cursor's ring behind a segment that cannot be read."""
-        if extent.uuid != cursor.uuid or self._recorded is None:
-            return extent
-        later = self._recorded.segment_behind(extent.uuid, cursor.sequence)
-        return extent._replace(first=extent.behind if later is None else later)
 
     async def _send_ring(self, chain: BatchChain, cursor: RingCursor, say: Say) -> RingCursor | None:
         """Send the next batch of the ring that is held; returns where to go on, None where the bridge ends."""

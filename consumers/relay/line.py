@@ -21,6 +21,7 @@ from consumers.incarnations import (
     Read,
     Replaced,
     RingCursor,
+    behind_damage,
     in_order,
     next_step,
 )
@@ -178,14 +179,15 @@ class RingLine:
 
     def _decide(self, place: FeedPosition) -> Read | Await | Loss | Replaced:
         recorded = self._recorded_extents() if place.at_least_once else []
-        if place.unreadable_at == place.sequence:
-            recorded = [self._behind_damage(extent, place) for extent in recorded]
+        cursor = RingCursor(place.feed.uuid, place.sequence)
+        if place.unreadable_at == place.sequence and self._recorded is not None:
+            recorded = behind_damage(recorded, cursor, self._recorded.segment_behind(*cursor))
         held = self._held.extents()
         if place.told_unreadable:
             held = [self._unreadable(extent, place) for extent in held]
         late = place.waiting_since and time.monotonic() - place.waiting_since > RECORDER_PATIENCE_S
         return next_step(
-            RingCursor(place.feed.uuid, place.sequence),
+            cursor,
             held,
             recorded,
             recorder_due=place.at_least_once and self._recorded is not None and not late,
@@ -196,13 +198,6 @@ class RingLine:
         """What the ring of `place` has where nothing can be read of it any more."""
         mine = extent.uuid == place.feed.uuid
         return extent._replace(first=place.sequence, behind=place.sequence, end_seen=False) if mine else extent
-
-    def _behind_damage(self, extent: Extent, place: FeedPosition) -> Extent:
-        """What the journal has of the ring of `place` behind a segment that cannot be read."""
-        if extent.uuid != place.feed.uuid or self._recorded is None:
-            return extent
-        later = self._recorded.segment_behind(extent.uuid, place.sequence)
-        return extent._replace(first=extent.behind if later is None else later)
 
     def _recorded_extents(self) -> list[Extent]:
         if self._recorded is None:

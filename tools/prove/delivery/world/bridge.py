@@ -33,7 +33,7 @@ from consumers.bridge.sent_stream import StreamWanted
 from consumers.held import HeldRings
 from consumers.incarnations import RingCursor
 from tools.prove.delivery.world.bridge_oracle import BridgeOracle
-from tools.prove.delivery.world.bridge_reading import JournalPolls, attach_bridged
+from tools.prove.delivery.world.bridge_reading import BridgedRing, JournalPolls
 from tools.prove.delivery.world.clock import DeliveryClock
 from tools.prove.delivery.world.far_ring import FarEnd
 from tools.prove.delivery.world.findings import Findings
@@ -59,7 +59,7 @@ class WorldOutward(Outward):
         self._oracle = part.oracle
         self._recorded = part.recorded  # type: ignore[assignment]
         uuids = part.recorded.uuids if part.recorded is not None else tuple
-        self._rings = HeldRings(partial(attach_bridged, part.name), uuids)
+        self._rings = HeldRings(partial(part.name.attach, BridgedRing), uuids)
 
     def _first_cursor(self, say: Any) -> RingCursor | None:
         cursor = super()._first_cursor(say)

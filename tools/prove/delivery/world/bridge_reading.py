@@ -5,20 +5,13 @@ Owns what stands for `ringbuf.Reader` and `consumers.journal.reader.JournalReade
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 from consumers.journal.errors import JournalError
-from ringbuf import Loss, Poll, RingNotFound, Status
+from ringbuf import Loss, Poll, Status
 from ringbuf.layout import TIME_ROW
-from tools.prove.delivery.world.journal import WINDOW_FRAMES, WorldJournal
-from tools.prove.delivery.world.rings import NAME, AttachedRing, RingName, message_of, place_frames
-
-
-def attach_bridged(name: RingName) -> Any:
-    """What stands for a `Reader` of the ring that has the name."""
-    if name.current is None:
-        raise RingNotFound(NAME)
-    return BridgedRing(name, name.current)
+from tools.prove.delivery.world.journal import WorldJournal
+from tools.prove.delivery.world.rings import AttachedRing, message_of, place_frames
 
 
 def poll_of(status: Status, number: int, frames: list[int], *, loss: Loss | None = None, need: int = 0) -> Poll:
@@ -69,14 +62,11 @@ class JournalPolls:
         """The next frames, with what was lost before them."""
         journal, uuid, begin = self._journal, self.uuid, self._next
         number = int.from_bytes(uuid, "big")
-        segments = journal.of(uuid)
-        for segment in segments:
-            found = [] if segment.damaged else [frame for frame in segment.frames if frame >= begin][:WINDOW_FRAMES]
-            if found:
-                dense = [frame for at, frame in enumerate(found) if frame == found[0] + at]
-                self._next = dense[-1] + 1
-                loss = Loss(uuid, begin, found[0] - 1) if found[0] > begin else None
-                return poll_of(Status.OK, number, dense, loss=loss)
+        segments, found = journal.of(uuid), journal.next_frames(uuid, begin)
+        if found:
+            self._next = found[-1] + 1
+            loss = Loss(uuid, begin, found[0] - 1) if found[0] > begin else None
+            return poll_of(Status.OK, number, found, loss=loss)
         # What is damaged at the end is followed by nothing; a loss that was recorded there is told.
         behind = segments[-1].behind if segments and not segments[-1].damaged else begin
         self._next = max(begin, behind)

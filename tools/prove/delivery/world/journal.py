@@ -117,14 +117,19 @@ class WorldJournal:
         sound = (one for one in self.of(uuid) if not (one.damaged or one.again))
         return next((frame for one in sound for frame in one.frames if first <= frame <= last), None)
 
-    def read(self, uuid: bytes, sequence: int) -> JournalWindow | NoWindow:
-        """The frames from `sequence` on, or the first ones behind it that can be read."""
+    def next_frames(self, uuid: bytes, sequence: int) -> list[int]:
+        """The next frames from `sequence` on as a reader finds them: of one segment, up to its next recorded loss."""
         for one in self.of(uuid):
             frames = [] if one.damaged else [frame for frame in one.frames if frame >= sequence][:WINDOW_FRAMES]
             if frames:
-                # As a reader of the journal finds them: up to the next recorded loss.
-                dense = [frame for at, frame in enumerate(frames) if frame == frames[0] + at]
-                return window_of(uuid, sequence, dense)
+                return [frame for at, frame in enumerate(frames) if frame == frames[0] + at]
+        return []
+
+    def read(self, uuid: bytes, sequence: int) -> JournalWindow | NoWindow:
+        """The frames from `sequence` on, or the first ones behind it that can be read."""
+        frames = self.next_frames(uuid, sequence)
+        if frames:
+            return window_of(uuid, sequence, frames)
         damaged = any(one.damaged and one.behind > sequence for one in self.of(uuid))
         return NoWindow.NEVER if damaged else NoWindow.END
 

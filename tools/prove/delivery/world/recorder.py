@@ -66,9 +66,7 @@ class RecorderModel:
 
     def attach(self) -> Any:
         """What stands for `Reader.attach`."""
-        if self._name.current is None:
-            raise RingNotFound(NAME)
-        self._attached.append(RecordedRing(self._name, self._name.current, self))
+        self._attached.append(self._name.attach(lambda name, ring: RecordedRing(name, ring, self)))
         return self._attached[-1]
 
     @property

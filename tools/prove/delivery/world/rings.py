@@ -5,6 +5,7 @@ Owns the truth: what each incarnation published.  A frame's position is its sequ
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
@@ -83,11 +84,15 @@ class RingName:
         """The ring with this uuid."""
         return self.rings[int.from_bytes(uuid, "big") - 1]
 
-    def attach(self) -> Any:
-        """What stands for a `Reader` of the ring that has the name."""
+    def attach(self, make: Callable[[RingName, ProducedRing], AttachedRing] | None = None) -> Any:
+        """What stands for a `Reader` of the ring that has the name.
+
+        Raises:
+            RingNotFound: none has.
+        """
         if self.current is None:
             raise RingNotFound(NAME)
-        return AttachedRing(self, self.current)
+        return (make or AttachedRing)(self, self.current)
 
 
 class Probe(list[dict[str, int]]):
