@@ -259,7 +259,7 @@ class WorldServer:
             answered, answer = True, self.stream.ask(subject.removeprefix(API), data, self.now)
         elif subject.startswith(ACK):
             self.stream.acknowledge(subject)
-            return
+            answered, answer = True, b""
         else:
             answer = self.stream.store(subject, headers, data, self.now)
             answered = self._deliver(subject, subject, reply, headers, data) or answer is not None
