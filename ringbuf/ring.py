@@ -72,26 +72,37 @@ def open_ring(name: str, *, writable: bool, layout_digest: int = 0, owner: int |
         RingNotFound, RingNotReady, UnsafeSegment, BadSegment: saying which object and why.
     """
     ring_name = ring_object(name, owner)
-    try:
-        fd = open_object(ring_name, writable=writable, owner=owner)
-    except RingNotFound as error:
-        raise RingNotFound(
-            f"no ring {name!r} ({ring_name}): start its producer, or create it with Writer.create({name!r})"
-        ) from error
-    try:
-        size = os.fstat(fd).st_size
-        if size == 0:
-            raise RingNotReady(f"ring {name}: its creator has not finished")
-        if size < HEADER_BYTES:
-            raise BadSegment(f"ring {name}: expected at least {HEADER_BYTES} bytes, found {size}")
-        page = copy_page(map_words(fd, HEADER_BYTES, writable=False), HEADER_BYTES)
-        identity = read_identity(page, size, f"ring {name}", layout_digest)
-        control = open_control(name, identity, owner)
-        words = map_words(fd, size, writable=writable)
-    except BaseException:
-        os.close(fd)
-        raise
-    return Ring(name, identity, words, control, fd, owner)
+    while True:
+        try:
+            fd = open_object(ring_name, writable=writable, owner=owner)
+        except RingNotFound as error:
+            raise RingNotFound(
+                f"no ring {name!r} ({ring_name}): start its producer, or create it with Writer.create({name!r})"
+            ) from error
+        try:
+            return map_ring(name, fd, writable, layout_digest, owner)
+        except BadSegment:
+            replaced = not same_object(fd, ring_name)
+            os.close(fd)
+            if not replaced:
+                raise
+            # Its control page went with it, or is of the ring that has the name now: that one is to be opened.
+        except BaseException:
+            os.close(fd)
+            raise
+
+
+def map_ring(name: str, fd: int, writable: bool, layout_digest: int, owner: int | None) -> Ring:
+    """Map the ring whose object is open as `fd`, and the control page that has its name."""
+    size = os.fstat(fd).st_size
+    if size == 0:
+        raise RingNotReady(f"ring {name}: its creator has not finished")
+    if size < HEADER_BYTES:
+        raise BadSegment(f"ring {name}: expected at least {HEADER_BYTES} bytes, found {size}")
+    page = copy_page(map_words(fd, HEADER_BYTES, writable=False), HEADER_BYTES)
+    identity = read_identity(page, size, f"ring {name}", layout_digest)
+    control = open_control(name, identity, owner)
+    return Ring(name, identity, map_words(fd, size, writable=writable), control, fd, owner)
 
 
 def open_control(name: str, identity: Identity, owner: int | None) -> Longs:

@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ from ringbuf.names import (
     lock_object,
     ring_object,
 )
-from ringbuf.ring import claim, copy_page
+from ringbuf.ring import claim, copy_page, open_control
 from ringbuf.segment import create_object, open_object, path_of, same_object, unlink_object
 from tlv.errors import UsageError
 from tlv.fields import I64
@@ -241,6 +242,29 @@ def test_attach_without_its_control_page_is_refused(ring_name: str) -> None:
     control.unlink()
     with pytest.raises(BadSegment, match=r"its control page .* is missing"):
         Reader.attach(ring_name)
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_attach_while_the_ring_is_removed_finds_what_has_the_name_now(
+    ring_name: str, monkeypatch: pytest.MonkeyPatch, made_anew: bool
+) -> None:
+    Writer.create(ring_name, capacity=SMALL).close()
+    successors: list[Writer] = []
+
+    def open_control_late(*arguments: Any) -> Any:
+        if not successors:
+            unlink(ring_name)
+            if made_anew:
+                successors.append(Writer.create(ring_name, capacity=SMALL))
+        return open_control(*arguments)
+
+    monkeypatch.setattr("ringbuf.ring.open_control", open_control_late)
+    if made_anew:
+        with Reader.attach(ring_name) as reader, successors[0] as writer:
+            assert reader.uuid == writer.uuid
+    else:
+        with pytest.raises(RingNotFound, match="start its producer"):
+            Reader.attach(ring_name)
 
 
 @pytest.mark.parametrize("end", ["Foo", "a\nb", "b c", "\udcff", "\u00e9"])
