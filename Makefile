@@ -74,7 +74,7 @@ $(BIN)/pip:
 
 $(RUN_READY): pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "installing alphapulse into $(VENV) (about a minute the first time) ..."
-	@$(INSTALL) -e .
+	@$(INSTALL) -e '.[up]'
 	@touch $@
 
 $(DEV_READY): pyproject.toml constraints.txt | $(BIN)/pip

@@ -22,6 +22,7 @@ from consumers.journal import JournalReader
 from producers.decode.cold import RefusedLog, decode_log
 from producers.node.rpc_types import Log
 from ringbuf import Frame
+from tests.system.up_rig import wait_for
 from tlv.codes import Flag
 from tlv.layout import EventOrigin, PoolBurn, PoolCollect, PoolMint, PoolRecord, PoolSwap, PoolSync
 from tlv.message import parse
@@ -29,6 +30,8 @@ from tlv.text import message_to_dict
 from tools.command.supervisor import child_environment
 from tools.recording import bundled_recording
 from tools.recording.proven_pools import read_proven_pools
+from tools.up.processes import SupervisedProcess, look_at_processes
+from tools.up.run_directory import RunDirectory
 
 DEMO = [sys.executable, "-m", "tools.command.main", "demo"]
 SHARED_MEMORY = Path("/dev/shm")
@@ -57,6 +60,12 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def processes_of(pid: int) -> list[int]:
+    """A demo's supervisord and what runs under that."""
+    (supervisord,) = children_of(pid)
+    return [supervisord, *children_of(supervisord)]
+
+
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -82,7 +91,7 @@ def start_live(place: Path, *arguments: str) -> tuple[subprocess.Popen[str], str
     for line in process.stderr:
         said.append(line)
         if line.startswith("block ") and "events 0 " not in line:
-            (name,) = (path.name for path in (place / "alphapulse").iterdir() if path.is_dir())
+            (name,) = (path.name for path in (place / "alphapulse").glob("demo*"))
             return process, name
     raise AssertionError(f"no event: {said[-20:]}")
 
@@ -103,7 +112,7 @@ def finished() -> Iterator[tuple[dict[str, Any], Path]]:
             check=False,
         )
         assert ended.returncode == 0, ended.stderr
-        (home,) = (path for path in (Path(directory) / "alphapulse").iterdir() if path.is_dir())
+        (home,) = (Path(directory) / "alphapulse").glob("demo*")
         yield json.loads(ended.stdout), home
         for left in segments_of(home.name):
             (SHARED_MEMORY / left).unlink()
@@ -234,8 +243,8 @@ def test_demo_interrupted_ends_and_leaves_nothing(
     place: Path, number: signal.Signals, tell: Callable[[str], None]
 ) -> None:
     process, name = start_live(place)
-    children = children_of(process.pid)
-    assert len(children) >= 6
+    children = processes_of(process.pid)
+    assert len(children) == 7
     assert segments_of(name)
     begin = time.monotonic()
     process.send_signal(number)
@@ -250,7 +259,7 @@ def test_demo_interrupted_ends_and_leaves_nothing(
 
 def test_demo_killed_takes_its_processes_with_it_and_the_next_one_cleans_up(place: Path) -> None:
     process, name = start_live(place)
-    children = children_of(process.pid)
+    children = processes_of(process.pid)
     process.kill()
     process.communicate(timeout=120)
     deadline = time.monotonic() + 60
@@ -264,15 +273,29 @@ def test_demo_killed_takes_its_processes_with_it_and_the_next_one_cleans_up(plac
     assert segments_of(name) == []
 
 
-def test_demo_whose_collector_is_killed_says_so_and_ends(place: Path) -> None:
+def test_demo_is_an_up_whose_killed_collector_is_started_again(place: Path) -> None:
     process, name = start_live(place)
-    (collector,) = (
-        child for child in children_of(process.pid) if b"\0collect\0" in read(Path(f"/proc/{child}/cmdline"))
+    (run,) = (RunDirectory(path) for path in (place / "alphapulse").glob("up-*"))
+
+    def collector() -> SupervisedProcess:
+        (found,) = (one for one in look_at_processes(run) if one.name == "collector")
+        return found
+
+    killed = collector().pid
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: collector().restarts == 1 and collector().state == "running", "the collector to run again")
+    assert collector().pid != killed
+    status = subprocess.run(
+        [sys.executable, "-m", "tools.command.main", "status", "--json"],
+        capture_output=True,
+        text=True,
+        env=environment(place),
     )
-    os.kill(collector, signal.SIGKILL)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert "alphapulse: error: collector ended by itself (signal SIGKILL)" in said
+    (up,) = json.loads(status.stdout)["up"]
+    assert {one["name"] for one in up["processes"]} >= {"node", "collector", "strategy", "recorder"}
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert process.returncode == 0
     assert segments_of(name) == []
 
 
@@ -287,6 +310,7 @@ def test_demo_of_a_folder_that_is_no_recording_is_one_clear_error(place: Path) -
     )
     assert ended.returncode == 1
     assert "alphapulse: error: node ended before it was ready" in ended.stderr
+    assert "expected one recording" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.stdout == ""
 

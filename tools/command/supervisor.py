@@ -1,4 +1,4 @@
-"""Start, watch and stop the processes of a pipeline.
+"""Start, watch and stop child processes for the length of one command; `tools.up` runs pipelines that stay.
 
 Owns a set of child processes, each a command of `alphapulse`.  It must never know what they do: no ring, no message, no
 node.  It relies on three conventions: a command prints one line on stdout when it is ready, ends cleanly on SIGTERM,
@@ -33,8 +33,8 @@ from tools.command.parent import PARENT_VARIABLE
 
 POLL_S = 0.01
 """How often a waiting supervisor polls; short, since a start waits for several children in a row."""
-CLOSE_S, DRAIN_S, END_S = 0.8, 0.3, 0.3
-"""From SIGTERM to SIGKILL in the three stages of a stop; together well under the promised 2 s."""
+END_S = 1.0
+"""From SIGTERM to SIGKILL."""
 LAST_LINES = 12
 OF_SYSTEMD = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 """What systemd tells a process is not for that process's children."""
@@ -126,14 +126,6 @@ class Supervisor:
                     raise ChildFailed(f"{child.name} ended before it was ready ({child.state}):{child.last_words()}")
             child.ready = True
 
-    def freeze(self, name: str) -> None:
-        """Stop a child where it is, until `thaw`."""
-        signal_group(self.children[name].process, signal.SIGSTOP)
-
-    def thaw(self, name: str) -> None:
-        """Let a frozen child go on."""
-        signal_group(self.children[name].process, signal.SIGCONT)
-
     def launch(
         self,
         name: str,
@@ -182,26 +174,13 @@ class Supervisor:
             how = "ended by itself" if child.ready else "ended before it was ready"
             raise ChildFailed(f"{child.name} {how} ({child.state}):{child.last_words()}")
 
-    def wait_for(self, *names: str) -> None:
-        """Wait until the named children have ended by themselves.
-
-        Raises:
-            ChildFailed: one of them, or another child, failed.
-            Interrupted: the user asked to stop.
-        """
-        for name in names:
-            self.children[name].may_end = True
-            while self.children[name].process.poll() is None:
-                self.pause()
-        self.check()
-
-    def end(self, *names: str, timeout_s: float = CLOSE_S) -> None:
+    def end(self, *names: str, timeout_s: float = END_S) -> None:
         """Ask the named children to end, and kill what has not ended after `timeout_s` seconds."""
         ending = [self.children[name] for name in names if name in self.children]
         for child in ending:
             child.may_end = True
             signal_group(child.process, signal.SIGTERM)
-            signal_group(child.process, signal.SIGCONT)  # a frozen child cannot end
+            signal_group(child.process, signal.SIGCONT)  # one that somebody stopped cannot end
         deadline = time.monotonic() + timeout_s
         for child in ending:
             try:
@@ -210,22 +189,9 @@ class Supervisor:
                 signal_group(child.process, signal.SIGKILL)
                 child.process.wait()
 
-    def drain(self, *names: str, timeout_s: float) -> None:
-        """Give the named children `timeout_s` seconds to end by themselves, whatever the user asked meanwhile."""
-        deadline = time.monotonic() + timeout_s
-        for name in names:
-            if name in self.children:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.children[name].process.wait(max(deadline - time.monotonic(), 0))
-
-    def stop(self, first: tuple[str, ...] = (), then: tuple[str, ...] = ()) -> None:
-        """Stop every child within 2 s: those named `first`, so that those named `then` can read what is left, then all.
-
-        A child of `then` that needs longer than its share is asked to end like the others.
-        """
-        self.end(*first, timeout_s=CLOSE_S)
-        self.drain(*then, timeout_s=DRAIN_S)
-        self.end(*self.children, timeout_s=END_S)
+    def stop(self) -> None:
+        """End every child, as `end` does."""
+        self.end(*self.children)
 
     def __enter__(self) -> Self:
         return self

@@ -1,16 +1,17 @@
 """`alphapulse demo`: the whole pipeline on real data, in one terminal.
 
 Owns the order of steps: warm the kernels, start the processes, show them, stop them, remove what they made.  `plan` has
-the processes, `view` the picture, `tools.command.supervisor` starts and stops.
+the configuration, `pipeline` runs it as `alphapulse up` would, `view` has the picture.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,15 @@ import click
 
 from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
-from tools.command.supervisor import Interrupted, Supervisor
+from tools.command.supervisor import Interrupted
 from tools.demo.home import Home, move_in
-from tools.demo.plan import READERS, start_all
+from tools.demo.pipeline import Pipeline, free_port, running
+from tools.demo.plan import COLLECTOR, NODE, READERS, RECORDER, STRATEGY, arguments, settings
 from tools.demo.report import report
 from tools.node import speed_of
 from tools.ringstat import look, look_at_all
+from tools.up.beginning import require_supervisor
+from tools.up.kernels import compile_kernels
 
 if TYPE_CHECKING:
     from tools.demo.view import Picture
@@ -31,8 +35,6 @@ if TYPE_CHECKING:
 GLANCE_S = 0.05
 DRAW_S = 0.25
 PLAIN_S = 1.0
-ERASE_TO_END = "\x1b[K"
-"""ECMA-48 EL: a shorter line leaves nothing of the longer one that it overwrites."""
 
 
 @click.command("demo", epilog="Example:  alphapulse demo --speed max --exit --json")
@@ -52,63 +54,65 @@ def command(recording: Path | None, speed: str, leave: bool, as_json: bool, plai
     """Run node, collector, strategy, recorder and relays as processes, and show what goes through them.
 
     The node replays a recording of real Polygon blocks, reorgs included, over a real WebSocket; nothing needs a network
-    or an account.  Ctrl-C stops everything and removes every ring.
+    or an account.  It is an `up` of its own configuration: `alphapulse status` shows its processes, and one that dies
+    is started again.  Ctrl-C stops everything and removes every ring.  Needs the extra `up`.
     """
     speed_of(speed)
     if as_json:
         refuse_without_effect("with --json", "--plain")
+    require_supervisor("demo")
     plain = plain or as_json or not sys.stdout.isatty()
-    with Interrupt() as interrupt, move_in(keep=keep) as home, Supervisor(home.output, interrupt) as supervisor:
+    with Interrupt() as asked, move_in(keep=keep) as home:
+        options = arguments(home, recording, speed, leave=leave)
         with contextlib.suppress(Interrupted):
-            warm_up(supervisor)
-            start_all(supervisor, home, recording, speed, leave=leave)
-            watch(supervisor, home, speed, leave=leave, plain=plain)
-            supervisor.wait_for(*READERS)
-        say("stopping ...")
-        supervisor.stop(tuple(name for name in supervisor.children if name not in READERS), READERS)
-        if as_json and home.stats("strategy").exists():
-            click.echo(json.dumps(report(home, look(home.market), supervisor.children["recorder"])))
+            compile_kernels("demo", asked)
+            with running(home, settings(home, free_port(), speed), options, asked) as pipeline:
+                with contextlib.suppress(Interrupted):
+                    begin_together(pipeline, options)
+                    watch(pipeline, home, speed, leave=leave, plain=plain)
+                say("stopping ...")
+        if as_json and home.stats(STRATEGY).exists():
+            click.echo(json.dumps(report(home, look(home.market), pipeline.lines(RECORDER)[-1])))
         if keep:
             say(f"kept: rings {', '.join(home.rings)}; journal and output in {home.directory}")
-        return 130 if leave and interrupt() else 0
+    return 130 if leave and asked() else 0
 
 
-def warm_up(supervisor: Supervisor) -> None:
-    """Compile every kernel in one process first, so that five processes do not compile them at once."""
-    child = supervisor.launch("warm", ["warm", "--json"], may_end=True)
-    due = time.monotonic()
-    while child.process.poll() is None:
-        supervisor.pause()
-        lines = child.lines()
-        if lines and time.monotonic() >= due:
-            due = time.monotonic() + (DRAW_S if sys.stderr.isatty() else PLAIN_S)
-            state = json.loads(lines[-1])
-            say(f"compiling kernels {state['ready']}/{state['kernels']} ...", replace=True)
-    supervisor.check()
-    say(f"{json.loads(child.lines()[-1])['kernels']} kernels are ready")
+def begin_together(pipeline: Pipeline, processes: Iterable[str]) -> None:
+    """Start every process; the recording begins when all of them listen.
+
+    The node's clock starts with the first subscription, so it is stopped until then: otherwise the first signals would
+    measure how long the strategy took to start.
+    """
+    pipeline.start(NODE)
+    pipeline.signal(NODE, signal.SIGSTOP)
+    try:
+        pipeline.start(*(name for name in processes if name != NODE))
+    finally:
+        pipeline.signal(NODE, signal.SIGCONT)
 
 
-def watch(supervisor: Supervisor, home: Home, speed: str, *, leave: bool, plain: bool) -> None:
-    """Show the pipeline until the user stops it, or with `leave` until the collector is done."""
+def watch(pipeline: Pipeline, home: Home, speed: str, *, leave: bool, plain: bool) -> None:
+    """Show the pipeline until the user stops it, or with `leave` until the collector is done and all is read."""
     from tools.demo.view import Picture
     from tools.demo.watch import PipelineView
 
     seen = PipelineView.attach(*home.rings)
-    picture = Picture(home, seen, supervisor, speed)
-    collector, node = supervisor.children["collector"].process, supervisor.children["node"]
+    picture = Picture(home, seen, speed)
     every_s = PLAIN_S if plain else DRAW_S
     due = time.monotonic()
     with contextlib.closing(seen), screen(picture, plain=plain) as draw:
-        while not (leave and collector.poll() is not None):
+        while not (leave and pipeline.has_ended(COLLECTOR)):
             seen.glance()
             if time.monotonic() >= due:
                 due += every_s
                 picture.rings = look_at_all(home.rings, picture.rings, every_s)
-                picture.ended = len(node.lines()) > 1
+                picture.processes = pipeline.look()
+                picture.ended = len(pipeline.lines(NODE)) > 1
                 draw()
-            supervisor.pause(GLANCE_S)
-        while seen.glance():
-            supervisor.check()
+            pipeline.pause(GLANCE_S)
+        while seen.glance() or not pipeline.has_ended(*READERS):
+            pipeline.pause(GLANCE_S)
         draw()
 
 
@@ -124,8 +128,6 @@ def screen(picture: Picture, *, plain: bool) -> Iterator[Callable[[], None]]:
         yield live.refresh
 
 
-def say(line: str, *, replace: bool = False) -> None:
-    """A line on stderr; stdout is for the result.  `replace` lets the next line overwrite it."""
-    terminal = sys.stderr.isatty()
-    ending = "\r" if replace and terminal else "\n"
-    print(f"{line}{ERASE_TO_END if terminal else ''}", end=ending, file=sys.stderr, flush=True)
+def say(line: str) -> None:
+    """A line on stderr; stdout is for the result."""
+    print(line, file=sys.stderr, flush=True)

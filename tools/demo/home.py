@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tlv.user_cache import make_private
 from tools.command.places import PURPOSE, places
+from tools.up.run_directory import RunDirectory
 
 DEFAULT_NAME = "demo"
 LEAVE_S = 5.0
@@ -52,8 +53,13 @@ class Home:
         return self.directory / "journal"
 
     @property
+    def config(self) -> Path:
+        """The configuration that the demo is an `up` of."""
+        return self.directory / "alphapulse.toml"
+
+    @property
     def output(self) -> Path:
-        """Directory of the processes' output and statistics."""
+        """Directory of the processes' statistics."""
         return self.directory / "output"
 
     def socket(self, domain: str) -> Path:
@@ -108,7 +114,7 @@ def clean_after_the_dead() -> None:
 
 
 def clean(home: Home) -> None:
-    """Remove the demo's rings, the counters beside them, and files.
+    """Remove the demo's rings, the counters beside them, files, and what its `up` kept.
 
     Processes of a demo that was killed a moment ago may still be ending; they get `LEAVE_S` for it.
     """
@@ -127,4 +133,8 @@ def clean(home: Home) -> None:
     while any(f"-{home.name}." in name for name in list_counters()) and time.monotonic() < deadline:
         remove_dead_counters(f"{home.name}.")
         time.sleep(0.01)
+    place = RunDirectory.of(home.config)
+    while place.is_held() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    shutil.rmtree(place.directory, ignore_errors=True)
     shutil.rmtree(home.directory, ignore_errors=True)

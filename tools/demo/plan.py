@@ -1,79 +1,64 @@
-"""Which processes make up the demo, and with which arguments.
+"""The demo's configuration: which processes it is made of, and what they are told beside it.
 
-Owns the command lines; each is one that a user could type.  `tools.command.supervisor` runs them.
+Owns the settings, which a user could write into alphapulse.toml, and the options of a run that has an end.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
-from tools.command.supervisor import Child, Supervisor
 from tools.demo.home import Home
 
-PATIENTLY = ("--wait-for-ring", "60")
+WAIT_FOR_RING_S = 60.0
 """All processes start at once; each waits for the ring it reads."""
 IDLE_AT_MAX_S = 3.0
 """Silence after which a recording at speed max is over: its messages follow each other without pauses."""
 IDLE_S = 20.0
 """The same at a pace: the longest silence within the recording is 6 s."""
-READY_S = 60.0
-READERS = ("strategy", "recorder")
-"""Children that end by themselves when the collector has closed the ring and they have read it to its end."""
+NODE, COLLECTOR, STRATEGY, RECORDER = "node", "collector", "strategy", "recorder"
+READERS = (STRATEGY, RECORDER)
+"""Processes that end by themselves when the collector has closed the ring and they have read it to its end."""
 
 
-def node_arguments(recording: Path | None, speed: str) -> list[str]:
-    """The recording as a node on a port of the kernel's choice."""
-    return ["node", *([str(recording)] if recording else []), "--speed", speed, "--json"]
-
-
-def collector_arguments(home: Home, url: str, *, idle_s: float | None) -> list[str]:
-    """From the node to the market ring.  Its pool cache is the demo's own, so that every demo verifies alike."""
-    files = ["--stats-json", str(home.stats("collector")), "--pool-cache", str(home.directory / "pools.jsonl")]
-    ending = ["--until-idle", str(idle_s)] if idle_s else []
-    return ["collect", "--url", url, "--ring", home.market, *files, *ending, "--json"]
-
-
-def strategy_arguments(home: Home) -> list[str]:
-    """From the market ring to the signal ring."""
-    rings = ["--ring", home.market, "--signals", home.signals]
-    return ["strategy", *rings, "--until-closed", *PATIENTLY, "--stats-json", str(home.stats("strategy")), "--json"]
-
-
-def recorder_arguments(home: Home) -> list[str]:
-    """From the market ring to the journal."""
-    return ["record", "--ring", home.market, "--out", str(home.journal), "--until-closed", *PATIENTLY, "--json"]
-
-
-def relay_arguments(home: Home, domain: str, ring: str) -> list[str]:
-    """From a ring to a Unix socket."""
-    return ["relay", "--domain", domain, "--ring", ring, "--socket", str(home.socket(domain)), *PATIENTLY, "--json"]
-
-
-def start_all(supervisor: Supervisor, home: Home, recording: Path | None, speed: str, *, leave: bool) -> None:
-    """Start every process; the recording begins when all of them listen.
-
-    The node's clock starts with the first subscription, so it is frozen until then: otherwise the first signals would
-    measure how long the strategy took to start.  With `leave` the collector ends some time after the last message, and
-    the readers when they have read all there is.
-    """
-    idle_s = (IDLE_AT_MAX_S if speed == "max" else IDLE_S) if leave else None
-    url = ready_line(supervisor.start("node", node_arguments(recording, speed)))["ws"]
-    supervisor.freeze("node")
-    commands = {
-        "collector": collector_arguments(home, url, idle_s=idle_s),
-        "strategy": strategy_arguments(home),
-        "recorder": recorder_arguments(home),
-        "relay-market": relay_arguments(home, "market_data", home.market),
-        "relay-signals": relay_arguments(home, "signal", home.signals),
+def settings(home: Home, port: int, speed: str) -> dict[str, dict[str, Any]]:
+    """Every process with its keys.  The pool cache is the demo's own, so that every demo verifies alike."""
+    ring, signals, wait = home.market, home.signals, {"wait_for_ring": WAIT_FOR_RING_S}
+    return {
+        NODE: {"port": port, "speed": speed},
+        COLLECTOR: {
+            "url": f"ws://127.0.0.1:{port}",
+            "ring": ring,
+            "pool_cache": str(home.directory / "pools.jsonl"),
+        },
+        STRATEGY: {"ring": ring, "signals": signals, **wait},
+        RECORDER: {"ring": ring, "out": str(home.journal), **wait},
+        "relay.market_data": relay(home, "market_data", ring) | wait,
+        "relay.signal": relay(home, "signal", signals) | wait,
     }
-    for name, arguments in commands.items():
-        supervisor.launch(name, arguments, may_end=leave and not name.startswith("relay"))
-    supervisor.await_ready(*commands, ready_s=READY_S)
-    supervisor.thaw("node")
 
 
-def ready_line(child: Child) -> dict[str, str]:
-    """The JSON object that a child printed when it was ready."""
-    line: dict[str, str] = json.loads(child.lines()[0])
-    return line
+def relay(home: Home, domain: str, ring: str) -> dict[str, Any]:
+    """From a ring to a Unix socket."""
+    return {"domain": domain, "ring": [ring], "socket": str(home.socket(domain))}
+
+
+def arguments(home: Home, recording: Path | None, speed: str, *, leave: bool) -> dict[str, list[str]]:
+    """What each process is told beside its settings.
+
+    With `leave` the collector ends some time after the last message, and the readers when they have read all there is.
+    """
+    idle_s = IDLE_AT_MAX_S if speed == "max" else IDLE_S
+    return {
+        NODE: ["--json", *([str(recording)] if recording else [])],
+        COLLECTOR: ["--json", *statistics(home, COLLECTOR), *(["--until-idle", str(idle_s)] if leave else [])],
+        STRATEGY: ["--json", *statistics(home, STRATEGY), "--until-closed"],
+        RECORDER: ["--json", "--until-closed"],
+        "relay.market_data": ["--json"],
+        "relay.signal": ["--json"],
+    }
+
+
+def statistics(home: Home, process: str) -> list[str]:
+    """The option for the file that `report` reads."""
+    return ["--stats-json", str(home.stats(process))]

@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tools.command.supervisor import Child
 from tools.demo.home import Home
+from tools.demo.plan import COLLECTOR, STRATEGY
 from tools.ringstat import RingStat
 
 COLLECTED = (
@@ -33,10 +33,9 @@ NO_LATENCY = {"p50": None, "p99": None, "max": None}
 """A latency without a sample, because there was no signal."""
 
 
-def report(home: Home, market: RingStat, recorder: Child) -> dict[str, Any]:
-    """Put together what the processes left behind."""
-    collected, decided = read(home.stats("collector")), read(home.stats("strategy"))
-    recorded = json.loads(recorder.lines()[-1])
+def report(home: Home, market: RingStat, recorded: dict[str, Any]) -> dict[str, Any]:
+    """Put together what the processes left behind; `recorded` is the recorder's last line."""
+    collected, decided = read(home.stats(COLLECTOR)), read(home.stats(STRATEGY))
     latencies = collected["latency_ns"] | decided["latency_ns"]
     return {
         **{key: collected[key] for key in COLLECTED},

@@ -1,6 +1,6 @@
 """The demo's live picture, and one line a second where stdout is no terminal.
 
-Owns layout and wording.  It computes nothing: the values come from `PipelineView`, the rings and the supervisor.
+Owns layout and wording.  It computes nothing: the values come from `PipelineView`, the rings and supervisord.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from rich.text import Text
 from tlv.layout import Gap, Reorg
 from tlv.units import MS
 from tlv.venues import VENUES
-from tools.command.supervisor import Supervisor
 from tools.demo.home import Home
 from tools.demo.watch import PipelineView
 from tools.ringstat import RingStat
+from tools.up.processes import SupervisedProcess
 
 GOOD, BAD, QUIET = "green", "bold red", "dim"
 
@@ -30,8 +30,8 @@ class Picture:
 
     home: Home
     watch: PipelineView
-    supervisor: Supervisor
     speed: str
+    processes: list[SupervisedProcess] = field(default_factory=list)
     rings: dict[str, RingStat] = field(default_factory=dict)
     ended: bool = False
     began: float = field(default_factory=time.monotonic)
@@ -58,9 +58,7 @@ class Picture:
         return "  ".join(f"{name} {value}" for name, value in self.numbers())
 
     def __rich__(self) -> RenderableType:
-        return Group(
-            self.title(), self.numbers_table(), self.swaps_table(), self.notes(), self.processes(), self.hint()
-        )
+        return Group(self.title(), self.numbers_table(), self.swaps_table(), self.notes(), self.states(), self.hint())
 
     def title(self) -> Text:
         """What runs, since when, and whether the recording is over."""
@@ -96,15 +94,13 @@ class Picture:
         text = "\n".join(self.watch.notes) or "no reorg, gap or signal yet"
         return Panel(text, title="what else happened", title_align="left")
 
-    def processes(self) -> Text:
-        """Every process with its state."""
+    def states(self) -> Text:
+        """Every process with its state, and how often it was started again."""
         text = Text()
-        for child in self.supervisor.children.values():
-            if child.name == "warm":
-                continue
-            good = child.state in {"running", "done"}
-            text.append(f"{child.name} ", QUIET)
-            text.append(f"{child.state}  ", GOOD if good else BAD)
+        for one in self.processes:
+            text.append(f"{one.name} ", QUIET)
+            text.append(one.state, GOOD if one.healthy or one.state == "starting" else BAD)
+            text.append(f" (restarted {one.restarts}x)  " if one.restarts else "  ", BAD)
         return text
 
     def hint(self) -> Text:

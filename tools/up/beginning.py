@@ -11,8 +11,9 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from tlv.errors import AlphaPulseError, UsageError
@@ -55,20 +56,27 @@ def checked_configuration(config: Path, environment: Mapping[str, str]) -> Confi
     return configuration
 
 
-def require_supervisor() -> None:
+def require_supervisor(command: str) -> None:
     """Raise UsageError where the supervisor package is not installed."""
     try:
         importlib.import_module("supervisor")
     except ModuleNotFoundError:
-        raise UsageError("`up` needs the extra `up`: pip install 'alphapulse[up]'") from None
+        raise UsageError(f"`{command}` needs the extra `up`: pip install 'alphapulse[up]'") from None
 
 
 def begin(
-    config: Path, configuration: Configuration, limits: UpOptions, environment: Mapping[str, str], *, detach: bool
+    config: Path,
+    configuration: Configuration,
+    limits: UpOptions,
+    environment: Mapping[str, str],
+    *,
+    detach: bool,
+    arguments: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Started:
     """Start supervisord with the processes of a configuration, and wait until it answers.
 
-    `environment` is that of its processes.  Without `detach` it ends when this process does.
+    `environment` is that of its processes; those with `arguments` beside their settings wait to be asked for.  Without
+    `detach` it ends when this process does.
 
     Raises:
         AlreadyUp: this configuration is up.
@@ -85,7 +93,8 @@ def begin(
         place.control.unlink(missing_ok=True)
         place.write_settings({name: one.values for name, one in configuration.processes.items()})
         place.add_claims(all_claims(configuration))
-        place.supervisord_conf.write_text(supervisord_conf(place, configuration.processes, limits), encoding="utf-8")
+        conf = supervisord_conf(place, configuration.processes, limits, arguments)
+        place.supervisord_conf.write_text(conf, encoding="utf-8")
         own = {name: value for name, value in environment.items() if not (detach and name == PARENT_VARIABLE)}
         with place.complaints.open("wb") as complaints:
             process = subprocess.Popen(

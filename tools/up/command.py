@@ -62,7 +62,7 @@ def command(
     harms no other.  `alphapulse status` shows them all, `logs` what they print, `restart` starts one anew.  The whole
     configuration is checked first, and nothing starts if anything is wrong with it.  Needs the extra `up`.
     """
-    require_supervisor()
+    require_supervisor("up")
     RunDirectory.of(config).require_free()
     environment = child_environment({})
     os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # of this process alone: it looks at rings, and runs none
@@ -70,7 +70,7 @@ def command(
     limits = UpOptions(restarts, settle, grace, int(log_mib * MIB), log_files)
     with Interrupt() as asked:
         try:
-            compile_kernels(asked)
+            compile_kernels("up", asked)
         except Interrupted:
             return 130
         started = begin(config, configuration, limits, environment, detach=detach)

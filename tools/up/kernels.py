@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tools.command.supervisor import Supervisor
 
+TERMINAL_S, PLAIN_S = 0.25, 5.0
+"""How often progress is told: on one line of a terminal, or line by line."""
+ERASE_TO_END = "\x1b[K"
+"""ECMA-48 EL: a shorter line leaves nothing of the longer one that it overwrites."""
 
-def compile_kernels(asked: Callable[[], bool]) -> None:
+
+def compile_kernels(command: str, asked: Callable[[], bool]) -> None:
     """Compile what is not in the cache, in one process; returns at once where `alphapulse warm` was run before.
 
     Raises:
@@ -21,7 +28,25 @@ def compile_kernels(asked: Callable[[], bool]) -> None:
 
     if is_warm():
         return
-    print("up: compiling kernels (once, up to a minute) ...", file=sys.stderr, flush=True)
+    terminal = sys.stderr.isatty()
     with tempfile.TemporaryDirectory() as directory, Supervisor(Path(directory), asked) as supervisor:
-        supervisor.launch("warm", ["warm", "--json"], may_end=True, environment={"NUMBA_DISABLE_JIT": "0"})
-        supervisor.wait_for("warm")
+        child = supervisor.launch("warm", ["warm", "--json"], may_end=True, environment={"NUMBA_DISABLE_JIT": "0"})
+        due = 0.0
+        while child.process.poll() is None:
+            if time.monotonic() >= due:
+                due = time.monotonic() + (TERMINAL_S if terminal else PLAIN_S)
+                line = f"{command}: compiling kernels (once, up to a minute){progress(child.lines())} ..."
+                end = "\r" if terminal else "\n"
+                print(f"{line}{ERASE_TO_END if terminal else ''}", end=end, file=sys.stderr, flush=True)
+            supervisor.pause()
+        supervisor.check()
+        if terminal:
+            print(file=sys.stderr)
+
+
+def progress(lines: list[str]) -> str:
+    """How far `warm --json` is, by its last line."""
+    if not lines:
+        return ""
+    state = json.loads(lines[-1])
+    return f" {state['ready']}/{state['kernels']}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from tools.command.config import Settings
@@ -34,11 +35,17 @@ class UpOptions:
     log_files: int
 
 
-def supervisord_conf(place: RunDirectory, processes: Mapping[str, Settings], limits: UpOptions) -> str:
+def supervisord_conf(
+    place: RunDirectory,
+    processes: Mapping[str, Settings],
+    limits: UpOptions,
+    arguments: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> str:
     """The whole file; its relative names are in the run directory, which supervisord works in.
 
     They are one group, so that supervisord ends them all at once; it waits 1 s more before each new start of one that
-    did not settle, and gives up behind the last.
+    did not settle, and gives up behind the last.  A process with `arguments`, which no configuration has, may end by
+    itself, and is started only when asked for.
     """
     logs = {"maxbytes": limits.log_bytes, "backups": limits.log_files - 1}
     sections: list[tuple[str, dict[str, Any]]] = [
@@ -69,8 +76,9 @@ def supervisord_conf(place: RunDirectory, processes: Mapping[str, Settings], lim
             (
                 f"program:{name}",
                 {
-                    "command": quoted(command_line([*settings, *one.command.split()])),
-                    "autorestart": "unexpected" if may_end(one) else "true",
+                    "command": quoted(command_line([*settings, *one.command.split(), *arguments.get(name, ())])),
+                    "autostart": "false" if name in arguments else "true",
+                    "autorestart": "unexpected" if name in arguments or may_end(one) else "true",
                     "exitcodes": 0,
                     "startsecs": limits.settle_s,
                     "startretries": limits.restarts,

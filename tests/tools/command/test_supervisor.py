@@ -73,11 +73,11 @@ def test_supervisor_interrupted_while_starting_stops_what_it_started(tmp_path: P
     assert [child.process.poll() is not None for child in supervisor.children.values()] == [True, True]
 
 
-def test_supervisor_stop_of_a_frozen_child_lets_it_end_cleanly(tmp_path: Path) -> None:
+def test_supervisor_end_of_a_stopped_child_lets_it_end_cleanly(tmp_path: Path) -> None:
     supervisor = Supervisor(tmp_path)
     node = supervisor.start("node", NODE)
-    supervisor.freeze("node")
-    supervisor.stop(("node",))
+    os.kill(node.process.pid, signal.SIGSTOP)
+    supervisor.end("node", timeout_s=60)
     assert node.state == "done"
 
 
@@ -93,7 +93,7 @@ def test_supervisor_stop_of_a_child_that_does_not_end_kills_it(tmp_path: Path) -
 
     holding = threading.Thread(target=hold_back)
     holding.start()
-    supervisor.stop(("node",))
+    supervisor.stop()
     holding.join()
     assert node.state == "signal SIGKILL"
 
