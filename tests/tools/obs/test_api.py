@@ -18,10 +18,12 @@ from consumers.runner import StrategyCounts
 from ringbuf import SharedCounters, Writer
 from tests.tools.obs.asking import ask
 from tests.tools.test_feed_stat import beat, publish
+from tests.tools.test_ringstat import ringstat
 from tlv.layout import LAYOUT_DIGEST
 from tools.obs.api import ANSWERS
 from tools.obs.app import make_app
 from tools.obs.look import Looking
+from tools.ringstat import RingStat
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "obs.md"
 
@@ -54,6 +56,16 @@ def test_api_answer_is_what_its_schema_says(app: Starlette, path: str) -> None:
     assert answer.headers["content-type"] == "application/json"
     decoded = msgspec.json.decode(answer.body, type=ANSWERS[path])
     assert msgspec.json.decode(msgspec.json.encode(decoded)) == json.loads(answer.body), "no field too many"
+
+
+def test_ringstat_json_has_the_rings_of_api_rings_each_with_its_health(app: Starlette, ring_name: str) -> None:
+    found = json.loads(ringstat(ring_name, "--once", "--json").stdout)
+    schema = ask(app, "/api/schema").json()["$defs"]["RingStat"]
+    assert set(found) == {"healthy", "rings"}
+    (ring,) = found["rings"]
+    assert ring.pop("healthy") is found["healthy"] is (not ring["problem"])
+    assert set(ring) == set(schema["properties"])
+    assert json.loads(msgspec.json.encode(msgspec.convert(ring, RingStat))) == ring
 
 
 def test_api_schema_describes_every_answer(app: Starlette) -> None:
