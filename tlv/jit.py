@@ -186,6 +186,13 @@ class KernelLocator(UserProvidedCacheLocator):  # type: ignore[misc]
 
     sources = ""
 
+    def get_cache_path(self) -> str:
+        """Where the machine code is: of ours by package, so that two checkouts of the same code have one."""
+        if not self.is_ours():
+            return str(super().get_cache_path())
+        package = Path(self._py_file).parent.relative_to(ROOT)
+        return str(Path(numba.config.CACHE_DIR) / ".".join(package.parts))
+
     def is_ours(self) -> bool:
         """Whether the directory's digest covers the file that the kernel stands in."""
         return any(Path(self._py_file).is_relative_to(ROOT / package) for package in KERNEL_PACKAGES)

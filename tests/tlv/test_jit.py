@@ -309,6 +309,14 @@ def copy_of_the_package(folder: Path) -> Path:
     return folder
 
 
+def test_checkouts_of_the_same_code_share_what_was_compiled(tmp_path: Path) -> None:
+    roots = [tmp_path / "one", tmp_path / "other"]
+    cache = tmp_path / "cache"
+    compiled = "\nfrom tlv.kernels import check_header\nprint(sum(check_header.stats.cache_misses.values()))"
+    found = [output_of(CHECK_A_HEADER + compiled, copy_of_the_package(root), cache) for root in roots]
+    assert [int(said.split()[-1]) for said in found] == [1, 0]
+
+
 def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert text.count(old) == 1
@@ -462,6 +470,8 @@ def test_kernel_locator_stamps_only_what_the_directory_does_not_cover(
     ours = KernelLocator.from_function(kernel, tlv.jit.__file__)
     theirs = KernelLocator.from_function(strategy, __file__)
     assert (ours.get_source_stamp(), ours.get_disambiguator()) == (None, "")
+    assert ours.get_cache_path() == str(tmp_path / "tlv")
+    assert str(Path(__file__).parent) not in theirs.get_cache_path() != ours.get_cache_path()
     assert theirs.get_disambiguator() == str(strategy.__code__.co_firstlineno)
     stamp = theirs.get_source_stamp()
     monkeypatch.setattr(KernelLocator, "sources", "sources-2")
