@@ -145,6 +145,8 @@ class ObsSection(Section):
     allow_host: list[str] | UnsetType = UNSET
     allow_origin: list[str] | UnsetType = UNSET
     token_file: str | UnsetType = UNSET
+    notify_file: str | UnsetType = UNSET
+    notify_after: float | UnsetType = UNSET
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -170,7 +172,7 @@ SECTIONS = {
 
 PATHS = frozenset(
     (
-        *("journal", "out", "socket", "cursors", "state", "arbitrage", "pool_cache", "token_file"),
+        *("journal", "out", "socket", "cursors", "state", "arbitrage", "pool_cache", "token_file", "notify_file"),
         *("creds", "nkey", "tls_ca", "tls_cert", "tls_key"),
     )
 )

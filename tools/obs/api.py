@@ -15,6 +15,7 @@ from ringbuf import Histogram
 from tools.obs.conditions import Condition
 from tools.obs.look import FeedOfRing, Look
 from tools.obs.processes import ProcessStat
+from tools.obs.telling import ReceiverStat
 from tools.ringstat import RingStat
 from tools.status import RelayState
 
@@ -95,6 +96,13 @@ class HistogramsAnswer:
     hops: list[HopStat]
 
 
+@dataclass(frozen=True)
+class NotifyAnswer:
+    """/api/notify"""
+
+    receivers: list[ReceiverStat]
+
+
 ANSWERS: dict[str, type] = {
     "/healthz": HealthAnswer,
     "/readyz": ReadyAnswer,
@@ -103,6 +111,7 @@ ANSWERS: dict[str, type] = {
     "/api/feed": FeedAnswer,
     "/api/relays": RelaysAnswer,
     "/api/histograms": HistogramsAnswer,
+    "/api/notify": NotifyAnswer,
 }
 
 

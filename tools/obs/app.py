@@ -5,7 +5,6 @@ Owns what is answered where.  Every route looks (`tools.obs.look`), and none cha
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -23,36 +22,32 @@ from tools.obs import api
 from tools.obs.conditions import judge
 from tools.obs.look import Look, Looking
 from tools.obs.metrics import metrics_of
+from tools.obs.telling import ReceiverStat
 
 
-def make_app(looking: Looking) -> Starlette:
-    """The application, over what `looking` sees."""
-    lock = threading.Lock()  # starlette answers in threads, and a reader serves one at a time
-
-    def look() -> Look:
-        with lock:
-            return looking.look()
+def make_app(looking: Looking, receivers: Callable[[], list[ReceiverStat]] = list) -> Starlette:
+    """The application, over what `looking` sees and how the receivers of notices stand."""
 
     def answer(made: Any, *, good: bool = True) -> Response:
         return Response(msgspec.json.encode(made), 200 if good else 503, media_type="application/json")
 
     def showing(make: Callable[[Look], Any]) -> Callable[[Request], Response]:
-        return lambda _: answer(make(look()))
+        return lambda _: answer(make(looking.look()))
 
     def healthz(_: Request) -> Response:
-        health = api.health(look())
+        health = api.health(looking.look())
         return answer(health, good=health.healthy)
 
     def readyz(_: Request) -> Response:
-        ready = api.ready(judge(look()))
+        ready = api.ready(judge(looking.look()))
         return answer(ready, good=ready.ready)
 
     class Looked(Collector):
         """Prometheus families, made when they are asked for."""
 
         def collect(self) -> Any:
-            now = look()
-            return metrics_of(now, judge(now), healthy=api.health(now).healthy)
+            now = looking.look()
+            return metrics_of(now, judge(now), receivers(), healthy=api.health(now).healthy)
 
     registry = CollectorRegistry()
     registry.register(Looked())
@@ -72,6 +67,7 @@ def make_app(looking: Looking) -> Starlette:
             Route("/api/feed", showing(lambda look: api.FeedAnswer(look.feeds))),
             Route("/api/relays", showing(lambda look: api.RelaysAnswer(look.relays))),
             Route("/api/histograms", showing(api.histograms)),
+            Route("/api/notify", showing(lambda _: api.NotifyAnswer(receivers()))),
             Route("/api/schema", showing(lambda _: api.schema())),
         ]
     )

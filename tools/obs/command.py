@@ -8,19 +8,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import os
 import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tlv.errors import UsageError
+from tools.command.given import refuse_without_effect
 from tools.command.say import say
 from tools.command.service import tell_while_it_turns
+from tools.obs.private_file import read_private
+
+if TYPE_CHECKING:
+    from tools.obs.notify import Notifying
 
 PORT = 9464
 """Of those that Prometheus' exporters list, one that is theirs for OpenTelemetry and rarely taken."""
@@ -46,6 +50,20 @@ SHORTEST_TOKEN = 16
     type=click.Path(path_type=Path, dir_okay=False),
     help="File of the token that every request must carry (Authorization: Bearer ...).",
 )
+@click.option(
+    "--notify-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of receivers to tell of what is wrong, an apprise URL a line.  [default: tell nobody]",
+)
+@click.option(
+    "--notify-after",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(0.0, 86400.0),
+    metavar="SECONDS",
+    help="How long a condition must be unmet, or met again, before it is told.",
+)
+@click.option("--notify-test", is_flag=True, help="Send one message through every receiver, say what came of it, end.")
 @click.option("--json", "as_json", is_flag=True, help="Print the ready line as JSON.")
 def command(
     host: str,
@@ -54,13 +72,26 @@ def command(
     hosts: tuple[str, ...],
     origins: tuple[str, ...],
     token_file: Path | None,
+    notify_file: Path | None,
+    notify_after: float,
+    notify_test: bool,
     as_json: bool,
 ) -> int:
     """Serve /metrics, /healthz, /readyz and /api over HTTP, read-only, until Ctrl-C.
 
     It reads rings and counters and changes nothing; rings may come, go and be made anew.  It listens at loopback. At
-    another address it wants a token, and the names under which it may be asked.
+    another address it wants a token, and the names under which it may be asked.  With --notify-file it tells of what
+    begins and ends to be wrong, through whatever service apprise knows.
     """
+    if notify_file is None:
+        refuse_without_effect("without --notify-file", "--notify-after", "--notify-test")
+    else:
+        from tools.obs.notify import Notifying, send_test
+        from tools.obs.receivers import read_receivers
+
+        receivers = read_receivers(notify_file)
+        if notify_test:
+            return send_test(receivers, as_json)
     token = read_token(token_file) if token_file else ""
     if not is_loopback(host) and not token:
         raise UsageError(f"--host {host}: expected --token-file too: that address can be reached from other machines")
@@ -77,10 +108,17 @@ def command(
 
     for name in rings:
         check_ring(name)
-    with contextlib.closing(Looking(rings)) as looking, listen(host, port) as listening:
+    with contextlib.ExitStack() as opened:
+        looking = opened.enter_context(contextlib.closing(Looking(rings)))
+        notifying = None
+        if notify_file is not None:
+            notifying = opened.enter_context(contextlib.closing(Notifying(looking, receivers, notify_after)))
+        listening = opened.enter_context(listen(host, port))
         where = listening.getsockname()
         named = f"[{where[0]}]" if ":" in where[0] else where[0]
-        guard = Guard(make_app(looking), (*LOOPBACK, named, host, *hosts), origins, token)
+        guard = Guard(
+            make_app(looking, notifying.stats if notifying else list), (*LOOPBACK, named, host, *hosts), origins, token
+        )
         config: Any = uvicorn.Config(
             guard,
             access_log=False,
@@ -100,17 +138,26 @@ def command(
             signal.signal(number, stop)
         url = f"http://{named}:{where[1]}"
         say({"ready": True, "url": url}, f"serving {url}/metrics, /healthz, /readyz and /api", as_json)
-        asyncio.run(serve(server, listening))
+        asyncio.run(serve(server, listening, notifying))
     return 0
 
 
-async def serve(server: Any, listening: socket.socket) -> None:
-    """Serve, and tell systemd that the loop turns."""
-    telling = asyncio.create_task(tell_while_it_turns())
+async def serve(server: Any, listening: socket.socket, notifying: Notifying | None) -> None:
+    """Serve, tell systemd that the loop turns, and receivers what is wrong."""
+    tasks = [asyncio.create_task(tell_while_it_turns())]
+    if notifying is not None:
+        watching = asyncio.create_task(notifying.watch())
+        # It ends by a defect only; then all ends, rather than that nobody is told any more.
+        watching.add_done_callback(lambda _: setattr(server, "should_exit", True))
+        tasks.append(watching)
     try:
         await server.serve(sockets=[listening])
+        for task in tasks:
+            if task.done():
+                task.result()
     finally:
-        telling.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 def check_ring(name: str) -> None:
@@ -134,14 +181,7 @@ def read_token(path: Path) -> str:
     Raises:
         UsageError: saying what is wrong, and never what the file holds.
     """
-    try:
-        with path.open(encoding="utf-8") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            token = file.read(4096).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--token-file {path}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
-    if mode & 0o077:
-        raise UsageError(f"--token-file {path}: expected mode 0600, found {mode & 0o777:04o}")
+    token = read_private("--token-file", path).strip()
     if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         expected = f"one line of {SHORTEST_TOKEN} printable characters or more"
         raise UsageError(f"--token-file {path}: expected {expected}, found {len(token)}")

@@ -7,6 +7,7 @@ next look looks again.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class Look:
 
 
 class Looking:
-    """Looks again and again, at the rings called `wanted` or at all."""
+    """Looks again and again, at the rings called `wanted` or at all; threads may ask for it at once."""
 
     def __init__(self, wanted: Sequence[str]) -> None:
         self._wanted = tuple(wanted)
@@ -61,14 +62,16 @@ class Looking:
         """Rings whose messages are followed from their end only."""
         self._last: Look | None = None
         self._looked_at = 0.0
+        self._lock = threading.Lock()  # a reader serves one at a time
 
     def look(self) -> Look:
         """Everything now, or as it was a moment ago."""
-        now = time.monotonic()
-        if self._last is None or now - self._looked_at > FRESH_S:
-            self._last = self._look(now)
-            self._looked_at = now
-        return self._last
+        with self._lock:
+            now = time.monotonic()
+            if self._last is None or now - self._looked_at > FRESH_S:
+                self._last = self._look(now)
+                self._looked_at = now
+            return self._last
 
     def close(self) -> None:
         """Leave all rings."""

@@ -26,6 +26,7 @@ from tools.obs.conditions import Condition
 from tools.obs.help_texts import help_of
 from tools.obs.look import FeedOfRing, Look
 from tools.obs.processes import ROLES, Processes, ProcessStat
+from tools.obs.telling import ReceiverStat
 from tools.ringstat import RingStat
 
 EDGES_NS = sorted(edge for power in range(10, 35) for edge in (1 << power, 3 << power >> 1))
@@ -43,13 +44,21 @@ RING_COUNTERS = {
     "evictions": "Reliable consumers that lost their slot for being too slow.",
     "recoveries": "Writers that took the ring over.",
 }
+RECEIVER_COUNTERS = {
+    "delivered": "Notices that a receiver took.",
+    "dropped": "Notices that were given up since too many waited for a receiver.",
+    "messages": "Messages that a receiver took.",
+    "failures": "Attempts at a message that a receiver did not take.",
+}
 HOP_HELP = (
     "Time on one hop: block_to_receive, receive_to_ring (loop_late: how late the collector's loop was meanwhile),"
     " ring_to_client, ring_to_journal, ring_to_signal, receive_to_signal."
 )
 
 
-def metrics_of(look: Look, conditions: Sequence[Condition], *, healthy: bool) -> Iterator[Metric]:
+def metrics_of(
+    look: Look, conditions: Sequence[Condition], receivers: Sequence[ReceiverStat] = (), *, healthy: bool
+) -> Iterator[Metric]:
     """Every metric family."""
     yield InfoMetricFamily(
         f"{PREFIX}_build", "What runs here.", {"version": version("alphapulse"), "python": platform.python_version()}
@@ -76,6 +85,7 @@ def metrics_of(look: Look, conditions: Sequence[Condition], *, healthy: bool) ->
     for relay in look.relays:
         up.add_metric((relay.path,), float(relay.answers))
     yield up
+    yield from _of_receivers(receivers)
 
 
 def _of_rings(rings: Sequence[RingStat]) -> Iterator[Metric]:
@@ -171,6 +181,23 @@ def _of_processes(processes: Processes) -> Iterator[Metric]:
         edges = [(repr(edge / NS), below) for edge, below in zip(EDGES_NS, histogram.below(EDGES_NS), strict=True)]
         hops.add_metric((hop, process, rings[process]), [*edges, ("+Inf", histogram.count)], histogram.sum_ns / NS)
     yield hops
+
+
+def _of_receivers(receivers: Sequence[ReceiverStat]) -> Iterator[Metric]:
+    if not receivers:
+        return
+    labels = ("receiver",)
+    up = GaugeMetricFamily(f"{PREFIX}_notify_up", "1 if a receiver took the last message.", labels=labels)
+    waiting = GaugeMetricFamily(f"{PREFIX}_notify_waiting", "Notices that are to be delivered.", labels=labels)
+    for stat in receivers:
+        up.add_metric((stat.receiver,), float(not stat.problem))
+        waiting.add_metric((stat.receiver,), stat.waiting)
+    yield from (up, waiting)
+    for name, text in RECEIVER_COUNTERS.items():
+        counter = CounterMetricFamily(f"{PREFIX}_notify_{name}", text, labels=labels)
+        for stat in receivers:
+            counter.add_metric((stat.receiver,), getattr(stat, name))
+        yield counter
 
 
 def _of_role(role: str, record: type, alike: Sequence[ProcessStat]) -> Iterator[Metric]:

@@ -95,7 +95,7 @@ def test_config_that_is_missing_or_not_text_is_refused(tmp_path: Path) -> None:
         load_config(tmp_path / "binary.toml", {})
 
 
-OF_ONE_RUN = {"as_json", "verbose", "until_idle", "until_closed", "stats_json", "config", "detach"}
+OF_ONE_RUN = {"as_json", "verbose", "until_idle", "until_closed", "stats_json", "config", "detach", "notify_test"}
 """Options that say how one run ends, and what it shows: no settings."""
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from ringbuf import BadRingName
@@ -17,9 +18,13 @@ TOKEN = "0123456789abcdef"
 
 
 def run(**options: Any) -> int:
-    defaults = {"host": "127.0.0.1", "port": 0, "rings": (), "hosts": (), "origins": (), "token_file": None}
+    defaults = {
+        **{"host": "127.0.0.1", "port": 0, "rings": (), "hosts": (), "origins": (), "token_file": None},
+        **{"notify_file": None, "notify_after": 30.0, "notify_test": False},
+    }
     assert obs.command.callback is not None
-    return int(obs.command.callback(**defaults | options, as_json=True))
+    with click.Context(obs.command):
+        return int(obs.command.callback(**defaults | options, as_json=True))
 
 
 def token_file(folder: Path, content: bytes, mode: int = 0o600) -> Path:
