@@ -24,6 +24,7 @@ from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
 from ringbuf import Writer
 from tests.producers.collected import canonical_events, read_story
+from tests.tools.obs.http_receiver import receivers_file
 from tlv.layout import LAYOUT_DIGEST
 from tools.command.supervisor import child_environment, command_line
 from tools.recording import RecordingNode
@@ -225,6 +226,23 @@ def test_bridge_at_debug_says_nothing_of_its_servers_password(ring_name: str, tm
         _, err, code = asyncio.run(run(arguments, tmp_path, is_under_way, ALPHAPULSE__BRIDGE_OUT__SERVER=url))
     assert code == 0, err
     assert ("cannot connect" in err) is not works
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        (f"json://user:{CANARY}@127.0.0.1:1/{CANARY}", 1, "cannot be reached, or does not answer"),
+        (f"tgram://{CANARY}", 2, "line 1: expected [TAGS=]URL of a service that apprise knows"),
+    ],
+)
+def test_obs_at_debug_says_nothing_of_its_receivers_urls(tmp_path: Path, line: str, code: int, words: str) -> None:
+    """`test_obs_notify.py` has the same for messages that are taken and refused while it serves."""
+    (tmp_path / "place").mkdir()
+    path = receivers_file(tmp_path, line)
+    settings = {"ALPHAPULSE__OBS__NOTIFY_FILE": str(path)}
+    out, err, found = asyncio.run(run(["obs", "--notify-test", "--json"], tmp_path / "place", **settings))
+    assert (found, words in out + err) == (code, True), out + err
+    assert "Traceback" not in err
 
 
 def test_collector_as_a_library_under_a_root_logger_at_debug_says_no_key(

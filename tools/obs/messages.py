@@ -27,7 +27,7 @@ class ToldLine:
 
 
 @dataclass(frozen=True)
-class Told:
+class NoticeMessage:
     """One message."""
 
     title: str
@@ -47,7 +47,7 @@ def line_of(notice: ConditionNotice, utc_offset_s: float) -> ToldLine:
     return ToldLine(notice.kind, line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 3]}...")
 
 
-def message_of(lines: Sequence[ToldLine], host: str, dropped: int = 0) -> Told:
+def message_of(lines: Sequence[ToldLine], host: str, dropped: int = 0) -> NoticeMessage:
     """One message of all lines; `dropped` notices before them were given up."""
     title = f"AlphaPulse on {host}: {summary(lines)}"
     body = [line.text for line in lines]
@@ -56,7 +56,7 @@ def message_of(lines: Sequence[ToldLine], host: str, dropped: int = 0) -> Told:
         body[FIRST:-LAST] = [f"... {len(between)} more: {summary(between)} ..."]
     if dropped:
         body.insert(0, f"{dropped} notices before these could not be delivered and were dropped")
-    return Told(title, "\n".join(body), all(line.kind is NoticeKind.ENDED for line in lines))
+    return NoticeMessage(title, "\n".join(body), all(line.kind is NoticeKind.ENDED for line in lines))
 
 
 def summary(lines: Sequence[ToldLine]) -> str:

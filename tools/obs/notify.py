@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from tools.command.say import say
 from tools.obs.conditions import Condition, judge
 from tools.obs.look import Looking
-from tools.obs.messages import Told, line_of, utc
+from tools.obs.messages import NoticeMessage, line_of, utc
 from tools.obs.noticing import Noticing
 from tools.obs.receivers import Receiver
 from tools.obs.rises import Rising
@@ -83,7 +83,7 @@ def of_receiver(stat: ReceiverStat) -> Condition:
 
 def send_test(receivers: Sequence[Receiver], as_json: bool) -> int:
     """Send one message through every receiver, and say what became of it; 1 if one did not take it."""
-    told = Told(
+    told = NoticeMessage(
         f"AlphaPulse on {socket.gethostname()}: test",
         f"{utc(time.time())} Sent by alphapulse obs --notify-test. Nothing is wrong.",
         good=True,

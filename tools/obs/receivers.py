@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tlv.errors import UsageError
-from tools.obs.messages import Told
+from tools.obs.messages import NoticeMessage
 from tools.obs.private_file import read_private
 
 OPTION = "--notify-file"
@@ -83,7 +83,7 @@ class Receiver:
     name: str
     apprise: Any
 
-    def send(self, told: Told) -> str:
+    def send(self, told: NoticeMessage) -> str:
         """Deliver a message: an empty text if the receiver took it, else why not.  May take any time."""
         from apprise import NotifyFormat, NotifyType
 

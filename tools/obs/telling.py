@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tools.obs.messages import Told, ToldLine, message_of
+from tools.obs.messages import NoticeMessage, ToldLine, message_of
 
 log = logging.getLogger("alphapulse.obs")
 
@@ -25,7 +25,7 @@ GATHER_S = 2.0
 """What falls together is told together."""
 BURST, BURST_S = 5, 60.0
 """So many messages within so many seconds, and no more: then what comes waits for one message."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 300.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
 """After a failure; doubled with each more."""
 MOST_WAITING = 512
 """Notices.  Of more the oldest are dropped, counted, and told as a number."""
@@ -60,7 +60,7 @@ class ReceiverLine:
         host: what messages call this machine.
     """
 
-    def __init__(self, name: str, send: Callable[[Told], str], host: str) -> None:
+    def __init__(self, name: str, send: Callable[[NoticeMessage], str], host: str) -> None:
         self.name = name
         self._send = send
         self._host = host

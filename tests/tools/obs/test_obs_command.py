@@ -96,3 +96,17 @@ def test_obs_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(UsageError, match=r"pip install 'alphapulse\[obs\]'"):
         run()
+
+
+@pytest.mark.parametrize("options", [("--notify-test",), ("--notify-after", "5")])
+def test_obs_notify_options_without_a_file_are_refused(options: tuple[str, ...]) -> None:
+    context = obs.command.make_context("obs", [*options, "--port", "0"])
+    with context, pytest.raises(UsageError, match=f"{options[0]} has no effect without --notify-file"):
+        obs.command.invoke(context)
+
+
+def test_obs_with_a_file_that_names_no_receiver_does_not_start(tmp_path: Path) -> None:
+    path = tmp_path / "receivers"
+    path.touch(mode=0o600)
+    with pytest.raises(UsageError, match="expected 1 to 16 URLs, found 0"):
+        run(notify_file=path)

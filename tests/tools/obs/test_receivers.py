@@ -11,12 +11,12 @@ import pytest
 
 from tests.tools.obs.http_receiver import HttpReceiver, receivers_file
 from tlv.errors import UsageError
-from tools.obs.messages import Told
+from tools.obs.messages import NoticeMessage
 from tools.obs.notify import send_test
 from tools.obs.receivers import read_receivers
 
 CANARY = "canary9c02be17"
-TOLD = Told("title", "body", good=True)
+TOLD = NoticeMessage("title", "body", good=True)
 
 
 @pytest.mark.parametrize(
