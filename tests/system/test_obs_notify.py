@@ -48,18 +48,17 @@ def ended(process: subprocess.Popen[str]) -> str:
 
 
 class Feed:
-    """A ring with a collector's heartbeats, several a second; `reason` is what they say."""
+    """A collector's heartbeats in its ring, several a second; `reason` is what they say."""
 
-    def __init__(self, ring: str) -> None:
-        self._ring = ring
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.reason = FeedReason.OK
 
     def _run(self) -> None:
-        with Writer.create(self._ring, capacity=1 << 16, layout_digest=LAYOUT_DIGEST) as writer:
-            while not self._ends.wait(0.2):
-                publish(writer, beat(self.reason, held_back=0))
+        while not self._ends.wait(0.2):
+            publish(self._writer, beat(self.reason, held_back=0))
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -74,7 +73,12 @@ def test_obs_tells_of_a_dead_feed_and_its_end_once_each_though_another_receiver_
     ring_name: str, tmp_path: Path
 ) -> None:
     begun, over = f"endpoint of {ring_name} begun: feed is unreachable", f"endpoint of {ring_name} ended"
-    with HttpReceiver() as well, HttpReceiver(status=401) as refusing, Feed(ring_name) as feed:
+    with (
+        HttpReceiver() as well,
+        HttpReceiver(status=401) as refusing,
+        Writer.create(ring_name, capacity=1 << 16, layout_digest=LAYOUT_DIGEST) as writer,
+        Feed(writer) as feed,
+    ):
         urls = (f"ops={well.url(CANARY)}", refusing.url(f"{CANARY}?+Authorization={CANARY}"))
         with observed(tmp_path, ring_name, *urls) as (process, asking):
             assert CANARY.encode() not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
