@@ -64,7 +64,7 @@ SHORTEST_TOKEN = 16
     help="How long a condition must be unmet, or met again, before it is told.",
 )
 @click.option("--notify-test", is_flag=True, help="Send one message through every receiver, say what came of it, end.")
-@click.option("--json", "as_json", is_flag=True, help="Print the ready line as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the ready line, or what came of a test, as JSON.")
 def command(
     host: str,
     port: int,

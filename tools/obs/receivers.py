@@ -127,8 +127,8 @@ def read_receivers(path: Path) -> list[Receiver]:
     services, includes = ConfigBase.config_parse_text(text, asset=asset)
     if includes:
         raise UsageError(f"{OPTION} {path}: expected URLs, found `include`")
-    if said.lines or said.complained:
-        where = f"line {min(said.lines)}" if said.lines else "the file"
+    if said.complained:
+        where = f"line {min(said.lines)}" if said.lines else "one of its lines"
         expected = "expected [TAGS=]URL of a service that apprise knows"
         raise UsageError(f"{OPTION} {path}: {where}: {expected}")
     if not 0 < len(services) <= MOST_RECEIVERS:
