@@ -10,6 +10,10 @@ import, without comments and docstrings) and of the compiler's version: after an
 and an edit elsewhere compiles nothing.  A directory that another user could write is refused, since loading from it
 would run their code.
 
+numba numbers the files of machine code after an index that it read before, so two processes that compile two signatures
+of one kernel at once would write to one file, and run the other's code: a signature holds constants (`mark=1`), so that
+is another checksum or another mark.  Here every file of machine code has a name of its own.
+
 Caches of other sources are removed when they are old, so that edits and updates do not accumulate them.  Every process
 holds a shared lock on the directory that it uses, which the operating system frees when it dies, so a cache in use is
 never removed.
@@ -22,6 +26,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,7 +35,7 @@ from typing import Any, TypeVar
 import llvmlite
 import numba
 import numpy as np
-from numba.core.caching import UserProvidedCacheLocator
+from numba.core.caching import IndexDataCacheFile, UserProvidedCacheLocator
 
 from tlv.user_cache import cache_root, make_private
 
@@ -59,8 +64,9 @@ def read_sources(root: Path) -> dict[str, bytes]:
 
 
 def source_digest(sources: dict[str, bytes]) -> str:
-    """Digest of every byte of `sources`, and of the versions of what compiles them."""
-    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {np.__version__}".encode())
+    """Digest of every byte of `sources`, of the versions of what compiles them, and of whether bounds are checked."""
+    compiler = f"{numba.__version__} {llvmlite.__version__} {np.__version__} {numba.config.BOUNDSCHECK}"
+    digest = hashlib.sha256(compiler.encode())
     for name, source in sources.items():
         digest.update(f"{name} {len(source)}\0".encode() + source)
     return digest.hexdigest()[:16]
@@ -206,6 +212,14 @@ class KernelLocator(UserProvidedCacheLocator):  # type: ignore[misc]
         return "" if self.is_ours() else str(super().get_disambiguator())
 
 
+class KernelFiles(IndexDataCacheFile):  # type: ignore[misc]
+    """The files of one kernel: an index of its signatures, and for each its machine code."""
+
+    def _data_name(self, number: int) -> str:
+        """A name that no other process gives."""
+        return str(super()._data_name(secrets.randbits(63)))
+
+
 if not numba.config.DISABLE_JIT:
     use_private_cache(ROOT)
 
@@ -217,4 +231,6 @@ def kernel(function: F) -> F:
     from one kernel to the next took 80 of 95 ns of a ring publish.
     """
     compiled: F = numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(function)
+    if not numba.config.DISABLE_JIT:
+        compiled._cache._cache_file.__class__ = KernelFiles  # type: ignore[attr-defined]
     return compiled

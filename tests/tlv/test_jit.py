@@ -22,6 +22,7 @@ import tlv.jit
 from tlv.errors import UnsafeCacheError
 from tlv.jit import (
     KEPT_CACHES,
+    KernelFiles,
     KernelLocator,
     hold,
     is_warm,
@@ -476,6 +477,37 @@ def test_kernel_locator_stamps_only_what_the_directory_does_not_cover(
     stamp = theirs.get_source_stamp()
     monkeypatch.setattr(KernelLocator, "sources", "sources-2")
     assert theirs.get_source_stamp() != stamp
+
+
+def test_signatures_compiled_by_two_processes_at_once_are_never_taken_for_each_other(tmp_path: Path) -> None:
+    """The race itself, and a kill in the middle of it: with numba's own names the one is run as the other."""
+
+    class Overtaken(KernelFiles):  # type: ignore[misc]
+        def _save_index(self, overloads: dict[str, str]) -> None:
+            KernelFiles(str(tmp_path), "kernel", None).save("mark=int64", "any mark")
+            super()._save_index(overloads)
+
+        def _save_data(self, name: str, data: str) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Overtaken(str(tmp_path), "kernel", None).save("mark=1", "mark 1")
+    files = KernelFiles(str(tmp_path), "kernel", None)
+    assert files.load("mark=1") is None  # it is compiled again
+    for signature, code in (("mark=1", "mark 1"), ("mark=int64", "any mark")):
+        files.save(signature, code)
+    assert (files.load("mark=1"), files.load("mark=int64")) == ("mark 1", "any mark")
+
+
+def test_kernels_that_check_bounds_are_kept_apart_and_no_two_files_bear_a_number_of_numba(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for checked, caches in (("0", 1), ("1", 2), ("0", 2)):
+        monkeypatch.setenv("NUMBA_BOUNDSCHECK", checked)
+        assert output_of(CHECK_A_HEADER, REPOSITORY, tmp_path) == "0 1 4 7 9"
+        assert len(list((tmp_path / "alphapulse").glob("kernels-*"))) == caches
+    names = [path.name for path in tmp_path.rglob("*.nbc")]
+    assert len(names) > 4 and not [name for name in names if name.endswith(".1.nbc")]
 
 
 @pytest.mark.parametrize("module", ["batch", "kernels", "wide"])
