@@ -20,7 +20,7 @@ import pytest
 from consumers.bridge.broker import BrokerConnection
 from consumers.bridge.stream_config import new_config
 from ringbuf import Writer
-from tests.consumers.bridge_rig import PROGRAMS, Bridge, api, on_broker, publish, read_sequences
+from tests.consumers.bridge_rig import PROGRAMS, Bridge, api, on_broker, publish, read_sequences, sequences, until
 from tlv.layout import LAYOUT_DIGEST
 from tools.rig.nats_server import NatsServer
 
@@ -137,10 +137,16 @@ def test_credentials_that_expire_while_connected_are_told_and_a_fresh_file_heals
 
     far = new_ring_name()
     with NatsServer(tmp_path / "nats", settings=settings) as server:
+
+        def carried() -> bool:
+            # Both may take longer to start than credentials last: they are given fresh ones until they have carried.
+            write_creds(EXPIRES_S)
+            return sequences(far)[-1:] == [100]
+
         write_creds(EXPIRES_S)
         bridges = both(start, writer.name, far, server.url, "--creds", str(creds))
         publish(writer, 100)
-        read_sequences(far, 100)
+        until(carried, lambda: f"{sequences(far)[-1:]} of 100; {[bridge.words for bridge in bridges]}")
         for bridge in bridges:
             bridge.until_says("expired", "Expired")
         publish(writer, 100)

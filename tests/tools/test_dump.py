@@ -82,8 +82,10 @@ def test_dump_journal_gap_is_said(tmp_path: Path) -> None:
 
     with open_writer(tmp_path) as writer:
         writer.append_gap(1, 7, Reason.LAPPED)
-    assert json.loads(dump(str(tmp_path), "--json").stdout)["gap"] == {"first": 1, "last": 7}
-    assert "1 to 7  lost (7 messages)" in dump(str(tmp_path)).stdout
+    as_json, text = dump(str(tmp_path), "--json"), dump(str(tmp_path))
+    assert (as_json.returncode, as_json.stderr, text.returncode, text.stderr) == (0, "", 0, "")
+    assert json.loads(as_json.stdout)["gap"] == {"first": 1, "last": 7}
+    assert "1 to 7  lost (7 messages)" in text.stdout
 
 
 @pytest.mark.parametrize(
