@@ -61,6 +61,18 @@ def new_ring_name() -> Iterator[Callable[[], str]]:
             (SHARED_MEMORY / left).unlink(missing_ok=True)
 
 
+@pytest.fixture(autouse=True)
+def own_environment() -> Iterator[None]:
+    """What a test does to the environment ends with it: a command that only looks turns compiling off for its process,
+    which in a test is this one, and every process that a later test starts would run kernels as plain Python.
+    """
+    before = dict(os.environ)
+    yield
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture
 def ring_name(new_ring_name: Callable[[], str]) -> str:
     """One such name."""

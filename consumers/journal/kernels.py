@@ -167,7 +167,7 @@ def scan_records(buf: Bytes, pos: int, end: int, expected: int, table: Longs) ->
         table[MARK_ROW, count] = mark
         if mark == GAP:
             value = start + GAP_VALUE
-            last = buf[value : value + GAP_SIZE].view(GAP_RECORD)[0]["last"]
+            last = int(buf[value : value + GAP_SIZE].view(GAP_RECORD)[0]["last"])
             if last < expected:
                 return OUT_OF_ORDER, count, pos, expected
             expected = last + 1
