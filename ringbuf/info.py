@@ -18,10 +18,8 @@ from ringbuf.ring import claim, copy_page, open_ring, unlink_ring
 from tlv.errors import SegmentError
 from tlv.units import NS
 
-COUNTERS = (
-    *("frames", "bytes", "pads", "batches", "rejects", "wakes"),
-    *("back_pressure", "dropped", "evictions", "recoveries"),
-)
+COUNTERS = ("pads", "batches", "rejects", "wakes", "back_pressure", "dropped", "evictions", "recoveries")
+"""Words of the header that count."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class RingInfo:
     writer_pid: int  # diagnostics only
     publish_age_s: float  # since the last publish
     heartbeat_age_s: float  # since the last publish or heartbeat
-    counters: dict[str, int]
+    counters: dict[str, int]  # frames and bytes (with their descriptors and padding), and COUNTERS
     slots: tuple[SlotInfo, ...]
 
     @property
@@ -79,6 +77,7 @@ class RingInfo:
             control = copy_page(ring.control, CONTROL.itemsize).view(CONTROL)[0]
             tail = int(header["tail"])
             commits = {int(record["tail"]): int(record["next_sequence"]) for record in header["commit"]}
+            next_sequence = commits.get(tail, max(commits.values()))
             now = time.monotonic_ns()
             slots = tuple(
                 SlotInfo(
@@ -95,7 +94,7 @@ class RingInfo:
             return cls(
                 identity=ring.identity,
                 tail=tail,
-                next_sequence=commits.get(tail, max(commits.values())),
+                next_sequence=next_sequence,
                 intent=int(header["intent"]),
                 gate=int(header["gate"]),
                 key_position=int(header["key_position"]),
@@ -106,7 +105,7 @@ class RingInfo:
                 writer_pid=int(header["pid"]),
                 publish_age_s=(now - int(header["publish_ns"])) / NS if header["publish_ns"] else float("inf"),
                 heartbeat_age_s=(now - max(int(header["publish_ns"]), int(header["heartbeat_ns"]))) / NS,
-                counters={counter: int(header[counter]) for counter in COUNTERS},
+                counters={"frames": next_sequence - 1, "bytes": tail} | {name: int(header[name]) for name in COUNTERS},
                 slots=slots,
             )
         finally:

@@ -90,10 +90,8 @@ HEADER = page(
         epoch_sequence=I64,
     ),
     lines(640, wake_sequence=I64),
-    lines(  # counters
+    lines(  # counters; frames and bytes are told by the commit record and the tail
         768,
-        frames=I64,
-        bytes=I64,
         pads=I64,
         batches=I64,
         rejects=I64,
@@ -197,12 +195,9 @@ WRITER = packed(
     region=I64,  # the region that was anchored last
     turn=I64,  # which of the two commit records is written next
     wake_sequence=I64,
-    frames=I64,
-    bytes=I64,
     pads=I64,
     batches=I64,
     wakes=I64,
-    appended_bytes=I64,
     appended_pads=I64,
 )
 
@@ -264,8 +259,6 @@ HEARTBEAT = word_of(HEADER, "heartbeat_ns")
 EPOCH_POSITION = word_of(HEADER, "epoch_position")
 EPOCH_SEQUENCE = word_of(HEADER, "epoch_sequence")
 WAKE = word_of(HEADER, "wake_sequence")
-FRAMES = word_of(HEADER, "frames")
-BYTES = word_of(HEADER, "bytes")
 PADS = word_of(HEADER, "pads")
 BATCHES = word_of(HEADER, "batches")
 WAKES = word_of(HEADER, "wakes")

@@ -13,7 +13,6 @@ from ringbuf.layout import (
     ALIGNMENT,
     ALIVE,
     BATCHES,
-    BYTES,
     COMMIT_0,
     COMMIT_LATEST,
     COMMIT_SEQUENCE,
@@ -22,7 +21,6 @@ from ringbuf.layout import (
     EPOCH,
     EPOCH_POSITION,
     EPOCH_SEQUENCE,
-    FRAMES,
     HEARTBEAT,
     INTENT,
     PADS,
@@ -61,8 +59,6 @@ def take_over(words: Words, writer: State, now_ns: int, pid: int) -> int:
     me["key"] = me["region"] = -1
     me["turn"] = 1 - turn
     me["wake_sequence"] = load_monotonic(words, WAKE)
-    me["frames"] = load_monotonic(words, FRAMES)
-    me["bytes"] = load_monotonic(words, BYTES)
     me["pads"] = load_monotonic(words, PADS)
     me["batches"] = load_monotonic(words, BATCHES)
     me["wakes"] = load_monotonic(words, WAKES)

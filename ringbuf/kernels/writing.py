@@ -1,6 +1,6 @@
 """The writer's half: records and the words that publish them (I1, I2, I4 to I7).
 
-publish = append + commit:  [ intent | fence ]  record words  | commit record | tail |  hints, counters
+publish = append + commit:  [ intent | fence ]  record words  | commit record | tail |  hints, rare counters
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from ringbuf.kernels.words import record_bytes
 from ringbuf.layout import (
     ANCHOR_0,
     BATCHES,
-    BYTES,
     COMMIT_0,
     COMMIT_LATEST,
     COMMIT_SEQUENCE,
@@ -28,7 +27,6 @@ from ringbuf.layout import (
     DESCRIPTOR_BYTES,
     DESCRIPTOR_WORDS,
     FLAGS_SHIFT,
-    FRAMES,
     GATE,
     INTENT,
     JOINED,
@@ -152,7 +150,6 @@ def append(
     me["latest"] = head
     if flags & KEY:
         me["key"] = head
-    me["appended_bytes"] += length
     me["head"] = new
     me["sequence"] = sequence + 1
     return sequence
@@ -179,12 +176,7 @@ def commit(words: Words, writer: State, now_ns: int) -> None:
     if sequence - me["committed"] > 1:
         me["batches"] += 1
         store_monotonic(words, BATCHES, me["batches"])
-    me["frames"] += sequence - me["committed"]
     me["committed"] = sequence
-    me["bytes"] += me["appended_bytes"]
-    me["appended_bytes"] = 0
-    store_monotonic(words, FRAMES, me["frames"])
-    store_monotonic(words, BYTES, me["bytes"])
     if me["appended_pads"]:
         me["pads"] += me["appended_pads"]
         me["appended_pads"] = 0
@@ -207,7 +199,6 @@ def abandon(writer: State) -> None:
     me["head"] = me["tail"]
     me["sequence"] = me["committed"]
     me["key"] = -1
-    me["appended_bytes"] = 0
     me["appended_pads"] = 0
 
 

@@ -13,6 +13,7 @@ import pytest
 from tests.own_mounts import OWN_MOUNTS
 from tools.bench.command import BENCHMARKS, meets
 from tools.bench.loop import Stopwatch, run_watched
+from tools.bench.obs import paired
 from tools.bench.result import BenchResult
 from tools.bench.ring.life import interval_of_median
 
@@ -104,16 +105,38 @@ def test_bench_collector_measures_rate_delay_loop_backfill_and_memory_and_leaves
     assert "10000 events" in results["5000 known pools: RSS"]["note"]
 
 
+@pytest.mark.parametrize(
+    ("ratios", "sure"),
+    [
+        ([0.99] * 20, True),
+        ([0.90] * 20, True),
+        ([0.98, 0.999] * 10, True),  # narrower than what may be missing
+        ([0.95, 0.96] * 10, True),  # wholly below
+        ([0.99, 1.04] * 10, True),  # wholly above
+        ([0.95, 1.04] * 10, False),
+    ],
+)
+def test_bench_of_paired_rounds_has_a_target_only_if_they_can_tell(ratios: list[float], sure: bool) -> None:
+    result = paired("name", ratios, 98.0, "baseline", 1.0, "")
+    assert result.target == (98.0 if sure else None)
+    assert ("too disturbed to tell" in result.note) is not sure
+
+
 @pytest.mark.soak
 def test_bench_obs_measures_what_looking_and_counting_cost_and_leaves_no_ring() -> None:
     ended = bench("--only", "obs", "--seconds", "0.05", "--json")
     assert ended.returncode == 0, ended.stderr
     results = {result["name"].removeprefix("obs: "): result for result in json.loads(ended.stdout)["results"]}
-    assert {name: (result["unit"], result["target"]) for name, result in results.items()} == {
+    wanted = {
         "ring writer that is looked at": ("%", 98),
+        "collector that is looked at, p99": ("%", 90),
         "collector that counts": ("%", 98),
         "at 5000 events/s, scraped each second": ("ms", 100),
     }
+    assert results.keys() == wanted.keys()
+    for name, (unit, target) in wanted.items():
+        disturbed = results[name]["note"].endswith(f": too disturbed to tell from {target}")
+        assert (results[name]["unit"], results[name]["target"]) == (unit, None if disturbed else target)
     assert all(result["value"] > 0 and result["baseline_value"] > 0 for result in results.values())
 
 

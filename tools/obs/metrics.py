@@ -34,7 +34,7 @@ EDGES_NS = sorted(edge for power in range(10, 35) for edge in (1 << power, 3 << 
 PREFIX = "alphapulse"
 RING_COUNTERS = {
     "frames": "Frames published.",
-    "bytes": "Bytes of payload published.",
+    "bytes": "Bytes of the ring that were written: frames with their descriptors and padding.",
     "pads": "Records that fill the end of the ring.",
     "batches": "Commits of several frames.",
     "rejects": "Frames that the writer refused to its caller.",

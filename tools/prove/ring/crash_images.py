@@ -15,7 +15,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ringbuf.layout import BATCHES, BYTES, FRAMES, HEARTBEAT, PADS, PID, PUBLISH_NS, TAIL
+from ringbuf.layout import BATCHES, HEARTBEAT, PADS, PID, PUBLISH_NS, TAIL
 from ringbuf.status import EPOCH_CHANGED, GAP, OK
 from tools.prove.ring.scenarios import Judge, Model, payload_of, prepared
 from tools.prove.ring.schedules import LOADS, STORES, Violation
@@ -23,7 +23,7 @@ from tools.prove.ring.stepping import Mutation, Steps
 from tools.prove.ring.weak_memory import Location
 from tools.rig.outcome import Outcome, timed
 
-DIAGNOSTIC = {BATCHES, BYTES, FRAMES, HEARTBEAT, PADS, PID, PUBLISH_NS}  # words that no kernel decides by
+DIAGNOSTIC = {BATCHES, HEARTBEAT, PADS, PID, PUBLISH_NS}  # words that no kernel decides by
 EVERY_SET_UP_TO = 10  # unordered stores; of more, sets are drawn
 DRAWN_SETS = 300
 DRAWN_ORDERS = 15
