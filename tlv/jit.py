@@ -35,7 +35,7 @@ from typing import Any, TypeVar
 import llvmlite
 import numba
 import numpy as np
-from numba.core.caching import IndexDataCacheFile, UserProvidedCacheLocator
+from numba.core import caching
 
 from tlv.user_cache import cache_root, make_private
 
@@ -163,6 +163,7 @@ def use_private_cache(root: Path) -> Path:
     remove_old_caches(directory)
     numba.config.CACHE_DIR = str(directory)
     numba.config.CACHE_LOCATOR_CLASSES = "tlv.jit.KernelLocator,InTreeCacheLocator,UserWideCacheLocator"
+    caching.IndexDataCacheFile = KernelFiles
     KernelLocator.sources = known_by
     return directory
 
@@ -184,7 +185,7 @@ def mark_warm() -> None:
         (Path(numba.config.CACHE_DIR) / WARM).touch()
 
 
-class KernelLocator(UserProvidedCacheLocator):  # type: ignore[misc]
+class KernelLocator(caching.UserProvidedCacheLocator):  # type: ignore[misc]
     """Decides for numba whether cached machine code is valid: for a kernel of these packages the directory suffices.
 
     Any other kernel (a strategy of yours) is valid while neither its file nor any file of these packages changes.
@@ -212,7 +213,7 @@ class KernelLocator(UserProvidedCacheLocator):  # type: ignore[misc]
         return "" if self.is_ours() else str(super().get_disambiguator())
 
 
-class KernelFiles(IndexDataCacheFile):  # type: ignore[misc]
+class KernelFiles(caching.IndexDataCacheFile):  # type: ignore[misc]
     """The files of one kernel: an index of its signatures, and for each its machine code."""
 
     def _data_name(self, number: int) -> str:
@@ -231,6 +232,4 @@ def kernel(function: F) -> F:
     from one kernel to the next took 80 of 95 ns of a ring publish.
     """
     compiled: F = numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(function)
-    if not numba.config.DISABLE_JIT:
-        compiled._cache._cache_file.__class__ = KernelFiles  # type: ignore[attr-defined]
     return compiled

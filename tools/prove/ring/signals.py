@@ -27,17 +27,26 @@ SMALL = 1 << 16
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 HUNG_S = 30.0  # a hundred times the promise, since the machine may do other work
 ROOT = Path(__file__).parents[3]
-COLD_START = """
+COLD_STARTS = """
+import os, sys
+import numba
+for left in range(int(sys.argv[1]), 0, -1):
+    if os.fork() == 0:
+        break
+    if left == 1:
+        sys.exit(any([os.wait()[1] for _ in range(int(sys.argv[1]))]))
 import numpy as np
 from ringbuf.kernels import get_word, put_word, record_bytes
 from tlv.buffers import byte_at
 from tlv.wide import compare_wide
 words = np.zeros(8, dtype=np.int64)
 put_word(words, 1, record_bytes(100))
-print(get_word(words, 1), byte_at(np.full(1, 200, np.uint8), 0), compare_wide(np.zeros(4, "u8"), np.ones(4, "u8")))
+byte, order = byte_at(np.full(1, 200, np.uint8), 0), compare_wide(np.zeros(4, "u8"), np.ones(4, "u8"))
+os.write(1, f"{get_word(words, 1)} {byte} {order}\\n".encode())
 """
 COLD_ANSWER = "192 200 -1"
-"""Small kernels: it is their cache files that can clash, and most of a start is the import of numba."""
+"""Small kernels: it is their cache files that can clash.  Most of a start is the import of numba, which is made once,
+before the forks: all begin at the same moment."""
 OLD_CACHES = 3
 
 
@@ -61,16 +70,10 @@ def prove_cold_starts(processes: int = 8, rounds: int = 3) -> Outcome:
             lay_old_caches(Path(cache))
             environment = {**os.environ, "XDG_CACHE_HOME": cache, "PYTHONPATH": str(ROOT)}
             environment.pop("NUMBA_DISABLE_JIT", None)
-            command = [sys.executable, "-c", COLD_START]
-            pipe = subprocess.PIPE
-            started = [
-                subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
-                for _ in range(processes)
-            ]
-            for process in started:
-                answer, errors = process.communicate()
-                if process.returncode or answer.strip() != COLD_ANSWER:
-                    failures.append((errors.strip().splitlines() or [answer])[-1])
+            command = [sys.executable, "-c", COLD_STARTS, str(processes)]
+            ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            if ran.returncode or ran.stdout.splitlines() != [COLD_ANSWER] * processes:
+                failures.append((ran.stderr.strip().splitlines() or [ran.stdout])[-1])
             left += len(list(Path(cache).glob("alphapulse/kernels-*"))) - 1
     summary = (
         f"{processes} processes x {rounds} cold starts, {len(failures)} failures {failures[:1] or ''}, "
