@@ -45,6 +45,7 @@ COMMANDS = {
     "journal": ("tools.journal", "Verify, describe, cut, merge or split a journal."),
     "status": ("tools.status", "Say which processes, rings and relays exist and whether they are well."),
     "obs": ("tools.obs.command", "Serve metrics, health and JSON about the pipeline over HTTP."),
+    "trace": ("tools.trace.command", "Show an event's way with its times, and name the slowest hop."),
     "layout": ("tools.layout", "Print the wire format."),
     "bench": ("tools.bench.command", "Measure every part against a baseline in the same run."),
     "prove": ("tools.prove.command", "Run the fault campaigns and say what was survived."),
