@@ -2,8 +2,8 @@
 
 Owns the form and the file.  A trace is a process, each kind of hop a thread of it, since slices of one thread must nest
 and hops overlap.  Times are microseconds from the first moment that is drawn, which `otherData` gives: as doubles since
-1970 they would be off by a quarter of a microsecond.  What is no latency and what is negative is no slice but stands, with
-its nanoseconds, in the arguments of the whole.
+1970 they would be off by a quarter of a microsecond.  What is no latency and what is negative is no slice, but stands
+with its nanoseconds in the arguments of the whole.
 """
 
 from __future__ import annotations

@@ -86,9 +86,9 @@ def command(
 ) -> None:
     """Show the way of the message SEQUENCE, or of the slowest events, from the stamps that are there.
 
-    SEQUENCE is that of a ring's frame, as `dump` prints it, or of a signal, which leads to its event; RING_UUID:SEQUENCE
-    means another ring of that name than the present one.  What no stamp tells is listed, with the histograms of running
-    processes.
+    SEQUENCE is that of a ring's frame, as `dump` prints it, or of a signal, which leads to its event.
+    RING_UUID:SEQUENCE means another ring of that name than the present one.  What no stamp tells is listed, with the
+    histograms of running processes.
     """
     if (sequence is None) == (slowest is None):
         raise UsageError("expected either SEQUENCE or --slowest N")
