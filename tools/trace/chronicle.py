@@ -159,13 +159,14 @@ class TheSlowest:
         found = np.flatnonzero(ours)
         if not found.size:
             return []
+        received = columns.origins(found)["receive_time_ns"]
         sequences, published = piece.poll.sequences[found], piece.poll.timestamps[found]
         ends = published + piece.offset_ns
         for at in np.flatnonzero(np.isin(sequences, self._signals.triggers_in(piece.ring))).tolist():
             on_it = self._signals.on(piece.ring, int(sequences[at]), int(published[at]), piece.offset_ns)
             in_time = [signal.publish_ns for signal in on_it if signal.ring_created_ns <= published[at]]
             ends[at] = max(in_time, default=int(published[at])) + piece.offset_ns
-        durations = ends - columns.origins(found)["receive_time_ns"]
+        durations = np.where(received > 0, ends - received, 0)  # 0: nobody noted its arrival
         best = np.argsort(-durations, kind="stable")[: self._most]
         if len(self._kept) == self._most:
             best = best[durations[best] > self._kept[0][0]]

@@ -20,6 +20,8 @@ from tools.trace.signals import Signals, SignalSeen
 
 OLD_NS = 3600 * NS
 """A block whose time is so far away was not new when it came: a recording, an old block, or a clock that is wrong."""
+LATEST_NS = 1 << 63
+"""In the year 2262: a block's timestamp has 64 bits of seconds, and whoever makes blocks can write anything there."""
 FETCHED = "fetched later (BACKFILL): the block's age, no latency"
 OLD = "more than an hour: a recording, an old block, or a clock that is wrong"
 REPLAYED = "its publishing is the replay's, its arrival the recording's"
@@ -38,8 +40,9 @@ class WayStamps:
         self.hops: list[TraceHop] = []
 
     def stamp(self, name: str, wall_ns: int, clock: str) -> None:
-        """Note a moment."""
-        self.stamps[name] = TraceStamp(name, wall_ns, clock)
+        """Note a moment; 0 says that nobody did, and what is no time of this age of the world is none."""
+        if 0 < wall_ns < LATEST_NS:
+            self.stamps[name] = TraceStamp(name, wall_ns, clock)
 
     def hop(self, name: str, begin: str, end: str, *, here: bool = False, counted: bool = True, note: str = "") -> None:
         """Note the way between two stamps, if both are there."""
@@ -142,8 +145,7 @@ def stamp_block(way: WayStamps, subject: Subject, what: str) -> None:
     if subject.block is not None:
         seconds = subject.block.record.timestamp
         way.stamp("head", subject.block.record.receive_time_ns, "wall")
-    if seconds:
-        way.stamp("block_time", seconds * NS, "chain")
+    way.stamp("block_time", seconds * NS, "chain")
     if what == "event" and origin is not None:
         way.stamp("receive", origin.receive_time_ns, "wall")
     elif what == "block" and record is not None:

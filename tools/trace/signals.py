@@ -28,8 +28,6 @@ class SignalSeen(NamedTuple):
     ring: str
     sequence: int
     publish_ns: int
-    built_ns: int
-    """By the wall clock, just before it was published."""
     ring_created_ns: int
     """A frame from before it was read late by a strategy that began later."""
     identity: SignalIdentity
@@ -77,10 +75,7 @@ class Signals:
                         continue  # whoever reads the ring finds out
                     identity = message.first(SignalIdentity)
                     if identity is not None:
-                        built_ns = message.header.timestamp_ns
-                        seen = SignalSeen(
-                            name, frame.sequence, frame.publish_time_ns, built_ns, frames.created_ns, identity
-                        )
+                        seen = SignalSeen(name, frame.sequence, frame.publish_time_ns, frames.created_ns, identity)
                         self._by_trigger[identity.trigger_ring][identity.trigger_sequence].append(seen)
 
     def comparable(self, offset_ns: int) -> bool:

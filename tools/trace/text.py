@@ -42,11 +42,9 @@ def lines_of(trace: Trace) -> Iterator[str]:
         yield f"  {clock_text(stamp.wall_ns, stamp.clock)}  {stamp.name}"
     for hop in trace.hops:
         yield f"  {duration_text(hop.ns):>12}  {hop.name:<18}{hop_text(hop)}"
-    if trace.slowest:
-        here = f"; on this host: {trace.slowest_here}" if trace.slowest_here not in ("", trace.slowest) else ""
-        yield f"  slowest: {trace.slowest}{here}"
-    else:
-        yield "  slowest: no hop of it is a latency"
+    here = f"; on this host {trace.slowest_here}" if trace.slowest_here not in ("", trace.slowest) else ""
+    yield f"  slowest: {trace.slowest or 'no hop of it is a latency'}{here}"
+    yield f"  in all {duration_text(trace.whole_ns)}, {duration_text(trace.here_ns)} of it on this host"
     for signal in trace.signals:
         on = "on its block's end" if signal.trigger == "block_end" else "on it"
         yield f"  signal {signal.ring} {signal.sequence} of {signal.strategy} {on}, {duration_text(signal.ns)} later"
