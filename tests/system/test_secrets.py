@@ -282,6 +282,8 @@ def test_collector_as_a_library_under_a_root_logger_at_debug_says_no_key(
         ["collect", "--filter", f"wss://polygon.example/v2/{CANARY}"],
         ["doctor", "--url", f"wss://polygon.example:{CANARY}/"],
         ["validate", f"wss://polygon.example/v2/{CANARY}"],
+        ["trace", f"https://traces.example/{CANARY}"],
+        ["trace", "1", "--otlp", f"wss://user:{CANARY}@traces.example/{CANARY}"],
         [f"wss://polygon.example/v2/{CANARY}"],
     ],
 )

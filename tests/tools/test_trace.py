@@ -27,6 +27,7 @@ from tests.conftest import SESSION, SHARED_MEMORY, segments
 from tests.consumers.journal_frames import RING, UUID, layout, open_writer
 from tests.consumers.recorded_market import Publisher, canonical_events, canonical_frames
 from tests.consumers.relay_rig import make_ring
+from tests.own_mounts import OWN_MOUNTS
 from tests.producers.collected import collect_recording
 from tests.tools.test_ringstat import ringstat
 from tlv.codes import Domain, EmitterProof, Flag, Reason, Source
@@ -41,7 +42,8 @@ from tools.trace.frames import SequenceMissing
 from tools.trace.model import Trace, TraceAnswer
 from tools.trace.text import duration_text
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "traces.md"
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "traces.md"
 PATIENCE_S = 120.0
 OTHER = bytes(range(16, 32))
 
@@ -285,6 +287,29 @@ def test_trace_chrome_target_that_cannot_be_written_is_refused_before_anything_i
         run("1", "--ring", "no.such.ring", "--chrome", "/dev/null")
 
 
+def test_trace_chrome_file_on_a_full_disk_fails_in_one_line_and_leaves_nothing(market: Market, tmp_path: Path) -> None:
+    script = 'mount -t tmpfs -o size=64k none "$0" && "$@"; code=$?; ls -A "$0"; exit $code'
+    trace = ["trace", "--slowest", "1000", "--ring", market.ring, "--chrome", str(tmp_path / "slow.json")]
+    done = subprocess.run(
+        [*OWN_MOUNTS, "sh", "-c", script, str(tmp_path), *command_line(trace)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"alphapulse: error: No space left on device ({tmp_path / 'slow.json'})" in done.stderr
+
+
+def test_trace_whose_reader_leaves_has_written_its_file(market: Market, tmp_path: Path) -> None:
+    path = tmp_path / "slow.json"
+    process = start("trace", "--slowest", "1000", "--ring", market.ring, "--json", "--chrome", str(path))
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(timeout=PATIENCE_S) == 0
+    assert json.loads(path.read_text())["traceEvents"]
+
+
 def test_trace_of_an_event_whose_block_left_the_chain_says_so_both_ways(ring_name: str) -> None:
     publisher = Publisher()
     events = [event for event in canonical_events() if event[1].block_number == canonical_events()[0][1].block_number]
@@ -397,6 +422,10 @@ def test_trace_of_a_sequence_that_is_not_there_says_why(new_ring_name: Callable[
             run(last + 1, "--journal", journal)
         with pytest.raises(SequenceMissing, match=f"of ring {OTHER.hex()}: the journal has rings {writer.uuid.hex()}"):
             run(f"{OTHER.hex()}:1", "--journal", journal)
+        with open_writer(journal, ring_name=small, ring_uuid=writer.uuid[:1] + OTHER[1:]) as another:
+            another.append(*layout([canonical_frames()[0][2]], 1))
+        with pytest.raises(SequenceMissing, match=f"of ring {writer.uuid[:1].hex()}: the journal has rings"):
+            run(f"{writer.uuid[:1].hex()}:1", "--journal", journal)
 
 
 def test_trace_in_a_journal_with_a_loss_says_which_and_counts_it(tmp_path: Path) -> None:

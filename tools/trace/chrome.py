@@ -49,10 +49,11 @@ def write(path: Path, answer: TraceAnswer) -> None:
     try:
         fresh.write_bytes(msgspec.json.encode(document(answer)))
         fresh.replace(path)
-    except BaseException:
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
         with contextlib.suppress(OSError):
             fresh.unlink(missing_ok=True)
-        raise
 
 
 def document(answer: TraceAnswer) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class EndSeen(NamedTuple):
     publish_ns: int
 
 
-@dataclass
+@dataclass(eq=False)
 class Subject:
     """A chosen frame, and what the pass found around it."""
 
@@ -271,7 +271,10 @@ class Chronicle:
         if given_up is not subject:
             self._open.setdefault(subject.block_hash, []).append(subject)
         if given_up is not None and given_up in self._open.get(given_up.block_hash, ()):
-            self._open[given_up.block_hash].remove(given_up)
+            others = self._open[given_up.block_hash]
+            others.remove(given_up)
+            if not others:
+                del self._open[given_up.block_hash]
 
     def _take_back(self, sequence: int, message: Message) -> None:
         origin = message.first(EventOrigin)

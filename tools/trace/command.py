@@ -100,16 +100,22 @@ def command(
         otlp_url = otlp.checked_url(otlp_url)
         otlp.need_otlp()
     answer = trace_one(sequence, ring, journal) if sequence is not None else trace_slowest(slowest or 0, ring, journal)
+    # Before anything is printed: whoever reads the output may leave, and that must not cost the file or the spans.
+    failure = None
+    if chrome_file is not None:
+        chrome.write(chrome_file, answer)
+    if otlp_url is not None:
+        try:
+            print(f"trace: {otlp.send(otlp_url, answer.traces)} spans sent", file=sys.stderr)
+        except otlp.ExportFailed as error:
+            failure = error
     if as_json:
         click.echo(msgspec.json.encode(answer))
     else:
         for line in text.lines(answer):
             click.echo(line)
-    if chrome_file is not None:
-        chrome.write(chrome_file, answer)
-    if otlp_url is not None:
-        sent = otlp.send(otlp_url, answer.traces)
-        print(f"trace: {sent} spans sent", file=sys.stderr)
+    if failure is not None:
+        raise failure
 
 
 def trace_one(name: FrameName, ring: str | None, journal: Path | None) -> TraceAnswer:

@@ -164,6 +164,9 @@ class JournalFrames:
         if not meant:
             listed = ", ".join(uuid.hex() for uuid in known)
             raise SequenceMissing(f"{self.where}: sequence {sequence} of ring {ring}: the journal has rings {listed}")
+        if ring and len(meant) > 1:
+            listed = ", ".join(uuid.hex() for uuid in meant)
+            raise SequenceMissing(f"{self.where}: sequence {sequence} of ring {ring}: the journal has rings {listed}")
         return meant[-1]
 
     def pieces(self, ring: bytes, block: int) -> Iterator[FramePiece]:

@@ -124,7 +124,7 @@ def make_session() -> Any:
             self.answer = self.error = None
             try:
                 self.answer = super().request(*arguments, **options)
-            except requests.RequestException as error:
+            except Exception as error:
                 self.error = error
                 raise
             return self.answer
