@@ -19,6 +19,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from consumers.journal import Fsync, JournalReader
+from consumers.journal.layout import SegmentHeader
+from consumers.journal.segment import header_checksum, list_segments
 from consumers.recorder import Recorded, Recorder
 from producers.output.replay import Replay, RingClock
 from ringbuf import Frame, Reader, SharedCounters
@@ -459,6 +461,45 @@ def test_trace_slowest_of_a_journal_keeps_ties_in_order_over_all_its_rings(tmp_p
     assert [trace.sequence for trace in found.traces] == list(range(1, 26))
     assert one("3", "--journal", tmp_path).ring_uuid == OTHER.hex(), "the latest, if none is named"
     assert one(f"{UUID.hex()}:3", "--journal", tmp_path).ring_uuid == UUID.hex()
+    with pytest.raises(SequenceMissing, match=f"of ring {UUID.hex()}, behind which ring {OTHER.hex()} follows"):
+        run(f"{UUID.hex()}:31", "--journal", tmp_path)
+
+
+def test_trace_of_an_event_whose_signals_may_have_been_overwritten_says_where(
+    new_ring_name: Callable[[], str],
+) -> None:
+    ring, signals = new_ring_name(), new_ring_name()
+    event = build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, canonical_events()[0])
+    with make_ring(signals, capacity=1 << 16) as strategy, make_ring(ring) as writer:
+        writer.publish(event)
+        for number in range(1, 2001):
+            identity = SignalIdentity(number, 2, 0, writer.uuid, "some", 1)
+            strategy.publish(build(Domain.SIGNAL, Source.ARBITRAGE_STRATEGY, [identity]))
+        writer.publish(event)
+        first, second = one("1", "--ring", ring), one("2", "--ring", ring)
+    assert f"signals of that time may have been overwritten in {signals}" in first.notes
+    assert not any("overwritten" in note for note in second.notes) and second.signals == []
+
+
+def test_trace_of_an_event_that_was_recorded_by_another_clock_gives_its_signals_no_times(
+    market: Market, tmp_path: Path
+) -> None:
+    """As after a reboot: the monotonic clock of the journal is not that of the signals."""
+    frame = market.signal_frames[1]
+    sequence, uuid = trigger_of(frame).trigger_sequence, trigger_of(frame).trigger_ring
+    with open_writer(tmp_path, ring_uuid=uuid, pack=False) as writer:
+        writer.append(*layout([bytes(market.frames[sequence].payload)], sequence))
+    (segment,) = list_segments(tmp_path)
+    content = bytearray(segment.path.read_bytes())
+    header = SegmentHeader.unpack(content)
+    header = msgspec.structs.replace(header, clock_offset_ns=header.clock_offset_ns + 3600 * 10**9, checksum=0)
+    sealed = msgspec.structs.replace(header, checksum=header_checksum(header.pack()))
+    content[: len(sealed.pack())] = sealed.pack()
+    segment.path.write_bytes(content)
+    trace = one(sequence, "--journal", tmp_path)
+    assert trace.signals == [] and "ring_to_signal" not in hops(trace)
+    assert "signals that name it: 1; another clock recorded it, so their times say nothing" in trace.notes
+    assert answer("--slowest", "1", "--journal", tmp_path).traces[0].signals == []
 
 
 def test_trace_of_a_signal_whose_ring_is_gone_names_it(ring_name: str, tmp_path: Path) -> None:
@@ -475,12 +516,16 @@ def test_trace_of_a_signal_whose_ring_is_gone_names_it(ring_name: str, tmp_path:
 
 def test_trace_of_a_frame_that_is_no_message_and_of_a_ring_with_some_goes_on(ring_name: str) -> None:
     with make_ring(ring_name) as writer:
-        writer.publish(b"no message, but long enough to be taken for the header of one")
+        writer.publish(b"0123456789" * 7)
         writer.publish(b"")
         writer.publish(canonical_frames()[-2][2])
         with pytest.raises(AlphaPulseError, match=f"ring {ring_name}, sequence 1: expected magic"):
             run("1", "--ring", ring_name)
         assert answer("3", "--ring", ring_name).frames == 3
+        damaged = bytearray(canonical_frames()[-2][2])
+        damaged[-1] ^= 1
+        writer.publish(bytes(damaged))
+        assert answer("--slowest", "9", "--ring", ring_name).broken == 1
 
 
 def test_trace_shows_the_histograms_of_living_processes_for_hops_without_a_stamp(ring_name: str) -> None:

@@ -17,8 +17,9 @@ from ringbuf import Poll
 from tlv.buffers import Bytes, Flags, Longs, Structs
 from tlv.codes import EXTENDED, Flag
 from tlv.errors import FrameError
-from tlv.layout import EVENT_ORIGIN, HEADER, HEADER_SIZE, Block, BlockEnd, EventOrigin, Reorg, Session
+from tlv.layout import EVENT_ORIGIN, HEADER, HEADER_SIZE, Block, BlockEnd, EventOrigin, Reorg, Session, VenueName
 from tlv.message import Message, parse
+from tlv.venues import VENUES
 from tools.trace.frames import FramePiece
 from tools.trace.signals import Signals
 
@@ -246,6 +247,8 @@ class Chronicle:
                     subject.end = subject.end or EndSeen(sequence, publish_ns)
             elif isinstance(record, Session):
                 self._session = record.ring_uuid
+            elif isinstance(record, VenueName):
+                VENUES.learn(record.code, record.name)
             elif isinstance(record, Reorg):
                 self._reorg, self._copies = sequence, record.removed_events
             elif message.header.flags & Flag.REMOVED:
@@ -255,7 +258,7 @@ class Chronicle:
         return False
 
     def _notable(self, piece: FramePiece, columns: Columns, picked: set[int]) -> Iterator[tuple[int, Message]]:
-        kinds = [record.layout.type for record in (Block, BlockEnd, Session, Reorg)]
+        kinds = [record.layout.type for record in (Block, BlockEnd, Session, VenueName, Reorg)]
         removed = columns.is_event & (columns.flags & int(Flag.REMOVED) != 0)
         found = set(np.flatnonzero(np.isin(columns.kinds, kinds) | removed).tolist()) | picked
         for column in sorted(found):

@@ -131,10 +131,11 @@ def trace_one(name: FrameName, ring: str | None, journal: Path | None) -> TraceA
         found = parse(frame.payload, where=f"{frames.where}, sequence {frame.sequence}")
         subject = Subject(uuid, frame.sequence, frame.publish_time_ns, piece.offset_ns, found)
         choice = TheOne(uuid, frame.sequence)
-        chronicle = Chronicle(choice, block_number(subject))
+        block = block_number(subject)
+        chronicle = Chronicle(choice, block)
         origin = subject.origin
         removal = origin if origin is not None and found.header.flags & Flag.REMOVED else None
-        chronicle.read(frames.pieces(uuid, block_number(subject)), removal)
+        chronicle.read(frames.pieces(uuid, block), removal)
         if choice.subject is None:
             notes.append("the ring overwrote it while it was looked at: its block and its end may be missing")
         subject = choice.subject or subject
@@ -252,6 +253,7 @@ def answer_of(
         traces=traces,
         frames=chronicle.frames,
         lost=chronicle.lost,
+        broken=chronicle.broken,
         events=slowest.events if slowest else 0,
         left_out=slowest.left_out if slowest else 0,
         unstamped=unstamped(frames.name),

@@ -140,7 +140,12 @@ class JournalFrames:
             lost = poll.loss
             if lost is not None and lost.first <= sequence <= lost.last:
                 raise SequenceMissing(f"{self.where}: sequence {sequence} is lost: {loss_text(lost)}")
-            if not len(poll) or reader.uuid != uuid:
+            if reader.uuid != uuid:
+                raise SequenceMissing(
+                    f"{self.where}: sequence {sequence} is not in what it has of ring {uuid.hex()}, behind which "
+                    f"ring {reader.uuid.hex()} follows"
+                )
+            if not len(poll):
                 raise SequenceMissing(
                     f"{self.where}: sequence {sequence} is yet to come: the next is {reader.sequence}"
                 )

@@ -233,7 +233,7 @@ def notes_of(way: WayStamps, subject: Subject, signals: Signals) -> list[str]:
     """What the times of this message do not mean."""
     notes, header = [], subject.message.header
     if way.flags & Flag.BACKFILL:
-        notes.append("BACKFILL: it was fetched after its block, so its arrival says when it was asked for")
+        notes.append("BACKFILL: it was fetched after its block, so its arrival is that of the answer")
     if way.flags & Flag.REPLAY:
         known = subject.first_published
         of = f"of ring {known.hex()}" if known else "of a ring that no Session in front of it names"
@@ -246,21 +246,22 @@ def notes_of(way: WayStamps, subject: Subject, signals: Signals) -> list[str]:
     if way.flags & Flag.SNAPSHOT:
         notes.append("SNAPSHOT: it tells a state, and was not received as an event")
     if subject.removed_by:
-        why = f"reorg at sequence {subject.reorg}" if subject.reorg else "its emitter proved to be no pool"
+        unproven = "its emitter proved to be no pool" if way.flags & Flag.UNPROVEN else "its Reorg is not here"
+        why = f"reorg at sequence {subject.reorg}" if subject.reorg else unproven
         notes.append(f"removed: taken back by sequence {subject.removed_by} ({why})")
     elif way.flags & Flag.UNPROVEN:
         notes.append("UNPROVEN: its emitter was not proven to be a pool when it was published")
     if what_is(subject) == "event" and subject.block is None:
-        notes.append("the message that announced its block is not here: what the node took is not told from the rest")
+        notes.append(
+            "the message that announced its block is not here, so block_to_receive ends at the event's own arrival"
+        )
     ring, sequence = identity_of(subject)
-    if not signals.comparable(subject.offset_ns):
-        if other := len(signals.all_on(ring, sequence)):
-            notes.append(
-                f"{other} signals name this frame; it was recorded by another clock, so their times say nothing"
-            )
-    elif older := sum(seen.publish_ns < subject.publish_ns for seen in signals.all_on(ring, sequence)):
-        notes.append(f"{older} signals on this frame are older than it: they are about another copy of it")
-    overwritten = [name for name, begin_ns in signals.begin_ns.items() if subject.publish_ns < begin_ns]
-    if overwritten and signals.comparable(subject.offset_ns):
-        notes.append(f"signals of that time may have been overwritten in {', '.join(sorted(overwritten))}")
+    naming = signals.all_on(ring, sequence)
+    older = sum(seen.publish_ns < subject.publish_ns for seen in naming)
+    if naming and not signals.comparable(subject.offset_ns):
+        notes.append(f"signals that name it: {len(naming)}; another clock recorded it, so their times say nothing")
+    elif older:
+        notes.append(f"signals that name it and are older: {older}; they are about another copy of it")
+    elif overwritten := signals.overwritten(ring, subject.publish_ns):
+        notes.append(f"signals of that time may have been overwritten in {', '.join(overwritten)}")
     return notes

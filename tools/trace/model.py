@@ -100,7 +100,7 @@ class Trace(msgspec.Struct, frozen=True):
     removed_by: int
     """Sequence of the REMOVED copy; 0 if the event stands, as far as was looked."""
     reorg: int
-    """Sequence of the Reorg with which that came; 0 if it stands alone: the emitter proved to be no pool."""
+    """Sequence of the Reorg with which that came; 0 if it came without one, or that is not here."""
     notes: list[str]
     """What these times do not mean, in words."""
 
@@ -114,6 +114,8 @@ class TraceAnswer(msgspec.Struct, frozen=True):
     """Looked at."""
     lost: int
     """Of these sequences so many were not there."""
+    broken: int
+    """Frames that were looked into and are no messages."""
     events: int
     """Among which the slowest were looked for."""
     left_out: int

@@ -40,8 +40,10 @@ class Signals:
         self._offset_ns = wall_offset_ns()
         self.unreadable: dict[str, str] = {}
         """Rings that could not be read, and why."""
-        self.begin_ns: dict[str, int] = {}
+        self._begin_ns: dict[str, int] = {}
         """Of a ring whose first signals were overwritten, when the oldest that it has was published."""
+        self._speaking_of: defaultdict[bytes, set[str]] = defaultdict(set)
+        """The rings that have signals on frames of a ring."""
         self._by_trigger: defaultdict[bytes, defaultdict[int, list[SignalSeen]]]
         self._by_trigger = defaultdict(lambda: defaultdict(list))
 
@@ -68,7 +70,7 @@ class Signals:
         with closing(RingFrames(name)) as frames:
             for piece in frames.pieces(b"", -1):
                 for frame in piece.poll:
-                    self.begin_ns.setdefault(name, frame.publish_time_ns if frame.sequence > 1 else 0)
+                    self._begin_ns.setdefault(name, frame.publish_time_ns if frame.sequence > 1 else 0)
                     try:
                         message = parse(frame.payload)
                     except FrameError:
@@ -77,6 +79,7 @@ class Signals:
                     if identity is not None:
                         seen = SignalSeen(name, frame.sequence, frame.publish_time_ns, frames.created_ns, identity)
                         self._by_trigger[identity.trigger_ring][identity.trigger_sequence].append(seen)
+                        self._speaking_of[identity.trigger_ring].add(name)
 
     def comparable(self, offset_ns: int) -> bool:
         """Whether publish times that become wall time by `offset_ns` are of the same monotonic clock as the signals'.
@@ -88,6 +91,10 @@ class Signals:
     def triggers_in(self, ring: bytes) -> Longs:
         """Sequences of the frames of `ring` on which there are signals."""
         return np.array(list(self._by_trigger[ring]), dtype=np.int64)
+
+    def overwritten(self, ring: bytes, publish_ns: int) -> list[str]:
+        """Rings that speak of `ring` and do not have their signals of that time any more."""
+        return sorted(name for name in self._speaking_of[ring] if publish_ns < self._begin_ns[name])
 
     def all_on(self, ring: bytes, sequence: int) -> list[SignalSeen]:
         """Those that name a frame."""

@@ -23,7 +23,8 @@ def lines(answer: TraceAnswer) -> Iterator[str]:
         yield from lines_of(trace)
         yield ""
     lost = f", {answer.lost:,} of these sequences were lost" if answer.lost else ""
-    looked = f"looked at {answer.frames:,} frames of {answer.where}{lost}"
+    broken = f", {answer.broken:,} are no messages" if answer.broken else ""
+    looked = f"looked at {answer.frames:,} frames of {answer.where}{lost}{broken}"
     if answer.events or answer.left_out:
         looked += f"; {answer.events:,} events in time, {answer.left_out:,} left out (back-fills, replays, removals)"
     yield looked
