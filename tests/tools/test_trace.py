@@ -370,6 +370,20 @@ def test_trace_of_fetched_and_of_negative_times_tells_them_and_counts_no_latency
         assert [trace.sequence for trace in found.traces] == [1] and found.left_out == 1
 
 
+def test_trace_of_an_event_whose_block_came_back_says_so_and_is_not_among_the_slow(ring_name: str) -> None:
+    pool, origin = canonical_events()[0]
+    first_ns = time.time_ns() - 3600 * 10**9
+    origin = msgspec.structs.replace(origin, receive_time_ns=first_ns)
+    with make_ring(ring_name) as writer:
+        for built_ns in (first_ns, time.time_ns()):
+            writer.publish(build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, [pool, origin], timestamp_ns=built_ns))
+        again, found = one("2", "--ring", ring_name), answer("--slowest", "9", "--ring", ring_name)
+    assert [(hop.name, hop.counted) for hop in again.hops] == [("built_to_ring", True), ("receive_to_ring", False)]
+    assert again.slowest == "built_to_ring" and again.here_ns < 3600 * 10**9
+    assert any(note.startswith("published again") for note in again.notes)
+    assert [trace.sequence for trace in found.traces] == [1] and found.left_out == 1
+
+
 def test_trace_of_a_replayed_event_says_of_what_it_is_a_copy(market: Market, ring_name: str) -> None:
     sequence = trigger_of(market.signal_frames[1]).trigger_sequence
     uuid = trigger_of(market.signal_frames[1]).trigger_ring

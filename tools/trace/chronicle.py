@@ -75,6 +75,16 @@ class Subject:
         return self.message.first(EventOrigin)
 
     @property
+    def again(self) -> bool:
+        """Whether it is an event that is published once more: its block came back to the chain.
+
+        At first an event is built in the turn in which it was received; the copy keeps that time, and has a header of
+        its own.
+        """
+        header, origin = self.message.header, self.origin
+        return origin is not None and not header.flags & NOT_IN_TIME and header.timestamp_ns > origin.receive_time_ns
+
+    @property
     def block_hash(self) -> bytes:
         """Of the block that it is about; empty if of none."""
         record = self.message.first(EventOrigin) or self.message.first(Block) or self.message.first(BlockEnd)
@@ -107,6 +117,12 @@ class Columns:
         """The EventOrigin of each of these events."""
         rows = self._begins[columns][:, None] + np.arange(EVENT_ORIGIN.itemsize)
         found: Structs = np.ascontiguousarray(self.poll.buffer[rows]).view(EVENT_ORIGIN)[:, 0]
+        return found
+
+    def built_ns(self, columns: Longs) -> Longs:
+        """When each of these messages was built, by its header."""
+        rows = self.poll.offsets[columns][:, None] + np.arange(HEADER_SIZE)
+        found: Longs = np.ascontiguousarray(self.poll.buffer[rows]).view(HEADER)[:, 0]["timestamp_ns"]
         return found
 
 
@@ -154,19 +170,20 @@ class TheSlowest:
 
     def pick(self, piece: FramePiece, columns: Columns) -> list[int]:
         """As `Choice` has it."""
-        ours = columns.is_event & (columns.flags & NOT_IN_TIME == 0)
-        self.events += int(np.count_nonzero(ours))
-        self.left_out += int(np.count_nonzero(columns.is_event & ~ours))
-        found = np.flatnonzero(ours)
+        found = np.flatnonzero(columns.is_event)
+        received = columns.origins(found)["receive_time_ns"]
+        in_time = (columns.flags[found] & NOT_IN_TIME == 0) & ~(columns.built_ns(found) > received)
+        self.events += int(np.count_nonzero(in_time))
+        self.left_out += int(np.count_nonzero(~in_time))
+        found, received = found[in_time], received[in_time]
         if not found.size:
             return []
-        received = columns.origins(found)["receive_time_ns"]
         sequences, published = piece.poll.sequences[found], piece.poll.timestamps[found]
         ends = published + piece.offset_ns
         for at in np.flatnonzero(np.isin(sequences, self._signals.triggers_in(piece.ring))).tolist():
             on_it = self._signals.on(piece.ring, int(sequences[at]), int(published[at]), piece.offset_ns)
-            in_time = [signal.publish_ns for signal in on_it if signal.ring_created_ns <= published[at]]
-            ends[at] = max(in_time, default=int(published[at])) + piece.offset_ns
+            said_at = [signal.publish_ns for signal in on_it if signal.ring_created_ns <= published[at]]
+            ends[at] = max(said_at, default=int(published[at])) + piece.offset_ns
         durations = np.where(received > 0, ends - received, 0)  # 0: nobody noted its arrival
         best = np.argsort(-durations, kind="stable")[: self._most]
         if len(self._kept) == self._most:

@@ -26,6 +26,7 @@ FETCHED = "fetched later (BACKFILL): the block's age, no latency"
 OLD = "more than an hour: a recording, an old block, or a clock that is wrong"
 REPLAYED = "its publishing is the replay's, its arrival the recording's"
 CARRIED = "its ring was first published on another host: two hosts' clocks, and the way between them"
+AGAIN = "its arrival is that of the first time"
 DISAGREE = "negative: the clocks disagree, or the wall clock was set in between"
 LATE = "its ring was made after the event: the strategy began later"
 
@@ -156,8 +157,10 @@ def stamp_block(way: WayStamps, subject: Subject, what: str) -> None:
     note = FETCHED if way.flags & Flag.BACKFILL else ""
     if not note and came in way.stamps and seconds and abs(way.stamps[came].wall_ns - seconds * NS) >= OLD_NS:
         note = OLD
-    if what == "removal":
-        return  # its block came long before; what is timed is that it was taken back
+    if subject.again:
+        way.stamp("built", subject.message.header.timestamp_ns, "wall")
+    if what == "removal" or subject.again:
+        return  # its block came long before; what is timed is that it was taken back, or said again
     way.hop("block_to_receive", "block_time", came, counted=not note, note=note)
     way.hop("head_to_event", "head", "receive")
     way.hop("head_to_block_end", "head", "built")
@@ -169,6 +172,9 @@ def stamp_ring(way: WayStamps, subject: Subject, what: str) -> None:
     note = REPLAYED if way.flags & Flag.REPLAY else CARRIED if way.carried else ""
     began = {"event": "receive", "block": "head"}.get(what, "built")
     name = "built_to_ring" if began == "built" else "receive_to_ring"
+    if subject.again:
+        way.hop("built_to_ring", "built", "ring", here=True, counted=not note, note=note)
+        note = AGAIN
     way.hop(name, began, "ring", here=True, counted=not note, note=note)
     if what == "event" and subject.end is not None:
         way.stamp("block_end", subject.end.publish_ns + subject.offset_ns, "monotonic")
@@ -243,6 +249,8 @@ def notes_of(way: WayStamps, subject: Subject, signals: Signals) -> list[str]:
     if way.flags & Flag.REMOVED:
         original = f"sequence {subject.original}" if subject.original else "an event that is no longer here"
         notes.append(f"REMOVED: it takes back {original}; its arrival is that event's")
+    if subject.again:
+        notes.append("published again: its block came back to the chain; its arrival is that of the first time")
     if way.flags & Flag.SNAPSHOT:
         notes.append("SNAPSHOT: it tells a state, and was not received as an event")
     if subject.removed_by:

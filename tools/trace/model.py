@@ -119,5 +119,5 @@ class TraceAnswer(msgspec.Struct, frozen=True):
     events: int
     """Among which the slowest were looked for."""
     left_out: int
-    """Events of a back-fill or a replay, REMOVED copies: their times are no latencies."""
+    """Events of a back-fill or a replay, REMOVED copies, events whose block came back: their times are no latencies."""
     unstamped: list[Unstamped]

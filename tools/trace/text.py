@@ -26,7 +26,9 @@ def lines(answer: TraceAnswer) -> Iterator[str]:
     broken = f", {answer.broken:,} are no messages" if answer.broken else ""
     looked = f"looked at {answer.frames:,} frames of {answer.where}{lost}{broken}"
     if answer.events or answer.left_out:
-        looked += f"; {answer.events:,} events in time, {answer.left_out:,} left out (back-fills, replays, removals)"
+        looked += (
+            f"; {answer.events:,} events in time, {answer.left_out:,} left out (fetched, replayed, removed, said again)"
+        )
     yield looked
     yield "without a stamp per event:"
     for hop in answer.unstamped:
