@@ -8,8 +8,8 @@ import importlib
 import json
 import logging
 import signal
-import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,9 @@ from ringbuf import SharedCounters
 from tlv.errors import UsageError
 from tools.command.counting import counters_beside
 from tools.command.service import tell_while_it_turns
-from tools.command.stderr_log import without_urls
+from tools.command.stderr_log import complain
 
 COUNT_S = 1.0
-SAME_AGAIN_S = 10.0
-"""A sentence that was printed is not printed again before; what does not change would fill the log."""
 
 
 @click.group(epilog="Example:  alphapulse bridge out --ring market.polygon")
@@ -108,7 +106,7 @@ def out_command(
         wanted=wanted(replicas, max_mib << 20 if max_mib else -1, (max_hours or 0.0) * 3600),
     )
     with counters_beside(Sent, ring, "bridge_out") as shared:
-        _report(asyncio.run(_until_stopped(sender.run, shared, sender.sent)), as_json)
+        _report(asyncio.run(_until_stopped(sender.run, ring, shared, sender.sent)), as_json)
 
 
 @command.command("in", epilog="Example:  alphapulse bridge in --ring market.polygon --durable trading-host-2")
@@ -123,7 +121,7 @@ def in_command(ring: str, as_json: bool, durable: str, capacity: int, **where: A
     _import("names").check_name("--durable", durable)
     inward = _import("inward").Inward(ring, broker_of(ring, **where), durable=durable, capacity=capacity)
     with counters_beside(Received, ring, "bridge_in") as shared:
-        _report(asyncio.run(_until_stopped(inward.run, shared, inward.received)), as_json)
+        _report(asyncio.run(_until_stopped(inward.run, ring, shared, inward.received)), as_json)
 
 
 @command.command("status", epilog="Example:  alphapulse bridge status --server nats://broker.example --json")
@@ -187,20 +185,17 @@ def _import(module: str) -> Any:
 
 
 async def _until_stopped(
-    run: Callable[[asyncio.Event, Callable[[str], None]], Awaitable[Any]], shared: SharedCounters | None, counted: Any
+    run: Callable[[asyncio.Event, Callable[[str], None]], Awaitable[Any]],
+    ring: str,
+    shared: SharedCounters | None,
+    counted: Any,
 ) -> Any:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     logging.getLogger("nats").setLevel(logging.CRITICAL)  # it logs with tracebacks what we are told anyway
-    said: dict[str, float] = {}
-
-    def say(sentence: str) -> None:
-        now = time.monotonic()
-        if now - said.get(sentence, -SAME_AGAIN_S) >= SAME_AGAIN_S:
-            said[sentence] = now
-            click.echo(f"bridge: {without_urls(sentence)}", err=True)
+    say = partial(complain, "bridge", ring=ring)
 
     def say_unexpected(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         say(f"{context['message']}: {context.get('exception')!r}")

@@ -34,7 +34,7 @@ from tools.command.counting import counters_beside
 from tools.command.endpoint_options import checked_websocket
 from tools.command.given import refuse_without_effect
 from tools.command.service import tell_while_it_turns
-from tools.command.stderr_log import OURS, speak_from
+from tools.command.stderr_log import OURS, complain, speak_from
 from tools.warm import warm_collector, warm_ring
 
 STOP_S = 10.0
@@ -222,7 +222,7 @@ async def _collect(
         except RingOrphaned as error:
             if not remake:
                 raise
-            print(f"collect: {error}; making it anew", file=sys.stderr, flush=True)
+            complain("collector", f"{error}; making it anew", ring=options.ring)
             collector = Collector(replace(options, position=collector.position), shared)
 
 

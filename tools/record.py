@@ -16,7 +16,8 @@ from tools.command.counting import counters_beside
 from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
 from tools.command.say import say
-from tools.command.waiting import complain, wait_for_ring_option, when_there
+from tools.command.stderr_log import complain
+from tools.command.waiting import wait_for_ring_option, when_there
 
 MIB = 1 << 20
 
@@ -85,7 +86,7 @@ def command(
             lambda: Recorder(
                 ring,
                 out,
-                report=partial(complain, "record"),
+                report=partial(complain, "record", ring=ring),
                 stop=asked,
                 shared=shared,
                 fsync=Fsync(fsync),

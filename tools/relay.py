@@ -26,7 +26,8 @@ from tools.command.counting import counters_beside
 from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
 from tools.command.say import say
-from tools.command.waiting import complain, wait_for_ring_option
+from tools.command.stderr_log import complain
+from tools.command.waiting import wait_for_ring_option
 
 SWITCH_S = 0.0001
 """How long the thread that reads journals may keep the interpreter from the one that serves clients."""
@@ -115,9 +116,10 @@ def command(
         ready = {"ready": True, "domain": domain, "socket": str(socket), "rings": list(rings)}
         say(ready, f"serving {', '.join(rings) or f'every {domain} ring'} at {socket}", as_json)
         for name in relay.missing:
-            complain("relay", f"waiting for ring {name}: its producer has not made it yet")
+            complain("relay", f"waiting for ring {name}: its producer has not made it yet", ring=name)
         for journal in relay.unrecorded:
-            complain("relay", f"waiting for journal {journal}: `alphapulse record` has written nothing there yet")
+            text = f"waiting for journal {journal}: `alphapulse record` has written nothing there yet"
+            complain("relay", text, journal=journal)
         relay.run(stop, partial(write_counts, stats_json) if stats_json else None)
         counts = relay.counters.to_dict()
         say(counts, sentence(counts), as_json)

@@ -21,7 +21,9 @@ import msgspec
 
 from tlv.errors import SegmentError
 from tools.command.given import refuse_without_effect
+from tools.command.log_options import log_options
 from tools.command.main import run_command
+from tools.command.stderr_log import tell
 from tools.feed_stat import FeedStat, look_at_feed
 
 if TYPE_CHECKING:
@@ -149,7 +151,7 @@ def look_at_all(
         try:
             found[name] = look(name, before.get(name), elapsed_s)
         except SegmentError as error:
-            print(f"ringstat: {error}", file=sys.stderr)
+            tell(f"ringstat: {error}", str(error), ring=name)
     return found
 
 
@@ -222,6 +224,7 @@ def consumer_text(consumer: Consumer) -> str:
 @click.option("--once", is_flag=True, help="Look once and leave (also when the output is no terminal).")
 @click.option("--json", "json_lines", is_flag=True, help="One JSON object per look.")
 @click.option("--watch", "every_s", type=click.FloatRange(0.05), metavar="S", help="Look every S seconds.")
+@log_options
 def command(names: tuple[str, ...], once: bool, json_lines: bool, every_s: float | None) -> int:
     """Show rings: writer, feed, sequence, rate, occupancy, reliable consumers and counters.
 

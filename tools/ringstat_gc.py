@@ -9,6 +9,8 @@ import json
 
 import click
 
+from tools.command.log_options import log_options
+
 
 @click.command(
     "ringstat gc", epilog="Example:  ringstat gc --closed", context_settings={"help_option_names": ["-h", "--help"]}
@@ -16,6 +18,7 @@ import click
 @click.option("--closed", is_flag=True, help="Also whole rings that have no living writer, closed or crashed.")
 @click.option("--prefix", default="", help="Only rings whose name begins with this.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@log_options
 def command(closed: bool, prefix: str, as_json: bool) -> None:
     """Remove rings that nobody finished creating or unlinking, and the counters of processes that were killed.
 

@@ -6,7 +6,6 @@ Owns the command line, the ready line and the statistics it leaves behind.
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from tools.command.counting import counters_beside
 from tools.command.given import is_given, refuse_without_effect
 from tools.command.say import say
 from tools.command.service import SERVICE_MANAGER
+from tools.command.stderr_log import tell
 from tools.command.waiting import await_journal, wait_for_ring_option, when_there
 
 SIGNAL_CAPACITY = 1 << 20
@@ -125,7 +125,7 @@ def command(
         Writer.open_or_create(signals, capacity=SIGNAL_CAPACITY, layout_digest=LAYOUT_DIGEST) as writer,
     ):
         runner = Runner(Driver(strategy, reader.uuid), reader, writer, wait=Wait(wait_mode), shared=shared)
-        source = {"ring": ring} if journal is None else {"journal": str(journal)}
+        source: dict[str, Any] = {"ring": ring} if journal is None else {"journal": str(journal)}
         where = ring if journal is None else str(journal)
         say({"ready": True, **source, "signals": signals}, f"reading {where}, publishing to {signals}", as_json)
         try:
@@ -137,9 +137,10 @@ def command(
                 stats_json.write_bytes(msgspec.json.encode(statistics))
             say(statistics, _sentence(statistics), as_json)
             for poison in runner.driver.poison:
-                _complain(where, poison)
+                _tell_poison(where, poison)
             if runner.driver.lost:
-                print(f"strategy: {runner.driver.lost} frames of {where} were lost", file=sys.stderr)
+                text = f"{runner.driver.lost} frames of {where} were lost"
+                tell(f"strategy: {text}", text, **source)
     return EXIT_LOST if runner.driver.lost else 0
 
 
@@ -192,9 +193,10 @@ def _sentence(statistics: dict[str, Any]) -> str:
     ).format(**statistics)
 
 
-def _complain(ring: str, poison: Poison) -> None:
+def _tell_poison(ring: str, poison: Poison) -> None:
     last_line = poison.reason.splitlines()[-1]
-    print(f"strategy: poison frame (ring {ring}, sequence {poison.sequence}): {last_line}", file=sys.stderr)
+    text = f"poison frame (ring {ring}, sequence {poison.sequence}): {last_line}"
+    tell(f"strategy: {text}", text, ring=ring, sequence=poison.sequence)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from ringbuf import SharedCounters
 from tlv.errors import SegmentError
-from tools.command.waiting import complain
+from tools.command.stderr_log import complain
 
 
 @contextmanager
@@ -17,7 +17,7 @@ def counters_beside(record: type, ring: str, role: str) -> Iterator[SharedCounte
     try:
         shared = SharedCounters.create(record, ring, role)
     except SegmentError as error:
-        complain(role, f"{error}; working without shared counters")
+        complain(role, f"{error}; working without shared counters", ring=ring)
         yield None
         return
     try:

@@ -6,7 +6,6 @@ silently do nothing.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -19,9 +18,9 @@ from tools.command.sections import SECTIONS
 FAMILY = "ALPHAPULSE_"
 PREFIX = "ALPHAPULSE__"
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
-LOG_LEVEL = "ALPHAPULSE_LOG_LEVEL"
-"""A variable and no key of the configuration, so that every process of a pipeline inherits it."""
-OTHERS = (LOG_LEVEL, PARENT_VARIABLE)
+LOG_LEVEL, LOG_FORMAT = "ALPHAPULSE_LOG_LEVEL", "ALPHAPULSE_LOG_FORMAT"
+"""Variables and no keys of the configuration, so that every process of a pipeline inherits them."""
+OTHERS = (LOG_LEVEL, LOG_FORMAT, PARENT_VARIABLE)
 
 
 class Variable(NamedTuple):
@@ -38,12 +37,23 @@ def settings_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """`environment`, and what systemd's LoadCredential put into files that are named like our variables.
 
     A credential is not seen in the process's environment by who may read that; it overrides a variable of its name.
+
+    Raises:
+        UsageError: a credential that cannot be read; without it the process would do something else than was meant.
     """
     found = dict(environment)
     folder = environment.get(CREDENTIALS, "")
-    for path in sorted(Path(folder).glob(f"{PREFIX}*")) if folder else ():
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            found[path.name] = path.read_text(encoding="utf-8").strip()
+    if not folder:
+        return found
+    path = Path(folder)
+    try:
+        for path in sorted(Path(folder).iterdir()):
+            if path.name.startswith(PREFIX):
+                found[path.name] = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise UsageError(f"{path}: expected a credential, found: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: expected a credential in UTF-8, found another byte at {error.start}") from None
     return found
 
 

@@ -18,10 +18,12 @@ from typing import NoReturn
 import click
 
 from tlv.errors import AlphaPulseError, UsageError
-from tools.command.environment import LOG_LEVEL, settings_environment
+from tools.command.environment import settings_environment
 from tools.command.lazy import LazyGroup, defaults_of
+from tools.command.log_options import log_options
 from tools.command.parent import die_with_parent
-from tools.command.stderr_log import LEVELS, set_up_logging, speak_from, without_urls
+from tools.command.sections import SECTIONS
+from tools.command.stderr_log import HANDLER, set_up_logging, tell
 
 COMMANDS = {
     "up": ("tools.up.command", "Run the processes that a configuration names, and restart what dies."),
@@ -72,28 +74,22 @@ COMMANDS = {
     help="TOML file with a section for each command (alphapulse config reference).",
 )
 @click.option("--process", metavar="NAME", help="Which of several of a section is meant, as `up` does: relay.signal.")
-@click.option(
-    "--log-level",
-    type=click.Choice(list(LEVELS)),
-    default="warning",
-    show_default=True,
-    envvar=LOG_LEVEL,
-    show_envvar=True,
-    help="Lowest level that is logged to stderr.",
-)
+@log_options
 @click.version_option(package_name="alphapulse", prog_name="alphapulse")
 @click.pass_context
-def group(ctx: click.Context, config: Path | None, process: str | None, log_level: str) -> None:
+def group(ctx: click.Context, config: Path | None, process: str | None) -> None:
     """AlphaPulse: DEX events from a node to a lock-free ring in shared memory, and on to every consumer.
 
     A setting comes from the command line, else from the environment (ALPHAPULSE__COLLECTOR__URL), else from the file.
     """
     from tools.command.config import load_config, nested
 
-    speak_from(LEVELS[log_level])
+    name = str(ctx.invoked_subcommand)
+    HANDLER.shape(process=process or name)
+    if any(kind.runs and kind.command.partition(" ")[0] == name for kind in SECTIONS.values()):
+        HANDLER.prepare()
     # click has resolved the command before this runs, so its options get their defaults here.
     settings = nested(load_config(config, settings_environment(os.environ)).settings(process))
-    name = str(ctx.invoked_subcommand)
     command = group.get_command(ctx, name)
     if command is not None and name in settings:
         settings[name] = defaults_of(command, settings[name])
@@ -108,7 +104,7 @@ def main() -> NoReturn:
 
 def run_command(command: click.Command, name: str) -> NoReturn:
     """Run `command` on the process's arguments and exit as the table in this file's docstring says."""
-    set_up_logging()
+    set_up_logging(name)
     try:
         code = invoke(command, name)
         sys.stdout.flush()
@@ -118,17 +114,17 @@ def run_command(command: click.Command, name: str) -> NoReturn:
     except click.ClickException as error:
         message = io.StringIO()
         error.show(message)  # it quotes arguments, among them a URL given where none is expected
-        sys.stderr.write(without_urls(message.getvalue()))
+        tell(message.getvalue(), error.format_message())
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of our output ended (`| head`): no error, and Python must not flush into the pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except AlphaPulseError as error:
-        print(f"{name}: error: {without_urls(str(error))}", file=sys.stderr)
+        tell(f"{name}: error: {error}", str(error))
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except OSError as error:
-        print(f"{name}: error: {describe(error)}", file=sys.stderr)
+        tell(f"{name}: error: {describe(error)}", describe(error))
         sys.exit(1)
 
 

@@ -5,18 +5,18 @@ The order in which commands are started does not matter, so none of them refuses
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 
 from consumers import waiting
 from consumers.waiting import RETRY_S, SAY_AFTER_S
 from ringbuf import RingNotFound, RingNotReady
+from tools.command.stderr_log import complain
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ def when_there(
     Raises:
         RingNotFound, RingNotReady: there is none after `limit_s`.
     """
-    say = partial(complain, who, f"waiting for ring {ring}: its producer has not made it yet")
+    say = partial(complain, who, f"waiting for ring {ring}: its producer has not made it yet", ring=ring)
     try:
         return waiting.when_there(make, limit_s, asked_to_stop, say)
     except (RingNotFound, RingNotReady):
@@ -58,12 +58,11 @@ def await_journal(who: str, journal: Path, limit_s: float | None, asked_to_stop:
         if (journal.is_dir() and list_segments(journal)) or (limit_s is not None and waited >= limit_s):
             return True
         if not said and waited >= SAY_AFTER_S:
-            complain(who, f"waiting for journal {journal}: `alphapulse record` has written nothing there yet")
+            complain(
+                who,
+                f"waiting for journal {journal}: `alphapulse record` has written nothing there yet",
+                journal=journal,
+            )
             said = True
         time.sleep(RETRY_S)
     return False
-
-
-def complain(who: str, line: Any) -> None:
-    """A line on stderr, for the operator."""
-    print(f"{who}: {line}", file=sys.stderr, flush=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tools.command.stderr_log import HANDLER, TEXT, tell
 from tools.command.supervisor import Supervisor
 
 TERMINAL_S, PLAIN_S = 0.25, 5.0
@@ -28,16 +30,18 @@ def compile_kernels(command: str, asked: Callable[[], bool]) -> None:
 
     if is_warm():
         return
-    terminal = sys.stderr.isatty()
+    terminal = sys.stderr.isatty() and HANDLER.form == TEXT
     with tempfile.TemporaryDirectory() as directory, Supervisor(Path(directory), asked) as supervisor:
         child = supervisor.launch("warm", ["warm", "--json"], may_end=True, environment={"NUMBA_DISABLE_JIT": "0"})
         due = 0.0
         while child.process.poll() is None:
             if time.monotonic() >= due:
                 due = time.monotonic() + (TERMINAL_S if terminal else PLAIN_S)
-                line = f"{command}: compiling kernels (once, up to a minute){progress(child.lines())} ..."
-                end = "\r" if terminal else "\n"
-                print(f"{line}{ERASE_TO_END if terminal else ''}", end=end, file=sys.stderr, flush=True)
+                text = f"compiling kernels (once, up to a minute){progress(child.lines())} ..."
+                if terminal:
+                    print(f"{command}: {text}{ERASE_TO_END}", end="\r", file=sys.stderr, flush=True)
+                else:
+                    tell(f"{command}: {text}", text, logging.INFO)
             supervisor.pause()
         supervisor.check()
         if terminal:

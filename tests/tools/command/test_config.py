@@ -173,7 +173,7 @@ def test_config_reaches_parameters_of_another_name_and_commands_of_groups(
     context.invoked_subcommand = commands[0]
     assert group.callback is not None
     with context:
-        context.invoke(group.callback, config=None, process=None, log_level="warning")
+        context.invoke(group.callback, config=None, process=None)
     command: click.Command = group
     for name in commands:
         assert isinstance(command, click.Group)

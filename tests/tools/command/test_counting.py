@@ -22,7 +22,7 @@ def test_counters_of_a_command_are_there_while_it_works(ring_name: str) -> None:
 
 
 def test_command_whose_counters_find_no_room_works_without_and_says_so(
-    ring_name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ring_name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(fd: int, offset: int, length: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -30,5 +30,5 @@ def test_command_whose_counters_find_no_room_works_without_and_says_so(
     monkeypatch.setattr(os, "posix_fallocate", refuse)
     with counters_beside(Recorded, ring_name, "recorder") as shared:
         assert shared is None
-    said = capsys.readouterr().err
-    assert said.startswith("recorder: ") and said.endswith("working without shared counters\n")
+    (said,) = caplog.records
+    assert said.name == "alphapulse.recorder" and said.getMessage().endswith("working without shared counters")
