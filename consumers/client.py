@@ -287,7 +287,7 @@ class RelayClient:
             return error
         if isinstance(error, Farewell):
             if self.refusal is None or self.refusal.reason != error.reason:
-                log.warning("%s: %s; this client comes again", self.path, error)
+                log.warning("%(socket)s: %(why)s; this client comes again", {"socket": self.path, "why": error})
             self.refusal = error
         return None
 

@@ -326,8 +326,8 @@ class NativeRunner:
             return
         self._tell_at = time.monotonic_ns() + TELL_EVERY_NS
         self._told = found
-        text = "ring %s refused %d signals; %d times no message ended where the handler said"
-        log.warning(text, self._writer.name, *found)
+        text = "ring %(ring)s refused %(refused)d signals; %(malformed)d times no message ended where the handler said"
+        log.warning(text, {"ring": self._writer.name, "refused": found[0], "malformed": found[1]})
 
     def _arguments(self, slice_ns: int) -> tuple[Any, ...]:
         wall_offset_ns = time.time_ns() - time.monotonic_ns()

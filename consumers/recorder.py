@@ -26,6 +26,7 @@ from consumers.held import HeldRing, HeldRings
 from consumers.incarnations import Extent, Replaced, RingCursor, next_step
 from consumers.journal import DiskRefused, JournalRemoved, JournalWriter
 from consumers.journal.extents import RecordedRings
+from consumers.report import LineWithFields
 from consumers.waiting import when_there
 from ringbuf import CorruptRing, Histogram, Level, Loss, NoFreeSlot, Poll, Reader, SharedCounters, Status
 from ringbuf.counters import names_of
@@ -297,7 +298,8 @@ class Recorder:
 
     def _keep_loss(self, loss: Loss, reason: Reason, stop: Stop) -> None:
         what = "damaged in the ring" if reason is Reason.DAMAGED else "overwritten"
-        self._report(f"ring {self.name}: lost {loss.count} frames, {loss.first} to {loss.last}: {what}")
+        text = f"ring {self.name}: lost {loss.count} frames, {loss.first} to {loss.last}: {what}"
+        self._report(LineWithFields(text, sequence=loss.first, last_sequence=loss.last))
         try:
             self._insist(lambda: self._journal.append_gap(loss.first, loss.last, reason), stop)
         except DiskRefused:

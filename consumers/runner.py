@@ -115,7 +115,8 @@ class Runner:
                 if self._reader.evicted:
                     # It was too slow for its writer, and its next poll says what it lost.
                     self._reader.join()
-                    log.warning("ring %s: its writer evicted this strategy, which joins again", self._reader.name)
+                    text = "ring %(ring)s: its writer evicted this strategy, which joins again"
+                    log.warning(text, {"ring": self._reader.name})
                 self._rest(status)
             elif status in {Status.EMPTY, Status.CLOSED}:
                 if not follow:
@@ -139,7 +140,8 @@ class Runner:
         if replaced is None:
             follower.rest(status, WAIT_S, self._wait)
             return
-        log.warning("ring %s was replaced behind sequence %d", follower.name, replaced.last_sequence)
+        place = {"ring": follower.name, "sequence": replaced.last_sequence}
+        log.warning("ring %(ring)s was replaced behind sequence %(sequence)d", place)
         self._reader, self.driver.ring = follower.reader, replaced.new
 
     def close(self) -> None:

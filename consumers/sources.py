@@ -268,7 +268,8 @@ class RelaySource:
             return read_event(item.ring.uuid, item.sequence, item.data)
         except FrameError as error:
             self.refused += 1
-            log.warning("left out: %s", error)
+            found = {"error": error, "ring": item.ring.name, "sequence": item.sequence}
+            log.warning("left out: %(error)s", found)
             return None
 
     def close(self) -> None:

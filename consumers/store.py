@@ -144,7 +144,8 @@ class Store:
     def _note_refused(self, refused: int) -> None:
         self.refused = refused
         if refused:
-            log.warning("%s: left out %d frames that are no message", self.directory, refused)
+            found = {"journal": self.directory, "count": refused}
+            log.warning("%(journal)s: left out %(count)d frames that are no message", found)
 
     def __iter__(self) -> Iterator[Event | Loss]:
         """Yield the selected events, and what is missing between them."""

@@ -161,6 +161,7 @@ class Collector:
             "%d blocks are known; ready after %.1f s",
             len(recovered.blocks) if recovered else 0,
             time.monotonic() - began,
+            extra={"ring": options.ring},
         )
         self._endpoints = Endpoints(options.urls, bound_s=options.watchdog_s)
         self._health = FeedHealth(options.chain.block_time_s, options.watchdog_s)
@@ -184,13 +185,17 @@ class Collector:
         position = options.position or self._keeping.load_position()
         frames = None
         if self._writer.epoch > 1:
-            log.info("reading what an earlier collector left in ring %s", options.ring)
+            log.info("reading what an earlier collector left in ring %(ring)s", {"ring": options.ring})
             frames = _frames(options.ring)
         recovered = resume(chain, options.ring, self._writer.uuid, frames, position)
         if recovered is not None and recovered.damaged:
-            log.warning("ring %s: %d messages are damaged", options.ring, recovered.damaged)
+            found = {"ring": options.ring, "count": recovered.damaged}
+            log.warning("ring %(ring)s: %(count)d messages are damaged", found)
         for first, last in recovered.unsure if recovered is not None else ():
-            log.warning("blocks %d to %d may have been told in part, and are declared as a gap", first, last)
+            log.warning(
+                "blocks %(block)d to %(last_block)d may have been told in part, and are declared as a gap",
+                {"block": first, "last_block": last},
+            )
         return recovered
 
     @property
@@ -301,7 +306,7 @@ class Collector:
                 remedy = f"; {self._options.remedy}" if self._options.remedy else ""
                 raise EndpointError(f"cannot connect to {host_of(candidate.url)}: {words}{remedy}") from None
             return pause_s
-        log.info("connected to %s", host_of(candidate.url))
+        log.info("connected to %(host)s", {"host": host_of(candidate.url)})
         return await self._converse(connection)
 
     async def _open(self, url: str) -> NodeConnection:
@@ -392,7 +397,7 @@ class Collector:
             return 0.0
         returning = self._others.returning
         if returning is not None:
-            log.warning("leaving %s: %s is back", host, host_of(returning.url))
+            log.warning("leaving %(host)s: %(other)s is back", {"host": host, "other": host_of(returning.url)})
             self._endpoints.ended(FeedReason.OK, "", random.random(), now_ns)
             self._endpoints.prefer(returning)
             return 0.0

@@ -16,14 +16,15 @@ class Declared:
     def __init__(self) -> None:
         self._before: dict[str, int] = {}
 
-    def lines(self, remarks: Remarks, stats: Statistics, now_ns: int) -> list[str]:
-        """The lines for the log."""
+    def lines(self, remarks: Remarks, stats: Statistics, now_ns: int) -> list[tuple[str, dict[str, int]]]:
+        """The lines for the log, each with the blocks that it names, as fields."""
         lines = []
+        blocks = dict(zip(("block", "last_block"), stats.gaps[-1], strict=True)) if stats.gaps else {}
         for kind, (number, text) in declarations(stats).items():
             new = number - self._before.get(kind, 0)
             self._before[kind] = number
             if new > 0 and (line := remarks.remark(kind, text, now_ns, new)) is not None:
-                lines.append(line)
+                lines.append((line, blocks if kind == "gap" else {}))
         return lines
 
 

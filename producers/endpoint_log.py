@@ -32,11 +32,11 @@ class EndpointLog:
         self._began_ns = began_ns
         self._said_unproven = self._said_unreached = False
 
-    def warn(self, kind: str, text: str, now_ns: int) -> None:
+    def warn(self, host: str, kind: str, text: str, now_ns: int) -> None:
         """Once, then counted."""
         line = self._remarks.remark(kind, text, now_ns)
         if line is not None:
-            log.warning("%s", line)
+            log.warning(line, extra={"host": host})
 
     def lost(self, what: str, reason: FeedReason, words: str, now_ns: int) -> str:
         """Say and count why there is no connection, or no more; returns the words as they may be shown."""
@@ -45,24 +45,24 @@ class EndpointLog:
         self._feed.reason = reason
         stats.last_trouble = f"{host}: {words}"
         stats.endpoint_failures[f"{host}: {name}"] += 1
-        self.warn(f"{what} {reason} {words}", f"{what}: {words} ({name})", now_ns)
+        self.warn(host, f"{what} {reason} {words}", f"{what}: {words} ({name})", now_ns)
         return words
 
     def excluded(self, candidate: Candidate, words: str) -> None:
         """It serves another chain."""
         host = host_of(candidate.url)
-        log.warning("%s is not used: %s", host, words)
+        log.warning("%(host)s is not used: %(why)s", {"host": host, "why": words})
         self._feed.stats.endpoint_failures[f"{host}: wrong_chain"] += 1
 
     def readmitted(self, candidate: Candidate) -> None:
         """It had served another chain, and serves ours."""
-        log.warning("%s is used again: it serves the right chain", host_of(candidate.url))
+        log.warning("%(host)s is used again: it serves the right chain", {"host": host_of(candidate.url)})
 
     def resting(self, candidate: Candidate, words: str, now_ns: int) -> None:
         """A fallback that could not be asked at the start."""
         host = host_of(candidate.url)
         self._feed.stats.endpoint_failures[f"{host}: unreachable"] += 1
-        self.warn(f"check {host} {words}", f"fallback {host}: {words}; it is tried last", now_ns)
+        self.warn(host, f"check {host} {words}", f"fallback {host}: {words}; it is tried last", now_ns)
 
     def note_circuit(self) -> None:
         """The circuit breaker may be in another state."""
@@ -77,10 +77,10 @@ class EndpointLog:
         unproven = self._feed.unproven_identity
         if unproven is not None and not self._said_unproven:
             self._said_unproven = True
-            log.info("%s", printable(unproven, *self._urls))
+            log.info(printable(unproven, *self._urls))
         host = host_of(self._endpoints.current.url)
         for remark in self._feed.take_remarks():
-            self.warn(f"{host} {remark.topic}", f"{host}: {printable(remark.words, *self._urls)}", now_ns)
+            self.warn(host, f"{host} {remark.topic}", f"{host}: {printable(remark.words, *self._urls)}", now_ns)
         if not (self._said_unreached or self._feed.stats.connections):
             self._tell_unreached(now_ns)
 
@@ -99,5 +99,5 @@ class EndpointLog:
 
     def tell_declared(self, now_ns: int) -> None:
         """What the feed declared since the last call."""
-        for line in self._declared.lines(self._remarks, self._feed.count(), now_ns):
-            log.warning("%s", line)
+        for line, blocks in self._declared.lines(self._remarks, self._feed.count(), now_ns):
+            log.warning(line, extra=blocks)

@@ -38,12 +38,9 @@ class Keeping:
         cached = self._cache.load() if self._cache is not None else CachedPools()
         log.info("%d pools known", len(cached))
         if cached.refused:
-            log.warning(
-                "pool cache %s: %d lines are not used, the first is %s",
-                self._cache_path,
-                cached.refused.total(),
-                cached.first_refused,
-            )
+            found = {"cache": self._cache_path, "count": cached.refused.total(), "refused": cached.first_refused}
+            text = "pool cache %(cache)s: %(count)d lines are not used, the first is %(refused)s"
+            log.warning(text, found)
         return cached
 
     def load_position(self) -> Position | None:

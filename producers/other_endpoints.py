@@ -111,7 +111,8 @@ class OtherEndpoints:
             self._said.resting(candidate, found.trouble, time.monotonic_ns())
             self._endpoints.rest(candidate, found.trouble, time.monotonic_ns())
         else:
-            log.info("fallback %s: chain %s, block %s", host_of(candidate.url), found.chain_id, found.newest)
+            named = {"host": host_of(candidate.url), "chain": found.chain_id, "block": found.newest}
+            log.info("fallback %(host)s: chain %(chain)s, block %(block)s", named)
 
     async def _ask_elsewhere(self, candidate: Candidate) -> None:
         """The connected endpoint is quiet: does another one know a newer block?"""

@@ -23,7 +23,7 @@ from tlv.errors import SegmentError
 from tools.command.given import refuse_without_effect
 from tools.command.log_options import log_options
 from tools.command.main import run_command
-from tools.command.stderr_log import tell
+from tools.command.stderr_log import tell_operator
 from tools.feed_stat import FeedStat, look_at_feed
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def look_at_all(
         try:
             found[name] = look(name, before.get(name), elapsed_s)
         except SegmentError as error:
-            tell(f"ringstat: {error}", str(error), ring=name)
+            tell_operator(f"ringstat: {error}", str(error), ring=name)
     return found
 
 

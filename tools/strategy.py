@@ -28,7 +28,7 @@ from tools.command.counting import counters_beside
 from tools.command.given import is_given, refuse_without_effect
 from tools.command.say import say
 from tools.command.service import SERVICE_MANAGER
-from tools.command.stderr_log import tell
+from tools.command.stderr_log import tell_operator
 from tools.command.waiting import await_journal, wait_for_ring_option, when_there
 
 SIGNAL_CAPACITY = 1 << 20
@@ -140,7 +140,7 @@ def command(
                 _tell_poison(where, poison)
             if runner.driver.lost:
                 text = f"{runner.driver.lost} frames of {where} were lost"
-                tell(f"strategy: {text}", text, **source)
+                tell_operator(f"strategy: {text}", text, **source)
     return EXIT_LOST if runner.driver.lost else 0
 
 
@@ -196,7 +196,7 @@ def _sentence(statistics: dict[str, Any]) -> str:
 def _tell_poison(ring: str, poison: Poison) -> None:
     last_line = poison.reason.splitlines()[-1]
     text = f"poison frame (ring {ring}, sequence {poison.sequence}): {last_line}"
-    tell(f"strategy: {text}", text, ring=ring, sequence=poison.sequence)
+    tell_operator(f"strategy: {text}", text, ring=ring, sequence=poison.sequence)
 
 
 if __name__ == "__main__":

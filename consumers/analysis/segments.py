@@ -55,7 +55,7 @@ def sift_segments(directory: Path, selection: Selection) -> SiftedSegments:
         except JournalDamaged as error:
             if len(segments) == len(found.damaged) + 1:
                 raise
-            log.warning("%s", error)
+            log.warning(str(error), extra=error.place)
             found.damaged.add(segment.ordinal)
             continue
         index = stored_index(segment) if selection.has_range else None

@@ -29,6 +29,7 @@ from consumers.bridge.durable import FETCH_TIMEOUT_S, Durable
 from consumers.bridge.errors import BridgeError, BridgeRefused
 from consumers.bridge.retrying import Retrying
 from consumers.bridge.stream_config import StreamJudgement, judge_for_receiving
+from consumers.report import LineWithFields
 from ringbuf import DEFAULT_CAPACITY, Reader, RingInfo, RingNotFound, RingNotReady, Writer, unlink
 from tlv.codes import Domain, GapScope, Reason, Source
 from tlv.errors import FrameError
@@ -222,7 +223,8 @@ class Inward:
         for first, last in portions(lengths, self._limits):
             sequence = batch.first_sequence + known + first
             if lengths[first] > self._limits.largest:  # then it is alone
-                say(f"ring {self.ring}: frame {sequence} of {lengths[first]:,} bytes needs a larger --capacity")
+                text = f"ring {self.ring}: frame {sequence} of {lengths[first]:,} bytes needs a larger --capacity"
+                say(LineWithFields(text, sequence=sequence))
                 self._publish_gap(writer, sequence, sequence, say)
                 continue
             writer.publish_many(batch.buffer, offsets[first:last], lengths[first:last])
@@ -233,7 +235,8 @@ class Inward:
         writer.publish(build(Domain.SYSTEM, Source.BRIDGE, [gap]))
         lost = last - first + 1
         self.received.lost += lost
-        say(f"ring {self.ring}: {lost:,} frames, {first} to {last}, are lost: stream {self.broker.stream} lacks them")
+        text = f"ring {self.ring}: {lost:,} frames, {first} to {last}, are lost: stream {self.broker.stream} lacks them"
+        say(LineWithFields(text, sequence=first, last_sequence=last))
 
     def _writer_for(self, origin: bytes, say: Say) -> Writer:
         """The local ring of this origin; a new origin gets a new ring under the same name."""

@@ -50,6 +50,7 @@ from consumers.incarnations import (
 from consumers.journal.errors import ForeignFileError, JournalDamaged, JournalError
 from consumers.journal.extents import RecordedRings
 from consumers.journal.reader import JournalReader
+from consumers.report import LineWithFields
 from ringbuf import CorruptRing, Loss, Poll, Reader, Status, Wait
 from ringbuf.layout import INDEX_ROWS, LENGTH_ROW, SEQUENCE_ROW, TIME_ROW
 from tlv.codes import Domain, Reason, Source
@@ -373,7 +374,8 @@ class Outward:
         if self.journal:
             damaged = loss.reason == Reason.DAMAGED
             where += ", and the journal is damaged there" if damaged else ", and the journal lacks them"
-        say(f"ring {self.ring}: {loss.count:,} frames, {loss.first} to {loss.last}, are lost: {where}")
+        text = f"ring {self.ring}: {loss.count:,} frames, {loss.first} to {loss.last}, are lost: {where}"
+        say(LineWithFields(text, sequence=loss.first, last_sequence=loss.last))
 
     async def _send_replaced(self, chain: BatchChain, cursor: RingCursor, step: Replaced, say: Say) -> None:
         """Send the RingReplaced as the next frame of the old ring."""
@@ -454,10 +456,11 @@ class Outward:
     def _tell_too_large(self, sequence: int, size: int, say: Say) -> None:
         self.sent.lost += 1
         self.sent.too_large += 1
-        say(
+        text = (
             f"ring {self.ring}: frame {sequence} of {size:,} bytes is lost: the server takes {self._limits.largest:,} "
             "at most (max_payload, or the stream's max_msg_size)"
         )
+        say(LineWithFields(text, sequence=sequence))
 
     async def _drain(self, chain: BatchChain) -> None:
         await chain.drain()

@@ -19,6 +19,11 @@ from tlv.errors import AlphaPulseError
 class JournalError(AlphaPulseError):
     """A journal cannot be read or written."""
 
+    @property
+    def place(self) -> dict[str, object]:
+        """Where, as far as it is known, as fields of a log."""
+        return {}
+
 
 class ForeignFileError(JournalError):
     """The file is no journal segment of this version and layout."""
@@ -50,3 +55,8 @@ class JournalDamaged(JournalError):
         super().__init__(f"{path}: expected a whole record at byte {position}, found {found}")
         self.path = path
         self.position = position
+
+    @property
+    def place(self) -> dict[str, object]:
+        """The segment, and the byte where its damage begins."""
+        return {"segment": self.path, "position": self.position}

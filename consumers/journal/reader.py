@@ -272,7 +272,7 @@ class JournalReader:
             except SegmentGone:
                 continue
             except JournalDamaged as error:
-                log.warning("%s", error)
+                log.warning(str(error), extra=error.place)
                 damaged = True
             else:
                 return damaged
@@ -375,7 +375,7 @@ def passed_over(errors: tuple[type[JournalError], ...] = (JournalDamaged,)) -> I
     except SegmentGone:
         pass
     except errors as error:
-        log.warning("%s", error)
+        log.warning(str(error), extra=error.place)
 
 
 def search(scanner: Scanner, row: int, value: int, count: int) -> int:

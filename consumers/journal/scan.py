@@ -245,7 +245,7 @@ class Scanner:
         )
         if noted not in self.damage:
             self.damage.append(noted)
-            log.warning("%s", noted)
+            log.warning(str(noted), extra={"segment": noted.path, "sequence": noted.first, "last_sequence": noted.last})
 
     def _stand_in(self, expected: int, place: RecordPlace) -> int:
         """Scan a GAP from `expected` up to `place` instead of the bytes before `place`."""

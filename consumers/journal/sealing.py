@@ -114,7 +114,8 @@ class Sealer:
                 drop_old(self.directory, self.keep, time.time())
             except OSError as error:
                 self.failures += 1
-                log.warning("%s: its old segments stay: %s", self.directory, error)
+                found = {"journal": self.directory, "error": error}
+                log.warning("%(journal)s: its old segments stay: %(error)s", found)
 
     def _sealed(self, segment: SegmentFile) -> bool:
         """Seal it; False if that can be tried again."""
@@ -125,6 +126,6 @@ class Sealer:
                 return True
             # The raw segment stays, and every reader can read it; it only takes more room.
             self.failures += 1
-            log.warning("%s stays unpacked: %s", segment.path, error)
+            log.warning("%(segment)s stays unpacked: %(error)s", {"segment": segment.path, "error": error})
             return False
         return True

@@ -210,14 +210,14 @@ class JournalWriter:
         tidy(self.directory)
         segments = list_segments(self.directory)
         while segments and is_blank(segments[-1]):
-            log.warning("%s: removed, a power cut left nothing of it", segments[-1].path)
+            log.warning("%(segment)s: removed, a power cut left nothing of it", {"segment": segments[-1].path})
             segments.pop().path.unlink()
         for segment in reversed(segments):
             try:
                 self._continue(segment, examine(segment, self.layout_digest))
                 break
             except JournalDamaged as error:
-                log.warning("%s; recording goes on behind it", error)
+                log.warning("%(error)s; recording goes on behind it", {"error": error, **error.place})
         return segments[-1].ordinal if segments else 0, [segment for segment in segments if not segment.packed]
 
     def _continue(self, last: SegmentFile, found: Examination) -> None:
@@ -225,7 +225,8 @@ class JournalWriter:
         if found.ring_name != self.ring_name:
             raise UsageError(f"{self.directory}: expected a journal of ring {self.ring_name}, found {found.ring_name}")
         if found.end is SegmentEnd.TORN:
-            log.warning("%s: cut %d torn bytes at byte %d", last.path, found.bytes_behind, found.position)
+            torn = {"segment": last.path, "bytes": found.bytes_behind, "position": found.position}
+            log.warning("%(segment)s: cut %(bytes)d torn bytes at byte %(position)d", torn)
         if found.end is not SegmentEnd.SEALED:
             cut(last, found.position)
             self._append_end(last, found.next_sequence)
@@ -359,7 +360,7 @@ class JournalWriter:
             if self.fsync is not Fsync.NEVER:
                 os.fsync(fd)
         except OSError as error:
-            log.warning("%s could not be ended: %s", segment.path, error.strerror)
+            log.warning("%(segment)s could not be ended: %(error)s", {"segment": segment.path, "error": error.strerror})
         finally:
             with contextlib.suppress(OSError):
                 os.close(fd)

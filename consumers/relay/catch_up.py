@@ -106,7 +106,7 @@ class JournalWindows:
             self._counters.shortages += answer.shortage is not None
         else:
             self._counters.damaged_journals += 1
-        self._counters.warn_once(str(self.directory), answer.problem)
+        self._counters.warn_once(str(self.directory), answer.problem, journal=self.directory)
 
     def _run(self) -> None:
         while (sequence := self._requests.get()) is not None:

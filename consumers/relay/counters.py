@@ -58,11 +58,11 @@ class Counters:
         self.shortages += 1
         self.warn_once("relay", f"{what} ({error})")
 
-    def warn_once(self, subject: str, text: str) -> None:
+    def warn_once(self, subject: str, text: str, **fields: object) -> None:
         """Log `text` unless something was logged of `subject` since it was sound."""
         if subject not in self._logged:
             self._logged.add(subject)
-            log.warning("%s: %s", subject, text)
+            log.warning(f"{subject}: {text}", extra=fields)
 
     def sound(self, subject: str) -> None:
         """`subject` is sound again; the next damage is logged."""

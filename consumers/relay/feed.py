@@ -355,7 +355,8 @@ class RingFeed:
             return self._tell_unreadable(place)
         if damaged:
             self._note_damage(
-                f"the frame of sequence {place.sequence} is damaged; reading goes on at {self.reader.sequence}"
+                f"the frame of sequence {place.sequence} is damaged; reading goes on at {self.reader.sequence}",
+                sequence=place.sequence,
             )
         place.position, place.waiting_since, place.told_unreadable = self.reader.position, 0.0, False
         return memoryview(self.pass_loss(place, self.reader.sequence, Reason.DAMAGED if damaged else reason))
@@ -367,9 +368,9 @@ class RingFeed:
         place.told_unreadable = True
         return memoryview(self._cover(place) + protocol.gap(place.sequence, place.sequence - 1, Reason.DAMAGED))
 
-    def _note_damage(self, text: str) -> None:
+    def _note_damage(self, text: str, **fields: object) -> None:
         self._counters.damaged_rings += 1
-        self._counters.warn_once(f"ring {self.name}", text)
+        self._counters.warn_once(f"ring {self.name}", text, ring=self.name, **fields)
 
     def _note_unreadable(self, text: str) -> None:
         if not self.damage:

@@ -477,7 +477,7 @@ class Relay:
             except SegmentError as error:
                 # Of another layout, or no ring at all; the other rings are served all the same.
                 self._refused[line.name] = error
-                self.counters.warn_once(f"ring {line.name}", str(error))
+                self.counters.warn_once(f"ring {line.name}", str(error), ring=line.name)
                 continue
             if feed is not None:
                 self._refused.pop(line.name, None)

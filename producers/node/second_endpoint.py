@@ -68,7 +68,7 @@ async def keep_second_endpoint(
         words = printable(words, url)
         line = remarks.remark(words, f"the second endpoint {words}", time.monotonic_ns())
         if line is not None:
-            log.warning("%s", line)
+            log.warning(line, extra={"host": host_of(url)})
 
     while True:
         try:

@@ -153,12 +153,12 @@ class Servers:
 
 
 @pytest.mark.parametrize(
-    "ways",
-    [STATUSES, ("302", "garbage", "tls"), (*CONVERSATIONS, "unresolvable")],
+    ("ways", "form"),
+    [(STATUSES, "json"), (("302", "garbage", "tls"), "text"), ((*CONVERSATIONS, "unresolvable"), "json")],
     ids=["refused", "no-handshake", "useless"],
 )
 def test_collector_at_debug_says_no_key_whatever_its_endpoints_do(
-    ring_name: str, tmp_path: Path, ways: tuple[str, ...]
+    ring_name: str, tmp_path: Path, ways: tuple[str, ...], form: str
 ) -> None:
     """P8."""
     warm_ring()
@@ -174,6 +174,7 @@ def test_collector_at_debug_says_no_key_whatever_its_endpoints_do(
             return await run(
                 arguments,
                 tmp_path,
+                ALPHAPULSE_LOG_FORMAT=form,
                 ALPHAPULSE__COLLECTOR__URL=first,
                 ALPHAPULSE__COLLECTOR__FALLBACK=",".join(others),
                 ALPHAPULSE__COLLECTOR__CROSS_CHECK=servers.url(ways[0]),
@@ -186,6 +187,7 @@ def test_collector_at_debug_says_no_key_whatever_its_endpoints_do(
     troubles = ("cannot connect", "giving up", "disconnected", "it is tried last")
     assert sum(map(err.count, troubles)) >= len(ways)
     assert "the second endpoint" in err
+    assert form == "text" or all("event" in json.loads(line) for line in err.splitlines())
     assert read_story(ring_name).standing == canonical_events()
 
 
@@ -217,7 +219,7 @@ def test_validate_at_debug_says_no_key_of_an_endpoint_that_works(tmp_path: Path)
 def test_bridge_at_debug_says_nothing_of_its_servers_password(ring_name: str, tmp_path: Path, works: bool) -> None:
     with Writer.create(ring_name, layout_digest=LAYOUT_DIGEST), NatsServer(tmp_path / "nats") as server:
         place = server.url.removeprefix("nats://") if works else "127.0.0.1:1"
-        arguments = ["bridge", "out", "--ring", ring_name]
+        arguments = ["--log-format", "text" if works else "json", "bridge", "out", "--ring", ring_name]
         url = f"nats://user:{CANARY}@{place}"
 
         def is_under_way(err: str) -> bool:

@@ -5,6 +5,7 @@ The tests of this file are steps of one story and run in their order.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -31,6 +32,7 @@ QUICK_KILLS = ("collector", "recorder")
 def rig() -> Iterator[UpRig]:
     with tempfile.TemporaryDirectory(prefix="ap") as folder:
         rig = UpRig(Path(folder), PIPELINE)
+        rig.environment |= {"ALPHAPULSE_LOG_FORMAT": "json", "ALPHAPULSE_LOG_LEVEL": "info"}
         yield rig
         rig.end()
 
@@ -101,7 +103,13 @@ def test_restart_starts_one_process_anew_with_the_file_as_it_is_now(rig: UpRig) 
 
 def test_logs_show_what_a_process_printed_and_who_was_killed(rig: UpRig) -> None:
     assert f"recording {rig.name}.market into {rig.folder}/journal" in rig.run("logs", "recorder").stdout
-    assert "exited: collector (terminated by SIGKILL" in rig.run("logs", "supervisord", "-n", "1000").stdout
+    supervised = rig.run("logs", "supervisord", "-n", "1000").stdout
+    assert "exited: collector (terminated by SIGKILL" in supervised
+    assert all(re.match(r"\d{4}-\d\d-\d\dT[\d:.]{12}Z [A-Z]+ ", line) for line in supervised.splitlines())
+    unnamed = rig.run("logs", "--no-names", "-n", "1000").stdout.splitlines()
+    logged = [line for line in map(json.loads, (one for one in unnamed if one.startswith("{"))) if "level" in line]
+    assert {"collector"} <= {line["process"] for line in logged} <= NAMES
+    assert any(line["event"].startswith("connected to ") and line["host"] == "127.0.0.1" for line in logged)
     command = [*ALPHAPULSE, "logs", "-f", "relay.market", "-c", str(rig.file)]
     following = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=rig.environment)
     assert following.stdout is not None

@@ -16,14 +16,13 @@ import math
 import numbers
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from structlog.processors import JSONRenderer, LogfmtRenderer, format_exc_info
 from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from tools.command.stderr_log import JSON, without_urls
+from tools.command.stderr_log import JSON, utc, without_urls
 
 KEYS = ("time", "level", "logger", "process", "event")
 """Of every line, in this order; fields follow."""
@@ -78,8 +77,7 @@ def scalar(value: object) -> str | int | float | bool | None:
 
 def add_time(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
     """When it was logged, not when it is written: the end of a storm is written later."""
-    logged = datetime.fromtimestamp(line["_record"].created, UTC)
-    line["time"] = logged.strftime("%Y-%m-%dT%H:%M:%S.") + f"{logged.microsecond // 1000:03}Z"
+    line["time"] = utc(line["_record"].created)
     return line
 
 

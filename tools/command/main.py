@@ -23,7 +23,7 @@ from tools.command.lazy import LazyGroup, defaults_of
 from tools.command.log_options import log_options
 from tools.command.parent import die_with_parent
 from tools.command.sections import SECTIONS
-from tools.command.stderr_log import HANDLER, set_up_logging, tell
+from tools.command.stderr_log import HANDLER, set_up_logging, tell_operator
 
 COMMANDS = {
     "up": ("tools.up.command", "Run the processes that a configuration names, and restart what dies."),
@@ -114,17 +114,17 @@ def run_command(command: click.Command, name: str) -> NoReturn:
     except click.ClickException as error:
         message = io.StringIO()
         error.show(message)  # it quotes arguments, among them a URL given where none is expected
-        tell(message.getvalue(), error.format_message())
+        tell_operator(message.getvalue(), error.format_message())
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of our output ended (`| head`): no error, and Python must not flush into the pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except AlphaPulseError as error:
-        tell(f"{name}: error: {error}", str(error))
+        tell_operator(f"{name}: error: {error}", str(error))
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except OSError as error:
-        tell(f"{name}: error: {describe(error)}", describe(error))
+        tell_operator(f"{name}: error: {describe(error)}", describe(error))
         sys.exit(1)
 
 

@@ -1,7 +1,7 @@
 """Which lines of a log are repeats of each other, and how many of them are left out.
 
-Owns the counting.  Lines are alike that have the same logger, level and template; in a text without arguments numbers
-make no difference.  Times come as arguments.
+Owns the counting.  Lines are alike that have the same logger, level and template; of a template without a word, or a
+text without arguments, the whole text counts, but for its numbers.  Times come as arguments.
 
     the first MOST within an interval    passed on at once
     further ones                         counted; the last of them is kept
@@ -26,6 +26,7 @@ MOST_KINDS = 256
 """Kinds that are told apart at a time; while there are more, their lines are passed on."""
 LONGEST_TEMPLATE = 200
 NUMBER = re.compile(r"0x[0-9a-fA-F]+|[0-9a-fA-F]{16,}|\d+")
+PLACEHOLDER = re.compile(r"%(\(\w+\))?[a-z]|[\W\d]")
 
 Kind = tuple[str, int, str]
 
@@ -90,8 +91,10 @@ class Repeats:
 
 def kind_of(record: logging.LogRecord) -> Kind:
     """What a line has in common with those like it."""
-    template = str(record.msg)[:LONGEST_TEMPLATE]
-    return record.name, record.levelno, template if record.args else NUMBER.sub("0", template)
+    template = str(record.msg)
+    if not record.args or not PLACEHOLDER.sub("", template):
+        template = NUMBER.sub("0", record.getMessage()[:LONGEST_TEMPLATE])
+    return record.name, record.levelno, template
 
 
 def detached(record: logging.LogRecord) -> logging.LogRecord:

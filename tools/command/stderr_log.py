@@ -40,6 +40,12 @@ def without_urls(text: str) -> str:
     return URL.sub(r"\1\2", text)
 
 
+def utc(timestamp_s: float) -> str:
+    """A wall time as every log shows it."""
+    seconds, milliseconds = divmod(int(timestamp_s * 1000), 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{milliseconds:03}Z"
+
+
 class StderrHandler(logging.Handler):
     """Writes lines to stderr, whatever that is at the time; repeats are counted."""
 
@@ -66,7 +72,11 @@ class StderrHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write it, unless it is one repeat too many."""
-        for line in self._repeats.pass_on(record, time.monotonic_ns()):
+        try:
+            lines = self._repeats.pass_on(record, time.monotonic_ns())
+        except Exception:  # noqa: BLE001  # what cannot be shown is like no other line
+            lines = [record]
+        for line in lines:
             self.write(line)
         if self._repeats.left_out and (self._waiting is None or not self._waiting.is_alive()):
             self._waiting = threading.Thread(target=self._wait_out, name="repeats", daemon=True)
@@ -143,10 +153,10 @@ def speak_from(level: int) -> None:
 
 def complain(who: str, line: object, **fields: object) -> None:
     """A line of the log from a command, for the operator."""
-    logging.getLogger(f"{OURS}.{who}").warning(str(line), extra=fields)
+    logging.getLogger(f"{OURS}.{who}").warning(str(line), extra={**fields, **getattr(line, "fields", {})})
 
 
-def tell(
+def tell_operator(
     shown: str, event: str, level: int = logging.ERROR, error: BaseException | None = None, **fields: object
 ) -> None:
     """Why a command ends, or what it tells beside its result: `shown` as it is, or a line of JSON.
@@ -166,7 +176,7 @@ def tell(
 def print_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print the traceback of an uncaught exception, with URLs cut."""
     shown = "".join(traceback.format_exception(kind, error, trace))
-    tell(shown, f"{kind.__name__}: {error}", logging.CRITICAL, error)
+    tell_operator(shown, f"{kind.__name__}: {error}", logging.CRITICAL, error)
 
 
 def print_defect_of_thread(found: threading.ExceptHookArgs) -> None:

@@ -1,5 +1,7 @@
 """A log file that rotates by size, and whose disk may be full: lines are then lost, and nothing else is.
 
+Its times are UTC, as those of the processes; supervisord's are local.
+
 supervisord's own handler lets such an error out of the rotation: it closes the pipe of the process that logs, which
 ends of it.
 """
@@ -7,9 +9,12 @@ ends of it.
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 from supervisor import loggers
+
+from tools.command.stderr_log import utc
 
 
 class CarefulLog(loggers.RotatingFileHandler):  # type: ignore[misc]
@@ -33,6 +38,7 @@ class CarefulLog(loggers.RotatingFileHandler):  # type: ignore[misc]
                 fresh = open(self.baseFilename, "ab")  # noqa: SIM115, PTH123
                 self.stream.close()
                 self.stream, self.lost = fresh, False
+            record.asdict()["asctime"] = utc(time.time())
             super().emit(record)
         except (OSError, ValueError):
             self.lost = True

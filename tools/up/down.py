@@ -14,7 +14,7 @@ from tools.command.claims import Claim
 from tools.command.config import load_config
 from tools.command.config_option import config_option
 from tools.command.environment import settings_environment
-from tools.command.stderr_log import tell
+from tools.command.stderr_log import tell_operator
 from tools.up.run_directory import RunDirectory
 
 
@@ -54,7 +54,7 @@ def command(config: Path, purge: bool, journals: bool, yes: bool, as_json: bool)
 
         removed, problems = remove_all(place, claims, doomed)
     for problem in problems:
-        tell(f"down: {problem}", problem)
+        tell_operator(f"down: {problem}", problem)
     if as_json:
         click.echo(msgspec.json.encode({"was_up": was_up, "removed": removed, "problems": problems}))
     else:

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 from tools.command.interrupt import Interrupt
 from tools.command.say import say
-from tools.command.stderr_log import tell as tell_on_stderr
+from tools.command.stderr_log import tell_operator
 from tools.up.beginning import Started
 from tools.up.control import NoAnswer
 from tools.up.ending import end_all
@@ -54,4 +54,4 @@ def tell(one: SupervisedProcess, as_json: bool) -> None:
 
 def complain(line: str) -> None:
     """A line on stderr, for the operator."""
-    tell_on_stderr(f"up: {line}", line, logging.WARNING)
+    tell_operator(f"up: {line}", line, logging.WARNING)

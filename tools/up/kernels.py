@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.command.stderr_log import HANDLER, TEXT, tell
+from tools.command.stderr_log import HANDLER, TEXT, tell_operator
 from tools.command.supervisor import Supervisor
 
 TERMINAL_S, PLAIN_S = 0.25, 5.0
@@ -41,7 +41,7 @@ def compile_kernels(command: str, asked: Callable[[], bool]) -> None:
                 if terminal:
                     print(f"{command}: {text}{ERASE_TO_END}", end="\r", file=sys.stderr, flush=True)
                 else:
-                    tell(f"{command}: {text}", text, logging.INFO)
+                    tell_operator(f"{command}: {text}", text, logging.INFO)
             supervisor.pause()
         supervisor.check()
         if terminal:

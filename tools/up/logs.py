@@ -29,11 +29,12 @@ SUPERVISOR = "supervisord"
 @click.argument("name", required=False)
 @config_option()
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is printed from now on, until Ctrl-C.")
+@click.option("--names/--no-names", default=True, show_default=True, help="Without NAME: each line behind its name.")
 @click.option(
     "-n", "--lines", default=20, show_default=True, type=click.IntRange(0, 100_000), help="Of what was printed before."
 )
-def command(name: str | None, config: Path, follow: bool, lines: int) -> None:
-    """Show what the process NAME printed; without NAME every process, each line behind its name.
+def command(name: str | None, config: Path, follow: bool, names: bool, lines: int) -> None:
+    """Show what the process NAME printed; without NAME every process.
 
     `supervisord` is a name too: who started when, and how it ended.
     """
@@ -45,7 +46,7 @@ def command(name: str | None, config: Path, follow: bool, lines: int) -> None:
     if name is not None and name not in files:
         raise UsageError(f"no process {name!r}{did_you_mean(name, files)} (there: {', '.join(files)})")
     chosen = files if name is None else {name: files[name]}
-    width = 0 if name is not None else max(map(len, chosen))
+    width = max(map(len, chosen)) if name is None and names else 0
     followed = [FollowedFile(path, one.ljust(width) + " | " if width else "") for one, path in chosen.items()]
     with Interrupt() as asked:
         for one in followed:

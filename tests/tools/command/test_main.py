@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -29,7 +30,8 @@ def test_cli_help_imports_nothing_heavy() -> None:
     script = "import sys; sys.argv[1:] = ['--help']; from tools.command.main import main\n"
     script += "try: main()\nexcept SystemExit: pass\n"
     script += (
-        "print(*[m for m in ('numba', 'numpy', 'asyncio', 'rich', 'websockets') if m in sys.modules], file=sys.stderr)"
+        "heavy = ('numba', 'numpy', 'asyncio', 'rich', 'structlog', 'websockets')\n"
+        "print(*[m for m in heavy if m in sys.modules], file=sys.stderr)"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stderr.strip() == ""
@@ -58,6 +60,35 @@ def test_cli_known_error_is_one_line_and_exit_1() -> None:
     assert ended.stderr.startswith("alphapulse: error: ")
     assert ended.stderr.count("\n") == 1
     assert "no.such.ring" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "event"),
+    [
+        (["nonsense"], 2, "No such command 'nonsense'."),
+        (["demo", "--speed", "fast"], 2, "Invalid value for '--speed'"),
+        (["dump", "no.such.ring"], 1, "no ring 'no.such.ring'"),
+        (["-c", "/no/such.toml", "status"], 2, "/no/such.toml"),
+    ],
+)
+def test_cli_error_is_a_line_of_json_where_the_log_is(arguments: list[str], code: int, event: str) -> None:
+    ended = run("--log-format", "json", *arguments)
+    (line,) = map(json.loads, ended.stderr.splitlines())
+    assert ended.returncode == code and event in line["event"] and line["level"] == "error"
+
+
+def test_cli_log_format_that_is_none_is_refused_by_name() -> None:
+    ended = run("--log-format", "xml", "status")
+    assert ended.returncode == 2 and "'--log-format'" in ended.stderr and "'text', 'json'" in ended.stderr
+
+
+def test_cli_that_complains_to_a_closed_pipe_ends_as_it_should() -> None:
+    """It is not its own output that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as broken:
+        ended = subprocess.run([*TREE, "dump", "no.such.ring"], stdout=subprocess.PIPE, stderr=broken, timeout=120)
+    assert (ended.returncode, ended.stdout) == (1, b"")
 
 
 def test_cli_output_into_a_closed_pipe_is_quiet() -> None:

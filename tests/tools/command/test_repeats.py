@@ -59,6 +59,8 @@ def test_numbers_in_a_ready_text_make_no_kind_and_an_argument_none() -> None:
     assert kind_of(line("block 17 of 0xAB12ef")) == kind_of(line("block 4 of 0x99"))
     assert kind_of(line("block %s", "a")) == kind_of(line("block %s", "b"))
     assert kind_of(line("block %s", "a")) != kind_of(line("blocks %s", "a"))
+    assert kind_of(line("%s: %s", "a", 1)) != kind_of(line("%s: %s", "b", 1))
+    assert kind_of(line("%s: %s", "a", 1)) == kind_of(line("%s: %s", "a", 2))
 
 
 def test_more_kinds_than_are_told_apart_all_pass_and_take_no_more_memory() -> None:
@@ -78,8 +80,8 @@ def test_line_that_waits_keeps_no_object_of_the_program() -> None:
 
     repeats = Repeats()
     for _ in range(MOST):
-        repeats.pass_on(line("%(what)s %(count)d", {"what": "x", "count": 1}), 0)
-    repeats.pass_on(line("%(what)s %(count)d", {"what": Large(), "count": 7}), 0)
+        repeats.pass_on(line("%(what)s is %(count)d", {"what": "x", "count": 1}), 0)
+    repeats.pass_on(line("%(what)s is %(count)d", {"what": Large(), "count": 7}), 0)
     (last,) = repeats.end(0)
-    assert last.getMessage() == "large 7" and last.args == {"what": "large", "count": 7}
+    assert last.getMessage() == "large is 7" and last.args == {"what": "large", "count": 7}
     assert not hasattr(last, "repeats")

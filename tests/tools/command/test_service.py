@@ -17,6 +17,7 @@ import pytest
 import tools.command.service
 from tests.system.up_rig import ALPHAPULSE, UpRig
 from tlv.codes import FeedReason
+from tlv.errors import UsageError
 from tools.command.environment import settings_environment
 from tools.command.service import ServiceManager, tell_while_it_turns
 from tools.feed_stat import look_at_feed
@@ -136,3 +137,27 @@ def test_credential_named_like_a_variable_is_a_setting(tmp_path: Path) -> None:
         "A": "b",
         "ALPHAPULSE__COLLECTOR__URL": "wss://node.example/KEY",
     }
+
+
+@pytest.mark.parametrize(
+    ("make", "found"),
+    [
+        (lambda path: path.mkdir(), "Is a directory"),
+        (lambda path: path.symlink_to("nowhere"), "No such file or directory"),
+        (lambda path: path.write_bytes(b"wss://KEY\xff"), "another byte at 9"),
+    ],
+)
+def test_credential_that_cannot_be_read_is_an_error_that_names_its_file(
+    tmp_path: Path, make: Callable[[Path], object], found: str
+) -> None:
+    """Without it a collector would use the chain's public endpoints."""
+    file = tmp_path / "ALPHAPULSE__COLLECTOR__URL"
+    make(file)
+    with pytest.raises(UsageError, match=f"{file}: expected a credential.*{found}") as met:
+        settings_environment({"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert "KEY" not in str(met.value)
+
+
+def test_credentials_whose_folder_is_gone_are_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"{tmp_path}/gone: expected a credential"):
+        settings_environment({"CREDENTIALS_DIRECTORY": str(tmp_path / "gone")})

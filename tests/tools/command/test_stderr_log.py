@@ -160,7 +160,7 @@ def test_libraries_warnings_and_a_line_that_cannot_be_shown_have_the_same_form(f
 def test_storm_is_told_in_part_with_the_rest_counted_at_its_end_before_the_line_that_explains_the_exit() -> None:
     program = (
         "for number in range(1300): log.warning('block %(block)d is odd', {'block': number})\n"
-        "log.error('of another kind')\ntell('demo: error: the last word', 'the last word')\n"
+        "log.error('of another kind')\ntell_operator('demo: error: the last word', 'the last word')\n"
     )
     lines = [json.loads(line) for line in run(program, "json").stderr.splitlines()]
     assert [line.get("block") for line in lines] == [0, 1, 2, 3, 4, None, 1299, None]
@@ -185,8 +185,8 @@ def test_storm_that_ends_in_silence_is_counted_while_the_process_lives() -> None
     assert process.returncode == 0
 
 
-GOES_ON = "for number in range(3000): log.error('line %d', number)\nprint('out', file=sys.stderr)\ntell('end', 'end')\n"
-GOES_ON += "print('done')\n"
+GOES_ON = "for number in range(3000): log.error('line %d', number)\nprint('out', file=sys.stderr)\n"
+GOES_ON += "tell_operator('end', 'end')\nprint('done')\n"
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
