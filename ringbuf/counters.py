@@ -211,7 +211,7 @@ def read_counters(object_name: str) -> CountersCopy:
         if int(header[field]) != expected:
             raise BadSegment(f"{object_name}: {field}: expected {expected:#x}, found {int(header[field]):#x}")
     if header["boot_id"].tobytes() != boot_id():
-        raise BadSegment(f"{object_name}: left over from before the last reboot")
+        raise BadSegment(f"{object_name}: left over from before the last reboot: `ringstat gc` removes it")
     now = time.monotonic_ns()
     try:
         role, ring = text_of(header["role"]), text_of(header["ring"])

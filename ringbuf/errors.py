@@ -2,7 +2,7 @@
 
 SegmentError (tlv.errors)
 |-- RingNotFound        no ring of that name
-|-- RingNotReady        its creation is not finished, or its creator died before it was
+|-- RingNotReady        its creation is not finished, or its creator died before it was, or the machine was rebooted
 |-- AlreadyExists       create() found a ring of that name
 |-- NotOwner            another process (or, after a fork, the parent) is the writer
 |-- NoSpace             /dev/shm cannot hold it
@@ -30,7 +30,8 @@ class RingNotFound(SegmentError):
 
 
 class RingNotReady(SegmentError):
-    """The ring is being created, or its creator died before it finished; the next `create` starts over."""
+    """The ring is being created, its creator died before it finished, or it is of before the last reboot; the next
+    `create` starts over."""
 
 
 class AlreadyExists(SegmentError):

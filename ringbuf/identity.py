@@ -171,7 +171,7 @@ def read_identity(page: Bytes, size: int, where: str, layout_digest: int) -> Ide
     """Check the copy of a header page against this build, the object's size and the expected layout digest (0 = any).
 
     Raises:
-        RingNotReady: the creation has not finished.
+        RingNotReady: the creation has not finished, or it is of before the last reboot: the next creator starts over.
         BadSegment: naming the field, what was expected and what was found.
     """
 
@@ -189,7 +189,7 @@ def read_identity(page: Bytes, size: int, where: str, layout_digest: int) -> Ide
     expect("total_bytes (header)", int(header["total_bytes"]), HEADER_BYTES + int(header["capacity"]))
     expect("size of the object", size, int(header["total_bytes"]))
     if header["boot_id"].tobytes() != boot_id():
-        raise BadSegment(f"{where}: left over from before the last reboot")
+        raise RingNotReady(f"{where}: left over from before the last reboot; its next writer makes it anew")
     found_digest = int(header["layout_digest"])
     if layout_digest and found_digest:
         _expect_layout(where, text_of(header["name"]), found_digest, layout_digest)

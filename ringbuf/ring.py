@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 
+from ringbuf.declare import offset_of
 from ringbuf.errors import AlreadyExists, BadSegment, NotOwner, RingNotFound, RingNotReady
 from ringbuf.identity import Identity, check_control, read_identity, write_control_identity, write_identity
 from ringbuf.kernels import put_word, snapshot
-from ringbuf.layout import CONTROL, CONTROL_MAGIC, HEADER_BYTES, MAGIC
+from ringbuf.layout import CONTROL, CONTROL_MAGIC, HEADER, HEADER_BYTES, MAGIC
 from ringbuf.locks import WRITER_BYTE, RingLock
 from ringbuf.names import check_name, control_object, lock_object, ring_object
 from ringbuf.segment import (
@@ -31,6 +33,7 @@ from ringbuf.segment import (
     unlink_object,
 )
 from tlv.buffers import Bytes, Longs, Words
+from tlv.errors import SegmentError
 
 GROUP_READS = 0o640
 GROUP_WRITES = 0o660
@@ -134,10 +137,24 @@ def claim(name: str) -> RingLock:
         lock = RingLock(object_name, create=True)
         if not lock.try_lock(WRITER_BYTE):
             lock.close()
-            raise NotOwner(f"ring {name}: another living writer holds its lock ({object_name}, byte {WRITER_BYTE})")
+            raise NotOwner(
+                f"ring {name}: another living writer, {writer_of(name)}, holds its lock "
+                f"({object_name}, byte {WRITER_BYTE})"
+            )
         if same_object(lock.fd, object_name):
             return lock
         lock.close()  # the ring was unlinked between our open and our lock: a lock of the old object excludes nobody
+
+
+def writer_of(name: str) -> str:
+    """`process 1234`, as the ring names its writer, for a message: the lock does not say whose it is."""
+    try:
+        fd = open_object(ring_object(name), writable=False)
+    except SegmentError:  # it is being created
+        return "process unknown"
+    pid = int.from_bytes(os.pread(fd, 8, offset_of(HEADER, "pid")), sys.byteorder)
+    os.close(fd)
+    return f"process {pid or 'unknown'}"
 
 
 def lock_ring(ring: Ring, lock: RingLock) -> None:
@@ -149,8 +166,8 @@ def lock_ring(ring: Ring, lock: RingLock) -> None:
     object_name = ring_object(ring.name)
     if not lock.try_lock_ring(object_name):
         raise NotOwner(
-            f"ring {ring.name}: another living writer holds it ({object_name}, byte {WRITER_BYTE}), "
-            f"though not {lock_object(ring.name)}: that one was removed under it"
+            f"ring {ring.name}: another living writer, {writer_of(ring.name)}, holds it "
+            f"({object_name}, byte {WRITER_BYTE}), though not {lock_object(ring.name)}: that one was removed under it"
         )
     found = os.fstat(ring.fd)
     for_group = bool(stat.S_IMODE(found.st_mode) & GROUP_READS & ~PRIVATE)
@@ -194,7 +211,9 @@ def finish_creation(ring: Ring) -> None:
 
 
 def remove_unfinished(name: str) -> None:
-    """Unlink what a killed creator left; raise AlreadyExists if the ring is finished, BadSegment if it is none."""
+    """Unlink what a killed creator or another boot left; raise AlreadyExists if the ring is finished, BadSegment if it
+    is none.
+    """
     try:
         open_ring(name, writable=False).close()
     except RingNotFound:

@@ -34,7 +34,7 @@ ONE_AT_A_TIME = {
 }
 """Demos, benchmarks and warm-ups: what they make bears the same names in each.  The README's blocks are a sequence."""
 
-STORIES = {"tests/system/test_up.py", "tests/tools/test_trace.py"}
+STORIES = {"tests/system/test_second_copy.py", "tests/system/test_up.py", "tests/tools/test_trace.py"}
 """Their tests are steps of one story, or look at what one run of the pipeline left."""
 
 LINE = "line"

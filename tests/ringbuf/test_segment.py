@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ringbuf import (
@@ -30,7 +31,7 @@ from ringbuf import (
     unlink,
 )
 from ringbuf.declare import digest_of, lines, offset_of, page, word_of
-from ringbuf.identity import checksum, new_identity, read_identity
+from ringbuf.identity import checksum, new_identity
 from ringbuf.layout import CONTROL, DESCRIPTOR, DESCRIPTOR_BYTES, FORMAT, HEADER, HEADER_BYTES, VERSION
 from ringbuf.locks import WRITER_BYTE, RingLock, leave_locks_with_parent
 from ringbuf.memory import advise
@@ -44,7 +45,7 @@ from ringbuf.names import (
     lock_object,
     ring_object,
 )
-from ringbuf.ring import claim, copy_page, open_control
+from ringbuf.ring import claim, open_control
 from ringbuf.segment import create_object, open_object, path_of, same_object, unlink_object
 from tlv.errors import UsageError
 from tlv.fields import I64
@@ -116,10 +117,17 @@ def test_attach_to_nothing_names_the_ring_and_how_to_make_one(ring_name: str) ->
 
 
 def test_create_twice_is_refused_while_alive_and_afterwards(ring_name: str) -> None:
-    with Writer.create(ring_name, capacity=SMALL), pytest.raises(NotOwner, match="another living writer"):
+    with Writer.create(ring_name, capacity=SMALL), pytest.raises(NotOwner, match=f"process {os.getpid()}, holds"):
         Writer.create(ring_name, capacity=SMALL)
     with pytest.raises(AlreadyExists, match="open it, or unlink it first"):
         Writer.create(ring_name, capacity=SMALL)
+
+
+def test_create_while_another_creates_is_refused_without_knowing_who(ring_name: str) -> None:
+    lock = claim(ring_name)
+    with pytest.raises(NotOwner, match="process unknown, holds"):
+        Writer.create(ring_name, capacity=SMALL)
+    lock.close()
 
 
 def test_attach_to_another_layout_digest_is_refused_and_to_any_accepted(ring_name: str) -> None:
@@ -154,13 +162,33 @@ def test_attach_with_a_changed_identity_is_refused(ring_name: str, field: str) -
         Reader.attach(ring_name)
 
 
-def test_attach_from_before_the_last_boot_is_refused(ring_name: str) -> None:
+def age(ring_name: str) -> None:
+    """Have a ring be of another boot."""
+    with path_of(ring_object(ring_name)).open("r+b") as file:
+        header = np.frombuffer(bytearray(file.read(HEADER_BYTES)), dtype=np.uint8)
+        header.view(HEADER)[0]["boot_id"] = 0
+        header.view(HEADER)[0]["crc"] = checksum(header)
+        file.seek(0)
+        file.write(header.tobytes())
+
+
+def test_ring_from_before_the_last_boot_is_none_for_readers_and_its_next_writer_makes_it_anew(ring_name: str) -> None:
     with Writer.create(ring_name, capacity=SMALL) as writer:
-        page = copy_page(writer.words, HEADER_BYTES)
-    page.view(HEADER)[0]["boot_id"] = 0
-    page.view(HEADER)[0]["crc"] = checksum(page)
-    with pytest.raises(BadSegment, match="before the last reboot"):
-        read_identity(page, HEADER_BYTES + SMALL, "ring", 0)
+        writer.publish(b"of another boot")
+    age(ring_name)
+    with pytest.raises(RingNotReady, match="before the last reboot; its next writer makes it anew"):
+        Reader.attach(ring_name)
+    with Writer.open_or_create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name) as reader:
+        assert (writer.next_sequence, len(reader.poll())) == (1, 0)
+
+
+def test_ring_from_before_the_last_boot_is_garbage_unless_it_has_a_writer(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL):
+        age(ring_name)
+        assert collect_garbage(prefix=ring_name) == []
+        with pytest.raises(NotOwner):
+            Writer.create(ring_name, capacity=SMALL)
+    assert collect_garbage(prefix=ring_name) == [ring_name]
 
 
 def test_attach_to_what_is_no_ring_is_refused(ring_name: str) -> None:

@@ -1,4 +1,4 @@
-"""What a process has for itself: the ring that it writes, its journal, its socket, its port.
+"""What a process has for itself: the ring that it writes, its journal, its state file, its socket, its port.
 
 Owns the answer by command, from the options' values.  Two processes cannot have the same; and what a pipeline leaves
 behind is what its processes had.
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 class Claim(NamedTuple):
     """One thing that one process has."""
 
-    kind: str  # ring, journal, socket, port
+    kind: str  # ring, state file, journal, socket, port
     what: str
 
 
@@ -25,7 +25,8 @@ def claims_of(command: str, options: Mapping[str, Any]) -> list[Claim]:
         UsageError: its chain cannot be read.
     """
     if command == "collect":
-        return [Claim("ring", options["ring"] or chain_ring(options["chain"]))]
+        ring = Claim("ring", options["ring"] or chain_ring(options["chain"]))
+        return [ring, Claim("state file", str(options["state"].absolute()))] if options["state"] else [ring]
     if command == "bridge in":
         return [Claim("ring", options["ring"])]
     if command == "strategy":

@@ -15,6 +15,7 @@ from tools.command.interrupt import Interrupt
 from tools.command.say import say
 from tools.command.supervisor import Interrupted, child_environment
 from tools.up.beginning import begin, checked_configuration, require_supervisor
+from tools.up.claimed import require_unclaimed
 from tools.up.kernels import compile_kernels
 from tools.up.plan import MIB, UpOptions
 from tools.up.run_directory import RunDirectory
@@ -67,6 +68,7 @@ def command(
     environment = child_environment({})
     os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # of this process alone: it looks at rings, and runs none
     configuration = checked_configuration(config, environment)
+    require_unclaimed(config, configuration)
     limits = UpOptions(restarts, settle, grace, int(log_mib * MIB), log_files)
     with Interrupt() as asked:
         try:
