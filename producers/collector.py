@@ -272,7 +272,7 @@ class Collector:
             self.stop()
             try:
                 self._keeping.save_pools(self._feed)
-                self._save()
+                self._save(ending=True)
                 self._keeping.disk.close()
             finally:
                 self._writer.close()
@@ -521,8 +521,8 @@ class Collector:
     def _idle_s(self) -> float:
         return (time.monotonic_ns() - self._heard_ns) / NS
 
-    def _save(self) -> None:
-        self._keeping.save(self._feed, self._writer.uuid, self.statistics)
+    def _save(self, *, ending: bool = False) -> None:
+        self._keeping.save(self._feed, self._writer.uuid, self.statistics, ending=ending)
 
     async def _pause(self, seconds: float) -> None:
         """Wait for the next attempt."""

@@ -7,6 +7,7 @@ where a collector resumes: `producers.blocks.resume` does.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,10 @@ from producers.statistics import Statistics
 
 log = logging.getLogger("alphapulse.collector")
 
+SAVES_BEHIND = 3
+"""The file says where the collector was so many saves before, each a second or more: a recorder forces its journal to
+the disk every second, so what a power cut takes of it is told again."""
+
 
 class Keeping:
     """The files of one collector; None = not kept."""
@@ -32,6 +37,7 @@ class Keeping:
         self._chain, self._state_file, self._stats_file = chain, state_file, stats_file
         self._cache = PoolCache(pool_cache, chain) if pool_cache is not None else None
         self._cache_path = pool_cache
+        self._positions: deque[Position] = deque(maxlen=SAVES_BEHIND + 1)
 
     def load_pools(self) -> CachedPools:
         """The pools that were verified before."""
@@ -60,11 +66,15 @@ class Keeping:
         if verified and self._cache is not None:
             self.disk.write("pool cache", partial(self._cache.append, verified, feed.genesis))
 
-    def save(self, feed: Feed, ring_uuid: bytes, statistics: Statistics) -> None:
-        """Have the state and the statistics written: what they are now, whenever the disk gets to it."""
+    def save(self, feed: Feed, ring_uuid: bytes, statistics: Statistics, *, ending: bool = False) -> None:
+        """Have the state and the statistics written, whenever the disk gets to it: the statistics of now, the state of
+        SAVES_BEHIND saves before, or of now if the collector is `ending`.
+        """
         position = self.position(feed, ring_uuid)
         if self._state_file is not None and position is not None:
-            self.disk.write("state file", partial(save, self._state_file, position))
+            self._positions.append(position)
+            chosen = position if ending else self._positions[0]
+            self.disk.write("state file", partial(save, self._state_file, chosen))
         if self._stats_file is not None:
             content = msgspec.json.encode(statistics.to_dict())
             self.disk.write("statistics", partial(replace_file, self._stats_file, content, durable=False))

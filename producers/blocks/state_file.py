@@ -4,8 +4,8 @@ Owns the file.  It names the chain (id and early block) and the ring it was writ
 ring is gone, the next collector fetches from this block on instead of from the head; when the ring is there and its
 newest block ends are gone (`producers.blocks.recovery`), it says what was ended.  Of a ring that knows later ends the
 ring is believed, and of another ring it says nothing.  The file is replaced whole, so a crash leaves the old or the new
-one; it is up to a second older than the ring, so across the loss of a ring events may be told again: at least once, and
-within one ring never twice.
+one; it is some seconds older than the ring (`producers.keeping`), so when a ring is lost events are told again: at
+least once, and within one ring never twice.
 """
 
 from __future__ import annotations

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from producers.chains.configuration import load_chain
 from producers.feed import Feed
-from producers.keeping import Keeping
+from producers.keeping import SAVES_BEHIND, Keeping
 from tests.producers.virtual import Conversation, new_feed
 
 
@@ -39,3 +40,28 @@ def test_collector_writes_its_state_once_there_is_one_and_no_file_that_it_was_no
         assert set(tmp_path.iterdir()) == wanted
         for path in tmp_path.iterdir():
             path.unlink()
+
+
+def test_state_is_of_some_saves_before_and_of_now_at_the_end(tmp_path: Path) -> None:
+    conversation = Conversation(new_feed())
+    conversation.connect()
+    path = tmp_path / "state.json"
+    keeping = Keeping(load_chain("polygon"), None, path, None)
+    reached: list[int] = []
+    while len(set(reached)) < 3 * SAVES_BEHIND:
+        conversation.step()
+        position = keeping.position(conversation.feed, bytes(16))
+        if position is not None:
+            reached.append(position.number)
+            keeping.save(conversation.feed, bytes(16), conversation.feed.count())
+            while keeping.disk.busy:
+                pass
+            assert number_in(path) == reached[max(len(reached) - 1 - SAVES_BEHIND, 0)]
+    assert number_in(path) < reached[-1]
+    keeping.save(conversation.feed, bytes(16), conversation.feed.count(), ending=True)
+    keeping.disk.close()
+    assert number_in(path) == reached[-1]
+
+
+def number_in(path: Path) -> int:
+    return int(msgspec.json.decode(path.read_bytes())["number"])
