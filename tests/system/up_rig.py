@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tools.command.supervisor import child_environment
-from tools.up.processes import SupervisedProcess, last_lines, look_at_processes
+from tools.up.processes import SupervisedProcess, look_at_processes
+from tools.up.rotated import last_lines
 from tools.up.run_directory import RunDirectory
 
 SHARED_MEMORY = Path("/dev/shm")

@@ -43,6 +43,12 @@ class CarefulLog(loggers.RotatingFileHandler):  # type: ignore[misc]
         except (OSError, ValueError):
             self.lost = True
 
+    def doRollover(self) -> None:  # noqa: N802
+        """Begin another file; without older ones to keep, too: whoever follows this one sees its end."""
+        if not self.backupCount and self.stream.tell() >= self.maxBytes > 0:
+            os.unlink(self.baseFilename)  # noqa: PTH108
+        super().doRollover()
+
     def reopen(self) -> None:
         """On SIGUSR2: the next line opens the file."""
         self.lost = True

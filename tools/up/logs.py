@@ -1,15 +1,13 @@
 """`alphapulse logs`: what the processes of an `up` print.
 
-Owns the following of files that rotate.  It reads files only, so it shows the last words of a pipeline that is gone.
+Owns which files are shown.  It reads files only, so it shows the last words of a pipeline that is gone.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
-from typing import BinaryIO
 
 import click
 
@@ -18,7 +16,7 @@ from tools.command.config import load_config
 from tools.command.config_option import config_option
 from tools.command.interrupt import Interrupt
 from tools.command.nearest import did_you_mean
-from tools.up.processes import last_lines
+from tools.up.rotated import FollowedLog, last_lines
 from tools.up.run_directory import NotUp, RunDirectory
 
 LOOK_S = 0.2
@@ -47,16 +45,17 @@ def command(name: str | None, config: Path, follow: bool, names: bool, lines: in
         raise UsageError(f"no process {name!r}{did_you_mean(name, files)} (there: {', '.join(files)})")
     chosen = files if name is None else {name: files[name]}
     width = max(map(len, chosen)) if name is None and names else 0
-    followed = [FollowedFile(path, one.ljust(width) + " | " if width else "") for one, path in chosen.items()]
+    prefixes = {one: one.ljust(width) + " | " if width else "" for one in chosen}
     with Interrupt() as asked:
-        for one in followed:
-            for line in last_lines(one.path, lines) if lines else ():
-                show(one.prefix + line)
-            one.skip()
+        # First: what comes meanwhile is shown twice rather than never.
+        followed = {one: FollowedLog(path) for one, path in chosen.items()}
+        for one, path in chosen.items():
+            for line in last_lines(path, lines) if lines else ():
+                show(prefixes[one] + line)
         while follow and not asked():
-            for one in followed:
-                for line in one.new_lines():
-                    show(one.prefix + line)
+            for one, log in followed.items():
+                for line in log.new_lines():
+                    show(prefixes[one] + line)
             time.sleep(LOOK_S)
 
 
@@ -64,52 +63,3 @@ def show(line: str) -> None:
     """A line on stdout, at once."""
     click.echo(line)
     sys.stdout.flush()
-
-
-class FollowedFile:
-    """A log that may be renamed and begun anew at any moment."""
-
-    def __init__(self, path: Path, prefix: str) -> None:
-        self.path, self.prefix = path, prefix
-        self._file: BinaryIO | None = None
-        self._rest = b""
-
-    def skip(self) -> None:
-        """Begin behind what is there."""
-        self._file = self._open()
-        if self._file is not None:
-            self._file.seek(0, os.SEEK_END)
-
-    def new_lines(self) -> list[str]:
-        """Whole lines since the last look: the rest of a file that was renamed, then those of the one behind it."""
-        data = self._read()
-        if self._is_replaced():
-            fresh = self._open()
-            if fresh is not None:
-                data += self._read()  # what came between the read and the rename
-                self._close()
-                self._file = fresh
-                data += self._read()
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        return [line.decode(errors="replace") for line in lines]
-
-    def _read(self) -> bytes:
-        return self._file.read() if self._file is not None else b""
-
-    def _open(self) -> BinaryIO | None:
-        try:
-            return self.path.open("rb")
-        except OSError:
-            return None
-
-    def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def _is_replaced(self) -> bool:
-        try:
-            named = self.path.stat()
-        except OSError:
-            return False
-        ours = os.fstat(self._file.fileno()) if self._file is not None else None
-        return ours is None or (named.st_dev, named.st_ino) != (ours.st_dev, ours.st_ino)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tools.up.control import Control, ProcessInfo
 from tools.up.history import Life, read_lives
+from tools.up.rotated import last_lines
 from tools.up.run_directory import RunDirectory
 
 STATES = {
@@ -22,8 +23,6 @@ STATES = {
     "FATAL": "failed",
 }
 FAILED = "failed"
-LAST_LINES = 8
-TAIL_BYTES = 16384
 
 
 @dataclass(frozen=True)
@@ -76,14 +75,3 @@ def state_of(info: ProcessInfo, life: Life, log: Path) -> SupervisedProcess:
     end = life.last_end or ("" if info.pid else info.problem)
     lines = [] if info.pid else last_lines(log)
     return SupervisedProcess(info.name, state, info.pid, info.age_s, max(life.starts - 1, 0), end, lines)
-
-
-def last_lines(log: Path, count: int = LAST_LINES) -> list[str]:
-    """The end of a log; nothing if it cannot be read."""
-    try:
-        with log.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(file.tell() - TAIL_BYTES, 0))
-            return file.read().decode(errors="replace").splitlines()[-count:]
-    except OSError:
-        return []

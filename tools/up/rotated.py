@@ -1,0 +1,103 @@
+"""A log that rotates: `x.log`, and `x.log.1`, `x.log.2`, ... that it was before.
+
+Owns their order, and the reading over them while they are renamed: nothing is locked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+LAST_LINES = 8
+FIRST_BYTES = 16384
+MISSING = b"(lines are missing here: they were rotated away before they were read)\n"
+TRIES = 5
+"""Of opening all files in one order: who logs may rotate meanwhile."""
+
+
+def rotated(log: Path) -> list[Path]:
+    """The files of a log, newest first."""
+    numbered = {int(path.suffix[1:]): path for path in log.parent.glob(f"{log.name}.*") if path.suffix[1:].isdecimal()}
+    return [log, *(path for _, path in sorted(numbered.items()))]
+
+
+def last_lines(log: Path, count: int = LAST_LINES) -> list[str]:
+    """The last lines of a log, over its files; none if it cannot be read."""
+    data = b""
+    for path in rotated(log):
+        with contextlib.suppress(OSError):
+            data = end_of(path, count) + data
+        if data.count(b"\n") > count:
+            break
+    return data.decode(errors="replace").splitlines()[-count:]
+
+
+def end_of(path: Path, count: int) -> bytes:
+    """The end of a file, with so many lines in it if it has them."""
+    wanted = FIRST_BYTES
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        while True:
+            file.seek(max(size - wanted, 0))
+            data = file.read()
+            if data.count(b"\n") > count or wanted >= size:
+                return data
+            wanted *= 4
+
+
+class FollowedLog:
+    """What is appended to a log from now on, whatever becomes of its files.  It may not be there yet."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._file: BinaryIO | None = None
+        self._rest = b""
+        with contextlib.suppress(OSError):
+            self._file = log.open("rb")
+            self._file.seek(0, os.SEEK_END)
+
+    def new_lines(self) -> list[str]:
+        """Whole lines since the last look; one in parentheses where some were rotated away."""
+        *lines, self._rest = (self._rest + self._new_bytes()).split(b"\n")
+        return [line.decode(errors="replace") for line in lines]
+
+    def _new_bytes(self) -> bytes:
+        newer, gone = self._open_newer()
+        data = self._file.read() if self._file is not None else b""  # now: it grows no more if there is a newer one
+        if gone:
+            data += (b"" if (b"\n" + self._rest + data).endswith(b"\n") else b"\n") + MISSING
+        for file in newer:
+            if self._file is not None:
+                self._file.close()
+            self._file = file
+            data += file.read()
+        return data
+
+    def _open_newer(self) -> tuple[list[BinaryIO], bool]:
+        """The files that were begun after ours, oldest first; and whether ours is gone, and others perhaps."""
+        for _ in range(TRIES):
+            opened: list[BinaryIO] = []
+            ours = self._file is None
+            with contextlib.suppress(OSError):  # one is renamed at this moment
+                for path in rotated(self._log):
+                    file: BinaryIO = path.open("rb")
+                    if self._is_ours(file):
+                        file.close()
+                        ours = True
+                        break
+                    opened.append(file)
+                if not opened or same_file(self._log.stat(), os.fstat(opened[0].fileno())):
+                    return opened[::-1], not ours
+            for file in opened:
+                file.close()
+        return [], False
+
+    def _is_ours(self, file: BinaryIO) -> bool:
+        return self._file is not None and same_file(os.fstat(file.fileno()), os.fstat(self._file.fileno()))
+
+
+def same_file(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether both are of one file."""
+    return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
