@@ -53,6 +53,7 @@ NAMES = ("node", "recorder", "relay", "strategy", "obs", "collector")
 def first() -> Iterator[UpRig]:
     with tempfile.TemporaryDirectory(prefix="ap") as folder:
         rig = UpRig(Path(folder), COPIED.replace("HOME", folder).replace("OBS", str(free_port())))
+        rig.environment["TZ"] = "Asia/Kolkata"
         rig.up()
         wait_for(lambda: rig.status()["healthy"], "a healthy pipeline")
         wait_for(lambda: f"{rig.name}.signal" in "".join(rig.segments()), "the signals' ring")
@@ -85,7 +86,7 @@ def run(first: UpRig, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_up_of_a_copy_is_refused_with_whose_everything_is(first: UpRig, copy: Path) -> None:
     ended = run(first, "up", "-c", str(copy), "--detach")
     assert (ended.returncode, ended.stdout) == (1, "")
-    who = rf"{re.escape(str(first.file))}, which is up: supervisor pid \d+, since \d{{4}}-"
+    who = rf"{re.escape(str(first.file))}, which is up: supervisor pid \d+, since \d{{4}}-\S+ \S+\+05:30"
     for name, what in (
         ("collector", f"ring {first.name}.market"),
         ("collector", f"state file {first.folder}/state.json"),
