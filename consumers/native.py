@@ -41,7 +41,7 @@ from tlv.arguments import check_integer
 from tlv.buffers import Bytes, Longs, Structs
 from tlv.codes import MAX_MESSAGE, Domain, Source
 from tlv.errors import UsageError
-from tlv.jit import kernel
+from tlv.jit import COMPILES, kernel
 from tlv.kernels import check_message, put_header, seal
 from tlv.layout import HEADER_SIZE
 from tlv.status import OK as SOUND
@@ -158,7 +158,7 @@ def compile_loop(arguments: tuple[Any, ...]) -> None:
 
     Left alone, numba would compile the handler itself into the loop.
     """
-    if numba.config.DISABLE_JIT:
+    if not COMPILES:
         return
     signature = (handler_type(), *(numba.typeof(argument) for argument in arguments))
     loop: Any = drive_native
@@ -174,7 +174,7 @@ def check_strategy(handler: object, state: object) -> None:
     Raises:
         UsageError: naming the argument.
     """
-    if not callable(handler) or not (numba.config.DISABLE_JIT or hasattr(handler, "py_func")):
+    if not callable(handler) or (COMPILES and not hasattr(handler, "py_func")):
         raise UsageError(f"handler: expected a kernel, found {handler!r}")
     if not isinstance(state, np.ndarray):
         raise UsageError(f"state: expected an array, found {type(state).__name__}")

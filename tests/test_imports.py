@@ -44,7 +44,8 @@ WITHOUT_IO = ("tlv", "producers", "consumers", "tools/recording/core.py")
 """Sources that take bytes, times and random numbers as arguments, all but the shells."""
 SHELLS = {
     "tlv/user_cache.py": "where the home is",
-    "tlv/jit.py": "the kernel cache, chosen before the first kernel is decorated",
+    "tlv/jit.py": "whether the environment says that nothing is compiled",
+    "tlv/kernel_cache.py": "the kernel cache, chosen before the first kernel is decorated",
     "producers/collector.py": "the feed's clock, sockets and tasks",
     "producers/keeping.py": "the paths of a collector's files",
     "producers/other_endpoints.py": "tasks, and the clock",

@@ -1,227 +1,26 @@
-"""How a kernel is compiled, and where its machine code is kept.
+"""How a kernel is compiled.
 
-Owns the one numba decorator of the project (`kernel`) and its cache directory.  It must never know what a kernel
-computes.  It alone in `tlv` writes to the file system: the cache has to be chosen before the first kernel is decorated,
-and `tlv` holds the first kernels.
-
-numba keys its cache by the file a kernel stands in and does not notice an edited constant in another file.  So
-the directory's name carries a digest of the code that a kernel can reach (the modules that hold kernels and what they
-import, without comments and docstrings) and of the compiler's version: after an edit the old machine code is not found,
-and an edit elsewhere compiles nothing.  A directory that another user could write is refused, since loading from it
-would run their code.
-
-numba numbers the files of machine code after an index that it read before, so two processes that compile two signatures
-of one kernel at once would write to one file, and run the other's code: a signature holds constants (`mark=1`), so that
-is another checksum or another mark.  Here every file of machine code has a name of its own.
-
-Caches of other sources are removed when they are old, so that edits and updates do not accumulate them.  Every process
-holds a shared lock on the directory that it uses, which the operating system frees when it dies, so a cache in use is
-never removed.
+Owns the one numba decorator of the project.  Where nothing is compiled (NUMBA_DISABLE_JIT=1) a kernel is the function
+itself, and numba is not imported: that takes 0.2 s, longer than `ringstat` and `status` look (bench `start`).
 """
 
 from __future__ import annotations
 
-import ast
-import contextlib
-import fcntl
-import hashlib
+import importlib
 import os
-import secrets
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, TypeVar
-
-import llvmlite
-import numba
-import numpy as np
-from numba.core import caching
-
-from tlv.user_cache import cache_root, make_private
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-KEPT_CACHES = 8
-"""Caches of other sources that are kept, so that switching between a few versions compiles none anew.  One takes about
-5 MB."""
-KEPT_S = 30 * 86_400
-"""How long a cache of other sources is kept after its last use."""
-WARM = "warm"
-"""A file in a cache that has every kernel."""
-DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-ROOT = Path(__file__).parent.parent
-KERNEL_PACKAGES = ("tlv", "ringbuf", "producers", "consumers")
+COMPILES = os.environ.get("NUMBA_DISABLE_JIT", "") in ("", "0")
+"""Whether kernels are machine code in this process."""
 
+if COMPILES:
+    import numba
 
-def read_sources(root: Path) -> dict[str, bytes]:
-    """Every Python source of the packages that hold kernels below `root`, by its dotted name."""
-    sources = {}
-    for package in KERNEL_PACKAGES:
-        for path in sorted((root / package).rglob("*.py")):
-            parts = path.relative_to(root).with_suffix("").parts
-            sources[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_bytes()
-    return sources
+    from tlv.kernel_cache import ROOT, use_private_cache
 
-
-def source_digest(sources: dict[str, bytes]) -> str:
-    """Digest of every byte of `sources`, of the versions of what compiles them, and of whether bounds are checked."""
-    compiler = f"{numba.__version__} {llvmlite.__version__} {np.__version__} {numba.config.BOUNDSCHECK}"
-    digest = hashlib.sha256(compiler.encode())
-    for name, source in sources.items():
-        digest.update(f"{name} {len(source)}\0".encode() + source)
-    return digest.hexdigest()[:16]
-
-
-def imported(tree: ast.Module) -> Iterator[str]:
-    """Names that a module imports at its top; `from a import b` counts as `a` and `a.b`."""
-    for node in tree.body:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield str(node.module)
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def without_docstrings(tree: ast.Module) -> ast.Module:
-    """The module without the strings that stand alone as statements; comments are in no tree."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [
-                line for line in node.body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
-            ]
-    return tree
-
-
-def kernel_digest(sources: dict[str, bytes]) -> str:
-    """Digest of the code of the modules that hold kernels and of all they import, and of the compiler's version."""
-    trees: dict[str, ast.Module] = {}
-    waiting = [name for name, source in sources.items() if b"\n@kernel\n" in source or b" @kernel\n" in source]
-    while waiting:
-        name = waiting.pop()
-        if name in sources and name not in trees:
-            trees[name] = ast.parse(sources[name])
-            waiting += imported(trees[name])
-    return source_digest({name: ast.dump(without_docstrings(trees[name])).encode() for name in sorted(trees)})
-
-
-def hold(path: Path) -> int:
-    """Make `path` private, mark it as used now, and share its lock for the life of this process; returns the lock.
-
-    Raises:
-        UnsafeCacheError: what `make_private` raises.
-    """
-    while True:
-        with contextlib.suppress(FileNotFoundError):  # removed as old, just now: make it anew
-            make_private(path)
-            fd = os.open(path, DIRECTORY)
-            fcntl.flock(fd, fcntl.LOCK_SH)
-            if os.fstat(fd).st_nlink > 0:
-                os.utime(fd)
-                return fd
-            os.close(fd)
-
-
-def remove_if_unused(path: Path) -> None:
-    """Remove a cache, unless a living process holds it."""
-    try:
-        fd = os.open(path, DIRECTORY)
-    except OSError:  # another process was faster, or it is no directory and none of ours
-        return
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return
-    else:
-        shutil.rmtree(path, ignore_errors=True)  # what cannot be removed is tried again at the next start
-    finally:
-        os.close(fd)
-
-
-def remove_old_caches(used: Path) -> None:
-    """Remove the caches beside `used` that are neither among the newest nor younger than a month, counted from now."""
-    now = used.stat().st_mtime
-    others = []
-    for path in set(used.parent.glob("kernels-*")) - {used}:
-        with contextlib.suppress(FileNotFoundError):  # another process does the same at this moment
-            others.append((path.lstat().st_mtime, path))
-    for rank, (last_used, path) in enumerate(sorted(others, reverse=True)):
-        if rank >= KEPT_CACHES or now - last_used > KEPT_S:
-            remove_if_unused(path)
-
-
-def use_private_cache(root: Path) -> Path:
-    """Make numba use the cache of the kernels below `root`, remove old ones, and return its directory.
-
-    Parsing what the kernels can reach takes some 0.3 s, so a cache holds a marker file for each set of sources that it
-    was found to fit.
-    """
-    caches, sources = make_private(cache_root()), read_sources(root)
-    known_by = f"sources-{source_digest(sources)}"
-    directory = cache_known_by(known_by) or caches / f"kernels-{kernel_digest(sources)}"
-    hold(directory)
-    (directory / known_by).touch()
-    remove_old_caches(directory)
-    numba.config.CACHE_DIR = str(directory)
-    numba.config.CACHE_LOCATOR_CLASSES = "tlv.jit.KernelLocator,InTreeCacheLocator,UserWideCacheLocator"
-    caching.IndexDataCacheFile = KernelFiles
-    KernelLocator.sources = known_by
-    return directory
-
-
-def cache_known_by(marker: str) -> Path | None:
-    """The cache with this marker file, if there is one."""
-    return next((path.parent for path in cache_root().glob(f"kernels-*/{marker}")), None)
-
-
-def is_warm(root: Path = ROOT) -> bool:
-    """Whether `mark_warm` was called with the sources below `root`."""
-    cache = cache_known_by(f"sources-{source_digest(read_sources(root))}")
-    return cache is not None and (cache / WARM).exists()
-
-
-def mark_warm() -> None:
-    """Note that every kernel is in the cache that this process uses."""
-    if KernelLocator.sources:
-        (Path(numba.config.CACHE_DIR) / WARM).touch()
-
-
-class KernelLocator(caching.UserProvidedCacheLocator):  # type: ignore[misc]
-    """Decides for numba whether cached machine code is valid: for a kernel of these packages the directory suffices.
-
-    Any other kernel (a strategy of yours) is valid while neither its file nor any file of these packages changes.
-    """
-
-    sources = ""
-
-    def get_cache_path(self) -> str:
-        """Where the machine code is: of ours by package, so that two checkouts of the same code have one."""
-        if not self.is_ours():
-            return str(super().get_cache_path())
-        package = Path(self._py_file).parent.relative_to(ROOT)
-        return str(Path(numba.config.CACHE_DIR) / ".".join(package.parts))
-
-    def is_ours(self) -> bool:
-        """Whether the directory's digest covers the file that the kernel stands in."""
-        return any(Path(self._py_file).is_relative_to(ROOT / package) for package in KERNEL_PACKAGES)
-
-    def get_source_stamp(self) -> object:
-        """The value that must be equal to that at compilation for the cached code to be used."""
-        return None if self.is_ours() else (super().get_source_stamp(), self.sources)
-
-    def get_disambiguator(self) -> str:
-        """What distinguishes kernels of one name in one file: not the line number, which a comment above changes."""
-        return "" if self.is_ours() else str(super().get_disambiguator())
-
-
-class KernelFiles(caching.IndexDataCacheFile):  # type: ignore[misc]
-    """The files of one kernel: an index of its signatures, and for each its machine code."""
-
-    def _data_name(self, number: int) -> str:
-        """A name that no other process gives."""
-        return str(super()._data_name(secrets.randbits(63)))
-
-
-if not numba.config.DISABLE_JIT:
     use_private_cache(ROOT)
 
 
@@ -231,5 +30,13 @@ def kernel(function: F) -> F:
     A kernel allocates nothing, so it is compiled without reference counting: the atomic counts of the arrays passed
     from one kernel to the next took 80 of 95 ns of a ring publish.
     """
+    if not COMPILES:
+        return function
     compiled: F = numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(function)
     return compiled
+
+
+def compile_with(instructions: str) -> None:
+    """Import the module with the instructions that numba makes of the caller's functions, if anything is compiled."""
+    if COMPILES:
+        importlib.import_module(instructions)

@@ -17,7 +17,7 @@ from typing import Any
 import click
 import msgspec
 
-from tlv.jit import KERNEL_PACKAGES, mark_warm
+from tlv.kernel_cache import KERNEL_PACKAGES, mark_warm
 
 WITH_KERNELS = (
     "ringbuf",

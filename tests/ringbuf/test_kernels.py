@@ -15,6 +15,7 @@ from numba.core.errors import TypingError
 from numba.core.registry import CPUDispatcher
 
 import ringbuf
+import ringbuf.instructions  # what numba makes of the atomics, also where this suite compiles nothing
 from ringbuf import Reader, RingInfo, Status, Writer, atomics, kernels, warm
 from ringbuf.atomics import (
     fence_acquire,

@@ -10,6 +10,7 @@ import pytest
 from numba.core.errors import TypingError
 from numba.core.registry import CPUDispatcher
 
+import tlv.memcpy  # noqa: F401 - what numba makes of it, also where this suite compiles nothing
 from tlv.buffers import Bytes
 from tlv.copying import copy_bytes
 

@@ -20,13 +20,13 @@ import pytest
 
 import tlv.jit
 from tlv.errors import UnsafeCacheError
-from tlv.jit import (
+from tlv.jit import kernel
+from tlv.kernel_cache import (
     KEPT_CACHES,
     KernelFiles,
     KernelLocator,
     hold,
     is_warm,
-    kernel,
     kernel_digest,
     mark_warm,
     read_sources,
@@ -241,7 +241,8 @@ def test_use_private_cache_never_removes_one_that_a_living_process_holds(
 ) -> None:
     root = make_private(tmp_path / "alphapulse")
     old = old_cache(root, "old", 31)
-    code = f"from tlv.jit import hold; from pathlib import Path; hold(Path({str(old)!r})); print(flush=True); input()"
+    code = "from tlv.kernel_cache import hold; from pathlib import Path; "
+    code += f"hold(Path({str(old)!r})); print(flush=True); input()"
     holder = subprocess.Popen(
         [sys.executable, "-c", code], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -280,26 +281,51 @@ def test_cache_root_without_an_absolute_setting_is_in_the_home(monkeypatch: pyte
         assert cache_root() == Path.home() / ".cache" / "alphapulse"
 
 
-@pytest.mark.parametrize("disabled", [0, 1])
+@pytest.mark.parametrize("disabled", ["0", "1"])
 def test_import_chooses_the_cache_only_if_something_is_compiled(
-    disabled: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    disabled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", disabled)
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
-    monkeypatch.setattr(numba.config, "DISABLE_JIT", disabled)
-    runpy.run_path(tlv.jit.__file__)
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", int(disabled))
+    jit = runpy.run_path(tlv.jit.__file__)
     chosen = tmp_path / "alphapulse" / f"kernels-{kernel_digest(read_sources(REPOSITORY))}"
-    assert ("" if disabled else str(chosen)) == numba.config.CACHE_DIR
-    assert chosen.is_dir() is not bool(disabled)
+    compiles = disabled == "0"
+    assert (str(chosen) if compiles else "") == numba.config.CACHE_DIR
+    assert jit["COMPILES"] is chosen.is_dir() is compiles
 
 
-def test_kernel_divides_as_numpy_does() -> None:
-    if not numba.config.DISABLE_JIT:
+@pytest.mark.parametrize("disabled", ["0", "1"])
+def test_kernel_divides_as_numpy_does(disabled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", disabled)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", int(disabled))
+    jit = runpy.run_path(tlv.jit.__file__)
+    jit["compile_with"]("tlv.memcpy")
 
-        def divide(numerator: float, denominator: float) -> float:
-            return numerator / denominator
+    def divide(numerator: float, denominator: float) -> float:
+        return numerator / denominator
 
-        assert kernel(divide)(1.0, 0.0) == float("inf")
+    compiled = jit["kernel"](divide)
+    assert (compiled is divide) is (disabled == "1")
+    if compiled is not divide:
+        assert compiled(1.0, 0.0) == float("inf")
+
+
+def test_packages_that_compile_nothing_import_no_compiler(tmp_path: Path) -> None:
+    code = "import sys, ringbuf, tlv.message; print(*(name for name in ('numba', 'llvmlite') if name in sys.modules))"
+    for disabled, found in (("1", ""), ("0", "numba llvmlite")):
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"NUMBA_DISABLE_JIT": disabled, "XDG_CACHE_HOME": str(tmp_path)},
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ended.stdout.strip() == found
 
 
 # ---- an edit is never missed
@@ -349,7 +375,7 @@ def test_kernel_after_an_edited_constant_in_another_file_is_the_new_one(tmp_path
 
 def test_kernel_without_the_digest_in_its_cache_would_be_stale(tmp_path: Path) -> None:
     root, cache = copy_of_the_package(tmp_path / "copy"), tmp_path / "cache"
-    edit(root / "tlv/jit.py", "kernels-{kernel_digest(sources)}", "kernels-always-the-same")
+    edit(root / "tlv/kernel_cache.py", "kernels-{kernel_digest(sources)}", "kernels-always-the-same")
     assert output_of(CHECK_A_HEADER, root, cache) == "0 1 4 7 9"
     swap_header_fields(root)
     assert output_of(CHECK_A_HEADER, root, cache) == "0 1 4 9 7"
@@ -364,6 +390,7 @@ KEPT = [
 CHANGED = [
     pytest.param("tlv/codes.py", "VERSION = 1\n", "VERSION = 2\n", id="a constant"),
     pytest.param("tlv/layout.py", "    sequence: I64\n", "    sequence: U64\n", id="a layout"),
+    pytest.param("tlv/memcpy.py", "args[4], 1)", "args[4], 8)", id="an instruction"),
     pytest.param("tlv/crc.py", "@kernel\ndef ", "@kernel\ndef other_", id="a kernel"),
 ]
 

@@ -140,6 +140,22 @@ def test_bench_obs_measures_what_looking_and_counting_cost_and_leaves_no_ring() 
     assert all(result["value"] > 0 and result["baseline_value"] > 0 for result in results.values())
 
 
+def test_bench_start_measures_the_commands_that_look_and_leaves_no_ring() -> None:
+    ended = bench("--only", "start", "--seconds", "0.01", "--json")
+    assert ended.returncode == 0, ended.stderr
+    results = {result["name"].removeprefix("start: "): result for result in json.loads(ended.stdout)["results"]}
+    assert {name: (result["unit"], result["target"]) for name, result in results.items()} == {
+        "alphapulse --help": ("s", 0.3),
+        "ringstat --once": ("s", 0.5),
+        "alphapulse status": ("s", 0.5),
+        "alphapulse status, 8 processes up": ("s", 0.5),
+    }
+    for result in results.values():
+        assert result["baseline_name"] == "python -c pass"
+        assert result["value"] > 0 and result["baseline_value"] > 0 and result["ratio"] > 0
+        assert result["note"].startswith("best of 5: ")
+
+
 @pytest.mark.parametrize("seconds", [0.01, 0.05])
 def test_stopwatch_sees_a_callback_that_keeps_the_loop_away(seconds: float) -> None:
     async def work(stopwatch: Stopwatch) -> None:

@@ -31,6 +31,7 @@ BENCHMARKS = {
     "store": "tools.bench.store",
     "bridge": "tools.bench.bridge",
     "obs": "tools.bench.obs",
+    "start": "tools.bench.start",
 }
 """The module of each benchmark, in the order in which a message meets what they measure; each has `run(seconds)`."""
 LOWER_IS_BETTER = frozenset({"ns", "us", "ms", "s", "MB", "x"})
@@ -73,7 +74,7 @@ def processor() -> str:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if a reading misses its target.")
 def command(names: tuple[str, ...], seconds: float, as_json: bool, strict: bool) -> int:
-    """Measure codec, ring, decoder, collector, strategy, relay, journal and obs.
+    """Measure codec, ring, decoder, collector, strategy, relay, journal, obs and the start of commands.
 
     Every reading stands beside a baseline measured in the same run; the ratio says how many times better it is.
     Absolute numbers depend on the machine and on what else it does.

@@ -60,7 +60,7 @@ def check_shared_memory() -> CheckResult:
 
 
 def check_kernel_cache() -> CheckResult:
-    """Importing tlv.jit refuses a cache that another user could write."""
+    """Importing a kernel refuses a cache that another user could write."""
     from tlv.errors import UnsafeCacheError
 
     try:

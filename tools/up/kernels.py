@@ -26,7 +26,7 @@ def compile_kernels(command: str, asked: Callable[[], bool]) -> None:
         ChildFailed: it could not; nothing would run then.
         Interrupted: the user asked to stop.
     """
-    from tlv.jit import is_warm
+    from tlv.kernel_cache import is_warm
 
     if is_warm():
         return

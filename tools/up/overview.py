@@ -64,13 +64,12 @@ def as_dict(one: UpState) -> dict[str, Any]:
 
 def show(running: list[UpState]) -> None:
     """A table of the processes of each `up`, and the last lines of those that do not run."""
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     for one in running:
         click.echo(f"up     {one.config}{': ' + one.problem if one.problem else ''}")
         if one.processes:
-            console.print(as_table(one.processes))
+            from rich.console import Console
+
+            Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(as_table(one.processes))
         for process in one.processes:
             for line in process.last_lines if not process.healthy else ():
                 click.echo(f"       {process.name}: {line}")
