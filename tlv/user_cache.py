@@ -27,6 +27,12 @@ def make_private(path: Path, what: str = "kernel cache") -> Path:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
+    require_private(path, what)
+    return path
+
+
+def require_private(path: Path, what: str) -> None:
+    """Raise UnsafeCacheError unless `path` is a directory that is ours alone."""
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise UnsafeCacheError(f"{what} {path}: expected a directory, found {stat.filemode(found.st_mode)}")
@@ -34,4 +40,3 @@ def make_private(path: Path, what: str = "kernel cache") -> Path:
         raise UnsafeCacheError(f"{what} {path}: expected owner {os.getuid()}, found {found.st_uid}")
     if stat.S_IMODE(found.st_mode) & 0o022:
         raise UnsafeCacheError(f"{what} {path}: expected mode 0700, found {stat.S_IMODE(found.st_mode):04o}")
-    return path

@@ -26,15 +26,22 @@ class BrokerState(NamedTuple):
     numbers: dict[str, Any]
 
 
-async def look(ring: str, broker: Broker) -> BrokerState:
-    """Ask the server about the stream, its sender and its receivers."""
+MIB = 1 << 20
+NO_SERVER = "is nats-server running there, and the way open? nc -vz HOST 4222; user, key and --tls-ca as it wants them"
+NO_STREAM = "nats-server -js, or `jetstream {}` in its file and for this account; nats stream info shows the stream"
+
+
+async def look(ring: str, broker: Broker, need_mib: int = 0) -> BrokerState:
+    """Ask the server about the account, the stream, its sender and its receivers; `need_mib` is what a stream may
+    take."""
     try:
         connection = await connect(broker)
     except BridgeError as error:
-        return BrokerState((CheckResult("server", Verdict.FAIL, str(error)),), {})
+        return BrokerState((CheckResult("server", Verdict.FAIL, str(error), NO_SERVER),), {})
     checks = [CheckResult("server", Verdict.OK, f"{broker.shown}, version {connection.server_version}")]
     numbers: dict[str, Any] = {"server_version": connection.server_version, "max_payload": connection.max_payload}
     try:
+        checks.append(judge_room(await connection.api("INFO"), need_mib))
         found = await connection.stream_info()
         if found is None:
             missing = f"{broker.stream}: not there yet; `bridge out` makes it"
@@ -52,10 +59,22 @@ async def look(ring: str, broker: Broker) -> BrokerState:
             numbers["receivers"] = receivers
             checks += [receiver_line(receiver) for receiver in receivers]
     except (BridgeError, *BROKER_ERRORS) as error:
-        checks.append(CheckResult("stream", Verdict.FAIL, str(connection.translated(error))))
+        checks.append(CheckResult("stream", Verdict.FAIL, str(connection.translated(error)), NO_STREAM))
     finally:
         await connection.close()
     return BrokerState(tuple(checks), numbers)
+
+
+def judge_room(account: dict[str, Any], need_mib: int) -> CheckResult:
+    """Whether the account may store that much more."""
+    most, used = int(account.get("limits", {}).get("max_storage", -1)), int(account.get("storage", 0))
+    if most < 0:
+        return CheckResult("room", Verdict.OK, "the account has no limit of its own")
+    left = max(most - used, 0) // MIB
+    good = left >= max(need_mib, 1)
+    remedy = "raise max_file of the account's jetstream limits, or take less: --max-mib; nats account info shows both"
+    expected = f"{max(need_mib, 1):,} MiB"
+    return CheckResult("room", Verdict.OK if good else Verdict.FAIL, f"{left:,} MiB left", remedy, expected=expected)
 
 
 def judge_stream(broker: Broker, config: Config) -> list[CheckResult]:

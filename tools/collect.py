@@ -170,7 +170,7 @@ def command(
         filter_file=_filter_file(filters),
         tick_watch=_tick_watch(watch_ticks),
         publish_unproven=unproven == "publish",
-        pool_cache=_cache_path(pool_cache, config.chain_id),
+        pool_cache=cache_path(pool_cache, config.chain_id),
         stats_file=Path(stats_json) if stats_json not in (None, "-") else None,
         state_file=state,
         second_url=checked_websocket(second) if second else None,
@@ -279,7 +279,8 @@ def _filter_file(filters: tuple[str, ...]) -> Path | None:
     return files[0] if files else None
 
 
-def _cache_path(given: str | None, chain_id: int) -> Path | None:
+def cache_path(given: str | None, chain_id: int) -> Path | None:
+    """Where the verified pools of a chain are kept; None: nowhere."""
     if given is not None:
         return None if given == "none" else Path(given)
     return cache_root() / f"pools-{chain_id}.jsonl"

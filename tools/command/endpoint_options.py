@@ -6,15 +6,21 @@ no connection.  `producers.node.redaction` decides what of a URL may be shown.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import click
 
 from tlv.errors import UsageError
 
 PORTS = range(1, 1 << 16)
+PLACEHOLDER = re.compile(
+    r"<.*>|\$?\{.*\}|\$\w+|%\w+%|\.{3}|(your|my)\W?.*(key|token|secret|id)|(api|access)[-_]?(key|token)|change\W?me|x{4,}",
+    re.IGNORECASE,
+)
+"""What stands in a provider's example where the key belongs."""
 
 
 def configured(key: str) -> Callable[[], Any]:
@@ -54,6 +60,8 @@ def http_url_of(websocket_url: str) -> str:
 
 def _checked(url: str, schemes: tuple[str, str]) -> str:
     wanted = f"expected a {schemes[0]}:// or {schemes[1]}:// URL with a host"
+    if any(letter.isspace() or not letter.isprintable() for letter in url):
+        raise UsageError(f"{wanted}, found one with a space or a line end in it")
     try:
         parts = urlsplit(url)
         port_is_good = parts.port is None or parts.port in PORTS
@@ -63,4 +71,7 @@ def _checked(url: str, schemes: tuple[str, str]) -> str:
         raise UsageError(f"{wanted}, found one that begins with {url[:5]!r}")
     if not port_is_good:
         raise UsageError(f"{wanted}, found a port that is none")
+    pieces = (*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query)), parts.username, parts.password)
+    if any(piece and PLACEHOLDER.fullmatch(piece) for piece in pieces):
+        raise UsageError("expected the key that the provider gave you, found the placeholder of an example in the URL")
     return url

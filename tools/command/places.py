@@ -12,8 +12,13 @@ PURPOSE = "run-time directory"
 
 
 def places() -> Path:
-    """`$XDG_RUNTIME_DIR/alphapulse`, or `alphapulse-<uid>` in the temporary directory: 0700 and ours."""
+    """The directory, made if it is not there: 0700 and ours."""
+    return make_private(where(), PURPOSE)
+
+
+def where() -> Path:
+    """`$XDG_RUNTIME_DIR/alphapulse`, or `alphapulse-<uid>` in the temporary directory."""
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
     if runtime.is_absolute() and runtime.is_dir():
-        return make_private(runtime / "alphapulse", PURPOSE)
-    return make_private(Path(tempfile.gettempdir()) / f"alphapulse-{os.getuid()}", PURPOSE)
+        return runtime / "alphapulse"
+    return Path(tempfile.gettempdir()) / f"alphapulse-{os.getuid()}"

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from producers.node.refusals import Meaning
 from tlv.errors import FeedError
+from tools.command.stderr_log import without_urls
 from tools.doctor.finding import CheckResult, Verdict
 from tools.rig.endpoint import Unanswered
 
@@ -80,6 +81,9 @@ class Asking:
             finding = CheckResult(name, Verdict.FAIL, str(error), REMEDIES[error.failure.meaning])
         except FeedError as error:
             finding = CheckResult(name, Verdict.FAIL, str(error), "use another endpoint")
+        except Exception as error:  # noqa: BLE001 - a defect of one check must not hide what the others find
+            found = f"could not be checked: {without_urls(f'{type(error).__name__}: {error}')}"
+            finding = CheckResult(name, Verdict.UNKNOWN, found, "report it")
         else:
             self._mute = 0
         self.found(finding)

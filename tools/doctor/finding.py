@@ -27,20 +27,29 @@ class CheckResult:
     verdict: Verdict
     found: str
     advice: str = ""
+    """The remedy: a command to type where there is one."""
     measured: Mapping[str, float | None] = field(default_factory=dict)
     """The numbers in `found`, for programs."""
+    expected: str = ""
+    where: str = ""
+    """A file, a device, a key of the configuration."""
 
     @property
     def line(self) -> str:
         """For people."""
-        advice = "" if self.verdict is Verdict.OK or not self.advice else f"  ({self.advice})"
-        return f"{self.verdict:4}  {self.name}: {self.found}{advice}"
+        if self.verdict is Verdict.OK:
+            return f"{self.verdict:4}  {self.name}: {self.found}"
+        expected = f", expected {self.expected}" if self.expected else ""
+        where = f" [{self.where}]" if self.where else ""
+        advice = f"  ({self.advice})" if self.advice else ""
+        return f"{self.verdict:4}  {self.name}: {self.found}{expected}{where}{advice}"
 
 
 def unreadable(name: str, error: OSError) -> CheckResult:
     """The finding of a check that was not allowed to look, or could not."""
-    where = f"{error.filename}: " if error.filename else ""
-    return CheckResult(name, Verdict.UNKNOWN, f"{where}cannot be read ({error.strerror or error})", "look as its owner")
+    where = str(error.filename) if error.filename else ""
+    found = f"could not be checked: {error.strerror or error}"
+    return CheckResult(name, Verdict.UNKNOWN, found, "look as its owner", where=where)
 
 
 def healthy(findings: Iterable[CheckResult]) -> bool:

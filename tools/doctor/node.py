@@ -6,14 +6,20 @@ requests and two subscriptions, and nothing that changes anything.  What is judg
 
 from __future__ import annotations
 
+import socket
+import ssl
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+import msgspec
+from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus
 
 from producers.chains.configuration import ChainConfig
-from producers.node.errors import EndpointError
 from producers.node.hex import HexError, read_quantity
 from producers.node.jsonrpc import HEAD, LOGS, TEXT
+from producers.node.redaction import host_of, without_secrets
 from producers.node.refusals import Meaning
 from producers.node.view_calls import DECIMALS, read_word
 from tlv.errors import FeedError
@@ -22,13 +28,25 @@ from tools.doctor.finding import CheckResult, Verdict
 from tools.doctor.http import opener_for
 from tools.doctor.pushed import check_age, check_clock_skew, check_heads, check_lag, check_pushed_logs, check_removed
 from tools.doctor.watch import PushedAndAsked
-from tools.rig.endpoint import Endpoint, Unanswered, UnexpectedAnswer
+from tools.rig.endpoint import Endpoint, NoConnection, Unanswered, UnexpectedAnswer
 
 ROUND_TRIPS = 10
 SLOW_MS = 500.0
 LATENCY_S = 4.0
 """For all round trips together; a rate limit makes each of them take seconds."""
 QUESTION_S = 4.0
+STALE_BLOCK_S, EARLY_BLOCK_S = 60.0, -15.0
+"""Age of a node's newest block; a chain whose blocks take longer has 20 block times."""
+NO_WEBSOCKET = (
+    "is that its WebSocket endpoint? providers have another URL for HTTP, nodes another port (8546, not 8545)"
+)
+REMEDY_OF_STATUS = {
+    (401, 403): "its key is missing, wrong, or not for this chain or address: the provider's page shows it",
+    (404,): "the path of the URL is wrong: copy it again from the provider's page",
+    (429,): "too many requests: wait a minute; an account, or --fallback with another endpoint",
+    range(500, 600): "its provider fails: try again, and give --fallback another endpoint",
+    range(600): NO_WEBSOCKET,
+}
 NO_PUSH = "a collector needs eth_subscribe: use an endpoint that offers it over WebSocket"
 INSTEAD = {
     Meaning.POLICY: "a collector then fetches logs of known pools only: --fallback with another endpoint",
@@ -41,6 +59,16 @@ COLLECTOR_RANGE = 256
 """Blocks of the largest range a collector asks for; it halves what is refused."""
 RANGES = (1, 16, 64, COLLECTOR_RANGE, 1024, 4096, 16384)
 
+
+class _Hashed(msgspec.Struct):
+    hash: str
+
+
+class _Syncing(msgspec.Struct):
+    currentBlock: str = "?"  # noqa: N815 - the protocol's names
+    highestBlock: str = "?"  # noqa: N815
+
+
 Check = Callable[[Endpoint, ChainConfig], Awaitable[CheckResult]]
 
 
@@ -50,7 +78,11 @@ async def examine(
     """Every check of one endpoint; `tell` is given each finding at once, `say` what is being waited for."""
     asking = Asking(say, tell)
     with asking.reporting():
-        await _examine(asking, url, http_url, chain, wait_s, say)
+        try:
+            await _examine(asking, url, http_url, chain, wait_s, say)
+        except Exception as error:  # noqa: BLE001 - what an endpoint says must not end the doctor
+            found = f"could not be checked further: {type(error).__name__}: {without_secrets(str(error), url)}"
+            asking.found(CheckResult("endpoint", Verdict.UNKNOWN, found, "report it"))
     return asking.findings
 
 
@@ -78,9 +110,35 @@ async def _examine(asking: Asking, url: str, http_url: str, chain: ChainConfig, 
             await asking.find("pushed logs", check_pushed_logs(endpoint, watch))
             for finding in (check_lag(watch), check_age(watch), check_clock_skew(watch), check_removed(watch)):
                 asking.found(finding)
-    except EndpointError as error:
-        advice = "is the URL right, and is the way to it open?"
-        asking.found(CheckResult("connection", Verdict.FAIL, str(error), advice))
+    except NoConnection as error:
+        advice = remedy_of(error.cause, url)
+        asking.found(CheckResult("connection", Verdict.FAIL, str(error), advice, where=host_of(url)))
+
+
+def remedy_of(error: Exception, url: str) -> str:
+    """What to do where there is no connection."""
+    parts = urlsplit(url)
+    host, port = parts.hostname, parts.port or (443 if parts.scheme == "wss" else 80)
+    if isinstance(error, InvalidStatus):
+        return next(remedy for codes, remedy in REMEDY_OF_STATUS.items() if error.response.status_code in codes)
+    if isinstance(error, InvalidProxy):
+        return "unset HTTPS_PROXY and HTTP_PROXY, or correct them"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"openssl s_client -connect {host}:{port} shows the certificate; is this machine's clock right (`date`)? a"
+            " certificate authority of your own: SSL_CERT_FILE"
+        )
+    if isinstance(error, ssl.SSLError):
+        return "it speaks no TLS at this port: ws:// instead of wss://?"
+    if isinstance(error, socket.gaierror):
+        return f"is the host's name right? getent hosts {host}; no name at all: see /etc/resolv.conf"
+    if isinstance(error, ConnectionRefusedError):
+        return f"nothing listens at port {port} there: is the node running, and its WebSocket on (geth: --ws, 8546)?"
+    if isinstance(error, TimeoutError):
+        return f"nc -vz {host} {port}: a firewall may drop what we send, or the node hangs"
+    if isinstance(error, InvalidHandshake):
+        return NO_WEBSOCKET
+    return "is the URL right, and is the way to it open?"
 
 
 async def check_software(endpoint: Endpoint, chain: ChainConfig) -> CheckResult:
@@ -118,6 +176,65 @@ async def check_chain(endpoint: Endpoint, chain: ChainConfig) -> CheckResult:
         f"{found}" if good else f"expected {chain.chain_id} ({chain.name}), found {found}",
         "another --chain, or another URL",
         {"chain_id": found},
+    )
+
+
+async def check_early_block(endpoint: Endpoint, chain: ChainConfig) -> CheckResult:
+    """Chains can share an id; the hash of an early block tells them apart."""
+    if chain.identity is None:
+        return CheckResult("early block", Verdict.UNKNOWN, "the chain file names none")
+    number, wanted = chain.identity.number, chain.identity.hash
+    raw = await endpoint.ask("eth_getBlockByNumber", hex(number), False)
+    try:
+        found = msgspec.json.decode(raw, type=_Hashed | None)
+    except msgspec.DecodeError:
+        raise UnexpectedAnswer(f"block {number}: the answer has another form than a block's") from None
+    if found is None:
+        advice = "a node that keeps history, if forks or development chains of this id are about; else nothing"
+        return CheckResult("early block", Verdict.WARN, f"it does not show block {number}: pruned?", advice)
+    good = found.hash == wanted
+    return CheckResult(
+        "early block",
+        Verdict.OK if good else Verdict.FAIL,
+        f"block {number} is {found.hash[:18]}...",
+        f"another chain that has the id {chain.chain_id}, too: another URL, or the chain file's `identity` is wrong",
+        expected=f"{wanted[:18]}...",
+    )
+
+
+async def check_synced(endpoint: Endpoint, chain: ChainConfig) -> CheckResult:
+    """A node that syncs answers everything, of the past."""
+    try:
+        raw = await endpoint.ask("eth_syncing")
+    except Unanswered as error:
+        if error.failure.meaning in (Meaning.UNSUPPORTED, Meaning.POLICY):
+            return CheckResult("sync", Verdict.UNKNOWN, "it does not say")
+        raise
+    try:
+        found = msgspec.json.decode(raw, type=_Syncing | bool)
+    except msgspec.DecodeError:
+        raise UnexpectedAnswer("eth_syncing: the answer has another form than a node's") from None
+    if found is False:
+        return CheckResult("sync", Verdict.OK, "done, as it says")
+    at = f", at block {found.currentBlock} of {found.highestBlock}" if isinstance(found, _Syncing) else ""
+    advice = "wait until it has caught up, or use another endpoint meanwhile"
+    return CheckResult("sync", Verdict.FAIL, f"the node is syncing{at}", advice, expected="a node in sync")
+
+
+async def check_newest_block(endpoint: Endpoint, chain: ChainConfig) -> CheckResult:
+    """A node that has lost its peers goes on answering."""
+    head = await endpoint.ask_for(HEAD, "eth_getBlockByNumber", "latest", False)
+    age_s, limit_s = time.time() - read_quantity(head.timestamp), max(STALE_BLOCK_S, 20 * chain.block_time_s)
+    good = EARLY_BLOCK_S <= age_s <= limit_s
+    when = f"{age_s:.0f} s old" if age_s >= 0 else f"{-age_s:.0f} s ahead of this machine's clock"
+    advice = "the node stands still (its peers, its disk), or this machine's clock is off: timedatectl"
+    return CheckResult(
+        "newest block",
+        Verdict.OK if good else Verdict.WARN,
+        f"block {read_quantity(head.number)} is {when}",
+        advice,
+        {"age_s": age_s},
+        expected=f"at most {limit_s:.0f} s",
     )
 
 
@@ -209,7 +326,10 @@ async def ask_quantity(endpoint: Endpoint, method: str) -> int:
 
 CHECKS: dict[str, Check] = {
     "chain": check_chain,
+    "early block": check_early_block,
     "software": check_software,
+    "sync": check_synced,
+    "newest block": check_newest_block,
     "latency": check_latency,
     "contract calls": check_calls,
     "calls by hash": check_calls_by_hash,

@@ -69,7 +69,7 @@ def command(
         raise UsageError(f"{file} is written, and has mistakes (is it the environment?): " + "\n  ".join(wrong))
     if not as_json:
         click.echo(f"{file} is written and valid; `alphapulse up -c {file}` runs it")
-    found = examine_all((url,), None, False, chain, wait_s, as_json) if url is not None and ask else []
+    found = examine_all({url: chain}, None, wait_s, as_json) if url is not None and ask else []
     fit = all(healthy(findings) for _, findings in found)
     if as_json:
         checks = [finding for _, findings in found for finding in findings]

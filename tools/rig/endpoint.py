@@ -39,6 +39,14 @@ class Unanswered(FeedError):
         self.failure = failure
 
 
+class NoConnection(EndpointError):
+    """There is no connection to a node; `cause` is what `open_connection` raised."""
+
+    def __init__(self, host: str, cause: Exception) -> None:
+        super().__init__(f"cannot connect to {host}: {reason_of(cause)}")
+        self.cause = cause
+
+
 class UnexpectedAnswer(FeedError):
     """The node answered with something else than was asked for."""
 
@@ -60,12 +68,12 @@ class Endpoint:
         """Connect.
 
         Raises:
-            EndpointError: it cannot be reached, or refuses us.
+            NoConnection: it cannot be reached, or refuses us.
         """
         try:
             self._connection = await open_connection(self.url, self._receive, timeout_s=self._timeout_s)
         except UNREACHABLE as error:
-            raise EndpointError(f"cannot connect to {self.host}: {reason_of(error)}") from None
+            raise NoConnection(self.host, error) from None
         self._tasks = [asyncio.create_task(self._pump(self._connection)), asyncio.create_task(self._await_end())]
         return self
 
