@@ -29,8 +29,8 @@ PROTOBUF = "application/x-protobuf"
 PLAIN = ("text/plain", "application/json")
 NOISY = ("opentelemetry", "urllib3")
 """Loggers that would repeat the URL's path."""
-LONGEST_ANSWER = 200
-"""Letters of a receiver's own words that an error repeats."""
+LONGEST_FAULT = 300
+"""Letters of an error, a receiver's own words included."""
 
 
 class ExportFailed(AlphaPulseError):
@@ -104,9 +104,8 @@ def send(url: str, traces: Sequence[Trace]) -> int:
             taken = exporter.export(part) is SpanExportResult.SUCCESS
             fault = fault_of(session, taken)
             if fault:
-                raise ExportFailed(
-                    f"--otlp {host_of(url)}: {printable(fault, url)}; {first} of {len(spans)} spans were sent before"
-                )
+                shown = printable(fault, url)[:LONGEST_FAULT]  # cut behind the redaction: half a key is one, too
+                raise ExportFailed(f"--otlp {host_of(url)}: {shown}; {first} of {len(spans)} spans were sent before")
     finally:
         exporter.shutdown()
     return len(spans)
@@ -136,30 +135,43 @@ def fault_of(session: Any, taken: bool) -> str:
     """What is wrong with the last answer; empty if nothing."""
     if session.answer is None:
         return f"no answer ({cause_of(session.error)})"
-    status, words = session.answer.status_code, session.answer.content
+    status, body = session.answer.status_code, session.answer.content
     kind = session.answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if not 200 <= status < 300:
-        readable = words[:LONGEST_ANSWER].decode(errors="replace").strip() if kind in PLAIN else ""
-        return f"it answered HTTP {status}" + (f": {readable}" if readable else "")
-    if words and kind != PROTOBUF:
+        words = words_of(kind, body)
+        return f"it answered HTTP {status}" + (f": {words}" if words else "")
+    if body and kind != PROTOBUF:
         return f"it answered HTTP {status} and {kind or 'bytes of no type'}, where an OTLP receiver sends {PROTOBUF}"
-    return rejected(words) or ("" if taken else "the exporter gave up")
+    return rejected(body) or ("" if taken else "the exporter gave up")
 
 
-def rejected(answer: bytes) -> str:
+def words_of(kind: str, body: bytes) -> str:
+    """What a receiver says of an error: a google.rpc.Status, as OTLP has it, or text; empty if neither can be read."""
+    from google.protobuf.message import DecodeError
+    from google.rpc.status_pb2 import Status
+
+    if kind in PLAIN:
+        return body.decode(errors="replace").strip()
+    if kind != PROTOBUF:
+        return ""
+    try:
+        return str(Status.FromString(body).message)
+    except DecodeError:
+        return ""
+
+
+def rejected(body: bytes) -> str:
     """What a receiver says that it did not take."""
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-    response = ExportTraceServiceResponse()
     try:
-        response.ParseFromString(answer)
+        partial = ExportTraceServiceResponse.FromString(body).partial_success
     except DecodeError:
         return "its answer cannot be read"
-    partial = response.partial_success
     if not partial.rejected_spans:
         return ""
-    return f"it rejected {partial.rejected_spans} spans: {partial.error_message[:LONGEST_ANSWER]}"
+    return f"it rejected {partial.rejected_spans} spans: {partial.error_message}"
 
 
 def cause_of(error: BaseException | None) -> str:
