@@ -37,6 +37,12 @@ DRAW_S = 0.25
 PLAIN_S = 1.0
 
 
+def checked_speed(_: click.Context, __: click.Parameter, speed: str) -> str:
+    """The text, as the node takes it, if it is a speed."""
+    speed_of(speed)
+    return speed
+
+
 @click.command("demo", epilog="Example:  alphapulse demo --speed max --exit --json")
 @click.option(
     "--recording",
@@ -44,7 +50,12 @@ PLAIN_S = 1.0
     help="Folder of a recording; without it, the bundled Polygon sessions.",
 )
 @click.option(
-    "--speed", default="1", show_default=True, metavar="NUMBER|max", help="Times the recorded pace, or max: no pauses."
+    "--speed",
+    default="1",
+    show_default=True,
+    metavar="NUMBER|max",
+    callback=checked_speed,
+    help="Times the recorded pace, or max: no pauses.",
 )
 @click.option("--exit", "leave", is_flag=True, help="End when the recording ends.")
 @click.option("--json", "as_json", is_flag=True, help="No picture; print one JSON object at the end.")
@@ -57,7 +68,6 @@ def command(recording: Path | None, speed: str, leave: bool, as_json: bool, plai
     or an account.  It is an `up` of its own configuration: `alphapulse status` shows its processes, and one that dies
     is started again.  Ctrl-C stops everything and removes every ring.  Needs the extra `up`.
     """
-    speed_of(speed)
     if as_json:
         refuse_without_effect("with --json", "--plain")
     require_supervisor("demo")
