@@ -14,7 +14,7 @@ TWO := --no-print-directory --jobs=2 --output-sync=target
 # The tests start hundreds of processes: without bytecode, each compiles all the sources that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test check branches bounds lint bench soak mutants clean
+.PHONY: help run test check warm branches bounds lint bench soak mutants clean
 .DEFAULT_GOAL := help
 
 help:
@@ -31,12 +31,16 @@ run: $(RUN_READY)
 
 # Three at a time: most tests wait for something most of the time.
 test: $(PARTS_READY)
-	@$(MAKE) $(TWO) branches bounds
+	@$(MAKE) $(TWO) warm branches bounds
 	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 check: $(PARTS_READY)
-	@$(MAKE) $(TWO) lint branches bounds
+	@$(MAKE) $(TWO) warm lint branches bounds
 	@$(BIN)/python -m pytest -n 3 --dist worksteal
+
+# Every kernel once: three processes of pytest, and what they start, would each compile those that they come to first.
+warm: $(DEV_READY)
+	@$(BIN)/alphapulse warm
 
 # Every branch of the packages that everything rests on, as plain Python.
 branches: $(DEV_READY)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 
+import tlv.layout  # noqa: F401 - declares the records
 from tlv.record import RECORDS
 
 DOMAIN_TYPES = {1: range(1, 20), 2: range(20, 40), 3: range(40, 80), 4: range(80, 120)}

@@ -49,6 +49,8 @@ print(check_header(buf, 0, HEADER_SIZE), header.version, header.source, header.s
 
 def run_python(code: str, root: Path, cache: Path) -> subprocess.Popen[str]:
     """A Python process that imports the packages below `root` and keeps its kernels below `cache`."""
+    if numba.config.DISABLE_JIT:
+        pytest.skip("a process that compiles: as in a run without NUMBA_DISABLE_JIT")
     environment = os.environ | {"PYTHONPATH": str(root), "XDG_CACHE_HOME": str(cache), "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("NUMBA_DISABLE_JIT", None)
     return subprocess.Popen(
