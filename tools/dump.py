@@ -66,7 +66,10 @@ class DumpedLoss(NamedTuple):
 def command(
     target: str, follow: bool, latest: bool, as_json: bool, as_hex: bool, types: str | None, limit: int | None
 ) -> None:
-    """Print the messages of TARGET: the name of a ring, the path of a relay's socket, or a journal's directory."""
+    """Print the messages of TARGET: the name of a ring, the path of a relay's socket, or a journal's directory.
+
+    Times are UTC.
+    """
     wanted = MessageFilter.of(types=types.split(",") if types else ())
     if as_json:
         refuse_without_effect("with --json", "--hex")

@@ -20,6 +20,16 @@ from tools.command.stderr_log import complain
 from tools.command.waiting import wait_for_ring_option, when_there
 
 MIB = 1 << 20
+BEYOND = 2
+"""Segments that a journal grows by before the next is dropped: one is written, another packed beside itself."""
+
+
+def enough_segments(context: click.Context, _parameter: click.Parameter, retain_mib: int) -> int:
+    """Refuse a budget that cannot be kept; 0 = none."""
+    least = (BEYOND + 1) * int(context.params["segment_mib"])
+    if 0 < retain_mib < least:
+        raise click.BadParameter(f"expected 0 or at least {least}, three times --segment-mib, found {retain_mib}")
+    return retain_mib
 
 
 @click.command("record", epilog="Example:  alphapulse record --ring market.polygon --out journal/")
@@ -42,9 +52,21 @@ MIB = 1 << 20
     metavar="SECONDS",
     help="For --fsync interval.",
 )
-@click.option("--segment-mib", default=64, show_default=True, type=click.IntRange(4, 1024), help="Size of one segment.")
 @click.option(
-    "--retain-mib", default=0, show_default="all", type=click.IntRange(0), help="Drop the oldest beyond this."
+    "--segment-mib",
+    is_eager=True,
+    default=64,
+    show_default=True,
+    type=click.IntRange(4, 1024),
+    help="Size of one segment.",
+)
+@click.option(
+    "--retain-mib",
+    callback=enough_segments,
+    default=0,
+    show_default="all",
+    type=click.IntRange(0),
+    help="What the journal may take on the disk, at least three segments: the oldest ones are dropped.",
 )
 @click.option(
     "--retain-hours",
@@ -92,7 +114,7 @@ def command(
                 fsync=Fsync(fsync),
                 interval_s=interval,
                 segment_bytes=segment_mib * MIB,
-                retain_bytes=retain_mib * MIB,
+                retain_bytes=(retain_mib - BEYOND * segment_mib) * MIB if retain_mib else 0,
                 retain_s=retain_hours * 3600,
                 pack=pack,
             ),
