@@ -16,6 +16,7 @@ breaks the error budget, when the first endpoint is back, or when the collector 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import random
@@ -28,9 +29,9 @@ from pathlib import Path
 import numpy as np
 from websockets.exceptions import ConnectionClosed
 
-from producers.blocks.recovery import Recovered
-from producers.blocks.resume import resume
-from producers.blocks.state_file import Position
+from producers.blocks.recovery import Recovered, recover
+from producers.blocks.resume import refuse_other_chain, resume
+from producers.blocks.state_file import Position, load
 from producers.chains.configuration import ChainConfig
 from producers.decode.pool_table import PoolTable
 from producers.decode.segment import Segment
@@ -59,9 +60,18 @@ from producers.output.event_filter import load_filter
 from producers.output.tick_maps import TickWatch
 from producers.pools.inquiry import Token
 from producers.statistics import Statistics
-from ringbuf import DEFAULT_CAPACITY, Reader, RingOrphaned, SharedCounters, Status, Writer
+from ringbuf import (
+    DEFAULT_CAPACITY,
+    Reader,
+    RingNotFound,
+    RingNotReady,
+    RingOrphaned,
+    SharedCounters,
+    Status,
+    Writer,
+)
 from tlv.codes import FeedReason
-from tlv.errors import FeedError, UsageError
+from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
 from tlv.units import MS, NS
 
@@ -130,33 +140,17 @@ class Collector:
             )
         began = time.monotonic()
         self._options = options
+        event_filter = load_filter(options.filter_file) if options.filter_file is not None else None
         self._writer = Writer.open_or_create(options.ring, capacity=options.capacity, layout_digest=LAYOUT_DIGEST)
-        self._largest = options.capacity // LARGEST_COMMIT
+        self._largest = self._writer.identity.capacity // LARGEST_COMMIT
         self._keeping = Keeping(options.chain, options.pool_cache, options.state_file, options.stats_file)
-        table, tokens = PoolTable(), dict[bytes, Token]()
-        cached = self._keeping.load_pools()
-        ring = OutputRing(self._writer.uuid, self._writer.epoch, self._writer.next_sequence)
         try:
             recovered = self._resume()
-        except FeedError:
+            self._feed = self._make_feed(recovered)
+        except BaseException:  # SIGTERM among them
             self._writer.close()
             raise
-        share = options.cross_check_share if options.second_url is not None else 0.0
-        self._feed = Feed(
-            options.chain,
-            ring,
-            table,
-            tokens,
-            options.selection,
-            recovered,
-            share,
-            options.tick_watch,
-            cached,
-            endpoints=len(options.urls),
-            publish_unproven=options.publish_unproven,
-            **_clock(),
-        )
-        self._feed.filter_events(load_filter(options.filter_file) if options.filter_file is not None else None)
+        self._feed.filter_events(event_filter)
         log.info(
             "%d blocks are known; ready after %.1f s",
             len(recovered.blocks) if recovered else 0,
@@ -178,6 +172,23 @@ class Collector:
         self._shared = shared
         if shared is not None:
             shared.bind(self._feed.stats)
+
+    def _make_feed(self, recovered: Recovered | None) -> Feed:
+        options = self._options
+        return Feed(
+            options.chain,
+            OutputRing(self._writer.uuid, self._writer.epoch, self._writer.next_sequence),
+            PoolTable(),
+            dict[bytes, Token](),
+            options.selection,
+            recovered,
+            options.cross_check_share if options.second_url is not None else 0.0,
+            options.tick_watch,
+            self._keeping.load_pools(),
+            endpoints=len(options.urls),
+            publish_unproven=options.publish_unproven,
+            **_clock(),
+        )
 
     def _resume(self) -> Recovered | None:
         """What an earlier collector told, in this ring or as the state file says."""
@@ -558,6 +569,21 @@ async def _give_up(opening: asyncio.Task[NodeConnection]) -> None:
     (outcome,) = await asyncio.gather(opening, return_exceptions=True)
     if isinstance(outcome, NodeConnection):
         outcome.transport.abort()
+
+
+def check_start(options: CollectorOptions) -> None:
+    """Raise now what would refuse a start later: files, and a ring of another layout or chain.  Changes nothing.
+
+    Raises:
+        UsageError, FeedError, SegmentError: as `Collector` does.
+    """
+    if options.filter_file is not None:
+        load_filter(options.filter_file)
+    chain = options.chain
+    if options.state_file is not None:
+        load(options.state_file, chain.chain_id, chain.genesis)
+    with contextlib.suppress(RingNotFound, RingNotReady):
+        refuse_other_chain(chain, options.ring, recover(_frames(options.ring)))
 
 
 def _frames(ring: str) -> Iterator[memoryview]:

@@ -37,6 +37,7 @@ from ringbuf.reader import Reader
 from ringbuf.status import Status, Wait
 from ringbuf.warm import warm
 from ringbuf.writer import DEFAULT_CAPACITY, Full, WriteBatch, Writer
+from ringbuf.writer_watch import WriterWatch
 
 __all__ = [
     "DEFAULT_CAPACITY",
@@ -70,6 +71,7 @@ __all__ = [
     "Wait",
     "WriteBatch",
     "Writer",
+    "WriterWatch",
     "collect_garbage",
     "list_rings",
     "unlink",

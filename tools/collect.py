@@ -26,10 +26,12 @@ from producers.kinds.selection import LogSelection
 from producers.node.connection import MAX_MESSAGE
 from producers.node.redaction import host_of
 from producers.output.tick_maps import TickWatch
+from producers.standby import StandbyCounts
 from producers.statistics import Statistics
-from ringbuf import DEFAULT_CAPACITY, RingOrphaned, SharedCounters
+from ringbuf import DEFAULT_CAPACITY, NotOwner, RingOrphaned, SharedCounters
 from tlv.errors import UsageError
 from tlv.user_cache import cache_root
+from tools.collect_standby import stand_by
 from tools.command.counting import counters_beside
 from tools.command.endpoint_options import checked_websocket
 from tools.command.given import refuse_without_effect
@@ -124,6 +126,11 @@ TRY_ANOTHER = (
     help="When the ring's name in /dev/shm is gone or means another ring: end with an error, or make it anew and go on"
     " behind the last complete block.  A ring of another living writer is never touched.",
 )
+@click.option(
+    "--standby",
+    is_flag=True,
+    help="Where the ring has a writer, wait beside it, ready, and go on where it ends, however it ends.",
+)
 @click.option("--until-idle", type=click.FloatRange(0.1), metavar="SECONDS", help="Exit when nothing came for so long.")
 @click.option("--stats-json", metavar="FILE|-", help="Statistics: a file is rewritten every second; - at the end.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
@@ -142,6 +149,7 @@ def command(
     pool_cache: str | None,
     state: Path | None,
     ring_lost: str,
+    standby: bool,
     watchdog: float,
     max_message: int,
     until_idle: float | None,
@@ -154,6 +162,10 @@ def command(
     Runs until SIGINT or SIGTERM.  What the ring then holds is complete, block by block: each BlockEnd says how that
     is known, and what could not be had is a Gap.  On SIGUSR1 the state of every pool is told anew, and the
     tick map of every watched one; on SIGHUP the filter's file is read again.
+
+    With --standby it waits while another process writes the ring, with everything read, compiled and checked, and goes
+    on where that one ends, closed or killed: an upgrade is a standby of the new version and the end of the old one
+    (docs/running.md).  A process that hangs is not replaced: two never write one ring.
 
     Every user of the machine can read a command line.  An endpoint that holds a key belongs into the environment
     (ALPHAPULSE__COLLECTOR__URL, ...__FALLBACK, ...__CROSS_CHECK) or into the configuration file.
@@ -182,9 +194,13 @@ def command(
     )
     if verbose:
         speak_from(min(logging.INFO, logging.getLogger(OURS).getEffectiveLevel()))
-    with counters_beside(Statistics, options.ring, "collector") as shared:
-        statistics = asyncio.run(_collect(options, shared, as_json, remake=ring_lost == "remake"))
-    if as_json or stats_json == "-":
+    warm_ring()
+    warm_collector()
+    statistics = _collect_or_wait(options, as_json, remake=ring_lost == "remake", standby=standby)
+    if statistics is None:
+        line = f"the writer of ring {options.ring} goes on"
+        click.echo(msgspec.json.encode({"took_over": False, "ring": options.ring}) if as_json else line)
+    elif as_json or stats_json == "-":
         click.echo(msgspec.json.encode(statistics))
     else:
         click.echo(_sentence(statistics))
@@ -200,15 +216,41 @@ def ready_collector(options: CollectorOptions, shared: SharedCounters | None = N
     warm_ring()
     warm_collector()
     collector = Collector(options, shared)
+    settle_memory()
+    return collector
+
+
+def settle_memory() -> None:
+    """Free what is garbage, and take what is left for what stays."""
     gc.collect()
     gc.freeze()
-    return collector
+
+
+def _collect_or_wait(options: CollectorOptions, as_json: bool, *, remake: bool, standby: bool) -> dict[str, Any] | None:
+    """Collect; a standby waits for that, again and again where others become the writer first.
+
+    Returns the statistics, None of a standby that was told to end while it waited.
+    """
+    counts = StandbyCounts()
+    while True:
+        settle_memory()
+        if standby and not stand_by(options, counts, as_json=as_json):
+            return None
+        try:
+            with counters_beside(Statistics, options.ring, "collector") as shared:
+                return asyncio.run(_collect(options, shared, as_json, remake=remake))
+        except NotOwner as error:
+            if not standby:
+                raise
+            counts.lost_races += 1
+            print(f"collect: {error}; standing by", file=sys.stderr, flush=True)
 
 
 async def _collect(
     options: CollectorOptions, shared: SharedCounters | None, as_json: bool, *, remake: bool
 ) -> dict[str, Any]:
-    collector = ready_collector(options, shared)
+    collector = Collector(options, shared)
+    settle_memory()
     host = host_of(options.urls[0])
     if as_json:
         ready = {"ready": True, "ring": options.ring, "host": host, "chain": options.chain.name}

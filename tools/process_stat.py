@@ -25,9 +25,17 @@ class ProcessState:
 
     process: str
     """Ring and role, and a number where several processes have the same."""
+    role: str
+    """Empty if its counters cannot be read."""
+    ring: str
     pid: int
     problem: str
     """Empty if it lives and counts."""
+
+    @property
+    def sentence(self) -> str:
+        """What it does, or what is wrong with it, for people."""
+        return self.problem or work_of(self.role, self.ring, self.pid)
 
 
 def copies() -> Iterator[tuple[str, CountersCopy | SegmentError]]:
@@ -46,11 +54,16 @@ def copies() -> Iterator[tuple[str, CountersCopy | SegmentError]]:
 def process_states() -> list[ProcessState]:
     """All processes of this user."""
     return [
-        ProcessState(process, 0, str(found))
+        ProcessState(process, "", "", 0, str(found))
         if isinstance(found, SegmentError)
-        else ProcessState(process, found.pid, problem_of_process(found))
+        else ProcessState(process, found.role, found.ring, found.pid, problem_of_process(found))
         for process, found in copies()
     ]
+
+
+def work_of(role: str, ring: str, pid: int) -> str:
+    """What a process without a problem does."""
+    return f"standby for ring {ring} (pid {pid})" if role == "standby" else f"runs (pid {pid})"
 
 
 def problem_of_process(copy: CountersCopy) -> str:

@@ -140,6 +140,6 @@ def sentences(rings: dict[str, RingStat], processes: list[ProcessState], sockets
         + (f"; {ring.problem}" if ring.problem else "")
         for ring in rings.values()
     ]
-    lines += [f"process {process.process}: {process.problem or f'runs (pid {process.pid})'}" for process in processes]
+    lines += [f"process {process.process}: {process.sentence}" for process in processes]
     lines += [relay.sentence for relay in sockets]
     return lines or ["nothing runs: no process, no ring and no relay"]

@@ -9,7 +9,20 @@ import pytest
 
 PRODUCERS = Path(__file__).parents[2] / "producers"
 ORDER = (
-    *("node", "disk", "kinds", "chains", "statistics", "declared", "context", "decode", "blocks", "pools", "output"),
+    *(
+        "node",
+        "disk",
+        "standby",
+        "kinds",
+        "chains",
+        "statistics",
+        "declared",
+        "context",
+        "decode",
+        "blocks",
+        "pools",
+        "output",
+    ),
     *("closing", "switching", "assembly", "heads", "feed"),
     *("endpoint_log", "other_endpoints", "keeping", "collector"),
 )

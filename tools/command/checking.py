@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -55,7 +55,7 @@ def names_of(settings: Settings) -> dict[str, str]:
 def mistakes(configuration: Configuration) -> list[str]:
     """What is wrong with each section and process, one line each, by key; no line has a URL's path."""
     found: list[str] = []
-    claimed: dict[Claim, str] = {}
+    claimed: dict[Claim, Holder] = {}
     sections = [one for name, one in configuration.sections.items() if name not in configuration.processes]
     for settings in [*sections, *configuration.processes.values()]:
         try:
@@ -71,20 +71,32 @@ def mistakes(configuration: Configuration) -> list[str]:
             continue
         found += [f"{settings.name}.{text}" for text in wrong_urls(settings)]
         if settings.name in configuration.processes:
-            found += _clashes(settings.name, options, settings.command, claimed)
+            found += _clashes(Holder(settings.name, settings.command, bool(options.get("standby"))), options, claimed)
     return found
 
 
-def _clashes(name: str, options: dict[str, Any], command: str, claimed: dict[Claim, str]) -> Iterator[str]:
+class Holder(NamedTuple):
+    """A process, as far as others may have what it has."""
+
+    name: str
+    command: str
+    waits: bool
+    """It is a standby: it has nothing before another process of its command has ended."""
+
+
+def _clashes(mine: Holder, options: dict[str, Any], claimed: dict[Claim, Holder]) -> Iterator[str]:
     try:
-        claims = claims_of(command, options)
+        claims = claims_of(mine.command, options)
     except AlphaPulseError as error:
-        yield f"{name}: {without_urls(str(error))}"
+        yield f"{mine.name}: {without_urls(str(error))}"
         return
     for claim in claims:
-        other = claimed.setdefault(claim, name)
-        if other != name:
-            yield f"{name}: {claim.kind} {claim.what} is {other}'s already"
+        other = claimed.setdefault(claim, mine)
+        if other.command != mine.command or not (other.waits or mine.waits):
+            if other is not mine:
+                yield f"{mine.name}: {claim.kind} {claim.what} is {other.name}'s already"
+        elif not mine.waits:
+            claimed[claim] = mine
 
 
 def all_claims(configuration: Configuration) -> list[Claim]:

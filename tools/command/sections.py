@@ -60,6 +60,7 @@ class CollectorSection(Section):
     max_message: int | UnsetType = UNSET
     state: str | UnsetType = UNSET
     ring_lost: str | UnsetType = UNSET
+    standby: bool | UnsetType = UNSET
 
 
 class StrategySection(Section):

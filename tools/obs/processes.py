@@ -12,6 +12,7 @@ from consumers.bridge.counts import Received, Sent
 from consumers.recorder import Recorded
 from consumers.relay.counters import Counters
 from consumers.runner import StrategyCounts
+from producers.standby import StandbyCounts
 from producers.statistics import Statistics
 from ringbuf import Histogram, Level
 from ringbuf.counters import CountersCopy, names_of
@@ -25,6 +26,7 @@ ROLES: dict[str, type] = {
     "strategy": StrategyCounts,
     "bridge_out": Sent,
     "bridge_in": Received,
+    "standby": StandbyCounts,
 }
 """What a process of each role counts."""
 

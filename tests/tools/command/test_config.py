@@ -311,3 +311,15 @@ def test_config_in_which_two_processes_have_one_thing_is_refused(tmp_path: Path)
         "collector.b: ring market.polygon is collector.a's already",
         f"recorder.b: journal {tmp_path / 'j'} is recorder.a's already",
     ]
+
+
+def test_config_in_which_a_collector_stands_by_for_another_is_right(tmp_path: Path) -> None:
+    def wrong(text: str) -> list[str]:
+        return mistakes(load_config(written(tmp_path, text), {}))
+
+    assert wrong("[collector.a]\n[collector.b]\nstandby = true\n") == []
+    assert wrong("[collector]\nstandby = true\n[collector.a]\n[collector.b]\n[collector.c]\n") == []
+    told = ["collector.c: ring market.polygon is collector.b's already"]
+    assert wrong("[collector.a]\nstandby = true\n[collector.b]\n[collector.c]\n") == told
+    told = ["bridge_in: ring market.polygon is collector's already"]
+    assert wrong('[collector]\nstandby = true\n[bridge_in]\nring = "market.polygon"\n') == told
