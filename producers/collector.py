@@ -16,12 +16,12 @@ breaks the error budget, when the first endpoint is back, or when the collector 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 from websockets.exceptions import ConnectionClosed
 
-from producers.blocks.recovery import Recovered, recover
+from producers.blocks.recovery import Recovered
 from producers.blocks.resume import refuse_other_chain, resume
 from producers.blocks.state_file import Position, load
 from producers.chains.configuration import ChainConfig
@@ -59,17 +59,9 @@ from producers.output.epoch import OutputRing
 from producers.output.event_filter import load_filter
 from producers.output.tick_maps import TickWatch
 from producers.pools.inquiry import Token
+from producers.ring_reading import RingReading
 from producers.statistics import Statistics
-from ringbuf import (
-    DEFAULT_CAPACITY,
-    Reader,
-    RingNotFound,
-    RingNotReady,
-    RingOrphaned,
-    SharedCounters,
-    Status,
-    Writer,
-)
+from ringbuf import DEFAULT_CAPACITY, RingOrphaned, SharedCounters, Writer
 from tlv.codes import FeedReason
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
@@ -130,10 +122,13 @@ class CollectorOptions:
 class Collector:
     """Collects until it is stopped, or idle, or the node turns out to serve another chain.
 
-    What it counts is in `shared` too, if that is given: counters of `Statistics`.
+    What it counts is in `shared` too, if that is given: counters of `Statistics`.  `ahead` has read along in the ring,
+    and is closed.
     """
 
-    def __init__(self, options: CollectorOptions, shared: SharedCounters | None = None) -> None:
+    def __init__(
+        self, options: CollectorOptions, shared: SharedCounters | None = None, ahead: RingReading | None = None
+    ) -> None:
         if not options.urls:
             raise EndpointError(
                 f"expected at least one endpoint for chain {options.chain.name}, found none: give one with --url"
@@ -145,7 +140,7 @@ class Collector:
         self._largest = self._writer.identity.capacity // LARGEST_COMMIT
         self._keeping = Keeping(options.chain, options.pool_cache, options.state_file, options.stats_file)
         try:
-            recovered = self._resume()
+            recovered = self._resume(ahead)
             self._feed = self._make_feed(recovered)
         except BaseException:  # SIGTERM among them
             self._writer.close()
@@ -190,15 +185,19 @@ class Collector:
             **_clock(),
         )
 
-    def _resume(self) -> Recovered | None:
+    def _resume(self, ahead: RingReading | None) -> Recovered | None:
         """What an earlier collector told, in this ring or as the state file says."""
         options, chain = self._options, self._options.chain
         position = options.position or self._keeping.load_position()
-        frames = None
+        recovered = None
         if self._writer.epoch > 1:
             log.info("reading what an earlier collector left in ring %(ring)s", {"ring": options.ring})
-            frames = _frames(options.ring)
-        recovered = resume(chain, options.ring, self._writer.uuid, frames, position)
+            if ahead is None or ahead.lapped or ahead.ring_uuid != self._writer.uuid:
+                ahead = RingReading(options.ring)
+            with closing(ahead) as reading:
+                recovered = resume(chain, options.ring, self._writer.uuid, reading.rest(), position, reading.story)
+        else:
+            recovered = resume(chain, options.ring, self._writer.uuid, None, position)
         if recovered is not None and recovered.damaged:
             found = {"ring": options.ring, "count": recovered.damaged}
             log.warning("ring %(ring)s: %(count)d messages are damaged", found)
@@ -571,29 +570,19 @@ async def _give_up(opening: asyncio.Task[NodeConnection]) -> None:
         outcome.transport.abort()
 
 
-def check_start(options: CollectorOptions) -> None:
-    """Raise now what would refuse a start later: files, and a ring of another layout or chain.  Changes nothing.
+def check_start(options: CollectorOptions, ahead: RingReading | None) -> None:
+    """Raise now what would refuse a start later.  Changes nothing; `ahead` has read the ring, if there is one.
 
     Raises:
-        UsageError, FeedError, SegmentError: as `Collector` does.
+        UsageError, FeedError: as `Collector` does.
     """
+    chain = options.chain
     if options.filter_file is not None:
         load_filter(options.filter_file)
-    chain = options.chain
     if options.state_file is not None:
         load(options.state_file, chain.chain_id, chain.genesis)
-    with contextlib.suppress(RingNotFound, RingNotReady):
-        refuse_other_chain(chain, options.ring, recover(_frames(options.ring)))
-
-
-def _frames(ring: str) -> Iterator[memoryview]:
-    """Everything that is still in a ring, oldest first."""
-    with Reader.attach(ring, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:
-        while True:
-            poll = reader.poll()
-            if poll.status not in (Status.OK, Status.EPOCH_CHANGED, Status.GAP):
-                return
-            yield from (frame.payload for frame in poll)
+    if ahead is not None:
+        refuse_other_chain(chain, options.ring, ahead.story.chain_id, ahead.story.genesis)
 
 
 def _clock() -> dict[str, int]:

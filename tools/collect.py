@@ -26,12 +26,11 @@ from producers.kinds.selection import LogSelection
 from producers.node.connection import MAX_MESSAGE
 from producers.node.redaction import host_of
 from producers.output.tick_maps import TickWatch
-from producers.standby import StandbyCounts
 from producers.statistics import Statistics
 from ringbuf import DEFAULT_CAPACITY, NotOwner, RingOrphaned, SharedCounters
 from tlv.errors import UsageError
 from tlv.user_cache import cache_root
-from tools.collect_standby import stand_by
+from tools.collect_standby import StandbyProcess
 from tools.command.counting import counters_beside
 from tools.command.endpoint_options import checked_websocket
 from tools.command.given import refuse_without_effect
@@ -231,25 +230,30 @@ def _collect_or_wait(options: CollectorOptions, as_json: bool, *, remake: bool, 
 
     Returns the statistics, None of a standby that was told to end while it waited.
     """
-    counts = StandbyCounts()
+    waiting = StandbyProcess(options, as_json=as_json) if standby else None
     while True:
         settle_memory()
-        if standby and not stand_by(options, counts, as_json=as_json):
+        if waiting is not None and not waiting.wait():
             return None
         try:
             with counters_beside(Statistics, options.ring, "collector") as shared:
-                return asyncio.run(_collect(options, shared, as_json, remake=remake))
+                return asyncio.run(_collect(options, shared, waiting, as_json, remake=remake))
         except NotOwner as error:
-            if not standby:
+            if waiting is None:
                 raise
-            counts.lost_races += 1
+            waiting.counts.lost_races += 1
             print(f"collect: {error}; standing by", file=sys.stderr, flush=True)
 
 
 async def _collect(
-    options: CollectorOptions, shared: SharedCounters | None, as_json: bool, *, remake: bool
+    options: CollectorOptions,
+    shared: SharedCounters | None,
+    waited: StandbyProcess | None,
+    as_json: bool,
+    *,
+    remake: bool,
 ) -> dict[str, Any]:
-    collector = Collector(options, shared)
+    collector = Collector(options, shared, waited.ahead if waited is not None else None)
     settle_memory()
     host = host_of(options.urls[0])
     if as_json:

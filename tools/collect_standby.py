@@ -6,6 +6,7 @@ the wait, while the other collector still works: another layout, another chain, 
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import time
@@ -15,47 +16,89 @@ import click
 import msgspec
 
 from producers.collector import CollectorOptions, check_start
+from producers.ring_reading import RingReading
 from producers.standby import LOOK_NS, Standby, StandbyCounts
-from ringbuf import RingInfo, WriterWatch
+from ringbuf import RingInfo, RingNotFound, RingNotReady, WriterWatch
 from tlv.errors import SegmentError
 from tlv.units import NS
 from tools.command.counting import counters_beside
 from tools.command.interrupt import Interrupt
 
-
-def stand_by(options: CollectorOptions, counts: StandbyCounts, *, as_json: bool) -> bool:
-    """Wait until nobody writes the ring; False if told to end before that.
-
-    Raises:
-        UsageError, FeedError, SegmentError: what a start would refuse.
-    """
-    check_start(options)
-    with Interrupt() as asked, closing(WriterWatch(options.ring)) as watch:
-        for number in (signal.SIGHUP, signal.SIGUSR1):
-            signal.signal(number, signal.SIG_IGN)  # sent to every collector; the filter's file is read at the takeover
-        begun = not watch.has_writer() or _wait(options, counts, watch, asked, as_json=as_json)
-    # Until the collector listens for it: the ring is closed then, not left as of a dead writer.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return begun
+EVERY_S = 1.0
+"""How often the ring is read along and the counts are stored."""
 
 
-def _wait(
-    options: CollectorOptions, counts: StandbyCounts, watch: WriterWatch, asked: Interrupt, *, as_json: bool
-) -> bool:
-    standby = Standby()
-    counts.writer_pid = writer_of(options.ring)
-    say(options, counts, as_json=as_json)
-    with counters_beside(StandbyCounts, options.ring, "standby") as shared:
-        while not asked():
-            written = watch.has_writer()
-            counts.looks += 1
-            if standby.may_begin(time.monotonic_ns(), written=written, lost_name=watch.lost_name):
-                return True
-            if shared is not None and shared.due:
-                counts.writer_pid = writer_of(options.ring)
-                shared.put(counts)
-            time.sleep(LOOK_NS / NS)
-    return False
+class StandbyProcess:
+    """This process, while it may be a standby of the ring that `options` name."""
+
+    def __init__(self, options: CollectorOptions, *, as_json: bool) -> None:
+        self.counts = StandbyCounts()
+        self.ahead: RingReading | None = None
+        """Has read along in the ring, if there is one that another process made."""
+        self._options = options
+        self._as_json = as_json
+
+    def wait(self) -> bool:
+        """Wait until nobody writes the ring; False if told to end before that.
+
+        Raises:
+            UsageError, FeedError, SegmentError: what a start would refuse.
+        """
+        self._read_along()
+        check_start(self._options, self.ahead)
+        with Interrupt() as asked, closing(WriterWatch(self._options.ring)) as watch:
+            for number in (signal.SIGHUP, signal.SIGUSR1):
+                signal.signal(number, signal.SIG_IGN)  # sent to every collector; the filter is read at the takeover
+            begun = not watch.has_writer() or self._wait(watch, asked)
+        # Until the collector listens for it: the ring is closed then, not left as of a dead writer.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        return begun
+
+    def _wait(self, watch: WriterWatch, asked: Interrupt) -> bool:
+        standby, counts, ring = Standby(), self.counts, self._options.ring
+        counts.writer_pid = writer_of(ring)
+        self._say()
+        with counters_beside(StandbyCounts, ring, "standby") as shared:
+            due = 0.0
+            while not asked():
+                counts.looks += 1
+                now = time.monotonic()
+                written = watch.has_writer()
+                if standby.may_begin(int(now * NS), written=written, lost_name=watch.lost_name):
+                    return True
+                if now >= due:
+                    due = now + EVERY_S
+                    self._read_along()
+                    counts.writer_pid = writer_of(ring)
+                    if shared is not None:
+                        shared.put(counts)
+                time.sleep(LOOK_NS / NS)
+        return False
+
+    def _read_along(self) -> None:
+        """Read what the ring has got since the last time; it may be another ring by now.
+
+        Raises:
+            SegmentError: no build like this one can go on with it.
+        """
+        ring = self._options.ring
+        if self.ahead is not None and self.ahead.worn_out:
+            self.ahead.close()
+            self.ahead = None
+        if self.ahead is None:
+            with contextlib.suppress(RingNotFound, RingNotReady):
+                self.ahead = RingReading(ring)
+        if self.ahead is not None:
+            self.ahead.advance()
+
+    def _say(self) -> None:
+        """The line that tells what is waited for."""
+        ring, chain, pid = self._options.ring, self._options.chain.name, self.counts.writer_pid
+        if self._as_json:
+            click.echo(msgspec.json.encode({"standby": True, "ring": ring, "chain": chain, "writer_pid": pid}))
+        else:
+            click.echo(f"standby for ring {ring} ({chain}): ready, and waiting for its writer (pid {pid}) to end")
+        sys.stdout.flush()
 
 
 def writer_of(ring: str) -> int:
@@ -64,13 +107,3 @@ def writer_of(ring: str) -> int:
         return RingInfo.read(ring).writer_pid
     except SegmentError:  # it is being made, or has lost its name
         return 0
-
-
-def say(options: CollectorOptions, counts: StandbyCounts, *, as_json: bool) -> None:
-    """The line that tells what is waited for."""
-    ring, chain, pid = options.ring, options.chain.name, counts.writer_pid
-    if as_json:
-        click.echo(msgspec.json.encode({"standby": True, "ring": ring, "chain": chain, "writer_pid": pid}))
-    else:
-        click.echo(f"standby for ring {ring} ({chain}): ready, and waiting for its writer (pid {pid}) to end")
-    sys.stdout.flush()

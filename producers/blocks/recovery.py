@@ -96,8 +96,8 @@ class _Found:
         self.end = BlockEnd(self.number, 0, len(self.standing) + 1, 0, self.hash, Completeness.UNKNOWN)
 
 
-class _Story:
-    """The messages of a ring, read one after the other."""
+class RingStory:
+    """The messages of a ring, read one after the other: `recover` says what follows from them."""
 
     def __init__(self) -> None:
         self.found: dict[bytes, _Found] = {}
@@ -234,13 +234,15 @@ class _Story:
             block.whole = False
 
 
-def recover(payloads: Iterable[bytes | memoryview], ended: tuple[int, bytes] | None = None) -> Recovered:
-    """Read the messages of a ring, oldest first.
+def recover(
+    payloads: Iterable[bytes | memoryview], ended: tuple[int, bytes] | None = None, story: RingStory | None = None
+) -> Recovered:
+    """Read the messages of a ring, oldest first; `story` is of those before `payloads`, if some were read before.
 
     `ended` is the newest block, number and hash, of which something else than the ring knows that it was told in full:
     the state file that was written beside it.
     """
-    story = _Story()
+    story = RingStory() if story is None else story
     for payload in payloads:
         story.read(payload)
     if ended is not None:
@@ -277,7 +279,7 @@ def recover(payloads: Iterable[bytes | memoryview], ended: tuple[int, bytes] | N
     )
 
 
-def _believe(story: _Story, number: int, block_hash: bytes) -> None:
+def _believe(story: RingStory, number: int, block_hash: bytes) -> None:
     """The state file knows of a later end than the ring, whose own is gone."""
     if not story.torn or number > story.deepest_fork:
         return
@@ -292,7 +294,7 @@ def _believe(story: _Story, number: int, block_hash: bytes) -> None:
         block.set_ended()
 
 
-def _settle_ends(story: _Story) -> int:
+def _settle_ends(story: RingStory) -> int:
     """Where ends are gone: they come in order, so what stands below another end, or a heartbeat's, was ended too.
     Returns the newest."""
     ends = (number for number, block in story.canonical.items() if block.end is not None)
@@ -304,7 +306,7 @@ def _settle_ends(story: _Story) -> int:
     return settled
 
 
-def _settle_doubts(story: _Story, settled: int) -> list[tuple[int, int]]:
+def _settle_doubts(story: RingStory, settled: int) -> list[tuple[int, int]]:
     """The runs of blocks that were not ended, and of which messages may be gone; from now on they count as ended."""
     canonical = story.canonical
     if not story.torn:
@@ -323,7 +325,7 @@ def _settle_doubts(story: _Story, settled: int) -> list[tuple[int, int]]:
     return runs_of(sorted(doubtful))
 
 
-def _known(story: _Story, unsure: list[tuple[int, int]]) -> list[Block]:
+def _known(story: RingStory, unsure: list[tuple[int, int]]) -> list[Block]:
     """The canonical blocks, down to a number of which nothing is known."""
     canonical = story.canonical
     excused = [*story.holes, *story.abandoned, *unsure]

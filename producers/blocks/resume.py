@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from producers.blocks.recovery import Recovered, recover
+from producers.blocks.recovery import Recovered, RingStory, recover
 from producers.blocks.state_file import Position
 from producers.chains.configuration import ChainConfig
 from producers.node.errors import WrongRingError
@@ -27,16 +27,18 @@ def resume(
     ring_uuid: bytes,
     payloads: Iterable[bytes | memoryview] | None,
     position: Position | None,
+    story: RingStory | None = None,
 ) -> Recovered | None:
-    """What was told before; None if nothing was.  `payloads` are the ring's messages, None if it is new.
+    """What was told before; None if nothing was.  `payloads` are the ring's messages, None if it is new; `story` is of
+    those before them.
 
     Raises:
         WrongRingError: the ring is another chain's.
     """
     recovered = None
     if payloads is not None:
-        recovered = recover(payloads, position.ended_in(ring_uuid) if position is not None else None)
-        refuse_other_chain(chain, ring, recovered)
+        recovered = recover(payloads, position.ended_in(ring_uuid) if position is not None else None, story)
+        refuse_other_chain(chain, ring, recovered.chain_id, recovered.genesis)
         if recovered.genesis == UNKNOWN and position is not None:
             recovered = recovered._replace(genesis=bytes.fromhex(position.genesis[2:]))
     if position is not None and (recovered is None or not (recovered.blocks or recovered.ended >= 0 or recovered.lost)):
@@ -44,19 +46,17 @@ def resume(
     return recovered
 
 
-def refuse_other_chain(chain: ChainConfig, ring: str, found: Recovered) -> None:
-    """Let only a ring of `chain` pass.
+def refuse_other_chain(chain: ChainConfig, ring: str, chain_id: int, genesis: bytes) -> None:
+    """Let only a ring of `chain` pass; 0 and zeros where the ring does not say.
 
     Raises:
         WrongRingError: it is another chain's, by id or by early block.
     """
     remedy = f"give another --ring, or remove it: ringstat gc --closed --prefix {ring}"
-    if found.chain_id not in (0, chain.chain_id):
-        raise WrongRingError(
-            f"ring {ring}: expected chain {chain.chain_id} ({chain.name}), found {found.chain_id}; {remedy}"
-        )
-    if chain.identity is not None and found.genesis not in (UNKNOWN, chain.genesis):
+    if chain_id not in (0, chain.chain_id):
+        raise WrongRingError(f"ring {ring}: expected chain {chain.chain_id} ({chain.name}), found {chain_id}; {remedy}")
+    if chain.identity is not None and genesis not in (UNKNOWN, chain.genesis):
         raise WrongRingError(
             f"ring {ring}: expected a chain whose block {chain.identity.number} is {chain.identity.hash}, "
-            f"found 0x{found.genesis.hex()}: another chain of id {chain.chain_id}; {remedy}"
+            f"found 0x{genesis.hex()}: another chain of id {chain.chain_id}; {remedy}"
         )

@@ -9,22 +9,10 @@ import pytest
 
 PRODUCERS = Path(__file__).parents[2] / "producers"
 ORDER = (
-    *(
-        "node",
-        "disk",
-        "standby",
-        "kinds",
-        "chains",
-        "statistics",
-        "declared",
-        "context",
-        "decode",
-        "blocks",
-        "pools",
-        "output",
-    ),
+    *("node", "disk", "standby", "kinds", "chains", "statistics", "declared", "context"),
+    *("decode", "blocks", "pools", "output"),
     *("closing", "switching", "assembly", "heads", "feed"),
-    *("endpoint_log", "other_endpoints", "keeping", "collector"),
+    *("endpoint_log", "other_endpoints", "keeping", "ring_reading", "collector"),
 )
 """Each imports only from those before it, and from itself."""
 SOURCES = sorted(path for path in PRODUCERS.rglob("*.py") if path.name != "__init__.py")

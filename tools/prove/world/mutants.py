@@ -478,7 +478,7 @@ MUTANTS = (
     ),
     WorldMutant(
         "a block that was declared and told in part is fetched when its messages are gone",
-        "producers.blocks.recovery:_Story._hole",
+        "producers.blocks.recovery:RingStory._hole",
         "gap.reason == Reason.RANGE_REFUSED and",
         "False and",
         59,
