@@ -75,6 +75,14 @@ def test_bench_bridge_measures_both_directions_and_leaves_no_ring() -> None:
     assert all(result["value"] > 0 and result["baseline_value"] > 0 for result in results.values())
 
 
+def test_bench_hand_over_measures_both_ends_of_a_writer_and_leaves_no_ring() -> None:
+    ended = bench("--only", "hand_over", "--seconds", "0.02", "--json")
+    assert ended.returncode == 0, ended.stderr
+    results = json.loads(ended.stdout)["results"]
+    assert [result["name"].partition("writer ")[2].split()[0] for result in results] == ["ended", "killed"]
+    assert all(result["value"] > 0 and result["baseline_value"] > 0 for result in results)
+
+
 def test_bench_collector_measures_rate_delay_loop_backfill_and_memory_and_leaves_no_ring() -> None:
     ended = bench("--only", "collector", "--seconds", "0.05", "--json")
     assert ended.returncode == 0, ended.stderr

@@ -23,6 +23,7 @@ BENCHMARKS = {
     "decode": "tools.bench.collector.decode",
     "collector": "tools.bench.collector.rates",
     "endpoints": "tools.bench.collector.endpoints",
+    "hand_over": "tools.bench.collector.hand_over",
     "ticks": "tools.bench.collector.ticks",
     "strategy": "tools.bench.strategy",
     "relay": "tools.bench.relay",
