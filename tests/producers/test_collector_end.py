@@ -7,10 +7,14 @@ import time
 
 from producers.chains.configuration import load_chain
 from producers.collector import SETTLE_S, Collector, CollectorOptions
+from ringbuf import Writer
 from tests.producers.virtual import Conversation
+from tlv.layout import LAYOUT_DIGEST
 from tlv.units import NS
+from tools.bench.collector.load import event_blocks, served
 
 IDLE_S = 1000.0
+EVENTS = 2000
 
 
 def test_collector_that_is_still_asking_ends_a_while_after_it_became_idle(ring_name: str) -> None:
@@ -38,3 +42,14 @@ def test_collector_that_is_still_asking_ends_a_while_after_it_became_idle(ring_n
         collector._writer.close()
 
     asyncio.run(run())
+
+
+def test_collector_that_goes_on_in_a_ring_smaller_than_its_capacity_publishes_what_fits_that_ring(
+    ring_name: str,
+) -> None:
+    Writer.create(ring_name, capacity=1 << 16, layout_digest=LAYOUT_DIGEST).close()
+    with served(event_blocks, EVENTS) as url:
+        chain = load_chain("polygon")
+        options = CollectorOptions(chain=chain, urls=(url,), ring=ring_name, capacity=1 << 24, until_idle_s=0.5)
+        statistics = asyncio.run(Collector(options).run())
+    assert statistics.events_published > EVENTS // 2

@@ -9,6 +9,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,7 @@ from consumers.live import Live
 from producers.standby import StandbyCounts
 from ringbuf import Reader, RingInfo, Status, Writer, unlink
 from ringbuf.names import FOLDER, ring_object
+from tests.system.up_rig import UpRig, kill
 from tlv.codes import Domain, Flag, Source
 from tlv.errors import SegmentError
 from tlv.layout import (
@@ -38,6 +40,7 @@ from tlv.layout import (
 )
 from tlv.message import Message, build, parse
 from tlv.record import Record
+from tools.collect_standby import writer_of
 from tools.obs.conditions import judge
 from tools.obs.look import Looking
 from tools.process_stat import copies, process_states
@@ -433,3 +436,45 @@ def test_standby_that_could_not_take_over_says_so_while_the_writer_works(
             standby.end(signal.SIGKILL)
             assert said in standby.errors
             assert standby.lines == []
+
+
+TWO = """
+[up]
+settle = 1
+[collector]
+url = "ws://127.0.0.1:9"
+ring = "{name}.market"
+pool_cache = "none"
+standby = true
+[collector.a]
+[collector.b]
+"""
+
+
+def test_two_collectors_under_up_take_turns_when_one_is_killed_or_restarted_and_both_end() -> None:
+    with tempfile.TemporaryDirectory(prefix="ap") as folder:
+        rig = UpRig(Path(folder), TWO)
+        ring = f"{rig.name}.market"
+
+        def roles() -> tuple[str, str] | None:
+            """Names of the writer and of the standby, once there are both."""
+            names = {one.pid: name for name, one in rig.processes().items()}
+            shown = [one.pid for one in process_states() if one.process == f"{ring}-standby" and not one.problem]
+            found = [names.get(pid, "") for pid in (writer_of(ring), *shown)]
+            return (found[0], found[1]) if sorted(found) == ["collector.a", "collector.b"] else None
+
+        rig.up()
+        try:
+            writer, standby = until(roles, "a writer and a standby")
+            kill(rig.pids()[writer])
+            assert until(lambda: (r := roles()) and r[0] == standby and r, "the standby at work") == (standby, writer)
+            assert rig.run("restart", standby).returncode == 0
+            assert until(lambda: (r := roles()) and r[0] == writer and r, "the other one") == (writer, standby)
+            assert RingInfo.read(ring).epoch == 3
+            assert rig.run("down").returncode == 0
+            assert RingInfo.read(ring).closed
+            assert rig.left_running() == []
+            assert rig.run("down", "--purge").returncode == 0
+            assert rig.segments() == []
+        finally:
+            rig.end()
