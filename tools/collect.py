@@ -232,9 +232,10 @@ def _collect_or_wait(options: CollectorOptions, as_json: bool, *, remake: bool, 
     """
     waiting = StandbyProcess(options, as_json=as_json) if standby else None
     while True:
-        settle_memory()
-        if waiting is not None and not waiting.wait():
-            return None
+        if waiting is not None:
+            settle_memory()
+            if not waiting.wait():
+                return None
         try:
             with counters_beside(Statistics, options.ring, "collector") as shared:
                 return asyncio.run(_collect(options, shared, waiting, as_json, remake=remake))

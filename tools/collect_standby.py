@@ -46,9 +46,9 @@ class StandbyProcess:
         """
         self._read_along()
         check_start(self._options, self.ahead)
+        ignore_requests()
         with Interrupt() as asked, closing(WriterWatch(self._options.ring)) as watch:
-            for number in (signal.SIGHUP, signal.SIGUSR1):
-                signal.signal(number, signal.SIG_IGN)  # sent to every collector; the filter is read at the takeover
+            ignore_requests()  # SIGHUP is none to end
             begun = not watch.has_writer() or self._wait(watch, asked)
         # Until the collector listens for it: the ring is closed then, not left as of a dead writer.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -99,6 +99,12 @@ class StandbyProcess:
         else:
             click.echo(f"standby for ring {ring} ({chain}): ready, and waiting for its writer (pid {pid}) to end")
         sys.stdout.flush()
+
+
+def ignore_requests() -> None:
+    """What is asked of every collector is done by one that collects; at its begin it reads the filter's file anyway."""
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def writer_of(ring: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from ringbuf import Writer, WriterWatch
-from ringbuf.names import FOLDER, ring_object
+from ringbuf.names import FOLDER, lock_object, ring_object
 
 
 def remove_names(ring: str) -> None:
@@ -45,4 +45,12 @@ def test_watch_whose_writer_left_a_ring_without_a_name_goes_on_with_the_writer_o
             old.close()
             assert watch.has_writer()
             assert not watch.lost_name
+        assert not watch.has_writer()
+
+
+def test_watch_that_begins_when_the_lock_object_is_gone_sees_the_writer_by_its_ring(ring_name: str) -> None:
+    with closing(WriterWatch(ring_name)) as watch:
+        with Writer.create(ring_name):
+            (FOLDER / lock_object(ring_name).removeprefix("/")).unlink()
+            assert [watch.has_writer() for _ in range(2)] == [True] * 2
         assert not watch.has_writer()
