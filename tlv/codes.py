@@ -42,6 +42,7 @@ class Source(IntEnum):
     ARBITRAGE_STRATEGY = 20
     PAPER_EXECUTOR = 40
     SUPERVISOR = 60
+    ANOMALY_WATCH = 61
     RELAY = 80
     RELAY_CLIENT = 81
     BRIDGE = 82
@@ -196,6 +197,38 @@ class FeedReason(IntEnum):
     """So many attempts failed that all endpoints are left alone for a while."""
     RING_LOST = 15
     """The ring's name is gone or means another ring: nobody new reads what is published here."""
+
+
+class AnomalyKind(IntEnum):
+    """What is not as usual (`SystemHealth.kind`).  Units of its value and threshold: RATE in hundredths of the usual
+    number of events; SILENCE and LATENCY_DRIFT in milliseconds; GAP in frames, blocks or events; REORG_DEPTH in blocks;
+    PRICE_JUMP, LIQUIDITY_DROP and UNPROVEN_SHARE in basis points."""
+
+    RATE = 1
+    """Events of the newest blocks against those of the blocks before."""
+    SILENCE = 2
+    """No new block."""
+    GAP = 3
+    """Frames, blocks or events are missing."""
+    REORG_DEPTH = 4
+    """Blocks left the chain."""
+    PRICE_JUMP = 5
+    """A pool's price left that of the other pools of its pair."""
+    LIQUIDITY_DROP = 6
+    """Liquidity left a pool."""
+    LATENCY_DRIFT = 7
+    """Blocks are published later after their own time than usual."""
+    UNPROVEN_SHARE = 8
+    """Too much of the newest blocks' events is of emitters that are not proven."""
+
+
+class AnomalyState(IntEnum):
+    """Whether an anomaly lasts (`SystemHealth.state`)."""
+
+    BEGUN = 1
+    ENDED = 2
+    ONCE = 3
+    """It was over when it was seen, or is of one moment."""
 
 
 class QuoteVerdict(IntEnum):

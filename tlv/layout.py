@@ -407,6 +407,30 @@ class StateInvalidation(Record, frozen=True):
     pool: PoolId
 
 
+@record(type=107)
+class SystemHealth(Record, frozen=True):
+    """An anomaly in the frames of a ring: what `kind` (an `AnomalyKind`, which says the unit of `value` and
+    `threshold`) was seen, and whether it began, ended or is over already (`state`).  The evidence is `first_sequence`
+    to `last_sequence` of `ring`, whose last is the frame at which it was seen; `time_ns` is that frame's wall time.
+    One of a kind and pool lasts at a time; `pool` and `venue` are zero for what concerns the chain.  The block has a
+    zero hash where only its number is known, and number -1 where no block is."""
+
+    value: I64
+    threshold: I64
+    time_ns: I64
+    block_number: I64
+    first_sequence: I64
+    last_sequence: I64
+    chain_id: U64
+    block_hash: Hash
+    ring: Uuid
+    pool: PoolId
+    evidence: Text64
+    venue: U16
+    kind: U8
+    state: U8
+
+
 @record(type=109)
 class BlockEnd(Record, frozen=True):
     """Block `number` is closed: nothing of it is missing, and `verdict` (a `Completeness`) says how that is known.
