@@ -19,7 +19,6 @@ from consumers.select_frames import select_frames
 from consumers.strategy import Draft, Driver, filter_of
 from ringbuf import CorruptRing, Histogram, Reader, SharedCounters, Status, Wait, Writer
 from tlv.buffers import Longs
-from tlv.codes import Domain
 from tlv.message import build
 
 log = logging.getLogger("alphapulse.strategy")
@@ -63,7 +62,7 @@ class StrategyCounts:
 class Runner:
     """One strategy between a ring, or a journal, and the ring of its signals.
 
-    What it counts is in `shared` too, if that is given: counters of `StrategyCounts`.
+    What it counts is in `shared` too, if that is given: counters of `StrategyCounts`.  `tell` gets what was published.
     """
 
     def __init__(
@@ -75,6 +74,7 @@ class Runner:
         wait: Wait = Wait.BACKOFF,
         clock_ns: Callable[[], int] = time.time_ns,
         shared: SharedCounters | None = None,
+        tell: Callable[[Draft], object] | None = None,
     ) -> None:
         self.driver = driver
         self._counts = StrategyCounts()
@@ -85,6 +85,7 @@ class Runner:
         self._follower = RingFollower(reader) if isinstance(reader, Reader) else None
         self._writer = writer
         self._wait = wait
+        self._tell = tell
         self._clock_ns = clock_ns
         self._wanted = filter_of(driver.strategy).tables
         self._chosen: Longs = np.zeros(FRAMES_PER_POLL, dtype=np.int64)
@@ -178,9 +179,11 @@ class Runner:
         for draft in drafts:
             now_ns = self._clock_ns()
             sequence = self._writer.next_sequence
-            data = build(Domain.SIGNAL, draft.source, draft.records, sequence=sequence, timestamp_ns=now_ns)
+            data = build(draft.domain, draft.source, draft.records, sequence=sequence, timestamp_ns=now_ns)
             self._writer.publish(data)
             self._counts.signals += 1
+            if self._tell is not None:
+                self._tell(draft)
             if published_ns < self._began_ns:
                 self._counts.late_signals += 1
                 continue

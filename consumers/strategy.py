@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import ClassVar, NamedTuple
 
-from tlv.codes import Flag, Source
+from tlv.codes import Domain, Flag, Source
 from tlv.errors import AlphaPulseError, FrameError
 from tlv.filter import MessageFilter
 from tlv.layout import (
@@ -55,6 +55,8 @@ class Trigger(NamedTuple):
     """uuid of the ring where it was first published."""
     sequence: int
     flags: int
+    published_ns: int = 0
+    """When its ring, or a replay's, took it: CLOCK_MONOTONIC of that host's boot."""
 
 
 class Draft(NamedTuple):
@@ -63,6 +65,7 @@ class Draft(NamedTuple):
     source: Source
     records: tuple[Record, ...]
     receive_time_ns: int
+    domain: Domain = Domain.SIGNAL
 
 
 class Strategy:
@@ -92,6 +95,9 @@ class Strategy:
             strategy_version=self.version,
         )
         self.drafts.append(Draft(self.source, (identity, *records), receive_time_ns))
+
+    def on_message(self, message: Message) -> None:
+        """Any message that it wants, in front of the method that is for it; some have none, as heartbeats."""
 
     def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
         """A pool event."""
@@ -171,7 +177,8 @@ class Driver:
         strategy.drafts = []
         try:
             message = parse(payload, verify=False)
-            strategy.trigger = self._trigger(sequence, message)
+            strategy.trigger = self._trigger(sequence, publish_time_ns, message)
+            strategy.on_message(message)
             dispatch(strategy, message)
         except FrameError as error:
             self._set_aside(sequence, publish_time_ns, payload, str(error))
@@ -180,16 +187,16 @@ class Driver:
             self._set_aside(sequence, publish_time_ns, payload, reason)
         return strategy.drafts
 
-    def _trigger(self, sequence: int, message: Message) -> Trigger:
+    def _trigger(self, sequence: int, publish_time_ns: int, message: Message) -> Trigger:
         """The frame's identity: where it was first published, so that a replayed copy gives signals with the same ids.
         The header of a copy keeps the sequence, and the Session that opened the recorded epoch names the ring."""
         header = message.header
         if not header.flags & Flag.REPLAY:
-            return Trigger(self.ring, sequence, header.flags)
+            return Trigger(self.ring, sequence, header.flags, publish_time_ns)
         session = message.first(Session)
         if session is not None:
             self._recorded_ring = session.ring_uuid
-        return Trigger(self._recorded_ring, header.sequence, header.flags)
+        return Trigger(self._recorded_ring, header.sequence, header.flags, publish_time_ns)
 
     def skip(self, count: int) -> None:
         """Count frames that the strategy's filter left out."""
@@ -199,6 +206,7 @@ class Driver:
         """Frames `first` to `last` are lost: count them and call `on_lost`; the messages that it emits."""
         self.lost += last - first + 1
         self.strategy.drafts = []
+        self.strategy.trigger = Trigger(self.ring, last, 0)
         self.strategy.on_lost(first, last)
         return self.strategy.drafts
 

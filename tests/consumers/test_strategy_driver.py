@@ -13,6 +13,7 @@ from consumers.strategy import (
     Driver,
     Strategy,
     StrategyStopped,
+    Trigger,
     drive,
     filter_of,
 )
@@ -31,7 +32,7 @@ from tlv.layout import (
     SignalIdentity,
     StateInvalidation,
 )
-from tlv.message import build
+from tlv.message import Message, build
 from tlv.record import Record
 
 RING = b"r" * 16
@@ -121,6 +122,37 @@ def test_driver_messages_for_nobody_are_passed_over() -> None:
     driver.deliver(1, 0, system(Heartbeat(1, 1, 1, 0, 0, 0, FeedState.LIVE, 0, FeedReason.OK)))
     driver.deliver(2, 0, build(Domain.SYSTEM, Source.SUPERVISOR, []))
     assert (diary.entries, driver.frames, driver.poisoned) == ([], 2, 0)
+
+
+class Listener(Strategy):
+    """Notes every message, and which frame it is called for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[str, Trigger]] = []
+
+    def on_message(self, message: Message) -> None:
+        self.heard.append((type(message.records[0]).__name__, self.trigger))
+
+    def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
+        self.heard.append(("event", self.trigger))
+
+    def on_lost(self, first: int, last: int) -> None:
+        self.heard.append((f"lost from {first}", self.trigger))
+
+
+def test_driver_every_message_is_heard_before_its_method_with_its_frame() -> None:
+    listener = Listener()
+    driver = Driver(listener, RING)
+    driver.deliver(1, 77, system(Heartbeat(1, 1, 1, 0, 0, 0, FeedState.LIVE, 0, FeedReason.OK)))
+    driver.deliver(2, 78, market(SYNC, ORIGIN))
+    driver.lose(3, 5)
+    assert listener.heard == [
+        ("Heartbeat", Trigger(RING, 1, 0, 77)),
+        ("PoolSync", Trigger(RING, 2, 0, 78)),
+        ("event", Trigger(RING, 2, 0, 78)),
+        ("lost from 3", Trigger(RING, 5, 0)),
+    ]
 
 
 def test_driver_poison_frame_is_set_aside_and_the_rest_delivered() -> None:
