@@ -83,6 +83,11 @@ CHAIN: Keys = (
     ),
     Key("endpoints", list_of(matching(r"wss?://\S+", "a ws:// or wss:// URL")), "nodes to use unless --url is given"),
     Key(
+        "explorer",
+        matching(r"https?://\S+", "an http:// or https:// URL"),
+        "a block explorer as of EIP-3091, whose pages of blocks are below /block/; what shows a block links to it",
+    ),
+    Key(
         "kinds",
         list_of(text),
         "files of pool kinds that the project does not have, relative to this file; they are code and run as you",

@@ -105,6 +105,8 @@ class ChainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
     block_time_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """The usual time between two blocks; 0 = they come when there is something to say, as on a development chain."""
     endpoints: tuple[str, ...] = ()
+    explorer: str | None = None
+    """A block explorer's URL, in front of `/block/` (EIP-3091)."""
     venues: tuple[VenueDeclaration, ...] = ()
     factories: tuple[Factory, ...] = ()
     kinds: tuple[str, ...] = ()

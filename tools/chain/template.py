@@ -38,6 +38,7 @@ def chain_file(name: str, chain_id: int, genesis: str | None, url: str | None, s
         "identity": '{ number = 0, hash = "0x..." }',
         "unbloomed_every": "0",
         "endpoints": '["ws://127.0.0.1:8545"]',
+        "explorer": '"http://127.0.0.1:4000"',
         "kinds": '["my_kind.py"]',
     }
     lines = _comment(

@@ -73,6 +73,18 @@ def test_chain_file_whose_identity_lacks_its_hash_is_refused(tmp_path: Path) -> 
         load_chain(str(path))
 
 
+@pytest.mark.parametrize("explorer", ["polygonscan.com", "ftp://polygonscan.com", 7])
+def test_chain_file_whose_explorer_is_no_address_of_a_page_is_refused(tmp_path: Path, explorer: object) -> None:
+    source = (Path(__file__).parents[3] / "producers" / "chains" / "polygon.toml").read_text()
+    path = tmp_path / "chain.toml"
+    path.write_text(re.sub(r"^explorer = .*$", f"explorer = {json.dumps(explorer)}", source, flags=re.MULTILINE))
+    with pytest.raises(UsageError, match="explorer: expected an http:// or https:// URL"):
+        load_chain(str(path))
+    path.write_text(re.sub(r"^explorer = .*$", "", source, flags=re.MULTILINE))
+    assert load_chain(str(path)).explorer is None
+    assert load_chain("polygon").explorer == "https://polygonscan.com"
+
+
 def test_chain_file_with_unknown_venue_is_refused(tmp_path: Path) -> None:
     source = Path(__file__).parents[3] / "producers" / "chains" / "polygon.toml"
     path = tmp_path / "chain.toml"
