@@ -19,7 +19,16 @@ from tools.command.environment import PREFIX
 from tools.command.sections import SECTIONS
 
 DOCUMENT = Path("docs/configuration.md")
-UNITS = {"SECONDS": "seconds", "BYTES": "bytes", "SHARE": "share, 0 to 1", "PER_SECOND": "a second"}
+UNITS = {
+    "SECONDS": "seconds",
+    "BYTES": "bytes",
+    "SHARE": "share, 0 to 1",
+    "PER_SECOND": "a second",
+    "PERCENT": "percent",
+    "BPS": "basis points",
+    "BLOCKS": "blocks",
+    "ITEMS": "frames, blocks or events",
+}
 """By an option's metavar."""
 ENDINGS = {"mib": "MiB", "hours": "hours", "files": "files", "clients": "clients"}
 """By the last word of a key."""

@@ -24,7 +24,7 @@ from consumers.journal import JournalReader
 from ringbuf import Frame, RingInfo, list_rings
 from tests.system.up_rig import ALPHAPULSE, PIPELINE, UpRig, alive, free_port, kill, wait_for
 
-NAMES = {"node", "collector", "strategy", "recorder", "relay.market", "relay.signal"}
+NAMES = {"node", "collector", "strategy", "anomalies", "recorder", "relay.market", "relay.signal"}
 QUICK_KILLS = ("collector", "recorder")
 
 
@@ -49,7 +49,9 @@ def test_up_runs_whatever_the_configuration_names_in_any_order(rig: UpRig) -> No
     line = rig.up()
     assert set(line["processes"]) == NAMES
     rig.wait_until_healthy()
-    wait_for(lambda: {f"{rig.name}.market", f"{rig.name}.signal"} <= set(list_rings()), "two rings")
+    wait_for(
+        lambda: {f"{rig.name}.{one}" for one in ("market", "signal", "system")} <= set(list_rings()), "three rings"
+    )
     found = wait_for(lambda: (now := rig.status())["healthy"] and now, "a healthy feed")
     assert {one["name"] for one in found["up"][0]["processes"]} == NAMES
     assert {Path(one["path"]).name: one["answers"] for one in found["relays"]} == {

@@ -39,6 +39,9 @@ out = "journal"
 [strategy]
 ring = "{name}.market"
 signals = "{name}.signal"
+[anomalies]
+ring = "{name}.market"
+health = "{name}.system"
 [relay.market]
 ring = ["{name}.market"]
 socket = "run/market.sock"

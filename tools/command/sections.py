@@ -78,6 +78,27 @@ class StrategySection(Section):
     wait_for_ring: float | UnsetType = UNSET
 
 
+class AnomaliesSection(Section):
+    """`alphapulse anomalies`"""
+
+    ring: str | UnsetType = UNSET
+    reliable: bool | UnsetType = UNSET
+    health: str | UnsetType = UNSET
+    chain: str | UnsetType = UNSET
+    start: str | UnsetType = UNSET
+    wait: str | UnsetType = UNSET
+    wait_for_ring: float | UnsetType = UNSET
+    rate_high: int | UnsetType = UNSET
+    rate_low: int | UnsetType = UNSET
+    silence: float | UnsetType = UNSET
+    gap: int | UnsetType = UNSET
+    reorg_depth: int | UnsetType = UNSET
+    price_jump: int | UnsetType = UNSET
+    liquidity_drop: int | UnsetType = UNSET
+    latency_drift: float | UnsetType = UNSET
+    unproven_share: int | UnsetType = UNSET
+
+
 class RelaySection(Section):
     """`alphapulse relay`"""
 
@@ -164,6 +185,7 @@ SECTIONS = {
     "node": Kind("node", NodeSection),
     "collector": Kind("collect", CollectorSection),
     "strategy": Kind("strategy", StrategySection),
+    "anomalies": Kind("anomalies", AnomaliesSection),
     "relay": Kind("relay", RelaySection),
     "recorder": Kind("record", RecorderSection),
     "bridge_out": Kind("bridge out", BridgeOutSection),

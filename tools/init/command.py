@@ -43,9 +43,9 @@ def command(
 ) -> int:
     """Write FILE (default alphapulse.toml), in which every key is explained; no file is replaced.
 
-    It has a collector, a strategy, a recorder with a journal beside the file, and two relays.  Only its owner can read
-    it, since an endpoint's URL may hold a key.  It is checked as `config check` does, and the endpoint as `doctor`
-    does; the exit code is 1 if the endpoint is not fit.
+    It has a collector, a strategy, a watch for anomalies, a recorder with a journal beside the file, and two relays.
+    Only its owner can read it, since an endpoint's URL may hold a key.  It is checked as `config check` does, and the
+    endpoint as `doctor` does; the exit code is 1 if the endpoint is not fit.
     """
     if file.exists():
         raise UsageError(f"{file}: exists already; name another FILE")

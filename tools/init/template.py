@@ -20,7 +20,8 @@ WIDTH = 116
 EXAMPLES = {"text": '"..."', "list of texts": '["..."]'}
 """Of a key without a default."""
 SIGNALS = "signal.flash_arbitrage"
-RECORDED = ("market.recorded", "signal.recorded")
+HEALTH = "system.anomalies"
+RECORDED = ("market.recorded", "signal.recorded", "system.recorded")
 HEAD = """\
 What `alphapulse up` runs: a process for each section below.  A line that begins with # is a comment, or a key with its
 default.  `alphapulse config check` finds mistakes, `alphapulse config show` says what each process gets.  Every key can
@@ -35,25 +36,26 @@ Values = dict[str, Any]
 def pipeline(chain: str, ring: str, url: str | None) -> dict[str, Values]:
     """A collector of a chain, and what reads its ring."""
     collector = {"chain": chain, "ring": ring, **({"url": url} if url is not None else {})}
-    return {"up": {}, "collector": collector, **readers(ring, SIGNALS)}
+    return {"up": {}, "collector": collector, **readers(ring, SIGNALS, HEALTH)}
 
 
 def recorded_pipeline(port: int) -> dict[str, Values]:
     """The same on the bundled recording, served by a node of our own."""
-    ring, signals = RECORDED
+    ring, signals, health = RECORDED
     node = {"port": port, "speed": "10", "at_end": "loop"}
     return {
         "up": {},
         "node": node,
         "collector": {"ring": ring, "url": f"ws://127.0.0.1:{port}"},
-        **readers(ring, signals),
+        **readers(ring, signals, health),
     }
 
 
-def readers(ring: str, signals: str) -> dict[str, Values]:
+def readers(ring: str, signals: str, health: str) -> dict[str, Values]:
     """Who reads a ring of a market."""
     return {
         "strategy": {"ring": ring, "signals": signals},
+        "anomalies": {"ring": ring, "health": health},
         "recorder": {"ring": ring, "out": f"journals/{ring}"},
         "relay.market_data": {"domain": "market_data", "ring": [ring], "journal": [f"journals/{ring}"]},
         "relay.signal": {"domain": "signal", "ring": [signals]},

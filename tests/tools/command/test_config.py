@@ -307,9 +307,11 @@ domain = "market"
 
 def test_config_in_which_two_processes_have_one_thing_is_refused(tmp_path: Path) -> None:
     text = '[collector.a]\n[collector.b]\n[recorder.a]\nout = "j"\n[recorder.b]\nout = "./j/"\nring = "market.x"\n'
+    text += "[anomalies.a]\n[anomalies.b]\n"
     assert mistakes(load_config(written(tmp_path, text), {})) == [
         "collector.b: ring market.polygon is collector.a's already",
         f"recorder.b: journal {tmp_path / 'j'} is recorder.a's already",
+        "anomalies.b: ring system.anomalies is anomalies.a's already",
     ]
 
 
