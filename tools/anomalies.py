@@ -34,7 +34,8 @@ from tools.command.counting import counters_beside
 from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
 from tools.command.say import say
-from tools.command.waiting import complain, wait_for_ring_option, when_there
+from tools.command.stderr_log import complain
+from tools.command.waiting import wait_for_ring_option, when_there
 
 HEALTH_CAPACITY = 1 << 20
 """Bytes of the ring of anomalies: some 4,000 of them."""
@@ -253,7 +254,8 @@ class AnomalyPrinter:
         text = "{frames} frames, {lost} lost, {poisoned} poisoned: ".format(**line)
         say(line, f"{text}{found}; {line['lasting']} last", self._as_json)
         for poison in driver.poison:
-            complain("anomalies", f"poison frame (sequence {poison.sequence}): {poison.reason.splitlines()[-1]}")
+            reason = poison.reason.splitlines()[-1]
+            complain("anomalies", f"poison frame (sequence {poison.sequence}): {reason}", sequence=poison.sequence)
 
 
 def judge_journal(journal: Path, watch: AnomalyWatch, printer: AnomalyPrinter) -> int:
