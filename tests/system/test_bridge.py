@@ -194,7 +194,7 @@ def test_bridge_without_broker_reports_and_retries(ring_name: str, broker: NatsS
         publish(writer, 10)
         out = start("out", ring_name, broker.url)
         out.until_says("cannot connect")
-        assert out.words.startswith(f"bridge: NATS server {broker.place}: cannot connect")
+        assert f" WARNING alphapulse.bridge: NATS server {broker.place}: cannot connect" in out.words.splitlines()[0]
         broker.restart()
         until(lambda: has_stream(broker) and last_sequence(broker), lambda: out.words)
         assert out.stop()["frames"] == 10
