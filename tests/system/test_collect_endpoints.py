@@ -327,8 +327,9 @@ async def trade(ring: str, folder: Path, liar: type[Lying]) -> tuple[Collector, 
             async with asyncio.timeout(60):
                 while left or collector.statistics.safe_number < collector.statistics.head_number:
                     if left:
+                        follows = collector.statistics.endpoint == 1 and collector.statistics.safe_number > 0
                         await asyncio.to_thread(world.v2_swap, 0, world.weth, 10**15)
-                        left -= collector.statistics.endpoint == 1
+                        left -= follows
                     await asyncio.sleep(0.1)
             collector.stop()
             await work
