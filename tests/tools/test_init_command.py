@@ -63,7 +63,8 @@ def test_init_writes_a_file_of_its_owner_asks_the_endpoint_and_replaces_nothing(
     assert "KEY" not in ended.stdout + ended.stderr
     file = tmp_path / "alphapulse.toml"
     assert file.stat().st_mode & 0o777 == 0o600
-    assert load_config(file, {}).process("collector").values["url"] == url
+    collector = load_config(file, {}).process("collector").values
+    assert (collector["url"], collector["state"]) == (url, str(tmp_path / "market.polygon.state"))
     before = file.read_text()
     ended = init("--recorded", cwd=tmp_path)
     assert (ended.returncode, file.read_text()) == (2, before)

@@ -35,7 +35,7 @@ Values = dict[str, Any]
 
 def pipeline(chain: str, ring: str, url: str | None) -> dict[str, Values]:
     """A collector of a chain, and what reads its ring."""
-    collector = {"chain": chain, "ring": ring, **({"url": url} if url is not None else {})}
+    collector = {"chain": chain, "ring": ring, "state": f"{ring}.state", **({"url": url} if url is not None else {})}
     return {"up": {}, "collector": collector, **readers(ring, SIGNALS, HEALTH)}
 
 
