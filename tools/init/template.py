@@ -40,9 +40,9 @@ def pipeline(chain: str, ring: str, url: str | None) -> dict[str, Values]:
 
 
 def recorded_pipeline(port: int) -> dict[str, Values]:
-    """The same on the bundled recording, served by a node of our own."""
+    """The same on the bundled recording, served by a node of our own: for six minutes; then its feed is stale."""
     ring, signals, health = RECORDED
-    node = {"port": port, "speed": "10", "at_end": "loop"}
+    node = {"port": port, "speed": "1"}
     return {
         "up": {},
         "node": node,
