@@ -86,7 +86,10 @@ class Silence:
     def _sighting(self, silent_ms: int, came: Block | None) -> Sighting:
         block = came or self._head
         number, block_hash = (block.number, block.hash) if block is not None else (-1, NO_HASH)
-        text = f"block {number} came after {silent_ms} ms" if came else f"no block for {silent_ms} ms after {number}"
+        if came is not None:
+            text = f"block {number} came after {silent_ms} ms"
+        else:
+            text = f"no block for {silent_ms} ms" + (f" after {number}" if block is not None else "")
         return Sighting(AnomalyKind.SILENCE, silent_ms, self._threshold, self._first, text, number, block_hash)
 
 

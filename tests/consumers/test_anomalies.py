@@ -259,7 +259,9 @@ def test_silence_that_a_watch_comes_into_is_as_old_as_the_heartbeat_says() -> No
     market.beat(29_000)
     market.now_ns += NS
     market.beat(30_000)
-    assert told(market) == [(AnomalyKind.SILENCE, BEGUN, 30_000)]
+    (begun,) = judged(market)
+    assert told_of(begun) == (AnomalyKind.SILENCE, BEGUN, 30_000)
+    assert (begun.block_number, begun.evidence) == (-1, "no block for 30000 ms")
 
 
 @pytest.mark.parametrize(

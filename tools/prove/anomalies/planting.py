@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from math import isqrt
+from math import ceil, isqrt
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -146,7 +146,7 @@ def plant_rate(field: Field, rng: random.Random, height: float) -> Planted:
     out: dict[int, list[RecordedFrame]] = {}
     for index in ends:
         end, places = field.end(index), field.events[field.end(index).hash]
-        wanted = int(len(places) * times)
+        wanted = ceil(len(places) * times) if height < 1 else int(len(places) * times)
         for n, at in enumerate(places):
             copies = wanted // len(places) + (n < wanted % len(places))
             out[at] = [copy_of(field.frames[at], n) for n in range(copies)]
