@@ -180,7 +180,7 @@ def command(
         if found is None:
             return 0
         reader = stack.enter_context(found)
-        shared = stack.enter_context(counters_beside(StrategyCounts, health, "strategy"))
+        shared = stack.enter_context(counters_beside(StrategyCounts, health, "anomalies"))
         writer = Writer.open_or_create(health, capacity=HEALTH_CAPACITY, layout_digest=LAYOUT_DIGEST)
         stack.enter_context(writer)
         strategy = watch(published_in(health))

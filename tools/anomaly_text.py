@@ -48,6 +48,11 @@ class Explorers:
         return f"{explorer}/block/{block}"
 
 
+def subject_of(health: SystemHealth) -> str:
+    """What an anomaly is of: a pool, or a chain."""
+    return pool_text(health.venue, health.pool) if any(health.pool) else f"chain {health.chain_id}"
+
+
 def anomaly_to_dict(health: SystemHealth, explorers: Explorers) -> dict[str, Any]:
     """All of it, for JSON; what does not apply is null."""
     kind = AnomalyKind(health.kind)

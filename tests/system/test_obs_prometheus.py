@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from consumers.live import Live
-from ringbuf import list_rings
+from ringbuf import collect_garbage, list_rings
 from tests.system.test_demo import segments_of, start_live
 from tests.system.test_obs import running
 from tests.tools.obs.prometheus_rig import PrometheusServer, program
@@ -48,12 +48,16 @@ def client_of(path: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def scraped() -> Iterator[PrometheusServer]:
-    """A Prometheus with the shipped configuration, of an obs that looks at a demo with a relay's client."""
+    """A Prometheus with the shipped configuration, of an obs that looks at a demo with a relay's client and a watch for
+    anomalies."""
     with tempfile.TemporaryDirectory(prefix="ap") as place, ExitStack() as stack:
         demo, name = start_live(Path(place))
         stack.callback(demo.communicate)
         stack.callback(demo.terminate)
         stack.enter_context(client_of(Path(place) / "alphapulse" / name / "market_data.sock"))
+        stack.callback(collect_garbage, closed=True, prefix=f"{name}.anomalies")
+        watch = ("anomalies", "--ring", f"{name}.market.polygon", "--health", f"{name}.anomalies", "--json")
+        stack.enter_context(running(Path(place), *watch))
         rings = [ring for ring in list_rings() if ring.startswith(f"{name}.")]
         options = [part for ring in rings for part in ("--ring", ring)]
         _, ready = stack.enter_context(running(Path(place), "obs", "--port", "0", "--json", *options))

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
 
 from ringbuf import Histogram
+from tlv.codes import AnomalyKind, AnomalyState
+from tlv.layout import SystemHealth
+from tools.anomaly_text import UNITS, Explorers, subject_of, utc
 from tools.obs.conditions import Condition
 from tools.obs.look import FeedOfRing, Look
 from tools.obs.processes import ProcessStat
@@ -68,6 +72,44 @@ class FeedAnswer:
 
 
 @dataclass(frozen=True)
+class AnomalyStat:
+    """One anomaly as it began.  Value and threshold are decimal digits: a double does not hold all of them."""
+
+    kind: str
+    subject: str
+    value: str
+    threshold: str
+    unit: str
+    evidence: str
+    ring: str
+    first_sequence: int
+    last_sequence: int
+    block: int | None
+    block_hash: str | None
+    link: str | None
+    begun: str | None
+    ended: str | None
+
+
+@dataclass(frozen=True)
+class RingAnomalies:
+    """What one ring of anomalies says."""
+
+    ring: str
+    lasting: list[AnomalyStat]
+    newest: list[AnomalyStat]
+    missed_frames: int
+
+
+@dataclass(frozen=True)
+class AnomaliesAnswer:
+    """/api/anomalies"""
+
+    rings: list[RingAnomalies]
+    unreadable: list[Problem]
+
+
+@dataclass(frozen=True)
 class RelaysAnswer:
     """/api/relays"""
 
@@ -109,6 +151,7 @@ ANSWERS: dict[str, type] = {
     "/api/rings": RingsAnswer,
     "/api/processes": ProcessesAnswer,
     "/api/feed": FeedAnswer,
+    "/api/anomalies": AnomaliesAnswer,
     "/api/relays": RelaysAnswer,
     "/api/histograms": HistogramsAnswer,
     "/api/notify": NotifyAnswer,
@@ -139,6 +182,20 @@ def processes(look: Look) -> ProcessesAnswer:
     return ProcessesAnswer(look.processes.stats, _problems(look.processes.unreadable))
 
 
+def anomalies(look: Look) -> AnomaliesAnswer:
+    """What every ring of anomalies says."""
+    found = [
+        RingAnomalies(
+            ring=one.ring,
+            lasting=[_anomaly(health, None) for health in one.lasting],
+            newest=[_anomaly(past.began, past.ended) for past in one.newest],
+            missed_frames=one.missed_frames,
+        )
+        for one in look.anomalies
+    ]
+    return AnomaliesAnswer(found, _problems(look.unreadable))
+
+
 def histograms(look: Look) -> HistogramsAnswer:
     """Every hop of every process, then each hop of all of them."""
     found = look.processes.histograms
@@ -155,8 +212,34 @@ def schema() -> dict[str, Any]:
     return {"paths": dict(zip(ANSWERS, references, strict=True)), "$defs": definitions}
 
 
+@cache
+def explorers() -> Explorers:
+    """Of the bundled chains."""
+    return Explorers()
+
+
 def _problems(found: dict[str, str]) -> list[Problem]:
     return [Problem(name, text) for name, text in found.items()]
+
+
+def _anomaly(began: SystemHealth, ended: SystemHealth | None) -> AnomalyStat:
+    kind = AnomalyKind(began.kind)
+    return AnomalyStat(
+        kind=kind.name.lower(),
+        subject=subject_of(began),
+        value=str(began.value),
+        threshold=str(began.threshold),
+        unit=UNITS[kind],
+        evidence=began.evidence,
+        ring=began.ring.hex(),
+        first_sequence=began.first_sequence,
+        last_sequence=(ended or began).last_sequence,
+        block=began.block_number if began.block_number >= 0 else None,
+        block_hash="0x" + began.block_hash.hex() if any(began.block_hash) else None,
+        link=explorers().block_link(began),
+        begun=utc(began.time_ns) if began.state != AnomalyState.ENDED else None,
+        ended=utc(ended.time_ns) if ended is not None else None,
+    )
 
 
 def _hop(hop: str, process: str, histogram: Histogram) -> HopStat:

@@ -65,6 +65,7 @@ def make_app(looking: Looking, receivers: Callable[[], list[ReceiverStat]] = lis
             Route("/api/rings", showing(api.rings)),
             Route("/api/processes", showing(api.processes)),
             Route("/api/feed", showing(lambda look: api.FeedAnswer(look.feeds))),
+            Route("/api/anomalies", showing(api.anomalies)),
             Route("/api/relays", showing(lambda look: api.RelaysAnswer(look.relays))),
             Route("/api/histograms", showing(api.histograms)),
             Route("/api/notify", showing(lambda _: api.NotifyAnswer(receivers()))),

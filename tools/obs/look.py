@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ringbuf import RingInfo, list_rings
 from tlv.errors import SegmentError
 from tools.feed_stat import FeedStat
+from tools.obs.anomalies import AnomaliesOfRing
 from tools.obs.processes import Processes, look_at_processes
 from tools.obs.watch import HeldEmitter, RingWatch
 from tools.ringstat import RingStat, stat_of_ring
@@ -46,6 +47,8 @@ class Look:
     unreadable: dict[str, str]
     """Why, by the name of a ring: not there, being made, damaged, of another build."""
     feeds: list[FeedOfRing]
+    anomalies: list[AnomaliesOfRing]
+    """Of the rings beside which a watch for anomalies counts, and of those that hold any."""
     processes: Processes
     relays: list[RelayState]
     seconds: float
@@ -98,7 +101,9 @@ class Looking:
         for name in set(self._watches) - {stat.name for stat in rings}:
             self._forget(name)
         processes = look_at_processes()
-        return Look(self._wanted, rings, unreadable, feeds, processes, relays(), time.monotonic() - now)
+        anomalies = self._anomalies({stat.ring for stat in processes.stats if stat.role == "anomalies"})
+        seconds = time.monotonic() - now
+        return Look(self._wanted, rings, unreadable, feeds, anomalies, processes, relays(), seconds)
 
     def _follow(self, info: RingInfo) -> FeedOfRing | None:
         """What the messages of a ring say of its feed; None if it is no collector's.
@@ -121,6 +126,13 @@ class Looking:
             raise
         stat = watch.feed(now_ns)
         return FeedOfRing(name, stat, watch.held(), watch.held_for_s(now_ns), watch.missed) if stat else None
+
+    def _anomalies(self, watched: set[str]) -> list[AnomaliesOfRing]:
+        return [
+            watch.anomalies.of_ring(name, watch.missed)
+            for name, watch in self._watches.items()
+            if name in watched or watch.anomalies.told
+        ]
 
     def _forget(self, name: str) -> None:
         watch = self._watches.pop(name, None)

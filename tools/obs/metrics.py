@@ -7,6 +7,7 @@ index in the collector's list.
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
@@ -22,6 +23,7 @@ from ringbuf.layout import COUNTERS_FORMAT, FORMAT
 from tlv.codes import FeedReason
 from tlv.layout import LAYOUT_DIGEST
 from tlv.units import NS
+from tools.obs.anomalies import AnomaliesOfRing
 from tools.obs.conditions import Condition
 from tools.obs.help_texts import help_of
 from tools.obs.look import FeedOfRing, Look
@@ -80,6 +82,7 @@ def metrics_of(
     yield met
     yield from _of_rings(look.rings)
     yield from _of_feeds(look.feeds)
+    yield from _of_anomalies(look.anomalies)
     yield from _of_processes(look.processes)
     up = GaugeMetricFamily(f"{PREFIX}_relay_socket_up", "1 if a relay accepts clients there.", labels=("socket",))
     for relay in look.relays:
@@ -158,6 +161,22 @@ def _of_feeds(feeds: Sequence[FeedOfRing]) -> Iterator[Metric]:
         for name in [*(code.name.lower() for code in FeedReason), "no_heartbeat"]:
             reason.add_metric((ring, name), float(stat.reason == name))
     yield reason
+
+
+def _of_anomalies(rings: Sequence[AnomaliesOfRing]) -> Iterator[Metric]:
+    labels = ("kind", "ring")
+    told = CounterMetricFamily(
+        f"{PREFIX}_anomalies", "Anomalies that a ring told of, begun or once, since it is followed.", labels=labels
+    )
+    lasting = GaugeMetricFamily(
+        f"{PREFIX}_anomalies_lasting", "Anomalies that began and have not ended.", labels=labels
+    )
+    for found in rings:
+        now = Counter(health.kind for health in found.lasting)
+        for kind, count in found.counts.items():
+            told.add_metric((kind.name.lower(), found.ring), count)
+            lasting.add_metric((kind.name.lower(), found.ring), now[kind])
+    yield from (told, lasting)
 
 
 def _of_processes(processes: Processes) -> Iterator[Metric]:

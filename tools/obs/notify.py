@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from tools.command.say import say
 from tools.obs.conditions import Condition, judge
+from tools.obs.lasting import judge_anomalies
 from tools.obs.look import Looking
 from tools.obs.messages import NoticeMessage, line_of, utc
 from tools.obs.noticing import Noticing
@@ -48,7 +49,8 @@ class Notifying:
     def look(self) -> None:
         """Look once, and tell what is to be told."""
         look, now_s = self._looking.look(), time.monotonic()
-        conditions = [*judge(look), *self._rising.advance(look, now_s), *map(of_receiver, self.stats())]
+        conditions = [*judge(look), *self._rising.advance(look, now_s), *judge_anomalies(look)]
+        conditions += map(of_receiver, self.stats())
         notices = self._noticing.advance(conditions, now_s)
         if notices:
             offset_s = time.time() - now_s

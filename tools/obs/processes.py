@@ -24,6 +24,7 @@ ROLES: dict[str, type] = {
     "relay": Counters,
     "recorder": Recorded,
     "strategy": StrategyCounts,
+    "anomalies": StrategyCounts,
     "bridge_out": Sent,
     "bridge_in": Received,
     "standby": StandbyCounts,

@@ -1,6 +1,7 @@
-"""What the messages of one ring say of its feed, followed as they come.
+"""What the messages of one ring say of its feed, and of anomalies, followed as they come.
 
-Owns a reader that never slows the writer.  It keeps the newest heartbeat, and the emitters whose events are held back.
+Owns a reader that never slows the writer.  It keeps the newest heartbeat, the emitters whose events are held back, and
+what a ring of anomalies says.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from ringbuf import CorruptRing, Frame, Poll, Reader, Status
-from tlv.codes import Domain, EmitterProof
+from tlv.codes import Domain, EmitterProof, Source
 from tlv.errors import FrameError
-from tlv.layout import HEADER_SIZE, LAYOUT_DIGEST, Heartbeat, Unproven
+from tlv.layout import HEADER_SIZE, LAYOUT_DIGEST, Heartbeat, SystemHealth, Unproven
 from tlv.message import Message, parse
 from tlv.units import NS
 from tools.feed_stat import LAST_COLLECTOR, FeedStat, stat_of
+from tools.obs.anomalies import SeenAnomalies
 
-KEPT = (Heartbeat.layout.type, Unproven.layout.type)
+KEPT = (Heartbeat.layout.type, Unproven.layout.type, SystemHealth.layout.type)
 FRAMES = 4096
 MOST_POLLS = 256
 """In one look, so that a ring which is written faster than it is read does not keep it: 1,000,000 frames."""
@@ -52,7 +54,8 @@ class RingWatch:
         self._reader = Reader.attach(name, start="oldest" if oldest else "latest", layout_digest=LAYOUT_DIGEST)
         self.uuid = self._reader.uuid
         self.missed = 0
-        """Frames that were overwritten before they were read: emitters held back may be missing."""
+        """Frames that were overwritten before they were read: emitters held back, and anomalies, may be missing."""
+        self.anomalies = SeenAnomalies()
         self._heartbeat: Heartbeat | None = None
         self._heartbeat_ns = 0
         self._held: dict[bytes, HeldEmitter] = {}
@@ -72,6 +75,7 @@ class RingWatch:
                 )
             if poll.loss is not None:
                 self.missed += poll.loss.count
+                self.anomalies.lose()
             for frame in kept_frames(poll):
                 self._take(bytes(frame.payload), frame.publish_time_ns)
             if poll.status in {Status.EMPTY, Status.CLOSED}:
@@ -86,7 +90,13 @@ class RingWatch:
             message = parse(payload)
         except FrameError:
             return  # no message of ours; whoever delivers the ring counts it
-        if message.header.domain != Domain.SYSTEM or message.header.source > LAST_COLLECTOR:
+        if message.header.domain != Domain.SYSTEM:
+            return
+        if message.header.source == Source.ANOMALY_WATCH:
+            health = message.first(SystemHealth)
+            if health is not None:
+                self.anomalies.take(health)
+        if message.header.source > LAST_COLLECTOR:
             return
         heartbeat = message.first(Heartbeat)
         if heartbeat is not None:

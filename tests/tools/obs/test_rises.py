@@ -21,7 +21,7 @@ def recorder(lost: int, pid: int = 7) -> ProcessStat:
 
 
 def look_at(*stats: ProcessStat, wanted: tuple[str, ...] = ()) -> Look:
-    return Look(wanted, [], {}, [], Processes(list(stats), {}, {}), [], 0.0)
+    return Look(wanted, [], {}, [], [], Processes(list(stats), {}, {}), [], 0.0)
 
 
 def test_rises_are_those_of_the_alert_rules() -> None:
