@@ -58,6 +58,7 @@ class SeenAnomalies:
         if health.state != AnomalyState.ENDED:
             self.counts[AnomalyKind(health.kind)] += 1
         if health.state == AnomalyState.BEGUN:
+            self._lasting.pop(key, None)  # the newest last
             self._lasting[key] = health
             if len(self._lasting) > MOST_LASTING:
                 del self._lasting[next(iter(self._lasting))]
