@@ -243,7 +243,7 @@ def _collect_or_wait(options: CollectorOptions, as_json: bool, *, remake: bool, 
             if waiting is None:
                 raise
             waiting.counts.lost_races += 1
-            print(f"collect: {error}; standing by", file=sys.stderr, flush=True)
+            complain("collector", f"{error}; standing by", ring=options.ring)
 
 
 async def _collect(

@@ -5,7 +5,7 @@ Owns the command line, and which ring or journal is meant.  It starts and change
 
 from __future__ import annotations
 
-import sys
+import logging
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from tlv.errors import SegmentError, UsageError
 from tlv.layout import SignalIdentity
 from tlv.message import parse
 from tools.command.given import refuse_without_effect
+from tools.command.stderr_log import complain, tell_operator
 from tools.trace import chrome, otlp, text
 from tools.trace.chronicle import Chronicle, Subject, TheOne, TheSlowest
 from tools.trace.frames import Frames, JournalFrames, RingFrames, SequenceMissing
@@ -106,7 +107,8 @@ def command(
         chrome.write(chrome_file, answer)
     if otlp_url is not None:
         try:
-            print(f"trace: {otlp.send(otlp_url, answer.traces)} spans sent", file=sys.stderr)
+            sent = f"{otlp.send(otlp_url, answer.traces)} spans sent"
+            tell_operator(f"trace: {sent}", sent, logging.INFO)
         except otlp.ExportFailed as error:
             failure = error
     if as_json:
@@ -240,7 +242,7 @@ def read_signals() -> Signals:
     """All signals of this host; rings that cannot be read are named on stderr."""
     signals = Signals.of_this_host()
     for why in signals.unreadable.values():
-        print(f"trace: {why}", file=sys.stderr)
+        complain("trace", why)
     return signals
 
 
