@@ -83,21 +83,25 @@ class FollowedLog:
             with contextlib.suppress(OSError):  # one is renamed at this moment
                 for path in rotated(self._log):
                     file: BinaryIO = path.open("rb")
+                    opened.append(file)
                     if self._is_ours(file):
-                        file.close()
                         ours = True
                         break
-                    opened.append(file)
-                if not opened or same_file(self._log.stat(), os.fstat(opened[0].fileno())):
+                # Files are renamed one by one: what was found is right if the same files have the same names now.
+                now = [identity(path.stat()) for path in rotated(self._log)]
+                seen = [identity(os.fstat(file.fileno())) for file in opened]
+                if seen == now or (ours and seen == now[: len(seen)]):
+                    if opened and self._is_ours(opened[-1]):
+                        opened.pop().close()
                     return opened[::-1], not ours
             for file in opened:
                 file.close()
         return [], False
 
     def _is_ours(self, file: BinaryIO) -> bool:
-        return self._file is not None and same_file(os.fstat(file.fileno()), os.fstat(self._file.fileno()))
+        return self._file is not None and identity(os.fstat(file.fileno())) == identity(os.fstat(self._file.fileno()))
 
 
-def same_file(one: os.stat_result, other: os.stat_result) -> bool:
-    """Whether both are of one file."""
-    return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+def identity(found: os.stat_result) -> tuple[int, int]:
+    """What a file keeps under every name."""
+    return found.st_dev, found.st_ino
