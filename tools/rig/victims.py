@@ -5,6 +5,7 @@ Owns starting, killing and detecting an end without a kill.  It must never know 
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tools.command.parent import request_death_signal
+from tools.command.stderr_log import set_up_logging, speak_from
 from tools.rig.nats_server import NatsServer
 from tools.rig.processes import kill, reap, spawn
 
@@ -90,6 +92,8 @@ class ForkedVictim(Victim):
     def _run(self) -> None:
         request_death_signal()
         sys.stdout = sys.stderr = self._log.open("a", buffering=1)
+        set_up_logging(self.name)  # where the process that forked logs is none of a child's business
+        speak_from(logging.WARNING)
         self._work()
 
     def _last_words(self) -> str:
