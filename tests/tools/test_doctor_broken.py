@@ -85,10 +85,11 @@ def test_doctor_of_a_configuration_says_it_in_json_and_by_exit_code(setup: SetUp
 
 
 def test_doctor_of_a_sound_configuration_asks_its_endpoints_and_changes_nothing(setup: SetUp) -> None:
+    url = real_node().url  # its program is found in the cache directory, which is another one below
     runtime = setup.open_folder()
     for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
         setup.environment.setenv(name, str(runtime))
-    path = setup.file("alphapulse.toml", f'[collector]\nurl = "{real_node().url}"\nring = "{setup.ring}"\n')
+    path = setup.file("alphapulse.toml", f'[collector]\nurl = "{url}"\nring = "{setup.ring}"\n')
     before = sorted(runtime.rglob("*")) + sorted(setup.folder.rglob("*"))
     asked = CliRunner().invoke(group, ["doctor", "-c", str(path), "--wait", "0.5", "--json"], standalone_mode=False)
     assert [one["host"] for one in json.loads(asked.stdout)["endpoints"]] == ["127.0.0.1"]
