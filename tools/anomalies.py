@@ -33,6 +33,7 @@ from tools.anomaly_text import Explorers, anomaly_line, anomaly_to_dict
 from tools.command.counting import counters_beside
 from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
+from tools.command.ring_names import complete_ring
 from tools.command.say import say
 from tools.command.stderr_log import complain
 from tools.command.waiting import wait_for_ring_option, when_there
@@ -47,7 +48,7 @@ DEFAULTS = AnomalyThresholds()
 
 @click.command("anomalies", epilog="Example:  alphapulse anomalies journals/market.polygon --json")
 @click.argument("journal", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--ring", default="market.polygon", show_default=True, help="Ring to read.")
+@click.option("--ring", default="market.polygon", show_default=True, shell_complete=complete_ring, help="Ring to read.")
 @click.option("--reliable", is_flag=True, help="Have the ring's writer wait for this process, for a bounded time.")
 @click.option("--health", default="system.anomalies", show_default=True, help="Ring to publish anomalies into.")
 @click.option(

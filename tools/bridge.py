@@ -20,12 +20,13 @@ from ringbuf import SharedCounters
 from tlv.errors import UsageError
 from tools.command.counting import counters_beside
 from tools.command.service import tell_while_it_turns
+from tools.command.spelling import SpellingGroup
 from tools.command.stderr_log import complain
 
 COUNT_S = 1.0
 
 
-@click.group(epilog="Example:  alphapulse bridge out --ring market.polygon")
+@click.group(cls=SpellingGroup, epilog="Example:  alphapulse bridge out --ring market.polygon")
 def command() -> None:
     """Carry rings between hosts through NATS JetStream.
 

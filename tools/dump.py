@@ -28,6 +28,7 @@ from tlv.text import hex_dump, message_to_dict
 from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
 from tools.command.records import records_option
+from tools.command.ring_names import complete_ring
 from tools.command.waiting import when_there
 from tools.dump_text import Describer
 
@@ -53,7 +54,7 @@ class DumpedLoss(NamedTuple):
 
 
 @click.command("dump", epilog="Example:  alphapulse dump market.polygon --types PoolSwap --limit 5")
-@click.argument("target")
+@click.argument("target", shell_complete=complete_ring)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C or the target's end.")
 @click.option(
     "--latest", is_flag=True, help="Begin with what comes next instead of the oldest message; implies --follow."

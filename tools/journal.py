@@ -23,12 +23,13 @@ from consumers.journal.segment import SegmentFile, list_segments, packed_form, s
 from consumers.journal.writer import tidy
 from consumers.lockfile import LockFile, LockHeld
 from tools.command.say import say
+from tools.command.spelling import SpellingGroup
 
 DIRECTORY = click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 
 
-@click.group("journal", epilog="Example:  alphapulse journal verify journal/")
+@click.group("journal", cls=SpellingGroup, epilog="Example:  alphapulse journal verify journal/")
 def command() -> None:
     """Verify, describe, cut, merge or split journals."""
 

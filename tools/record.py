@@ -15,6 +15,7 @@ from consumers.recorder import Recorded, Recorder
 from tools.command.counting import counters_beside
 from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
+from tools.command.ring_names import complete_ring
 from tools.command.say import say
 from tools.command.stderr_log import complain
 from tools.command.waiting import wait_for_ring_option, when_there
@@ -33,7 +34,9 @@ def enough_segments(context: click.Context, _parameter: click.Parameter, retain_
 
 
 @click.command("record", epilog="Example:  alphapulse record --ring market.polygon --out journal/")
-@click.option("--ring", default="market.polygon", show_default=True, help="Ring to record.")
+@click.option(
+    "--ring", default="market.polygon", show_default=True, shell_complete=complete_ring, help="Ring to record."
+)
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Directory of the journal."
 )

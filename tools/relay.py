@@ -25,6 +25,7 @@ from ringbuf import RingNotFound
 from tools.command.counting import counters_beside
 from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
+from tools.command.ring_names import complete_ring
 from tools.command.say import say
 from tools.command.stderr_log import complain
 from tools.command.waiting import wait_for_ring_option
@@ -43,7 +44,11 @@ TROUBLES = (
     "--domain", type=click.Choice(list(PREFIXES)), default="market_data", show_default=True, help="What to serve."
 )
 @click.option(
-    "--ring", "rings", multiple=True, help="Ring to serve; may be repeated.  Default: every ring of the domain."
+    "--ring",
+    "rings",
+    multiple=True,
+    shell_complete=complete_ring,
+    help="Ring to serve; may be repeated.  Default: every ring of the domain.",
 )
 @click.option("--socket", "path", type=click.Path(path_type=Path), help="Path of the socket.  Default: one per domain.")
 @click.option("--instance", default=0, type=click.IntRange(0, 99), help="Number of a further relay of the same domain.")

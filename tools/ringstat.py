@@ -23,6 +23,7 @@ from tlv.errors import SegmentError
 from tools.command.given import refuse_without_effect
 from tools.command.log_options import log_options
 from tools.command.main import run_command
+from tools.command.ring_names import complete_ring
 from tools.command.stderr_log import tell_operator
 from tools.feed_stat import FeedStat, look_at_feed
 
@@ -220,10 +221,11 @@ def consumer_text(consumer: Consumer) -> str:
 @click.command(
     "ringstat", epilog="Example:  ringstat --once --json", context_settings={"help_option_names": ["-h", "--help"]}
 )
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_ring)
 @click.option("--once", is_flag=True, help="Look once and leave (also when the output is no terminal).")
 @click.option("--json", "json_lines", is_flag=True, help="One JSON object per look.")
 @click.option("--watch", "every_s", type=click.FloatRange(0.05), metavar="S", help="Look every S seconds.")
+@click.version_option(package_name="alphapulse", prog_name="ringstat")
 @log_options
 def command(names: tuple[str, ...], once: bool, json_lines: bool, every_s: float | None) -> int:
     """Show rings: writer, feed, sequence, rate, occupancy, reliable consumers and counters.

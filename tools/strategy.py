@@ -26,6 +26,7 @@ from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
 from tools.command.counting import counters_beside
 from tools.command.given import is_given, refuse_without_effect
+from tools.command.ring_names import complete_ring
 from tools.command.say import say
 from tools.command.service import SERVICE_MANAGER
 from tools.command.stderr_log import tell_operator
@@ -38,7 +39,7 @@ EXIT_LOST = 3
 
 
 @click.command("strategy", epilog="Example:  alphapulse strategy --ring market.polygon --gross --json")
-@click.option("--ring", default="market.polygon", show_default=True, help="Ring to read.")
+@click.option("--ring", default="market.polygon", show_default=True, shell_complete=complete_ring, help="Ring to read.")
 @click.option("--reliable", is_flag=True, help="Have the ring's writer wait for this strategy, for a bounded time.")
 @click.option(
     "--journal",

@@ -12,6 +12,7 @@ import msgspec
 
 from tlv.errors import UsageError
 from tools.command.endpoint_options import checked_websocket
+from tools.command.spelling import SpellingGroup
 from tools.doctor.finding import CheckResult, Verdict, healthy
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ DEVELOPMENT_CHAIN_ID = 31337
 """What anvil and Hardhat serve unless told otherwise."""
 
 
-@click.group("chain", epilog="Example:  alphapulse chain new mychain --url ws://127.0.0.1:8545")
+@click.group("chain", cls=SpellingGroup, epilog="Example:  alphapulse chain new mychain --url ws://127.0.0.1:8545")
 def command() -> None:
     """Write and prove the file of a chain of your own, for `collect --chain FILE` (docs/own-chain.md)."""
 

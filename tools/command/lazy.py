@@ -11,12 +11,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
+
+from tools.command.spelling import SpellingGroup
 
 Table = Mapping[str, tuple[str, str]]
 """Where each command is (`module`, for its attribute `command`, or `module:attribute`), and its help."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(SpellingGroup):
     """A group over a table."""
 
     def __init__(self, *, table: Table, **settings: Any) -> None:
@@ -34,6 +37,11 @@ class LazyGroup(click.Group):
         module, _, attribute = self.table[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute or "command")
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands that begin so, and this group's options."""
+        found = [CompletionItem(name, help=text) for name, (_, text) in self.table.items() if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of `--help`."""

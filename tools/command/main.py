@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import click
 
-from tlv.errors import AlphaPulseError, UsageError
+from tlv.errors import AlphaPulseError, SegmentError, UsageError
 from tools.command.environment import settings_environment
 from tools.command.lazy import LazyGroup, defaults_of
 from tools.command.log_options import log_options
@@ -57,8 +57,11 @@ COMMANDS = {
     "doctor": ("tools.doctor.command", "Check this machine, and whether a node can feed a collector."),
     "chain": ("tools.chain.command", "Write the file of a chain of your own, and prove it against a node."),
     "config": ("tools.config", "Check or show a configuration, or print all its keys."),
+    "completion": ("tools.completion", "Print what makes a shell complete commands, options and rings."),
 }
 """Module and one-line help of each command.  The help is here so that the list needs no import."""
+MOST_RINGS = 8
+"""Named in an error."""
 
 
 @click.group(
@@ -122,7 +125,8 @@ def run_command(command: click.Command, name: str) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except AlphaPulseError as error:
-        tell_operator(f"{name}: error: {error}", str(error))
+        text = f"{error}{rings_there(error)}"
+        tell_operator(f"{name}: error: {text}", text)
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except OSError as error:
         tell_operator(f"{name}: error: {describe(error)}", describe(error))
@@ -131,12 +135,36 @@ def run_command(command: click.Command, name: str) -> NoReturn:
 
 def invoke(command: click.Command, name: str) -> int:
     """`command.main` without click's handling of a closed pipe (exit code 1) and of Ctrl-C (an empty line)."""
+    asked = os.environ.get(complete_variable(name))
+    if asked:
+        os.environ["NUMBA_DISABLE_JIT"] = "1"  # names of rings are asked for, and nothing is computed
+        from click.shell_completion import shell_complete
+
+        return shell_complete(command, {}, name, complete_variable(name), asked)
     try:
         with command.make_context(name, sys.argv[1:]) as ctx:
             code = command.invoke(ctx)
     except click.exceptions.Exit as ended:
         return ended.exit_code
     return code if isinstance(code, int) else 0
+
+
+def rings_there(error: AlphaPulseError) -> str:
+    """Behind an error about a ring that is not there: which are."""
+    if not isinstance(error, SegmentError):
+        return ""
+    from ringbuf import RingNotFound, list_rings
+
+    if not isinstance(error, RingNotFound):
+        return ""
+    there = list_rings()
+    more = f" and {len(there) - MOST_RINGS} more" if len(there) > MOST_RINGS else ""
+    return f" (there: {', '.join(there[:MOST_RINGS]) or 'no ring'}{more})"
+
+
+def complete_variable(name: str) -> str:
+    """The variable by which a shell asks for completions of a command's line, as click has it."""
+    return f"_{name.upper().replace(' ', '_')}_COMPLETE"
 
 
 def describe(error: OSError) -> str:

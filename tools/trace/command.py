@@ -19,6 +19,7 @@ from tlv.errors import SegmentError, UsageError
 from tlv.layout import SignalIdentity
 from tlv.message import parse
 from tools.command.given import refuse_without_effect
+from tools.command.ring_names import complete_ring
 from tools.command.stderr_log import complain, tell_operator
 from tools.trace import chrome, otlp, text
 from tools.trace.chronicle import Chronicle, Subject, TheOne, TheSlowest
@@ -60,7 +61,12 @@ def parse_sequence(context: click.Context, parameter: click.Parameter, value: st
 @click.option(
     "--slowest", type=click.IntRange(1, MOST_SLOWEST), metavar="N", help="The N events that took longest here."
 )
-@click.option("--ring", metavar="NAME", help="Where to look.  [default: the one ring with market data]")
+@click.option(
+    "--ring",
+    metavar="NAME",
+    shell_complete=complete_ring,
+    help="Where to look.  [default: the one ring with market data]",
+)
 @click.option(
     "--journal",
     type=click.Path(path_type=Path, file_okay=False),

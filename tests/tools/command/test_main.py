@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,71 @@ def test_cli_that_complains_to_a_closed_pipe_ends_as_it_should() -> None:
     with os.fdopen(writing, "w") as broken:
         ended = subprocess.run([*TREE, "dump", "no.such.ring"], stdout=subprocess.PIPE, stderr=broken, timeout=120)
     assert (ended.returncode, ended.stdout) == (1, b"")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"), [(["dmp"], "dump"), (["statuss"], "status"), (["journal", "verfy"], "verify")]
+)
+def test_cli_misspelt_command_is_told_which_may_be_meant(arguments: list[str], meant: str) -> None:
+    ended = run(*arguments)
+    assert (ended.returncode, f"did you mean {meant}?" in ended.stderr) == (2, True), ended.stderr
+
+
+def test_cli_command_that_is_like_none_is_told_none() -> None:
+    assert "did you mean" not in run("nonsense").stderr
+
+
+def test_cli_ring_that_is_not_there_is_told_with_those_that_are(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=1 << 16):
+        ended = run("dump", f"{ring_name}.other")
+    assert ended.returncode == 1
+    there = ended.stderr.partition("(there: ")[2]
+    assert ring_name in there or " more)" in there
+
+
+@pytest.mark.parametrize("program", ["alphapulse", "ringstat"])
+def test_cli_says_its_version(program: str) -> None:
+    module = "tools.command.main" if program == "alphapulse" else "tools.ringstat"
+    ended = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (0, f"{program}, version {version('alphapulse')}\n")
+
+
+def completed(line: str, **environment: str) -> list[str]:
+    """What a shell is told for a line that ends at the cursor."""
+    asked = {"_ALPHAPULSE_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+    ended = subprocess.run(
+        [*TREE], capture_output=True, text=True, timeout=120, env=os.environ | asked | environment, check=True
+    )
+    return [answer.partition(",")[2] for answer in ended.stdout.splitlines()]
+
+
+def test_cli_completes_commands_options_choices_and_rings(ring_name: str) -> None:
+    assert completed("alphapulse du") == ["dump"]
+    assert completed("alphapulse journal ver") == ["verify"]
+    assert "--until-closed" in completed("alphapulse record --unt")
+    assert completed("alphapulse completion z") == ["zsh"]
+    with Writer.create(ring_name, capacity=1 << 16):
+        assert completed(f"alphapulse dump {ring_name[:-2]}") == [ring_name]
+        assert completed(f"alphapulse record --ring {ring_name}") == [ring_name]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_cli_prints_what_a_shell_reads_to_complete(shell: str) -> None:
+    ended = run("completion", shell)
+    assert ended.returncode == 0
+    assert all(
+        f"_{program.upper()}_COMPLETE={shell}_complete" in ended.stdout for program in ("alphapulse", "ringstat")
+    )
+
+
+def test_cli_completion_is_read_by_bash() -> None:
+    script = run("completion", "bash").stdout + "complete -p alphapulse ringstat\n"
+    ended = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-2:] == [
+        "complete -o nosort -F _alphapulse_completion alphapulse",
+        "complete -o nosort -F _ringstat_completion ringstat",
+    ]
 
 
 def test_cli_output_into_a_closed_pipe_is_quiet() -> None:
