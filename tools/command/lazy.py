@@ -40,7 +40,9 @@ class LazyGroup(SpellingGroup):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The commands that begin so, and this group's options."""
-        found = [CompletionItem(name, help=text) for name, (_, text) in self.table.items() if name.startswith(incomplete)]
+        found = [
+            CompletionItem(name, help=text) for name, (_, text) in self.table.items() if name.startswith(incomplete)
+        ]
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
