@@ -32,11 +32,11 @@ run: $(RUN_READY)
 # Three at a time: most tests wait for something most of the time.
 test: $(PARTS_READY)
 	@$(MAKE) $(TWO) warm branches bounds
-	@$(BIN)/python -m pytest -n 3 --dist worksteal
+	@$(BIN)/python -m pytest -n 3
 
 check: $(PARTS_READY)
 	@$(MAKE) $(TWO) warm lint branches bounds
-	@$(BIN)/python -m pytest -n 3 --dist worksteal
+	@$(BIN)/python -m pytest -n 3
 
 # Every kernel once: three processes of pytest, and what they start, would each compile those that they come to first.
 warm: $(DEV_READY)
