@@ -111,19 +111,31 @@ def begin(
 
 
 def await_answer(place: RunDirectory, process: subprocess.Popen[bytes]) -> None:
-    """Wait for supervisord's socket.
+    """Wait until supervisord answers at its socket.
 
     Raises:
         NotStarted: it ended first, or takes too long.
     """
     deadline = time.monotonic() + ANSWER_S
-    while not (place.control.exists() and place.who() is not None):
+    while not (place.who() is not None and answers(place)):
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             process.wait()
             said = place.complaints.read_text(errors="replace").strip().splitlines()[-5:]
             raise NotStarted("supervisord did not start: " + (" / ".join(said) or "it said nothing"))
         time.sleep(POLL_S)
+
+
+def answers(place: RunDirectory) -> bool:
+    """Whether supervisord takes orders; its socket has its name a moment before that."""
+    from tools.up.control import Control, NoAnswer
+
+    try:
+        with Control(place) as control:
+            control.processes()
+    except NoAnswer:
+        return False
+    return True
 
 
 def require_descriptors() -> None:
