@@ -317,17 +317,19 @@ def test_demo_of_a_folder_that_is_no_recording_is_one_clear_error(place: Path) -
 
 def test_two_demos_at_once_do_not_meet(place: Path) -> None:
     first, name = start_live(place)
-    ended = subprocess.run(
-        [*DEMO, "--speed", "max", "--exit", "--json"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=environment(place),
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert json.loads(ended.stdout)["ring"]["lost"] == 0
-    assert first.poll() is None
-    assert segments_of(name)
-    first.send_signal(signal.SIGINT)
-    first.communicate(timeout=120)
+    try:
+        ended = subprocess.run(
+            [*DEMO, "--speed", "max", "--exit", "--json"],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env=environment(place),
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert json.loads(ended.stdout)["ring"]["lost"] == 0
+        assert first.poll() is None
+        assert segments_of(name)
+    finally:
+        first.send_signal(signal.SIGINT)
+        first.communicate(timeout=120)
