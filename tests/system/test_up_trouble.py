@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 from ringbuf import Writer
 from tests.own_mounts import OWN_MOUNTS
-from tests.system.up_rig import ALPHAPULSE, UpRig, alive, kill, wait_for
+from tests.system.up_rig import ALPHAPULSE, PATIENCE_S, UpRig, alive, kill, wait_for
 
 TWO = """
 [up]
@@ -108,6 +109,18 @@ def test_up_whose_supervisor_is_killed_ends_its_processes_and_says_so(new_rig: C
     wait_for(lambda: not any(map(alive, pids.values())) and rig.left_running() == [], "everything to end")
     assert rig.run("down", "--purge").returncode == 0
     assert list((rig.folder / "x" / "alphapulse").iterdir()) == []
+
+
+def test_up_ends_on_request_although_its_directory_was_removed(new_rig: Callable[[str], UpRig]) -> None:
+    """As the run-time directory of a login is with its last session."""
+    rig = new_rig(TWO)
+    up = rig.begin()
+    pids = two_that_serve(rig)
+    shutil.rmtree(rig.directory.directory)
+    up.send_signal(signal.SIGINT)
+    up.communicate(timeout=PATIENCE_S)
+    assert up.returncode == 0
+    assert not any(map(alive, pids.values())) and rig.left_running() == []
 
 
 @pytest.mark.soak

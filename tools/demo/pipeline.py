@@ -20,7 +20,7 @@ from tools.command.supervisor import ChildFailed, Interrupted, child_environment
 from tools.demo.home import Home
 from tools.up.beginning import Started, begin
 from tools.up.control import Control
-from tools.up.ending import end_all
+from tools.up.ending import end_of_ours
 from tools.up.plan import MIB, UpOptions
 from tools.up.processes import FAILED, SupervisedProcess, look_at_processes
 from tools.up.run_directory import as_toml
@@ -124,8 +124,7 @@ def running(
     try:
         yield Pipeline(started, asked)
     finally:
-        end_all(started.place)
-        started.process.wait()
+        end_of_ours(started.place, started.process)
 
 
 def free_port() -> int:

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,8 @@ STAGES = (("node", "collector", "bridge_in"), ("strategy", "anomalies"))
 ENDED = {"STOPPED", "EXITED", "FATAL"}
 LAST_S = 5.0
 """For supervisord itself, when nothing runs any more."""
+TERMINATED_S = 15.0
+"""For supervisord to end its processes all at once, when nobody else can; then it is killed, and they with it."""
 
 
 def end_all(place: RunDirectory) -> None:
@@ -45,6 +48,18 @@ def end_all(place: RunDirectory) -> None:
     if place.is_held():
         raise NoAnswer(f"{place.directory}: supervisord does not end")
     place.forget()
+
+
+def end_of_ours(place: RunDirectory, supervisord: subprocess.Popen[bytes]) -> int:
+    """The same of a supervisord that is our child, also where its directory was removed; returns its exit code."""
+    with contextlib.suppress(NoAnswer):
+        end_all(place)
+    for ask, wait_s in ((supervisord.poll, LAST_S), (supervisord.terminate, TERMINATED_S)):
+        ask()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return supervisord.wait(wait_s)
+    supervisord.kill()
+    return supervisord.wait()
 
 
 def _end_in_stages(control: Control) -> None:

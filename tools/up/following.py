@@ -11,7 +11,7 @@ from tools.command.say import say
 from tools.command.stderr_log import tell_operator
 from tools.up.beginning import Started
 from tools.up.control import NoAnswer
-from tools.up.ending import end_all
+from tools.up.ending import end_of_ours
 from tools.up.processes import FAILED, SupervisedProcess, look_at_processes
 
 LOOK_S = 0.5
@@ -21,13 +21,14 @@ POLL_S = 0.02
 def follow(started: Started, asked: Interrupt, as_json: bool) -> int:
     """Tell what becomes of each process; the exit code is 1 if one had failed, or if supervisord did."""
     seen: dict[str, SupervisedProcess] = {}
+    silent = False
     while not asked() and started.process.poll() is None:
         try:
-            found = look_at_processes(started.place)
+            found, silent = look_at_processes(started.place), False
         except NoAnswer as error:
-            found = []
-            if started.process.poll() is None:
+            if not silent and started.process.poll() is None:
                 complain(str(error))
+            found, silent = [], True
         for one in found:
             before = seen.get(one.name)
             if before is None or (before.state, before.pid) != (one.state, one.pid):
@@ -38,7 +39,7 @@ def follow(started: Started, asked: Interrupt, as_json: bool) -> int:
             time.sleep(POLL_S)
     if asked():
         complain("stopping ...")
-        end_all(started.place)
+        end_of_ours(started.place, started.process)
     code = started.process.wait()
     if code != 0 and not asked():
         complain(f"supervisord ended ({code}), and every process with it")
