@@ -5,6 +5,7 @@ Owns starting, killing and detecting an end without a kill.  It must never know 
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
@@ -17,9 +18,11 @@ from pathlib import Path
 from tools.command.parent import request_death_signal
 from tools.command.stderr_log import set_up_logging, speak_from
 from tools.rig.nats_server import NatsServer
-from tools.rig.processes import kill, reap, spawn
+from tools.rig.processes import kill, reap, reap_within, spawn
 
 END_TIMEOUT_S = 15.0
+FATAL = "Fatal Python error: Aborted"
+"""How a stack that faulthandler prints begins."""
 
 
 class Victim(ABC):
@@ -80,8 +83,11 @@ class ForkedVictim(Victim):
                 code = os.waitstatus_to_exitcode(status)
                 return f"{self.name} answered SIGTERM with {code}: {self._last_words()}" if code else ""
             time.sleep(0.01)
-        self.kill()
-        return f"{self.name} did not end within {END_TIMEOUT_S:.0f} s of SIGTERM"
+        os.kill(self._pid, signal.SIGABRT)  # it says where it stands, and dies
+        self.running = False
+        reap_within(self._pid, END_TIMEOUT_S)
+        stack = self._log.read_text().rpartition(FATAL)[2]
+        return f"{self.name} did not end within {END_TIMEOUT_S:g} s of SIGTERM; it stood at{stack}"
 
     def wait(self) -> str:
         """Wait until it ends by itself; what was wrong with that, empty for code 0."""
@@ -92,6 +98,7 @@ class ForkedVictim(Victim):
     def _run(self) -> None:
         request_death_signal()
         sys.stdout = sys.stderr = self._log.open("a", buffering=1)
+        faulthandler.enable(sys.stderr)
         set_up_logging(self.name)  # where the process that forked logs is none of a child's business
         speak_from(logging.WARNING)
         self._work()
