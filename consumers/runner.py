@@ -1,14 +1,14 @@
 """Runs a strategy on a live ring, or on a journal, and publishes its signals into a ring of its own.
 
 Owns the loop: poll, select, deliver, publish, wait.  Knows no strategy.  `Driver` drives the strategy on both, so both
-give the same signals.
+give the same signals.  Who publishes nothing takes `PolledFrames` alone.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from consumers.follower import RingFollower
 from consumers.journal import JournalReader
 from consumers.select_frames import select_frames
 from consumers.strategy import Draft, Driver, filter_of
-from ringbuf import CorruptRing, Histogram, Reader, SharedCounters, Status, Wait, Writer
+from ringbuf import CorruptRing, Histogram, Poll, Reader, SharedCounters, Status, Wait, Writer
 from tlv.buffers import Longs
 from tlv.message import build
 
@@ -59,6 +59,33 @@ class StrategyCounts:
         }
 
 
+class PolledFrames:
+    """Hands to a driver what its strategy wants of the polls of a ring or a journal."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._wanted = filter_of(driver.strategy).tables
+        self._chosen: Longs = np.zeros(FRAMES_PER_POLL, dtype=np.int64)
+
+    def deliver(self, poll: Poll) -> Iterator[tuple[list[Draft], int]]:
+        """The drafts on each frame that gave some, with its publish time; on a loss, which comes first, with 0.
+
+        Raises:
+            StrategyStopped.
+        """
+        driver = self._driver
+        if poll.loss is not None and (drafts := driver.lose(poll.loss.first, poll.loss.last)):
+            yield drafts, 0
+        if len(poll) > len(self._chosen):
+            self._chosen = np.zeros(len(poll), dtype=np.int64)
+        count = select_frames(poll.buffer, poll.offsets, poll.lengths, self._wanted, self._chosen)
+        driver.skip(len(poll) - count)
+        for index in self._chosen[:count].tolist():
+            frame = poll[index]
+            if drafts := driver.deliver(frame.sequence, frame.publish_time_ns, frame.payload):
+                yield drafts, frame.publish_time_ns
+
+
 class Runner:
     """One strategy between a ring, or a journal, and the ring of its signals.
 
@@ -87,8 +114,7 @@ class Runner:
         self._wait = wait
         self._tell = tell
         self._clock_ns = clock_ns
-        self._wanted = filter_of(driver.strategy).tables
-        self._chosen: Longs = np.zeros(FRAMES_PER_POLL, dtype=np.int64)
+        self._frames = PolledFrames(driver)
         # No signal on a recorded frame is in time, and its clock may be that of another boot.
         self._began_ns = time.monotonic_ns() if isinstance(reader, Reader) else NEVER_NS
 
@@ -160,19 +186,10 @@ class Runner:
         poll = reader.poll(FRAMES_PER_POLL) if isinstance(reader, Reader) else reader.poll()
         if isinstance(reader, JournalReader):
             self.driver.ring = reader.uuid  # the next frames may be of another ring of this name
-        if poll.loss is not None:
-            self._publish(self.driver.lose(poll.loss.first, poll.loss.last), 0)
+        for drafts, published_ns in self._frames.deliver(poll):
+            self._publish(drafts, published_ns)
         if poll.status is Status.CORRUPT:
             raise CorruptRing(f"ring {reader.name}: no frame where sequence {reader.sequence} should be")
-        if len(poll) > len(self._chosen):
-            self._chosen = np.zeros(len(poll), dtype=np.int64)
-        count = select_frames(poll.buffer, poll.offsets, poll.lengths, self._wanted, self._chosen)
-        self.driver.skip(len(poll) - count)
-        for index in self._chosen[:count].tolist():
-            frame = poll[index]
-            drafts = self.driver.deliver(frame.sequence, frame.publish_time_ns, frame.payload)
-            if drafts:
-                self._publish(drafts, frame.publish_time_ns)
         return poll.status
 
     def _publish(self, drafts: list[Draft], published_ns: int) -> None:

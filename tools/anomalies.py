@@ -14,18 +14,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
-import numpy as np
 
 from consumers.analysis.progress import watched
 from consumers.anomalies import AnomalyThresholds, AnomalyWatch, published_in
 from consumers.journal import JournalReader
 from consumers.journal.segment import list_segments, stored_index
-from consumers.runner import Runner, StrategyCounts
-from consumers.select_frames import select_frames
-from consumers.strategy import Draft, Driver, filter_of
+from consumers.runner import PolledFrames, Runner, StrategyCounts
+from consumers.strategy import Draft, Driver
 from producers.chains.configuration import load_chain
 from ringbuf import Reader, Status, Wait, Writer
-from tlv.buffers import Longs
 from tlv.codes import AnomalyKind
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST, SystemHealth
@@ -273,19 +270,11 @@ def judge_journal(journal: Path, watch: AnomalyWatch, printer: AnomalyPrinter) -
 
 def judged(reader: JournalReader, driver: Driver) -> Iterator[tuple[list[Draft], int]]:
     """What each poll of a journal gives, and how many of its bytes that were."""
-    wanted = filter_of(driver.strategy).tables
+    frames = PolledFrames(driver)
     while True:
         poll = reader.poll()
         driver.ring = reader.uuid  # the next frames may be of another ring of this name
-        drafts: list[Draft] = []
-        if poll.loss is not None:
-            drafts += driver.lose(poll.loss.first, poll.loss.last)
-        chosen: Longs = np.zeros(len(poll), np.int64)
-        count = select_frames(poll.buffer, poll.offsets, poll.lengths, wanted, chosen)
-        driver.skip(len(poll) - count)
-        for index in chosen[:count].tolist():
-            frame = poll[index]
-            drafts += driver.deliver(frame.sequence, frame.publish_time_ns, frame.payload)
+        drafts = [draft for found, _ in frames.deliver(poll) for draft in found]
         yield drafts, int(poll.lengths.sum()) + len(poll) * RECORD_BYTES
         if poll.status in {Status.EMPTY, Status.CLOSED}:
             return
