@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from typing import NamedTuple
 import pytest
 
 from tools.command.main import COMMANDS
+from tools.command.ports import free_port
 from tools.command.supervisor import child_environment
 
 ROOT = Path(__file__).parent.parent
@@ -40,11 +40,6 @@ class Block(NamedTuple):
 def blocks() -> list[Block]:
     found = BLOCK.findall((ROOT / "README.md").read_text())
     return [Block(language, bool(live), text) for language, live, text in found]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,14 @@ link.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from producers.chains.configuration import BUNDLED, ChainConfig, load_chain
 from tlv.codes import AnomalyKind, AnomalyState
 from tlv.instrument import pool_text
 from tlv.layout import SystemHealth
-from tlv.units import NS
+from tlv.units import MS
+from tools.command.utc import utc
 
 UNITS = {
     AnomalyKind.RATE: "percent of usual",
@@ -63,7 +63,7 @@ def anomaly_to_dict(health: SystemHealth, explorers: Explorers) -> dict[str, Any
         "threshold": health.threshold,
         "unit": UNITS[kind],
         "evidence": health.evidence,
-        "time": utc(health.time_ns),
+        "time": utc(health.time_ns // MS),
         "ring": health.ring.hex(),
         "first_sequence": health.first_sequence,
         "last_sequence": health.last_sequence,
@@ -89,9 +89,3 @@ def anomaly_line(health: SystemHealth, explorers: Explorers) -> str:
         said["link"],
     ]
     return "  ".join(part for part in parts if part)
-
-
-def utc(time_ns: int) -> str:
-    """A wall time, UTC, to the millisecond."""
-    seconds, ns = divmod(time_ns, NS)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ns // 1_000_000:03d}Z"

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tools.command.ports import free_port
 from tools.command.supervisor import child_environment
 from tools.up.processes import SupervisedProcess, look_at_processes
 from tools.up.rotated import last_lines
@@ -56,11 +56,6 @@ speed = 20
 at_end = "loop"
 """
 """Readers before writers: the order must not matter."""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def alive(pid: int) -> bool:

@@ -22,7 +22,8 @@ from structlog.processors import JSONRenderer, LogfmtRenderer, format_exc_info
 from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from tools.command.stderr_log import JSON, utc, without_urls
+from tools.command.stderr_log import JSON, without_urls
+from tools.command.utc import utc
 
 KEYS = ("time", "level", "logger", "process", "event")
 """Of every line, in this order; fields follow."""
@@ -77,7 +78,7 @@ def scalar(value: object) -> str | int | float | bool | None:
 
 def add_time(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
     """When it was logged, not when it is written: the end of a storm is written later."""
-    line["time"] = utc(line["_record"].created)
+    line["time"] = utc(int(line["_record"].created * 1000))
     return line
 
 

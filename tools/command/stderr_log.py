@@ -40,12 +40,6 @@ def without_urls(text: str) -> str:
     return URL.sub(r"\1\2", text)
 
 
-def utc(timestamp_s: float) -> str:
-    """A wall time as every log shows it."""
-    seconds, milliseconds = divmod(int(timestamp_s * 1000), 1000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{milliseconds:03}Z"
-
-
 class StderrHandler(logging.Handler):
     """Writes lines to stderr, whatever that is at the time; repeats are counted."""
 

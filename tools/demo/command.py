@@ -19,9 +19,10 @@ import click
 
 from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
+from tools.command.ports import free_port
 from tools.command.supervisor import Interrupted
 from tools.demo.home import Home, move_in
-from tools.demo.pipeline import Pipeline, free_port, running
+from tools.demo.pipeline import Pipeline, running
 from tools.demo.plan import COLLECTOR, NODE, READERS, RECORDER, STRATEGY, arguments, settings
 from tools.demo.report import report
 from tools.node import speed_of

@@ -15,7 +15,9 @@ import msgspec
 from ringbuf import Histogram
 from tlv.codes import AnomalyKind, AnomalyState
 from tlv.layout import SystemHealth
-from tools.anomaly_text import UNITS, Explorers, subject_of, utc
+from tlv.units import MS
+from tools.anomaly_text import UNITS, Explorers, subject_of
+from tools.command.utc import utc
 from tools.obs.conditions import Condition
 from tools.obs.look import FeedOfRing, Look
 from tools.obs.processes import ProcessStat
@@ -237,8 +239,8 @@ def _anomaly(began: SystemHealth, ended: SystemHealth | None) -> AnomalyStat:
         block=began.block_number if began.block_number >= 0 else None,
         block_hash="0x" + began.block_hash.hex() if any(began.block_hash) else None,
         link=explorers().block_link(began),
-        begun=utc(began.time_ns) if began.state != AnomalyState.ENDED else None,
-        ended=utc(ended.time_ns) if ended is not None else None,
+        begun=utc(began.time_ns // MS) if began.state != AnomalyState.ENDED else None,
+        ended=utc(ended.time_ns // MS) if ended is not None else None,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from supervisor import loggers
 
-from tools.command.stderr_log import utc
+from tools.command.utc import utc
 
 
 class CarefulLog(loggers.RotatingFileHandler):  # type: ignore[misc]
@@ -38,7 +38,7 @@ class CarefulLog(loggers.RotatingFileHandler):  # type: ignore[misc]
                 fresh = open(self.baseFilename, "ab")  # noqa: SIM115, PTH123
                 self.stream.close()
                 self.stream, self.lost = fresh, False
-            record.asdict()["asctime"] = utc(time.time())
+            record.asdict()["asctime"] = utc(int(time.time() * 1000))
             super().emit(record)
         except (OSError, ValueError):
             self.lost = True

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sysconfig
 import time
@@ -19,6 +18,7 @@ from typing import Any, Self
 
 from tlv.errors import UsageError
 from tools.command.parent import request_death_signal
+from tools.command.ports import free_port
 
 START_TIMEOUT_S = 60.0
 POLL_S = 0.1
@@ -36,13 +36,6 @@ def program(name: str) -> str:
             f"{name} is needed and was not found; .ci/real-parts takes it from Debian's package prometheus"
         )
     return found
-
-
-def free_port() -> int:
-    """A port that nobody listens at now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class PrometheusServer:
