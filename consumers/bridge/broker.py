@@ -144,6 +144,22 @@ class BrokerConnection:
             raise ApiError(f"{self.broker.shown}: {refusal.get('description')}", int(refusal.get("err_code", 0)))
         return found
 
+    async def publish(self, data: bytes, headers: dict[str, str]) -> asyncio.Future[Any]:
+        """Send a message to our subject; the future gets JetStream's acknowledgement.
+
+        Raises:
+            BridgeError: what was sent before did not leave in time.
+            One of BROKER_ERRORS; Exception: the connection's failure.
+        """
+        # With more than 2 MiB unsent the library waits for a flush that may never come, even of a closed connection.
+        sent = asyncio.ensure_future(self.stream.publish_async(self.broker.subject, data, headers=headers))
+        sent.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            acknowledged: asyncio.Future[Any] = await self.answer(sent, ANSWER_TIMEOUT_S, "sending a batch")
+        finally:
+            sent.cancel()
+        return acknowledged
+
     async def flush(self) -> None:
         """Wait until the server has everything that was sent so far.
 

@@ -84,9 +84,8 @@ class BatchChain:
         """
         while len(self._under_way) >= (WINDOW if self._name else 1):
             await self._settle_one()
-        broker = self._connection.broker
         try:
-            ack = await self._connection.stream.publish_async(broker.subject, data, headers=self._headers())
+            ack = await self._connection.publish(data, self._headers())
         except BROKER_ERRORS as error:
             self._connection.check()
             raise self._connection.translated(error) from None

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from nats.aio.client import DEFAULT_PENDING_SIZE
 
 from consumers.bridge.batch import pack, unpack
 from consumers.bridge.broker import BrokerConnection
 from consumers.bridge.errors import BridgeError, SequenceConflict
 from consumers.bridge.inward import ORIGIN
-from consumers.bridge.sending import BatchChain, Stored
+from consumers.bridge.sending import WINDOW, BatchChain, Stored
 from consumers.bridge.stream_config import new_config
 from consumers.recorder import Recorder
 from ringbuf import Reader, Writer
@@ -290,6 +293,23 @@ def test_batches_behind_one_whose_place_another_chain_took_are_refused_too(
         on_broker(either_broker, send_two_chains)
         writer.close(unlink=True)
     assert last_sequence(either_broker) == 1
+
+
+def test_server_that_stops_reading_fails_the_chain_in_bounded_time(ring_name: str, broker: NatsServer) -> None:
+    """More is unsent than the client library takes without waiting."""
+    make_stream(broker)
+
+    async def send_to_a_stopped_server(connection: BrokerConnection) -> None:
+        chain = BatchChain(connection, "a test", 0, exclusive=True, linked=True)
+        broker.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(BridgeError, match="no answer"):
+            async with asyncio.timeout(60):
+                for sequence in range(1, WINDOW + 1):
+                    await chain.send(bytes(connection.max_payload - 1024), Stored(b"ring", sequence, sequence, False))
+                await chain.drain()
+        assert connection.client._pending_data_size > DEFAULT_PENDING_SIZE
+
+    on_broker(broker, send_to_a_stopped_server)
 
 
 @pytest.mark.parametrize("exclusive", [True, False])
