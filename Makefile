@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.installed-run
 DEV_READY := $(VENV)/.installed-dev
+DOCS_READY := $(VENV)/.installed-docs
 PARTS_READY := $(VENV)/.installed-real-parts
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
@@ -14,7 +15,7 @@ TWO := --no-print-directory --jobs=2 --output-sync=target
 # The tests start hundreds of processes: without bytecode, each compiles all the sources that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test check warm branches bounds lint bench soak mutants clean
+.PHONY: help run test check warm branches bounds lint bench docs soak mutants clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +23,7 @@ help:
 	@echo "make test    install the test tools, run every test, and hold tlv and ringbuf to full branch coverage"
 	@echo "make check   ruff, mypy --strict and all of make test"
 	@echo "make bench   every benchmark, with its baseline"
+	@echo "make docs    the documentation as a site, in site/index.html; a broken link fails"
 	@echo "make soak    the long campaigns"
 	@echo "make mutants  200 small changes to the code, drawn at random: do the tests notice them? (an hour)"
 	@echo "make clean   remove .venv, caches and build products"
@@ -59,6 +61,11 @@ lint: $(DEV_READY)
 bench: $(RUN_READY)
 	@$(BIN)/alphapulse bench
 
+# Not with --quiet, which hides warnings from --strict.  The variable silences an advertisement for what follows mkdocs.
+docs: $(DOCS_READY)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "open site/index.html"
+
 soak: $(PARTS_READY)
 	@$(BIN)/python -m pytest -m soak
 
@@ -68,7 +75,7 @@ mutants: $(DEV_READY)
 	@$(BIN)/python -m tools.prove.mutation.command
 
 clean:
-	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	@rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip is the last thing that venv writes: where it is missing, the environment is none.
@@ -84,6 +91,12 @@ $(RUN_READY): pyproject.toml constraints.txt | $(BIN)/pip
 $(DEV_READY): pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "installing alphapulse and its test tools into $(VENV) (a minute or two the first time) ..."
 	@$(INSTALL) -e '.[dev]'
+	@touch $(RUN_READY) $(DOCS_READY) $@
+
+# The pages of the commands are made from the commands, so what these import is needed, too.
+$(DOCS_READY): pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "installing alphapulse and what its documentation is built with into $(VENV) (a minute the first time) ..."
+	@$(INSTALL) -e '.[docs,nats,up]'
 	@touch $(RUN_READY) $@
 
 # Real NATS and PostgreSQL servers, real EVM nodes with real contracts, Node.js: a test that lacks one fails, so they are

@@ -39,17 +39,18 @@ class Live:
 
     Args:
         start: `live`, or `oldest` for what is still in the ring first.
-        types, venues, pools, tokens: what is wanted, see `tlv.filter`; empty means everything.
         reconnect: go on with the next writer, ring or relay when one ends or dies; otherwise the iteration ends.
         on_reconnect: called with this object after each of these.
         wait_s: for so many seconds a ring or a relay that is not there yet is waited for.  All of a ring that is made
             meanwhile is read, whatever `start` says.
-        name, at_least_once: make it a durable client of a relay, see `consumers.client`.
+        name: makes it a durable client of a relay, see `consumers.client`.
+        at_least_once: the same; what the ring has overwritten comes from the relay's journal.
+        wanted: `types`, `venues`, `pools`, `tokens`, see `tlv.filter`; what is empty means everything.
 
     Raises:
         UsageError: a filter names what does not exist, or the target is neither ring nor socket.
         RingNotFound, RelayUnreachable: it is not there after `wait_s`.
-        What else `Reader.attach` and `RelayClient` raise.
+        SegmentError, RelayError: what else `Reader.attach` and `RelayClient` raise.
     """
 
     def __init__(

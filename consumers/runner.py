@@ -186,11 +186,19 @@ class Runner:
         poll = reader.poll(FRAMES_PER_POLL) if isinstance(reader, Reader) else reader.poll()
         if isinstance(reader, JournalReader):
             self.driver.ring = reader.uuid  # the next frames may be of another ring of this name
+        poisoned = self.driver.poisoned
         for drafts, published_ns in self._frames.deliver(poll):
             self._publish(drafts, published_ns)
+        self._report_poison(self.driver.poisoned - poisoned)
         if poll.status is Status.CORRUPT:
             raise CorruptRing(f"ring {reader.name}: no frame where sequence {reader.sequence} should be")
         return poll.status
+
+    def _report_poison(self, count: int) -> None:
+        """Log the last `count` poison frames, as far as they are kept."""
+        for poison in list(self.driver.poison)[-count:] if count else ():
+            found = {"ring": self._reader.name, "sequence": poison.sequence, "error": poison.reason}
+            log.warning("poison frame (ring %(ring)s, sequence %(sequence)d): %(error)s", found)
 
     def _publish(self, drafts: list[Draft], published_ns: int) -> None:
         for draft in drafts:

@@ -84,7 +84,7 @@ class SharedCounters:
         """Make the counters of a process that is `role` ("collector") of `ring`; a dead one's are replaced.
 
         Raises:
-            BadRingName, NoSpace, UnsafeSegment.
+            BadRingName, NoSpace, UnsafeSegment: see `ringbuf.errors`.
         """
         for number in range(1, MOST_ALIKE + 1):
             object_name = counters_object(ring, role, number)

@@ -1,23 +1,25 @@
-"""The errors of a ring.  Outcomes that are no error are `Status`.
+"""The errors of a ring.
 
-SegmentError (tlv.errors)
-|-- RingNotFound        no ring of that name
-|-- RingNotReady        its creation is not finished, or its creator died before it was, or the machine was rebooted
-|-- AlreadyExists       create() found a ring of that name
-|-- NotOwner            another process (or, after a fork, the parent) is the writer
-|-- NoSpace             /dev/shm cannot hold it
-|-- UnsafeSegment       not ours: another user's, no regular file, a mode that lets others in
-|-- BadSegment          ours, but not a ring of this build: magic, version, size, digest, checksum
-|-- RingClosed          this end was closed
-|-- RingFull            a reliable consumer held the ring for too long (policy RAISE)
-|-- NoFreeSlot          all consumer slots are taken
-|-- CorruptRing         an iterator met bytes that no writer writes
-`-- RingOrphaned        an iterator's ring was unlinked or replaced
-UsageError (tlv.errors)
-|-- BadRingName         not a ring name
-|-- BadGeometry         capacity, frame size or reserve that do not fit together
-|-- FrameTooLong        a payload over max_payload
-`-- BatchTooLarge       a batch over its share of the ring
+    SegmentError (tlv.errors)
+    |-- RingNotFound        no ring of that name
+    |-- RingNotReady        its creation is not finished, or its creator died before it was, or the machine was rebooted
+    |-- AlreadyExists       create() found a ring of that name
+    |-- NotOwner            another process (or, after a fork, the parent) is the writer
+    |-- NoSpace             /dev/shm cannot hold it
+    |-- UnsafeSegment       not ours: another user's, no regular file, a mode that lets others in
+    |-- BadSegment          ours, but not a ring of this build: magic, version, size, digest, checksum
+    |-- RingClosed          this end was closed
+    |-- RingFull            a reliable consumer held the ring for too long (policy RAISE)
+    |-- NoFreeSlot          all consumer slots are taken
+    |-- CorruptRing         an iterator met bytes that no writer writes
+    `-- RingOrphaned        an iterator's ring was unlinked or replaced
+    UsageError (tlv.errors)
+    |-- BadRingName         not a ring name
+    |-- BadGeometry         capacity, frame size or reserve that do not fit together
+    |-- FrameTooLong        a payload over max_payload
+    `-- BatchTooLarge       a batch over its share of the ring
+
+Outcomes that are no error are `Status`.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class RingInfo:
         """Look at ring `name`.
 
         Raises:
-            RingNotFound, RingNotReady, BadSegment, UnsafeSegment.
+            RingNotFound, RingNotReady, BadSegment, UnsafeSegment: see `ringbuf.errors`.
         """
         ring = open_ring(name, writable=False)
         try:

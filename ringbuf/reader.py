@@ -120,7 +120,7 @@ class Reader:
         another user who let our group read.  For the three memory options see `memory.advise`.
 
         Raises:
-            RingNotFound, RingNotReady, BadSegment, UnsafeSegment, NoFreeSlot.
+            RingNotFound, RingNotReady, BadSegment, UnsafeSegment, NoFreeSlot: see `ringbuf.errors`.
             UsageError: a sequence below 1 or yet to come.
         """
         if not isinstance(on_lap, str) or on_lap not in PLACES:

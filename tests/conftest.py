@@ -28,14 +28,18 @@ ONE_AT_A_TIME = {
     "tests/consumers/test_strategy_bench.py",
     "tests/system/test_demo.py",
     "tests/system/test_obs_prometheus.py",
-    "tests/test_readme.py",
     "tests/tools/test_bench.py",
     "tests/tools/test_warm.py",
 }
-"""Demos, benchmarks and warm-ups: what they make bears the same names in each.  The README's blocks are a sequence."""
+"""Demos, benchmarks and warm-ups: what they make bears the same names in each."""
 
-STORIES = {"tests/system/test_second_copy.py", "tests/system/test_up.py", "tests/tools/test_trace.py"}
-"""Their tests are steps of one story, or look at what one run of the pipeline left."""
+STORIES = {
+    "tests/system/test_second_copy.py",
+    "tests/system/test_up.py",
+    "tests/test_docs_site.py",
+    "tests/tools/test_trace.py",
+}
+"""Their tests are steps of one story, or look at what was made once: a run of the pipeline, the site of the docs."""
 
 LINE = "line"
 """The property of a test's report that `tell` sets."""

@@ -77,6 +77,7 @@ SHELLS = {
     "consumers/journal/blocks.py": "one segment's file, mapped",
     "consumers/journal/editing.py": "journals' folders",
     "consumers/follower.py": "when to look for another ring",
+    "consumers/host.py": "a strategy's process: signals, a journal's folder",
     "consumers/journal/extents.py": "a journal's folder",
     "consumers/journal/errors.py": "the path that an error names",
     "consumers/journal/files.py": "new files",

@@ -1,14 +1,14 @@
 """Every error the project raises, as one tree.
 
-AlphaPulseError
-|-- UsageError              the caller's mistake: a value that does not fit, a name that is no name
-|   `-- UnsafeCacheError    the kernel cache could be written by somebody else
-|-- FrameError              the bytes' fault: they are no message
-|   |-- HeaderError         magic, version, domain, flags or size
-|   |-- ChecksumError       the bytes were changed after the message was sealed
-|   `-- TlvError            the TLVs after the header do not parse
-|-- SegmentError            shared memory: ringbuf.errors has its kinds
-`-- FeedError               the node: producers.node.errors has its kinds
+    AlphaPulseError
+    |-- UsageError              the caller's mistake: a value that does not fit, a name that is no name
+    |   `-- UnsafeCacheError    the kernel cache could be written by somebody else
+    |-- FrameError              the bytes' fault: they are no message
+    |   |-- HeaderError         magic, version, domain, flags or size
+    |   |-- ChecksumError       the bytes were changed after the message was sealed
+    |   `-- TlvError            the TLVs after the header do not parse
+    |-- SegmentError            shared memory: ringbuf.errors has its kinds
+    `-- FeedError               the node: producers.node.errors has its kinds
 
 A message names what was expected, what was found and where.  It never holds a secret.
 """

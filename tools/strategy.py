@@ -18,9 +18,10 @@ import msgspec
 from consumers.arbitrage.config import ArbitrageConfig, read_config
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
 from consumers.arbitrage.warm import warm
+from consumers.host import SIGNAL_CAPACITY
 from consumers.journal import JournalReader
 from consumers.runner import Runner, StrategyCounts
-from consumers.strategy import Driver, Poison
+from consumers.strategy import Driver
 from ringbuf import Reader, Wait, Writer
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
@@ -32,8 +33,6 @@ from tools.command.service import SERVICE_MANAGER
 from tools.command.stderr_log import tell_operator
 from tools.command.waiting import await_journal, wait_for_ring_option, when_there
 
-SIGNAL_CAPACITY = 1 << 20
-"""Bytes of the signal ring: some thousand signals, hours of a busy market."""
 EXIT_LOST = 3
 """The exit status of a strategy that did not see every frame."""
 
@@ -137,8 +136,6 @@ def command(
             if stats_json:
                 stats_json.write_bytes(msgspec.json.encode(statistics))
             say(statistics, _sentence(statistics), as_json)
-            for poison in runner.driver.poison:
-                _tell_poison(where, poison)
             if runner.driver.lost:
                 text = f"{runner.driver.lost} frames of {where} were lost"
                 tell_operator(f"strategy: {text}", text, **source)
@@ -192,12 +189,6 @@ def _sentence(statistics: dict[str, Any]) -> str:
         "{signals} signals from {frames} frames of {pools} pools: {screened} comparisons, {candidates} candidates, "
         "{gross_positive} earn before gas, {net_positive} after it; {lost} frames lost, {poisoned} poisoned"
     ).format(**statistics)
-
-
-def _tell_poison(ring: str, poison: Poison) -> None:
-    last_line = poison.reason.splitlines()[-1]
-    text = f"poison frame (ring {ring}, sequence {poison.sequence}): {last_line}"
-    tell_operator(f"strategy: {text}", text, ring=ring, sequence=poison.sequence)
 
 
 if __name__ == "__main__":

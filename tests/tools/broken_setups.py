@@ -471,7 +471,7 @@ def _(at: SetUp) -> list[CheckResult]:
     return delivered()
 
 
-@broken("a damaged ring", "warn", "rings", "{ring}", "`alphapulse ringstat` shows it")
+@broken("a damaged ring", "warn", "rings", "{ring}", "`ringstat` shows it")
 def _(at: SetUp) -> list[CheckResult]:
     with Writer.create(at.ring, capacity=1 << 16, layout_digest=LAYOUT_DIGEST):
         pass

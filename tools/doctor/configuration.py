@@ -227,8 +227,8 @@ class Plan:
 
     def check_room(self) -> CheckResult:
         """Rings that are not there yet are allocated in full."""
+        from consumers.host import SIGNAL_CAPACITY
         from ringbuf import list_rings
-        from tools.strategy import SIGNAL_CAPACITY
 
         there, need = set(list_rings()), 0
         for part in self.parts:

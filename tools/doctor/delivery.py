@@ -24,7 +24,7 @@ MOST_OF_A_KIND = 100
 def checks_of_delivery(journals: Iterable[Path]) -> Iterator[Named]:
     """Every check, and one for each journal."""
     many: tuple[tuple[str, Callable[[], list[str]], str], ...] = (
-        ("rings", foreign_rings, "start its producer again with this version; `alphapulse ringstat` shows it"),
+        ("rings", foreign_rings, "start its producer again with this version; `ringstat` shows it"),
         ("writers", dead_writers, "start its producer again, which goes on in it; or ringstat gc --closed"),
         ("processes", silent_processes, "ringstat gc removes the counts of dead ones; kill -CONT one that is stopped"),
         ("relay sockets", silent_sockets, "left behind: the next relay takes its place"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import re
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ from tools.obs.app import make_app
 from tools.obs.help_texts import help_of
 from tools.obs.look import Looking
 from tools.obs.metrics import EDGES_NS
+from tools.obs.processes import ROLES
+
+DOCS = Path(__file__).parents[3] / "docs"
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -90,6 +94,21 @@ def test_metrics_of_two_processes_of_one_role_are_told_apart(ring_name: str) -> 
         samples, _ = scraped(ring_name)
     for process, expected in ((f"{ring_name}-relay", 1), (f"{ring_name}-relay.2", 2)):
         assert value(samples, "relay_accepted_total", process=process, ring=ring_name) == expected
+
+
+def test_documents_name_only_metrics_that_exist(ring_name: str) -> None:
+    with ExitStack() as stack:
+        writer = stack.enter_context(Writer.create(ring_name, capacity=1 << 16, layout_digest=LAYOUT_DIGEST))
+        for role, record in ROLES.items():
+            shared = stack.enter_context(closing(SharedCounters.create(record, ring_name, role)))
+            shared.put(record())
+        publish(writer, beat())
+        samples, helps = scraped(ring_name)
+    known = {name for name, _ in samples} | set(helps)
+    texts = [path.read_text() for path in (*DOCS.rglob("*.md"), DOCS.parent / "README.md")]
+    named = {name for text in texts for name in re.findall(r"\balphapulse_\w+[a-z]\b(?!_)(?!\.\.)", text)}
+    assert len(named) > 5
+    assert named - known == set()
 
 
 def test_metrics_edges_are_half_octaves_in_order() -> None:
