@@ -17,7 +17,7 @@ from pathlib import Path
 from consumers.journal import JournalReader
 from consumers.runner import Runner, StrategyCounts
 from consumers.strategy import Driver, Strategy
-from consumers.waiting import when_there
+from consumers.waiting import NO_RING, when_there
 from ringbuf import Reader, Writer
 from ringbuf.playback import never
 from tlv.errors import UsageError
@@ -66,7 +66,12 @@ def run_strategy(
         else:
             attach = partial(Reader.attach, str(ring), start="oldest", layout_digest=LAYOUT_DIGEST)
             tell = partial(log.warning, "waiting for ring %s: its producer has not made it yet", ring)
-            reader = stack.enter_context(when_there(attach, wait_s, stop, tell))
+            try:
+                reader = stack.enter_context(when_there(attach, wait_s, stop, tell))
+            except NO_RING:
+                if stop():
+                    return StrategyCounts()
+                raise
         writer = stack.enter_context(
             Writer.open_or_create(signals, capacity=SIGNAL_CAPACITY, layout_digest=LAYOUT_DIGEST)
         )

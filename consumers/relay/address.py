@@ -56,7 +56,10 @@ def check_directory(directory: Path) -> None:
     if found.st_uid != os.getuid():
         raise SocketRefused(f"{directory}: expected owner {os.getuid()}, found {found.st_uid}")
     if stat.S_IMODE(found.st_mode) & 0o077:
-        raise SocketRefused(f"{directory}: expected mode 0700, found {stat.S_IMODE(found.st_mode):04o}")
+        mode = f"{stat.S_IMODE(found.st_mode):04o}"
+        raise SocketRefused(
+            f"the socket's folder {directory}: expected mode 0700, found {mode} (chmod 700 {directory})"
+        )
 
 
 def check_length(path: Path) -> None:

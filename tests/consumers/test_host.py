@@ -14,7 +14,7 @@ from consumers.host import run_strategy
 from consumers.price_moves import PriceMove
 from consumers.recorder import Recorder
 from consumers.strategy import Strategy
-from ringbuf import Reader, Writer
+from ringbuf import Reader, RingNotFound, Writer
 from tests.consumers.recorded_market import canonical_frames
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST, EventOrigin, PoolRecord, PoolSync, SignalIdentity
@@ -91,6 +91,15 @@ def test_strategy_on_a_ring_ends_with_ctrl_c_or_when_asked(new_ring_name: Callab
         assert signal.getsignal(signal.SIGINT) is before
         counted = run_strategy(EverySync(), ring=market, signals=signals, asked_to_stop=lambda: True)
     assert counted.frames == 0
+
+
+def test_strategy_that_waits_for_its_ring_ends_when_asked_or_when_its_time_is_over(
+    new_ring_name: Callable[[], str],
+) -> None:
+    market, signals = new_ring_name(), new_ring_name()
+    assert run_strategy(EverySync(), ring=market, signals=signals, asked_to_stop=lambda: True).frames == 0
+    with pytest.raises(RingNotFound):
+        run_strategy(EverySync(), ring=market, signals=signals, wait_s=0.0)
 
 
 def test_strategy_that_raises_is_told_where_and_goes_on(

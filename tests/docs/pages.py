@@ -8,12 +8,12 @@ is said by its language and by marks, which are HTML comments right above its fe
     text                          claims nothing: a drawing, an excerpt
     LANGUAGE title="FILE"         written to FILE, which a later block uses
 
-    <!-- output -->               this text is what the block before it prints; `...` stands for anything
-    <!-- background: TEXT -->     runs to the page's end; the page goes on once it has printed TEXT
+    <!-- output -->               what the block before it prints; `...` stands for any text, alone for any lines
+    <!-- background: TEXT -->     runs to the page's end; the page goes on once it has printed TEXT, if there is one
     <!-- interrupted: TEXT -->    runs until it has printed TEXT, and then gets Ctrl-C
     <!-- not run: REASON -->      one of `REASONS`
     <!-- run by: FILE -->         this test runs it
-    <!-- given: WHAT -->          from here on there is one of `GIVEN`; stands anywhere
+    <!-- given: WHAT -->          from here on there is one of `GIVEN`, or the files of another page; stands anywhere
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-COMMENT = re.compile(r"^\s*<!-- ([a-z ]+?)(?:: (.+?))? -->$")
+COMMENT = re.compile(r"^\s*<!--(.*)-->$")
 FENCE = re.compile(r"^(?P<indent>\s*)```+(?P<info>.*)$")
 INFO = re.compile(r'(?P<language>\w+)(?: title="(?P<title>[^"]+)")?')
 
@@ -91,9 +91,9 @@ def read_page(path: Path) -> list[Step]:
     for number, line in lines:
         place = f"{path}:{number}"
         if comment := COMMENT.match(line):
-            name, value = comment[1], comment[2] or ""
+            name, _, value = (part.strip() for part in comment[1].partition(":"))
             if name == "given":
-                check_word(place, "premise", value, GIVEN)
+                check_word(place, "premise", value, {*GIVEN, *map(str, pages())})
                 steps.append(Given(place, value))
             else:
                 check_word(place, "mark", name, MARKS)

@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.docs.pages import ROOT, CodeBlock, Given, PageError, Step, read_page
@@ -116,10 +117,10 @@ class Running:
             raise self.fail("a traceback")
         return code
 
-    def interrupt(self) -> None:
-        """Ctrl-C, and its end."""
+    def stop(self, number: signal.Signals) -> None:
+        """Send it a signal, as a terminal does, and wait for its end."""
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGINT)
+            os.killpg(self.process.pid, number)
         self.end()
 
 
@@ -173,7 +174,7 @@ class PageRun:
         for running in reversed(self._background):
             if running.process.poll() is not None:
                 raise running.fail(f"ended with {running.process.returncode} before its page did")
-            running.interrupt()
+            running.stop(signal.SIGTERM)
 
     def _give(self, given: Given) -> None:
         if given.what == "journal":
@@ -184,6 +185,10 @@ class PageRun:
             shutil.copytree(self._shared / "journal", self._folder / "journal")
         elif given.what == "node":
             self._run(CodeBlock(given.place, "sh", None, NODE, {"background": "serve recording"}))
+        elif given.what.endswith(".md"):
+            for block in read_page(ROOT / given.what):
+                if isinstance(block, CodeBlock) and block.title is not None:
+                    self._write(block)
         else:
             (self._folder / "alphapulse.toml").write_text(PIPELINE)
             self._run(CodeBlock(given.place, "sh", None, UP))
@@ -202,7 +207,7 @@ class PageRun:
             running.wait_for(block.marks["background"])
         elif "interrupted" in block.marks:
             running.wait_for(block.marks["interrupted"])
-            running.interrupt()
+            running.stop(signal.SIGINT)
         elif code := running.end():
             raise running.fail(f"exit code {code}")
 
@@ -230,14 +235,21 @@ class PageRun:
     def _compare(self, block: CodeBlock) -> None:
         """Hold what the last block printed against what the page shows."""
         assert self._last is not None, f"{block.place}: there is no block before this output"
-        pattern = ".*?".join(map(re.escape, lines_of(block.text).split("...")))
-        if re.fullmatch(pattern, lines_of(self._last.output()), re.DOTALL) is None:
+        if re.fullmatch(pattern_of(block.text), lines_of(self._last.output()), re.DOTALL) is None:
             raise self._last.fail(f"printed something else than the page shows at {block.place}\n{block.text}----")
 
 
 def lines_of(text: str) -> str:
     """The text without what no reader sees: blanks at the ends of its lines and of itself."""
-    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+    return "".join(f"{line.rstrip()}\n" for line in text.strip().splitlines())
+
+
+def pattern_of(shown: str) -> str:
+    """The regular expression of an output that a page shows: `...` is any text, a line of it any number of lines."""
+    found = []
+    for line in lines_of(shown).splitlines(keepends=True):
+        found.append("(?:[^\n]*\n)*?" if line == "...\n" else ".*?".join(map(re.escape, line.split("..."))))
+    return "".join(found)
 
 
 def share_kernels(cache: Path) -> None:
@@ -269,15 +281,21 @@ def run_page(page: Path, home: Path, shared: Path, tell: Callable[[str], object]
     run.finish()
 
 
-def run_on_own_machine(page: Path, shared: Path) -> subprocess.CompletedProcess[str]:
+def run_on_own_machine(
+    page: Path, shared: Path, output: int | None = subprocess.PIPE, pictures: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a page on a machine made for it; `shared` keeps what pages share, a journal of the recording.
 
-    Its folder is removed from outside, where nothing is mounted in it.
+    The pictures that it makes are copied into the folder `pictures`.  Its own folder is removed from outside, where
+    nothing is mounted in it.
     """
     with tempfile.TemporaryDirectory(prefix="ap", ignore_cleanup_errors=True) as home:  # short, as sockets need it
         run = [sys.executable, "-m", "tests.docs.run_page", page, home, shared]
         command = [*MACHINE, "sh", "-c", BOOT, "sh", *map(str, run)]
-        return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        ran = subprocess.run(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, text=True)
+        for picture in (Path(home) / "page").glob("*.svg") if pictures else ():
+            shutil.copy(picture, pictures)
+        return ran
 
 
 def main() -> None:
@@ -286,14 +304,13 @@ def main() -> None:
     parser.add_argument("page", type=Path)
     parser.add_argument("home", type=Path, nargs="?")
     parser.add_argument("shared", type=Path, nargs="?")
+    parser.add_argument("--pictures", type=Path, help="copy the pictures that it makes into this folder")
     arguments = parser.parse_args()
     if arguments.shared is None:
         with tempfile.TemporaryDirectory() as shared:
-            ended = run_on_own_machine(arguments.page, Path(shared))
-        print(ended.stdout, end="")
-        sys.exit(ended.returncode)
+            sys.exit(run_on_own_machine(arguments.page, Path(shared), None, arguments.pictures).returncode)
     try:
-        run_page(arguments.page, arguments.home, arguments.shared, print)
+        run_page(arguments.page, arguments.home, arguments.shared, partial(print, flush=True))
     except (BlockFailed, PageError) as error:
         sys.exit(str(error))
 
