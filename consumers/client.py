@@ -39,7 +39,7 @@ from consumers.relay.stream import ClientStream, Item, ServedRing
 from consumers.waiting import when_there
 from ringbuf import Loss
 from ringbuf.layout import NO_LIMIT
-from tlv.arguments import check_integer, check_seconds
+from tlv.arguments import check_integer, check_seconds, check_start
 from tlv.codes import StreamStart
 from tlv.errors import UsageError
 from tlv.filter import EVERYTHING, MessageFilter
@@ -62,7 +62,7 @@ CLOSE_S = 1.0
 """How long `close` waits for a relay that takes no acknowledgements."""
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
-STARTS = {"live": StreamStart.LIVE, "oldest": StreamStart.OLDEST, "acknowledged": StreamStart.ACKNOWLEDGED}
+STARTS = {"latest": StreamStart.LATEST, "oldest": StreamStart.OLDEST, "acknowledged": StreamStart.ACKNOWLEDGED}
 
 
 def itself(item: Item | Loss) -> Item | Loss:
@@ -78,7 +78,7 @@ class RelayClient:
 
     Args:
         name: makes the client durable: the relay keeps what it acknowledged.
-        start: `live`, `oldest`, `acknowledged` (behind the last acknowledged message), or {ring uuid: sequence}.
+        start: `latest`, `oldest`, `acknowledged` (behind the last acknowledged message), or {ring uuid: sequence}.
         at_least_once: get frames that the ring has overwritten from the journal.
         wanted: ask for these messages only, as in `MessageFilter.of(types=[PoolSwap])`.
         acknowledge: `automatic`, or `manual`: by `ack`.
@@ -97,7 +97,7 @@ class RelayClient:
         path: Path,
         *,
         name: str = "",
-        start: Literal["live", "oldest", "acknowledged"] | dict[bytes, int] = "live",
+        start: Literal["latest", "oldest", "acknowledged"] | dict[bytes, int] = "latest",
         at_least_once: bool = False,
         wanted: MessageFilter = EVERYTHING,
         acknowledge: Literal["automatic", "manual"] = "automatic",
@@ -405,8 +405,8 @@ def check_options(
             if not isinstance(uuid, bytes) or len(uuid) != UUID_BYTES:
                 raise UsageError(f"start: expected a ring's uuid of {UUID_BYTES} bytes, found {uuid!r}")
             check_integer("start", sequence, 1, NO_LIMIT)
-    elif not isinstance(start, str) or start not in STARTS:
-        raise UsageError(f"start: expected one of {', '.join(STARTS)}, or {{uuid: sequence}}, found {start!r}")
+    else:
+        check_start("start", start, "acknowledged", "{ring uuid: sequence}", sequences=False)
     if start == "acknowledged" and not name:
         raise UsageError("start: only a client with a name has acknowledged anything, and this one has none")
     if not isinstance(acknowledge, str) or acknowledge not in ("automatic", "manual"):

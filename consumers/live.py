@@ -21,11 +21,11 @@ from consumers.analysis.selection import Selection
 from consumers.delivery import Found, Iteration
 from consumers.event import Event
 from consumers.relay.errors import RelayUnreachable
-from consumers.sources import RING_START, RelaySource, RingSource, Start
+from consumers.sources import RelaySource, RingSource, Start
 from consumers.waiting import NO_RING, when_there
 from ringbuf import Loss, RingNotFound
 from ringbuf.playback import never
-from tlv.arguments import check_seconds
+from tlv.arguments import check_seconds, check_start
 from tlv.errors import UsageError
 from tlv.filter import MessageFilter, Wanted
 
@@ -38,7 +38,7 @@ class Live:
     """The events of `target`: the name of a ring, or the path of a relay's socket.  A context manager.
 
     Args:
-        start: `live`, or `oldest` for what is still in the ring first.
+        start: `latest`, or `oldest` for what is still in the ring first.
         reconnect: go on with the next writer, ring or relay when one ends or dies; otherwise the iteration ends.
         on_reconnect: called with this object after each of these.
         wait_s: for so many seconds a ring or a relay that is not there yet is waited for.  All of a ring that is made
@@ -57,7 +57,7 @@ class Live:
         self,
         target: str | Path,
         *,
-        start: Start = "live",
+        start: Start = "latest",
         reconnect: bool = True,
         on_reconnect: Callable[[Live], None] = ignore,
         wait_s: float = 0.0,
@@ -66,8 +66,7 @@ class Live:
         **wanted: Unpack[Wanted],
     ) -> None:
         check_seconds("wait_s", wait_s)
-        if not isinstance(start, str) or start not in RING_START:
-            raise UsageError(f"start: expected one of {', '.join(RING_START)}, found {start!r}")
+        check_start("start", start, sequences=False)
         chosen = MessageFilter.of(**wanted)
         self._on_reconnect = on_reconnect
         self._reported_reconnections = 0

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 from typing import Self
 
+from ringbuf.holder import describe_process, locker_of
 from tlv.errors import AlphaPulseError
 
 
@@ -25,7 +26,7 @@ class LockFile:
     new file of the same name would be another lock.
 
     Raises:
-        LockHeld: somebody else has it; the message has the pid that the holder wrote into the file.
+        LockHeld: somebody else has it; the message says which process.
         OSError: the file cannot be opened or locked; nothing is held.
     """
 
@@ -43,16 +44,17 @@ class LockFile:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LockHeld(f"{self.path} is locked by process {self._holder()}") from None
+            raise LockHeld(f"{self.path} is locked by {describe_process(self._holder())}") from None
         # For the message above; diagnostics only, and on a full disk the pid is not written.
         with contextlib.suppress(OSError):
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
-    def _holder(self) -> str:
-        with contextlib.suppress(OSError):
-            return os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
-        return "unknown"
+    def _holder(self) -> int:
+        """The pid that the kernel knows, else the one that the holder wrote; 0 if there is none."""
+        with contextlib.suppress(OSError, ValueError):
+            return locker_of(os.fstat(self._fd).st_ino) or int(os.pread(self._fd, 32, 0))
+        return 0
 
     def close(self) -> None:
         """Release the lock.  A second call does nothing."""

@@ -32,13 +32,12 @@ from tlv.layout import LAYOUT_DIGEST
 
 log = logging.getLogger("alphapulse.live")
 
-Start = Literal["live", "oldest"]
+Start = Literal["latest", "oldest"]
 WAIT_S = 0.2
 """How long a request to stop may go unnoticed in a quiet market."""
 CHECK_EVERY_S = 0.5
 """How long the death of a writer, or of a ring's name, may go unnoticed; it takes three system calls to see."""
 FRAMES_PER_POLL = 256
-RING_START: dict[Start, Literal["latest", "oldest"]] = {"live": "latest", "oldest": "oldest"}
 
 
 class RingSource:
@@ -57,7 +56,7 @@ class RingSource:
         self._name = name
         self._selection = selection
         self._reconnect = reconnect
-        attached = Reader.attach(name, start=RING_START[start], layout_digest=LAYOUT_DIGEST)
+        attached = Reader.attach(name, start=start, layout_digest=LAYOUT_DIGEST)
         self._follower = RingFollower(attached)
         self._place = self._reader.place()
         self._midway = False

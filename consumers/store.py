@@ -30,17 +30,17 @@ from consumers.analysis.amounts import Amounts, check_amounts
 from consumers.analysis.arrow import batch_of, schema_of
 from consumers.analysis.canonical import check_as_of
 from consumers.analysis.columns import RowBlock
-from consumers.analysis.extras import need
 from consumers.analysis.files import Format, write_tables
 from consumers.analysis.frames import FrameWalk
-from consumers.analysis.progress import watched
 from consumers.analysis.readable import pandas_part
 from consumers.analysis.segments import segments_of
 from consumers.analysis.selection import Bound, Selection, range_of
 from consumers.analysis.symbols import symbol_columns
 from consumers.analysis.tables import Revised, TableScan
 from consumers.event import Event, read_event
+from consumers.extras import need
 from consumers.journal.segment import parse_header, read_head
+from consumers.progress import WorkProgress, watched
 from ringbuf import Loss, Poll, Writer
 from ringbuf.playback import Pace, forward, never
 from tlv.batch import add_flags
@@ -192,7 +192,8 @@ class Store:
         total = sum(segment.path.stat().st_size for segment in segments if segment.path.exists())
         refused = 0
         scanned = self._tables.scan(self.selection, judged_first=judged_first)
-        for found in watched(((one, one.file_bytes) for one in scanned), total, what, progress):
+        steps = ((one, one.file_bytes) for one in scanned)
+        for found in watched(steps, WorkProgress(what, total, show=progress)):
             refused += found.refused
             yield from found.blocks
         self._note_refused(refused)

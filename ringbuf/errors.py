@@ -5,6 +5,7 @@
     |-- RingNotReady        its creation is not finished, or its creator died before it was, or the machine was rebooted
     |-- AlreadyExists       create() found a ring of that name
     |-- NotOwner            another process (or, after a fork, the parent) is the writer
+    |-- NoSharedMemory      /dev/shm is missing, or cannot be written
     |-- NoSpace             /dev/shm cannot hold it
     |-- UnsafeSegment       not ours: another user's, no regular file, a mode that lets others in
     |-- BadSegment          ours, but not a ring of this build: magic, version, size, digest, checksum
@@ -42,6 +43,10 @@ class AlreadyExists(SegmentError):
 
 class NotOwner(SegmentError):
     """The writer's lock is held by somebody else, or was left with the parent of a forked process."""
+
+
+class NoSharedMemory(SegmentError):
+    """The file system of shared memory is missing, or cannot be written."""
 
 
 class NoSpace(SegmentError):

@@ -70,6 +70,8 @@ def list_objects() -> list[str]:
     Any user can put files there that begin so; another's are left out, and those whose names none of ours can have.
     """
     prefix, uid = object_prefix(), os.getuid()
+    if not FOLDER.is_dir():
+        return []
     with os.scandir(FOLDER) as entries:
         return sorted(
             entry.name.removeprefix(prefix)

@@ -43,7 +43,7 @@ from ringbuf.names import lock_object
 from ringbuf.poll import Frame, Loss, Poll
 from ringbuf.ring import Ring, open_ring
 from ringbuf.status import Status, Wait
-from tlv.arguments import check_integer, check_seconds
+from tlv.arguments import check_integer, check_seconds, check_start
 from tlv.buffers import Longs, State, Words
 from tlv.errors import UsageError
 from tlv.units import MS, NS
@@ -125,7 +125,7 @@ class Reader:
         """
         if not isinstance(on_lap, str) or on_lap not in PLACES:
             raise UsageError(f"on_lap: expected one of {', '.join(PLACES)}, found {on_lap!r}")
-        start = checked_start(start)
+        place = check_start("start", start, "key")
         check_integer("buffer_bytes", buffer_bytes, 1, MOST_BUFFER_BYTES)
         check_seconds("stale_after_s", stale_after_s)
         check_integer("layout_digest", layout_digest, 0, NO_LIMIT)
@@ -143,8 +143,8 @@ class Reader:
             reader.seek(start)
             if reliable:
                 reader.join()
-                if start == "latest":
-                    reader.seek(start)
+                if place == "latest":
+                    reader.seek("latest")
         except BaseException:
             reader.close()
             raise
@@ -153,18 +153,18 @@ class Reader:
     def seek(self, start: Start | int) -> None:
         """Go on reading elsewhere: see `attach`."""
         words, state = self.words, self.state
-        start = checked_start(start)
-        if isinstance(start, int):
-            self._seek_sequence(start)
+        place = check_start("start", start, "key")
+        if isinstance(place, int):
+            self._seek_sequence(place)
             return
-        moved = start == "key" and kernels.seek_key(words, state)
-        if start == "oldest":
+        moved = place == "key" and kernels.seek_key(words, state)
+        if place == "oldest":
             moved = kernels.seek_oldest(words, state, 0)
         for _ in range(SEEK_TRIES):  # a fast writer may overtake the look at its commit record, but not for ever
             moved = moved or kernels.seek_latest(words, state) or kernels.seek_oldest(words, state, 0)
         if not moved:
             raise CorruptRing(f"ring {self.name}: neither a commit record nor an anchor is valid")
-        if start == "oldest":
+        if place == "oldest":
             kernels.seek_oldest(words, state, 0)  # frames may have come to an empty ring before `seek_latest`
 
     def _seek_sequence(self, wanted: int) -> None:
@@ -402,19 +402,6 @@ class Reader:
     def _check_usable(self) -> None:
         if self._ring.fd < 0:
             raise RingClosed(f"ring {self.name}: this reader was closed")
-
-
-def checked_start(start: object) -> Start | int:
-    """Where to begin: a place by name, or a sequence as an int.
-
-    Raises:
-        UsageError.
-    """
-    if isinstance(start, str):
-        if start not in PLACES:
-            raise UsageError(f"start: expected one of {', '.join(PLACES)}, or a sequence, found {start!r}")
-        return start  # type: ignore[return-value]  # it is one of them
-    return check_integer("start", start, 1, NO_LIMIT)
 
 
 def new_state(identity: Identity, on_lap: int) -> State:

@@ -17,11 +17,12 @@ import numpy as np
 
 from ringbuf.declare import offset_of
 from ringbuf.errors import AlreadyExists, BadSegment, NotOwner, RingNotFound, RingNotReady
+from ringbuf.holder import describe_process
 from ringbuf.identity import Identity, check_control, read_identity, write_control_identity, write_identity
 from ringbuf.kernels import put_word, snapshot
 from ringbuf.layout import CONTROL, CONTROL_MAGIC, HEADER, HEADER_BYTES, MAGIC
 from ringbuf.locks import WRITER_BYTE, RingLock
-from ringbuf.names import check_name, control_object, lock_object, ring_object
+from ringbuf.names import check_name, control_object, list_rings, lock_object, ring_object
 from ringbuf.segment import (
     OUTSIDERS_MAY_NOT,
     PRIVATE,
@@ -34,6 +35,7 @@ from ringbuf.segment import (
 )
 from tlv.buffers import Bytes, Longs, Words
 from tlv.errors import SegmentError
+from tlv.nearest import did_you_mean, there_are
 
 GROUP_READS = 0o640
 GROUP_WRITES = 0o660
@@ -79,9 +81,7 @@ def open_ring(name: str, *, writable: bool, layout_digest: int = 0, owner: int |
         try:
             fd = open_object(ring_name, writable=writable, owner=owner)
         except RingNotFound as error:
-            raise RingNotFound(
-                f"no ring {name!r} ({ring_name}): start its producer, or create it with Writer.create({name!r})"
-            ) from error
+            raise RingNotFound(absent(name, owner)) from error
         try:
             return map_ring(name, fd, writable, layout_digest, owner)
         except BadSegment:
@@ -93,6 +93,15 @@ def open_ring(name: str, *, writable: bool, layout_digest: int = 0, owner: int |
         except BaseException:
             os.close(fd)
             raise
+
+
+def absent(name: str, owner: int | None) -> str:
+    """That there is no such ring; of our own rings, which one may be meant and which there are."""
+    text = f"no ring {name!r} ({ring_object(name, owner)})"
+    if owner is not None:
+        return f"{text}: its owner, user {owner}, has to start its producer"
+    there = list_rings()
+    return f"{text}{did_you_mean(name, there)}: start its producer {there_are(there, 'no ring')}"
 
 
 def map_ring(name: str, fd: int, writable: bool, layout_digest: int, owner: int | None) -> Ring:
@@ -147,14 +156,14 @@ def claim(name: str) -> RingLock:
 
 
 def writer_of(name: str) -> str:
-    """`process 1234`, as the ring names its writer, for a message: the lock does not say whose it is."""
+    """The process that the ring names as its writer, for a message: the lock does not say whose it is."""
     try:
         fd = open_object(ring_object(name), writable=False)
     except SegmentError:  # it is being created
-        return "process unknown"
+        return describe_process(0)
     pid = int.from_bytes(os.pread(fd, 8, offset_of(HEADER, "pid")), sys.byteorder)
     os.close(fd)
-    return f"process {pid or 'unknown'}"
+    return describe_process(pid)
 
 
 def lock_ring(ring: Ring, lock: RingLock) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import posix_ipc
 
-from ringbuf.errors import AlreadyExists, NoSpace, RingNotFound, UnsafeSegment
+from ringbuf.errors import AlreadyExists, NoSharedMemory, NoSpace, RingNotFound, UnsafeSegment
 from ringbuf.names import FOLDER
 from tlv.buffers import Words
 from tlv.errors import UsageError
@@ -62,14 +62,17 @@ def open_object(
 
     Raises:
         RingNotFound: there is none.
+        NoSharedMemory: none can be made.
         UnsafeSegment: there is something else of that name.
     """
     flags = (os.O_RDWR if writable else os.O_RDONLY) | (os.O_CREAT if create else 0)
     try:
         fd = os.open(path_of(object_name), flags | SAFELY, PRIVATE)
-    except FileNotFoundError as error:
-        raise RingNotFound(f"no shared-memory object {object_name}") from error
     except OSError as error:
+        if error.errno == errno.ENOENT and not create:
+            raise RingNotFound(f"no shared-memory object {object_name}") from error
+        if error.errno in (errno.ENOENT, errno.EROFS):
+            raise NoSharedMemory(refusal(object_name, error)) from error
         kind = errno.errorcode.get(error.errno or 0, "?")
         raise UnsafeSegment(f"{object_name}: expected a shared-memory object of ours, open failed: {kind}") from error
     try:
@@ -85,14 +88,17 @@ def create_object(object_name: str, size: int, *, mode: int = PRIVATE, group: in
 
     Raises:
         AlreadyExists: there is one of that name.
+        NoSharedMemory: none can be made.
         UsageError: we are not in `group`.
         NoSpace: with the bytes needed and the bytes free; nothing is left behind.
     """
     try:
         # Size 0: posix_ipc would set it by ftruncate, which promises no space.
         fd: int = posix_ipc.SharedMemory(object_name, posix_ipc.O_CREX, mode=PRIVATE, size=0).fd
-    except posix_ipc.ExistentialError as error:
-        raise AlreadyExists(f"shared-memory object {object_name} exists") from error
+    except (posix_ipc.Error, OSError) as error:
+        if isinstance(error, posix_ipc.ExistentialError) and FOLDER.is_dir():
+            raise AlreadyExists(f"shared-memory object {object_name} exists") from error
+        raise NoSharedMemory(refusal(object_name, error)) from error
     try:
         share(fd, mode, group, object_name)
         os.posix_fallocate(fd, 0, size)
@@ -110,6 +116,12 @@ def create_object(object_name: str, size: int, *, mode: int = PRIVATE, group: in
             f"{object_name}: {size} bytes needed, {free.f_bavail * free.f_frsize} free in {FOLDER}"
         ) from error
     return fd
+
+
+def refusal(object_name: str, error: Exception) -> str:
+    """That shared memory cannot be had, and what to do."""
+    why = (error.strerror if isinstance(error, OSError) else None) or error
+    return f"{object_name} cannot be made in {FOLDER}: {why}; is a tmpfs mounted there that all may write?"
 
 
 def share(fd: int, mode: int, group: int, object_name: str) -> None:

@@ -14,6 +14,7 @@ PACKAGES = ("tlv", "ringbuf", "producers", "consumers")
 WALL_CLOCKS = {"time", "time_ns", "ctime", "gmtime", "localtime", "now", "utcnow", "today"}
 MODULES = {"time", "datetime", "date"}
 SHOWN = {
+    ("ringbuf/holder.py", "began"): "since when the holder of a lock runs, for a message",
     ("producers/collector.py", "_clock"): "timestamp of a header, receive time of an event",
     ("consumers/journal/writer.py", "_open_segment"): "when a segment was begun, for whoever lists it",
     ("consumers/journal/sealing.py", "_run"): "age of a segment's file, whose times are wall times",

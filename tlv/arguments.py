@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from operator import index
 from typing import SupportsFloat
 
 from tlv.errors import UsageError
 
+MOST_SEQUENCE = (1 << 63) - 1
 MOST_SECONDS = 1e9
 """Thirty years.  More overflows a deadline in nanoseconds."""
 
@@ -43,3 +45,22 @@ def check_seconds(name: str, value: object, *, above_zero: bool = False) -> floa
         least = "above 0" if above_zero else "from 0"
         raise UsageError(f"{name}: expected seconds {least} to {MOST_SECONDS:g}, found {value!r}")
     return found
+
+
+def check_start(name: str, value: object, *others: str, sequences: bool = True) -> str | int:
+    """Where reading begins, in the words that mean the same everywhere: `oldest`, `latest`, or a sequence from 1 on.
+
+    `others` are further words of one reader; `sequences` says whether it knows sequences.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    words = ("oldest", "latest", *others)
+    if isinstance(value, str) and value in words:
+        return value
+    if sequences and not isinstance(value, str | bool):
+        with contextlib.suppress(TypeError):
+            if 1 <= (sequence := index(value)) <= MOST_SEQUENCE:  # type: ignore[arg-type]
+                return sequence
+    expected = f"{', '.join(words)} or a sequence from 1 on" if sequences else f"one of {', '.join(words)}"
+    raise UsageError(f"{name}: expected {expected}, found {value!r}")

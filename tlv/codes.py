@@ -242,7 +242,7 @@ class QuoteVerdict(IntEnum):
 class StreamStart(IntEnum):
     """Where a relay's stream begins (`Subscribe.start`)."""
 
-    LIVE = 1
+    LATEST = 1
     OLDEST = 2
     SEQUENCE = 3
     ACKNOWLEDGED = 4

@@ -2,6 +2,7 @@
 
     AlphaPulseError
     |-- UsageError              the caller's mistake: a value that does not fit, a name that is no name
+    |   |-- CacheUnusable       the kernel cache cannot be made, read or written
     |   `-- UnsafeCacheError    the kernel cache could be written by somebody else
     |-- FrameError              the bytes' fault: they are no message
     |   |-- HeaderError         magic, version, domain, flags or size
@@ -20,6 +21,10 @@ class AlphaPulseError(Exception):
 
 class UsageError(AlphaPulseError, ValueError):
     """The caller asked for something that cannot be."""
+
+
+class CacheUnusable(UsageError):
+    """There is no directory for compiled kernels; the message says how one is given."""
 
 
 class UnsafeCacheError(UsageError):

@@ -28,6 +28,7 @@ from tlv.instrument import pool_of
 from tlv.jit import kernel
 from tlv.kernels import next_tlv
 from tlv.layout import HEADER_SIZE, NEVER_HIDDEN, POOL_CREATED, POOL_TYPES, Filter, PoolCreated, PoolRecord
+from tlv.nearest import did_you_mean
 from tlv.record import RECORDS, Record
 from tlv.status import OK
 from tlv.venues import VENUES
@@ -173,7 +174,8 @@ def type_number(value: type[Record] | str) -> int:
     for number, cls in RECORDS.items():
         if value is cls or value == cls.__name__:
             return number
-    raise UsageError(f"type {value!r}: expected one of {', '.join(cls.__name__ for cls in RECORDS.values())}")
+    names = [cls.__name__ for cls in RECORDS.values()]
+    raise UsageError(f"type {value!r}: expected one of {', '.join(names)}{did_you_mean(str(value), names)}")
 
 
 def venue_number(value: int | str) -> int:
@@ -187,7 +189,9 @@ def venue_number(value: int | str) -> int:
         return code
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < VENUE_CODES:
         return value
-    raise UsageError(f"venue {value!r}: expected a u16 or one of {', '.join(VENUES.names())}")
+    names = VENUES.names()
+    meant = did_you_mean(str(value), names)
+    raise UsageError(f"venue {value!r}: expected a u16 or one of {', '.join(names)}{meant}")
 
 
 def address(value: bytes | str) -> bytes:

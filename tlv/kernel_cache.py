@@ -35,7 +35,8 @@ import numba
 import numpy as np
 from numba.core import caching
 
-from tlv.user_cache import cache_root, make_private
+from tlv.errors import CacheUnusable, UnsafeCacheError
+from tlv.user_cache import kernel_cache_root, make_private
 
 KEPT_CACHES = 8
 """Caches of other sources that are kept, so that switching between a few versions compiles none anew.  One takes about
@@ -48,6 +49,7 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 ROOT = Path(__file__).parent.parent
 COMPILED = (b"\n@kernel\n", b" @kernel\n", b"@lower_builtin(")
 """What a source has that says what is compiled."""
+REMEDY = "let NUMBA_CACHE_DIR name a directory that you can write"
 KERNEL_PACKAGES = ("tlv", "ringbuf", "producers", "consumers")
 
 
@@ -153,12 +155,20 @@ def use_private_cache(root: Path) -> Path:
 
     Parsing what the kernels can reach takes some 0.3 s, so a cache holds a marker file for each set of sources that it
     was found to fit.
+
+    Raises:
+        UnsafeCacheError, CacheUnusable: with what to do about it.
     """
-    caches, sources = make_private(cache_root()), read_sources(root)
-    known_by = f"sources-{source_digest(sources)}"
-    directory = cache_known_by(known_by) or caches / f"kernels-{kernel_digest(sources)}"
-    hold(directory)
-    (directory / known_by).touch()
+    try:
+        caches, sources = make_private(kernel_cache_root()), read_sources(root)
+        known_by = f"sources-{source_digest(sources)}"
+        directory = cache_known_by(known_by) or caches / f"kernels-{kernel_digest(sources)}"
+        hold(directory)
+        (directory / known_by).touch()
+    except UnsafeCacheError as error:
+        raise UnsafeCacheError(f"{error}; {REMEDY}") from None
+    except OSError as error:
+        raise CacheUnusable(f"kernel cache {error.filename}: {error.strerror}; {REMEDY}") from None
     remove_old_caches(directory)
     numba.config.CACHE_DIR = str(directory)
     numba.config.CACHE_LOCATOR_CLASSES = "tlv.kernel_cache.KernelLocator,InTreeCacheLocator,UserWideCacheLocator"
@@ -169,7 +179,7 @@ def use_private_cache(root: Path) -> Path:
 
 def cache_known_by(marker: str) -> Path | None:
     """The cache with this marker file, if there is one."""
-    return next((path.parent for path in cache_root().glob(f"kernels-*/{marker}")), None)
+    return next((path.parent for path in kernel_cache_root().glob(f"kernels-*/{marker}")), None)
 
 
 def is_warm(root: Path = ROOT) -> bool:

@@ -9,13 +9,27 @@ import os
 import stat
 from pathlib import Path
 
-from tlv.errors import UnsafeCacheError
+from tlv.errors import CacheUnusable, UnsafeCacheError
 
 
 def cache_root() -> Path:
-    """`$XDG_CACHE_HOME/alphapulse`, or `~/.cache/alphapulse`."""
+    """`$XDG_CACHE_HOME/alphapulse`, or `~/.cache/alphapulse`.
+
+    Raises:
+        CacheUnusable: the user has no home, and no variable names one.
+    """
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".cache") / "alphapulse"
+    try:
+        return (base if base.is_absolute() else Path.home() / ".cache") / "alphapulse"
+    except RuntimeError:  # a uid without an entry in passwd, as in many containers
+        text = f"user {os.getuid()} has no home: set HOME, or XDG_CACHE_HOME to a directory that can be written"
+        raise CacheUnusable(text) from None
+
+
+def kernel_cache_root() -> Path:
+    """Where compiled kernels are: `$NUMBA_CACHE_DIR/alphapulse`, or with the other caches."""
+    own = Path(os.environ.get("NUMBA_CACHE_DIR", ""))
+    return own / "alphapulse" if own.is_absolute() else cache_root()
 
 
 def make_private(path: Path, what: str = "kernel cache") -> Path:

@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 import click
 
-from consumers.analysis.progress import watched
 from consumers.anomalies import AnomalyThresholds, AnomalyWatch, published_in
 from consumers.journal import JournalReader
 from consumers.journal.segment import list_segments, stored_index
+from consumers.progress import watched
 from consumers.runner import PolledFrames, Runner, StrategyCounts
 from consumers.strategy import Draft, Driver
 from producers.chains.configuration import load_chain
@@ -27,11 +27,13 @@ from tlv.codes import AnomalyKind
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST, SystemHealth
 from tools.anomaly_text import Explorers, anomaly_line, anomaly_to_dict
+from tools.command.config_option import config_option
 from tools.command.counting import counters_beside
 from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
-from tools.command.ring_names import complete_ring
+from tools.command.progress import progress, progress_option
 from tools.command.say import say
+from tools.command.start import StartType
 from tools.command.stderr_log import complain
 from tools.command.waiting import wait_for_ring_option, when_there
 
@@ -44,8 +46,9 @@ DEFAULTS = AnomalyThresholds()
 
 
 @click.command("anomalies", epilog="Example:  alphapulse anomalies journals/market.polygon --json")
+@config_option(required=False, handed_over=False)
 @click.argument("journal", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--ring", default="market.polygon", show_default=True, shell_complete=complete_ring, help="Ring to read.")
+@click.option("--ring", default="market.polygon", show_default=True, help="Ring to read.")
 @click.option("--reliable", is_flag=True, help="Have the ring's writer wait for this process, for a bounded time.")
 @click.option("--health", default="system.anomalies", show_default=True, help="Ring to publish anomalies into.")
 @click.option(
@@ -56,7 +59,7 @@ DEFAULTS = AnomalyThresholds()
 )
 @click.option(
     "--start",
-    type=click.Choice(["oldest", "latest"]),
+    type=StartType(),
     default="oldest",
     show_default=True,
     help="Read what is still in the ring, to know what is usual at once, or only what comes.",
@@ -143,6 +146,7 @@ DEFAULTS = AnomalyThresholds()
     metavar="BPS",
     help="Of the events of 16 blocks that are of emitters which are not proven.",
 )
+@progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def command(
     journal: Path | None,
@@ -150,7 +154,7 @@ def command(
     reliable: bool,
     health: str,
     chain: str,
-    start: Literal["oldest", "latest"],
+    start: Literal["oldest", "latest"] | int,
     wait_for_ring: float | None,
     wait_mode: str,
     until_closed: bool,
@@ -261,7 +265,7 @@ def judge_journal(journal: Path, watch: AnomalyWatch, printer: AnomalyPrinter) -
     began = time.monotonic()
     with JournalReader(journal) as reader:
         driver = Driver(watch, reader.uuid)
-        for drafts in watched(judged(reader, driver), bytes_of(journal), "judging", None):
+        for drafts in watched(judged(reader, driver), progress("judging", bytes_of(journal))):
             for draft in drafts:
                 printer.tell(draft)
     printer.summary(driver, watch, time.monotonic() - began)

@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import importlib
 import json
 import logging
 import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from consumers.bridge.counts import Received, Sent
 from ringbuf import SharedCounters
 from tlv.errors import UsageError
+from tools.command.config_option import config_option
 from tools.command.counting import counters_beside
+from tools.command.needs import needs
 from tools.command.service import tell_while_it_turns
 from tools.command.spelling import SpellingGroup
+from tools.command.start import StartType
 from tools.command.stderr_log import complain
+
+if TYPE_CHECKING:
+    from consumers.bridge.outward import BridgeStart
 
 COUNT_S = 1.0
 
 
 @click.group(cls=SpellingGroup, epilog="Example:  alphapulse bridge out --ring market.polygon")
+@needs("nats")
 def command() -> None:
     """Carry rings between hosts through NATS JetStream.
 
-    Needs the extra `nats`.  A single server acknowledges before its disk has the bytes; run three with `--replicas 3`,
+    A single server acknowledges before its disk has the bytes; run three with `--replicas 3`,
     and give `out` a journal: what the stream lost or the ring no longer has is then sent again from it.
     """
 
@@ -55,19 +61,20 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--ring", default="market.polygon", show_default=True, help="Ring on this host."),
     ):
         function = option(function)
-    return function
+    return needs("nats")(function)
 
 
 @command.command(
     "out", epilog="Example:  alphapulse bridge out --ring market.polygon --journal journals/market.polygon"
 )
+@config_option(required=False, handed_over=False)
 @_shared
 @click.option(
     "--journal", type=click.Path(path_type=Path, file_okay=False), help="Where frames the ring lost are found."
 )
 @click.option(
     "--start",
-    type=click.Choice(["oldest", "live", "journal"]),
+    type=StartType("journal", sequences=False),
     default="oldest",
     show_default=True,
     help="While the stream has no batch: begin at the ring's oldest frame, the next one, or the journal's oldest.",
@@ -80,7 +87,7 @@ def out_command(
     ring: str,
     as_json: bool,
     journal: Path | None,
-    start: str,
+    start: BridgeStart,
     replicas: int,
     max_mib: int | None,
     max_hours: float | None,
@@ -97,20 +104,23 @@ def out_command(
     """
     if start == "journal" and journal is None:
         raise UsageError("--start journal: expected a --journal beside it, found none")
-    outward, wanted = _import("outward"), _import("sent_stream").StreamWanted
-    sender = outward.Outward(
+    from consumers.bridge.outward import Outward
+    from consumers.bridge.sent_stream import StreamWanted
+
+    sender = Outward(
         ring,
         broker_of(ring, **where),
         journal=journal,
         until_closed=until_closed,
         start=start,
-        wanted=wanted(replicas, max_mib << 20 if max_mib else -1, (max_hours or 0.0) * 3600),
+        wanted=StreamWanted(replicas, max_mib << 20 if max_mib else -1, (max_hours or 0.0) * 3600),
     )
     with counters_beside(Sent, ring, "bridge_out") as shared:
         _report(asyncio.run(_until_stopped(sender.run, ring, shared, sender.sent)), as_json)
 
 
 @command.command("in", epilog="Example:  alphapulse bridge in --ring market.polygon --durable trading-host-2")
+@config_option(required=False, handed_over=False)
 @_shared
 @click.option("--durable", default="bridge", show_default=True, help="Name under which the broker keeps our place.")
 @click.option("--capacity", type=int, default=1 << 24, show_default=True, metavar="BYTES", help="Size of a new ring.")
@@ -119,8 +129,11 @@ def in_command(ring: str, as_json: bool, durable: str, capacity: int, **where: A
 
     A durable has one receiver: a second one ends with exit code 1 and says whom it met.
     """
-    _import("names").check_name("--durable", durable)
-    inward = _import("inward").Inward(ring, broker_of(ring, **where), durable=durable, capacity=capacity)
+    from consumers.bridge.inward import Inward
+    from consumers.bridge.names import check_name
+
+    check_name("--durable", durable)
+    inward = Inward(ring, broker_of(ring, **where), durable=durable, capacity=capacity)
     with counters_beside(Received, ring, "bridge_in") as shared:
         _report(asyncio.run(_until_stopped(inward.run, ring, shared, inward.received)), as_json)
 
@@ -132,10 +145,8 @@ def status_command(ring: str, as_json: bool, **where: Any) -> int:
 
     Changes nothing.  The exit code is 1 if something fails: no server, no JetStream, a stream that cannot be used.
     """
-    from tools.doctor.finding import healthy
-
-    _import("broker")
     from tools.bridge_status import look
+    from tools.doctor.finding import healthy
 
     found = asyncio.run(look(ring, broker_of(ring, **where)))
     well = healthy(found.checks)
@@ -165,24 +176,15 @@ def broker_of(
     Raises:
         UsageError: an option is no address, name or file of the kind that it must be.
     """
-    broker, names = _import("broker"), _import("names")
-    access = _import("address").parse_access(
-        server, creds=creds, nkey=nkey, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key
-    )
+    from consumers.bridge import broker, names
+    from consumers.bridge.address import parse_access
+
+    access = parse_access(server, creds=creds, nkey=nkey, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key)
     broker.check_files(access)
     names.check_name("--stream", stream)
     subject = subject or broker.default_subject(ring)
     names.check_subject(subject)
     return broker.Broker(access, stream, subject)
-
-
-def _import(module: str) -> Any:
-    try:
-        return importlib.import_module(f"consumers.bridge.{module}")
-    except ModuleNotFoundError as error:
-        if error.name != "nats":
-            raise
-        raise UsageError("the bridge needs the extra `nats`: pip install 'alphapulse[nats]'") from None
 
 
 async def _until_stopped(

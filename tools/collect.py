@@ -31,6 +31,7 @@ from ringbuf import DEFAULT_CAPACITY, NotOwner, RingOrphaned, SharedCounters
 from tlv.errors import UsageError
 from tlv.user_cache import cache_root
 from tools.collect_standby import StandbyProcess
+from tools.command.config_option import config_option
 from tools.command.counting import counters_beside
 from tools.command.endpoint_options import checked_websocket
 from tools.command.given import refuse_without_effect
@@ -54,6 +55,7 @@ TRY_ANOTHER = (
 @click.command(
     "collect", epilog="Example:  alphapulse collect --url ws://127.0.0.1:8546 --until-idle 3 --json --stats-json -"
 )
+@config_option(required=False, handed_over=False)
 @click.option("--url", help="WebSocket endpoint of the node.  [default: the chain's public endpoints]")
 @click.option("--fallback", "fallbacks", multiple=True, help="Endpoint to use while the first fails; repeatable.")
 @click.option("--chain", default="polygon", show_default=True, help="polygon, ethereum, or a TOML file.")

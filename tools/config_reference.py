@@ -17,6 +17,7 @@ from tools.command.checking import command_of, names_of
 from tools.command.config import Settings, takes_list
 from tools.command.environment import PREFIX
 from tools.command.sections import SECTIONS
+from tools.command.start import StartType
 
 DOCUMENT = Path("docs/configuration.md")
 UNITS = {
@@ -81,6 +82,8 @@ def bounds_of(option: click.Option) -> str:
     """Which values are accepted, beyond the kind."""
     if isinstance(option.type, click.Choice):
         return ", ".join(f"`{choice}`" for choice in option.type.choices)
+    if isinstance(option.type, StartType):
+        return ", ".join(f"`{word}`" for word in option.type.words) + (", or a sequence" * option.type.sequences)
     if isinstance(option.type, click.IntRange | click.FloatRange):
         low, high = option.type.min, option.type.max
         least = "above" if option.type.min_open else "at least"

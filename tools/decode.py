@@ -6,6 +6,7 @@ transaction at a time, since it takes all of a transaction's logs to distinguish
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from typing import Any
 import click
 import msgspec
 
+from consumers.progress import BYTES, WorkProgress
 from producers.decode.cold import Refusal, RefusedLog, decode_log, identify, origin_of
 from producers.decode.pool_table import VerifiedEmitter
 from producers.kinds.events import ContractEvent
@@ -26,6 +28,7 @@ from producers.pools.lookalikes import is_lookalike
 from tlv.codes import Venue
 from tlv.layout import PoolRecord
 from tlv.text import LARGEST_JSON_INTEGER
+from tools.command.progress import progress, progress_option
 from tools.recording.log_file import LocatedLog, read_logs
 from tools.recording.proven_pools import bundled_pools, read_proven_pools
 
@@ -150,6 +153,16 @@ def event_to_dict(event: ContractEvent, log: Log, record: PoolRecord, pool: Veri
     return {name: _json_value(value) for name, value in as_json.items()}
 
 
+def told(logs: Iterable[LocatedLog], file: BufferedReader, bar: WorkProgress) -> Iterator[LocatedLog]:
+    """The logs; `bar` shows how far into the file they are, or how many came of a pipe."""
+    for log in logs:
+        yield log
+        if bar.total is None:
+            bar.advance(1)
+        else:
+            bar.to(file.tell())
+
+
 def _say(line: str) -> None:
     click.echo(line, err=True)
 
@@ -179,6 +192,7 @@ Examples:
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after this many events.")
 @click.option("--errors", is_flag=True, help="Say on stderr why each refused log was refused, and on which line.")
+@progress_option
 @click.option("--summary-json", is_flag=True, help="Write the summary on stderr as one JSON object.")
 def command(
     file: BufferedReader,
@@ -198,7 +212,9 @@ def command(
         raise click.UsageError("--pools and --trust-emitters exclude each other")
     counted = None if trust_emitters else read_proven_pools(pools) if pools else bundled_pools()
     decoder = FileDecoder(counted, excerpt=excerpt, refused=_say if errors else None)
-    for event in islice(decoder.decode(read_logs(file, file.name)), limit):
-        sys.stdout.buffer.write(msgspec.json.encode(event) + b"\n")
+    size = os.fstat(file.fileno()).st_size if file.seekable() else None
+    with progress("decode", size, BYTES if size is not None else "logs", hidden=sys.stdout.isatty()) as bar:
+        for event in islice(decoder.decode(told(read_logs(file, file.name), file, bar)), limit):
+            sys.stdout.buffer.write(msgspec.json.encode(event) + b"\n")
     summary = decoder.summary
     _say(msgspec.json.encode(summary.as_dict()).decode() if summary_json else str(summary))

@@ -25,10 +25,10 @@ from tlv.filter import MessageFilter
 from tlv.layout import LAYOUT_DIGEST
 from tlv.message import Message, parse
 from tlv.text import hex_dump, message_to_dict
+from tools.command.completing import complete_target
 from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
 from tools.command.records import records_option
-from tools.command.ring_names import complete_ring
 from tools.command.waiting import when_there
 from tools.dump_text import Describer
 
@@ -54,7 +54,7 @@ class DumpedLoss(NamedTuple):
 
 
 @click.command("dump", epilog="Example:  alphapulse dump market.polygon --types PoolSwap --limit 5")
-@click.argument("target", shell_complete=complete_ring)
+@click.argument("target", shell_complete=complete_target)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C or the target's end.")
 @click.option(
     "--latest", is_flag=True, help="Begin with what comes next instead of the oldest message; implies --follow."
@@ -155,7 +155,7 @@ def journal_entries(directory: Path, follow: bool, latest: bool, stop: Stop) -> 
 
 def relay_entries(path: Path, follow: bool, latest: bool, stop: Stop) -> Iterator[DumpedMessage | DumpedLoss]:
     """From a relay.  Without `follow` it ends at the first second in which no message comes (heartbeats always do)."""
-    with RelayClient(path, start="live" if latest else "oldest", reconnect=False) as client:
+    with RelayClient(path, start="latest" if latest else "oldest", reconnect=False) as client:
         last_message = time.monotonic()
         while not stop() and (items := client.receive()) is not None:
             if items:

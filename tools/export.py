@@ -15,6 +15,8 @@ import msgspec
 from consumers.analysis.amounts import AMOUNTS, Amounts
 from consumers.analysis.files import SINKS, Format
 from consumers.store import Store
+from tools.command.needs import needs
+from tools.command.progress import is_shown, progress_option
 from tools.command.records import records_option
 
 
@@ -46,6 +48,8 @@ from tools.command.records import records_option
 @click.option("--as-of", type=int, metavar="BLOCK", help="What was known at this block, before the next one was.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON line at the end.")
 @records_option
+@progress_option
+@needs("pyarrow")
 def command(
     journal: Path,
     out: Path,
@@ -74,7 +78,7 @@ def command(
         blocks=(from_block, to_block),
     )
     began = time.monotonic()
-    rows = store.export(out, form=cast(Format, form), amounts=cast(Amounts, amounts), progress=None)
+    rows = store.export(out, form=cast(Format, form), amounts=cast(Amounts, amounts), progress=is_shown())
     seconds = time.monotonic() - began
     if as_json:
         line = {"out": str(out), "format": form, "rows": rows, "refused": store.refused, "seconds": round(seconds, 6)}

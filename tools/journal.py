@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from consumers.journal.editing import copy_range
+from consumers.journal.editing import copy_range, frames_between
 from consumers.journal.errors import JournalError, JournalInUse, SegmentGone
 from consumers.journal.indexing import index_of
 from consumers.journal.mending import JournalFault, faults_of, mend
@@ -22,6 +23,8 @@ from consumers.journal.sealing import seal
 from consumers.journal.segment import SegmentFile, list_segments, packed_form, stored_index
 from consumers.journal.writer import tidy
 from consumers.lockfile import LockFile, LockHeld
+from consumers.progress import watched
+from tools.command.progress import progress, progress_option
 from tools.command.say import say
 from tools.command.spelling import SpellingGroup
 
@@ -35,6 +38,7 @@ def command() -> None:
 
 
 @command.command(epilog="Example:  alphapulse journal verify journal/ --json")
+@progress_option
 @DIRECTORY
 @JSON
 def verify(directory: Path, as_json: bool) -> None:
@@ -46,7 +50,7 @@ def verify(directory: Path, as_json: bool) -> None:
     segments = journal_segments(directory)
     frames = lost = faults = 0
     before: Examination | None = None
-    for segment in segments:
+    for segment in watched(with_sizes(segments), progress("verify", bytes_of(segments))):
         try:
             found, wrong = judged(segment, is_last=segment is segments[-1])
         except SegmentGone:
@@ -100,6 +104,7 @@ def info(directory: Path, as_json: bool) -> None:
 
 
 @command.command("cut", epilog="Example:  alphapulse journal cut journal/")
+@progress_option
 @DIRECTORY
 @JSON
 def cut_damage(directory: Path, as_json: bool) -> None:
@@ -122,7 +127,8 @@ def cut_damage(directory: Path, as_json: bool) -> None:
     unread = 0
     with lock:
         tidy(directory)
-        for segment in journal_segments(directory):
+        left = journal_segments(directory)
+        for segment in watched(with_sizes(left), progress("cut", bytes_of(left))):
             try:
                 line = mended(segment, is_last=segment.ordinal == segments[-1].ordinal)
             except JournalError as error:
@@ -134,6 +140,7 @@ def cut_damage(directory: Path, as_json: bool) -> None:
 
 
 @command.command("merge", epilog="Example:  alphapulse journal merge one/ other/ --out both/")
+@progress_option
 @click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Directory of the new one."
@@ -144,11 +151,13 @@ def merge_journals(directories: tuple[Path, ...], out: Path, as_json: bool) -> N
 
     What one recorder lost is taken from another that has it.
     """
-    frames, lost = copy_range(directories, out)
+    with progress("merge", frames_between(directories), "frames") as bar:
+        frames, lost = copy_range(directories, out, advance=bar.advance)
     say({"frames": frames, "lost": lost}, f"{frames} frames, {lost} that none of the journals has", as_json)
 
 
 @command.command("split", epilog="Example:  alphapulse journal split journal/ --at 5000 --out before/ --rest behind/")
+@progress_option
 @DIRECTORY
 @click.option("--at", required=True, type=click.IntRange(2), help="First sequence of the second part.")
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="For what is before it.")
@@ -156,8 +165,9 @@ def merge_journals(directories: tuple[Path, ...], out: Path, as_json: bool) -> N
 @JSON
 def split_journal(directory: Path, at: int, out: Path, rest: Path, as_json: bool) -> None:
     """Write a journal as two new ones; the old one stays."""
-    before, _ = copy_range([directory], out, last=at - 1)
-    behind, _ = copy_range([directory], rest, first=at)
+    with progress("split", frames_between([directory]), "frames") as bar:
+        before, _ = copy_range([directory], out, last=at - 1, advance=bar.advance)
+        behind, _ = copy_range([directory], rest, first=at, advance=bar.advance)
     say({"before": before, "behind": behind}, f"{before} frames before sequence {at}, {behind} from it on", as_json)
 
 
@@ -171,6 +181,24 @@ def journal_segments(directory: Path) -> list[SegmentFile]:
     if not segments:
         raise JournalError(f"{directory} is no journal: expected segment files, found none")
     return segments
+
+
+def size_of(segment: SegmentFile) -> int:
+    """Of its file, in bytes; 0 once it was dropped or packed."""
+    with contextlib.suppress(FileNotFoundError):
+        return segment.path.stat().st_size
+    return 0
+
+
+def bytes_of(segments: list[SegmentFile]) -> int:
+    """Of all their files."""
+    return sum(map(size_of, segments))
+
+
+def with_sizes(segments: list[SegmentFile]) -> Iterator[tuple[SegmentFile, int]]:
+    """Each with the size of its file, as it is before anything is done to it."""
+    for segment in segments:
+        yield segment, size_of(segment)
 
 
 def judged(segment: SegmentFile, *, is_last: bool) -> tuple[Examination, list[JournalFault]]:

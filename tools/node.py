@@ -15,6 +15,7 @@ from typing import Any, get_args
 import click
 import msgspec
 
+from tools.command.config_option import config_option
 from tools.command.service import tell_while_it_turns
 from tools.recording import Faults, RecordingNode
 from tools.recording.server import AtEnd, Start
@@ -35,6 +36,7 @@ SHARE = click.FloatRange(0, 1)
 
 
 @click.command("node", epilog="Example:  alphapulse node --speed 10 --port 8546")
+@config_option(required=False, handed_over=False)
 @click.argument("recording", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(

@@ -12,10 +12,10 @@ import click
 
 from consumers.journal import Fsync
 from consumers.recorder import Recorded, Recorder
+from tools.command.config_option import config_option
 from tools.command.counting import counters_beside
 from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
-from tools.command.ring_names import complete_ring
 from tools.command.say import say
 from tools.command.stderr_log import complain
 from tools.command.waiting import wait_for_ring_option, when_there
@@ -34,9 +34,8 @@ def enough_segments(context: click.Context, _parameter: click.Parameter, retain_
 
 
 @click.command("record", epilog="Example:  alphapulse record --ring market.polygon --out journal/")
-@click.option(
-    "--ring", default="market.polygon", show_default=True, shell_complete=complete_ring, help="Ring to record."
-)
+@config_option(required=False, handed_over=False)
+@click.option("--ring", default="market.polygon", show_default=True, help="Ring to record.")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Directory of the journal."
 )

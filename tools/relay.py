@@ -22,10 +22,11 @@ from consumers.relay.address import default_path
 from consumers.relay.counters import Counters
 from consumers.relay.server import PREFIXES
 from ringbuf import RingNotFound
+from ringbuf.ring import absent
+from tools.command.config_option import config_option
 from tools.command.counting import counters_beside
 from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
-from tools.command.ring_names import complete_ring
 from tools.command.say import say
 from tools.command.stderr_log import complain
 from tools.command.waiting import wait_for_ring_option
@@ -40,6 +41,7 @@ TROUBLES = (
 
 
 @click.command("relay", epilog="Example:  alphapulse relay --domain market_data --journal journal/")
+@config_option(required=False, handed_over=False)
 @click.option(
     "--domain", type=click.Choice(list(PREFIXES)), default="market_data", show_default=True, help="What to serve."
 )
@@ -47,7 +49,6 @@ TROUBLES = (
     "--ring",
     "rings",
     multiple=True,
-    shell_complete=complete_ring,
     help="Ring to serve; may be repeated.  Default: every ring of the domain.",
 )
 @click.option("--socket", "path", type=click.Path(path_type=Path), help="Path of the socket.  Default: one per domain.")
@@ -160,7 +161,7 @@ def over(asked: Callable[[], bool], relay: Relay, limit_s: float | None, began: 
         RingNotFound: a ring that was named is not there after `limit_s`.
     """
     if limit_s is not None and relay.missing and time.monotonic() - began >= limit_s:
-        raise RingNotFound(f"no ring {relay.missing[0]!r} after {limit_s} s: start its producer")
+        raise RingNotFound(f"after {limit_s} s: {absent(relay.missing[0], None)}")
     return asked()
 
 

@@ -6,10 +6,7 @@ replayed, `ringbuf.playback` paces them.
 
 from __future__ import annotations
 
-import contextlib
-import sys
 import time
-from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -29,6 +26,7 @@ from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
 from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
+from tools.command.progress import progress, progress_option
 from tools.command.say import say
 
 MIB = 1 << 20
@@ -38,7 +36,8 @@ READERS_SLICE_S = 0.02
 
 def parse_place(context: click.Context, parameter: click.Parameter, text: str | None) -> JournalPlace | None:
     """`SEQ`, `block:N` or `time:ISO` as click hands it over."""
-    if text is None:
+    edge = "oldest" if parameter.name == "begin" else "latest"
+    if text is None or text == edge:
         return None
     kind, colon, value = text.partition(":")
     try:
@@ -50,7 +49,7 @@ def parse_place(context: click.Context, parameter: click.Parameter, text: str | 
             return JournalPlace(kind, nanoseconds(datetime.fromisoformat(value)) or 0)
     except (ValueError, UsageError) as error:
         raise click.BadParameter(f"{text!r}: {error}") from None
-    raise click.BadParameter(f"{text!r}: expected a sequence, block:N or time:ISO")
+    raise click.BadParameter(f"{text!r}: expected a sequence, block:N, time:ISO or {edge}")
 
 
 def parse_speed(context: click.Context, parameter: click.Parameter, text: str) -> float | None:
@@ -72,8 +71,12 @@ def parse_speed(context: click.Context, parameter: click.Parameter, text: str) -
 @click.option(
     "--speed", default="1", show_default=True, callback=parse_speed, help="1 = as recorded, N times as fast, or max."
 )
-@click.option("--from", "begin", callback=parse_place, metavar="PLACE", help="Sequence, block:N or time:ISO.")
-@click.option("--to", "end", callback=parse_place, metavar="PLACE", help="The same; it is included.")
+@click.option(
+    "--from", "begin", callback=parse_place, metavar="PLACE", help="Sequence, block:N or time:ISO.  [default: oldest]"
+)
+@click.option(
+    "--to", "end", callback=parse_place, metavar="PLACE", help="As --from, or latest; included.  [default: latest]"
+)
 @click.option(
     "--longest-pause",
     default=LONGEST_PAUSE_S,
@@ -98,6 +101,7 @@ def parse_speed(context: click.Context, parameter: click.Parameter, text: str) -
     type=click.FloatRange(0, MOST_PATIENCE_S),
     help="Seconds to wait for a reliable reader while the ring is full, before it is evicted.",
 )
+@progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def command(
     journal: Path,
@@ -135,11 +139,12 @@ def command(
                 writer.heartbeat()
                 time.sleep(READERS_SLICE_S)
             began = time.monotonic()
-            with bar(journal, whole=begin is None and end is None, hidden=as_json) as advance:
+            whole = begin is None and end is None
+            with progress("replay", count_frames(journal) if whole else None, "frames") as bar:
                 done = replay.play(
                     polls_of(reader, begin, end),
                     asked,
-                    advance,
+                    bar.advance,
                     lambda: RingClock(reader.uuid, reader.clock_offset_ns),
                 )
             evicted = writer.evictions - before
@@ -161,25 +166,6 @@ def count_frames(journal: Path) -> int:
         total += index_of(scanner).header.frames
         scanner.close()
     return total
-
-
-def ignore(_frames: int) -> None:
-    """The progress of a replay without a bar."""
-
-
-@contextlib.contextmanager
-def bar(journal: Path, *, whole: bool, hidden: bool) -> Iterator[Callable[[int], object]]:
-    """A progress bar on stderr if that is a terminal; yields the function that advances it by a number of frames."""
-    if hidden or not sys.stderr.isatty():
-        yield ignore
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("replay"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("replay", total=count_frames(journal) if whole else None)
-        yield lambda frames: progress.advance(task, frames)
 
 
 if __name__ == "__main__":

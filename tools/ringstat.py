@@ -20,10 +20,10 @@ import click
 import msgspec
 
 from tlv.errors import SegmentError
+from tools.command.completing import complete_ring
 from tools.command.given import refuse_without_effect
 from tools.command.log_options import log_options
 from tools.command.main import run_command
-from tools.command.ring_names import complete_ring
 from tools.command.stderr_log import tell_operator
 from tools.feed_stat import FeedStat, look_at_feed
 
@@ -225,7 +225,6 @@ def consumer_text(consumer: Consumer) -> str:
 @click.option("--once", is_flag=True, help="Look once and leave (also when the output is no terminal).")
 @click.option("--json", "json_lines", is_flag=True, help="One JSON object per look.")
 @click.option("--watch", "every_s", type=click.FloatRange(0.05), metavar="S", help="Look every S seconds.")
-@click.version_option(package_name="alphapulse", prog_name="ringstat")
 @log_options
 def command(names: tuple[str, ...], once: bool, json_lines: bool, every_s: float | None) -> int:
     """Show rings: writer, feed, sequence, rate, occupancy, reliable consumers and counters.

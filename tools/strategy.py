@@ -25,11 +25,12 @@ from consumers.strategy import Driver
 from ringbuf import Reader, Wait, Writer
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
+from tools.command.config_option import config_option
 from tools.command.counting import counters_beside
 from tools.command.given import is_given, refuse_without_effect
-from tools.command.ring_names import complete_ring
 from tools.command.say import say
 from tools.command.service import SERVICE_MANAGER
+from tools.command.start import StartType
 from tools.command.stderr_log import tell_operator
 from tools.command.waiting import await_journal, wait_for_ring_option, when_there
 
@@ -38,7 +39,8 @@ EXIT_LOST = 3
 
 
 @click.command("strategy", epilog="Example:  alphapulse strategy --ring market.polygon --gross --json")
-@click.option("--ring", default="market.polygon", show_default=True, shell_complete=complete_ring, help="Ring to read.")
+@config_option(required=False, handed_over=False)
+@click.option("--ring", default="market.polygon", show_default=True, help="Ring to read.")
 @click.option("--reliable", is_flag=True, help="Have the ring's writer wait for this strategy, for a bounded time.")
 @click.option(
     "--journal",
@@ -57,7 +59,7 @@ EXIT_LOST = 3
 @click.option("--gross", is_flag=True, help="Signal whatever earns before gas, also if gas eats it.")
 @click.option(
     "--start",
-    type=click.Choice(["oldest", "latest"]),
+    type=StartType(),
     default="oldest",
     show_default=True,
     help="Read what is still in the ring, to know the pools at once, or only what comes.",
@@ -84,7 +86,7 @@ def command(
     signals: str,
     arbitrage: Path | None,
     gross: bool,
-    start: Literal["oldest", "latest"],
+    start: Literal["oldest", "latest"] | int,
     wait_for_ring: float | None,
     wait_mode: str,
     until_closed: bool,

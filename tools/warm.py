@@ -1,6 +1,6 @@
 """`alphapulse warm`: compile every kernel before it is needed.
 
-Owns a step for each part that holds kernels, and the progress line.  A kernel is compiled by calling it: each step does
+Owns a step for each part that holds kernels.  A kernel is compiled by calling it: each step does
 what the pipeline does, on a ring and a journal of its own.  Kernels that are in the cache are loaded from there.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 import click
 import msgspec
 
-from tlv.kernel_cache import KERNEL_PACKAGES, mark_warm
+from tools.command.progress import progress, progress_option
 
 WITH_KERNELS = (
     "ringbuf",
@@ -27,13 +27,15 @@ WITH_KERNELS = (
     "consumers.relay.warm",
 )
 """Modules that the steps use; imported first, so that the kernels can be counted."""
-Progress = Callable[[int, int], None]
+Told = Callable[[int, int], None]
 """Called with the number of kernels ready and the number there are."""
 
 
-def warm(progress: Progress) -> int:
+def warm(tell: Told) -> int:
     """Run every step; returns how many kernels had to be compiled."""
     from numba.core.event import Event, Listener, install_listener
+
+    from tlv.kernel_cache import mark_warm
 
     class Count(Listener):  # type: ignore[misc]  # numba is untyped
         """Counts compilations; one kernel compiles those that it calls within its own."""
@@ -44,7 +46,7 @@ def warm(progress: Progress) -> int:
             self.compiled += 1
 
         def on_end(self, event: Event) -> None:
-            progress(sum(bool(kernel.overloads) for kernel in found), len(found))
+            tell(sum(bool(kernel.overloads) for kernel in found), len(found))
 
     for module in WITH_KERNELS:
         importlib.import_module(module)
@@ -54,7 +56,7 @@ def warm(progress: Progress) -> int:
     with install_listener("numba:compile", count):
         for step in (warm_ring, warm_collector, warm_strategy, warm_journal, warm_relay):
             step()
-    progress(len(found), len(found))
+    tell(len(found), len(found))
     mark_warm()
     return count.compiled
 
@@ -69,6 +71,8 @@ def remove_leftovers() -> None:
 def kernels() -> set[Any]:
     """Every compiled function of the packages that are imported."""
     from numba.core.dispatcher import Dispatcher
+
+    from tlv.kernel_cache import KERNEL_PACKAGES
 
     modules = [module for name, module in sys.modules.items() if name.partition(".")[0] in KERNEL_PACKAGES]
     return {value for module in modules for value in vars(module).values() if isinstance(value, Dispatcher)}
@@ -149,29 +153,28 @@ def warm_relay() -> None:
 
 
 @click.command("warm", epilog="Example:  alphapulse warm")
+@progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def command(as_json: bool) -> None:
     """Compile every kernel, so that later starts find them cached.
 
     Takes up to a minute the first time, and again after an update; otherwise a second.
     """
-    terminal = sys.stderr.isatty() and not as_json
-
-    def progress(ready: int, total: int) -> None:
-        if as_json:
-            click.echo(msgspec.json.encode({"kernels": total, "ready": ready}))
-            sys.stdout.flush()
-        elif terminal:
-            click.echo(f"\rcompiling kernels {ready}/{total} ...", nl=False, err=True)
-
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        compiled = warm(progress)
-    except KeyboardInterrupt:
-        remove_leftovers()
-        raise
-    if terminal:
-        click.echo("", err=True)
+    with progress("compiling", None, "kernels") as bar:
+
+        def tell(ready: int, total: int) -> None:
+            if as_json:
+                click.echo(msgspec.json.encode({"kernels": total, "ready": ready}))
+                sys.stdout.flush()
+            bar.total = total
+            bar.to(ready)
+
+        try:
+            compiled = warm(tell)
+        except KeyboardInterrupt:
+            remove_leftovers()
+            raise
     if not as_json:
         click.echo(f"{len(kernels())} kernels ready, {compiled} compiled now")
 

@@ -16,9 +16,9 @@ import numpy as np
 from consumers.analysis.amounts import Amounts, decimals_field, to_decimals, to_floats, to_ints
 from consumers.analysis.columns import Column, RowBlock, columns_of
 from consumers.analysis.derived import derived_arrays, derived_types
-from consumers.analysis.extras import need
 from consumers.analysis.kernels import ORIGIN
 from consumers.analysis.symbols import Symbols
+from consumers.extras import need
 from tlv.buffers import Bytes
 from tlv.record import Record
 

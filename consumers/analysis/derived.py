@@ -14,8 +14,8 @@ import numpy as np
 
 from consumers.analysis.amounts import to_floats
 from consumers.analysis.columns import RowBlock, columns_of
-from consumers.analysis.extras import need
 from consumers.analysis.symbols import Symbols, symbol_array, symbol_columns
+from consumers.extras import need
 from tlv.buffers import Floats, Longs
 from tlv.layout import Block, PoolSwap, PoolSync
 from tlv.record import Record

@@ -16,8 +16,8 @@ import msgspec
 
 from consumers.analysis.amounts import Amounts
 from consumers.analysis.arrow import schema_of
-from consumers.analysis.extras import need
 from consumers.analysis.readable import json_columns, text_columns
+from consumers.extras import need
 from tlv.errors import UsageError
 from tlv.record import Record
 

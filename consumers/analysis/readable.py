@@ -16,7 +16,7 @@ from consumers.analysis.amounts import Amounts, decimals_field, to_decimals, to_
 from consumers.analysis.arrow import RING
 from consumers.analysis.columns import Column, columns_of
 from consumers.analysis.derived import derived_types
-from consumers.analysis.extras import need
+from consumers.extras import need
 from tlv.buffers import Bytes
 from tlv.record import Record
 from tlv.text import LARGEST_JSON_INTEGER

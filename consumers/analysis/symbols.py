@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from consumers.analysis.columns import RowBlock
-from consumers.analysis.extras import need
 from consumers.analysis.scan import scan_segments
 from consumers.analysis.selection import Selection
+from consumers.extras import need
 from consumers.journal.segment import SegmentFile
 from tlv.buffers import Bytes
 from tlv.filter import MessageFilter

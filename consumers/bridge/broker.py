@@ -26,6 +26,7 @@ from nats.js import JetStreamContext
 
 from consumers.bridge.address import Access, Address
 from consumers.bridge.errors import ApiError, BridgeError, SequenceConflict
+from consumers.extras import need
 from tlv.errors import UsageError
 
 CONNECT_TIMEOUT_S = 2.0
@@ -338,10 +339,7 @@ def check_files(access: Access) -> None:
     tls_context(access)
     if access.creds is None and access.nkey is None:
         return
-    try:
-        import nkeys
-    except ModuleNotFoundError:
-        raise UsageError("--creds and --nkey need the package `nkeys`: pip install 'alphapulse[nats]'") from None
+    nkeys = need("nkeys")
     file = access.creds or access.nkey
     assert file is not None
     try:

@@ -59,7 +59,7 @@ from tlv.layout import LAYOUT_DIGEST, RingReplaced
 from tlv.message import build, parse
 
 IDLE_WAIT_S = 0.1
-BridgeStart = Literal["oldest", "live", "journal"]
+BridgeStart = Literal["oldest", "latest", "journal"]
 NOT_HELD = 1 << 62
 CONFLICTS_TO_REFUSE = 3
 """Batches of another sender that we met at the stream's end: one may be the last of a killed one."""
@@ -70,7 +70,7 @@ class Outward:
     `until_closed`, the ring is closed.  A ring that is not there yet is waited for.
 
     `start` counts until the stream has a batch: begin at the ring's oldest frame, at the next one that is published
-    ("live"), or at the oldest of the journal ("journal").  A ring that comes later is sent from its first frame.
+    ("latest"), or at the oldest of the journal ("journal").  A ring that comes later is sent from its first frame.
 
     Raises:
         CorruptRing: the ring holds what no writer writes.
@@ -282,8 +282,8 @@ class Outward:
         if newest is None:
             return None
         extent = newest.extent()
-        is_live = self._start == "live" and not self._has_looked
-        return RingCursor(newest.uuid, extent.behind if is_live else extent.first)
+        from_now = self._start == "latest" and not self._has_looked
+        return RingCursor(newest.uuid, extent.behind if from_now else extent.first)
 
     def _first_cursor(self, say: Say) -> RingCursor | None:
         """Where to begin in a stream that has nothing of any ring; None while there is none.  Rings may have followed

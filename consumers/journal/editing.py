@@ -8,7 +8,7 @@ does that a ring had ended.  The sources are only read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -101,11 +101,30 @@ def known_rings(directories: Sequence[Path]) -> tuple[str, list[KnownRing]]:
     return names.pop(), list(found.values())
 
 
-def copy_range(directories: Sequence[Path], out: Path, first: int = 1, last: int = BEYOND_ALL - 1) -> tuple[int, int]:
+def frames_between(directories: Sequence[Path]) -> int:
+    """How many sequences the journals know together, of all incarnations of their ring.
+
+    Raises:
+        UsageError: the journals are not of one ring.
+    """
+    return sum(ring.last - ring.first + 1 for ring in known_rings(directories)[1])
+
+
+def ignore(_frames: int) -> None:
+    """The progress of whom nobody asks."""
+
+
+def copy_range(
+    directories: Sequence[Path],
+    out: Path,
+    first: int = 1,
+    last: int = BEYOND_ALL - 1,
+    advance: Callable[[int], object] = ignore,
+) -> tuple[int, int]:
     """Write the frames `first` to `last` of all `directories` to a new journal in `out`.
 
     The sequences are those of the latest incarnation of the ring; earlier ones come whole, or not at all if `first` is
-    above 1.  Returns (frames written, sequences that no journal had).
+    above 1.  `advance` is told of sequences as they are done.  Returns (frames written, sequences that no journal had).
 
     Raises:
         UsageError: `out` exists and is not empty, or the journals are not of one ring.
@@ -125,7 +144,7 @@ def copy_range(directories: Sequence[Path], out: Path, first: int = 1, last: int
         sources = [RingCopy(directory, ring.uuid, begin) for directory in ring.holders]
         try:
             with JournalWriter(out, ring_name=name, ring_uuid=ring.uuid, fsync=Fsync.NEVER) as target:
-                merge(sources, target, begin, end)
+                merge(sources, target, begin, end, advance)
                 frames += target.frames
                 lost += target.lost
                 target.close(ring_ended=ring.ended and end == ring.last)
@@ -137,7 +156,9 @@ def copy_range(directories: Sequence[Path], out: Path, first: int = 1, last: int
     return frames, lost
 
 
-def merge(sources: Sequence[RingCopy], target: JournalWriter, first: int, last: int) -> None:
+def merge(
+    sources: Sequence[RingCopy], target: JournalWriter, first: int, last: int, advance: Callable[[int], object] = ignore
+) -> None:
     """Append to `target` what any of `sources` has of `first` to `last`; what none has becomes a GAP record."""
     wanted = first
     while wanted <= last:
@@ -146,10 +167,12 @@ def merge(sources: Sequence[RingCopy], target: JournalWriter, first: int, last: 
         if here > wanted:
             missing = Loss(target.ring_uuid, wanted, min(here - 1, last))
             target.append_gap(missing.first, missing.last, reason_of(missing, sources))
+            advance(missing.last - missing.first + 1)
         if here > last:
             return
         nearest.append_to(target, last)
         wanted = target.resume_at or wanted
+        advance(wanted - here)
 
 
 def reason_of(missing: Loss, sources: Sequence[RingCopy]) -> Reason:

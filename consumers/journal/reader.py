@@ -25,6 +25,7 @@ from consumers.journal.layout import GAP, GAP_VALUE, MARK_ROW, OFFSET_ROW, SEQUE
 from consumers.journal.scan import CHUNK_BYTES, Scanner
 from consumers.journal.segment import SegmentFile, list_segments, parse_header, read_head, stored_index
 from ringbuf import Frame, Loss, Poll, Status
+from tlv.arguments import check_start
 from tlv.buffers import Bytes, Longs
 from tlv.codes import Reason
 from tlv.layout import LAYOUT_DIGEST, Gap
@@ -58,6 +59,7 @@ class JournalReader:
         layout_digest: int = LAYOUT_DIGEST,
         chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
+        place = check_start("start", start)
         self.directory = directory
         self.layout_digest = layout_digest
         self.chunk_bytes = chunk_bytes
@@ -71,12 +73,12 @@ class JournalReader:
         """Of this ring nothing before this sequence is wanted, nor told as lost."""
         self._runs: Iterator[tuple[int, int, int]] = iter(())
         self._scanner = self._first_scanner(segments)
-        if start == "latest":
+        if place == "latest":
             self._open(segments[-1])
             while self._scanner.advance():
                 pass
-        elif isinstance(start, int):
-            self.seek_sequence(start)
+        elif isinstance(place, int):
+            self.seek_sequence(place)
 
     @property
     def name(self) -> str:

@@ -154,8 +154,8 @@ class RingFeed:
         Raises:
             Farewell: the journal cannot be opened now.
         """
-        here = self._seek("latest" if start is StreamStart.LIVE else "oldest")
-        recorded = self._oldest_recorded() if at_least_once and start is not StreamStart.LIVE else None
+        here = self._seek("latest" if start is StreamStart.LATEST else "oldest")
+        recorded = self._oldest_recorded() if at_least_once and start is not StreamStart.LATEST else None
         # A journal that was begun late, or retains little, may begin behind the ring's oldest frame.
         if recorded is not None and (here is None or recorded < here):
             return self.at_sequence(recorded, at_least_once)

@@ -79,7 +79,7 @@ def from_client(*records: Record) -> bytes:
 def subscribe(
     *,
     name: str = "",
-    start: StreamStart = StreamStart.LIVE,
+    start: StreamStart = StreamStart.LATEST,
     at_least_once: bool = False,
     resume: Iterable[Resume] = (),
     wanted: MessageFilter = EVERYTHING,

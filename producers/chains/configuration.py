@@ -23,6 +23,7 @@ from producers.kinds.loading import load_kind_file
 from producers.kinds.registry import all_kinds, kind_named
 from tlv.codes import Source
 from tlv.errors import UsageError
+from tlv.nearest import did_you_mean
 from tlv.venues import VENUES
 
 HexAddress = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{40}$")]
@@ -142,7 +143,8 @@ def load_chain(name_or_path: str) -> ChainConfig:
     else:
         path = Path(name_or_path)
         if path.suffix != ".toml" or not path.is_file():
-            raise UsageError(f"expected one of {', '.join(BUNDLED)} or a .toml file as chain, found {name_or_path!r}")
+            expected = f"expected one of {', '.join(BUNDLED)} or a .toml file as chain"
+            raise UsageError(f"{expected}, found {name_or_path!r}{did_you_mean(name_or_path, BUNDLED)}")
         text = path.read_bytes()
     chain, mistakes = read_chain(text, Path(name_or_path).parent)
     if chain is None:

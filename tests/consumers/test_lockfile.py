@@ -31,7 +31,7 @@ def descriptors() -> int:
 def test_lock_on_a_full_disk_is_taken_and_given_back(tmp_path: Path) -> None:
     with no_byte_to_be_written():
         lock = LockFile(tmp_path / "lock")
-    with pytest.raises(LockHeld, match="by process unknown"):
+    with pytest.raises(LockHeld, match=f"by process {os.getpid()} "):
         LockFile(tmp_path / "lock")
     lock.close()
     with LockFile(tmp_path / "lock"), pytest.raises(LockHeld, match=f"by process {os.getpid()}"):

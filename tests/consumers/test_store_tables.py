@@ -346,7 +346,7 @@ def test_store_without_the_extra_says_what_to_install(tmp_path: Path, monkeypatc
     for module in [name for name in sys.modules if name.partition(".")[0] in {"pyarrow", "polars", "pandas"}]:
         monkeypatch.setitem(sys.modules, module, None)
     for use in (store.to_arrow, store.to_polars, store.to_df):
-        with pytest.raises(UsageError, match=r"is not installed; it comes with `pip install alphapulse\[analysis\]`"):
+        with pytest.raises(UsageError, match=r"is not installed; pip install 'alphapulse\[analysis\]'"):
             use()
     assert len(list(store)) == 1
 

@@ -101,7 +101,7 @@ def test_attach_at_a_sequence_to_come_is_a_usage_error(ring_name: str) -> None:
 
 
 def test_attach_with_a_place_that_is_none_is_a_usage_error(ring_name: str) -> None:
-    with pytest.raises(UsageError, match="expected one of latest, key, oldest"):
+    with pytest.raises(UsageError, match="start: expected oldest, latest, key or a sequence from 1 on, found 'newest'"):
         Reader.attach(ring_name, start="newest")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="expected one of"):
         Reader.attach(ring_name, on_lap="never")  # type: ignore[arg-type]

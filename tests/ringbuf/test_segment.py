@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import resource
 import sys
 from pathlib import Path
 from types import FrameType
@@ -18,6 +19,7 @@ from ringbuf import (
     BadGeometry,
     BadRingName,
     BadSegment,
+    NoSharedMemory,
     NotOwner,
     Reader,
     RingInfo,
@@ -117,7 +119,10 @@ def test_attach_to_nothing_names_the_ring_and_how_to_make_one(ring_name: str) ->
 
 
 def test_create_twice_is_refused_while_alive_and_afterwards(ring_name: str) -> None:
-    with Writer.create(ring_name, capacity=SMALL), pytest.raises(NotOwner, match=f"process {os.getpid()}, holds"):
+    with (
+        Writer.create(ring_name, capacity=SMALL),
+        pytest.raises(NotOwner, match=rf"{os.getpid()} \(.*\), holds"),
+    ):
         Writer.create(ring_name, capacity=SMALL)
     with pytest.raises(AlreadyExists, match="open it, or unlink it first"):
         Writer.create(ring_name, capacity=SMALL)
@@ -456,3 +461,15 @@ def test_object_for_a_group_that_is_not_ours_is_refused_and_leaves_nothing(ring_
     finally:
         os.seteuid(0)
     assert list(Path("/dev/shm").glob(f"alphapulse-*-{ring_name}")) == []
+
+
+def test_object_that_cannot_be_made_is_told_with_where_and_why() -> None:
+    with pytest.raises(NoSharedMemory, match=r"cannot be made in /dev/shm: No such file.*is a tmpfs mounted there"):
+        open_object("/alphapulse-no-such-folder/object", writable=True, create=True)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(NoSharedMemory, match="cannot be made in /dev/shm"):
+            create_object(f"/alphapulse-test{os.getpid()}.none", 4096)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -1,7 +1,7 @@
 // A relay client in another language: plain Node, no packages, written from consumers/relay/RELAY.md and LAYOUT.md
 // alone. It shares nothing with the Python client, so what the two agree on is what the documents say.
 //
-//   node relay_client.mjs --socket PATH --layout LAYOUT.md [--start live|oldest|sequence|acknowledged] [--from N]
+//   node relay_client.mjs --socket PATH --layout LAYOUT.md [--start latest|oldest|sequence|acknowledged] [--from N]
 //                         [--name NAME] [--at-least-once] [--types 11,16] [--pool 0x..] [--until SEQUENCE]
 //
 // Prints one line of JSON for everything the relay says: {"kind": "ring" | "message" | "gap" | "replaced" |

@@ -406,7 +406,7 @@ def test_bridge_out_whose_stream_has_nothing_begins_where_start_says_and_tells_i
         publish(writer, 2000)  # the ring laps
         with Reader.attach(near, start="oldest") as reader:
             oldest = reader.sequence
-        for begin, first in (("oldest", oldest), ("live", 2011), ("journal", 1)):
+        for begin, first in (("oldest", oldest), ("latest", 2011), ("journal", 1)):
             subject = f"alphapulse.{begin}"
             options = ("--start", begin, *(("--journal", str(tmp_path / "j")) if begin == "journal" else ()))
             out = start("out", near, broker.url, *options, subject=subject)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from click.testing import CliRunner
 
-from tools.prove.delivery.broker import BATCH, BATCHES, SETTINGS, command
+from tools.prove.delivery.broker import BATCH, BATCHES, SETTINGS
+from tools.prove.delivery.broker_command import command
 
 
 def test_prove_broker_finds_what_each_setting_loses(tell: Callable[[str], None]) -> None:

@@ -38,7 +38,7 @@ BOARD = {
 @contextmanager
 def client_of(path: Path) -> Iterator[None]:
     """Somebody reads the relay's stream."""
-    with Live(path, start="live", reconnect=False) as live:
+    with Live(path, start="latest", reconnect=False) as live:
         thread = threading.Thread(target=lambda: [None for _ in live], daemon=True)
         thread.start()
         yield

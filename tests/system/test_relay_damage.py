@@ -166,7 +166,7 @@ def test_relay_of_a_damaged_ring_tells_its_readers_and_serves_the_others(
                 if name == "one frame":
                     took = take(client, other.uuid, lambda items: bool(items) and ends_at(items[-1], PUBLISHED))
                     assert loss.first == DAMAGED and len(took) + loss.last == PUBLISHED
-            for start in ("oldest", "live"):
+            for start in ("oldest", "latest"):
                 with relay.client(start=start, reconnect=False) as client:
                     wait_until_served(client, writer.uuid)
                     publish_numbered(writer, 1)

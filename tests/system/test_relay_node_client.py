@@ -275,7 +275,7 @@ def test_node_client_of_a_quiet_ring_hears_heartbeats(
     ring_name: str, relay: Callable[[], Path], client: Callable[..., subprocess.Popen[str]]
 ) -> None:
     with make_ring(ring_name) as writer:
-        process = client(relay(), "--start", "live", "--until", "1")
+        process = client(relay(), "--start", "latest", "--until", "1")
         assert process.stdout is not None
         heard = [json.loads(process.stdout.readline())["kind"] for _ in range(3)]
         publish_reserves(writer, 1)

@@ -19,7 +19,7 @@ import numba
 import pytest
 
 import tlv.jit
-from tlv.errors import UnsafeCacheError
+from tlv.errors import CacheUnusable, UnsafeCacheError
 from tlv.jit import kernel
 from tlv.kernel_cache import (
     KEPT_CACHES,
@@ -151,6 +151,28 @@ def test_import_with_a_poisoned_cache_runs_nothing_of_it(tmp_path: Path) -> None
     assert process.returncode == 1
     assert "UnsafeCacheError" in err
     assert not list((tmp_path / "alphapulse").iterdir())
+
+
+def test_cache_that_cannot_be_made_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    with pytest.raises(CacheUnusable, match=r"kernel cache .*file.*; let NUMBA_CACHE_DIR name a directory"):
+        use_private_cache(REPOSITORY)
+
+
+def test_cache_is_where_numba_is_told_to_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    assert use_private_cache(REPOSITORY).parent == tmp_path / "alphapulse"
+
+
+def test_cache_of_a_user_without_a_home_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    with pytest.raises(CacheUnusable, match="user 54321 has no home: set HOME"):
+        cache_root()
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])

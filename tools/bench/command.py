@@ -16,6 +16,7 @@ import click
 import msgspec
 
 from tools.bench.result import BenchResult
+from tools.command.needs import require
 
 BENCHMARKS = {
     "tlv": "tools.bench.tlv",
@@ -35,6 +36,8 @@ BENCHMARKS = {
     "start": "tools.bench.start",
 }
 """The module of each benchmark, in the order in which a message meets what they measure; each has `run(seconds)`."""
+LIBRARIES = {"store": ("pyarrow", "polars", "pandas", "duckdb"), "bridge": ("nats",), "obs": ("uvicorn",)}
+"""Of extras, that a benchmark needs."""
 LOWER_IS_BETTER = frozenset({"ns", "us", "ms", "s", "MB", "x"})
 """Units of which a target is an upper bound."""
 
@@ -78,9 +81,11 @@ def command(names: tuple[str, ...], seconds: float, as_json: bool, strict: bool)
     """Measure codec, ring, decoder, collector, strategy, relay, journal, obs and the start of commands.
 
     Every reading stands beside a baseline measured in the same run; the ratio says how many times better it is.
-    Absolute numbers depend on the machine and on what else it does.
+    Absolute numbers depend on the machine and on what else it does.  `store`, `bridge` and `obs` need the extras
+    `analysis`, `nats` and `obs`.
     """
     chosen = names or BENCHMARKS
+    require(*(library for name in chosen for library in LIBRARIES.get(name, ())))
     results: dict[str, list[BenchResult]] = {}
     for name in chosen:
         if not as_json:

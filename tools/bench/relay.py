@@ -125,7 +125,7 @@ def serve(name: str, path: Path, patience_s: float) -> None:
         relay.run(lambda: bool(asked))
 
 
-def subscribed(path: Path, start: StreamStart = StreamStart.LIVE) -> socket.socket:
+def subscribed(path: Path, start: StreamStart = StreamStart.LATEST) -> socket.socket:
     """A subscription; waits for the relay to be there."""
     while True:
         try:

@@ -35,6 +35,8 @@ def keep_standard_streams() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free descriptor is this one
     if sys.stdout is None:
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout is sys.__stdout__:
+        sys.stdout.reconfigure(errors="backslashreplace")  # a symbol that the terminal's encoding lacks ends nothing
     if sys.stderr is sys.__stderr__:
         sys.stderr = io.TextIOWrapper(
             CarefulFile(2, "w", closefd=False),

@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 
 from tlv.errors import UsageError
+from tlv.nearest import did_you_mean
 from tools.command.environment import Variable, variables
-from tools.command.nearest import did_you_mean
 from tools.command.sections import SECTIONS, is_path
 from tools.command.toml_file import divide, read_toml
 

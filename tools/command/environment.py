@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tlv.errors import UsageError
-from tools.command.nearest import did_you_mean
+from tlv.nearest import did_you_mean
 from tools.command.parent import PARENT_VARIABLE
 from tools.command.sections import SECTIONS
 

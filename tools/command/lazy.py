@@ -13,6 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from tools.command.every_command import equip
 from tools.command.spelling import SpellingGroup
 
 Table = Mapping[str, tuple[str, str]]
@@ -36,7 +37,7 @@ class LazyGroup(SpellingGroup):
             return None
         module, _, attribute = self.table[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute or "command")
-        return command
+        return equip(command)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The commands that begin so, and this group's options."""

@@ -9,6 +9,8 @@ defect.  It must never import numba or a package that does: `alphapulse --help` 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import os
 import sys
@@ -17,8 +19,10 @@ from typing import NoReturn
 
 import click
 
-from tlv.errors import AlphaPulseError, SegmentError, UsageError
-from tools.command.environment import settings_environment
+from consumers.extras import missing
+from tlv.errors import AlphaPulseError, UsageError
+from tools.command.environment import settings_environment, variables
+from tools.command.every_command import equip
 from tools.command.lazy import LazyGroup, defaults_of
 from tools.command.log_options import log_options
 from tools.command.parent import die_with_parent
@@ -60,14 +64,14 @@ COMMANDS = {
     "completion": ("tools.completion", "Print what makes a shell complete commands, options and rings."),
 }
 """Module and one-line help of each command.  The help is here so that the list needs no import."""
-MOST_RINGS = 8
-"""Named in an error."""
+
+HELP = ("-h", "--help")
 
 
 @click.group(
     cls=LazyGroup,
     table=COMMANDS,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings={"help_option_names": list(HELP), "max_content_width": 110},
     epilog="Example:  alphapulse demo --speed max --exit --json",
 )
 @click.option(
@@ -79,7 +83,6 @@ MOST_RINGS = 8
 )
 @click.option("--process", metavar="NAME", help="Which of several of a section is meant, as `up` does: relay.signal.")
 @log_options
-@click.version_option(package_name="alphapulse", prog_name="alphapulse")
 @click.pass_context
 def group(ctx: click.Context, config: Path | None, process: str | None) -> None:
     """AlphaPulse: DEX events from a node to a lock-free ring in shared memory, and on to every consumer.
@@ -90,7 +93,7 @@ def group(ctx: click.Context, config: Path | None, process: str | None) -> None:
 
     name = str(ctx.invoked_subcommand)
     HANDLER.shape(process=process or name)
-    if any(kind.runs and kind.command.partition(" ")[0] == name for kind in SECTIONS.values()):
+    if not asks_for_help() and any(kind.runs and kind.command.partition(" ")[0] == name for kind in SECTIONS.values()):
         HANDLER.prepare()
     # click has resolved the command before this runs, so its options get their defaults here.
     settings = nested(load_config(config, settings_environment(os.environ)).settings(process))
@@ -110,7 +113,7 @@ def run_command(command: click.Command, name: str) -> NoReturn:
     """Run `command` on the process's arguments and exit as the table in this file's docstring says."""
     set_up_logging(name)
     try:
-        code = invoke(command, name)
+        code = invoke(equip(command), name)
         sys.stdout.flush()
         sys.exit(code)
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -124,42 +127,56 @@ def run_command(command: click.Command, name: str) -> NoReturn:
         # The reader of our output ended (`| head`): no error, and Python must not flush into the pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except ModuleNotFoundError as error:
+        if not missing(error.name):
+            raise
+        tell_operator(f"{name}: error: {missing(error.name)}", missing(error.name))
+        sys.exit(2)
     except AlphaPulseError as error:
-        text = f"{error}{rings_there(error)}"
-        tell_operator(f"{name}: error: {text}", text)
+        tell_operator(f"{name}: error: {error}", str(error))
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except OSError as error:
         tell_operator(f"{name}: error: {describe(error)}", describe(error))
         sys.exit(1)
 
 
+def asks_for_help() -> bool:
+    """Whether the command line ends with --help: then nothing runs, and nothing is loaded for what would."""
+    return sys.argv[-1] in HELP
+
+
+def refuse_empty(arguments: list[str]) -> None:
+    """Refuse an empty word of the command line: it is a variable that is not set, and would be taken for a default.
+
+    Raises:
+        UsageError: saying behind which word it stands.
+    """
+    for place, word in enumerate(arguments):
+        option, is_assigned, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        if not value and (is_assigned or not option):
+            where = option or (arguments[place - 1] if place else "the command")
+            raise UsageError(f"{where}: expected a value, found an empty text; is a variable of the shell not set?")
+
+
 def invoke(command: click.Command, name: str) -> int:
     """`command.main` without click's handling of a closed pipe (exit code 1) and of Ctrl-C (an empty line)."""
+    if asks_for_help():
+        os.environ["NUMBA_DISABLE_JIT"] = "1"  # importing numba takes longer than all the rest
     asked = os.environ.get(complete_variable(name))
     if asked:
         os.environ["NUMBA_DISABLE_JIT"] = "1"  # names of rings are asked for, and nothing is computed
         from click.shell_completion import shell_complete
 
         return shell_complete(command, {}, name, complete_variable(name), asked)
+    refuse_empty(sys.argv[1:])
+    if not isinstance(command, click.Group) and not asks_for_help():
+        variables(os.environ, None)  # a group reads them with its configuration
     try:
         with command.make_context(name, sys.argv[1:]) as ctx:
             code = command.invoke(ctx)
     except click.exceptions.Exit as ended:
         return ended.exit_code
     return code if isinstance(code, int) else 0
-
-
-def rings_there(error: AlphaPulseError) -> str:
-    """Behind an error about a ring that is not there: which are."""
-    if not isinstance(error, SegmentError):
-        return ""
-    from ringbuf import RingNotFound, list_rings
-
-    if not isinstance(error, RingNotFound):
-        return ""
-    there = list_rings()
-    more = f" and {len(there) - MOST_RINGS} more" if len(there) > MOST_RINGS else ""
-    return f" (there: {', '.join(there[:MOST_RINGS]) or 'no ring'}{more})"
 
 
 def complete_variable(name: str) -> str:
@@ -170,7 +187,21 @@ def complete_variable(name: str) -> str:
 def describe(error: OSError) -> str:
     """An operating-system error as one line that names the file, if one is known."""
     where = f" ({error.filename})" if error.filename else ""
-    return f"{error.strerror or error}{where}"
+    return f"{error.strerror or error}{where}{owner_of(error)}"
+
+
+def owner_of(error: OSError) -> str:
+    """Behind a refusal: whose the file is, or the nearest folder above it, if it is another user's."""
+    if error.errno not in (errno.EACCES, errno.EPERM) or not isinstance(error.filename, str):
+        return ""
+    import pwd
+
+    path = Path(error.filename).absolute()
+    for place in (path, *path.parents):
+        with contextlib.suppress(OSError, KeyError):
+            owner = place.stat().st_uid
+            return f"; {place} is user {pwd.getpwuid(owner).pw_name}'s" if owner != os.getuid() else ""
+    return ""
 
 
 if __name__ == "__main__":

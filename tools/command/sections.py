@@ -72,7 +72,7 @@ class StrategySection(Section):
     follow: bool | UnsetType = UNSET
     signals: str | UnsetType = UNSET
     arbitrage: str | UnsetType = UNSET
-    start: str | UnsetType = UNSET
+    start: str | int | UnsetType = UNSET
     wait: str | UnsetType = UNSET
     gross: bool | UnsetType = UNSET
     wait_for_ring: float | UnsetType = UNSET
@@ -85,7 +85,7 @@ class AnomaliesSection(Section):
     reliable: bool | UnsetType = UNSET
     health: str | UnsetType = UNSET
     chain: str | UnsetType = UNSET
-    start: str | UnsetType = UNSET
+    start: str | int | UnsetType = UNSET
     wait: str | UnsetType = UNSET
     wait_for_ring: float | UnsetType = UNSET
     rate_high: int | UnsetType = UNSET

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tlv.errors import UsageError
-from tools.command.nearest import did_you_mean
+from tlv.nearest import did_you_mean
 from tools.command.sections import SECTIONS
 
 PROCESS_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)

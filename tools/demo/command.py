@@ -19,18 +19,18 @@ import click
 
 from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
+from tools.command.needs import needs
 from tools.command.ports import free_port
 from tools.command.supervisor import Interrupted
 from tools.demo.home import Home, move_in
-from tools.demo.pipeline import Pipeline, running
 from tools.demo.plan import COLLECTOR, NODE, READERS, RECORDER, STRATEGY, arguments, settings
 from tools.demo.report import report
 from tools.node import speed_of
 from tools.ringstat import look, look_at_all
-from tools.up.beginning import require_supervisor
 from tools.up.kernels import compile_kernels
 
 if TYPE_CHECKING:
+    from tools.demo.pipeline import Pipeline
     from tools.demo.view import Picture
 
 GLANCE_S = 0.05
@@ -62,16 +62,18 @@ def checked_speed(_: click.Context, __: click.Parameter, speed: str) -> str:
 @click.option("--json", "as_json", is_flag=True, help="No picture; print one JSON object at the end.")
 @click.option("--plain", is_flag=True, help="One line a second instead of a picture.")
 @click.option("--keep", is_flag=True, help="Leave rings, journal and output until the next demo.")
+@needs("supervisor")
 def command(recording: Path | None, speed: str, leave: bool, as_json: bool, plain: bool, keep: bool) -> int:
     """Run node, collector, strategy, recorder and relays as processes, and show what goes through them.
 
     The node replays a recording of real Polygon blocks, reorgs included, over a real WebSocket; nothing needs a network
     or an account.  It is an `up` of its own configuration: `alphapulse status` shows its processes, and one that dies
-    is started again.  Ctrl-C stops everything and removes every ring.  Needs the extra `up`.
+    is started again.  Ctrl-C stops everything and removes every ring.
     """
+    from tools.demo.pipeline import running
+
     if as_json:
         refuse_without_effect("with --json", "--plain")
-    require_supervisor("demo")
     plain = plain or as_json or not sys.stdout.isatty()
     with Interrupt() as asked, move_in(keep=keep) as home:
         options = arguments(home, recording, speed, leave=leave)

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from tlv.errors import UnsafeCacheError
-from tlv.user_cache import cache_root, require_private
+from tlv.user_cache import kernel_cache_root, require_private
 from tools.command.places import PURPOSE, where
 from tools.doctor.bounded import Named
 from tools.doctor.finding import CheckResult, Verdict
@@ -45,7 +45,7 @@ def check_shared_memory(folder: Path = SHARED_MEMORY, need_mib: int = RINGS_MIB)
 
 def check_kernel_cache(path: Path | None = None) -> CheckResult:
     """Code in it is run, so that nobody else may write there."""
-    return check_private("kernel cache", path or cache_root(), "kernel cache", CACHE_MIB)
+    return check_private("kernel cache", path or kernel_cache_root(), "kernel cache", CACHE_MIB)
 
 
 def check_compiled() -> CheckResult:
@@ -55,7 +55,7 @@ def check_compiled() -> CheckResult:
     if is_warm():
         return CheckResult("kernels", Verdict.OK, "compiled")
     found = "not compiled for this version: the first start takes up to a minute"
-    return CheckResult("kernels", Verdict.WARN, found, "alphapulse warm", where=str(cache_root()))
+    return CheckResult("kernels", Verdict.WARN, found, "alphapulse warm", where=str(kernel_cache_root()))
 
 
 def check_runtime_directory() -> CheckResult:

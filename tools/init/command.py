@@ -12,11 +12,11 @@ import click
 import msgspec
 
 from tlv.errors import UsageError
+from tlv.nearest import did_you_mean
 from tools.command.config_option import DEFAULT_FILE
 from tools.command.endpoint_options import checked_websocket
 from tools.command.environment import settings_environment
 from tools.command.given import refuse_without_effect
-from tools.command.nearest import did_you_mean
 
 
 @click.command("init", epilog="Example:  alphapulse init --chain polygon --url wss://polygon-bor-rpc.publicnode.com")

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlv.errors import UsageError
+from tools.command.config_option import config_option
 from tools.command.given import refuse_without_effect
+from tools.command.needs import needs
 from tools.command.say import say
 from tools.command.service import tell_while_it_turns
 from tools.obs.private_file import read_private
@@ -34,6 +36,7 @@ SHORTEST_TOKEN = 16
 
 
 @click.command("obs", epilog="Example:  alphapulse obs --ring market.polygon")
+@config_option(required=False, handed_over=False)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; another needs a token.")
 @click.option(
     "--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0: one that the kernel chooses."
@@ -65,6 +68,8 @@ SHORTEST_TOKEN = 16
 )
 @click.option("--notify-test", is_flag=True, help="Send one message through every receiver, say what came of it, end.")
 @click.option("--json", "as_json", is_flag=True, help="Print the ready line, or what came of a test, as JSON.")
+@needs("uvicorn", "starlette", "prometheus_client")
+@needs("apprise", option="--notify-file")
 def command(
     host: str,
     port: int,
@@ -95,15 +100,10 @@ def command(
     token = read_token(token_file) if token_file else ""
     if not is_loopback(host) and not token:
         raise UsageError(f"--host {host}: expected --token-file too: that address can be reached from other machines")
-    try:
-        import uvicorn
+    import uvicorn
 
-        from tools.obs.app import make_app
-        from tools.obs.guard import LOOPBACK, Guard
-    except ModuleNotFoundError as error:
-        if error.name not in {"uvicorn", "starlette", "prometheus_client"}:
-            raise
-        raise UsageError("obs needs the extra `obs`: pip install 'alphapulse[obs]'") from None
+    from tools.obs.app import make_app
+    from tools.obs.guard import LOOPBACK, Guard
     from tools.obs.look import Looking
 
     for name in rings:

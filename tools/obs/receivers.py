@@ -112,13 +112,9 @@ def read_receivers(path: Path) -> list[Receiver]:
     """
     text = read_private(OPTION, path)
     silence()
-    try:
-        from apprise import Apprise, AppriseAsset
-        from apprise.config.base import ConfigBase
-    except ModuleNotFoundError as error:
-        if error.name != "apprise":
-            raise
-        raise UsageError(f"{OPTION} needs the extra `notify`: pip install 'alphapulse[notify]'") from None
+    from apprise import Apprise, AppriseAsset
+    from apprise.config.base import ConfigBase
+
     # In the calling thread, and without a time limit of apprise's: it would leave threads behind that keep the process.
     asset = AppriseAsset(
         app_id="AlphaPulse", storage_mode="memory", async_mode=False, service_timeout=0, allow_templates=False

@@ -10,7 +10,10 @@ PROOFS = {
     "journal": ("tools.prove.journal.command", "Seeks in a large journal; readers beside packing and retention."),
     "delivery": ("tools.prove.delivery.command", "Every message reaches every client while processes are killed."),
     "anomalies": ("tools.prove.anomalies.command", "Planted anomalies are found, and little else."),
-    "broker": ("tools.prove.delivery.broker", "What a NATS server loses of what it acknowledged, by its settings."),
+    "broker": (
+        "tools.prove.delivery.broker_command",
+        "What a NATS server loses of what it acknowledged.",
+    ),
 }
 
 command = LazyGroup(

@@ -19,7 +19,8 @@ from tlv.errors import SegmentError, UsageError
 from tlv.layout import SignalIdentity
 from tlv.message import parse
 from tools.command.given import refuse_without_effect
-from tools.command.ring_names import complete_ring
+from tools.command.needs import needs
+from tools.command.progress import progress_option
 from tools.command.stderr_log import complain, tell_operator
 from tools.trace import chrome, otlp, text
 from tools.trace.chronicle import Chronicle, Subject, TheOne, TheSlowest
@@ -64,7 +65,6 @@ def parse_sequence(context: click.Context, parameter: click.Parameter, value: st
 @click.option(
     "--ring",
     metavar="NAME",
-    shell_complete=complete_ring,
     help="Where to look.  [default: the one ring with market data]",
 )
 @click.option(
@@ -82,6 +82,8 @@ def parse_sequence(context: click.Context, parameter: click.Parameter, value: st
 )
 @click.option("--otlp", "otlp_url", metavar="URL", help="Send spans by OTLP over HTTP: http://127.0.0.1:4318")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@progress_option
+@needs("opentelemetry", option="--otlp")
 def command(
     sequence: FrameName | None,
     slowest: int | None,
@@ -105,7 +107,6 @@ def command(
         chrome.check_target(chrome_file)
     if otlp_url is not None:
         otlp_url = otlp.checked_url(otlp_url)
-        otlp.need_otlp()
     answer = trace_one(sequence, ring, journal) if sequence is not None else trace_slowest(slowest or 0, ring, journal)
     # Before anything is printed: whoever reads the output may leave, and that must not cost the file or the spans.
     failure = None

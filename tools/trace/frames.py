@@ -12,12 +12,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from consumers.analysis.progress import watched
 from consumers.journal import JournalError, JournalReader
 from consumers.journal.segment import list_segments
+from consumers.progress import watched
 from ringbuf import CorruptRing, Loss, Poll, Reader, Status
 from tlv.errors import AlphaPulseError
 from tlv.layout import LAYOUT_DIGEST
+from tools.command.progress import progress
 
 POLL_FRAMES = 4096
 CLOCK_READINGS = 16
@@ -181,7 +182,7 @@ class JournalFrames:
             JournalError: a segment cannot be read.
         """
         size = sum(segment.path.stat().st_size for segment in list_segments(self._directory) if segment.path.exists())
-        yield from watched(self._steps(block), size, "looking for slow events", None)
+        yield from watched(self._steps(block), progress("looking for slow events", size))
 
     def _steps(self, block: int) -> Iterator[tuple[FramePiece, int]]:
         with closing(JournalReader(self._directory)) as reader:

@@ -8,7 +8,6 @@ session is ours, which remembers what was answered.  No text of it shows more of
 from __future__ import annotations
 
 import hashlib
-import importlib
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -53,21 +52,6 @@ def checked_url(url: str) -> str:
     if parts.path in ("", "/"):
         parts = parts._replace(path=TRACES_PATH)
     return urlunsplit(parts)
-
-
-def need_otlp() -> None:
-    """Find the libraries before anything is read.
-
-    Raises:
-        UsageError: they are not installed.
-    """
-    for module in ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter", "requests"):
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] not in ("opentelemetry", "requests", "google"):
-                raise
-            raise UsageError("opentelemetry is not installed; it comes with `pip install alphapulse[otlp]`") from None
 
 
 def trace_id(ring_uuid: str, sequence: int) -> int:

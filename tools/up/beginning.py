@@ -5,7 +5,6 @@ Owns the start.  Nothing runs before the whole configuration was found right.
 
 from __future__ import annotations
 
-import importlib
 import os
 import resource
 import subprocess
@@ -54,14 +53,6 @@ def checked_configuration(config: Path, environment: Mapping[str, str]) -> Confi
     if not configuration.processes:
         raise UsageError(f"config {config}: it names no process: [collector], [relay], [recorder] ... are one each")
     return configuration
-
-
-def require_supervisor(command: str) -> None:
-    """Raise UsageError where the supervisor package is not installed."""
-    try:
-        importlib.import_module("supervisor")
-    except ModuleNotFoundError:
-        raise UsageError(f"`{command}` needs the extra `up`: pip install 'alphapulse[up]'") from None
 
 
 def begin(

@@ -12,9 +12,10 @@ import click
 
 from tools.command.config_option import config_option
 from tools.command.interrupt import Interrupt
+from tools.command.needs import needs
 from tools.command.say import say
 from tools.command.supervisor import Interrupted, child_environment
-from tools.up.beginning import begin, checked_configuration, require_supervisor
+from tools.up.beginning import begin, checked_configuration
 from tools.up.claimed import require_unclaimed
 from tools.up.kernels import compile_kernels
 from tools.up.plan import MIB, UpOptions
@@ -23,6 +24,7 @@ from tools.up.run_directory import RunDirectory
 
 @click.command("up", epilog="Example:  alphapulse up -c alphapulse.toml --detach")
 @config_option()
+@needs("supervisor")
 @click.option("--detach", is_flag=True, help="Leave it running; `alphapulse down` ends it.")
 @click.option(
     "--restarts",
@@ -61,9 +63,8 @@ def command(
 
     One that dies is started again; one that dies at once, again and again, is given up, told with its last lines, and
     harms no other.  `alphapulse status` shows them all, `logs` what they print, `restart` starts one anew.  The whole
-    configuration is checked first, and nothing starts if anything is wrong with it.  Needs the extra `up`.
+    configuration is checked first, and nothing starts if anything is wrong with it.
     """
-    require_supervisor("up")
     RunDirectory.of(config).require_free()
     environment = child_environment({})
     os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # of this process alone: it looks at rings, and runs none

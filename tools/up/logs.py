@@ -12,10 +12,11 @@ from pathlib import Path
 import click
 
 from tlv.errors import UsageError
+from tlv.nearest import did_you_mean
+from tools.command.completing import complete_process
 from tools.command.config import load_config
 from tools.command.config_option import config_option
 from tools.command.interrupt import Interrupt
-from tools.command.nearest import did_you_mean
 from tools.up.rotated import FollowedLog, last_lines
 from tools.up.run_directory import NotUp, RunDirectory
 
@@ -24,7 +25,7 @@ SUPERVISOR = "supervisord"
 
 
 @click.command("logs", epilog="Example:  alphapulse logs -f collector")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_process)
 @config_option()
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is printed from now on, until Ctrl-C.")
 @click.option("--names/--no-names", default=True, show_default=True, help="Without NAME: each line behind its name.")

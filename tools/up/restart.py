@@ -10,16 +10,19 @@ import click
 import msgspec
 
 from tlv.errors import UsageError
+from tlv.nearest import did_you_mean
+from tools.command.completing import complete_process
 from tools.command.config import Settings, load_config
 from tools.command.config_option import config_option
 from tools.command.environment import FAMILY
-from tools.command.nearest import did_you_mean
+from tools.command.needs import needs
 from tools.up.run_directory import NotUp, RunDirectory
 
 
 @click.command("restart", epilog="Example:  alphapulse restart collector")
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_process)
 @config_option()
+@needs("supervisor")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(names: tuple[str, ...], config: Path, as_json: bool) -> None:
     """End the processes NAME... and start them anew; the others go on.

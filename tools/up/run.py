@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from tools.command.completing import complete_process
 from tools.command.config import load_config
 from tools.command.config_option import config_option
 from tools.command.environment import settings_environment
@@ -15,7 +16,7 @@ from tools.command.supervisor import command_line
 
 
 @click.command("run", epilog="Example:  alphapulse run relay.signal -c /etc/alphapulse/alphapulse.toml")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_process)
 @config_option()
 def command(name: str, config: Path) -> None:
     """Run the process NAME of the configuration in the foreground, in place of this one.

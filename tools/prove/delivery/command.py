@@ -9,6 +9,7 @@ import secrets
 import click
 
 from tools.command.given import refuse_without_effect
+from tools.command.needs import needs
 
 
 @click.command("delivery", epilog="Example:  alphapulse prove delivery --kills 60 --seed 7")
@@ -23,19 +24,19 @@ from tools.command.given import refuse_without_effect
     "--mutants", is_flag=True, help="Put known defects back: is each found in its world, or by the first of --seeds?"
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, or one a line.")
+@needs("nats")
 def command(
     kills: int, seed: int | None, simulated: bool, seeds: int | None, first_seed: int, mutants: bool, as_json: bool
 ) -> int:
     """Kill relays, recorder, bridges, broker and clients under load, and count what every reader got.
 
     Passes when every named client, the journal and the ring behind the bridge have every message that was published,
-    and the gaps of plain readers are exact.  Needs the extra `nats` and Debian's nats-server.
+    and the gaps of plain readers are exact.  It takes Debian's nats-server.
 
     --simulated runs the relay's and the client's own code in a simulated world: rings that follow each other, a
     recorder, retention, damage, kills, cancellations, all under the seed.  Passes when a named client has everything
     that was published, in order and once, or was told exactly what it lacks.  A seed that fails is told with its
-    smallest history.  A third of the worlds have a bridge, over a simulated JetStream; for it, too, the extra `nats` is
-    needed.
+    smallest history.  A third of the worlds have a bridge, over a simulated JetStream.
     """
     if simulated or mutants:
         refuse_without_effect("in the simulated world", "--kills", "--seed")

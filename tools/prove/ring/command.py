@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tlv.nearest import did_you_mean
+
 if TYPE_CHECKING:
     from tools.rig.outcome import Outcome
 
 
-@click.command()
+@click.command("ring", epilog="Example:  alphapulse prove ring --only kills --seed 7")
 @click.option("--deep", is_flag=True, help="Ten times the campaigns and fifty times the schedules: an hour or two.")
 @click.option("--seed", type=int, default=None, help="Repeat the random choices of an earlier run.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per proof and line.")
@@ -28,8 +30,6 @@ def ring(deep: bool, seed: int | None, as_json: bool, only: tuple[str, ...]) -> 
     """Prove the ring on this machine: models of the kernels, and campaigns with real processes.
 
     Prints a line per proof with what was seen, and on stderr which one is running; exit code 1 if one failed.
-
-    Example: alphapulse prove ring --only kills --seed 7
     """
     from tools.prove.ring.campaigns import ring_proofs  # compiles kernels when it runs; --help need not
 
@@ -45,7 +45,8 @@ def ring(deep: bool, seed: int | None, as_json: bool, only: tuple[str, ...]) -> 
         return
     unknown = sorted(set(only) - set(proofs))
     if unknown:
-        raise click.UsageError(f"no proof named {', '.join(unknown)}; --only list shows the names")
+        meant = did_you_mean(unknown[0], proofs)
+        raise click.UsageError(f"no proof named {', '.join(unknown)}{meant or '; --only list shows the names'}")
     chosen = only or tuple(proofs)
     failed = 0
     for place, name in enumerate(chosen, 1):

@@ -69,7 +69,7 @@ class LiveModel(WorldUser):
 
     def __init__(self, wish: Wish, clock: DeliveryClock, chances: Chances, oracle: DeliveryOracle) -> None:
         types = [Heartbeat] if wish.filtered else []
-        source = Live(NAME, start="oldest" if wish.start == "oldest" else "live", types=types)
+        source = Live(NAME, start="oldest" if wish.start == "oldest" else "latest", types=types)
         super().__init__(source, clock, chances, oracle, self._is_readable)
 
     def _is_readable(self, fd: int) -> bool:

@@ -172,7 +172,7 @@ class DeliveryOracle:
     def lacks(self) -> bool:
         """Whether the client lacks anything of the newest ring."""
         newest = self._name.rings[-1]
-        if self._at is None and self._wish.start == "live":
+        if self._at is None and self._wish.start == "latest":
             return False
         if self._at is not None and self._at.uuid != newest.uuid:
             return True

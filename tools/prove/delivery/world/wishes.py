@@ -9,7 +9,7 @@ class Wish(NamedTuple):
     """What one client asks for."""
 
     name: str = ""
-    start: Literal["acknowledged", "oldest", "live"] = "acknowledged"
+    start: Literal["acknowledged", "oldest", "latest"] = "acknowledged"
     at_least_once: bool = True
     filtered: bool = False
     manual: bool = False
@@ -25,7 +25,7 @@ def draw_wishes(kinds: frozenset[str]) -> list[Wish]:
     if "companions" in kinds:
         wishes.append(Wish("second", filtered=not filtered, manual=not manual))
         wishes.append(Wish(start="oldest", filtered=filtered))
-        wishes.append(Wish(start="live", at_least_once=False))
+        wishes.append(Wish(start="latest", at_least_once=False))
     if "co_located" in kinds:
         wishes.append(Wish(start="oldest", at_least_once=False, filtered=filtered, by_relay=False))
     return wishes
