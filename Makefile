@@ -85,7 +85,7 @@ $(BIN)/pip:
 
 $(RUN_READY): pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "installing alphapulse into $(VENV) (about a minute the first time) ..."
-	@$(INSTALL) -e '.[up]'
+	@$(INSTALL) -e '.[up,obs]'
 	@touch $@
 
 $(DEV_READY): pyproject.toml constraints.txt | $(BIN)/pip

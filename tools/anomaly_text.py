@@ -14,6 +14,7 @@ from tlv.codes import AnomalyKind, AnomalyState
 from tlv.instrument import pool_text
 from tlv.layout import SystemHealth
 from tlv.units import MS
+from tools.command.printable import printable
 from tools.command.utc import utc
 
 UNITS = {
@@ -88,4 +89,4 @@ def anomaly_line(health: SystemHealth, explorers: Explorers) -> str:
         f"block {said['block']}" if said["block"] is not None else None,
         said["link"],
     ]
-    return "  ".join(part for part in parts if part)
+    return printable("  ".join(part for part in parts if part))

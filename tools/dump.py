@@ -28,6 +28,7 @@ from tlv.text import hex_dump, message_to_dict
 from tools.command.completing import complete_target
 from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
+from tools.command.printable import printable
 from tools.command.records import records_option
 from tools.command.waiting import when_there
 from tools.dump_text import Describer
@@ -191,7 +192,7 @@ class Printer:
         if self._json:
             self._say({"ring": entry.ring, "sequence": entry.sequence, "error": str(error)})
         else:
-            print(f"{entry.sequence}  {error}", flush=True)
+            print(printable(f"{entry.sequence}  {error}"), flush=True)
             if self._hex:
                 print(hex_dump(entry.data), flush=True)
 

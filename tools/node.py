@@ -68,7 +68,7 @@ SHARE = click.FloatRange(0, 1)
     default="stay",
     show_default=True,
     type=click.Choice(get_args(AtEnd)),
-    help="What follows the last block.",
+    help="What follows the last block: loop goes on with the same blocks, renumbered as later ones.",
 )
 @click.option(
     "--max-pause",
@@ -77,6 +77,9 @@ SHARE = click.FloatRange(0, 1)
     type=click.FloatRange(0),
     metavar="SECONDS",
     help="Longest pause between two sessions.",
+)
+@click.option(
+    "--first-block", type=click.IntRange(0), metavar="NUMBER", help="Begin at this block.  [default: the first]"
 )
 @click.option("--chain-id", type=click.IntRange(1), help="For a recording without pool metadata.")
 @click.option("--disconnects", default=0, type=click.IntRange(0), help="How often clients are cut off.")
@@ -95,6 +98,7 @@ def command(
     start: Start,
     at_end: AtEnd,
     max_pause: float,
+    first_block: int | None,
     chain_id: int | None,
     disconnects: int,
     duplicate: float,
@@ -116,6 +120,7 @@ def command(
         at_end=at_end,
         max_pause_s=max_pause,
         chain_id=chain_id,
+        first_block=first_block,
         faults=Faults(disconnects, duplicate, reorder, seed),
     )
     asyncio.run(_serve(node, as_json, leave_at_end=at_end == "close"))

@@ -9,10 +9,11 @@ longer than the look itself.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,14 +22,14 @@ import msgspec
 
 from tlv.errors import SegmentError
 from tools.command.completing import complete_ring
-from tools.command.given import refuse_without_effect
+from tools.command.given import is_given, refuse_without_effect
 from tools.command.log_options import log_options
 from tools.command.main import run_command
 from tools.command.stderr_log import tell_operator
 from tools.feed_stat import FeedStat, look_at_feed
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
     from ringbuf import RingInfo
 
@@ -156,7 +157,7 @@ def look_at_all(
     return found
 
 
-def looks(names: tuple[str, ...], every_s: float) -> Iterator[dict[str, RingStat]]:
+def looks(names: tuple[str, ...], every_s: float, wait: Callable[[float], None]) -> Iterator[dict[str, RingStat]]:
     """One look after another, for ever."""
     stats: dict[str, RingStat] = {}
     moment = time.monotonic()
@@ -165,7 +166,7 @@ def looks(names: tuple[str, ...], every_s: float) -> Iterator[dict[str, RingStat
         stats = look_at_all(names, stats, now - moment, again=True)
         moment = now
         yield stats
-        time.sleep(every_s)
+        wait(every_s)
 
 
 def as_json(stats: dict[str, RingStat]) -> str:
@@ -175,31 +176,63 @@ def as_json(stats: dict[str, RingStat]) -> str:
     return msgspec.json.encode({"healthy": healthy, "rings": rings}).decode()
 
 
-def as_table(stats: dict[str, RingStat]) -> Table:
-    """The same for people."""
-    from rich.table import Table
+def as_table(stats: Iterable[RingStat], width: int | None) -> list[Text]:
+    """The same for people: a title line and one for each ring, cut to `width` cells."""
+    from tools.command.terminal import TextColumn, table
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("ring", "writer", "epoch", "feed"):
-        table.add_column(column)
-    for column in ("sequence", "frames/s", "MiB", "occupied", "silent for", "lost back", "consumers"):
-        table.add_column(column, justify="right")
-    for stat in stats.values():
-        table.add_row(
+    columns = (
+        TextColumn("ring", least=24),
+        TextColumn("writer"),
+        TextColumn("feed", rank=2, least=12, prose=True),
+        TextColumn("sequence", rank=3, right=True),
+        TextColumn("frames/s", rank=1, right=True),
+        TextColumn("occupied", rank=4, right=True),
+        TextColumn("silent for", rank=5, right=True),
+        TextColumn("consumers", rank=6, least=12, prose=True),
+        TextColumn("lost back", rank=7, right=True),
+        TextColumn("pid", rank=8, right=True),
+        TextColumn("MiB", rank=9, right=True),
+        TextColumn("epoch", rank=10, right=True),
+    )
+    stats = list(stats)
+    rows = [
+        [
             stat.name,
-            f"{stat.writer} ({stat.writer_pid})" if stat.writer in {"alive", "silent"} else stat.writer,
-            str(stat.epoch),
+            stat.writer,
             feed_text(stat),
             f"{stat.sequence:,}",
             f"{stat.frames_per_s:,.0f}",
-            f"{stat.capacity / (1 << 20):g}",
             f"{stat.occupancy:.0%}",
             f"{stat.heartbeat_age_s:.1f} s",
-            f"{stat.counters['back_pressure']}/{stat.counters['dropped']}/{stat.counters['evictions']}",
             ", ".join(consumer_text(consumer) for consumer in stat.consumers) or "-",
-            style="bold red" if stat.problem else "",
-        )
-    return table
+            f"{stat.counters['back_pressure']}/{stat.counters['dropped']}/{stat.counters['evictions']}",
+            str(stat.writer_pid) if stat.writer in {"alive", "silent"} else "-",
+            f"{stat.capacity / (1 << 20):g}",
+            str(stat.epoch),
+        ]
+        for stat in stats
+    ]
+    return table(columns, rows, width, ["bold red" if stat.problem else "" for stat in stats])
+
+
+def as_picture(stats: dict[str, RingStat], width: int, height: int) -> list[Text]:
+    """The rings on a screen of that size: those that need a look come first, with what is wrong in words below."""
+    from rich.text import Text
+
+    unwell = [stat for stat in stats.values() if stat.problem]
+    head = f"{len(stats)} ring{'' if len(stats) == 1 else 's'}"
+    head += f", {len(unwell)} need{'s' if len(unwell) == 1 else ''} a look" if unwell else ", all well" if stats else ""
+    title = Text.assemble(("ringstat", "bold"), f"  {head}  ", ("Ctrl-C ends it", "dim"))
+    if not stats:
+        return [title]
+    told = [Text(f"{stat.name}: {stat.problem}", style="bold red") for stat in unwell][: max(height // 4, 1)]
+    room = max(height - 2 - len(told), 1)
+    ordered = [*unwell, *(stat for stat in stats.values() if not stat.problem)]
+    if len(ordered) > room:
+        left_out = len(ordered) - room + 1
+        told.append(Text(f"and {left_out} more: name those that you want to see", style="dim"))
+        ordered = ordered[: room - 1]
+    return [title, *as_table(ordered, width), *told]
 
 
 def feed_text(stat: RingStat) -> str:
@@ -218,15 +251,51 @@ def consumer_text(consumer: Consumer) -> str:
     return f"{consumer.pid}: {consumer.lag_share:.1%} behind{' ' + state if state else ''}"
 
 
+class WatchCommand(click.Command):
+    """A command whose `--watch` is a flag that may be followed by a number of seconds, which no ring's name can be."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read `--watch 0.5` and `--watch=0.5` as `--watch --interval 0.5`."""
+        given: list[str] = []
+        for arg in args:
+            name, equals, value = arg.partition("=")
+            if name == "--watch" and equals:
+                given += ["--watch", "--interval", value]
+            else:
+                given += ["--interval", arg] if given[-1:] == ["--watch"] and is_number(arg) else [arg]
+        return super().parse_args(ctx, given)
+
+
+def is_number(text: str) -> bool:
+    """Whether it reads as one."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 @click.command(
-    "ringstat", epilog="Example:  ringstat --once --json", context_settings={"help_option_names": ["-h", "--help"]}
+    "ringstat",
+    cls=WatchCommand,
+    epilog="Example:  ringstat --watch",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_ring)
-@click.option("--once", is_flag=True, help="Look once and leave (also when the output is no terminal).")
+@click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C; in a terminal this is the default.")
+@click.option(
+    "--interval",
+    "every_s",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.05),
+    metavar="SECONDS",
+    help="Between two looks; `--watch SECONDS` is short for both.",
+)
+@click.option("--once", is_flag=True, help="Look once and leave, as where the output is no terminal.")
 @click.option("--json", "json_lines", is_flag=True, help="One JSON object per look.")
-@click.option("--watch", "every_s", type=click.FloatRange(0.05), metavar="S", help="Look every S seconds.")
 @log_options
-def command(names: tuple[str, ...], once: bool, json_lines: bool, every_s: float | None) -> int:
+def command(names: tuple[str, ...], watch: bool, every_s: float, once: bool, json_lines: bool) -> int:
     """Show rings: writer, feed, sequence, rate, occupancy, reliable consumers and counters.
 
     Without NAME every ring of this user.  The exit code is 1 if a ring needs attention: its writer died without closing
@@ -234,46 +303,57 @@ def command(names: tuple[str, ...], once: bool, json_lines: bool, every_s: float
     `ringstat gc` removes what dead processes left (`ringstat gc --help`).
     """
     if once:
-        refuse_without_effect("with --once", "--watch")
-    if once or (every_s is None and (json_lines or not sys.stdout.isatty())):
+        refuse_without_effect("with --once", "--watch", "--interval")
+    watch = watch or is_given("--interval") or (sys.stdout.isatty() and not json_lines)
+    if once or not watch:
         stats = look_at_all(names, {}, 0.0)
         print_once(stats, json_lines)
-    elif json_lines or not sys.stdout.isatty():
-        for stats in looks(names, every_s or 1.0):
+    elif json_lines or not is_screen():
+        for stats in looks(names, every_s, time.sleep):
             print_once(stats, json_lines)
             sys.stdout.flush()
     else:
-        stats = show_live(names, every_s or 1.0)
+        stats = show_live(names, every_s)
     return 0 if all(stat.healthy for stat in stats.values()) else 1
 
 
+def is_screen() -> bool:
+    """Whether stdout is a terminal that can be drawn on; nothing is imported for it where it is none."""
+    if not sys.stdout.isatty():
+        return False
+    from tools.command.terminal import is_screen as is_drawable
+
+    return is_drawable()
+
+
 def print_once(stats: dict[str, RingStat], json_lines: bool) -> None:
-    """One look on stdout."""
+    """One look on stdout; where that is no terminal nothing is cut."""
     if json_lines:
         click.echo(as_json(stats))
         return
-    from rich.console import Console
-
     if not stats:
         click.echo("no rings")
         return
-    Console(width=None if sys.stdout.isatty() else 160).print(as_table(stats))
+    from tools.command.terminal import print_lines, terminal_size
+
+    print_lines(as_table(stats.values(), terminal_size().width if sys.stdout.isatty() else None))
     for stat in stats.values():
         if stat.problem:
             click.echo(f"{stat.name}: {stat.problem}")
 
 
 def show_live(names: tuple[str, ...], every_s: float) -> dict[str, RingStat]:
-    """A table that is redrawn until Ctrl-C; returns the last look."""
-    from rich.live import Live
+    """A picture of the last look until Ctrl-C; returns that look."""
+    from tools.command.terminal import Screen
 
     stats: dict[str, RingStat] = {}
-    try:
-        with Live(refresh_per_second=4) as live:
-            for stats in looks(names, every_s):
-                live.update(as_table(stats), refresh=True)
-    except KeyboardInterrupt:
-        pass
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        Screen(lambda width, height: as_picture(stats, width, height)) as screen,
+    ):
+        for now in looks(names, every_s, screen.wait):
+            stats = now
+            screen.draw()
     return stats
 
 

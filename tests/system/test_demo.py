@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +25,7 @@ from producers.decode.cold import RefusedLog, decode_log
 from producers.node.rpc_types import Log
 from ringbuf import Frame
 from tests.system.up_rig import wait_for
+from tests.tools.on_a_terminal import Terminal, on_a_terminal
 from tlv.codes import Flag
 from tlv.layout import EventOrigin, PoolBurn, PoolCollect, PoolMint, PoolRecord, PoolSwap, PoolSync
 from tlv.message import parse
@@ -39,7 +42,7 @@ EVENTS = (PoolSwap, PoolMint, PoolBurn, PoolCollect, PoolSync)
 KEYS = {
     *("blocks", "logs_received", "events_published", "events_by_type", "reorgs", "removed_events", "duplicates"),
     *("quarantined_logs", "lookalikes", "gaps", "signals", "ring", "latency_ns"),
-    *("blocks_by_verdict", "backfills", "repairs"),
+    *("blocks_by_verdict", "backfills", "repairs", "dashboard"),
 }
 
 
@@ -244,13 +247,13 @@ def test_demo_interrupted_ends_and_leaves_nothing(
 ) -> None:
     process, name = start_live(place)
     children = processes_of(process.pid)
-    assert len(children) == 7
+    assert len(children) == 8
     assert segments_of(name)
     begin = time.monotonic()
     process.send_signal(number)
-    process.communicate(timeout=120)
+    said = process.communicate(timeout=120)[1]
     took_s = time.monotonic() - begin
-    assert process.returncode == 0
+    assert process.returncode == 0, said
     assert [child for child in children if alive(child)] == []
     assert segments_of(name) == []
     assert list((place / "alphapulse").iterdir()) == []
@@ -319,7 +322,7 @@ def test_two_demos_at_once_do_not_meet(place: Path) -> None:
     first, name = start_live(place)
     try:
         ended = subprocess.run(
-            [*DEMO, "--speed", "max", "--exit", "--json"],
+            [*DEMO, "--speed", "max", "--exit", "--json", "--no-dashboard"],
             capture_output=True,
             text=True,
             timeout=300,
@@ -328,8 +331,82 @@ def test_two_demos_at_once_do_not_meet(place: Path) -> None:
         )
         assert ended.returncode == 0, ended.stderr
         assert json.loads(ended.stdout)["ring"]["lost"] == 0
+        assert json.loads(ended.stdout)["dashboard"] is None
         assert first.poll() is None
         assert segments_of(name)
     finally:
         first.send_signal(signal.SIGINT)
         first.communicate(timeout=120)
+
+
+# ---- what it shows
+
+WITHOUT_OBS = """
+import sys
+sys.modules["uvicorn"] = None
+"""
+SIZES = [(80, 24), (200, 50), (60, 20)]
+
+
+def test_demo_without_the_extra_obs_says_so_and_runs_on_to_its_summary(place: Path) -> None:
+    (place / "sitecustomize.py").write_text(WITHOUT_OBS)
+    environ = environment(place)
+    ended = subprocess.run(
+        [*DEMO, "--speed", "max", "--exit"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environ | {"PYTHONPATH": os.pathsep.join([str(place), environ["PYTHONPATH"]])},
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "dashboard  none (it needs the extra `obs`: pip install 'alphapulse[obs]')" in ended.stderr
+    told = [line.split("  ")[0] for line in ended.stderr.splitlines()]
+    assert (told.count("gap"), told.count("reorg")) == (2, 3)
+    assert "signal" in told
+    assert ended.stdout.splitlines()[0] == "179 blocks, 5,401 logs"
+    assert "gaps of 13 blocks in all" in ended.stdout
+    assert "\x1b" not in ended.stdout + ended.stderr
+
+
+def is_whole(shown: Terminal) -> bool:
+    """A gap, a reorg and a signal, the dashboard's address, and the last line of the picture."""
+    lines = shown.lines
+    facts = ("quickswap_v2 -> dfyn", "reorg ", "dashboard  http://127.0.0.1:")
+    return all(fact in shown.text for fact in facts) and lines[-1].startswith("Ctrl-C ends it")
+
+
+def test_demo_picture_fits_every_terminal_shows_what_happens_and_goes_on(place: Path) -> None:
+    with on_a_terminal([*DEMO, "--speed", "20"], *SIZES[0], environment(place)) as shown:
+        shown.until(lambda shown: "gap " in shown.text and "13522170 to 13522174 missing (5)" in shown.text, "the gap")
+        shown.until(lambda shown: "13522193 left the chain, 2 events taken back" in shown.text, "the reorg")
+        shown.until(is_whole, "the signal")
+        signal_line = next(line for line in shown.lines if "quickswap_v2 -> dfyn" in line)
+        assert " USDC  " in signal_line and " %  speculative" in signal_line
+        for columns, rows in [*SIZES, SIZES[0]]:
+            shown.resize(columns, rows)
+            shown.until(is_whole, f"the picture at {columns} x {rows}")
+            assert shown.lines[0].startswith("AlphaPulse  ")
+            assert "running" in shown.text and "lost 0" in shown.text
+            assert (shown.screen.wrapped, shown.screen.scrolled) == (0, 0), shown.text
+        urllib.request.urlopen(f"{address_in(shown)}healthz", timeout=60).close()
+        shown.until(lambda shown: int(re.findall(r"block (\d+)  blocks", shown.text)[0]) > 13522303, "the next lap")
+        assert shown.end() == 0
+        assert "stopping ..." in shown.text and "lost" in shown.text
+        assert b"\x1b[?1049l" in shown.written
+    assert list((place / "alphapulse").iterdir()) == []
+
+
+def address_in(shown: Terminal) -> str:
+    return re.findall(r"http://127.0.0.1:\d+/", shown.text)[0]  # type: ignore[no-any-return]
+
+
+def test_demo_on_a_dumb_terminal_prints_plain_lines(place: Path) -> None:
+    with on_a_terminal(
+        [*DEMO, "--speed", "20", "--no-dashboard"], 80, 24, environment(place) | {"TERM": "dumb"}
+    ) as shown:
+        shown.until(lambda shown: b"\ngap  blocks 13522170 to 13522174" in shown.written, "the gap")
+        assert shown.end() == 0
+        assert b"dashboard  none" in shown.written
+        # Where colorama is installed numba imports it, and it resets the terminal's colours when a process ends.
+        assert b"\x1b" not in shown.written.removesuffix(b"\x1b[0m")

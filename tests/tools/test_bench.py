@@ -164,6 +164,17 @@ def test_bench_start_measures_the_commands_that_look_and_leaves_no_ring() -> Non
         assert result["note"].startswith("best of 5: ")
 
 
+def test_bench_live_view_measures_both_pictures_and_leaves_no_ring() -> None:
+    ended = bench("--only", "live_view", "--seconds", "0.01", "--json")
+    assert ended.returncode == 0, ended.stderr
+    results = {result["name"]: result for result in json.loads(ended.stdout)["results"]}
+    assert {name: (result["unit"], result["target"]) for name, result in results.items()} == {
+        "live view: demo": ("ms", 30),
+        "live view: ringstat --watch": ("ms", 30),
+    }
+    assert all(result["value"] >= 0 and result["ratio"] > 0 for result in results.values())
+
+
 @pytest.mark.parametrize("seconds", [0.01, 0.05])
 def test_stopwatch_sees_a_callback_that_keeps_the_loop_away(seconds: float) -> None:
     async def work(stopwatch: Stopwatch) -> None:

@@ -11,7 +11,7 @@ from tools.config_reference import as_markdown, rows
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 PLAIN = {
-    *("restarts", "port", "chain_id", "disconnects", "seed", "instance", "replicas"),
+    *("restarts", "port", "chain_id", "first_block", "disconnects", "seed", "instance", "replicas"),
     "start",  # a sequence
     "speed",  # times the recorded pace
 }

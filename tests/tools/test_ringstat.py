@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from ringbuf import Reader, RingInfo, Writer
+from tests.tools.on_a_terminal import Terminal, on_a_terminal
 from tools.command.supervisor import child_environment
 from tools.ringstat import look
 
@@ -140,3 +144,121 @@ def test_gc_removes_closed_rings_only_when_asked_and_never_a_living_one(ring_nam
     removed = ringstat("gc", "--closed", "--prefix", ring_name)
     assert (removed.returncode, removed.stdout) == (0, f"removed {ring_name}\n")
     assert ringstat(ring_name, "--once").returncode == 1
+
+
+# ---- on a terminal
+
+COMMAND = [sys.executable, "-m", "tools.ringstat"]
+COLOUR = re.compile(rb"\x1b\[[0-9;]*\b(3[0-7]|38|4[0-7]|48|9[0-7])[0-9;]*m")
+SIZES = [(80, 24), (200, 50), (60, 20)]
+
+
+def fits(shown: Terminal) -> None:
+    assert (shown.screen.wrapped, shown.screen.scrolled) == (0, 0), shown.text
+
+
+def row_of(shown: Terminal, name: str) -> str | None:
+    """The line of a ring, also where its name is shortened."""
+    return next((line for line in shown.lines if line[:6] == name[:6] and "  alive" in line), None)
+
+
+def test_ringstat_watch_fits_every_terminal_and_a_resize_is_clean(new_ring_name: Callable[[], str]) -> None:
+    name = new_ring_name()
+    long = f"{name}.{'of.a.very.long.name.' * 3}"[:57].rstrip(".")
+    others = [f"{name}.r{number:02d}" for number in range(30)]
+    writers = [Writer.create(each, capacity=1 << 16) for each in [long, *others]]
+    with on_a_terminal([*COMMAND, "--watch", "0.2", long, *others], *SIZES[0]) as shown:
+        for columns, rows in [*SIZES, SIZES[0]]:
+            shown.resize(columns, rows)
+            shown.until(lambda shown: row_of(shown, long), "the ring")
+            shown.until(lambda shown, rows=rows: (rows < 32) == ("more: name" in shown.text), "as many rings as fit")
+            fits(shown)
+            kept = str(row_of(shown, long)).split()[0]
+            assert kept == long if columns == 200 else 20 < len(kept.replace("\u2026", "")) < len(long)
+            assert "ringstat  31 rings, all well" in shown.lines[0]
+            assert all(title in shown.lines[1] for title in ("writer", "frames/s"))
+            assert ("epoch" in shown.lines[1]) == (columns == 200)
+        assert shown.end() == 0
+        assert shown.written.endswith(b"\x1b[?25h\x1b[?1049l"), "cursor and screen are given back"
+    for writer in writers:
+        writer.close(unlink=True)
+
+
+def test_ringstat_watch_tells_what_is_wrong_first(new_ring_name: Callable[[], str]) -> None:
+    names = sorted([new_ring_name() for _ in range(3)])
+    publisher = subprocess.Popen(
+        [sys.executable, "-c", PUBLISHER, names[-1]], stdout=subprocess.PIPE, env=child_environment({})
+    )
+    assert publisher.stdout is not None
+    publisher.stdout.readline()
+    writers = [Writer.create(name, capacity=1 << 16) for name in names[:-1]]
+    with on_a_terminal([*COMMAND, "--watch", *names], 80, 24) as shown:
+        shown.until(lambda shown: "3 rings, all well" in shown.text, "three rings")
+        publisher.kill()
+        publisher.wait()
+        shown.until(lambda shown: "3 rings, 1 needs a look" in shown.text, "the death")
+        assert shown.lines[2].startswith(names[-1][:8]) and "dead" in shown.lines[2]
+        assert f"{names[-1]}: writer (pid {publisher.pid}) died without" in shown.text
+        fits(shown)
+        assert shown.end() == 1
+    for writer in writers:
+        writer.close(unlink=True)
+
+
+def test_ringstat_on_a_dumb_terminal_prints_plain_lines(ring_name: str) -> None:
+    with (
+        Writer.create(ring_name, capacity=1 << 16),
+        on_a_terminal([*COMMAND, ring_name, "--watch", "0.1"], 80, 24, {"TERM": "dumb"}) as shown,
+    ):
+        shown.until(lambda shown: shown.text.count(ring_name) > 2, "three looks")
+        shown.end()
+        assert b"\x1b" not in shown.written
+
+
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
+def test_ringstat_has_colours_unless_they_are_not_wanted(
+    new_ring_name: Callable[[], str], environment: dict[str, str]
+) -> None:
+    name = new_ring_name()
+    publisher = subprocess.Popen(
+        [sys.executable, "-c", PUBLISHER, name], stdout=subprocess.PIPE, env=child_environment({})
+    )
+    assert publisher.stdout is not None
+    publisher.stdout.readline()
+    publisher.kill()
+    publisher.wait()
+    with on_a_terminal([*COMMAND, name, "--watch"], 80, 24, environment) as shown:
+        shown.until(lambda shown: "died without closing" in shown.text, "the death")
+        shown.end()
+        assert bool(COLOUR.search(shown.written)) != bool(environment)
+
+
+def test_ringstat_in_a_pipe_prints_whole_names_and_no_escape_codes(new_ring_name: Callable[[], str]) -> None:
+    long = f"{new_ring_name()}.{'of.a.very.long.name.' * 3}"[:57].rstrip(".")
+    with Writer.create(long, capacity=1 << 16) as writer:
+        ended = ringstat(long)
+        assert ended.stdout.splitlines()[1].startswith(f"{long}  alive")
+        assert ended.stdout.splitlines()[0].endswith("epoch")
+        assert "\x1b" not in ended.stdout
+        writer.close(unlink=True)
+
+
+@pytest.mark.parametrize(
+    "words", [["--watch", "0.1"], ["--watch=0.1"], ["--interval", "0.1"], ["--interval", "0.1", "--watch"]]
+)
+def test_ringstat_watch_is_a_flag_with_or_without_seconds(ring_name: str, words: list[str]) -> None:
+    with Writer.create(ring_name, capacity=1 << 16):
+        process = subprocess.Popen(
+            [*COMMAND, *words, ring_name, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        looks = [json.loads(process.stdout.readline()) for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert [look["rings"][0]["name"] for look in looks] == [ring_name] * 2
+
+
+def test_ringstat_watch_of_too_short_an_interval_is_one_clear_line() -> None:
+    ended = ringstat("--watch", "0")
+    assert ended.returncode == 2
+    assert "'--interval': 0.0 is not in the range x>=0.05" in ended.stderr

@@ -34,6 +34,7 @@ BENCHMARKS = {
     "bridge": "tools.bench.bridge",
     "obs": "tools.bench.obs",
     "start": "tools.bench.start",
+    "live_view": "tools.bench.live_view",
 }
 """The module of each benchmark, in the order in which a message meets what they measure; each has `run(seconds)`."""
 LIBRARIES = {"store": ("pyarrow", "polars", "pandas", "duckdb"), "bridge": ("nats",), "obs": ("uvicorn",)}
@@ -78,7 +79,7 @@ def processor() -> str:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if a reading misses its target.")
 def command(names: tuple[str, ...], seconds: float, as_json: bool, strict: bool) -> int:
-    """Measure codec, ring, decoder, collector, strategy, relay, journal, obs and the start of commands.
+    """Measure codec, ring, decoder, collector, strategy, relay, journal, obs, the start of commands and live views.
 
     Every reading stands beside a baseline measured in the same run; the ratio says how many times better it is.
     Absolute numbers depend on the machine and on what else it does.  `store`, `bridge` and `obs` need the extras

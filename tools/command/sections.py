@@ -35,6 +35,7 @@ class NodeSection(Section):
     start: str | UnsetType = UNSET
     at_end: str | UnsetType = UNSET
     max_pause: float | UnsetType = UNSET
+    first_block: int | UnsetType = UNSET
     chain_id: int | UnsetType = UNSET
     disconnects: int | UnsetType = UNSET
     duplicate: float | UnsetType = UNSET

@@ -7,6 +7,7 @@ the configuration, `pipeline` runs it as `alphapulse up` would, `view` has the p
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import signal
 import sys
@@ -20,11 +21,12 @@ import click
 from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
 from tools.command.needs import needs
-from tools.command.ports import free_port
+from tools.command.printable import printable
 from tools.command.supervisor import Interrupted
+from tools.command.terminal import Screen, is_screen
 from tools.demo.home import Home, move_in
-from tools.demo.plan import COLLECTOR, NODE, READERS, RECORDER, STRATEGY, arguments, settings
-from tools.demo.report import report
+from tools.demo.plan import COLLECTOR, NODE, OBS, READERS, RECORDER, SPEED, STRATEGY, Run, arguments, settings
+from tools.demo.report import report, summary
 from tools.node import speed_of
 from tools.ringstat import look, look_at_all
 from tools.up.kernels import compile_kernels
@@ -35,7 +37,11 @@ if TYPE_CHECKING:
 
 GLANCE_S = 0.05
 DRAW_S = 0.25
+LOOK_S = 1.0
+"""Between two looks at rings and processes; where one of them may end, they are looked at as often as drawn."""
 PLAIN_S = 1.0
+NEEDED = ("prometheus_client", "starlette", "uvicorn")
+"""Packages of the dashboard."""
 
 
 def checked_speed(_: click.Context, __: click.Parameter, speed: str) -> str:
@@ -52,40 +58,64 @@ def checked_speed(_: click.Context, __: click.Parameter, speed: str) -> str:
 )
 @click.option(
     "--speed",
-    default="1",
+    default=SPEED,
     show_default=True,
     metavar="NUMBER|max",
     callback=checked_speed,
     help="Times the recorded pace, or max: no pauses.",
 )
-@click.option("--exit", "leave", is_flag=True, help="End when the recording ends.")
+@click.option(
+    "--first-block",
+    type=click.IntRange(0),
+    metavar="NUMBER",
+    help="Begin at this block.  [default: shortly before a gap, a reorg and a signal; at max the first one]",
+)
+@click.option("--exit", "leave", is_flag=True, help="End when the recording ends, instead of going on with it.")
 @click.option("--json", "as_json", is_flag=True, help="No picture; print one JSON object at the end.")
-@click.option("--plain", is_flag=True, help="One line a second instead of a picture.")
+@click.option("--plain", is_flag=True, help="Lines instead of a picture, as where stdout is no terminal.")
+@click.option("--dashboard/--no-dashboard", default=True, help="Serve the dashboard too (the extra `obs`).")
 @click.option("--keep", is_flag=True, help="Leave rings, journal and output until the next demo.")
 @needs("supervisor")
-def command(recording: Path | None, speed: str, leave: bool, as_json: bool, plain: bool, keep: bool) -> int:
-    """Run node, collector, strategy, recorder and relays as processes, and show what goes through them.
+def command(
+    recording: Path | None,
+    speed: str,
+    first_block: int | None,
+    leave: bool,
+    as_json: bool,
+    plain: bool,
+    dashboard: bool,
+    keep: bool,
+) -> int:
+    """Run node, collector, strategy, recorder, relays and dashboard as processes, and show what goes through them.
 
     The node replays a recording of real Polygon blocks, reorgs included, over a real WebSocket; nothing needs a network
-    or an account.  It is an `up` of its own configuration: `alphapulse status` shows its processes, and one that dies
-    is started again.  Ctrl-C stops everything and removes every ring.
+    or an account.  At a pace it goes on for ever: with the same blocks, renumbered as later ones.  It is an `up` of its
+    own configuration: `alphapulse status` shows its processes, and one that dies is started again.  Ctrl-C stops
+    everything, prints a summary and removes every ring.
     """
     from tools.demo.pipeline import running
 
     if as_json:
         refuse_without_effect("with --json", "--plain")
-    plain = plain or as_json or not sys.stdout.isatty()
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    run = Run(recording, speed, first_block, leave, dashboard and not missing)
+    plain = plain or as_json or not is_screen()
     with Interrupt() as asked, move_in(keep=keep) as home:
-        options = arguments(home, recording, speed, leave=leave)
+        processes, options = settings(home, run), arguments(home, run)
+        address = f"http://127.0.0.1:{processes[OBS]['port']}/" if run.dashboard else None
+        without = "none (it needs the extra `obs`: pip install 'alphapulse[obs]')" if dashboard else "none"
         with contextlib.suppress(Interrupted):
             compile_kernels("demo", asked)
-            with running(home, settings(home, free_port(), speed), options, asked) as pipeline:
+            with running(home, processes, options, asked) as pipeline:
                 with contextlib.suppress(Interrupted):
                     begin_together(pipeline, options)
-                    watch(pipeline, home, speed, leave=leave, plain=plain)
+                    watch(pipeline, home, run, address or without, plain=plain)
                 say("stopping ...")
-        if as_json and home.stats(STRATEGY).exists():
-            click.echo(json.dumps(report(home, look(home.market), pipeline.lines(RECORDER)[-1])))
+        # A process that was killed has not said what it counted.
+        if home.stats(COLLECTOR).exists() and home.stats(STRATEGY).exists():
+            for recorded in [line for line in pipeline.lines(RECORDER) if "lost" in line][-1:]:
+                found = report(home, look(home.market), recorded)
+                click.echo(json.dumps(found | {"dashboard": address}) if as_json else summary(found))
         if keep:
             say(f"kept: rings {', '.join(home.rings)}; journal and output in {home.directory}")
     return 130 if leave and asked() else 0
@@ -105,40 +135,62 @@ def begin_together(pipeline: Pipeline, processes: Iterable[str]) -> None:
         pipeline.signal(NODE, signal.SIGCONT)
 
 
-def watch(pipeline: Pipeline, home: Home, speed: str, *, leave: bool, plain: bool) -> None:
+def watch(pipeline: Pipeline, home: Home, run: Run, dashboard: str, *, plain: bool) -> None:
     """Show the pipeline until the user stops it, or with `leave` until the collector is done and all is read."""
+    from tools.demo.pipeline import ENDED
     from tools.demo.view import Picture
     from tools.demo.watch import PipelineView
 
     seen = PipelineView.attach(*home.rings)
-    picture = Picture(home, seen, speed)
-    every_s = PLAIN_S if plain else DRAW_S
-    due = time.monotonic()
-    with contextlib.closing(seen), screen(picture, plain=plain) as draw:
-        while not (leave and pipeline.has_ended(COLLECTOR)):
+    picture = Picture(home, seen, run.speed, dashboard)
+    every_s = LOOK_S if run.goes_on else DRAW_S
+    with contextlib.closing(seen), lines(picture) if plain else drawn(picture) as show:
+        due = time.monotonic()
+        while not (run.leave and any(one.name == COLLECTOR and one.state == ENDED for one in picture.processes)):
             seen.glance()
             if time.monotonic() >= due:
-                due += every_s
+                due = time.monotonic() + every_s
                 picture.rings = look_at_all(home.rings, picture.rings, every_s)
                 picture.processes = pipeline.look()
                 picture.ended = len(pipeline.lines(NODE)) > 1
-                draw()
+            show()
             pipeline.pause(GLANCE_S)
         while seen.glance() or not pipeline.has_ended(*READERS):
             pipeline.pause(GLANCE_S)
-        draw()
+        show()
 
 
 @contextlib.contextmanager
-def screen(picture: Picture, *, plain: bool) -> Iterator[Callable[[], None]]:
-    """A function that draws the picture as it is now."""
-    if plain:
-        yield lambda: say(picture.line())
-        return
-    from rich.live import Live
+def lines(picture: Picture) -> Iterator[Callable[[], None]]:
+    """A function that says what is new: signals, reorgs and gaps as they come, the counters each second."""
+    say(f"dashboard  {picture.dashboard}")
+    due = time.monotonic()
 
-    with Live(picture, auto_refresh=False) as live:
-        yield live.refresh
+    def show() -> None:
+        nonlocal due
+        for news in picture.watch.take_news():
+            say(printable(str(news)))
+        if time.monotonic() >= due:
+            due = time.monotonic() + PLAIN_S
+            say(picture.line())
+
+    yield show
+    say(picture.line())
+
+
+@contextlib.contextmanager
+def drawn(picture: Picture) -> Iterator[Callable[[], None]]:
+    """A function that draws the picture, if it is time or the terminal has another size."""
+    due = time.monotonic()
+    with Screen(picture.lines) as screen:
+
+        def show() -> None:
+            nonlocal due
+            if time.monotonic() >= due or screen.is_resized:
+                due = time.monotonic() + DRAW_S
+                screen.draw()
+
+        yield show
 
 
 def say(line: str) -> None:

@@ -22,6 +22,7 @@ from tools.up.control import Control
 from tools.up.ending import end_of_ours
 from tools.up.plan import MIB, UpOptions
 from tools.up.processes import FAILED, SupervisedProcess, look_at_processes
+from tools.up.rotated import last_lines
 from tools.up.run_directory import as_toml
 
 LIMITS = UpOptions(restarts=2, settle_s=1, grace_s=2, log_bytes=8 * MIB, log_files=2)
@@ -52,7 +53,7 @@ class Pipeline:
             self.pause()
             for one in self.look():
                 if one.name in silent and one.last_end:
-                    raise ChildFailed(told(f"{one.name} ended before it was ready", one))
+                    raise ChildFailed(self._told(f"{one.name} ended before it was ready", one))
             if time.monotonic() > deadline:
                 raise ChildFailed(f"not ready after {READY_S:.0f} s: {', '.join(silent)}")
 
@@ -65,7 +66,7 @@ class Pipeline:
         found = look_at_processes(self.place)
         for one in found:
             if one.state == FAILED:
-                raise ChildFailed(told(f"{one.name} is given up", one))
+                raise ChildFailed(self._told(f"{one.name} is given up", one))
         return found
 
     def has_ended(self, *names: str) -> bool:
@@ -99,10 +100,9 @@ class Pipeline:
         if self._supervisord.poll() is not None:
             raise ChildFailed(f"supervisord ended ({self._supervisord.returncode}), and every process with it")
 
-
-def told(what: str, one: SupervisedProcess) -> str:
-    """What became of a process, with the last lines of its log."""
-    return "\n    ".join([f"{what} ({one.sentence}):", *one.last_lines])
+    def _told(self, what: str, one: SupervisedProcess) -> str:
+        """What became of a process, with the last lines of its log, also where it was started again meanwhile."""
+        return "\n    ".join([f"{what} ({one.sentence}):", *last_lines(self.place.log_of(one.name))])
 
 
 @contextlib.contextmanager

@@ -10,9 +10,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tlv.units import MS
 from tools.demo.home import Home
 from tools.demo.plan import COLLECTOR, STRATEGY
 from tools.ringstat import RingStat
+from tools.wording import counted
 
 COLLECTED = (
     "blocks",
@@ -49,6 +51,33 @@ def report(home: Home, market: RingStat, recorded: dict[str, Any]) -> dict[str, 
             name: three_of(latencies[name]) for name in ("receive_to_ring", "ring_to_signal", "receive_to_signal")
         },
     }
+
+
+def summary(found: dict[str, Any]) -> str:
+    """The same in a few lines for people."""
+    kinds = ", ".join(counted(count, name) for name, count in found["events_by_type"].items())
+    depths = ", ".join(str(reorg["depth"]) for reorg in found["reorgs"])
+    missing = sum(gap["last"] - gap["first"] + 1 for gap in found["gaps"])
+    events, ring, latency = found["events_published"], found["ring"], found["latency_ns"]
+    lines = [
+        f"{counted(found['blocks'], 'block')}, {counted(found['logs_received'], 'log')}",
+        counted(events, "event") + (f": {kinds}" if events else ""),
+        counted(len(found["reorgs"]), "reorg") + (f" of depth {depths}" if depths else ""),
+        f"{counted(found['removed_events'], 'event')} taken back",
+        counted(len(found["gaps"]), "gap") + (f" of {counted(missing, 'block')} in all" if missing else ""),
+        counted(found["signals"], "signal"),
+        f"{counted(ring['frames'], 'frame')} in the ring, {ring['lost']:,} lost",
+        f"from the node to the ring: {latency_text(latency['receive_to_ring'])}",
+        f"from the node to a signal: {latency_text(latency['receive_to_signal'])}",
+    ]
+    return "\n".join(lines)
+
+
+def latency_text(latency: dict[str, int | None]) -> str:
+    """Its percentiles."""
+    if latency["p50"] is None:
+        return "none measured"
+    return ", ".join(f"{name} {(ns or 0) / MS:.1f} ms" for name, ns in latency.items())
 
 
 def read(path: Path) -> dict[str, Any]:

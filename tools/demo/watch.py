@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from decimal import ROUND_DOWN, Context, Decimal
 from typing import NamedTuple
 
 from ringbuf import Frame, Reader
-from tlv.codes import Flag
+from tlv.codes import UNKNOWN_DECIMALS, Flag
 from tlv.layout import (
     LAYOUT_DIGEST,
     ArbitrageSignal,
@@ -28,25 +29,67 @@ from tlv.layout import (
     Reorg,
 )
 from tlv.message import Message, parse
+from tools.wording import gap_text, reorg_text, venue_name, verdict
 
-SHOWN_SWAPS = 8
-SHOWN_NOTES = 4
+KEPT = 64
+"""Swaps, signals and notes: more than any terminal shows."""
 FRAMES_PER_GLANCE = 4096
 FIRST_TYPE = 32
 """Offset of the first TLV's type: a glance looks there before it parses anything."""
 EXTENDED = 255
 RATE_WINDOW_S = 2.0
+DIGITS = 7
+PRECISE = 80
+"""Digits of a quotient that is cut off later: as many as the largest amount has."""
+SMALL, LARGE = -6, 15
+"""Powers of ten from and below which a number is written out."""
 EVENTS = tuple(cls.layout.type for cls in (PoolSwap, PoolMint, PoolBurn, PoolCollect, PoolSync))
 
 
+class TokenAmount(NamedTuple):
+    """A number as a person reads it, and of what."""
+
+    number: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.name}"
+
+
 class Swap(NamedTuple):
-    """One swap as text: what went into the pool and what came out."""
+    """One swap: what went into the pool and what came out."""
 
     block: int
     venue: int
-    sold: str
-    bought: str
+    sold: TokenAmount
+    bought: TokenAmount
     removed: bool
+
+
+class Opportunity(NamedTuple):
+    """One signal."""
+
+    block: int
+    pair: str
+    route: str
+    net: TokenAmount
+    price: str
+    verdict: str
+    profitable: bool
+
+    def __str__(self) -> str:
+        parts = [f"signal  block {self.block}", self.pair, self.route, f"net {self.net}", f"price {self.price}"]
+        return "  ".join([*parts, self.verdict])
+
+
+class Note(NamedTuple):
+    """A reorg or a gap."""
+
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}  {self.text}"
 
 
 @dataclass
@@ -55,9 +98,14 @@ class PipelineView:
 
     market: Reader
     signals: Reader
-    symbols: dict[bytes, tuple[str, str]] = field(default_factory=dict)
-    swaps: deque[Swap] = field(default_factory=lambda: deque(maxlen=SHOWN_SWAPS))
-    notes: deque[str] = field(default_factory=lambda: deque(maxlen=SHOWN_NOTES))
+    symbols: dict[bytes, str] = field(default_factory=dict)
+    """By token."""
+    pools: set[bytes] = field(default_factory=set)
+    swaps: deque[Swap] = field(default_factory=lambda: deque(maxlen=KEPT))
+    opportunities: deque[Opportunity] = field(default_factory=lambda: deque(maxlen=KEPT))
+    notes: deque[Note] = field(default_factory=lambda: deque(maxlen=KEPT))
+    untold: deque[Note | Opportunity] = field(default_factory=lambda: deque(maxlen=1024))
+    """Of both, what `take_news` has not given yet."""
     counts: Counter[int] = field(default_factory=Counter)
     blocks: int = 0
     head: int = 0
@@ -74,6 +122,12 @@ class PipelineView:
             Reader.attach(market, start="oldest", layout_digest=LAYOUT_DIGEST),
             Reader.attach(signals, start="oldest", layout_digest=LAYOUT_DIGEST),
         )
+
+    def take_news(self) -> list[Note | Opportunity]:
+        """Reorgs, gaps and signals since the last time."""
+        news = list(self.untold)
+        self.untold.clear()
+        return news
 
     def close(self) -> None:
         """Detach."""
@@ -128,41 +182,61 @@ class PipelineView:
     def _see_state(self, message: Message) -> None:
         state = message.first(PoolState)
         if state is not None:
-            self.symbols[state.pool] = (state.symbol0, state.symbol1)
+            self.pools.add(state.pool)
+            self.symbols[state.token0] = state.symbol0
+            self.symbols[state.token1] = state.symbol1
 
     def _see_swap(self, message: Message) -> None:
-        swap = message.first(PoolSwap)
-        if swap is None:
+        swap, origin = message.first(PoolSwap), message.first(EventOrigin)
+        if swap is None or origin is None:
             return
-        names = self.symbols.get(swap.pool, ("", ""))
-        left = amount(swap.amount0_in - swap.amount0_out, swap.decimals0, names[0] or short(swap.token0))
-        right = amount(swap.amount1_in - swap.amount1_out, swap.decimals1, names[1] or short(swap.token1))
+        left = self._amount(swap.amount0_in - swap.amount0_out, swap.decimals0, swap.token0)
+        right = self._amount(swap.amount1_in - swap.amount1_out, swap.decimals1, swap.token1)
         sold, bought = (left, right) if swap.amount0_in >= swap.amount0_out else (right, left)
         removed = bool(message.header.flags & Flag.REMOVED)
-        origin = message.first(EventOrigin)
-        if origin is not None:
-            self.swaps.append(Swap(origin.block_number, swap.venue, sold, bought, removed))
+        self.swaps.append(Swap(origin.block_number, swap.venue, sold, bought, removed))
 
     def _see_reorg(self, message: Message) -> None:
         reorg = message.first(Reorg)
         if reorg is not None:
-            place = f"depth {reorg.depth} at block {reorg.old_head_number}"
-            self.notes.append(f"reorg of {place}: {reorg.removed_events} events taken back")
+            self._tell(Note("reorg", reorg_text(reorg)))
 
     def _see_gap(self, message: Message) -> None:
         gap = message.first(Gap)
         if gap is not None:
-            self.notes.append(f"gap: {gap.first} to {gap.last} cannot be had from the node")
+            self._tell(Note("gap", gap_text(gap)))
 
     def _see_signal(self, payload: memoryview) -> None:
         message = parse(payload, verify=False)
         signal, worth = message.first(ArbitrageSignal), message.first(Economics)
-        if signal is None:
+        if signal is None or worth is None:
             return
         self.signal_count += 1
-        if worth is not None:
-            gross = amount(worth.gross, worth.profit_decimals, short(worth.profit_token))
-            self.notes.append(f"signal in block {signal.block_number}: gross {gross}")
+        net = self._amount(worth.net, worth.profit_decimals, worth.profit_token)
+        found = Opportunity(
+            block=signal.block_number,
+            pair=f"{self._name(signal.token_mid)}/{self._name(signal.token_in)}",
+            route=f"{venue_name(signal.venue_a)} -> {venue_name(signal.venue_b)}",
+            net=TokenAmount("-" + net.number, net.name) if worth.net < 0 else net,
+            price=price(signal),
+            verdict=verdict(signal.verdict),
+            profitable=worth.net > 0,
+        )
+        self.opportunities.append(found)
+        self.untold.append(found)
+
+    def _tell(self, note: Note) -> None:
+        self.notes.append(note)
+        self.untold.append(note)
+
+    def _amount(self, base_units: int, decimals: int, token: bytes) -> TokenAmount:
+        """Its size; the sign is the caller's."""
+        if decimals == UNKNOWN_DECIMALS:
+            return TokenAmount(figure(abs(base_units), 0), f"units of {self._name(token)}")
+        return TokenAmount(figure(abs(base_units), decimals), self._name(token))
+
+    def _name(self, token: bytes) -> str:
+        return self.symbols.get(token) or short(token)
 
 
 SEEN = {
@@ -183,13 +257,36 @@ def first_type(payload: memoryview) -> int:
     return payload[FIRST_TYPE + 2] if kind == EXTENDED else kind
 
 
-def amount(base_units: int, decimals: int, name: str) -> str:
-    """An amount as a person writes it: exact digits, at most six after the point, and the token's name."""
-    if decimals > 77:
-        return f"{abs(base_units)} base units of {name}"
-    whole, rest = divmod(abs(base_units), 10**decimals)
-    places = f"{rest:0{decimals}d}"[:6] if decimals else ""
-    return f"{whole:,}.{places} {name}" if places else f"{whole:,} {name}"
+def figure(base_units: int, decimals: int) -> str:
+    """A number of tokens as a person reads it: seven digits or more, cut off, whole ones never."""
+    exact = Decimal(f"{base_units}e-{decimals}")
+    return written(exact, max(DIGITS, exact.adjusted() + 1))
+
+
+def written(exact: Decimal, digits: int) -> str:
+    """So many digits, cut off; of a very large or very small number four, and its power of ten."""
+    if exact and not SMALL <= exact.adjusted() < LARGE:
+        return f"{Context(prec=4, rounding=ROUND_DOWN).create_decimal(exact):.3e}"
+    return f"{Context(prec=digits, rounding=ROUND_DOWN).create_decimal(exact).normalize():,f}"
+
+
+def price(signal: ArbitrageSignal) -> str:
+    """Of the token that is bought and sold again, in the other one: there and there; by how much they differ, in per
+    cent, where a token's decimals are unknown."""
+    if UNKNOWN_DECIMALS in (signal.decimals_in, signal.decimals_mid):
+        gain = signal.amount_out - signal.amount_in
+        return f"{'+' if gain >= 0 else ''}{ratio(100 * gain, signal.amount_in, 0)} %"
+    shift = signal.decimals_mid - signal.decimals_in
+    bought = ratio(signal.amount_in, signal.amount_mid, shift)
+    return f"{bought} -> {ratio(signal.amount_out, signal.amount_mid, shift)}"
+
+
+def ratio(numerator: int, denominator: int, shift: int) -> str:
+    """Five digits of numerator / denominator * 10 ** shift; ? if there is none."""
+    if not denominator:
+        return "?"
+    exact = Context(prec=PRECISE, rounding=ROUND_DOWN).divide(Decimal(f"{numerator}e{shift}"), Decimal(denominator))
+    return written(exact, 5)
 
 
 def short(address: bytes) -> str:

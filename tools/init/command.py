@@ -68,8 +68,7 @@ def command(
     if wrong:
         raise UsageError(f"{file} is written, and has mistakes (is it the environment?): " + "\n  ".join(wrong))
     if not as_json:
-        lasts = "; the recording lasts six minutes, then its feed is stale" if recorded else ""
-        click.echo(f"{file} is written and valid; `alphapulse up -c {file}` runs it{lasts}")
+        click.echo(f"{file} is written and valid; `alphapulse up -c {file}` runs it")
     found = examine_all({url: chain}, None, wait_s, as_json) if url is not None and ask else []
     fit = all(healthy(findings) for _, findings in found)
     if as_json:

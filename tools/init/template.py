@@ -40,9 +40,9 @@ def pipeline(chain: str, ring: str, url: str | None) -> dict[str, Values]:
 
 
 def recorded_pipeline(port: int) -> dict[str, Values]:
-    """The same on the bundled recording, served by a node of our own: for six minutes; then its feed is stale."""
+    """The same on the bundled recording, served by a node of our own that goes on for ever."""
     ring, signals, health = RECORDED
-    node = {"port": port, "speed": "1"}
+    node = {"port": port, "speed": "1", "at_end": "loop"}
     return {
         "up": {},
         "node": node,

@@ -24,6 +24,12 @@ class VisibleChain:
         self.head = blocks[first_head]
         self.adopt(first_head)
 
+    def know(self, blocks: Mapping[str, RecordedBlock]) -> None:
+        """Have these blocks and no others; of the chain, what is not among them is forgotten."""
+        self._blocks = blocks
+        self._by_number = {number: block for number, block in self._by_number.items() if block.hash in blocks}
+        self._known &= blocks.keys()
+
     def adopt(self, head: str) -> None:
         """Make `head` the newest block: its recorded ancestors become the chain, what was above it is gone."""
         self.head = block = self._blocks[head]

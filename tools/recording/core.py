@@ -19,8 +19,9 @@ from tools.recording.blocks import RecordedLog
 from tools.recording.chain import VisibleChain
 from tools.recording.faults import Faults, Mischief
 from tools.recording.filters import FilterParams, LogFilter, log_filter
+from tools.recording.laps import both, lap_of
 from tools.recording.queries import Queries, argument
-from tools.recording.recording import Recording
+from tools.recording.recording import Recording, begun_at
 from tools.recording.rpc import INVALID_PARAMS, METHOD_NOT_FOUND, AnswerError, answer
 from tools.recording.timeline import Moment
 
@@ -74,21 +75,32 @@ class Client:
 class NodeCore:
     """A recorded node at one moment of its recording."""
 
-    def __init__(self, recording: Recording, faults: Faults | None = None) -> None:
-        self._recording = recording
+    def __init__(self, recording: Recording, faults: Faults | None = None, first_block: int | None = None) -> None:
+        """With `first_block` it begins at that head; later laps are whole."""
+        self._recorded = recording
+        if first_block is not None:
+            recording = begun_at(recording, first_block)
+        self._recording = self._lap = recording  # what it knows: two laps at most; and the newest of them
+        self._laps = 0
         self._faults = faults or Faults()
         self._clients: dict[int, Client] = {}
         self._ids = 0
         self.counts = Counts()
-        self.rewind()
-
-    def rewind(self) -> None:
-        """Go back to the first moment; clients and their subscriptions stay."""
-        self._mischief = Mischief(self._faults, self._recording.steps)
-        self._chain = VisibleChain(self._recording.blocks, self._recording.first_head)
-        self._queries = Queries(self._recording, self._chain)
+        self._mischief = Mischief(self._faults, recording.steps)
+        self._chain = VisibleChain(recording.blocks, recording.first_head)
+        self._queries = Queries(recording, self._chain)
         self._next = 0
         self.absence = 0  # steps that may still pass without a subscriber after a cut
+
+    def next_lap(self) -> None:
+        """Go on with the same blocks as later ones; the lap before the last is history that the node no longer has."""
+        self._laps += 1
+        before, self._lap = self._lap, lap_of(self._recorded, self._laps)
+        self._recording = both(before, self._lap)
+        self._mischief = Mischief(self._faults, self._lap.steps)
+        self._chain.know(self._recording.blocks)
+        self._queries = Queries(self._recording, self._chain, self._recorded.lowest)
+        self._next = 0
 
     @property
     def due_ns(self) -> int | None:

@@ -40,7 +40,8 @@ class CallParams(Struct, frozen=True):
 class Queries:
     """The read-only methods over one recording; the owner of `chain` moves its head."""
 
-    def __init__(self, recording: Recording, chain: VisibleChain) -> None:
+    def __init__(self, recording: Recording, chain: VisibleChain, once_had: int | None = None) -> None:
+        """`once_had` is the number of the first block that the node ever had, if the recording has it no more."""
         self._recording = recording
         self._chain = chain
         self._refusals_left = dict(recording.unknown_answers)
@@ -48,6 +49,7 @@ class Queries:
         numbers = {block.number for block in blocks.values()}
         self._pruned_hashes = {block.parent_hash for block in blocks.values()} - blocks.keys()
         self._pruned_numbers = holes_between(numbers)
+        self._forgotten = range(recording.lowest if once_had is None else once_had, recording.lowest)
         self._methods: dict[str, Callable[[Params], bytes]] = {
             "eth_chainId": lambda params: _json(hex(recording.chain_id)),
             "net_version": lambda params: _json(str(recording.chain_id)),
@@ -73,7 +75,7 @@ class Queries:
     def _block_by_number(self, params: Params) -> bytes:
         number = self._number(argument(params, 0, BlockTag))
         block = None if number is None else self._chain.by_number(number)
-        if block is None and number in self._pruned_numbers:
+        if block is None and number is not None and (number in self._pruned_numbers or number in self._forgotten):
             raise AnswerError(PRUNED, "pruned history unavailable")
         return _block_json(block)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
+from tlv.errors import UsageError
 from tlv.units import NS
 from tools.recording.blocks import RecordedBlock, RecordedLog
 from tools.recording.contracts import answers
@@ -38,6 +39,11 @@ class Recording:
     first_head: str  # visible before the clock starts
     unknown_answers: dict[str, float]  # block hash -> how often eth_getLogs says "unknown block" first, or ALWAYS
     call_answers: dict[tuple[str, str], str]
+
+    @property
+    def lowest(self) -> int:
+        """The lowest number of its blocks."""
+        return min(block.number for block in self.blocks.values())
 
     def logs_of(self, block_hash: str) -> tuple[RecordedLog, ...]:
         """The logs of a block in their order; none for a block whose logs were not recorded."""
@@ -80,6 +86,20 @@ def load_recording(folder: Path, chain_id: int | None = None, max_pause_s: float
             (pool for pool in pools if pool.chain_id == chain), (token for token in tokens if token.chain_id == chain)
         ),
     )
+
+
+def begun_at(recording: Recording, number: int) -> Recording:
+    """The recording from the first head on that has at least this number; what was before is history.
+
+    Raises:
+        UsageError: no head is so high.
+    """
+    for index, step in enumerate(recording.steps):
+        if step.adopts is not None and recording.blocks[step.adopts].number >= number:
+            steps = tuple(replace(later, due_ns=later.due_ns - step.due_ns) for later in recording.steps[index:])
+            return replace(recording, steps=steps, first_head=step.adopts)
+    highest = max(block.number for block in recording.blocks.values())
+    raise UsageError(f"first block: expected at most {highest}, the last of recording {recording.name}, found {number}")
 
 
 def _read_headers(path: Path) -> tuple[dict[str, RecordedBlock], list[tuple[int, str]]]:

@@ -54,9 +54,11 @@ class RecordingNode:
         speed: recorded seconds per second; `math.inf` for no pauses at all.
         rate: notifications per second and client at most; without it, those of one moment come at once.
         start: when the clock starts: `now`, or with the first client that `subscribe`s to heads and logs.
-        at_end: `stay` at the last head, `close` all connections and the port, or `loop`.
+        at_end: `stay` at the last head, `close` all connections and the port, or `loop`: go on with the same blocks as
+            later ones (`laps`).
         max_pause_s: how much recorded silence between two sessions is kept.
         chain_id: for a recording without pool metadata.
+        first_block: number of the head at which it begins.
 
     Raises:
         RecordingError: the folder holds no recording that can be served.
@@ -74,6 +76,7 @@ class RecordingNode:
         at_end: AtEnd = "stay",
         max_pause_s: float = 2.0,
         chain_id: int | None = None,
+        first_block: int | None = None,
         faults: Faults | None = None,
     ) -> None:
         if not speed > 0:
@@ -81,7 +84,7 @@ class RecordingNode:
         if not rate > 0:
             raise UsageError(f"rate: expected more than 0, found {rate}")
         self.recording = load_recording(recording or bundled_recording(), chain_id, max_pause_s)
-        self._core = NodeCore(self.recording, faults)
+        self._core = NodeCore(self.recording, faults, first_block)
         self._host, self._port = host, port
         self._speed, self._start, self._at_end = speed, start, at_end
         self._rate, self._next_s = rate, 0.0
@@ -173,7 +176,7 @@ class RecordingNode:
         while True:
             due_ns = self._core.due_ns
             if due_ns is None and self._at_end == "loop":
-                self._core.rewind()
+                self._core.next_lap()
                 began = loop.time()
                 continue
             if due_ns is None:

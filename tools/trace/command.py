@@ -20,6 +20,7 @@ from tlv.layout import SignalIdentity
 from tlv.message import parse
 from tools.command.given import refuse_without_effect
 from tools.command.needs import needs
+from tools.command.printable import printable
 from tools.command.progress import progress_option
 from tools.command.stderr_log import complain, tell_operator
 from tools.trace import chrome, otlp, text
@@ -122,7 +123,7 @@ def command(
         click.echo(msgspec.json.encode(answer))
     else:
         for line in text.lines(answer):
-            click.echo(line)
+            click.echo(printable(line))
     if failure is not None:
         raise failure
 

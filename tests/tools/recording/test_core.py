@@ -166,14 +166,6 @@ def test_core_block_tag_about_which_nothing_was_recorded_is_null(tag: str) -> No
     assert ask(NodeCore(polygon()), "eth_getBlockByNumber", tag, False) is None
 
 
-def test_core_rewind_serves_the_same_again() -> None:
-    core = listening()
-    once = list(play(core))
-    core.rewind()
-    assert core.head_number == 13522111
-    assert list(play(core)) == once
-
-
 def test_core_heads_carry_the_recorded_header_without_notes_of_ours() -> None:
     head = pushed(listening())[0]
     (recorded,) = [row for row in rows(f"{P}_headers") if row["hash"] == head["hash"]]

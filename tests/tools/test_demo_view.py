@@ -1,0 +1,127 @@
+"""The demo's picture on real rings: it fits any size, whatever the chain's contracts call their tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ringbuf import Writer
+from tests.tools.test_dump_text import POOL, SIGNAL, A, B
+from tlv.codes import Domain, Flag, GapScope, Reason, Source
+from tlv.layout import LAYOUT_DIGEST, Economics, EventOrigin, Gap, PoolState, PoolSwap, Reorg
+from tlv.message import build
+from tools.command.terminal import LEAST_NAME
+from tools.demo.home import Home
+from tools.demo.view import Picture
+from tools.demo.watch import Opportunity, PipelineView, figure, ratio
+from tools.up.processes import SupervisedProcess
+
+BIG = (1 << 256) - 1
+NASTY = "\x1b[2J[red]\u202eX"
+
+
+def process(name: str, state: str) -> SupervisedProcess:
+    return SupervisedProcess(name, state, 7, 9, 0 if state == "running" else 2, "", [])
+
+
+@pytest.fixture
+def picture(new_ring_name: Callable[[], str]) -> Iterator[Picture]:
+    """Of two rings that hold a swap of a token with a nasty symbol, its REMOVED copy, a reorg, a gap and a signal."""
+    names = new_ring_name(), new_ring_name()
+    with (
+        Writer.create(names[0], layout_digest=LAYOUT_DIGEST) as market,
+        Writer.create(names[1], layout_digest=LAYOUT_DIGEST) as signals,
+    ):
+
+        def publish(*records: Any, flags: int = 0) -> None:
+            market.publish(build(Domain(1), Source.POLYGON_COLLECTOR, records, flags=flags))
+
+        state = PoolState(*POOL, 0, 0, 0, 0, 9, 3000, 0, 0, A, NASTY, "WMATICWMATICWMATIC")
+        swap = PoolSwap(*POOL, BIG, 0, 0, 1_234_567_890, 0, 0, 0, A, B)
+        publish(state, flags=Flag.SNAPSHOT)
+        for flags in (0, Flag.REMOVED):
+            publish(swap, EventOrigin(13522194, 0, 0, 0, 5, bytes(32), bytes(32)), flags=flags)
+        for record in (
+            Reorg(6, 8, 9, 2, 1, bytes(32), bytes(32), bytes(32)),
+            Gap(7, 9, GapScope.BLOCK_NUMBERS, Reason.NODE_HAS_NO_BLOCK),
+        ):
+            market.publish(build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [record]))
+        worth = Economics(10**18, 1, -1, 1, 1, 1, 1, A, bytes(20), 18)
+        signals.publish(build(Domain.SIGNAL, Source.ARBITRAGE_STRATEGY, [SIGNAL, worth]))
+        seen = PipelineView.attach(*names)
+        seen.glance()
+        found = Picture(Home("demo", Path("/nowhere")), seen, "5", "http://127.0.0.1:9464/")
+        found.processes = [process("node", "running"), process("strategy", "backing off")]
+        yield found
+        seen.close()
+
+
+@pytest.mark.parametrize("height", [1, 5, 12, 20, 24, 50])
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 120, 200])
+def test_picture_has_as_many_lines_as_the_terminal_and_none_that_it_would_obey(
+    picture: Picture, width: int, height: int
+) -> None:
+    lines = picture.lines(width, height)
+    assert len(lines) >= height
+    for line in lines[:height]:
+        assert line.plain.isprintable()
+    if width >= 60:
+        assert max(line.cell_len for line in lines[1:]) <= max(width, 66), "sentences are cut, tables fit"
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50), (60, 20)])
+def test_picture_says_what_happened_in_words(picture: Picture, width: int, height: int) -> None:
+    text = "\n".join(line.plain for line in picture.lines(width, height))
+    facts = [
+        "dashboard  http://127.0.0.1:9464/",
+        "reorg 2 blocks above 6 left the chain, 1 event taken back",
+        "gap   blocks 7 to 9 missing (3): the node does not have",
+        "quickswap_v2 -> dfyn",
+        "-1.000e-18",
+        "1.157e+59",
+        "1,234.567",
+        "taken back",
+        "reorgs 1",
+        "signals 1",
+    ]
+    assert [fact for fact in facts if fact not in text] == []
+    (unwell,) = (line for line in picture.lines(width, height) if "strategy" in line.plain)
+    assert "strategy backing off (restarted 2x)  node running" in unwell.plain
+    symbols = [word for word in text.split() if word.startswith("WMATIC")]
+    assert symbols and all(len(symbol) >= LEAST_NAME for symbol in symbols)
+
+
+def test_news_are_told_once_in_their_order(picture: Picture) -> None:
+    first, second, third = picture.watch.take_news()
+    assert (str(first)[:5], str(second)[:3]) == ("reorg", "gap")
+    assert isinstance(third, Opportunity) and third.price.startswith("0.4 -> 0.6")
+    assert picture.watch.take_news() == []
+
+
+@pytest.mark.parametrize(
+    ("units", "decimals", "text"),
+    [
+        (0, 18, "0"),
+        (1, 18, "1.000e-18"),
+        (1_234_567_891, 6, "1,234.567"),
+        (12_345_678_000_000, 6, "12,345,678"),
+        (10**18, 18, "1"),
+        (999_999_999, 9, "0.9999999"),
+        (BIG, 0, "1.157e+77"),
+        (100, 0, "100"),
+    ],
+)
+def test_figure_is_cut_off_never_rounded_up(units: int, decimals: int, text: str) -> None:
+    assert figure(units, decimals) == text
+
+
+def test_ratio_of_nothing_is_none() -> None:
+    assert (ratio(1, 0, 0), ratio(1, 3, 0), ratio(1, 3, 12), ratio(2, 1, 20)) == (
+        "?",
+        "0.33333",
+        "333,330,000,000",
+        "2.000e+20",
+    )
