@@ -46,7 +46,8 @@ class KeptTicks:
         self.gross: dict[int, int] = {}
         self._ticks: list[int] = []
         self._net: dict[int, int] = {}
-        self._as_of = 0
+        self.as_of = 0
+        """The block at whose end it was read."""
         self._changes: list[Change] = []
         self._parts: list[PoolTicks] = []
         self._coming: list[TickLiquidity] = []
@@ -68,7 +69,7 @@ class KeptTicks:
 
     def roll_back(self, fork_number: int) -> None:
         """Undo what happened above the fork."""
-        if self.map is not None and self._as_of > fork_number:
+        if self.map is not None and self.as_of > fork_number:
             self.void()
         undone = [change for change in self._changes if change.block_number > fork_number]
         if undone:
@@ -109,13 +110,13 @@ class KeptTicks:
         coming = self._coming
         self._parts, self._coming = [], []
         oldest = self._changes[-1].block_number - KEPT_BLOCKS if self._changes else 0
-        known_as_of = self._as_of if self.map is not None else 0
+        known_as_of = self.as_of if self.map is not None else 0
         if last.block_number < max(since_block, known_as_of, oldest):
             return False
         self._ticks = [tick.tick for tick in coming]
         self._net = {tick.tick: tick.liquidity_net for tick in coming}
         self.gross = {tick.tick: tick.liquidity_gross for tick in coming}
-        self._as_of = last.block_number
+        self.as_of = last.block_number
         self.map = TickMap(self._ticks, self._net, last.tick_spacing)
         for change in self._changes:
             self._move(change, 1)
@@ -123,7 +124,7 @@ class KeptTicks:
 
     def _move(self, change: Change, sign: int) -> None:
         """Apply a change, or with -1 undo it, unless the map was read after it and includes it."""
-        if self.map is None or change.block_number <= self._as_of:
+        if self.map is None or change.block_number <= self.as_of:
             return
         amount = sign * change.amount
         self._add(change.tick_lower, amount, amount)

@@ -82,7 +82,7 @@ class PoolBook:
             return None
         pool.last_event_block = max(pool.last_event_block, origin.block_number)
         if isinstance(record, PoolMint | PoolBurn) and record.amount:
-            pool.ticks.apply(_change(record, origin))
+            pool.ticks.apply(change_of(record, origin))
         value = _state_after(pool, record)
         if value is None:
             return None
@@ -153,7 +153,8 @@ def _identify(pool: Pool, record: PoolState | PoolCreated) -> bool:
     return known != (pool.protocol, pool.fee_pips, pool.tick_spacing)
 
 
-def _change(record: PoolMint | PoolBurn, origin: EventOrigin) -> Change:
+def change_of(record: PoolMint | PoolBurn, origin: EventOrigin) -> Change:
+    """What a Mint or Burn does to its pool's tick map."""
     amount = record.amount if isinstance(record, PoolMint) else -record.amount
     place = (origin.block_number, origin.block_hash, origin.log_index)
     return Change(*place, record.tick_lower, record.tick_upper, amount)

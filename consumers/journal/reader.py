@@ -96,6 +96,11 @@ class JournalReader:
         return self._scanner.segment.ordinal
 
     @property
+    def segment_header(self) -> SegmentHeader:
+        """The header of the segment that is being read."""
+        return self._scanner.header
+
+    @property
     def latest_uuid(self) -> bytes:
         """The latest incarnation of the ring of which the journal has anything."""
         return self._uuid_of_last(list_segments(self.directory))
