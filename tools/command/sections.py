@@ -168,6 +168,7 @@ class ObsSection(Section):
     allow_host: list[str] | UnsetType = UNSET
     allow_origin: list[str] | UnsetType = UNSET
     token_file: str | UnsetType = UNSET
+    journal: list[str] | UnsetType = UNSET
     notify_file: str | UnsetType = UNSET
     notify_after: float | UnsetType = UNSET
 

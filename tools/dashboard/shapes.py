@@ -10,14 +10,20 @@ browser's numbers are doubles.  Times are milliseconds since 1970, but for `_ns`
     /api/trace          the way of one message (tools.trace.model.TraceAnswer):  ?ring=R&sequence=S
 
 An Update carries only what changed since the last one; `whole` ones carry everything and replace what the page had.
+
+Rows hold no cycles and are many, so the garbage collector need not look at them (`gc=False`).
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
+from tools.trace.model import TraceAnswer
 
-class Token(msgspec.Struct, frozen=True):
+
+class PoolToken(msgspec.Struct, frozen=True, gc=False):
     """A side of a pool."""
 
     address: str
@@ -25,17 +31,18 @@ class Token(msgspec.Struct, frozen=True):
     """As its contract says it, which may be anything: markup, control characters, another token's name.  Empty if it
     is not known."""
     decimals: int
+    """255 if they are not known, and then an amount is its base units."""
 
 
-class Amount(msgspec.Struct, frozen=True):
+class Amount(msgspec.Struct, frozen=True, gc=False):
     """So many base units of a token."""
 
     units: str
     """Decimal digits, exact; a minus sign in front of a loss."""
-    token: Token
+    token: PoolToken
 
 
-class SwapRow(msgspec.Struct, frozen=True):
+class SwapRow(msgspec.Struct, frozen=True, gc=False):
     """A swap."""
 
     ring: str
@@ -54,7 +61,7 @@ class SwapRow(msgspec.Struct, frozen=True):
     """`removed`, `backfill`, `unproven`, `replay`, ..., as `tlv.codes.Flag` names them, in lower case."""
 
 
-class PoolRow(msgspec.Struct, frozen=True):
+class PoolStateRow(msgspec.Struct, frozen=True, gc=False):
     """A pool's state after its newest event that stands."""
 
     ring: str
@@ -62,8 +69,8 @@ class PoolRow(msgspec.Struct, frozen=True):
     pool: str
     kind: str
     """Of `producers.kinds`, as the wire format names it: `uniswap_v2`, `uniswap_v3`, ..."""
-    token0: Token
-    token1: Token
+    token0: PoolToken
+    token1: PoolToken
     fee_pips: int | None
     """Hundredths of a basis point; null if it is not known."""
     known: bool
@@ -82,7 +89,7 @@ class PoolRow(msgspec.Struct, frozen=True):
     """Seen since this process began (or in the journal up to that block)."""
 
 
-class SignalRow(msgspec.Struct, frozen=True):
+class SignalRow(msgspec.Struct, frozen=True, gc=False):
     """An opportunity that a strategy published."""
 
     ring: str
@@ -114,7 +121,7 @@ class SignalRow(msgspec.Struct, frozen=True):
     """From the arrival of what triggered it to its own publishing."""
 
 
-class BlockRow(msgspec.Struct, frozen=True):
+class BlockRow(msgspec.Struct, frozen=True, gc=False):
     """A block of a collector's chain."""
 
     ring: str
@@ -135,7 +142,7 @@ class BlockRow(msgspec.Struct, frozen=True):
     base_fee: str
 
 
-class Happening(msgspec.Struct, frozen=True):
+class Happening(msgspec.Struct, frozen=True, gc=False):
     """What else a ring said: a reorg, a gap, a back-fill, an invalidation, an emitter held back, a new writer."""
 
     ring: str
@@ -166,7 +173,7 @@ class FeedRow(msgspec.Struct, frozen=True):
     heartbeat_age_ms: int
 
 
-class Summary(msgspec.Struct, frozen=True):
+class PageSummary(msgspec.Struct, frozen=True):
     """Totals since this process began, and rates smoothed with a half-life of one second."""
 
     time_ms: int
@@ -188,7 +195,7 @@ class Summary(msgspec.Struct, frozen=True):
     feeds: list[FeedRow]
 
 
-class HopRow(msgspec.Struct, frozen=True):
+class HopRow(msgspec.Struct, frozen=True, gc=False):
     """A hop's durations within the last interval, over all processes (docs/obs.md has the table of hops)."""
 
     hop: str
@@ -200,7 +207,7 @@ class HopRow(msgspec.Struct, frozen=True):
     longest_ns: int
 
 
-class RateSample(msgspec.Struct, frozen=True):
+class RateSample(msgspec.Struct, frozen=True, gc=False):
     """One point of the charts."""
 
     time_ms: int
@@ -281,10 +288,10 @@ class Update(msgspec.Struct, frozen=True, tag="update", omit_defaults=True):
     whole: bool = False
     skipped_swaps: int = 0
     """Swaps of this interval beyond those that are sent: the newest are."""
-    summary: Summary | None = None
+    summary: PageSummary | None = None
     swaps: list[SwapRow] | None = None
     """Oldest first; a REMOVED copy is a row of its own."""
-    pools: list[PoolRow] | None = None
+    pools: list[PoolStateRow] | None = None
     signals: list[SignalRow] | None = None
     """Oldest first; one whose state changed comes again."""
     blocks: list[BlockRow] | None = None
@@ -293,7 +300,7 @@ class Update(msgspec.Struct, frozen=True, tag="update", omit_defaults=True):
     health: Health | None = None
 
 
-class Farewell(msgspec.Struct, frozen=True, tag="farewell"):
+class PageFarewell(msgspec.Struct, frozen=True, tag="farewell"):
     """The last message of a connection that the server ends: in words, and whether to come back."""
 
     text: str
@@ -311,10 +318,20 @@ class LiquidityStep(msgspec.Struct, frozen=True):
 class PoolDetail(msgspec.Struct, frozen=True):
     """One pool, near by."""
 
-    row: PoolRow
+    row: PoolStateRow
     ticks_block: int | None
     """Block of the tick map; null if none is known, and then `steps` is empty."""
     steps: list[LiquidityStep]
     """Around the price, by rising tick; empty for a pool with reserves."""
     prices: list[tuple[int, int, str]]
     """The newest changes of its price, oldest first: time_ms, block, price."""
+
+
+DASHBOARD_ANSWERS: dict[str, Any] = {
+    "/dashboard": Hello | Update | PageFarewell,
+    "/api/at": Update,
+    "/api/journals": list[JournalRow],
+    "/api/pool": PoolDetail,
+    "/api/trace": TraceAnswer,
+}
+"""What each path answers."""

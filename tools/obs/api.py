@@ -18,6 +18,7 @@ from tlv.layout import SystemHealth
 from tlv.units import MS
 from tools.anomaly_text import UNITS, Explorers, subject_of
 from tools.command.utc import utc
+from tools.dashboard.shapes import DASHBOARD_ANSWERS
 from tools.obs.conditions import Condition
 from tools.obs.look import FeedOfRing, Look
 from tools.obs.processes import ProcessStat
@@ -209,9 +210,10 @@ def histograms(look: Look) -> HistogramsAnswer:
 
 
 def schema() -> dict[str, Any]:
-    """JSON schema of every answer: `paths` names the definition of each."""
-    references, definitions = msgspec.json.schema_components(ANSWERS.values())
-    return {"paths": dict(zip(ANSWERS, references, strict=True)), "$defs": definitions}
+    """JSON schema of every answer, the dashboard's among them: `paths` names the definition of each."""
+    answers = ANSWERS | DASHBOARD_ANSWERS
+    references, definitions = msgspec.json.schema_components(answers.values())
+    return {"paths": dict(zip(answers, references, strict=True)), "$defs": definitions}
 
 
 @cache

@@ -5,7 +5,9 @@ Owns what is answered where.  Every route looks (`tools.obs.look`), and none cha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -16,17 +18,27 @@ from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from tools.obs import api
 from tools.obs.conditions import judge
 from tools.obs.look import Look, Looking
 from tools.obs.metrics import metrics_of
 from tools.obs.telling import ReceiverStat
+from tools.obs.tracing import trace_route
+
+NO_JOURNALS: Mapping[str, Path] = MappingProxyType({})
 
 
-def make_app(looking: Looking, receivers: Callable[[], list[ReceiverStat]] = list) -> Starlette:
-    """The application, over what `looking` sees and how the receivers of notices stand."""
+def make_app(
+    looking: Looking,
+    receivers: Callable[[], list[ReceiverStat]] = list,
+    dashboard: Sequence[BaseRoute] = (),
+    journals: Mapping[str, Path] = NO_JOURNALS,
+) -> Starlette:
+    """The application, over what `looking` sees, how the receivers of notices stand and journals by their names; with
+    the dashboard's routes.
+    """
 
     def answer(made: Any, *, good: bool = True) -> Response:
         return Response(msgspec.json.encode(made), 200 if good else 503, media_type="application/json")
@@ -69,6 +81,8 @@ def make_app(looking: Looking, receivers: Callable[[], list[ReceiverStat]] = lis
             Route("/api/relays", showing(lambda look: api.RelaysAnswer(look.relays))),
             Route("/api/histograms", showing(api.histograms)),
             Route("/api/notify", showing(lambda _: api.NotifyAnswer(receivers()))),
+            trace_route(looking.wanted, journals),
             Route("/api/schema", showing(lambda _: api.schema())),
+            *dashboard,
         ]
     )

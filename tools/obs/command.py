@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import signal
 import socket
@@ -26,12 +27,15 @@ from tools.command.service import tell_while_it_turns
 from tools.obs.private_file import read_private
 
 if TYPE_CHECKING:
+    from tools.dashboard.live import LiveDashboard
+    from tools.dashboard.past import Past
+    from tools.obs.look import Looking
     from tools.obs.notify import Notifying
 
 PORT = 9464
 """Of those that Prometheus' exporters list, one that is theirs for OpenTelemetry and rarely taken."""
-MOST_AT_ONCE = 64
-CLOSING_S = 1
+TAKES_NOTHING_S = 10
+"""A connection whose other end takes nothing for so long is dropped by the kernel, with what is unsent."""
 SHORTEST_TOKEN = 16
 
 
@@ -51,7 +55,14 @@ SHORTEST_TOKEN = 16
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File of the token that every request must carry (Authorization: Bearer ...).",
+    help="File of the token that every request for data must carry (Authorization: Bearer ...).",
+)
+@click.option(
+    "--journal",
+    "journals",
+    multiple=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of a journal that the dashboard can travel in; repeatable.",
 )
 @click.option(
     "--notify-file",
@@ -77,12 +88,13 @@ def command(
     hosts: tuple[str, ...],
     origins: tuple[str, ...],
     token_file: Path | None,
+    journals: tuple[Path, ...],
     notify_file: Path | None,
     notify_after: float,
     notify_test: bool,
     as_json: bool,
 ) -> int:
-    """Serve /metrics, /healthz, /readyz and /api over HTTP, read-only, until Ctrl-C.
+    """Serve the dashboard, /metrics, /healthz, /readyz and /api over HTTP, read-only, until Ctrl-C.
 
     It reads rings and counters and changes nothing; rings may come, go and be made anew.  It listens at loopback. At
     another address it wants a token, and the names under which it may be asked.  With --notify-file it tells of what
@@ -100,56 +112,70 @@ def command(
     token = read_token(token_file) if token_file else ""
     if not is_loopback(host) and not token:
         raise UsageError(f"--host {host}: expected --token-file too: that address can be reached from other machines")
-    import uvicorn
-
+    from tools.dashboard.live import LiveDashboard
+    from tools.dashboard.page import Page
+    from tools.dashboard.past import Past
+    from tools.dashboard.routes import dashboard_routes
     from tools.obs.app import make_app
     from tools.obs.guard import LOOPBACK, Guard
     from tools.obs.look import Looking
+    from tools.obs.serving import server_of
 
     for name in rings:
         check_ring(name)
+    page = Page()
+    live = LiveDashboard(page.build)
     with contextlib.ExitStack() as opened:
-        looking = opened.enter_context(contextlib.closing(Looking(rings)))
+        past = opened.enter_context(contextlib.closing(Past(journals, page.build, live.pool)))
+        live.journals = past.journals
+        looking = opened.enter_context(contextlib.closing(Looking(rings, live)))
         notifying = None
         if notify_file is not None:
             notifying = opened.enter_context(contextlib.closing(Notifying(looking, receivers, notify_after)))
         listening = opened.enter_context(listen(host, port))
         where = listening.getsockname()
         named = f"[{where[0]}]" if ":" in where[0] else where[0]
-        guard = Guard(
-            make_app(looking, notifying.stats if notifying else list), (*LOOPBACK, named, host, *hosts), origins, token
-        )
-        config: Any = uvicorn.Config(
-            guard,
-            access_log=False,
-            log_config=None,
-            lifespan="off",
-            limit_concurrency=MOST_AT_ONCE,
-            server_header=False,
-            timeout_graceful_shutdown=CLOSING_S,
-        )
-        server = uvicorn.Server(config)
-        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]  # ours, not uvicorn's
+        routes = dashboard_routes(page, live, past)
+        app = make_app(looking, notifying.stats if notifying else list, routes, past.directories)
+        guard = Guard(app, (*LOOPBACK, named, host, *hosts), origins, token)
+        server = server_of(guard)
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             server.should_exit = True
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
+        # What was imported is no garbage: looking for some in it stops everything for 70 ms.
+        gc.freeze()
+        past.start()
         url = f"http://{named}:{where[1]}"
-        say({"ready": True, "url": url}, f"serving {url}/metrics, /healthz, /readyz and /api", as_json)
-        asyncio.run(serve(server, listening, notifying))
+        say({"ready": True, "url": url}, f"dashboard at {url}/  (also /metrics, /healthz, /readyz, /api)", as_json)
+        asyncio.run(serve(server, listening, looking, live, past, notifying))
     return 0
 
 
-async def serve(server: Any, listening: socket.socket, notifying: Notifying | None) -> None:
-    """Serve, tell systemd that the loop turns, and receivers what is wrong."""
-    tasks = [asyncio.create_task(tell_while_it_turns())]
+async def serve(
+    server: Any,
+    listening: socket.socket,
+    looking: Looking,
+    live: LiveDashboard,
+    past: Past,
+    notifying: Notifying | None,
+) -> None:
+    """Serve, tell systemd that the loop turns, pages what is new, and receivers what is wrong."""
+    tasks = [asyncio.create_task(tell_while_it_turns()), asyncio.create_task(live.run(looking.look, looking.read))]
     if notifying is not None:
-        watching = asyncio.create_task(notifying.watch())
+        tasks.append(asyncio.create_task(notifying.watch()))
+    for task in tasks[1:]:
         # It ends by a defect only; then all ends, rather than that nobody is told any more.
-        watching.add_done_callback(lambda _: setattr(server, "should_exit", True))
-        tasks.append(watching)
+        task.add_done_callback(lambda _: setattr(server, "should_exit", True))
+    shut_down = server.shutdown
+
+    async def shutdown(sockets: list[socket.socket] | None = None) -> None:
+        await asyncio.gather(live.end(), past.end())
+        await shut_down(sockets)
+
+    server.shutdown = shutdown
     try:
         await server.serve(sockets=[listening])
         for task in tasks:
@@ -202,6 +228,7 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
         raise UsageError(f"--host {host}: {error.strerror or error}") from None
     with listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * TAKES_NOTHING_S)
         try:
             listening.bind(address)
             listening.listen(128)

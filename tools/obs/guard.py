@@ -4,16 +4,21 @@ Owns the decision, over the headers of a request.  It knows no route.
 
     Host    must be a name that we were given: a name of somebody else's that leads here (DNS rebinding) is none
     Origin  a page may ask only if we served it, or if its origin was allowed; programs send none
-    token   asked for wherever we listen on more than loopback
+    token   asked for wherever we listen on more than loopback; not for the page and its files, which hold no data and
+            are what asks a person for the token
+
+A browser cannot give a WebSocket handshake a header, so there the token may come as a subprotocol: `bearer.` and the
+token, in which characters that no subprotocol may hold are percent-encoded.  The handshake is answered with another
+subprotocol of the same list, so that the token is not sent back.
 """
 
 from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
@@ -29,6 +34,9 @@ POLICY = {
     "cache-control": "no-store",
 }
 """Sent with every answer: no inline script, no frame, no other origin, nothing kept."""
+PAGE, FILES = "/", "/assets/"
+"""What needs no token."""
+BEARER = "bearer."
 REFUSED_HANDSHAKE = 1008
 """WebSocket close code (RFC 6455): before the handshake is accepted it becomes an HTTP 403."""
 
@@ -56,8 +64,8 @@ class Guard:
         self._origins = frozenset(origin.lower() for origin in origins)
         self._token = token.encode()
 
-    def refuse(self, headers: Headers) -> RefusedRequest | None:
-        """Why these headers are refused; None if they are not."""
+    def refuse(self, headers: Headers, *, public: bool = False, handshake: bool = False) -> RefusedRequest | None:
+        """Why these headers are refused; None if they are not.  What is `public` needs no token."""
         hosts = headers.getlist("host")
         host = hosts[0].lower() if len(hosts) == 1 else ""
         match = HOST.fullmatch(host)
@@ -66,19 +74,22 @@ class Guard:
         for origin in map(str.lower, headers.getlist("origin")):
             if origin not in self._origins and not _same_place(origin, host):
                 return RefusedRequest(403, "Origin: expected this server's own, or one that --allow-origin gives")
-        if self._token:
-            scheme, _, given = headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
-                return RefusedRequest(401, "Authorization: expected `Bearer` and the token")
+        if self._token and not public and not any(map(self._is_token, given_tokens(headers, handshake))):
+            return RefusedRequest(401, "Authorization: expected `Bearer` and the token")
         return None
+
+    def _is_token(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode(), self._token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with what is wrong."""
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        refusal = self.refuse(Headers(scope=scope))
-        if refusal is not None and scope["type"] == "websocket":
+        handshake = scope["type"] == "websocket"
+        public = not handshake and (scope["path"] == PAGE or scope["path"].startswith(FILES))
+        refusal = self.refuse(Headers(scope=scope), public=public, handshake=handshake)
+        if refusal is not None and handshake:
             await receive()
             await send({"type": "websocket.close", "code": REFUSED_HANDSHAKE, "reason": refusal.text})
             return
@@ -97,6 +108,18 @@ class Guard:
         headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
         answer = JSONResponse({"error": refusal.text}, refusal.status, headers)
         await answer(scope, receive, send_with_policy)
+
+
+def given_tokens(headers: Headers, handshake: bool) -> Iterator[str]:
+    """The tokens that a request carries; with a handshake also those among its subprotocols."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        yield given.strip()
+    offered = ",".join(headers.getlist("sec-websocket-protocol")) if handshake else ""
+    for protocol in map(str.strip, offered.split(",")):
+        if protocol.startswith(BEARER):
+            yield protocol.removeprefix(BEARER)
+            yield unquote(protocol.removeprefix(BEARER))
 
 
 def _same_place(origin: str, host: str) -> bool:

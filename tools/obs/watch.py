@@ -6,6 +6,7 @@ what a ring of anomalies says.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,14 +45,15 @@ def kept_frames(poll: Poll) -> list[Frame]:
 
 
 class RingWatch:
-    """Follows ring `name` from its oldest frame, or from its end.
+    """Follows ring `name` from its oldest frame, or from its end; `taker` gets each poll that has frames or a loss.
 
     Raises:
         SegmentError: there is no such ring, or none that this build can read.
     """
 
-    def __init__(self, name: str, *, oldest: bool) -> None:
+    def __init__(self, name: str, *, oldest: bool, taker: Callable[[str, bytes, Poll], None] | None = None) -> None:
         self._reader = Reader.attach(name, start="oldest" if oldest else "latest", layout_digest=LAYOUT_DIGEST)
+        self._taker = taker
         self.uuid = self._reader.uuid
         self.missed = 0
         """Frames that were overwritten before they were read: emitters held back, and anomalies, may be missing."""
@@ -76,6 +78,8 @@ class RingWatch:
             if poll.loss is not None:
                 self.missed += poll.loss.count
                 self.anomalies.lose()
+            if self._taker is not None and (len(poll) or poll.loss is not None):
+                self._taker(self._reader.name, self.uuid, poll)
             for frame in kept_frames(poll):
                 self._take(bytes(frame.payload), frame.publish_time_ns)
             if poll.status in {Status.EMPTY, Status.CLOSED}:

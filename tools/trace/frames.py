@@ -53,7 +53,11 @@ class Frames(Protocol):
         """
 
     def pieces(self, ring: bytes, block: int) -> Iterator[FramePiece]:
-        """Everything that may concern block `block` of `ring`; with block -1 everything."""
+        """Everything that may concern block `block` of `ring`; with block -1 everything.
+
+        With a reach it ends so many frames behind the one that was found, and in a ring begins so many before it, or
+        before the newest.
+        """
 
     def close(self) -> None:
         """Leave it."""
@@ -71,12 +75,13 @@ def wall_offset_ns() -> int:
 class RingFrames:
     """Of a ring."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, reach: int | None = None) -> None:
         self.name, self.where = name, f"ring {name}"
         self.reader = Reader.attach(name, start="latest", layout_digest=LAYOUT_DIGEST)
         self.uuid = self.reader.uuid
         self.created_ns = self.reader.identity.created_ns
         self.last = self.reader.sequence - 1
+        self._reach, self._found = reach, self.last
         self._offset_ns = wall_offset_ns()
 
     def find(self, sequence: int, ring: str) -> FramePiece:
@@ -96,6 +101,7 @@ class RingFrames:
                 f"{self.where}: sequence {sequence} was overwritten, the oldest is {self.reader.sequence - len(poll)}; "
                 "a journal may have it (--journal DIR)"
             )
+        self._found = sequence
         return FramePiece(self.uuid, self._offset_ns, poll)
 
     def pieces(self, ring: bytes, block: int) -> Iterator[FramePiece]:
@@ -104,9 +110,13 @@ class RingFrames:
         Raises:
             CorruptRing.
         """
-        reader = self.reader
+        reader, last = self.reader, self.last
         reader.seek("oldest")
-        while reader.sequence <= self.last:
+        if self._reach is not None:
+            last = min(last, self._found + self._reach)
+            if reader.sequence < self._found - self._reach:
+                reader.seek(self._found - self._reach)
+        while reader.sequence <= last:
             poll = reader.poll(POLL_FRAMES)
             if poll.status is Status.CORRUPT:
                 raise CorruptRing(f"ring {self.name}: no frame at sequence {reader.sequence}")
@@ -122,8 +132,9 @@ class RingFrames:
 class JournalFrames:
     """Of a journal: of any of its rings."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, reach: int | None = None) -> None:
         self._directory = directory
+        self._reach, self._found = reach, 0
         with closing(JournalReader(directory)) as reader:
             self.name = reader.name
         self.where = f"journal {directory}"
@@ -153,6 +164,7 @@ class JournalFrames:
             first = int(poll.sequences[0])
             if first != sequence:
                 raise SequenceMissing(f"{self.where}: sequence {sequence} is no longer kept, the oldest is {first}")
+            self._found = sequence
             return FramePiece(uuid, reader.clock_offset_ns, poll)
 
     def _ring_of(self, sequence: int, ring: str) -> bytes:
@@ -176,19 +188,20 @@ class JournalFrames:
         return meant[-1]
 
     def pieces(self, ring: bytes, block: int) -> Iterator[FramePiece]:
-        """As `Frames` has it; shows its progress on a terminal.
+        """As `Frames` has it; without a reach it shows its progress on a terminal.
 
         Raises:
             JournalError: a segment cannot be read.
         """
         size = sum(segment.path.stat().st_size for segment in list_segments(self._directory) if segment.path.exists())
-        yield from watched(self._steps(block), progress("looking for slow events", size))
+        shown = progress("looking for slow events", size, hidden=self._reach is not None)
+        yield from watched(self._steps(block), shown)
 
     def _steps(self, block: int) -> Iterator[tuple[FramePiece, int]]:
         with closing(JournalReader(self._directory)) as reader:
             if block >= 0:
                 reader.seek_block(block)
-            while True:
+            while self._reach is None or reader.sequence <= self._found + self._reach:
                 poll = reader.poll()
                 if len(poll) or poll.loss is not None:
                     size = int(poll.lengths.sum()) if len(poll) else 0

@@ -34,40 +34,40 @@ class SignalSeen(NamedTuple):
 
 
 class Signals:
-    """All signals that the rings of this host hold."""
+    """The signals that the rings of this host hold."""
 
     def __init__(self) -> None:
         self._offset_ns = wall_offset_ns()
         self.unreadable: dict[str, str] = {}
         """Rings that could not be read, and why."""
         self._begin_ns: dict[str, int] = {}
-        """Of a ring whose first signals were overwritten, when the oldest that it has was published."""
+        """Of a ring whose first signals were overwritten or not read, when the oldest was published."""
         self._speaking_of: defaultdict[bytes, set[str]] = defaultdict(set)
         """The rings that have signals on frames of a ring."""
         self._by_trigger: defaultdict[bytes, defaultdict[int, list[SignalSeen]]]
         self._by_trigger = defaultdict(lambda: defaultdict(list))
 
     @classmethod
-    def of_this_host(cls) -> Signals:
-        """Read them all."""
+    def of_this_host(cls, reach: int | None = None) -> Signals:
+        """Read them all, or the newest `reach` of each ring."""
         signals = cls()
         for name in list_rings():
             try:
                 if speaks_of_signals(name):
-                    signals.read(name)
+                    signals.read(name, reach)
             except (RingNotFound, RingNotReady):
                 continue  # removed since, or being made: it holds nothing
             except SegmentError as error:
                 signals.unreadable[name] = str(error)
         return signals
 
-    def read(self, name: str) -> None:
-        """Read the ring `name`.
+    def read(self, name: str, reach: int | None = None) -> None:
+        """Read the ring `name`, or its newest `reach` frames.
 
         Raises:
             SegmentError.
         """
-        with closing(RingFrames(name)) as frames:
+        with closing(RingFrames(name, reach)) as frames:
             for piece in frames.pieces(b"", -1):
                 for frame in piece.poll:
                     self._begin_ns.setdefault(name, frame.publish_time_ns if frame.sequence > 1 else 0)

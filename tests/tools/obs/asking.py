@@ -33,8 +33,10 @@ async def sent_by(
     async def send(message: Message) -> None:
         sent.append(message)
 
+    path, _, query = path.partition("?")
     scope = {
-        **{"type": kind, "method": method, "path": path, "query_string": b"", "root_path": "", "scheme": "http"},
+        **{"type": kind, "method": method, "path": path, "root_path": "", "scheme": "http"},
+        "query_string": query.encode(),
         "headers": [(name.encode(), value.encode()) for name, value in headers],
     }
     await app(scope, receive, send)

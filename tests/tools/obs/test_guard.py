@@ -107,6 +107,45 @@ def test_guard_token_must_be_carried(given: str, expected: int) -> None:
     assert status(guard(token=TOKEN), ("host", OWN)) == 401
 
 
+@pytest.mark.parametrize(
+    ("protocols", "expected"),
+    [
+        ((f"alphapulse, bearer.{TOKEN}",), True),
+        (("alphapulse", f"bearer.{TOKEN}"), True),
+        ((f"bearer.guess, bearer.{TOKEN}",), True),
+        ((f"bearer.%30{TOKEN[1:]}",), True),
+        (("alphapulse",), False),
+        ((f"alphapulse, {TOKEN}",), False),
+        ((f"bearer.{TOKEN}x",), False),
+        (("bearer.",), False),
+        (("bearer.%ff",), False),
+    ],
+)
+def test_guard_handshake_may_carry_the_token_as_a_subprotocol(protocols: tuple[str, ...], expected: bool) -> None:
+    headers = [("host", OWN), *(("sec-websocket-protocol", protocol) for protocol in protocols)]
+    accepted = handshake(guard(token=TOKEN), "/ws", *headers) == "websocket.accept"
+    assert accepted is expected
+    assert ask(guard(token=TOKEN), "/ws", *headers).status == 401, "of a request it is no token"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/", 200),
+        ("/assets/main.js", 404),
+        ("/assets", 401),
+        ("/metrics", 401),
+        ("//", 401),
+        ("/assets/../metrics", 404),
+    ],
+)
+def test_guard_page_and_its_files_need_no_token(path: str, expected: int) -> None:
+    guarded = guard(token=TOKEN)
+    assert ask(guarded, path, ("host", OWN)).status == expected
+    assert ask(guarded, path, ("host", "evil.example")).status == 421
+    assert ask(guarded, path, ("host", OWN), ("origin", "https://evil.example")).status == 403
+
+
 HANDSHAKES = {
     "own page": (("host", OWN), ("origin", f"http://{OWN}"), ("authorization", f"Bearer {TOKEN}")),
     "no token": (("host", OWN), ("origin", f"http://{OWN}")),

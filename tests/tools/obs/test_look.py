@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 
 from consumers.recorder import Recorded
 from producers.statistics import Statistics
-from ringbuf import Reader, RingInfo, SharedCounters, Writer
+from ringbuf import Poll, Reader, RingInfo, SharedCounters, Writer
 from ringbuf.layout import HEADER_BYTES
 from ringbuf.names import ring_object
 from ringbuf.segment import path_of
@@ -24,6 +25,7 @@ from tlv.message import build
 from tools.obs import look as looks
 from tools.obs.conditions import Condition, judge
 from tools.obs.look import Look, Looking
+from tools.status import RelayState
 
 CAPACITY = 1 << 16
 POOL = b"p" * 20
@@ -259,3 +261,42 @@ def test_looks_close_together_are_one(
     first = looking.look()
     with collector(ring_name):
         assert looking.look() is first
+
+
+class TakenFrames:
+    """Counts the frames that it is given."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def take(self, ring: str, uuid: bytes, poll: Poll) -> None:
+        self.count += len(poll)
+
+    def leave(self, ring: str, problem: str) -> None:
+        """Nothing."""
+
+
+def test_frames_are_read_while_a_look_waits_for_a_relay_that_hangs(
+    ring_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, goes_on = threading.Event(), threading.Event()
+
+    def hang() -> list[RelayState]:
+        waits.set()
+        goes_on.wait()
+        return []
+
+    taken = TakenFrames()
+    with collector(ring_name) as writer, closing(Looking((ring_name,), taken)) as looking:
+        publish(writer, beat())
+        looking.look()
+        monkeypatch.setattr(looks, "relays", hang)
+        monkeypatch.setattr(looks, "RELAYS_FRESH_S", 0.0)
+        thread = threading.Thread(target=looking.look)
+        thread.start()
+        waits.wait()
+        publish(writer, beat())
+        looking.read()
+        assert taken.count == 2
+        goes_on.set()
+        thread.join()

@@ -19,7 +19,7 @@ TOKEN = "0123456789abcdef"
 
 def run(**options: Any) -> int:
     defaults = {
-        **{"host": "127.0.0.1", "port": 0, "rings": (), "hosts": (), "origins": (), "token_file": None},
+        **{"host": "127.0.0.1", "port": 0, "rings": (), "hosts": (), "origins": (), "token_file": None, "journals": ()},
         **{"notify_file": None, "notify_after": 30.0, "notify_test": False},
     }
     assert obs.command.callback is not None
@@ -94,6 +94,7 @@ def test_obs_of_a_name_that_no_ring_has_is_refused() -> None:
 
 def test_obs_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "tools.obs.serving", raising=False)
     with pytest.raises(UsageError, match=r"pip install 'alphapulse\[obs\]'"):
         run()
 

@@ -1,0 +1,161 @@
+"""Random histories of a ring's market: every record that matters to a pool's state, in orders that a chain allows and
+in some that only damage makes."""
+
+from __future__ import annotations
+
+import random
+
+from consumers.arbitrage.tick_math import MAX_TICK, MIN_TICK
+from tests.tools.dashboard.polls import Published
+from tlv.codes import Completeness, Domain, Flag, GapScope, InvalidationScope, Protocol, Reason, Venue
+from tlv.layout import (
+    Block,
+    BlockEnd,
+    EventOrigin,
+    Gap,
+    PoolBurn,
+    PoolCreated,
+    PoolMint,
+    PoolRecord,
+    PoolState,
+    PoolSwap,
+    PoolSync,
+    PoolTicks,
+    Reorg,
+    Session,
+    StateInvalidation,
+    TickLiquidity,
+)
+
+TOKENS = [bytes([0x40 + number]) * 20 for number in range(5)]
+NOBODY = bytes(20)
+Told = tuple[PoolRecord, EventOrigin]
+
+
+class RandomMarket:
+    """Publishes what `rng` decides."""
+
+    def __init__(self, rng: random.Random, pools: int = 12) -> None:
+        self.rng = rng
+        self.ring = Published()
+        self.number = 1000
+        self.branch = 0
+        self.told: list[Told] = []
+        """Events that stand, oldest first."""
+        self.heads = [self._head(number) for number in range(pools)]
+
+    def _head(self, number: int) -> tuple[bytes, bytes, bytes, int, int, int, int]:
+        token0, token1 = sorted(self.rng.sample(TOKENS, 2))
+        pool = bytes([1 + number]) * (32 if number == 3 else 20)
+        protocol = Protocol.UNISWAP_V2 if number % 2 else Protocol.UNISWAP_V3
+        return pool, token0, token1, Venue.QUICKSWAP_V2, self.rng.choice([18, 255]), 6, protocol
+
+    def run(self, blocks: int) -> None:
+        """So many blocks, with what comes between them."""
+        for _ in range(blocks):
+            self.block()
+            self.rng.choices(
+                [self.nothing, self.reorg, self.invalidate, self.gap, self.session, self.late, self.tick_map],
+                [60, 8, 4, 2, 1, 4, 12],
+            )[0]()
+
+    def nothing(self) -> None:
+        """A quiet moment."""
+
+    def block(self) -> None:
+        """A block and its events."""
+        self.number += self.rng.choice([1] * 30 + [300])
+        block_hash = self._hash(self.number)
+        self.ring.put(Domain.MARKET_DATA, [Block(self.number, 0, 0, 0, 0, 0, block_hash, bytes(32))])
+        for log_index in range(self.rng.randrange(6)):
+            self._event(self.number, log_index)
+        if self.rng.random() < 0.3:
+            self.snapshot(self.number)
+        end = BlockEnd(self.number, 0, 0, 0, block_hash, Completeness.REFETCHED)
+        self.ring.put(Domain.SYSTEM, [end])
+
+    def _hash(self, number: int) -> bytes:
+        return f"{self.branch}.{number}".encode().ljust(32, b".")
+
+    def _event(self, number: int, log_index: int, flags: int = 0) -> None:
+        rng, head = self.rng, self.rng.choice(self.heads)
+        origin = EventOrigin(number, 0, 0, 0, log_index, self._hash(number), bytes(32))
+        lower = rng.randrange(-50, 50) * 10
+        amount = rng.choice([0, 1, rng.getrandbits(60), rng.getrandbits(128)])
+        span = (lower, lower + 10 * rng.randrange(1, 20), NOBODY, NOBODY)
+        price = (rng.choice([rng.getrandbits(160), 1 << 96]), rng.getrandbits(128), rng.randrange(-500, 500))
+        record: PoolRecord = rng.choice(
+            [
+                PoolSync(*head, rng.getrandbits(112), rng.getrandbits(112)),
+                PoolSwap(*head, 1, 0, 0, 1, *price, NOBODY, NOBODY),
+                PoolSwap(*head, 1, 0, 0, 1, *price, NOBODY, NOBODY),
+                PoolMint(*head, 1, 1, amount, *span),
+                PoolBurn(*head, 1, 1, amount, *span),
+                PoolCreated(*head, rng.choice([0, 500]), 10, NOBODY),
+                PoolState(*head, 0, 0, price[0], 0, number, 0, price[2], 0, NOBODY, "", ""),
+            ]
+        )
+        if rng.random() < 0.03:
+            flags |= Flag.UNPROVEN
+        self.ring.put(Domain.MARKET_DATA, [record, origin], flags)
+        if not flags & Flag.UNPROVEN:
+            self.told.append((record, origin))
+
+    def snapshot(self, number: int) -> None:
+        """A pool's state as of a block."""
+        rng, head = self.rng, self.rng.choice(self.heads)
+        at = number - rng.choice([0, 1, 5])
+        state = rng.choice([(0, 0, 0, 0), (5, 7, 1 << 97, 9), (rng.getrandbits(100), 1, rng.getrandbits(150), 3)])
+        names = rng.choice([("A", "B"), ("<b>x</b>", "\u202eC"), ("", "")])
+        record = PoolState(*head, *state, at, rng.choice([0, 3000]), 4, 10, NOBODY, *names)
+        self.ring.put(Domain.MARKET_DATA, [record], Flag.SNAPSHOT)
+
+    def late(self) -> None:
+        """A back-fill of an old block, or an event that comes again."""
+        self._event(self.number - self.rng.randrange(1, 4), self.rng.randrange(8), Flag.BACKFILL)
+
+    def tick_map(self) -> None:
+        """A pool's tick map in one or two parts, sometimes without the last."""
+        rng, head = self.rng, self.rng.choice(self.heads[::2])
+        at, block_hash = self.number - rng.choice([0, 0, 2]), self._hash(self.number)
+        ticks = [
+            TickLiquidity(1 << 100, rng.getrandbits(90), tick) for tick in sorted(rng.sample(range(-600, 600, 10), 8))
+        ]
+        middle = rng.choice([0, MAX_TICK])
+        parts = [(MIN_TICK, middle)] + ([(middle + 1, MAX_TICK)] if middle < MAX_TICK else [])
+        for first, last in parts[: rng.choice([1, 2, 2, 2])]:
+            found = [tick for tick in ticks if first <= tick.tick <= last]
+            part = PoolTicks(*head, at, block_hash, first, last, 10, len(found))
+            self.ring.put(Domain.MARKET_DATA, [part, *found])
+
+    def reorg(self) -> None:
+        """Blocks leave the chain; sometimes nobody knows down to which."""
+        depth, unknown = self.rng.randrange(1, 5), self.rng.random() < 0.1
+        fork, head = self.number - depth, self.number
+        fork_hash = bytes(32) if unknown else self._hash(fork)
+        left = [told for told in self.told if told[1].block_number > fork]
+        self.ring.put(Domain.SYSTEM, [Reorg(fork, head, head, depth, len(left), fork_hash, bytes(32), bytes(32))])
+        for told in reversed(left):
+            self.ring.put(Domain.MARKET_DATA, told, Flag.REMOVED)
+        self.told = [told for told in self.told if told[1].block_number <= fork]
+        self.number = fork
+        self.branch += 1
+
+    def invalidate(self) -> None:
+        """The collector takes back what it said, of all or of one."""
+        reason = self.rng.choice([Reason.REORG, Reason.DISCONNECTED])
+        scope = self.rng.choice(list(InvalidationScope))
+        pool = self.rng.choice(self.heads)[0]
+        self.ring.put(Domain.SYSTEM, [StateInvalidation(self.rng.choice([0, self.number]), scope, reason, pool)])
+        if self.told and self.rng.random() < 0.5:
+            # As an emitter that is proven to be none: its events are taken back outside of any reorg.
+            told = self.told.pop(self.rng.randrange(len(self.told)))
+            self.ring.put(Domain.MARKET_DATA, told, Flag.REMOVED)
+
+    def gap(self) -> None:
+        """Blocks, or frames of the ring before this one, are missing."""
+        self.ring.put(Domain.SYSTEM, [Gap(1, 2, self.rng.choice(list(GapScope)), Reason.DISCONNECTED)])
+
+    def session(self) -> None:
+        """The collector begins anew."""
+        self.ring.put(Domain.SYSTEM, [Session(bytes(16), 2, 1, 137, 1)])
