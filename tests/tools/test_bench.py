@@ -140,12 +140,25 @@ def test_bench_obs_measures_what_looking_and_counting_cost_and_leaves_no_ring() 
         "collector that is looked at, p99": ("%", 90),
         "collector that counts": ("%", 98),
         "at 5000 events/s, scraped each second": ("ms", 100),
+        "20 pages at 5000 events/s": ("% of a core", 15),
     }
     assert results.keys() == wanted.keys()
     for name, (unit, target) in wanted.items():
         disturbed = results[name]["note"].endswith(f": too disturbed to tell from {target}")
         assert (results[name]["unit"], results[name]["target"]) == (unit, None if disturbed else target)
     assert all(result["value"] > 0 and result["baseline_value"] > 0 for result in results.values())
+
+
+@pytest.mark.soak
+def test_bench_time_travel_measures_seek_and_index_and_leaves_no_ring() -> None:
+    ended = bench("--only", "time_travel", "--seconds", "0.01", "--json")
+    assert ended.returncode == 0, ended.stderr
+    results = {result["name"]: result for result in json.loads(ended.stdout)["results"]}
+    assert {name: (result["unit"], result["target"]) for name, result in results.items()} == {
+        "obs: seek in 500 blocks, p95": ("ms", 200),
+        "obs: index of a journal": ("blocks/s", None),
+    }
+    assert all(result["value"] > 0 and result["ratio"] > 0 for result in results.values())
 
 
 def test_bench_start_measures_the_commands_that_look_and_leaves_no_ring() -> None:
@@ -222,3 +235,18 @@ def test_bench_endpoints_measures_a_cold_start_at_a_real_node_and_the_way_to_the
         "endpoint falls silent: last block of it to the first of the fallback": ("s", 2),
     }
     assert all(result["meets_target"] for result in results.values()), results
+
+
+def test_bench_browser_measures_paint_frames_memory_and_obs_and_leaves_no_ring() -> None:
+    ended = bench("--only", "browser", "--seconds", "0.2", "--json")
+    assert ended.returncode == 0, ended.stderr
+    results = {result["name"].removeprefix("browser: "): result for result in json.loads(ended.stdout)["results"]}
+    passing = "while 1,000 events/s pass"
+    assert {name: (result["unit"], result["target"]) for name, result in results.items()} == {
+        "first paint": ("ms", 1000),
+        f"frames {passing}": ("1/s", 59),
+        f"memory {passing}": ("MB", 60),
+        f"JavaScript heap {passing}": ("MB", 60),
+        "obs with 20 pages at 5,000 events/s": ("ms", 150),
+    }
+    assert all(result["value"] > 0 and result["baseline_value"] > 0 for result in results.values())

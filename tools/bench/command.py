@@ -33,6 +33,8 @@ BENCHMARKS = {
     "store": "tools.bench.store",
     "bridge": "tools.bench.bridge",
     "obs": "tools.bench.obs",
+    "browser": "tools.bench.browser",
+    "time_travel": "tools.bench.time_travel",
     "start": "tools.bench.start",
     "live_view": "tools.bench.live_view",
 }

@@ -24,6 +24,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import cycle
 from pathlib import Path
 
 from producers.chains.configuration import load_chain
@@ -31,7 +32,7 @@ from producers.collector import CollectorOptions
 from producers.statistics import Statistics
 from ringbuf import Histogram, SharedCounters, Writer, unlink
 from tlv.codes import Domain, FeedReason, FeedState, Protocol, Source, Venue
-from tlv.layout import LAYOUT_DIGEST, EventOrigin, Heartbeat, PoolSync
+from tlv.layout import LAYOUT_DIGEST, Block, EventOrigin, Heartbeat, PoolSwap, PoolSync
 from tlv.message import build
 from tools.bench.collector.load import event_blocks, write_load
 from tools.bench.result import BenchResult
@@ -52,6 +53,8 @@ WARM_FRAMES = 2_000
 LOGS = 40_000
 RATE = 5_000
 MOST_MS = 100.0
+PAGES, POOLS = 20, 200
+MOST_SHARE = 15.0
 LEAST_SHARE = 98.0
 LEAST_SHARE_OF_P99 = 90.0
 SYNC = PoolSync(b"p" * 20, b"0" * 20, b"1" * 20, Venue.QUICKSWAP_V2, 18, 6, Protocol.UNISWAP_V2, 100, 200)
@@ -62,7 +65,13 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 def run(seconds: float) -> list[BenchResult]:
     """All readings; those over time, each over some `seconds`."""
-    return [watched_writer(seconds), watched_collector(seconds), counting_collector(seconds), obs_alone(seconds)]
+    return [
+        watched_writer(seconds),
+        watched_collector(seconds),
+        counting_collector(seconds),
+        obs_alone(seconds),
+        watched_dashboard(seconds),
+    ]
 
 
 def is_sure(ratios: list[float], target: float) -> bool:
@@ -376,6 +385,68 @@ def obs_alone(seconds: float) -> BenchResult:
         MOST_MS,
         f"of processor time in a second, over {rounds} s",
     )
+
+
+# ---- the dashboard
+
+
+def watched_dashboard(seconds: float) -> BenchResult:
+    """The share of a core that obs takes while 5,000 events a second pass and 20 pages watch them."""
+    name = f"bench.{secrets.token_hex(4)}"
+    rounds = max(round(seconds), 2)
+    with (
+        Writer.create(name, layout_digest=LAYOUT_DIGEST) as writer,
+        obs(name) as (process, url),
+        child("tools.bench.pages", url.removesuffix("/metrics"), str(PAGES)) as pages,
+    ):
+        assert pages.stdout is not None
+        turn = cycle(market_events())
+        number = 0
+
+        def publish(seconds: int) -> None:
+            """So many seconds of events, with a block in each."""
+            nonlocal number
+            due = time.perf_counter()
+            for _ in range(seconds):
+                number += 1
+                block = Block(number, 0, 0, 0, 0, 0, number.to_bytes(32), bytes(32))
+                writer.publish(build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, [block]))
+                writer.publish(build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [HEARTBEAT]))
+                for _ in range(100):
+                    for _ in range(RATE // 100):
+                        writer.publish(next(turn))
+                    due += 0.01
+                    time.sleep(max(due - time.perf_counter(), 0))
+
+        publish(1)  # it compiles its kernels
+        pages.stdout.readline()
+        publish(1)
+        began_ms, begin = processor_ms(process.pid), time.perf_counter()
+        publish(rounds)
+        spent_ms = (processor_ms(process.pid) - began_ms) / (time.perf_counter() - begin)
+        writer.close(unlink=True)
+    share = spent_ms / 10
+    return BenchResult(
+        f"obs: {PAGES} pages at {RATE} events/s",
+        share,
+        "% of a core",
+        "a core",
+        100.0,
+        100 / share,
+        MOST_SHARE,
+        f"half of them swaps, in {POOLS} pools; processor time of obs over {rounds} s",
+    )
+
+
+def market_events() -> list[bytes]:
+    """A swap and its Sync in each of many pools."""
+    found = []
+    for number in range(POOLS):
+        head = (number.to_bytes(20), b"0" * 20, b"1" * 20, Venue.QUICKSWAP_V2, 18, 6, Protocol.UNISWAP_V2)
+        swap = PoolSwap(*head, 10**18 + number, 0, 0, 3 * 10**6, 0, 0, 0, b"s" * 20, b"r" * 20)
+        for record in (PoolSync(*head, 10**21 + number, 3 * 10**9), swap):
+            found.append(build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, [record, ORIGIN]))
+    return found
 
 
 def processor_ms(pid: int) -> float:
