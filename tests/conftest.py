@@ -37,9 +37,11 @@ STORIES = {
     "tests/system/test_second_copy.py",
     "tests/system/test_up.py",
     "tests/test_docs_site.py",
+    "tests/tools/dashboard/browser/test_published.py",
+    "tests/tools/dashboard/browser/test_recorded.py",
     "tests/tools/test_trace.py",
 }
-"""Their tests are steps of one story, or look at what was made once: a run of the pipeline, the site of the docs."""
+"""Their tests are steps of one story, or look at what was made once: a run of the pipeline, a browser, the docs' site."""
 
 LINE = "line"
 """The property of a test's report that `tell` sets."""

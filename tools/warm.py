@@ -22,6 +22,7 @@ from tools.command.progress import progress, progress_option
 WITH_KERNELS = (
     "ringbuf",
     "producers.output.outbox",
+    "consumers.arbitrage.book_kernels",
     "consumers.arbitrage.warm",
     "consumers.journal",
     "consumers.relay.warm",
@@ -54,7 +55,7 @@ def warm(tell: Told) -> int:
     found = kernels()
     count = Count()
     with install_listener("numba:compile", count):
-        for step in (warm_ring, warm_collector, warm_strategy, warm_journal, warm_relay):
+        for step in (warm_ring, warm_collector, warm_strategy, warm_dashboard, warm_journal, warm_relay):
             step()
     tell(len(found), len(found))
     mark_warm()
@@ -120,6 +121,13 @@ def warm_strategy() -> None:
     from consumers.arbitrage.warm import warm as find_one
 
     find_one()
+
+
+def warm_dashboard() -> None:
+    """Fold a made-up pool's event, and take back what it said."""
+    from tools.dashboard.pools import warm as fold_one
+
+    fold_one()
 
 
 def warm_journal() -> None:
