@@ -41,7 +41,7 @@ STORIES = {
     "tests/tools/dashboard/browser/test_recorded.py",
     "tests/tools/test_trace.py",
 }
-"""Their tests are steps of one story, or look at what was made once: a run of the pipeline, a browser, the docs' site."""
+"""Their tests are steps of one story, or look at what was made once: a pipeline's run, a browser, the docs' site."""
 
 LINE = "line"
 """The property of a test's report that `tell` sets."""

@@ -27,7 +27,7 @@ from tools.up.run_directory import as_toml
 
 LIMITS = UpOptions(restarts=2, settle_s=1, grace_s=2, log_bytes=8 * MIB, log_files=2)
 POLL_S = 0.02
-READY_S = 60.0
+READY_S = 120.0
 ENDED = "ended"
 
 

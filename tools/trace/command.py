@@ -90,6 +90,11 @@ def command(
         chrome.check_target(chrome_file)
     if otlp_url is not None:
         otlp_url = otlp.checked_url(otlp_url)
+    signals = read_signals()
+    if sequence is not None:
+        answer = trace_one(sequence, ring, journal, signals)
+    else:
+        answer = trace_slowest(slowest or 0, ring, journal, signals)
     # Before anything is printed: whoever reads the output may leave, and that must not cost the file or the spans.
     failure = None
     if chrome_file is not None:
