@@ -5,6 +5,7 @@ Owns the naming rule.  It must never open anything.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -70,16 +71,16 @@ def list_objects() -> list[str]:
     Any user can put files there that begin so; another's are left out, and those whose names none of ours can have.
     """
     prefix, uid = object_prefix(), os.getuid()
-    if not FOLDER.is_dir():
-        return []
-    with os.scandir(FOLDER) as entries:
-        return sorted(
+    found: list[str] = []
+    with contextlib.suppress(FileNotFoundError), os.scandir(FOLDER) as entries:
+        found = sorted(
             entry.name.removeprefix(prefix)
             for entry in entries
             if entry.name.startswith(prefix)
             and NAME_PATTERN.fullmatch(entry.name.removeprefix(prefix))
             and _owner_of(entry) == uid
         )
+    return found
 
 
 def _owner_of(entry: os.DirEntry[str]) -> int:

@@ -27,10 +27,12 @@ from tools.bench.obs import obs, processor_ms
 from tools.bench.result import BenchResult
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, ViewportSize
 
 LOADS = 5
 PAGES = 20
+SMALL: ViewportSize = {"width": 360, "height": 240}
+"""Of each of many pages: what they draw is not what is measured."""
 POOLS = 100
 SLICES = 100
 """A second: events come in so many bursts."""
@@ -155,12 +157,13 @@ def twenty_pages(url: str, market: BenchMarket, process: subprocess.Popen[str], 
     from tools.rig.browser import running_browser, wait_for
 
     with running_browser() as browser:
-        pages = [browser.new_page() for _ in range(PAGES)]
+        pages = [browser.new_page(viewport=SMALL) for _ in range(PAGES)]
         for page in pages:
             page.goto(url, wait_until="commit")  # they load side by side
-        market.rate = MANY
         for page in pages:
-            wait_for(page, "window.alphapulse?.counts.swaps > 0")
+            wait_for(page, "window.alphapulse?.counts.updates > 0")
+        market.rate = MANY
+        wait_for(pages[0], "window.alphapulse?.counts.swaps > 0")
         began_ms, begin = processor_ms(process.pid), time.perf_counter()
         pages[0].wait_for_timeout(1000 * max(seconds, 1.0))
         spent_ms = (processor_ms(process.pid) - began_ms) / (time.perf_counter() - begin)

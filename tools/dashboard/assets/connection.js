@@ -13,6 +13,8 @@ export class Connection {
   /** Calls on.state({state, text, again}), on.hello(hello), and on.update(update, count) within a frame. */
   constructor(on) {
     this.#worker.onmessage = ({ data }) => {
+      // What came before is drawn before it: the last Updates of a connection, then that it ended.
+      if (data.update || data.state) this.#draw(on);
       if (data.update) {
         this.#waiting = data;
         requestAnimationFrame(() => this.#draw(on));
@@ -27,6 +29,7 @@ export class Connection {
   }
 
   #draw(on) {
+    if (this.#waiting === null) return;
     const { update, count, turn } = this.#waiting;
     this.#waiting = null;
     this.#worker.postMessage({ drawn: true });

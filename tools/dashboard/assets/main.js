@@ -106,13 +106,17 @@ function show(update) {
 /** Draw as many parts as a frame has time for, and the rest in the next ones. */
 function draw() {
   const begun = performance.now();
-  for (const [part, changed] of due) {
-    due.delete(part);
-    part.draw(changed);
-    if (performance.now() - begun > FRAME_MS) break;
+  try {
+    for (const [part, changed] of due) {
+      due.delete(part);
+      part.draw(changed);
+      if (performance.now() - begun > FRAME_MS) break;
+    }
+  } finally {
+    // A part that fails does not keep the others from being drawn.
+    counts.frames_drawn += 1;
+    if (due.size > 0) requestAnimationFrame(draw);
   }
-  counts.frames_drawn += 1;
-  if (due.size > 0) requestAnimationFrame(draw);
 }
 
 /** Another mode of travel: `place` is where a replay begins. */

@@ -117,11 +117,10 @@ export class Travel {
     this.on.mode(mode, place);
   }
 
+  /** A number that was typed goes to the server as it is: the journal may have grown since it was looked at. */
   #typed(input) {
-    const journal = this.#journal();
     const block = Math.trunc(Number(input.value));
-    if (!journal || input.value === "" || !Number.isFinite(block)) return;
-    this.seek(Math.min(Math.max(block, journal.first_block), journal.last_block));
+    if (input.value !== "" && Number.isSafeInteger(block)) this.seek(Math.max(0, block));
   }
 
   #rests(block) {

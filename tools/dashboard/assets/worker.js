@@ -126,7 +126,8 @@ function watch(on) {
 function lost() {
   const farewell = ended;
   const refused = attempt > 0 || state === "connecting";
-  if (pending) flush();
+  inFlight = false;
+  flush();
   leave();
   if (farewell && !farewell.again) return tell("lost", farewell.text, false);
   tell("lost", farewell?.text ?? "");
