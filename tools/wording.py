@@ -1,4 +1,4 @@
-"""Codes and records of the wire in words: what `dump` and the live view say.
+"""Codes and records of the wire in words: what `dump`, the live view and the dashboard say.
 
 A code that this build does not know stays a number.
 """

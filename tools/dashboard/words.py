@@ -1,17 +1,15 @@
-"""What a ring said beside events and blocks, as a happening in words.
-
-Owns the words.
-"""
+"""What a ring said beside events and blocks, as a happening in words; `tools.wording` has those that `dump` uses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tlv.codes import EmitterProof, GapScope, InvalidationScope, Reason
+from tlv.codes import EmitterProof
 from tlv.layout import BackfillBegin, BackfillEnd, Gap, Reorg, RingReplaced, Session, StateInvalidation, Unproven
 from tlv.record import Record
-from tools.dashboard.rows import code_name, hex_of
+from tools.dashboard.rows import hex_of
+from tools.wording import backfill_text, gap_text, invalidation_text, reorg_text
 
 STANDINGS: dict[int, str] = {
     EmitterProof.UNKNOWN: "is not proven to be a pool yet",
@@ -30,37 +28,26 @@ class Saying(NamedTuple):
     text: str
 
 
-def reason(number: int) -> str:
-    """A `Reason`, as words."""
-    return code_name(Reason, number).replace("_", " ")
-
-
 def _reorg(record: Reorg) -> Saying:
-    events = f"{record.removed_events} events were taken back"
     unknown = "" if any(record.fork_hash) else "; where the branches part is not known"
-    text = f"{record.depth} blocks left the chain, {events}; new head {record.new_head_number}{unknown}"
+    text = f"{reorg_text(record)}; new head {record.new_head_number}{unknown}"
     return Saying("reorg", record.fork_number + 1, record.old_head_number, text)
 
 
 def _gap(record: Gap) -> Saying:
-    count = record.last - record.first + 1
-    what = "frames" if record.scope == GapScope.RING_SEQUENCES else "blocks"
-    return Saying("gap", record.first, record.last, f"{count} {what} are missing: {reason(record.reason)}")
+    return Saying("gap", record.first, record.last, gap_text(record))
 
 
 def _backfill_begin(record: BackfillBegin) -> Saying:
-    count = record.last - record.first + 1
-    return Saying("backfill_begin", record.first, record.last, f"{count} blocks are fetched: {reason(record.reason)}")
+    return Saying("backfill_begin", record.first, record.last, backfill_text(record))
 
 
 def _backfill_end(record: BackfillEnd) -> Saying:
-    return Saying("backfill_end", record.first, record.last, f"{record.events} events of them were new")
+    return Saying("backfill_end", record.first, record.last, backfill_text(record))
 
 
 def _invalidation(record: StateInvalidation) -> Saying:
-    what = f"pool {hex_of(record.pool)}" if record.scope == InvalidationScope.ONE_POOL else "all pools"
-    text = f"the state of {what} is not known: {reason(record.reason)}"
-    return Saying("invalidation", record.since_block, -1, text)
+    return Saying("invalidation", record.since_block, -1, invalidation_text(record))
 
 
 def _unproven(record: Unproven) -> Saying:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from tools.command.ports import free_port
-from tools.command.sections import SECTIONS
 from tools.demo.home import Home
 from tools.obs.command import PORT as DASHBOARD_PORT
 
@@ -78,8 +77,7 @@ def settings(home: Home, run: Run) -> dict[str, dict[str, Any]]:
         "relay.signal": relay(home, "signal", signals) | wait,
     }
     if run.dashboard:
-        travel = {"journal": [str(home.journal)]} if "journal" in SECTIONS[OBS].keys.__struct_fields__ else {}
-        found[OBS] = {"port": free_port(DASHBOARD_PORT), "ring": [ring, signals]} | travel
+        found[OBS] = {"port": free_port(DASHBOARD_PORT), "ring": [ring, signals], "journal": [str(home.journal)]}
     return found
 
 

@@ -194,7 +194,7 @@ def test_view_reorg_marks_the_blocks_above_the_fork_and_a_new_branch_stands(fed:
     assert update.summary is not None and (update.summary.reorgs, update.summary.block) == (1, 6)
     (happening,) = update.happenings or ()
     assert (happening.kind, happening.first, happening.last) == ("reorg", 6, 6)
-    assert "2 events were taken back" in happening.text
+    assert "2 events taken back" in happening.text
 
 
 def test_view_block_end_without_its_block_is_shown_with_what_is_known(fed: Fed) -> None:
@@ -359,12 +359,12 @@ def test_view_shows_whatever_numbers_a_message_holds(fed: Fed, cls: type[Record]
 # ---- happenings
 
 SAID: list[tuple[Record, str, int, int, str]] = [
-    (reorg(5, 9), "reorg", 6, 9, "4 blocks left the chain"),
-    (Gap(3, 5, GapScope.BLOCK_NUMBERS, Reason.NODE_HAS_NO_BLOCK), "gap", 3, 5, "3 blocks are missing: node has no"),
-    (Gap(3, 5, GapScope.RING_SEQUENCES, 99), "gap", 3, 5, "3 frames are missing: 99"),
-    (BackfillBegin(3, 9, Reason.STARTED), "backfill_begin", 3, 9, "7 blocks are fetched: started"),
+    (reorg(5, 9), "reorg", 6, 9, "4 blocks above 5 left the chain"),
+    (Gap(3, 5, GapScope.BLOCK_NUMBERS, Reason.NODE_HAS_NO_BLOCK), "gap", 3, 5, "blocks 3 to 5 missing (3): the node"),
+    (Gap(3, 5, GapScope.RING_SEQUENCES, 99), "gap", 3, 5, "messages 3 to 5 missing (3): reason 99"),
+    (BackfillBegin(3, 9, Reason.STARTED), "backfill_begin", 3, 9, "fetching blocks 3 to 9: the collector"),
     (BackfillEnd(3, 9, 11, 1), "backfill_end", 3, 9, "11 events"),
-    (StateInvalidation(3, InvalidationScope.ALL_POOLS, 99, bytes(20)), "invalidation", 3, -1, "all pools is not known"),
+    (StateInvalidation(3, InvalidationScope.ALL_POOLS, 99, bytes(20)), "invalidation", 3, -1, "all pools: state since"),
     (StateInvalidation(3, InvalidationScope.ONE_POOL, Reason.REORG, b"p" * 20), "invalidation", 3, -1, "pool 0x7070"),
     (Unproven(3, 4, 5, 2, b"e" * 20, EmitterProof.UNKNOWN), "unproven", 3, -1, "not proven to be a pool yet: 4 events"),
     (Unproven(3, 4, 5, 2, b"e" * 20, 88), "unproven", 3, -1, "stands as 88"),
