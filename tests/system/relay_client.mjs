@@ -22,7 +22,7 @@ const SOURCE_RELAY = 80;
 const SOURCE_CLIENT = 81;
 const MAX_MESSAGE = 65536;
 const SILENCE_MS = 5000;
-const STARTS = { live: 1, oldest: 2, sequence: 3, acknowledged: 4 };
+const STARTS = { latest: 1, oldest: 2, sequence: 3, acknowledged: 4 };
 const FILTER_POOL = 2;
 
 const { values: options } = parseArgs({

@@ -267,7 +267,7 @@ def test_replay_interrupted_closes_the_ring_and_says_how_far_it_came(
         (["replay", "{journal}", "--ring", "r.x", "--speed", "fast"], 2, "'fast': expected a number above 0, or max"),
         (["replay", "{journal}", "--ring", "r.x", "--from", "yesterday"], 2, "'yesterday'"),
         (["replay", "{journal}", "--ring", "r.x", "--to", "time:2021-04-20"], 2, "expected a time zone"),
-        (["replay", "{journal}", "--ring", "r.x", "--to", "hash:0"], 2, "expected a sequence, block:N or time:ISO"),
+        (["replay", "{journal}", "--ring", "r.x", "--to", "hash:0"], 2, "sequence, block:N, time:ISO or latest"),
         (["export", "nowhere", "--out", "x"], 2, "nowhere is no journal"),
         (["export", "{journal}", "--out", "{journal}/journal.lock"], 2, "expected a directory, found a file"),
         (["export", "{journal}", "--out", "x", "--types", "Swap"], 2, "type 'Swap': expected one of"),

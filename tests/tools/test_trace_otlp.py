@@ -214,7 +214,7 @@ def test_trace_otlp_without_the_extra_names_it_before_anything_is_read(monkeypat
         monkeypatch.setitem(sys.modules, module, None)
     done = CliRunner().invoke(command, ["1", "--ring", "no.such.ring", "--otlp", "http://127.0.0.1:1"])
     assert isinstance(done.exception, UsageError)
-    assert "it comes with `pip install alphapulse[otlp]`" in str(done.exception)
+    assert "pip install 'alphapulse[otlp]'" in str(done.exception)
 
 
 def test_trace_as_a_process_at_debug_with_nobody_there_exits_1_and_says_no_key(writer: Writer, tmp_path: Path) -> None:

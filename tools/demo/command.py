@@ -23,7 +23,6 @@ from tools.command.interrupt import Interrupt
 from tools.command.needs import needs
 from tools.command.printable import printable
 from tools.command.supervisor import Interrupted
-from tools.command.terminal import Screen, is_screen
 from tools.demo.home import Home, move_in
 from tools.demo.plan import COLLECTOR, NODE, OBS, READERS, RECORDER, SPEED, STRATEGY, Run, arguments, settings
 from tools.demo.report import report, summary
@@ -93,6 +92,7 @@ def command(
     own configuration: `alphapulse status` shows its processes, and one that dies is started again.  Ctrl-C stops
     everything, prints a summary and removes every ring.
     """
+    from tools.command.terminal import is_screen
     from tools.demo.pipeline import running
 
     if as_json:
@@ -181,6 +181,8 @@ def lines(picture: Picture) -> Iterator[Callable[[], None]]:
 @contextlib.contextmanager
 def drawn(picture: Picture) -> Iterator[Callable[[], None]]:
     """A function that draws the picture, if it is time or the terminal has another size."""
+    from tools.command.terminal import Screen
+
     due = time.monotonic()
     with Screen(picture.lines) as screen:
 

@@ -16,6 +16,7 @@ import click
 from tools.command.checking import command_of, names_of
 from tools.command.config import Settings
 from tools.command.environment import PREFIX
+from tools.command.every_command import equip
 from tools.command.main import COMMANDS, group
 from tools.command.sections import SECTIONS
 from tools.config_reference import bounds_of, cell, default_of, shown_default
@@ -54,7 +55,8 @@ def pages() -> dict[str, str]:
     found = {"index.md": index()}
     for name in COMMANDS:
         found[f"{name}.md"] = page(f"alphapulse {name}", command_of(name))
-    found["ringstat.md"] = page("ringstat", ringstat) + "## ringstat gc\n\n" + body("ringstat gc", ringstat_gc)
+    below = f"## ringstat gc\n\n{body('ringstat gc', equip(ringstat_gc))}"
+    found["ringstat.md"] = page("ringstat", equip(ringstat)) + below
     return found
 
 
@@ -63,7 +65,7 @@ def index() -> str:
     lines = ["| command | what it does |", "| --- | --- |"]
     lines += [f"| [`alphapulse {name}`]({name}.md) | {cell(text)} |" for name, (_, text) in COMMANDS.items()]
     lines += [f"| [`ringstat`](ringstat.md) | {cell(ringstat.get_short_help_str(limit=200))} |"]
-    common = "".join(entries("alphapulse", group))
+    common = "".join(entries("alphapulse", equip(group)))
     return INTRODUCTION + "\n".join(lines) + "\n\n## Before the command\n\n" + common
 
 
@@ -89,9 +91,9 @@ def body(path: str, command: click.Command) -> str:
     """What a command is for, how it is called, its options."""
     usage = " ".join([path, *command.collect_usage_pieces(click.Context(command))])
     parts = [prose(command.help or ""), f"```text\n{usage}\n```\n\n", *entries(path, command)]
-    example = (command.epilog or "").partition("Example:")[2].strip()
-    if example:
-        parts.append(f"Example:\n\n```text\n{example}\n```\n\n")
+    for paragraph in filter(None, (command.epilog or "").split("\n\n")):
+        what, _, line = paragraph.removeprefix(VERBATIM).partition(":")
+        parts.append(f"{escaped(what)}:\n\n```text\n{cleandoc(line)}\n```\n\n")
     return "".join(parts)
 
 

@@ -103,6 +103,7 @@ OF_ONE_RUN = {
     "config",
     "detach",
     "notify_test",
+    "no_progress",
 }
 """Options that say how one run ends, and what it shows: no settings."""
 

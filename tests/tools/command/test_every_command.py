@@ -97,7 +97,7 @@ def test_command_refuses_what_needs_an_extra_and_nothing_else(
 
 def test_extras_are_those_of_the_package() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert set(EXTRAS.values()) == set(declared)
+    assert set(EXTRAS.values()) == set(declared) - {"docs"}, "no command imports what the site is built with"
 
 
 @pytest.mark.parametrize("words", WORDS, ids=named)

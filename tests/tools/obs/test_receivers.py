@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -64,12 +63,6 @@ def test_receivers_are_called_by_their_place_and_service_and_never_by_their_url(
     receivers = read_receivers(receivers_file(tmp_path, *lines))
     assert [receiver.name for receiver in receivers] == ["1 (JSON)", "2 (XML)"]
     assert CANARY not in repr(receivers)
-
-
-def test_receivers_without_the_extra_say_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "apprise", None)
-    with pytest.raises(UsageError, match=r"pip install 'alphapulse\[notify\]'"):
-        read_receivers(receivers_file(tmp_path, "json://127.0.0.1/"))
 
 
 def test_receiver_that_may_fail_has_not_taken_what_it_refused(tmp_path: Path) -> None:
