@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -389,12 +390,21 @@ def test_demo_picture_fits_every_terminal_shows_what_happens_and_goes_on(place: 
             assert shown.lines[0].startswith("AlphaPulse  ")
             assert "running" in shown.text and "lost 0" in shown.text
             assert (shown.screen.wrapped, shown.screen.scrolled) == (0, 0), shown.text
-        urllib.request.urlopen(f"{address_in(shown)}healthz", timeout=60).close()
+        shown.until(lambda shown: status_of(f"{address_in(shown)}healthz") == 200, "a healthy pipeline")
         shown.until(lambda shown: int(re.findall(r"block (\d+)  blocks", shown.text)[0]) > 13522303, "the next lap")
         assert shown.end() == 0
         assert "stopping ..." in shown.text and "lost" in shown.text
         assert b"\x1b[?1049l" in shown.written
     assert list((place / "alphapulse").iterdir()) == []
+
+
+def status_of(url: str) -> int:
+    """With which status it is answered."""
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refusal:
+        return refusal.code
 
 
 def address_in(shown: Terminal) -> str:

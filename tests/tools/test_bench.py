@@ -237,6 +237,7 @@ def test_bench_endpoints_measures_a_cold_start_at_a_real_node_and_the_way_to_the
     assert all(result["meets_target"] for result in results.values()), results
 
 
+@pytest.mark.soak
 def test_bench_browser_measures_paint_frames_memory_and_obs_and_leaves_no_ring() -> None:
     ended = bench("--only", "browser", "--seconds", "0.2", "--json")
     assert ended.returncode == 0, ended.stderr
