@@ -69,6 +69,7 @@ docs: $(DOCS_READY)
 
 pictures: $(PARTS_READY)
 	@$(BIN)/python -m tools.pictures
+	@$(BIN)/python -m tests.docs.run_page docs/tutorials/notebook.md --pictures docs/pictures
 
 soak: $(PARTS_READY)
 	@$(BIN)/python -m pytest -m soak
