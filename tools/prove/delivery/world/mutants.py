@@ -343,7 +343,7 @@ DELIVERY_MUTANTS = (
         "consumers.bridge.durable:Durable._still_there",
         'stream["state"]["last_seq"]',
         '(await connection.stream_info())["state"]["last_seq"]',
-        4081,
+        1232,
         "bridge disconnect filtered late_acks late_journal out_kill out_paused recorder_away recorder_kill "
         "relay_kill replace server_kill slow_server tail_lost take_over",
     ),
@@ -352,7 +352,7 @@ DELIVERY_MUTANTS = (
         "consumers.bridge.sending:BatchChain._headers",
         "if self._before:",
         "if False:",
-        54,
+        87,
         "bridge second_sender connection_lost slow_server server_hang",
     ),
     DeliveryMutant(
