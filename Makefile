@@ -32,16 +32,16 @@ help:
 run: $(RUN_READY)
 	@$(BIN)/alphapulse demo
 
-# Three at a time: most tests wait for something most of the time.
+# Four at a time: most tests wait for something most of the time.
 test: $(PARTS_READY)
 	@$(MAKE) $(TWO) warm branches bounds
-	@$(BIN)/python -m pytest -n 3
+	@$(BIN)/python -m pytest -n 4
 
 check: $(PARTS_READY)
 	@$(MAKE) $(TWO) warm lint branches bounds
-	@$(BIN)/python -m pytest -n 3
+	@$(BIN)/python -m pytest -n 4
 
-# Every kernel once: three processes of pytest, and what they start, would each compile those that they come to first.
+# Every kernel once: four processes of pytest, and what they start, would each compile those that they come to first.
 warm: $(DEV_READY)
 	@$(BIN)/alphapulse warm
 
