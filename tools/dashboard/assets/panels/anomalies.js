@@ -2,21 +2,14 @@
 
 import { element, write } from "../table.js";
 import { clean, words } from "../texts.js";
+import { mountLog } from "./log.js";
 
 const SHOWN = 40;
 const AWAITED =
   "No anomaly lasts. They come from a ring of `alphapulse anomalies`; if none is looked at, none can be shown.";
 
 export function startAnomalies(store) {
-  const mount = document.querySelector('[data-panel="anomalies"] .mount');
-  const note = document.getElementById("anomalies-note");
-  const list = element("ol", "log");
-  const empty = element("p", "empty", AWAITED);
-  mount.classList.add("scroller");
-  mount.tabIndex = 0;
-  mount.ariaLabel = "Anomalies";
-  mount.role = "group";
-  mount.append(list, empty);
+  const { note, list, empty } = mountLog("anomalies", "Anomalies", AWAITED);
 
   function item(row) {
     const made = element("li");

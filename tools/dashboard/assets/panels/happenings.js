@@ -3,6 +3,7 @@
 import { messageKey } from "../merge.js";
 import { element, write } from "../table.js";
 import { clean, clockText, countText, momentText, words } from "../texts.js";
+import { mountLog } from "./log.js";
 
 const SHOWN = 60;
 const TONES = {
@@ -16,15 +17,7 @@ const TONES = {
 const AWAITED = "Nothing has happened: no reorg, no gap, no back-fill, no new writer since this process began.";
 
 export function startHappenings(store) {
-  const mount = document.querySelector('[data-panel="happenings"] .mount');
-  const note = document.getElementById("happenings-note");
-  const list = element("ol", "log");
-  const empty = element("p", "empty", AWAITED);
-  mount.classList.add("scroller");
-  mount.tabIndex = 0;
-  mount.ariaLabel = "Happenings";
-  mount.role = "group";
-  mount.append(list, empty);
+  const { note, list, empty } = mountLog("happenings", "Happenings", AWAITED);
 
   /** Items stay as they are: only new ones are made. */
   const items = new Map();
