@@ -75,9 +75,13 @@ def require(*libraries: str) -> None:
         UsageError: one is not installed.
     """
     for library in libraries:
-        try:
-            found = importlib.util.find_spec(library)
-        except ModuleNotFoundError:
-            found = None
-        if found is None:
+        if not is_installed(library):
             raise UsageError(missing(library))
+
+
+def is_installed(library: str) -> bool:
+    """Whether a library could be imported; it is not."""
+    try:
+        return importlib.util.find_spec(library) is not None
+    except ModuleNotFoundError:
+        return False

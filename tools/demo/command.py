@@ -7,7 +7,6 @@ the configuration, `pipeline` runs it as `alphapulse up` would, `view` has the p
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import signal
 import sys
@@ -18,9 +17,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from consumers.extras import EXTRAS, installing
 from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
-from tools.command.needs import needs
+from tools.command.needs import is_installed, needs
 from tools.command.printable import printable
 from tools.command.supervisor import Interrupted
 from tools.demo.home import Home, move_in
@@ -39,8 +39,6 @@ DRAW_S = 0.25
 LOOK_S = 1.0
 """Between two looks at rings and processes; where one of them may end, they are looked at as often as drawn."""
 PLAIN_S = 1.0
-NEEDED = ("prometheus_client", "starlette", "uvicorn")
-"""Packages of the dashboard."""
 
 
 def checked_speed(_: click.Context, __: click.Parameter, speed: str) -> str:
@@ -97,13 +95,13 @@ def command(
 
     if as_json:
         refuse_without_effect("with --json", "--plain")
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    run = Run(recording, speed, first_block, leave, dashboard and not missing)
+    served = dashboard and all(is_installed(library) for library, extra in EXTRAS.items() if extra == "obs")
+    run = Run(recording, speed, first_block, leave, served)
     plain = plain or as_json or not is_screen()
     with Interrupt() as asked, move_in(keep=keep) as home:
         processes, options = settings(home, run), arguments(home, run)
         address = f"http://127.0.0.1:{processes[OBS]['port']}/" if run.dashboard else None
-        without = "none (it needs the extra `obs`: pip install 'alphapulse[obs]')" if dashboard else "none"
+        without = f"none (it needs the extra `obs`: {installing('obs')})" if dashboard else "none"
         with contextlib.suppress(Interrupted):
             compile_kernels("demo", asked)
             with running(home, processes, options, asked) as pipeline:
