@@ -64,8 +64,9 @@ from tlv.text import record_to_dict
 from tlv.units import NS
 from tlv.venues import VENUES
 from tools.anomaly_text import UNITS
+from tools.code_names import code_key, code_name
 from tools.command.printable import printable
-from tools.wording import backfill_text, code_name, counted, gap_text, invalidation_text, reorg_text, verdict
+from tools.wording import backfill_text, counted, gap_text, invalidation_text, reorg_text, verdict
 
 POOL_FIELDS = frozenset(PoolRecord.__struct_fields__)
 AMOUNTS = {
@@ -140,7 +141,7 @@ class Describer:
         if header.flags:
             parts.append(f"[{'|'.join(flag.name or '' for flag in Flag(header.flags))}]")
         if not message.records:
-            parts.append(f"empty {Domain(header.domain).name} message of source {source_name(header.source)}")
+            parts.append(f"empty {Domain(header.domain).name} message of source {code_key(Source, header.source)}")
         return printable("  ".join(parts))
 
     def _record(self, record: Record) -> str:
@@ -214,7 +215,7 @@ def named(record: Record, field: str, value: Any) -> str:
     if isinstance(record, Filter) and field == "venue":
         return VENUES.name_of(value) or str(value)
     codes = NAMED.get((type(record), field))
-    return str(value) if codes is None else code_name(codes, value).replace(" ", "_")
+    return str(value) if codes is None else code_key(codes, value)
 
 
 def block_text(block: Block) -> str:
@@ -308,11 +309,3 @@ def clock(timestamp_ns: int) -> str:
     """Wall-clock time of day, UTC."""
     seconds, ns = divmod(timestamp_ns, NS)
     return f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%S}.{ns // 1000:06d}"
-
-
-def source_name(source: int) -> str:
-    """A source's name, or its number."""
-    try:
-        return Source(source).name.lower()
-    except ValueError:
-        return str(source)

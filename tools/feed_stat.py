@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tlv.codes import Domain, FeedReason, FeedState
+from tools.code_names import code_key
 
 if TYPE_CHECKING:
     from tlv.layout import Heartbeat
@@ -77,9 +78,9 @@ def look_at_feed(ring: str) -> FeedStat | None:
 def stat_of(record: Heartbeat, age_s: float) -> FeedStat:
     """What a heartbeat of that age says now."""
     silent = age_s > SILENT_S
-    reason = "no_heartbeat" if silent else name_of(FeedReason, record.reason)
+    reason = "no_heartbeat" if silent else code_key(FeedReason, record.reason)
     return FeedStat(
-        state=name_of(FeedState, record.feed_state),
+        state=code_key(FeedState, record.feed_state),
         reason=reason,
         healthy=not silent and record.reason == FeedReason.OK,
         endpoint=record.endpoint,
@@ -89,11 +90,3 @@ def stat_of(record: Heartbeat, age_s: float) -> FeedStat:
         held_back=record.held_back,
         heartbeat_age_s=round(age_s, 3),
     )
-
-
-def name_of(codes: type[FeedReason] | type[FeedState], number: int) -> str:
-    """In small letters; the number itself if it has no name here."""
-    try:
-        return codes(number).name.lower()
-    except ValueError:
-        return str(number)

@@ -5,11 +5,10 @@ A code that this build does not know stays a number.
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 from tlv.codes import GapScope, InvalidationScope, QuoteVerdict, Reason
 from tlv.layout import BackfillBegin, BackfillEnd, Gap, Reorg, StateInvalidation
 from tlv.venues import VENUES
+from tools.code_names import code_name
 
 VERDICTS = {
     QuoteVerdict.EXACT: "exact",
@@ -31,14 +30,6 @@ REASONS = {
     Reason.END_UNKNOWN: "the old ring's end is unknown",
     Reason.DAMAGED: "the bytes are damaged",
 }
-
-
-def code_name(codes: type[IntEnum], number: int) -> str:
-    """In small letters, words apart."""
-    try:
-        return codes(number).name.lower().replace("_", " ")
-    except ValueError:
-        return str(number)
 
 
 def reason(number: int) -> str:

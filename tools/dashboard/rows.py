@@ -7,8 +7,9 @@ float, so that wei in is wei out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import IntEnum
 from functools import cache
+
+import msgspec
 
 from tlv.codes import Completeness, Flag, QuoteVerdict
 from tlv.layout import (
@@ -23,6 +24,7 @@ from tlv.layout import (
 )
 from tlv.message import Message
 from tlv.units import MS, NS
+from tools.code_names import code_key
 from tools.dashboard.shapes import Amount, BlockRow, FeedRow, PoolToken, SignalRow, SwapRow
 from tools.feed_stat import stat_of
 
@@ -44,14 +46,6 @@ def hex_of(raw: bytes) -> str:
 def flag_names(flags: int) -> tuple[str, ...]:
     """Names of header flags, in lower case."""
     return tuple(str(flag.name).lower() for flag in Flag if flags & flag)
-
-
-def code_name(codes: type[IntEnum], number: int) -> str:
-    """The name of a code in lower case; the number itself if this build has no name for it."""
-    try:
-        return codes(number).name.lower()
-    except ValueError:
-        return str(number)
 
 
 def swap_row(ring: str, sequence: int, message: Message, symbols: Symbols, venues: Venues) -> SwapRow | None:
@@ -118,7 +112,7 @@ def signal_row(
         gas_cost=Amount(str(worth.gas_cost), profit),
         net=Amount(str(worth.net), profit),
         gas_priced=bool(worth.rate_native or worth.rate_profit),
-        verdict=code_name(QuoteVerdict, signal.verdict),
+        verdict=code_key(QuoteVerdict, signal.verdict),
         state="stands",
         latency_ns=built_ns - arrived_ns if arrived_ns > 0 and built_ns >= arrived_ns else None,
     )
@@ -147,20 +141,13 @@ def ended_row(ring: str, end: BlockEnd, ended_ns: int, before: BlockRow | None) 
     """The row of a block that ended; of one whose Block was not seen, time and gas are not known."""
     if before is None:
         before = block_row(ring, Block(end.number, 0, 0, 0, 0, 0, end.hash, bytes(32)))
-    return BlockRow(
-        ring=ring,
-        number=end.number,
-        hash=before.hash,
-        time_ms=before.time_ms,
-        received_ms=before.received_ms,
+    return msgspec.structs.replace(
+        before,
         ended_ms=ended_ns // MS,
-        verdict=code_name(Completeness, end.verdict),
+        verdict=code_key(Completeness, end.verdict),
         logs=end.log_count,
         events=end.event_count,
         held_back=end.held_back,
-        gas_used=before.gas_used,
-        gas_limit=before.gas_limit,
-        base_fee=before.base_fee,
     )
 
 
