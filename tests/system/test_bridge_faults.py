@@ -352,7 +352,7 @@ def test_journal_without_this_ring_is_told_and_hangs_nobody(
 
 @pytest.mark.parametrize("what", ["of another layout", "zeros", "removed"])
 def test_journal_with_a_segment_that_cannot_be_read_costs_its_frames_and_is_told(
-    ring_name: str, tmp_path: Path, start: Start, what: str
+    ring_name: str, new_ring_name: Callable[[], str], tmp_path: Path, start: Start, what: str
 ) -> None:
     with (
         NatsServer(tmp_path / "nats") as server,
@@ -368,8 +368,12 @@ def test_journal_with_a_segment_that_cannot_be_read_costs_its_frames_and_is_told
         damage = "the journal lacks them" if what == "removed" else "the journal is damaged there"
         out.until_says(f"50 frames, 51 to 100, are lost: the ring has overwritten them, and {damage}")
         out.until_says(", 151 to ")
+        inward = start("in", far := new_ring_name(), server.url)
+        found = read_sequences(far, 1650)  # `out` is stopped only after its last frame is in the stream
         counts = out.stop()
+        assert inward.stop()["lost"] == counts["lost"]
     assert counts["from_journal"] == 100
+    assert found.count(0) == 2  # both losses arrive as one Gap each
     assert counts["frames"] + counts["lost"] == 1650
 
 
