@@ -420,7 +420,7 @@ def test_bridge_out_whose_stream_has_nothing_begins_where_start_says_and_tells_i
 
 
 def test_bridge_out_counts_what_the_ring_overwrote_before_a_first_batch_got_through(
-    ring_name: str, broker: NatsServer, start: Start
+    ring_name: str, new_ring_name: Callable[[], str], broker: NatsServer, start: Start
 ) -> None:
     with Writer.create(ring_name, capacity=1 << 16, layout_digest=LAYOUT_DIGEST) as writer:
         publish(writer, 10)
@@ -431,6 +431,9 @@ def test_bridge_out_counts_what_the_ring_overwrote_before_a_first_batch_got_thro
         broker.restart()
         until(lambda: has_stream(broker) and last_sequence(broker), lambda: out.words)
         out.until_says("begins at frame 1 of", "are lost: the ring has overwritten them")
+        inward = start("in", far := new_ring_name(), broker.url)
+        read_sequences(far, 2010)  # `out` is stopped only after its last frame is in the stream
         counts = out.stop()
         assert counts["lost"] > 0 and counts["lost"] + counts["frames"] == 2010, out.words
+        assert inward.stop()["frames"] == counts["frames"]
         writer.close(unlink=True)
