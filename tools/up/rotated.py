@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 LAST_LINES = 8
 FIRST_BYTES = 16384
-MISSING = b"(lines are missing here: they were rotated away before they were read)\n"
+MISSING = b"(lines may be missing here: files were rotated away before they were looked at)\n"
 TRIES = 5
 """Of opening all files in one order: who logs may rotate meanwhile."""
 
@@ -48,7 +48,11 @@ def end_of(path: Path, count: int) -> bytes:
 
 
 class FollowedLog:
-    """What is appended to a log from now on, whatever becomes of its files.  It may not be there yet."""
+    """What is appended to a log from now on, whatever becomes of its files.
+
+    It may not be there yet.  A log that has older files when it is first seen may have lost its oldest, which is said;
+    one that keeps none cannot be told from one that has just begun.
+    """
 
     def __init__(self, log: Path) -> None:
         self._log = log
@@ -59,7 +63,7 @@ class FollowedLog:
             self._file.seek(0, os.SEEK_END)
 
     def new_lines(self) -> list[str]:
-        """Whole lines since the last look; one in parentheses where some were rotated away."""
+        """Whole lines since the last look; one in parentheses where some may have been rotated away."""
         *lines, self._rest = (self._rest + self._new_bytes()).split(b"\n")
         return [line.decode(errors="replace") for line in lines]
 
@@ -76,10 +80,10 @@ class FollowedLog:
         return data
 
     def _open_newer(self) -> tuple[list[BinaryIO], bool]:
-        """The files that were begun after ours, oldest first; and whether ours is gone, and others perhaps."""
+        """The files that were begun after ours, oldest first; and whether others were between it and them, perhaps."""
         for _ in range(TRIES):
             opened: list[BinaryIO] = []
-            ours = self._file is None
+            ours = False
             with contextlib.suppress(OSError):  # one is renamed at this moment
                 for path in rotated(self._log):
                     file: BinaryIO = path.open("rb")
@@ -91,9 +95,10 @@ class FollowedLog:
                 now = [identity(path.stat()) for path in rotated(self._log)]
                 seen = [identity(os.fstat(file.fileno())) for file in opened]
                 if seen == now or (ours and seen == now[: len(seen)]):
-                    if opened and self._is_ours(opened[-1]):
+                    if ours:
                         opened.pop().close()
-                    return opened[::-1], not ours
+                    first_seen = self._file is None and len(opened) == 1
+                    return opened[::-1], not (ours or first_seen)
             for file in opened:
                 file.close()
         return [], False

@@ -88,6 +88,18 @@ def test_log_of_a_process_that_floods_it_is_bounded_and_the_follower_says_what_i
     assert last_lines(path, 400) == [f"{number} x;" for number in range(99_600, 100_000)]
 
 
+def test_followed_log_that_had_rotated_before_its_first_look_says_that_lines_may_be_missing(tmp_path: Path) -> None:
+    path = tmp_path / "one.log"
+    followed, log = FollowedLog(path), careful_log(path, 2)
+    for number in range(5000):
+        write(log, f"{number} x;\n")
+    log.close()
+    first, *seen = followed.new_lines()
+    assert first == GAP
+    assert seen[0] != "0 x;"
+    check_gaps([first, *seen], 5000)
+
+
 def test_followed_log_begins_behind_what_is_there(tmp_path: Path) -> None:
     path = tmp_path / "one.log"
     path.write_text("before\n")
