@@ -54,7 +54,7 @@ class Histogram:
         count_ages(self.words, self.at, moments, since_ns, now_ns)
 
     def copy(self) -> Longs:
-        """Its words as they are now."""
+        """Its words, each as it is when it is read: what is counted meanwhile may stand in a later bucket only."""
         copied: Longs = np.zeros(HISTOGRAM_WORDS, dtype=np.int64)
         copy_range(self.words, self.at, HISTOGRAM_WORDS, copied)
         return copied

@@ -131,10 +131,11 @@ def test_histogram_copied_while_it_is_written_only_grows_and_never_shows_what_wa
     while not done.is_set() or looks < 2:
         now, looks = shared.copy(), looks + 1
         assert (now >= before).all()
-        assert shared.percentile(1.0) in (0, 10, 1 << 36, upper_edge(bucket_of(1 << 36)))
-        assert shared.percentile(0.01) in (0, 10)
+        # Counted between the reading of the two buckets, many long ones may be seen with few short ones or none.
+        assert {shared.percentile(0.01), shared.percentile(1.0)} <= {0, 10, 1 << 36, upper_edge(bucket_of(1 << 36))}
         before = now
     writer.join()
+    assert (shared.percentile(0.01), shared.percentile(1.0)) == (10, 1 << 36)
     assert (int(words[BUCKET_0 + 10]), int(words[SUM_WORD])) == (20_000, 20_000 * (10 + (1 << 36)))
 
 
