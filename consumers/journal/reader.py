@@ -13,7 +13,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,7 @@ log = logging.getLogger("alphapulse.journal")
 
 UNREADABLE = (JournalDamaged, ForeignFileError)
 """Headers that a search goes past: whoever comes to such a segment is told then."""
+T = TypeVar("T")
 FirstColumn = Callable[[Scanner, int], int]
 """Says which of the first `count` columns of a scanner's table is the first wanted one; `count` for none."""
 
@@ -65,16 +66,13 @@ class JournalReader:
         self.chunk_bytes = chunk_bytes
         self.lost = 0
         self.columns = (0, 0)
-        segments = list_segments(directory)
-        if not segments:
-            raise JournalError(f"{directory}: expected segment files, found none; `alphapulse record` writes them")
         self._loss: Loss | None = None
         self._sought = 0
         """Of this ring nothing before this sequence is wanted, nor told as lost."""
         self._runs: Iterator[tuple[int, int, int]] = iter(())
-        self._scanner = self._first_scanner(segments)
+        self._scanner = while_dropped(directory, self._first_scanner)
         if place == "latest":
-            self._open(segments[-1])
+            while_dropped(directory, lambda segments: self._open(segments[-1]))
             while self._scanner.advance():
                 pass
         elif isinstance(place, int):
@@ -172,15 +170,18 @@ class JournalReader:
         If it stands in a recorded loss, or in a segment with a damaged header, the rest of that comes first, as a loss.
         """
         self._loss = None
-        segments = list_segments(self.directory)
-        wanted = ring_uuid or self._uuid_of_last(segments)
-        ours = self._segments_of(segments, wanted)
-        if not ours:
-            raise JournalError(f"{self.directory}: expected frames of ring {wanted.hex()}, found none")
-        self._sought = sequence
-        before = self._first_where(ours, lambda header: header.first_sequence > sequence)
-        if self._open_present(ours[max(before - 1, 0) :]) and self._scanner.header.first_sequence > sequence:
-            self._add_loss(Loss(wanted, sequence, self._scanner.header.first_sequence - 1, Reason.DAMAGED))
+
+        def open_with(segments: list[SegmentFile]) -> None:
+            wanted = ring_uuid or self._uuid_of_last(segments)
+            ours = self._segments_of(segments, wanted)
+            if not ours:
+                raise SegmentGone(f"{self.directory}: expected frames of ring {wanted.hex()}, found none")
+            self._sought = sequence
+            before = self._first_where(ours, lambda header: header.first_sequence > sequence)
+            if self._open_present(ours[max(before - 1, 0) :]) and self._scanner.header.first_sequence > sequence:
+                self._add_loss(Loss(wanted, sequence, self._scanner.header.first_sequence - 1, Reason.DAMAGED))
+
+        while_dropped(self.directory, open_with)
         self._go("sequence", sequence, lambda scanner, count: search(scanner, SEQUENCE_ROW, sequence, count))
 
     def seek_block(self, number: int) -> None:
@@ -287,17 +288,20 @@ class JournalReader:
 
     def _open_first(self, holds: Callable[[SegmentFile, SegmentIndex], bool]) -> None:
         """Open the first segment whose index says that what is sought is in it, or the last one."""
-        segments = list_segments(self.directory)
-        for segment in segments:
-            with passed_over():
-                index = stored_index(segment)
-                if index is None:
-                    self._open(segment)
-                    index = index_of(self._scanner)
-                if holds(segment, index):
-                    self._open(segment)
-                    return
-        self._open_present(reversed(segments))
+
+        def open_in(segments: list[SegmentFile]) -> None:
+            for segment in segments:
+                with passed_over():
+                    index = stored_index(segment)
+                    if index is None:
+                        self._open(segment)
+                        index = index_of(self._scanner)
+                    if holds(segment, index):
+                        self._open(segment)
+                        return
+            self._open_present(reversed(segments))
+
+        while_dropped(self.directory, open_in)
 
     def _go(self, field: str, value: int, first_wanted: FirstColumn) -> None:
         """Within the open segment, jump to the index entry before `value` and scan to the first wanted column."""
@@ -372,6 +376,23 @@ def join_losses(before: Loss | None, loss: Loss) -> Loss:
         return loss
     damaged = Reason.DAMAGED in (before.reason, loss.reason)
     return Loss(loss.ring, before.first, loss.last, Reason.DAMAGED if damaged else loss.reason)
+
+
+def while_dropped(directory: Path, look: Callable[[list[SegmentFile]], T]) -> T:
+    """What `look` makes of the journal's segments; listed again where retention dropped all that it needed meanwhile.
+
+    Raises:
+        JournalError: there are none.
+    """
+    segments = list_segments(directory)
+    while segments:
+        try:
+            return look(segments)
+        except SegmentGone:
+            before, segments = segments, list_segments(directory)
+            if segments == before:
+                raise
+    raise JournalError(f"{directory}: expected segment files, found none; `alphapulse record` writes them")
 
 
 @contextlib.contextmanager

@@ -13,8 +13,9 @@ from consumers.journal import ForeignFileError, Fsync, JournalDamaged, JournalEr
 from consumers.journal import layout as journal_layout
 from consumers.journal.errors import SegmentGone
 from consumers.journal.layout import GRANT_BYTES, MAX_PAYLOAD
+from consumers.journal.reader import while_dropped
 from consumers.journal.sealing import Retention, drop_old, seal
-from consumers.journal.segment import list_segments, open_bytes, parse_header, read_head
+from consumers.journal.segment import SegmentFile, list_segments, open_bytes, parse_header, read_head
 from ringbuf import Loss, Status
 from tests.consumers.journal_frames import (
     RING,
@@ -297,6 +298,33 @@ def test_reader_seek_passes_over_a_segment_that_was_dropped_meanwhile(tmp_path: 
         first.path.symlink_to(tmp_path / "nowhere")
         reader.seek_sequence(3, UUID)
         assert reader.poll().sequences[0] == parse_header(second.path, read_head(second), 0).first_sequence
+
+
+def test_look_at_a_journal_whose_listed_segments_were_all_dropped_meanwhile_is_made_again(tmp_path: Path) -> None:
+    """Retention of a journal that is written fast may drop all that was listed before the first is opened."""
+    journal, looked = tmp_path / "journal", []
+    with open_writer(journal, segment_bytes=SMALL, pack=False) as writer:
+        for sequence in range(1, 101):
+            append(writer, [b"z" * 100_000], sequence)
+    *dropped, last = list_segments(journal)
+    assert dropped
+    last.path.rename(tmp_path / "not written yet")
+
+    def look(segments: list[SegmentFile]) -> int:
+        looked.append(segments)
+        if segments == dropped:
+            for segment in dropped:
+                segment.path.unlink()
+            (tmp_path / "not written yet").rename(last.path)
+        with closing(open_bytes(segments[0])):
+            return segments[0].ordinal
+
+    assert while_dropped(journal, look) == last.ordinal
+    assert looked == [dropped, [last]]
+    last.path.unlink()
+    last.path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(SegmentGone, match="dropped or taken away"):
+        while_dropped(journal, look)
 
 
 def test_reader_segment_packed_behind_its_back_is_still_read(tmp_path: Path) -> None:
