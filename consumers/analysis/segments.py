@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from consumers.analysis.selection import Selection
 from consumers.incarnations import RingCursor
-from consumers.journal import JournalDamaged, JournalError
+from consumers.journal import JournalDamaged
+from consumers.journal.errors import SegmentGone
 from consumers.journal.layout import IndexHeader
+from consumers.journal.reader import while_dropped
 from consumers.journal.scan import Scanner
-from consumers.journal.segment import SegmentFile, list_segments, parse_header, read_head, stored_index
+from consumers.journal.segment import SegmentFile, parse_header, read_head, stored_index
 from tlv.layout import LAYOUT_DIGEST
 
 log = logging.getLogger("alphapulse.journal")
@@ -39,19 +42,24 @@ def segments_of(directory: Path, selection: Selection) -> list[SegmentFile]:
 
 
 def sift_segments(directory: Path, selection: Selection) -> SiftedSegments:
-    """Sort the journal's segments.
+    """Sort the journal's segments, but for those that its recorder drops meanwhile.
 
     Raises:
         UsageError: no such directory.
         JournalError: no segment in it, none with a sound header, or one of another version or layout.
     """
-    segments = list_segments(directory)
-    if not segments:
-        raise JournalError(f"{directory}: expected segment files, found none; `alphapulse record` writes them")
+    return while_dropped(directory, partial(_sift, selection))
+
+
+def _sift(selection: Selection, segments: list[SegmentFile]) -> SiftedSegments:
     found = SiftedSegments([], {}, set())
+    gone: SegmentGone | None = None
     for segment in segments:
         try:
             header = parse_header(segment.path, read_head(segment), LAYOUT_DIGEST)
+        except SegmentGone as error:
+            gone = error
+            continue
         except JournalDamaged as error:
             if len(segments) == len(found.damaged) + 1:
                 raise
@@ -63,6 +71,8 @@ def sift_segments(directory: Path, selection: Selection) -> SiftedSegments:
             found.wanted.append(segment)
         else:
             found.excluded[segment.ordinal] = RingCursor(header.ring_uuid, index.header.next_sequence)
+    if gone is not None and not any(found):
+        raise gone
     return found
 
 

@@ -181,13 +181,16 @@ def test_store_gaps_stand_where_the_frames_would_have(tmp_path: Path) -> None:
     assert list(store.select(sequences=(7, 9))) == [Loss(UUID, 7, 7, Reason.LAPPED)]
 
 
-def test_store_without_its_oldest_segment_begins_later(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_listed", [False, True], ids=["before it was listed", "meanwhile"])
+def test_store_whose_oldest_segment_was_dropped_begins_later(tmp_path: Path, is_listed: bool) -> None:
     with open_writer(tmp_path, segment_bytes=GRANT_BYTES) as writer:
         for first in range(1, 301, 10):
             append(writer, [vendor_message(i, bytes(60_000)) for i in range(first, first + 10)], first)
     segments = list_segments(tmp_path)
     assert len(segments) > 3
     segments[0].path.unlink()
+    if is_listed:  # a link that leads nowhere is listed and cannot be opened, like a file dropped in between
+        segments[0].path.symlink_to(tmp_path / "nowhere")
     found = sequences(Store.open(tmp_path))
     assert found == list(range(found[0], 301)) and found[0] > 1
     assert not any(isinstance(item, Loss) for item in Store.open(tmp_path))
