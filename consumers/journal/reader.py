@@ -221,7 +221,8 @@ class JournalReader:
                 return Scanner(segment, self.layout_digest, chunk_bytes=self.chunk_bytes)
             except (SegmentGone, JournalDamaged) as error:
                 refused = refused or error
-        raise refused or JournalError(f"{self.directory}: expected segment files, found none")
+        assert refused is not None  # there was at least one
+        raise refused
 
     def _uuid_of_last(self, segments: list[SegmentFile]) -> bytes:
         """The incarnation of the last segment that can be read; empty if none can."""
