@@ -12,18 +12,24 @@ from __future__ import annotations
 
 import traceback
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+import msgspec
+
+from tlv.arguments import check_integer
 from tlv.codes import Domain, Flag, Source
 from tlv.errors import AlphaPulseError, FrameError
+from tlv.fields import MAX_UINT256
 from tlv.filter import MessageFilter
 from tlv.layout import (
     Block,
     BlockEnd,
     EventOrigin,
     Gap,
+    OrderLeg,
+    OrderRequest,
     PoolRecord,
     PoolState,
     PoolTicks,
@@ -42,6 +48,14 @@ POISON_LIMIT = 10
 POISON_WINDOW_NS = 60 * NS
 KEPT_POISON = 100
 """Poison frames kept for inspection; older ones are only counted."""
+
+
+MESSAGES_PER_FRAME = 1_000
+"""Messages that one frame may cause; a strategy that emits more is taken for one that never ends."""
+
+
+class FloodError(AlphaPulseError):
+    """A strategy emitted more messages on one frame than anybody could act on."""
 
 
 class StrategyStopped(AlphaPulseError):
@@ -74,20 +88,28 @@ class Strategy:
     name: ClassVar[str] = "strategy"
     """At most 20 bytes: it is a field of every signal."""
     version: ClassVar[int] = 1
-    source: ClassVar[Source] = Source.ARBITRAGE_STRATEGY
+    source: ClassVar[Source] = Source.USER_STRATEGY
     wants: ClassVar[frozenset[type[Record]]] = frozenset()
     """Records whose messages it is called for; empty = all.  Session, Gap, Reorg and StateInvalidation always come:
     without one of them a strategy would trade on a state that is no longer true."""
+
+    params: ClassVar[type[Any] | None] = None
+    """A `msgspec.Struct` class of its parameters, which the host reads from `[strategy.params]` and `--set`, checks and
+    hands over as the only argument; None if it takes none and is made without arguments."""
 
     def __init__(self) -> None:
         self.trigger = Trigger(bytes(16), 0, 0)
         self.drafts: list[Draft] = []
 
-    def emit(self, *records: Record, receive_time_ns: int = 0) -> None:
-        """Publish records as one message, behind a SignalIdentity that names the frame being delivered."""
-        ordinal = len(self.drafts)
+    def emit(self, *records: Record, receive_time_ns: int = 0) -> int:
+        """Publish records as one message, behind a SignalIdentity that names the frame being delivered; its id.
+
+        Raises:
+            FloodError: this would be one more than `MESSAGES_PER_FRAME`.
+        """
+        number = self._next_id()
         identity = SignalIdentity(
-            signal_id=signal_id(self.name, self.version, self.trigger, ordinal),
+            signal_id=number,
             trigger_sequence=self.trigger.sequence,
             trigger_receive_time_ns=receive_time_ns,
             trigger_ring=self.trigger.ring,
@@ -95,6 +117,58 @@ class Strategy:
             strategy_version=self.version,
         )
         self.drafts.append(Draft(self.source, (identity, *records), receive_time_ns))
+        return number
+
+    def order(
+        self,
+        legs: Sequence[OrderLeg],
+        amount_in: int,
+        *,
+        min_amount_out: int = 0,
+        block_number: int,
+        expires_block: int,
+        receive_time_ns: int = 0,
+    ) -> int:
+        """Ask for swaps through `legs`, one after the other, as one transaction; the order's id.
+
+        Args:
+            legs: at least one; the numbers in them are set to 1, 2, ...
+            amount_in: base units of the first leg's token_in.
+            min_amount_out: least base units of the last leg's token_out that it accepts.
+            block_number: the block whose state it was decided on.
+            expires_block: the last block in which it may be filled.
+
+        Raises:
+            ValueError: no leg; an amount that is no uint256.
+            FloodError: as of `emit`.
+        """
+        if not legs:
+            raise ValueError("expected at least one leg, found none")
+        number = self._next_id()
+        request = OrderRequest(
+            order_id=number,
+            trigger_sequence=self.trigger.sequence,
+            trigger_receive_time_ns=receive_time_ns,
+            block_number=block_number,
+            expires_block=expires_block,
+            amount_in=check_integer("amount_in", amount_in, 0, MAX_UINT256),
+            min_amount_out=check_integer("min_amount_out", min_amount_out, 0, MAX_UINT256),
+            trigger_ring=self.trigger.ring,
+            strategy=self.name,
+            strategy_version=self.version,
+            token_in=legs[0].token_in,
+            token_out=legs[-1].token_out,
+            legs=len(legs),
+        )
+        numbered = tuple(msgspec.structs.replace(leg, leg=at) for at, leg in enumerate(legs, 1))
+        self.drafts.append(Draft(self.source, (request, *numbered), receive_time_ns, Domain.EXECUTION))
+        return number
+
+    def _next_id(self) -> int:
+        ordinal = len(self.drafts)
+        if ordinal >= MESSAGES_PER_FRAME:
+            raise FloodError(f"strategy {self.name}: more than {MESSAGES_PER_FRAME} messages on one frame")
+        return signal_id(self.name, self.version, self.trigger, ordinal)
 
     def on_message(self, message: Message) -> None:
         """Any message that it wants, in front of the method that is for it; some have none, as heartbeats."""

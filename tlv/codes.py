@@ -40,6 +40,7 @@ class Source(IntEnum):
     ETHEREUM_COLLECTOR = 1
     POLYGON_COLLECTOR = 4
     ARBITRAGE_STRATEGY = 20
+    USER_STRATEGY = 21
     PAPER_EXECUTOR = 40
     SUPERVISOR = 60
     ANOMALY_WATCH = 61
@@ -237,6 +238,84 @@ class QuoteVerdict(IntEnum):
     EXACT = 1
     WITHIN_SEGMENT = 2
     SPECULATIVE = 3
+
+
+class WithdrawalReason(IntEnum):
+    """Why a signal does not hold any more (`SignalWithdrawn.reason`)."""
+
+    GONE = 1
+    """A pool of it moved, and the cycle earns nothing now."""
+    EXPIRED = 2
+    """Its last block ended."""
+    REORG = 3
+    """The block of its state left the chain."""
+    STATE_UNKNOWN = 4
+    """The state of a pool of it is not known any more."""
+
+
+class OrderState(IntEnum):
+    """What became of an order (`OrderStatus.state`, `ExecutionReport.state`)."""
+
+    ACCEPTED = 1
+    REJECTED = 2
+    """Not attempted: it broke a limit, or cannot be filled at all."""
+    FILLED = 3
+    FAILED = 4
+    """Attempted, reverted, its gas paid."""
+    EXPIRED = 5
+    """Its last block ended without an attempt."""
+    WITHDRAWN = 6
+    """Its strategy took it back before it was attempted."""
+    UNDONE = 7
+    """The block in which it was filled or failed left the chain."""
+
+
+class OrderReason(IntEnum):
+    """Why an order was refused or failed, or the circuit breaker opened."""
+
+    NONE = 0
+    MALFORMED = 1
+    """Its legs do not follow each other, or an amount is 0."""
+    DUPLICATE = 2
+    UNKNOWN_POOL = 3
+    """A pool that was never announced, or is not proven to be one."""
+    NOT_QUOTABLE = 4
+    """A pool of a kind, or with a token, that cannot be quoted exactly."""
+    STATE_UNKNOWN = 5
+    STALE = 6
+    """The state that it was decided on, or a pool's, is older than the limit in blocks."""
+    LATE = 7
+    """It came when its block had ended already."""
+    POSITION = 8
+    EXPOSURE = 9
+    LOSS = 10
+    RATE = 11
+    BREAKER_OPEN = 12
+    UNPRICED = 13
+    """No pool gives its token a price in the chain's coin, so no limit can be checked."""
+    LIQUIDITY = 14
+    """A pool does not reach as far as the amount asks."""
+    TOO_LITTLE_OUT = 15
+    """The outcome is below the least that it accepts."""
+    FAILURES = 16
+    """Too many attempts failed one after the other."""
+    COOLED_DOWN = 17
+    CLOCK = 18
+    """Times jumped by more than the limit."""
+    REORG = 19
+    PREDICTION = 20
+    """Fills fell short of what the orders expected by more than the limit."""
+
+
+class BreakerState(IntEnum):
+    """State of the circuit breaker (`CircuitBreaker.state`)."""
+
+    CLOSED = 1
+    """Orders pass."""
+    OPEN = 2
+    """All orders are refused."""
+    HALF_OPEN = 3
+    """One order is tried; its outcome closes or opens it."""
 
 
 class StreamStart(IntEnum):

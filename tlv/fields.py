@@ -25,6 +25,8 @@ from collections.abc import Callable
 from operator import index
 from typing import Annotated, Any, NamedTuple
 
+MAX_UINT256 = (1 << 256) - 1
+
 
 class FieldKind(NamedTuple):
     """How one field stands in memory: `base` x `length` (0 = a scalar), and how its bytes become a Python value."""

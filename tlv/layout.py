@@ -249,6 +249,18 @@ class SignalIdentity(Record, frozen=True):
     strategy_version: U32
 
 
+@record(type=21)
+class SignalWithdrawn(Record, frozen=True):
+    """An earlier signal of the same strategy must not be acted on any more, as of block `block_number`, for `reason`
+    (a `WithdrawalReason`).  The SignalIdentity in front of it is this message's own."""
+
+    signal_id: U64
+    opportunity: U64
+    block_number: I64
+    block_hash: Hash
+    reason: U8
+
+
 @record(type=22)
 class Economics(Record, frozen=True):
     """What a signal is worth, in base units of `profit_token`; gas price in wei.
@@ -271,50 +283,193 @@ class Economics(Record, frozen=True):
 
 @record(type=32)
 class ArbitrageSignal(Record, frozen=True):
-    """Buy `token_mid` in pool A and sell it in pool B, with all that is needed to recompute the outcome.
+    """A round trip that begins and ends with `token_in`, with all that is needed to recompute its outcome: a CycleLeg
+    for each of its `legs` pools follows in the order of trade, and the WayTick records of these.
 
-    `reserve_in_*` and `reserve_out_*` are in the direction of the trade (V2).  Price, liquidity and tick are V3's."""
+    `opportunity` is equal in all signals about one cycle as long as it earns without interruption.  A signal holds
+    until the strategy publishes a newer one of the same opportunity, withdraws it (SignalWithdrawn), or block
+    `expires_block` has ended."""
 
     block_number: I64
+    expires_block: I64
+    opportunity: U64
     block_hash: Hash
     amount_in: U256
-    amount_mid: U256
     amount_out: U256
-    reserve_in_a: U256
-    reserve_out_a: U256
-    sqrt_price_x96_a: U256
-    liquidity_a: U128
-    reserve_in_b: U256
-    reserve_out_b: U256
-    sqrt_price_x96_b: U256
-    liquidity_b: U128
-    tick_a: I32
-    tick_b: I32
-    fee_pips_a: U32
-    fee_pips_b: U32
-    venue_a: U16
-    venue_b: U16
-    protocol_a: U8
-    protocol_b: U8
-    decimals_in: U8
-    decimals_mid: U8
-    verdict: U8
-    pool_a: PoolId
-    pool_b: PoolId
     token_in: Address
-    token_mid: Address
+    decimals_in: U8
+    legs: U8
+    verdict: U8
 
 
 @record(type=33)
 class WayTick(Record, frozen=True):
-    """An initialised tick that a signal's swap crosses, or the next one behind its end; `leg` is 1 for pool A, 2 for
-    pool B.  They follow an ArbitrageSignal in order of leg and crossing.  A V3 pool without any was quoted within its
-    current range."""
+    """An initialised tick that a leg's swap crosses, or the next one behind its end; `leg` counts from 1.  They stand
+    behind the CycleLegs in order of leg and crossing.  A V3 pool without any was quoted within its current range."""
 
     liquidity_net: I128
     tick: I32
     tick_spacing: I32
     leg: U8
+
+
+@record(type=34)
+class CycleLeg(Record, frozen=True):
+    """One swap of an ArbitrageSignal, `leg` counting from 1, and the state of its pool.
+
+    `reserve_in` and `reserve_out` are in the direction of the trade (V2).  Price, liquidity and tick are V3's."""
+
+    amount_in: U256
+    amount_out: U256
+    reserve_in: U256
+    reserve_out: U256
+    sqrt_price_x96: U256
+    liquidity: U128
+    tick: I32
+    fee_pips: U32
+    pool: PoolId
+    token_in: Address
+    token_out: Address
+    venue: U16
+    protocol: U8
+    decimals_in: U8
+    decimals_out: U8
+    leg: U8
+
+
+# ---- execution, 40-79
+
+
+@record(type=40)
+class OrderRequest(Record, frozen=True):
+    """A strategy asks to swap `amount_in` of `token_in` through the pools of the OrderLegs that follow, one after the
+    other, for at least `min_amount_out` of `token_out`, in a block above `block_number` (whose state it was decided
+    on) and not above `expires_block`.  The trigger is the frame that it was decided on."""
+
+    order_id: U64
+    trigger_sequence: I64
+    trigger_receive_time_ns: I64
+    block_number: I64
+    expires_block: I64
+    amount_in: U256
+    min_amount_out: U256
+    trigger_ring: Uuid
+    strategy: Text20
+    strategy_version: U32
+    token_in: Address
+    token_out: Address
+    legs: U8
+
+
+@record(type=43)
+class OrderLeg(Record, frozen=True):
+    """One swap of an OrderRequest, `leg` counting from 1."""
+
+    pool: PoolId
+    token_in: Address
+    token_out: Address
+    leg: U8
+
+
+class OrderRecord(Record, frozen=True):
+    """What every record about an order begins with: the frame that asked for it, and its id (of an ArbitrageSignal
+    its signal's).  Ring and sequence together are the order's identity."""
+
+    order_sequence: I64
+    order_id: U64
+    order_ring: Uuid
+
+
+@record(type=41)
+class OrderStatus(OrderRecord, frozen=True):
+    """What became of an order at the end of block `block_number`: `state` is an `OrderState`, `reason` an
+    `OrderReason`.  An order ends once; only UNDONE may follow, when its block left the chain."""
+
+    block_number: I64
+    block_hash: Hash
+    state: U8
+    reason: U8
+
+
+@record(type=42)
+class Fill(OrderRecord, frozen=True):
+    """One swap of an order that was filled on paper, against its pool's exact state in block `block_number` behind
+    `swaps_before` of that block's own swaps of the pool.  `expected_out` is what the order's own state promised, 0 if
+    it states none."""
+
+    block_number: I64
+    block_hash: Hash
+    amount_in: U256
+    amount_out: U256
+    expected_out: U256
+    pool: PoolId
+    token_in: Address
+    token_out: Address
+    fee_pips: U32
+    swaps_before: U32
+    venue: U16
+    protocol: U8
+    decimals_in: U8
+    decimals_out: U8
+    leg: U8
+
+
+@record(type=45)
+class ExecutionReport(OrderRecord, frozen=True):
+    """What an order that was attempted gave and cost, were it included: `net` = `gross` - `gas_cost`, in base units of
+    `token`, the one that comes out.  `gross` is `amount_out` - `amount_in` of a round trip, else `amount_out`.
+    A failed attempt has no amounts and costs its gas.
+
+    It is included with a probability of `inclusion_ppm` in a million, which `net` does not contain: p = 1.
+    `expected_net` does.  The gas cost is computed as in Economics.  `latency_ns` is from the receive time of the event
+    behind the order to the order, as recorded; -1 if unknown."""
+
+    block_number: I64
+    latency_ns: I64
+    block_hash: Hash
+    amount_in: U256
+    amount_out: U256
+    expected_out: U256
+    gross: I256
+    gas_cost: U256
+    net: I256
+    expected_net: I256
+    gas_price: U256
+    rate_native: U256
+    rate_profit: U256
+    gas_units: U64
+    rate_pool: PoolId
+    token: Address
+    inclusion_ppm: U32
+    state: U8
+    reason: U8
+    decimals: U8
+    legs: U8
+
+
+@record(type=60)
+class RiskDecision(OrderRecord, frozen=True):
+    """Whether an order may be attempted: `reason` (an `OrderReason`) is NONE if so.  `found` passed `limit`, in the
+    unit of the reason's limit."""
+
+    block_number: I64
+    found: I256
+    limit: I256
+    approved: U8
+    reason: U8
+
+
+@record(type=71)
+class CircuitBreaker(Record, frozen=True):
+    """The executor's circuit breaker went to `state` (a `BreakerState`) because of `reason` (an `OrderReason`) at the
+    end of block `block_number`; OPEN, it stays so until block `until_block` has ended."""
+
+    block_number: I64
+    until_block: I64
+    loss: I256
+    failures: U32
+    state: U8
+    reason: U8
 
 
 # ---- system, 80-119

@@ -25,8 +25,7 @@ from consumers.arbitrage.tick_math import (
     ceil_div,
     sqrt_price_at,
 )
-
-MAX_UINT256 = (1 << 256) - 1
+from tlv.fields import MAX_UINT256
 
 WORD_TICKS = 256
 """Ticks (in units of the spacing) per word of the contract's bitmap."""

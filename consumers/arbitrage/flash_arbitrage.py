@@ -29,7 +29,7 @@ from consumers.arbitrage.screen import ScreenTable
 from consumers.arbitrage.signal import StateBlock, crossed_ticks, describe, value, way_of
 from consumers.arbitrage.two_pool import Leg, MapLeg, ReserveLeg, best_cycle
 from consumers.strategy import Strategy
-from tlv.codes import Flag, GapScope, QuoteVerdict
+from tlv.codes import Flag, GapScope, QuoteVerdict, Source
 from tlv.layout import (
     Block,
     BlockEnd,
@@ -75,7 +75,8 @@ class FlashArbitrage(Strategy):
     """
 
     name: ClassVar[str] = "flash_arbitrage"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    source: ClassVar[Source] = Source.ARBITRAGE_STRATEGY
     wants: ClassVar[frozenset[type[Record]]] = frozenset(
         {Block, BlockEnd, PoolBurn, PoolCreated, PoolMint, PoolState, PoolSwap, PoolSync, PoolTicks}
     )

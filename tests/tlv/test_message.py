@@ -12,7 +12,7 @@ from tests.tlv.samples import built_in_types, random_message, random_record
 from tlv.codes import MAX_MESSAGE, Domain, Flag, Source
 from tlv.errors import ChecksumError, FrameError, HeaderError, TlvError, UsageError
 from tlv.fields import U64
-from tlv.layout import ArbitrageSignal, EventOrigin, Gap, Header, PoolSwap, PoolSync
+from tlv.layout import CycleLeg, EventOrigin, Gap, Header, PoolSwap, PoolSync
 from tlv.message import Message, build, parse
 from tlv.record import RECORDS, Record, record
 
@@ -180,8 +180,8 @@ def test_build_header_value_out_of_range_is_refused(header: dict[str, int]) -> N
 
 
 def test_build_up_to_64_kib_and_not_a_byte_more() -> None:
-    signal = random_record(random.Random(4), ArbitrageSignal)
-    room = MAX_MESSAGE // (ArbitrageSignal.layout.size + 5)
+    signal = random_record(random.Random(4), CycleLeg)
+    room = MAX_MESSAGE // (CycleLeg.layout.size + 5)
     data = build(Domain.SIGNAL, 20, [signal] * (room - 1))
     assert parse(data).records == (signal,) * (room - 1)
     with pytest.raises(UsageError, match=f"expected at most {MAX_MESSAGE} bytes, found {room + 1} records"):
