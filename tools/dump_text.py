@@ -2,7 +2,8 @@
 
 Owns the wording and the scaling of amounts.  A line begins with the record's name, has words for codes, and every
 number exact.  Symbols come from the PoolState messages of the stream; nothing is looked up elsewhere.  Of a tick map a
-line has range and count, of a signal's way the number of ticks: the ticks are for `--json` and `--hex`.
+line has range and count, of a signal's way the number of ticks, of a signal's pools no state: that is for `--json` and
+`--hex`.
 """
 
 from __future__ import annotations
@@ -31,12 +32,10 @@ from tlv.codes import (
 )
 from tlv.instrument import pool_text
 from tlv.layout import (
-    ArbitrageSignal,
     BackfillBegin,
     BackfillEnd,
     Block,
     BlockEnd,
-    Economics,
     EventOrigin,
     Farewell,
     Filter,
@@ -66,7 +65,8 @@ from tlv.venues import VENUES
 from tools.anomaly_text import UNITS
 from tools.code_names import code_key, code_name
 from tools.command.printable import printable
-from tools.wording import backfill_text, counted, gap_text, invalidation_text, reorg_text, verdict
+from tools.execution_text import execution_sentences
+from tools.wording import backfill_text, counted, gap_text, invalidation_text, reorg_text
 
 POOL_FIELDS = frozenset(PoolRecord.__struct_fields__)
 AMOUNTS = {
@@ -106,12 +106,11 @@ class Describer:
     def __init__(self) -> None:
         self._symbols: dict[bytes, str] = {}
         self._sentences: dict[type[Record], Callable[[Any], str]] = {
-            ArbitrageSignal: self._signal,
+            **execution_sentences(self._amount),
             BackfillBegin: backfill_text,
             BackfillEnd: backfill_text,
             Block: block_text,
             BlockEnd: block_end_text,
-            Economics: self._economics,
             Gap: gap_text,
             Heartbeat: heartbeat_text,
             Reorg: reorg_line,
@@ -157,26 +156,6 @@ class Describer:
             return f"{type(record).__name__} {sentence(record)}"
         fields = record_to_dict(record)
         return " ".join([fields.pop("type"), *(f"{name}={named(record, name, fields[name])}" for name in fields)])
-
-    def _signal(self, signal: ArbitrageSignal) -> str:
-        paid = self._amount(signal.amount_in, signal.token_in, signal.decimals_in)
-        between = self._amount(signal.amount_mid, signal.token_mid, signal.decimals_mid)
-        got = self._amount(signal.amount_out, signal.token_in, signal.decimals_in)
-        first, second = pool_text(signal.venue_a, signal.pool_a), pool_text(signal.venue_b, signal.pool_b)
-        where = f"block {signal.block_number} 0x{signal.block_hash.hex()}"
-        return f"{paid} -> {between} in {first}, -> {got} in {second}, {verdict(signal.verdict)}, {where}"
-
-    def _economics(self, worth: Economics) -> str:
-        gross, gas, net = (
-            self._amount(value, worth.profit_token, worth.profit_decimals)
-            for value in (worth.gross, worth.gas_cost, worth.net)
-        )
-        priced = f"{worth.gas_units:,} units at {worth.gas_price} wei"
-        if any(worth.rate_pool):
-            priced += f", priced by pool 0x{worth.rate_pool.hex()}"
-        elif not worth.rate_native and not worth.rate_profit:
-            priced += ", which no pool prices: not in net"
-        return f"gross {gross}, gas {gas} ({priced}), net {net}"
 
     def _pool_record(self, record: PoolRecord) -> str:
         name = type(record).__name__

@@ -7,6 +7,7 @@ import pytest
 from tlv.codes import (
     AnomalyKind,
     AnomalyState,
+    BreakerState,
     Completeness,
     Domain,
     EmitterProof,
@@ -18,12 +19,15 @@ from tlv.codes import (
     Flag,
     GapScope,
     InvalidationScope,
+    OrderReason,
+    OrderState,
     Protocol,
     QuoteVerdict,
     Reason,
     Source,
     StreamStart,
     Venue,
+    WithdrawalReason,
 )
 from tlv.layout import (
     Ack,
@@ -33,12 +37,19 @@ from tlv.layout import (
     Batch,
     Block,
     BlockEnd,
+    CircuitBreaker,
+    CycleLeg,
     Economics,
     EventOrigin,
+    ExecutionReport,
     Farewell,
+    Fill,
     Filter,
     Gap,
     Heartbeat,
+    OrderLeg,
+    OrderRequest,
+    OrderStatus,
     PoolBurn,
     PoolCollect,
     PoolCreated,
@@ -51,8 +62,10 @@ from tlv.layout import (
     Reorg,
     Resume,
     RingReplaced,
+    RiskDecision,
     Session,
     SignalIdentity,
+    SignalWithdrawn,
     StateInvalidation,
     Subscribe,
     SubscribeAck,
@@ -73,35 +86,36 @@ POOL = (b"\x99" * 20, A, B, Venue.QUICKSWAP_V2, 18, 6, Protocol.UNISWAP_V2)
 NAME = "polygon.quickswap_v2:pool:0x" + "99" * 20
 AA, BB = "0x" + "aa" * 20, "0x" + "bb" * 20
 BIG = (1 << 256) - 1
-SIGNAL = ArbitrageSignal(
-    7,
-    H,
-    2 * 10**18,
-    5 * 10**6,
-    3 * 10**18,
-    1,
-    1,
-    0,
-    0,
-    1,
-    1,
-    0,
-    0,
-    0,
-    0,
-    3000,
-    3000,
-    Venue.QUICKSWAP_V2,
-    Venue.DFYN_POLYGON,
-    2,
-    2,
-    18,
-    6,
-    QuoteVerdict.SPECULATIVE,
-    b"\x99" * 20,
-    b"\x88" * 20,
-    A,
-    B,
+SIGNAL = ArbitrageSignal(7, 9, 0xAB, H, 2 * 10**18, 3 * 10**18, A, 18, 2, QuoteVerdict.SPECULATIVE)
+LEGS = (
+    CycleLeg(2 * 10**18, 5 * 10**6, 1, 1, 0, 0, 0, 3000, b"\x99" * 20, A, B, Venue.QUICKSWAP_V2, 2, 18, 6, 1),
+    CycleLeg(5 * 10**6, 3 * 10**18, 1, 1, 0, 0, 0, 3000, b"\x88" * 20, B, A, Venue.DFYN_POLYGON, 2, 6, 18, 2),
+)
+ORDER = (9, 255, U)
+ORDER_TEXT = f"order 00000000000000ff (sequence 9 of ring {UU})"
+REPORT = ExecutionReport(
+    *ORDER,
+    block_number=7,
+    latency_ns=1_500_000,
+    block_hash=H,
+    amount_in=2 * 10**18,
+    amount_out=3 * 10**18,
+    expected_out=4 * 10**18,
+    gross=10**18,
+    gas_cost=3,
+    net=10**18 - 3,
+    expected_net=-1,
+    gas_price=5,
+    rate_native=1,
+    rate_profit=1,
+    gas_units=200_000,
+    rate_pool=B,
+    token=A,
+    inclusion_ppm=905_000,
+    state=OrderState.FILLED,
+    reason=OrderReason.NONE,
+    decimals=18,
+    legs=2,
 )
 LINES: dict[type[Record], list[tuple[Record, str]]] = {
     PoolFee: [
@@ -190,9 +204,105 @@ LINES: dict[type[Record], list[tuple[Record, str]]] = {
     ArbitrageSignal: [
         (
             SIGNAL,
-            f"ArbitrageSignal 2 0xaaaaaaaa -> 5 0xbbbbbbbb in {NAME}, -> 3 0xaaaaaaaa in "
-            f"polygon.dfyn:pool:0x{'88' * 20}, speculative: its block is open, block 7 {HH}",
+            "ArbitrageSignal 2 0xaaaaaaaa -> 3 0xaaaaaaaa in 2 legs, speculative: its block is open, until block 9, "
+            f"opportunity 00000000000000ab, block 7 {HH}",
         )
+    ],
+    CycleLeg: [
+        (LEGS[0], f"CycleLeg 1: 2 0xaaaaaaaa -> 5 0xbbbbbbbb in {NAME}"),
+        (LEGS[1], f"CycleLeg 2: 5 0xbbbbbbbb -> 3 0xaaaaaaaa in polygon.dfyn:pool:0x{'88' * 20}"),
+    ],
+    SignalWithdrawn: [
+        (
+            SignalWithdrawn(255, 0xAB, 7, H, WithdrawalReason.STATE_UNKNOWN),
+            f"SignalWithdrawn signal 00000000000000ff of opportunity 00000000000000ab: state unknown, block 7 {HH}",
+        ),
+        (
+            SignalWithdrawn(255, 0xAB, -1, bytes(32), 99),
+            "SignalWithdrawn signal 00000000000000ff of opportunity 00000000000000ab: 99, block -1",
+        ),
+    ],
+    OrderRequest: [
+        (
+            OrderRequest(255, 9, 0, 7, 8, BIG, 1, U, "own", 3, A, B, 1),
+            f"OrderRequest 00000000000000ff of own version 3: {BIG} base units of 0xaaaaaaaa -> at least 1 base units "
+            f"of 0xbbbbbbbb in 1 leg, decided on block 7 and sequence 9 of ring {UU}, until block 8",
+        )
+    ],
+    OrderLeg: [(OrderLeg(b"\x99" * 20, A, B, 1), f"OrderLeg 1: {AA} -> {BB} in pool 0x{'99' * 20}")],
+    RiskDecision: [
+        (RiskDecision(*ORDER, 7, 0, 0, 1, OrderReason.NONE), f"RiskDecision {ORDER_TEXT} approved, block 7"),
+        (
+            RiskDecision(*ORDER, 7, -5, 4, 0, OrderReason.BREAKER_OPEN),
+            f"RiskDecision {ORDER_TEXT} refused: breaker open, found -5, limit 4, block 7",
+        ),
+    ],
+    OrderStatus: [
+        (
+            OrderStatus(*ORDER, 7, H, OrderState.ACCEPTED, OrderReason.NONE),
+            f"OrderStatus {ORDER_TEXT} accepted, block 7 {HH}",
+        ),
+        (OrderStatus(*ORDER, 7, bytes(32), 99, 98), f"OrderStatus {ORDER_TEXT} 99 (98), block 7"),
+    ],
+    Fill: [
+        (
+            Fill(*ORDER, 7, H, 10**18, 10**6, 2 * 10**6, b"\x99" * 20, A, B, 3000, 1, Venue.QUICKSWAP_V2, 2, 18, 6, 1),
+            f"Fill {ORDER_TEXT} leg 1: 1 0xaaaaaaaa -> 1 0xbbbbbbbb in {NAME}, expected 2 0xbbbbbbbb, fee 3000 pips, "
+            f"behind 1 swap of the pool in block 7 {HH}",
+        ),
+        (
+            Fill(*ORDER, 7, H, 5, 1, 0, b"\x99" * 20, A, B, 0, 2, 1999, 2, 255, 6, 2),
+            f"Fill {ORDER_TEXT} leg 2: 5 base units of 0xaaaaaaaa -> 0.000001 0xbbbbbbbb in 1999:pool:0x{'99' * 20}, "
+            f"fee 0 pips, behind 2 swaps of the pool in block 7 {HH}",
+        ),
+    ],
+    ExecutionReport: [
+        (
+            REPORT,
+            f"ExecutionReport {ORDER_TEXT} filled in 2 legs, {2 * 10**18} base units in -> 3 0xaaaaaaaa, expected 4 "
+            "0xaaaaaaaa, gross 1 0xaaaaaaaa, gas 0.000000000000000003 0xaaaaaaaa (200,000 units at 5 wei, priced by "
+            f"pool {BB}), net 0.999999999999999997 0xaaaaaaaa, with 90.5 % inclusion -0.000000000000000001 0xaaaaaaaa, "
+            f"latency 1.5 ms, block 7 {HH}",
+        ),
+        (
+            ExecutionReport(
+                *ORDER,
+                7,
+                -1,
+                H,
+                0,
+                0,
+                0,
+                0,
+                3,
+                -3,
+                -3,
+                5,
+                0,
+                0,
+                1,
+                bytes(20),
+                A,
+                1_000_000,
+                OrderState.FAILED,
+                OrderReason.TOO_LITTLE_OUT,
+                0,
+                2,
+            ),
+            f"ExecutionReport {ORDER_TEXT} failed (too little out) in 2 legs, gross 0 0xaaaaaaaa, gas 3 0xaaaaaaaa (1 "
+            "units at 5 wei, which no pool prices: not in net), net -3 0xaaaaaaaa, with 100 % inclusion -3 0xaaaaaaaa, "
+            f"block 7 {HH}",
+        ),
+    ],
+    CircuitBreaker: [
+        (
+            CircuitBreaker(7, 9, -5, 3, BreakerState.OPEN, OrderReason.LOSS),
+            "CircuitBreaker open until block 9 has ended: loss, loss -5 wei, 3 failures, block 7",
+        ),
+        (
+            CircuitBreaker(9, 0, 0, 1, BreakerState.HALF_OPEN, OrderReason.COOLED_DOWN),
+            "CircuitBreaker half open: cooled down, loss 0 wei, 1 failure, block 9",
+        ),
     ],
     WayTick: [(WayTick(5, 10, 1, 1), "1 tick on the way")],
     Heartbeat: [
@@ -313,6 +423,7 @@ LINES: dict[type[Record], list[tuple[Record, str]]] = {
     ],
 }
 DOMAINS = {**dict.fromkeys(range(1, 20), Domain.MARKET_DATA), **dict.fromkeys(range(20, 40), Domain.SIGNAL)}
+DOMAINS |= dict.fromkeys(range(40, 80), Domain.EXECUTION)
 
 
 def line(*records: Record, describer: Describer | None = None, flags: int = 0) -> str:
@@ -335,8 +446,10 @@ def test_dump_line_of_a_record(record: Record, expected: str) -> None:
 def test_signal_line_has_the_symbols_that_the_stream_told() -> None:
     describer = Describer()
     line(PoolState(*POOL, 0, 0, 0, 0, 9, 3000, 0, 0, A, "WMATIC", "USDC"), describer=describer)
-    said = line(SIGNAL, Economics(1, 0, 1, 1, 1, 1, 1, A, bytes(20), 18), WayTick(1, 1, 1, 1), describer=describer)
-    assert "ArbitrageSignal 2 WMATIC -> 5 USDC in polygon.quickswap_v2" in said
+    worth = Economics(1, 0, 1, 1, 1, 1, 1, A, bytes(20), 18)
+    said = line(SIGNAL, worth, *LEGS, WayTick(1, 1, 1, 1), describer=describer)
+    assert "ArbitrageSignal 2 WMATIC -> 3 WMATIC in 2 legs" in said
+    assert "CycleLeg 1: 2 WMATIC -> 5 USDC in polygon.quickswap_v2" in said
     assert "net 0.000000000000000001 WMATIC" in said
     assert said.endswith("1 tick on the way")
 
