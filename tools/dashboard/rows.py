@@ -11,13 +11,16 @@ from functools import cache
 
 import msgspec
 
-from tlv.codes import Completeness, Flag, QuoteVerdict
+from tlv.codes import BreakerState, Completeness, Flag, OrderReason, QuoteVerdict
 from tlv.layout import (
     ArbitrageSignal,
     Block,
     BlockEnd,
+    CircuitBreaker,
+    CycleLeg,
     Economics,
     EventOrigin,
+    Fill,
     Heartbeat,
     PoolSwap,
     SignalIdentity,
@@ -25,7 +28,17 @@ from tlv.layout import (
 from tlv.message import Message
 from tlv.units import MS, NS
 from tools.code_names import code_key
-from tools.dashboard.shapes import Amount, BlockRow, FeedRow, PoolToken, SignalRow, SwapRow
+from tools.dashboard.shapes import (
+    Amount,
+    BlockRow,
+    BreakerRow,
+    FeedRow,
+    FillRow,
+    PoolToken,
+    SignalLeg,
+    SignalRow,
+    SwapRow,
+)
 from tools.feed_stat import stat_of
 
 MS_PER_S = 1000
@@ -53,8 +66,8 @@ def swap_row(ring: str, sequence: int, message: Message, symbols: Symbols, venue
     swap, origin = message.first(PoolSwap), message.first(EventOrigin)
     if swap is None or origin is None:
         return None
-    token0 = PoolToken(hex_of(swap.token0), symbols.get(swap.token0, ""), swap.decimals0)
-    token1 = PoolToken(hex_of(swap.token1), symbols.get(swap.token1, ""), swap.decimals1)
+    token0 = token_of(swap.token0, swap.decimals0, symbols)
+    token1 = token_of(swap.token1, swap.decimals1, symbols)
     return SwapRow(
         ring=ring,
         sequence=sequence,
@@ -88,34 +101,78 @@ def signal_row(
     signal, worth = message.first(ArbitrageSignal), message.first(Economics)
     if identity is None or signal is None or worth is None:
         return None
-    token_in = PoolToken(hex_of(signal.token_in), symbols.get(signal.token_in, ""), signal.decimals_in)
-    token_mid = PoolToken(hex_of(signal.token_mid), symbols.get(signal.token_mid, ""), signal.decimals_mid)
-    profit = PoolToken(hex_of(worth.profit_token), symbols.get(worth.profit_token, ""), worth.profit_decimals)
+    start = token_of(signal.token_in, signal.decimals_in, symbols)
+    profit = token_of(worth.profit_token, worth.profit_decimals, symbols)
     arrived_ns, built_ns = identity.trigger_receive_time_ns, message.header.timestamp_ns
     return SignalRow(
         ring=ring,
         sequence=sequence,
         signal_id=str(identity.signal_id),
+        opportunity=str(signal.opportunity),
         time_ms=built_ns // MS,
         strategy=identity.strategy,
         block=signal.block_number,
+        expires_block=signal.expires_block,
         market_ring=market,
         trigger_sequence=identity.trigger_sequence,
-        venue_a=venue_name(signal.venue_a, venues),
-        pool_a=hex_of(signal.pool_a),
-        venue_b=venue_name(signal.venue_b, venues),
-        pool_b=hex_of(signal.pool_b),
-        amount_in=Amount(str(signal.amount_in), token_in),
-        amount_mid=Amount(str(signal.amount_mid), token_mid),
-        amount_out=Amount(str(signal.amount_out), token_in),
+        legs=[leg_row(leg, symbols, venues) for leg in message.records if isinstance(leg, CycleLeg)],
+        amount_in=Amount(str(signal.amount_in), start),
+        amount_out=Amount(str(signal.amount_out), start),
         gross=Amount(str(worth.gross), profit),
         gas_cost=Amount(str(worth.gas_cost), profit),
         net=Amount(str(worth.net), profit),
         gas_priced=bool(worth.rate_native or worth.rate_profit),
         verdict=code_key(QuoteVerdict, signal.verdict),
         state="stands",
+        reason="",
         latency_ns=built_ns - arrived_ns if arrived_ns > 0 and built_ns >= arrived_ns else None,
     )
+
+
+def token_of(address: bytes, decimals: int, symbols: Symbols) -> PoolToken:
+    """A token, by the name that a ring said."""
+    return PoolToken(hex_of(address), symbols.get(address, ""), decimals)
+
+
+def leg_row(leg: CycleLeg, symbols: Symbols, venues: Venues) -> SignalLeg:
+    """One swap of a signal."""
+    return SignalLeg(
+        venue=venue_name(leg.venue, venues),
+        pool=hex_of(leg.pool),
+        amount_in=Amount(str(leg.amount_in), token_of(leg.token_in, leg.decimals_in, symbols)),
+        amount_out=Amount(str(leg.amount_out), token_of(leg.token_out, leg.decimals_out, symbols)),
+    )
+
+
+def fill_row(fill: Fill, symbols: Symbols, venues: Venues) -> FillRow:
+    """One swap of an order."""
+    out = token_of(fill.token_out, fill.decimals_out, symbols)
+    return FillRow(
+        venue=venue_name(fill.venue, venues),
+        pool=hex_of(fill.pool),
+        amount_in=Amount(str(fill.amount_in), token_of(fill.token_in, fill.decimals_in, symbols)),
+        amount_out=Amount(str(fill.amount_out), out),
+        expected_out=Amount(str(fill.expected_out), out) if fill.expected_out else None,
+        swaps_before=fill.swaps_before,
+    )
+
+
+def breaker_row(ring: str, breaker: CircuitBreaker) -> BreakerRow:
+    """How a circuit breaker stands."""
+    return BreakerRow(
+        ring=ring,
+        state=code_key(BreakerState, breaker.state),
+        reason=reason_key(breaker.reason),
+        block=breaker.block_number,
+        until_block=breaker.until_block,
+        loss=str(breaker.loss),
+        failures=breaker.failures,
+    )
+
+
+def reason_key(reason: int) -> str:
+    """Why something happened to an order; empty for no reason."""
+    return "" if reason == OrderReason.NONE else code_key(OrderReason, reason)
 
 
 def block_row(ring: str, block: Block) -> BlockRow:

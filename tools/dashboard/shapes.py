@@ -89,24 +89,34 @@ class PoolStateRow(msgspec.Struct, frozen=True, gc=False):
     """Seen since this process began (or in the journal up to that block)."""
 
 
+class SignalLeg(msgspec.Struct, frozen=True, gc=False):
+    """One swap of a round trip."""
+
+    venue: str
+    pool: str
+    amount_in: Amount
+    amount_out: Amount
+
+
 class SignalRow(msgspec.Struct, frozen=True, gc=False):
     """An opportunity that a strategy published."""
 
     ring: str
     sequence: int
     signal_id: str
+    opportunity: str
+    """Equal in all signals about one cycle as long as it earns; both are 64 bits, as decimal digits."""
     time_ms: int
     strategy: str
     block: int
+    expires_block: int
+    """It holds until this block has ended."""
     market_ring: str
     """Name of the ring whose message triggered it; empty if it is none that is looked at."""
     trigger_sequence: int
-    venue_a: str
-    pool_a: str
-    venue_b: str
-    pool_b: str
+    legs: list[SignalLeg]
+    """In the order of trade."""
     amount_in: Amount
-    amount_mid: Amount
     amount_out: Amount
     gross: Amount
     gas_cost: Amount
@@ -116,9 +126,83 @@ class SignalRow(msgspec.Struct, frozen=True, gc=False):
     verdict: str
     """`tlv.codes`' name in lower case."""
     state: str
-    """`stands`; `removed` when a reorg took its block back."""
+    """`stands` as long as it holds; else `tools.dashboard.opportunities` has what it may be."""
+    reason: str
+    """Why its strategy withdrew it; empty if it did not."""
     latency_ns: int | None
     """From the arrival of what triggered it to its own publishing."""
+
+
+class FillRow(msgspec.Struct, frozen=True, gc=False):
+    """One swap of an order, on paper."""
+
+    venue: str
+    pool: str
+    amount_in: Amount
+    amount_out: Amount
+    expected_out: Amount | None
+    """What the state that the order was decided on promised; null if it states none."""
+    swaps_before: int
+
+
+class OrderRow(msgspec.Struct, frozen=True, gc=False):
+    """An order, as the newest message about it leaves it."""
+
+    ring: str
+    """Of the executor."""
+    order_ring: str
+    """Name of the ring that asked for it; its uuid if that is none that is looked at."""
+    order_sequence: int
+    """(`ring`, `order_ring`, `order_sequence`) names it."""
+    order_id: str
+    sequence: int
+    """Of the newest message about it."""
+    time_ms: int
+    block: int
+    state: str
+    """`approved`, `refused`, or `tlv.codes.OrderState` in lower case."""
+    reason: str
+    """`tlv.codes.OrderReason` in lower case; empty if there is none."""
+    found: str
+    limit: str
+    """Of a refusal: what passed which limit, as digits; else empty."""
+    legs: list[FillRow]
+    gross: Amount | None
+    """These four are null until it was attempted."""
+    gas_cost: Amount | None
+    net: Amount | None
+    expected_net: Amount | None
+    """`net` were it certain to be included; this one with the probability that is stated."""
+    inclusion_ppm: int
+    gas_priced: bool
+    latency_ns: int | None
+
+
+class ProfitRow(msgspec.Struct, frozen=True, gc=False):
+    """What the orders of an executor earned in one token, since this process began."""
+
+    ring: str
+    token: PoolToken
+    filled: int
+    failed: int
+    gross: Amount
+    gas_cost: Amount
+    net: Amount
+    expected_net: Amount
+
+
+class BreakerRow(msgspec.Struct, frozen=True, gc=False):
+    """The circuit breaker of an executor."""
+
+    ring: str
+    state: str
+    """`tlv.codes.BreakerState` in lower case."""
+    reason: str
+    block: int
+    until_block: int
+    loss: str
+    """Wei, as decimal digits."""
+    failures: int
 
 
 class BlockRow(msgspec.Struct, frozen=True, gc=False):
@@ -183,6 +267,10 @@ class PageSummary(msgspec.Struct, frozen=True):
     events: int
     swaps: int
     signals: int
+    withdrawn: int
+    """Signals that their strategies took back."""
+    orders: int
+    """About which an executor decided."""
     reorgs: int
     gaps: int
     lost_frames: int
@@ -294,6 +382,12 @@ class Update(msgspec.Struct, frozen=True, tag="update", omit_defaults=True):
     pools: list[PoolStateRow] | None = None
     signals: list[SignalRow] | None = None
     """Oldest first; one whose state changed comes again."""
+    orders: list[OrderRow] | None = None
+    """Oldest first; one about which more was said comes again."""
+    profits: list[ProfitRow] | None = None
+    """All of them, if one changed."""
+    breakers: list[BreakerRow] | None = None
+    """All of them, if one changed."""
     blocks: list[BlockRow] | None = None
     happenings: list[Happening] | None = None
     rates: list[RateSample] | None = None

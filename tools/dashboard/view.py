@@ -16,10 +16,9 @@ shown or rare: 5,000 events are looked at in 7 ms, the states of their pools inc
 
 from __future__ import annotations
 
-from collections import deque
+from collections import ChainMap, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -28,6 +27,7 @@ from ringbuf import Poll
 from tlv.buffers import Longs
 from tlv.codes import EXTENDED, MAGIC, VERSION, Domain, Flag
 from tlv.errors import FrameError
+from tlv.kernels import SHORT_FORM
 from tlv.layout import (
     HEADER,
     HEADER_SIZE,
@@ -43,13 +43,16 @@ from tlv.layout import (
     PoolSync,
     Reorg,
     SignalIdentity,
+    SignalWithdrawn,
     VenueName,
 )
 from tlv.message import Message, parse
 from tlv.record import Record
 from tlv.units import MS, NS
-from tlv.venues import VENUE_NAMES
-from tools.dashboard.rows import block_row, ended_row, feed_row, signal_row, swap_row
+from tools.dashboard.executions import EXECUTION_RECORDS, Executions
+from tools.dashboard.opportunities import Opportunities
+from tools.dashboard.rows import block_row, ended_row, feed_row, swap_row
+from tools.dashboard.seen_ring import KeptFrame, KeptReorg, SeenRing
 from tools.dashboard.shapes import (
     BlockRow,
     Happening,
@@ -58,25 +61,24 @@ from tools.dashboard.shapes import (
     PageSummary,
     PoolStateRow,
     RateSample,
-    SignalRow,
     SwapRow,
     Update,
 )
 from tools.dashboard.words import SAYINGS, Saying
 from tools.feed_stat import LAST_COLLECTOR
 
-SWAPS, SIGNALS, BLOCKS, HAPPENINGS, SAMPLES = 500, 200, 256, 200, 600
+SWAPS, BLOCKS, HAPPENINGS, SAMPLES = 500, 256, 200, 600
 """How much of each is kept; samples for five minutes."""
 SENT_SWAPS = 200
 """In one update: nobody reads more, and a page draws no more in its time."""
 RINGS = 64
 """Beyond that the rows of one that is gone make room for those of a new one."""
-REORGS = 256
-"""Remembered, so that a signal that is read after the reorg which took its block is seen as removed."""
 HALF_LIFE_NS = NS
 """Of the smoothed rates."""
 EVENTS = [cls.layout.type for cls in (PoolSwap, PoolMint, PoolBurn, PoolCollect, PoolSync)]
-SWAP, SIGNAL = PoolSwap.layout.type, SignalIdentity.layout.type
+SWAP, SIGNAL, WITHDRAWN = (cls.layout.type for cls in (PoolSwap, SignalIdentity, SignalWithdrawn))
+BEHIND_IDENTITY = HEADER_SIZE + SHORT_FORM + SignalIdentity.layout.size
+"""Bytes in front of the record behind a SignalIdentity."""
 SHORTEST = HEADER_SIZE + 3
 """Bytes of a frame whose first record's type can be read, in either form."""
 
@@ -121,55 +123,18 @@ class NoPools:
         return []
 
 
-class KeptFrame(NamedTuple):
-    """A message that may be shown and is not parsed yet."""
-
-    ring: str
-    sequence: int
-    payload: bytes
-
-
-class KeptSignal(NamedTuple):
-    """A signal's row, and the uuid of the ring whose message triggered it."""
-
-    row: SignalRow
-    market: bytes
-
-
-class KeptReorg(NamedTuple):
-    """A reorg that a ring told of."""
-
-    ring: bytes
-    sequence: int
-    fork_number: int
-
-
 class Totals(msgspec.Struct):
     """Counts since the fold began.  Time travel sets them to what they were where it begins."""
 
     events: int = 0
     swaps: int = 0
     signals: int = 0
+    withdrawn: int = 0
+    orders: int = 0
     reorgs: int = 0
     gaps: int = 0
     lost_frames: int = 0
     refused_frames: int = 0
-
-
-@dataclass
-class SeenRing:
-    """What is known of one ring."""
-
-    name: str
-    uuid: bytes
-    sequence: int = 0
-    """Of the last frame; 0 if none came."""
-    venues: dict[int, str] = field(default_factory=lambda: {int(code): name for code, name in VENUE_NAMES.items()})
-    symbols: dict[bytes, str] = field(default_factory=dict)
-    """By token."""
-    heartbeat: Heartbeat | None = None
-    heartbeat_ns: int = 0
-    gone: bool = False
 
 
 class DashboardView:
@@ -181,17 +146,15 @@ class DashboardView:
         self._rings: dict[str, SeenRing] = {}
         self._swaps: deque[KeptFrame | SwapRow] = deque(maxlen=SWAPS)
         self._blocks: dict[tuple[str, bytes], BlockRow] = {}
-        self._signals: dict[tuple[str, int], KeptSignal] = {}
+        self._opportunities = Opportunities()
+        self._executions = Executions()
         self._happenings: list[Happening] = []
         self._samples: deque[RateSample] = deque(maxlen=SAMPLES)
-        self._reorgs: deque[KeptReorg] = deque(maxlen=REORGS)
         self._health: Health | None = None
         self._summary: PageSummary | None = None
         # What is new since the last update.
         self._new_swaps: deque[KeptFrame] = deque(maxlen=SWAPS)
         self._new_swap_count = 0
-        self._new_signals: deque[KeptFrame] = deque(maxlen=SIGNALS)
-        self._changed_signals: set[tuple[str, int]] = set()
         self._changed_blocks: dict[tuple[str, bytes], None] = {}
         self._new_happenings: deque[Happening] = deque(maxlen=HAPPENINGS)
         self._new_samples: deque[RateSample] = deque(maxlen=SAMPLES)
@@ -221,7 +184,8 @@ class DashboardView:
         flags = heads["flags"].astype(np.int64)
         self._count(poll, types, flags, clock_offset_ns)
         self._new_swap_count += keep(ring, poll, types == SWAP, self._new_swaps)
-        keep(ring, poll, (types == SIGNAL) & (heads["domain"] == Domain.SIGNAL), self._new_signals)
+        signals = (types == SIGNAL) & (heads["domain"] == Domain.SIGNAL)
+        self._opportunities.take_poll(ring, poll, np.flatnonzero(signals))
         for index in np.flatnonzero(np.isin(types, RARE)).tolist():
             frame = poll[index]
             message = self._parse(bytes(frame.payload))
@@ -255,7 +219,8 @@ class DashboardView:
         """What changed since the last update; everything if rows of a ring that was made anew, or is gone, are shown no
         more.  A `brief` one has events, blocks and happenings alone."""
         swaps, skipped = self._send_swaps()
-        signals = self._parse_signals()
+        signals = self._opportunities.changed(self._rings)
+        self.totals.refused_frames += self._opportunities.take_refused()
         blocks = [self._blocks[key] for key in self._changed_blocks if key in self._blocks]
         happenings, self._new_happenings = [*self._new_happenings], deque(maxlen=HAPPENINGS)
         self._changed_blocks.clear()
@@ -264,6 +229,9 @@ class DashboardView:
             skipped_swaps=skipped,
             swaps=swaps or None,
             signals=signals or None,
+            orders=self._executions.changed() or None,
+            profits=self._executions.changed_profits(),
+            breakers=self._executions.changed_breakers(),
             blocks=blocks or None,
             happenings=happenings or None,
         )
@@ -299,14 +267,17 @@ class DashboardView:
             summary=self._summary,
             swaps=swaps,
             pools=self._pools.rows(),
-            signals=[kept.row for kept in self._signals.values()],
+            signals=[*self._opportunities.rows()],
+            orders=[*self._executions.rows()],
+            profits=self._executions.profits(),
+            breakers=self._executions.breakers(),
             blocks=[*self._blocks.values()],
             happenings=[*self._happenings],
             rates=[*self._samples],
             health=self._health,
         )
 
-    # ---- swaps and signals, parsed when they are shown
+    # ---- swaps, parsed when they are shown
 
     def _send_swaps(self) -> tuple[list[SwapRow], int]:
         """The newest swaps, and how many there were beyond those; what is not sent waits unparsed for a `whole`."""
@@ -333,33 +304,6 @@ class DashboardView:
                 rows.append(row)
         return rows
 
-    def _parse_signals(self) -> list[SignalRow]:
-        """The new ones, and those that a reorg took back."""
-        rings = {seen.uuid: seen for seen in self._rings.values()}
-        for ring, sequence, payload in self._new_signals:
-            message = self._parse(payload)
-            identity = message.first(SignalIdentity) if message else None
-            if message is None or identity is None:
-                continue
-            market = rings.get(identity.trigger_ring) or self._rings[ring]
-            name = market.name if market.uuid == identity.trigger_ring else ""
-            row = signal_row(ring, sequence, message, name, market.symbols, market.venues)
-            if row is not None:
-                self._signals[ring, sequence] = KeptSignal(row, identity.trigger_ring)
-                self._changed_signals.add((ring, sequence))
-                if any(takes_back(reorg, self._signals[ring, sequence]) for reorg in self._reorgs):
-                    self._remove_signal((ring, sequence))
-        self._new_signals.clear()
-        shorten(self._signals, SIGNALS)
-        changed = [self._signals[key].row for key in sorted(self._changed_signals) if key in self._signals]
-        self._changed_signals.clear()
-        return changed
-
-    def _remove_signal(self, key: tuple[str, int]) -> None:
-        kept = self._signals[key]
-        self._signals[key] = KeptSignal(msgspec.structs.replace(kept.row, state="removed"), kept.market)
-        self._changed_signals.add(key)
-
     # ---- what is rare, parsed when it comes
 
     def _take(self, seen: SeenRing, sequence: int, message: Message) -> None:
@@ -372,6 +316,8 @@ class DashboardView:
             case BlockEnd():
                 before = self._blocks.get((seen.name, record.hash))
                 self._put_block(ended_row(seen.name, record, header.timestamp_ns, before), record.hash)
+                seen.ended = max(seen.ended, record.number)
+                self._opportunities.end_block(seen.uuid, seen.ended)
             case PoolState():
                 symbols = ((record.token0, record.symbol0), (record.token1, record.symbol1))
                 seen.symbols.update((token, symbol) for token, symbol in symbols if symbol)
@@ -382,6 +328,8 @@ class DashboardView:
                 self._take_back(seen, sequence, record)
             case Gap():
                 self.totals.gaps += 1
+            case _ if isinstance(record, EXECUTION_RECORDS):
+                self._take_execution(seen, sequence, message)
         if type(record) in SAYINGS:
             self._happen(seen.name, sequence, header.timestamp_ns, SAYINGS[type(record)](record))
             for name in message.records[1:]:
@@ -393,10 +341,15 @@ class DashboardView:
             if block.ring == seen.name and block.number > record.fork_number and block.verdict != "removed":
                 self._blocks[key] = msgspec.structs.replace(block, verdict="removed")
                 self._changed_blocks[key] = None
-        reorg = KeptReorg(seen.uuid, sequence, record.fork_number)
-        self._reorgs.append(reorg)
-        for signal in [key for key, kept in self._signals.items() if takes_back(reorg, kept)]:
-            self._remove_signal(signal)
+        seen.ended = min(seen.ended, record.fork_number)
+        self._opportunities.take_back(KeptReorg(seen.uuid, sequence, record.fork_number))
+
+    def _take_execution(self, seen: SeenRing, sequence: int, message: Message) -> None:
+        names = {ring.uuid: ring.name for ring in self._rings.values()}
+        symbols = ChainMap(*(ring.symbols for ring in self._rings.values()))
+        venues = ChainMap(*(ring.venues for ring in self._rings.values()))
+        first = self._executions.take(seen.name, sequence, message, symbols, venues, names.get)
+        self.totals.orders += first
 
     def _put_block(self, row: BlockRow, block_hash: bytes) -> None:
         key = (row.ring, block_hash)
@@ -431,6 +384,7 @@ class DashboardView:
         self.totals.lost_frames += count
         self._happen(seen.name, last, at_ns, Saying("lost", first, last, f"{count} frames are not shown: {text}"))
         self._pools.lose(seen.name)
+        self._opportunities.lose(seen.name, last)
         seen.sequence = max(seen.sequence, last)
 
     def _begin(self, ring: str, uuid: bytes, at_ns: int) -> SeenRing:
@@ -451,11 +405,11 @@ class DashboardView:
     def _drop_rows(self, ring: str) -> None:
         self._swaps = deque((row for row in self._swaps if row.ring != ring), maxlen=SWAPS)
         self._blocks = {key: row for key, row in self._blocks.items() if row.ring != ring}
-        self._signals = {key: kept for key, kept in self._signals.items() if kept.row.ring != ring}
+        self._opportunities.forget(ring)
+        self._executions.forget(ring)
         waiting = [kept for kept in self._new_swaps if kept.ring != ring]
         self._new_swap_count -= len(self._new_swaps) - len(waiting)
         self._new_swaps = deque(waiting, maxlen=SWAPS)
-        self._new_signals = deque((kept for kept in self._new_signals if kept.ring != ring), maxlen=SIGNALS)
         self._replaced = True
 
     def _parse(self, payload: bytes) -> Message | None:
@@ -473,7 +427,9 @@ class DashboardView:
         fresh = poll.timestamps + clock_offset_ns > self._now_ns
         totals.events += int(np.count_nonzero(events))
         totals.swaps += int(np.count_nonzero(types == SWAP))
-        totals.signals += int(np.count_nonzero(types == SIGNAL))
+        withdrawn = int(np.count_nonzero(second_types(poll, types == SIGNAL) == WITHDRAWN))
+        totals.signals += int(np.count_nonzero(types == SIGNAL)) - withdrawn
+        totals.withdrawn += withdrawn
         totals.refused_frames += int(np.count_nonzero(types == NO_MESSAGE))
         self._fresh_events += int(np.count_nonzero(events & fresh))
         self._fresh_frames += int(np.count_nonzero(fresh))
@@ -506,7 +462,7 @@ class DashboardView:
         )
 
 
-KNOWN: tuple[type[Record], ...] = (Heartbeat, Block, BlockEnd, PoolState, VenueName, *SAYINGS)
+KNOWN: tuple[type[Record], ...] = (Heartbeat, Block, BlockEnd, PoolState, VenueName, *SAYINGS, *EXECUTION_RECORDS)
 RARE = [cls.layout.type for cls in KNOWN]
 """Types of first records that are parsed as they come."""
 NO_MESSAGE = 0
@@ -529,6 +485,14 @@ def first_types(poll: Poll, heads: Any) -> Longs:
     return types
 
 
+def second_types(poll: Poll, wanted: Any) -> Longs:
+    """The type of the record behind the SignalIdentity of each frame that is wanted, in its short form; else 0."""
+    at = poll.offsets + BEHIND_IDENTITY
+    there = wanted & (poll.lengths > BEHIND_IDENTITY)
+    types: Longs = np.where(there, poll.buffer[np.where(there, at, 0)], 0).astype(np.int64)
+    return types
+
+
 def keep(ring: str, poll: Poll, wanted: Any, kept: deque[KeptFrame]) -> int:
     """Keep the newest of the wanted frames of a poll; returns how many there were."""
     columns = np.flatnonzero(wanted)
@@ -542,11 +506,3 @@ def shorten(kept: dict[Any, Any], most: int) -> None:
     """Drop what came first, beyond `most`."""
     while len(kept) > most:
         del kept[next(iter(kept))]
-
-
-def takes_back(reorg: KeptReorg, signal: KeptSignal) -> bool:
-    """Whether a signal is of a block that a reorg took: above the fork, and triggered before the ring told of it."""
-    row = signal.row
-    return (
-        reorg.ring == signal.market and reorg.sequence > row.trigger_sequence and row.block > reorg.fork_number
-    ) and row.state != "removed"

@@ -21,6 +21,7 @@ from tlv.codes import (
     QuoteVerdict,
     Reason,
     Source,
+    WithdrawalReason,
 )
 from tlv.layout import (
     ArbitrageSignal,
@@ -28,6 +29,7 @@ from tlv.layout import (
     BackfillEnd,
     Block,
     BlockEnd,
+    CycleLeg,
     Economics,
     EventOrigin,
     Gap,
@@ -38,6 +40,7 @@ from tlv.layout import (
     RingReplaced,
     Session,
     SignalIdentity,
+    SignalWithdrawn,
     StateInvalidation,
     Unproven,
     VenueName,
@@ -45,6 +48,7 @@ from tlv.layout import (
 from tlv.message import build
 from tlv.record import RECORDS, Record
 from tlv.units import MS, NS
+from tools.dashboard.opportunities import WAITING
 from tools.dashboard.pools import PoolStates
 from tools.dashboard.shapes import Update
 from tools.dashboard.view import HAPPENINGS, RINGS, SENT_SWAPS, SWAPS, DashboardView
@@ -75,13 +79,27 @@ def reorg(fork: int, head: int) -> Reorg:
     return Reorg(fork, head, fork, head - fork, 2, b"f" * 32, b"o" * 32, b"n" * 32)
 
 
-def signal(trigger: int, number: int, net: int = -1) -> list[Record]:
-    ids = SignalIdentity(7, trigger, NOW_NS - 5, UUID, "flash_arbitrage", 1)
-    arbitrage = ArbitrageSignal(
-        number, bytes(32), MOST, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1234, 1234, 2, 2, 18, 6,
-        QuoteVerdict.EXACT, b"p" * 20, b"q" * 20, TOKEN0, TOKEN1,
-    )  # fmt: skip
-    return [ids, arbitrage, Economics(MOST, 5, net, 0, 0, 0, 0, TOKEN0, bytes(20), 18)]
+def signal(trigger: int, number: int, net: int = -1, opportunity: int | None = None) -> list[Record]:
+    """A round trip through two pools, of block `number` and until the end of the one after the next."""
+    ids = SignalIdentity(trigger, trigger, NOW_NS - 5, UUID, "flash_arbitrage", 1)
+    cycle = number * 1000 + trigger if opportunity is None else opportunity
+    arbitrage = ArbitrageSignal(number, number + 2, cycle, bytes(32), MOST, 3, TOKEN0, 18, 2, QuoteVerdict.EXACT)
+    state = (0, 0, 0, 0, 0, 0)
+    legs = (
+        CycleLeg(MOST, 2, *state, b"p" * 20, TOKEN0, TOKEN1, 1234, 2, 18, 6, 1),
+        CycleLeg(2, 3, *state, b"q" * 20, TOKEN1, TOKEN0, 1234, 2, 6, 18, 2),
+    )
+    return [ids, arbitrage, Economics(MOST, 5, net, 0, 0, 0, 0, TOKEN0, bytes(20), 18), *legs]
+
+
+def withdrawal(of: int, opportunity: int, reason: int = WithdrawalReason.GONE) -> list[Record]:
+    """The signal that `of` triggered is taken back."""
+    ids = SignalIdentity(99, 99, NOW_NS - 5, UUID, "flash_arbitrage", 1)
+    return [ids, SignalWithdrawn(of, opportunity, 7, bytes(32), reason)]
+
+
+def ended(number: int) -> bytes:
+    return system(BlockEnd(number, 0, 0, 0, number.to_bytes(32), Completeness.TOMBSTONE))
 
 
 def market(*records: Record, flags: int = 0) -> bytes:
@@ -230,11 +248,83 @@ def test_view_signal_shows_every_unit_and_which_ring_it_is_about(fed: Fed) -> No
     (before,) = fed.update().signals or ()
     assert before.market_ring == "", "of a ring that is not looked at"
     fed.put(market(swap(), origin()))
-    fed.put(opportunity(*signal(1, 6, least)), ring=SIGNALS)
+    fed.put(opportunity(*signal(2, 6, least)), ring=SIGNALS)
     (row,) = fed.update().signals or ()
-    assert (row.market_ring, row.trigger_sequence, row.strategy) == (MARKET, 1, "flash_arbitrage")
+    assert (row.market_ring, row.trigger_sequence, row.strategy) == (MARKET, 2, "flash_arbitrage")
     assert (row.amount_in.units, row.gross.units, row.net.units) == (str(MOST), str(MOST), str(least))
-    assert (row.verdict, row.gas_priced, row.latency_ns) == ("exact", False, 5)
+    assert (row.verdict, row.gas_priced, row.latency_ns, row.expires_block) == ("exact", False, 5, 8)
+    legs = [(leg.pool[2:4], leg.amount_in.units, leg.amount_out.units, leg.venue) for leg in row.legs]
+    assert legs == [("70", str(MOST), "2", "1234"), ("71", "2", "3", "1234")]
+    assert [leg.amount_out.token.decimals for leg in row.legs] == [6, 18]
+
+
+def states(update: Update) -> dict[int, tuple[str, str]]:
+    return {row.sequence: (row.state, row.reason) for row in update.signals or ()}
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [
+        (WithdrawalReason.GONE, "withdrawn"),
+        (WithdrawalReason.STATE_UNKNOWN, "withdrawn"),
+        (WithdrawalReason.EXPIRED, "expired"),
+        (WithdrawalReason.REORG, "removed"),
+        (99, "withdrawn"),
+    ],
+)
+def test_view_signal_that_was_withdrawn_never_looks_live(fed: Fed, reason: int, state: str) -> None:
+    fed.put(opportunity(*signal(1, 6)), opportunity(*signal(2, 6)), ring=SIGNALS)
+    assert {one for one, _ in states(fed.update()).values()} == {"stands"}
+    fed.put(opportunity(*withdrawal(1, 6001, reason)), opportunity(*withdrawal(1, 6002)), ring=SIGNALS)
+    update = fed.update()
+    named = WithdrawalReason(reason).name.lower() if reason != 99 else "99"
+    assert states(update) == {1: (state, named)}, "one that names a signal of another opportunity withdraws none"
+    assert update.summary is not None and (update.summary.signals, update.summary.withdrawn) == (2, 2)
+    fed.put(opportunity(*signal(3, 6)), opportunity(*withdrawal(3, 6003)), ring=SIGNALS)
+    assert states(fed.update()) == {5: ("withdrawn", "gone")}, "within one update"
+
+
+def test_view_newer_signal_of_an_opportunity_takes_the_place_of_the_older_one(fed: Fed) -> None:
+    fed.put(opportunity(*signal(1, 6, opportunity=5)), opportunity(*signal(2, 6, opportunity=5)), ring=SIGNALS)
+    assert states(fed.update()) == {1: ("replaced", ""), 2: ("stands", "")}
+    fed.put(opportunity(*withdrawal(1, 5)), ring=SIGNALS)
+    assert states(fed.update()) == {}, "the older one is not what stands"
+    fed.put(opportunity(*withdrawal(2, 5)), ring=SIGNALS)
+    assert states(fed.update()) == {2: ("withdrawn", "gone")}
+
+
+@pytest.mark.parametrize("ended_first", [True, False])
+def test_view_signal_holds_until_its_last_block_has_ended_in_whatever_order_it_is_read(
+    fed: Fed, ended_first: bool
+) -> None:
+    fed.put(market(swap(), origin()))
+    tell = lambda number: fed.put(ended(number))  # noqa: E731
+    if ended_first:
+        tell(7)
+    fed.put(opportunity(*signal(1, 5)), opportunity(*signal(2, 6)), ring=SIGNALS)
+    if not ended_first:
+        assert {one for one, _ in states(fed.update()).values()} == {"stands"}
+        tell(7)
+    assert states(fed.update())[1] == ("expired", "")
+    assert [row.state for row in fed.view.whole(NOW_NS).signals or ()] == ["expired", "stands"]
+    fed.put(opportunity(*withdrawal(1, 5001)), ring=SIGNALS)
+    assert states(fed.update()) == {1: ("withdrawn", "gone")}, "it had been withdrawn before that"
+
+
+def test_view_signal_is_unknown_when_its_withdrawal_may_be_among_the_frames_that_were_not_read(fed: Fed) -> None:
+    fed.put(opportunity(*signal(1, 6)), ring=SIGNALS)
+    fed.update()
+    fed.put(opportunity(*signal(2, 6)), ring=SIGNALS, lost=3)
+    assert states(fed.update()) == {1: ("unknown", ""), 5: ("stands", "")}
+    many = [opportunity(*signal(number, 6)) for number in range(10, 10 + WAITING)]
+    fed.put(opportunity(*withdrawal(2, 6002)), *many, ring=SIGNALS)
+    fed.update()
+    kept = {row.sequence: row.state for row in fed.view.whole(NOW_NS).signals or ()}
+    assert set(kept.values()) == {"stands"} and 5 not in kept
+    fed.put(*[opportunity(*withdrawal(1, 1))] * WAITING, ring=SIGNALS)
+    fed.put(opportunity(*signal(9, 6)), ring=SIGNALS)
+    fed.update()
+    assert {row.state for row in fed.view.whole(NOW_NS).signals or ()} == {"unknown", "stands"}
 
 
 # ---- losses
