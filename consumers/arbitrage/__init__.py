@@ -1,7 +1,7 @@
 """Flash arbitrage between two pools of one pair: exact integer maths, pool state, costs, signals.
 
 constant_product, tick_math, concentrated   the contracts' own arithmetic
-segments, two_pool                          the best cycle over two legs
+segments, cycle                             the best cycle over two or three legs
 pool_state, kept_ticks, pool_book           the state of pools, kept right through reorgs and losses
 screen                                      which pairs are solved exactly (jitted)
 legs, gas_rate, signal                      from pools to legs, from wei to tokens, from cycles to messages

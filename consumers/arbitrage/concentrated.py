@@ -121,7 +121,7 @@ class TickMap(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """What a whole swap does; `left` is the input that found no liquidity."""
+    """What a whole swap does; `left` is the input that found no liquidity, `stops` the steps of the contract's loop."""
 
     out: int
     left: int
@@ -129,6 +129,7 @@ class Walk(NamedTuple):
     tick: int
     liquidity: int
     crossed: int
+    stops: int
 
 
 def swap(price: int, tick: int, liquidity: int, fee_pips: int, ticks: TickMap, amount: int, *, falls: bool) -> Walk:
@@ -136,7 +137,7 @@ def swap(price: int, tick: int, liquidity: int, fee_pips: int, ticks: TickMap, a
 
     `falls`: token0 goes in and the price falls (the contract's zeroForOne).
     """
-    left, out, crossed = amount, 0, 0
+    left, out, crossed, stops = amount, 0, 0, 0
     limit = MIN_SQRT_PRICE + 1 if falls else MAX_SQRT_PRICE - 1
     while left and price != limit:
         # Without liquidity a step moves the price and nothing else, so its stops need not be made one by one.
@@ -145,6 +146,7 @@ def swap(price: int, tick: int, liquidity: int, fee_pips: int, ticks: TickMap, a
         target = max(stop_price, limit) if falls else min(stop_price, limit)
         price, taken, got = swap_step(price, target, liquidity, left, fee_pips)
         left -= taken
+        stops += 1
         out += got
         if price != stop_price:
             break
@@ -152,4 +154,4 @@ def swap(price: int, tick: int, liquidity: int, fee_pips: int, ticks: TickMap, a
             liquidity += -ticks.net[stop] if falls else ticks.net[stop]
             crossed += 1
         tick = stop - 1 if falls else stop
-    return Walk(out, left, price, tick, liquidity, crossed)
+    return Walk(out, left, price, tick, liquidity, crossed, stops)

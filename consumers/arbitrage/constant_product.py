@@ -7,22 +7,17 @@ One hop pays  out(x) = x*gn*Rout // (Rin*gd + x*gn)  with gn/gd = 1 - fee.  With
 x -> K*x / (M + N*x), and such maps compose into one of the same form.  So a cycle earns at all exactly if K > M, and
 its real-valued optimum is x* = (sqrt(K*M) - M) / N, whatever the number of hops.
 
-The floors turn profit into a sawtooth, so the best integer is searched among its peaks: the smallest inputs that yield
-a given amount at the entrance of the last hop.
+The floors turn profit into a sawtooth, whose peaks `cycle` searches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from math import isqrt
 from typing import NamedTuple
 
 FEE_UNIT = 1_000_000
 """Fees are in hundredths of a basis point: 3000 pips = 0.3 %.  997/1000 and 997000/1000000 floor alike."""
-
-SEARCH_RADIUS = 32
-"""Intermediate amounts tried on each side of the real optimum.  Over 1,240 pairs of small pools, where the floors
-weigh most, 32 misses no optimum; 2 inputs on each side of x* would miss 554."""
 
 
 class Hop(NamedTuple):
@@ -74,14 +69,6 @@ def compose(hops: Sequence[Hop]) -> Moebius:
     return Moebius(k, m, n)
 
 
-def run_through(hops: Sequence[Hop], amount_in: int) -> int:
-    """What comes out of the last hop, floored at every hop as the contracts do."""
-    amount = amount_in
-    for hop in hops:
-        amount = hop.out(amount)
-    return amount
-
-
 def least_input(hops: Sequence[Hop], amount_out: int) -> int | None:
     """The smallest input of a row of hops that yields at least `amount_out`; None if none does."""
     needed: int | None = amount_out
@@ -90,39 +77,3 @@ def least_input(hops: Sequence[Hop], amount_out: int) -> int | None:
             return None
         needed = hop.least_input(needed)
     return needed
-
-
-def candidates(hops: Sequence[Hop], real_optimum: int) -> Iterator[int]:
-    """Inputs worth trying around the real-valued optimum of a cycle of at least two hops."""
-    yield max(real_optimum, 1)
-    yield real_optimum + 1
-    lead = hops[:-1]
-    middle = run_through(lead, real_optimum)
-    for wanted in range(max(middle - SEARCH_RADIUS, 1), middle + SEARCH_RADIUS + 1):
-        amount = least_input(lead, wanted)
-        if amount is not None:
-            yield amount
-
-
-def best_of(inputs: Iterator[int], profit: Callable[[int], int]) -> int:
-    """The input of the highest profit, the smallest among equals; 0 if none earns anything."""
-    best, best_profit = 0, 0
-    for amount in sorted(set(inputs)):
-        found = profit(amount)
-        if found > best_profit:
-            best, best_profit = amount, found
-    return best
-
-
-def best_input(hops: Sequence[Hop]) -> int:
-    """The input that earns most in a cycle, to within one base unit a hop; 0 if no integer input earns anything.
-
-    Each hop floors, so where the optimum is flat a far input may earn a unit more; what is found is run exactly.
-    Formulas: two-pool closed form by Moebius composition, discretised by the ceiling inverse (see the file's head).
-    """
-    if any(hop.reserve_in <= 0 or hop.reserve_out <= 0 for hop in hops):
-        return 0
-    cycle = compose(hops)
-    if not cycle.profitable:
-        return 0
-    return best_of(candidates(hops, cycle.best_input), lambda amount: run_through(hops, amount) - amount)

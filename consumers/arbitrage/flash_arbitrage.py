@@ -2,7 +2,7 @@
 other, in one transaction.
 
 Owns when pools are compared and when a signal is emitted.  `PoolBook` keeps the pools' state, `ScreenTable` chooses the
-pairs, `two_pool` solves a cycle.
+pairs, `cycle` solves a cycle.
 
 A pool moves -> its row of the screening table is renewed -> the kernel compares it with the other pools of its pair ->
 each candidate is solved exactly -> gas is subtracted -> a signal, if something is left.
@@ -21,13 +21,13 @@ from typing import ClassVar, NamedTuple
 
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.constant_product import FEE_UNIT
+from consumers.arbitrage.cycle import Leg, MapLeg, ReserveLeg, best_cycle
 from consumers.arbitrage.gas_rate import Rate, rate_of
 from consumers.arbitrage.legs import leg_of, price_of, tradable
 from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Pool
 from consumers.arbitrage.screen import ScreenTable
-from consumers.arbitrage.signal import StateBlock, crossed_ticks, describe, value, way_of
-from consumers.arbitrage.two_pool import Leg, MapLeg, ReserveLeg, best_cycle
+from consumers.arbitrage.signal import Standing, StateBlock, crossed_ticks, describe, value, way_of
 from consumers.strategy import Strategy
 from tlv.codes import Flag, GapScope, QuoteVerdict, Source
 from tlv.layout import (
@@ -208,14 +208,14 @@ class FlashArbitrage(Strategy):
         first, second = (buy, sell) if token_in == buy.token1 else (sell, buy)
         token_mid = buy.token0 if token_in == buy.token1 else buy.token1
         legs = leg_of(first, token_in), leg_of(second, token_mid)
-        cycle = best_cycle(*legs)
+        cycle = best_cycle(legs)
         if cycle is None:
             return
         self.counts["gross_positive"] += 1
         gas = self.config.gas
-        way = way_of(1, legs[0], cycle.amount_in) + way_of(2, legs[1], cycle.amount_mid)
+        way = way_of(1, legs[0], cycle.amount_in) + way_of(2, legs[1], cycle.amounts[1])
         units = gas.overhead_units + gas.units(first.protocol, first.venue) + gas.units(second.protocol, second.venue)
-        units += gas.v3_tick_units * sum(crossed_ticks(way))
+        units += gas.v3_tick_units * crossed_ticks(way)
         decimals = buy.decimals1 if token_in == buy.token1 else buy.decimals0
         economics = value(cycle, token_in, decimals, units, gas.price(self._base_fee), rate)
         if not rate.wei:
@@ -228,8 +228,9 @@ class FlashArbitrage(Strategy):
             verdict = _verdict(legs, speculative=not occasion.block_closed or first.fee_moves or second.fee_moves)
             self.counts["signals"] += 1
             self.counts[f"signals_{verdict.name.lower()}"] += 1
-            signal = describe(occasion.place, first, second, token_in, cycle, verdict)
-            self.emit(signal, economics, *way, receive_time_ns=occasion.receive_time_ns)
+            standing = Standing(0, occasion.place, occasion.place.block_number + 2, verdict)
+            signal, stated = describe(standing, (first, second), token_in, cycle)
+            self.emit(signal, economics, *stated, *way, receive_time_ns=occasion.receive_time_ns)
 
     def _denominate(self, pool: Pool) -> tuple[bytes, Rate]:
         """The token to count profit in: the one with the deeper pool against the chain's coin, which prices it."""

@@ -1,6 +1,6 @@
 """From a pool's state to one leg of a cycle.
 
-Owns the translation of pools into the arithmetic of `two_pool`, and which pools can be quoted at all.
+Owns the translation of pools into the arithmetic of `cycle`, and which pools can be quoted at all.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from consumers.arbitrage.concentrated import PriceRange, current_range
 from consumers.arbitrage.constant_product import FEE_UNIT, Hop
 from consumers.arbitrage.pool_state import Pool, Price, Reserves
 from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MIN_SQRT_PRICE, Q96
-from consumers.arbitrage.two_pool import Leg, MapLeg, RangeLeg, ReserveLeg
+from consumers.arbitrage.cycle import Leg, MapLeg, RangeLeg, ReserveLeg
 
 
 def tradable(pool: Pool) -> bool:

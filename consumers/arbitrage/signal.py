@@ -1,6 +1,7 @@
 """The arbitrage signal: written from a cycle, and checked from its bytes alone.
 
-Owns which number goes into which field of ArbitrageSignal, Economics and WayTick, and the check that they agree.
+Owns which number goes into which field of ArbitrageSignal, CycleLeg, Economics and WayTick, and the check that they
+agree.
 
 A pool that was quoted through its tick map adds the initialised ticks on the way of its swap and the one ahead.  With
 these alone the contract's loop runs as it would with the whole map: none other lies between its stops.
@@ -9,17 +10,19 @@ these alone the contract's loop runs as it would with the whole map: none other 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from consumers.arbitrage.concentrated import TickMap
-from consumers.arbitrage.constant_product import Hop
+from consumers.arbitrage.constant_product import FEE_UNIT, Hop
+from consumers.arbitrage.cycle import Cycle, Leg, MapLeg, RangeLeg, ReserveLeg, quote
 from consumers.arbitrage.gas_rate import Rate
 from consumers.arbitrage.legs import unbounded_range
 from consumers.arbitrage.pool_state import Pool, Price, Reserves
-from consumers.arbitrage.two_pool import Cycle, Leg, MapLeg, RangeLeg, ReserveLeg, quote
+from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK
 from tlv.codes import Protocol, QuoteVerdict
 from tlv.errors import TlvError
-from tlv.layout import ArbitrageSignal, Economics, WayTick
+from tlv.layout import ArbitrageSignal, CycleLeg, Economics, SignalWithdrawn, WayTick
 from tlv.message import Message
 
 STATELESS = Price(0, 0, 0)
@@ -33,68 +36,82 @@ class StateBlock(NamedTuple):
     block_hash: bytes
 
 
+class Standing(NamedTuple):
+    """What a signal is, beside its amounts: which opportunity, as of which block, until which, and how sure."""
+
+    opportunity: int
+    place: StateBlock
+    expires_block: int
+    verdict: QuoteVerdict
+
+
 def describe(
-    place: StateBlock, first: Pool, second: Pool, token_in: bytes, cycle: Cycle, verdict: QuoteVerdict
-) -> ArbitrageSignal:
-    """The signal for a round trip that begins with `token_in` in the pool `first`."""
-    assert first.fee_pips is not None and second.fee_pips is not None
-    in_a, out_a, price_a = _state(first, token_in)
-    token_mid = first.token1 if token_in == first.token0 else first.token0
-    in_b, out_b, price_b = _state(second, token_mid)
-    decimals = {first.token0: first.decimals0, first.token1: first.decimals1}
-    return ArbitrageSignal(
-        block_number=place.block_number,
-        block_hash=place.block_hash,
+    standing: Standing, pools: Sequence[Pool], token_in: bytes, cycle: Cycle
+) -> tuple[ArbitrageSignal, list[CycleLeg]]:
+    """The signal for a round trip that begins with `token_in` in the first of `pools`, and its legs."""
+    legs, token = [], token_in
+    for number, pool in enumerate(pools, 1):
+        assert pool.fee_pips is not None
+        falls = token == pool.token0
+        entering, leaving, price = _state(pool, falls)
+        following = pool.token1 if falls else pool.token0
+        decimals = (pool.decimals0, pool.decimals1) if falls else (pool.decimals1, pool.decimals0)
+        legs.append(
+            CycleLeg(
+                amount_in=cycle.amounts[number - 1],
+                amount_out=cycle.amounts[number],
+                reserve_in=entering,
+                reserve_out=leaving,
+                sqrt_price_x96=price.sqrt_price_x96,
+                liquidity=price.liquidity,
+                tick=price.tick,
+                fee_pips=pool.fee_pips,
+                pool=pool.address,
+                token_in=token,
+                token_out=following,
+                venue=pool.venue,
+                protocol=pool.protocol,
+                decimals_in=decimals[0],
+                decimals_out=decimals[1],
+                leg=number,
+            )
+        )
+        token = following
+    signal = ArbitrageSignal(
+        block_number=standing.place.block_number,
+        expires_block=standing.expires_block,
+        opportunity=standing.opportunity,
+        block_hash=standing.place.block_hash,
         amount_in=cycle.amount_in,
-        amount_mid=cycle.amount_mid,
         amount_out=cycle.amount_out,
-        reserve_in_a=in_a,
-        reserve_out_a=out_a,
-        sqrt_price_x96_a=price_a.sqrt_price_x96,
-        liquidity_a=price_a.liquidity,
-        reserve_in_b=in_b,
-        reserve_out_b=out_b,
-        sqrt_price_x96_b=price_b.sqrt_price_x96,
-        liquidity_b=price_b.liquidity,
-        tick_a=price_a.tick,
-        tick_b=price_b.tick,
-        fee_pips_a=first.fee_pips,
-        fee_pips_b=second.fee_pips,
-        venue_a=first.venue,
-        venue_b=second.venue,
-        protocol_a=first.protocol,
-        protocol_b=second.protocol,
-        decimals_in=decimals[token_in],
-        decimals_mid=decimals[token_mid],
-        verdict=verdict,
-        pool_a=first.address,
-        pool_b=second.address,
         token_in=token_in,
-        token_mid=token_mid,
+        decimals_in=legs[0].decimals_in,
+        legs=len(legs),
+        verdict=standing.verdict,
     )
+    return signal, legs
 
 
-def _state(pool: Pool, token_in: bytes) -> tuple[int, int, Price]:
+def _state(pool: Pool, falls: bool) -> tuple[int, int, Price]:
     assert pool.current is not None
     match pool.current.value:
         case Reserves(reserve0, reserve1):
-            entering, leaving = (reserve0, reserve1) if token_in == pool.token0 else (reserve1, reserve0)
+            entering, leaving = (reserve0, reserve1) if falls else (reserve1, reserve0)
             return entering, leaving, STATELESS
         case Price() as price:
-            return 0, 0, price
+            return *EMPTY, price
 
 
 def way_of(number: int, leg: Leg, amount_in: int) -> list[WayTick]:
-    """The ticks on the way of a swap in the first (1) or second (2) pool; none if its map played no part."""
+    """The ticks on the way of a swap in the pool of leg `number`; none if its map played no part."""
     if not isinstance(leg, MapLeg):
         return []
     return [WayTick(leg.ticks.net[tick], tick, leg.ticks.spacing, number) for tick in leg.way(amount_in)]
 
 
-def crossed_ticks(way: Sequence[WayTick]) -> tuple[int, int]:
-    """How many initialised ticks the swaps in the first and the second pool cross: all but the one ahead."""
-    first, second = (sum(tick.leg == leg for tick in way) for leg in (1, 2))
-    return max(first - 1, 0), max(second - 1, 0)
+def crossed_ticks(way: Sequence[WayTick]) -> int:
+    """How many initialised ticks the swaps cross: of each leg all but the one ahead."""
+    return len(way) - len({tick.leg for tick in way})
 
 
 def value(cycle: Cycle, token: bytes, decimals: int, gas_units: int, gas_price: int, rate: Rate) -> Economics:
@@ -114,58 +131,112 @@ def value(cycle: Cycle, token: bytes, decimals: int, gas_units: int, gas_price: 
     )
 
 
-def recompute(signal: ArbitrageSignal, way: Sequence[WayTick] = ()) -> Cycle | None:
-    """The round trip that follows from the state in the signal and its ticks; None if these allow none."""
-    falls = signal.token_in < signal.token_mid
-    first = _leg(
-        signal.protocol_a,
-        Hop(signal.reserve_in_a, signal.reserve_out_a, signal.fee_pips_a),
-        Price(signal.sqrt_price_x96_a, signal.liquidity_a, signal.tick_a),
-        [tick for tick in way if tick.leg == 1],
-        falls,
-    )
-    second = _leg(
-        signal.protocol_b,
-        Hop(signal.reserve_in_b, signal.reserve_out_b, signal.fee_pips_b),
-        Price(signal.sqrt_price_x96_b, signal.liquidity_b, signal.tick_b),
-        [tick for tick in way if tick.leg == 2],
-        not falls,
-    )
-    return quote(first, second, signal.amount_in)
+def legs_in(message: Message) -> list[CycleLeg]:
+    """The legs of a signal, in the order in which they stand."""
+    return [record for record in message.records if isinstance(record, CycleLeg)]
 
 
-def _leg(protocol: int, hop: Hop, price: Price, way: Sequence[WayTick], falls: bool) -> Leg:
-    if protocol == Protocol.UNISWAP_V2:
-        return ReserveLeg(hop)
-    if way:
-        net = {tick.tick: tick.liquidity_net for tick in way}
-        ticks = TickMap(sorted(net), net, way[0].tick_spacing)
-        return MapLeg(price.sqrt_price_x96, price.tick, price.liquidity, hop.fee_pips, ticks, falls)
-    return RangeLeg(unbounded_range(price.sqrt_price_x96, price.liquidity, hop.fee_pips), falls)
+def leg_from(stated: CycleLeg, way: Sequence[WayTick]) -> Leg | str:
+    """The leg that a CycleLeg and its own ticks state, or what in them cannot be the state of any pool."""
+    falls = stated.token_in < stated.token_out
+    if not 0 <= stated.fee_pips < FEE_UNIT:
+        return f"fee_pips {stated.fee_pips}: expected less than {FEE_UNIT}"
+    if stated.protocol == Protocol.UNISWAP_V2:
+        if not (stated.reserve_in and stated.reserve_out):
+            return f"reserve_in {stated.reserve_in}, reserve_out {stated.reserve_out}: expected both above 0"
+        return ReserveLeg(Hop(stated.reserve_in, stated.reserve_out, stated.fee_pips))
+    price = Price(stated.sqrt_price_x96, stated.liquidity, stated.tick)
+    if not MIN_SQRT_PRICE <= price.sqrt_price_x96 < MAX_SQRT_PRICE:
+        return f"sqrt_price_x96 {price.sqrt_price_x96}: expected {MIN_SQRT_PRICE} to {MAX_SQRT_PRICE - 1}"
+    if not way:
+        if not price.liquidity:
+            return "liquidity 0: expected more"
+        return RangeLeg(unbounded_range(price.sqrt_price_x96, price.liquidity, stated.fee_pips), falls)
+    spacing = way[0].tick_spacing
+    if spacing <= 0 or any(tick.tick_spacing != spacing for tick in way):
+        return f"tick_spacing {[tick.tick_spacing for tick in way]}: expected one above 0"
+    if any(not MIN_TICK <= tick.tick <= MAX_TICK for tick in (price, *way)):
+        return f"tick {[tick.tick for tick in (price, *way)]}: expected {MIN_TICK} to {MAX_TICK}"
+    net = {tick.tick: tick.liquidity_net for tick in way}
+    ticks = TickMap(sorted(net), net, spacing)
+    return MapLeg(price.sqrt_price_x96, price.tick, price.liquidity, stated.fee_pips, ticks, falls)
+
+
+def recompute(message: Message) -> Cycle | None:
+    """The round trip that follows from the states and ticks in a signal's message; None if these allow none."""
+    signal, ways = message.first(ArbitrageSignal), [tick for tick in message.records if isinstance(tick, WayTick)]
+    legs = [leg_from(leg, [tick for tick in ways if tick.leg == leg.leg]) for leg in legs_in(message)]
+    usable = [leg for leg in legs if not isinstance(leg, str)]
+    if signal is None or not legs or len(usable) < len(legs):
+        return None
+    try:
+        return quote(usable, signal.amount_in)
+    except ArithmeticError:  # ticks that do not follow from each other can take more liquidity away than there is
+        return None
 
 
 def verify_signal(message: Message) -> list[str]:
-    """What in a signal does not follow from the state, the fees and the gas it states; empty if all does.
+    """What in a signal does not follow from the states, the fees and the gas it states; empty if all does.
+
+    A withdrawal states nothing to recompute.
 
     Raises:
-        TlvError: the message carries no ArbitrageSignal with its Economics.
+        TlvError: the message carries neither a SignalWithdrawn nor an ArbitrageSignal with its Economics.
     """
+    if message.first(SignalWithdrawn) is not None:
+        return []
     signal, economics = message.first(ArbitrageSignal), message.first(Economics)
     if signal is None or economics is None:
         raise TlvError(
-            "expected an ArbitrageSignal and its Economics, found " + str([type(r) for r in message.records])
+            "expected an ArbitrageSignal and its Economics, found " + str([type(r).__name__ for r in message.records])
         )
-    cycle = recompute(signal, [record for record in message.records if isinstance(record, WayTick)])
+    legs = legs_in(message)
+    wrong = _wrong_shape(signal, legs)
+    if wrong:
+        return wrong
+    ways = [record for record in message.records if isinstance(record, WayTick)]
+    for leg in legs:
+        complaint = leg_from(leg, [tick for tick in ways if tick.leg == leg.leg])
+        if isinstance(complaint, str):
+            wrong.append(f"leg {leg.leg}: {complaint}")
+    if wrong:
+        return wrong
+    cycle = recompute(message)
     if cycle is None:
         return [f"amount_in {signal.amount_in}: beyond what the stated prices can serve"]
     rate = Rate(economics.rate_native, economics.rate_profit, economics.rate_pool)
     gas_cost = rate.cost(economics.gas_units * economics.gas_price)
-    expected = {
-        "amount_mid": (cycle.amount_mid, signal.amount_mid),
+    expected: dict[str, tuple[object, object]] = {
         "amount_out": (cycle.amount_out, signal.amount_out),
         "gross": (cycle.gross, economics.gross),
         "gas_cost": (gas_cost, economics.gas_cost),
         "net": (cycle.gross - gas_cost, economics.net),
         "profit_token": (signal.token_in, economics.profit_token),
+        "profit_decimals": (signal.decimals_in, economics.profit_decimals),
     }
+    for leg, (entering, leaving) in zip(legs, pairwise(cycle.amounts), strict=True):
+        expected[f"leg {leg.leg} amount_in"] = entering, leg.amount_in
+        expected[f"leg {leg.leg} amount_out"] = leaving, leg.amount_out
     return [f"{name}: expected {want!r}, found {found!r}" for name, (want, found) in expected.items() if want != found]
+
+
+def _wrong_shape(signal: ArbitrageSignal, legs: Sequence[CycleLeg]) -> list[str]:
+    """What in a signal's legs does not make a round trip."""
+    numbers = [leg.leg for leg in legs]
+    if numbers != list(range(1, signal.legs + 1)) or not legs:
+        return [f"legs: expected 1 to {signal.legs}, found {numbers}"]
+    wrong = []
+    entering = signal.token_in
+    for leg in legs:
+        if leg.token_in != entering:
+            wrong.append(f"leg {leg.leg} token_in: expected {entering!r}, found {leg.token_in!r}")
+        if leg.token_in == leg.token_out:
+            wrong.append(f"leg {leg.leg} token_out: expected another token than {leg.token_in!r}")
+        entering = leg.token_out
+    if entering != signal.token_in:
+        wrong.append(f"leg {legs[-1].leg} token_out: expected {signal.token_in!r}, found {entering!r}")
+    if len({leg.pool for leg in legs}) < len(legs):
+        wrong.append("legs: expected another pool in each")
+    if signal.expires_block < signal.block_number:
+        wrong.append(f"expires_block: expected {signal.block_number} or above, found {signal.expires_block}")
+    return wrong

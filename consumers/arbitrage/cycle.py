@@ -1,0 +1,349 @@
+"""The best cycle through two or three pools, exact: out of a token, and back into it.
+
+Owns what constant-product and concentrated pools have in common for a cycle, a `Leg`, and the search over legs.  Knows
+neither messages nor costs.
+
+Between two ticks a concentrated pool *is* a constant-product pool with virtual reserves L*2^96/sqrtP and
+L*sqrtP/2^96.  So every leg is a row of segments, over which `segments.walk` finds where the optimum lies; the amounts
+themselves come from each leg's own exact arithmetic.  A row may end: what lies beyond is unknown or empty, not guessed.
+
+Every hop floors, so profit over the input is a sawtooth, and its peaks are the least inputs for which a given amount
+stands at some place of the cycle.  The search tries the amounts at the place where they are smallest, for there the
+fewest lie near the optimum:
+
+    the real profit is concave, and the integers' profit is never above it
+    adding to each amount what its floors may have taken gives a bound that is never below it
+    so beyond an amount whose bound is less than the best profit found, no amount earns more
+    few lie within:   all are tried, and the result is the optimum
+    many lie within:  only the nearest are; what the others could add is a few base units
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from consumers.arbitrage.concentrated import PriceRange, TickMap, Walk, swap, swap_step
+from consumers.arbitrage.constant_product import FEE_UNIT, Hop
+from consumers.arbitrage.segments import FINE_BITS, LiquiditySegment, Pointer, WalkEnd, walk
+from consumers.arbitrage.tick_math import amount0_between, amount1_between, ceil_div, sqrt_price_at
+
+
+class Leg(Protocol):
+    """One pool in one direction."""
+
+    def segments(self) -> Iterator[LiquiditySegment]:
+        """The constant-product pools it is one after the other, each exactly or as near as integers come."""
+
+    def out(self, amount_in: int) -> int | None:
+        """What the pool pays, to the wei; None for an input beyond what is known, or beyond all liquidity."""
+
+    def least_input(self, amount_out: int) -> int | None:
+        """The smallest input for which it pays at least so much; None if there is none."""
+
+    def out_at_most(self, amount_in: int) -> int | None:
+        """A bound of what it would pay if nothing were rounded; None as of `out`."""
+
+
+class ReserveLeg(NamedTuple):
+    """A Uniswap V2 pool."""
+
+    hop: Hop
+
+    def segments(self) -> Iterator[LiquiditySegment]:
+        """One, without end."""
+        reserve_in, reserve_out, fee_pips = self.hop
+        yield LiquiditySegment(Hop(reserve_in << FINE_BITS, reserve_out << FINE_BITS, fee_pips))
+
+    def out(self, amount_in: int) -> int | None:
+        """What the pair contract pays."""
+        return self.hop.out(amount_in)
+
+    def least_input(self, amount_out: int) -> int | None:
+        """By the formula turned round."""
+        return self.hop.least_input(amount_out)
+
+    def out_at_most(self, amount_in: int) -> int | None:
+        """It floors once."""
+        return self.hop.out(amount_in) + 1
+
+
+class RangeLeg(NamedTuple):
+    """A Uniswap V3 pool inside its current range; `falls` if token0 goes in."""
+
+    range: PriceRange
+    falls: bool
+
+    @property
+    def edge(self) -> int:
+        """The price at which the range ends in this direction."""
+        return self.range.floor_price if self.falls else self.range.ceiling_price
+
+    @property
+    def reach(self) -> int:
+        """The largest input that cannot arrive at the edge, but for rounding."""
+        return max(input_to(self.edge, self.range, falls=self.falls) - 1, 0)
+
+    def segments(self) -> Iterator[LiquiditySegment]:
+        """One, up to the edge; none if the price stands on it, or no liquidity is there."""
+        if self.range.liquidity > 0 and self.edge != self.range.sqrt_price_x96:
+            yield LiquiditySegment(virtual_hop(self.range, falls=self.falls), self.reach << FINE_BITS)
+
+    def out(self, amount_in: int) -> int | None:
+        """What the pool pays, by the contract's own step; None if the price arrives at the edge of the range."""
+        step = swap_step(self.range.sqrt_price_x96, self.edge, self.range.liquidity, amount_in, self.range.fee_pips)
+        return None if step.sqrt_price_x96 == self.edge else step.out
+
+    def least_input(self, amount_out: int) -> int | None:
+        """By the virtual reserves, then by trying."""
+        return search_least_input(self, amount_out)
+
+    def out_at_most(self, amount_in: int) -> int | None:
+        """It rounds a unit of the input away, and one of the output."""
+        return rounded_less(self, amount_in, 1)
+
+
+class MapLeg(NamedTuple):
+    """A Uniswap V3 pool whose tick map is known; `falls` if token0 goes in."""
+
+    sqrt_price_x96: int
+    tick: int
+    liquidity: int
+    fee_pips: int
+    ticks: TickMap
+    falls: bool
+
+    def segments(self) -> Iterator[LiquiditySegment]:
+        """One for each stretch between initialised ticks that has liquidity, made when it is asked for."""
+        price, liquidity = self.sqrt_price_x96, self.liquidity
+        for tick in self.ticks.ahead(self.tick, falls=self.falls):
+            edge = sqrt_price_at(tick)
+            if liquidity > 0 and price != edge:
+                floor, ceiling = (edge, price) if self.falls else (price, edge)
+                stretch = PriceRange(price, liquidity, self.fee_pips, floor, ceiling)
+                yield LiquiditySegment(
+                    virtual_hop(stretch, falls=self.falls),
+                    input_to(edge, stretch, falls=self.falls) << FINE_BITS,
+                )
+            liquidity += -self.ticks.net[tick] if self.falls else self.ticks.net[tick]
+            price = edge
+
+    def out(self, amount_in: int) -> int | None:
+        """What the pool pays, by the contract's own loop over ticks; None if not all of the input finds liquidity."""
+        walked = self._swap(amount_in)
+        return None if walked.left else walked.out
+
+    def least_input(self, amount_out: int) -> int | None:
+        """By the virtual reserves of its stretches, then by trying."""
+        return search_least_input(self, amount_out)
+
+    def out_at_most(self, amount_in: int) -> int | None:
+        """Each stop rounds two units of the input away, and one of the output."""
+        return rounded_less(self, amount_in, 2 * self._swap(amount_in).stops)
+
+    def way(self, amount_in: int) -> list[int]:
+        """The initialised ticks that a swap crosses, in that order, and the one ahead of where it ends."""
+        end = self._swap(amount_in).tick
+        crossed = []
+        for tick in self.ticks.ahead(self.tick, falls=self.falls):
+            crossed.append(tick)
+            if tick <= end if self.falls else tick > end:
+                break
+        return crossed
+
+    def _swap(self, amount_in: int) -> Walk:
+        state = (self.sqrt_price_x96, self.tick, self.liquidity, self.fee_pips, self.ticks)
+        return swap(*state, amount_in, falls=self.falls)
+
+
+def virtual_hop(stretch: PriceRange, *, falls: bool) -> Hop:
+    """The virtual reserves, in the units of a walk: they locate an optimum, exact amounts come from `out`."""
+    price, liquidity = stretch.sqrt_price_x96, stretch.liquidity
+    amount0, amount1 = (liquidity << 96 + FINE_BITS) // price, liquidity * price >> 96 - FINE_BITS
+    entering, leaving = (amount0, amount1) if falls else (amount1, amount0)
+    return Hop(entering, leaving, stretch.fee_pips)
+
+
+def input_to(edge: int, stretch: PriceRange, *, falls: bool) -> int:
+    """The input that moves the price to `edge`, but for rounding."""
+    between = amount0_between if falls else amount1_between
+    to_edge = between(edge, stretch.sqrt_price_x96, stretch.liquidity, round_up=True)
+    return ceil_div(to_edge * FEE_UNIT, FEE_UNIT - stretch.fee_pips)
+
+
+class Cycle(NamedTuple):
+    """Amounts of a round trip: what goes into each pool, and at last what comes back."""
+
+    amounts: tuple[int, ...]
+
+    @property
+    def amount_in(self) -> int:
+        """What goes into the first pool."""
+        return self.amounts[0]
+
+    @property
+    def amount_out(self) -> int:
+        """What comes out of the last one."""
+        return self.amounts[-1]
+
+    @property
+    def gross(self) -> int:
+        """Profit before costs, in the token that goes in."""
+        return self.amounts[-1] - self.amounts[0]
+
+
+def quote(legs: Sequence[Leg], amount_in: int) -> Cycle | None:
+    """The round trip of one input; None if a leg does not reach that far."""
+    amounts, amount = [amount_in], amount_in
+    for leg in legs:
+        found = leg.out(amount)
+        if found is None:
+            return None
+        amount = found
+        amounts.append(amount)
+    return Cycle(tuple(amounts))
+
+
+def rounded_less(leg: Leg, amount_in: int, units: int) -> int | None:
+    """A bound of what a leg would pay if it had not rounded `units` away; None if it pays nothing for the input.
+
+    What is known of the leg may end within these units.  Then what it pays for the last ones bounds what more of them
+    would be paid, for rates only get worse.
+    """
+    found = leg.out(amount_in)
+    if found is None:
+        return None
+    more = leg.out(amount_in + units)
+    if more is not None:
+        return more + units
+    if amount_in <= units:
+        return (found + units) * (units + 1)
+    less = leg.out(amount_in - units)
+    return None if less is None else 2 * found - less + 3 * units
+
+
+def search_least_input(leg: Leg, amount_out: int) -> int | None:
+    """The smallest input for which a leg pays at least `amount_out`, found beside where its segments say."""
+    pointer = Pointer(leg.segments())
+    wanted = amount_out << FINE_BITS
+    while pointer.following is not None and pointer.segment is not None and pointer.segment.room is not None:
+        if pointer.before_out + pointer.segment.hop.out(pointer.segment.room) >= wanted:
+            break
+        pointer.advance()
+    near = pointer.input_for(wanted)
+    if near is None:
+        return None
+
+    def pays(amount_in: int) -> bool:
+        paid = leg.out(amount_in)
+        return paid is None or paid >= amount_out
+
+    found = least(pays, -(-near >> FINE_BITS))
+    return None if leg.out(found) is None else found
+
+
+def least(holds: Callable[[int], bool], near: int) -> int:
+    """The smallest number from 0 on for which `holds`, which holds for all larger ones too, does; about `near`."""
+    low, high, step = near - 1, max(near, 0), 1
+    while not holds(high):
+        low, high, step = high, high + step, 2 * step
+    step = 1
+    while low >= 0 and holds(low):
+        low, high, step = low - step, low, 2 * step
+    low = max(low, -1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+FEW = 1024
+"""Amounts on each side of the optimum that are all tried, if the bound excludes those beyond."""
+FEW_OF = 1 << 18
+"""With a smallest amount above it, more than `FEW` of its neighbours earn the same but for a unit: a profit that floors
+take two units from is flat over some sqrt(8 x) amounts about x."""
+RADIUS = 4
+"""Amounts on each side that are tried otherwise."""
+
+
+def best_cycle(legs: Sequence[Leg]) -> Cycle | None:
+    """The round trip that earns most; None if no input earns anything within what is known of all legs.
+
+    Exact for small amounts, within a few base units of the optimum for large ones (see the file's head).
+
+    Args:
+        legs: two or more; what comes out of one goes into the next.
+    """
+    place = walk([leg.segments() for leg in legs])
+    if place is None:
+        return None
+    optimum = max(place.optimum >> FINE_BITS, 1)
+    if place.bounded or quote(legs, optimum) is None:
+        optimum = max(least(lambda amount: quote(legs, amount) is None, optimum + 1) - 1, 0)
+    middle = quote(legs, optimum)
+    if middle is None:
+        return None
+    at = min(range(len(middle.amounts)), key=middle.amounts.__getitem__)
+    if middle.amounts[at] <= FEW_OF:
+        return _best_of_few(legs, at, middle)
+    return _best_nearby(legs, at, middle, place)
+
+
+def _better(found: Cycle | None, best: Cycle | None) -> Cycle | None:
+    """The one that earns more, and at all; of equals the one with the smaller input."""
+    if found is None or found.gross <= 0:
+        return best
+    if best is None or (found.gross, -found.amount_in) > (best.gross, -best.amount_in):
+        return found
+    return best
+
+
+def _best_nearby(legs: Sequence[Leg], at: int, middle: Cycle, place: WalkEnd) -> Cycle | None:
+    """The best of the inputs for which the amount at place `at` is one about the optimum's."""
+    best = _better(middle, None)
+    for amount in range(middle.amounts[at] - RADIUS, middle.amounts[at] + RADIUS + 1):
+        needed: int | None = amount << FINE_BITS
+        for pointer in reversed(place.pointers[:at]):
+            if needed is not None:
+                needed = pointer.input_for(needed)
+        if needed is not None and needed > 0:
+            best = _better(quote(legs, -(-needed >> FINE_BITS)), best)
+    return best
+
+
+def _best_of_few(legs: Sequence[Leg], at: int, middle: Cycle) -> Cycle | None:
+    """The best of the inputs for which the amount at place `at` is one that the bound does not exclude."""
+
+    def at_place(amount: int) -> Cycle | None:
+        needed: int | None = amount
+        for leg in reversed(legs[:at]):
+            needed = None if needed is None else leg.least_input(needed)
+        return None if not needed else quote(legs, needed)
+
+    def excluded(amount: int, best: int) -> bool:
+        """Whether the bound of an amount is less than what was found."""
+        behind: int | None = amount
+        for leg in legs[at:]:
+            behind = None if behind is None else leg.out_at_most(behind)
+        before = amount
+        for leg in reversed(legs[:at]):
+            needed = leg.least_input(before)
+            if needed is None:
+                return True
+            before = max(needed - 1, 0)
+        return behind is None or behind - before < best
+
+    def outermost(begin: int, side: int, limit: int, best: int) -> int:
+        """How many amounts away from `begin` lies one that is excluded; `limit` if that is not nearer."""
+        found = least(lambda away: away >= limit or excluded(begin + side * away, best), 1)
+        return min(found, limit)
+
+    best, here = _better(middle, None), middle.amounts[at]
+    for amount in range(max(here - RADIUS, 1), here + RADIUS + 1):
+        best = _better(at_place(amount), best)
+    enough, peak = (best.gross, best.amounts[at]) if best else (0, here)
+    above = peak + outermost(peak, 1, FEW, enough)
+    below = peak - outermost(peak, -1, min(FEW, peak), enough)
+    for amount in range(max(below, 1), above + 1):
+        best = _better(at_place(amount), best)
+    return best
