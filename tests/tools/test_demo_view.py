@@ -6,17 +6,30 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ringbuf import Writer
-from tests.tools.test_dump_text import POOL, SIGNAL, A, B
-from tlv.codes import Domain, Flag, GapScope, Reason, Source
-from tlv.layout import LAYOUT_DIGEST, Economics, EventOrigin, Gap, PoolState, PoolSwap, Reorg
+from tests.tools.test_dump_text import LEGS, POOL, SIGNAL, A, B, H
+from tlv.codes import Domain, Flag, GapScope, Reason, Source, WithdrawalReason
+from tlv.layout import (
+    LAYOUT_DIGEST,
+    BlockEnd,
+    Economics,
+    EventOrigin,
+    Gap,
+    PoolState,
+    PoolSwap,
+    Reorg,
+    SignalIdentity,
+    SignalWithdrawn,
+)
 from tlv.message import build
+from tlv.record import Record
 from tools.command.terminal import LEAST_NAME
 from tools.demo.home import Home
 from tools.demo.view import Picture
-from tools.demo.watch import Opportunity, PipelineView, figure, ratio
+from tools.demo.watch import Opportunity, PipelineView, figure, price, ratio
 from tools.up.processes import SupervisedProcess
 
 BIG = (1 << 256) - 1
@@ -50,7 +63,7 @@ def picture(new_ring_name: Callable[[], str]) -> Iterator[Picture]:
         ):
             market.publish(build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [record]))
         worth = Economics(10**18, 1, -1, 1, 1, 1, 1, A, bytes(20), 18)
-        signals.publish(build(Domain.SIGNAL, Source.ARBITRAGE_STRATEGY, [SIGNAL, worth]))
+        signals.publish(build(Domain.SIGNAL, Source.ARBITRAGE_STRATEGY, [SIGNAL, worth, *LEGS]))
         seen = PipelineView.attach(*names)
         seen.glance()
         found = Picture(Home("demo", Path("/nowhere")), seen, "5", "http://127.0.0.1:9464/")
@@ -99,6 +112,37 @@ def test_news_are_told_once_in_their_order(picture: Picture) -> None:
     assert (str(first)[:5], str(second)[:3]) == ("reorg", "gap")
     assert isinstance(third, Opportunity) and third.price.startswith("0.4 -> 0.6")
     assert picture.watch.take_news() == []
+
+
+def test_signal_that_holds_no_more_says_so(new_ring_name: Callable[[], str]) -> None:
+    names = new_ring_name(), new_ring_name()
+    with (
+        Writer.create(names[0], layout_digest=LAYOUT_DIGEST) as market,
+        Writer.create(names[1], layout_digest=LAYOUT_DIGEST) as signals,
+    ):
+        seen = PipelineView.attach(*names)
+
+        def signal(number: int, *records: Record) -> None:
+            ids = SignalIdentity(number, 1, 0, bytes(16), "own", 1)
+            signals.publish(build(Domain.SIGNAL, Source.USER_STRATEGY, [ids, *records]))
+
+        def states() -> list[str]:
+            seen.glance()
+            return [one.over for one in seen.opportunities]
+
+        worth = Economics(10**18, 1, 1, 1, 1, 1, 1, A, bytes(20), 18)
+        for number, cycle in enumerate((1, 2, 2, 3)):
+            signal(number, msgspec.structs.replace(SIGNAL, opportunity=cycle), worth, *LEGS)
+        assert states() == ["", "replaced", "", ""]
+        signal(9, SignalWithdrawn(0, 1, 7, bytes(32), WithdrawalReason.GONE))
+        assert states() == ["withdrawn", "replaced", "", ""]
+        assert "gone" in str(seen.take_news()[-1])
+        market.publish(build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [BlockEnd(SIGNAL.expires_block, 0, 0, 0, H, 1)]))
+        assert states() == ["withdrawn", "replaced", "expired", "expired"]
+        assert (seen.signal_count, seen.withdrawn_count) == (4, 1)
+        three = [*LEGS, LEGS[1]]
+        assert (price(SIGNAL, LEGS), price(SIGNAL, three)) == ("0.4 -> 0.6", "+50 %")
+        seen.close()
 
 
 @pytest.mark.parametrize(

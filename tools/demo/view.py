@@ -28,6 +28,7 @@ SIGNALS = (
     TextColumn("pair", least=LEAST_NAME + 2),
     TextColumn("route", least=20),
     TextColumn("net", right=True),
+    TextColumn("state"),
     TextColumn("price", rank=2, right=True),
     TextColumn("verdict", rank=3, least=LEAST_NAME + 3, prose=True),
     TextColumn("block", rank=4, right=True),
@@ -69,6 +70,7 @@ class Picture:
             ("reorgs", f"{watch.counts[Reorg.layout.type]:,}"),
             ("gaps", f"{watch.counts[Gap.layout.type]:,}"),
             ("signals", f"{watch.signal_count:,}"),
+            ("withdrawn", f"{watch.withdrawn_count:,}"),
             ("lag", lag_text(watch.lag_ns)),
             ("lost", f"{watch.market.lost:,}"),
             ("ring", f"{market.occupancy:.0%} of {market.capacity >> 20} MiB" if market else "-"),
@@ -108,8 +110,11 @@ class Picture:
         found = list(self.watch.opportunities)[-count:]
         if not found:
             return [Text("signals", QUIET), Text("none yet", QUIET)]
-        rows = [[one.pair, one.route, str(one.net), one.price, one.verdict, str(one.block)] for one in found]
-        return table(SIGNALS, rows, width, [GOOD if one.profitable else "" for one in found])
+        rows = [
+            [one.pair, one.route, str(one.net), one.over or "holds", one.price, one.verdict, str(one.block)]
+            for one in found
+        ]
+        return table(SIGNALS, rows, width, [QUIET if one.over else GOOD if one.profitable else "" for one in found])
 
     def notes(self, count: int) -> list[Text]:
         """The last reorgs and gaps, newest below."""

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Context, Decimal
 from typing import NamedTuple
 
 from ringbuf import Frame, Reader
-from tlv.codes import UNKNOWN_DECIMALS, Flag
+from tlv.codes import UNKNOWN_DECIMALS, Flag, WithdrawalReason
 from tlv.layout import (
     LAYOUT_DIGEST,
     ArbitrageSignal,
     Block,
+    BlockEnd,
+    CycleLeg,
     Economics,
     EventOrigin,
     Gap,
@@ -27,8 +30,11 @@ from tlv.layout import (
     PoolSwap,
     PoolSync,
     Reorg,
+    SignalIdentity,
+    SignalWithdrawn,
 )
 from tlv.message import Message, parse
+from tools.code_names import code_name
 from tools.wording import gap_text, reorg_text, venue_name, verdict
 
 KEPT = 64
@@ -66,9 +72,13 @@ class Swap(NamedTuple):
     removed: bool
 
 
-class Opportunity(NamedTuple):
-    """One signal."""
+@dataclass
+class Opportunity:
+    """One signal, and whether it still holds."""
 
+    signal_id: int
+    opportunity: int
+    expires_block: int
     block: int
     pair: str
     route: str
@@ -76,6 +86,9 @@ class Opportunity(NamedTuple):
     price: str
     verdict: str
     profitable: bool
+    over: str = ""
+    """Why it holds no more: `withdrawn` by its strategy, `replaced` by a newer signal of the same opportunity, or
+    `expired` with its last block; empty as long as it holds."""
 
     def __str__(self) -> str:
         parts = [f"signal  block {self.block}", self.pair, self.route, f"net {self.net}", f"price {self.price}"]
@@ -83,7 +96,7 @@ class Opportunity(NamedTuple):
 
 
 class Note(NamedTuple):
-    """A reorg or a gap."""
+    """A reorg, a gap, or a signal that was withdrawn."""
 
     kind: str
     text: str
@@ -109,7 +122,10 @@ class PipelineView:
     counts: Counter[int] = field(default_factory=Counter)
     blocks: int = 0
     head: int = 0
+    ended: int = -1
+    """The highest block that ended and was not taken back."""
     signal_count: int = 0
+    withdrawn_count: int = 0
     frames: int = 0
     lag_ns: int | None = None
     """From the node's socket to the ring, of the last swap: what any reader's own time comes on top of."""
@@ -199,6 +215,7 @@ class PipelineView:
     def _see_reorg(self, message: Message) -> None:
         reorg = message.first(Reorg)
         if reorg is not None:
+            self.ended = min(self.ended, reorg.fork_number)
             self._tell(Note("reorg", reorg_text(reorg)))
 
     def _see_gap(self, message: Message) -> None:
@@ -208,22 +225,51 @@ class PipelineView:
 
     def _see_signal(self, payload: memoryview) -> None:
         message = parse(payload, verify=False)
+        withdrawn = message.first(SignalWithdrawn)
+        if withdrawn is not None:
+            self._see_withdrawn(withdrawn)
         signal, worth = message.first(ArbitrageSignal), message.first(Economics)
-        if signal is None or worth is None:
+        legs = [record for record in message.records if isinstance(record, CycleLeg)]
+        if signal is None or worth is None or not legs:
             return
         self.signal_count += 1
+        identity = message.first(SignalIdentity)
         net = self._amount(worth.net, worth.profit_decimals, worth.profit_token)
         found = Opportunity(
+            signal_id=identity.signal_id if identity is not None else 0,
+            opportunity=signal.opportunity,
+            expires_block=signal.expires_block,
             block=signal.block_number,
-            pair=f"{self._name(signal.token_mid)}/{self._name(signal.token_in)}",
-            route=f"{venue_name(signal.venue_a)} -> {venue_name(signal.venue_b)}",
+            pair="/".join(self._name(leg.token_in) for leg in [*legs[1:], legs[0]]),
+            route=" -> ".join(venue_name(leg.venue) for leg in legs),
             net=TokenAmount("-" + net.number, net.name) if worth.net < 0 else net,
-            price=price(signal),
+            price=price(signal, legs),
             verdict=verdict(signal.verdict),
             profitable=worth.net > 0,
         )
+        for before in self.opportunities:
+            if before.opportunity == found.opportunity and not before.over:
+                before.over = "replaced"
+        if found.expires_block <= self.ended:
+            found.over = "expired"
         self.opportunities.append(found)
         self.untold.append(found)
+
+    def _see_withdrawn(self, withdrawn: SignalWithdrawn) -> None:
+        self.withdrawn_count += 1
+        why = code_name(WithdrawalReason, withdrawn.reason)
+        for found in self.opportunities:
+            if found.signal_id == withdrawn.signal_id:
+                found.over = "withdrawn"
+                self.untold.append(Note("withdrawn", f"block {found.block}  {found.pair}  {found.route}  {why}"))
+
+    def _see_end(self, message: Message) -> None:
+        end = message.first(BlockEnd)
+        if end is not None:
+            self.ended = max(self.ended, end.number)
+            for found in self.opportunities:
+                if found.expires_block <= self.ended and not found.over:
+                    found.over = "expired"
 
     def _tell(self, note: Note) -> None:
         self.notes.append(note)
@@ -241,6 +287,7 @@ class PipelineView:
 
 SEEN = {
     Block.layout.type: PipelineView._see_block,
+    BlockEnd.layout.type: PipelineView._see_end,
     PoolState.layout.type: PipelineView._see_state,
     PoolSwap.layout.type: PipelineView._see_swap,
     Reorg.layout.type: PipelineView._see_reorg,
@@ -270,15 +317,16 @@ def written(exact: Decimal, digits: int) -> str:
     return f"{Context(prec=digits, rounding=ROUND_DOWN).create_decimal(exact).normalize():,f}"
 
 
-def price(signal: ArbitrageSignal) -> str:
-    """Of the token that is bought and sold again, in the other one: there and there; by how much they differ, in per
-    cent, where a token's decimals are unknown."""
-    if UNKNOWN_DECIMALS in (signal.decimals_in, signal.decimals_mid):
+def price(signal: ArbitrageSignal, legs: Sequence[CycleLeg]) -> str:
+    """Through two pools, of the token that is bought and sold again, in the other one: there and there.  Through more,
+    or where a token's decimals are unknown: by how much more comes out than goes in, in per cent."""
+    first = legs[0]
+    if len(legs) != 2 or UNKNOWN_DECIMALS in (first.decimals_in, first.decimals_out):
         gain = signal.amount_out - signal.amount_in
         return f"{'+' if gain >= 0 else ''}{ratio(100 * gain, signal.amount_in, 0)} %"
-    shift = signal.decimals_mid - signal.decimals_in
-    bought = ratio(signal.amount_in, signal.amount_mid, shift)
-    return f"{bought} -> {ratio(signal.amount_out, signal.amount_mid, shift)}"
+    shift = first.decimals_out - first.decimals_in
+    bought = ratio(signal.amount_in, first.amount_out, shift)
+    return f"{bought} -> {ratio(signal.amount_out, first.amount_out, shift)}"
 
 
 def ratio(numerator: int, denominator: int, shift: int) -> str:

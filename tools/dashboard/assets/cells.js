@@ -1,7 +1,8 @@
 // What stands in a cell: an amount, a text, a link to nothing.  All of it goes through textContent and title.
 
-import { decimalParts, groupedParts, hasDecimals } from "./amounts.js";
+import { decimalParts, decimalText, groupedParts, hasDecimals } from "./amounts.js";
 import { element, flashed } from "./table.js";
+import { venueText } from "./texts.js";
 
 /** A whole part of more characters may not fit, and then begins at the left and ends in an ellipsis. */
 const LONG = 13;
@@ -71,4 +72,25 @@ export function showNumber(cell, value, flash = false, title = value) {
   box.children[1].textContent = fraction;
   box.title = title;
   if (flash) flashed(box);
+}
+
+/** Where a way through pools leads: its venues. */
+export function routeText(legs) {
+  return legs.map(({ venue }) => venueText(venue)).join(" → ");
+}
+
+/** The same with pools and exact amounts. */
+export function routeTitle(legs, symbols) {
+  return legs
+    .map(({ venue, pool, amount_in, amount_out }) => {
+      const [paid, got] = [amount_in, amount_out].map((amount) => amountText(amount, symbols));
+      return `${paid} → ${got} in ${venue} ${pool}`;
+    })
+    .join(", ");
+}
+
+/** An amount with what it is of: all digits. */
+export function amountText({ units, token }, symbols) {
+  const unit = hasDecimals(token.decimals) ? "" : "base units of ";
+  return `${decimalText(units, token.decimals)} ${unit}${symbols.text(token)}`;
 }

@@ -11,6 +11,7 @@ import { startHappenings } from "./panels/happenings.js";
 import { startLatency } from "./panels/latency.js";
 import { startMarket } from "./panels/market.js";
 import { startOpportunities } from "./panels/opportunities.js";
+import { startOrders } from "./panels/orders.js";
 import { Picture } from "./panels/picture.js";
 import { startPools } from "./panels/pools.js";
 import { startProcesses } from "./panels/processes.js";
@@ -54,6 +55,7 @@ const parts = [
   header,
   startMarket(store, activate),
   startOpportunities(store, activate),
+  startOrders(store, activate),
   startBlocks(store),
   startPools(store, new Picture(store.symbols, () => travel.place())),
   startHappenings(store),

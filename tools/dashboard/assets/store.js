@@ -1,6 +1,6 @@
 // What the page knows: every Update so far, added up.  It knows nothing of the page.
 
-import { KEPT, blockKey, messageKey, newest, poolKey } from "./merge.js";
+import { KEPT, REPLACED, blockKey, messageKey, newest, newestOfEach, orderKey, poolKey } from "./merge.js";
 import { Symbols } from "./texts.js";
 
 /** A swap that a REMOVED copy took back is told by these; its sequence is the lower one. */
@@ -20,13 +20,13 @@ export class Store {
   }
 
   clear() {
-    this.summary = null;
-    this.health = null;
+    for (const topic of REPLACED) this[topic] = null;
     this.time_ms = 0;
     this.skipped = 0;
     /** Newest last. */
     this.swaps = [];
     this.signals = [];
+    this.orders = [];
     this.blocks = [];
     this.happenings = [];
     this.rates = [];
@@ -41,11 +41,11 @@ export class Store {
     const changed = new Set(["time"]);
     if (update.whole) {
       this.clear();
-      for (const topic of ["summary", "health", "pools", "names", ...Object.keys(KEPT)]) changed.add(topic);
+      for (const topic of [...REPLACED, "pools", "names", ...Object.keys(KEPT)]) changed.add(topic);
     }
     this.time_ms = update.time_ms;
     this.skipped += update.skipped_swaps ?? 0;
-    for (const topic of ["summary", "health"]) {
+    for (const topic of REPLACED) {
       if (update[topic]) {
         this[topic] = update[topic];
         changed.add(topic);
@@ -55,6 +55,7 @@ export class Store {
     if (update.happenings) this.#append("happenings", update.happenings, changed);
     if (update.swaps) this.#takeSwaps(update.swaps, changed);
     if (update.signals) this.#takeSignals(update.signals, changed);
+    if (update.orders) this.#takeOrders(update.orders, changed);
     if (update.blocks) this.#takeBlocks(update.blocks, changed);
     if (update.pools) this.#takePools(update.pools, changed);
     return changed;
@@ -90,18 +91,29 @@ export class Store {
   }
 
   #takeSignals(rows, changed) {
-    this.signals = replaced(this.signals, this.#keyed(rows, messageKey), KEPT.signals);
-    for (const row of rows) {
-      this.#name(row.amount_in.token, changed);
-      this.#name(row.amount_mid.token, changed);
-    }
+    this.signals = newestOfEach(this.signals, this.#keyed(rows, messageKey), messageKey, KEPT.signals);
+    for (const row of rows) this.#nameLegs(row.legs, changed);
     changed.add("signals");
   }
 
+  #takeOrders(rows, changed) {
+    this.orders = newestOfEach(this.orders, this.#keyed(rows, orderKey), orderKey, KEPT.orders);
+    for (const row of rows) this.#nameLegs(row.legs, changed);
+    changed.add("orders");
+  }
+
+  #nameLegs(legs, changed) {
+    for (const { amount_in, amount_out } of legs) {
+      this.#name(amount_in.token, changed);
+      this.#name(amount_out.token, changed);
+    }
+  }
+
   #takeBlocks(rows, changed) {
-    const blocks = replaced(this.blocks, this.#keyed(rows, blockKey), Infinity);
+    const blocks = new Map(this.blocks.map((row) => [row.key, row]));
+    for (const row of this.#keyed(rows, blockKey)) blocks.set(row.key, row);
     this.blocks = newest(
-      blocks.sort((one, other) => one.number - other.number),
+      [...blocks.values()].sort((one, other) => one.number - other.number),
       KEPT.blocks,
     );
     changed.add("blocks");
@@ -120,11 +132,4 @@ export class Store {
   #name(token, changed) {
     if (this.symbols.note(token)) changed.add("names");
   }
-}
-
-/** Rows with others in the place of those of the same key, or behind them. */
-function replaced(rows, others, most) {
-  const byKey = new Map(rows.map((row) => [row.key, row]));
-  for (const row of others) byKey.set(row.key, row);
-  return newest([...byKey.values()], most);
 }

@@ -21,6 +21,7 @@ from tlv.layout import (
     BackfillEnd,
     Block,
     BlockEnd,
+    CycleLeg,
     Economics,
     EventOrigin,
     Gap,
@@ -167,7 +168,8 @@ class Expected:
             self.happenings.append((sequence, kind))
         signal, worth = message.first(ArbitrageSignal), message.first(Economics)
         if signal is not None and worth is not None:
-            self.opportunities[sequence] = self._signal(signal, worth)
+            legs = [record for record in message.records if isinstance(record, CycleLeg)]
+            self.opportunities[sequence] = self._signal(signal, worth, legs)
 
     @staticmethod
     def _swap(record: PoolSwap, origin: EventOrigin, *, removed: bool) -> Row:
@@ -183,7 +185,7 @@ class Expected:
         }
 
     @staticmethod
-    def _signal(signal: ArbitrageSignal, worth: Economics) -> Row:
+    def _signal(signal: ArbitrageSignal, worth: Economics, legs: list[CycleLeg]) -> Row:
         profit = worth.profit_decimals, worth.profit_token
         return {
             "amount_in": amount(signal.amount_in, signal.decimals_in, signal.token_in),
@@ -191,7 +193,7 @@ class Expected:
             "gas": amount(worth.gas_cost, *profit),
             "net": amount(worth.net, *profit),
             "verdict": QuoteVerdict(signal.verdict).name.lower().replace("_", " "),
-            "route": f"{venue(signal.venue_a)} → {venue(signal.venue_b)}",
+            "route": " → ".join(venue(leg.venue) for leg in legs),
         }
 
     @property

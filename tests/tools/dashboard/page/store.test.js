@@ -34,18 +34,22 @@ const block = (number, hash, verdict = "open") => ({ ring: RING, number, hash, v
 const signal = (sequence, state = "stands") => ({
   ring: "s",
   sequence,
+  time_ms: sequence,
   state,
-  amount_in: amount("1", "A"),
-  amount_mid: amount("1", "B"),
+  legs: [{ amount_in: amount("1", "A"), amount_out: amount("1", "B") }],
 });
+const order = (order_sequence, time_ms, state) => ({ ring: "e", order_ring: "s", order_sequence, time_ms, state, legs: [] });
 const update = (changes) => ({ type: "update", time_ms: 1, ...changes });
 
 /** What a store holds, without its methods. */
 function held(store) {
-  const { swaps, signals, blocks, happenings, rates, pools, summary, health, takenBack, skipped } = store;
+  const { swaps, signals, orders, profits, breakers, blocks, happenings, rates, pools, summary, health, takenBack, skipped } = store;
   return {
     swaps,
     signals,
+    orders,
+    profits,
+    breakers,
     blocks,
     happenings,
     rates,
@@ -64,6 +68,8 @@ const STREAM = [
     pools: [pool("x")],
     blocks: [block(1, "a")],
     signals: [signal(1)],
+    orders: [order(1, 1, "approved"), order(2, 2, "approved")],
+    profits: [{ net: "1" }],
     rates: [{ time_ms: 1 }],
     summary: { block: 1 },
     health: { boxes: [] },
@@ -75,7 +81,10 @@ const STREAM = [
   }),
   update({
     swaps: [swap(4, { log_index: 3, flags: ["removed"] })],
-    signals: [signal(1, "removed"), signal(2)],
+    signals: [signal(1, "withdrawn"), signal(2)],
+    orders: [order(1, 3, "filled")],
+    profits: [{ net: "2" }],
+    breakers: [{ state: "open" }],
     skipped_swaps: 5,
   }),
   update({
@@ -109,8 +118,16 @@ test("Updates that were merged on their way leave the page where each by itself 
   );
   assert.deepEqual(
     one.signals.map(({ state }) => state),
-    ["removed", "stands"],
+    ["withdrawn", "stands"],
   );
+  assert.deepEqual(
+    one.orders.map(({ order_sequence, state }) => [order_sequence, state]),
+    [
+      [2, "approved"],
+      [1, "filled"],
+    ],
+  );
+  assert.deepEqual([one.profits, one.breakers], [[{ net: "2" }], [{ state: "open" }]]);
   assert.equal(one.skipped, 5);
 });
 
@@ -158,6 +175,17 @@ test("what is kept is bounded, the newest", () => {
   }
   assert.equal(store.swaps.at(-1).sequence, 3 * KEPT.swaps - 1);
   assert.ok(store.takenBack.size <= KEPT.swaps);
+});
+
+test("a signal whose end was dropped on its way does not stand", () => {
+  const store = new Store();
+  const many = (from, state) => Array.from({ length: KEPT.signals }, (_, i) => signal(from + i, state));
+  store.apply(update({ whole: true, signals: many(0, "stands") }));
+  let pending = null;
+  for (const signals of [[signal(50, "withdrawn")], many(KEPT.signals, "stands"), many(KEPT.signals, "expired")])
+    pending = merge(pending, update({ signals }));
+  store.apply(pending);
+  assert.deepEqual([...new Set(store.signals.map(({ state }) => state))], ["expired"]);
 });
 
 test("an Update says which topics it changed", () => {

@@ -1,10 +1,10 @@
 // What strategies published, newest first.
 
-import { makeAmount, showAmount, text } from "../cells.js";
+import { makeAmount, routeText, routeTitle, showAmount, text } from "../cells.js";
 import { Table, write } from "../table.js";
-import { clockText, countText, durationText, venueText, words } from "../texts.js";
+import { clockText, countText, durationText, words } from "../texts.js";
 
-const AWAITED = "Waiting for the first opportunity: two pools of a pair that differ by more than fees and gas take.";
+const AWAITED = "Waiting for the first opportunity: a round trip through two or three pools that earns more than its gas.";
 const PAST =
   "No opportunity is recorded in this journal up to this block: strategies publish them in a ring of their own.";
 
@@ -25,6 +25,7 @@ export function startOpportunities(store, activate) {
       row.dataset.sequence = signal.sequence;
       row.dataset.state = signal.state;
       row.toggleAttribute("data-removed", signal.state === "removed");
+      row.toggleAttribute("data-over", signal.state !== "stands");
       row.toggleAttribute("data-chosen", table.chosen === signal.key);
     },
     columns: [
@@ -38,7 +39,7 @@ export function startOpportunities(store, activate) {
         field: "pair",
         label: "pair",
         show(cell, signal) {
-          const tokens = [signal.amount_in.token, signal.amount_mid.token];
+          const tokens = signal.legs.map((leg) => leg.amount_in.token);
           text(
             cell,
             tokens.map((token) => symbols.text(token)).join("/"),
@@ -50,13 +51,7 @@ export function startOpportunities(store, activate) {
       {
         field: "route",
         label: "route",
-        show: (cell, signal) =>
-          text(
-            cell,
-            `${venueText(signal.venue_a)} → ${venueText(signal.venue_b)}`,
-            false,
-            `${signal.venue_a} ${signal.pool_a} → ${signal.venue_b} ${signal.pool_b}`,
-          ),
+        show: (cell, signal) => text(cell, routeText(signal.legs), false, routeTitle(signal.legs, symbols)),
       },
       amount("amount_in", "size"),
       amount("gross", "gross"),
@@ -79,15 +74,7 @@ export function startOpportunities(store, activate) {
       {
         field: "state",
         label: "state",
-        show: (cell, signal, flash) =>
-          text(
-            cell,
-            words(signal.state),
-            flash,
-            signal.latency_ns === null
-              ? ""
-              : `published ${durationText(signal.latency_ns)} after what triggered it arrived`,
-          ),
+        show: (cell, signal, flash) => text(cell, words(signal.state), flash, stateTitle(signal)),
       },
     ],
   });
@@ -102,6 +89,25 @@ export function startOpportunities(store, activate) {
     },
   };
 }
+
+/** What a state means, until when it held, and how fast it was published. */
+function stateTitle(signal) {
+  const parts = [STATES[signal.state] ?? ""];
+  if (signal.reason) parts.push(`its strategy withdrew it: ${words(signal.reason)}`);
+  parts.push(`until block ${countText(signal.expires_block)} has ended`);
+  if (signal.latency_ns !== null)
+    parts.push(`published ${durationText(signal.latency_ns)} after what triggered it arrived`);
+  return parts.filter(Boolean).join("; ");
+}
+
+const STATES = {
+  stands: "it holds",
+  unknown: "frames were not read, one of which may have withdrawn it",
+  expired: "its last block has ended",
+  replaced: "a newer signal of the same opportunity stands in its place",
+  withdrawn: "it holds no more",
+  removed: "a reorg took its block back",
+};
 
 const VERDICTS = {
   exact: "computed to the last unit",
