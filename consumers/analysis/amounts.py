@@ -24,14 +24,14 @@ AMOUNTS: tuple[Amounts, ...] = ("int", "decimal", "float")
 
 POWERS = np.array([np.nan if places == UNKNOWN_DECIMALS else 10.0**places for places in range(256)])
 """Of ten, by the decimals that a byte says."""
-DECIMALS_OF = {
-    **dict.fromkeys(("amount0", "amount0_in", "amount0_out", "reserve0"), "decimals0"),
-    **dict.fromkeys(("amount1", "amount1_in", "amount1_out", "reserve1"), "decimals1"),
-    **dict.fromkeys(("gross", "gas_cost", "net", "rate_profit"), "profit_decimals"),
-    **dict.fromkeys(("amount_in", "amount_out", "reserve_in_a", "reserve_out_b"), "decimals_in"),
-    **dict.fromkeys(("amount_mid", "reserve_out_a", "reserve_in_b"), "decimals_mid"),
+DECIMALS_OF: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("amount0", "amount0_in", "amount0_out", "reserve0"), ("decimals0",)),
+    **dict.fromkeys(("amount1", "amount1_in", "amount1_out", "reserve1"), ("decimals1",)),
+    **dict.fromkeys(("gross", "gas_cost", "net", "expected_net", "rate_profit"), ("profit_decimals", "decimals")),
+    **dict.fromkeys(("amount_in", "reserve_in"), ("decimals_in",)),
+    **dict.fromkeys(("amount_out", "expected_out", "reserve_out"), ("decimals_out", "decimals_in", "decimals")),
 }
-"""The field that holds the decimals of an amount, where a record has both."""
+"""The fields that may hold the decimals of an amount: of those that a record has, the first."""
 
 
 def check_amounts(amounts: str) -> None:
@@ -42,8 +42,7 @@ def check_amounts(amounts: str) -> None:
 
 def decimals_field(cls: type[Record], name: str) -> str | None:
     """The field of `cls` that scales its field `name`; None if nothing does."""
-    field = DECIMALS_OF.get(name)
-    return field if field in cls.layout.kinds else None
+    return next((field for field in DECIMALS_OF.get(name, ()) if field in cls.layout.kinds), None)
 
 
 def to_ints(raw: bytes | memoryview, size: int, signed: bool) -> list[int]:

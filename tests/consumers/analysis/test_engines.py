@@ -42,7 +42,8 @@ def test_documented_queries_sum_exactly_and_show_what_duckdb_rounds(
 ) -> None:
     store.export(tmp_path / "tables", form="csv")
     monkeypatch.chdir(tmp_path)
-    total, kind = (duckdb.sql(query).fetchall()[0][0] for query in blocks("DuckDB", "sql"))
+    queries = [query for query in blocks("DuckDB", "sql") if "tables/PoolSync" in query]
+    total, kind = (duckdb.sql(query).fetchall()[0][0] for query in queries)
     assert int(total) == sum(amounts())
     assert kind == "DOUBLE"
     [(product,)] = duckdb.sql(f"select '{MOST}'::bignum * '3'::bignum").fetchall()
