@@ -32,10 +32,24 @@ from tests.consumers.relay_rig import make_ring
 from tests.own_mounts import OWN_MOUNTS
 from tests.producers.collected import collect_recording
 from tests.tools.test_ringstat import ringstat
-from tlv.codes import Domain, EmitterProof, Flag, Reason, Source
+from tlv.codes import Domain, EmitterProof, Flag, OrderReason, OrderState, Reason, Source
 from tlv.errors import AlphaPulseError, UsageError
-from tlv.layout import Block, BlockEnd, EventOrigin, Session, SignalIdentity, Unproven
+from tlv.layout import (
+    Block,
+    BlockEnd,
+    EventOrigin,
+    Fill,
+    OrderLeg,
+    OrderRequest,
+    OrderStatus,
+    RiskDecision,
+    Session,
+    SignalIdentity,
+    SignalWithdrawn,
+    Unproven,
+)
 from tlv.message import build, parse
+from tlv.record import Record
 from tools.command.supervisor import child_environment, command_line
 from tools.rig.recorded_ring import fill_recorded
 from tools.trace import model
@@ -227,7 +241,7 @@ def test_trace_text_names_the_slowest_hop_and_what_has_no_stamp(market: Market) 
     assert f"looked at {len(market.frames)} frames of ring {market.ring}" in out
     listed = out[out.index("without a stamp per event:") :].splitlines()[1:]
     unknown = list(dict.fromkeys(line.split()[0] for line in listed))
-    assert unknown == ["node", "loop_late", "ring_to_client", "ring_to_journal", "signal_to_fill"]
+    assert unknown == ["node", "loop_late", "ring_to_client", "ring_to_journal"]
 
 
 def test_trace_counted_hops_hold_its_slowest_and_its_whole(market: Market) -> None:
@@ -529,6 +543,59 @@ def test_trace_of_a_signal_whose_ring_is_gone_names_it(ring_name: str, tmp_path:
         assert (trace.ring, trace.sequence) == (RING, 42)
 
 
+def test_trace_leads_from_the_event_through_its_signal_to_the_fill_and_back(new_ring_name: Callable[[], str]) -> None:
+    ring, signals, executed = new_ring_name(), new_ring_name(), new_ring_name()
+    with make_ring(ring) as market, make_ring(signals) as strategy, make_ring(executed) as executor:
+        market.publish(build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, canonical_events()[0]))
+        identity = SignalIdentity(77, 1, 0, market.uuid, "own", 1)
+        strategy.publish(build(Domain.SIGNAL, Source.USER_STRATEGY, [identity]))
+        leg = OrderLeg(b"p" * 20, b"a" * 20, b"b" * 20, 1)
+        order = OrderRequest(78, 1, 0, 7, 8, 5, 1, market.uuid, "own", 1, b"a" * 20, b"b" * 20, 1)
+        strategy.publish(build(Domain.EXECUTION, Source.USER_STRATEGY, [order, leg]))
+        gone = SignalWithdrawn(77, 5, 7, bytes(32), 1)
+        strategy.publish(
+            build(Domain.SIGNAL, Source.USER_STRATEGY, [msgspec.structs.replace(identity, signal_id=79), gone])
+        )
+        said: list[list[Record]] = [
+            [RiskDecision(1, 77, strategy.uuid, 7, 0, 0, 1, 0)],
+            [RiskDecision(2, 78, strategy.uuid, 7, 9, 8, 0, OrderReason.RATE)],
+            [OrderStatus(2, 78, strategy.uuid, 7, bytes(32), OrderState.REJECTED, OrderReason.RATE)],
+            [
+                Fill(
+                    1, 77, strategy.uuid, 8, bytes(32), 5, 4, 0, b"p" * 20, b"a" * 20, b"b" * 20, 1, 0, 400, 2, 18, 6, 1
+                )
+            ],
+        ]
+        for records in said:
+            executor.publish(build(Domain.EXECUTION, Source.PAPER_EXECUTOR, records))
+        trace = one("1", "--ring", ring)
+        assert [(signal.sequence, signal.kind) for signal in trace.signals] == [
+            (1, "signal"),
+            (2, "order"),
+            (3, "withdrawal"),
+        ]
+        assert [(order.signal_sequence, order.what, order.state) for order in trace.orders] == [
+            (1, "decision", "approved"),
+            (1, "report", "filled"),
+            (2, "decision", "refused"),
+            (2, "status", "rejected"),
+        ]
+        times = {name: frames_in(name) for name in (signals, executed)}
+        decision, wait = hops(trace)["signal_to_decision"], hops(trace)["signal_to_fill"]
+        assert (decision.end, decision.counted, wait.counted, wait.precision) == (
+            f"decision {executed} 2",
+            True,
+            False,
+            "exact",
+        )
+        assert wait.ns == times[executed][4].publish_time_ns - times[signals][1].publish_time_ns
+        assert f"report {executed} 4: filled, " in run("1", "--ring", ring).stdout
+        for sequence in (1, 2, 3, 4):
+            found = one(sequence, "--ring", executed)
+            assert (found.ring, found.sequence, found.orders) == (ring, 1, trace.orders)
+            assert found.notes[0].startswith(f"from execution {sequence} of {executed}")
+
+
 def test_trace_of_a_frame_that_is_no_message_and_of_a_ring_with_some_goes_on(ring_name: str) -> None:
     with make_ring(ring_name) as writer:
         writer.publish(b"0123456789" * 7)
@@ -622,7 +689,8 @@ def test_duration_text_keeps_sign_and_unit() -> None:
 
 def test_traces_document_has_a_line_for_each_field_and_each_hop() -> None:
     text = DOCUMENT.read_text()
-    structs = [model.TraceAnswer, model.Trace, model.TraceStamp, model.TraceHop, model.TraceSignal, model.Unstamped]
+    structs = [model.TraceAnswer, model.Trace, model.TraceStamp, model.TraceHop, model.TraceSignal]
+    structs += [model.TraceOrder, model.Unstamped]
     wanted = {f"{struct.__name__}.{field}" for struct in structs for field in struct.__struct_fields__}
     assert set(re.findall(r"^\| `(\w+\.\w+)` \|", text, re.MULTILINE)) == wanted
     names = set(re.findall(r'way\.hop\(\s*"(\w+)"', (Path(model.__file__).parent / "hops.py").read_text()))

@@ -12,14 +12,17 @@ from typing import NamedTuple
 from ringbuf import list_rings
 from tlv.codes import Flag
 from tlv.errors import SegmentError, UsageError
-from tlv.layout import SignalIdentity
-from tlv.message import parse
+from tlv.layout import OrderRecord
+from tlv.message import Message, parse
 from tools.trace.chronicle import Chronicle, Subject, TheOne, TheSlowest
 from tools.trace.frames import Frames, JournalFrames, RingFrames, SequenceMissing
 from tools.trace.hops import block_number, trace_of
 from tools.trace.model import Trace, TraceAnswer
-from tools.trace.signals import Signals, speaks_of_signals
+from tools.trace.signals import Signals, identity_in, kind_of, speaks_of_signals
 from tools.trace.unstamped import unstamped
+
+MOST_STEPS = 2
+"""From what an executor said to the signal, and from there to the event."""
 
 
 class FrameName(NamedTuple):
@@ -61,21 +64,36 @@ def trace_one(
 def at_the_event(
     name: FrameName, ring: str | None, journal: Path | None, reach: int | None
 ) -> tuple[Frames, FrameName, list[str]]:
-    """Where the frame is; of a signal, where the frame is that it is about."""
+    """Where the frame is; of a signal, where the frame is that it is about; of what an executor said, that of the
+    signal."""
     frames = holding(name, ring, journal, reach)
-    try:
-        piece = frames.find(name.sequence, name.ring)
-        message = parse(piece.poll[0].payload, where=f"{frames.where}, sequence {name.sequence}")
-        identity = message.first(SignalIdentity)
-        if identity is None:
-            return frames, name, []
-        trigger = FrameName(identity.trigger_ring.hex(), identity.trigger_sequence)
-        note = f"from signal {name.sequence} of {frames.name}, which is about it"
-    except BaseException:
+    notes: list[str] = []
+    for _ in range(MOST_STEPS):
+        try:
+            piece = frames.find(name.sequence, name.ring)
+            message = parse(piece.poll[0].payload, where=f"{frames.where}, sequence {name.sequence}")
+            cause = cause_of(message)
+        except BaseException:
+            frames.close()
+            raise
+        if cause is None:
+            break
+        what, cause_name = cause
+        notes.append(f"from {what} {name.sequence} of {frames.name}, which is about it")
         frames.close()
-        raise
-    frames.close()
-    return holding_trigger(trigger, journal, reach), trigger, [note]
+        frames, name = holding_trigger(cause_name, journal, reach, what), cause_name
+    return frames, name, notes
+
+
+def cause_of(message: Message) -> tuple[str, FrameName] | None:
+    """What a message of a strategy or an executor is, and the frame that it is about; None if it is neither's."""
+    about = message.records[0] if message.records else None
+    if isinstance(about, OrderRecord):
+        return "execution", FrameName(about.order_ring.hex(), about.order_sequence)
+    identity = identity_in(message)
+    if identity is None:
+        return None
+    return kind_of(message), FrameName(identity.trigger_ring.hex(), identity.trigger_sequence)
 
 
 def holding(name: FrameName, ring: str | None, journal: Path | None, reach: int | None) -> Frames:
@@ -97,8 +115,8 @@ def holding(name: FrameName, ring: str | None, journal: Path | None, reach: int 
     return JournalFrames(journal, reach)
 
 
-def holding_trigger(trigger: FrameName, journal: Path | None, reach: int | None) -> Frames:
-    """The ring of this host that a signal names, else the journal."""
+def holding_trigger(trigger: FrameName, journal: Path | None, reach: int | None, what: str) -> Frames:
+    """The ring of this host that a signal or an executor names, else the journal."""
     for name in list_rings():
         try:
             frames = RingFrames(name)
@@ -111,8 +129,8 @@ def holding_trigger(trigger: FrameName, journal: Path | None, reach: int | None)
     if journal is not None:
         return JournalFrames(journal, reach)
     raise SequenceMissing(
-        f"the signal is about sequence {trigger.sequence} of ring {trigger.ring}, which no ring of this host is: "
-        "it was replaced, or the strategy read a journal; look there with --journal DIR"
+        f"the {what} is about sequence {trigger.sequence} of ring {trigger.ring}, which no ring of this host is: "
+        "it was replaced, or a journal was read; look there with --journal DIR"
     )
 
 

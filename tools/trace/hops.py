@@ -1,8 +1,9 @@
 """From the stamps of a message to the hops of its way: how long each took, on which clocks, what it does not mean.
 
    block_time --block_to_receive--> head --head_to_event--> receive --receive_to_ring--> ring --ring_to_signal--> signal
-                                                                                           |                       ^
-                                                                     ring_to_block_end     +--> block_end ---------+
+                                                                                           |                       ^  |
+                                                                     ring_to_block_end     +--> block_end ---------+  |
+                          fill <--signal_to_fill--, decision <--signal_to_decision------------------------------------+
 
 `block_time` is the chain's; `head` and `receive` are the collector's wall clock, read once for each turn of its loop;
 `ring`, `block_end` and `signal` are CLOCK_MONOTONIC at the publishing, shown as wall time.  Nothing is read here.
@@ -15,7 +16,7 @@ from tlv.instrument import pool_text
 from tlv.layout import Block, BlockEnd, PoolRecord
 from tlv.units import NS
 from tools.trace.chronicle import Subject
-from tools.trace.model import BLOCK_WAIT, Trace, TraceHop, TraceSignal, TraceStamp
+from tools.trace.model import BLOCK_WAIT, Trace, TraceHop, TraceOrder, TraceSignal, TraceStamp
 from tools.trace.signals import Signals, SignalSeen
 
 OLD_NS = 3600 * NS
@@ -81,6 +82,7 @@ def trace_of(name: str, subject: Subject, signals: Signals, notes: list[str]) ->
         begin = "block_end" if trigger == "block_end" and what == "event" else "ring"
         late = LATE if is_late(subject, signal) else ""
         way.hop("ring_to_signal", begin, signal_stamp(signal), here=True, counted=not late, note=late)
+        stamp_orders(way, subject, signal, signals)
     counted = [hop for hop in way.hops if hop.counted]
     stamps = sorted(way.stamps.values(), key=lambda stamp: stamp.wall_ns)
     here = [hop for hop in counted if hop.here]
@@ -102,6 +104,7 @@ def trace_of(name: str, subject: Subject, signals: Signals, notes: list[str]) ->
             TraceSignal(
                 ring=signal.ring,
                 sequence=signal.sequence,
+                kind=signal.kind,
                 signal_id=signal.identity.signal_id,
                 strategy=signal.identity.strategy,
                 trigger=trigger,
@@ -109,6 +112,20 @@ def trace_of(name: str, subject: Subject, signals: Signals, notes: list[str]) ->
                 ns=signal.publish_ns - begin_of(subject, trigger),
             )
             for signal, trigger in on_it
+        ],
+        orders=[
+            TraceOrder(
+                ring=order.ring,
+                sequence=order.sequence,
+                order_id=order.order_id,
+                signal_ring=signal.ring,
+                signal_sequence=signal.sequence,
+                what=order.what,
+                state=order.state,
+                ns=order.publish_ns - signal.publish_ns,
+            )
+            for signal, _ in on_it
+            for order in signals.orders_of(signal)
         ],
         slowest=longest(counted),
         slowest_here=longest(here),
@@ -179,6 +196,20 @@ def stamp_ring(way: WayStamps, subject: Subject, what: str) -> None:
     if what == "event" and subject.end is not None:
         way.stamp("block_end", subject.end.publish_ns + subject.offset_ns, "monotonic")
         way.hop(BLOCK_WAIT, "ring", "block_end", counted=False, note="the wait for the rest of the block")
+
+
+def stamp_orders(way: WayStamps, subject: Subject, signal: SignalSeen, signals: Signals) -> None:
+    """What executors decided on a signal, and when they filled it."""
+    for order in signals.orders_of(signal):
+        name = {"decision": "decision", "report": "fill"}.get(order.what)
+        if name is None:
+            continue
+        stamp = f"{name} {order.ring} {order.sequence}"
+        way.stamp(stamp, order.publish_ns + subject.offset_ns, "monotonic")
+        if name == "decision":
+            way.hop("signal_to_decision", signal_stamp(signal), stamp)
+        else:
+            way.hop("signal_to_fill", signal_stamp(signal), stamp, counted=False, note="the wait for its block")
 
 
 def signals_on(subject: Subject, signals: Signals) -> list[tuple[SignalSeen, str]]:

@@ -12,7 +12,8 @@ class TraceStamp(msgspec.Struct, frozen=True):
     """A moment that was noted down."""
 
     name: str
-    """`block_time`, `head`, `receive`, `built`, `ring`, `block_end`, `signal`."""
+    """`block_time`, `head`, `receive`, `built`, `ring`, `block_end`; `signal`, `decision` or `fill` with ring and
+    sequence."""
     wall_ns: int
     """Since 1970.  Of a monotonic clock: made wall time with the difference of both clocks (see `clock`)."""
     clock: str
@@ -31,7 +32,7 @@ class TraceHop(msgspec.Struct, frozen=True):
     """`exact`: both ends on one monotonic clock; `wall`: both on one wall clock; `across`: a wall time and a monotonic
     one; `seconds`: one end is a block's timestamp."""
     here: bool
-    """Whether it lies between the socket of the collector and the last process of this host."""
+    """Whether it lies between the socket of the collector and the signal."""
     counted: bool
     """Whether it is a latency of this event, and may be its slowest hop."""
     note: str
@@ -47,6 +48,8 @@ class TraceSignal(msgspec.Struct, frozen=True):
 
     ring: str
     sequence: int
+    kind: str
+    """`signal`, `withdrawal` or `order`."""
     signal_id: int
     strategy: str
     trigger: str
@@ -54,6 +57,23 @@ class TraceSignal(msgspec.Struct, frozen=True):
     trigger_sequence: int
     ns: int
     """From the publishing of the trigger to its own; exact."""
+
+
+class TraceOrder(msgspec.Struct, frozen=True):
+    """What an executor said of an order that the event gave rise to."""
+
+    ring: str
+    sequence: int
+    order_id: int
+    signal_ring: str
+    signal_sequence: int
+    """Of what asked for it."""
+    what: str
+    """`decision`, `status` or `report`."""
+    state: str
+    """`approved`, `refused`, or `tlv.codes.OrderState` in lower case."""
+    ns: int
+    """From the publishing of what asked for it to its own; exact."""
 
 
 class Unstamped(msgspec.Struct, frozen=True):
@@ -89,6 +109,7 @@ class Trace(msgspec.Struct, frozen=True):
     stamps: list[TraceStamp]
     hops: list[TraceHop]
     signals: list[TraceSignal]
+    orders: list[TraceOrder]
     slowest: str
     """The longest hop that counts; empty if none does."""
     slowest_here: str

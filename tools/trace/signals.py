@@ -1,6 +1,7 @@
-"""What the strategies of this host said, by the frame on which they said it.
+"""What the strategies of this host said, by the frame on which they said it, and what executors made of it.
 
-Owns which rings are read for it: those whose newest message is a signal.  It changes none of them.
+Owns which rings are read for it: those whose newest message is a signal, an order, or what became of one.  It changes
+none of them.
 """
 
 from __future__ import annotations
@@ -11,26 +12,54 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ringbuf import RingNotFound, RingNotReady, list_rings
+from ringbuf import Frame, RingNotFound, RingNotReady, list_rings
 from ringbuf.newest import newest_frames
 from tlv.buffers import Longs
-from tlv.codes import Domain
+from tlv.codes import Domain, OrderState
 from tlv.errors import FrameError, SegmentError
-from tlv.layout import HEADER, HEADER_SIZE, SignalIdentity
-from tlv.message import parse
+from tlv.layout import (
+    HEADER,
+    HEADER_SIZE,
+    ExecutionReport,
+    OrderRecord,
+    OrderRequest,
+    OrderStatus,
+    RiskDecision,
+    SignalIdentity,
+    SignalWithdrawn,
+)
+from tlv.message import Message, parse
 from tlv.units import NS
+from tools.code_names import code_key
 from tools.trace.frames import RingFrames, wall_offset_ns
 
 
 class SignalSeen(NamedTuple):
-    """One signal."""
+    """One signal, withdrawal or order of a strategy."""
 
     ring: str
+    uuid: bytes
     sequence: int
+    kind: str
+    """`signal`, `withdrawal` or `order`."""
     publish_ns: int
     ring_created_ns: int
     """A frame from before it was read late by a strategy that began later."""
     identity: SignalIdentity
+    """Of an order: its own fields as one."""
+
+
+class OrderSeen(NamedTuple):
+    """One message of an executor about an order."""
+
+    ring: str
+    sequence: int
+    publish_ns: int
+    what: str
+    """`decision`, `status` or `report`."""
+    state: str
+    """`approved`, `refused`, or an `OrderState` in lower case."""
+    order_id: int
 
 
 class Signals:
@@ -44,6 +73,8 @@ class Signals:
         """Of a ring whose first signals were overwritten or not read, when the oldest was published."""
         self._speaking_of: defaultdict[bytes, set[str]] = defaultdict(set)
         """The rings that have signals on frames of a ring."""
+        self._orders: defaultdict[tuple[bytes, int], list[OrderSeen]] = defaultdict(list)
+        """By the ring and the sequence of what asked for one."""
         self._by_trigger: defaultdict[bytes, defaultdict[int, list[SignalSeen]]]
         self._by_trigger = defaultdict(lambda: defaultdict(list))
 
@@ -75,9 +106,16 @@ class Signals:
                         message = parse(frame.payload)
                     except FrameError:
                         continue  # whoever reads the ring finds out
-                    identity = message.first(SignalIdentity)
+                    order = order_in(message, name, frame)
+                    if order is not None:
+                        about = message.records[0]
+                        assert isinstance(about, OrderRecord)
+                        self._orders[about.order_ring, about.order_sequence].append(order)
+                    identity = identity_in(message)
                     if identity is not None:
-                        seen = SignalSeen(name, frame.sequence, frame.publish_time_ns, frames.created_ns, identity)
+                        kind = kind_of(message)
+                        where = name, frames.uuid, frame.sequence, kind, frame.publish_time_ns, frames.created_ns
+                        seen = SignalSeen(*where, identity)
                         self._by_trigger[identity.trigger_ring][identity.trigger_sequence].append(seen)
                         self._speaking_of[identity.trigger_ring].add(name)
 
@@ -100,6 +138,13 @@ class Signals:
         """Those that name a frame."""
         return self._by_trigger[ring][sequence]
 
+    def orders_of(self, signal: SignalSeen) -> list[OrderSeen]:
+        """What executors said of the order that a signal is, in the order of their publishing."""
+        found = self._orders[signal.uuid, signal.sequence]
+        return sorted(
+            (seen for seen in found if seen.publish_ns >= signal.publish_ns), key=lambda seen: seen.publish_ns
+        )
+
     def on(self, ring: bytes, sequence: int, publish_ns: int, offset_ns: int) -> list[SignalSeen]:
         """Those on one frame that was published then: of each id the first since.
 
@@ -113,8 +158,50 @@ class Signals:
         return list(found.values())
 
 
+def publish_time(order: OrderSeen) -> int:
+    """When it was said."""
+    return order.publish_ns
+
+
+def identity_in(message: Message) -> SignalIdentity | None:
+    """Which strategy said it, and on which frame; None if no strategy did."""
+    order = message.first(OrderRequest)
+    if order is None:
+        return message.first(SignalIdentity)
+    return SignalIdentity(
+        signal_id=order.order_id,
+        trigger_sequence=order.trigger_sequence,
+        trigger_receive_time_ns=order.trigger_receive_time_ns,
+        trigger_ring=order.trigger_ring,
+        strategy=order.strategy,
+        strategy_version=order.strategy_version,
+    )
+
+
+def kind_of(message: Message) -> str:
+    """What a strategy's message is."""
+    if message.first(OrderRequest) is not None:
+        return "order"
+    return "withdrawal" if message.first(SignalWithdrawn) is not None else "signal"
+
+
+def order_in(message: Message, ring: str, frame: Frame) -> OrderSeen | None:
+    """What an executor's message says of an order; None if it is none."""
+    about = message.records[0] if message.records else None
+    if not isinstance(about, OrderRecord):
+        return None
+    report = message.first(ExecutionReport)
+    if isinstance(about, RiskDecision):
+        what, state = "decision", "approved" if about.approved else "refused"
+    elif isinstance(about, OrderStatus):
+        what, state = "status", code_key(OrderState, about.state)
+    else:
+        what, state = "report", code_key(OrderState, report.state) if report is not None else "filled"
+    return OrderSeen(ring, frame.sequence, frame.publish_time_ns, what, state, about.order_id)
+
+
 def speaks_of_signals(name: str) -> bool:
-    """Whether the newest message of a ring is a signal.
+    """Whether the newest message of a ring is a signal, an order, or what became of one.
 
     Raises:
         SegmentError.
@@ -123,5 +210,5 @@ def speaks_of_signals(name: str) -> bool:
         if len(frame.payload) < HEADER_SIZE:
             return False
         header = np.frombuffer(frame.payload[:HEADER_SIZE], HEADER)[0]
-        return int(header["domain"]) == Domain.SIGNAL
+        return int(header["domain"]) in (Domain.SIGNAL, Domain.EXECUTION)
     return False

@@ -50,7 +50,11 @@ def lines_of(trace: Trace) -> Iterator[str]:
     yield f"  in all {duration_text(trace.whole_ns)}, {duration_text(trace.here_ns)} of it on this host"
     for signal in trace.signals:
         on = "on its block's end" if signal.trigger == "block_end" else "on it"
-        yield f"  signal {signal.ring} {signal.sequence} of {signal.strategy} {on}, {duration_text(signal.ns)} later"
+        where = f"{signal.kind} {signal.ring} {signal.sequence} of {signal.strategy}"
+        yield f"  {where} {on}, {duration_text(signal.ns)} later"
+    for order in trace.orders:
+        asked = f"what {order.signal_ring} {order.signal_sequence} asked for"
+        yield f"  {order.what} {order.ring} {order.sequence}: {order.state}, {duration_text(order.ns)} after {asked}"
     for note in trace.notes:
         yield f"  note: {note}"
 

@@ -12,7 +12,6 @@ NO_STAMP = {
     "loop_late": ("frames that lie in the socket have no stamp until the collector reads them", "collector"),
     "ring_to_client": ("a relay stamps its batches, and keeps no stamp", "relay"),
     "ring_to_journal": ("a journal keeps the publish time, not when it wrote", "recorder"),
-    "signal_to_fill": ("nothing on this host executes signals", ""),
 }
 """Why, and whose histogram there is."""
 
