@@ -97,6 +97,9 @@ class Strategy:
     """A `msgspec.Struct` class of its parameters, which the host reads from `[strategy.params]` and `--set`, checks and
     hands over as the only argument; None if it takes none and is made without arguments."""
 
+    records: ClassVar[tuple[type[Record], ...]] = ()
+    """Records of the user's own that it emits; commands that show messages find them by the strategy's reference."""
+
     def __init__(self) -> None:
         self.trigger = Trigger(bytes(16), 0, 0)
         self.drafts: list[Draft] = []
@@ -205,6 +208,10 @@ class Strategy:
 
     def on_lost(self, first: int, last: int) -> None:
         """Frames `first` to `last` of the ring never reached this strategy."""
+
+
+HANDLERS = tuple(name for name in vars(Strategy) if name.startswith("on_"))
+"""The methods of a strategy that are called."""
 
 
 def signal_id(name: str, version: int, trigger: Trigger, ordinal: int) -> int:

@@ -94,6 +94,7 @@ SHELLS = {
     "consumers/journal/segment.py": "one segment's file",
     "consumers/journal/writer.py": "segments' files",
     "consumers/live.py": "whether a path is a socket",
+    "consumers/loading.py": "a strategy's file",
     "consumers/lockfile.py": "a lock on a file",
     "consumers/native.py": "both clocks, read once",
     "consumers/progress.py": "the terminal, and when a second has passed",

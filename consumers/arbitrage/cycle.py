@@ -290,12 +290,8 @@ def best_cycle(legs: Sequence[Leg]) -> Cycle | None:
 
 
 def _better(found: Cycle | None, best: Cycle | None) -> Cycle | None:
-    """The one that earns more, and at all; of equals the one with the smaller input."""
-    if found is None or found.gross <= 0:
-        return best
-    if best is None or (found.gross, -found.amount_in) > (best.gross, -best.amount_in):
-        return found
-    return best
+    """The one that earns more, and at all; of equals the one that was found first, which is nearest the real optimum."""
+    return found if found is not None and found.gross > (best.gross if best else 0) else best
 
 
 def _best_nearby(legs: Sequence[Leg], at: int, middle: Cycle, place: WalkEnd) -> Cycle | None:

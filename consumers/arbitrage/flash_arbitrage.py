@@ -17,7 +17,7 @@ chain's newest or the one before.
 from __future__ import annotations
 
 from collections import Counter
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.constant_product import FEE_UNIT
@@ -77,6 +77,7 @@ class FlashArbitrage(Strategy):
     name: ClassVar[str] = "flash_arbitrage"
     version: ClassVar[int] = 2
     source: ClassVar[Source] = Source.ARBITRAGE_STRATEGY
+    params: ClassVar[type[Any] | None] = ArbitrageConfig
     wants: ClassVar[frozenset[type[Record]]] = frozenset(
         {Block, BlockEnd, PoolBurn, PoolCreated, PoolMint, PoolState, PoolSwap, PoolSync, PoolTicks}
     )

@@ -106,6 +106,25 @@ class KeptTicks:
         self._coming += ticks
         return part.last_tick == MAX_TICK and self._accept(part, since_block)
 
+    def at(self, block_number: int, log_index: int) -> TickMap | None:
+        """The map behind one event: without the kept changes of later events; None if it is not known.
+
+        Right as long as every change since that event came, which holds where the pool's state at it is known.
+        """
+        later = [
+            change for change in self._changes if (change.block_number, change.log_index) > (block_number, log_index)
+        ]
+        if self.map is None or not later:
+            return self.map
+        net = dict(self.map.net)
+        gross = dict(self.gross)
+        for change in later:
+            for tick, amount in ((change.tick_lower, -change.amount), (change.tick_upper, change.amount)):
+                net[tick] = net.get(tick, 0) + amount
+                gross[tick] = gross.get(tick, 0) - change.amount
+        ticks = sorted(tick for tick, amount in gross.items() if amount)
+        return TickMap(ticks, {tick: net[tick] for tick in ticks}, self.map.spacing)
+
     def _accept(self, last: PoolTicks, since_block: int) -> bool:
         coming = self._coming
         self._parts, self._coming = [], []

@@ -155,8 +155,9 @@ def leg_from(stated: CycleLeg, way: Sequence[WayTick]) -> Leg | str:
     spacing = way[0].tick_spacing
     if spacing <= 0 or any(tick.tick_spacing != spacing for tick in way):
         return f"tick_spacing {[tick.tick_spacing for tick in way]}: expected one above 0"
-    if any(not MIN_TICK <= tick.tick <= MAX_TICK for tick in (price, *way)):
-        return f"tick {[tick.tick for tick in (price, *way)]}: expected {MIN_TICK} to {MAX_TICK}"
+    stops = [price.tick, *(tick.tick for tick in way)]
+    if not all(MIN_TICK <= stop <= MAX_TICK for stop in stops):
+        return f"tick {stops}: expected {MIN_TICK} to {MAX_TICK}"
     net = {tick.tick: tick.liquidity_net for tick in way}
     ticks = TickMap(sorted(net), net, spacing)
     return MapLeg(price.sqrt_price_x96, price.tick, price.liquidity, stated.fee_pips, ticks, falls)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from consumers.arbitrage.concentrated import PriceRange, TickMap, current_range, price_after_token0, swap, swap_step
 from consumers.arbitrage.constant_product import Hop
 from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, Q96, sqrt_price_at
-from consumers.arbitrage.two_pool import Leg, RangeLeg, ReserveLeg, best_cycle, quote
+from consumers.arbitrage.cycle import Leg, RangeLeg, ReserveLeg, best_cycle, quote
 
 E18 = 10**18
 
@@ -178,10 +178,10 @@ def test_best_cycle_mixed_pools_beats_a_search_over_all_inputs() -> None:
         base = rng.randint(-20_000, 20_000)
         first = random_leg(rng, base + rng.randint(40, 400), True)
         second = random_leg(rng, base, False)
-        cycle = best_cycle(first, second)
+        cycle = best_cycle([first, second])
 
         def profit(amount: int, first: Leg = first, second: Leg = second) -> int:
-            found = quote(first, second, amount)
+            found = quote([first, second], amount)
             return found.gross if found else -1
 
         top = cycle.amount_in * 4 if cycle else 10**24
@@ -206,7 +206,7 @@ def test_best_cycle_optimum_beyond_the_range_stops_at_its_edge() -> None:
     narrow = RangeLeg(current_range(sqrt_price_at(38), 38, 10**20, 500, 10), falls=True)
     deep = ReserveLeg(Hop(10**24, 11 * 10**23, 3000))
 
-    cycle = best_cycle(narrow, deep)
+    cycle = best_cycle([narrow, deep])
 
     assert cycle is not None and narrow.reach is not None
     assert 0.999 * narrow.reach < cycle.amount_in <= narrow.reach
@@ -216,11 +216,11 @@ def test_best_cycle_second_range_too_short_stops_at_its_edge() -> None:
     deep = ReserveLeg(Hop(10**24, 11 * 10**23, 3000))
     narrow = RangeLeg(current_range(sqrt_price_at(5), 5, 10**20, 500, 10), falls=False)
 
-    cycle = best_cycle(deep, narrow)
+    cycle = best_cycle([deep, narrow])
 
     assert cycle is not None and narrow.reach is not None
-    assert 0.999 * narrow.reach < cycle.amount_mid <= narrow.reach
+    assert 0.999 * narrow.reach < cycle.amounts[1] <= narrow.reach
 
 
 def test_best_cycle_empty_pool_is_none() -> None:
-    assert best_cycle(ReserveLeg(Hop(0, 1, 3000)), ReserveLeg(Hop(1, 1, 3000))) is None
+    assert best_cycle([ReserveLeg(Hop(0, 1, 3000)), ReserveLeg(Hop(1, 1, 3000))]) is None

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from consumers.arbitrage.constant_product import Hop, best_input, compose, least_input, run_through
+from consumers.arbitrage.constant_product import Hop, compose, least_input
+from consumers.arbitrage.cycle import ReserveLeg, best_cycle
 from tests.consumers.recorded_market import canonical_events, pool_states
 from tlv.layout import PoolSwap, PoolSync
 
 FEES = st.sampled_from([0, 500, 2000, 3000, 10_000])
 RESERVE = st.integers(1, 1 << 112)
+
+
+def run_through(hops: Sequence[Hop], amount: int) -> int:
+    """What comes out of the last hop."""
+    for hop in hops:
+        amount = hop.out(amount)
+    return amount
+
+
+def best_input(hops: Sequence[Hop]) -> int:
+    """The input of the best cycle; 0 if none earns."""
+    cycle = best_cycle([ReserveLeg(hop) for hop in hops])
+    return cycle.amount_in if cycle else 0
 
 
 def small_pair(rng: random.Random) -> tuple[Hop, Hop]:

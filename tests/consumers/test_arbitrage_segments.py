@@ -6,10 +6,10 @@ import random
 
 from consumers.arbitrage.concentrated import TickMap, current_range, swap
 from consumers.arbitrage.constant_product import Hop
-from consumers.arbitrage.segments import Pointer
+from consumers.arbitrage.cycle import Leg, MapLeg, RangeLeg, ReserveLeg, best_cycle, quote
+from consumers.arbitrage.segments import FINE_BITS, Pointer
 from consumers.arbitrage.signal import way_of
 from consumers.arbitrage.tick_math import Q96, sqrt_price_at
-from consumers.arbitrage.two_pool import Leg, MapLeg, RangeLeg, ReserveLeg, best_cycle, quote
 
 
 def random_map_leg(rng: random.Random, tick: int, falls: bool) -> MapLeg:
@@ -45,7 +45,7 @@ def golden_section(first: Leg, second: Leg, top: int) -> int:
     """The best profit of any input up to `top`.  Each cycle's profit has one peak: prices only get worse."""
 
     def profit(amount: int) -> int:
-        found = quote(first, second, amount)
+        found = quote([first, second], amount)
         return found.gross if found else -(1 << 300)
 
     low, high = 1, top
@@ -64,16 +64,15 @@ def test_best_cycle_over_many_ranges_beats_a_search_over_all_inputs() -> None:
         base = rng.randint(-20_000, 20_000)
         first = random_leg(rng, base + rng.randint(40, 1500), True)
         second = random_leg(rng, base, False)
-        cycle = best_cycle(first, second)
+        cycle = best_cycle([first, second])
         best = golden_section(first, second, 4 * cycle.amount_in if cycle else 10**24)
         if cycle is None:
             assert best <= 0
             continue
         found_cycles += 1
-        assert quote(first, second, cycle.amount_in) == cycle
+        assert quote([first, second], cycle.amount_in) == cycle
         assert best - cycle.gross <= max(2, cycle.gross // 10**9)
-        amounts = (cycle.amount_in, cycle.amount_mid)
-        for leg, amount in zip((first, second), amounts, strict=True):
+        for leg, amount in zip((first, second), cycle.amounts, strict=False):
             crossing += isinstance(leg, MapLeg) and len(leg.way(amount)) > 1
     assert found_cycles > 250 and crossing > 250
 
@@ -91,8 +90,8 @@ def test_best_cycle_over_small_ranges_is_that_of_brute_force_but_for_their_round
         first = MapLeg(sqrt_price_at(3) + 5, 3, ticks.active(3), 500, ticks, True)
         reserves = rng.randint(5_000, 90_000)
         second = ReserveLeg(Hop(reserves, reserves * rng.randint(101, 108) // 100, 500))
-        cycle = best_cycle(first, second)
-        quoted = [found for amount in range(1, 2_000) if (found := quote(first, second, amount))]
+        cycle = best_cycle([first, second])
+        quoted = [found for amount in range(1, 2_000) if (found := quote([first, second], amount))]
         best = max(quoted, key=lambda found: found.gross)
         stops = len(first.way(best.amount_in))
         assert max(best.gross, 0) - (cycle.gross if cycle else 0) <= 2 * stops
@@ -110,9 +109,9 @@ def test_segments_of_a_map_add_up_to_the_walk_through_it() -> None:
         while pointer.segment is not None and pointer.following is not None:
             pointer.advance()
             ends += 1
-            paid = leg.out(pointer.before_in)
+            paid = leg.out(pointer.before_in >> FINE_BITS)
             assert paid is not None
-            assert abs(paid - pointer.before_out) <= max(100 * ends, paid // 10**12)
+            assert abs(paid - (pointer.before_out >> FINE_BITS)) <= max(100 * ends, paid // 10**12)
         assert ends > 0
 
 
@@ -143,11 +142,12 @@ def test_best_cycle_that_takes_all_liquidity_stops_before_its_end() -> None:
     net = {0: 10**20, 60: -(10**20)}
     narrow = MapLeg(sqrt_price_at(30), 30, 10**20, 3000, TickMap([0, 60], net, 60), True)
     deep = ReserveLeg(Hop(10**24, 2 * 10**24, 3000))
-    cycle = best_cycle(narrow, deep)
+    cycle = best_cycle([narrow, deep])
     (segment,) = narrow.segments()
     assert cycle is not None and segment.room is not None
-    assert 0.999 * segment.room < cycle.amount_in <= segment.room
-    assert narrow.out(2 * segment.room) is None
+    room = segment.room >> FINE_BITS
+    assert 0.999 * room < cycle.amount_in <= room
+    assert narrow.out(2 * room) is None
 
 
 def test_map_leg_stretch_with_the_least_liquidity_is_a_segment_and_one_without_is_none() -> None:

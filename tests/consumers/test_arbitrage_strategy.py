@@ -8,7 +8,7 @@ import pytest
 from consumers.arbitrage.config import WMATIC, ArbitrageConfig, GasConfig, read_config
 from consumers.arbitrage.constant_product import Hop
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
-from consumers.arbitrage.signal import verify_signal
+from consumers.arbitrage.signal import legs_in, verify_signal
 from consumers.arbitrage.tick_math import sqrt_price_at
 from consumers.strategy import Draft, Driver, drive
 from tests.consumers.recorded_market import RING, Publisher, canonical_events, canonical_frames, pool_states
@@ -28,6 +28,7 @@ from tlv.layout import (
     ArbitrageSignal,
     Block,
     BlockEnd,
+    CycleLeg,
     Economics,
     EventOrigin,
     Gap,
@@ -61,6 +62,11 @@ def signal_of(draft: Draft) -> tuple[ArbitrageSignal, Economics]:
     signal, economics = message.first(ArbitrageSignal), message.first(Economics)
     assert signal is not None and economics is not None
     return signal, economics
+
+
+def legs_of(draft: Draft) -> list[CycleLeg]:
+    """The legs of a signal."""
+    return legs_in(message_of(draft))
 
 
 class Market:
@@ -148,13 +154,19 @@ def test_strategy_price_gap_is_signalled_and_recomputes() -> None:
     signal, economics = signal_of(draft)
 
     assert verify_signal(message_of(draft)) == []
-    assert (signal.pool_a, signal.pool_b, signal.token_in, signal.token_mid) == (B, A, NATIVE, TOKEN)
+    legs = legs_of(draft)
+    assert [(leg.pool, leg.token_in, leg.token_out, leg.leg) for leg in legs] == [
+        (B, NATIVE, TOKEN, 1),
+        (A, TOKEN, NATIVE, 2),
+    ]
+    assert (signal.token_in, signal.legs) == (NATIVE, 2)
     assert (signal.block_number, signal.block_hash) == (100, (100).to_bytes(32, "big"))
-    assert (signal.reserve_in_a, signal.reserve_out_a) == (1_000 * E18, 1_100 * E18)
+    assert (legs[0].reserve_in, legs[0].reserve_out) == (1_000 * E18, 1_100 * E18)
     assert signal.verdict == QuoteVerdict.SPECULATIVE
     first, second = Hop(1_000 * E18, 1_100 * E18, 3000), Hop(1_000 * E18, 1_000 * E18, 3000)
-    assert signal.amount_mid == first.out(signal.amount_in)
-    assert signal.amount_out == second.out(signal.amount_mid)
+    assert legs[0].amount_in == signal.amount_in
+    assert legs[0].amount_out == legs[1].amount_in == first.out(signal.amount_in)
+    assert signal.amount_out == legs[1].amount_out == second.out(legs[1].amount_in)
     assert economics.gas_units == 200_000 and economics.gas_cost == 200_000 * 10**9
     assert economics.net == economics.gross - economics.gas_cost > 0
 
@@ -310,7 +322,7 @@ def test_strategy_reorg_restores_and_trades_on_the_restored_state() -> None:
     market.system(Reorg(100, 101, 101, 1, 1, b"f" * 32, bytes(32), bytes(32)))
     market.sync(A, 1_000 * E18, 1_100 * E18, flags=Flag.REMOVED)
     (draft,) = market.sync(B, 1_000 * E18, 1_100 * E18)
-    assert signal_of(draft)[0].reserve_in_b == 1_000 * E18
+    assert legs_of(draft)[1].reserve_in == 1_000 * E18
 
 
 def test_strategy_removed_event_takes_its_confirmation_back() -> None:
@@ -365,7 +377,7 @@ def test_strategy_many_pools_of_a_pair_are_all_compared() -> None:
         market.sync(pool, 1_000 * E18, 1_000 * E18)
     drafts = market.sync(pools[70], 1_000 * E18, 1_100 * E18)
     assert len(drafts) == 149
-    assert {signal_of(draft)[0].pool_b for draft in drafts} == set(pools) - {pools[70]}
+    assert {legs_of(draft)[1].pool for draft in drafts} == set(pools) - {pools[70]}
 
 
 @pytest.mark.parametrize(
@@ -379,10 +391,10 @@ def test_strategy_concentrated_pool_is_quoted_within_its_range(protocol: Protoco
     market.sync(A, 1_000 * E18, 1_100 * E18)
     market.price(B, (1 << 96) + (1 << 88), 10**24, 78, protocol)
     (draft,) = market.end_block()
-    signal, _ = signal_of(draft)
+    leg = legs_of(draft)[1]
 
-    assert signal.verdict == verdict
-    assert (signal.sqrt_price_x96_b, signal.liquidity_b, signal.tick_b) == ((1 << 96) + (1 << 88), 10**24, 78)
+    assert signal_of(draft)[0].verdict == verdict
+    assert (leg.sqrt_price_x96, leg.liquidity, leg.tick) == ((1 << 96) + (1 << 88), 10**24, 78)
     assert verify_signal(message_of(draft)) == []
 
 
@@ -395,19 +407,56 @@ def test_strategy_two_concentrated_pools_make_a_cycle() -> None:
     assert verify_signal(message_of(draft)) == []
     mint = PoolMint(*market.head(B, (NATIVE, TOKEN), Protocol.UNISWAP_V3), 1, 1, 10**24, 0, 60, bytes(20), bytes(20))
     (deeper,) = market.tell(mint, market.origin(1))
-    assert signal_of(deeper)[0].liquidity_a == 2 * 10**24 or signal_of(deeper)[0].liquidity_b == 2 * 10**24
+    assert {leg.liquidity for leg in legs_of(deeper)} == {10**24, 2 * 10**24}
+
+
+def changed(draft: Draft, kind: type[Record], **fields: object) -> list[str]:
+    """What is wrong with a signal whose first record of a kind is another."""
+    at = next(at for at, record in enumerate(draft.records) if isinstance(record, kind))
+    records = list(draft.records)
+    records[at] = msgspec.structs.replace(records[at], **fields)
+    return verify_signal(message_of(Draft(draft.source, tuple(records), 0)))
 
 
 def test_verify_signal_any_changed_number_is_found() -> None:
     (draft,) = two_pools().sync(B, 1_000 * E18, 1_100 * E18)
-    identity, signal, economics = draft.records
-    assert isinstance(signal, ArbitrageSignal) and isinstance(economics, Economics)
-    for name in ("amount_in", "amount_mid", "amount_out", "reserve_in_a", "reserve_out_b", "fee_pips_a"):
-        wrong = msgspec.structs.replace(signal, **{name: getattr(signal, name) * 2})
-        assert verify_signal(message_of(Draft(draft.source, (identity, wrong, economics), 0))), name
+    signal, economics = signal_of(draft)
+    leg = legs_of(draft)[0]
+    for name in ("amount_in", "amount_out"):
+        assert any(name in wrong for wrong in changed(draft, ArbitrageSignal, **{name: getattr(signal, name) * 2}))
     for name in ("gross", "gas_cost", "net", "gas_units", "rate_profit"):
-        false = msgspec.structs.replace(economics, **{name: getattr(economics, name) + 1})
-        assert verify_signal(message_of(Draft(draft.source, (identity, signal, false), 0))), name
+        assert changed(draft, Economics, **{name: getattr(economics, name) + 1}), name
+    for name in ("amount_in", "amount_out", "reserve_in", "reserve_out", "fee_pips"):
+        assert changed(draft, CycleLeg, **{name: getattr(leg, name) * 2}), name
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "complaint"),
+    [
+        (CycleLeg, {"leg": 2}, "legs: expected 1 to 2, found [2, 2]"),
+        (ArbitrageSignal, {"legs": 3}, "legs: expected 1 to 3, found [1, 2]"),
+        (CycleLeg, {"token_out": OTHER}, "leg 2 token_in: "),
+        (CycleLeg, {"token_out": NATIVE}, "leg 1 token_out: expected another token"),
+        (CycleLeg, {"pool": A}, "legs: expected another pool in each"),
+        (CycleLeg, {"fee_pips": 1_000_000}, "leg 1: fee_pips 1000000: expected less"),
+        (CycleLeg, {"reserve_in": 0}, "leg 1: reserve_in 0, "),
+        (CycleLeg, {"protocol": Protocol.UNISWAP_V3}, "leg 1: sqrt_price_x96 0: expected"),
+        (
+            CycleLeg,
+            {"protocol": Protocol.UNISWAP_V3, "sqrt_price_x96": 1 << 96},
+            "leg 1: liquidity 0: expected more",
+        ),
+        (ArbitrageSignal, {"token_in": OTHER}, "leg 1 token_in: "),
+        (ArbitrageSignal, {"expires_block": 1}, "expires_block: expected 100 or above, found 1"),
+        (ArbitrageSignal, {"decimals_in": 6}, "profit_decimals: expected 6, found 18"),
+        (Economics, {"profit_token": TOKEN}, "profit_token: "),
+    ],
+)
+def test_verify_signal_of_what_is_no_round_trip_names_it(
+    kind: type[Record], fields: dict[str, object], complaint: str
+) -> None:
+    (draft,) = two_pools().sync(B, 1_000 * E18, 1_100 * E18)
+    assert any(wrong.startswith(complaint) for wrong in changed(draft, kind, **fields))
 
 
 def test_verify_signal_amount_beyond_all_prices_is_found() -> None:
@@ -416,10 +465,7 @@ def test_verify_signal_amount_beyond_all_prices_is_found() -> None:
         market.know(pool, protocol=Protocol.UNISWAP_V3, fee=500, spacing=10)
     market.price(A, sqrt_price_at(0), 10**24, 0)
     (draft,) = market.price(B, sqrt_price_at(58), 10**24, 58)
-    identity, signal, economics = draft.records
-    assert isinstance(signal, ArbitrageSignal)
-    endless = msgspec.structs.replace(signal, amount_in=1 << 200)
-    (complaint,) = verify_signal(message_of(Draft(draft.source, (identity, endless, economics), 0)))
+    (complaint,) = changed(draft, ArbitrageSignal, amount_in=1 << 200)
     assert "beyond what the stated prices can serve" in complaint
 
 
@@ -463,7 +509,7 @@ def test_strategy_recording_without_its_hole_finds_the_arbitrage_that_was_done()
         for record, origin in canonical_events()
         if (origin.block_number, origin.log_index) == (13522209, 4) and isinstance(record, PoolSwap)
     )
-    assert (arbitrage.pool, arbitrage.amount0_in) == (signal.pool_a, signal.amount_in)
+    assert (arbitrage.pool, arbitrage.amount0_in) == (legs_of(drafts[-1])[0].pool, signal.amount_in)
 
 
 def test_read_config_full_table_is_read() -> None:

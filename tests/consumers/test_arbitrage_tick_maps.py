@@ -149,9 +149,9 @@ def test_verify_signal_finds_a_changed_or_missing_tick() -> None:
     market = MappedMarket()
     market.map(*TICKS)
     draft = market.opportunity()
-    identity, signal, economics, crossed, ahead = draft.records
+    *before, crossed, ahead = draft.records
     assert isinstance(crossed, WayTick) and isinstance(ahead, WayTick)
     other_net = msgspec.structs.replace(crossed, liquidity_net=crossed.liquidity_net // 2)
     elsewhere = msgspec.structs.replace(crossed, tick=crossed.tick // 60 * 60 + 60)
     for false in ([other_net, ahead], [elsewhere, ahead], [ahead]):
-        assert verify_signal(message_of(Draft(draft.source, (identity, signal, economics, *false), 0)))
+        assert verify_signal(message_of(Draft(draft.source, (*before, *false), 0)))

@@ -1,0 +1,306 @@
+"""Strategies by reference: `module:Class`, `path/file.py:Class`, or the name of one that comes with AlphaPulse.
+
+Owns the way from a reference to a class that was found usable, and from a class to a strategy.  **A strategy's file is
+code: it runs as the user who starts it, with everything that this user may do.**  Parameters are `parameters`' matter.
+
+A file is run once a process, under its own name if no other module has it: machine code of its kernels is cached under
+the name.  It finds modules beside it, and those below the current folder.  What it prints while it is loaded goes to
+stderr, since a program may read the command's stdout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+import msgspec
+
+from consumers.parameters import read_parameters
+from consumers.strategy import HANDLERS, Strategy
+from tlv.arguments import check_integer
+from tlv.errors import UsageError
+from tlv.filter import MessageFilter
+from tlv.layout import SignalIdentity
+from tlv.nearest import did_you_mean, there_are
+from tlv.record import RECORDS, Record
+
+BUILT_IN = {"flash_arbitrage": "consumers.arbitrage.flash_arbitrage:FlashArbitrage"}
+"""Strategies that a short name means."""
+LONGEST_NAME = SignalIdentity.layout.kinds["strategy"].size
+MISSPELT = 0.8
+"""How much like a method's name, by difflib's ratio, one is that is taken for a misspelling of it."""
+
+_FILES: dict[Path, ModuleType] = {}
+"""What was loaded from each file."""
+
+
+def load_strategy(reference: str = "flash_arbitrage") -> type[Strategy]:
+    """The class that a reference means.
+
+    A file or module without `:Class` means the only strategy that is written in it.
+
+    Raises:
+        UsageError: there is no such file, module or class, it does not import, or it is no strategy that could run; the
+            message begins with the reference and has the place in the user's file.
+    """
+    where = f"strategy {reference}"
+    source, colon, name = BUILT_IN.get(reference, reference).rpartition(":")
+    if not colon:
+        source, name = name, ""
+    if not source or (colon and not name):
+        raise UsageError(f"{where}: expected module:Class or file.py:Class, or {' or '.join(BUILT_IN)}")
+    is_file = source.endswith(".py") or "/" in source
+    if not colon and not is_file and "." not in source and not _is_module(source):
+        meant = did_you_mean(source, BUILT_IN)
+        raise UsageError(f"{where}: expected module:Class or file.py:Class, or {' or '.join(BUILT_IN)}{meant}")
+    module = _load_file(Path(source), where) if is_file else _load_module(source, where)
+    found: type[Strategy] = _class_in(module, name, where) if name else _only_class_in(module, where)
+    check_class(found, where)
+    return found
+
+
+def make_strategy(
+    loaded: type[Strategy], params: Mapping[str, Any] | None = None, sets: Sequence[str] = ()
+) -> Strategy:
+    """A strategy of the class `loaded`, with the parameters of a table and, over them, of `key=value` texts.
+
+    Raises:
+        UsageError: it has no such parameter, a value is not what the parameter takes, or making it failed.
+    """
+    where = f"strategy {loaded.name}"
+    arguments = read_parameters(loaded.params, params or {}, sets, where)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            made = loaded(*arguments)
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{where}: making it failed: {place_of(error)}{describe(error)}") from error
+    check_identity(made, where)
+    return made
+
+
+def is_strategy(found: object) -> bool:
+    """Whether it is the class of a strategy, plain or native."""
+    return isinstance(found, type) and issubclass(found, Strategy) and found is not Strategy
+
+
+def check_class(found: Any, where: str) -> None:
+    """Refuse a class that could not run, or that would never be called.
+
+    Raises:
+        UsageError: it is no strategy, has no method of one, or one that cannot be called as it is; or `check_identity`.
+    """
+    if not is_strategy(found):
+        shown = f"class {found.__name__}" if isinstance(found, type) else f"{found!r:.80}"
+        raise UsageError(f"{where}: expected a subclass of consumers.strategy.Strategy, found {shown}")
+    check_identity(found, where)
+    if found.params is not None and not (isinstance(found.params, type) and issubclass(found.params, msgspec.Struct)):
+        raise UsageError(f"{where}: params: expected a msgspec.Struct class or None, found {found.params!r:.80}")
+    for name in dir(found):
+        if name.startswith("on_") and name not in HANDLERS:
+            meant = difflib.get_close_matches(name, HANDLERS, n=1, cutoff=MISSPELT)
+            if meant:
+                raise UsageError(f"{where}: {name} is no method of a strategy; did you mean {meant[0]}?")
+    overridden = [name for name in HANDLERS if getattr(found, name) is not getattr(Strategy, name)]
+    if not overridden:
+        raise UsageError(f"{where}: a class without methods; expected at least one of {', '.join(HANDLERS)}")
+    for name in overridden:
+        _check_method(getattr(found, name), name, where)
+
+
+def check_identity(found: Any, where: str) -> None:
+    """Refuse what a signal's identity or a filter cannot hold; of a class or of a strategy made of it.
+
+    Raises:
+        UsageError: `name`, `version`, `source` or `wants` is none.
+    """
+    name = found.name
+    if not isinstance(name, str) or not name.strip("\0"):
+        raise UsageError(f"{where}: name: expected a text, found {name!r:.80}")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise UsageError(f"{where}: name: expected UTF-8, found {name!r:.80}") from None
+    if size > LONGEST_NAME:
+        raise UsageError(f"{where}: name: expected at most {LONGEST_NAME} bytes, found {size}: {name!r:.80}")
+    check_integer(f"{where}: version", found.version, 0, (1 << 32) - 1)
+    check_integer(f"{where}: source", found.source, 0, 255)
+    try:
+        MessageFilter.of(types=found.wants)
+    except UsageError as error:
+        raise UsageError(f"{where}: wants: {error}") from None
+    for record in found.records:
+        if not (isinstance(record, type) and issubclass(record, Record) and record in RECORDS.values()):
+            raise UsageError(f"{where}: records: expected registered Record classes, found {record!r:.80}")
+
+
+def place_of(error: BaseException) -> str:
+    """`file.py, line 3: ` of the user's code in which `error` was raised, or nothing: the last frame outside the
+    installed packages and AlphaPulse itself."""
+    if isinstance(error, SyntaxError) and error.filename:
+        line = f", line {error.lineno}" if error.lineno else ""
+        return f"{_shown(error.filename)}{line}: "
+    ours = {Path(__file__).parents[1] / package for package in ("consumers", "ringbuf", "tlv", "tools")}
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        foreign = frame.filename.startswith("<") or any(part in _LIBRARIES for part in path.parts)
+        if not foreign and not any(path.is_relative_to(package) for package in ours):
+            return f"{_shown(frame.filename)}, line {frame.lineno}: "
+    return ""
+
+
+def describe(error: BaseException) -> str:
+    """Kind and text of an exception on one line."""
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}: {' '.join(text.split())}" if text else type(error).__name__
+
+
+_LIBRARIES = {"site-packages", "dist-packages", Path(traceback.__file__).parent.name}
+
+
+def _shown(filename: str) -> str:
+    """A file's path, short if it lies below the current folder."""
+    path = Path(filename)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else filename
+
+
+def _is_module(name: str) -> bool:
+    """Whether there is a module of this name, which is not loaded for the answer."""
+    _find_below(Path.cwd())
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _find_below(folder: Path) -> None:
+    """Let modules in `folder` be found, after all others."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+def _load_file(path: Path, where: str) -> ModuleType:
+    """Run a Python file, once."""
+    path = path.expanduser().resolve()
+    if path in _FILES:
+        return _FILES[path]
+    if not path.is_file():
+        there = [one.name for one in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        found = "a folder" if path.is_dir() else "none"
+        raise UsageError(f"{where}: expected a file {path}, found {found}{did_you_mean(path.name, there)}")
+    _find_below(path.parent)
+    name = _module_name(path)
+    spec = importlib.util.spec_from_file_location(name, path)
+    if path.suffix != ".py" or spec is None or spec.loader is None:
+        raise UsageError(f"{where}: expected a file that ends in .py, found {path.name}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: dataclasses and kernels look themselves up there
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
+    except BaseException as error:  # noqa: BLE001 - foreign code
+        del sys.modules[name]
+        _refuse_import(error, where)
+    _FILES[path] = module
+    return module
+
+
+def _module_name(path: Path) -> str:
+    """The file's own name, if no other module has it; else with a number that its path always has."""
+    stem = "".join(letter if letter.isalnum() else "_" for letter in path.stem)
+    taken = stem in sys.modules or stem in sys.stdlib_module_names
+    if not taken and stem.isidentifier():
+        with contextlib.suppress(ImportError, ValueError):
+            spec = importlib.util.find_spec(stem)
+            if spec is None or (spec.origin and Path(spec.origin).resolve() == path):
+                return stem
+    return f"{stem}_{blake2b(str(path).encode('utf-8', 'surrogateescape'), digest_size=6).hexdigest()}"
+
+
+def _load_module(name: str, where: str) -> ModuleType:
+    """Import a module, found as `python -m` would find it here."""
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise UsageError(f"{where}: expected a module's whole name, found {name!r}")
+    _find_below(Path.cwd())
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            hint = f"; did you mean {name}.py?" if Path(f"{name}.py").is_file() else ""
+            raise UsageError(f"{where}: there is no module {error.name}{hint}") from None
+        _refuse_import(error, where)
+    except BaseException as error:  # noqa: BLE001 - foreign code
+        _refuse_import(error, where)
+
+
+def _refuse_import(error: BaseException, where: str) -> NoReturn:
+    """Say in one line why the user's code does not import; an interrupt by the user goes on.
+
+    Raises:
+        UsageError: always, but for an interrupt.
+    """
+    if isinstance(error, KeyboardInterrupt) and not place_of(error):
+        raise error
+    hint = ""
+    if isinstance(error, SystemExit):
+        hint = '; what it runs as a program belongs behind `if __name__ == "__main__":`'
+    raise UsageError(f"{where}: it does not import: {place_of(error)}{describe(error)}{hint}") from error
+
+
+def _strategies_in(module: ModuleType) -> dict[str, Any]:
+    """The strategies that are written in a module, by name; not those that it imports."""
+    own = vars(module).items()
+    return {name: found for name, found in own if is_strategy(found) and found.__module__ == module.__name__}
+
+
+def _class_in(module: ModuleType, name: str, where: str) -> Any:
+    found: Any = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            there = list(_strategies_in(module))
+            raise UsageError(
+                f"{where}: no class {name} in {module.__name__}{did_you_mean(name, there)} {there_are(there)}"
+            )
+        found = getattr(found, part)
+    return found
+
+
+def _only_class_in(module: ModuleType, where: str) -> Any:
+    there = _strategies_in(module)
+    if len(there) != 1:
+        raise UsageError(
+            f"{where}: expected :Class, since {module.__name__} has {len(there)} strategies {there_are(list(there))}"
+        )
+    return next(iter(there.values()))
+
+
+def _check_method(method: Any, name: str, where: str) -> None:
+    """Refuse a method that cannot be called with what a strategy's method gets."""
+    if not callable(method):
+        raise UsageError(f"{where}: {name}: expected a method, found {method!r:.80}")
+    if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
+        raise UsageError(f"{where}: {name}: expected a plain method, found one with async or yield: nothing awaits it")
+    expected = inspect.signature(getattr(Strategy, name))
+    try:
+        found = inspect.signature(method)
+    except ValueError:  # of what is no Python function nothing is known
+        return
+    try:
+        found.bind(*expected.parameters)
+    except TypeError:
+        raise UsageError(f"{where}: {name}: expected {name}{shape(expected)}, found {name}{shape(found)}") from None
+
+
+def shape(signature: inspect.Signature) -> str:
+    """`(self, record, origin)`."""
+    return f"({', '.join(str(one.replace(annotation=one.empty)) for one in signature.parameters.values())})"

@@ -1,0 +1,192 @@
+"""Parameters of a strategy: a table and `key=value` texts, checked against the class that declares them.
+
+Owns what a value may look like.  A text after `=` is a TOML value, or, where the parameter is a text and in any case
+where it is no TOML, the text as it stands: `--set token=0x0d50...` needs no quotes.  `gas.tip_wei=1` means a parameter
+within a parameter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import tomllib
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from tlv.errors import UsageError
+from tlv.nearest import did_you_mean, there_are
+
+WHOLE = "$"
+"""What msgspec calls the outermost value."""
+MISSING = "Object missing required field "
+UNKNOWN = "Object contains unknown field "
+
+
+def read_parameters(
+    declared: type[Any] | None, table: Mapping[str, Any], sets: Sequence[str], where: str
+) -> tuple[Any, ...]:
+    """The arguments with which a strategy is made: its parameters, or nothing if it declares none.
+
+    Raises:
+        UsageError: an unknown parameter, a value that is none of it, or a required one that is not given; the message
+            begins with `where` and names the parameter, what was expected and what was found.
+    """
+    values = _copy(table)
+    for text in sets:
+        key, value = split_set(text, where)
+        _put(values, key, value if declared is None else _value_for(declared, key, value), where)
+    if declared is None:
+        if values:
+            raise UsageError(f"{where}: it has no parameters, found {', '.join(values)}")
+        return ()
+    refuse_unknown(declared, values, where, "")
+    try:
+        found = msgspec.convert(values, declared)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{where}, {_explain(str(error), values)}") from None
+    except (TypeError, NameError, RecursionError) as error:  # annotations that msgspec cannot resolve or check
+        raise UsageError(f"{where}: params: {declared.__name__} cannot be read: {error}") from None
+    for key, number in _floats(msgspec.structs.asdict(found), ""):
+        if math.isnan(number):
+            raise UsageError(f"{where}, parameter {key}: expected a number, found nan")
+    return (found,)
+
+
+def shown_parameters(parameters: object) -> dict[str, Any]:
+    """Parameters as JSON has them; {} for none."""
+    if not isinstance(parameters, msgspec.Struct):
+        return {}
+    found: dict[str, Any] = msgspec.to_builtins(parameters, enc_hook=repr)
+    return found
+
+
+def split_set(text: str, where: str) -> tuple[str, str]:
+    """Key and value of `key=value`.
+
+    Raises:
+        UsageError: it is not that.
+    """
+    key, equals, value = text.partition("=")
+    key = key.strip()
+    if not equals or not all(key.split(".")):
+        raise UsageError(f"{where}: --set: expected key=value, found {text!r:.80}")
+    return key, value.strip()
+
+
+def refuse_unknown(declared: Any, values: Any, where: str, above: str) -> None:
+    """Refuse keys that the class, or a class within it, does not have.
+
+    Raises:
+        UsageError: naming the key and what there is.
+    """
+    struct = _struct_of(declared)
+    if struct is None or not isinstance(values, Mapping):
+        return
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
+    for key, value in values.items():
+        if key not in fields:
+            meant = did_you_mean(str(key), fields)
+            raise UsageError(f"{where}, parameter {above}{key}: there is none{meant} {there_are(list(fields))}")
+        refuse_unknown(fields[key], value, where, f"{above}{key}.")
+
+
+def _value_for(declared: Any, key: str, text: str) -> Any:
+    """The text as the parameter takes it, or as TOML has it if it takes neither form: then the check says so."""
+    kind = _type_of(declared, key)
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError):  # ValueError: more digits than Python reads
+        return text
+    if "\n" in text or kind is None:
+        return value
+    for candidate in (value, text):
+        with contextlib.suppress(msgspec.ValidationError, TypeError, NameError):
+            msgspec.convert(candidate, kind)
+            return candidate
+    return value
+
+
+def _type_of(declared: Any, key: str) -> Any:
+    """The annotation of a parameter; None if it is not known."""
+    kind = declared
+    for part in key.split("."):
+        struct = _struct_of(kind)
+        if struct is None:
+            arguments = typing.get_args(kind)
+            kind = arguments[1] if typing.get_origin(kind) is dict and len(arguments) == 2 else None
+        else:
+            fields = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
+            kind = fields.get(part)
+        if kind is None:
+            return None
+    return kind
+
+
+def _struct_of(kind: Any) -> type[msgspec.Struct] | None:
+    """The struct that an annotation means, `Struct | None` among them."""
+    for one in (kind, *typing.get_args(kind)):
+        if isinstance(one, type) and issubclass(one, msgspec.Struct):
+            return one
+    return None
+
+
+def _put(values: dict[str, Any], key: str, value: Any, where: str) -> None:
+    *above, last = key.split(".")
+    place = values
+    for part in above:
+        inner = place.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise UsageError(f"{where}: --set {key}: {part} is no table, found {inner!r:.80}")
+        place = inner
+    place[last] = value
+
+
+def _copy(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in table.items()}
+
+
+def _explain(text: str, values: Any) -> str:
+    """msgspec's message, which says the type of a value, with the value itself."""
+    expected, _, path = text.partition(" - at ")
+    path = path.strip("`").removeprefix(WHOLE).removeprefix(".")
+    for opening, meaning in ((MISSING, "missing"), (UNKNOWN, "there is none")):
+        if expected.startswith(opening):
+            name = expected.removeprefix(opening).strip("`")
+            return f"parameter {f'{path}.{name}' if path else name}: {meaning}"
+    expected = expected.partition(", got ")[0].replace("`", "")
+    expected = expected.replace("Expected", "expected", 1)
+    if not path:  # what the class' own __post_init__ says
+        return f"parameters: {expected}"
+    found = f", found {_at(values, path)!r:.80}" if expected.startswith("expected") else ""
+    return f"parameter {path}: {expected}{found}"
+
+
+def _at(values: Any, path: str) -> Any:
+    """The value at msgspec's path, `gas.units[2]`; as far as the path can be followed."""
+    for part in path.replace("[", ".").replace("]", "").split("."):
+        if isinstance(values, Mapping) and part in values:
+            values = values[part]
+        elif (
+            isinstance(values, Sequence) and not isinstance(values, str) and part.isdigit() and int(part) < len(values)
+        ):
+            values = values[int(part)]
+        else:
+            return values
+    return values
+
+
+def _floats(values: Any, above: str) -> Iterator[tuple[str, float]]:
+    """Every float in the parameters, with its key."""
+    if isinstance(values, float):
+        yield above, values
+    elif isinstance(values, msgspec.Struct):
+        yield from _floats(msgspec.structs.asdict(values), above)
+    elif isinstance(values, Mapping):
+        for key, value in values.items():
+            yield from _floats(value, f"{above}.{key}" if above else str(key))
+    elif isinstance(values, list | tuple | set | frozenset):
+        for value in values:
+            yield from _floats(value, above)
