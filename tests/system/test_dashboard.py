@@ -16,7 +16,8 @@ from tlv.codes import Completeness, Flag
 from tlv.layout import LAYOUT_DIGEST, ArbitrageSignal, Block, BlockEnd, Economics, Gap, PoolSwap, Reorg
 from tlv.message import Message, parse
 from tools.command.ports import free_port
-from tools.dashboard.view import BLOCKS, SIGNALS, SWAPS
+from tools.dashboard.opportunities import SIGNALS
+from tools.dashboard.view import BLOCKS, SWAPS
 
 LAST_BLOCK = 13522298
 """Of the bundled recording."""
