@@ -76,6 +76,7 @@ SHELLS = {
     "consumers/delivery.py": "waiting, blocking or with asyncio",
     "consumers/journal/blocks.py": "one segment's file, mapped",
     "consumers/journal/editing.py": "journals' folders",
+    "consumers/execution/runner.py": "an executor's loop, and journals' folders",
     "consumers/follower.py": "when to look for another ring",
     "consumers/host.py": "a strategy's process: signals, a journal's folder",
     "consumers/journal/extents.py": "a journal's folder",

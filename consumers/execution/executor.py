@@ -6,7 +6,7 @@ Owns when an order is decided and which messages that makes.  It never signs or 
       taken back before it, or decided on a block that left the chain    OrderStatus WITHDRAWN
       published, as recorded, after the block came                       it is due in the next one
       its last block is over                                             OrderStatus EXPIRED
-      malformed, unknown pool, unknown state, a limit                    RiskDecision, OrderStatus REJECTED
+      late, malformed, unknown pool, unknown state, a limit              RiskDecision, OrderStatus REJECTED
       else                                                               RiskDecision, Fills + ExecutionReport
 
 Everything is decided at a block's end, from block numbers and recorded times alone, in an order that the orders
@@ -72,10 +72,16 @@ KINDS = frozenset((Protocol.UNISWAP_V2, Protocol.UNISWAP_V3, Protocol.ALGEBRA))
 
 
 class Fork(NamedTuple):
-    """Blocks above `number` left the chain, as the market's frame `sequence` said."""
+    """Blocks above `number` left the chain, as frame `sequence` of the market's ring said."""
 
+    ring: bytes
     sequence: int
     number: int
+
+    def orphans(self, order: Order) -> bool:
+        """Whether the order was decided on one of these blocks."""
+        seen_before = order.trigger_ring == self.ring and order.trigger_sequence < self.sequence
+        return seen_before and order.block_number > self.number
 
 
 class Met(NamedTuple):
@@ -115,7 +121,8 @@ class PaperExecutor(Strategy):
         """As of which block an order that waits was taken back."""
         self._of_opportunity: dict[tuple[bytes, int], list[Order]] = {}
         self._last_sequence: dict[bytes, int] = {}
-        self._first_end: int | None = None
+        self.read_up_to: dict[bytes, tuple[bytes, int]] = {}
+        """Of each order ring: market ring and sequence of the frame behind its newest order."""
         self._last_end = -1
         self._forks: deque[Fork] = deque(maxlen=KEPT_FORKS)
         self._restored: dict[tuple[int, bytes], list[Ended]] = {}
@@ -149,6 +156,7 @@ class PaperExecutor(Strategy):
                 self.counts["ignored"] += 1
 
     def _enter(self, order: Order) -> None:
+        self.read_up_to[order.key.ring] = (order.trigger_ring, order.trigger_sequence)
         ledger, due = self.ledger, min(order.block_number + self.config.delay_blocks, order.expires_block)
         if order.key in ledger.ended:
             self.counts["again"] += 1
@@ -161,10 +169,6 @@ class PaperExecutor(Strategy):
         known = order.order_id in self._pending or order.order_id in ledger.order_ids
         if known and order.key not in ledger.decided:
             order = _faulty(order, OrderReason.DUPLICATE)
-        if due <= self._last_end:
-            verdict = Verdict(order.fault or OrderReason.LATE, self._last_end, max(due, -MOST_STATED))
-            self._refuse(order, self._last_end, self.chain.hashes.get(self._last_end, bytes(32)), verdict)
-            return
         if sum(self._pending.values()) >= MOST_PENDING:
             verdict = Verdict(OrderReason.RATE, MOST_PENDING + 1, MOST_PENDING)
             self._refuse(order, max(self._last_end, 0), self.chain.hashes.get(self._last_end, bytes(32)), verdict)
@@ -237,7 +241,7 @@ class PaperExecutor(Strategy):
 
     def on_reorg(self, reorg: Reorg) -> None:
         """Take back what happened in the blocks that left the chain."""
-        self._forks.append(Fork(self.trigger.sequence, reorg.fork_number))
+        self._forks.append(Fork(self.trigger.ring, self.trigger.sequence, reorg.fork_number))
         self.chain.book.reorganise(reorg)
         gone = self.chain.roll_back(reorg.fork_number)
         self._last_end = min(self._last_end, reorg.fork_number)
@@ -246,14 +250,15 @@ class PaperExecutor(Strategy):
     def on_block_end(self, end: BlockEnd) -> None:
         """Decide the orders that are due in this block."""
         self.chain.hashes[end.number] = end.hash
-        if self._first_end is None:
-            self._first_end = end.number
         for ended in self._restored.pop((end.number, end.hash), ()):
             self._move_again(ended)
         self._turn_breaker(end.number)
         for due in sorted(number for number in self._due if number <= end.number):
             for order in sorted(self._due.pop(due), key=_rank):
                 self._leave(order)
+                if order.trigger_ring == self.trigger.ring and order.trigger_sequence > self.trigger.sequence:
+                    self._wait(order, due)  # it was read ahead of the market: at this end it was not there yet
+                    continue
                 self._settle(order, due, end)
                 self._turn_breaker(end.number)
         self._last_end = max(self._last_end, end.number)
@@ -310,14 +315,14 @@ class PaperExecutor(Strategy):
         if taken_back is not None and taken_back < due:
             self._end(order, end, OrderState.WITHDRAWN)
             return
-        if any(fork.sequence > order.trigger_sequence and order.block_number > fork.number for fork in self._forks):
+        if any(fork.orphans(order) for fork in self._forks):
             self._end(order, end, OrderState.WITHDRAWN, OrderReason.REORG)
             return
         if due < order.block_number + self.config.delay_blocks:
             self._end(order, end, OrderState.EXPIRED)
             return
         if due < end.number:
-            unseen = self._first_end is not None and due > self._first_end
+            unseen = 0 <= self._last_end < due
             reason = OrderReason.STATE_UNKNOWN if unseen else OrderReason.LATE
             self._refuse(order, end.number, end.hash, Verdict(reason, end.number, due))
             return

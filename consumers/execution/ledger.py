@@ -101,7 +101,7 @@ class Ledger:
     """What is held of each token, in base units; what was put in counts as negative."""
     last_block: int = 0
     """The newest block that any message is about."""
-    floor: int = -1
+    floor: int = -(1 << 63)
     """Orders that were due up to this block are not remembered one by one; they are taken for ended."""
     undone: int = 0
 

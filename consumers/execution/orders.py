@@ -58,6 +58,7 @@ class Order(msgspec.Struct, frozen=True):
     min_amount_out: int
     expected_out: int
     legs: tuple[PlannedSwap, ...]
+    trigger_ring: bytes
     trigger_sequence: int
     received_ns: int
     """When the event behind it came to the collector, by its wall clock; 0 if that is not known."""
@@ -131,6 +132,7 @@ def _of_request(request: OrderRequest, message: Message, key: OrderKey, publishe
         min_amount_out=request.min_amount_out,
         expected_out=0,
         legs=legs,
+        trigger_ring=request.trigger_ring,
         trigger_sequence=request.trigger_sequence,
         received_ns=request.trigger_receive_time_ns,
         published_ns=published_ns,
@@ -166,6 +168,7 @@ def _of_signal(
         min_amount_out=signal.amount_in + gross * min_gross_percent // 100,
         expected_out=signal.amount_out,
         legs=legs,
+        trigger_ring=identity.trigger_ring,
         trigger_sequence=identity.trigger_sequence,
         received_ns=identity.trigger_receive_time_ns,
         published_ns=published_ns,

@@ -31,6 +31,8 @@ def claims_of(command: str, options: Mapping[str, Any]) -> list[Claim]:
         return [Claim("ring", options["ring"])]
     if command == "strategy":
         return [Claim("ring", options["signals"])]
+    if command == "execute":
+        return [Claim("ring", options["execution"])]
     if command == "anomalies":
         return [Claim("ring", options["health"])]
     if command == "record":

@@ -41,6 +41,7 @@ COMMANDS = {
     "node": ("tools.node", "Serve a recording as a JSON-RPC node over WebSocket and HTTP."),
     "collect": ("tools.collect", "Read DEX events from a node and publish them in a ring."),
     "strategy": ("tools.strategy", "Look for arbitrage in a ring and publish signals."),
+    "execute": ("tools.execute", "Fill the orders of strategies on paper."),
     "anomalies": ("tools.anomalies", "Look for what is not as usual in a ring or a journal, and publish it."),
     "relay": ("tools.relay", "Serve rings to other processes over a Unix socket."),
     "record": ("tools.record", "Append every frame of a ring to a journal."),

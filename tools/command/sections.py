@@ -79,6 +79,19 @@ class StrategySection(Section):
     wait_for_ring: float | UnsetType = UNSET
 
 
+class ExecuteSection(Section):
+    """`alphapulse execute`"""
+
+    ring: str | UnsetType = UNSET
+    reliable: bool | UnsetType = UNSET
+    signals: list[str] | UnsetType = UNSET
+    execution: str | UnsetType = UNSET
+    execution_journal: str | UnsetType = UNSET
+    set: list[str] | UnsetType = UNSET
+    wait: str | UnsetType = UNSET
+    wait_for_ring: float | UnsetType = UNSET
+
+
 class AnomaliesSection(Section):
     """`alphapulse anomalies`"""
 
@@ -187,6 +200,7 @@ SECTIONS = {
     "node": Kind("node", NodeSection),
     "collector": Kind("collect", CollectorSection),
     "strategy": Kind("strategy", StrategySection),
+    "execute": Kind("execute", ExecuteSection),
     "anomalies": Kind("anomalies", AnomaliesSection),
     "relay": Kind("relay", RelaySection),
     "recorder": Kind("record", RecorderSection),
@@ -197,7 +211,18 @@ SECTIONS = {
 
 PATHS = frozenset(
     (
-        *("journal", "out", "socket", "cursors", "state", "arbitrage", "pool_cache", "token_file", "notify_file"),
+        *(
+            "journal",
+            "execution_journal",
+            "out",
+            "socket",
+            "cursors",
+            "state",
+            "arbitrage",
+            "pool_cache",
+            "token_file",
+            "notify_file",
+        ),
         *("creds", "nkey", "tls_ca", "tls_cert", "tls_key"),
     )
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from consumers.bridge.counts import Received, Sent
+from consumers.execution.runner import ExecutionCounts
 from consumers.recorder import Recorded
 from consumers.relay.counters import Counters
 from consumers.runner import StrategyCounts
@@ -25,6 +26,7 @@ ROLES: dict[str, type] = {
     "recorder": Recorded,
     "strategy": StrategyCounts,
     "anomalies": StrategyCounts,
+    "executor": ExecutionCounts,
     "bridge_out": Sent,
     "bridge_in": Received,
     "standby": StandbyCounts,

@@ -22,7 +22,7 @@ from tools.up.run_directory import RunDirectory
 POLL_S = 0.02
 DRAIN_S = 0.3
 """For reliable readers to read what is left in rings that were closed."""
-STAGES = (("node", "collector", "bridge_in"), ("strategy", "anomalies"))
+STAGES = (("node", "collector", "bridge_in"), ("strategy", "anomalies"), ("execute",))
 """Sections whose processes write what others read, in the order in which they end."""
 ENDED = {"STOPPED", "EXITED", "FATAL"}
 LAST_S = 5.0
