@@ -25,6 +25,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from consumers.native.build import check_native
+from consumers.native.strategy import NativeStrategy
 from consumers.parameters import read_parameters
 from consumers.strategy import HANDLERS, Strategy
 from tlv.arguments import check_integer
@@ -33,6 +35,8 @@ from tlv.filter import MessageFilter
 from tlv.layout import SignalIdentity
 from tlv.nearest import did_you_mean, there_are
 from tlv.record import RECORDS, Record
+
+AnyStrategy = Strategy | NativeStrategy
 
 BUILT_IN = {"flash_arbitrage": "consumers.arbitrage.flash_arbitrage:FlashArbitrage"}
 """Strategies that a short name means."""
@@ -44,7 +48,7 @@ _FILES: dict[Path, ModuleType] = {}
 """What was loaded from each file."""
 
 
-def load_strategy(reference: str = "flash_arbitrage") -> type[Strategy]:
+def load_strategy(reference: str = "flash_arbitrage") -> type[AnyStrategy]:
     """The class that a reference means.
 
     A file or module without `:Class` means the only strategy that is written in it.
@@ -64,7 +68,7 @@ def load_strategy(reference: str = "flash_arbitrage") -> type[Strategy]:
         meant = did_you_mean(source, BUILT_IN)
         raise UsageError(f"{where}: expected module:Class or file.py:Class, or {' or '.join(BUILT_IN)}{meant}")
     module = _load_file(Path(source), where) if is_file else _load_module(source, where)
-    found: type[Strategy] = _class_in(module, name, where) if name else _only_class_in(module, where)
+    found: type[AnyStrategy] = _class_in(module, name, where) if name else _only_class_in(module, where)
     check_class(found, where)
     return found
 
@@ -90,21 +94,36 @@ def make_strategy(
 
 def is_strategy(found: object) -> bool:
     """Whether it is the class of a strategy, plain or native."""
-    return isinstance(found, type) and issubclass(found, Strategy) and found is not Strategy
+    return (
+        isinstance(found, type)
+        and issubclass(found, Strategy | NativeStrategy)
+        and found not in (Strategy, NativeStrategy)
+    )
 
 
 def check_class(found: Any, where: str) -> None:
     """Refuse a class that could not run, or that would never be called.
 
     Raises:
-        UsageError: it is no strategy, has no method of one, or one that cannot be called as it is; or `check_identity`.
+        UsageError: it is no strategy, its methods or its handler are none, or as of `check_identity`.
     """
     if not is_strategy(found):
         shown = f"class {found.__name__}" if isinstance(found, type) else f"{found!r:.80}"
-        raise UsageError(f"{where}: expected a subclass of consumers.strategy.Strategy, found {shown}")
+        raise UsageError(f"{where}: expected a subclass of Strategy or NativeStrategy, found {shown}")
     check_identity(found, where)
     if found.params is not None and not (isinstance(found.params, type) and issubclass(found.params, msgspec.Struct)):
         raise UsageError(f"{where}: params: expected a msgspec.Struct class or None, found {found.params!r:.80}")
+    if issubclass(found, NativeStrategy):
+        try:
+            check_native(found)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from None
+    else:
+        _check_methods(found, where)
+
+
+def _check_methods(found: type[Strategy], where: str) -> None:
+    """Refuse a class that has no method of a strategy, one that is misspelt, or one that cannot be called as it is."""
     for name in dir(found):
         if name.startswith("on_") and name not in HANDLERS:
             meant = difflib.get_close_matches(name, HANDLERS, n=1, cutoff=MISSPELT)

@@ -1,29 +1,34 @@
-"""Runs a strategy on a live ring, or on a journal, and publishes its signals into a ring of its own.
+"""Runs strategies on a live ring, a relay or a journal, each publishing its signals and orders into a ring of its own.
 
-Owns the loop: poll, select, deliver, publish, wait.  Knows no strategy.  `Driver` drives the strategy on both, so both
-give the same signals.  Who publishes nothing takes `PolledFrames` alone.
+Owns the loop: poll, select, deliver, publish, wait.  Knows no strategy.  `Driver` drives the strategy on all of them,
+so all give the same messages.  Who publishes nothing takes `PolledFrames` alone.
+
+The messages of one frame are built before the first of them is published: what cannot be built is the strategy's fault
+on that frame, and nothing of the frame is published.  What the ring already holds is not published again (`held`).
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
+from typing import Protocol
 
 from consumers.follower import RingFollower
-from consumers.journal import JournalReader
-from consumers.select_frames import select_frames
-from consumers.strategy import Draft, Driver, filter_of
+from consumers.held_ids import id_of
+from consumers.order_hash import OrderHash
+from consumers.polled_frames import FRAMES_PER_POLL, PolledFrames
+from consumers.strategy import Draft, Driver
 from ringbuf import CorruptRing, Histogram, Poll, Reader, SharedCounters, Status, Wait, Writer
-from tlv.buffers import Longs
+from tlv.codes import Domain
+from tlv.errors import AlphaPulseError
+from tlv.filter import MessageFilter
+from tlv.layout import SignalWithdrawn
 from tlv.message import build
 
 log = logging.getLogger("alphapulse.strategy")
 
-FRAMES_PER_POLL = 256
 WAIT_S = 0.2
 """How long a stop request may go unnoticed in a quiet market."""
 HEARTBEAT_S = 1.0
@@ -41,6 +46,12 @@ class StrategyCounts:
     poisoned: int = 0
     """Frames at which the strategy raised an error, or wrote a message that is none."""
     signals: int = 0
+    """Messages that it published, orders and withdrawals among them."""
+    orders: int = 0
+    withdrawn: int = 0
+    """Earlier signals that it withdrew."""
+    again: int = 0
+    """Messages that its ring held already, and that were not published a second time."""
     late_signals: int = 0
     """Signals on frames that were in the ring before it began; they count for no latency."""
     refused_signals: int = 0
@@ -59,51 +70,44 @@ class StrategyCounts:
         }
 
 
-class PolledFrames:
-    """Hands to a driver what its strategy wants of the polls of a ring or a journal."""
+class FrameSource(Protocol):
+    """Where frames come from other than from a ring: a journal, or a relay."""
 
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
-        self._wanted = filter_of(driver.strategy).tables
-        self._chosen: Longs = np.zeros(FRAMES_PER_POLL, dtype=np.int64)
+    @property
+    def name(self) -> str: ...
+    @property
+    def uuid(self) -> bytes:
+        """The ring whose frames the last poll has."""
 
-    def deliver(self, poll: Poll) -> Iterator[tuple[list[Draft], int]]:
-        """The drafts on each frame that gave some, with its publish time; on a loss, which comes first, with 0.
-
-        Raises:
-            StrategyStopped.
-        """
-        driver = self._driver
-        if poll.loss is not None and (drafts := driver.lose(poll.loss.first, poll.loss.last)):
-            yield drafts, 0
-        if len(poll) > len(self._chosen):
-            self._chosen = np.zeros(len(poll), dtype=np.int64)
-        count = select_frames(poll.buffer, poll.offsets, poll.lengths, self._wanted, self._chosen)
-        driver.skip(len(poll) - count)
-        for index in self._chosen[:count].tolist():
-            frame = poll[index]
-            if drafts := driver.deliver(frame.sequence, frame.publish_time_ns, frame.payload):
-                yield drafts, frame.publish_time_ns
+    @property
+    def sequence(self) -> int: ...
+    def poll(self) -> Poll: ...
 
 
 class Runner:
-    """One strategy between a ring, or a journal, and the ring of its signals.
+    """One strategy between a ring, a relay or a journal, and the ring of its signals.
 
     What it counts is in `shared` too, if that is given: counters of `StrategyCounts`.  `tell` gets what was published.
+    `held` has the ids that its ring holds already, and loses those that came again.  `wanted` is its filter in place of
+    the strategy's own.
     """
 
     def __init__(
         self,
         driver: Driver,
-        reader: Reader | JournalReader,
+        reader: Reader | FrameSource,
         writer: Writer,
         *,
         wait: Wait = Wait.BACKOFF,
         clock_ns: Callable[[], int] = time.time_ns,
         shared: SharedCounters | None = None,
         tell: Callable[[Draft], object] | None = None,
+        held: set[int] | None = None,
+        wanted: MessageFilter | None = None,
     ) -> None:
         self.driver = driver
+        self.order_hash = OrderHash()
+        """Of everything that the strategy emitted, published now or before."""
         self._counts = StrategyCounts()
         self._shared = shared
         if shared is not None:
@@ -114,7 +118,9 @@ class Runner:
         self._wait = wait
         self._tell = tell
         self._clock_ns = clock_ns
-        self._frames = PolledFrames(driver)
+        self._held = held or set()
+        self._frames = PolledFrames(driver, wanted)
+        self._heartbeat_due = 0.0
         # No signal on a recorded frame is in time, and its clock may be that of another boot.
         self._began_ns = time.monotonic_ns() if isinstance(reader, Reader) else NEVER_NS
 
@@ -128,27 +134,60 @@ class Runner:
         Raises:
             StrategyStopped, CorruptRing, JournalError; RingOrphaned: the signals' ring has lost its name.
         """
-        heartbeat_due = time.monotonic()
         while not asked_to_stop():
-            if time.monotonic() >= heartbeat_due:
-                self._writer.heartbeat()
-                if self._shared is not None:
-                    self._shared.put(self.counts)
-                heartbeat_due = time.monotonic() + HEARTBEAT_S
-            status = self.step()
-            if status is Status.CLOSED and until_closed:
+            status = self.turn()
+            if self.has_ended(status, until_closed=until_closed, follow=follow):
                 return
-            if isinstance(self._reader, Reader):
-                if self._reader.evicted:
-                    # It was too slow for its writer, and its next poll says what it lost.
-                    self._reader.join()
-                    text = "ring %(ring)s: its writer evicted this strategy, which joins again"
-                    log.warning(text, {"ring": self._reader.name})
-                self._rest(status)
-            elif status in {Status.EMPTY, Status.CLOSED}:
-                if not follow:
-                    return
-                time.sleep(WAIT_S)
+            if not self.goes_on(status):
+                self.rest(status)
+
+    def turn(self) -> Status:
+        """Deliver what can be read now, and say once a second that this process lives.
+
+        Raises:
+            As `run`.
+        """
+        if time.monotonic() >= self._heartbeat_due:
+            self._writer.heartbeat()
+            if self._shared is not None:
+                self._shared.put(self.counts)
+            self._heartbeat_due = time.monotonic() + HEARTBEAT_S
+        status = self.step()
+        reader = self._reader
+        if isinstance(reader, Reader) and reader.evicted:
+            # It was too slow for its writer, and its next poll says what it lost.
+            reader.join()
+            log.warning("ring %(ring)s: its writer evicted this strategy, which joins again", {"ring": reader.name})
+        return status
+
+    def has_ended(self, status: Status, *, until_closed: bool, follow: bool) -> bool:
+        """Whether a turn that ended with `status` was the last one; see `run`."""
+        if status is Status.CLOSED and until_closed:
+            return True
+        return not follow and not isinstance(self._reader, Reader) and status in {Status.EMPTY, Status.CLOSED}
+
+    def goes_on(self, status: Status) -> bool:
+        """Whether there is more to read at once; goes on with the next ring, if this one has ended."""
+        follower = self._follower
+        if status not in {Status.EMPTY, Status.CLOSED}:
+            return True
+        if follower is None:
+            return False
+        follower.look()
+        replaced = follower.next_ring()
+        if replaced is None:
+            return False
+        place = {"ring": follower.name, "sequence": replaced.last_sequence}
+        log.warning("ring %(ring)s was replaced behind sequence %(sequence)d", place)
+        self._reader, self.driver.ring = follower.reader, replaced.new
+        return True
+
+    def rest(self, status: Status) -> None:
+        """Wait, after a turn that ended with `status`, until there may be more, for a moment at most."""
+        if self._follower is not None:
+            self._follower.rest(status, WAIT_S, self._wait)
+        else:
+            time.sleep(WAIT_S)
 
     @property
     def counts(self) -> StrategyCounts:
@@ -156,20 +195,6 @@ class Runner:
         counts, driver = self._counts, self.driver
         counts.frames, counts.lost, counts.poisoned = driver.frames, driver.lost, driver.poisoned
         return counts
-
-    def _rest(self, status: Status) -> None:
-        """Wait after a poll that returned `status`, or go on with the next ring."""
-        follower = self._follower
-        if follower is None or status not in {Status.EMPTY, Status.CLOSED}:
-            return
-        follower.look()
-        replaced = follower.next_ring()
-        if replaced is None:
-            follower.rest(status, WAIT_S, self._wait)
-            return
-        place = {"ring": follower.name, "sequence": replaced.last_sequence}
-        log.warning("ring %(ring)s was replaced behind sequence %(sequence)d", place)
-        self._reader, self.driver.ring = follower.reader, replaced.new
 
     def close(self) -> None:
         """Leave the rings that followed the first."""
@@ -184,7 +209,7 @@ class Runner:
         """
         reader = self._reader
         poll = reader.poll(FRAMES_PER_POLL) if isinstance(reader, Reader) else reader.poll()
-        if isinstance(reader, JournalReader):
+        if not isinstance(reader, Reader):
             self.driver.ring = reader.uuid  # the next frames may be of another ring of this name
         poisoned = self.driver.poisoned
         for drafts, published_ns in self._frames.deliver(poll):
@@ -201,17 +226,69 @@ class Runner:
             log.warning("poison frame (ring %(ring)s, sequence %(sequence)d): %(error)s", found)
 
     def _publish(self, drafts: list[Draft], published_ns: int) -> None:
-        for draft in drafts:
-            now_ns = self._clock_ns()
-            sequence = self._writer.next_sequence
-            data = build(draft.domain, draft.source, draft.records, sequence=sequence, timestamp_ns=now_ns)
-            self._writer.publish(data)
-            self._counts.signals += 1
-            if self._tell is not None:
-                self._tell(draft)
-            if published_ns < self._began_ns:
-                self._counts.late_signals += 1
+        """Build all messages of a frame, then publish them, but for those that the ring holds."""
+        try:
+            ids = [id_of(draft.records) for draft in drafts]
+            again = [number in self._held for number in ids]
+            now_ns, sequence = self._clock_ns(), self._writer.next_sequence
+            built = []
+            for draft, is_held in zip(drafts, again, strict=True):
+                found = build(draft.domain, draft.source, draft.records, sequence=sequence, timestamp_ns=now_ns)
+                built.append(found)
+                sequence += not is_held
+        except Exception as error:  # noqa: BLE001 - whatever the strategy's messages hold is about this frame alone
+            left = self.driver.contain(error, self.driver.strategy.trigger.sequence, published_ns, b"")
+            if left:
+                self._publish(left, published_ns)
+            return
+        for draft, data, number, is_held in zip(drafts, built, ids, again, strict=True):
+            self.order_hash.add(data)
+            if is_held:
+                self._counts.again += 1
+                self._held.discard(number or 0)
                 continue
-            self._counts.ring_to_signal.add(time.monotonic_ns() - published_ns)
-            if draft.receive_time_ns:
-                self._counts.receive_to_signal.add(time.time_ns() - draft.receive_time_ns)
+            self._writer.publish(data)
+            self._count(draft, published_ns)
+
+    def _count(self, draft: Draft, published_ns: int) -> None:
+        counts = self._counts
+        counts.signals += 1
+        counts.orders += draft.domain is Domain.EXECUTION
+        counts.withdrawn += any(isinstance(record, SignalWithdrawn) for record in draft.records)
+        if self._tell is not None:
+            self._tell(draft)
+        if published_ns < self._began_ns:
+            counts.late_signals += 1
+            return
+        counts.ring_to_signal.add(time.monotonic_ns() - published_ns)
+        if draft.receive_time_ns:
+            counts.receive_to_signal.add(time.time_ns() - draft.receive_time_ns)
+
+
+def run_together(
+    runners: Sequence[Runner],
+    asked_to_stop: Callable[[], bool],
+    ended: Callable[[Runner, AlphaPulseError | None], object],
+    *,
+    until_closed: bool = False,
+    follow: bool = True,
+) -> None:
+    """`Runner.run` of several, in turn, in this thread.  One that fails or ends is reported to `ended`, with its error
+    or None, and left alone; the others go on."""
+    going = list(runners)
+    while going and not asked_to_stop():
+        statuses = {}
+        news = False
+        for runner in [*going]:
+            try:
+                status = statuses[runner] = runner.turn()
+                if not runner.has_ended(status, until_closed=until_closed, follow=follow):
+                    news = runner.goes_on(status) or news
+                    continue
+            except AlphaPulseError as error:
+                ended(runner, error)
+            else:
+                ended(runner, None)
+            going.remove(runner)
+        if going and not news:
+            going[0].rest(statuses[going[0]])

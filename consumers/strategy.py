@@ -4,8 +4,9 @@ Owns the base class `Strategy`, the dispatch of a message to its methods, and th
 rings nor files nor clocks: frames come in as (sequence, publish time, bytes) and drafts of signals go out.  So the same
 frames give the same drafts, byte for byte, wherever they come from.
 
-A strategy is foreign code.  An exception concerns the frame it was raised on: the frame is counted and set aside with
-the reason, `on_lost` is called for it, and the next one is delivered.  Only a strategy that keeps raising is stopped.
+A strategy is foreign code.  Whatever it raises concerns the frame it was raised on: the frame is counted and set aside
+with the reason, `on_lost` is called for it, and the next one is delivered.  A strategy that keeps raising is stopped,
+and one that does not return from a method (`HandlerTimeout`, by `watchdog`) at once.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 
 from tlv.arguments import check_integer
-from tlv.codes import Domain, Flag, Source
-from tlv.errors import AlphaPulseError, FrameError
+from tlv.codes import MAX_MESSAGE, Domain, Flag, Source
+from tlv.errors import AlphaPulseError, FrameError, UsageError
 from tlv.fields import MAX_UINT256
 from tlv.filter import MessageFilter
 from tlv.layout import (
@@ -48,10 +49,13 @@ POISON_LIMIT = 10
 POISON_WINDOW_NS = 60 * NS
 KEPT_POISON = 100
 """Poison frames kept for inspection; older ones are only counted."""
-
+LONGEST_REASON = 4_000
+"""Characters that are kept of the reason for a poison frame."""
 
 MESSAGES_PER_FRAME = 1_000
 """Messages that one frame may cause; a strategy that emits more is taken for one that never ends."""
+BYTES_PER_FRAME = 8 * MAX_MESSAGE
+"""Bytes of them: half of a ring of signals, of which a reader still finds the first when the last is published."""
 
 
 class FloodError(AlphaPulseError):
@@ -59,7 +63,11 @@ class FloodError(AlphaPulseError):
 
 
 class StrategyStopped(AlphaPulseError):
-    """A strategy raised on too many frames in too short a time."""
+    """A strategy raised on too many frames in too short a time, or did not return from a method."""
+
+
+class HandlerTimeout(BaseException):
+    """Raised in a method that has run for too long, by a `watchdog`; no Exception, so that no method catches it."""
 
 
 class Trigger(NamedTuple):
@@ -103,14 +111,19 @@ class Strategy:
     def __init__(self) -> None:
         self.trigger = Trigger(bytes(16), 0, 0)
         self.drafts: list[Draft] = []
+        self._drafted_bytes = 0
 
     def emit(self, *records: Record, receive_time_ns: int = 0) -> int:
         """Publish records as one message, behind a SignalIdentity that names the frame being delivered; its id.
 
         Raises:
-            FloodError: this would be one more than `MESSAGES_PER_FRAME`.
+            UsageError: what is no record.
+            FloodError: this would be one more than `MESSAGES_PER_FRAME`, or more than `BYTES_PER_FRAME`.
         """
-        number = self._next_id()
+        for record in records:
+            if not isinstance(record, Record):
+                raise UsageError(f"emit: expected records, found {record!r:.80}")
+        number = self._next_id(records)
         identity = SignalIdentity(
             signal_id=number,
             trigger_sequence=self.trigger.sequence,
@@ -147,7 +160,7 @@ class Strategy:
         """
         if not legs:
             raise ValueError("expected at least one leg, found none")
-        number = self._next_id()
+        number = self._next_id(legs)
         request = OrderRequest(
             order_id=number,
             trigger_sequence=self.trigger.sequence,
@@ -167,10 +180,13 @@ class Strategy:
         self.drafts.append(Draft(self.source, (request, *numbered), receive_time_ns, Domain.EXECUTION))
         return number
 
-    def _next_id(self) -> int:
+    def _next_id(self, records: Sequence[Record]) -> int:
         ordinal = len(self.drafts)
+        self._drafted_bytes = sum(record.layout.size for record in records) + (self._drafted_bytes if ordinal else 0)
         if ordinal >= MESSAGES_PER_FRAME:
             raise FloodError(f"strategy {self.name}: more than {MESSAGES_PER_FRAME} messages on one frame")
+        if self._drafted_bytes > BYTES_PER_FRAME:
+            raise FloodError(f"strategy {self.name}: more than {BYTES_PER_FRAME} bytes on one frame")
         return signal_id(self.name, self.version, self.trigger, ordinal)
 
     def on_message(self, message: Message) -> None:
@@ -234,12 +250,19 @@ class Poison(NamedTuple):
 
 
 class Driver:
-    """Feeds one strategy, frame by frame."""
+    """Feeds one strategy, frame by frame.
 
-    def __init__(self, strategy: Strategy, ring: bytes) -> None:
+    Args:
+        obeys_interrupts: let a KeyboardInterrupt end everything, as where Ctrl-C raises one.  Where Ctrl-C is noted
+            instead, one that is raised is the strategy's own, and is about its frame alone.
+    """
+
+    def __init__(self, strategy: Strategy, ring: bytes, *, obeys_interrupts: bool = True) -> None:
         self.strategy = strategy
         self.ring = ring
-        self._recorded_ring = ring
+        self.obeys_interrupts = obeys_interrupts
+        self.recorded_ring = ring
+        """The ring whose frames a replay copies, as its last Session says."""
         self.frames = 0
         """Frames that came, delivered or skipped."""
         self.lost = 0
@@ -251,7 +274,8 @@ class Driver:
         """Deliver one frame to the strategy; the messages that it emits.
 
         Raises:
-            StrategyStopped: this was the last of `POISON_LIMIT` poison frames within a minute of publish times.
+            StrategyStopped: this was the last of `POISON_LIMIT` poison frames within a minute of publish times, or a
+                method did not return.
         """
         self.frames += 1
         strategy = self.strategy
@@ -262,10 +286,9 @@ class Driver:
             strategy.on_message(message)
             dispatch(strategy, message)
         except FrameError as error:
-            self._set_aside(sequence, publish_time_ns, payload, str(error))
-        except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises is about this frame alone
-            reason = "".join(traceback.format_exception(error, limit=-3)).strip()
-            self._set_aside(sequence, publish_time_ns, payload, reason)
+            self.set_aside(sequence, publish_time_ns, payload, str(error))
+        except BaseException as error:  # noqa: BLE001 - foreign code: whatever it raises is about this frame alone
+            self.contain(error, sequence, publish_time_ns, payload)
         return strategy.drafts
 
     def _trigger(self, sequence: int, publish_time_ns: int, message: Message) -> Trigger:
@@ -276,27 +299,78 @@ class Driver:
             return Trigger(self.ring, sequence, header.flags, publish_time_ns)
         session = message.first(Session)
         if session is not None:
-            self._recorded_ring = session.ring_uuid
-        return Trigger(self._recorded_ring, header.sequence, header.flags, publish_time_ns)
+            self.recorded_ring = session.ring_uuid
+        return Trigger(self.recorded_ring, header.sequence, header.flags, publish_time_ns)
 
     def skip(self, count: int) -> None:
         """Count frames that the strategy's filter left out."""
         self.frames += count
 
     def lose(self, first: int, last: int) -> list[Draft]:
-        """Frames `first` to `last` are lost: count them and call `on_lost`; the messages that it emits."""
+        """Frames `first` to `last` are lost: count them and call `on_lost`; the messages that it emits.
+
+        Raises:
+            StrategyStopped: as of `deliver`.
+        """
         self.lost += last - first + 1
-        self.strategy.drafts = []
-        self.strategy.trigger = Trigger(self.ring, last, 0)
-        self.strategy.on_lost(first, last)
+        strategy = self.strategy
+        strategy.drafts = []
+        strategy.trigger = Trigger(self.ring, last, 0)
+        try:
+            strategy.on_lost(first, last)
+        except BaseException as error:  # noqa: BLE001 - foreign code
+            reason = self._reason_of(error)
+            strategy.drafts = []
+            self._note_poison(last, self._raised_at[-1] if self._raised_at else 0, b"", reason)
+            self._stop_at_timeout(error, last)
+        return strategy.drafts
+
+    def contain(
+        self, error: BaseException, sequence: int, publish_time_ns: int, payload: bytes | memoryview
+    ) -> list[Draft]:
+        """Set a frame aside on which the strategy raised `error`; the messages that `on_lost` emits.
+
+        Raises:
+            StrategyStopped: as of `deliver`.
+        """
+        self.set_aside(sequence, publish_time_ns, payload, self._reason_of(error))
+        self._stop_at_timeout(error, sequence)
         return self.strategy.drafts
 
-    def _set_aside(self, sequence: int, publish_time_ns: int, payload: bytes | memoryview, reason: str) -> None:
-        self.poisoned += 1
-        self.poison.append(Poison(sequence, bytes(payload), reason))
+    def set_aside(self, sequence: int, publish_time_ns: int, payload: bytes | memoryview, reason: str) -> None:
+        """Count a frame as poison, and tell the strategy that it lacks the frame.
+
+        Raises:
+            StrategyStopped: as of `deliver`.
+        """
         # Messages emitted before the exception are dropped, and the strategy must know that it lacks this frame.
-        self.strategy.drafts = []
-        self.strategy.on_lost(sequence, sequence)
+        strategy = self.strategy
+        strategy.drafts = []
+        try:
+            strategy.on_lost(sequence, sequence)
+        except BaseException as error:  # noqa: BLE001 - foreign code
+            strategy.drafts = []
+            reason = f"{reason}\non_lost raised in turn: {self._reason_of(error)}"
+        self._note_poison(sequence, publish_time_ns, bytes(payload), reason)
+
+    def _reason_of(self, error: BaseException) -> str:
+        """Kind, text and last places of what was raised; raises it, if it is an interrupt that is obeyed."""
+        if isinstance(error, KeyboardInterrupt) and self.obeys_interrupts:
+            raise error
+        try:
+            text = "".join(traceback.format_exception(error, limit=-3)).strip()
+        except BaseException:  # noqa: BLE001 - an exception of its own kind, which cannot be shown
+            return type(error).__name__
+        return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]} ..."
+
+    def _stop_at_timeout(self, error: BaseException, sequence: int) -> None:
+        if isinstance(error, HandlerTimeout):
+            reason = self.poison[-1].reason
+            raise StrategyStopped(f"strategy {self.strategy.name}: stopped on sequence {sequence}: {reason}") from None
+
+    def _note_poison(self, sequence: int, publish_time_ns: int, payload: bytes, reason: str) -> None:
+        self.poisoned += 1
+        self.poison.append(Poison(sequence, payload, reason))
         self._raised_at.append(publish_time_ns)
         first = self._raised_at[0]
         if len(self._raised_at) == POISON_LIMIT and publish_time_ns - first <= POISON_WINDOW_NS:

@@ -74,6 +74,7 @@ SHELLS = {
     "consumers/bridge/sending.py": "NATS",
     "consumers/client.py": "a relay's socket",
     "consumers/delivery.py": "waiting, blocking or with asyncio",
+    "consumers/held_ids.py": "a journal's folder",
     "consumers/journal/blocks.py": "one segment's file, mapped",
     "consumers/journal/editing.py": "journals' folders",
     "consumers/execution/runner.py": "an executor's loop, and journals' folders",
@@ -115,6 +116,7 @@ SHELLS = {
     "consumers/sources.py": "waiting for a ring",
     "consumers/store.py": "a journal's folder",
     "consumers/waiting.py": "waiting for a ring or a relay",
+    "consumers/watchdog.py": "timers of this process",
 }
 """The sources that do touch the world, each with what it touches.  One that no longer does leaves the list."""
 

@@ -18,8 +18,9 @@ import click
 from consumers.anomalies import AnomalyThresholds, AnomalyWatch, published_in
 from consumers.journal import JournalReader
 from consumers.journal.segment import list_segments, stored_index
+from consumers.polled_frames import PolledFrames
 from consumers.progress import watched
-from consumers.runner import PolledFrames, Runner, StrategyCounts
+from consumers.runner import Runner, StrategyCounts
 from consumers.strategy import Draft, Driver
 from producers.chains.configuration import load_chain
 from ringbuf import Reader, Status, Wait, Writer

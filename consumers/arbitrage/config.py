@@ -76,6 +76,13 @@ class ArbitrageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Signal every cycle that earns before gas, whatever is left after it."""
     early: bool = True
     """Signal on every event, when its block may still change the pools again; such signals are SPECULATIVE."""
+    signal_blocks: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 2
+    """For how many blocks behind that of its state a signal holds."""
+    max_cycles: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
+    """Cycles through two and three pools that are kept; those that appear later are left out, and counted.  Each takes
+    80 bytes, and is screened both ways round when one of its pools moves."""
+    max_solved: Annotated[int, msgspec.Meta(ge=1, le=400)] = 200
+    """Cycles that are solved exactly at most when a pool moves, those first that may earn most."""
     max_state_age_blocks: Annotated[int, msgspec.Meta(ge=1)] = 1_000
     """How old a pool's last state may be.  With a complete feed a state of any age is right; this bounds how long an
     error that the feed did not notice has effect (half an hour at 2 s a block)."""

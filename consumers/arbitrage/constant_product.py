@@ -20,6 +20,10 @@ FEE_UNIT = 1_000_000
 """Fees are in hundredths of a basis point: 3000 pips = 0.3 %.  997/1000 and 997000/1000000 floor alike."""
 
 
+MAX_RESERVE = (1 << 112) - 1
+"""A pair's reserves are uint112: a swap after which it holds more is reverted (UniswapV2Pair._update)."""
+
+
 class Hop(NamedTuple):
     """One swap, seen in its direction."""
 

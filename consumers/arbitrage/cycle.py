@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from consumers.arbitrage.concentrated import PriceRange, TickMap, Walk, swap, swap_step
-from consumers.arbitrage.constant_product import FEE_UNIT, Hop
+from consumers.arbitrage.constant_product import FEE_UNIT, MAX_RESERVE, Hop
 from consumers.arbitrage.segments import FINE_BITS, LiquiditySegment, Pointer, WalkEnd, walk
 from consumers.arbitrage.tick_math import amount0_between, amount1_between, ceil_div, sqrt_price_at
 
@@ -51,13 +51,14 @@ class ReserveLeg(NamedTuple):
     hop: Hop
 
     def segments(self) -> Iterator[LiquiditySegment]:
-        """One, without end."""
+        """One, up to what the contract can hold."""
         reserve_in, reserve_out, fee_pips = self.hop
-        yield LiquiditySegment(Hop(reserve_in << FINE_BITS, reserve_out << FINE_BITS, fee_pips))
+        hop = Hop(reserve_in << FINE_BITS, reserve_out << FINE_BITS, fee_pips)
+        yield LiquiditySegment(hop, max(MAX_RESERVE - reserve_in, 0) << FINE_BITS)
 
     def out(self, amount_in: int) -> int | None:
-        """What the pair contract pays."""
-        return self.hop.out(amount_in)
+        """What the pair contract pays; None if it cannot hold so much."""
+        return self.hop.out(amount_in) if amount_in <= MAX_RESERVE - self.hop.reserve_in else None
 
     def least_input(self, amount_out: int) -> int | None:
         """By the formula turned round."""
@@ -65,7 +66,8 @@ class ReserveLeg(NamedTuple):
 
     def out_at_most(self, amount_in: int) -> int | None:
         """It floors once."""
-        return self.hop.out(amount_in) + 1
+        found = self.out(amount_in)
+        return None if found is None else found + 1
 
 
 class RangeLeg(NamedTuple):
@@ -290,7 +292,7 @@ def best_cycle(legs: Sequence[Leg]) -> Cycle | None:
 
 
 def _better(found: Cycle | None, best: Cycle | None) -> Cycle | None:
-    """The one that earns more, and at all; of equals the one that was found first, which is nearest the real optimum."""
+    """The one that earns more, and at all; of equals that which was found first, nearest the real optimum."""
     return found if found is not None and found.gross > (best.gross if best else 0) else best
 
 

@@ -1,38 +1,47 @@
-"""The flash-arbitrage strategy: two pools of one pair disagree by more than their fees, so buy in one and sell in the
-other, in one transaction.
+"""The flash-arbitrage strategy: two or three pools disagree by more than their fees, so trade through them in a circle,
+in one transaction.
 
-Owns when pools are compared and when a signal is emitted.  `PoolBook` keeps the pools' state, `ScreenTable` chooses the
-pairs, `cycle` solves a cycle.
+Owns when cycles are looked at, and which signals are published.  `PoolBook` keeps the pools' state, `CycleTable`
+chooses the cycles, `cycle` solves one, `LiveSignals` remembers what was said.
 
-A pool moves -> its row of the screening table is renewed -> the kernel compares it with the other pools of its pair ->
-each candidate is solved exactly -> gas is subtracted -> a signal, if something is left.
+A pool moves -> its sides in the table are renewed -> the kernel screens the cycles through it -> each candidate is
+solved exactly, those first that may earn most -> gas is subtracted -> signals, in the order of what is left.
 
 This happens twice.  At the event itself: a later event of its block may undo the difference (most often one of the same
 transaction), so the verdict is SPECULATIVE.  And when the block is known to be complete, for pools that have not moved
 since: EXACT, or WITHIN_SEGMENT if one is a V3 pool whose tick map is not known, so that only its current range could be
-used.  Events of a back-fill are old: they are compared only at the end of their block, and only if that block is the
-chain's newest or the one before.
+used.  Pools whose state came by other ways than an event are looked at then too.  Events of a back-fill are old: of
+these only the newest block's, or the one's before, may begin an opportunity, at its end.
+
+A signal holds until a newer one of its opportunity; what was signalled once is not signalled again unless its numbers
+are others.  It is withdrawn when the cycle earns nothing any more, when its last block has ended, when its block left
+the chain, and when the state of one of its pools is not known any more.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
+from math import nan
 from typing import Any, ClassVar, NamedTuple
 
 from consumers.arbitrage.config import ArbitrageConfig
-from consumers.arbitrage.constant_product import FEE_UNIT
 from consumers.arbitrage.cycle import Leg, MapLeg, ReserveLeg, best_cycle
-from consumers.arbitrage.gas_rate import Rate, rate_of
-from consumers.arbitrage.legs import leg_of, price_of, tradable
+from consumers.arbitrage.cycle_table import BELOW, UNPRICED, Candidate, CycleTable
+from consumers.arbitrage.gas_rate import Rates
+from consumers.arbitrage.legs import leg_of, refusal, slopes_of
+from consumers.arbitrage.live_signals import LiveSignals, Opportunity, Statement, opportunity_number
 from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Pool
-from consumers.arbitrage.screen import ScreenTable
-from consumers.arbitrage.signal import Standing, StateBlock, crossed_ticks, describe, value, way_of
+from consumers.arbitrage.signal import StateBlock, crossed_ticks, describe, describe_legs, value, way_of
 from consumers.strategy import Strategy
-from tlv.codes import Flag, GapScope, QuoteVerdict, Source
+from tlv.codes import Flag, GapScope, QuoteVerdict, Source, WithdrawalReason
 from tlv.layout import (
+    ArbitrageSignal,
     Block,
     BlockEnd,
+    CycleLeg,
+    Economics,
     EventOrigin,
     Gap,
     PoolBurn,
@@ -45,14 +54,27 @@ from tlv.layout import (
     PoolTicks,
     Reorg,
     Session,
+    SignalIdentity,
+    SignalWithdrawn,
     StateInvalidation,
     TickLiquidity,
+    WayTick,
 )
 from tlv.record import Record
 
+MAX_LIVE = 450
+"""Signals that may hold at a time: a loss withdraws all of them on one frame, which may cause 1,000 messages."""
+BYTES_OF_SIGNALS = 384 << 10
+"""Of the signals of one frame, withdrawals apart: less than what a strategy may publish on it."""
+OF_A_SIGNAL = sum(cls.layout.size for cls in (SignalIdentity, ArbitrageSignal, Economics))
+LONGEST_SIGNAL = 60 << 10
+"""A signal that crosses more than some 2,000 ticks is no message any more."""
+NEVER = -1
+"""The block of a move that no event caused."""
+
 
 class Occasion(NamedTuple):
-    """Why pools are compared now."""
+    """Why cycles are looked at now."""
 
     place: StateBlock
     receive_time_ns: int
@@ -62,16 +84,34 @@ class Occasion(NamedTuple):
 class Move(NamedTuple):
     """The last event of a pool whose block is not closed yet; `fetched` if a back-fill brought it."""
 
-    origin: EventOrigin
+    block_number: int
+    receive_time_ns: int
     fetched: bool
 
 
-class FlashArbitrage(Strategy):
-    """Finds cycles through two pools of the same pair.
+class Chance(NamedTuple):
+    """A cycle that is worth a signal: what it says, and its profit in wei of the chain's coin."""
 
-    `counts` has the outcome of every comparison: `screened` comparisons with at least one other pool, `candidates`
-    that the screen let through, `gross_positive` that earn before gas, `net_positive` that earn after it, `unpriced`
-    whose gas no pool can price, `stale` and `untouchable` that were not solved, `signals` published.
+    candidate: Candidate
+    statement: Statement
+    net_wei: int
+
+
+class FlashArbitrage(Strategy):
+    """Finds cycles through two and three pools.
+
+    `counts` says what became of everything:
+
+    - `screened` looks at the cycles of a pool, `candidates` cycles whose prices earn before gas;
+    - of these: `below_gas` whose bound does not pay for it, `unpriced` whose gas no pool can price, `unsolved` beyond
+      what a look may solve, `unsettled` with a pool that moved in a later block;
+    - of those solved: `gross_positive` that earn before gas, `net_positive` that earn after it;
+    - `signals` published, `signals_exact`, `signals_within_segment` and `signals_speculative` by verdict,
+      `signals_unchanged` not repeated, `signals_crowded` not published because too many hold or stand on one frame, or
+      because they are longer than a message;
+    - `withdrawn_gone`, `withdrawn_expired`, `withdrawn_reorg` and `withdrawn_state_unknown`;
+    - `cycles` in the table, `cycles_left_out` for which it had no room, `tick_maps` taken, `stale` states that became
+      too old, and `refused_...` states that cannot be quoted, by `legs.refusal`, or `refused_untouchable`.
     """
 
     name: ClassVar[str] = "flash_arbitrage"
@@ -87,173 +127,270 @@ class FlashArbitrage(Strategy):
         self.config = config or ArbitrageConfig()
         self.book = PoolBook()
         self.counts: Counter[str] = Counter()
-        self._native = self.config.native_address
+        self.live = LiveSignals()
         self._untouchable = self.config.untouchable_tokens
-        self._table = ScreenTable()
+        self._rates = Rates(self.config.native_address)
+        self._table = CycleTable(self.config.max_cycles, self.config.max_solved)
+        self._table.price(self.config.native_address, 1.0, float("inf"))
+        self._least_wei = nan if self.config.gross else float(max(self.config.min_net_wei, 0))
         self._rows = 0
         self._head = 0
+        self._place = StateBlock(0, bytes(32))
+        """The newest block of which anything was heard."""
         self._base_fee = 0
         self._unsettled: dict[int, Move] = {}
+        self._ages: OrderedDict[int, int] = OrderedDict()
+        """The block of each state in the table, the oldest first."""
 
     def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
-        """Update the pool and, unless a back-fill brought the event, look for a cycle at once."""
-        self._head = max(self._head, origin.block_number)
+        """Update the pool and, unless a back-fill brought the event, look for cycles at once."""
+        self._see(StateBlock(origin.block_number, origin.block_hash))
         pool = self.book.apply(record, origin)
         self._renew_new_rows()
         if pool is None:
             return
         self._renew(pool)
         fetched = bool(self.trigger.flags & Flag.BACKFILL)
-        self._unsettled[pool.index] = Move(origin, fetched)
+        self._unsettled[pool.index] = Move(origin.block_number, origin.receive_time_ns, fetched)
         if self.config.early and not fetched:
             place = StateBlock(origin.block_number, origin.block_hash)
-            self._look(pool, Occasion(place, origin.receive_time_ns, block_closed=False), set())
+            self._look([pool], Occasion(place, origin.receive_time_ns, block_closed=False))
 
     def on_block_end(self, end: BlockEnd) -> None:
-        """Compare again the pools that moved up to this block, whose states only a reorg can change now."""
+        """Look again at the pools that moved up to this block, whose states only a reorg can change now."""
         place = StateBlock(end.number, end.hash)
-        seen: set[tuple[int, int]] = set()
-        for index, (origin, fetched) in list(self._unsettled.items()):
-            if origin.block_number > end.number:
-                continue
-            del self._unsettled[index]
-            if not fetched or end.number >= self._head - 1:
-                self._look(self.book.pools[index], Occasion(place, origin.receive_time_ns, block_closed=True), seen)
+        self._see(place)
+        moved = [index for index, move in self._unsettled.items() if move.block_number <= end.number]
+        looked, old, receive_time_ns = [], [], 0
+        for index in moved:
+            move = self._unsettled.pop(index)
+            if move.fetched and end.number < self._head - 1:
+                old.append(index)
+            else:
+                looked.append(self.book.pools[index])
+                receive_time_ns = max(receive_time_ns, move.receive_time_ns)
+        self._withdraw(self.live.through(old), WithdrawalReason.GONE, place)
+        self._look(looked, Occasion(place, receive_time_ns, block_closed=True))
+        expired = [signal for signal in self.live if signal.expires_block <= end.number]
+        self._withdraw(expired, WithdrawalReason.EXPIRED, place)
 
     def on_removed(self, record: PoolRecord, origin: EventOrigin) -> None:
         """Restore what the event had changed."""
         pool = self.book.take_back(record, origin)
         if pool is not None:
-            self._unsettle([pool])
+            self._restore([pool], WithdrawalReason.REORG)
 
     def on_snapshot(self, record: PoolState) -> None:
         """Take over fee and tokens, and the state unless an event has set a newer one."""
         pool = self.book.take_snapshot(record)
         self._renew_new_rows()
         if pool is not None:
-            self._renew(pool)
+            self._restore([pool], WithdrawalReason.GONE)
 
     def on_ticks(self, part: PoolTicks, ticks: tuple[TickLiquidity, ...]) -> None:
         """Take over the liquidity beyond the current range."""
-        self.counts["tick_maps"] += self.book.take_ticks(part, ticks) is not None
+        pool = self.book.take_ticks(part, ticks)
         self._renew_new_rows()
+        if pool is not None:
+            self.counts["tick_maps"] += 1
+            self._renew(pool)
 
     def on_block(self, block: Block) -> None:
         """The next block's base fee is bounded by this one's."""
-        self._head = max(self._head, block.number)
+        self._see(StateBlock(block.number, block.hash))
         self._base_fee = block.base_fee
         self.book.see_block(block.number)
 
     def on_reorg(self, reorg: Reorg) -> None:
         """Go back to the fork."""
-        self._head = reorg.new_head_number
-        self._unsettle(self.book.reorganise(reorg))
+        self._head, self._place = reorg.new_head_number, StateBlock(reorg.fork_number, reorg.fork_hash)
+        gone = [signal for signal in self.live if signal.block_number > reorg.fork_number]
+        self._withdraw(gone, WithdrawalReason.REORG, self._place)
+        self._restore(self.book.reorganise(reorg), WithdrawalReason.REORG)
 
     def on_invalidation(self, invalidation: StateInvalidation) -> None:
         """Mark the states that it names as unknown."""
-        self._unsettle(self.book.apply_invalidation(invalidation))
+        self._restore(self.book.apply_invalidation(invalidation), WithdrawalReason.STATE_UNKNOWN)
 
     def on_gap(self, gap: Gap) -> None:
         """Any pool may have moved in the missing blocks or frames."""
         missed_frames = gap.scope == GapScope.RING_SEQUENCES
-        self._unsettle(self.book.lose() if missed_frames else self.book.invalidate())
+        self._restore(self.book.lose() if missed_frames else self.book.invalidate(), WithdrawalReason.STATE_UNKNOWN)
 
     def on_session(self, session: Session) -> None:
         """The collector was not running: any pool may have moved meanwhile."""
-        self._unsettle(self.book.invalidate())
+        self._restore(self.book.invalidate(), WithdrawalReason.STATE_UNKNOWN)
 
     def on_lost(self, first: int, last: int) -> None:
         """Any pool may have moved in the frames that were missed."""
-        self._unsettle(self.book.lose())
+        self._restore(self.book.lose(), WithdrawalReason.STATE_UNKNOWN)
 
-    def _unsettle(self, pools: list[Pool]) -> None:
-        for pool in pools:
+    def _see(self, place: StateBlock) -> None:
+        """A block was heard of: states that are too old now are left alone until they move."""
+        if place.block_number >= self._place.block_number:
+            self._place = place
+        if place.block_number <= self._head:
+            return
+        self._head = place.block_number
+        oldest = self._head - self.config.max_state_age_blocks
+        while self._ages and (index := next(iter(self._ages))) is not None and self._ages[index] < oldest:
+            self.counts["stale"] += 1
+            self._leave_out(self.book.pools[index])
+
+    def _restore(self, pools: Iterable[Pool], reason: WithdrawalReason) -> None:
+        """The states of pools changed by other ways than an event of theirs."""
+        changed = list(pools)
+        indices = [pool.index for pool in changed]
+        self._withdraw(self.live.through(indices), reason, self._place)
+        for pool in changed:
             self._unsettled.pop(pool.index, None)
-            self._renew(pool)
+            if self._renew(pool):
+                self._unsettled[pool.index] = Move(NEVER, 0, fetched=False)
 
     def _renew_new_rows(self) -> None:
         for pool in self.book.pools[self._rows :]:
-            self._table.add(pool.index, self.book.of_pair(pool.token0, pool.token1)[0].index)
+            self._table.add(pool.token0, pool.token1)
             self._rows += 1
+            self.counts["cycles"], self.counts["cycles_left_out"] = self._table.size, self._table.left_out
 
-    def _renew(self, pool: Pool) -> None:
-        if tradable(pool) and pool.fee_pips is not None:
-            self._table.set(pool.index, price_of(pool), 1.0 - pool.fee_pips / FEE_UNIT)
-        else:
-            self._table.clear(pool.index)
-
-    def _look(self, pool: Pool, occasion: Occasion, seen: set[tuple[int, int]]) -> None:
-        self.counts["screened"] += 1
-        for buy, sell in self._table.candidates(pool.index).tolist():
-            if (buy, sell) in seen:
-                continue
-            seen.add((buy, sell))
-            self.counts["candidates"] += 1
-            self._decide(self.book.pools[buy], self.book.pools[sell], occasion)
-
-    def _fresh(self, pool: Pool) -> bool:
+    def _renew(self, pool: Pool) -> bool:
+        """Bring the table up to date with a pool's state; whether it can be quoted."""
+        reason = refusal(pool)
+        if reason is None and self._untouchable and self._untouchable & {pool.token0, pool.token1}:
+            reason = "untouchable"
         current = pool.current
-        return current is not None and self._head - current.block_number <= self.config.max_state_age_blocks
+        if (
+            reason is not None
+            or current is None
+            or current.block_number < self._head - self.config.max_state_age_blocks
+        ):
+            self.counts[f"refused_{reason}" if reason else "stale"] += 1
+            self._leave_out(pool)
+            return False
+        self._table.set(pool.index, *slopes_of(pool), self.config.gas.units(pool.protocol, pool.venue))
+        self._ages[pool.index] = current.block_number
+        self._ages.move_to_end(pool.index)
+        self._price(pool, usable=True)
+        return True
 
-    def _decide(self, buy: Pool, sell: Pool, occasion: Occasion) -> None:
-        """Solve the cycle that buys token0 in one pool and sells it in the other; emit a signal if it earns."""
-        if not (self._fresh(buy) and self._fresh(sell)):
-            self.counts["stale"] += 1
+    def _leave_out(self, pool: Pool) -> None:
+        self._table.clear(pool.index)
+        self._ages.pop(pool.index, None)
+        self._price(pool, usable=False)
+
+    def _price(self, pool: Pool, *, usable: bool) -> None:
+        token = self._rates.renew(pool, usable=usable)
+        if token is not None:
+            rate = self._rates.of(token)
+            self._table.price(token, rate.wei / rate.tokens if rate.tokens else 0.0, float(rate.wei))
+
+    def _look(self, pools: list[Pool], occasion: Occasion) -> None:
+        """Look at all cycles through pools that moved; publish what is new about them, the best first."""
+        chances: list[Chance] = []
+        looked: set[int] = set()
+        gas, counts = self.config.gas, self.counts
+        gas_price = gas.price(self._base_fee)
+        self._table.begin_look()
+        for pool in pools:
+            counts["screened"] += 1
+            candidates, beyond = self._table.candidates(pool.index, gas_price, gas.overhead_units, self._least_wei)
+            counts["unsolved"] += beyond
+            for candidate in candidates:
+                looked.add(candidate.key)
+                self._judge(candidate, occasion, gas_price, chances)
+        self._count_screen()
+        known = self.live.through(pool.index for pool in pools)
+        for opportunity in known:
+            if opportunity.key not in looked:
+                self._judge(self._table.candidate(opportunity.key, opportunity.start), occasion, gas_price, chances)
+        chances.sort(key=lambda chance: chance.net_wei, reverse=True)
+        earning = {chance.candidate.key for chance in chances}
+        gone = [one for one in known if one.key not in earning and self._is_settled(one.pools, occasion)]
+        self._withdraw(gone, WithdrawalReason.GONE, occasion.place)
+        room = BYTES_OF_SIGNALS
+        for chance in chances:
+            room -= self._signal(chance, occasion, room)
+
+    def _count_screen(self) -> None:
+        found, counts = self._table.counts.tolist(), self.counts
+        counts["candidates"], counts["below_gas"], counts["unpriced"] = sum(found), found[BELOW], found[UNPRICED]
+
+    def _is_settled(self, pools: Iterable[int], occasion: Occasion) -> bool:
+        """Whether no pool has moved in a later block; if one has, it is looked at again at the end of that."""
+        if not occasion.block_closed:
+            return True
+        newest = (self.book.pools[index].current for index in pools)
+        return all(entry is None or entry.block_number <= occasion.place.block_number for entry in newest)
+
+    def _judge(self, candidate: Candidate, occasion: Occasion, gas_price: int, chances: list[Chance]) -> None:
+        """Solve a cycle; append it to `chances` if it is worth a signal."""
+        known = self.live.get(candidate.key)
+        if known is not None and known.start != candidate.start and self._rates.of(known.statement.token_in).wei:
+            candidate = self._table.candidate(known.key, known.start)
+        pools = [self.book.pools[index] for index, _ in candidate.legs]
+        if any(pool.index not in self._ages for pool in pools):
             return
-        if occasion.block_closed and not (_settled(buy, occasion) and _settled(sell, occasion)):
+        if not self._is_settled((pool.index for pool in pools), occasion):
+            self.counts["unsettled"] += 1
             return
-        if self._untouchable & {buy.token0, buy.token1}:
-            self.counts["untouchable"] += 1
-            return
-        token_in, rate = self._denominate(buy)
-        first, second = (buy, sell) if token_in == buy.token1 else (sell, buy)
-        token_mid = buy.token0 if token_in == buy.token1 else buy.token1
-        legs = leg_of(first, token_in), leg_of(second, token_mid)
+        tokens = [pool.token0 if falls else pool.token1 for pool, (_, falls) in zip(pools, candidate.legs, strict=True)]
+        legs = [leg_of(pool, token) for pool, token in zip(pools, tokens, strict=True)]
         cycle = best_cycle(legs)
         if cycle is None:
             return
         self.counts["gross_positive"] += 1
-        gas = self.config.gas
-        way = way_of(1, legs[0], cycle.amount_in) + way_of(2, legs[1], cycle.amounts[1])
-        units = gas.overhead_units + gas.units(first.protocol, first.venue) + gas.units(second.protocol, second.venue)
+        gas, token_in = self.config.gas, tokens[0]
+        way = [tick for number, leg in enumerate(legs, 1) for tick in way_of(number, leg, cycle.amounts[number - 1])]
+        units = gas.overhead_units + sum(gas.units(pool.protocol, pool.venue) for pool in pools)
         units += gas.v3_tick_units * crossed_ticks(way)
-        decimals = buy.decimals1 if token_in == buy.token1 else buy.decimals0
-        economics = value(cycle, token_in, decimals, units, gas.price(self._base_fee), rate)
-        if not rate.wei:
-            self.counts["unpriced"] += 1
-            worthwhile = False
-        else:
-            worthwhile = economics.net > 0 and rate.worth(economics.net) >= self.config.min_net_wei
-            self.counts["net_positive"] += economics.net > 0
-        if worthwhile or self.config.gross:
-            verdict = _verdict(legs, speculative=not occasion.block_closed or first.fee_moves or second.fee_moves)
-            self.counts["signals"] += 1
-            self.counts[f"signals_{verdict.name.lower()}"] += 1
-            standing = Standing(0, occasion.place, occasion.place.block_number + 2, verdict)
-            signal, stated = describe(standing, (first, second), token_in, cycle)
-            self.emit(signal, economics, *stated, *way, receive_time_ns=occasion.receive_time_ns)
+        rate = self._rates.of(token_in)
+        decimals = pools[0].decimals0 if token_in == pools[0].token0 else pools[0].decimals1
+        economics = value(cycle, token_in, decimals, units, gas_price, rate)
+        net_wei = rate.worth(economics.net) if rate.wei else 0
+        earns = rate.wei > 0 and economics.net > 0
+        self.counts["net_positive"] += earns
+        if (earns and net_wei >= self.config.min_net_wei) or self.config.gross:
+            verdict = _verdict(legs, speculative=not occasion.block_closed or any(pool.fee_moves for pool in pools))
+            statement = Statement(verdict, economics, tuple(describe_legs(pools, token_in, cycle)), tuple(way))
+            chances.append(Chance(candidate, statement, net_wei))
 
-    def _denominate(self, pool: Pool) -> tuple[bytes, Rate]:
-        """The token to count profit in: the one with the deeper pool against the chain's coin, which prices it."""
+    def _signal(self, chance: Chance, occasion: Occasion, room: int) -> int:
+        """Publish a chance if it has at most `room` bytes, unless the same was said already and holds; its bytes."""
+        (key, start, legs), (verdict, economics, stated, way) = chance.candidate, chance.statement
+        known = self.live.get(key)
+        holds = known is not None and known.signal_id != 0
+        if known is not None and holds and known.statement == chance.statement:
+            self.counts["signals_unchanged"] += 1
+            return 0
+        size = OF_A_SIGNAL + len(stated) * CycleLeg.layout.size + len(way) * WayTick.layout.size
+        if size > min(room, LONGEST_SIGNAL) or (not holds and len(self.live) >= MAX_LIVE):
+            self.counts["signals_crowded"] += 1
+            self._withdraw([known] if known is not None else [], WithdrawalReason.GONE, occasion.place)
+            return 0
+        pools = [leg.pool for leg in stated]
+        number = known.number if known else opportunity_number(pools, chance.statement.token_in, self.trigger)
+        expires_block = occasion.place.block_number + self.config.signal_blocks
+        signal = describe(number, occasion.place, expires_block, verdict, stated)
+        made = self.emit(signal, economics, *stated, *way, receive_time_ns=occasion.receive_time_ns)
+        rows, block_number = tuple(index for index, _ in legs), occasion.place.block_number
+        self.live.put(Opportunity(key, start, number, rows, made, block_number, expires_block, chance.statement))
+        self.counts["signals"] += 1
+        self.counts[f"signals_{verdict.name.lower()}"] += 1
+        return size
 
-        def trusted(other: Pool) -> bool:
-            return tradable(other) and self._fresh(other)
-
-        if pool.token1 == self._native:
-            return pool.token1, rate_of(self.book, pool.token1, self._native, trusted)
-        rate0 = rate_of(self.book, pool.token0, self._native, trusted)
-        rate1 = rate_of(self.book, pool.token1, self._native, trusted)
-        if pool.token0 == self._native or rate0.wei > rate1.wei:
-            return pool.token0, rate0
-        return pool.token1, rate1
-
-
-def _settled(pool: Pool, occasion: Occasion) -> bool:
-    """Whether the pool's state is of a closed block; if not, it is compared again at the end of its own block."""
-    return pool.current is not None and pool.current.block_number <= occasion.place.block_number
+    def _withdraw(self, opportunities: Iterable[Opportunity], reason: WithdrawalReason, place: StateBlock) -> None:
+        """Say of each signal that holds that it does not any more; unless it only expired, its opportunity ends."""
+        for one in opportunities:
+            if one.signal_id:
+                self.emit(SignalWithdrawn(one.signal_id, one.number, place.block_number, place.block_hash, reason))
+                self.counts[f"withdrawn_{reason.name.lower()}"] += 1
+            if reason == WithdrawalReason.EXPIRED:
+                self.live.silence(one)
+            else:
+                self.live.end(one)
 
 
-def _verdict(legs: tuple[Leg, Leg], *, speculative: bool) -> QuoteVerdict:
+def _verdict(legs: Iterable[Leg], *, speculative: bool) -> QuoteVerdict:
     if speculative:
         return QuoteVerdict.SPECULATIVE
     # Any other leg covers only the current range of its pool.

@@ -6,11 +6,9 @@ between the token and the wrapped coin; both numbers are in the signal, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from consumers.arbitrage.legs import reserves_of
-from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Pool
 
 NO_POOL = bytes(20)
@@ -35,16 +33,29 @@ class Rate(NamedTuple):
 UNKNOWN_RATE = Rate(0, 0, NO_POOL)
 
 
-def rate_of(book: PoolBook, token: bytes, native: bytes, trusted: Callable[[Pool], bool]) -> Rate:
-    """The rate of `token`; `trusted` says whether a pool's state may be relied on."""
-    if token == native:
-        return Rate(1, 1, NO_POOL)
-    best = UNKNOWN_RATE
-    for pool in book.of_pair(token, native):
-        if not trusted(pool):
-            continue
-        reserve0, reserve1 = reserves_of(pool)
-        wei, tokens = (reserve0, reserve1) if pool.token0 == native else (reserve1, reserve0)
-        if tokens > 0 and wei > best.wei:
-            best = Rate(wei, tokens, pool.address)
-    return best
+class Rates:
+    """The rate of every token that has a pool with the wrapped coin."""
+
+    def __init__(self, native: bytes) -> None:
+        self._native = native
+        self._by_pool: dict[bytes, dict[int, Rate]] = {}
+        self._best = {native: Rate(1, 1, NO_POOL)}
+
+    def of(self, token: bytes) -> Rate:
+        """The rate of a token."""
+        return self._best.get(token, UNKNOWN_RATE)
+
+    def renew(self, pool: Pool, *, usable: bool) -> bytes | None:
+        """Take over a pool's state, or leave it out if it cannot be relied on; the token of which that is a rate."""
+        if self._native not in {pool.token0, pool.token1}:
+            return None
+        token = pool.token1 if pool.token0 == self._native else pool.token0
+        rates = self._by_pool.setdefault(token, {})
+        rates.pop(pool.index, None)
+        if usable:
+            reserve0, reserve1 = reserves_of(pool)
+            wei, tokens = (reserve0, reserve1) if pool.token0 == self._native else (reserve1, reserve0)
+            if wei > 0 and tokens > 0:
+                rates[pool.index] = Rate(wei, tokens, pool.address)
+        self._best[token] = max(rates.values(), default=UNKNOWN_RATE)
+        return token

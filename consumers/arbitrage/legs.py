@@ -6,25 +6,45 @@ Owns the translation of pools into the arithmetic of `cycle`, and which pools ca
 from __future__ import annotations
 
 from consumers.arbitrage.concentrated import PriceRange, current_range
-from consumers.arbitrage.constant_product import FEE_UNIT, Hop
-from consumers.arbitrage.pool_state import Pool, Price, Reserves
-from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MIN_SQRT_PRICE, Q96
+from consumers.arbitrage.constant_product import FEE_UNIT, MAX_RESERVE, Hop
 from consumers.arbitrage.cycle import Leg, MapLeg, RangeLeg, ReserveLeg
+from consumers.arbitrage.cycle_table import Slope
+from consumers.arbitrage.pool_state import Pool, Price, Reserves
+from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, Q96, sqrt_price_at
+
+MAX_LIQUIDITY = (1 << 128) - 1
+"""The contract's is a uint128."""
 
 
-def tradable(pool: Pool) -> bool:
-    """Whether enough is known of the pool to quote it."""
-    if pool.current is None or pool.fee_pips is None or not 0 <= pool.fee_pips < FEE_UNIT:
-        return False
+def refusal(pool: Pool) -> str | None:
+    """Why a pool cannot be quoted; None if it can.
+
+    `state` and `fee` that are not known, or `fee`s of all there is; `reserves` that are empty, or more than the
+    contract's 112 bits hold; `liquidity` that is none, or more than 128 bits; a `price` or a `tick` that no pool of
+    its spacing can have, or that contradict each other; `tokens` that are no two.
+    """
+    if pool.current is None:
+        return "state"
+    if pool.fee_pips is None or not 0 <= pool.fee_pips < FEE_UNIT:
+        return "fee"
+    if pool.token0 >= pool.token1:
+        return "tokens"
     match pool.current.value:
         case Reserves(reserve0, reserve1):
-            return reserve0 > 0 and reserve1 > 0
-        case Price(sqrt_price_x96, liquidity):
-            return pool.tick_spacing > 0 and liquidity > 0 and MIN_SQRT_PRICE <= sqrt_price_x96 < MAX_SQRT_PRICE
+            return None if 0 < reserve0 <= MAX_RESERVE and 0 < reserve1 <= MAX_RESERVE else "reserves"
+        case Price(sqrt_price_x96, liquidity, tick):
+            if not 0 < liquidity <= MAX_LIQUIDITY:
+                return "liquidity"
+            if not MIN_SQRT_PRICE <= sqrt_price_x96 < MAX_SQRT_PRICE:
+                return "price"
+            if pool.tick_spacing <= 0 or not MIN_TICK <= tick < MAX_TICK:
+                return "tick"
+            # On a tick that it has just crossed downwards the contract's price is that of the next tick already.
+            return None if sqrt_price_at(tick) <= sqrt_price_x96 <= sqrt_price_at(tick + 1) else "tick"
 
 
 def reserves_of(pool: Pool) -> tuple[int, int]:
-    """Reserves of a tradable pool; of a V3 pool the virtual ones, rounded down."""
+    """Reserves of a pool that can be quoted; of a V3 pool the virtual ones, rounded down."""
     assert pool.current is not None
     match pool.current.value:
         case Reserves() as reserves:
@@ -33,14 +53,18 @@ def reserves_of(pool: Pool) -> tuple[int, int]:
             return (liquidity << 96) // price, liquidity * price >> 96
 
 
-def price_of(pool: Pool) -> float:
-    """Token1 per token0 of a tradable pool, in base units, before fees."""
-    assert pool.current is not None
+def slopes_of(pool: Pool) -> tuple[Slope, Slope]:
+    """What a pool that can be quoted does at most to token0 that goes in, and to token1, as real-valued maps."""
+    assert pool.current is not None and pool.fee_pips is not None
+    kept = 1.0 - pool.fee_pips / FEE_UNIT
     match pool.current.value:
         case Reserves(reserve0, reserve1):
-            return reserve1 / reserve0
-        case Price(price):
-            return (price / Q96) ** 2
+            return Slope(kept * (reserve1 / reserve0), kept / reserve0), Slope(
+                kept * (reserve0 / reserve1), kept / reserve1
+            )
+        case Price(price, liquidity):
+            root, most = price / Q96, max(liquidity, pool.ticks.peak)
+            return Slope(kept * root * root, kept * root / most), Slope(kept / root / root, kept / root / most)
 
 
 def leg_of(pool: Pool, token_in: bytes) -> Leg:

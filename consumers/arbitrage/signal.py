@@ -36,60 +36,55 @@ class StateBlock(NamedTuple):
     block_hash: bytes
 
 
-class Standing(NamedTuple):
-    """What a signal is, beside its amounts: which opportunity, as of which block, until which, and how sure."""
-
-    opportunity: int
-    place: StateBlock
-    expires_block: int
-    verdict: QuoteVerdict
-
-
-def describe(
-    standing: Standing, pools: Sequence[Pool], token_in: bytes, cycle: Cycle
-) -> tuple[ArbitrageSignal, list[CycleLeg]]:
-    """The signal for a round trip that begins with `token_in` in the first of `pools`, and its legs."""
+def describe_legs(pools: Sequence[Pool], token_in: bytes, cycle: Cycle) -> list[CycleLeg]:
+    """The legs of a round trip that begins with `token_in` in the first of `pools`."""
     legs, token = [], token_in
     for number, pool in enumerate(pools, 1):
         assert pool.fee_pips is not None
         falls = token == pool.token0
-        entering, leaving, price = _state(pool, falls)
-        following = pool.token1 if falls else pool.token0
+        reserve_in, reserve_out, price = _state(pool, falls)
+        token_out = pool.token1 if falls else pool.token0
         decimals = (pool.decimals0, pool.decimals1) if falls else (pool.decimals1, pool.decimals0)
+        # By place, in the order of the record's fields: by name it takes twice as long, and a signal is waited for.
         legs.append(
             CycleLeg(
-                amount_in=cycle.amounts[number - 1],
-                amount_out=cycle.amounts[number],
-                reserve_in=entering,
-                reserve_out=leaving,
-                sqrt_price_x96=price.sqrt_price_x96,
-                liquidity=price.liquidity,
-                tick=price.tick,
-                fee_pips=pool.fee_pips,
-                pool=pool.address,
-                token_in=token,
-                token_out=following,
-                venue=pool.venue,
-                protocol=pool.protocol,
-                decimals_in=decimals[0],
-                decimals_out=decimals[1],
-                leg=number,
+                cycle.amounts[number - 1],
+                cycle.amounts[number],
+                reserve_in,
+                reserve_out,
+                price.sqrt_price_x96,
+                price.liquidity,
+                price.tick,
+                pool.fee_pips,
+                pool.address,
+                token,
+                token_out,
+                pool.venue,
+                pool.protocol,
+                *decimals,
+                number,
             )
         )
-        token = following
-    signal = ArbitrageSignal(
-        block_number=standing.place.block_number,
-        expires_block=standing.expires_block,
-        opportunity=standing.opportunity,
-        block_hash=standing.place.block_hash,
-        amount_in=cycle.amount_in,
-        amount_out=cycle.amount_out,
-        token_in=token_in,
+        token = token_out
+    return legs
+
+
+def describe(
+    opportunity: int, place: StateBlock, expires_block: int, verdict: QuoteVerdict, legs: Sequence[CycleLeg]
+) -> ArbitrageSignal:
+    """The signal about a round trip with these legs."""
+    return ArbitrageSignal(
+        block_number=place.block_number,
+        expires_block=expires_block,
+        opportunity=opportunity,
+        block_hash=place.block_hash,
+        amount_in=legs[0].amount_in,
+        amount_out=legs[-1].amount_out,
+        token_in=legs[0].token_in,
         decimals_in=legs[0].decimals_in,
         legs=len(legs),
-        verdict=standing.verdict,
+        verdict=verdict,
     )
-    return signal, legs
 
 
 def _state(pool: Pool, falls: bool) -> tuple[int, int, Price]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
-from consumers.select_frames import select_frames
+from consumers.select_frames import COLUMNS, index_frames
 from consumers.strategy import Driver, filter_of
 from tlv.codes import Domain, Flag, Protocol, Source, Venue
 from tlv.layout import EventOrigin, PoolState, PoolSync
@@ -30,4 +30,5 @@ def warm() -> None:
     for draft in drafts:
         build(Domain.SIGNAL, draft.source, draft.records, sequence=1)
     buffer, one = np.frombuffer(bytearray(data), dtype=np.uint8), np.zeros(1, dtype=np.int64)
-    select_frames(buffer, one, one + len(data), filter_of(strategy).tables, one.copy())
+    table = np.zeros((1, COLUMNS), dtype=np.int64)
+    index_frames(buffer, one, one + len(data), filter_of(strategy).tables, table)

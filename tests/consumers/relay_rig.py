@@ -78,12 +78,18 @@ class Rig:
 
 
 @contextlib.contextmanager
-def serving(*rings: str, directory: Path | None = None, cursors: Path | None = None, **options: Any) -> Iterator[Rig]:
+def serving(
+    *rings: str,
+    domain: str = "market_data",
+    directory: Path | None = None,
+    cursors: Path | None = None,
+    **options: Any,
+) -> Iterator[Rig]:
     """A relay of `rings`; stopped in order at the end."""
     with contextlib.ExitStack() as stack:
         # pytest's directories have long names, and a socket's path has at most 107 bytes.
         home = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relay")))
-        relay = Relay("market_data", home / "relay.sock", rings=rings, cursors=cursors or home / "cursors", **options)
+        relay = Relay(domain, home / "relay.sock", rings=rings, cursors=cursors or home / "cursors", **options)
         stop = threading.Event()
         failures: list[BaseException] = []
 

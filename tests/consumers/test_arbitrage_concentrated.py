@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from consumers.arbitrage.concentrated import PriceRange, TickMap, current_range, price_after_token0, swap, swap_step
 from consumers.arbitrage.constant_product import Hop
-from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, Q96, sqrt_price_at
 from consumers.arbitrage.cycle import Leg, RangeLeg, ReserveLeg, best_cycle, quote
+from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, Q96, sqrt_price_at
 
 E18 = 10**18
 

@@ -11,6 +11,7 @@ import pytest
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
 from consumers.loading import load_strategy, make_strategy
+from consumers.native import NativeStrategy
 from consumers.parameters import shown_parameters
 from tlv.errors import UsageError
 
@@ -133,8 +134,8 @@ def test_reference_what_a_file_prints_goes_to_stderr(capfd: pytest.CaptureFixtur
             "from consumers.strategy import Strategy\nclass Mines(Strategy): pass\n",
             "did you mean Mines? (there: Mines)",
         ),
-        ("class Mine: pass", "expected a subclass of consumers.strategy.Strategy, found class Mine"),
-        ("Mine = 5", "expected a subclass of consumers.strategy.Strategy, found 5"),
+        ("class Mine: pass", "expected a subclass of Strategy or NativeStrategy, found class Mine"),
+        ("Mine = 5", "expected a subclass of Strategy or NativeStrategy, found 5"),
         ("from consumers.strategy import Strategy as Mine", "found class Strategy"),
         (strategy("    pass"), "a class without methods; expected at least one of on_message, on_event,"),
         (strategy("    def on_evnt(self, record, origin): pass"), "on_evnt is no method of a strategy; did you mean"),
@@ -180,7 +181,7 @@ def test_reference_to_what_could_not_run_is_refused_in_one_line(text: str, expec
         ("there_not:Mine", "there is no module there_not"),
         ("desk of mine:Mine", "expected a module's whole name, found 'desk of mine'"),
         ("consumers.strategy:Strateg", "no class Strateg in consumers.strategy"),
-        ("there.py:Mover.name.upper", "expected a subclass of consumers.strategy.Strategy, found <built-in method"),
+        ("there.py:Mover.name.upper", "expected a subclass of Strategy or NativeStrategy, found <built-in method"),
     ],
 )
 def test_reference_to_nothing_says_what_is_near(reference: str, expected: str) -> None:
@@ -275,3 +276,35 @@ def test_parameters_of_the_arbitrage_are_its_configuration() -> None:
     assert made.config.early == ArbitrageConfig().early
     with pytest.raises(UsageError, match=r"parameters.*expected one of|swap_units_by_venue"):
         make_strategy(load_strategy(), {"gas": {"swap_units_by_venue": {"no_such_venue": 1}}})
+
+
+NATIVE = """
+import msgspec
+import numpy as np
+from consumers.native import NativeStrategy
+from tlv.jit import kernel
+
+class Params(msgspec.Struct, frozen=True):
+    seen: int = 3
+
+class Native(NativeStrategy):
+    name = "native_one"
+    params = Params
+    state = np.dtype([("seen", "<i8")])
+
+    @kernel
+    def handler(state, frame, drafts):
+        state["seen"] += 1
+
+class Wrong(NativeStrategy):
+    state = np.dtype([("seen", "<i8")])
+    def handler(state, frame):
+        pass
+"""
+
+
+def test_reference_to_a_native_strategy_is_checked_and_made_as_a_plain_one() -> None:
+    write("native_ones.py", NATIVE)
+    made = make_strategy(load_strategy("native_ones.py:Native"), {}, ["seen=7"])
+    assert isinstance(made, NativeStrategy) and made.memory[0]["seen"] == 7
+    assert "native_ones.py:" in refusal("native_ones.py:Wrong") and "handler" in refusal("native_ones.py:Wrong")

@@ -60,7 +60,8 @@ def block_hash(number: int, branch: int = 0) -> bytes:
 class PaperMarket:
     """Writes down what came, in the order in which it came."""
 
-    def __init__(self) -> None:
+    def __init__(self, ring: bytes = RING) -> None:
+        self.ring = ring
         self.inputs: list[Input] = []
         self.sequence = 0
         self.orders = 0
@@ -149,7 +150,7 @@ class PaperMarket:
             expires_block=number + expires,
             amount_in=amount_in,
             min_amount_out=min_amount_out,
-            trigger_ring=RING,
+            trigger_ring=self.ring,
             strategy="desk",
             strategy_version=1,
             token_in=legs[0].token_in if legs else bytes(20),
@@ -171,7 +172,7 @@ class PaperMarket:
         """A strategy publishes a round trip COIN -> TOKEN -> COIN, decided on the block before the present one."""
         number = self.number - 1
         name = 5000 + self.orders if signal_id is None else signal_id
-        identity = SignalIdentity(name, self.sequence, self.received(number), RING, "flash", 2)
+        identity = SignalIdentity(name, self.sequence, self.received(number), self.ring, "flash", 2)
         signal = ArbitrageSignal(
             number, number + 3, opportunity, block_hash(number, self.branch), amount_in, amount_out, COIN, 18, 2,
             QuoteVerdict.EXACT,
@@ -189,7 +190,7 @@ class PaperMarket:
 
     def withdraw(self, signal_id: int, block_number: int) -> None:
         """The strategy takes a signal back, as of a block."""
-        identity = SignalIdentity(9_000 + self.orders, self.sequence, 0, RING, "flash", 2)
+        identity = SignalIdentity(9_000 + self.orders, self.sequence, 0, self.ring, "flash", 2)
         record = SignalWithdrawn(signal_id, 0, block_number, block_hash(block_number), WithdrawalReason.GONE)
         self.ask(identity, record, domain=Domain.SIGNAL)
 
@@ -199,13 +200,13 @@ def leg(pool: bytes, token_in: bytes, token_out: bytes, number: int = 1) -> Orde
     return OrderLeg(pool, token_in, token_out, number)
 
 
-def feed(executor: PaperExecutor, inputs: Iterable[Input]) -> list[bytes]:
+def feed(executor: PaperExecutor, inputs: Iterable[Input], ring: bytes = RING, signals: bytes = SIGNALS) -> list[bytes]:
     """What an executor publishes on these inputs, as messages of its ring."""
-    driver = Driver(executor, RING)
+    driver = Driver(executor, ring)
     published: list[bytes] = []
     for one in inputs:
         if one.is_order:
-            executor.take_order(one.payload, SIGNALS, one.sequence, one.time_ns)
+            executor.take_order(one.payload, signals, one.sequence, one.time_ns)
         else:
             driver.deliver(one.sequence, one.time_ns, one.payload)
             assert not driver.poison, driver.poison[0].reason

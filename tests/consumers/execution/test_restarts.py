@@ -39,10 +39,10 @@ CONFIG = ExecutionConfig(
 )
 
 
-def busy_market(seed: int, blocks: int = 40) -> PaperMarket:
+def busy_market(seed: int, blocks: int = 40, ring: bytes = RING) -> PaperMarket:
     """Swaps, orders that fill and fail, signals, withdrawals, reorgs and gaps, all drawn from a seed."""
     draw = random.Random(seed)
-    made = PaperMarket()
+    made = PaperMarket(ring)
     made.begin()
     made.pool(A, DEEP, DEEP)
     made.pool(B, DEEP, DEEP)

@@ -1,0 +1,54 @@
+"""Strategies in machine code: `strategy` says how one is written, `driver` and `runner` run it.
+
+from consumers.native import EVENT, NativeStrategy, add, has, signal, view
+"""
+
+from consumers.native.drafts import NativeDrafts, add, begin_order, signal
+from consumers.native.driver import NativeDriver, NativeMessage
+from consumers.native.frame import (
+    BLOCK,
+    BLOCK_END,
+    EVENT,
+    FEE,
+    GAP,
+    INVALIDATION,
+    REMOVED,
+    REORG,
+    SESSION,
+    SNAPSHOT,
+    TICKS,
+    NativeFrame,
+    has,
+    hash_of_pool,
+    same_pool,
+    view,
+)
+from consumers.native.runner import NativeRunner
+from consumers.native.strategy import NativeStrategy
+
+__all__ = [
+    "BLOCK",
+    "BLOCK_END",
+    "EVENT",
+    "FEE",
+    "GAP",
+    "INVALIDATION",
+    "REMOVED",
+    "REORG",
+    "SESSION",
+    "SNAPSHOT",
+    "TICKS",
+    "NativeDrafts",
+    "NativeDriver",
+    "NativeFrame",
+    "NativeMessage",
+    "NativeRunner",
+    "NativeStrategy",
+    "add",
+    "begin_order",
+    "has",
+    "hash_of_pool",
+    "same_pool",
+    "signal",
+    "view",
+]

@@ -1,0 +1,237 @@
+"""From a strategy's class to machine code, or to one line that says what is wrong with it.
+
+Owns the checks of a `NativeStrategy` class, the compilation of its handler, and the copies of the loops that have a
+handler compiled into them.
+
+A handler is compiled for its own state's dtype and called through a pointer of one type, whatever the strategy: a record
+is passed as its address.  So the loops are compiled once, for any handler, and cached.  Inlined loops (`inlined`) are
+compiled for one handler, and cached with the file that it stands in.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from consumers.native import loop
+from consumers.native.drafts import NAME_BYTES, make_drafts
+from consumers.native.frame import NativeFrame
+from tlv.buffers import Bytes
+from tlv.codes import MAX_MESSAGE
+from tlv.errors import UsageError
+from tlv.jit import COMPILES, kernel
+
+if COMPILES:
+    import numba
+    from numba.core.errors import NumbaError
+    from numba.experimental import function_type
+
+OPAQUE = np.dtype([("byte", "u1")])
+"""What the loops take a strategy's state for."""
+PLAIN = ("state", "frame", "drafts")
+WITH_BOOK = (*PLAIN, "book")
+"""The arguments of a handler, in this order."""
+BLANK: Bytes = np.zeros(MAX_MESSAGE, np.uint8)
+
+
+class Built(NamedTuple):
+    """A strategy as the loops take it."""
+
+    handler: Any
+    """A pointer, or 0 where it is compiled into the loops."""
+    drive: Callable[..., int]
+    run: Callable[..., tuple[int, int]]
+    opaque: bool
+    """Whether the loops take the state for `OPAQUE`."""
+
+
+def place_of(cls: type[Any], function: Any) -> str:
+    """`file:line` of a function, or of the class if it has none."""
+    code = getattr(getattr(function, "py_func", function), "__code__", None)
+    if code is not None:
+        return f"{code.co_filename}:{code.co_firstlineno}"
+    try:
+        return f"{inspect.getsourcefile(cls)}:{inspect.getsourcelines(cls)[1]}"
+    except (OSError, TypeError):
+        return cls.__module__
+
+
+def check_native(cls: type[Any]) -> None:
+    """Refuse a class that no loop can run.
+
+    Raises:
+        UsageError: no handler, one that is no kernel, or of other arguments; a name, version or source that does not
+            fit its field; a state that is no struct of plain numbers.  The message begins with file and line.
+    """
+    handler = inspect.getattr_static(cls, "handler", None)
+    handler = handler.__func__ if isinstance(handler, staticmethod) else handler
+    wanted = WITH_BOOK if cls.keeps_book else PLAIN
+    shape = f"handler({', '.join(wanted)})"
+    where = f"{place_of(cls, handler)}: {cls.__name__}"
+    if handler is None:
+        raise UsageError(f"{where}: expected a kernel {shape}, found no handler")
+    function = getattr(handler, "py_func", handler)
+    if not inspect.isfunction(function):
+        raise UsageError(f"{where}.handler: expected a kernel {shape}, found {handler!r}")
+    if COMPILES and not hasattr(handler, "py_func"):
+        raise UsageError(f"{where}.handler: expected a kernel, found a plain function: write @kernel above it")
+    parameters = inspect.signature(function).parameters.values()
+    positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    if len(positional) != len(wanted) or len(positional) != len(parameters):
+        hint = "" if cls.keeps_book or len(positional) != len(WITH_BOOK) else "; `keeps_book = True` adds the book"
+        raise UsageError(f"{where}: expected {shape}, found handler({', '.join(map(str, parameters))}){hint}")
+    _check_words(cls, where)
+    state = cls.state
+    if not isinstance(state, np.dtype) or state.names is None:
+        raise UsageError(f"{where}.state: expected a numpy dtype with named fields, found {state!r}")
+    if state.hasobject:
+        raise UsageError(f"{where}.state: expected plain numbers and arrays of them, found objects in {state}")
+    unknown = [name for name in state.names if state[name].base.kind not in "iufbV"]
+    if unknown:
+        raise UsageError(
+            f"{where}.state: field {unknown[0]!r}: expected numbers, found {state[unknown[0]]}: texts are arrays of u1"
+        )
+
+
+def _check_words(cls: type[Any], where: str) -> None:
+    name = cls.name
+    if not isinstance(name, str) or not name or "\0" in name or len(name.encode()) > NAME_BYTES:
+        raise UsageError(f"{where}.name: expected 1 to {NAME_BYTES} bytes of text, found {name!r}")
+    for what, most in (("version", (1 << 32) - 1), ("source", 255)):
+        value = getattr(cls, what)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+            raise UsageError(f"{where}.{what}: expected an integer from 0 to {most}, found {value!r}")
+
+
+def build(cls: type[Any], book: Any, *, inline: bool) -> Built:
+    """Compile the handler of a class that `check_native` let pass; `book`: None, or a view of one, for its type.
+
+    Raises:
+        UsageError: the compiler refuses it; one line, with the file and line of the user's code.
+    """
+    handler = cls.handler
+    if not COMPILES:
+        return Built(handler, loop.drive_native, loop.run_native, opaque=False)
+    pointer = HandlerPointer(cls, handler, book)
+    if inline:
+        return inlined(cls, handler)
+    return Built(pointer, loop.drive_native, loop.run_native, opaque=True)
+
+
+def example_frame() -> NativeFrame:
+    """A frame of nothing, for its type."""
+    return NativeFrame(BLANK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, BLANK)
+
+
+if COMPILES:
+
+    class HandlerPointer(numba.types.WrapperAddressProtocol):  # type: ignore[misc]  # numba is untyped
+        """A compiled handler, as numba calls one through its address."""
+
+        def __init__(self, cls: type[Any], handler: Any, book: Any) -> None:
+            state = numba.typeof(np.zeros(1, cls.state)[0])
+            others = [numba.typeof(example_frame()), numba.typeof(make_drafts("", 0, 0))]
+            if book is not None:
+                others.append(numba.typeof(book))
+            try:
+                found = handler.compile((state, *others))
+                result = handler.overloads[(state, *others)].signature.return_type
+            except NumbaError as error:
+                raise UsageError(f"{cls.__name__}: {readable(error, handler)}") from None
+            del found
+            where = f"{place_of(cls, handler)}: {cls.__name__}"
+            if result != numba.types.none:
+                raise UsageError(f"{where}.handler: expected no return value, found {result}: `signal` and `add` write")
+            none = numba.types.none
+            self._address = function_type._get_wrapper_address(handler, none(state, *others))
+            self._signature = none(numba.from_dtype(OPAQUE), *others)
+
+        def __wrapper_address__(self) -> int:
+            """Where the machine code begins."""
+            return int(self._address)
+
+        def signature(self) -> Any:
+            """What the loops take it for."""
+            return self._signature
+
+
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+PLACE = re.compile(r'File "(?P<path>[^"]+)", line (?P<line>\d+)')
+NOISE = (
+    "failed in ",
+    "during: ",
+    "there are ",
+    "- of which",
+    "overload",
+    "file ",
+    "def ",
+    "<source",
+    "enable logging",
+    "- resolution failure",
+    "this error may have",
+    "- argument",
+    "the type of ",
+)
+"""How lines of numba's errors begin that say nothing about the code."""
+
+
+def readable(error: Exception, handler: Any) -> str:
+    """`file:line: what` of an error of numba's, whose text has up to a hundred lines."""
+    text = ESCAPE.sub("", str(error))
+    code = handler.py_func.__code__
+    path, line = code.co_filename, code.co_firstlineno
+    places = [(found["path"], int(found["line"])) for found in PLACE.finditer(text)]
+    own = [number for found, number in places if found and path.endswith(found.lstrip("."))]
+    found_at = getattr(error, "loc", None)
+    if own:
+        line = own[-1]
+    elif found_at is not None and found_at.filename == path:
+        line = found_at.line
+    return f"{path}:{line}: {gist(text)}"
+
+
+def gist(text: str) -> str:
+    """What an error of numba's says, without where and how it was found."""
+    lines = [stripped for one in text.splitlines() if (stripped := one.strip())]
+    if "NRT required" in text:
+        return "it makes an array, a list or another object; a kernel works in its arguments' memory alone"
+    saying = [one for one in lines if not one.lower().startswith(NOISE) and not one.startswith(("^", "%", ">>>"))]
+    calls = [one.removeprefix(">>>").strip() for one in lines if one.startswith(">>>")]
+    first = saying[0] if saying else lines[0]
+    more = f" {calls[0]}" if calls and first.endswith(":") else ""
+    return first + more
+
+
+def inlined(cls: type[Any], handler: Any) -> Built:
+    """Copies of the loops with the handler compiled into them, which the compiler then optimises as one.
+
+    A copy stands, for numba's cache, in the file of the class, under the class' name: it is compiled again when that
+    file, or one that it imports, is edited.
+    """
+
+    def call_handler(handler: Any, state: Any, frame: NativeFrame, drafts: Any, book: Any) -> None:
+        if book is None:
+            inlined_handler(state, frame, drafts)  # type: ignore[name-defined]  # noqa: F821 - of the copy's globals
+        else:
+            inlined_handler(state, frame, drafts, book)  # type: ignore[name-defined]  # noqa: F821
+
+    names = {"inlined_handler": handler}
+    names["call_handler"] = _copied(cls, handler, call_handler, names)
+    names["deliver"] = _copied(cls, handler, loop.deliver, names)
+    return Built(
+        0, _copied(cls, handler, loop.drive_native, names), _copied(cls, handler, loop.run_native, names), opaque=False
+    )
+
+
+def _copied(cls: type[Any], handler: Any, function: Any, names: dict[str, Any]) -> Any:
+    plain = getattr(function, "py_func", function)
+    qualified = f"{cls.__qualname__}.{plain.__name__}"
+    code = plain.__code__.replace(co_filename=handler.py_func.__code__.co_filename, co_qualname=qualified)
+    copy = types.FunctionType(code, {**plain.__globals__, **names}, plain.__name__)
+    copy.__qualname__, copy.__module__ = qualified, handler.py_func.__module__
+    return kernel(copy)

@@ -1,0 +1,248 @@
+"""A native strategy between a ring, or a journal, and the ring of its signals, with no Python per frame.
+
+Owns the Python shell of `loop.drive_native`: waiting, what the ring of signals does not take at once, the order hash,
+and what is told.
+
+A message that the ring does not take at once is handed to `Writer.publish`, which waits, frees and evicts as for every
+writer.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from consumers.follower import RingFollower
+from consumers.journal import JournalReader
+from consumers.native.build import BLANK
+from consumers.native.driver import NativeDriver
+from consumers.native.loop import BOOK, LOG_BYTES, LOST, PENDING, POISONED, note_published
+from consumers.native.strategy import NativeStrategy
+from consumers.order_hash import OrderHash
+from consumers.runner import HEARTBEAT_S, NEVER_NS, WAIT_S, StrategyCounts
+from ringbuf import CorruptRing, FrameTooLong, Reader, RingFull, SharedCounters, Status, Wait, Writer
+from ringbuf.layout import TIME_ROW
+from tlv.buffers import Bytes, Structs
+from tlv.kernels import seal
+from tlv.layout import HEADER, HEADER_SIZE
+from tlv.units import MS, NS
+
+log = logging.getLogger("alphapulse.native")
+
+SLICE_NS = MS
+"""No compiled loop runs longer: signals of the operating system are served between slices."""
+TELL_EVERY_NS = NS
+
+
+class NativeRunner:
+    """A native strategy at work.  What it counts is in `shared` too, if given: counters of `StrategyCounts`.
+
+    Raises:
+        UsageError: the strategy's handler is none that can be compiled.
+    """
+
+    def __init__(
+        self,
+        strategy: NativeStrategy,
+        reader: Reader | JournalReader,
+        writer: Writer,
+        *,
+        wait: Wait = Wait.BACKOFF,
+        shared: SharedCounters | None = None,
+        inline: bool | None = None,
+    ) -> None:
+        self.driver = NativeDriver(strategy, reader.uuid, inline=inline)
+        self.order_hash = OrderHash()
+        """Over all that it published."""
+        self._refused = 0
+        self._told = 0
+        self._tell_at = 0
+        self._counts = StrategyCounts()
+        # No signal on a recorded frame is in time, and its clock may be that of another boot.
+        self._began_ns = time.monotonic_ns() if isinstance(reader, Reader) else NEVER_NS
+        self._shared = shared
+        if shared is not None:
+            shared.bind(self._counts)
+        self._follower = RingFollower(reader) if isinstance(reader, Reader) else None
+        self._reader = reader
+        self._writer = writer
+        self._wait = wait
+        self._log: Bytes = np.zeros(LOG_BYTES, np.uint8)
+
+    @property
+    def tally(self) -> Structs:
+        """What the loops count (`loop.TALLY`)."""
+        return self.driver.tally
+
+    @property
+    def counts(self) -> StrategyCounts:
+        """What it counted, up to date."""
+        counts, tally = self._counts, self.tally[0]
+        counts.frames, counts.lost, counts.poisoned = int(tally["frames"]), int(tally["lost"]), self.driver.poisoned
+        counts.signals, counts.late_signals = int(tally["published"]), int(tally["late"])
+        counts.refused_signals = self._refused
+        return counts
+
+    def close(self) -> None:
+        """Leave the rings that followed the first."""
+        if self._follower is not None:
+            self._follower.close()
+
+    def run(self, asked_to_stop: Callable[[], bool], *, until_closed: bool = False, follow: bool = True) -> None:
+        """As `Runner.run`; with `Wait.SPIN` it never sleeps while the ring is quiet, and takes a core.
+
+        Raises:
+            StrategyStopped, CorruptRing, JournalError, and what `step` raises; RingOrphaned: the signals' ring has lost
+            its name.
+        """
+        heartbeat_due = 0.0
+        try:
+            while not asked_to_stop():
+                if time.monotonic() >= heartbeat_due:
+                    self._writer.heartbeat()
+                    heartbeat_due = time.monotonic() + HEARTBEAT_S
+                if self._shared is not None and self._shared.due:
+                    self._shared.put(self.counts)
+                status = self.step()
+                if status is Status.CLOSED and until_closed:
+                    return
+                if self._follower is not None:
+                    self._rest(self._follower, status)
+                elif status in {Status.EMPTY, Status.CLOSED}:
+                    if not follow:
+                        return
+                    time.sleep(WAIT_S)
+        finally:
+            self._drain()
+            self._tell_at = 0
+            self._tell()
+
+    def _rest(self, follower: RingFollower, status: Status) -> None:
+        """Wait after a slice that ended with `status`, or go on with the ring that follows."""
+        assert isinstance(self._reader, Reader)
+        if self._reader.evicted:
+            self._reader.join()  # it was too slow for its writer, and its next poll says what it lost
+            log.warning("ring %(ring)s: its writer evicted this strategy, which joins again", {"ring": follower.name})
+        if status not in {Status.EMPTY, Status.CLOSED}:
+            return
+        follower.look()
+        replaced = follower.next_ring()
+        if replaced is not None:
+            place = {"ring": follower.name, "sequence": replaced.last_sequence}
+            log.warning("ring %(ring)s was replaced behind sequence %(sequence)d", place)
+            self._reader, self.driver.ring = follower.reader, replaced.new
+        elif not (self._wait is Wait.SPIN and status is Status.EMPTY):
+            follower.rest(status, WAIT_S, self._wait)
+
+    def step(self, slice_ns: int = SLICE_NS) -> Status:
+        """Deliver what can be read now: of a ring one slice of the compiled loop, at least one poll or the rest of the
+        last one; of a journal one poll.
+
+        Raises:
+            RingFull: a reliable consumer of the signals holds their ring, and its writer's policy is RAISE; the message
+            is counted as refused.  RingClosed, NotOwner: nothing can be published any more.  StrategyStopped.
+            CorruptRing: there is no frame where one should be.
+        """
+        reader, driver = self._reader, self.driver
+        if isinstance(reader, JournalReader):
+            return self._step_of_journal(reader)
+        status = driver.built.drive(*self._arguments(reader, slice_ns))
+        if status == PENDING:
+            self._publish_pending(reader)
+        elif status == LOST:
+            assert driver.book is not None
+            driver.book.lose()
+        elif status in (BOOK, POISONED):
+            count = driver.tally[0]
+            poisoned = driver.poisoned
+            try:
+                count["next"] += driver.attend(status, reader.out.view(np.uint8), reader.index, int(count["next"]))
+            finally:
+                self._report_poison(driver.poisoned - poisoned)
+        self._drain()
+        self._tell()
+        if status < 0:
+            return Status.OK
+        if status == Status.CORRUPT:
+            raise CorruptRing(f"ring {reader.name}: no frame at position {reader.position}")
+        return Status(status)
+
+    def _step_of_journal(self, reader: JournalReader) -> Status:
+        driver, poll = self.driver, reader.poll()
+        driver.ring = reader.uuid  # the next frames may be of another ring of this name
+        poisoned = driver.poisoned
+        try:
+            for message in driver.take_poll(poll, reader.clock_offset_ns):
+                self._publish_recorded(message.payload)
+        finally:
+            self._report_poison(driver.poisoned - poisoned)
+        return poll.status
+
+    def _arguments(self, reader: Reader, slice_ns: int) -> tuple[Any, ...]:
+        driver, writer = self.driver, self._writer
+        wall_offset_ns = time.time_ns() - time.monotonic_ns()
+        histogram = self._counts.ring_to_signal
+        return (
+            *(driver.built.handler, driver.memory, driver.view_of_book, driver.drafts, BLANK),
+            *(reader.words, reader.control, reader.state, reader.out, reader.index),
+            *(writer.words, writer.control, writer.state, driver.wanted, self._log, wall_offset_ns),
+            *(driver.tally, histogram.words, histogram.at, self._began_ns, slice_ns),
+        )
+
+    def _publish_recorded(self, payload: memoryview) -> None:
+        """Publish a message on a recorded frame, with the sequence and the time at which it is published."""
+        data = np.frombuffer(bytearray(payload), np.uint8)
+        header = data[:HEADER_SIZE].view(HEADER)[0]
+        header["sequence"], header["timestamp_ns"] = self._writer.next_sequence, time.time_ns()
+        seal(data, 0, data.size)
+        self._writer.publish(data.data)
+        self.tally[0]["late"] += 1
+        self.order_hash.add(data.data)
+
+    def _publish_pending(self, reader: Reader) -> None:
+        """Publish the message that the ring did not take at once as every writer does: wait for a bounded time."""
+        count, drafts = self.tally[0], self.driver.drafts
+        starts = drafts.state[0]["starts"]
+        number = int(count["message"])
+        count["message"] += 1
+        message = drafts.buffer[starts[number] : starts[number + 1]]
+        try:
+            taken = self._writer.publish(message.data) > 0
+        except FrameTooLong:
+            taken = False
+        except RingFull:
+            self._refused += 1
+            raise
+        if not taken:
+            self._refused += 1
+            return
+        histogram = self._counts.ring_to_signal
+        frame_ns = int(reader.index[TIME_ROW, count["next"]])
+        note_published(self.tally, frame_ns, self._began_ns, histogram.words, histogram.at)
+        self._drain()
+        self.order_hash.add(message.data)
+
+    def _drain(self) -> None:
+        """Take what was published into the order hash."""
+        end = int(self.tally[0]["logged"])
+        if end:
+            self.order_hash.add_logged(self._log[:end].data)
+            self.tally[0]["logged"] = 0
+
+    def _report_poison(self, count: int) -> None:
+        """Log the last `count` poison frames, as far as they are kept."""
+        for poison in list(self.driver.poison)[-count:] if count else ():
+            found = {"ring": self._reader.name, "sequence": poison.sequence, "error": poison.reason}
+            log.warning("poison frame (ring %(ring)s, sequence %(sequence)d): %(error)s", found)
+
+    def _tell(self) -> None:
+        """Log what was refused since the last time, at most once a second."""
+        if self._refused == self._told or time.monotonic_ns() < self._tell_at:
+            return
+        self._tell_at = time.monotonic_ns() + TELL_EVERY_NS
+        self._told = self._refused
+        log.warning("ring %(ring)s refused %(refused)d signals", {"ring": self._writer.name, "refused": self._told})
