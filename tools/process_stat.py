@@ -31,11 +31,14 @@ class ProcessState:
     pid: int
     problem: str
     """Empty if it lives and counts."""
+    detail: str = ""
+    """What else a person should see: of an executor what became of orders, and its circuit breaker."""
 
     @property
     def sentence(self) -> str:
         """What it does, or what is wrong with it, for people."""
-        return self.problem or work_of(self.role, self.ring, self.pid)
+        text = self.problem or work_of(self.role, self.ring, self.pid)
+        return f"{text}: {self.detail}" if self.detail else text
 
 
 def copies() -> Iterator[tuple[str, CountersCopy | SegmentError]]:
@@ -56,9 +59,26 @@ def process_states() -> list[ProcessState]:
     return [
         ProcessState(process, "", "", 0, str(found))
         if isinstance(found, SegmentError)
-        else ProcessState(process, found.role, found.ring, found.pid, problem_of_process(found))
+        else ProcessState(process, found.role, found.ring, found.pid, problem_of_process(found), detail_of(found))
         for process, found in copies()
     ]
+
+
+def detail_of(copy: CountersCopy) -> str:
+    """What an executor counts, in words; of any other process nothing."""
+    if copy.role != "executor":
+        return ""
+    from consumers.execution.runner import ExecutionCounts
+    from tlv.codes import BreakerState
+    from tools.code_names import code_name
+
+    try:
+        counts = copy.as_record(ExecutionCounts)
+    except SegmentError as error:  # of another version
+        return str(error)
+    breaker = code_name(BreakerState, counts.breaker)
+    ended = f"{counts.filled:,} orders filled, {counts.failed:,} failed, {counts.refused:,} not attempted"
+    return f"{ended}, {counts.undone:,} undone, circuit breaker {breaker}"
 
 
 def work_of(role: str, ring: str, pid: int) -> str:

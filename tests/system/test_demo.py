@@ -44,6 +44,7 @@ KEYS = {
     *("blocks", "logs_received", "events_published", "events_by_type", "reorgs", "removed_events", "duplicates"),
     *("quarantined_logs", "lookalikes", "gaps", "signals", "ring", "latency_ns"),
     *("blocks_by_verdict", "backfills", "repairs", "dashboard"),
+    *("withdrawn", "orders", "states", "reasons", "pnl", "breaker", "execution_hash"),
 }
 
 
@@ -248,7 +249,7 @@ def test_demo_interrupted_ends_and_leaves_nothing(
 ) -> None:
     process, name = start_live(place)
     children = processes_of(process.pid)
-    assert len(children) == 8
+    assert len(children) == 9
     assert segments_of(name)
     begin = time.monotonic()
     process.send_signal(number)

@@ -10,17 +10,19 @@ import msgspec
 import pytest
 
 from ringbuf import Writer
-from tests.tools.test_dump_text import LEGS, POOL, SIGNAL, A, B, H
-from tlv.codes import Domain, Flag, GapScope, Reason, Source, WithdrawalReason
+from tests.tools.test_dump_text import LEGS, POOL, REPORT, SIGNAL, A, B, H
+from tlv.codes import Domain, Flag, GapScope, OrderState, Reason, Source, WithdrawalReason
 from tlv.layout import (
     LAYOUT_DIGEST,
     BlockEnd,
     Economics,
     EventOrigin,
     Gap,
+    OrderStatus,
     PoolState,
     PoolSwap,
     Reorg,
+    RiskDecision,
     SignalIdentity,
     SignalWithdrawn,
 )
@@ -43,10 +45,11 @@ def process(name: str, state: str) -> SupervisedProcess:
 @pytest.fixture
 def picture(new_ring_name: Callable[[], str]) -> Iterator[Picture]:
     """Of two rings that hold a swap of a token with a nasty symbol, its REMOVED copy, a reorg, a gap and a signal."""
-    names = new_ring_name(), new_ring_name()
+    names = new_ring_name(), new_ring_name(), new_ring_name()
     with (
         Writer.create(names[0], layout_digest=LAYOUT_DIGEST) as market,
         Writer.create(names[1], layout_digest=LAYOUT_DIGEST) as signals,
+        Writer.create(names[2], layout_digest=LAYOUT_DIGEST) as _,
     ):
 
         def publish(*records: Any, flags: int = 0) -> None:
@@ -115,10 +118,11 @@ def test_news_are_told_once_in_their_order(picture: Picture) -> None:
 
 
 def test_signal_that_holds_no_more_says_so(new_ring_name: Callable[[], str]) -> None:
-    names = new_ring_name(), new_ring_name()
+    names = new_ring_name(), new_ring_name(), new_ring_name()
     with (
         Writer.create(names[0], layout_digest=LAYOUT_DIGEST) as market,
         Writer.create(names[1], layout_digest=LAYOUT_DIGEST) as signals,
+        Writer.create(names[2], layout_digest=LAYOUT_DIGEST) as executions,
     ):
         seen = PipelineView.attach(*names)
 
@@ -140,6 +144,19 @@ def test_signal_that_holds_no_more_says_so(new_ring_name: Callable[[], str]) -> 
         market.publish(build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [BlockEnd(SIGNAL.expires_block, 0, 0, 0, H, 1)]))
         assert states() == ["withdrawn", "replaced", "expired", "expired"]
         assert (seen.signal_count, seen.withdrawn_count) == (4, 1)
+
+        def execute(*records: Record) -> None:
+            executions.publish(build(Domain.EXECUTION, Source.PAPER_EXECUTOR, records))
+
+        execute(RiskDecision(9, 255, bytes(16), 7, 0, 0, 1, 0))
+        execute(REPORT)
+        execute(msgspec.structs.replace(REPORT, order_sequence=10, state=OrderState.FAILED, net=-(10**18)))
+        seen.glance()
+        assert (seen.order_count, seen.filled_count, seen.net) == (1, 1, "-3.000e-18 0xaaaa..aaaa")
+        assert [str(one)[:4] for one in seen.take_news()] == ["fill", "fail"]
+        execute(OrderStatus(9, 255, REPORT.order_ring, 7, H, OrderState.UNDONE, 0))
+        seen.glance()
+        assert (seen.filled_count, seen.net) == (0, "-1 0xaaaa..aaaa")
         three = [*LEGS, LEGS[1]]
         assert (price(SIGNAL, LEGS), price(SIGNAL, three)) == ("0.4 -> 0.6", "+50 %")
         seen.close()

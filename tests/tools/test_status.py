@@ -19,11 +19,13 @@ from typing import Any
 import pytest
 
 from consumers.client import RelayClient
+from consumers.execution.runner import ExecutionCounts
 from consumers.recorder import Recorded
 from consumers.relay.counters import Counters
 from ringbuf import Loss, SharedCounters, Writer
 from tests.consumers.relay_rig import publish_numbered
 from tests.consumers.test_relay import wait_for
+from tlv.codes import BreakerState
 from tlv.layout import LAYOUT_DIGEST
 from tools.rig.processes import reap, spawn
 
@@ -85,6 +87,17 @@ def test_status_tells_a_process_that_lives_from_one_that_was_killed(runtime: Pat
     recorder = found[f"{ring_name}-recorder"]
     assert recorder["pid"] == os.getpid() and "has ended" not in recorder["problem"]
     assert ended.returncode == 1
+
+
+def test_status_says_what_became_of_orders_and_how_the_circuit_breaker_stands(runtime: Path, ring_name: str) -> None:
+    with contextlib.closing(SharedCounters.create(ExecutionCounts, ring_name, "executor")) as shared:
+        shared.put(ExecutionCounts(filled=1200, failed=3, refused=2, undone=1, breaker=BreakerState.OPEN))
+        said = status(runtime, as_json=False).stdout
+    assert (
+        f"process {ring_name}-executor: runs (pid {os.getpid()}): 1,200 orders filled, 3 failed, 2 not attempted, "
+        in said
+    )
+    assert "1 undone, circuit breaker open" in said
 
 
 def test_status_tells_a_relay_that_answers_from_a_socket_left_behind(runtime: Path) -> None:

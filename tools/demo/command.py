@@ -24,7 +24,19 @@ from tools.command.needs import is_installed, needs
 from tools.command.printable import printable
 from tools.command.supervisor import Interrupted
 from tools.demo.home import Home, move_in
-from tools.demo.plan import COLLECTOR, NODE, OBS, READERS, RECORDER, SPEED, STRATEGY, Run, arguments, settings
+from tools.demo.plan import (
+    COLLECTOR,
+    EXECUTE,
+    NODE,
+    OBS,
+    READERS,
+    RECORDER,
+    SPEED,
+    STRATEGY,
+    Run,
+    arguments,
+    settings,
+)
 from tools.demo.report import report, summary
 from tools.node import speed_of
 from tools.ringstat import look, look_at_all
@@ -83,7 +95,7 @@ def command(
     dashboard: bool,
     keep: bool,
 ) -> int:
-    """Run node, collector, strategy, recorder, relays and dashboard as processes, and show what goes through them.
+    """Run node, collector, strategy, paper executor, recorder, relays and dashboard, and show what goes through them.
 
     The node replays a recording of real Polygon blocks, reorgs included, over a real WebSocket; nothing needs a network
     or an account.  At a pace it goes on for ever: with the same blocks, renumbered as later ones.  It is an `up` of its
@@ -110,7 +122,7 @@ def command(
                     watch(pipeline, home, run, address or without, plain=plain)
                 say("stopping ...")
         # A process that was killed has not said what it counted.
-        if home.stats(COLLECTOR).exists() and home.stats(STRATEGY).exists():
+        if all(home.stats(name).exists() for name in (COLLECTOR, STRATEGY, EXECUTE)):
             for recorded in [line for line in pipeline.lines(RECORDER) if "lost" in line][-1:]:
                 found = report(home, look(home.market), recorded)
                 click.echo(json.dumps(found | {"dashboard": address}) if as_json else summary(found))
@@ -160,7 +172,7 @@ def watch(pipeline: Pipeline, home: Home, run: Run, dashboard: str, *, plain: bo
 
 @contextlib.contextmanager
 def lines(picture: Picture) -> Iterator[Callable[[], None]]:
-    """A function that says what is new: signals, reorgs and gaps as they come, the counters each second."""
+    """A function that says what is new: signals and what became of them, reorgs, gaps; the counters each second."""
     say(f"dashboard  {picture.dashboard}")
     due = time.monotonic()
 

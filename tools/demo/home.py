@@ -22,7 +22,7 @@ from tools.up.run_directory import RunDirectory
 
 DEFAULT_NAME = "demo"
 LEAVE_S = 5.0
-RING_OF_A_DEMO = re.compile(rf"({DEFAULT_NAME}\d*)\.(?:market|signal)\..+")
+RING_OF_A_DEMO = re.compile(rf"({DEFAULT_NAME}\d*)\.(?:market|signal|execution)\..+")
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,14 @@ class Home:
         return f"{self.name}.signal.flash_arbitrage"
 
     @property
-    def rings(self) -> tuple[str, str]:
+    def executions(self) -> str:
+        """Ring of the executor."""
+        return f"{self.name}.execution.paper"
+
+    @property
+    def rings(self) -> tuple[str, str, str]:
         """Every ring of the demo."""
-        return (self.market, self.signals)
+        return (self.market, self.signals, self.executions)
 
     @property
     def journal(self) -> Path:

@@ -25,8 +25,8 @@ SPEED = "5"
 """At which these 85 seconds are 17."""
 RETAINED = {"segment_mib": 8, "retain_mib": 64}
 """Of the journal of a demo that goes on; its directory may be in memory."""
-NODE, COLLECTOR, STRATEGY, RECORDER, OBS = "node", "collector", "strategy", "recorder", "obs"
-READERS = (STRATEGY, RECORDER)
+NODE, COLLECTOR, STRATEGY, EXECUTE, RECORDER, OBS = "node", "collector", "strategy", "execute", "recorder", "obs"
+READERS = (STRATEGY, EXECUTE, RECORDER)
 """Processes that end by themselves when the collector has closed the ring and they have read it to its end."""
 
 
@@ -72,12 +72,13 @@ def settings(home: Home, run: Run) -> dict[str, dict[str, Any]]:
             "pool_cache": str(home.directory / "pools.jsonl"),
         },
         STRATEGY: {"ring": ring, "signals": signals, **wait},
+        EXECUTE: {"ring": ring, "signals": [signals], "execution": home.executions, **wait},
         RECORDER: {"ring": ring, "out": str(home.journal), **wait} | (RETAINED if run.goes_on else {}),
         "relay.market_data": relay(home, "market_data", ring) | wait,
         "relay.signal": relay(home, "signal", signals) | wait,
     }
     if run.dashboard:
-        found[OBS] = {"port": free_port(DASHBOARD_PORT), "ring": [ring, signals], "journal": [str(home.journal)]}
+        found[OBS] = {"port": free_port(DASHBOARD_PORT), "ring": [*home.rings], "journal": [str(home.journal)]}
     return found
 
 
@@ -95,6 +96,7 @@ def arguments(home: Home, run: Run) -> dict[str, list[str]]:
         NODE: ["--json", *([str(run.recording)] if run.recording else [])],
         COLLECTOR: ["--json", *statistics(home, COLLECTOR), *(["--until-idle", str(run.idle_s)] if run.leave else [])],
         STRATEGY: ["--json", *statistics(home, STRATEGY), "--until-closed"],
+        EXECUTE: ["--json", *statistics(home, EXECUTE), "--until-closed"],
         RECORDER: ["--json", "--until-closed"],
         "relay.market_data": ["--json"],
         "relay.signal": ["--json"],

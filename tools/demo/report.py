@@ -1,7 +1,7 @@
 """The JSON object that a finished demo prints.
 
 Owns its keys.  Every number was counted by the process concerned: the collector counts what it received and published,
-the strategy its signals, the ring its frames.
+the strategy its signals, the executor what it filled, the ring its frames.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from tlv.units import MS
 from tools.demo.home import Home
-from tools.demo.plan import COLLECTOR, STRATEGY
+from tools.demo.plan import COLLECTOR, EXECUTE, STRATEGY
 from tools.ringstat import RingStat
 from tools.wording import counted
 
@@ -31,21 +31,26 @@ COLLECTED = (
     "backfills",
     "repairs",
 )
+EXECUTED = ("orders", "states", "reasons", "pnl", "breaker", "execution_hash")
+"""Of the executor: amounts in wei of the chain's coin, as text; `net` as if every attempt had been included."""
+COIN = 10**18
 NO_LATENCY = {"p50": None, "p99": None, "max": None}
 """A latency without a sample, because there was no signal."""
 
 
 def report(home: Home, market: RingStat, recorded: dict[str, Any]) -> dict[str, Any]:
     """Put together what the processes left behind; `recorded` is the recorder's last line."""
-    collected, decided = read(home.stats(COLLECTOR)), read(home.stats(STRATEGY))
+    collected, decided, executed = (read(home.stats(name)) for name in (COLLECTOR, STRATEGY, EXECUTE))
     latencies = collected["latency_ns"] | decided["latency_ns"]
     return {
         **{key: collected[key] for key in COLLECTED},
         "signals": decided["signals"],
+        "withdrawn": executed["withdrawals"],
+        **{key: executed[key] for key in EXECUTED},
         "ring": {
             "frames": market.counters["frames"],
             "bytes": market.counters["bytes"],
-            "lost": decided["lost"] + recorded["lost"],
+            "lost": decided["lost"] + executed["lost"] + recorded["lost"],
         },
         "latency_ns": {
             name: three_of(latencies[name]) for name in ("receive_to_ring", "ring_to_signal", "receive_to_signal")
@@ -65,12 +70,22 @@ def summary(found: dict[str, Any]) -> str:
         counted(len(found["reorgs"]), "reorg") + (f" of depth {depths}" if depths else ""),
         f"{counted(found['removed_events'], 'event')} taken back",
         counted(len(found["gaps"]), "gap") + (f" of {counted(missing, 'block')} in all" if missing else ""),
-        counted(found["signals"], "signal"),
+        counted(found["signals"], "signal") + f", {found['withdrawn']:,} withdrawn",
+        paper_text(found),
         f"{counted(ring['frames'], 'frame')} in the ring, {ring['lost']:,} lost",
         f"from the node to the ring: {latency_text(latency['receive_to_ring'])}",
         f"from the node to a signal: {latency_text(latency['receive_to_signal'])}",
     ]
     return "\n".join(lines)
+
+
+def paper_text(found: dict[str, Any]) -> str:
+    """What the orders became, and what they earned on paper."""
+    pnl = found["pnl"]
+    states = ", ".join(f"{count} {name}" for name, count in found["states"].items())
+    orders = counted(found["orders"], "order") + " on paper" + (f": {states}" if states else "")
+    net, gas = (f"{int(pnl[name]) / COIN:,.6f}" for name in ("net", "gas"))
+    return f"{orders}; net {net} coins if all are included, {gas} of gas paid"
 
 
 def latency_text(latency: dict[str, int | None]) -> str:

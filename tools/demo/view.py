@@ -71,6 +71,8 @@ class Picture:
             ("gaps", f"{watch.counts[Gap.layout.type]:,}"),
             ("signals", f"{watch.signal_count:,}"),
             ("withdrawn", f"{watch.withdrawn_count:,}"),
+            ("filled", f"{watch.filled_count:,} of {watch.order_count:,}"),
+            ("net on paper", watch.net),
             ("lag", lag_text(watch.lag_ns)),
             ("lost", f"{watch.market.lost:,}"),
             ("ring", f"{market.occupancy:.0%} of {market.capacity >> 20} MiB" if market else "-"),
@@ -117,10 +119,10 @@ class Picture:
         return table(SIGNALS, rows, width, [QUIET if one.over else GOOD if one.profitable else "" for one in found])
 
     def notes(self, count: int) -> list[Text]:
-        """The last reorgs and gaps, newest below."""
+        """The last reorgs, gaps and ends of orders, newest below."""
         found = list(self.watch.notes)[-count:]
         lines = [Text.assemble((f"{one.kind:<6}", NOTED), one.text) for one in found]
-        return [Text("reorgs and gaps", QUIET), *(lines or [Text("none yet", QUIET)])]
+        return [Text("reorgs, gaps, orders", QUIET), *(lines or [Text("none yet", QUIET)])]
 
     def swaps(self, width: int, count: int) -> list[Text]:
         """The last swaps, newest below."""

@@ -13,7 +13,7 @@ from decimal import ROUND_DOWN, Context, Decimal
 from typing import NamedTuple
 
 from ringbuf import Frame, Reader
-from tlv.codes import UNKNOWN_DECIMALS, Flag, WithdrawalReason
+from tlv.codes import UNKNOWN_DECIMALS, Flag, OrderReason, OrderState, WithdrawalReason
 from tlv.layout import (
     LAYOUT_DIGEST,
     ArbitrageSignal,
@@ -22,7 +22,9 @@ from tlv.layout import (
     CycleLeg,
     Economics,
     EventOrigin,
+    ExecutionReport,
     Gap,
+    OrderStatus,
     PoolBurn,
     PoolCollect,
     PoolMint,
@@ -30,6 +32,7 @@ from tlv.layout import (
     PoolSwap,
     PoolSync,
     Reorg,
+    RiskDecision,
     SignalIdentity,
     SignalWithdrawn,
 )
@@ -96,7 +99,7 @@ class Opportunity:
 
 
 class Note(NamedTuple):
-    """A reorg, a gap, or a signal that was withdrawn."""
+    """A reorg, a gap, a signal that was withdrawn, or what became of an order."""
 
     kind: str
     text: str
@@ -107,10 +110,11 @@ class Note(NamedTuple):
 
 @dataclass
 class PipelineView:
-    """Everything the live view shows of the two rings."""
+    """Everything the live view shows of the three rings."""
 
     market: Reader
     signals: Reader
+    executions: Reader
     symbols: dict[bytes, str] = field(default_factory=dict)
     """By token."""
     pools: set[bytes] = field(default_factory=set)
@@ -126,21 +130,22 @@ class PipelineView:
     """The highest block that ended and was not taken back."""
     signal_count: int = 0
     withdrawn_count: int = 0
+    order_count: int = 0
+    attempts: dict[tuple[bytes, int], ExecutionReport] = field(default_factory=dict)
+    """Of orders whose block stands, by who asked for them."""
     frames: int = 0
     lag_ns: int | None = None
     """From the node's socket to the ring, of the last swap: what any reader's own time comes on top of."""
     _seen: deque[tuple[float, int]] = field(default_factory=lambda: deque([(time.monotonic(), 0)]))
 
     @classmethod
-    def attach(cls, market: str, signals: str) -> PipelineView:
+    def attach(cls, market: str, signals: str, executions: str) -> PipelineView:
         """Readers from the oldest frame of each ring."""
-        return cls(
-            Reader.attach(market, start="oldest", layout_digest=LAYOUT_DIGEST),
-            Reader.attach(signals, start="oldest", layout_digest=LAYOUT_DIGEST),
-        )
+        names = market, signals, executions
+        return cls(*(Reader.attach(name, start="oldest", layout_digest=LAYOUT_DIGEST) for name in names))
 
     def take_news(self) -> list[Note | Opportunity]:
-        """Reorgs, gaps and signals since the last time."""
+        """Reorgs, gaps, signals and what became of them since the last time."""
         news = list(self.untold)
         self.untold.clear()
         return news
@@ -149,6 +154,7 @@ class PipelineView:
         """Detach."""
         self.market.close()
         self.signals.close()
+        self.executions.close()
 
     def glance(self) -> int:
         """Read what is new; returns how many frames that was."""
@@ -160,6 +166,8 @@ class PipelineView:
         self.frames += count
         for frame in self.signals.poll(FRAMES_PER_GLANCE):
             self._see_signal(frame.payload)
+        for frame in self.executions.poll(FRAMES_PER_GLANCE):
+            self._see_execution(frame.payload)
         now = time.monotonic()
         self._seen.append((now, self.frames))
         while now - self._seen[0][0] > RATE_WINDOW_S:
@@ -262,6 +270,38 @@ class PipelineView:
             if found.signal_id == withdrawn.signal_id:
                 found.over = "withdrawn"
                 self.untold.append(Note("withdrawn", f"block {found.block}  {found.pair}  {found.route}  {why}"))
+
+    def _see_execution(self, payload: memoryview) -> None:
+        message = parse(payload, verify=False)
+        record, report = message.records[0] if message.records else None, message.first(ExecutionReport)
+        if isinstance(record, RiskDecision):
+            self.order_count += 1
+        elif isinstance(record, OrderStatus) and record.state == OrderState.UNDONE:
+            undone = self.attempts.pop((record.order_ring, record.order_sequence), None)
+            if undone is not None:
+                self._tell(Note("undo", f"order of block {undone.block_number}: its block left the chain"))
+        if report is not None:
+            self.attempts[report.order_ring, report.order_sequence] = report
+            kind = "fill" if report.state == OrderState.FILLED else "fail"
+            why = f", {code_name(OrderReason, report.reason)}" if report.reason else ""
+            self._tell(Note(kind, f"block {report.block_number}  net {self._signed(report.net, report)} on paper{why}"))
+
+    @property
+    def filled_count(self) -> int:
+        """Orders that were filled, and whose block stands."""
+        return sum(report.state == OrderState.FILLED for report in self.attempts.values())
+
+    @property
+    def net(self) -> str:
+        """What all attempts earned on paper, in each token, were all included."""
+        sums: dict[bytes, int] = {}
+        for report in self.attempts.values():
+            sums[report.token] = sums.get(report.token, 0) + report.net
+        by_token = {report.token: report for report in self.attempts.values()}
+        return ", ".join(self._signed(total, by_token[token]) for token, total in sums.items()) or "-"
+
+    def _signed(self, base_units: int, report: ExecutionReport) -> str:
+        return f"{'-' if base_units < 0 else ''}{self._amount(base_units, report.decimals, report.token)}"
 
     def _see_end(self, message: Message) -> None:
         end = message.first(BlockEnd)

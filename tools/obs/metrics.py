@@ -54,7 +54,7 @@ RECEIVER_COUNTERS = {
 }
 HOP_HELP = (
     "Time on one hop: block_to_receive, receive_to_ring (loop_late: how late the collector's loop was meanwhile),"
-    " ring_to_client, ring_to_journal, ring_to_signal, receive_to_signal."
+    " ring_to_client, ring_to_journal, ring_to_signal, receive_to_signal, end_to_report."
 )
 
 

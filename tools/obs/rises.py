@@ -24,7 +24,18 @@ class Rise:
 
 
 RISES = {
-    "frames_lost": Rise(("recorder.lost", "strategy.lost", "anomalies.lost", "bridge_out.lost", "bridge_in.lost"), 300),
+    "frames_lost": Rise(
+        (
+            "recorder.lost",
+            "strategy.lost",
+            "executor.lost",
+            "executor.orders_lost",
+            "anomalies.lost",
+            "bridge_out.lost",
+            "bridge_in.lost",
+        ),
+        300,
+    ),
     "consumer_evicted": Rise(("ring.evictions",), 300),
     "damage": Rise(
         ("relay.damaged_rings", "relay.damaged_journals", "relay.damaged_cursors", "relay.malformed_frames"), 600
