@@ -47,6 +47,15 @@ print(check_header(buf, 0, HEADER_SIZE), header.version, header.source, header.s
 """
 
 
+@pytest.fixture
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with one kernel below it, where a test is of the folders: the digest of all sources takes 0.3 s."""
+    root = tmp_path_factory.mktemp("few")
+    (root / "tlv").mkdir()
+    (root / "tlv" / "one.py").write_text("@kernel\ndef one(): return 1\n")
+    return root
+
+
 def run_python(code: str, root: Path, cache: Path) -> subprocess.Popen[str]:
     """A Python process that imports the packages below `root` and keeps its kernels below `cache`."""
     if numba.config.DISABLE_JIT:
@@ -128,18 +137,18 @@ def test_make_private_unsafe_directory_is_refused_and_left_alone(bait: Callable[
 
 @pytest.mark.parametrize("bait", BAITS)
 def test_unsafe_directory_in_either_place_stops_the_import(
-    bait: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bait: Callable[[Path], None], few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(numba.config, "CACHE_DIR", numba.config.CACHE_DIR)
     lay(bait, cache_root())
     with pytest.raises(UnsafeCacheError):
-        use_private_cache(REPOSITORY)
+        use_private_cache(few)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "second"))
     make_private(cache_root())
-    lay(bait, cache_root() / f"kernels-{kernel_digest(read_sources(REPOSITORY))}")
+    lay(bait, cache_root() / f"kernels-{kernel_digest(read_sources(few))}")
     with pytest.raises(UnsafeCacheError):
-        use_private_cache(REPOSITORY)
+        use_private_cache(few)
     if bait is BAITS[-1]:
         print(f"row 36: {len(BAITS)} unsafe cache directories, {len(BAITS)} refused")
 
@@ -153,18 +162,20 @@ def test_import_with_a_poisoned_cache_runs_nothing_of_it(tmp_path: Path) -> None
     assert not list((tmp_path / "alphapulse").iterdir())
 
 
-def test_cache_that_cannot_be_made_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_that_cannot_be_made_is_told_with_what_to_do(
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     with pytest.raises(CacheUnusable, match=r"kernel cache .*file.*; let NUMBA_CACHE_DIR name a directory"):
-        use_private_cache(REPOSITORY)
+        use_private_cache(few)
 
 
-def test_cache_is_where_numba_is_told_to_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_is_where_numba_is_told_to_have_it(few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
-    assert use_private_cache(REPOSITORY).parent == tmp_path / "alphapulse"
+    assert use_private_cache(few).parent == tmp_path / "alphapulse"
 
 
 def test_cache_of_a_user_without_a_home_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,19 +188,19 @@ def test_cache_of_a_user_without_a_home_is_refused(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
 def test_use_private_cache_creates_directories_of_mode_0700(
-    umask: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    umask: int, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new"))
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     before = os.umask(umask)
     try:
-        directory = use_private_cache(REPOSITORY)
+        directory = use_private_cache(few)
     finally:
         os.umask(before)
     assert str(directory) == numba.config.CACHE_DIR
     for path in (directory, directory.parent):
         assert path.stat().st_mode & 0o777 == 0o700
-    assert use_private_cache(REPOSITORY) == directory
+    assert use_private_cache(few) == directory
 
 
 # ---- old caches
@@ -206,14 +217,14 @@ def old_cache(root: Path, name: str, days: float) -> Path:
     return path
 
 
-def use_cache_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def use_cache_in(folder: Path, few: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
-    return use_private_cache(REPOSITORY)
+    return use_private_cache(few)
 
 
 def test_use_private_cache_removes_caches_unused_for_a_month_and_keeps_what_is_no_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make_private(tmp_path / "alphapulse")
     old, recent, other = old_cache(root, "old", 31), old_cache(root, "recent", 29), root / "evm"
@@ -222,18 +233,18 @@ def test_use_private_cache_removes_caches_unused_for_a_month_and_keeps_what_is_n
     no_directory = root / "kernels-note"
     no_directory.write_text("not a cache")
     os.utime(no_directory, (0, 0))
-    used = use_cache_in(tmp_path, monkeypatch)
+    used = use_cache_in(tmp_path, few, monkeypatch)
     assert not old.exists()
     assert all(path.exists() for path in (used, recent, other, no_directory))
 
 
 def test_use_private_cache_keeps_the_newest_caches_of_other_sources(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make_private(tmp_path / "alphapulse")
     caches = [old_cache(root, f"{days:02}", days) for days in range(1, KEPT_CACHES + 4)]
     for _ in range(2):
-        used = use_cache_in(tmp_path, monkeypatch)
+        used = use_cache_in(tmp_path, few, monkeypatch)
         assert sorted(root.iterdir()) == sorted([used, *caches[:KEPT_CACHES]])
 
 
@@ -253,15 +264,17 @@ def test_remove_old_caches_beside_one_that_goes_at_the_same_moment_keeps_on(tmp_
     assert list(root.iterdir()) == [used]
 
 
-def test_use_private_cache_marks_its_own_as_used_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    used = use_cache_in(tmp_path, monkeypatch)
+def test_use_private_cache_marks_its_own_as_used_now(
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = use_cache_in(tmp_path, few, monkeypatch)
     before = used.stat().st_mtime
     os.utime(used, (before - 40 * 86_400,) * 2)
-    assert use_cache_in(tmp_path, monkeypatch).stat().st_mtime >= before
+    assert use_cache_in(tmp_path, few, monkeypatch).stat().st_mtime >= before
 
 
 def test_use_private_cache_never_removes_one_that_a_living_process_holds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make_private(tmp_path / "alphapulse")
     old = old_cache(root, "old", 31)
@@ -273,11 +286,11 @@ def test_use_private_cache_never_removes_one_that_a_living_process_holds(
     assert holder.stdout is not None
     holder.stdout.readline()
     os.utime(old, (0, 0))
-    use_cache_in(tmp_path, monkeypatch)
+    use_cache_in(tmp_path, few, monkeypatch)
     assert (old / "index" / "machine.code").exists()
     holder.kill()
     holder.communicate()
-    use_cache_in(tmp_path, monkeypatch)
+    use_cache_in(tmp_path, few, monkeypatch)
     assert not old.exists()
 
 
