@@ -14,8 +14,10 @@ from random import Random
 from typing import Any
 
 import msgspec
-from eth_abi import decode, encode
+from eth_abi import encode
+from eth_abi.decoding import ContextFramesBytesIO
 from eth_abi.exceptions import DecodingError
+from eth_abi.registry import registry
 
 from producers.node.rpc_types import Log
 
@@ -130,6 +132,10 @@ EVENTS: dict[str, tuple[str, str, list[str], list[str], list[str], list[str]]] =
     ),
 }
 
+# eth-abi's own decoder of each type, looked up once: all of these types take one word.
+_WORD = {
+    kind: registry.get_decoder(kind) for _, _, topics, _, words, _ in EVENTS.values() for kind in (*topics, *words)
+}
 _HEX = re.compile(r"\A0x([0-9a-fA-F]{2})*\Z", re.ASCII)
 
 
@@ -158,11 +164,11 @@ def expected(log: dict[str, Any]) -> tuple[str, str, dict[str, Any]] | None:
     if len(topics) != len(topic_types) + 1 or len(data) != 32 * len(word_types):
         return None
     try:
-        indexed = [decode([kind], topic)[0] for kind, topic in zip(topic_types, topics[1:], strict=True)]
-        words = decode(word_types, data)
+        stream = ContextFramesBytesIO(b"".join([*topics[1:], data]))
+        decoded = [_WORD[kind](stream) for kind in (*topic_types, *word_types)]
     except DecodingError:
         return None
-    values = dict(zip(topic_names + word_names, [*indexed, *words], strict=True))
+    values = dict(zip(topic_names + word_names, decoded, strict=True))
     values.pop("_", None)
     addresses = {"sender", "recipient", "owner", "token0", "token1", "pool"}
     return family, name, {key: bytes.fromhex(v[2:]) if key in addresses else v for key, v in values.items()}

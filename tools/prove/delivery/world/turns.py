@@ -22,7 +22,10 @@ class Turns:
         self.killed = self.ended = False
         self._work = work
         self._error: Exception | None = None
-        self._its_turn, self._our_turn = threading.Semaphore(0), threading.Semaphore(0)
+        # Locks, taken at first: a Semaphore is made of Python code.
+        self._its_turn, self._our_turn = threading.Lock(), threading.Lock()
+        self._its_turn.acquire()
+        self._our_turn.acquire()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
