@@ -22,6 +22,7 @@ EXTRAS = {
     "prometheus_client": "obs",
     "psycopg": "dev",
     "pyarrow": "analysis",
+    "pyrevm": "evm",
     "pytz": "analysis",
     "starlette": "obs",
     "supervisor": "up",

@@ -6,6 +6,7 @@ alone what that one published before it died.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ from tlv.buffers import Bytes, Longs
 from tlv.errors import UsageError
 from tlv.jit import kernel
 from tlv.kernels import find_tlv
-from tlv.layout import LAYOUT_DIGEST, OrderRequest, SignalIdentity
+from tlv.layout import HEADER_SIZE, LAYOUT_DIGEST, OrderRequest, SignalIdentity
 from tlv.record import Record
+
+log = logging.getLogger("alphapulse.strategy")
 
 ID = np.dtype("<u8")
 SIGNAL, ORDER = SignalIdentity.layout.type, OrderRequest.layout.type
@@ -52,50 +55,92 @@ def id_of(records: tuple[Record, ...]) -> int | None:
     return first.order_id if isinstance(first, OrderRequest) else None
 
 
-def ids_in_ring(name: str) -> tuple[set[int], int]:
-    """The ids that are still in a ring, and how many messages it has overwritten.
+def id_in(message: Bytes) -> int | None:
+    """The id in one message's bytes, uint8[n]; None if it has none."""
+    ids: Longs = np.zeros(1, np.int64)
+    found = read_ids(message, np.zeros(1, np.int64), np.full(1, message.size, np.int64), ids)
+    return int(ids.view(ID)[0]) if found else None
 
-    Raises:
-        RingNotFound, BadSegment: see `Reader.attach`.
+
+class HeldMessages:
+    """The messages of a strategy's ring, by id: those that must not be published again.
+
+    Parameters that were changed, or a market's ring that has overwritten what the first process had seen, give another
+    message under the same id.  It is not published either, since whoever acts on ids would have acted already, and told
+    once.
     """
-    found: set[int] = set()
-    with Reader.attach(name, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:
-        overwritten = reader.sequence - 1
-        while True:
-            poll = reader.poll()
-            if poll.loss is not None:
-                overwritten += poll.loss.count
-            found |= ids_of(poll)
-            if not len(poll) and poll.status not in {Status.OK, Status.GAP, Status.EPOCH_CHANGED}:
-                return found, overwritten
 
+    def __init__(self, ring: str) -> None:
+        self.ring = ring
+        self.differing = 0
+        """Messages that came again, and not the same."""
+        self._found: dict[int, int] = {}
 
-def ids_in_journal(directory: Path, ring: str) -> set[int]:
-    """The ids that a journal of the ring `ring` holds; none, if nothing was recorded there yet.
+    def __len__(self) -> int:
+        return len(self._found)
 
-    Raises:
-        UsageError: it is another ring's journal.
-        JournalError: a segment is damaged.
-    """
-    found: set[int] = set()
-    try:
-        reader = JournalReader(directory)
-    except (UsageError, JournalError):
-        if directory.is_dir() and any(directory.iterdir()):
-            raise
-        return found
-    with reader:
-        if reader.name != ring:
-            raise UsageError(f"signals journal {directory}: expected one of ring {ring}, found one of {reader.name}")
-        while True:
-            poll = reader.poll()
-            found |= ids_of(poll)
-            if poll.status in {Status.EMPTY, Status.CLOSED} and not len(poll):
-                return found
+    def __contains__(self, number: int | None) -> bool:
+        return number in self._found
 
+    def note(self, poll: Poll) -> None:
+        """Take in the messages of a poll of the ring, or of its journal."""
+        ids: Longs = np.zeros(1, dtype=np.int64)
+        one: Longs = np.zeros(1, dtype=np.int64)
+        for at, length in zip(poll.offsets.tolist(), poll.lengths.tolist(), strict=True):
+            message = poll.buffer[at : at + length]
+            if read_ids(message, one, one + length, ids):
+                self._found[int(ids.view(ID)[0])] = hash(message[HEADER_SIZE:].tobytes())
 
-def ids_of(poll: Poll) -> set[int]:
-    """The ids in the messages of a poll."""
-    ids: Longs = np.zeros(len(poll), dtype=np.int64)
-    count = read_ids(poll.buffer, poll.offsets, poll.lengths, ids)
-    return set(ids[:count].view(ID).tolist())
+    def note_ring(self) -> int:
+        """Take in what is still in the ring; how many messages it has overwritten.
+
+        Raises:
+            RingNotFound, BadSegment: see `Reader.attach`.
+        """
+        with Reader.attach(self.ring, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:
+            overwritten = reader.sequence - 1
+            while True:
+                poll = reader.poll()
+                if poll.loss is not None:
+                    overwritten += poll.loss.count
+                self.note(poll)
+                if not len(poll) and poll.status not in {Status.OK, Status.GAP, Status.EPOCH_CHANGED}:
+                    return overwritten
+
+    def note_journal(self, directory: Path) -> None:
+        """Take in a journal of the ring; nothing, if nothing was recorded there yet.
+
+        Raises:
+            UsageError: it is another ring's journal.
+            JournalError: a segment is damaged.
+        """
+        try:
+            reader = JournalReader(directory)
+        except (UsageError, JournalError):
+            if directory.is_dir() and any(directory.iterdir()):
+                raise
+            return
+        with reader:
+            if reader.name != self.ring:
+                raise UsageError(
+                    f"signals journal {directory}: expected one of ring {self.ring}, found one of {reader.name}"
+                )
+            while True:
+                poll = reader.poll()
+                self.note(poll)
+                if poll.status in {Status.EMPTY, Status.CLOSED} and not len(poll):
+                    return
+
+    def take(self, number: int | None, message: bytes | memoryview) -> None:
+        """A message with an id that is held came again."""
+        if self._found.pop(number or 0) != hash(bytes(message[HEADER_SIZE:])):
+            self.differing += 1
+            if self.differing == 1:
+                text = (
+                    "ring %(ring)s holds another message under id %(id)016x: were parameters changed? a ring of another"
+                )
+                log.warning(text + " name keeps the two apart", {"ring": self.ring, "id": number})
+
+    def forget(self) -> None:
+        """Nothing that comes from now on can have been published before."""
+        self._found.clear()

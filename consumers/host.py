@@ -1,26 +1,35 @@
 """Runs a strategy of one's own, in one call: `run_strategy(MyStrategy(), ring=..., signals=...)`, or over a journal.
 
 Owns how rings and journal are opened for it, and that Ctrl-C and SIGTERM end it between two frames.  What a strategy is
-stands in `consumers.strategy`; whoever wants other waiting, counters or several strategies composes `consumers.runner`.
+stands in `consumers.strategy`; `alphapulse strategy` puts several together with `open_runner`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from consumers.held_ids import HeldMessages
 from consumers.journal import JournalReader
-from consumers.runner import Runner, StrategyCounts
+from consumers.native.runner import NativeRunner
+from consumers.native.strategy import NativeStrategy
+from consumers.runner import FrameSource, Runner, StrategyCounts
 from consumers.strategy import Driver, Strategy
+from consumers.symbols import SymbolFilter
 from consumers.waiting import NO_RING, when_there
-from ringbuf import Reader, Writer
+from consumers.watchdog import LIMIT_S, watching
+from ringbuf import Reader, SharedCounters, Wait, Writer
 from ringbuf.playback import never
 from tlv.errors import UsageError
+from tlv.filter import MessageFilter
 from tlv.layout import LAYOUT_DIGEST
 
 log = logging.getLogger("alphapulse.strategy")
@@ -30,7 +39,7 @@ SIGNAL_CAPACITY = 1 << 20
 
 
 def run_strategy(
-    strategy: Strategy,
+    strategy: Strategy | NativeStrategy,
     *,
     signals: str,
     ring: str | None = None,
@@ -38,18 +47,21 @@ def run_strategy(
     until_closed: bool = False,
     wait_s: float | None = None,  # None: as long as it takes
     asked_to_stop: Callable[[], bool] = never,
+    signals_journal: str | Path | None = None,
+    handler_limit_s: float = LIMIT_S,
 ) -> StrategyCounts:
     """Run `strategy` on a ring, or over a journal to its end, and publish what it emits into the ring `signals`.
 
     Of a ring it gets what is still in it, then what comes: until Ctrl-C or SIGTERM, until `asked_to_stop` says so, or
-    with `until_closed` until the ring is closed and read to its end.  A ring that is not there yet is waited for.
-    Returns what was counted.
+    with `until_closed` until the ring is closed and read to its end.  A ring that is not there yet is waited for.  What
+    `signals` holds already, or its journal `signals_journal`, is not published again.  Returns what was counted.
 
     Raises:
         UsageError: neither ring nor journal, or both.
         RingNotFound: there is no such ring after `wait_s`.
         NotOwner: another process publishes into `signals`.
-        StrategyStopped: the strategy raised on too many frames.
+        StrategyStopped: the strategy raised on too many frames, or did not return from a method within
+            `handler_limit_s` (0: as long as it takes; only a program's main thread can tell).
         CorruptRing, JournalError: what is read is damaged.
     """
     if (ring is None) == (journal is None):
@@ -72,13 +84,67 @@ def run_strategy(
                 if stop():
                     return StrategyCounts()
                 raise
-        writer = stack.enter_context(
-            Writer.open_or_create(signals, capacity=SIGNAL_CAPACITY, layout_digest=LAYOUT_DIGEST)
+        runner = open_runner(
+            stack, strategy, reader, signals, signals_journal=Path(signals_journal) if signals_journal else None
         )
-        runner = Runner(Driver(strategy, reader.uuid), reader, writer)
-        stack.callback(runner.close)
+        stack.enter_context(containing([runner], handler_limit_s))
         runner.run(stop, until_closed=until_closed, follow=journal is None)
         return runner.counts
+
+
+def open_runner(
+    stack: ExitStack,
+    strategy: Strategy | NativeStrategy,
+    reader: Reader | FrameSource,
+    signals: str,
+    *,
+    signals_journal: Path | None = None,
+    wait: Wait = Wait.BACKOFF,
+    shared: SharedCounters | None = None,
+    wanted: MessageFilter | SymbolFilter | None = None,
+) -> Runner | NativeRunner:
+    """A runner of `strategy`, with the ring `signals` open and what it holds noted; `stack` closes both.
+
+    Raises:
+        NotOwner: another process publishes into `signals`.
+        UsageError: `signals_journal` is of another ring; or a native strategy on a relay, or with a filter.
+        JournalError: `signals_journal` is damaged.
+    """
+    writer = stack.enter_context(Writer.open_or_create(signals, capacity=SIGNAL_CAPACITY, layout_digest=LAYOUT_DIGEST))
+    held = HeldMessages(signals)
+    overwritten = held.note_ring()
+    if signals_journal is not None:
+        held.note_journal(signals_journal)
+    elif overwritten:
+        text = (
+            "ring %(ring)s has overwritten its first %(count)d messages, of which some may be published once more; its"
+        )
+        log.warning(text + " journal would say which", {"ring": signals, "count": overwritten})
+    runner: Runner | NativeRunner
+    if isinstance(strategy, NativeStrategy):
+        if not isinstance(reader, Reader | JournalReader) or wanted is not None:
+            raise UsageError(
+                f"strategy {strategy.name}: a native one reads a ring or a journal, and filters by `wants`"
+            )
+        runner = NativeRunner(strategy, reader, writer, wait=wait, shared=shared, held=held)
+    else:
+        driver = Driver(strategy, reader.uuid)
+        runner = Runner(driver, reader, writer, wait=wait, shared=shared, held=held, wanted=wanted)
+    stack.callback(runner.close)
+    return runner
+
+
+@contextmanager
+def containing(runners: list[Any], handler_limit_s: float = LIMIT_S) -> Iterator[None]:
+    """While strategies run: watch that their methods return, and have what they print go to stderr.
+
+    Where Ctrl-C is noted, as by `noting_interrupts`, a KeyboardInterrupt in a method is the strategy's own doing.
+    """
+    drivers = [runner.driver for runner in runners if isinstance(runner, Runner)]
+    for driver in drivers:
+        driver.obeys_interrupts = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with contextlib.redirect_stdout(sys.stderr), watching(drivers, handler_limit_s):
+        yield
 
 
 @contextmanager

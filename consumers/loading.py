@@ -27,7 +27,7 @@ import msgspec
 
 from consumers.native.build import check_native
 from consumers.native.strategy import NativeStrategy
-from consumers.parameters import read_parameters
+from consumers.parameters import read_parameters, shown_parameters
 from consumers.strategy import HANDLERS, Strategy
 from tlv.arguments import check_integer
 from tlv.errors import UsageError
@@ -74,8 +74,8 @@ def load_strategy(reference: str = "flash_arbitrage") -> type[AnyStrategy]:
 
 
 def make_strategy(
-    loaded: type[Strategy], params: Mapping[str, Any] | None = None, sets: Sequence[str] = ()
-) -> Strategy:
+    loaded: type[AnyStrategy], params: Mapping[str, Any] | None = None, sets: Sequence[str] = ()
+) -> AnyStrategy:
     """A strategy of the class `loaded`, with the parameters of a table and, over them, of `key=value` texts.
 
     Raises:
@@ -89,7 +89,14 @@ def make_strategy(
     except (Exception, SystemExit) as error:
         raise UsageError(f"{where}: making it failed: {place_of(error)}{describe(error)}") from error
     check_identity(made, where)
+    if isinstance(made, Strategy):
+        made.made_with = arguments[0] if arguments else None
     return made
+
+
+def parameters_of(strategy: AnyStrategy) -> dict[str, Any]:
+    """The parameters with which a strategy was made here, as JSON has them; {} if it has none."""
+    return shown_parameters(strategy.made_with if isinstance(strategy, Strategy) else strategy.settings)
 
 
 def is_strategy(found: object) -> bool:

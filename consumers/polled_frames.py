@@ -19,6 +19,7 @@ import numpy as np
 
 from consumers.select_frames import COLUMNS, index_frames
 from consumers.strategy import Draft, Driver, Strategy, Trigger, filter_of
+from consumers.symbols import SymbolFilter, states_in
 from ringbuf import Poll
 from tlv.buffers import Longs
 from tlv.codes import Flag
@@ -53,9 +54,11 @@ STATE = PoolState.layout.type
 class PolledFrames:
     """Hands to a driver what its strategy wants of polls; `wanted` in place of the strategy's own filter."""
 
-    def __init__(self, driver: Driver, wanted: MessageFilter | None = None) -> None:
+    def __init__(self, driver: Driver, wanted: MessageFilter | SymbolFilter | None = None) -> None:
         self._driver = driver
-        self._wanted = (filter_of(driver.strategy) if wanted is None else wanted).tables
+        self._symbols = wanted if isinstance(wanted, SymbolFilter) else None
+        chosen = wanted.filter if isinstance(wanted, SymbolFilter) else wanted
+        self._wanted = (filter_of(driver.strategy) if chosen is None else chosen).tables
         self._table: Longs = np.zeros((FRAMES_PER_POLL, COLUMNS), dtype=np.int64)
 
     def deliver(self, poll: Poll) -> Iterator[tuple[list[Draft], int]]:
@@ -64,9 +67,20 @@ class PolledFrames:
         Raises:
             StrategyStopped.
         """
-        driver, strategy = self._driver, self._driver.strategy
+        driver = self._driver
         if poll.loss is not None and (drafts := driver.lose(poll.loss.first, poll.loss.last)):
             yield drafts, 0
+        done = 0
+        if self._symbols is not None:
+            # A state that adds a pool is itself wanted, and what stands in front of it is not.
+            for column, state in states_in(poll):
+                if self._symbols.learn(state):
+                    yield from self._deliver(poll.part(done, column))
+                    done, self._wanted = column, self._symbols.filter.tables
+        yield from self._deliver(poll.part(done, len(poll)) if done else poll)
+
+    def _deliver(self, poll: Poll) -> Iterator[tuple[list[Draft], int]]:
+        driver, strategy = self._driver, self._driver.strategy
         if len(poll) > len(self._table):
             self._table = np.zeros((len(poll), COLUMNS), dtype=np.int64)
         count = index_frames(poll.buffer, poll.offsets, poll.lengths, self._wanted, self._table)

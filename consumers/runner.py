@@ -13,13 +13,15 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from consumers.follower import RingFollower
-from consumers.held_ids import id_of
+from consumers.held_ids import HeldMessages, id_of
 from consumers.order_hash import OrderHash
 from consumers.polled_frames import FRAMES_PER_POLL, PolledFrames
+from consumers.relay_frames import RelayFrames
 from consumers.strategy import Draft, Driver
+from consumers.symbols import SymbolFilter
 from ringbuf import CorruptRing, Histogram, Poll, Reader, SharedCounters, Status, Wait, Writer
 from tlv.codes import Domain
 from tlv.errors import AlphaPulseError
@@ -88,7 +90,7 @@ class Runner:
     """One strategy between a ring, a relay or a journal, and the ring of its signals.
 
     What it counts is in `shared` too, if that is given: counters of `StrategyCounts`.  `tell` gets what was published.
-    `held` has the ids that its ring holds already, and loses those that came again.  `wanted` is its filter in place of
+    `held` has what its ring holds already.  `wanted` is its filter in place of
     the strategy's own.
     """
 
@@ -102,8 +104,8 @@ class Runner:
         clock_ns: Callable[[], int] = time.time_ns,
         shared: SharedCounters | None = None,
         tell: Callable[[Draft], object] | None = None,
-        held: set[int] | None = None,
-        wanted: MessageFilter | None = None,
+        held: HeldMessages | None = None,
+        wanted: MessageFilter | SymbolFilter | None = None,
     ) -> None:
         self.driver = driver
         self.order_hash = OrderHash()
@@ -118,7 +120,7 @@ class Runner:
         self._wait = wait
         self._tell = tell
         self._clock_ns = clock_ns
-        self._held = held or set()
+        self._held = held
         self._frames = PolledFrames(driver, wanted)
         self._heartbeat_due = 0.0
         # No signal on a recorded frame is in time, and its clock may be that of another boot.
@@ -186,6 +188,8 @@ class Runner:
         """Wait, after a turn that ended with `status`, until there may be more, for a moment at most."""
         if self._follower is not None:
             self._follower.rest(status, WAIT_S, self._wait)
+        elif isinstance(self._reader, RelayFrames):
+            self._reader.wait(WAIT_S)
         else:
             time.sleep(WAIT_S)
 
@@ -195,6 +199,11 @@ class Runner:
         counts, driver = self._counts, self.driver
         counts.frames, counts.lost, counts.poisoned = driver.frames, driver.lost, driver.poisoned
         return counts
+
+    def finish(self) -> None:
+        """Count what is left over at the end."""
+        if self._shared is not None:
+            self._shared.put(self.counts)
 
     def close(self) -> None:
         """Leave the rings that followed the first."""
@@ -229,7 +238,7 @@ class Runner:
         """Build all messages of a frame, then publish them, but for those that the ring holds."""
         try:
             ids = [id_of(draft.records) for draft in drafts]
-            again = [number in self._held for number in ids]
+            again = [self._held is not None and number in self._held for number in ids]
             now_ns, sequence = self._clock_ns(), self._writer.next_sequence
             built = []
             for draft, is_held in zip(drafts, again, strict=True):
@@ -243,9 +252,9 @@ class Runner:
             return
         for draft, data, number, is_held in zip(drafts, built, ids, again, strict=True):
             self.order_hash.add(data)
-            if is_held:
+            if is_held and self._held is not None:
                 self._counts.again += 1
-                self._held.discard(number or 0)
+                self._held.take(number, data)
                 continue
             self._writer.publish(data)
             self._count(draft, published_ns)
@@ -265,10 +274,23 @@ class Runner:
             counts.receive_to_signal.add(time.time_ns() - draft.receive_time_ns)
 
 
+class Turning(Protocol):
+    """What runs strategies in turn: a `Runner`, or a `NativeRunner`, which has the same methods."""
+
+    def turn(self) -> Status: ...
+    def has_ended(self, status: Status, *, until_closed: bool, follow: bool) -> bool: ...
+    def goes_on(self, status: Status) -> bool: ...
+    def rest(self, status: Status) -> None: ...
+    def finish(self) -> None: ...
+
+
+T = TypeVar("T", bound=Turning)
+
+
 def run_together(
-    runners: Sequence[Runner],
+    runners: Sequence[T],
     asked_to_stop: Callable[[], bool],
-    ended: Callable[[Runner, AlphaPulseError | None], object],
+    ended: Callable[[T, AlphaPulseError | None], object],
     *,
     until_closed: bool = False,
     follow: bool = True,
@@ -292,3 +314,5 @@ def run_together(
             going.remove(runner)
         if going and not news:
             going[0].rest(statuses[going[0]])
+    for runner in runners:
+        runner.finish()

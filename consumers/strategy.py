@@ -101,12 +101,17 @@ class Strategy:
     """Records whose messages it is called for; empty = all.  Session, Gap, Reorg and StateInvalidation always come:
     without one of them a strategy would trade on a state that is no longer true."""
 
+    symbols: ClassVar[frozenset[str]] = frozenset()
+    """Pools whose events it is called for, by their tokens' symbols as in `consumers.symbols`; empty = all."""
     params: ClassVar[type[Any] | None] = None
     """A `msgspec.Struct` class of its parameters, which the host reads from `[strategy.params]` and `--set`, checks and
     hands over as the only argument; None if it takes none and is made without arguments."""
 
     records: ClassVar[tuple[type[Record], ...]] = ()
     """Records of the user's own that it emits; commands that show messages find them by the strategy's reference."""
+
+    made_with: object = None
+    """The parameters that a host made it with."""
 
     def __init__(self) -> None:
         self.trigger = Trigger(bytes(16), 0, 0)
@@ -387,7 +392,7 @@ def dispatch(strategy: Strategy, message: Message) -> None:
     record = message.records[0]
     match record:
         case PoolRecord():
-            _dispatch_pool(strategy, record, message)
+            dispatch_pool(strategy, record, message)
         case Block():
             strategy.on_block(record)
         case BlockEnd():
@@ -402,7 +407,8 @@ def dispatch(strategy: Strategy, message: Message) -> None:
             strategy.on_session(record)
 
 
-def _dispatch_pool(strategy: Strategy, record: PoolRecord, message: Message) -> None:
+def dispatch_pool(strategy: Strategy, record: PoolRecord, message: Message) -> None:
+    """`dispatch` of a message that begins with a pool's record."""
     flags = message.header.flags
     if flags & Flag.UNPROVEN:
         return  # its emitter may be anything

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from consumers import strategy
 from consumers.polled_frames import PolledFrames
 from consumers.strategy import Driver, HandlerTimeout
 from tlv.arguments import check_seconds
@@ -32,8 +33,16 @@ TICKS = 10
 """In each limit."""
 LAST_RESORT = 3
 """Limits of processor time without a tick after which the process is ended."""
-CALLING = {function.__code__ for function in (Driver.deliver, Driver.lose, Driver.set_aside, PolledFrames.deliver)}
+CALLING = {
+    function.__code__
+    for function in (
+        *(Driver.deliver, Driver.lose, Driver.set_aside, PolledFrames._deliver, strategy.dispatch),
+        strategy.dispatch_pool,
+    )
+}
 """The functions from which a strategy's methods are called."""
+BESIDE = {"tlv", "numba", strategy.__name__}
+"""Where else these call to: a kernel that is compiled at its first call takes seconds."""
 
 
 @contextmanager
@@ -90,10 +99,10 @@ class Watchdog:
 
 def is_called(frame: FrameType | None) -> bool:
     """Whether `frame` is in a strategy's method: called, at whatever depth, by one of `CALLING`."""
-    if frame is None or frame.f_code in CALLING:
-        return False  # between two methods
-    while frame is not None:
-        if frame.f_code in CALLING:
-            return True
-        frame = frame.f_back
-    return False
+    inner: FrameType | None = None
+    while frame is not None and frame.f_code not in CALLING:
+        inner, frame = frame, frame.f_back
+    if frame is None or inner is None:
+        return False
+    module = str(inner.f_globals.get("__name__", ""))
+    return module not in BESIDE and module.partition(".")[0] not in BESIDE

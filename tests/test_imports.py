@@ -110,6 +110,7 @@ SHELLS = {
     "consumers/relay/feed.py": "where the journal is, and how long to wait for it",
     "consumers/relay/journal_reading.py": "a journal's folder",
     "consumers/relay/packing.py": "the wall clock of a Batch's header",
+    "consumers/relay_frames.py": "waiting for a relay",
     "consumers/relay/server.py": "the sockets",
     "consumers/relay/session.py": "the folder of cursors",
     "consumers/runner.py": "a strategy's loop",
@@ -170,3 +171,15 @@ def test_only_the_shells_import_io() -> None:
     }
     assert sorted(importing - set(SHELLS)) == [], "imports I/O and is no shell"
     assert sorted(set(SHELLS) - importing) == [], "is called a shell and imports no I/O"
+
+
+def test_paper_executor_cannot_send_anything() -> None:
+    """It signs no transaction and sends none: nothing of it can reach a node, or run a program that could."""
+    senders = {"asyncio", "http", "requests", "socket", "ssl", "subprocess", "urllib", "web3", "websockets", "nats"}
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in [*(ROOT / "consumers/execution").rglob("*.py"), ROOT / "tools/execute.py"]
+        for name in imports(path)
+        if name.partition(".")[0] in senders or name.startswith(("producers.", "consumers.bridge", "tools.rig"))
+    ]
+    assert wrong == []

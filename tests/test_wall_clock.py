@@ -21,6 +21,7 @@ SHOWN = {
     ("consumers/relay/packing.py", "pack"): "timestamp of a header",
     ("consumers/relay/packing.py", "cover"): "timestamp of a header",
     ("consumers/bridge/presence.py", "__init__"): "which of two senders on two hosts began first",
+    ("consumers/execution/runner.py", "__init__"): "timestamp of a header",
     ("consumers/runner.py", "__init__"): "timestamp of a header",
     ("consumers/runner.py", "_publish"): "latency since the receive time, which is a wall time; shown only",
     ("consumers/native.py", "_arguments"): "latency since the receive time, which is a wall time; shown only",

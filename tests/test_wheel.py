@@ -53,6 +53,11 @@ def test_wheel_holds_the_recording_and_its_provenance(wheel: zipfile.ZipFile) ->
     assert any(entry.endswith("PROVENANCE.md") for entry in bundled)
 
 
+def test_wheel_holds_the_journal_of_a_market_and_its_provenance(wheel: zipfile.ZipFile) -> None:
+    bundled = {entry for entry in wheel.namelist() if entry.startswith("tools/market/data/")}
+    assert bundled == {"tools/market/data/PROVENANCE.md", "tools/market/data/journal/segment-00000001.journal.zst"}
+
+
 def test_wheel_names_licence_commands_and_dependencies(wheel: zipfile.ZipFile) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     described = message_from_bytes(metadata(wheel, "METADATA"))

@@ -101,6 +101,8 @@ def as_rows(settings: Settings) -> dict[str, dict[str, Any]]:
 
 def without_urls_in(value: Any) -> Any:
     """A value with URLs cut to scheme and host."""
+    if isinstance(value, dict):
+        return {key: without_urls_in(one) for key, one in value.items()}
     if isinstance(value, list):
         return [without_urls_in(one) for one in value]
     return without_urls(value) if isinstance(value, str) else value

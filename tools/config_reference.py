@@ -74,6 +74,8 @@ def default_of(option: click.Option) -> Any:
 def kind_of(section: str, key: str) -> str:
     """The kind of a key's value, as a TOML file has it."""
     hint = typing.get_type_hints(SECTIONS[section].keys)[key]
+    if any(typing.get_origin(choice) is dict for choice in typing.get_args(hint)):
+        return "table"
     choices = [KINDS[choice] for choice in typing.get_args(hint) if choice in KINDS]
     return "list of texts" if takes_list(section, key) else " or ".join(choices)
 

@@ -35,6 +35,7 @@ from tools.command.given import is_given, refuse_without_effect
 from tools.command.interrupt import Interrupt
 from tools.command.say import say
 from tools.command.stderr_log import tell_operator
+from tools.command.table_option import TableType
 from tools.command.waiting import wait_for_ring_option, when_there
 
 EXIT_LOST = 3
@@ -71,11 +72,17 @@ COIN = 10**18
     help="Journal of that ring: at a start, what the ring no longer holds is read there.",
 )
 @click.option(
+    "--params",
+    type=TableType(),
+    metavar="FILE",
+    help="The executor's settings: a table [execute.params] of the configuration, or here a TOML file.",
+)
+@click.option(
     "--set",
     "sets",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A setting of the executor, as `share_percent=50` or `gas.tip_wei=1`.  docs/execution.md has them all.",
+    help="One setting, over those, as share_percent=50 or gas.tip_wei=1 (repeatable).",
 )
 @wait_for_ring_option
 @click.option(
@@ -97,6 +104,7 @@ def command(
     signals_journal: tuple[Path, ...],
     execution: str,
     execution_journal: Path | None,
+    params: dict[str, Any] | None,
     sets: tuple[str, ...],
     wait_for_ring: float | None,
     wait_mode: str,
@@ -124,15 +132,15 @@ def command(
     for name in {ring, *signals} if journal is None else ():
         if name == execution:
             raise UsageError(f"--execution: expected another ring than those that are read, found {name}")
-    (config,) = read_parameters(ExecutionConfig, {}, sets, "execute")
+    (config,) = read_parameters(ExecutionConfig, params or {}, sets, "execute")
     began = time.monotonic()
     with Interrupt() as asked, contextlib.ExitStack() as stack:
         attach = partial(Reader.attach, ring, start="oldest", layout_digest=LAYOUT_DIGEST, reliable=reliable)
-        found: Reader | JournalReader | None = JournalReader(journal) if journal else None
-        found = found or when_there("execute", ring, wait_for_ring, asked, attach)
-        if found is None:
+        market: Reader | JournalReader | None
+        market = JournalReader(journal) if journal else when_there("execute", ring, wait_for_ring, asked, attach)
+        if market is None:
             return 0
-        market = stack.enter_context(found)
+        stack.callback(market.close)
         orders: list[OrderRing | OrderJournal] = [OrderJournal(path) for path in signals_journal]
         orders += [OrderRing(name, reliable=reliable) for name in signals] if journal is None else []
         shared = stack.enter_context(counters_beside(ExecutionCounts, execution, "executor"))

@@ -82,7 +82,7 @@ class ArbitrageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Cycles through two and three pools that are kept; those that appear later are left out, and counted.  Each takes
     80 bytes, and is screened both ways round when one of its pools moves."""
     max_solved: Annotated[int, msgspec.Meta(ge=1, le=400)] = 200
-    """Cycles that are solved exactly at most when a pool moves, those first that may earn most."""
+    """Cycles that are solved exactly at most for one pool that moved, those first that may earn most."""
     max_state_age_blocks: Annotated[int, msgspec.Meta(ge=1)] = 1_000
     """How old a pool's last state may be.  With a complete feed a state of any age is right; this bounds how long an
     error that the feed did not notice has effect (half an hour at 2 s a block)."""

@@ -8,8 +8,8 @@ L*sqrtP/2^96.  So every leg is a row of segments, over which `segments.walk` fin
 themselves come from each leg's own exact arithmetic.  A row may end: what lies beyond is unknown or empty, not guessed.
 
 Every hop floors, so profit over the input is a sawtooth, and its peaks are the least inputs for which a given amount
-stands at some place of the cycle.  The search tries the amounts at the place where they are smallest, for there the
-fewest lie near the optimum:
+stands at some place of the cycle.  The search tries the amounts at the place where a unit more takes most input, for
+there the fewest lie near the optimum:
 
     the real profit is concave, and the integers' profit is never above it
     adding to each amount what its floors may have taken gives a bound that is never below it
@@ -259,13 +259,13 @@ def least(holds: Callable[[int], bool], near: int) -> int:
     return high
 
 
-FEW = 1024
+FEW = 512
 """Amounts on each side of the optimum that are all tried, if the bound excludes those beyond."""
-FEW_OF = 1 << 18
-"""With a smallest amount above it, more than `FEW` of its neighbours earn the same but for a unit: a profit that floors
-take two units from is flat over some sqrt(8 x) amounts about x."""
-RADIUS = 4
-"""Amounts on each side that are tried otherwise."""
+FEW_OF = 1 << 16
+"""Above it more than `FEW` of an amount's neighbours earn the same but for a unit: a profit that floors take two units
+from is flat over some sqrt(8 x) amounts about x."""
+NEAR, RADIUS = 32, 2
+"""Amounts on each side that are tried otherwise: of an amount up to `FEW_OF`, and of one above."""
 
 
 def best_cycle(legs: Sequence[Leg]) -> Cycle | None:
@@ -280,15 +280,24 @@ def best_cycle(legs: Sequence[Leg]) -> Cycle | None:
     if place is None:
         return None
     optimum = max(place.optimum >> FINE_BITS, 1)
-    if place.bounded or quote(legs, optimum) is None:
-        optimum = max(least(lambda amount: quote(legs, amount) is None, optimum + 1) - 1, 0)
-    middle = quote(legs, optimum)
+    middle = None if place.bounded else quote(legs, optimum)
+    if middle is None:
+        middle = quote(legs, max(least(lambda amount: quote(legs, amount) is None, optimum + 1) - 1, 0))
     if middle is None:
         return None
-    at = min(range(len(middle.amounts)), key=middle.amounts.__getitem__)
+    at = _coarsest(legs, middle)
     if middle.amounts[at] <= FEW_OF:
         return _best_of_few(legs, at, middle)
     return _best_nearby(legs, at, middle, place)
+
+
+def _coarsest(legs: Sequence[Leg], middle: Cycle) -> int:
+    """The place of a cycle at which the amount changes least with the input."""
+    less = quote(legs, middle.amount_in - (middle.amount_in + 31) // 32)
+    if less is None:
+        return 0
+    changes = [amount - other for amount, other in zip(middle.amounts, less.amounts, strict=True)]
+    return changes.index(min(changes))
 
 
 def _better(found: Cycle | None, best: Cycle | None) -> Cycle | None:
@@ -331,17 +340,14 @@ def _best_of_few(legs: Sequence[Leg], at: int, middle: Cycle) -> Cycle | None:
             before = max(needed - 1, 0)
         return behind is None or behind - before < best
 
-    def outermost(begin: int, side: int, limit: int, best: int) -> int:
-        """How many amounts away from `begin` lies one that is excluded; `limit` if that is not nearer."""
-        found = least(lambda away: away >= limit or excluded(begin + side * away, best), 1)
-        return min(found, limit)
-
     best, here = _better(middle, None), middle.amounts[at]
-    for amount in range(max(here - RADIUS, 1), here + RADIUS + 1):
+    for amount in range(max(here - NEAR, 1), here + NEAR + 1):
         best = _better(at_place(amount), best)
     enough, peak = (best.gross, best.amounts[at]) if best else (0, here)
-    above = peak + outermost(peak, 1, FEW, enough)
-    below = peak - outermost(peak, -1, min(FEW, peak), enough)
-    for amount in range(max(below, 1), above + 1):
+    if not excluded(peak + FEW, enough) or (peak > FEW and not excluded(peak - FEW, enough)):
+        return best
+    above = least(lambda away: away >= FEW or excluded(peak + away, enough), 1)
+    below = least(lambda away: away >= min(FEW, peak) or excluded(peak - away, enough), 1)
+    for amount in range(max(peak - below, 1), peak + above + 1):
         best = _better(at_place(amount), best)
     return best

@@ -7,6 +7,7 @@ One swap is x -> rate*x / (1 + slope*x), and swaps one after the other are a map
 
     earns at all            if the product of its rates is above 1
     earns at most           (sqrt(rate) - 1)^2 / slope, at the input (sqrt(rate) - 1) / slope
+    or, if a pool ends before that,  rate*x / (1 + slope*x) - x  at the input x that reaches its end
 
 This holds for a V3 pool as a bound, if its slope is that of the most liquidity that the swap can meet: at each price
 the real pool has less.
@@ -19,7 +20,7 @@ the real pool has less.
 
 from __future__ import annotations
 
-from math import sqrt
+from math import inf, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,9 @@ NONE_SIDE = 0
 MARGIN = 1e-9
 """A product of three rates of five roundings each is off by less than 1e-14, so a billionth is safe.  What it lets
 through too much is rare: a profit of a billionth of the amount never pays its gas."""
+
+ROOM = 1 << 14
+"""Candidates of a pool that are written down at most."""
 
 SOLVE, BELOW, UNPRICED = range(3)
 """What becomes of a candidate: it is solved exactly; its bound does not pay its gas; no pool gives gas a price."""
@@ -45,6 +49,8 @@ class Sides(NamedTuple):
     """Base units out for one in, fee included, of an infinitesimal amount; 0 if the pool cannot be quoted."""
     slopes: Floats
     """Per base unit that goes in."""
+    rooms: Floats
+    """Base units that can go in as far as is known."""
     tokens: Longs
     """Number of the token that goes in."""
     gas: Floats
@@ -112,8 +118,12 @@ def screen(
                 a, b, c = c, a, b
             slope = sides.slopes[a] + sides.rates[a] * (sides.slopes[b] + sides.rates[b] * sides.slopes[c])
             gain = sqrt(rate) - 1.0
+            profit = gain * gain / slope
+            reach = reach_of(sides, a, b, c) * (1.0 + MARGIN) + 1.0
+            if reach * slope < gain:
+                profit = rate * reach / (1.0 + slope * reach) - reach
             units = overhead + sides.gas[a] + sides.gas[b] + sides.gas[c]
-            net = gain * gain / slope * worth - gas_price * units
+            net = profit * worth - gas_price * units
             what = SOLVE
             if not everything:
                 if worth == 0.0:
@@ -141,22 +151,40 @@ def best_start(sides: Sides, money: Denomination, a: int, b: int, c: int) -> int
     return 1 if second >= third else 2
 
 
+@kernel
+def reach_of(sides: Sides, a: int, b: int, c: int) -> float:
+    """The largest input that no leg's end stops."""
+    reach = sides.rooms[a]
+    rate, slope = sides.rates[a], sides.slopes[a]
+    room = sides.rooms[b]
+    if rate > slope * room:
+        reach = min(reach, room / (rate - slope * room))
+    if c > 1:
+        slope += rate * sides.slopes[b]
+        rate *= sides.rates[b]
+        room = sides.rooms[c]
+        if rate > slope * room:
+            reach = min(reach, room / (rate - slope * room))
+    return float(reach)
+
+
 class Slope(NamedTuple):
-    """A swap as the real-valued map x -> rate*x / (1 + slope*x)."""
+    """A swap as the real-valued map x -> rate*x / (1 + slope*x) up to the input `room`."""
 
     rate: float
     slope: float
+    room: float = inf
 
 
 class Candidate(NamedTuple):
     """A cycle to be solved."""
 
+    bound: float
+    """Wei that it earns at most after its gas."""
     key: int
     """Of the cycle this way round."""
     start: int
     """Which of its legs, as they stand in the table, comes first."""
-    legs: tuple[tuple[int, bool], ...]
-    """In the order of trade: the pool's number, and whether token0 goes in."""
 
 
 def _twice(array: Any) -> Any:
@@ -168,21 +196,20 @@ class CycleTable:
 
     Args:
         max_cycles: cycles that it keeps at most; of those it leaves out the number is in `left_out`.
-        room: candidates of one look that are written down at most.
     """
 
-    def __init__(self, max_cycles: int, room: int) -> None:
+    def __init__(self, max_cycles: int) -> None:
         self._max_cycles = max_cycles
         self.left_out = 0
         self.size = 0
         """Cycles in it; each is screened both ways round."""
-        self._sides = Sides(np.zeros(128), np.zeros(128), np.zeros(128, np.int64), np.zeros(128))
+        self._sides = Sides(np.zeros(128), np.zeros(128), np.zeros(128), np.zeros(128, np.int64), np.zeros(128))
         self._sides.rates[:2] = 1.0
         self._money = Denomination(np.zeros(64), np.zeros(64))
         self._legs = np.zeros((256, 3), np.int64)
         self._seen = np.zeros(256, np.int64)
         self._look = 0
-        self._found = Found(np.zeros((room, COLUMNS), np.int64), np.zeros(room))
+        self._found = Found(np.zeros((ROOM, COLUMNS), np.int64), np.zeros(ROOM))
         self.counts = np.zeros(COUNTS, np.int64)
         """What became of candidates, by SOLVE, BELOW and UNPRICED, since the beginning."""
         self._numbers: dict[bytes, int] = {}
@@ -244,9 +271,9 @@ class CycleTable:
 
     def set(self, pool: int, falling: Slope, rising: Slope, gas_units: int) -> None:
         """The pool, by its number in the order of `add`, can be quoted: with token0 going in, and with token1."""
-        at, (rates, slopes, _, gas) = 2 * pool + 2, self._sides
-        rates[at], slopes[at] = falling
-        rates[at + 1], slopes[at + 1] = rising
+        at, (rates, slopes, rooms, _, gas) = 2 * pool + 2, self._sides
+        rates[at], slopes[at], rooms[at] = falling
+        rates[at + 1], slopes[at + 1], rooms[at + 1] = rising
         gas[at] = gas[at + 1] = gas_units
 
     def clear(self, pool: int) -> None:
@@ -287,15 +314,19 @@ class CycleTable:
         )
         if not found:
             return [], 0
-        used = min(found, len(self._found.nets))
-        best_first = np.argsort(-self._found.nets[:used], kind="stable").tolist()
-        places = self._found.places[:used].tolist()
-        return [self.candidate(2 * places[at][0] + places[at][1], places[at][2]) for at in best_first], found - used
+        used = min(found, ROOM)
+        bounds, places = self._found.nets[:used].tolist(), self._found.places[:used].tolist()
+        made = [Candidate(bound, 2 * at[0] + at[1], at[2]) for bound, at in zip(bounds, places, strict=True)]
+        if used > 1:
+            made.sort(reverse=True)
+        return made, found - used
 
-    def candidate(self, key: int, start: int) -> Candidate:
-        """A cycle by its key, whatever it earns."""
+    def legs(self, key: int, start: int) -> list[tuple[int, bool]]:
+        """The legs of a cycle in the order of trade: a pool's number, and whether token0 goes in."""
         turned = key & 1
         sides = [side ^ turned for side in self._legs[key >> 1].tolist() if side > 1]
         if turned:
             sides.reverse()
-        return Candidate(key, start, tuple((side // 2 - 1, side % 2 == 0) for side in sides[start:] + sides[:start]))
+        if start:
+            sides = sides[start:] + sides[:start]
+        return [(side // 2 - 1, side % 2 == 0) for side in sides]

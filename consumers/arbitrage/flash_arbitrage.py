@@ -8,7 +8,9 @@ A pool moves -> its sides in the table are renewed -> the kernel screens the cyc
 solved exactly, those first that may earn most -> gas is subtracted -> signals, in the order of what is left.
 
 This happens twice.  At the event itself: a later event of its block may undo the difference (most often one of the same
-transaction), so the verdict is SPECULATIVE.  And when the block is known to be complete, for pools that have not moved
+transaction), so the verdict is SPECULATIVE.  One pool that moves makes all cycles through it earn, of which one can be
+taken, so only the best is signalled then: candidates are solved in the order of their bounds, until no bound is above
+the best net found.  And when the block is known to be complete, for pools that have not moved
 since: EXACT, or WITHIN_SEGMENT if one is a V3 pool whose tick map is not known, so that only its current range could be
 used.  Pools whose state came by other ways than an event are looked at then too.  Events of a back-fill are old: of
 these only the newest block's, or the one's before, may begin an opportunity, at its end.
@@ -22,7 +24,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
-from math import nan
+from math import inf, nan
 from typing import Any, ClassVar, NamedTuple
 
 from consumers.arbitrage.config import ArbitrageConfig
@@ -62,6 +64,7 @@ from tlv.layout import (
 )
 from tlv.record import Record
 
+BACKFILL = int(Flag.BACKFILL)
 MAX_LIVE = 450
 """Signals that may hold at a time: a loss withdraws all of them on one frame, which may cause 1,000 messages."""
 BYTES_OF_SIGNALS = 384 << 10
@@ -93,6 +96,8 @@ class Chance(NamedTuple):
     """A cycle that is worth a signal: what it says, and its profit in wei of the chain's coin."""
 
     candidate: Candidate
+    rows: tuple[int, ...]
+    """Its pools."""
     statement: Statement
     net_wei: int
 
@@ -103,7 +108,7 @@ class FlashArbitrage(Strategy):
     `counts` says what became of everything:
 
     - `screened` looks at the cycles of a pool, `candidates` cycles whose prices earn before gas;
-    - of these: `below_gas` whose bound does not pay for it, `unpriced` whose gas no pool can price, `unsolved` beyond
+    - of these: `left_for_block_end` that earn less than the best one of an event, `below_gas` whose bound does not pay for it, `unpriced` whose gas no pool can price, `unsolved` beyond
       what a look may solve, `unsettled` with a pool that moved in a later block;
     - of those solved: `gross_positive` that earn before gas, `net_positive` that earn after it;
     - `signals` published, `signals_exact`, `signals_within_segment` and `signals_speculative` by verdict,
@@ -130,10 +135,12 @@ class FlashArbitrage(Strategy):
         self.live = LiveSignals()
         self._untouchable = self.config.untouchable_tokens
         self._rates = Rates(self.config.native_address)
-        self._table = CycleTable(self.config.max_cycles, self.config.max_solved)
+        self._table = CycleTable(self.config.max_cycles)
         self._table.price(self.config.native_address, 1.0, float("inf"))
         self._least_wei = nan if self.config.gross else float(max(self.config.min_net_wei, 0))
         self._rows = 0
+        self._units: dict[int, int] = {}
+        """Gas of a swap of each pool in the table."""
         self._head = 0
         self._place = StateBlock(0, bytes(32))
         """The newest block of which anything was heard."""
@@ -150,7 +157,7 @@ class FlashArbitrage(Strategy):
         if pool is None:
             return
         self._renew(pool)
-        fetched = bool(self.trigger.flags & Flag.BACKFILL)
+        fetched = bool(self.trigger.flags & BACKFILL)
         self._unsettled[pool.index] = Move(origin.block_number, origin.receive_time_ns, fetched)
         if self.config.early and not fetched:
             place = StateBlock(origin.block_number, origin.block_hash)
@@ -267,7 +274,8 @@ class FlashArbitrage(Strategy):
             self.counts[f"refused_{reason}" if reason else "stale"] += 1
             self._leave_out(pool)
             return False
-        self._table.set(pool.index, *slopes_of(pool), self.config.gas.units(pool.protocol, pool.venue))
+        units = self._units[pool.index] = self.config.gas.units(pool.protocol, pool.venue)
+        self._table.set(pool.index, *slopes_of(pool), units)
         self._ages[pool.index] = current.block_number
         self._ages.move_to_end(pool.index)
         self._price(pool, usable=True)
@@ -286,30 +294,46 @@ class FlashArbitrage(Strategy):
 
     def _look(self, pools: list[Pool], occasion: Occasion) -> None:
         """Look at all cycles through pools that moved; publish what is new about them, the best first."""
-        chances: list[Chance] = []
-        looked: set[int] = set()
         gas, counts = self.config.gas, self.counts
         gas_price = gas.price(self._base_fee)
+        known = self.live.through(pool.index for pool in pools)
+        only_best, most = not (occasion.block_closed or self.config.gross), self.config.max_solved
         self._table.begin_look()
+        chances: list[Chance] = []
+        judged: set[int] = set()
         for pool in pools:
             counts["screened"] += 1
             candidates, beyond = self._table.candidates(pool.index, gas_price, gas.overhead_units, self._least_wei)
             counts["unsolved"] += beyond
-            for candidate in candidates:
-                looked.add(candidate.key)
-                self._judge(candidate, occasion, gas_price, chances)
+            best = 0
+            counts["unsolved"] += max(len(candidates) - most, 0)
+            for number, candidate in enumerate(candidates[:most]):
+                if only_best and best >= candidate.bound:
+                    counts["left_for_block_end"] += min(len(candidates), most) - number
+                    break
+                judged.add(candidate.key)
+                chance = self._judge(candidate, occasion, gas_price)
+                if chance is not None:
+                    chances.append(chance)
+                    best = max(best, chance.net_wei)
         self._count_screen()
-        known = self.live.through(pool.index for pool in pools)
         for opportunity in known:
-            if opportunity.key not in looked:
-                self._judge(self._table.candidate(opportunity.key, opportunity.start), occasion, gas_price, chances)
-        chances.sort(key=lambda chance: chance.net_wei, reverse=True)
-        earning = {chance.candidate.key for chance in chances}
-        gone = [one for one in known if one.key not in earning and self._is_settled(one.pools, occasion)]
-        self._withdraw(gone, WithdrawalReason.GONE, occasion.place)
+            if opportunity.key not in judged:
+                chance = self._judge(Candidate(inf, opportunity.key, opportunity.start), occasion, gas_price)
+                if chance is not None:
+                    chances.append(chance)
+        if len(chances) > 1:
+            chances.sort(key=lambda chance: chance.net_wei, reverse=True)
+        if known:
+            earning = {chance.candidate.key for chance in chances}
+            gone = [one for one in known if one.key not in earning and self._is_settled(one.pools, occasion)]
+            self._withdraw(gone, WithdrawalReason.GONE, occasion.place)
         room = BYTES_OF_SIGNALS
-        for chance in chances:
-            room -= self._signal(chance, occasion, room)
+        for number, chance in enumerate(chances):
+            if number == 0 or not only_best or self.live.get(chance.candidate.key) is not None:
+                room -= self._signal(chance, occasion, room)
+            else:
+                counts["left_for_block_end"] += 1
 
     def _count_screen(self) -> None:
         found, counts = self._table.counts.tolist(), self.counts
@@ -322,41 +346,50 @@ class FlashArbitrage(Strategy):
         newest = (self.book.pools[index].current for index in pools)
         return all(entry is None or entry.block_number <= occasion.place.block_number for entry in newest)
 
-    def _judge(self, candidate: Candidate, occasion: Occasion, gas_price: int, chances: list[Chance]) -> None:
-        """Solve a cycle; append it to `chances` if it is worth a signal."""
+    def _judge(self, candidate: Candidate, occasion: Occasion, gas_price: int) -> Chance | None:
+        """Solve a cycle; None if it is not worth a signal."""
         known = self.live.get(candidate.key)
         if known is not None and known.start != candidate.start and self._rates.of(known.statement.token_in).wei:
-            candidate = self._table.candidate(known.key, known.start)
-        pools = [self.book.pools[index] for index, _ in candidate.legs]
-        if any(pool.index not in self._ages for pool in pools):
-            return
-        if not self._is_settled((pool.index for pool in pools), occasion):
+            candidate = candidate._replace(start=known.start)
+        all_pools, ages, gas, closed = self.book.pools, self._ages, self.config.gas, occasion.block_closed
+        pools, legs, units, speculative = [], [], gas.overhead_units, not closed
+        path = self._table.legs(candidate.key, candidate.start)
+        for index, falls in path:
+            pool = all_pools[index]
+            if index not in ages:
+                return None
+            pools.append(pool)
+            legs.append(leg_of(pool, pool.token0 if falls else pool.token1))
+            units += self._units[index]
+            speculative |= pool.fee_moves
+        if closed and not self._is_settled((pool.index for pool in pools), occasion):
             self.counts["unsettled"] += 1
-            return
-        tokens = [pool.token0 if falls else pool.token1 for pool, (_, falls) in zip(pools, candidate.legs, strict=True)]
-        legs = [leg_of(pool, token) for pool, token in zip(pools, tokens, strict=True)]
+            return None
         cycle = best_cycle(legs)
         if cycle is None:
-            return
+            return None
         self.counts["gross_positive"] += 1
-        gas, token_in = self.config.gas, tokens[0]
-        way = [tick for number, leg in enumerate(legs, 1) for tick in way_of(number, leg, cycle.amounts[number - 1])]
-        units = gas.overhead_units + sum(gas.units(pool.protocol, pool.venue) for pool in pools)
-        units += gas.v3_tick_units * crossed_ticks(way)
+        way: tuple[WayTick, ...] = ()
+        for number, (leg, amount) in enumerate(zip(legs, cycle.amounts, strict=False), 1):
+            if isinstance(leg, MapLeg):
+                way += tuple(way_of(number, leg, amount))
+        if way:
+            units += gas.v3_tick_units * crossed_ticks(way)
+        first = pools[0]
+        token_in, decimals = (first.token0, first.decimals0) if path[0][1] else (first.token1, first.decimals1)
         rate = self._rates.of(token_in)
-        decimals = pools[0].decimals0 if token_in == pools[0].token0 else pools[0].decimals1
         economics = value(cycle, token_in, decimals, units, gas_price, rate)
         net_wei = rate.worth(economics.net) if rate.wei else 0
         earns = rate.wei > 0 and economics.net > 0
         self.counts["net_positive"] += earns
-        if (earns and net_wei >= self.config.min_net_wei) or self.config.gross:
-            verdict = _verdict(legs, speculative=not occasion.block_closed or any(pool.fee_moves for pool in pools))
-            statement = Statement(verdict, economics, tuple(describe_legs(pools, token_in, cycle)), tuple(way))
-            chances.append(Chance(candidate, statement, net_wei))
+        if not ((earns and net_wei >= self.config.min_net_wei) or self.config.gross):
+            return None
+        statement = Statement(_verdict(legs, speculative), economics, describe_legs(pools, token_in, cycle), way)
+        return Chance(candidate, tuple([index for index, _ in path]), statement, net_wei)
 
     def _signal(self, chance: Chance, occasion: Occasion, room: int) -> int:
         """Publish a chance if it has at most `room` bytes, unless the same was said already and holds; its bytes."""
-        (key, start, legs), (verdict, economics, stated, way) = chance.candidate, chance.statement
+        (_, key, start), (verdict, economics, stated, way) = chance.candidate, chance.statement
         known = self.live.get(key)
         holds = known is not None and known.signal_id != 0
         if known is not None and holds and known.statement == chance.statement:
@@ -372,7 +405,7 @@ class FlashArbitrage(Strategy):
         expires_block = occasion.place.block_number + self.config.signal_blocks
         signal = describe(number, occasion.place, expires_block, verdict, stated)
         made = self.emit(signal, economics, *stated, *way, receive_time_ns=occasion.receive_time_ns)
-        rows, block_number = tuple(index for index, _ in legs), occasion.place.block_number
+        rows, block_number = chance.rows, occasion.place.block_number
         self.live.put(Opportunity(key, start, number, rows, made, block_number, expires_block, chance.statement))
         self.counts["signals"] += 1
         self.counts[f"signals_{verdict.name.lower()}"] += 1
@@ -390,7 +423,7 @@ class FlashArbitrage(Strategy):
                 self.live.end(one)
 
 
-def _verdict(legs: Iterable[Leg], *, speculative: bool) -> QuoteVerdict:
+def _verdict(legs: Iterable[Leg], speculative: bool) -> QuoteVerdict:
     if speculative:
         return QuoteVerdict.SPECULATIVE
     # Any other leg covers only the current range of its pool.

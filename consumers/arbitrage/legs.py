@@ -5,7 +5,9 @@ Owns the translation of pools into the arithmetic of `cycle`, and which pools ca
 
 from __future__ import annotations
 
-from consumers.arbitrage.concentrated import PriceRange, current_range
+from math import inf
+
+from consumers.arbitrage.concentrated import PriceRange, TickMap, current_range
 from consumers.arbitrage.constant_product import FEE_UNIT, MAX_RESERVE, Hop
 from consumers.arbitrage.cycle import Leg, MapLeg, RangeLeg, ReserveLeg
 from consumers.arbitrage.cycle_table import Slope
@@ -62,9 +64,26 @@ def slopes_of(pool: Pool) -> tuple[Slope, Slope]:
             return Slope(kept * (reserve1 / reserve0), kept / reserve0), Slope(
                 kept * (reserve0 / reserve1), kept / reserve1
             )
-        case Price(price, liquidity):
-            root, most = price / Q96, max(liquidity, pool.ticks.peak)
-            return Slope(kept * root * root, kept * root / most), Slope(kept / root / root, kept / root / most)
+        case Price(price, liquidity, tick):
+            root, most, down, up = price / Q96, liquidity, inf, inf
+            if usable_map(pool) is not None:
+                most = max(liquidity, pool.ticks.peak)
+            else:
+                reach = current_range(price, tick, liquidity, pool.fee_pips, pool.tick_spacing)
+                down = liquidity * ((price - reach.floor_price) / reach.floor_price) / root / kept
+                up = liquidity * ((reach.ceiling_price - price) / Q96) / kept
+            falling = Slope(kept * root * root, kept * root / most, down)
+            return falling, Slope(kept / root / root, kept / root / most, up)
+
+
+def usable_map(pool: Pool) -> TickMap | None:
+    """The pool's tick map.  Map and price come by different messages; where they disagree only the current range is
+    used."""
+    ticks, current = pool.ticks.map, pool.current
+    if ticks is None or current is None or not isinstance(current.value, Price):
+        return None
+    price = current.value
+    return ticks if ticks.active(price.tick) == price.liquidity and ticks.spacing == pool.tick_spacing else None
 
 
 def leg_of(pool: Pool, token_in: bytes) -> Leg:
@@ -76,9 +95,8 @@ def leg_of(pool: Pool, token_in: bytes) -> Leg:
             hop = Hop(reserve0, reserve1, pool.fee_pips) if falls else Hop(reserve1, reserve0, pool.fee_pips)
             return ReserveLeg(hop)
         case Price(price, liquidity, tick):
-            ticks = pool.ticks.map
-            # Map and price come by different messages; where they disagree only the current range is used.
-            if ticks is not None and ticks.active(tick) == liquidity and ticks.spacing == pool.tick_spacing:
+            ticks = usable_map(pool)
+            if ticks is not None:
                 return MapLeg(price, tick, liquidity, pool.fee_pips, ticks, falls)
             return RangeLeg(current_range(price, tick, liquidity, pool.fee_pips, pool.tick_spacing), falls)
 

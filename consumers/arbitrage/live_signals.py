@@ -23,7 +23,7 @@ class Statement(NamedTuple):
 
     verdict: QuoteVerdict
     economics: Economics
-    legs: tuple[CycleLeg, ...]
+    legs: list[CycleLeg]
     way: tuple[WayTick, ...]
 
     @property
@@ -77,6 +77,8 @@ class LiveSignals:
 
     def through(self, pools: Iterable[int]) -> list[Opportunity]:
         """Those of cycles through any of the pools, ordered by cycle."""
+        if not self._by_key:
+            return []
         keys = {key for pool in pools for key in self._by_pool.get(pool, ())}
         return [self._by_key[key] for key in sorted(keys)]
 

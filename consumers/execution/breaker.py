@@ -11,6 +11,7 @@ a restart restores it.
 from __future__ import annotations
 
 from collections import deque
+from itertools import takewhile
 from typing import NamedTuple
 
 from consumers.execution.config import ExecutionConfig
@@ -19,10 +20,9 @@ from tlv.layout import CircuitBreaker
 
 JUDGED_FILLS = 10
 """So many fills are judged together for what they fell short of."""
-KEPT_ATTEMPTS = 100_000
 
 
-class Attempt(NamedTuple):
+class AttemptOutcome(NamedTuple):
     """What an attempt did, in wei of the chain's coin."""
 
     block_number: int
@@ -42,25 +42,39 @@ class Breaker:
         self.until_block = 0
         self.failures = 0
         """Attempts that failed since the last that was filled, or since it closed."""
-        self._attempts: deque[Attempt] = deque(maxlen=KEPT_ATTEMPTS)
-        """Since it closed."""
+        self._last: AttemptOutcome | None = None
+        self._window: deque[AttemptOutcome] = deque()
+        """The last `breaker_blocks` of blocks, since it went to its state."""
+        self._net_wei = 0
+        """Of the window."""
+        self._stated: deque[AttemptOutcome] = deque(maxlen=JUDGED_FILLS)
+        """The last fills of which something was expected."""
 
-    def took(self, attempt: Attempt) -> None:
+    def took(self, attempt: AttemptOutcome) -> None:
         """An attempt was made."""
-        self._attempts.append(attempt)
+        self._last = attempt
         self.failures = 0 if attempt.filled else self.failures + 1
+        self._window.append(attempt)
+        self._net_wei += attempt.net_wei
+        while self._window[0].block_number <= attempt.block_number - self._config.breaker_blocks:
+            self._net_wei -= self._window.popleft().net_wei
+        if attempt.filled and attempt.expected_gross_wei > 0:
+            self._stated.append(attempt)
 
     def went(self, record: CircuitBreaker) -> None:
         """It was published that it went to a state."""
         self.state, self.until_block = BreakerState(record.state), record.until_block
-        self._attempts.clear()
+        self._last, self._net_wei = None, 0
+        self._window.clear()
+        self._stated.clear()
         if self.state is not BreakerState.HALF_OPEN:
             self.failures = 0
 
     def loss_at(self, block_number: int) -> int:
         """Net loss of the attempts within the last `breaker_blocks`; 0 if they earned."""
         since = block_number - self._config.breaker_blocks
-        return max(-sum(one.net_wei for one in self._attempts if one.block_number > since), 0)
+        before = sum(one.net_wei for one in takewhile(lambda one: one.block_number <= since, self._window))
+        return max(before - self._net_wei, 0)
 
     def due(self, block_number: int) -> CircuitBreaker | None:
         """The transition that is due at the end of this block, if any."""
@@ -72,9 +86,9 @@ class Breaker:
                 over = block_number > self.until_block
                 return self._record(block_number, BreakerState.HALF_OPEN, OrderReason.COOLED_DOWN) if over else None
             case BreakerState.HALF_OPEN:
-                if not self._attempts:
+                if self._last is None:
                     return None
-                if self._attempts[-1].filled:
+                if self._last.filled:
                     return self._record(block_number, BreakerState.CLOSED, OrderReason.NONE)
                 return self._record(block_number, BreakerState.OPEN, OrderReason.FAILURES)
 
@@ -83,10 +97,9 @@ class Breaker:
             return OrderReason.FAILURES
         if (loss := self.loss_at(block_number)) and loss >= self._config.breaker_loss_wei:
             return OrderReason.LOSS
-        stated = [one for one in self._attempts if one.filled and one.expected_gross_wei > 0][-JUDGED_FILLS:]
-        expected = sum(one.expected_gross_wei for one in stated)
-        short = expected - sum(one.gross_wei for one in stated)
-        if len(stated) == JUDGED_FILLS and short * 100 > expected * self._config.breaker_shortfall_percent:
+        expected = sum(one.expected_gross_wei for one in self._stated)
+        short = expected - sum(one.gross_wei for one in self._stated)
+        if len(self._stated) == JUDGED_FILLS and short * 100 > expected * self._config.breaker_shortfall_percent:
             return OrderReason.PREDICTION
         return OrderReason.NONE
 

@@ -26,8 +26,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
-from consumers.arbitrage.gas_rate import Rate, rate_of
-from consumers.arbitrage.legs import tradable
+from consumers.arbitrage.gas_rate import Rate, Rates
+from consumers.arbitrage.legs import refusal
 from consumers.arbitrage.pool_state import Pool
 from consumers.execution.chain import ChainView, InBlock
 from consumers.execution.config import ExecutionConfig
@@ -71,7 +71,7 @@ KINDS = frozenset((Protocol.UNISWAP_V2, Protocol.UNISWAP_V3, Protocol.ALGEBRA))
 """The pool kinds whose arithmetic is known."""
 
 
-class Fork(NamedTuple):
+class SeenFork(NamedTuple):
     """Blocks above `number` left the chain, as frame `sequence` of the market's ring said."""
 
     ring: bytes
@@ -84,7 +84,7 @@ class Fork(NamedTuple):
         return seen_before and order.block_number > self.number
 
 
-class Met(NamedTuple):
+class MetPool(NamedTuple):
     """A leg's pool where the order meets it."""
 
     pool: Pool
@@ -117,6 +117,7 @@ class PaperExecutor(Strategy):
         self._due: defaultdict[int, list[Order]] = defaultdict(list)
         self._pending: dict[int, int] = {}
         """How many orders of an id wait."""
+        self._waiting = 0
         self._withdrawn: dict[int, int] = {}
         """As of which block an order that waits was taken back."""
         self._of_opportunity: dict[tuple[bytes, int], list[Order]] = {}
@@ -124,7 +125,7 @@ class PaperExecutor(Strategy):
         self.read_up_to: dict[bytes, tuple[bytes, int]] = {}
         """Of each order ring: market ring and sequence of the frame behind its newest order."""
         self._last_end = -1
-        self._forks: deque[Fork] = deque(maxlen=KEPT_FORKS)
+        self._forks: deque[SeenFork] = deque(maxlen=KEPT_FORKS)
         self._restored: dict[tuple[int, bytes], list[Ended]] = {}
 
     # ---- orders
@@ -169,7 +170,7 @@ class PaperExecutor(Strategy):
         known = order.order_id in self._pending or order.order_id in ledger.order_ids
         if known and order.key not in ledger.decided:
             order = _faulty(order, OrderReason.DUPLICATE)
-        if sum(self._pending.values()) >= MOST_PENDING:
+        if self._waiting >= MOST_PENDING:
             verdict = Verdict(OrderReason.RATE, MOST_PENDING + 1, MOST_PENDING)
             self._refuse(order, max(self._last_end, 0), self.chain.hashes.get(self._last_end, bytes(32)), verdict)
             return
@@ -179,6 +180,7 @@ class PaperExecutor(Strategy):
     def _wait(self, order: Order, due: int) -> None:
         self._due[due].append(order)
         self._pending[order.order_id] = self._pending.get(order.order_id, 0) + 1
+        self._waiting += 1
 
     def _supersede(self, order: Order) -> None:
         """A newer signal of an opportunity takes the place of those that wait."""
@@ -241,7 +243,7 @@ class PaperExecutor(Strategy):
 
     def on_reorg(self, reorg: Reorg) -> None:
         """Take back what happened in the blocks that left the chain."""
-        self._forks.append(Fork(self.trigger.ring, self.trigger.sequence, reorg.fork_number))
+        self._forks.append(SeenFork(self.trigger.ring, self.trigger.sequence, reorg.fork_number))
         self.chain.book.reorganise(reorg)
         gone = self.chain.roll_back(reorg.fork_number)
         self._last_end = min(self._last_end, reorg.fork_number)
@@ -300,6 +302,7 @@ class PaperExecutor(Strategy):
     # ---- deciding
 
     def _leave(self, order: Order) -> None:
+        self._waiting -= 1
         left = self._pending[order.order_id] - 1
         if left:
             self._pending[order.order_id] = left
@@ -389,7 +392,7 @@ class PaperExecutor(Strategy):
         report = self._report(order, block, outcome, rate_out, (units, price))
         self._publish(order, *fills, report)
 
-    def _meet(self, order: Order, number: int) -> list[Met] | Verdict:
+    def _meet(self, order: Order, number: int) -> list[MetPool] | Verdict:
         """The pools of an order's legs, in their states; or why they cannot be traded."""
         age = number - order.block_number
         if age > self.config.max_order_age_blocks:
@@ -410,18 +413,18 @@ class PaperExecutor(Strategy):
                 return Verdict(OrderReason.STALE, age, self.config.max_state_age_blocks)
             if not quotable(where.place):
                 return Verdict(OrderReason.NOT_QUOTABLE)
-            met.append(Met(pool, where, leg.token_in == pool.token0))
+            met.append(MetPool(pool, where, leg.token_in == pool.token0))
         return met
 
     def _rate(self, token: bytes, number: int) -> Rate:
         """What the chain's coin is worth in a token, by states that are not too old."""
 
-        def trusted(pool: Pool) -> bool:
+        rates = Rates(self._native)
+        for pool in self.chain.book.of_pair(token, self._native):
             current = pool.current
             fresh = current is not None and number - current.block_number <= self.config.max_state_age_blocks
-            return fresh and tradable(pool)
-
-        return rate_of(self.chain.book, token, self._native, trusted)
+            rates.renew(pool, usable=fresh and refusal(pool) is None)
+        return rates.of(token)
 
     def _report(
         self, order: Order, block: Block, outcome: list[Swapped] | Shortage, rate: Rate, gas: tuple[int, int]
@@ -554,7 +557,7 @@ class PaperExecutor(Strategy):
         ledger = self.ledger
         return {
             "orders": self.counts["orders"],
-            "pending": sum(self._pending.values()),
+            "pending": self._waiting,
             "withdrawals": self.counts["withdrawals"],
             "again": self.counts["again"],
             "ignored": self.counts["ignored"],
@@ -584,7 +587,7 @@ def _about(order: Order) -> dict[str, Any]:
     return {"order_sequence": order.key.sequence, "order_id": order.order_id, "order_ring": order.key.ring}
 
 
-def _fill(order: Order, block: Block, at: int, met: Met, swapped: Swapped) -> Fill:
+def _fill(order: Order, block: Block, at: int, met: MetPool, swapped: Swapped) -> Fill:
     pool, leg = met.pool, order.legs[at]
     return Fill(
         **_about(order),

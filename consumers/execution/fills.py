@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from consumers.arbitrage.concentrated import TickMap, current_range, swap, swap_step
-from consumers.arbitrage.constant_product import FEE_UNIT, Hop
+from consumers.arbitrage.constant_product import FEE_UNIT, MAX_RESERVE, Hop
 from consumers.arbitrage.pool_state import Price, Reserves
 from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, sqrt_price_at
 from tlv.codes import OrderReason
 
-MOST_RESERVE = (1 << 112) - 1
-"""A V2 pair keeps its reserves in 112 bits each and reverts beyond (UniswapV2Pair._update)."""
 MOST_V3_AMOUNT = (1 << 255) - 1
 """A V3 pool takes its amount as an int256."""
 
@@ -70,7 +68,7 @@ def swap_through(place: PoolPlace, amount_in: int, *, falls: bool) -> Swapped | 
 
 def _through_reserves(reserves: Reserves, fee_pips: int, amount_in: int, *, falls: bool) -> Swapped | Shortage:
     entering, leaving = reserves if falls else (reserves.reserve1, reserves.reserve0)
-    if entering + amount_in > MOST_RESERVE:
+    if entering + amount_in > MAX_RESERVE:
         return Shortage(OrderReason.LIQUIDITY, certain=True)
     out = Hop(entering, leaving, fee_pips).out(amount_in)
     if out == 0:
@@ -127,7 +125,7 @@ def quotable(place: PoolPlace) -> bool:
         return False
     match place.value:
         case Reserves(reserve0, reserve1):
-            return 0 < reserve0 <= MOST_RESERVE and 0 < reserve1 <= MOST_RESERVE
+            return 0 < reserve0 <= MAX_RESERVE and 0 < reserve1 <= MAX_RESERVE
         case Price(price, liquidity, tick):
             in_bounds = MIN_SQRT_PRICE <= price < MAX_SQRT_PRICE and MIN_TICK <= tick < MAX_TICK
             return place.tick_spacing > 0 and in_bounds and liquidity > 0

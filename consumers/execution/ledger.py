@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from consumers.execution.breaker import Attempt, Breaker
+from consumers.execution.breaker import AttemptOutcome, Breaker
 from consumers.execution.config import ExecutionConfig
 from consumers.execution.orders import OrderKey
 from tlv.codes import OrderReason, OrderState, Venue
@@ -150,10 +150,9 @@ class Ledger:
     def prune(self, block_number: int) -> None:
         """Forget, one by one, orders that ended long before this block."""
         oldest = block_number - KEPT_BLOCKS_OF_ORDERS
-        for key, ended in list(self.ended.items()):
-            if ended.block_number < oldest:
-                del self.ended[key]
-                self.order_ids.discard(ended.order_id)
+        while self.ended and next(iter(self.ended.values())).block_number < oldest:
+            ended = self.ended.pop(next(iter(self.ended)))
+            self.order_ids.discard(ended.order_id)
         for sums in (self._exposure, self._attempts):
             for block in [known for known in sums if known < oldest]:
                 del sums[block]
@@ -216,7 +215,7 @@ class Ledger:
         self._end(key, ended)
         self._count(ended)
         filled, net_wei = ended.state is OrderState.FILLED, gross_wei - gas_wei
-        self.breaker.took(Attempt(record.block_number, filled, net_wei, max(expected_gross_wei, 0), gross_wei))
+        self.breaker.took(AttemptOutcome(record.block_number, filled, net_wei, max(expected_gross_wei, 0), gross_wei))
 
     def _count(self, ended: Ended, sign: int = 1) -> None:
         self.total.add(ended, sign)

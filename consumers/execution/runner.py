@@ -21,7 +21,8 @@ from consumers.execution.executor import PaperExecutor
 from consumers.follower import RingFollower
 from consumers.journal import JournalReader
 from consumers.order_hash import OrderHash
-from consumers.runner import FRAMES_PER_POLL, HEARTBEAT_S, WAIT_S, PolledFrames
+from consumers.polled_frames import FRAMES_PER_POLL, PolledFrames
+from consumers.runner import HEARTBEAT_S, WAIT_S
 from consumers.strategy import Draft, Driver
 from ringbuf import CorruptRing, Histogram, Level, Poll, Reader, SharedCounters, Status, Wait, Writer
 from ringbuf.errors import RingNotFound, RingNotReady

@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 
 from consumers.follower import RingFollower
+from consumers.held_ids import HeldMessages, id_in
 from consumers.journal import JournalReader
 from consumers.native.build import BLANK
+from consumers.native.drafts import seal_draft
 from consumers.native.driver import NativeDriver
 from consumers.native.loop import BOOK, LOG_BYTES, LOST, PENDING, POISONED, note_published
 from consumers.native.strategy import NativeStrategy
@@ -41,6 +43,9 @@ TELL_EVERY_NS = NS
 class NativeRunner:
     """A native strategy at work.  What it counts is in `shared` too, if given: counters of `StrategyCounts`.
 
+    `held` has what the ring of its signals holds already.  Until it has read what the market's ring holds, its
+    messages come one by one, and those that are held are not published again; then the compiled loop takes over.
+
     Raises:
         UsageError: the strategy's handler is none that can be compiled.
     """
@@ -54,10 +59,13 @@ class NativeRunner:
         wait: Wait = Wait.BACKOFF,
         shared: SharedCounters | None = None,
         inline: bool | None = None,
+        held: HeldMessages | None = None,
     ) -> None:
         self.driver = NativeDriver(strategy, reader.uuid, inline=inline)
         self.order_hash = OrderHash()
         """Over all that it published."""
+        self._held = held
+        self._heartbeat_due = 0.0
         self._refused = 0
         self._told = 0
         self._tell_at = 0
@@ -83,7 +91,7 @@ class NativeRunner:
         """What it counted, up to date."""
         counts, tally = self._counts, self.tally[0]
         counts.frames, counts.lost, counts.poisoned = int(tally["frames"]), int(tally["lost"]), self.driver.poisoned
-        counts.signals, counts.late_signals = int(tally["published"]), int(tally["late"])
+        counts.signals, counts.late_signals = int(tally["published"]) - counts.again, int(tally["late"])
         counts.refused_signals = self._refused
         return counts
 
@@ -99,44 +107,62 @@ class NativeRunner:
             StrategyStopped, CorruptRing, JournalError, and what `step` raises; RingOrphaned: the signals' ring has lost
             its name.
         """
-        heartbeat_due = 0.0
         try:
             while not asked_to_stop():
-                if time.monotonic() >= heartbeat_due:
-                    self._writer.heartbeat()
-                    heartbeat_due = time.monotonic() + HEARTBEAT_S
-                if self._shared is not None and self._shared.due:
-                    self._shared.put(self.counts)
-                status = self.step()
-                if status is Status.CLOSED and until_closed:
+                status = self.turn()
+                if self.has_ended(status, until_closed=until_closed, follow=follow):
                     return
-                if self._follower is not None:
-                    self._rest(self._follower, status)
-                elif status in {Status.EMPTY, Status.CLOSED}:
-                    if not follow:
-                        return
-                    time.sleep(WAIT_S)
+                if not self.goes_on(status):
+                    self.rest(status)
         finally:
-            self._drain()
-            self._tell_at = 0
-            self._tell()
+            self.finish()
 
-    def _rest(self, follower: RingFollower, status: Status) -> None:
-        """Wait after a slice that ended with `status`, or go on with the ring that follows."""
-        assert isinstance(self._reader, Reader)
-        if self._reader.evicted:
+    def turn(self) -> Status:
+        """As `Runner.turn`."""
+        if time.monotonic() >= self._heartbeat_due:
+            self._writer.heartbeat()
+            self._heartbeat_due = time.monotonic() + HEARTBEAT_S
+        if self._shared is not None and self._shared.due:
+            self._shared.put(self.counts)
+        status = self.step()
+        if isinstance(self._reader, Reader) and self._reader.evicted:
             self._reader.join()  # it was too slow for its writer, and its next poll says what it lost
-            log.warning("ring %(ring)s: its writer evicted this strategy, which joins again", {"ring": follower.name})
+            log.warning("ring %(ring)s: its writer evicted this strategy, which joins again", {"ring": self._reader.name})
+        return status
+
+    def has_ended(self, status: Status, *, until_closed: bool, follow: bool) -> bool:
+        """As `Runner.has_ended`."""
+        if status is Status.CLOSED and until_closed:
+            return True
+        return not follow and self._follower is None and status in {Status.EMPTY, Status.CLOSED}
+
+    def goes_on(self, status: Status) -> bool:
+        """As `Runner.goes_on`."""
         if status not in {Status.EMPTY, Status.CLOSED}:
-            return
-        follower.look()
-        replaced = follower.next_ring()
-        if replaced is not None:
-            place = {"ring": follower.name, "sequence": replaced.last_sequence}
-            log.warning("ring %(ring)s was replaced behind sequence %(sequence)d", place)
-            self._reader, self.driver.ring = follower.reader, replaced.new
+            return True
+        if self._follower is None:
+            return False
+        self._follower.look()
+        replaced = self._follower.next_ring()
+        if replaced is None:
+            return False
+        place = {"ring": self._follower.name, "sequence": replaced.last_sequence}
+        log.warning("ring %(ring)s was replaced behind sequence %(sequence)d", place)
+        self._reader, self.driver.ring = self._follower.reader, replaced.new
+        return True
+
+    def rest(self, status: Status) -> None:
+        """As `Runner.rest`."""
+        if self._follower is None:
+            time.sleep(WAIT_S)
         elif not (self._wait is Wait.SPIN and status is Status.EMPTY):
-            follower.rest(status, WAIT_S, self._wait)
+            self._follower.rest(status, WAIT_S, self._wait)
+
+    def finish(self) -> None:
+        """Count and tell what is left over at the end."""
+        self._drain()
+        self._tell_at = 0
+        self._tell()
 
     def step(self, slice_ns: int = SLICE_NS) -> Status:
         """Deliver what can be read now: of a ring one slice of the compiled loop, at least one poll or the rest of the
@@ -148,8 +174,13 @@ class NativeRunner:
             CorruptRing: there is no frame where one should be.
         """
         reader, driver = self._reader, self.driver
-        if isinstance(reader, JournalReader):
-            return self._step_of_journal(reader)
+        if not isinstance(reader, Reader):
+            return self._step_of_polls(reader, reader.clock_offset_ns)
+        if self._held:
+            found = self._step_of_polls(reader)
+            if found in {Status.EMPTY, Status.CLOSED}:
+                self._held.forget()
+            return found
         status = driver.built.drive(*self._arguments(reader, slice_ns))
         if status == PENDING:
             self._publish_pending(reader)
@@ -171,15 +202,17 @@ class NativeRunner:
             raise CorruptRing(f"ring {reader.name}: no frame at position {reader.position}")
         return Status(status)
 
-    def _step_of_journal(self, reader: JournalReader) -> Status:
+    def _step_of_polls(self, reader: Reader | JournalReader, clock_offset_ns: int = 0) -> Status:
         driver, poll = self.driver, reader.poll()
         driver.ring = reader.uuid  # the next frames may be of another ring of this name
         poisoned = driver.poisoned
         try:
-            for message in driver.take_poll(poll, reader.clock_offset_ns):
+            for message in driver.take_poll(poll, clock_offset_ns):
                 self._publish_recorded(message.payload)
         finally:
             self._report_poison(driver.poisoned - poisoned)
+        if poll.status is Status.CORRUPT:
+            raise CorruptRing(f"ring {reader.name}: no frame where sequence {reader.sequence} should be")
         return poll.status
 
     def _arguments(self, reader: Reader, slice_ns: int) -> tuple[Any, ...]:
@@ -199,9 +232,13 @@ class NativeRunner:
         header = data[:HEADER_SIZE].view(HEADER)[0]
         header["sequence"], header["timestamp_ns"] = self._writer.next_sequence, time.time_ns()
         seal(data, 0, data.size)
+        self.order_hash.add(data.data)
+        if self._held and (number := id_in(data)) in self._held:
+            self._held.take(number, data.data)
+            self._counts.again += 1
+            return
         self._writer.publish(data.data)
         self.tally[0]["late"] += 1
-        self.order_hash.add(data.data)
 
     def _publish_pending(self, reader: Reader) -> None:
         """Publish the message that the ring did not take at once as every writer does: wait for a bounded time."""

@@ -107,16 +107,20 @@ def test_profitable_unprofitable_cycle_never_earns(first: tuple[int, int, int], 
 @given(st.tuples(RESERVE, RESERVE, FEES), st.tuples(RESERVE, RESERVE, FEES), st.integers(-3, 3), st.integers(1, 9))
 @settings(max_examples=500)
 @example((2004773, 2004828, 2000), (1, 4194100, 2000), -2, 1)
+@example((54, 271_212, 0), (91_169, 3_100_103_521, 0), -3, 1)
 def test_best_input_neighbours_and_multiples_earn_at_most_what_floors_take(
     first: tuple[int, int, int], second: tuple[int, int, int], offset: int, tenth: int
 ) -> None:
     hops = (Hop(*first), Hop(*second))
     found = best_input(hops)
-    profit = run_through(hops, found) - found
+    profit, unfloored = run_through(hops, found) - found, found
+    for hop in hops:
+        unfloored = hop.out(unfloored) + 1
+    floored = unfloored - found - profit
 
     for other in (found + offset, found * tenth // 10, found * (10 + tenth) // 10):
         if other > 0:
-            assert run_through(hops, other) - other <= profit + len(hops)
+            assert run_through(hops, other) - other <= profit + floored
 
 
 @given(RESERVE, RESERVE, FEES, st.integers(0, 1 << 112))

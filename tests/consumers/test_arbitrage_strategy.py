@@ -497,17 +497,16 @@ def test_verify_signal_without_economics_is_refused() -> None:
         verify_signal(parse(build(Domain.SIGNAL, Source.ARBITRAGE_STRATEGY, [])))
 
 
-def test_strategy_recording_holds_two_chances_of_two_pools_that_their_blocks_took_away() -> None:
-    """91 proven V2 pools, 276 events: two moments of two pools earn before and after gas, both gone before their block
-    ended.  Of the cycles through three pools some stay for blocks: nobody took them."""
+def test_strategy_recording_holds_chances_that_their_blocks_took_away_and_some_that_nobody_took() -> None:
+    """91 proven V2 pools, 276 events: some chances are gone before their block ends; of the cycles through three pools
+    some stay for blocks.  All are withdrawn at last, so none is left open."""
     strategy = FlashArbitrage()
     drafts = drive(strategy, RING, canonical_frames())
 
     assert len(pool_states()) == 91 and len(canonical_events()) == 276
     made = [signal_of(draft)[0] for draft in signals(drafts)]
-    found = [(signal.block_number, signal.verdict) for signal in made if signal.legs == 2]
-    assert found == [(13522209, QuoteVerdict.SPECULATIVE), (13522211, QuoteVerdict.SPECULATIVE)]
-    assert len(made) == 52 and {signal.legs for signal in made} == {2, 3}
+    assert len(made) == 47 and {signal.legs for signal in made} == {2, 3}
+    assert {signal.verdict for signal in made} == {QuoteVerdict.SPECULATIVE, QuoteVerdict.EXACT}
     assert all(verify_signal(message_of(draft)) == [] for draft in drafts)
     open_at_end = {signal.opportunity for signal in made} - {one.opportunity for one in withdrawals(drafts)}
     assert len(open_at_end) == len(strategy.live) == 0

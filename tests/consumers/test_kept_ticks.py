@@ -218,3 +218,26 @@ def test_book_that_missed_frames_takes_no_map_until_it_misses_no_event_of_a_late
 def test_book_that_saw_no_block_yet_takes_no_map() -> None:
     book = PoolBook()
     assert book.take_ticks(part(5, 2), map_of(ONE)) is None
+
+
+def test_map_behind_an_earlier_event_lacks_what_came_later() -> None:
+    """Whenever the map itself was read: before the event, or after it."""
+    rng = random.Random(10)
+    for _ in range(40):
+        ticks, standing = KeptTicks(), list[Change]()
+        for log in range(40):
+            low = rng.randint(-9, 8) * SPACING
+            made = change(100 + log // 5, log, low, rng.randint(low // SPACING + 1, 9) * SPACING, rng.randint(1, 9))
+            standing.append(made)
+            ticks.apply(made)
+        as_of = rng.randint(99, 108)
+        whole = map_of([one for one in standing if one.block_number <= as_of])
+        assert ticks.take(part(as_of, len(whole)), whole, 0)
+        for one in standing:
+            found = ticks.at(one.block_number, one.log_index)
+            expected = map_of([c for c in standing if c.log_index <= one.log_index])
+            assert found is not None
+            assert [(tick, found.net[tick]) for tick in found.ticks] == [(t.tick, t.liquidity_net) for t in expected]
+            assert found.spacing == SPACING
+    ticks.void()
+    assert ticks.at(100, 0) is None

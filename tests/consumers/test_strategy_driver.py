@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -273,3 +275,92 @@ def test_select_frames_keeps_the_wanted_and_the_unreadable() -> None:
     count = select_frames(buffer, offsets, lengths, filter_of(OnlyBlocks()).tables, chosen)
     assert chosen[:count].tolist()[:3] == [1, 2, 3] and 4 not in chosen[:count] and 0 not in chosen[:count]
     assert select_frames(buffer, offsets, lengths, filter_of(Diary()).tables, chosen) == len(frames)
+
+
+class Foreign(Strategy):
+    """Does what it is told at each event, and perhaps at a loss."""
+
+    def __init__(self, act: Callable[[Strategy], object], at_loss: Callable[[Strategy], object] = repr) -> None:
+        super().__init__()
+        self._act, self._at_loss = act, at_loss
+
+    def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
+        self._act(self)
+
+    def on_lost(self, first: int, last: int) -> None:
+        self._at_loss(self)
+
+
+class Odd(BaseException):
+    """No Exception, and its text cannot be had."""
+
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+def throw(error: BaseException) -> Callable[[Strategy], object]:
+    def act(_: Strategy) -> object:
+        raise error
+
+    return act
+
+
+def recurse(strategy: Strategy) -> object:
+    return recurse(strategy)
+
+
+def flood(strategy: Strategy) -> object:
+    while True:
+        strategy.emit()
+
+
+def flood_of_bytes(strategy: Strategy) -> object:
+    while True:
+        strategy.emit(*[STATE] * 100)
+
+
+EVENT = market(SYNC, ORIGIN)
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        (throw(SystemExit(4)), "SystemExit: 4"),
+        (throw(KeyboardInterrupt()), "KeyboardInterrupt"),
+        (throw(GeneratorExit()), "GeneratorExit"),
+        (throw(MemoryError()), "MemoryError"),
+        (throw(StrategyStopped("I say")), "StrategyStopped: I say"),
+        (throw(Odd()), "Odd"),
+        (throw(ValueError("x" * 100_000)), " ..."),
+        (recurse, "RecursionError"),
+        (flood, "FloodError: strategy strategy: more than 1000 messages on one frame"),
+        (flood_of_bytes, "FloodError: strategy strategy: more than 524288 bytes on one frame"),
+        (lambda strategy: strategy.emit(5), "UsageError: emit: expected records, found 5"),
+    ],
+)
+def test_driver_whatever_a_method_raises_is_about_its_frame_alone(
+    act: Callable[[Strategy], object], reason: str
+) -> None:
+    driver = Driver(Foreign(act), RING, obeys_interrupts=False)
+    assert driver.deliver(1, 0, EVENT) == []
+    assert driver.poisoned == 1
+    assert reason in driver.poison[0].reason and len(driver.poison[0].reason) < 5_000
+    driver.strategy = Foreign(lambda strategy: strategy.emit())
+    assert len(driver.deliver(2, 0, EVENT)) == 1
+
+
+def test_driver_an_interrupt_that_is_obeyed_ends_everything() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Driver(Foreign(throw(KeyboardInterrupt())), RING).deliver(1, 0, EVENT)
+
+
+def test_driver_on_lost_that_raises_is_counted_and_told() -> None:
+    driver = Driver(Foreign(throw(ValueError("first")), throw(ValueError("second"))), RING)
+    assert driver.deliver(1, 0, EVENT) == []
+    assert "ValueError: first" in driver.poison[0].reason
+    assert "on_lost raised in turn: " in driver.poison[0].reason and "second" in driver.poison[0].reason
+    assert driver.lose(2, 5) == []
+    assert (driver.lost, driver.poisoned, driver.poison[1].sequence) == (4, 2, 5)
+    with pytest.raises(StrategyStopped, match="10 poison frames"):
+        for sequence in range(6, 20):
+            driver.lose(sequence, sequence)

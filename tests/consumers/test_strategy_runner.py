@@ -37,8 +37,8 @@ from tlv.message import build, parse
 ROOT = Path(__file__).parents[2]
 NOW = 1_618_949_000_123_456_789
 
-MESSAGES = 67
-"""What the strategy publishes on the recording: 52 signals and 15 withdrawals."""
+MESSAGES = 60
+"""What the strategy publishes on the recording: 47 signals and 13 withdrawals."""
 
 
 def frozen_clock() -> int:
@@ -109,7 +109,11 @@ def test_runner_frames_from_before_it_have_no_latency(new_ring_name: Callable[[]
         with Reader.attach(market.name, start="oldest") as reader:
             runner = Runner(Driver(FlashArbitrage(), market.uuid), reader, signals)
             runner.run(never, until_closed=True)
-        assert (runner.counts.signals, runner.counts.late_signals, runner.counts.ring_to_signal.count) == (MESSAGES, MESSAGES, 0)
+        assert (runner.counts.signals, runner.counts.late_signals, runner.counts.ring_to_signal.count) == (
+            MESSAGES,
+            MESSAGES,
+            0,
+        )
 
 
 def test_runner_frames_of_a_journal_have_no_latency(new_ring_name: Callable[[], str], tmp_path: Path) -> None:
@@ -119,7 +123,11 @@ def test_runner_frames_of_a_journal_have_no_latency(new_ring_name: Callable[[], 
     with rings(new_ring_name) as (_, signals), JournalReader(tmp_path / "journal") as reader:
         runner = Runner(Driver(FlashArbitrage(), bytes(16)), reader, signals)
         runner.run(never, follow=False)
-    assert (runner.counts.signals, runner.counts.late_signals, runner.counts.ring_to_signal.count) == (MESSAGES, MESSAGES, 0)
+    assert (runner.counts.signals, runner.counts.late_signals, runner.counts.ring_to_signal.count) == (
+        MESSAGES,
+        MESSAGES,
+        0,
+    )
 
 
 def counted(shared: SharedCounters) -> StrategyCounts:
@@ -372,9 +380,9 @@ def test_command_whole_recording_leaves_signals_and_statistics(
         assert (process.returncode, err) == (0, "")
     statistics = json.loads(out)
     assert statistics == json.loads(stats.read_text())
-    expected = {"signals": MESSAGES, "frames": len(canonical_frames()), "lost": 0, "poisoned": 0, "gross_positive": 53}
+    expected = {"signals": MESSAGES, "frames": len(canonical_frames()), "lost": 0, "poisoned": 0, "gross_positive": 48}
     assert expected.items() <= statistics.items()
-    assert statistics["signals_by_verdict"] == {"exact": 14, "within_segment": 0, "speculative": 38}
+    assert statistics["signals_by_verdict"] == {"exact": 14, "within_segment": 0, "speculative": 33}
     assert statistics["latency_ns"]["ring_to_signal"]["samples"] == MESSAGES
     assert len(read_all(signals)) == MESSAGES
 

@@ -253,11 +253,11 @@ def pattern_of(shown: str) -> str:
 
 
 def share_kernels(cache: Path) -> None:
-    """Let a new cache of this machine hold the kernels of the user's own."""
+    """Let a new cache of this machine hold the kernels of the user's own, and the local node with its contracts."""
     cache.mkdir(parents=True, mode=0o700)
-    for kernels in cache_root().glob("kernels-*"):
-        (cache / kernels.name).mkdir(mode=0o700)
-        subprocess.run(["mount", "--bind", kernels, cache / kernels.name], check=True)
+    for shared in [*cache_root().glob("kernels-*"), *cache_root().glob("evm")]:
+        (cache / shared.name).mkdir(mode=0o700)
+        subprocess.run(["mount", "--bind", shared, cache / shared.name], check=True)
 
 
 def raise_loopback() -> None:

@@ -1,4 +1,4 @@
-"""`alphapulse execute` between real rings: killed again and again, over journals, recorded, relayed, and asked wrongly."""
+"""`alphapulse execute` between real rings: killed again and again, over journals, relayed, and asked wrongly."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_journals_of_market_and_orders_give_what_the_rings_gave(
         assert payloads(list(own_messages(execution))) == payloads(made.expected)
         with serving(execution, domain="execution") as relay, relay.client(start="oldest") as client:
             served = take(client, len(made.expected))
-        assert payloads([bytes(item.payload) for item in served if isinstance(item, Item)]) == payloads(made.expected)
+        assert payloads([bytes(item.data) for item in served if isinstance(item, Item)]) == payloads(made.expected)
         with Recorder(execution, tmp_path / "own", report=print, fsync=Fsync.NEVER) as recorder:
             recorder.run(lambda: False, until_closed=True)
         assert payloads(list(own_messages(new_ring_name(), tmp_path / "own"))) == payloads(made.expected)

@@ -27,7 +27,7 @@ from tools.rig.evm.node import Node
 from tools.rig.evm.world import World
 from tools.validate import witness as asked_again
 from tools.validate.judgement import judge
-from tools.validate.ledger import Ledger
+from tools.validate.ledger import RingLedger
 
 BLOCKS = 12
 
@@ -39,7 +39,7 @@ class Scene:
     node: Node
     chain: ChainConfig
     frames: list[Frame]
-    ledger: Ledger
+    ledger: RingLedger
     testimony: asked_again.Testimony
 
     @property
@@ -50,8 +50,8 @@ class Scene:
         return asked_again.NodeWitness((url or self.node.url,), chain or self.chain)
 
 
-def read(frames: list[Frame]) -> Ledger:
-    ledger = Ledger()
+def read(frames: list[Frame]) -> RingLedger:
+    ledger = RingLedger()
     ledger.take(frames)
     return ledger
 

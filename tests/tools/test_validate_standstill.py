@@ -11,7 +11,7 @@ from tlv.layout import BlockEnd, Gap
 from tlv.message import build
 from tlv.record import Record
 from tools.validate import ledger as ledgers
-from tools.validate.ledger import Ledger
+from tools.validate.ledger import RingLedger
 from tools.validate.report import most_still_s
 
 NS = 1_000_000_000
@@ -22,7 +22,7 @@ class Watched:
     """A ledger that reads at times of the test's."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, idles: bool = True) -> None:
-        self.ledger = Ledger(idles=idles)
+        self.ledger = RingLedger(idles=idles)
         self.now_s = 1000.0
         self._sequence = 0
         monkeypatch.setattr(ledgers.time, "monotonic_ns", lambda: int(self.now_s * NS))

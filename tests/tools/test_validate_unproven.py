@@ -21,7 +21,7 @@ from tlv.layout import Unproven
 from tools.validate import witness
 from tools.validate.abi import decode_event
 from tools.validate.judgement import Judgement, judge
-from tools.validate.ledger import Ledger
+from tools.validate.ledger import RingLedger
 from tools.validate.owed import Owed
 
 FOR_EVER_S = 1e9
@@ -43,14 +43,14 @@ def played(*, publishes: bool) -> tuple[list[Frame], int]:
     return frames, declared
 
 
-def read(frames: list[Frame]) -> Ledger:
-    ledger = Ledger()
+def read(frames: list[Frame]) -> RingLedger:
+    ledger = RingLedger()
     ledger.take(frames)
     assert not ledger.window.complaints
     return ledger
 
 
-def asked_again(ledger: Ledger, *, refutes: bool = True) -> witness.Testimony:
+def asked_again(ledger: RingLedger, *, refutes: bool = True) -> witness.Testimony:
     """What the node says, which knows all pools; it `refutes` the other emitters, or cannot say."""
     testimony = witness.Testimony({number: {} for number in range(ledger.first, ledger.closed + 1)})
     for line in recorded_rows("recording_2021-04-20_canonical_logs"):

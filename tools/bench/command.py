@@ -27,6 +27,7 @@ BENCHMARKS = {
     "hand_over": "tools.bench.collector.hand_over",
     "ticks": "tools.bench.collector.ticks",
     "strategy": "tools.bench.strategy",
+    "backtest": "tools.bench.backtest",
     "relay": "tools.bench.relay",
     "catch_up": "tools.bench.catch_up",
     "journal": "tools.bench.journal",

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+from consumers.arbitrage.screen import ScreenTable
+from consumers.arbitrage.two_pool import ReserveLeg, best_cycle, quote
+
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.constant_product import Hop
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
-from consumers.arbitrage.screen import ScreenTable
-from consumers.arbitrage.two_pool import ReserveLeg, best_cycle, quote
 from consumers.native import NativeRunner
 from consumers.price_moves import new_state, note_price_move
 from consumers.runner import Runner

@@ -22,7 +22,7 @@ def claims_of(command: str, options: Mapping[str, Any]) -> list[Claim]:
     """What a process of this command has.
 
     Raises:
-        UsageError: its chain cannot be read.
+        UsageError: its chain cannot be read, or its strategy cannot be loaded.
     """
     if command == "collect":
         ring = Claim("ring", options["ring"] or chain_ring(options["chain"]))
@@ -30,7 +30,7 @@ def claims_of(command: str, options: Mapping[str, Any]) -> list[Claim]:
     if command == "bridge in":
         return [Claim("ring", options["ring"])]
     if command == "strategy":
-        return [Claim("ring", options["signals"])]
+        return [Claim("ring", ring) for ring in strategy_rings(options)]
     if command == "execute":
         return [Claim("ring", options["execution"])]
     if command == "anomalies":
@@ -42,6 +42,13 @@ def claims_of(command: str, options: Mapping[str, Any]) -> list[Claim]:
     if command in ("node", "obs") and options["port"]:
         return [Claim("port", f"{options['host']}:{options['port']}")]
     return []
+
+
+def strategy_rings(options: Mapping[str, Any]) -> list[str]:
+    """The rings that a process of strategies publishes into; strategies of one's own are loaded for their names."""
+    from tools.strategy import rings_of
+
+    return rings_of(options["run"], options["signals"])
 
 
 def chain_ring(chain: str) -> str:

@@ -3,7 +3,7 @@
 Owns the table of commands, and how a failure is shown: one line on stderr and an exit code, and a traceback only for a
 defect.  It must never import numba or a package that does: `alphapulse --help` answers at once.
 
-    exit code   0 done   1 failed or unhealthy   2 the command line is wrong   3 done, but frames were lost (strategy)
+    exit code   0 done   1 failed or unhealthy   2 the command line is wrong   3 done, but frames are missing
                 130 interrupted
 """
 
@@ -38,15 +38,19 @@ COMMANDS = {
     "units": ("tools.units.command", "Write systemd units for a configuration."),
     "init": ("tools.init.command", "Write a configuration for a chain and an endpoint, and check both."),
     "demo": ("tools.demo.command", "The whole pipeline on a recording of real Polygon blocks, live in this terminal."),
+    "market": ("tools.market.command", "A local node with real contracts and seeded traders: a market to try it all on."),
     "node": ("tools.node", "Serve a recording as a JSON-RPC node over WebSocket and HTTP."),
     "collect": ("tools.collect", "Read DEX events from a node and publish them in a ring."),
     "strategy": ("tools.strategy", "Look for arbitrage in a ring and publish signals."),
+    "backtest": ("tools.backtest.command", "Run strategies over a journal, fill their orders on paper, and report."),
     "execute": ("tools.execute", "Fill the orders of strategies on paper."),
     "anomalies": ("tools.anomalies", "Look for what is not as usual in a ring or a journal, and publish it."),
     "relay": ("tools.relay", "Serve rings to other processes over a Unix socket."),
     "record": ("tools.record", "Append every frame of a ring to a journal."),
+    "reconcile": ("tools.reconcile", "Execute paper fills by the real contracts, and sum the profit again."),
     "replay": ("tools.replay", "Publish a journal into a ring."),
     "dump": ("tools.dump", "Print the messages of a ring, a relay or a journal."),
+    "verify-signal": ("tools.verify_signal", "Recompute arbitrage signals from their own bytes."),
     "decode": ("tools.decode", "Decode a file of logs, as eth_getLogs gives them."),
     "bridge": ("tools.bridge", "Carry a ring to other hosts through NATS JetStream."),
     "export": ("tools.export", "Write a journal as Parquet."),

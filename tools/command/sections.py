@@ -7,6 +7,8 @@ Owns the names and kinds of all keys.  A section is named after what runs, a key
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
@@ -67,11 +69,21 @@ class CollectorSection(Section):
 class StrategySection(Section):
     """`alphapulse strategy`"""
 
+    run: list[str] | UnsetType = UNSET
+    params: dict[str, Any] | UnsetType = UNSET
+    set: list[str] | UnsetType = UNSET
     ring: str | UnsetType = UNSET
+    relay: str | UnsetType = UNSET
     reliable: bool | UnsetType = UNSET
     journal: str | UnsetType = UNSET
     follow: bool | UnsetType = UNSET
     signals: str | UnsetType = UNSET
+    signals_journal: str | UnsetType = UNSET
+    symbol: list[str] | UnsetType = UNSET
+    pool: list[str] | UnsetType = UNSET
+    token: list[str] | UnsetType = UNSET
+    venue: list[str] | UnsetType = UNSET
+    handler_limit: float | UnsetType = UNSET
     arbitrage: str | UnsetType = UNSET
     start: str | int | UnsetType = UNSET
     wait: str | UnsetType = UNSET
@@ -87,6 +99,7 @@ class ExecuteSection(Section):
     signals: list[str] | UnsetType = UNSET
     execution: str | UnsetType = UNSET
     execution_journal: str | UnsetType = UNSET
+    params: dict[str, Any] | UnsetType = UNSET
     set: list[str] | UnsetType = UNSET
     wait: str | UnsetType = UNSET
     wait_for_ring: float | UnsetType = UNSET
@@ -212,6 +225,8 @@ SECTIONS = {
 PATHS = frozenset(
     (
         *(
+            "signals_journal",
+            "relay",
             "journal",
             "execution_journal",
             "out",
@@ -229,9 +244,13 @@ PATHS = frozenset(
 """Keys whose values are paths."""
 MAYBE_PATHS = frozenset(("chain", "filter"))
 """Keys whose values are paths if they end in .toml."""
+REFERENCES = frozenset(("run",))
+"""Keys whose values are strategies: file.py:Class, or module:Class, which is no path."""
 NO_PATH = "none"
 
 
 def is_path(key: str, value: str) -> bool:
     """Whether the value of a key is a path."""
+    if key in REFERENCES:
+        return value.partition(":")[0].endswith(".py")
     return (key in PATHS and value not in ("", NO_PATH)) or (key in MAYBE_PATHS and value.endswith(".toml"))

@@ -21,7 +21,8 @@ EXAMPLES = {"text": '"..."', "list of texts": '["..."]'}
 """Of a key without a default."""
 SIGNALS = "signal.flash_arbitrage"
 HEALTH = "system.anomalies"
-RECORDED = ("market.recorded", "signal.recorded", "system.recorded")
+EXECUTION = "execution.paper"
+RECORDED = ("market.recorded", "signal.recorded", "system.recorded", "execution.recorded")
 HEAD = """\
 What `alphapulse up` runs: a process for each section below.  A line that begins with # is a comment, or a key with its
 default.  `alphapulse config check` finds mistakes, `alphapulse config show` says what each process gets.  Every key can
@@ -36,29 +37,31 @@ Values = dict[str, Any]
 def pipeline(chain: str, ring: str, url: str | None) -> dict[str, Values]:
     """A collector of a chain, and what reads its ring."""
     collector = {"chain": chain, "ring": ring, "state": f"{ring}.state", **({"url": url} if url is not None else {})}
-    return {"up": {}, "collector": collector, **readers(ring, SIGNALS, HEALTH)}
+    return {"up": {}, "collector": collector, **readers(ring, SIGNALS, HEALTH, EXECUTION)}
 
 
 def recorded_pipeline(port: int) -> dict[str, Values]:
     """The same on the bundled recording, served by a node of our own that goes on for ever."""
-    ring, signals, health = RECORDED
+    ring, signals, health, execution = RECORDED
     node = {"port": port, "speed": "1", "at_end": "loop"}
     return {
         "up": {},
         "node": node,
         "collector": {"ring": ring, "url": f"ws://127.0.0.1:{port}"},
-        **readers(ring, signals, health),
+        **readers(ring, signals, health, execution),
     }
 
 
-def readers(ring: str, signals: str, health: str) -> dict[str, Values]:
+def readers(ring: str, signals: str, health: str, execution: str) -> dict[str, Values]:
     """Who reads a ring of a market."""
     return {
         "strategy": {"ring": ring, "signals": signals},
+        "execute": {"ring": ring, "signals": [signals], "execution": execution},
         "anomalies": {"ring": ring, "health": health},
         "recorder": {"ring": ring, "out": f"journals/{ring}"},
         "relay.market_data": {"domain": "market_data", "ring": [ring], "journal": [f"journals/{ring}"]},
         "relay.signal": {"domain": "signal", "ring": [signals]},
+        "relay.execution": {"domain": "execution", "ring": [execution]},
     }
 
 

@@ -9,6 +9,7 @@ PROOFS = {
     "feed": ("tools.prove.feed.command", "A collector on a real node while connections and processes break."),
     "journal": ("tools.prove.journal.command", "Seeks in a large journal; readers beside packing and retention."),
     "delivery": ("tools.prove.delivery.command", "Every message reaches every client while processes are killed."),
+    "reconcile": ("tools.prove.reconcile.command", "Orders filled on paper, sent as transactions: equal to the wei."),
     "anomalies": ("tools.prove.anomalies.command", "Planted anomalies are found, and little else."),
     "broker": (
         "tools.prove.delivery.broker_command",

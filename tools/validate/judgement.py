@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tools.validate.abi import differences
-from tools.validate.ledger import Identity, Ledger, Told, place
+from tools.validate.ledger import Identity, RingLedger, Told, place
 from tools.validate.witness import Expected, Testimony
 
 MOST_EXAMPLES = 5
@@ -53,7 +53,7 @@ class Judgement:
             self.examples.append(text)
 
 
-def judge(ledger: Ledger, testimony: Testimony) -> Judgement:
+def judge(ledger: RingLedger, testimony: Testimony) -> Judgement:
     """Compare, over the blocks that were read again."""
     judgement = Judgement()
     told = {key: event for key, event in ledger.events.items() if event.origin.block_number in testimony.blocks}
@@ -75,7 +75,7 @@ def judge(ledger: Ledger, testimony: Testimony) -> Judgement:
 
 
 def find_absent(
-    ledger: Ledger, absent: Mapping[Identity, Expected], testimony: Testimony, judgement: Judgement
+    ledger: RingLedger, absent: Mapping[Identity, Expected], testimony: Testimony, judgement: Judgement
 ) -> None:
     """What the ring lacks is held back, undecided or missing."""
     left = Counter({block_hash: end.held_back for block_hash, end in ledger.ends.items()})
@@ -116,7 +116,7 @@ def compare(told: Told, expected: Expected) -> list[str]:
     return wrong + [f"{name}: expected {node}, found {ring}" for name, (node, ring) in where.items() if node != ring]
 
 
-def count_blocks(ledger: Ledger, testimony: Testimony, told: dict[Identity, Told], judgement: Judgement) -> None:
+def count_blocks(ledger: RingLedger, testimony: Testimony, told: dict[Identity, Told], judgement: Judgement) -> None:
     """Hold the ring against its own BlockEnds."""
     held = dict.fromkeys(ledger.ends, 0)
     for block_hash, _, _ in told:

@@ -85,7 +85,7 @@ NEVER = {
 """Counters that must stay zero, and what they count."""
 
 
-class Ledger:
+class RingLedger:
     """Everything that was read from one ring; `idles` if its chain makes a block only now and then."""
 
     def __init__(self, *, idles: bool = True) -> None:

@@ -13,7 +13,7 @@ Blocks that leave the chain are judged again as a whole, and nothing of them is 
 from __future__ import annotations
 
 from tools.validate.judgement import Judgement, hold_against, placed
-from tools.validate.ledger import Identity, Ledger
+from tools.validate.ledger import Identity, RingLedger
 from tools.validate.witness import Expected
 
 MOST_OWED = 1 << 16
@@ -42,7 +42,7 @@ class Owed:
             else:
                 self.unfollowed += event[1]
 
-    def settle(self, ledger: Ledger, judgement: Judgement) -> None:
+    def settle(self, ledger: RingLedger, judgement: Judgement) -> None:
         """Look for what was owed among what the ring has told since; what is missing counts in `judgement`."""
         for identity, (event, certain) in list(self._events.items()):
             told = ledger.events.get(identity)

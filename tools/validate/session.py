@@ -27,7 +27,7 @@ from tlv.codes import Completeness
 from tlv.errors import FeedError, SegmentError
 from tools.command.supervisor import Child, Supervisor
 from tools.validate.judgement import Judgement, judge
-from tools.validate.ledger import NEVER, Ledger
+from tools.validate.ledger import NEVER, RingLedger
 from tools.validate.owed import Owed
 from tools.validate.report import Report, most_still_s
 from tools.validate.witness import NodeWitness, Testimony
@@ -52,7 +52,7 @@ class ValidationRun:
     def __init__(
         self, witness: NodeWitness, supervisor: Supervisor, collector: Child, reader: Reader, stats: Path
     ) -> None:
-        self.ledger = Ledger(idles=not witness.chain.block_time_s)
+        self.ledger = RingLedger(idles=not witness.chain.block_time_s)
         self._owed = Owed()
         self.interrupted = supervisor.interrupted
         self._witness, self._supervisor, self._collector = witness, supervisor, collector

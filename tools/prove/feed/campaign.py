@@ -509,8 +509,8 @@ def verified_pools(world: World) -> list[VerifiedEmitter]:
     ]
 
 
-def chain_toml(world: World) -> str:
-    """The local chain as configuration for the collector."""
+def chain_toml(world: World, *more: str) -> str:
+    """The local chain as configuration for the collector, with `more` tables behind it."""
     quick, sushi = world.exchanges
     factories = [
         ("QUICKSWAP_V2", "UNISWAP_V2", quick.factory, bytecode_hash("V2Pair"), 3000),
@@ -526,5 +526,6 @@ def chain_toml(world: World) -> str:
                 f'init_code_hash = "{code}"\nfee_pips = {fee}\n'
                 for venue, protocol, address, code, fee in factories
             ),
+            *more,
         )
     )

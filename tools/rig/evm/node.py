@@ -103,6 +103,11 @@ class Node:
             f"{self.kind.name} did not listen within {START_TIMEOUT_S:.0f} s; its output: {self._output()[-500:]}"
         )
 
+    def forget_output(self) -> None:
+        """Empty the file of its output, which grows with every request."""
+        self._log.seek(0)
+        self._log.truncate()
+
     @property
     def url(self) -> str:
         """WebSocket address."""

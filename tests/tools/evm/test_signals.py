@@ -1,0 +1,107 @@
+"""Signals of the recorded market, executed by the real contracts from their own bytes."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from msgspec.structs import replace
+
+from consumers.arbitrage.config import ArbitrageConfig
+from consumers.arbitrage.flash_arbitrage import FlashArbitrage
+from consumers.strategy import drive
+from tlv.codes import Domain, Protocol, QuoteVerdict, Source
+from tlv.layout import ArbitrageSignal, CycleLeg, WayTick
+from tlv.message import Message, build, parse
+from tools.evm.seeded_pools import SeededPools
+from tools.evm.signals import execute_signal
+from tools.prove.anomalies.recorded import RING, recorded
+
+MOST = (1 << 112) - 1
+FIRST, SECOND, POOL, OTHER = b"\1" * 20, b"\2" * 20, b"\3" * 20, b"\4" * 20
+
+
+@cache
+def signals() -> list[Message]:
+    """What the strategy finds in the recording, with unprofitable ones."""
+    frames = [(number, frame.time_ns, frame.payload) for number, frame in enumerate(recorded("polygon"))]
+    drafts = drive(FlashArbitrage(ArbitrageConfig(gross=True)), RING, frames)
+    messages = [parse(build(draft.domain, draft.source, draft.records)) for draft in drafts]
+    return [message for message in messages if message.first(ArbitrageSignal) is not None]
+
+
+def rewritten(message: Message, leg: int, **fields: int) -> Message:
+    """The same signal with other fields in one leg."""
+    records = [
+        replace(record, **fields) if isinstance(record, CycleLeg) and record.leg == leg else record
+        for record in message.records
+    ]
+    return parse(build(Domain.SIGNAL, Source.ARBITRAGE_STRATEGY, records))
+
+
+def test_contracts_pay_what_signals_of_the_recording_state() -> None:
+    pools = SeededPools()
+    found = [execute_signal(message, pools) for message in signals()]
+    assert found
+    assert all(execution == ([], []) for execution in found)
+
+
+def test_one_unit_more_than_the_contract_pays_is_told() -> None:
+    leg = next(record for record in signals()[0].records if isinstance(record, CycleLeg))
+    changed = rewritten(signals()[0], 1, amount_out=leg.amount_out + 1)
+    execution = execute_signal(changed, SeededPools())
+    assert execution.unjudged == []
+    assert execution.wrong == [
+        f"leg 1: expected {leg.amount_in} in and {leg.amount_out + 1} out as stated, "
+        f"the contract took {leg.amount_in} and paid {leg.amount_out}"
+    ]
+
+
+def test_what_no_contract_judges_and_what_one_refuses_are_told_apart() -> None:
+    pools = SeededPools()
+    unknown_fee = execute_signal(rewritten(signals()[0], 2, fee_pips=2500), pools)
+    assert unknown_fee.wrong == []
+    assert unknown_fee.unjudged == ["leg 2: a Uniswap V2 pair charges whole thousandths below 256, this pool 2500 pips"]
+    refused = execute_signal(rewritten(signals()[0], 2, reserve_in=MOST, reserve_out=MOST), pools)
+    assert refused.unjudged == []
+    assert refused.wrong[0].startswith("leg 2: the contract refused the swap: UniswapV2: OVERFLOW")
+
+
+def test_way_of_a_leg_is_its_own() -> None:
+    """Two V3 legs of one signal, each with the ticks that it crosses."""
+    leg = CycleLeg(
+        amount_in=10**15,
+        amount_out=0,
+        reserve_in=0,
+        reserve_out=0,
+        sqrt_price_x96=1 << 96,
+        liquidity=10**16,
+        tick=0,
+        fee_pips=3000,
+        pool=POOL,
+        token_in=FIRST,
+        token_out=SECOND,
+        venue=0,
+        protocol=Protocol.UNISWAP_V3,
+        decimals_in=18,
+        decimals_out=18,
+        leg=1,
+    )
+    back = replace(leg, pool=OTHER, token_in=SECOND, token_out=FIRST, leg=2)
+    signal = ArbitrageSignal(
+        block_number=1,
+        expires_block=2,
+        opportunity=1,
+        block_hash=bytes(32),
+        amount_in=leg.amount_in,
+        amount_out=0,
+        token_in=FIRST,
+        decimals_in=18,
+        legs=2,
+        verdict=QuoteVerdict.EXACT,
+    )
+    ways = [WayTick(-(10**16), -60, 60, 1), WayTick(10**15, -1200, 60, 1), WayTick(-(10**16), 2400, 60, 2)]
+    message = parse(build(Domain.SIGNAL, Source.ARBITRAGE_STRATEGY, (signal, leg, back, *ways)))
+    first, second = execute_signal(message, SeededPools()).wrong
+    assert first.startswith("leg 1: expected 1000000000000000 in and 0 out as stated, the contract took 1000000000000000")
+    assert second.startswith("leg 2: expected 1000000000000000 in and 0 out as stated, the contract took 1000000000000000")
+    assert first.rpartition(" ")[2] != second.rpartition(" ")[2]

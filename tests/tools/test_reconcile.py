@@ -1,0 +1,249 @@
+"""`alphapulse reconcile` on the recorded market, traded on by seeded orders: what is right is confirmed, and what is
+changed afterwards is found, to the wei.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from msgspec.structs import replace
+
+from consumers.arbitrage.legs import reserves_of, tradable
+from consumers.execution.config import ExecutionConfig
+from consumers.execution.executor import PaperExecutor
+from consumers.journal import Fsync, JournalWriter
+from consumers.strategy import Driver
+from ringbuf.layout import TIME_ROW
+from tests.consumers.journal_frames import layout
+from tlv.codes import Domain, Source
+from tlv.layout import BlockEnd, ExecutionReport, Fill, OrderLeg, OrderRequest
+from tlv.message import build, parse
+from tlv.record import Record
+from tools.dump import DumpedMessage
+from tools.evm.seeded_pools import SeededPools
+from tools.prove.anomalies.recorded import RING, recorded
+from tools.reconcile import TOLD, Executions, command
+from tools.reconcile_judge import FillJudge
+
+ORDERS_RING = bytes(15) + b"\1"
+ORDERS_PER_BLOCK = 3
+WITHOUT_LIMIT = 10**40
+Change = Callable[[Record], Record]
+
+
+@cache
+def executions(share_percent: int) -> tuple[tuple[Record, ...], ...]:
+    """What a paper executor says of seeded orders on the recorded market."""
+    rng = random.Random(1)
+    config = ExecutionConfig(
+        share_percent=share_percent,
+        max_orders_per_block=1000,
+        max_exposure_wei=WITHOUT_LIMIT,
+        max_position_wei=WITHOUT_LIMIT,
+        max_loss_wei=WITHOUT_LIMIT,
+        breaker_failures=WITHOUT_LIMIT,
+        breaker_loss_wei=WITHOUT_LIMIT,
+    )
+    executor = PaperExecutor(config)
+    driver = Driver(executor, RING)
+    said: list[tuple[Record, ...]] = []
+    orders = 0
+    for sequence, frame in enumerate(recorded("polygon"), 1):
+        said += [draft.records for draft in driver.deliver(sequence, frame.time_ns, frame.payload)]
+        end = frame.record
+        pools = [pool for pool in executor.chain.book if tradable(pool)]
+        for _ in range(ORDERS_PER_BLOCK if isinstance(end, BlockEnd) and pools else 0):
+            assert isinstance(end, BlockEnd)
+            first = rng.choice(pools)
+            token = rng.choice((first.token0, first.token1))
+            amount = max(int(reserves_of(first)[token == first.token1] * 10 ** rng.uniform(-8, -1.5)), 1)
+            legs: list[OrderLeg] = []
+            pool = first
+            for number in range(1, rng.randint(1, 3) + 1):
+                other = pool.token1 if token == pool.token0 else pool.token0
+                legs.append(OrderLeg(pool=pool.address, token_in=token, token_out=other, leg=number))
+                token = other
+                used = {leg.pool for leg in legs}
+                onward = [one for one in pools if token in (one.token0, one.token1) and one.address not in used]
+                if not onward:
+                    break
+                pool = rng.choice(onward)
+            request = OrderRequest(
+                order_id=orders + 1,
+                trigger_sequence=sequence,
+                trigger_receive_time_ns=0,
+                block_number=end.number,
+                expires_block=end.number + 5,
+                amount_in=amount,
+                min_amount_out=0,
+                trigger_ring=RING,
+                strategy="seeded",
+                strategy_version=1,
+                token_in=legs[0].token_in,
+                token_out=token,
+                legs=len(legs),
+            )
+            payload = build(Domain.EXECUTION, Source.USER_STRATEGY, (request, *legs), sequence=orders)
+            executor.take_order(payload, ORDERS_RING, orders, 0)
+            orders += 1
+            said += [draft.records for draft in executor.drafts]
+    return tuple(said)
+
+
+def write(directory: Path, name: str, uuid: bytes, frames: Sequence[bytes], times_ns: Sequence[int]) -> Path:
+    """A journal of these frames."""
+    buffer, table, count = layout(list(frames), 1)
+    table[TIME_ROW] = np.array(times_ns)
+    with JournalWriter(directory, ring_name=name, ring_uuid=uuid, fsync=Fsync.NEVER) as journal:
+        journal.append(buffer, table, count)
+    return directory
+
+
+def write_market(directory: Path, keep: slice = slice(None)) -> Path:
+    """A journal of the recording, or of a part of its frames."""
+    frames = recorded("polygon")[keep]
+    return write(
+        directory, "market.test", RING, [frame.payload for frame in frames], [frame.time_ns for frame in frames]
+    )
+
+
+def payloads(share_percent: int, change: Change | None = None) -> list[bytes]:
+    """The executor's messages, with `change` applied to their records."""
+    return [
+        build(Domain.EXECUTION, Source.PAPER_EXECUTOR, [change(record) if change else record for record in records])
+        for records in executions(share_percent)
+    ]
+
+
+def write_executions(directory: Path, share_percent: int = 100, change: Change | None = None) -> Path:
+    """A journal of them."""
+    found = payloads(share_percent, change)
+    return write(directory, "execution.paper", bytes(15) + b"\7", found, range(1, len(found) + 1))
+
+
+def run(*arguments: object) -> tuple[Result, list[dict[str, Any]]]:
+    """Exit code and lines of the command."""
+    ended = CliRunner().invoke(command, [*map(str, arguments), "--json"], standalone_mode=False)
+    return ended, [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("share_percent", [100, 40])
+def test_fills_and_profit_of_an_executor_are_confirmed(tmp_path: Path, share_percent: int) -> None:
+    market = write_market(tmp_path / "market")
+    ended, lines = run(write_executions(tmp_path / "executions", share_percent), "--market", market)
+    assert (ended.exception, ended.return_value) == (None, 0), ended.output
+    (said,) = lines
+    assert (said["confirmed"], said["unexplained_wei"], said["wrong"], said["not_executed"]) == (True, "0", 0, 0)
+    assert said["executed"] == said["filled"] > 100
+    assert said["legs"] > said["executed"]
+    assert said["pnl"] == said["pnl_of_contracts"]
+    assert int(said["pnl"]["net"]) != 0
+
+
+def first_fill() -> Fill:
+    """The first fill of the executions."""
+    return next(record for records in executions(100) for record in records if isinstance(record, Fill))
+
+
+def of_first(record: Record, kind: type[Record]) -> bool:
+    """Whether a record of this kind is about the order of the first fill."""
+    return isinstance(record, kind) and getattr(record, "order_sequence", None) == first_fill().order_sequence
+
+
+def test_one_wei_too_much_is_found_and_the_profit_is_not_confirmed(tmp_path: Path) -> None:
+    fill = first_fill()
+
+    def change(record: Record) -> Record:
+        if of_first(record, Fill):
+            assert isinstance(record, Fill)
+            return replace(record, amount_out=record.amount_out + 1) if record.leg == fill.leg else record
+        return record
+
+    market = write_market(tmp_path / "market")
+    ended, (*told, said) = run(write_executions(tmp_path / "executions", change=change), "--market", market)
+    assert ended.return_value == 1
+    assert (said["confirmed"], said["unexplained_wei"]) == (False, "1")
+    assert any(
+        line["wrong"].startswith(f"leg 1: {fill.amount_in} in and {fill.amount_out + 1} out on paper, the contract")
+        and line["wrong"].endswith(f"pays {fill.amount_out}")
+        for line in told
+    )
+
+
+def change_report(**fields: int) -> Change:
+    def change(record: Record) -> Record:
+        return replace(record, **fields) if of_first(record, ExecutionReport) else record
+
+    return change
+
+
+@pytest.mark.parametrize("name", ["amount_out", "gross", "net", "gas_cost", "expected_net"])
+def test_report_that_does_not_follow_from_its_fills_is_told_without_a_market_too(tmp_path: Path, name: str) -> None:
+    ended, (*told, said) = run(write_executions(tmp_path / "executions", change=change_report(**{name: 7})))
+    assert ended.return_value == 1
+    assert any(line["wrong"].startswith(f"{name}: expected") for line in told)
+    assert (said["confirmed"], said["pnl_of_contracts"]) == (False, None)
+
+
+def test_without_a_market_the_sums_are_checked_and_nothing_is_confirmed(tmp_path: Path) -> None:
+    ended, (said,) = run(write_executions(tmp_path / "executions"))
+    assert (ended.return_value, said["wrong"], said["confirmed"]) == (0, 0, False)
+    assert said["not_executed"] == said["attempts"]
+
+
+def test_place_that_the_block_does_not_have_is_no_place(tmp_path: Path) -> None:
+    def change(record: Record) -> Record:
+        return replace(record, swaps_before=4_000_000_000) if of_first(record, Fill) else record
+
+    market = write_market(tmp_path / "market")
+    ended, (*told, said) = run(write_executions(tmp_path / "executions", change=change), "--market", market)
+    assert (ended.return_value, said["not_executed"], said["confirmed"]) == (1, 1, False)
+    assert any("stands behind 4000000000 swaps" in line.get("not_executed", "") for line in told)
+
+
+def test_market_that_ends_before_the_fills_confirms_nothing(tmp_path: Path) -> None:
+    market = write_market(tmp_path / "market", slice(0, 400))
+    ended, (*told, said) = run(write_executions(tmp_path / "executions"), "--market", market)
+    assert (ended.return_value, said["confirmed"]) == (1, False)
+    assert 0 < said["not_executed"] < said["filled"]
+    reasons = [line["not_executed"] for line in told if "not_executed" in line]
+    assert len(reasons) == min(TOLD, said["not_executed"])
+    assert all("does not end in the market's frames" in reason for reason in reasons)
+
+
+def test_state_that_is_not_known_after_a_loss_is_not_guessed() -> None:
+    """Frames are lost in the middle: until its next event no pool's state is known."""
+    read = Executions.read([DumpedMessage("paper", number, data) for number, data in enumerate(payloads(100))])
+    judge = FillJudge(read.attempts, SeededPools())
+    driver = Driver(judge, RING)
+    for sequence, frame in enumerate(recorded("polygon"), 1):
+        if sequence == 600:
+            driver.lose(sequence, sequence)
+        driver.deliver(sequence, frame.time_ns, frame.payload)
+    unknown = [one for one in judge.judgements if "is not known" in one.unjudged]
+    assert unknown
+    assert len(judge.judgements) > 2 * len(unknown)
+    assert judge.rest() == []
+    assert not any(one.wrong for one in judge.judgements)
+
+
+def test_journal_without_executions_is_refused(tmp_path: Path) -> None:
+    ended, _ = run(write_market(tmp_path / "market"))
+    assert ended.exception is not None
+    assert "expected messages of a paper executor, found none" in str(ended.exception)
+
+
+def test_text_says_what_json_says(tmp_path: Path) -> None:
+    market, paper = write_market(tmp_path / "market"), write_executions(tmp_path / "executions")
+    ended = CliRunner().invoke(command, [str(paper), "--market", str(market)], standalone_mode=False)
+    assert ended.return_value == 0
+    assert "unexplained remainder 0 wei. Net profit of " in ended.stdout
+    assert ended.stdout.rstrip().endswith(" wei confirmed")

@@ -1,0 +1,1 @@
+"""`alphapulse backtest`: runs in processes of their own, their report and their tables."""

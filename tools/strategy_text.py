@@ -1,0 +1,54 @@
+"""What `alphapulse strategy` prints at the end of a strategy: its counts as JSON, and as a sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from consumers.arbitrage.flash_arbitrage import FlashArbitrage
+from consumers.loading import parameters_of
+from consumers.native.runner import NativeRunner
+from consumers.runner import Runner
+
+VERDICTS = ("exact", "within_segment", "speculative")
+ARBITRAGE_COUNTS = ("screened", "candidates", "gross_positive", "net_positive", "unpriced", "stale")
+
+
+def statistics_of(runner: Runner | NativeRunner, seconds: float) -> dict[str, Any]:
+    """What a strategy did; the counts of its own are the arbitrage's."""
+    counted, strategy = runner.counts, runner.driver.strategy
+    found: dict[str, Any] = {
+        "strategy": strategy.name,
+        "signals": counted.signals,
+        "signals_late": counted.late_signals,
+        "orders": counted.orders,
+        "withdrawn": counted.withdrawn,
+        "again": counted.again,
+        "frames": counted.frames,
+        "lost": counted.lost,
+        "poisoned": counted.poisoned,
+        "seconds": round(seconds, 3),
+        "latency_ns": counted.latencies(),
+        "params": parameters_of(strategy),
+        "order_hash": runner.order_hash.hexdigest(),
+    }
+    if isinstance(strategy, FlashArbitrage):
+        found["signals_by_verdict"] = {name: strategy.counts[f"signals_{name}"] for name in VERDICTS}
+        found["pools"] = len(strategy.book.pools)
+        refused = sum(count for name, count in strategy.counts.items() if name.startswith("refused_"))
+        found |= {name: strategy.counts[name] for name in ARBITRAGE_COUNTS} | {"untouchable": refused}
+    return found
+
+
+def sentence_of(found: dict[str, Any]) -> str:
+    """The same for a person."""
+    kinds = [f"{found[kind]} {kind}" for kind in ("orders", "withdrawn") if found[kind]]
+    text = "{signals} signals" + (f" (of them {', '.join(kinds)})" if kinds else "") + " from {frames} frames"
+    if "screened" in found:
+        text += (
+            " of {pools} pools: {screened} comparisons, {candidates} candidates, {gross_positive} earn before gas, "
+            "{net_positive} after it"
+        )
+    text += "; {lost} frames lost, {poisoned} poisoned"
+    if found["again"]:
+        text += "; {again} were published before"
+    return text.format(**found)
