@@ -98,7 +98,7 @@ SHELLS = {
     "consumers/live.py": "whether a path is a socket",
     "consumers/loading.py": "a strategy's file",
     "consumers/lockfile.py": "a lock on a file",
-    "consumers/native.py": "both clocks, read once",
+    "consumers/native/runner.py": "both clocks",
     "consumers/progress.py": "the terminal, and when a second has passed",
     "consumers/recorder.py": "a ring into a journal's folder",
     "consumers/relay/address.py": "a socket's file",

@@ -23,8 +23,9 @@ SHOWN = {
     ("consumers/bridge/presence.py", "__init__"): "which of two senders on two hosts began first",
     ("consumers/execution/runner.py", "__init__"): "timestamp of a header",
     ("consumers/runner.py", "__init__"): "timestamp of a header",
-    ("consumers/runner.py", "_publish"): "latency since the receive time, which is a wall time; shown only",
-    ("consumers/native.py", "_arguments"): "latency since the receive time, which is a wall time; shown only",
+    ("consumers/runner.py", "_count"): "latency since the receive time, which is a wall time; shown only",
+    ("consumers/native/runner.py", "_arguments"): "timestamp of a header",
+    ("consumers/native/runner.py", "_publish_recorded"): "timestamp of a header",
 }
 
 

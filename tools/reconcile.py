@@ -18,8 +18,8 @@ import msgspec
 from consumers.execution.config import ExecutionConfig
 from consumers.execution.ledger import Ledger
 from consumers.journal import JournalReader
+from consumers.polled_frames import PolledFrames
 from consumers.progress import watched
-from consumers.runner import PolledFrames
 from consumers.strategy import Driver
 from ringbuf import Loss, Status
 from tlv.codes import OrderState
@@ -36,7 +36,7 @@ from tools.command.say import say
 from tools.command.stderr_log import complain
 from tools.dump import DumpedLoss, entries
 from tools.evm.seeded_pools import SeededPools
-from tools.reconcile_judge import Attempt, FeesAsked, FillJudge, Judgement, Parts, inconsistencies
+from tools.reconcile_judge import Attempt, ExplainedParts, FeesAsked, FillJudge, FillJudgement, inconsistencies
 
 TOLD = 20
 """Differences that are printed one by one; the rest are counted."""
@@ -139,7 +139,7 @@ def command(executions: str, market: Path | None, signals: tuple[Path, ...], as_
         if not read.messages:
             raise UsageError(f"{executions}: expected messages of a paper executor, found none")
         began = time.monotonic()
-        judgements: list[Judgement] = []
+        judgements: list[FillJudgement] = []
         if market is not None:
             judgements = judge_journal(market, read.attempts, fees_asked(signals), asked)
         if asked():
@@ -149,7 +149,7 @@ def command(executions: str, market: Path | None, signals: tuple[Path, ...], as_
 
 def judge_journal(
     market: Path, attempts: Sequence[Attempt], fees: FeesAsked, stop: Callable[[], bool]
-) -> list[Judgement]:
+) -> list[FillJudgement]:
     """Execute every fill at the end of its block in a market journal."""
     judge = FillJudge(attempts, SeededPools(), fees)
     with JournalReader(market) as reader:
@@ -173,7 +173,7 @@ def _delivered(reader: JournalReader, driver: Driver, stop: Callable[[], bool]) 
             return
 
 
-def recomputed(read: Executions, judgements: Sequence[Judgement]) -> Ledger:
+def recomputed(read: Executions, judgements: Sequence[FillJudgement]) -> Ledger:
     """The profit, with what the contracts paid in place of what the fills say."""
     paid = {_key(one.attempt.report): one for one in judgements if one.paid}
     ledger = Ledger(ExecutionConfig())
@@ -204,7 +204,9 @@ def _key(record: OrderRecord) -> tuple[bytes, int]:
     return record.order_ring, record.order_sequence
 
 
-def tell(read: Executions, judgements: Sequence[Judgement], seconds: float, *, executed: bool, as_json: bool) -> int:
+def tell(
+    read: Executions, judgements: Sequence[FillJudgement], seconds: float, *, executed: bool, as_json: bool
+) -> int:
     """Print differences, the table of the parts, and the sum; the exit code."""
     reported = recomputed(read, ())
     contracts = recomputed(read, judgements)
@@ -249,9 +251,9 @@ def tell(read: Executions, judgements: Sequence[Judgement], seconds: float, *, e
     return 0 if sound else 1
 
 
-def explained(judgements: Iterable[Judgement]) -> list[dict[str, Any]]:
+def explained(judgements: Iterable[FillJudgement]) -> list[dict[str, Any]]:
     """For each token that came out: the parts of all orders that had stated what they expected, added up."""
-    sums: defaultdict[tuple[bytes, int], list[Judgement]] = defaultdict(list)
+    sums: defaultdict[tuple[bytes, int], list[FillJudgement]] = defaultdict(list)
     for one in judgements:
         if one.parts is not None:
             sums[one.attempt.report.token, one.attempt.report.decimals].append(one)
@@ -259,7 +261,7 @@ def explained(judgements: Iterable[Judgement]) -> list[dict[str, Any]]:
     for (token, decimals), judged in sums.items():
         parts = [one.parts for one in judged if one.parts is not None]
         table: dict[str, Any] = {"token": f"0x{token.hex()}", "decimals": decimals, "orders": len(judged)}
-        for name in Parts._fields:
+        for name in ExplainedParts._fields:
             table[name] = str(sum(getattr(part, name) for part in parts))
         reports = [one.attempt.report for one in judged]
         table["put_in"] = str(sum(one.amount_out - one.gross for one in reports))

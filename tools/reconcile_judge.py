@@ -74,7 +74,7 @@ class Attempt(NamedTuple):
         return self.report.block_number, self.report.block_hash
 
 
-class Met(NamedTuple):
+class MetState(NamedTuple):
     """A pool's state at a place, as the market's frames tell it."""
 
     protocol: int
@@ -84,7 +84,7 @@ class Met(NamedTuple):
     spacing: int
 
 
-class Parts(NamedTuple):
+class ExplainedParts(NamedTuple):
     """From what an order expected to what it was filled with; the differences, in base units of what comes out."""
 
     expected: int
@@ -96,7 +96,7 @@ class Parts(NamedTuple):
     filled: int
 
 
-class Judgement(NamedTuple):
+class FillJudgement(NamedTuple):
     """What the contracts say of one filled order."""
 
     attempt: Attempt
@@ -106,7 +106,7 @@ class Judgement(NamedTuple):
     """What differs, between fill and contract or within the report."""
     unjudged: str
     """Why the contracts could not be asked; empty if they were."""
-    parts: Parts | None
+    parts: ExplainedParts | None
     """None of an order that states no expectation, and of one that was not judged."""
 
 
@@ -124,7 +124,7 @@ class FillJudge(Strategy):
 
     def __init__(self, attempts: Iterable[Attempt], pools: SeededPools, fees: FeesAsked | None = None) -> None:
         super().__init__()
-        self.judgements: list[Judgement] = []
+        self.judgements: list[FillJudgement] = []
         self._waiting: defaultdict[tuple[int, bytes], list[Attempt]] = defaultdict(list)
         for attempt in attempts:
             if attempt.report.state == OrderState.FILLED:
@@ -134,10 +134,12 @@ class FillJudge(Strategy):
         self._book = PoolBook()
         self._swaps: defaultdict[int, dict[bytes, list[int]]] = defaultdict(dict)
         """Log indices of each block's swaps, by pool."""
-        self._moved: defaultdict[bytes, list[tuple[Where, Reserves | Price]]] = defaultdict(list)
-        """Where own fills stood, and the state that they left."""
+        self._moved: defaultdict[bytes, list[tuple[Where, Reserves | Price | None]]] = defaultdict(list)
+        """Where own fills stood, and the state that they left; None of one that could not be executed."""
+        self._complete_from: int | None = None
+        """The lowest block of which no frame was lost; None until a Block comes."""
 
-    def rest(self) -> list[Judgement]:
+    def rest(self) -> list[FillJudgement]:
         """The fills whose block never ended in the frames that were delivered."""
         left = [attempt for attempts in self._waiting.values() for attempt in attempts]
         self._waiting.clear()
@@ -169,6 +171,8 @@ class FillJudge(Strategy):
     def on_block(self, block: Block) -> None:
         """Its events are behind it."""
         self._book.see_block(block.number)
+        if self._complete_from is None:
+            self._complete_from = block.number
 
     def on_invalidation(self, invalidation: StateInvalidation) -> None:
         """States are unknown."""
@@ -190,6 +194,7 @@ class FillJudge(Strategy):
         self._book.lose()
         self._swaps.clear()
         self._moved.clear()
+        self._complete_from = None
 
     def on_reorg(self, reorg: Reorg) -> None:
         """Take back what stood in the blocks that left the chain."""
@@ -206,12 +211,14 @@ class FillJudge(Strategy):
                 self.judgements.append(self._judge(attempt))
             except (Unjudged, NoRealContract) as reason:
                 self.judgements.append(_unjudged(attempt, str(reason)))
+                for fill in attempt.fills:
+                    self._moved[fill.pool].append(((end.number, END), None))
         for number in [known for known in self._swaps if known < end.number]:
             del self._swaps[number]
 
     # ---- the fills
 
-    def _judge(self, attempt: Attempt) -> Judgement:
+    def _judge(self, attempt: Attempt) -> FillJudgement:
         wrong = inconsistencies(attempt)
         paid: list[int] = []
         executions = [self._execute(fill) for fill in attempt.fills]
@@ -231,7 +238,7 @@ class FillJudge(Strategy):
         for fill, (place, executed) in zip(attempt.fills, executions, strict=True):
             if isinstance(executed, Executed):
                 self._moved[fill.pool].append((place, executed.after))
-        return Judgement(attempt, tuple(paid), tuple(wrong), "", parts)
+        return FillJudgement(attempt, tuple(paid), tuple(wrong), "", parts)
 
     def _execute(self, fill: Fill) -> tuple[Where, Executed | SwapReverted]:
         """The fill by the contract, and where it stands.
@@ -239,6 +246,8 @@ class FillJudge(Strategy):
         A fill says behind how many of its block's swaps it stands.  If these are all, whether it is behind the rest of
         the block's events as well follows from the executor's share alone: then both are tried.
         """
+        if self._complete_from is None or fill.block_number < self._complete_from:
+            raise Unjudged(f"leg {fill.leg}: frames of block {fill.block_number} are missing")
         logs = sorted(self._swaps.get(fill.block_number, {}).get(fill.pool, ()))
         if fill.swaps_before > len(logs):
             raise Unjudged(
@@ -253,7 +262,7 @@ class FillJudge(Strategy):
                 return place, outcome
         return places[0], outcomes[0]
 
-    def _swap(self, met: Met, fill: Fill, amount_in: int, fee_pips: int | None = None) -> Executed | SwapReverted:
+    def _swap(self, met: MetState, fill: Fill, amount_in: int, fee_pips: int | None = None) -> Executed | SwapReverted:
         pool = self._pool(fill)
         try:
             return self._pools.swap(
@@ -274,7 +283,7 @@ class FillJudge(Strategy):
             raise Unjudged(f"leg {fill.leg}: the market's frames have no pool 0x{fill.pool.hex()} of its tokens")
         return pool
 
-    def _met(self, fill: Fill, place: Where, *, own: bool) -> Met:
+    def _met(self, fill: Fill, place: Where, *, own: bool) -> MetState:
         """The state of a fill's pool at a place; with what own fills left if `own`."""
         pool = self._pool(fill)
         entry = next(
@@ -285,14 +294,16 @@ class FillJudge(Strategy):
             raise Unjudged(f"leg {fill.leg}: the {missing} of pool 0x{fill.pool.hex()} is not known")
         value = entry.value
         for where, left in reversed(self._moved[fill.pool]) if own else ():
-            if (entry.block_number, entry.log_index) <= where <= place:
+            if left is None and (entry.block_number, entry.log_index) <= where and where[0] <= place[0]:
+                raise Unjudged(f"leg {fill.leg}: an earlier fill in pool 0x{fill.pool.hex()} could not be executed")
+            if left is not None and (entry.block_number, entry.log_index) <= where <= place:
                 value = left
                 break
         ticks = pool.ticks.at(*place) if isinstance(value, Price) else None
         net = {} if ticks is None else dict(ticks.net)
-        return Met(pool.protocol, value, pool.fee_pips, net, pool.tick_spacing)
+        return MetState(pool.protocol, value, pool.fee_pips, net, pool.tick_spacing)
 
-    def _split(self, attempt: Attempt, places: Sequence[Where], paid: Sequence[int]) -> Parts:
+    def _split(self, attempt: Attempt, places: Sequence[Where], paid: Sequence[int]) -> ExplainedParts:
         """What the order expected, and by what steps it became what it was filled with."""
         report, fills = attempt.report, attempt.fills
         decided = self._fees.get((report.order_ring, report.order_sequence), {})
@@ -305,7 +316,7 @@ class FillJudge(Strategy):
         for step in (before, same_fee, there, filled, report.amount_out):
             steps.append(steps[-1] if step is None else step)
         latency, fee, competitors, own_fills, remainder = (after - earlier for earlier, after in pairwise(steps))
-        return Parts(report.expected_out, latency, fee, competitors, own_fills, remainder, report.amount_out)
+        return ExplainedParts(report.expected_out, latency, fee, competitors, own_fills, remainder, report.amount_out)
 
     @staticmethod
     def _joined(fills: Sequence[Fill], paid: Sequence[int]) -> bool:
@@ -331,8 +342,8 @@ def _front(fill: Fill) -> Where:
     return fill.block_number - 1, END
 
 
-def _unjudged(attempt: Attempt, reason: str) -> Judgement:
-    return Judgement(attempt, (), tuple(inconsistencies(attempt)), reason, None)
+def _unjudged(attempt: Attempt, reason: str) -> FillJudgement:
+    return FillJudgement(attempt, (), tuple(inconsistencies(attempt)), reason, None)
 
 
 def inconsistencies(attempt: Attempt) -> list[str]:

@@ -173,7 +173,7 @@ def command(
     At the end each prints what became of everything; no signal is a result too.  If frames were lost it says so on
     stderr, and the exit status is 3; it is 1 if a strategy was stopped.
     """
-    source = Source(ring, relay, journal, follow, reliable, start, until_closed)
+    source = MarketSource(ring, relay, journal, follow, reliable, start, until_closed)
     source.check()
     references = strategies or run or (DEFAULT,)
     classes = [load_strategy(reference) for reference in references]
@@ -234,7 +234,7 @@ def command(
 
 
 @dataclass
-class Source:
+class MarketSource:
     """Where frames come from."""
 
     ring: str
@@ -287,15 +287,11 @@ class Source:
             name = hosted.strategy.name if self.reliable else ""
             wanted = chosen.static(hosted.strategy)
             place: Literal["latest", "oldest"] = "latest" if self.start == "latest" else "oldest"
-            client = RelayFrames(
-                self.relay,
-                name=name,
-                start=place,
-                wanted=wanted,
-                reconnect=not self.until_closed,
-                wait_s=limit_s or 0.0,
+            make = partial(
+                RelayFrames, self.relay, name=name, start=place, wanted=wanted, reconnect=not self.until_closed
             )
-            return hosted.stack.enter_context(client)
+            client = relay_when_there(self.relay, limit_s, asked, make)
+            return None if client is None else hosted.stack.enter_context(client)
         if self.journal is not None:
             chosen.check_journal(hosted.strategy, self.journal)
             return hosted.stack.enter_context(JournalReader(self.journal, start=self.start))
@@ -382,7 +378,7 @@ class Hosted:
 
 
 def note_end(
-    hosted: Sequence[Hosted], source: Source, runner: Runner | NativeRunner, error: AlphaPulseError | None
+    hosted: Sequence[Hosted], source: MarketSource, runner: Runner | NativeRunner, error: AlphaPulseError | None
 ) -> None:
     """One of them has ended, or failed: then say why, and close its ring, by which readers know."""
     one = next(one for one in hosted if one.runner is runner)
@@ -392,7 +388,7 @@ def note_end(
         one.stack.close()
 
 
-def ready(source: Source, hosted: Sequence[Hosted]) -> tuple[dict[str, Any], str]:
+def ready(source: MarketSource, hosted: Sequence[Hosted]) -> tuple[dict[str, Any], str]:
     """The line that says that everything is open."""
     if len(hosted) == 1:
         text = f"reading {source.shown}, publishing to {hosted[0].signals}"

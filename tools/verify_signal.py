@@ -5,9 +5,11 @@ Owns where the bytes come from and what is said of each signal; `consumers.arbit
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,15 @@ from tlv.errors import FrameError, TlvError, UsageError
 from tlv.layout import ArbitrageSignal, SignalIdentity, SignalWithdrawn
 from tlv.message import Message, parse
 from tools.command.completing import complete_ring
+from tools.command.given import refuse_without_effect
 from tools.command.interrupt import Interrupt
+from tools.command.needs import needs
+from tools.command.progress import progress_option
 from tools.command.say import say
 from tools.command.stderr_log import tell_operator
 from tools.dump import DumpedLoss, DumpedMessage, Stop, journal_entries, relay_entries, ring_entries
+from tools.evm.seeded_pools import SeededPools
+from tools.evm.signals import Execution, execute_on_market, execute_signal, key_of
 
 HEX_BYTES = re.compile(r"(?:0x)?((?:[0-9a-fA-F]{2})+)")
 
@@ -39,19 +46,34 @@ HEX_BYTES = re.compile(r"(?:0x)?((?:[0-9a-fA-F]{2})+)")
 )
 @click.option("--hex", "as_hex", metavar="BYTES", help="One message in hexadecimal digits; - reads them from stdin.")
 @click.option("--sequence", type=click.IntRange(1), help="Only the signal in this frame.")
+@click.option("--evm", is_flag=True, help="Swap each leg by the real contracts too, inside this process.")
+@click.option(
+    "--market",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="With --evm: journal of the market ring that the signals are about. States and ticks are taken from it.",
+)
+@progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON line for each signal, and one at the end.")
+@needs("pyrevm", option="--evm")
 def command(
     ring: str | None,
     relay: Path | None,
     journal: Path | None,
     as_hex: str | None,
     sequence: int | None,
+    evm: bool,
+    market: Path | None,
     as_json: bool,
 ) -> int:
     """Recompute signals of the arbitrage strategy from the states, fees and gas that they state themselves.
 
     A signal whose amounts, profit or cost do not follow is named with what differs, and the exit status is 1.  A
     withdrawal states nothing to recompute; messages of other strategies are passed over.
+
+    --evm swaps each leg by the published code of Uniswap V2, V3 or Algebra, in a pool that is put into the state that
+    the leg states, or with --market into the state that the market's journal has at the frame behind the signal; what
+    is stated otherwise than there is told, too.  A leg for which there is no contract counts as not executed, and the
+    exit status is 1.
     """
     sources = {"--ring": ring, "--relay": relay, "--journal": journal, "--hex": as_hex}
     given = [name for name, value in sources.items() if value is not None]
@@ -59,9 +81,18 @@ def command(
         raise UsageError(f"expected one of {', '.join(sources)}, found {' and '.join(given) or 'none'}")
     if as_hex is not None and sequence is not None:
         raise UsageError("--sequence: --hex is one message alone")
-    verdicts = Verdicts(as_json)
+    if not evm:
+        refuse_without_effect("without --evm", "--market")
     with Interrupt() as asked:
-        for found in _entries(ring, relay, journal, as_hex, asked):
+        entries = _entries(ring, relay, journal, as_hex, asked)
+        execute: Execute | None = None
+        if market is not None:
+            read = list(entries)
+            entries, execute = iter(read), _on_market(read, market)
+        elif evm:
+            execute = partial(execute_signal, pools=SeededPools())
+        verdicts = Verdicts(as_json, execute)
+        for found in entries:
             if isinstance(found, DumpedLoss):
                 lost = f"{found.ring}: {found.first} to {found.last} are lost"
                 tell_operator(f"verify-signal: {lost}", lost)
@@ -90,14 +121,38 @@ def _entries(
     return iter([DumpedMessage("--hex", 0, bytes.fromhex(digits[1]))])
 
 
-class Verdicts:
-    """Says what was found of each signal, and counts."""
+Execute = Callable[[Message], Execution]
 
-    def __init__(self, as_json: bool) -> None:
+
+def _on_market(entries: Sequence[DumpedMessage | DumpedLoss], market: Path) -> Execute:
+    """What the contracts say of each of these signals in the states of a market journal."""
+    messages = []
+    for entry in entries:
+        if isinstance(entry, DumpedMessage):
+            with contextlib.suppress(FrameError):
+                messages.append(parse(entry.data))
+    signals = [message for message in messages if message.first(ArbitrageSignal) is not None]
+    found = execute_on_market(signals, market, SeededPools())
+    missing = Execution([], ["the market's journal does not hold the frame behind it"])
+
+    def execute(message: Message) -> Execution:
+        key = key_of(message)
+        return missing if key is None else found.get(key, missing)
+
+    return execute
+
+
+class Verdicts:
+    """Says what was found of each signal, and counts; `execute`: what the contracts say of it."""
+
+    def __init__(self, as_json: bool, execute: Execute | None) -> None:
         self._json = as_json
+        self._execute = execute
         self.frames = 0
         """Frames that were looked at."""
         self._counts = dict.fromkeys(("right", "wrong", "withdrawals", "broken", "others"), 0)
+        if execute is not None:
+            self._counts["not_executed"] = 0
 
     def take(self, found: DumpedMessage, *, is_one: bool) -> None:
         """Look at one message; `is_one`: it was asked for alone, so that it is said what it is.
@@ -131,10 +186,17 @@ class Verdicts:
 
     def _judge(self, found: DumpedMessage, message: Message, wrong: list[str], *, is_one: bool) -> None:
         where = f"{found.ring} {found.sequence}"
+        executed = None if self._execute is None or wrong else self._execute(message)
+        wrong = executed.wrong if executed is not None else wrong
         self._counts["wrong" if wrong else "right"] += 1
         identity = message.first(SignalIdentity)
         line = {"signal_id": str(identity.signal_id) if identity else None, "right": not wrong, "differences": wrong}
-        if wrong:
+        if executed is not None:
+            line["not_executed"] = executed.unjudged
+            self._counts["not_executed"] += bool(executed.unjudged)
+        if executed is not None and executed.unjudged and not wrong:
+            self._say(found, line, "\n".join(f"{where}: not executed: {reason}" for reason in executed.unjudged))
+        elif wrong:
             self._say(found, line, "\n".join(f"{where}: {difference}" for difference in wrong))
         elif self._json or is_one:
             self._say(found, line, f"{where}: follows from its own bytes")
@@ -146,8 +208,10 @@ class Verdicts:
             "{right} signals follow from their own bytes, {wrong} do not; {withdrawals} withdrawals, {broken} broken "
             "frames, {others} messages of others"
         )
+        if self._execute is not None:
+            sentence += "; the contracts could not be asked about {not_executed}"
         say(dict(counts), sentence.format(**counts), self._json)
-        return 1 if counts["wrong"] or counts["broken"] else 0
+        return 1 if counts["wrong"] or counts["broken"] or counts.get("not_executed") else 0
 
     def _say(self, found: DumpedMessage, line: dict[str, Any], sentence: str) -> None:
         say({"ring": found.ring, "sequence": found.sequence, **line}, sentence, self._json)

@@ -14,7 +14,18 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from consumers.native import EVENT, NativeDrafts, NativeFrame, NativeStrategy, add, has, hash_of_pool, same_pool, signal, view
+from consumers.native import (
+    EVENT,
+    NativeDrafts,
+    NativeFrame,
+    NativeStrategy,
+    add,
+    has,
+    hash_of_pool,
+    same_pool,
+    signal,
+    view,
+)
 from tlv.buffers import Bytes
 from tlv.codes import Flag
 from tlv.copying import copy_bytes

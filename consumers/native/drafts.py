@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from consumers.native.identity import HASHING, native_signal_id
 from consumers.native.frame import NativeFrame
+from consumers.native.identity import HASHING, native_signal_id
 from consumers.strategy import MESSAGES_PER_FRAME
 from tlv.buffers import Bytes, Structs
 from tlv.codes import MAX_MESSAGE, Domain

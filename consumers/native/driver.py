@@ -178,5 +178,3 @@ def _fault_of(payload: bytes) -> str:
     except FrameError as error:
         return str(error)
     return "expected an EventOrigin behind a pool's record, found none"
-
-

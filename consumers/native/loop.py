@@ -182,9 +182,7 @@ def run_native(
             return column, status
         for number in range(drafts.state[0]["messages"]):
             count["published"] += 1
-            start, behind = seal_draft(
-                drafts, number, count["published"], table[TIME_ROW, column] + clock_offset_ns
-            )
+            start, behind = seal_draft(drafts, number, count["published"], table[TIME_ROW, column] + clock_offset_ns)
             copy_bytes(out, end, drafts.buffer, start, behind - start)
             at = count["collected"]
             rows[0, at], rows[1, at], rows[2, at] = column, end, behind - start
@@ -250,7 +248,10 @@ def drive_native(
                     return DRAIN
                 now = monotonic_ns()
                 start, end = seal_draft(drafts, count["message"], writer[0]["sequence"], now + wall_offset_ns)
-                if publish_and_wake(writer_words, writer_control, writer, drafts.buffer, start, end - start, 0, 0, now) <= 0:
+                if (
+                    publish_and_wake(writer_words, writer_control, writer, drafts.buffer, start, end - start, 0, 0, now)
+                    <= 0
+                ):
                     return PENDING
                 note_published(tally, index[TIME_ROW, column], began_ns, histogram, at)
                 log_message(log, tally, drafts.buffer, start, end)

@@ -20,7 +20,6 @@ from consumers.follower import RingFollower
 from consumers.held_ids import HeldMessages, id_in
 from consumers.journal import JournalReader
 from consumers.native.build import BLANK
-from consumers.native.drafts import seal_draft
 from consumers.native.driver import NativeDriver
 from consumers.native.loop import BOOK, LOG_BYTES, LOST, PENDING, POISONED, note_published
 from consumers.native.strategy import NativeStrategy
@@ -244,8 +243,10 @@ class NativeRunner:
         """Publish the message that the ring did not take at once as every writer does: wait for a bounded time."""
         count, drafts = self.tally[0], self.driver.drafts
         starts = drafts.state[0]["starts"]
-        number = int(count["message"])
+        number, frame_ns = int(count["message"]), int(reader.index[TIME_ROW, count["next"]])
         count["message"] += 1
+        if count["message"] == drafts.state[0]["messages"]:
+            count["message"], count["next"] = -1, count["next"] + 1
         message = drafts.buffer[starts[number] : starts[number + 1]]
         try:
             taken = self._writer.publish(message.data) > 0
@@ -258,7 +259,6 @@ class NativeRunner:
             self._refused += 1
             return
         histogram = self._counts.ring_to_signal
-        frame_ns = int(reader.index[TIME_ROW, count["next"]])
         note_published(self.tally, frame_ns, self._began_ns, histogram.words, histogram.at)
         self._drain()
         self.order_hash.add(message.data)

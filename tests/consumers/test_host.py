@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from consumers.host import run_strategy
-from consumers.price_moves import PriceMove
+from consumers.examples.native_mover import PriceMove
 from consumers.recorder import Recorder
 from consumers.strategy import Strategy
 from ringbuf import Reader, RingNotFound, Writer

@@ -14,24 +14,20 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
 from consumers.arbitrage.signal import verify_signal
 from consumers.journal import JournalReader
-from consumers.native import NativeRunner
-from consumers.price_moves import PRICE_MOVE, PRICE_MOVE_TYPE, new_state, note_price_move
 from consumers.runner import Runner, StrategyCounts
 from consumers.strategy import Driver, Strategy, StrategyStopped
-from ringbuf import Reader, SharedCounters, Status, Writer
+from ringbuf import Reader, SharedCounters, Writer
 from ringbuf.counters import read_counters
 from tests.consumers.journal_frames import append, open_writer
-from tests.consumers.recorded_market import Publisher, canonical_events, canonical_frames
-from tlv.codes import Domain, Flag
-from tlv.kernels import find_tlv
-from tlv.layout import LAYOUT_DIGEST, EventOrigin, PoolRecord, PoolSync
+from tests.consumers.recorded_market import canonical_frames
+from tlv.codes import Domain
+from tlv.layout import LAYOUT_DIGEST, EventOrigin, PoolRecord
 from tlv.message import build, parse
 
 ROOT = Path(__file__).parents[2]
@@ -154,30 +150,6 @@ def test_runner_shows_its_counts_while_it_runs(new_ring_name: Callable[[], str])
         assert 0 < shown.frames <= len(canonical_frames())
 
 
-def test_native_runner_shows_its_counts_and_no_latency_of_frames_from_before_it(
-    new_ring_name: Callable[[], str],
-) -> None:
-    with (
-        rings(new_ring_name) as (market, signals),
-        Reader.attach(market.name, start="oldest") as reader,
-        closing(SharedCounters.create(StrategyCounts, signals.name, "strategy")) as shared,
-    ):
-        publish_recording(market)
-        runner = NativeRunner(note_price_move, new_state(10_000), reader, signals, shared=shared)
-        while runner.counts.frames < len(canonical_frames()):
-            runner.step()
-        runner.run(iter([False, True]).__next__)
-        shown = counted(shared)
-        assert shown.frames == len(canonical_frames())
-        assert shown.signals == shown.late_signals == len(python_price_moves(10_000))
-        assert shown.ring_to_signal.count == 0
-        for _, _, data in canonical_frames():
-            market.publish(data)
-        while runner.counts.frames < 2 * len(canonical_frames()):
-            runner.step()
-        assert counted(shared).ring_to_signal.count > 0
-
-
 def test_runner_lapped_reader_tells_the_strategy_and_goes_on(new_ring_name: Callable[[], str]) -> None:
     with rings(new_ring_name, capacity=1 << 16) as (market, signals):
         with Reader.attach(market.name, start="oldest") as reader:
@@ -238,118 +210,6 @@ def test_strategy_counts_without_a_signal_have_no_latency() -> None:
         "ring_to_signal": {"samples": 1, "p50": 31, "p99": 31, "max": 31},
         "receive_to_signal": None,
     }
-
-
-def python_price_moves(threshold_pips: int) -> list[tuple[bytes, int]]:
-    """What the native example must say about the recording, by plain Python."""
-    prices: dict[bytes, float] = {}
-    moves = []
-    for record, _ in canonical_events():
-        if not isinstance(record, PoolSync):
-            continue
-        price = float(record.reserve1) / float(record.reserve0)
-        before = prices.get(record.pool)
-        prices[record.pool] = price
-        if before is not None and abs(int((price / before - 1.0) * 1e6)) >= threshold_pips:
-            moves.append((record.pool.ljust(32, b"\0"), int((price / before - 1.0) * 1e6)))
-    return moves
-
-
-def native_price_moves(name: str) -> list[tuple[bytes, int]]:
-    """What it said into a ring."""
-    moves = []
-    for sequence, data in enumerate(read_all(name), start=1):
-        assert parse(data).header.sequence == sequence
-        buffer = np.frombuffer(data, dtype=np.uint8)
-        at = find_tlv(buffer, 0, buffer.size, PRICE_MOVE_TYPE)
-        move = buffer[at : at + PRICE_MOVE.itemsize].view(PRICE_MOVE)[0]
-        moves.append((bytes(move["pool"]), int(move["move_pips"])))
-    return moves
-
-
-def test_native_runner_recording_says_what_python_says(new_ring_name: Callable[[], str]) -> None:
-    with rings(new_ring_name) as (market, signals):
-        with Reader.attach(market.name, start="oldest") as reader:
-            runner = NativeRunner(note_price_move, new_state(10_000), reader, signals)
-            publish_recording(market)
-            market.close()
-            runner.run(never, until_closed=True)
-        expected = python_price_moves(10_000)
-        assert native_price_moves(signals.name) == expected
-        assert len(expected) > 10
-        assert runner.tally[0]["frames"] == len(canonical_frames())
-        assert runner.counts.ring_to_signal.count == len(expected) and runner.counts.ring_to_signal.percentile(0) > 0
-
-
-def test_native_runner_removed_and_backfilled_events_are_passed_over(new_ring_name: Callable[[], str]) -> None:
-    publisher = Publisher()
-    syncs = [event for event in canonical_events() if isinstance(event[0], PoolSync)]
-    for event in syncs:
-        publisher.event(event, Flag.REMOVED)
-        publisher.event(event, Flag.BACKFILL)
-    with rings(new_ring_name) as (market, signals):
-        for _, _, data in publisher.frames:
-            market.publish(data)
-        market.publish(b"")
-        market.publish(b"no message at all")
-        with Reader.attach(market.name, start="oldest") as reader:
-            runner = NativeRunner(note_price_move, new_state(0), reader, signals)
-            while runner.step() is Status.OK:
-                pass
-            assert runner.tally[0]["frames"] == len(publisher.frames) + 2
-            assert runner.tally[0]["published"] == 0
-
-
-def test_native_runner_signal_ring_that_takes_nothing_is_counted(new_ring_name: Callable[[], str]) -> None:
-    with rings(new_ring_name) as (market, signals):
-        publish_recording(market)
-        market.close()
-        signals.close()
-        with Reader.attach(market.name, start="oldest") as reader, Writer.open(signals.name) as closed:
-            runner = NativeRunner(note_price_move, new_state(10_000), reader, closed)
-            closed.state[0]["max_payload"] = 0
-            while runner.step() is Status.OK:
-                pass
-        assert (runner.tally[0]["refused"], runner.tally[0]["published"]) == (len(python_price_moves(10_000)), 0)
-
-
-def test_native_runner_ring_replaced_goes_on_with_the_next_one(new_ring_name: Callable[[], str]) -> None:
-    with rings(new_ring_name) as (market, signals), Reader.attach(market.name, start="oldest") as reader:
-        runner = NativeRunner(note_price_move, new_state(0), reader, signals)
-        market.publish(b"old")
-        market.close(unlink=True)
-        with Writer.create(market.name, layout_digest=LAYOUT_DIGEST) as second:
-            for _ in range(3):
-                second.publish(b"new")
-            runner.run(lambda: int(runner.tally[0]["frames"]) == 4)
-        runner.close()
-
-
-def test_native_runner_lapped_reader_forgets_what_it_knew(new_ring_name: Callable[[], str]) -> None:
-    with rings(new_ring_name, capacity=1 << 16) as (market, signals):
-        with Reader.attach(market.name, start="oldest") as reader:
-            state = new_state(0)
-            runner = NativeRunner(note_price_move, state, reader, signals)
-            publish_recording(market)
-            state[0]["prices"][:] = 1.0
-            runner.step(slice_ns=0)
-            while runner.step(slice_ns=0) is Status.OK:
-                pass
-        tally = runner.tally[0]
-        assert tally["lost"] > 0 and tally["lost_unreported"] == 0
-        assert tally["lost"] + tally["frames"] == len(canonical_frames())
-        assert (state[0]["prices"] == 0.0).sum() > 4_000
-
-
-def test_native_runner_compiled_loop_equals_plain_python(new_ring_name: Callable[[], str]) -> None:
-    handler = getattr(note_price_move, "py_func", note_price_move)
-    frames = [np.frombuffer(data, dtype=np.uint8) for _, _, data in canonical_frames()]
-    said = []
-    for run in (note_price_move, handler):
-        state, message = new_state(10_000), np.zeros(1 << 16, dtype=np.uint8)
-        ends = [run(state.view(np.uint8), frame, 0, frame.size, 0, message) for frame in frames]
-        said.append((ends, state["prices"].tolist()))
-    assert said[0] == said[1]
 
 
 def start_command(arguments: list[str]) -> subprocess.Popen[str]:

@@ -38,7 +38,7 @@ def catch_and_loop() -> None:
     while True:
         try:
             time.sleep(60)
-        except Exception:
+        except Exception:  # noqa: BLE001 - as a strategy that swallows everything
             continue
 
 

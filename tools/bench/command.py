@@ -28,6 +28,7 @@ BENCHMARKS = {
     "ticks": "tools.bench.collector.ticks",
     "strategy": "tools.bench.strategy",
     "backtest": "tools.bench.backtest",
+    "execution": "tools.bench.execution",
     "relay": "tools.bench.relay",
     "catch_up": "tools.bench.catch_up",
     "journal": "tools.bench.journal",
@@ -82,7 +83,7 @@ def processor() -> str:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if a reading misses its target.")
 def command(names: tuple[str, ...], seconds: float, as_json: bool, strict: bool) -> int:
-    """Measure codec, ring, decoder, collector, strategy, relay, journal, obs, the start of commands and live views.
+    """Measure codec, ring, decoder, collector, strategy, executor, relay, journal, obs, starts of commands, live views.
 
     Every reading stands beside a baseline measured in the same run; the ratio says how many times better it is.
     Absolute numbers depend on the machine and on what else it does.  `store`, `bridge` and `obs` need the extras

@@ -96,7 +96,9 @@ class ExecuteSection(Section):
 
     ring: str | UnsetType = UNSET
     reliable: bool | UnsetType = UNSET
+    journal: str | UnsetType = UNSET
     signals: list[str] | UnsetType = UNSET
+    signals_journal: list[str] | UnsetType = UNSET
     execution: str | UnsetType = UNSET
     execution_journal: str | UnsetType = UNSET
     params: dict[str, Any] | UnsetType = UNSET

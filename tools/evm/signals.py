@@ -1,19 +1,43 @@
-"""An arbitrage signal executed by the real contracts, from its own bytes: states, fees and ticks are all in it.
+"""An arbitrage signal executed by the real contracts: from its own bytes, or in the states that a market journal has.
 
-Owns the translation of a CycleLeg and its WayTicks into a seeded pool.
+Owns the translation of a CycleLeg and its WayTicks into a seeded pool, and the pools at the frame behind a signal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+from consumers.arbitrage.flash_arbitrage import FlashArbitrage
+from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Price, Reserves
 from consumers.arbitrage.signal import legs_in
-from tlv.codes import Protocol
-from tlv.layout import CycleLeg, WayTick
+from consumers.journal import JournalReader
+from consumers.progress import watched
+from consumers.strategy import Driver, Strategy
+from ringbuf import Loss
+from tlv.codes import GapScope, Protocol
+from tlv.layout import (
+    Block,
+    CycleLeg,
+    EventOrigin,
+    Gap,
+    PoolRecord,
+    PoolState,
+    PoolTicks,
+    Reorg,
+    Session,
+    SignalIdentity,
+    StateInvalidation,
+    TickLiquidity,
+    WayTick,
+)
 from tlv.message import Message
-from tools.evm.seeded_pools import Executed, NoRealContract, SeededPools, SwapReverted
+from tools.anomalies import bytes_of
+from tools.command.progress import progress
+from tools.evm.seeded_pools import NoRealContract, SeededPools, SwapReverted
 
 
 class Execution(NamedTuple):
@@ -30,11 +54,25 @@ def execute_signal(message: Message, pools: SeededPools) -> Execution:
 
     Legs are of different pools, so each is judged for itself; that they follow each other `verify_signal` checks.
     """
-    wrong, unjudged = [], []
     ways = [record for record in message.records if isinstance(record, WayTick)]
-    for leg in legs_in(message):
+    seeds = {leg.leg: _stated(leg, [tick for tick in ways if tick.leg == leg.leg]) for leg in legs_in(message)}
+    return _execute(legs_in(message), seeds, pools)
+
+
+def _execute(legs: Sequence[CycleLeg], seeds: dict[int, PoolSeed], pools: SeededPools) -> Execution:
+    wrong, unjudged = [], []
+    for leg in legs:
+        seed = seeds[leg.leg]
         try:
-            found = swap_leg(leg, [tick for tick in ways if tick.leg == leg.leg], pools)
+            found = pools.swap(
+                leg.protocol,
+                seed.value,
+                seed.fee_pips,
+                leg.amount_in,
+                falls=leg.token_in < leg.token_out,
+                net=seed.net,
+                spacing=seed.spacing,
+            )
         except NoRealContract as reason:
             unjudged.append(f"leg {leg.leg}: {reason}")
         except SwapReverted as reason:
@@ -48,19 +86,147 @@ def execute_signal(message: Message, pools: SeededPools) -> Execution:
     return Execution(wrong, unjudged)
 
 
-def swap_leg(leg: CycleLeg, way: Sequence[WayTick], pools: SeededPools) -> Executed:
-    """What the contract takes and pays for a leg's input.
+class PoolSeed(NamedTuple):
+    """A pool's state, as a contract is seeded with it."""
 
-    Raises:
-        NoRealContract: none is like this leg's pool.
-        SwapReverted: it refuses.
-    """
-    falls = leg.token_in < leg.token_out
+    value: Reserves | Price
+    fee_pips: int
+    net: dict[int, int]
+    spacing: int
+
+
+def _stated(leg: CycleLeg, way: Sequence[WayTick]) -> PoolSeed:
+    """The state that a leg states."""
     if leg.protocol == Protocol.UNISWAP_V2:
         entering, leaving = leg.reserve_in, leg.reserve_out
+        falls = leg.token_in < leg.token_out
         reserves = Reserves(entering, leaving) if falls else Reserves(leaving, entering)
-        return pools.swap(leg.protocol, reserves, leg.fee_pips, leg.amount_in, falls=falls)
+        return PoolSeed(reserves, leg.fee_pips, {}, 0)
     price = Price(leg.sqrt_price_x96, leg.liquidity, leg.tick)
     net = {tick.tick: tick.liquidity_net for tick in way}
-    spacing = way[0].tick_spacing if way else 0
-    return pools.swap(leg.protocol, price, leg.fee_pips, leg.amount_in, falls=falls, net=net, spacing=spacing)
+    return PoolSeed(price, leg.fee_pips, net, way[0].tick_spacing if way else 0)
+
+
+SignalKey = tuple[bytes, int, int]
+"""Ring and sequence of the frame behind a signal, and the signal's id."""
+
+
+def key_of(message: Message) -> SignalKey | None:
+    """What names a signal; None of a message without identity."""
+    identity = message.first(SignalIdentity)
+    return None if identity is None else (identity.trigger_ring, identity.trigger_sequence, identity.signal_id)
+
+
+def execute_on_market(messages: Iterable[Message], market: Path, pools: SeededPools) -> dict[SignalKey, Execution]:
+    """Execute signals in the states that a market journal has at the frames behind them, with whole tick maps.
+
+    A signal whose stated state, fee or ticks are not those is wrong, whatever it pays.  One whose frame is not in the
+    journal is missing in the answer.
+    """
+    asked: defaultdict[tuple[bytes, int], list[Message]] = defaultdict(list)
+    for message in messages:
+        key = key_of(message)
+        if key is not None:
+            asked[key[:2]].append(message)
+    found: dict[SignalKey, Execution] = {}
+    states = MarketStates()
+    with JournalReader(market) as reader:
+        driver = Driver(states, reader.uuid)
+
+        def steps() -> Iterable[tuple[None, int]]:
+            for frame in reader:
+                driver.ring = reader.uuid
+                if isinstance(frame, Loss):
+                    driver.lose(frame.first, frame.last)
+                    continue
+                driver.deliver(frame.sequence, frame.publish_time_ns, frame.payload)
+                for message in asked.pop(states.trigger[:2], ()):
+                    key = key_of(message)
+                    assert key is not None
+                    found[key] = states.execute(message, pools)
+                yield None, len(frame.payload)
+
+        for _ in watched(steps(), progress("executing", bytes_of(market))):
+            pass
+    return found
+
+
+class MarketStates(Strategy):
+    """The pools' states at each frame of a market."""
+
+    name = "verify_signal"
+    wants = FlashArbitrage.wants
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._book = PoolBook()
+
+    def execute(self, message: Message, pools: SeededPools) -> Execution:
+        """Execute a signal in the present states."""
+        wrong, unjudged, seeds = [], [], {}
+        ways = [record for record in message.records if isinstance(record, WayTick)]
+        for leg in legs_in(message):
+            pool = self._book.get(leg.pool)
+            if pool is None or pool.current is None or pool.fee_pips is None:
+                unjudged.append(f"leg {leg.leg}: the market's frames do not tell the state of pool 0x{leg.pool.hex()}")
+                continue
+            ticks = pool.ticks.map if isinstance(pool.current.value, Price) else None
+            net = dict(ticks.net) if ticks is not None else {}
+            seeds[leg.leg] = PoolSeed(pool.current.value, pool.fee_pips, net, pool.tick_spacing)
+            stated = _stated(leg, [tick for tick in ways if tick.leg == leg.leg])
+            if (stated.value, stated.fee_pips) != (pool.current.value, pool.fee_pips):
+                wrong.append(
+                    f"leg {leg.leg}: expected {pool.current.value} and {pool.fee_pips} pips as in the market's frames, "
+                    f"found {stated.value} and {stated.fee_pips} pips"
+                )
+            wrong += [
+                f"leg {leg.leg}: tick {tick}: expected {net.get(tick, 0)} as in the market's frames, found {amount}"
+                for tick, amount in stated.net.items()
+                if net.get(tick, 0) != amount
+            ]
+        legs = [leg for leg in legs_in(message) if leg.leg in seeds]
+        executed = _execute(legs, seeds, pools)
+        return Execution([*wrong, *executed.wrong], [*unjudged, *executed.unjudged])
+
+    def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
+        """Keep the pool's state."""
+        self._book.apply(record, origin)
+
+    def on_removed(self, record: PoolRecord, origin: EventOrigin) -> None:
+        """Restore what the event had changed."""
+        self._book.take_back(record, origin)
+
+    def on_snapshot(self, record: PoolState) -> None:
+        """Take over fee and state."""
+        self._book.take_snapshot(record)
+
+    def on_ticks(self, part: PoolTicks, ticks: tuple[TickLiquidity, ...]) -> None:
+        """Take over a tick map."""
+        self._book.take_ticks(part, ticks)
+
+    def on_block(self, block: Block) -> None:
+        """Its events are behind it."""
+        self._book.see_block(block.number)
+
+    def on_reorg(self, reorg: Reorg) -> None:
+        """Go back to the fork."""
+        self._book.reorganise(reorg)
+
+    def on_invalidation(self, invalidation: StateInvalidation) -> None:
+        """States are unknown."""
+        self._book.apply_invalidation(invalidation)
+
+    def on_gap(self, gap: Gap) -> None:
+        """Any pool may have moved in what is missing."""
+        if gap.scope == GapScope.RING_SEQUENCES:
+            self._book.lose()
+        else:
+            self._book.invalidate()
+
+    def on_session(self, session: Session) -> None:
+        """The collector was not running."""
+        self._book.invalidate()
+
+    def on_lost(self, first: int, last: int) -> None:
+        """Any pool may have moved."""
+        self._book.lose()

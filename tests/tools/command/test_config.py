@@ -341,6 +341,7 @@ CHANGED = {
     "node": ("port", "7", 7),
     "collector": ("capacity", "131072", 131072),
     "strategy": ("start", "7", 7),
+    "execute": ("execution", "'seven'", "seven"),
     "anomalies": ("gap", "7", 7),
     "relay": ("instance", "7", 7),
     "recorder": ("segment_mib", "7", 7),

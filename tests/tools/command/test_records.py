@@ -14,7 +14,7 @@ from consumers.client import Item
 from consumers.event import Event
 from consumers.journal import Fsync
 from consumers.live import Live
-from consumers.price_moves import PriceMove
+from consumers.examples.native_mover import PriceMove
 from consumers.recorder import Recorder
 from consumers.store import Store
 from ringbuf import Writer
@@ -27,7 +27,7 @@ from tlv.user_records import register_records
 from tools.command.records import load_records
 
 ROOT = Path(__file__).resolve().parents[3]
-DECLARED = ROOT / "consumers" / "price_moves.toml"
+DECLARED = ROOT / "consumers" / "examples" / "native_mover.toml"
 MOVE = PriceMove(-12_000, b"p" * 20)
 
 

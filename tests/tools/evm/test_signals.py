@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
+from pathlib import Path
+from typing import Any
 
+from click.testing import CliRunner
 from msgspec.structs import replace
 
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
+from consumers.arbitrage.signal import legs_in
 from consumers.strategy import drive
+from tests.consumers.journal_frames import append, open_writer
+from tests.consumers.recorded_market import RING, canonical_frames
 from tlv.codes import Domain, Protocol, QuoteVerdict, Source
 from tlv.layout import ArbitrageSignal, CycleLeg, WayTick
 from tlv.message import Message, build, parse
 from tools.evm.seeded_pools import SeededPools
-from tools.evm.signals import execute_signal
-from tools.prove.anomalies.recorded import RING, recorded
+from tools.evm.signals import execute_on_market, execute_signal, key_of
+from tools.verify_signal import command
 
 MOST = (1 << 112) - 1
 FIRST, SECOND, POOL, OTHER = b"\1" * 20, b"\2" * 20, b"\3" * 20, b"\4" * 20
@@ -23,10 +30,18 @@ FIRST, SECOND, POOL, OTHER = b"\1" * 20, b"\2" * 20, b"\3" * 20, b"\4" * 20
 @cache
 def signals() -> list[Message]:
     """What the strategy finds in the recording, with unprofitable ones."""
-    frames = [(number, frame.time_ns, frame.payload) for number, frame in enumerate(recorded("polygon"))]
-    drafts = drive(FlashArbitrage(ArbitrageConfig(gross=True)), RING, frames)
+    drafts = drive(FlashArbitrage(ArbitrageConfig(gross=True)), RING, canonical_frames())
     messages = [parse(build(draft.domain, draft.source, draft.records)) for draft in drafts]
     return [message for message in messages if message.first(ArbitrageSignal) is not None]
+
+
+def market(directory: Path, last: int | None = None) -> Path:
+    """A journal of the recording, or of its first frames."""
+    frames = list(canonical_frames())[:last]
+    first = frames[0][0]
+    with open_writer(directory, ring_uuid=RING) as journal:
+        append(journal, [payload for _, _, payload in frames], first)
+    return directory
 
 
 def rewritten(message: Message, leg: int, **fields: int) -> Message:
@@ -45,8 +60,48 @@ def test_contracts_pay_what_signals_of_the_recording_state() -> None:
     assert all(execution == ([], []) for execution in found)
 
 
+def test_signals_are_executed_in_the_states_of_the_market_too(tmp_path: Path) -> None:
+    """All that stand in the journal's frames; a state that is stated otherwise than it was is told."""
+    changed = rewritten(signals()[0], 1, reserve_in=1 + legs_in(signals()[0])[0].reserve_in)
+    found = execute_on_market(signals(), market(tmp_path / "whole"), SeededPools())
+    assert len(found) == len(signals())
+    assert all(execution == ([], []) for execution in found.values())
+    key = key_of(changed)
+    assert key is not None
+    (told,) = execute_on_market([changed], tmp_path / "whole", SeededPools())[key].wrong
+    assert told.startswith("leg 1: expected Reserves(reserve0=")
+    assert execute_on_market(signals(), market(tmp_path / "part", key[1] - 1), SeededPools()) == {}
+
+
+def verify(*arguments: object) -> tuple[int, list[dict[str, Any]]]:
+    """Exit code and lines of the command."""
+    ended = CliRunner().invoke(command, [*map(str, arguments), "--json"], standalone_mode=False)
+    assert ended.exception is None, ended.output
+    return ended.return_value, [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+def test_command_executes_signals_of_a_journal(tmp_path: Path) -> None:
+    with open_writer(tmp_path / "signals") as journal:
+        append(journal, [build(Domain.SIGNAL, Source.ARBITRAGE_STRATEGY, one.records) for one in signals()], 1)
+    code, (*lines, counts) = verify("--journal", tmp_path / "signals", "--evm")
+    assert (code, counts["right"], counts["wrong"], counts["not_executed"]) == (0, len(signals()), 0, 0)
+    assert all(line["right"] and line["not_executed"] == [] for line in lines)
+    whole = market(tmp_path / "market")
+    assert verify("--journal", tmp_path / "signals", "--evm", "--market", whole) == (0, [*lines, counts])
+    part = market(tmp_path / "part", 10)
+    code, (*lines, counts) = verify("--journal", tmp_path / "signals", "--evm", "--market", part)
+    assert (code, counts["wrong"], counts["not_executed"]) == (1, 0, len(signals()))
+    assert lines[0]["not_executed"] == ["the market's journal does not hold the frame behind it"]
+
+
+def test_market_without_evm_is_refused(tmp_path: Path) -> None:
+    arguments = ["--hex", "00", "--market", str(tmp_path)]
+    ended = CliRunner().invoke(command, arguments, standalone_mode=False)
+    assert "--market" in str(ended.exception)
+
+
 def test_one_unit_more_than_the_contract_pays_is_told() -> None:
-    leg = next(record for record in signals()[0].records if isinstance(record, CycleLeg))
+    leg = legs_in(signals()[0])[0]
     changed = rewritten(signals()[0], 1, amount_out=leg.amount_out + 1)
     execution = execute_signal(changed, SeededPools())
     assert execution.unjudged == []
@@ -102,6 +157,10 @@ def test_way_of_a_leg_is_its_own() -> None:
     ways = [WayTick(-(10**16), -60, 60, 1), WayTick(10**15, -1200, 60, 1), WayTick(-(10**16), 2400, 60, 2)]
     message = parse(build(Domain.SIGNAL, Source.ARBITRAGE_STRATEGY, (signal, leg, back, *ways)))
     first, second = execute_signal(message, SeededPools()).wrong
-    assert first.startswith("leg 1: expected 1000000000000000 in and 0 out as stated, the contract took 1000000000000000")
-    assert second.startswith("leg 2: expected 1000000000000000 in and 0 out as stated, the contract took 1000000000000000")
+    assert first.startswith(
+        "leg 1: expected 1000000000000000 in and 0 out as stated, the contract took 1000000000000000"
+    )
+    assert second.startswith(
+        "leg 2: expected 1000000000000000 in and 0 out as stated, the contract took 1000000000000000"
+    )
     assert first.rpartition(" ")[2] != second.rpartition(" ")[2]

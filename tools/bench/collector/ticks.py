@@ -9,10 +9,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from consumers.arbitrage.cycle import MapLeg, RangeLeg, ReserveLeg, best_cycle
-
 from consumers.arbitrage.concentrated import TickMap, current_range
 from consumers.arbitrage.constant_product import Hop
+from consumers.arbitrage.cycle import MapLeg, RangeLeg, ReserveLeg, best_cycle
 from consumers.arbitrage.tick_math import sqrt_price_at
 from producers.output.tick_program import Tick, Words, all_words, call_data, read_ticks
 from tlv.filter import address

@@ -29,7 +29,7 @@ LEAST_SWAPS = 3
 """Of each pool in each block."""
 
 
-class Move(NamedTuple):
+class TraderMove(NamedTuple):
     """Something that a trader does to a pool."""
 
     pool: str
@@ -110,7 +110,7 @@ class Arena:
 
     # ---- traders
 
-    def moves(self) -> list[Move]:
+    def moves(self) -> list[TraderMove]:
         """What the traders do in one block: at least three swaps in each pool, and liquidity now and then."""
         world, pick, moves = self.world, self.random, []
         for _ in range(LEAST_SWAPS):
@@ -123,7 +123,7 @@ class Arena:
             ticks = ((middle - pick.randint(1, width)) * V3_SPACING, (middle + pick.randint(1, width)) * V3_SPACING)
             amounts = {world.weth: 10**17, world.usdc: 3 * 10**8}
             pair = [amounts[token] for token in world.tokens]
-            moves.append(Move(world.v3_pool, False, lambda: world.v3_mint(ticks, *pair)))
+            moves.append(TraderMove(world.v3_pool, False, lambda: world.v3_mint(ticks, *pair)))
         pick.shuffle(moves)
         return moves
 
@@ -136,10 +136,10 @@ class Arena:
         """So much WETH, or the USDC that it is worth at the price of the beginning."""
         return weth if token == self.world.weth else max(weth * 3000 // 10**12, 1)
 
-    def swap(self, number: int, token: str, weth: int) -> Move:
+    def swap(self, number: int, token: str, weth: int) -> TraderMove:
         """A trader's swap in pool 0 to 4: two V2 pairs, V3, Algebra, V4."""
         amount = self.in_token(weth, token)
-        return Move(self.pools[number], True, lambda: self.send_swap(number, token, amount))
+        return TraderMove(self.pools[number], True, lambda: self.send_swap(number, token, amount))
 
     @property
     def pools(self) -> list[str]:
@@ -159,7 +159,7 @@ class Arena:
 
     # ---- blocks
 
-    def make_block(self, moves: Sequence[Move], *more: Callable[[], object]) -> str:
+    def make_block(self, moves: Sequence[TraderMove], *more: Callable[[], object]) -> str:
         """Send the moves, then what is `more`, mine them as the next block, and return its hash."""
         self.world.rpc("anvil_setNextBlockBaseFeePerGas", hex(BASE_FEE))
         for send in (*(move.send for move in moves), *more):

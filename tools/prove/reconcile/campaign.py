@@ -29,7 +29,7 @@ from msgspec.structs import replace
 
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
-from consumers.arbitrage.legs import reserves_of, tradable
+from consumers.arbitrage.legs import refusal, reserves_of
 from consumers.arbitrage.pool_state import Price
 from consumers.execution.config import ExecutionConfig
 from consumers.execution.executor import PaperExecutor
@@ -54,9 +54,9 @@ from tlv.message import build, parse
 from tools.dump import DumpedMessage
 from tools.evm.seeded_pools import SeededPools
 from tools.prove.feed.campaign import chain_toml
-from tools.prove.reconcile.arena import ACCOUNTS, Arena, Move, RangeState
+from tools.prove.reconcile.arena import ACCOUNTS, Arena, RangeState, TraderMove
 from tools.reconcile import Executions
-from tools.reconcile_judge import Attempt, FeesAsked, FillJudge, Judgement
+from tools.reconcile_judge import Attempt, FeesAsked, FillJudge, FillJudgement
 from tools.rig.evm.algebra import NODE_OPTIONS
 from tools.rig.evm.node import Node
 from tools.warm import warm_collector, warm_ring
@@ -67,14 +67,14 @@ PATIENCE_S = 120.0
 BIG = 10**40
 
 
-class Setting(NamedTuple):
+class OrderPlace(NamedTuple):
     """Where a run's orders stand: behind so much of their block's swaps, so many blocks behind their decision."""
 
     share_percent: int
     delay_blocks: int
 
 
-SETTINGS = (Setting(100, 1), Setting(50, 2), Setting(0, 1))
+SETTINGS = (OrderPlace(100, 1), OrderPlace(50, 2), OrderPlace(0, 1))
 """Last in the block, in the middle, first."""
 ORDERS_PER_BLOCK = 10
 """At least, once every pool is known."""
@@ -92,11 +92,11 @@ class BlockMade(NamedTuple):
 
     number: int
     hash: str
-    moves: list[Move]
+    moves: list[TraderMove]
     algebra_fee: int
 
 
-class Frame(NamedTuple):
+class CollectedFrame(NamedTuple):
     """A frame of the collector's ring."""
 
     sequence: int
@@ -105,11 +105,11 @@ class Frame(NamedTuple):
 
 
 @dataclass
-class Outcome:
+class PlayedRun:
     """What a run found."""
 
     seed: int
-    setting: Setting
+    setting: OrderPlace
     blocks: int = 0
     orders: int = 0
     """Filled on paper and sent as transactions."""
@@ -119,7 +119,7 @@ class Outcome:
     remainder: int = 0
     """Sum of the differences between paper and chain, in base units."""
     wrong: list[str] = field(default_factory=list)
-    judgements: list[Judgement] = field(default_factory=list)
+    judgements: list[FillJudgement] = field(default_factory=list)
     read: Executions = field(default_factory=Executions)
 
 
@@ -129,7 +129,7 @@ class Playing:
     def __init__(self, arena: Arena, node: Node, blocks: int) -> None:
         self.arena, self.node, self.count = arena, node, blocks
         self.made: list[BlockMade] = []
-        self.frames: list[Frame] = []
+        self.frames: list[CollectedFrame] = []
         self.ring = f"prove.reconcile.{secrets.token_hex(4)}"
         self.uuid = bytes(16)
 
@@ -193,7 +193,7 @@ class Playing:
         while (poll := reader.poll()).status is Status.OK:
             for frame in poll:
                 payload = bytes(frame.payload)
-                self.frames.append(Frame(frame.sequence, frame.publish_time_ns, payload))
+                self.frames.append(CollectedFrame(frame.sequence, frame.publish_time_ns, payload))
                 record = parse(payload).records[0]
                 if isinstance(record, BlockEnd):
                     closed = max(closed, record.number)
@@ -203,7 +203,7 @@ class Playing:
 class Trading:
     """The second part: strategy, seeded orders and executor over the frames."""
 
-    def __init__(self, seed: int, setting: Setting, playing: Playing, native: str) -> None:
+    def __init__(self, seed: int, setting: OrderPlace, playing: Playing, native: str) -> None:
         self.random = random.Random(seed)
         self.playing = playing
         self._delay = setting.delay_blocks
@@ -222,7 +222,7 @@ class Trading:
         self._flash = FlashArbitrage(ArbitrageConfig(gross=True, wrapped_native=native))
         self._fees = {made.number: made.algebra_fee for made in playing.made}
         self._algebra: PoolState | None = None
-        self.frames: list[Frame] = []
+        self.frames: list[CollectedFrame] = []
         """The collector's, with the fees of the Algebra pool between them."""
         self.published: list[bytes] = []
         self.fees_asked: FeesAsked = {}
@@ -244,7 +244,7 @@ class Trading:
             for poison in driver.poison:
                 raise FeedError(f"{driver.strategy.name} raised: {poison.reason}")
 
-    def _with_fees(self) -> Iterator[Frame]:
+    def _with_fees(self) -> Iterator[CollectedFrame]:
         """The frames, and in front of each block's end what the Algebra pool charged in it."""
         for frame in self.playing.frames:
             message = parse(frame.payload)
@@ -256,7 +256,7 @@ class Trading:
                     self._algebra, fee_pips=self._fees[record.number], block_number=record.number, sqrt_price_x96=0
                 )
                 payload = build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, (told,), flags=Flag.SNAPSHOT)
-                yield Frame(frame.sequence, frame.time_ns, payload)
+                yield CollectedFrame(frame.sequence, frame.time_ns, payload)
             yield frame
 
     def _signal(self, draft: Draft) -> None:
@@ -273,7 +273,7 @@ class Trading:
 
     def _decide(self, number: int) -> None:
         """Seeded orders on the state of a block: through one to three pools, there and on or there and back."""
-        pools = [pool for pool in self.executor.chain.book if tradable(pool)]
+        pools = [pool for pool in self.executor.chain.book if refusal(pool) is None]
         pick = self.random
         for _ in range(SEEDED_ORDERS if pools else 0):
             token = pick.choice((pools[0].token0, pools[0].token1))
@@ -309,7 +309,7 @@ class Trading:
             self.published.append(build(draft.domain, draft.source, draft.records, sequence=len(self.published)))
 
 
-class Sent(NamedTuple):
+class SentOrder(NamedTuple):
     """An order as transactions of its own account: pool number, token, amount of each leg, and what paper says."""
 
     account: str
@@ -322,7 +322,7 @@ class Sent(NamedTuple):
 class Sending:
     """The third part: the blocks again, with the orders in them."""
 
-    def __init__(self, arena: Arena, outcome: Outcome) -> None:
+    def __init__(self, arena: Arena, outcome: PlayedRun) -> None:
         self.arena, self.outcome = arena, outcome
         self._share = outcome.setting.share_percent
         self.random = random.Random(outcome.seed)
@@ -355,7 +355,7 @@ class Sending:
         fresh: str = self.arena.world.rpc("evm_snapshot")
         return fresh
 
-    def _front(self, made: BlockMade, filled: Sequence[Attempt]) -> list[Move]:
+    def _front(self, made: BlockMade, filled: Sequence[Attempt]) -> list[TraderMove]:
         """The block's moves that stand in front of the orders, pool by pool."""
         behind: dict[str, int] = {}
         for attempt in filled:
@@ -376,13 +376,13 @@ class Sending:
         swaps = sum(move.pool == pool and move.is_swap for move in made.moves)
         return behind.get(pool, swaps * self._share // 100)
 
-    def _sent(self, attempt: Attempt, account: str) -> Sent:
+    def _sent(self, attempt: Attempt, account: str) -> SentOrder:
         legs = tuple((self._numbers[fill.pool], "0x" + fill.token_in.hex(), fill.amount_in) for fill in attempt.fills)
         last = attempt.fills[-1]
         what = f"order {attempt.report.order_sequence} in block {attempt.report.block_number}"
-        return Sent(account, legs, "0x" + last.token_out.hex(), last.amount_out, what)
+        return SentOrder(account, legs, "0x" + last.token_out.hex(), last.amount_out, what)
 
-    def _execute(self, front: Sequence[Move], orders: Sequence[Sent]) -> None:
+    def _execute(self, front: Sequence[TraderMove], orders: Sequence[SentOrder]) -> None:
         """Make the block with the orders behind its front, and compare what their accounts hold."""
         arena, outcome = self.arena, self.outcome
         for order in orders:
@@ -406,7 +406,7 @@ class Sending:
             return before
         arena, pick = self.arena, self.random
         front = self._front(made, ())
-        orders: list[Sent] = []
+        orders: list[SentOrder] = []
         states: dict[int, RangeState] = {}
         arena.make_block(front)
         # The first swap of a block sets what an Algebra pool charges in it.
@@ -432,7 +432,7 @@ class Sending:
         token: str,
         amount: int,
         states: dict[int, RangeState],
-    ) -> Sent | None:
+    ) -> SentOrder | None:
         """An order by `fill_order`; it moves `states` for the next one.  None where liquidity ends."""
         world, legs, steps, entering = self.arena.world, [], [], token
         for number in numbers:
@@ -447,7 +447,7 @@ class Sending:
             legs.append((number, token, swapped.amount_in))
             token = world.tokens[1] if token == world.tokens[0] else world.tokens[0]
             states[number] = _moved(states[number], swapped)
-        return Sent(account, tuple(legs), token, outcome[-1].amount_out, f"order by state in block {made.number}")
+        return SentOrder(account, tuple(legs), token, outcome[-1].amount_out, f"order by state in block {made.number}")
 
 
 def _moved(state: RangeState, swapped: Swapped) -> RangeState:
@@ -455,11 +455,11 @@ def _moved(state: RangeState, swapped: Swapped) -> RangeState:
     return state._replace(price=swapped.after)
 
 
-def _first_swaps(moves: Sequence[Move], count: int | None) -> list[Move]:
+def _first_swaps(moves: Sequence[TraderMove], count: int | None) -> list[TraderMove]:
     """A pool's moves up to its swap number `count`; None for all."""
     if count is None:
         return list(moves)
-    front: list[Move] = []
+    front: list[TraderMove] = []
     swaps = 0
     for move in moves:
         if swaps == count:
@@ -471,13 +471,13 @@ def _first_swaps(moves: Sequence[Move], count: int | None) -> list[Move]:
     return front
 
 
-def play(seed: int, orders: int, setting: Setting, step: Callable[[int], None]) -> Outcome:
+def play(seed: int, orders: int, setting: OrderPlace, step: Callable[[int], None]) -> PlayedRun:
     """One run of about so many orders; `step` is told how many were executed.
 
     Raises:
         FeedError: the node or the collector failed, or a block could not be made again.
     """
-    outcome = Outcome(seed, setting)
+    outcome = PlayedRun(seed, setting)
     with Node(*NODE_OPTIONS, "--order", "fifo") as node:
         arena = Arena(node, seed)
         beginning, began_s = arena.world.rpc("evm_snapshot"), arena.time_s
@@ -503,7 +503,7 @@ def play(seed: int, orders: int, setting: Setting, step: Callable[[int], None]) 
     return outcome
 
 
-def judge(trading: Trading, attempts: Sequence[Attempt]) -> list[Judgement]:
+def judge(trading: Trading, attempts: Sequence[Attempt]) -> list[FillJudgement]:
     """The same fills by seeded contracts, from the frames alone: what `alphapulse reconcile` would say."""
     judge = FillJudge(attempts, SeededPools(), trading.fees_asked)
     driver = Driver(judge, trading.playing.uuid)

@@ -13,7 +13,7 @@ import click
 from tools.command.needs import needs
 from tools.command.progress import progress, progress_option
 from tools.command.say import say
-from tools.prove.reconcile.campaign import SETTINGS, Outcome, play
+from tools.prove.reconcile.campaign import SETTINGS, PlayedRun, play
 from tools.reconcile import explained, table_text
 
 TOLD = 10
@@ -38,7 +38,7 @@ def command(orders: int, seed: int, as_json: bool) -> int:
     V4 pools are not collected, nor are fee and ticks of Algebra pools: what the executor is told of these comes from
     the node, and orders through V4 are filled by the executor's arithmetic from the node's states.
     """
-    outcomes: list[Outcome] = []
+    outcomes: list[PlayedRun] = []
     share = -(-orders // len(SETTINGS))
     with progress("executing", orders, "orders") as bar:
         for number, setting in enumerate(SETTINGS):
@@ -61,7 +61,7 @@ def command(orders: int, seed: int, as_json: bool) -> int:
     return 0 if line["passed"] and line["orders"] == orders else 1
 
 
-def tell_run(outcome: Outcome, as_json: bool) -> None:
+def tell_run(outcome: PlayedRun, as_json: bool) -> None:
     """One run: what differs, the table of its signals, and its sum."""
     for text in [*outcome.wrong, *by_contracts(outcome)][:TOLD]:
         say({"seed": outcome.seed, "wrong": text}, f"seed {outcome.seed}: {text}", as_json)
@@ -73,12 +73,12 @@ def tell_run(outcome: Outcome, as_json: bool) -> None:
     say({**about, **line}, f"seed {outcome.seed}, {place}: {verdict(line)}", as_json)
 
 
-def by_contracts(outcome: Outcome) -> list[str]:
+def by_contracts(outcome: PlayedRun) -> list[str]:
     """What the contracts inside this process say otherwise, or could not say."""
     return [text for one in outcome.judgements for text in (*one.wrong, *([one.unjudged] if one.unjudged else ()))]
 
 
-def summary(outcomes: list[Outcome]) -> dict[str, Any]:
+def summary(outcomes: list[PlayedRun]) -> dict[str, Any]:
     """The sums of some runs."""
     swaps: Counter[str] = Counter()
     for outcome in outcomes:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from consumers.arbitrage.constant_product import Hop
-from tools.prove.reconcile.campaign import SETTINGS, Setting, play
+from tools.prove.reconcile.campaign import SETTINGS, OrderPlace, play
 from tools.prove.reconcile.command import by_contracts, command
 from tools.reconcile import explained
 
@@ -21,7 +21,7 @@ KINDS = {"uniswap_v2", "uniswap_v3", "uniswap_v4", "algebra"}
 
 
 @pytest.mark.parametrize(("seed", "setting"), [(11, SETTINGS[0]), (12, SETTINGS[1]), (13, SETTINGS[2])])
-def test_accounts_hold_what_the_paper_says(seed: int, setting: Setting) -> None:
+def test_accounts_hold_what_the_paper_says(seed: int, setting: OrderPlace) -> None:
     steps: list[int] = []
     outcome = play(seed, ORDERS, setting, steps.append)
     assert outcome.wrong == []
