@@ -13,7 +13,7 @@ MIN_TICK, MAX_TICK = -887272, 887272
 MIN_SQRT_PRICE = 4295128739
 MAX_SQRT_PRICE = 1461446703485210103287273052203988822378723970342
 
-_HALF_STEPS = (
+HALF_STEPS = (
     0xFFFCB933BD6FAD37AA2D162D1A594001,
     0xFFF97272373D413259A46990580E213A,
     0xFFF2E50F5F656932EF12357CF3C7FDCC,
@@ -50,7 +50,7 @@ def sqrt_price_at(tick: int) -> int:
     Remembered: a search asks for the same few ticks again with each input that it tries.
     """
     ratio = 1 << 128
-    for bit, step in enumerate(_HALF_STEPS):
+    for bit, step in enumerate(HALF_STEPS):
         if abs(tick) >> bit & 1:
             ratio = ratio * step >> 128
     if tick > 0:

@@ -3,6 +3,7 @@
 from consumers.native import EVENT, NativeStrategy, add, has, signal, view
 """
 
+from consumers.native.book import BookView, pool_row, price, quote, reserves
 from consumers.native.drafts import NativeDrafts, add, begin_order, signal
 from consumers.native.driver import NativeDriver, NativeMessage
 from consumers.native.frame import (
@@ -23,12 +24,14 @@ from consumers.native.frame import (
     same_pool,
     view,
 )
+from consumers.native.quoting import QUOTED
 from consumers.native.runner import NativeRunner
 from consumers.native.strategy import NativeStrategy
 
 __all__ = [
     "BLOCK",
     "BLOCK_END",
+    "BookView",
     "EVENT",
     "FEE",
     "GAP",
@@ -46,8 +49,13 @@ __all__ = [
     "NativeStrategy",
     "add",
     "begin_order",
+    "QUOTED",
     "has",
     "hash_of_pool",
+    "pool_row",
+    "price",
+    "quote",
+    "reserves",
     "same_pool",
     "signal",
     "view",

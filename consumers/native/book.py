@@ -1,41 +1,336 @@
-"""The states of all pools for a native handler.
+"""The states of all pools for a native handler, and what pools pay, to the wei.
 
-Owns `NativeBook`, which applies in Python what `book_kernels.fold` leaves to its caller, and `BookView`, the arrays that
-handlers get.
+Owns `NativeBook`, which applies in Python what `book_kernels.fold` leaves to its caller (reorgs, losses, tick maps), and
+what a handler may ask of the `BookView` that it gets as `book`:
+
+    row = pool_row(book, sync["pool"])              # -1: not known
+    known = reserves(book, row, first, second)      # uint64[4] each; of a V3 pool the virtual ones
+    rough = price(book, row)                        # a float, to look which pool is worth a quote
+    status = quote(book, row, True, amount, out)    # token0 goes in; only QUOTED gives an amount
+
+The book stands as of the frame being handled, that included.  Which pools can be quoted: Uniswap V2 pairs; V3 and Algebra
+pools through all their ticks if the ring has their tick maps, else within the range of the price.  A pool that cannot be
+is refused with a status (`quoting`), never approximated.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from consumers.arbitrage import book_kernels
-from consumers.arbitrage.book_kernels import FULL, BookTables, grown, make_tables
-from tlv.message import parse
+import numpy as np
 
-POOLS, STATES = 64, 1024
-"""Room at the beginning; both grow."""
+from consumers.arbitrage import book_kernels
+from consumers.arbitrage.book_kernels import (
+    FIRST_AT,
+    FULL,
+    SECOND_AT,
+    WIDE,
+    BookTables,
+    find_pool,
+    grown,
+    make_tables,
+)
+from consumers.arbitrage.constant_product import FEE_UNIT
+from consumers.arbitrage.kept_ticks import KeptTicks
+from consumers.arbitrage.pool_book import UNKNOWN_FORK, change_of
+from consumers.native.quoting import (
+    AMOUNT,
+    BAD_STATE,
+    EMPTY_POOL,
+    LIQUIDITY,
+    OUT,
+    PRICE,
+    QUOTED,
+    RESERVE_IN,
+    RESERVE_OUT,
+    TOO_LARGE,
+    UNKNOWN_FEE,
+    UNKNOWN_POOL,
+    UNKNOWN_STATE,
+    Work,
+    divide_into,
+    is_price,
+    make_work,
+    quote_reserves,
+    quote_through_ticks,
+    quote_within_range,
+)
+from consumers.native.wide_math import (
+    digits_used,
+    multiply_digits,
+    put_limbs,
+    set_limbs,
+    set_number,
+    shift_digits_left,
+)
+from tlv.buffers import Bytes, Limbs, Longs
+from tlv.codes import Flag, GapScope, InvalidationScope, Reason
+from tlv.filter import POOL_BYTES
+from tlv.jit import kernel
+from tlv.layout import (
+    EventOrigin,
+    Gap,
+    PoolBurn,
+    PoolMint,
+    PoolTicks,
+    Reorg,
+    Session,
+    StateInvalidation,
+    TickLiquidity,
+)
+from tlv.message import parse
+from tlv.wide import wide_to_float
+
+POOLS, STATES, TICKS = 64, 1024, 1024
+"""Room at the beginning; all grow."""
+NO_MAP = -1
+NET_BYTES = 16
+Q96 = 79228162514264337593543950336.0
+"""2^96 as a float, exactly."""
+
+
+class TickArrays(NamedTuple):
+    """The tick maps that are known, as arrays."""
+
+    first: Longs
+    """int64[pools]: where in `ticks` a pool's begin."""
+    count: Longs
+    """int64[pools]: how many it has; NO_MAP: its map is not known."""
+    ticks: Longs
+    """int64[room]: rising, pool by pool."""
+    nets: Limbs
+    """uint64[room, 2]: what each adds to the liquidity when it is crossed upwards, in two's complement."""
 
 
 class BookView(NamedTuple):
-    """What a handler gets."""
+    """What a handler gets as `book`."""
 
     tables: BookTables
+    ticks: TickArrays
+    work: Work
+
+
+@kernel
+def pool_row(book: BookView, pool: Bytes) -> int:
+    """The row of a pool, given its 32 bytes; -1 if no record named it yet."""
+    return find_pool(book.tables, pool, 0)
+
+
+@kernel
+def load_state(book: BookView, row: int) -> int:
+    """Put a pool's state into PRICE and LIQUIDITY, of a V2 pair its reserves; QUOTED, or why it has none."""
+    if row < 0:
+        return UNKNOWN_POOL
+    entry = book.tables.pools[row]["newest"]
+    if entry < 0:
+        return UNKNOWN_STATE
+    words = book.tables.words[entry]
+    set_limbs(book.work[PRICE], words[FIRST_AT : FIRST_AT + WIDE])
+    set_limbs(book.work[LIQUIDITY], words[SECOND_AT : SECOND_AT + WIDE])
+    if book.tables.entries[entry]["is_price"] == 0:
+        return QUOTED
+    if words[SECOND_AT + 2] != 0 or words[SECOND_AT + 3] != 0:  # negative, or no uint128
+        return BAD_STATE
+    return QUOTED if is_price(book.work) else EMPTY_POOL
+
+
+@kernel
+def reserves(book: BookView, row: int, reserve0: Limbs, reserve1: Limbs) -> int:
+    """Write a pool's reserves, uint64[4] each; of a V3 pool the virtual ones, rounded down.  QUOTED, or why not."""
+    status = load_state(book, row)
+    if status != QUOTED:
+        return status
+    work = book.work
+    if book.tables.entries[book.tables.pools[row]["newest"]]["is_price"] != 0:
+        shift_digits_left(work[OUT], work[LIQUIDITY], 96)
+        multiply_digits(work[AMOUNT], work[LIQUIDITY], work[PRICE])
+        divide_into(work[PRICE], work[OUT], work[PRICE], False, work)
+        set_number(work[LIQUIDITY], work[AMOUNT][3:])
+    fits = put_limbs(reserve0, work[PRICE]) and put_limbs(reserve1, work[LIQUIDITY])
+    return QUOTED if fits else TOO_LARGE
+
+
+@kernel
+def price(book: BookView, row: int) -> float:
+    """Base units of token1 for one of token0, without fee, as a float: to choose, not to decide; 0 if not known."""
+    if row < 0 or book.tables.pools[row]["newest"] < 0:
+        return 0.0
+    entry = book.tables.pools[row]["newest"]
+    words = book.tables.words[entry]
+    first, second = wide_to_float(words[FIRST_AT : FIRST_AT + WIDE]), wide_to_float(words[SECOND_AT : SECOND_AT + WIDE])
+    if book.tables.entries[entry]["is_price"] != 0:
+        return (first / Q96) * (first / Q96)
+    return second / first if first != 0.0 else 0.0
+
+
+@kernel
+def quote(book: BookView, row: int, token0_in: bool, amount: Limbs, out: Limbs) -> int:
+    """Write into `out` what the pool pays for `amount`, uint64[4] each; QUOTED, or why not, and then `out` is 0.
+
+    `out` may be a field of the record that you write, such as an order's `min_amount_out`.
+    """
+    for i in range(out.shape[0]):
+        out[i] = np.uint64(0)
+    status = load_state(book, row)
+    if status != QUOTED:
+        return status
+    pool, work = book.tables.pools[row], book.work
+    fee = int(pool["fee_pips"])
+    if not 0 <= fee < FEE_UNIT:
+        return UNKNOWN_FEE
+    set_limbs(work[AMOUNT], amount)
+    entry = book.tables.entries[pool["newest"]]
+    if entry["is_price"] == 0:
+        if not token0_in:
+            set_number(work[OUT], work[RESERVE_IN])
+            set_number(work[RESERVE_IN], work[RESERVE_OUT])
+            set_number(work[RESERVE_OUT], work[OUT])
+        status = quote_reserves(work, fee)
+    else:
+        status = quote_price(book, row, int(entry["tick"]), int(pool["tick_spacing"]), fee, token0_in)
+    if status == QUOTED and not put_limbs(out, work[OUT]):
+        return TOO_LARGE
+    return status
+
+
+@kernel
+def quote_price(book: BookView, row: int, tick: int, spacing: int, fee: int, token0_in: bool) -> int:
+    """`quote` of a pool with a price."""
+    if spacing <= 0 or digits_used(book.work[LIQUIDITY]) == 0:
+        return EMPTY_POOL
+    if row >= book.ticks.count.size or book.ticks.count[row] == NO_MAP:
+        return quote_within_range(book.work, tick, spacing, fee, token0_in)
+    first, count = int(book.ticks.first[row]), int(book.ticks.count[row])
+    return quote_through_ticks(
+        book.work, tick, spacing, fee, token0_in, book.ticks.ticks, book.ticks.nets, first, count
+    )
 
 
 class NativeBook:
-    """The pools of one ring, in arrays."""
+    """The pools of one ring, in arrays that handlers read, and their tick maps as `KeptTicks` keeps them."""
 
     def __init__(self) -> None:
-        self.view = BookView(make_tables(POOLS, STATES))
+        arrays = TickArrays(
+            np.zeros(POOLS, np.int64),
+            np.full(POOLS, NO_MAP, np.int64),
+            np.zeros(TICKS, np.int64),
+            np.zeros((TICKS, 2), np.uint64),
+        )
+        self.view = BookView(make_tables(POOLS, STATES), arrays, make_work())
+        self._ticks: dict[int, KeptTicks] = {}
+        """Of the pools whose liquidity beyond the price was told, or changed, by row."""
+        self._used = 0
+        """Of the room in `TickArrays.ticks`."""
 
     def attend(self, why: int, payload: bytes) -> None:
         """Apply the frame at which `fold` returned `why`."""
         if why == FULL:
-            self.view = self.view._replace(tables=grown(self.view.tables))
+            self._grow()
             return
-        parse(payload, verify=False)
+        message = parse(payload, verify=False)
+        match message.records[0]:
+            case PoolTicks() as part:
+                self._take_ticks(part, [tick for tick in message.records if isinstance(tick, TickLiquidity)])
+            case PoolMint() | PoolBurn() as record:
+                origin = message.first(EventOrigin)
+                assert origin is not None
+                ticks = self._ticks.setdefault(self._row_of(record.pool), KeptTicks())
+                if message.header.flags & Flag.REMOVED:
+                    ticks.take_back(origin)
+                else:
+                    ticks.apply(change_of(record, origin))
+                self._show(self._row_of(record.pool))
+            case Reorg() as reorg if reorg.fork_hash == UNKNOWN_FORK:
+                self._invalidate()
+            case Reorg() as reorg:
+                book_kernels.roll_back(self.view.tables, reorg.fork_number)
+                for row, ticks in self._ticks.items():
+                    ticks.roll_back(reorg.fork_number)
+                    self._show(row)
+            case StateInvalidation() as invalidation if invalidation.reason != Reason.REORG:
+                self._take_invalidation(invalidation)
+            case Gap() as gap if gap.scope == GapScope.RING_SEQUENCES:
+                self.lose()
+            case Gap() | Session():
+                self._invalidate()
 
     def lose(self) -> None:
-        """Frames were lost: every state is unknown."""
+        """Frames were lost: every state is unknown, and the changes of the tick maps are incomplete."""
         self.view.tables.meta[book_kernels.COMPLETE_FROM] = -1
-        book_kernels.forget_all(self.view.tables, 0)
+        for ticks in self._ticks.values():
+            ticks.lose()
+        self._invalidate()
+
+    def _row_of(self, pool: bytes) -> int:
+        return find_pool(self.view.tables, np.frombuffer(pool.ljust(POOL_BYTES, b"\0"), np.uint8), 0)
+
+    def _grow(self) -> None:
+        tables, arrays = grown(self.view.tables), self.view.ticks
+        more = len(tables.pools) - len(arrays.first)
+        if more > 0:
+            first = np.concatenate([arrays.first, np.zeros(more, np.int64)])
+            count = np.concatenate([arrays.count, np.full(more, NO_MAP, np.int64)])
+            arrays = arrays._replace(first=first, count=count)
+        self.view = self.view._replace(tables=tables, ticks=arrays)
+
+    def _take_invalidation(self, invalidation: StateInvalidation) -> None:
+        if invalidation.scope != InvalidationScope.ONE_POOL:
+            self._invalidate(invalidation.since_block)
+            return
+        row = self._row_of(invalidation.pool)
+        if row >= 0:
+            book_kernels.forget(self.view.tables, row)
+            if row in self._ticks:
+                self._ticks[row].void()
+                self._show(row)
+
+    def _invalidate(self, since_block: int = 0) -> None:
+        book_kernels.forget_all(self.view.tables, since_block)
+        for ticks in self._ticks.values():
+            ticks.void()
+        self.view.ticks.count[:] = NO_MAP
+        self._used = 0
+
+    def _take_ticks(self, part: PoolTicks, found: list[TickLiquidity]) -> None:
+        complete_from = int(self.view.tables.meta[book_kernels.COMPLETE_FROM])
+        if complete_from < 0:
+            return
+        row = self._row_of(part.pool)
+        since_block = max(int(self.view.tables.meta[book_kernels.TRUSTED_SINCE]), complete_from - 1)
+        if self._ticks.setdefault(row, KeptTicks()).take(part, found, since_block):
+            self._show(row)
+
+    def _show(self, row: int) -> None:
+        """Write a pool's tick map, as it is now, where handlers read it."""
+        arrays, known = self.view.ticks, self._ticks[row].map
+        if known is None or known.spacing != self.view.tables.pools[row]["tick_spacing"]:
+            arrays.count[row] = NO_MAP
+            return
+        size = len(known.ticks)
+        if size > arrays.count[row]:
+            if self._used + size > len(arrays.ticks):
+                self._repack(row, size)
+                arrays = self.view.ticks
+            arrays.first[row] = self._used
+            self._used += size
+        first = int(arrays.first[row])
+        arrays.count[row] = size
+        arrays.ticks[first : first + size] = known.ticks
+        nets = b"".join(known.net[tick].to_bytes(NET_BYTES, "little", signed=True) for tick in known.ticks)
+        arrays.nets[first : first + size] = np.frombuffer(nets, np.uint64).reshape(-1, 2)
+
+    def _repack(self, row: int, size: int) -> None:
+        """Bring all maps but that of `row` together, in room for twice of them and `size` more."""
+        arrays = self.view.ticks
+        arrays.count[row] = NO_MAP
+        rows = np.flatnonzero(arrays.count > 0)
+        room = 2 * (int(arrays.count[rows].sum()) + size)
+        ticks, nets, used = np.zeros(room, np.int64), np.zeros((room, 2), np.uint64), 0
+        for one in rows.tolist():
+            first, count = int(arrays.first[one]), int(arrays.count[one])
+            ticks[used : used + count] = arrays.ticks[first : first + count]
+            nets[used : used + count] = arrays.nets[first : first + count]
+            arrays.first[one] = used
+            used += count
+        self.view = self.view._replace(ticks=arrays._replace(ticks=ticks, nets=nets))
+        self._used = used

@@ -10,6 +10,7 @@ compiled for one handler, and cached with the file that it stands in.
 
 from __future__ import annotations
 
+import dis
 import inspect
 import re
 import types
@@ -28,7 +29,7 @@ from tlv.jit import COMPILES, kernel
 
 if COMPILES:
     import numba
-    from numba.core.errors import NumbaError
+    from numba.core.errors import NumbaError, UnsupportedBytecodeError
     from numba.experimental import function_type
 
 OPAQUE = np.dtype([("byte", "u1")])
@@ -85,8 +86,14 @@ def check_native(cls: type[Any]) -> None:
     if len(positional) != len(wanted) or len(positional) != len(parameters):
         hint = "" if cls.keeps_book or len(positional) != len(WITH_BOOK) else "; `keeps_book = True` adds the book"
         raise UsageError(f"{where}: expected {shape}, found handler({', '.join(map(str, parameters))}){hint}")
+    if inspect.isgeneratorfunction(function):
+        raise UsageError(f"{where}.handler: expected a function, found a generator: it has a `yield`")
+    raising = next((one for one in dis.get_instructions(function) if one.opname == "RAISE_VARARGS"), None)
+    if raising is not None:
+        where = f"{function.__code__.co_filename}:{raising.positions.lineno if raising.positions else 0}: {cls.__name__}"
+        raise UsageError(f"{where}.handler: a handler cannot raise: what it does not like it passes over with `return`")
     _check_words(cls, where)
-    state = cls.state
+    state = getattr(cls, "state", None)
     if not isinstance(state, np.dtype) or state.names is None:
         raise UsageError(f"{where}.state: expected a numpy dtype with named fields, found {state!r}")
     if state.hasobject:
@@ -139,13 +146,12 @@ if COMPILES:
             if book is not None:
                 others.append(numba.typeof(book))
             try:
-                found = handler.compile((state, *others))
+                handler.compile((state, *others))
                 result = handler.overloads[(state, *others)].signature.return_type
-            except NumbaError as error:
-                raise UsageError(f"{cls.__name__}: {readable(error, handler)}") from None
-            del found
-            where = f"{place_of(cls, handler)}: {cls.__name__}"
+            except (NumbaError, UnsupportedBytecodeError) as error:
+                raise UsageError(readable(error, cls, handler)) from None
             if result != numba.types.none:
+                where = f"{place_of(cls, handler)}: {cls.__name__}"
                 raise UsageError(f"{where}.handler: expected no return value, found {result}: `signal` and `add` write")
             none = numba.types.none
             self._address = function_type._get_wrapper_address(handler, none(state, *others))
@@ -180,19 +186,22 @@ NOISE = (
 """How lines of numba's errors begin that say nothing about the code."""
 
 
-def readable(error: Exception, handler: Any) -> str:
-    """`file:line: what` of an error of numba's, whose text has up to a hundred lines."""
+FUNCTION = re.compile(r"Function\(<(?:built-in )?function (\w+)[^>]*>\)")
+LONG_TYPES = ("NativeFrame", "NativeDrafts", "BookView", "BookTables", "TickArrays", "Record", "RecordClass", "Literal[str]")
+
+
+def readable(error: Exception, cls: type[Any], handler: Any) -> str:
+    """`file:line: Class.handler: what` of an error of numba's, whose text has up to a hundred lines."""
     text = ESCAPE.sub("", str(error))
     code = handler.py_func.__code__
     path, line = code.co_filename, code.co_firstlineno
-    places = [(found["path"], int(found["line"])) for found in PLACE.finditer(text)]
-    own = [number for found, number in places if found and path.endswith(found.lstrip("."))]
+    own = [int(found["line"]) for found in PLACE.finditer(text) if path.endswith(found["path"].lstrip("."))]
     found_at = getattr(error, "loc", None)
     if own:
         line = own[-1]
     elif found_at is not None and found_at.filename == path:
         line = found_at.line
-    return f"{path}:{line}: {gist(text)}"
+    return f"{path}:{line}: {cls.__name__}.handler: {gist(text)}"
 
 
 def gist(text: str) -> str:
@@ -204,7 +213,21 @@ def gist(text: str) -> str:
     calls = [one.removeprefix(">>>").strip() for one in lines if one.startswith(">>>")]
     first = saying[0] if saying else lines[0]
     more = f" {calls[0]}" if calls and first.endswith(":") else ""
-    return first + more
+    return shortened(first + more)
+
+
+def shortened(text: str) -> str:
+    """Types by their names alone: a frame's own has three hundred letters."""
+    text = FUNCTION.sub(r"\1", text)
+    for name in LONG_TYPES:
+        while (at := text.find(f"{name}(")) >= 0:
+            end, depth = at + len(name), 0
+            for end in range(at + len(name), len(text)):
+                depth += {"(": 1, ")": -1}.get(text[end], 0)
+                if depth == 0:
+                    break
+            text = text[:at] + name + text[end + 1 :]
+    return text.replace("unaligned array", "array").removesuffix(". Raised from None")
 
 
 def inlined(cls: type[Any], handler: Any) -> Built:

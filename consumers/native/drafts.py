@@ -62,7 +62,8 @@ DRAFTING = np.dtype(
         ("ring", "u1", (16,)),  # of the frame that is being handled
         ("starts", "<i8", (MESSAGES_PER_FRAME + 1,)),
         ("hashing", HASHING),
-    ]
+    ],
+    align=True,
 )
 
 SIGNAL, EXECUTION = int(Domain.SIGNAL), int(Domain.EXECUTION)

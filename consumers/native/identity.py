@@ -56,7 +56,9 @@ COLUMNS = np.array(
 )
 """RFC 7693, 3.2: the four words of each of a round's eight mixings."""
 
-HASHING = np.dtype([("block", "<u8", (BLOCK_BYTES // 8,)), ("mixed", "<u8", (16,)), ("digits", "u1", (DIGITS,))])
+HASHING = np.dtype(
+    [("block", "<u8", (BLOCK_BYTES // 8,)), ("mixed", "<u8", (16,)), ("digits", "u1", (DIGITS,))], align=True
+)
 """Memory that `native_signal_id` works in."""
 
 

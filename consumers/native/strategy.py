@@ -25,7 +25,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import msgspec
 import numpy as np
 
 from consumers.native.build import check_native
@@ -60,7 +59,7 @@ class NativeStrategy:
     keeps_book: ClassVar[bool] = False
     """Whether the states of all pools are kept for it, up to the frame that it gets."""
     inline: ClassVar[bool] = False
-    """Whether the loops are compiled for it alone, with its handler inside: see docs/strategies.md for what that gives."""
+    """Whether the loops are compiled for it alone, with its handler inside: docs/strategies.md says what that gives."""
 
     def __init__(self, settings: Any = None) -> None:
         cls = type(self)
@@ -90,8 +89,3 @@ class NativeStrategy:
 def filter_of_native(strategy: NativeStrategy) -> MessageFilter:
     """The messages for which the handler is called."""
     return MessageFilter.of(types=strategy.wants)
-
-
-def defaults_of(params: type[Any] | None) -> dict[str, Any]:
-    """The parameters of a strategy's class with their defaults."""
-    return msgspec.structs.asdict(params()) if params is not None else {}

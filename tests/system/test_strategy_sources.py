@@ -21,7 +21,7 @@ from tests.consumers.recorded_market import canonical_frames
 from tlv.layout import LAYOUT_DIGEST
 
 ROOT = Path(__file__).parents[2]
-SIGNALS = 2
+SIGNALS = 82
 """What the recorded market gives, with gas left out."""
 PATIENCE_S = 120.0
 ROUNDS = 40
