@@ -44,8 +44,8 @@ def report(home: Home, market: RingStat, recorded: dict[str, Any]) -> dict[str, 
     latencies = collected["latency_ns"] | decided["latency_ns"]
     return {
         **{key: collected[key] for key in COLLECTED},
-        "signals": decided["signals"],
-        "withdrawn": executed["withdrawals"],
+        "signals": decided["signals"] - decided["withdrawn"] - decided["orders"],
+        "withdrawn": decided["withdrawn"],
         **{key: executed[key] for key in EXECUTED},
         "ring": {
             "frames": market.counters["frames"],
