@@ -63,6 +63,7 @@ SHELLS = {
     "consumers/analysis/frames.py": "a journal's folder",
     "consumers/analysis/scan.py": "one thread a core",
     "consumers/analysis/segments.py": "a journal's folder",
+    "consumers/backtest/mapped_journal.py": "files without a name, mapped",
     "consumers/bridge/address.py": "names of files",
     "consumers/analysis/tables.py": "a journal's folder",
     "consumers/bridge/broker.py": "NATS",

@@ -63,7 +63,7 @@ class Booked(NamedTuple):
     strategy: str
 
 
-class Account:
+class PaperAccount:
     """The account of one executor."""
 
     def __init__(self, config: ExecutionConfig, names: Mapping[bytes, str]) -> None:

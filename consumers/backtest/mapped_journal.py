@@ -31,8 +31,9 @@ from tlv.codes import Domain, GapScope
 from tlv.errors import FrameError, UsageError
 from tlv.filter import MessageFilter
 from tlv.jit import kernel
-from tlv.layout import HEADER, HEADER_SIZE, Block, BlockEnd, Gap
+from tlv.layout import HEADER, HEADER_SIZE, Block, BlockEnd, Gap, VenueName
 from tlv.message import parse
+from tlv.venues import VENUES
 
 FRAMES_PER_POLL = 4096
 """Frames of one part of a mapped journal: what a scan of the journal gives at most."""
@@ -48,6 +49,8 @@ class Stretch(NamedTuple):
     behind: int
     loss: Loss | None
     """What is missing before the first."""
+    clock_offset_ns: int
+    """Added to a frame's publish time it gives wall time."""
 
 
 @dataclass
@@ -129,16 +132,16 @@ class MappedJournal:
         """Where the two maps begin."""
         return int(self.data.ctypes.data), int(self.index.ctypes.data)
 
-    def polls(self, frames_per_poll: int = FRAMES_PER_POLL) -> Iterator[tuple[bytes, Poll]]:
-        """All frames in order as polls of a ring, each with the ring's uuid; a loss stands before its first frame."""
+    def polls(self, frames_per_poll: int = FRAMES_PER_POLL) -> Iterator[tuple[Stretch, Poll]]:
+        """All frames in order as polls of a ring, each with its stretch; a loss stands before its first frame."""
         for stretch in self.stretches:
             loss = stretch.loss
             for first in range(stretch.first, stretch.behind, frames_per_poll):
                 table = np.ascontiguousarray(self.index[first : min(first + frames_per_poll, stretch.behind)].T)
-                yield stretch.ring, Poll(Status.OK, loss, 0, self.data, self._view, table)
+                yield stretch, Poll(Status.OK, loss, 0, self.data, self._view, table)
                 loss = None
             if loss is not None:
-                yield stretch.ring, Poll(Status.OK, loss, 0, self.data, self._view, np.zeros((INDEX_ROWS, 0), np.int64))
+                yield stretch, Poll(Status.OK, loss, 0, self.data, self._view, np.zeros((INDEX_ROWS, 0), np.int64))
 
     def close(self) -> None:
         """Close the files; the memory goes with the last array over it."""
@@ -182,7 +185,9 @@ def map_journal(
                 facts.losses.append(poll.loss)
             count = len(poll)
             if count or poll.loss is not None:
-                note_frames(stretches, reader.uuid, facts.frames, count, poll.loss)
+                first = facts.frames
+                found = Stretch(reader.uuid, first, first + count, poll.loss, reader.clock_offset_ns)
+                note_frames(stretches, found)
             if count:
                 begin = int(poll.offsets[0])
                 size = int(poll.offsets[-1] + poll.lengths[-1]) - begin
@@ -209,13 +214,17 @@ def map_journal(
     return MappedJournal(facts, stretches, data, index)
 
 
-def note_frames(stretches: list[Stretch], ring: bytes, first: int, count: int, loss: Loss | None) -> None:
-    """Add `count` frames from `first` on, to the last stretch if nothing stands between."""
+def note_frames(stretches: list[Stretch], found: Stretch) -> None:
+    """Add what was read, to the last stretch if nothing parts them."""
     last = stretches[-1] if stretches else None
-    if last is not None and last.ring == ring and loss is None:
-        stretches[-1] = last._replace(behind=last.behind + count)
+    if (
+        last is not None
+        and found.loss is None
+        and found == last._replace(first=found.first, behind=found.behind, loss=None)
+    ):
+        stretches[-1] = last._replace(behind=found.behind)
     else:
-        stretches.append(Stretch(ring, first, first + count, loss))
+        stretches.append(found)
 
 
 def check_market(directory: Path, facts: JournalFacts, domains: Longs) -> None:
@@ -248,7 +257,7 @@ class Notes:
 
     def __init__(self, facts: JournalFacts) -> None:
         self._facts = facts
-        self._wanted = MessageFilter.of(types=[Block, BlockEnd, Gap]).tables
+        self._wanted = MessageFilter.of(types=[Block, BlockEnd, Gap, VenueName]).tables
         self._chosen: Longs = np.zeros(FRAMES_PER_POLL, np.int64)
 
     def take(self, poll: Poll) -> None:
@@ -261,12 +270,14 @@ class Notes:
                 records = parse(poll[at].payload, verify=False).records
             except FrameError:
                 continue  # the strategy is told
-            for record in records[:1]:
+            for record in records:
                 self._note(record)
 
     def _note(self, record: object) -> None:
         facts = self._facts
-        if isinstance(record, Gap):
+        if isinstance(record, VenueName):
+            VENUES.learn(record.code, record.name)
+        elif isinstance(record, Gap):
             facts.gaps.append(record)
         elif isinstance(record, BlockEnd):
             facts.held_back_blocks += bool(record.held_back)

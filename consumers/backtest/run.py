@@ -5,8 +5,9 @@ publish what they publish live on the same frames, byte for byte behind the head
 takes each order right behind the frame that the order answers: what comes too late live is too late here.  A run in
 which nothing was ordered ends with the strategies.
 
-Time is the event's: a message carries the time at which the frame behind it was built, so the same journal always gives
-the same messages.  What a strategy takes to decide is not in it; the executor's `latency_ms` adds it.
+Time is the event's: a message carries the time at which the frame behind it was published, as recorded, so the same
+journal always gives the same messages.  What a strategy takes to decide is not in it; the executor's
+`latency_ms` adds it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from consumers.backtest.account import Account
-from consumers.backtest.mapped_journal import MappedJournal
+from consumers.backtest.account import PaperAccount
+from consumers.backtest.mapped_journal import MappedJournal, Stretch
 from consumers.execution.executor import PaperExecutor
 from consumers.loading import AnyStrategy
 from consumers.native import NativeDriver, NativeStrategy
@@ -32,6 +33,7 @@ from tlv.codes import Flag
 from tlv.layout import HEADER, HEADER_SIZE, ArbitrageSignal, CycleLeg, OrderLeg, OrderRequest, SignalWithdrawn
 from tlv.message import build, parse
 from tlv.record import Record
+from tlv.units import NS
 
 
 def place_of(name: str) -> slice:
@@ -43,7 +45,7 @@ def place_of(name: str) -> slice:
 SEQUENCE, TIME = place_of("sequence"), place_of("timestamp_ns")
 
 
-class Wish(NamedTuple):
+class OrderWish(NamedTuple):
     """A signal or an order of a strategy, for tables and pictures."""
 
     time_ns: int
@@ -93,10 +95,10 @@ class RunResult:
     """What a sweep set for it."""
     strategies: list[StrategyResult]
     execution_hash: str
-    account: Account
-    by_delay: dict[int, Account]
+    account: PaperAccount
+    by_delay: dict[int, PaperAccount]
     """The same orders, attempted so many blocks later."""
-    wishes: list[Wish]
+    wishes: list[OrderWish]
     frames: int
     waiting: int
     """Orders whose block had not ended when the journal did."""
@@ -109,6 +111,8 @@ class RunResult:
 
 KEPT_REASONS = 3
 NOWHERE = -1
+CREDIBLE_NS = 60 * NS
+"""From the building of a message to its publishing it takes microseconds."""
 FOR_EXECUTORS = (ArbitrageSignal, OrderRequest, SignalWithdrawn)
 """Records of which an executor must know."""
 
@@ -140,23 +144,23 @@ class TimedFrames:
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self.now_ns = 0
-        """When the last frame that something was published on was built."""
+        """Event time of the last frame that something was published on."""
         self.column = NOWHERE
         """Where it stands in its part."""
         self._frames = PolledFrames(driver)
 
-    def deliver(self, ring: bytes, poll: Poll) -> Iterator[Draft]:
+    def deliver(self, stretch: Stretch, poll: Poll) -> Iterator[Draft]:
         """What is published on the frames of a part, after the loss in front of it; see `now_ns` and `column`.
 
         Raises:
             StrategyStopped.
         """
-        self.driver.ring = ring
+        self.driver.ring = stretch.ring
         self.column = NOWHERE
         for drafts, _ in self._frames.deliver(poll):
             self.column = column_of(poll, self.driver.strategy.trigger)
             if self.column != NOWHERE:
-                self.now_ns = number_of(poll[self.column].payload, TIME) or self.now_ns
+                self.now_ns = event_time_ns(poll, self.column, stretch.clock_offset_ns) or self.now_ns
             yield from drafts
 
 
@@ -167,6 +171,15 @@ def column_of(poll: Poll, trigger: Trigger) -> int:
         numbers = np.array([number_of(frame.payload, SEQUENCE) for frame in poll], np.int64)
     at = np.flatnonzero(numbers == trigger.sequence)
     return int(at[0]) if at.size else NOWHERE
+
+
+def event_time_ns(poll: Poll, column: int, clock_offset_ns: int) -> int:
+    """When a frame was published, by the wall clock of its recording.  Where that is not within a minute of when its
+    message was built, it is a replay's or a clock jumped: then when it was built; 0 of what is no message."""
+    frame = poll[column]
+    built_ns = number_of(frame.payload, TIME)
+    published_ns = frame.publish_time_ns + clock_offset_ns
+    return published_ns if 0 <= published_ns - built_ns <= CREDIBLE_NS else built_ns
 
 
 def number_of(payload: bytes | memoryview, place: slice) -> int:
@@ -181,13 +194,13 @@ class PlainFeed:
         self.driver = Driver(strategy, bytes(16))
         self._frames = TimedFrames(self.driver)
 
-    def messages(self, ring: bytes, poll: Poll) -> Iterator[SaidMessage]:
+    def messages(self, stretch: Stretch, poll: Poll) -> Iterator[SaidMessage]:
         """What the strategy says to a part of the journal.
 
         Raises:
             StrategyStopped.
         """
-        for draft in self._frames.deliver(ring, poll):
+        for draft in self._frames.deliver(stretch, poll):
             now_ns = self._frames.now_ns
             data = build(draft.domain, draft.source, draft.records, timestamp_ns=now_ns)
             yield SaidMessage(data, draft.records, now_ns, self._frames.column)
@@ -200,12 +213,12 @@ class NativeFeed:
         self.driver = NativeDriver(strategy, bytes(16))
         self._now_ns = 0
 
-    def messages(self, ring: bytes, poll: Poll) -> Iterator[SaidMessage]:
+    def messages(self, stretch: Stretch, poll: Poll) -> Iterator[SaidMessage]:
         """As of `PlainFeed`."""
-        if self.driver.ring != ring:
-            self.driver.ring = ring
+        if self.driver.ring != stretch.ring:
+            self.driver.ring = stretch.ring
         for message in self.driver.take_poll(poll):
-            self._now_ns = number_of(poll[message.column].payload, TIME) or self._now_ns
+            self._now_ns = event_time_ns(poll, message.column, stretch.clock_offset_ns) or self._now_ns
             data = bytes(message.payload)
             yield SaidMessage(data, parse(data, verify=False).records, self._now_ns, message.column)
 
@@ -217,16 +230,16 @@ class StrategySeat:
         self.feed = NativeFeed(strategy) if isinstance(strategy, NativeStrategy) else PlainFeed(strategy)
         self.ring = ring_of(strategy.name)
         self.sequence = 0
-        self.wishes: list[Wish] = []
+        self.wishes: list[OrderWish] = []
         self.result = StrategyResult(strategy.name, strategy.version)
         self._hash = OrderHash()
 
-    def take(self, ring: bytes, poll: Poll, part: int) -> Iterator[PlacedOrder]:
+    def take(self, stretch: Stretch, poll: Poll, part: int) -> Iterator[PlacedOrder]:
         """Deliver part number `part` of the journal; what an executor must know of what the strategy publishes."""
         if self.result.stopped:
             return
         try:
-            for message in self.feed.messages(ring, poll):
+            for message in self.feed.messages(stretch, poll):
                 self.sequence += 1
                 self._hash.add(message.data)
                 self._count(message)
@@ -253,9 +266,9 @@ class StrategySeat:
         else:
             result.signals += 1
 
-    def _signal(self, signal: ArbitrageSignal, records: Sequence[Record], now_ns: int) -> Wish:
+    def _signal(self, signal: ArbitrageSignal, records: Sequence[Record], now_ns: int) -> OrderWish:
         legs = [one for one in records if isinstance(one, CycleLeg)]
-        return Wish(
+        return OrderWish(
             now_ns,
             self.result.name,
             self.sequence,
@@ -269,11 +282,11 @@ class StrategySeat:
             signal.amount_out,
         )
 
-    def _order(self, request: OrderRequest, records: Sequence[Record], now_ns: int) -> Wish:
+    def _order(self, request: OrderRequest, records: Sequence[Record], now_ns: int) -> OrderWish:
         legs = tuple(one.pool for one in records if isinstance(one, OrderLeg))
         wanted = request.min_amount_out
         amounts = (request.token_in, 255, request.amount_in, wanted)
-        return Wish(now_ns, self.result.name, self.sequence, "order", request.block_number, legs, (), *amounts)
+        return OrderWish(now_ns, self.result.name, self.sequence, "order", request.block_number, legs, (), *amounts)
 
     def finish(self) -> StrategyResult:
         """What it did in all."""
@@ -290,7 +303,7 @@ class ExecutorSeat:
     def __init__(self, executor: PaperExecutor, names: Mapping[bytes, str]) -> None:
         self.executor = executor
         self.frames = TimedFrames(Driver(executor, bytes(16)))
-        self.account = Account(executor.config, names)
+        self.account = PaperAccount(executor.config, names)
         self.hash = OrderHash()
 
     def take_order(self, order: PlacedOrder) -> None:
@@ -299,13 +312,13 @@ class ExecutorSeat:
         for draft in self.executor.drafts:
             self._book(draft, order.time_ns)
 
-    def take(self, ring: bytes, poll: Poll) -> None:
+    def take(self, stretch: Stretch, poll: Poll) -> None:
         """Deliver a part of the journal.
 
         Raises:
             StrategyStopped: the executor itself is at fault.
         """
-        for draft in self.frames.deliver(ring, poll):
+        for draft in self.frames.deliver(stretch, poll):
             self._book(draft, self.frames.now_ns)
 
     def _book(self, draft: Draft, now_ns: int) -> None:
@@ -339,9 +352,9 @@ def run_backtest(
     seats = [StrategySeat(strategy) for strategy in strategies]
     orders: list[PlacedOrder] = []
     with watching([seat.feed.driver for seat in seats if isinstance(seat.feed, PlainFeed)]):
-        for part, (ring, poll) in enumerate(journal.polls()):
+        for part, (stretch, poll) in enumerate(journal.polls()):
             for seat in seats:
-                orders += seat.take(ring, poll, part)
+                orders += seat.take(stretch, poll, part)
             advance(len(poll))
     orders.sort(key=lambda order: (order.part, order.column))
     if orders:
@@ -376,7 +389,7 @@ def execute(
     """
     waiting = iter(orders)
     order = next(waiting, None)
-    for part, (ring, poll) in enumerate(journal.polls()):
+    for part, (stretch, poll) in enumerate(journal.polls()):
         done = 0
         loss_told = poll.loss is None
         while order is not None and order.part == part:
@@ -384,7 +397,7 @@ def execute(
             if behind > done or not loss_told:
                 piece = poll.part(done, behind) if loss_told else poll.choice(np.arange(done, behind))
                 for one in executors:
-                    one.take(ring, piece)
+                    one.take(stretch, piece)
                 done, loss_told = behind, True
             for one in executors:
                 one.take_order(order)
@@ -392,7 +405,7 @@ def execute(
         if done < len(poll) or not loss_told:
             piece = poll.part(done, len(poll)) if loss_told else poll
             for one in executors:
-                one.take(ring, piece)
+                one.take(stretch, piece)
         advance(len(poll))
 
 

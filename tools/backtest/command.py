@@ -22,12 +22,12 @@ from consumers.execution.config import ExecutionConfig
 from consumers.execution.executor import PaperExecutor
 from consumers.journal.segment import list_segments
 from consumers.loading import AnyStrategy, load_strategy, make_strategy
-from consumers.parameters import read_parameters, shown_parameters
+from consumers.parameters import read_parameters, shown_parameters, split_set
 from tlv.errors import UsageError
 from tools.backtest.memory import private_bytes
 from tools.backtest.report import claim_directory, write_report
 from tools.backtest.summary import best_first, run_line, run_text, sweep_text
-from tools.backtest.sweeps import read_sweeps, runs_of, share, texts_of
+from tools.backtest.sweeps import Shares, read_sweeps, runs_of, share, texts_of
 from tools.backtest.workers import Advance, Workers
 from tools.command.interrupt import Interrupt
 from tools.command.needs import needs
@@ -38,6 +38,7 @@ from tools.command.stderr_log import tell_operator
 EXIT_LOST = 3
 """The exit status of a backtest over a journal in which frames are missing, as of a strategy that lost some."""
 INTERRUPTED = 130
+COIN_KEY = "wrapped_native"
 DELAYS = (1, 2, 3)
 """Blocks behind the state at which a report tries the same orders."""
 TELL_FRAMES = 1 << 15
@@ -160,7 +161,8 @@ def planned(
     known: dict[str, int] = {}
     for number, settings in enumerate(runs):
         shares = share(classes, [*sets, *texts_of(settings)])
-        [config] = read_parameters(ExecutionConfig, {}, [*execute_sets, *shares.executor], "executor")
+        texts = [*coin_of(shares), *execute_sets, *shares.executor]
+        [config] = read_parameters(ExecutionConfig, {}, texts, "executor")
         for cls, texts in zip(classes, shares.strategies, strict=True):
             make_strategy(cls, {}, texts)
         found = [parameters(cls, texts) for cls, texts in zip(classes, shares.strategies, strict=True)]
@@ -170,6 +172,11 @@ def planned(
             raise UsageError(f"--sweep: {' '.join(texts_of(settings))} is the same run as {' '.join(texts_of(same))}")
         plan.append(Planned(settings, shares.strategies, config))
     return plan
+
+
+def coin_of(shares: Shares) -> list[str]:
+    """`wrapped_native` as a strategy has it: the executor's too, unless that is set otherwise."""
+    return [text for texts in shares.strategies for text in texts if split_set(text, "backtest")[0] == COIN_KEY][:1]
 
 
 def parameters(cls: type[AnyStrategy], texts: Sequence[str]) -> dict[str, Any]:

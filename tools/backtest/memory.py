@@ -13,8 +13,8 @@ KIB = 1 << 10
 def private_bytes(shared_at: Collection[int]) -> int:
     """Bytes of pages that no other process maps, by /proc/self/smaps.
 
-    Of the mappings in which the addresses `shared_at` lie only copies count, made where something was written: a page of
-    a file that just one process has touched so far is the kernel's cache, dirty or not, and no memory of this process.
+    Of the mappings in which the addresses `shared_at` lie only copies count, made where something was written: a page
+    of a file that just one process has touched so far is the kernel's cache, dirty or not, and not this process's.
     """
     total, is_shared = 0, False
     for line in Path("/proc/self/smaps").read_text(encoding="ascii", errors="replace").splitlines():

@@ -20,7 +20,7 @@ from consumers.execution.config import ExecutionConfig
 from tlv.units import NS
 from tools.backtest.assumptions import assumptions
 from tools.backtest.summary import best_first, coins, counted, tokens
-from tools.backtest.svg import Line, bar_chart, column_chart, histogram, line_chart
+from tools.backtest.svg import ChartLine, bar_chart, column_chart, histogram, line_chart
 from tools.backtest.tables import COIN
 from tools.wording import venue_name
 
@@ -160,10 +160,17 @@ def outcome(best: RunResult) -> str:
             "</div>",
         ]
     for what, sums in (("strategy", account.ledger.by_strategy), ("route", account.ledger.by_route)):
-        found = [(name or "none", coins(one.net), str(one.orders), str(one.filled)) for name, one in sums.items()]
+        found = [
+            (named(name) or "none", coins(one.net), str(one.orders), str(one.filled)) for name, one in sums.items()
+        ]
         if len(found) > 1:
             parts += ['<div class="scroll">', table((what, "net", "attempts", "filled"), found), "</div>"]
     return "".join(parts)
+
+
+def named(route: str) -> str:
+    """A route or strategy with the names that the journal gives to venues of its own."""
+    return " > ".join(venue_name(int(part)) if part.isdecimal() else part for part in route.split(" > "))
 
 
 def sections(best: RunResult, results: Sequence[RunResult], config: ExecutionConfig) -> Iterable[str]:
@@ -181,7 +188,10 @@ def sections(best: RunResult, results: Sequence[RunResult], config: ExecutionCon
             "equity",
             "Equity",
             f"Sum of net over time, in coins; it ends at {coins(account.ledger.total.net)}.",
-            [Line("p = 1", equity, "a", stepped=True, filled=True), Line("stated p", expected, "b", stepped=True)],
+            [
+                ChartLine("p = 1", equity, "a", stepped=True, filled=True),
+                ChartLine("stated p", expected, "b", stepped=True),
+            ],
             unit_x=since,
             unit_y="coins",
         ),
@@ -192,7 +202,7 @@ def sections(best: RunResult, results: Sequence[RunResult], config: ExecutionCon
             "drawdown",
             "Drawdown",
             f"How far the equity lay below its highest point before; {coins(account.drawdown)} coins at most.",
-            [Line("below the peak", fallen(equity), "b", stepped=True, filled=True)],
+            [ChartLine("below the peak", fallen(equity), "b", stepped=True, filled=True)],
             unit_x=since,
             unit_y="coins",
         ),
@@ -234,7 +244,7 @@ def inclusion(best: RunResult) -> str:
         "inclusion",
         "Sensitivity to the probability of inclusion",
         "Net in coins over p. It is a straight line: an attempt that is not included costs nothing.",
-        [Line("net", [(p, value / COIN) for p, value in zip(steps, exact, strict=True)])],
+        [ChartLine("net", [(p, value / COIN) for p, value in zip(steps, exact, strict=True)])],
         unit_x="probability that an attempt is included",
         unit_y="coins",
     )
@@ -253,7 +263,7 @@ def delays(best: RunResult, config: ExecutionConfig) -> str:
         "delays",
         "Sensitivity to latency",
         "Net in coins if the same orders are attempted so many blocks behind the state that they were decided on.",
-        [Line("net", [(float(blocks), one.ledger.total.net / COIN) for blocks, one in sorted(by_delay.items())])],
+        [ChartLine("net", [(float(blocks), one.ledger.total.net / COIN) for blocks, one in sorted(by_delay.items())])],
         unit_x="blocks behind the state",
         unit_y="coins",
     )
@@ -283,7 +293,7 @@ def swept(results: Sequence[RunResult]) -> str:
             "sweep",
             f"Net over {keys[0]}",
             "Net in coins of each run.",
-            [Line("net", points)],
+            [ChartLine("net", points)],
             unit_x=keys[0],
             unit_y="coins",
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from consumers.backtest.account import Account
+from consumers.backtest.account import PaperAccount
 from consumers.backtest.mapped_journal import JournalFacts
 from consumers.backtest.run import RunResult
 from consumers.execution.ledger import Pnl
@@ -41,7 +41,7 @@ def pnl_line(pnl: Pnl) -> dict[str, Any]:
     return {name: value if name in ("orders", "filled") else str(value) for name, value in fields.items()}
 
 
-def account_line(account: Account) -> dict[str, Any]:
+def account_line(account: PaperAccount) -> dict[str, Any]:
     """Profit and loss as JSON."""
     ledger = account.ledger
     return {

@@ -26,7 +26,7 @@ Point = tuple[float, float]
 Formatter = Callable[[float], str]
 
 
-class Line(NamedTuple):
+class ChartLine(NamedTuple):
     """One line of a chart."""
 
     name: str
@@ -116,7 +116,7 @@ def line_chart(
     name: str,
     title: str,
     description: str,
-    lines: Sequence[Line],
+    lines: Sequence[ChartLine],
     *,
     show_x: Formatter = number,
     show_y: Formatter = number,
@@ -161,7 +161,7 @@ def path_of(points: Sequence[Point], *, stepped: bool) -> str:
     return begin + "".join(f"L{x:.1f},{y:.1f}" for x, y in points[1:])
 
 
-def legend(lines: Sequence[Line]) -> list[str]:
+def legend(lines: Sequence[ChartLine]) -> list[str]:
     """The names of lines, in their colours."""
     parts = []
     for at, line in enumerate(lines):

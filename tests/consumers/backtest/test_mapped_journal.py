@@ -37,10 +37,10 @@ def facts_of(directory: Path) -> JournalFacts:
 
 def items_in(journal: MappedJournal, frames_per_poll: int) -> list[Item]:
     found: list[Item] = []
-    for ring, poll in journal.polls(frames_per_poll):
+    for stretch, poll in journal.polls(frames_per_poll):
         if poll.loss is not None:
             found.append(poll.loss)
-        found += [(ring, frame.sequence, frame.publish_time_ns, bytes(frame.payload)) for frame in poll]
+        found += [(stretch.ring, frame.sequence, frame.publish_time_ns, bytes(frame.payload)) for frame in poll]
     return found
 
 
