@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,8 @@ class Executions:
 
     messages: list[tuple[Record, ...]] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
-    undone: int = 0
+    undone: set[tuple[bytes, int]] = field(default_factory=set)
+    """Orders whose block left the chain."""
     lost: int = 0
     unreadable: int = 0
 
@@ -82,7 +83,9 @@ class Executions:
             if report is not None:
                 fills = tuple(record for record in records if isinstance(record, Fill))
                 read.attempts.append(Attempt(report, fills))
-            read.undone += any(isinstance(one, OrderStatus) and one.state == OrderState.UNDONE for one in records)
+            for record in records:
+                if isinstance(record, OrderStatus) and record.state == OrderState.UNDONE:
+                    read.undone.add(_key(record))
         return read
 
 
@@ -222,8 +225,7 @@ def tell(
     for one in unjudged[:TOLD]:
         left = {"order": _order(one.attempt), "not_executed": one.unjudged}
         say(left, f"{_order_text(one.attempt)}: not executed: {one.unjudged}", as_json)
-    tables = explained(judgements)
-    for table in tables:
+    for table in explained(judgements, read.undone):
         say(table, table_text(table), as_json)
     pnl_agrees = reported.total == contracts.total
     remainder = sum(
@@ -233,7 +235,7 @@ def tell(
     line: dict[str, Any] = {
         "attempts": len(read.attempts),
         "filled": sum(attempt.report.state == OrderState.FILLED for attempt in read.attempts),
-        "undone": read.undone,
+        "undone": len(read.undone),
         "executed": len(judgements) - len(unjudged),
         "legs": sum(len(one.paid) for one in judgements),
         "not_executed": len(unjudged) if executed else len(read.attempts),
@@ -251,11 +253,14 @@ def tell(
     return 0 if sound else 1
 
 
-def explained(judgements: Iterable[FillJudgement]) -> list[dict[str, Any]]:
-    """For each token that came out: the parts of all orders that had stated what they expected, added up."""
+def explained(
+    judgements: Iterable[FillJudgement], undone: Set[tuple[bytes, int]] = frozenset()
+) -> list[dict[str, Any]]:
+    """For each token that came out: the parts of all orders that had stated what they expected, added up; without
+    those that are undone."""
     sums: defaultdict[tuple[bytes, int], list[FillJudgement]] = defaultdict(list)
     for one in judgements:
-        if one.parts is not None:
+        if one.parts is not None and _key(one.attempt.report) not in undone:
             sums[one.attempt.report.token, one.attempt.report.decimals].append(one)
     tables = []
     for (token, decimals), judged in sums.items():

@@ -109,6 +109,9 @@ class RunResult:
     """Memory of the run's process that it shares with no other."""
 
 
+Told = Callable[[int, bytes], object]
+"""Takes a message and its time in ns."""
+
 KEPT_REASONS = 3
 NOWHERE = -1
 CREDIBLE_NS = 60 * NS
@@ -300,7 +303,8 @@ class StrategySeat:
 class ExecutorSeat:
     """An executor in a run, and what its messages add up to."""
 
-    def __init__(self, executor: PaperExecutor, names: Mapping[bytes, str]) -> None:
+    def __init__(self, executor: PaperExecutor, names: Mapping[bytes, str], tell: Told | None = None) -> None:
+        self._tell = tell
         self.executor = executor
         self.frames = TimedFrames(Driver(executor, bytes(16)))
         self.account = PaperAccount(executor.config, names)
@@ -322,7 +326,10 @@ class ExecutorSeat:
             self._book(draft, self.frames.now_ns)
 
     def _book(self, draft: Draft, now_ns: int) -> None:
-        self.hash.add(build(draft.domain, draft.source, draft.records, timestamp_ns=now_ns))
+        data = build(draft.domain, draft.source, draft.records, sequence=self.hash.messages + 1, timestamp_ns=now_ns)
+        self.hash.add(data)
+        if self._tell is not None:
+            self._tell(now_ns, data)
         self.account.take(now_ns, draft.records)
 
 
@@ -332,6 +339,7 @@ def run_backtest(
     executor: PaperExecutor,
     later: dict[int, PaperExecutor],
     advance: Callable[[int], object],
+    tell: Told | None = None,
 ) -> RunResult:
     """Run strategies over a journal, and fill what they ask for.
 
@@ -340,12 +348,13 @@ def run_backtest(
         later: others that get the same orders, by the blocks that they wait.
         advance: called with the number of frames that were read since it was called last, twice as many in all as the
             journal has.
+        tell: gets each message of the first executor, with the event's time.
 
     Raises:
         StrategyStopped: an executor raised on too many frames.
     """
     names = {ring_of(strategy.name): strategy.name for strategy in strategies}
-    main = ExecutorSeat(executor, names)
+    main = ExecutorSeat(executor, names, tell)
     others = {blocks: ExecutorSeat(one, names) for blocks, one in later.items()}
     executors = [main, *others.values()]
 

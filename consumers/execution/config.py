@@ -27,9 +27,11 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     latency_ms: Annotated[float, msgspec.Meta(ge=0, le=3_600_000)] | None = None
     """From the receive time of the event behind an order to the order; none = as recorded."""
     clock_limit_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 60.0
-    """A recorded latency below 0 or above this is no latency: a clock jumped, or the frames are a replay's."""
-    clock: Literal["unknown", "refuse"] = "unknown"
-    """What becomes of such an order: its block number alone decides, or it is refused."""
+    """A recorded latency below 0 or above this is none that counts: a clock jumped, or the strategy was not running
+    when the event came.  On a replay's frames no recorded latency is one."""
+    clock: Literal["refuse", "unknown"] = "refuse"
+    """What becomes of an order with such a latency, unless `latency_ms` takes its place: it is refused, or its block
+    number alone decides."""
     min_gross_percent: Percent = 0
     """Share of an ArbitrageSignal's expected gross that must be left, or the attempt reverts."""
     wrapped_native: AddressText = WMATIC

@@ -36,7 +36,7 @@ from consumers.execution.ledger import PPM, Ended, Ledger, Pnl
 from consumers.execution.orders import Order, Withdrawal, read_order
 from consumers.execution.risk import MOST_STATED, Verdict, weigh
 from consumers.strategy import Draft, Strategy
-from tlv.codes import Domain, GapScope, OrderReason, OrderState, Protocol, Source
+from tlv.codes import Domain, Flag, GapScope, OrderReason, OrderState, Protocol, Source
 from tlv.errors import FrameError
 from tlv.layout import (
     Block,
@@ -334,7 +334,7 @@ class PaperExecutor(Strategy):
             self._refuse(order, end.number, end.hash, Verdict(OrderReason.STATE_UNKNOWN))
             return
         out_at = self._out_at(order, block)
-        if out_at is None and self.config.clock == "refuse":
+        if out_at is None and self.config.clock == "refuse" and self._has_times(order, block):
             found, limit = order.published_ns - order.received_ns, int(self.config.clock_limit_s * NS)
             self._refuse(order, end.number, end.hash, Verdict(OrderReason.CLOCK, found, limit))
             return
@@ -348,15 +348,24 @@ class PaperExecutor(Strategy):
         self.counts["clock_unknown"] += out_at is None
         self._attempt(order, block)
 
+    def _has_times(self, order: Order, block: Block) -> bool:
+        """Whether all that is needed was recorded; of a replay's blocks the times are those of then."""
+        recorded = min(order.received_ns, order.published_ns, block.receive_time_ns) > 0
+        return recorded and not self.trigger.flags & Flag.REPLAY
+
+    def _latency_ns(self, order: Order) -> int | None:
+        """From the event behind an order to the order; None if what was recorded cannot be."""
+        found = order.published_ns - order.received_ns
+        return found if order.received_ns > 0 and 0 <= found <= int(self.config.clock_limit_s * NS) else None
+
     def _out_at(self, order: Order, block: Block) -> int | None:
-        """When the order was out, on the collector's clock; None if what was recorded cannot be."""
-        limit = int(self.config.clock_limit_s * NS)
-        since = block.receive_time_ns - order.received_ns
-        if order.received_ns <= 0 or block.receive_time_ns <= 0 or since < 0:
+        """When the order was out, on the collector's clock; None if nobody can say."""
+        if not 0 < order.received_ns <= block.receive_time_ns:
             return None
         if self.config.latency_ms is not None:
             return order.received_ns + int(self.config.latency_ms * MS)
-        return order.published_ns if 0 <= order.published_ns - order.received_ns <= limit else None
+        latency_ns = self._latency_ns(order)
+        return None if latency_ns is None else order.received_ns + latency_ns
 
     def _attempt(self, order: Order, block: Block) -> None:
         number, config = block.number, self.config
@@ -434,14 +443,13 @@ class PaperExecutor(Strategy):
         failed = isinstance(outcome, Shortage)
         amount_in, amount_out = (0, 0) if isinstance(outcome, Shortage) else (order.amount_in, outcome[-1].amount_out)
         gross = amount_out - amount_in if order.is_round_trip else amount_out
-        latency_ns = order.published_ns - order.received_ns
-        known = order.received_ns > 0 and 0 <= latency_ns <= int(self.config.clock_limit_s * NS)
+        latency_ns = self._latency_ns(order)
         pool = self.chain.book.get(order.legs[-1].pool)
         assert pool is not None
         return ExecutionReport(
             **_about(order),
             block_number=block.number,
-            latency_ns=latency_ns if known else -1,
+            latency_ns=-1 if latency_ns is None else latency_ns,
             block_hash=block.hash,
             amount_in=amount_in,
             amount_out=amount_out,

@@ -26,7 +26,8 @@ from consumers.runner import HEARTBEAT_S, WAIT_S
 from consumers.strategy import Draft, Driver
 from ringbuf import CorruptRing, Histogram, Level, Poll, Reader, SharedCounters, Status, Wait, Writer
 from ringbuf.errors import RingNotFound, RingNotReady
-from tlv.codes import OrderState
+from tlv.codes import OrderState, Source
+from tlv.errors import UsageError
 from tlv.layout import HEADER_SIZE, LAYOUT_DIGEST, ExecutionReport, Header, OrderStatus
 from tlv.message import build
 
@@ -34,6 +35,7 @@ log = logging.getLogger("alphapulse.execution")
 
 EXECUTION_CAPACITY = 1 << 24
 """Bytes of the executor's ring: some 15,000 filled orders, which a restart remembers."""
+SOURCE_AT = Header.layout.offsets["source"]
 LOOK_S = 0.5
 """How often a ring of orders that is not there yet is looked for."""
 
@@ -170,10 +172,18 @@ class ExecutionRunner:
         self._orders_lost = 0
 
     def resume(self, own: Iterable[bytes]) -> int:
-        """Go on behind what this ring, or its journal, holds; how many messages that were."""
+        """Go on behind what this ring, or its journal, holds; how many messages that were.
+
+        Raises:
+            UsageError: they are another process' messages.
+        """
 
         def noted() -> Iterator[bytes]:
             for message in own:
+                source = message[SOURCE_AT] if len(message) >= HEADER_SIZE else None
+                if source != Source.PAPER_EXECUTOR:
+                    expected = f"source {Source.PAPER_EXECUTOR:d}, a paper executor's"
+                    raise UsageError(f"ring {self._writer.name}: expected messages of {expected}, found {source}")
                 self.order_hash.add(message)
                 yield message
 

@@ -15,6 +15,7 @@ import inspect
 import re
 import types
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,12 +123,11 @@ def build(cls: type[Any], book: Any, *, inline: bool) -> Built:
         UsageError: the compiler refuses it; one line, with the file and line of the user's code.
     """
     handler = cls.handler
+    loops = loops_with_book() if cls.keeps_book else (loop.drive_native, loop.run_native)
     if not COMPILES:
-        return Built(handler, loop.drive_native, loop.run_native, opaque=False)
+        return Built(handler, *loops, opaque=False)
     pointer = HandlerPointer(cls, handler, book)
-    if inline:
-        return inlined(cls, handler)
-    return Built(pointer, loop.drive_native, loop.run_native, opaque=True)
+    return inlined(cls, handler) if inline else Built(pointer, *loops, opaque=True)
 
 
 def example_frame() -> NativeFrame:
@@ -237,24 +237,44 @@ def inlined(cls: type[Any], handler: Any) -> Built:
     file, or one that it imports, is edited.
     """
 
-    def call_handler(handler: Any, state: Any, frame: NativeFrame, drafts: Any, book: Any) -> None:
-        if book is None:
-            inlined_handler(state, frame, drafts)  # type: ignore[name-defined]  # noqa: F821 - of the copy's globals
-        else:
-            inlined_handler(state, frame, drafts, book)  # type: ignore[name-defined]  # noqa: F821
+    def call_plain(_handler: Any, state: Any, frame: NativeFrame, drafts: Any, _book: Any) -> None:
+        inlined_handler(state, frame, drafts)  # type: ignore[name-defined]  # noqa: F821 - of the copy's globals
 
-    names = {"inlined_handler": handler}
-    names["call_handler"] = _copied(cls, handler, call_handler, names)
-    names["deliver"] = _copied(cls, handler, loop.deliver, names)
-    return Built(
-        0, _copied(cls, handler, loop.drive_native, names), _copied(cls, handler, loop.run_native, names), opaque=False
-    )
+    def call_booked(_handler: Any, state: Any, frame: NativeFrame, drafts: Any, book: Any) -> None:
+        inlined_handler(state, frame, drafts, book)  # type: ignore[name-defined]  # noqa: F821 - of the copy's globals
+
+    function = handler.py_func
+    home = Home(function.__code__.co_filename, function.__module__, cls.__qualname__)
+    call = copied(call_booked if cls.keeps_book else call_plain, home, {"inlined_handler": handler})
+    return Built(0, *copied_loops(home, call), opaque=False)
 
 
-def _copied(cls: type[Any], handler: Any, function: Any, names: dict[str, Any]) -> Any:
+class Home(NamedTuple):
+    """Where a copy of a kernel stands for numba's cache."""
+
+    path: str
+    module: str
+    name: str
+
+
+def copied_loops(home: Home, call: Any) -> tuple[Any, Any]:
+    """`drive_native` and `run_native` that call a handler by `call`."""
+    names = {"call_handler": call}
+    names["deliver"] = copied(loop.deliver, home, names)
+    return copied(loop.drive_native, home, names), copied(loop.run_native, home, names)
+
+
+@cache
+def loops_with_book() -> tuple[Any, Any]:
+    """The loops for handlers that get the book."""
+    return copied_loops(Home(loop.__file__, loop.__name__, "with_book"), loop.call_with_book)
+
+
+def copied(function: Any, home: Home, names: dict[str, Any]) -> Any:
+    """A kernel of the same code with other global names."""
     plain = getattr(function, "py_func", function)
-    qualified = f"{cls.__qualname__}.{plain.__name__}"
-    code = plain.__code__.replace(co_filename=handler.py_func.__code__.co_filename, co_qualname=qualified)
-    copy = types.FunctionType(code, {**plain.__globals__, **names}, plain.__name__)
-    copy.__qualname__, copy.__module__ = qualified, handler.py_func.__module__
+    qualified = f"{home.name}.{plain.__name__}"
+    code = plain.__code__.replace(co_filename=home.path, co_qualname=qualified)
+    copy = types.FunctionType(code, {**plain.__globals__, **names}, plain.__name__, plain.__defaults__)
+    copy.__qualname__, copy.__module__ = qualified, home.module
     return kernel(copy)

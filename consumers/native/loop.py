@@ -58,12 +58,15 @@ SESSION, RING_BYTES = Session.layout.dtype, 16
 
 
 @kernel
-def call_handler(handler: Any, state: Any, frame: NativeFrame, drafts: NativeDrafts, book: Any) -> None:
-    """Call a handler, with the book if its strategy keeps one.  numba keeps the branch that fits."""
-    if book is None:
-        handler(state, frame, drafts)
-    else:
-        handler(state, frame, drafts, book)
+def call_handler(handler: Any, state: Any, frame: NativeFrame, drafts: NativeDrafts, _book: Any) -> None:
+    """Call a handler; `build` puts another in its place for one that gets the book."""
+    handler(state, frame, drafts)
+
+
+@kernel
+def call_with_book(handler: Any, state: Any, frame: NativeFrame, drafts: NativeDrafts, book: Any) -> None:
+    """Call a handler of a strategy that keeps a book."""
+    handler(state, frame, drafts, book)
 
 
 @kernel

@@ -1,8 +1,8 @@
 """Runs a page of the documents as a reader would, on a machine of its own: `python -m tests.docs.run_page PAGE`.
 
 `unshare` gives the page its own processes, /dev/shm and loopback, so every ring name and port in it is free, and what
-it starts ends with it; home and run-time directory are its own too, but not the cache of compiled kernels.  The blocks
-run in order, in one folder that looks like the project's; what one exports, the next ones have.
+it starts ends with it; home and run-time directory are its own too, but not the compiled kernels and what npm fetched.
+The blocks run in order, in one folder that looks like the project's; what one exports, the next ones have.
 """
 
 from __future__ import annotations
@@ -253,11 +253,11 @@ def pattern_of(shown: str) -> str:
 
 
 def share_kernels(cache: Path) -> None:
-    """Let a new cache of this machine hold the kernels of the user's own, and the local node with its contracts."""
+    """Let a new cache of this machine hold the kernels of the user's own, and what was fetched from npm."""
     cache.mkdir(parents=True, mode=0o700)
-    for shared in [*cache_root().glob("kernels-*"), *cache_root().glob("evm")]:
-        (cache / shared.name).mkdir(mode=0o700)
-        subprocess.run(["mount", "--bind", shared, cache / shared.name], check=True)
+    for kept in (*cache_root().glob("kernels-*"), *cache_root().glob("evm")):
+        (cache / kept.name).mkdir(mode=0o700)
+        subprocess.run(["mount", "--bind", kept, cache / kept.name], check=True)
 
 
 def raise_loopback() -> None:

@@ -141,6 +141,17 @@ def test_journals_of_market_and_orders_give_what_the_rings_gave(
         assert again["pnl"] == statistics["pnl"]
 
 
+def test_ring_of_another_process_is_not_published_into(new_ring_name: Callable[[], str]) -> None:
+    other = new_ring_name()
+    with rig(new_ring_name) as made:
+        with Writer.create(other, layout_digest=LAYOUT_DIGEST) as writer:
+            writer.publish(made.inputs[0].payload)
+        arguments = ["--ring", made.market, "--signals", made.signals, "--execution", other]
+        ended = CliRunner().invoke(command, arguments)
+        assert isinstance(ended.exception, UsageError)
+        assert f"ring {other}: expected messages of source 40" in str(ended.exception)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -5,6 +5,7 @@ Owns the command line, what is printed, and where a report goes.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -24,6 +25,7 @@ from consumers.journal.segment import list_segments
 from consumers.loading import AnyStrategy, load_strategy, make_strategy
 from consumers.parameters import read_parameters, shown_parameters, split_set
 from tlv.errors import UsageError
+from tools.backtest.executions import ExecutionJournal
 from tools.backtest.memory import private_bytes
 from tools.backtest.report import claim_directory, write_report
 from tools.backtest.summary import best_first, run_line, run_text, sweep_text
@@ -78,6 +80,12 @@ class Planned(NamedTuple):
 @click.option(
     "--report", type=click.Path(path_type=Path), help="Write report.html and Parquet tables into this folder."
 )
+@click.option(
+    "--executions",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write what the executor said as a journal, for `alphapulse reconcile DIR --market JOURNAL`; of one run only.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON line for each run.")
 @progress_option
 @needs("pyarrow", option="--report")
@@ -89,6 +97,7 @@ def command(
     sweep_texts: tuple[str, ...],
     jobs: int | None,
     report: Path | None,
+    executions: Path | None,
     as_json: bool,
 ) -> int:
     """Run strategies over JOURNAL, fill their orders on paper, and say what they earned.
@@ -99,8 +108,12 @@ def command(
     classes = strategies_of(references)
     sweeps = read_sweeps(sweep_texts, [*sets, *(f"execute.{text}" for text in execute_sets)])
     plan = planned(classes, sets, execute_sets, runs_of(sweeps))
+    if executions is not None and len(plan) > 1:
+        raise UsageError(f"--executions: expected one run, found {len(plan)}; leave --sweep out")
     if report is not None:
-        claim_directory(report)
+        claim_directory(report, "--report")
+    if executions is not None:
+        claim_directory(executions, "--executions")
     with Interrupt() as asked:
         total = sum(segment.path.stat().st_size for segment in list_segments(journal) if segment.path.exists())
         with progress("read", total) as bar:
@@ -111,7 +124,9 @@ def command(
             warm()
             for reason in mapped.facts.missing():
                 tell_operator(f"backtest: not complete: {reason}", reason, logging.WARNING, journal=str(journal))
-            results, failures = run_all(mapped, classes, plan, jobs or cores(), asked, as_json, report is not None)
+            results, failures = run_all(
+                mapped, classes, plan, jobs or cores(), asked, as_json, report is not None, executions
+            )
             if asked():
                 return INTERRUPTED
             if len(plan) > 1 and results and not as_json:
@@ -197,11 +212,12 @@ def run_all(
     asked: Interrupt,
     as_json: bool,
     with_delays: bool,
+    executions: Path | None = None,
 ) -> tuple[list[RunResult], dict[int, str]]:
     """Run the plan; the results in its order, and why other runs gave none.  Each is said as it ends."""
 
     def work(number: int, advance: Advance) -> RunResult:
-        return run_one(mapped, classes, plan[number], number, advance, with_delays)
+        return run_one(mapped, classes, plan[number], number, advance, with_delays, executions)
 
     results: dict[int, RunResult] = {}
     failures: dict[int, str] = {}
@@ -231,8 +247,9 @@ def run_one(
     number: int,
     advance: Advance,
     with_delays: bool,
+    executions: Path | None = None,
 ) -> RunResult:
-    """Do one run, in whatever process this is."""
+    """Do one run, in whatever process this is; `executions` is where the executor's messages are written."""
     began = time.monotonic()
     strategies = [make_strategy(cls, {}, texts) for cls, texts in zip(classes, planned_run.strategies, strict=True)]
     config = planned_run.config
@@ -250,7 +267,9 @@ def run_one(
             advance(untold)
             untold = 0
 
-    result = run_backtest(mapped, strategies, PaperExecutor(config), later, count)
+    with ExecutionJournal(executions) if executions else contextlib.nullcontext() as written:
+        tell = written.tell if written is not None else None
+        result = run_backtest(mapped, strategies, PaperExecutor(config), later, count, tell)
     advance(untold)
     result.number, result.settings = number, planned_run.settings
     for one, cls, texts in zip(result.strategies, classes, planned_run.strategies, strict=True):

@@ -19,8 +19,8 @@ from tools.backtest.tables import write_tables
 PAGE = "report.html"
 
 
-def claim_directory(directory: Path) -> None:
-    """Make the folder of a report.
+def claim_directory(directory: Path, option: str) -> None:
+    """Make the folder that an option names.
 
     Raises:
         UsageError: it is a file, holds something, or cannot be written.
@@ -28,14 +28,14 @@ def claim_directory(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise UsageError(f"--report {directory}: expected a folder, found a file") from None
+        raise UsageError(f"{option} {directory}: expected a folder, found a file") from None
     except OSError as error:
-        raise UsageError(f"--report {directory}: cannot make it ({error.strerror})") from None
+        raise UsageError(f"{option} {directory}: cannot make it ({error.strerror})") from None
     there = next(directory.iterdir(), None)
     if there is not None:
-        raise UsageError(f"--report {directory}: expected an empty folder, found {there.name} in it")
+        raise UsageError(f"{option} {directory}: expected an empty folder, found {there.name} in it")
     if not os.access(directory, os.W_OK | os.X_OK):
-        raise UsageError(f"--report {directory}: this user may not write into it")
+        raise UsageError(f"{option} {directory}: this user may not write into it")
 
 
 def write_report(

@@ -213,8 +213,8 @@ def test_order_whose_last_block_is_over_expires() -> None:
         (5 * 10**9, ExecutionConfig(), 103),
         (5 * 10**9, ExecutionConfig(latency_ms=1.0), 101),
         (10**6, ExecutionConfig(latency_ms=2_500.0), 102),
-        (-1, ExecutionConfig(), 101),
-        (10**12, ExecutionConfig(), 101),
+        (-1, ExecutionConfig(clock="unknown"), 101),
+        (10**12, ExecutionConfig(clock="unknown"), 101),
         (10**12, ExecutionConfig(latency_ms=2_500.0), 102),
     ],
 )
@@ -229,14 +229,41 @@ def test_order_that_was_out_after_its_block_came_goes_into_a_later_one(
     assert report.latency_ns == (delay_ns if 0 <= delay_ns <= 60 * 10**9 else -1)
 
 
-def test_clock_that_jumped_is_refused_if_so_configured() -> None:
+@pytest.mark.parametrize("latency_ns", [-1, 10**12])
+def test_latency_that_cannot_be_is_refused(latency_ns: int) -> None:
     made = market()
-    made.order([leg(A, COIN, TOKEN)], E18, delay_ns=10**12)
+    made.order([leg(A, COIN, TOKEN)], E18, delay_ns=latency_ns)
     made.empty_blocks(1)
-    messages = run(made, ExecutionConfig(clock="refuse"))
+    messages = run(made)
     assert outcomes(messages) == [(OrderState.REJECTED, OrderReason.CLOCK)]
     (decision,) = of(RiskDecision, messages)
-    assert (decision.found, decision.limit) == (10**12, 60 * 10**9)
+    assert (decision.found, decision.limit) == (latency_ns, 60 * 10**9)
+
+
+def test_block_that_came_before_the_event_behind_the_order_is_a_clock_that_jumped() -> None:
+    made = market()
+    made.order([leg(A, COIN, TOKEN)], E18)
+    made.received = lambda number: 5  # type: ignore[method-assign]
+    made.empty_blocks(1)
+    assert outcomes(run(made)) == [(OrderState.REJECTED, OrderReason.CLOCK)]
+
+
+def test_times_of_a_replay_are_not_compared_with_those_of_now() -> None:
+    made = market()
+    made.order([leg(A, COIN, TOKEN)], E18, delay_ns=10**15)
+    made.empty_blocks(1)
+    replayed = [one if one.is_order else one._replace(payload=as_replayed(one.payload)) for one in made.inputs]
+    made.inputs[:] = replayed
+    (report,) = of(ExecutionReport, run(made))
+    assert (report.block_number, report.latency_ns) == (101, -1)
+
+
+def as_replayed(payload: bytes) -> bytes:
+    """A frame of the market as a replay publishes it."""
+    message = parse(payload)
+    header = message.header
+    flags = header.flags | Flag.REPLAY
+    return build(Domain(header.domain), header.source, message.records, sequence=header.sequence, flags=flags)
 
 
 def test_reorg_takes_back_attempts_positions_profit_and_what_was_moved() -> None:

@@ -65,7 +65,7 @@ def tell_run(outcome: PlayedRun, as_json: bool) -> None:
     """One run: what differs, the table of its signals, and its sum."""
     for text in [*outcome.wrong, *by_contracts(outcome)][:TOLD]:
         say({"seed": outcome.seed, "wrong": text}, f"seed {outcome.seed}: {text}", as_json)
-    for table in explained(outcome.judgements):
+    for table in explained(outcome.judgements, outcome.read.undone):
         say({"seed": outcome.seed, **table}, table_text(table), as_json)
     line = summary([outcome])
     about = {"seed": outcome.seed, **outcome.setting._asdict()}
