@@ -55,13 +55,17 @@ class ChainView:
         """By number, those of the present branch."""
         self.hashes: dict[int, bytes] = {}
         """Of every block that began or ended, of the present branch."""
-        self._swaps: dict[int, dict[bytes, list[int]]] = {}
+        self._swaps: dict[int, dict[bytes, set[int]]] = {}
         """Log indices of each block's swaps, by pool."""
+        self._all_swaps_from: int | None = 0
+        """The lowest block of which every swap came; None until the next Block, after a loss."""
         self._moved: dict[bytes, list[Moved]] = {}
 
     def begin(self, block: Block) -> None:
         """A block was announced."""
         self.book.see_block(block.number)
+        if self._all_swaps_from is None:
+            self._all_swaps_from = block.number
         self.blocks[block.number] = block
         self.hashes[block.number] = block.hash
         for number in [known for known in self.blocks if known < block.number - KEPT_BLOCKS]:
@@ -71,13 +75,13 @@ class ChainView:
 
     def note_swap(self, pool: bytes, origin: EventOrigin) -> None:
         """A swap of a pool, by whomever."""
-        self._swaps.setdefault(origin.block_number, {}).setdefault(pool, []).append(origin.log_index)
+        self._swaps.setdefault(origin.block_number, {}).setdefault(pool, set()).add(origin.log_index)
 
     def forget_swap(self, pool: bytes, origin: EventOrigin) -> None:
         """That swap is none: its event was taken back."""
-        logs = self._swaps.get(origin.block_number, {}).get(pool, [])
-        if origin.log_index in logs and self.hashes.get(origin.block_number) in (None, origin.block_hash):
-            logs.remove(origin.log_index)
+        logs = self._swaps.get(origin.block_number, {}).get(pool, set())
+        if self.hashes.get(origin.block_number) in (None, origin.block_hash):
+            logs.discard(origin.log_index)
 
     def settled(self, number: int) -> None:
         """Nothing will be asked about this block's swaps any more, nor about earlier ones'."""
@@ -101,6 +105,7 @@ class ChainView:
         """Frames were lost: swaps may be missing, and so may be blocks."""
         self._swaps.clear()
         self._moved.clear()
+        self._all_swaps_from = None
 
     def meet(self, pool: Pool, block_number: int, share_percent: int) -> InBlock | None:
         """The pool as an order in this block meets it; None if its state there is not known.
@@ -110,6 +115,9 @@ class ChainView:
         assert pool.fee_pips is not None
         logs = sorted(self._swaps.get(block_number, {}).get(pool.address, ()))
         before = len(logs) * share_percent // 100
+        counted = self._all_swaps_from is not None and block_number >= self._all_swaps_from
+        if not counted and 0 < share_percent < 100:
+            return None
         if share_percent == 100:
             at = (block_number, END)
         elif before == 0:

@@ -360,7 +360,9 @@ class PaperExecutor(Strategy):
 
     def _out_at(self, order: Order, block: Block) -> int | None:
         """When the order was out, on the collector's clock; None if nobody can say."""
-        if not 0 < order.received_ns <= block.receive_time_ns:
+        limit = int(self.config.clock_limit_s * NS)
+        # The event may well have come behind this block's header; by more than the limit a clock was set back.
+        if min(order.received_ns, block.receive_time_ns) <= 0 or order.received_ns - block.receive_time_ns > limit:
             return None
         if self.config.latency_ms is not None:
             return order.received_ns + int(self.config.latency_ms * MS)
@@ -382,7 +384,7 @@ class PaperExecutor(Strategy):
         units = config.gas.overhead_units + config.gas.v3_tick_units * crossed
         units += sum(config.gas.units(one.pool.protocol, one.pool.venue) for one in met)
         price = block.base_fee + config.gas.tip_wei if block.base_fee else config.gas.legacy_price_wei
-        if not (rate_in.wei and rate_out.wei) or max(price, rate_out.cost(units * price)) > MOST_STATED:
+        if not (rate_in.wei and rate_out.wei) or max(price, rate_out.cost(units * price)) > MOST_STATED or units >> 64:
             self._refuse(order, number, block.hash, Verdict(OrderReason.UNPRICED))
             return
         held_wei = max(rate_out.worth(self.ledger.positions.get(order.token_out, 0)), 0)

@@ -23,7 +23,7 @@ from consumers.execution.runner import own_messages
 from consumers.journal import Fsync
 from consumers.order_hash import OrderHash
 from consumers.recorder import Recorder
-from ringbuf import Writer
+from ringbuf import Reader, Writer
 from tests.consumers.execution.paper_market import Input, feed
 from tests.consumers.execution.test_restarts import busy_market
 from tests.consumers.relay_rig import serving, take
@@ -59,7 +59,7 @@ def rig(new_ring_name: Callable[[], str], blocks: int = 40) -> Iterator[Rig]:
     """Both rings; they stay, closed, for as long as the block lasts."""
     with ExitStack() as stack:
         market, signals = (
-            stack.enter_context(Writer.create(new_ring_name(), capacity=1 << 22, layout_digest=LAYOUT_DIGEST))
+            stack.enter_context(Writer.create(new_ring_name(), capacity=1 << 25, layout_digest=LAYOUT_DIGEST))
             for _ in range(2)
         )
         inputs = busy_market(3, blocks, market.uuid).inputs
@@ -90,6 +90,13 @@ def end(process: subprocess.Popen[str]) -> dict[str, Any]:
     return statistics
 
 
+def count_of(reader: Reader) -> int:
+    """How many messages its ring has had."""
+    while len(reader.poll(4096)):
+        pass
+    return reader.sequence - 1
+
+
 def payloads(messages: list[bytes]) -> list[bytes]:
     """What stands behind the headers."""
     return [message[HEADER_SIZE:] for message in messages]
@@ -97,7 +104,7 @@ def payloads(messages: list[bytes]) -> list[bytes]:
 
 @pytest.mark.parametrize("kills", [2, pytest.param(100, marks=pytest.mark.soak)])
 def test_no_order_is_filled_twice_and_none_forgotten_however_often_it_is_killed(
-    new_ring_name: Callable[[], str], kills: int
+    new_ring_name: Callable[[], str], tell: Callable[[str], None], kills: int
 ) -> None:
     draw, execution = random.Random(kills), new_ring_name()
     with rig(new_ring_name, blocks=40 * kills) as made:
@@ -105,17 +112,19 @@ def test_no_order_is_filled_twice_and_none_forgotten_however_often_it_is_killed(
         reached = []
         for _ in range(kills):
             process = start(*words)
-            wanted = len(list(own_messages(execution))) + draw.randrange(100)
-            deadline = time.monotonic() + 5
-            while len(list(own_messages(execution))) < wanted and time.monotonic() < deadline:
-                time.sleep(0.001)
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-            reached.append(len(list(own_messages(execution))))
+            with Reader.attach(execution, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:
+                wanted = count_of(reader) + draw.randrange(100)
+                deadline = time.monotonic() + 5
+                while count_of(reader) < wanted and time.monotonic() < deadline:
+                    time.sleep(0.0005)
+                process.send_signal(signal.SIGKILL)
+                process.communicate()
+                reached.append(count_of(reader))
         statistics = end(start(*words, "--until-closed"))
         assert payloads(list(own_messages(execution))) == payloads(made.expected)
         assert statistics["execution_hash"] == made.order_hash
         assert reached[0] < len(made.expected)
+        tell(f"killed behind {', '.join(map(str, reached))} of {len(made.expected)} messages")
 
 
 def test_journals_of_market_and_orders_give_what_the_rings_gave(

@@ -24,7 +24,7 @@ from consumers.journal import JournalReader
 from ringbuf import Frame, RingInfo, list_rings
 from tests.system.up_rig import ALPHAPULSE, PIPELINE, UpRig, alive, free_port, kill, wait_for
 
-NAMES = {"node", "collector", "strategy", "anomalies", "recorder", "relay.market", "relay.signal"}
+NAMES = {"node", "collector", "strategy", "execute", "anomalies", "recorder", "relay.market", "relay.signal"}
 QUICK_KILLS = ("collector", "recorder")
 
 

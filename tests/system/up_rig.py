@@ -39,6 +39,10 @@ out = "journal"
 [strategy]
 ring = "{name}.market"
 signals = "{name}.signal"
+[execute]
+ring = "{name}.market"
+signals = ["{name}.signal"]
+execution = "{name}.execution"
 [anomalies]
 ring = "{name}.market"
 health = "{name}.system"

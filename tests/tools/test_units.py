@@ -31,7 +31,16 @@ def test_units_are_read_by_systemd_without_a_word(units: Path) -> None:
     assert wanted is not None
     assert set(wanted[1].split()) == {
         f"alphapulse@{name}.service"
-        for name in ("node", "collector", "strategy", "anomalies", "recorder", "relay.market", "relay.signal")
+        for name in (
+            "node",
+            "collector",
+            "strategy",
+            "execute",
+            "anomalies",
+            "recorder",
+            "relay.market",
+            "relay.signal",
+        )
     }
     names = [str(units / name) for name in ("alphapulse.target", "alphapulse@relay.signal.service")]
     judged = subprocess.run(["systemd-analyze", "verify", *names], capture_output=True, text=True)

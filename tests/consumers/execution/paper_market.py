@@ -54,7 +54,7 @@ def head(pool: bytes, token0: bytes = COIN, token1: bytes = TOKEN) -> tuple[byte
 
 def block_hash(number: int, branch: int = 0) -> bytes:
     """Different for each block of each branch."""
-    return bytes([branch]) + number.to_bytes(31, "big")
+    return branch.to_bytes(4, "big") + number.to_bytes(28, "big")
 
 
 class PaperMarket:

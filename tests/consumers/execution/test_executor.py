@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -36,6 +37,7 @@ from tlv.layout import (
     ExecutionReport,
     Fill,
     Gap,
+    OrderRequest,
     OrderStatus,
     PoolState,
     RiskDecision,
@@ -240,12 +242,21 @@ def test_latency_that_cannot_be_is_refused(latency_ns: int) -> None:
     assert (decision.found, decision.limit) == (latency_ns, 60 * 10**9)
 
 
-def test_block_that_came_before_the_event_behind_the_order_is_a_clock_that_jumped() -> None:
+@pytest.mark.parametrize(("before_s", "block"), [(3, 103), (59, 131), (61, None)])
+def test_event_behind_the_header_of_the_next_block_is_none_that_was_in_time_for_it(
+    before_s: int, block: int | None
+) -> None:
     made = market()
-    made.order([leg(A, COIN, TOKEN)], E18)
-    made.received = lambda number: 5  # type: ignore[method-assign]
-    made.empty_blocks(1)
-    assert outcomes(run(made)) == [(OrderState.REJECTED, OrderReason.CLOCK)]
+    made.order([leg(A, COIN, TOKEN)], E18, expires=100)
+    usual = made.received
+    made.received = lambda number: usual(number - 1) - before_s * 10**9  # type: ignore[method-assign]
+    made.empty_blocks(40)
+    messages = run(made, ExecutionConfig(max_order_age_blocks=100))
+    if block is None:
+        assert outcomes(messages) == [(OrderState.REJECTED, OrderReason.CLOCK)]
+    else:
+        (report,) = of(ExecutionReport, messages)
+        assert (report.block_number, report.latency_ns) == (block, 10**6)
 
 
 def test_times_of_a_replay_are_not_compared_with_those_of_now() -> None:
@@ -473,6 +484,57 @@ def test_states_are_known_again_after_a_loss_by_the_next_event() -> None:
     made.order([leg(A, COIN, TOKEN)], E18)
     made.empty_blocks(1)
     assert [state for state, _ in outcomes(run(made))] == [OrderState.REJECTED, OrderState.FILLED]
+
+
+@pytest.mark.parametrize(
+    ("share", "outcome"),
+    [
+        (0, (OrderState.REJECTED, OrderReason.STATE_UNKNOWN)),
+        (50, (OrderState.REJECTED, OrderReason.STATE_UNKNOWN)),
+        (100, (OrderState.FILLED, OrderReason.NONE)),
+    ],
+)
+def test_share_of_swaps_that_were_not_all_seen_is_unknown_but_for_all_of_them(
+    share: int, outcome: tuple[OrderState, OrderReason]
+) -> None:
+    made = market()
+    made.order([leg(A, COIN, TOKEN)], E18)
+    made.begin()
+    made.tell(Gap(3, 9, GapScope.RING_SEQUENCES, Reason.LAPPED), domain=Domain.SYSTEM)
+    made.swap(A, DEEP, DEEP)
+    made.swap(A, DEEP + E18, DEEP)
+    made.swap(B, DEEP, DEEP)
+    made.end()
+    assert outcomes(run(made, ExecutionConfig(share_percent=share))) == [outcome]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_orders_of_absurd_numbers_end_with_a_reason(seed: int) -> None:
+    draw = random.Random(seed)
+    made = market()
+    pool = (A, B, C, bytes(32), b"x" * 32)
+    token = (COIN, TOKEN, OTHER, bytes(20))
+    small, wide = (0, 1, 99, 100, 101, 1 << 40), (0, 1, E18, 1 << 112, 1 << 128, 1 << 255, (1 << 256) - 1)
+    for _ in range(100):
+        legs = [leg(draw.choice(pool), draw.choice(token), draw.choice(token), draw.randrange(4)) for _ in "12"]
+        request = OrderRequest(
+            draw.choice((0, 1, (1 << 64) - 1)),
+            *(draw.choice((-(1 << 63), -1, 0, 1, (1 << 63) - 1)) for _ in range(2)),
+            *(draw.choice(small) for _ in range(2)),
+            *(draw.choice(wide) for _ in range(2)),
+            *(draw.choice((RING, bytes(16))), "", 0),
+            *(draw.choice(token) for _ in range(2)),
+            draw.randrange(4),
+        )
+        made.ask(
+            request, *legs[: draw.randrange(3)], domain=Domain.EXECUTION, published_ns=draw.choice((-5, 0, 1 << 62))
+        )
+        if draw.random() < 0.2:
+            made.order([leg(A, COIN, TOKEN)], E18)
+    made.empty_blocks(3)
+    executor = PaperExecutor()
+    messages = [parse(data) for data in feed(executor, made.inputs)]
+    assert len(outcomes(messages)) + executor.summary()["pending"] == executor.counts["orders"] > 90
 
 
 def test_second_order_of_an_id_is_a_duplicate_and_a_frame_that_comes_again_is_none() -> None:
