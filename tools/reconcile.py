@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,13 @@ from tlv.message import parse
 from tlv.record import Record
 from tools.anomalies import RECORD_BYTES, bytes_of
 from tools.command.given import refuse_without_effect
-from tools.command.interrupt import Interrupt
 from tools.command.needs import needs
 from tools.command.progress import progress, progress_option
 from tools.command.say import say
 from tools.command.stderr_log import complain
 from tools.dump import DumpedLoss, entries
 from tools.evm.seeded_pools import SeededPools
-from tools.reconcile_judge import Attempt, ExplainedParts, FeesAsked, FillJudge, FillJudgement, inconsistencies
+from tools.reconcile_judge import ExplainedParts, FeesAsked, FillJudge, FillJudgement, PaperAttempt, inconsistencies
 
 TOLD = 20
 """Differences that are printed one by one; the rest are counted."""
@@ -53,18 +52,18 @@ PARTS = (
 
 
 @dataclass
-class Executions:
+class PaperExecutions:
     """The messages of an executor, in the order in which they were published."""
 
     messages: list[tuple[Record, ...]] = field(default_factory=list)
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[PaperAttempt] = field(default_factory=list)
     undone: set[tuple[bytes, int]] = field(default_factory=set)
     """Orders whose block left the chain."""
     lost: int = 0
     unreadable: int = 0
 
     @classmethod
-    def read(cls, found: Iterable[Any]) -> Executions:
+    def read(cls, found: Iterable[Any]) -> PaperExecutions:
         """From the entries of a ring or journal; messages of other kinds are passed over."""
         read = cls()
         for entry in found:
@@ -82,7 +81,7 @@ class Executions:
             report = next((record for record in records if isinstance(record, ExecutionReport)), None)
             if report is not None:
                 fills = tuple(record for record in records if isinstance(record, Fill))
-                read.attempts.append(Attempt(report, fills))
+                read.attempts.append(PaperAttempt(report, fills))
             for record in records:
                 if isinstance(record, OrderStatus) and record.state == OrderState.UNDONE:
                     read.undone.add(_key(record))
@@ -117,7 +116,8 @@ def fees_asked(journals: Iterable[Path]) -> FeesAsked:
     help="Journal of the market ring that was traded on; without it only the sums are checked.",
 )
 @click.option(
-    "--signals",
+    "--signals-journal",
+    "signals",
     multiple=True,
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Journal of the signals that were acted on (repeatable): tells what a fee that moves has cost.",
@@ -136,37 +136,30 @@ def command(executions: str, market: Path | None, signals: tuple[Path, ...], as_
     The exit code is 1 if a wei is unexplained, a sum is wrong, or a fill could not be executed.
     """
     if market is None:
-        refuse_without_effect("without --market", "--signals")
-    with Interrupt() as asked:
-        read = Executions.read(entries(executions, follow=False, latest=False, stop=asked))
-        if not read.messages:
-            raise UsageError(f"{executions}: expected messages of a paper executor, found none")
-        began = time.monotonic()
-        judgements: list[FillJudgement] = []
-        if market is not None:
-            judgements = judge_journal(market, read.attempts, fees_asked(signals), asked)
-        if asked():
-            return 1
+        refuse_without_effect("without --market", "--signals-journal")
+    read = PaperExecutions.read(entries(executions, follow=False, latest=False, stop=lambda: False))
+    if not read.messages:
+        raise UsageError(f"{executions}: expected messages of a paper executor, found none")
+    began = time.monotonic()
+    judgements = judge_journal(market, read.attempts, fees_asked(signals)) if market is not None else []
     return tell(read, judgements, time.monotonic() - began, executed=market is not None, as_json=as_json)
 
 
-def judge_journal(
-    market: Path, attempts: Sequence[Attempt], fees: FeesAsked, stop: Callable[[], bool]
-) -> list[FillJudgement]:
+def judge_journal(market: Path, attempts: Sequence[PaperAttempt], fees: FeesAsked) -> list[FillJudgement]:
     """Execute every fill at the end of its block in a market journal."""
     judge = FillJudge(attempts, SeededPools(), fees)
     with JournalReader(market) as reader:
         driver = Driver(judge, reader.uuid)
-        for _ in watched(_delivered(reader, driver, stop), progress("executing", bytes_of(market))):
+        for _ in watched(_delivered(reader, driver), progress("executing", bytes_of(market))):
             pass
     for poison in driver.poison:
         complain("reconcile", f"market frame {poison.sequence}: {poison.reason.splitlines()[-1]}")
     return [*judge.judgements, *judge.rest()]
 
 
-def _delivered(reader: JournalReader, driver: Driver, stop: Callable[[], bool]) -> Iterator[tuple[None, int]]:
+def _delivered(reader: JournalReader, driver: Driver) -> Iterator[tuple[None, int]]:
     frames = PolledFrames(driver)
-    while not stop():
+    while True:
         poll = reader.poll()
         driver.ring = reader.uuid
         for _ in frames.deliver(poll):
@@ -176,7 +169,7 @@ def _delivered(reader: JournalReader, driver: Driver, stop: Callable[[], bool]) 
             return
 
 
-def recomputed(read: Executions, judgements: Sequence[FillJudgement]) -> Ledger:
+def recomputed(read: PaperExecutions, judgements: Sequence[FillJudgement]) -> Ledger:
     """The profit, with what the contracts paid in place of what the fills say."""
     paid = {_key(one.attempt.report): one for one in judgements if one.paid}
     ledger = Ledger(ExecutionConfig())
@@ -208,7 +201,7 @@ def _key(record: OrderRecord) -> tuple[bytes, int]:
 
 
 def tell(
-    read: Executions, judgements: Sequence[FillJudgement], seconds: float, *, executed: bool, as_json: bool
+    read: PaperExecutions, judgements: Sequence[FillJudgement], seconds: float, *, executed: bool, as_json: bool
 ) -> int:
     """Print differences, the table of the parts, and the sum; the exit code."""
     reported = recomputed(read, ())
@@ -300,7 +293,8 @@ def _verdict(line: dict[str, Any], executed: bool) -> str:
     net, of_contracts = line["pnl"]["net"], line["pnl_of_contracts"]["net"]
     if line["confirmed"]:
         return f"{text}Net profit of {net} wei confirmed"
-    return f"{text}Net profit of {net} wei not confirmed (by the contracts {of_contracts})"
+    told = f" (by what was executed {of_contracts})" if net != of_contracts else ""
+    return f"{text}Net profit of {net} wei not confirmed{told}"
 
 
 def _pnl(ledger: Ledger) -> dict[str, Any]:
@@ -308,12 +302,12 @@ def _pnl(ledger: Ledger) -> dict[str, Any]:
     return {name: str(value) for name, value in msgspec.structs.asdict(ledger.total).items()}
 
 
-def _order(attempt: Attempt) -> dict[str, Any]:
+def _order(attempt: PaperAttempt) -> dict[str, Any]:
     report = attempt.report
     return {"ring": report.order_ring.hex(), "sequence": report.order_sequence, "block": report.block_number}
 
 
-def _order_text(attempt: Attempt) -> str:
+def _order_text(attempt: PaperAttempt) -> str:
     report = attempt.report
     return f"order {report.order_sequence} of ring {report.order_ring.hex()[:8]} in block {report.block_number}"
 

@@ -62,7 +62,7 @@ FeesAsked = dict[tuple[bytes, int], FeesOfPools]
 """What a signal's legs say, by the ring and sequence of its frame."""
 
 
-class Attempt(NamedTuple):
+class PaperAttempt(NamedTuple):
     """One message of the executor: an order that was filled, or that failed and has no fills."""
 
     report: ExecutionReport
@@ -99,7 +99,7 @@ class ExplainedParts(NamedTuple):
 class FillJudgement(NamedTuple):
     """What the contracts say of one filled order."""
 
-    attempt: Attempt
+    attempt: PaperAttempt
     paid: tuple[int, ...]
     """What each leg's contract pays for the leg's input; empty if they were not asked."""
     wrong: tuple[str, ...]
@@ -122,10 +122,10 @@ class FillJudge(Strategy):
         {Block, BlockEnd, PoolBurn, PoolCreated, PoolMint, PoolState, PoolSwap, PoolSync, PoolTicks}
     )
 
-    def __init__(self, attempts: Iterable[Attempt], pools: SeededPools, fees: FeesAsked | None = None) -> None:
+    def __init__(self, attempts: Iterable[PaperAttempt], pools: SeededPools, fees: FeesAsked | None = None) -> None:
         super().__init__()
         self.judgements: list[FillJudgement] = []
-        self._waiting: defaultdict[tuple[int, bytes], list[Attempt]] = defaultdict(list)
+        self._waiting: defaultdict[tuple[int, bytes], list[PaperAttempt]] = defaultdict(list)
         for attempt in attempts:
             if attempt.report.state == OrderState.FILLED:
                 self._waiting[attempt.block].append(attempt)
@@ -218,7 +218,7 @@ class FillJudge(Strategy):
 
     # ---- the fills
 
-    def _judge(self, attempt: Attempt) -> FillJudgement:
+    def _judge(self, attempt: PaperAttempt) -> FillJudgement:
         wrong = inconsistencies(attempt)
         paid: list[int] = []
         executions = [self._execute(fill) for fill in attempt.fills]
@@ -303,7 +303,7 @@ class FillJudge(Strategy):
         net = {} if ticks is None else dict(ticks.net)
         return MetState(pool.protocol, value, pool.fee_pips, net, pool.tick_spacing)
 
-    def _split(self, attempt: Attempt, places: Sequence[Where], paid: Sequence[int]) -> ExplainedParts:
+    def _split(self, attempt: PaperAttempt, places: Sequence[Where], paid: Sequence[int]) -> ExplainedParts:
         """What the order expected, and by what steps it became what it was filled with."""
         report, fills = attempt.report, attempt.fills
         decided = self._fees.get((report.order_ring, report.order_sequence), {})
@@ -342,11 +342,11 @@ def _front(fill: Fill) -> Where:
     return fill.block_number - 1, END
 
 
-def _unjudged(attempt: Attempt, reason: str) -> FillJudgement:
+def _unjudged(attempt: PaperAttempt, reason: str) -> FillJudgement:
     return FillJudgement(attempt, (), tuple(inconsistencies(attempt)), reason, None)
 
 
-def inconsistencies(attempt: Attempt) -> list[str]:
+def inconsistencies(attempt: PaperAttempt) -> list[str]:
     """What in a report does not follow from its fills, its gas and its rates."""
     report, fills = attempt.report, attempt.fills
     wrong = []

@@ -30,7 +30,7 @@ from tlv.record import Record
 from tools.dump import DumpedMessage
 from tools.evm.seeded_pools import SeededPools
 from tools.prove.anomalies.recorded import RING, recorded
-from tools.reconcile import TOLD, Executions, command
+from tools.reconcile import TOLD, PaperExecutions, command
 from tools.reconcile_judge import FillJudge
 
 ORDERS_RING = bytes(15) + b"\1"
@@ -221,7 +221,7 @@ def test_market_that_ends_before_the_fills_confirms_nothing(tmp_path: Path) -> N
 
 def test_state_that_is_not_known_after_a_loss_is_not_guessed() -> None:
     """Frames are lost in the middle: until its next event no pool's state is known."""
-    read = Executions.read([DumpedMessage("paper", number, data) for number, data in enumerate(payloads(100))])
+    read = PaperExecutions.read([DumpedMessage("paper", number, data) for number, data in enumerate(payloads(100))])
     judge = FillJudge(read.attempts, SeededPools())
     driver = Driver(judge, RING)
     for sequence, frame in enumerate(recorded("polygon"), 1):

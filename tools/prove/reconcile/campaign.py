@@ -55,8 +55,8 @@ from tools.dump import DumpedMessage
 from tools.evm.seeded_pools import SeededPools
 from tools.prove.feed.campaign import chain_toml
 from tools.prove.reconcile.arena import ACCOUNTS, Arena, RangeState, TraderMove
-from tools.reconcile import Executions
-from tools.reconcile_judge import Attempt, FeesAsked, FillJudge, FillJudgement
+from tools.reconcile import PaperExecutions
+from tools.reconcile_judge import FeesAsked, FillJudge, FillJudgement, PaperAttempt
 from tools.rig.evm.algebra import NODE_OPTIONS
 from tools.rig.evm.node import Node
 from tools.warm import warm_collector, warm_ring
@@ -120,7 +120,7 @@ class PlayedRun:
     """Sum of the differences between paper and chain, in base units."""
     wrong: list[str] = field(default_factory=list)
     judgements: list[FillJudgement] = field(default_factory=list)
-    read: Executions = field(default_factory=Executions)
+    read: PaperExecutions = field(default_factory=PaperExecutions)
 
 
 class Playing:
@@ -328,7 +328,7 @@ class Sending:
         self.random = random.Random(outcome.seed)
         self._numbers = {bytes.fromhex(pool[2:]): number for number, pool in enumerate(arena.pools)}
 
-    def block(self, made: BlockMade, attempts: Sequence[Attempt], room: int) -> None:
+    def block(self, made: BlockMade, attempts: Sequence[PaperAttempt], room: int) -> None:
         """Execute the orders of one block, and then make the block as it was; `room`: for how many orders."""
         arena = self.arena
         filled = [attempt for attempt in attempts if attempt.report.state == OrderState.FILLED][:room]
@@ -355,7 +355,7 @@ class Sending:
         fresh: str = self.arena.world.rpc("evm_snapshot")
         return fresh
 
-    def _front(self, made: BlockMade, filled: Sequence[Attempt]) -> list[TraderMove]:
+    def _front(self, made: BlockMade, filled: Sequence[PaperAttempt]) -> list[TraderMove]:
         """The block's moves that stand in front of the orders, pool by pool."""
         behind: dict[str, int] = {}
         for attempt in filled:
@@ -376,7 +376,7 @@ class Sending:
         swaps = sum(move.pool == pool and move.is_swap for move in made.moves)
         return behind.get(pool, swaps * self._share // 100)
 
-    def _sent(self, attempt: Attempt, account: str) -> SentOrder:
+    def _sent(self, attempt: PaperAttempt, account: str) -> SentOrder:
         legs = tuple((self._numbers[fill.pool], "0x" + fill.token_in.hex(), fill.amount_in) for fill in attempt.fills)
         last = attempt.fills[-1]
         what = f"order {attempt.report.order_sequence} in block {attempt.report.block_number}"
@@ -487,8 +487,8 @@ def play(seed: int, orders: int, setting: OrderPlace, step: Callable[[int], None
         trading = Trading(seed, setting, playing, arena.world.weth)
         trading.run()
         found = [DumpedMessage("execution", number, data) for number, data in enumerate(trading.published)]
-        outcome.read = Executions.read(found)
-        attempts: defaultdict[str, list[Attempt]] = defaultdict(list)
+        outcome.read = PaperExecutions.read(found)
+        attempts: defaultdict[str, list[PaperAttempt]] = defaultdict(list)
         for attempt in outcome.read.attempts:
             attempts["0x" + attempt.report.block_hash.hex()].append(attempt)
         arena.world.rpc("evm_revert", beginning)
@@ -503,7 +503,7 @@ def play(seed: int, orders: int, setting: OrderPlace, step: Callable[[int], None
     return outcome
 
 
-def judge(trading: Trading, attempts: Sequence[Attempt]) -> list[FillJudgement]:
+def judge(trading: Trading, attempts: Sequence[PaperAttempt]) -> list[FillJudgement]:
     """The same fills by seeded contracts, from the frames alone: what `alphapulse reconcile` would say."""
     judge = FillJudge(attempts, SeededPools(), trading.fees_asked)
     driver = Driver(judge, trading.playing.uuid)

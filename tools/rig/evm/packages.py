@@ -157,7 +157,8 @@ def fetch(package: Package, folder: Path) -> None:
         )
         tarballs = list(scratch.glob("*.tgz"))
         if done.returncode or len(tarballs) != 1:
-            raise UsageError(f"npm pack {package.spec} failed: {done.stderr.strip()[-300:]}")
+            said = done.stderr.strip()[-300:] or f"exit status {done.returncode}; is npm's registry within reach?"
+            raise UsageError(f"npm pack {package.spec} failed: {said}")
         found = hashlib.sha256(tarballs[0].read_bytes()).hexdigest()
         if found != package.sha256:
             raise UsageError(f"{package.spec}: expected sha256 {package.sha256}, found {found}")
