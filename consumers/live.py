@@ -13,7 +13,7 @@ Owns the choice of source and the three ways to get events: iteration, asynchron
 from __future__ import annotations
 
 import stat
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -22,6 +22,7 @@ from consumers.delivery import Found, Iteration
 from consumers.event import Event
 from consumers.relay.errors import RelayUnreachable
 from consumers.sources import RelaySource, RingSource, Start
+from consumers.symbols import SymbolFilter, learn_from_ring, with_states
 from consumers.waiting import NO_RING, when_there
 from ringbuf import Loss, RingNotFound
 from ringbuf.playback import never
@@ -45,10 +46,12 @@ class Live:
             meanwhile is read, whatever `start` says.
         name: makes it a durable client of a relay, see `consumers.client`.
         at_least_once: the same; what the ring has overwritten comes from the relay's journal.
+        symbols: `WMATIC/USDC` or `WMATIC`, see `consumers.symbols`: only pools of these tokens, beside `pools`.
         wanted: `types`, `venues`, `pools`, `tokens`, see `tlv.filter`; what is empty means everything.
 
     Raises:
-        UsageError: a filter names what does not exist, or the target is neither ring nor socket.
+        UsageError: a filter names what does not exist, or a symbol that several tokens bear; or the target is neither
+            ring nor socket.
         RingNotFound, RelayUnreachable: it is not there after `wait_s`.
         SegmentError, RelayError: what else `Reader.attach` and `RelayClient` raise.
     """
@@ -63,6 +66,7 @@ class Live:
         wait_s: float = 0.0,
         name: str = "",
         at_least_once: bool = False,
+        symbols: Sequence[str] = (),
         **wanted: Unpack[Wanted],
     ) -> None:
         check_seconds("wait_s", wait_s)
@@ -73,11 +77,19 @@ class Live:
         if not is_socket(target) and (name or at_least_once):
             raise UsageError(f"{target}: only a relay's socket has durable clients, and this is a ring")
 
+        if isinstance(symbols, str):
+            raise UsageError(f"symbols: expected a list, found {symbols!r}")
+        meant = SymbolFilter(symbols, chosen) if symbols else None
+
         def open_source() -> RingSource | RelaySource:
             nonlocal start
             if is_socket(target):
-                return RelaySource(Path(target), chosen, start, reconnect, name, at_least_once)
+                asked = chosen if meant is None else with_states(chosen)
+                return RelaySource(Path(target), asked, start, reconnect, name, at_least_once, meant)
             try:
+                if meant is not None:
+                    learn_from_ring(meant, symbols, str(target))
+                    return RingSource(str(target), Selection(meant.filter), start, reconnect, meant)
                 return RingSource(str(target), Selection(chosen), start, reconnect)
             except RingNotFound:
                 start = "oldest"

@@ -99,6 +99,24 @@ def parameters_of(strategy: AnyStrategy) -> dict[str, Any]:
     return shown_parameters(strategy.made_with if isinstance(strategy, Strategy) else strategy.settings)
 
 
+def load_records(reference: str) -> tuple[type[Record], ...]:
+    """The records that a strategy declares, registered by loading it; of a file without `:Class`, of all in it.
+
+    Raises:
+        UsageError: as of `load_strategy`, or there are none.
+    """
+    where = f"strategy {reference}"
+    if ":" in reference or reference in BUILT_IN:
+        found = [load_strategy(reference)]
+    else:
+        module = _load_file(Path(reference), where) if reference.endswith(".py") else _load_module(reference, where)
+        found = list(_strategies_in(module).values())
+    records = tuple(dict.fromkeys(record for cls in found for record in cls.records))
+    if not records:
+        raise UsageError(f"{where}: expected records = (...,) of its own in the class, found none")
+    return records
+
+
 def is_strategy(found: object) -> bool:
     """Whether it is the class of a strategy, plain or native."""
     return (

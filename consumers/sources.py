@@ -23,12 +23,13 @@ from consumers.event import Event, read_event
 from consumers.follower import RingFollower, replaced_message
 from consumers.relay.bell import Bell
 from consumers.relay.errors import Farewell, RelayUnreachable
+from consumers.symbols import SymbolFilter, states_in
 from ringbuf import CorruptRing, Loss, Reader, RingClosed, Status
 from tlv.buffers import Longs
-from tlv.codes import FarewellReason
+from tlv.codes import FarewellReason, Flag
 from tlv.errors import FrameError
 from tlv.filter import MessageFilter
-from tlv.layout import LAYOUT_DIGEST
+from tlv.layout import LAYOUT_DIGEST, PoolState
 
 log = logging.getLogger("alphapulse.live")
 
@@ -41,13 +42,15 @@ FRAMES_PER_POLL = 256
 
 
 class RingSource:
-    """The events of ring `name`.
+    """The events of ring `name`; with `symbols`, which learns what they mean, of their pools.
 
     Raises:
         RingNotFound, RingNotReady, BadSegment: see `Reader.attach`.
     """
 
-    def __init__(self, name: str, selection: Selection, start: Start, reconnect: bool) -> None:
+    def __init__(
+        self, name: str, selection: Selection, start: Start, reconnect: bool, symbols: SymbolFilter | None = None
+    ) -> None:
         self.reconnections = 0
         self.lost = 0
         self.refused = 0
@@ -55,6 +58,7 @@ class RingSource:
         self.queue: ItemQueue[Event | Loss] = ItemQueue(self, f"ring {name}")
         self._name = name
         self._selection = selection
+        self._symbols = symbols
         self._reconnect = reconnect
         attached = Reader.attach(name, start=start, layout_digest=LAYOUT_DIGEST)
         self._follower = RingFollower(attached)
@@ -112,6 +116,10 @@ class RingSource:
         uuid = self._reader.uuid
         if poll.loss is not None:
             items.append(poll.loss)
+        if self._symbols is not None:
+            for _, state in states_in(poll):
+                if self._symbols.learn(state):
+                    self._selection = Selection(self._symbols.filter)
         taken, refused = kernels.choose(
             poll.buffer,
             self._reader.index,
@@ -214,16 +222,25 @@ class RingBell:
 
 class RelaySource:
     """The events of all rings that the relay at `path` serves.  An event counts as handled when the next is asked for.
+    With `symbols`, those of their pools; then `wanted` has to let PoolStates pass, which alone say what they mean.
 
     Raises:
         RelayUnreachable, SocketRefused: see `consumers.client`.
     """
 
     def __init__(
-        self, path: Path, wanted: MessageFilter, start: Start, reconnect: bool, name: str, at_least_once: bool
+        self,
+        path: Path,
+        wanted: MessageFilter,
+        start: Start,
+        reconnect: bool,
+        name: str,
+        at_least_once: bool,
+        symbols: SymbolFilter | None = None,
     ) -> None:
         self.refused = 0
         """Messages that do not parse."""
+        self._symbols = symbols
         self._reconnect = reconnect
         self._client = RelayClient(
             path,
@@ -264,7 +281,12 @@ class RelaySource:
         if isinstance(item, Loss):
             return item
         try:
-            return read_event(item.ring.uuid, item.sequence, item.data)
+            event = read_event(item.ring.uuid, item.sequence, item.data)
+            if self._symbols is not None:
+                if isinstance(event.record, PoolState) and not event.flags & Flag.UNPROVEN:
+                    self._symbols.learn(event.record)
+                return event if self._symbols.filter.passes(item.data) else None
+            return event
         except FrameError as error:
             self.refused += 1
             found = {"error": error, "ring": item.ring.name, "sequence": item.sequence}

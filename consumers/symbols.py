@@ -17,13 +17,13 @@ from dataclasses import replace
 import numpy as np
 
 from consumers.select_frames import select_frames
-from ringbuf import Poll, Status
+from ringbuf import Poll, Reader, Status
 from tlv.buffers import Longs
 from tlv.codes import Flag
 from tlv.errors import UsageError
 from tlv.filter import ADDRESS, EVERYTHING, POOL_BYTES, MessageFilter, address
 from tlv.kernels import check_message, find_tlv
-from tlv.layout import HEADER_SIZE, PoolState
+from tlv.layout import HEADER_SIZE, LAYOUT_DIGEST, PoolState
 from tlv.layout import Header as MessageHeader
 from tlv.nearest import did_you_mean, there_are
 from tlv.status import OK
@@ -121,13 +121,14 @@ class Census:
 
     def __init__(self) -> None:
         self.tokens: dict[str, Counter[bytes]] = defaultdict(Counter)
-        self._pools: set[bytes] = set()
+        self.states: dict[bytes, PoolState] = {}
+        """The first state of each pool."""
 
     def count(self, poll: Poll) -> None:
         """Take in the PoolStates of a poll."""
         for _, state in states_in(poll):
-            if state.pool not in self._pools:
-                self._pools.add(state.pool)
+            if state.pool not in self.states:
+                self.states[state.pool] = state
                 self.tokens[side_of(state.symbol0)][state.token0] += 1
                 self.tokens[side_of(state.symbol1)][state.token1] += 1
 
@@ -159,3 +160,23 @@ def take_census(polls: Iterable[Poll]) -> Census:
         if not len(poll) and poll.status in {Status.EMPTY, Status.CLOSED}:
             break
     return census
+
+
+def learn_from_ring(symbols: SymbolFilter, texts: Iterable[str], ring: str) -> None:
+    """Have a filter learn from what is in a ring now, for a reader that begins at its end.
+
+    Raises:
+        UsageError: several tokens there bear a symbol.
+        RingNotFound, BadSegment: see `Reader.attach`.
+    """
+    with Reader.attach(ring, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:
+        census = take_census(iter(reader.poll, None))
+    census.check(texts, f"ring {ring}", complete=False)
+    for state in census.states.values():
+        symbols.learn(state)
+
+
+def with_states(wanted: MessageFilter) -> MessageFilter:
+    """What a relay has to be asked for: a PoolState alone says what a symbol means, and any pool may have it."""
+    types = wanted.types | STATES.types if wanted.types else wanted.types
+    return MessageFilter(types, wanted.venues)

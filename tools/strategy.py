@@ -31,12 +31,12 @@ from consumers.parameters import split_set
 from consumers.relay.errors import RelayUnreachable
 from consumers.relay_frames import RelayFrames
 from consumers.runner import Runner, StrategyCounts, run_together
-from consumers.symbols import SymbolFilter, take_census
+from consumers.symbols import Census, SymbolFilter, take_census, with_states
 from consumers.watchdog import LIMIT_S
 from ringbuf import Reader, Wait
 from tlv.errors import AlphaPulseError, UsageError
 from tlv.filter import MessageFilter
-from tlv.layout import LAYOUT_DIGEST, PoolState
+from tlv.layout import LAYOUT_DIGEST
 from tools.command.config_option import config_option
 from tools.command.counting import counters_beside
 from tools.command.given import is_given, refuse_without_effect
@@ -188,7 +188,7 @@ def command(
         elif len(classes) == 1:
             refuse_without_effect("but with flash_arbitrage", "--arbitrage", "--gross")
     made = [make_strategy(cls, tables[cls.name], texts[cls.name]) for cls in classes]
-    chosen = Chosen(symbols, MessageFilter.of(pools=pools, tokens=tokens, venues=venues))
+    chosen = Chosen(symbols, MessageFilter.of(pools=pools, tokens=tokens, venues=venues), start == "oldest")
     asked = StopRequest()
     if any(isinstance(strategy, FlashArbitrage) for strategy in made):
         warm()
@@ -293,7 +293,7 @@ class MarketSource:
             client = relay_when_there(self.relay, limit_s, asked, make)
             return None if client is None else hosted.stack.enter_context(client)
         if self.journal is not None:
-            chosen.check_journal(hosted.strategy, self.journal)
+            chosen.look_at_journal(hosted.strategy, self.journal)
             return hosted.stack.enter_context(JournalReader(self.journal, start=self.start))
         attach = partial(
             Reader.attach, self.ring, start=self.start, layout_digest=LAYOUT_DIGEST, reliable=self.reliable
@@ -301,7 +301,7 @@ class MarketSource:
         reader = when_there("strategy", self.ring, limit_s, asked, attach)
         if reader is None:
             return None
-        chosen.check_ring(hosted.strategy, self.ring)
+        chosen.look_at_ring(hosted.strategy, self.ring)
         return hosted.stack.enter_context(reader)
 
 
@@ -328,13 +328,15 @@ class Chosen:
 
     symbols: tuple[str, ...]
     filter: MessageFilter
+    from_the_beginning: bool
+    """Whether the states that say what symbols mean are read with everything else, in their order."""
+    census: Census = field(default_factory=Census)
 
     def static(self, strategy: AnyStrategy) -> MessageFilter:
         """What is known to be wanted before any symbol is: for a relay, which filters at its end."""
         if not self.symbols_of(strategy):
             return MessageFilter.of(types=strategy.wants).updated(self.filter)
-        # Only a PoolState says what a symbol means, whether the strategy wants it or not.
-        return MessageFilter.of(types=strategy.wants | {PoolState} if strategy.wants else ())
+        return with_states(MessageFilter.of(types=strategy.wants).updated(self.filter))
 
     def symbols_of(self, strategy: AnyStrategy) -> tuple[str, ...]:
         """The symbols: those of the command line, else those that the class declares."""
@@ -344,20 +346,25 @@ class Chosen:
         """The whole filter; None for what the class says alone."""
         symbols, base = self.symbols_of(strategy), MessageFilter.of(types=strategy.wants).updated(self.filter)
         if symbols:
-            return SymbolFilter(symbols, base)
+            found = SymbolFilter(symbols, base)
+            for state in () if self.from_the_beginning else self.census.states.values():
+                found.learn(state)
+            return found
         return None if self.filter == MessageFilter() else base
 
-    def check_ring(self, strategy: AnyStrategy, ring: str) -> None:
-        """Refuse symbols that several tokens in a ring bear."""
+    def look_at_ring(self, strategy: AnyStrategy, ring: str) -> None:
+        """Refuse symbols that several tokens in a ring bear; note its pools."""
         if symbols := self.symbols_of(strategy):
             with Reader.attach(ring, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:
-                take_census(iter(reader.poll, None)).check(symbols, f"ring {ring}", complete=False)
+                self.census = take_census(iter(reader.poll, None))
+            self.census.check(symbols, f"ring {ring}", complete=False)
 
-    def check_journal(self, strategy: AnyStrategy, journal: Path) -> None:
-        """Refuse symbols that several tokens in a journal bear, or none."""
+    def look_at_journal(self, strategy: AnyStrategy, journal: Path) -> None:
+        """Refuse symbols that several tokens in a journal bear, or none; note its pools."""
         if symbols := self.symbols_of(strategy):
             with JournalReader(journal) as reader:
-                take_census(iter(reader.poll, None)).check(symbols, f"journal {journal}", complete=True)
+                self.census = take_census(iter(reader.poll, None))
+            self.census.check(symbols, f"journal {journal}", complete=True)
 
 
 @dataclass(eq=False)

@@ -10,10 +10,11 @@ import pytest
 
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
-from consumers.loading import load_strategy, make_strategy
+from consumers.loading import load_records, load_strategy, make_strategy
 from consumers.native import NativeStrategy
 from consumers.parameters import shown_parameters
 from tlv.errors import UsageError
+from tools.command.records import load_records as load_option
 
 GOOD = """
 import msgspec
@@ -308,3 +309,18 @@ def test_reference_to_a_native_strategy_is_checked_and_made_as_a_plain_one() -> 
     made = make_strategy(load_strategy("native_ones.py:Native"), {}, ["seen=7"])
     assert isinstance(made, NativeStrategy) and made.memory[0]["seen"] == 7
     assert "native_ones.py:" in refusal("native_ones.py:Wrong") and "handler" in refusal("native_ones.py:Wrong")
+
+
+def test_records_that_strategies_declare_are_registered_by_their_reference() -> None:
+    write(
+        "with_records.py",
+        "from consumers.examples.native_mover import PriceMove\n"
+        + strategy("    records = (PriceMove,)\n    def on_block(self, block): pass"),
+    )
+    expected = ["PriceMove"]
+    assert [cls.__name__ for cls in load_records("with_records.py")] == expected
+    assert [cls.__name__ for cls in load_records("with_records.py:Mine")] == expected
+    load_option(Path("with_records.py"))
+    write("without_records.py", strategy("    def on_block(self, block): pass"))
+    with pytest.raises(UsageError, match=r"without_records.py: expected records = \(...,\)"):
+        load_records("without_records.py")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
+from consumers.live import Live
 from consumers.polled_frames import PolledFrames
 from consumers.strategy import Driver, Strategy
 from consumers.symbols import Census, SymbolFilter, sides_of
+from ringbuf import Loss
 from tests.consumers.polls import poll_of
+from tests.consumers.relay_rig import make_ring, serving
 from tlv.codes import Domain, Flag, Protocol, Source, Venue
 from tlv.errors import UsageError
 from tlv.filter import MessageFilter
@@ -142,3 +145,40 @@ def test_census_refuses_symbols_of_several_tokens_and_of_none(symbol: str, compl
 def test_symbol_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="expected a token such as WMATIC, or a pair"):
         sides_of(text)
+
+
+FAIR = [frame for frame in FRAMES if FAKE not in frame]
+
+
+def seen_live(live: Live, last: int) -> list[str]:
+    """The pools of what comes, up to the event of pool `last`."""
+    found = []
+    for item in live:
+        if isinstance(item, Loss) or not isinstance(item.record, PoolRecord):
+            continue
+        kind = "state" if isinstance(item.record, PoolState) else "event"
+        found.append(f"{kind} {item.record.pool[0]}")
+        if found[-1] == f"event {last}":
+            break
+    return found
+
+
+def test_symbols_in_live_on_a_ring_and_on_its_relay(new_ring_name: Callable[[], str]) -> None:
+    market = new_ring_name()
+    with make_ring(market) as writer, serving(market) as rig:
+        for frame in FAIR[:-2]:
+            writer.publish(frame)
+        pair = ["state 50", "event 50", "state 80", "event 80"]
+        with Live(market, start="oldest", symbols=["WMATIC/USDC"]) as live:
+            assert seen_live(live, 80) == ["event 50", *pair]
+        with Live(rig.path, start="oldest", symbols=["WMATIC/USDC"], types=[PoolSync]) as live:
+            assert seen_live(live, 80) == ["event 50", "event 80"]
+        with Live(market, symbols=["usdc/weth"]) as live:
+            for pool, tokens in ((50, (WMATIC, USDC)), (60, (USDC, WETH))):
+                writer.publish(sync(pool, *tokens))
+            assert seen_live(live, 60) == ["event 60"]
+        writer.publish(state(70, FAKE, WMATIC))
+        with pytest.raises(UsageError, match="symbol usdc: 2 tokens of ring"):
+            Live(market, symbols=["WMATIC/USDC"])
+        with pytest.raises(UsageError, match="expected a list"):
+            Live(market, symbols="WMATIC/USDC")

@@ -26,6 +26,7 @@ from ringbuf import Reader, Wait, Writer
 from tlv.codes import Domain, Flag, Protocol, Source, Venue
 from tlv.layout import EventOrigin, PoolState, PoolSync
 from tlv.message import build, parse
+from tools.bench.plain_strategy import run_plain
 from tools.bench.result import BenchResult
 
 PAIRS, POOLS_OF_A_PAIR = 8, 8
@@ -217,6 +218,7 @@ def run(seconds: float) -> list[BenchResult]:
     """All readings; those over time, each over `seconds`."""
     in_python, native = ring_to_signal_in_python(), ring_to_signal_native()
     return [
+        run_plain(seconds),
         run_frame(seconds),
         run_screen(seconds),
         run_solve(seconds),

@@ -1,6 +1,6 @@
 """`--records FILE`: records of a user's own, for commands that show or select messages.
 
-Owns reading the file; `tlv.user_records` parses it.
+Owns reading the file; `tlv.user_records` parses it.  In the place of such a file may stand the strategy that emits them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,16 @@ from tlv.user_records import register_records
 
 
 def load_records(path: Path) -> None:
-    """Register the records that the file declares.
+    """Register the records that the file, or the strategy, declares.
 
     Raises:
         UsageError: it cannot be read, or a declaration is refused; the message names the file.
     """
+    if ":" in str(path) or path.suffix == ".py":
+        from consumers.loading import load_records as load_records_of
+
+        load_records_of(str(path))
+        return
     where = f"records {path}"
     try:
         text = path.read_text(encoding="utf-8")
@@ -40,5 +45,6 @@ records_option = click.option(
     type=click.Path(path_type=Path),
     callback=_load_all,
     expose_value=False,
-    help="TOML file that declares records of your own, types 200 to 254 (repeatable).",
+    help="TOML file that declares records of your own, types 200 to 254, or a strategy that does, file.py:Class "
+    "(repeatable).",
 )
