@@ -50,6 +50,8 @@ from consumers.native.quoting import (
     Work,
     divide_into,
     is_price,
+    is_price_of,
+    is_reserve,
     make_work,
     quote_reserves,
     quote_through_ticks,
@@ -128,7 +130,7 @@ def load_state(book: BookView, row: int) -> int:
     set_limbs(book.work[PRICE], words[FIRST_AT : FIRST_AT + WIDE])
     set_limbs(book.work[LIQUIDITY], words[SECOND_AT : SECOND_AT + WIDE])
     if book.tables.entries[entry]["is_price"] == 0:
-        return QUOTED
+        return QUOTED if is_reserve(book.work[PRICE]) and is_reserve(book.work[LIQUIDITY]) else BAD_STATE
     if words[SECOND_AT + 2] != 0 or words[SECOND_AT + 3] != 0:  # negative, or no uint128
         return BAD_STATE
     return QUOTED if is_price(book.work) else EMPTY_POOL
@@ -198,6 +200,8 @@ def quote_price(book: BookView, row: int, tick: int, spacing: int, fee: int, tok
     """`quote` of a pool with a price."""
     if spacing <= 0 or digits_used(book.work[LIQUIDITY]) == 0:
         return EMPTY_POOL
+    if not is_price_of(book.work, tick):
+        return BAD_STATE
     if row >= book.ticks.count.size or book.ticks.count[row] == NO_MAP:
         return quote_within_range(book.work, tick, spacing, fee, token0_in)
     first, count = int(book.ticks.first[row]), int(book.ticks.count[row])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from consumers.arbitrage.concentrated import WORD_TICKS
-from consumers.arbitrage.constant_product import FEE_UNIT
+from consumers.arbitrage.constant_product import FEE_UNIT, MAX_RESERVE
 from consumers.arbitrage.tick_math import HALF_STEPS, MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK
 from consumers.native.wide_math import (
     Digits,
@@ -67,7 +67,7 @@ def _digits_of(number: int) -> Digits:
 
 FALLING_LIMIT, RISING_LIMIT = _digits_of(MIN_SQRT_PRICE + 1), _digits_of(MAX_SQRT_PRICE - 1)
 LEAST_PRICE, PRICE_BOUND = _digits_of(MIN_SQRT_PRICE), _digits_of(MAX_SQRT_PRICE)
-ONE, MOST_256 = _digits_of(1), _digits_of((1 << 256) - 1)
+ONE, MOST_256, MOST_RESERVE = _digits_of(1), _digits_of((1 << 256) - 1), _digits_of(MAX_RESERVE)
 Q96_DIGITS = 3
 
 
@@ -241,6 +241,24 @@ def cross(work: Work, net: Limbs, falls: bool) -> bool:
 def is_price(work: Work) -> bool:
     """Whether PRICE is one that a pool can have."""
     return compare_digits(work[PRICE], LEAST_PRICE) >= 0 and compare_digits(work[PRICE], PRICE_BOUND) < 0
+
+
+@kernel
+def is_reserve(reserve: Digits) -> bool:
+    """Whether it fits the 112 bits that the pair contract has for it."""
+    return compare_digits(reserve, MOST_RESERVE) <= 0
+
+
+@kernel
+def is_price_of(work: Work, tick: int) -> bool:
+    """Whether PRICE is one that a pool at this tick can have; one just crossed downwards has the next tick's price."""
+    if not MIN_TICK <= tick < MAX_TICK:
+        return False
+    put_sqrt_price_at(work[TARGET], tick, work)
+    if compare_digits(work[PRICE], work[TARGET]) < 0:
+        return False
+    put_sqrt_price_at(work[TARGET], tick + 1, work)
+    return compare_digits(work[PRICE], work[TARGET]) <= 0
 
 
 @kernel

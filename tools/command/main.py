@@ -42,6 +42,7 @@ COMMANDS = {
     "node": ("tools.node", "Serve a recording as a JSON-RPC node over WebSocket and HTTP."),
     "collect": ("tools.collect", "Read DEX events from a node and publish them in a ring."),
     "strategy": ("tools.strategy", "Look for arbitrage in a ring and publish signals."),
+    "new-strategy": ("tools.new_strategy", "Write a strategy's file that runs, to begin your own from."),
     "backtest": ("tools.backtest.command", "Run strategies over a journal, fill their orders on paper, and report."),
     "execute": ("tools.execute", "Fill the orders of strategies on paper."),
     "anomalies": ("tools.anomalies", "Look for what is not as usual in a ring or a journal, and publish it."),
