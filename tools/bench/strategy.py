@@ -1,4 +1,4 @@
-"""The strategy's parts on a made-up market of 64 pools in 8 pairs: a frame, the screen, the exact solution, a signal.
+"""The strategy's parts on made-up markets: a frame, the screen, the exact solution, a signal.
 
 Ring to signal is from publish to publish, between two threads of one process; the reader spins.
 """
@@ -12,20 +12,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from consumers.arbitrage.screen import ScreenTable
-from consumers.arbitrage.two_pool import ReserveLeg, best_cycle, quote
+from consumers.price_moves import new_state, note_price_move
 
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.constant_product import Hop
+from consumers.arbitrage.cycle import ReserveLeg, best_cycle, quote
+from consumers.arbitrage.cycle_table import CycleTable, Slope
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
 from consumers.native import NativeRunner
-from consumers.price_moves import new_state, note_price_move
 from consumers.runner import Runner
 from consumers.strategy import Driver
 from ringbuf import Reader, Wait, Writer
 from tlv.codes import Domain, Flag, Protocol, Source, Venue
-from tlv.layout import EventOrigin, PoolState, PoolSync
+from tlv.layout import ArbitrageSignal, EventOrigin, PoolState, PoolSync
 from tlv.message import build, parse
+from tools.bench.lively_market import NATIVE, POOLS, LivelyMarket
 from tools.bench.plain_strategy import run_plain
 from tools.bench.result import BenchResult
 
@@ -34,6 +35,9 @@ FRAMES = 2_000
 PAUSE_S = 0.0005
 """Between two frames of a latency reading: longer than an exact solution takes, so that no frame queues."""
 UNIT = 10**18
+CYCLES = 10_000
+EVENTS = 4_000
+"""Of the lively market: one in ten gives a signal."""
 SIGNALS = 200
 """Signals of a reading: enough for a median, few enough for the exact solution of each."""
 
@@ -127,34 +131,53 @@ def run_frame(seconds: float) -> BenchResult:
     return BenchResult("strategy frame", value, "us", "parse alone", baseline, baseline / value)
 
 
-def run_screen(seconds: float) -> BenchResult:
-    """One pool against 31 others, compiled, beside the same comparison in Python."""
-    table, prices = ScreenTable(), [1.0 + 0.0001 * number for number in range(32)]
-    for number, price in enumerate(prices):
-        table.add(number, 0)
-        table.set(number, price, 0.997)
+def screened_pools() -> tuple[CycleTable, list[tuple[int, int, float]]]:
+    """A table of 10,000 cycles of three pools that all share one, whose prices stay within the fees."""
+    rng, table, rates = random.Random(2), CycleTable(1 << 20), []
+    pairs = [(0, 1)] + [(side, 2 + token) for token in range(CYCLES // 4) for side in (0, 0, 1, 1)]
+    for number, (first, second) in enumerate(pairs):
+        table.add(address(first), address(second))
+        rate = 1.0 + rng.uniform(-0.0005, 0.0005)
+        table.set(number, Slope(0.997 * rate, 1e-21), Slope(0.997 / rate, 1e-21), 60_000)
+        rates.append((first, second, rate))
+    return table, rates
 
-    def in_python() -> list[tuple[int, int]]:
-        found = []
-        for other in range(1, 32):
-            if 0.997 * 0.997 * prices[other] > prices[0]:
-                found.append((0, other))
-            elif 0.997 * 0.997 * prices[0] > prices[other]:
-                found.append((other, 0))
+
+def run_screen(seconds: float) -> BenchResult:
+    """10,000 cycles of three pools, both ways round, beside the same comparison in Python."""
+    table, rates = screened_pools()
+    triangles = [(one, two) for token in range(CYCLES // 4) for one in (1, 2) for two in (3, 4)]
+    kept = 0.997**3
+
+    def in_kernel() -> None:
+        table.begin_look()
+        found, _ = table.candidates(0, 10**9, 80_000, 0.0)
+        assert not found and table.size >= CYCLES
+
+    def in_python() -> list[int]:
+        found, shared = [], rates[0][2]
+        for number, (one, two) in enumerate(triangles):
+            at = 4 * (number // 4)
+            back, home = rates[at + two][2], rates[at + one][2]
+            product = shared * back / home
+            if product * kept > 1.0 or kept > product:
+                found.append(number)
         return found
 
-    value = best_time(lambda: [table.candidates(0) for _ in range(1_000)], 1_000, seconds)
-    baseline = best_time(lambda: [in_python() for _ in range(1_000)], 1_000, seconds)
-    return BenchResult("strategy screen of 32 pools", value, "us", "loop in Python", baseline, baseline / value)
+    value, baseline = best_time(in_kernel, 1, seconds), best_time(in_python, 1, seconds)
+    return BenchResult("strategy screen of 10,000 cycles", value, "us", "loop in Python", baseline, baseline / value)
 
 
 def run_solve(seconds: float) -> BenchResult:
-    """The exact optimum of a cycle, beside a golden-section search over the same exact profit."""
-    first = ReserveLeg(Hop(1_000 * UNIT, 1_100 * UNIT, 3000))
-    second = ReserveLeg(Hop(1_000 * UNIT, 1_000 * UNIT, 3000))
+    """The exact optimum of a cycle of three pools, beside a golden-section search over the same exact profit."""
+    legs = [
+        ReserveLeg(Hop(1_000 * UNIT, 1_100 * UNIT, 3000)),
+        ReserveLeg(Hop(5_000 * UNIT, 5_010 * UNIT, 3000)),
+        ReserveLeg(Hop(2_000 * UNIT, 2_000 * UNIT, 3000)),
+    ]
 
     def profit(amount: int) -> int:
-        found = quote(first, second, amount)
+        found = quote(legs, amount)
         return found.gross if found else 0
 
     def search() -> int:
@@ -164,9 +187,44 @@ def run_solve(seconds: float) -> BenchResult:
             low, high = (left, high) if profit(left) < profit(right) else (low, right)
         return max(profit(low), profit(low + 1), profit(high))
 
-    value, baseline = best_time(lambda: best_cycle(first, second), 1, seconds), best_time(search, 1, seconds)
+    value, baseline = best_time(lambda: best_cycle(legs), 1, seconds), best_time(search, 1, seconds)
     note = "the search ends on the plateau of a floored profit, a few units below the optimum"
-    return BenchResult("strategy exact solve", value, "us", "golden section", baseline, baseline / value, note=note)
+    return BenchResult(
+        "strategy exact solve of three pools", value, "us", "golden section", baseline, baseline / value, note=note
+    )
+
+
+def run_lively(events: int) -> list[BenchResult]:
+    """Events of a lively market of 1,000 pools and more than 10,000 cycles: from the frame to the built signal, median
+    and 99th percentile of the events that give one, beside all that give none."""
+    market = LivelyMarket(1)
+    driver = Driver(FlashArbitrage(ArbitrageConfig(wrapped_native="0x" + NATIVE.hex())), bytes(16))
+    for frame in market.opening():
+        driver.deliver(*frame)
+    signalling: list[float] = []
+    quiet: list[float] = []
+    for frame in market.events(events):
+        is_event = parse(frame[2]).header.domain == Domain.MARKET_DATA
+        began = time.perf_counter_ns()
+        drafts = driver.deliver(*frame)
+        for draft in drafts:
+            build(draft.domain, draft.source, draft.records, sequence=1)
+        took = (time.perf_counter_ns() - began) / 1e3
+        gave_one = any(isinstance(draft.records[1], ArbitrageSignal) for draft in drafts)
+        if is_event:
+            (signalling if gave_one else quiet).append(took)
+    strategy = driver.strategy
+    assert isinstance(strategy, FlashArbitrage)
+    note = f"{len(signalling)} signals; {POOLS} pools, {strategy.counts['cycles']} cycles"
+    results = []
+    for name, share in (("median", 0.5), ("p99", 0.99)):
+        value, baseline = (sorted(times)[int(share * (len(times) - 1))] for times in (signalling, quiet))
+        results.append(
+            BenchResult(
+                f"strategy event to signal, {name}", value, "us", "event without", baseline, baseline / value, note=note
+            )
+        )
+    return results
 
 
 @contextmanager
@@ -222,6 +280,7 @@ def run(seconds: float) -> list[BenchResult]:
         run_frame(seconds),
         run_screen(seconds),
         run_solve(seconds),
+        *run_lively(EVENTS if seconds >= 0.1 else EVENTS // 10),
         BenchResult("strategy ring to signal, exact", in_python, "us", "native handler", native, native / in_python),
         BenchResult("strategy ring to signal, native", native, "us", "exact, Python", in_python, in_python / native),
     ]

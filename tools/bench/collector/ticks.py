@@ -88,9 +88,9 @@ def _trading(seconds: float) -> BenchResult:
     across = MapLeg(price, 5, ticks.active(5), 500, ticks, True)
     within = RangeLeg(current_range(price, 5, ticks.active(5), 500, SPACING), True)
     dearer = ReserveLeg(Hop(10**22, 101 * 10**20, 500))
-    cycle = best_cycle((across, dearer))
+    cycle = best_cycle([across, dearer])
     crossed = len(across.way(cycle.amount_in)) - 1 if cycle else 0
-    wide = 1e6 / per_second(partial(best_cycle, (across, dearer)), 1, seconds)
-    narrow = 1e6 / per_second(partial(best_cycle, (within, dearer)), 1, seconds)
+    wide = 1e6 / per_second(partial(best_cycle, [across, dearer]), 1, seconds)
+    narrow = 1e6 / per_second(partial(best_cycle, [within, dearer]), 1, seconds)
     name = "solve a cycle across ticks"
     return BenchResult(name, wide, "us", "within one range", narrow, narrow / wide, note=f"{crossed} ticks crossed")
