@@ -182,6 +182,13 @@ def check_identity(found: Any, where: str) -> None:
         MessageFilter.of(types=found.wants)
     except UsageError as error:
         raise UsageError(f"{where}: wants: {error}") from None
+    for what in ("records", "symbols"):
+        values = getattr(found, what, ())
+        if not isinstance(values, tuple | list | set | frozenset):
+            raise UsageError(f"{where}: {what}: expected a tuple or a set, found {values!r:.80}")
+    for symbol in getattr(found, "symbols", ()):
+        if not isinstance(symbol, str):
+            raise UsageError(f"{where}: symbols: expected texts such as WMATIC/USDC, found {symbol!r:.80}")
     for record in found.records:
         if not (isinstance(record, type) and issubclass(record, Record) and record in RECORDS.values()):
             raise UsageError(f"{where}: records: expected registered Record classes, found {record!r:.80}")
@@ -293,7 +300,7 @@ def _refuse_import(error: BaseException, where: str) -> NoReturn:
     Raises:
         UsageError: always, but for an interrupt.
     """
-    if isinstance(error, KeyboardInterrupt) and not place_of(error):
+    if isinstance(error, KeyboardInterrupt):
         raise error
     hint = ""
     if isinstance(error, SystemExit):

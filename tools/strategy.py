@@ -179,6 +179,8 @@ def command(
     classes = [load_strategy(reference) for reference in references]
     names = [cls.name for cls in classes]
     rings = signal_rings(names, signals)
+    if ring in rings and relay is None and journal is None:
+        raise UsageError(f"--signals: expected another ring than --ring, found {ring} for both")
     if signals_journal is not None and len(rings) > 1:
         raise UsageError(f"--signals-journal: expected one strategy, found {len(rings)}")
     tables, texts = parameters_by_name(names, params or {}, sets)

@@ -126,7 +126,9 @@ class NativeRunner:
         status = self.step()
         if isinstance(self._reader, Reader) and self._reader.evicted:
             self._reader.join()  # it was too slow for its writer, and its next poll says what it lost
-            log.warning("ring %(ring)s: its writer evicted this strategy, which joins again", {"ring": self._reader.name})
+            log.warning(
+                "ring %(ring)s: its writer evicted this strategy, which joins again", {"ring": self._reader.name}
+            )
         return status
 
     def has_ended(self, status: Status, *, until_closed: bool, follow: bool) -> bool:

@@ -1,6 +1,6 @@
 """`--records FILE`: records of a user's own, for commands that show or select messages.
 
-Owns reading the file; `tlv.user_records` parses it.  In the place of such a file may stand the strategy that emits them.
+Owns reading the file; `tlv.user_records` parses it.  Instead of such a file the strategy that emits them may be named.
 """
 
 from __future__ import annotations
