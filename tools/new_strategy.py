@@ -105,7 +105,7 @@ class MoveOfCLASS(Record, frozen=True):
 
 
 class ParamsOfCLASS(msgspec.Struct, frozen=True):
-    """What `--set` and [strategy.params] may say; a field of STATE that has a parameter's name begins with its value."""
+    """What `--set` and [strategy.params] may say; a field of STATE of the same name begins with its value."""
 
     threshold_pips: int = 2_000  # hundredths of a basis point
 
@@ -163,7 +163,7 @@ def class_name(name: str, text: str) -> str:
     """The name of its class: `price_jump` is PriceJump; one that the text uses itself gets an end."""
     made = "".join(part[:1].upper() + part[1:] for part in name.split("_")) or "Own"
     made = made if made.isidentifier() else f"Own{made}"
-    return f"{made}Own" if re.search(rf"\\b{re.escape(made)}\\b", text) else made
+    return f"{made}Own" if re.search(rf"\b{re.escape(made)}\b", text) else made
 
 
 @click.command("new-strategy", epilog="Example:  alphapulse new-strategy my_mover && alphapulse strategy my_mover.py")

@@ -1,10 +1,12 @@
 """Says when two pools of one pair, on any venues, stand further apart than their fees.
 
 Lesson: a strategy that needs pools' states keeps a `PoolBook`, which knows what each record means for them: Sync, Swap,
-Mint, Burn, reorgs, snapshots, losses.  Every method hands it what came; whatever it forgets is not compared.  Prices of V2
-pairs and of V3 pools are compared as fractions of integers (virtual reserves), exact but for what a V3 price itself rounds.
+Mint, Burn, reorgs, snapshots, losses.  Every method hands it what came; whatever it forgets is not compared.  Prices
+of V2 pairs and of V3 pools are compared as fractions of integers (virtual reserves), exact but for what a V3 price
+itself rounds.
 
-    alphapulse strategy consumers.examples.cross_venue_spread:CrossVenueSpread --ring market.polygon --set least_pips=500
+    alphapulse strategy consumers.examples.cross_venue_spread:CrossVenueSpread --ring market.polygon --set
+    least_pips=500
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Says when one Mint or Burn changes a V2 pool's reserves by a large share.
 
-Lesson: an event tells what changed, not what there was.  Reserves before it are those of the last Sync; V2 sends a Sync in
-front of each Mint and Burn, so what stood before is what the last Sync says, less or plus the event's own amounts.  The
-share is of integers, in pips, rounded down.
+Lesson: an event tells what changed, not what there was.  Reserves before it are those of the last Sync; V2 sends a
+Sync in front of each Mint and Burn, so what stood before is what the last Sync says, less or plus the event's own
+amounts.  The share is of integers, in pips, rounded down.
 
-    alphapulse strategy consumers.examples.liquidity_watcher:LiquidityWatcher --ring market.polygon --set least_pips=50000
+    alphapulse strategy consumers.examples.liquidity_watcher:LiquidityWatcher --ring market.polygon --set
+    least_pips=50000
 """
 
 from __future__ import annotations

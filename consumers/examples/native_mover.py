@@ -1,8 +1,8 @@
 """A native strategy: it publishes when a V2 pool's price moves by more than a threshold in one Sync.
 
 Lesson: a handler is a small function over memory.  What it knows is a hash table in its state, of fixed size: machine
-code allocates nothing.  What it says is a record of its own, `PriceMove`; `native_mover.toml` declares the same record to
-commands (`--records`) and to readers that do not import this file.
+code allocates nothing.  What it says is a record of its own, `PriceMove`; `native_mover.toml` declares the same record
+to commands (`--records`) and to readers that do not import this file.
 
     alphapulse strategy consumers.examples.native_mover:NativeMover --ring market.polygon --set threshold_pips=2000
 """

@@ -1,8 +1,8 @@
 """Says when a V2 pool's price moves by more than a threshold in one Sync.
 
-Lesson: a strategy is a class with the methods that it cares about.  Prices are compared without a float: two quotients of
-integers are equal or not, and so is the number of pips between them, on every machine.  What it knows it forgets when it
-is told that it may be wrong: frames were lost, a block left the chain.
+Lesson: a strategy is a class with the methods that it cares about.  Prices are compared without a float: two quotients
+of integers are equal or not, and so is the number of pips between them, on every machine.  What it knows it forgets
+when it is told that it may be wrong: frames were lost, a block left the chain.
 
     alphapulse strategy consumers.examples.price_mover:PriceMover --ring market.polygon --set threshold_pips=2000
 """

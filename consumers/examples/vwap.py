@@ -1,9 +1,9 @@
 """Says a pool's volume-weighted average price at the end of each window of blocks.
 
 Lesson: do sums over events, speak at the ends of blocks.  `on_block_end` comes when a block is known to be complete, so
-what is said there will not be corrected by a log that was late.  A sum is undone event by event: `on_removed` brings each
-event of a block that left the chain once more.  The average is a quotient of two sums of whole tokens' base units, and
-stays one: amount1 / amount0 are both on the wire, and nothing is rounded.
+what is said there will not be corrected by a log that was late.  A sum is undone event by event: `on_removed` brings
+each event of a block that left the chain once more.  The average is a quotient of two sums of whole tokens' base
+units, and stays one: amount1 / amount0 are both on the wire, and nothing is rounded.
 
     alphapulse strategy consumers.examples.vwap:Vwap --ring market.polygon --set blocks=5
 """
@@ -24,7 +24,8 @@ from tlv.record import Record, record
 
 @record(type=201)
 class AveragePrice(Record, frozen=True):
-    """In blocks `first_block` to `last_block` so much of both tokens changed hands; their quotient is the average price."""
+    """In blocks `first_block` to `last_block` so much of both tokens changed hands; their quotient is the average
+    price."""
 
     amount0: U256
     amount1: U256

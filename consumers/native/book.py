@@ -1,16 +1,16 @@
 """The states of all pools for a native handler, and what pools pay, to the wei.
 
-Owns `NativeBook`, which applies in Python what `book_kernels.fold` leaves to its caller (reorgs, losses, tick maps), and
-what a handler may ask of the `BookView` that it gets as `book`:
+Owns `NativeBook`, which applies in Python what `book_kernels.fold` leaves to its caller (reorgs, losses, tick maps),
+and what a handler may ask of the `BookView` that it gets as `book`:
 
     row = pool_row(book, sync["pool"])              # -1: not known
     known = reserves(book, row, first, second)      # uint64[4] each; of a V3 pool the virtual ones
     rough = price(book, row)                        # a float, to look which pool is worth a quote
     status = quote(book, row, True, amount, out)    # token0 goes in; only QUOTED gives an amount
 
-The book stands as of the frame being handled, that included.  Which pools can be quoted: Uniswap V2 pairs; V3 and Algebra
-pools through all their ticks if the ring has their tick maps, else within the range of the price.  A pool that cannot be
-is refused with a status (`quoting`), never approximated.
+The book stands as of the frame being handled, that included.  Which pools can be quoted: Uniswap V2 pairs; V3 and
+Algebra pools through all their ticks if the ring has their tick maps, else within the range of the price.  A pool that
+cannot be is refused with a status (`quoting`), never approximated.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ from consumers.native.quoting import (
     quote_reserves,
     quote_through_ticks,
     quote_within_range,
+    ticks_up_to,
 )
 from consumers.native.wide_math import (
     digits_used,
@@ -87,6 +88,8 @@ POOLS, STATES, TICKS = 64, 1024, 1024
 """Room at the beginning; all grow."""
 NO_MAP = -1
 NET_BYTES = 16
+MOST_NET = 1 << 127
+"""The contract's is an int128."""
 Q96 = 79228162514264337593543950336.0
 """2^96 as a float, exactly."""
 
@@ -196,6 +199,19 @@ def quote(book: BookView, row: int, token0_in: bool, amount: Limbs, out: Limbs) 
 
 
 @kernel
+def is_active(book: BookView, first: int, count: int, tick: int) -> bool:
+    """Whether what the ticks up to the price add is its liquidity.  Map and price come by different messages; where
+    they disagree only the current range is used, as by `legs.usable_map`."""
+    low, high = np.uint64(0), np.uint64(0)
+    for i in range(ticks_up_to(book.ticks.ticks, first, count, tick)):
+        net = book.ticks.nets[first + i]
+        low += net[0]
+        high += net[1] + (np.uint64(1) if low < net[0] else np.uint64(0))
+    held = book.work[LIQUIDITY].view(np.uint64)
+    return bool(held[0] == low and held[1] == high)
+
+
+@kernel
 def quote_price(book: BookView, row: int, tick: int, spacing: int, fee: int, token0_in: bool) -> int:
     """`quote` of a pool with a price."""
     if spacing <= 0 or digits_used(book.work[LIQUIDITY]) == 0:
@@ -205,6 +221,8 @@ def quote_price(book: BookView, row: int, tick: int, spacing: int, fee: int, tok
     if row >= book.ticks.count.size or book.ticks.count[row] == NO_MAP:
         return quote_within_range(book.work, tick, spacing, fee, token0_in)
     first, count = int(book.ticks.first[row]), int(book.ticks.count[row])
+    if not is_active(book, first, count, tick):
+        return quote_within_range(book.work, tick, spacing, fee, token0_in)
     return quote_through_ticks(
         book.work, tick, spacing, fee, token0_in, book.ticks.ticks, book.ticks.nets, first, count
     )
@@ -307,7 +325,8 @@ class NativeBook:
     def _show(self, row: int) -> None:
         """Write a pool's tick map, as it is now, where handlers read it."""
         arrays, known = self.view.ticks, self._ticks[row].map
-        if known is None or known.spacing != self.view.tables.pools[row]["tick_spacing"]:
+        fits = known is not None and all(-MOST_NET <= known.net[tick] < MOST_NET for tick in known.ticks)
+        if known is None or not fits or known.spacing != self.view.tables.pools[row]["tick_spacing"]:
             arrays.count[row] = NO_MAP
             return
         size = len(known.ticks)

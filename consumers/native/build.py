@@ -3,9 +3,9 @@
 Owns the checks of a `NativeStrategy` class, the compilation of its handler, and the copies of the loops that have a
 handler compiled into them.
 
-A handler is compiled for its own state's dtype and called through a pointer of one type, whatever the strategy: a record
-is passed as its address.  So the loops are compiled once, for any handler, and cached.  Inlined loops (`inlined`) are
-compiled for one handler, and cached with the file that it stands in.
+A handler is compiled for its own state's dtype and called through a pointer of one type, whatever the strategy: a
+record is passed as its address.  So the loops are compiled once, for any handler, and cached.  Inlined loops
+(`inlined`) are compiled for one handler, and cached with the file that it stands in.
 """
 
 from __future__ import annotations
@@ -91,8 +91,10 @@ def check_native(cls: type[Any]) -> None:
         raise UsageError(f"{where}.handler: expected a function, found a generator: it has a `yield`")
     raising = next((one for one in dis.get_instructions(function) if one.opname == "RAISE_VARARGS"), None)
     if raising is not None:
-        where = f"{function.__code__.co_filename}:{raising.positions.lineno if raising.positions else 0}: {cls.__name__}"
-        raise UsageError(f"{where}.handler: a handler cannot raise: what it does not like it passes over with `return`")
+        where = (
+            f"{function.__code__.co_filename}:{raising.positions.lineno if raising.positions else 0}: {cls.__name__}"
+        )
+        raise UsageError(f"{where}.handler: a handler cannot raise: what it does not like it leaves with `return`")
     _check_words(cls, where)
     state = getattr(cls, "state", None)
     if not isinstance(state, np.dtype) or state.names is None:
@@ -187,7 +189,16 @@ NOISE = (
 
 
 FUNCTION = re.compile(r"Function\(<(?:built-in )?function (\w+)[^>]*>\)")
-LONG_TYPES = ("NativeFrame", "NativeDrafts", "BookView", "BookTables", "TickArrays", "Record", "RecordClass", "Literal[str]")
+LONG_TYPES = (
+    "NativeFrame",
+    "NativeDrafts",
+    "BookView",
+    "BookTables",
+    "TickArrays",
+    "Record",
+    "RecordClass",
+    "Literal[str]",
+)
 
 
 def readable(error: Exception, cls: type[Any], handler: Any) -> str:

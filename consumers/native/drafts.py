@@ -8,8 +8,8 @@ Owns the buffer in which they are written, one behind the other, and what a hand
     order = begin_order(drafts, frame, block, expires)  # a message of domain EXECUTION; its OrderRequest, to be filled
     leg = add(drafts, OrderLeg)                         # at least one; token_in, token_out and the numbers follow
 
-A fault (a record without a message, more than a message or a frame may hold) is noted in `status`: the frame then counts
-as poison and nothing of it is published, as when a Python strategy raises.
+A fault (a record without a message, more than a message or a frame may hold) is noted in `status`: the frame then
+counts as poison and nothing of it is published, as when a Python strategy raises.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ Owns `NativeFrame` and what a frame is about (`what`), the cases of `consumers.s
         sync = view(frame, PoolSync)            # a record: sync["reserve0"] are four limbs, sync["pool"] 32 bytes
         block = view(frame, EventOrigin)["block_number"]
 
-`view` and `has` take a record class of `tlv.layout`, or one of your own made with `@record(type=200)`.  A record that the
-message has not is seen as zeros, never as other memory.  Amounts are uint64 limbs, least significant first.
+`view` and `has` take a record class of `tlv.layout`, or one of your own made with `@record(type=200)`.  A record that
+the message has not is seen as zeros, never as other memory.  Amounts are uint64 limbs, least significant first.
 """
 
 from __future__ import annotations

@@ -50,8 +50,16 @@ SIGMA = np.array(
 """RFC 7693, 2.7: which words of the message a round mixes."""
 ROUNDS = 12
 COLUMNS = np.array(
-    [[0, 4, 8, 12], [1, 5, 9, 13], [2, 6, 10, 14], [3, 7, 11, 15], [0, 5, 10, 15], [1, 6, 11, 12], [2, 7, 8, 13]]
-    + [[3, 4, 9, 14]],
+    [
+        [0, 4, 8, 12],
+        [1, 5, 9, 13],
+        [2, 6, 10, 14],
+        [3, 7, 11, 15],
+        [0, 5, 10, 15],
+        [1, 6, 11, 12],
+        [2, 7, 8, 13],
+        [3, 4, 9, 14],
+    ],
     np.int64,
 )
 """RFC 7693, 3.2: the four words of each of a round's eight mixings."""

@@ -43,13 +43,15 @@ STORED = ("logged", "collected", "replayed")
 TALLY = np.dtype([*((name, "<i8") for name in COUNTS + STORED), ("ring", "u1", (16,)), ("recorded_ring", "u1", (16,))])
 """What the loops count: frames that came, frames lost and of these not yet reported to the handler, messages published,
 of these on frames from before the runner.  And where they stopped: the next frame of those that were polled, the
-frame's next message to be published (-1: the frame was not delivered yet), whether the book has taken the next frame in, why (of `fold`, or of
-`drafts.FAULTS`), the end of the log, and how many messages were collected.  `ring` is being read; a replay's copies come from `recorded_ring`."""
+frame's next message to be published (-1: the frame was not delivered yet), whether the book has taken the next frame
+in, why (of `fold`, or of `drafts.FAULTS`), the end of the log, and how many messages were collected.  `ring` is being
+read; a replay's copies come from `recorded_ring`."""
 
 DELIVERED = 0
 PENDING, POISONED, BOOK, LOST, DRAIN = -1, -2, -3, -4, -5
-"""Why a loop returns to its shell, beside a status of the ring: a message was not taken at once; the frame is no message,
-or its handler's messages are none; the book leaves it the next frame; frames were lost; the log must be emptied."""
+"""Why a loop returns to its shell, beside a status of the ring: a message was not taken at once; the frame is no
+message, or its handler's messages are none; the book leaves it the next frame; frames were lost; the log must be
+emptied."""
 LOG_BYTES = 1 << 20
 """Of a log of what was published, a u32 length and the payload behind the header for each message."""
 LENGTH_BYTES = 4
@@ -98,7 +100,8 @@ def deliver(
     blank: Bytes,
     tally: Structs,
 ) -> int:
-    """Have the book and the handler take in one frame: DELIVERED, POISONED, or BOOK, and then again with `folded` set."""
+    """Have the book and the handler take in one frame: DELIVERED, POISONED, or BOOK, and then again with `folded`
+    set."""
     count = tally[0]
     start = table[OFFSET_ROW, column]
     end = start + table[LENGTH_ROW, column]

@@ -1,7 +1,7 @@
 """What pools pay, exactly, in compiled code: the arithmetic of `constant_product` and `concentrated`, to the wei.
 
-Owns the kernels behind `consumers.native.book`: Uniswap V2's output, SwapMath.computeSwapStep, TickMath, and the walk of
-UniswapV3Pool.swap over a tick map.  Numbers are digits (`wide_math`) in the rows of `work`, uint32[ROWS, DIGITS].
+Owns the kernels behind `consumers.native.book`: Uniswap V2's output, SwapMath.computeSwapStep, TickMath, and the walk
+of UniswapV3Pool.swap over a tick map.  Numbers are digits (`wide_math`) in the rows of `work`, uint32[ROWS, DIGITS].
 Tests hold every kernel against the Python arithmetic.
 """
 
@@ -42,11 +42,21 @@ PRICE, LIQUIDITY, LEFT, OUT, TARGET, KEPT, TO_TARGET, REACHED, TAKEN, GOT, STOP_
 RESERVE_IN, RESERVE_OUT = PRICE, LIQUIDITY
 ROWS = 20
 
-QUOTED, UNKNOWN_POOL, UNKNOWN_STATE, UNKNOWN_FEE, EMPTY_POOL, BEYOND_RANGE, NO_LIQUIDITY, TOO_LARGE, BAD_STATE = range(9)
-"""What came of a quote.  Only QUOTED gives an amount.  UNKNOWN_STATE: nothing came yet, or it was taken back.  EMPTY_POOL:
-it holds nothing.  BEYOND_RANGE: the swap leaves the current range, and what lies behind is not known (`--watch-ticks`).
-NO_LIQUIDITY: not all of the input finds a counterpart.  TOO_LARGE: no uint256.  BAD_STATE: what is known of the pool
-contradicts itself."""
+(
+    QUOTED,
+    UNKNOWN_POOL,
+    UNKNOWN_STATE,
+    UNKNOWN_FEE,
+    EMPTY_POOL,
+    BEYOND_RANGE,
+    NO_LIQUIDITY,
+    TOO_LARGE,
+    BAD_STATE,
+) = range(9)
+"""What came of a quote.  Only QUOTED gives an amount.  UNKNOWN_STATE: nothing came yet, or it was taken back.
+EMPTY_POOL: it holds nothing.  BEYOND_RANGE: the swap leaves the current range, and what lies behind is not known
+(`--watch-ticks`). NO_LIQUIDITY: not all of the input finds a counterpart.  TOO_LARGE: no uint256.  BAD_STATE: what is
+known of the pool contradicts itself."""
 
 
 def make_work() -> Work:

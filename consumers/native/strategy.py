@@ -16,9 +16,9 @@
             if frame.what == EVENT and has(frame, PoolSync):
                 state["seen"] += 1
 
-`frame`: `consumers.native.frame`; `drafts`: `consumers.native.drafts`; with `keeps_book = True` a fourth argument, `book`:
-`consumers.native.book`.  A handler gives no value back, never raises and makes no objects: what it keeps is in its
-state, what it says it writes into `drafts`.  `consumers.examples.native_mover` is a whole one.
+`frame`: `consumers.native.frame`; `drafts`: `consumers.native.drafts`; with `keeps_book = True` a fourth argument,
+`book`: `consumers.native.book`.  A handler gives no value back, never raises and makes no objects: what it keeps is in
+its state, what it says it writes into `drafts`.  `consumers.examples.native_mover` is a whole one.
 """
 
 from __future__ import annotations

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from consumers.price_moves import new_state, note_price_move
 
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.constant_product import Hop
 from consumers.arbitrage.cycle import ReserveLeg, best_cycle, quote
 from consumers.arbitrage.cycle_table import CycleTable, Slope
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
+from consumers.examples.native_mover import MoverParams, NativeMover
 from consumers.native import NativeRunner
 from consumers.runner import Runner
 from consumers.strategy import Driver
@@ -27,6 +27,7 @@ from tlv.codes import Domain, Flag, Protocol, Source, Venue
 from tlv.layout import ArbitrageSignal, EventOrigin, PoolState, PoolSync
 from tlv.message import build, parse
 from tools.bench.lively_market import NATIVE, POOLS, LivelyMarket
+from tools.bench.native_strategy import run_native
 from tools.bench.plain_strategy import run_plain
 from tools.bench.result import BenchResult
 
@@ -267,20 +268,23 @@ def ring_to_signal_in_python() -> float:
 def ring_to_signal_native() -> float:
     """The same by a compiled handler that does less: it compares a price with the one before."""
     with rings() as (market, reader, signals):
-        runner = NativeRunner(note_price_move, new_state(threshold_pips=1), reader, signals)
-        publish_at_leisure(lambda stop: runner.run(stop, spin=True), market, reader, lively_market())
+        runner = NativeRunner(NativeMover(MoverParams(threshold_pips=1)), reader, signals, wait=Wait.SPIN)
+        publish_at_leisure(runner.run, market, reader, lively_market())
         return runner.counts.ring_to_signal.percentile(0.5) / 1e3
 
 
 def run(seconds: float) -> list[BenchResult]:
     """All readings; those over time, each over `seconds`."""
     in_python, native = ring_to_signal_in_python(), ring_to_signal_native()
+    with rings() as (market, reader, signals):
+        natives = run_native(quiet_market(), seconds, market, reader, signals)
     return [
         run_plain(seconds),
         run_frame(seconds),
         run_screen(seconds),
         run_solve(seconds),
         *run_lively(EVENTS if seconds >= 0.1 else EVENTS // 10),
+        *natives,
         BenchResult("strategy ring to signal, exact", in_python, "us", "native handler", native, native / in_python),
         BenchResult("strategy ring to signal, native", native, "us", "exact, Python", in_python, in_python / native),
     ]

@@ -1,4 +1,5 @@
-"""Every example on the bundled recording: loaded by reference as the command does it, with its parameters, checked by hand."""
+"""Every example on the bundled recording: loaded by reference as the command does it, with its parameters, checked by
+hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The book of native strategies: after every frame of random and recorded histories it quotes what Python's book does."""
+"""The book of native strategies: after every frame of random and recorded histories it quotes what Python's book
+does."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import pytest
 
 from consumers.arbitrage.concentrated import current_range, swap, swap_step
 from consumers.arbitrage.constant_product import FEE_UNIT, MAX_RESERVE, Hop
-from consumers.arbitrage.legs import refusal
+from consumers.arbitrage.legs import refusal, usable_map
 from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Pool, Reserves
 from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MIN_SQRT_PRICE
@@ -26,7 +27,15 @@ from consumers.native import (
     quote,
     reserves,
 )
-from consumers.native.quoting import BAD_STATE, BEYOND_RANGE, EMPTY_POOL, NO_LIQUIDITY, UNKNOWN_FEE, UNKNOWN_POOL, UNKNOWN_STATE
+from consumers.native.quoting import (
+    BAD_STATE,
+    BEYOND_RANGE,
+    EMPTY_POOL,
+    NO_LIQUIDITY,
+    UNKNOWN_FEE,
+    UNKNOWN_POOL,
+    UNKNOWN_STATE,
+)
 from consumers.strategy import Driver, Strategy
 from tests.consumers.journal_frames import UUID
 from tests.consumers.recorded_market import Publisher, canonical_events, orphaned_events
@@ -131,12 +140,14 @@ def in_python(pool: Pool, amount: int, falls: bool) -> tuple[int, int]:
         return EMPTY_POOL, 0
     if refusal(pool) == "tick":
         return BAD_STATE, 0
-    if pool.ticks.map is None or pool.ticks.map.spacing != pool.tick_spacing:
+    known = usable_map(pool)
+    whole = known is not None and all(-(1 << 127) <= net < 1 << 127 for net in known.net.values())
+    if known is None or not whole:
         around = current_range(value.sqrt_price_x96, value.tick, value.liquidity, pool.fee_pips, pool.tick_spacing)
         edge = around.floor_price if falls else around.ceiling_price
         step = swap_step(value.sqrt_price_x96, edge, value.liquidity, amount, pool.fee_pips)
         return (BEYOND_RANGE, 0) if step.sqrt_price_x96 == edge else (QUOTED, step.out)
-    state = (value.sqrt_price_x96, value.tick, value.liquidity, pool.fee_pips, pool.ticks.map)
+    state = (value.sqrt_price_x96, value.tick, value.liquidity, pool.fee_pips, known)
     walk = swap(*state, amount, falls=falls)
     return (NO_LIQUIDITY, 0) if walk.left else (QUOTED, walk.out)
 

@@ -77,8 +77,8 @@ def test_quote_reserves_equals_the_hop() -> None:
     quoted = 0
     for _ in range(3_000):
         amount, reserve_in, reserve_out, fee = some(rng, 256), some(rng, 256), some(rng, 256), rng.choice(FEES)
-        for row, value in zip((quoting.AMOUNT, quoting.RESERVE_IN, quoting.RESERVE_OUT), (amount, reserve_in, reserve_out)):
-            work[row] = digits(value)
+        work[quoting.AMOUNT], work[quoting.RESERVE_IN] = digits(amount), digits(reserve_in)
+        work[quoting.RESERVE_OUT] = digits(reserve_out)
         status = quoting.quote_reserves(work, fee)
         if not reserve_in or not reserve_out:
             assert status == EMPTY_POOL

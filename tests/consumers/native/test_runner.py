@@ -1,4 +1,5 @@
-"""A native strategy between real rings: it says what Python says, loses nothing silently, and waits as writers do (row 51)."""
+"""A native strategy between real rings: it says what Python says, loses nothing silently, and waits as writers do (row
+51)."""
 
 from __future__ import annotations
 
