@@ -328,7 +328,7 @@ def _best_of_few(legs: Sequence[Leg], at: int, middle: Cycle) -> Cycle | None:
         return None if not needed else quote(legs, needed)
 
     def excluded(amount: int, best: int) -> bool:
-        """Whether the bound of an amount is less than what was found."""
+        """Whether the bound of an amount is less than what was found; if there is no bound, whether it can be."""
         behind: int | None = amount
         for leg in legs[at:]:
             behind = None if behind is None else leg.out_at_most(behind)
@@ -338,7 +338,7 @@ def _best_of_few(legs: Sequence[Leg], at: int, middle: Cycle) -> Cycle | None:
             if needed is None:
                 return True
             before = max(needed - 1, 0)
-        return behind is None or behind - before < best
+        return at_place(amount) is None if behind is None else behind - before < best
 
     best, here = _better(middle, None), middle.amounts[at]
     for amount in range(max(here - NEAR, 1), here + NEAR + 1):

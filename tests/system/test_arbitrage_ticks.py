@@ -15,7 +15,7 @@ import pytest
 from consumers.arbitrage.config import ArbitrageConfig, GasConfig
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
 from consumers.arbitrage.pool_state import Pool, Price
-from consumers.arbitrage.signal import verify_signal
+from consumers.arbitrage.signal import legs_in, verify_signal
 from consumers.strategy import Driver
 from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
@@ -201,11 +201,12 @@ def test_signal_across_ticks_pays_what_it_says_to_the_wei(ring_name: str, tmp_pa
         asyncio.run(follow(world, node, chain, ring_name, play))
         message, signal = chances[0]
         assert verify_signal(message) == []
-        assert V3_FEE in (signal.fee_pips_a, signal.fee_pips_b)
-        token_in, token_mid = "0x" + signal.token_in.hex(), "0x" + signal.token_mid.hex()
-        amount_mid, gas_a = swap(world, signal.pool_a, token_in, signal.amount_in)
-        amount_out, gas_b = swap(world, signal.pool_b, token_mid, signal.amount_mid)
-        assert (amount_mid, amount_out) == (signal.amount_mid, signal.amount_out)
-        gas_v3 = (gas_a if signal.fee_pips_a == V3_FEE else gas_b) - TRANSACTION_GAS
+        legs, gas_v3 = legs_in(message), 0
+        assert V3_FEE in {leg.fee_pips for leg in legs} and legs[0].amount_in == signal.amount_in
+        for leg in legs:
+            amount, gas_used = swap(world, leg.pool, "0x" + leg.token_in.hex(), leg.amount_in)
+            assert amount == leg.amount_out
+            gas_v3 = gas_used - TRANSACTION_GAS if leg.fee_pips == V3_FEE else gas_v3
+        assert legs[-1].amount_out == signal.amount_out
         gas, crossed = GasConfig(), sum(isinstance(record, WayTick) for record in message.records) - 1
         assert gas_v3 <= gas.v3_swap_units + crossed * gas.v3_tick_units
