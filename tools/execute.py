@@ -122,7 +122,7 @@ def command(
     if journal is not None:
         if is_given("--ring"):
             raise UsageError("--ring and --journal: expected one of them, found both")
-        refuse_without_effect("with --journal", "--wait", "--wait-for-ring", "--until-closed")
+        refuse_without_effect("with --journal", "--reliable", "--wait", "--wait-for-ring", "--until-closed")
     if signals_journal and is_given("--signals"):
         raise UsageError("--signals and --signals-journal: expected one of them, found both")
     if journal is not None and not signals_journal:

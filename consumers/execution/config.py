@@ -54,7 +54,7 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     breaker_blocks: Positive = 100
     breaker_shortfall_percent: Annotated[int, msgspec.Meta(ge=0)] = 1_000
     """It opens when the last ten fills brought less than was expected of them by more than this share of the gross that
-    was expected.  The default lets honest competition pass: a fill can at most lose what was expected."""
+    was expected.  A signal's fill cannot fall short by more than 100 percent, so the default never opens it."""
     cool_down_blocks: Positive = 20
     """How long it stays open before one order is tried."""
     fee_on_transfer_tokens: tuple[AddressText, ...] = ()

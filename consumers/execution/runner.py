@@ -307,7 +307,7 @@ class ExecutionRunner:
 
     def summary(self) -> dict[str, Any]:
         """What its process says at its end; amounts in wei as text."""
-        counts = self.counts
+        counts, taken = self.counts, self._counts.end_to_report
         return {
             "frames": counts.frames,
             "lost": counts.lost,
@@ -315,6 +315,7 @@ class ExecutionRunner:
             "orders_lost": counts.orders_lost,
             "published": counts.published,
             **self.executor.summary(),
+            "end_to_report_ns": {"samples": count, **taken.to_dict()} if (count := taken.count) else None,
             "execution_hash": self.order_hash.hexdigest(),
         }
 
