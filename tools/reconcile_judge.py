@@ -84,6 +84,15 @@ class MetState(NamedTuple):
     spacing: int
 
 
+class OwnMove(NamedTuple):
+    """What an own fill did to a pool: the fill's block, the place where it stood (of the first in a block that is the
+    end of the block before), and the state that it left; None of one that could not be executed."""
+
+    block_number: int
+    where: Where
+    left: Reserves | Price | None
+
+
 class ExplainedParts(NamedTuple):
     """From what an order expected to what it was filled with; the differences, in base units of what comes out."""
 
@@ -134,8 +143,7 @@ class FillJudge(Strategy):
         self._book = PoolBook()
         self._swaps: defaultdict[int, dict[bytes, list[int]]] = defaultdict(dict)
         """Log indices of each block's swaps, by pool."""
-        self._moved: defaultdict[bytes, list[tuple[Where, Reserves | Price | None]]] = defaultdict(list)
-        """Where own fills stood, and the state that they left; None of one that could not be executed."""
+        self._moved: defaultdict[bytes, list[OwnMove]] = defaultdict(list)
         self._complete_from: int | None = None
         """The lowest block of which no frame was lost; None until a Block comes."""
 
@@ -202,7 +210,7 @@ class FillJudge(Strategy):
         for number in [known for known in self._swaps if known > reorg.fork_number]:
             del self._swaps[number]
         for pool, moves in self._moved.items():
-            self._moved[pool] = [move for move in moves if move[0][0] <= reorg.fork_number]
+            self._moved[pool] = [move for move in moves if move.block_number <= reorg.fork_number]
 
     def on_block_end(self, end: BlockEnd) -> None:
         """Execute the fills of this block, in the order in which they were published."""
@@ -212,7 +220,7 @@ class FillJudge(Strategy):
             except (Unjudged, NoRealContract) as reason:
                 self.judgements.append(_unjudged(attempt, str(reason)))
                 for fill in attempt.fills:
-                    self._moved[fill.pool].append(((end.number, END), None))
+                    self._moved[fill.pool].append(OwnMove(end.number, (end.number, END), None))
         for number in [known for known in self._swaps if known < end.number]:
             del self._swaps[number]
 
@@ -237,7 +245,7 @@ class FillJudge(Strategy):
         parts = self._split(attempt, places, paid) if attempt.report.expected_out else None
         for fill, (place, executed) in zip(attempt.fills, executions, strict=True):
             if isinstance(executed, Executed):
-                self._moved[fill.pool].append((place, executed.after))
+                self._moved[fill.pool].append(OwnMove(fill.block_number, place, executed.after))
         return FillJudgement(attempt, tuple(paid), tuple(wrong), "", parts)
 
     def _execute(self, fill: Fill) -> tuple[Where, Executed | SwapReverted]:
@@ -293,7 +301,7 @@ class FillJudge(Strategy):
             missing = "fee" if entry is not None else f"state at block {place[0]}"
             raise Unjudged(f"leg {fill.leg}: the {missing} of pool 0x{fill.pool.hex()} is not known")
         value = entry.value
-        for where, left in reversed(self._moved[fill.pool]) if own else ():
+        for _, where, left in reversed(self._moved[fill.pool]) if own else ():
             if left is None and (entry.block_number, entry.log_index) <= where and where[0] <= place[0]:
                 raise Unjudged(f"leg {fill.leg}: an earlier fill in pool 0x{fill.pool.hex()} could not be executed")
             if left is not None and (entry.block_number, entry.log_index) <= where <= place:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import mmap
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -30,7 +30,6 @@ from tlv.buffers import Bytes, Longs
 from tlv.codes import Domain, GapScope
 from tlv.errors import FrameError, UsageError
 from tlv.filter import MessageFilter
-from tlv.jit import kernel
 from tlv.layout import HEADER, HEADER_SIZE, Block, BlockEnd, Gap, VenueName
 from tlv.message import parse
 from tlv.venues import VENUES
@@ -119,7 +118,6 @@ class MappedJournal:
 
     def _map(self, file: IO[bytes], kind: Any) -> Any:
         self._stack.enter_context(file)
-        file.flush()
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), kind)
 
     @property
@@ -191,22 +189,23 @@ def map_journal(
             if count:
                 begin = int(poll.offsets[0])
                 size = int(poll.offsets[-1] + poll.lengths[-1]) - begin
-                count_domains(poll.buffer, poll.offsets, poll.lengths, domains)
+                domains += domains_of(poll)
                 notes.take(poll)
                 table = np.ascontiguousarray(poll.table.T)
                 table[:, OFFSET_ROW] += end - begin
-                try:
+                with naming_the_folder():
                     data.write(poll.buffer[begin : begin + size].data)
                     data.write(bytes(-size % 8))
                     index.write(table.data)
-                except OSError as error:
-                    raise OSError(error.errno, f"{error.strerror}; TMPDIR says where", tempfile.gettempdir()) from None
                 end += size + -size % 8
                 facts.frames += count
                 advance(size)
             if poll.status in (Status.EMPTY, Status.CLOSED):
                 facts.ended = poll.status is Status.CLOSED
                 break
+        with naming_the_folder():
+            data.flush()
+            index.flush()
         facts.rings = list(dict.fromkeys(stretch.ring for stretch in stretches))
         check_market(directory, facts, domains)
         stack.pop_all()
@@ -244,12 +243,19 @@ def check_market(directory: Path, facts: JournalFacts, domains: Longs) -> None:
     raise UsageError(f"{directory}: {wanted}, found one of ring {facts.ring_name}: {found}")
 
 
-@kernel
-def count_domains(buffer: Bytes, offsets: Longs, lengths: Longs, domains: Longs) -> None:
-    """Add to domains[d] the number of messages of domain d."""
-    for i in range(len(offsets)):
-        if lengths[i] >= HEADER_SIZE:
-            domains[int(buffer[offsets[i] + DOMAIN_AT])] += 1
+def domains_of(poll: Poll) -> Longs:
+    """How many messages of each domain there are in a poll."""
+    whole = poll.offsets[poll.lengths >= HEADER_SIZE]
+    return np.bincount(poll.buffer[whole + DOMAIN_AT], minlength=DOMAINS)
+
+
+@contextmanager
+def naming_the_folder() -> Iterator[None]:
+    """Have an error of a file without a name say in which folder it is."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}; TMPDIR names another folder", tempfile.gettempdir()) from None
 
 
 class Notes:

@@ -421,7 +421,11 @@ def execute(
 def faults_of(results: Sequence[StrategyResult], executor: ExecutorSeat) -> list[str]:
     """What went wrong in a run itself."""
     found = [f"strategy {one.name} was stopped: {one.stopped}" for one in results if one.stopped]
-    found += [f"strategy {one.name} raised on {one.poisoned} frames: {one.poison[0]}" for one in results if one.poison]
+    found += [
+        f"strategy {one.name} raised on {one.poisoned} frames: {one.poison[0]}"
+        for one in results
+        if one.poison and not one.stopped
+    ]
     if executor.frames.driver.poisoned:
         reason = executor.frames.driver.poison[-1].reason
         found.append(f"the executor raised on {executor.frames.driver.poisoned} frames: {reason}")

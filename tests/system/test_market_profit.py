@@ -1,4 +1,7 @@
-"""What the flash arbitrage earns on the bundled market: a backtest says it, and the contracts confirm it to the wei."""
+"""What the flash arbitrage earns on the bundled market: a backtest says it, and the contracts confirm it to the wei.
+
+The commands are those of docs/market.md.
+"""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from tlv.record import Record
 from tools.command.terminal import LEAST_NAME
 from tools.demo.home import Home
 from tools.demo.view import Picture
-from tools.demo.watch import Opportunity, PipelineView, figure, price, ratio
+from tools.demo.watch import ShownSignal, PipelineView, figure, price, ratio
 from tools.up.processes import SupervisedProcess
 
 BIG = (1 << 256) - 1
@@ -113,7 +113,7 @@ def test_picture_says_what_happened_in_words(picture: Picture, width: int, heigh
 def test_news_are_told_once_in_their_order(picture: Picture) -> None:
     first, second, third = picture.watch.take_news()
     assert (str(first)[:5], str(second)[:3]) == ("reorg", "gap")
-    assert isinstance(third, Opportunity) and third.price.startswith("0.4 -> 0.6")
+    assert isinstance(third, ShownSignal) and third.price.startswith("0.4 -> 0.6")
     assert picture.watch.take_news() == []
 
 

@@ -22,11 +22,14 @@ from consumers.execution.executor import PaperExecutor
 from consumers.journal import Fsync, JournalWriter
 from consumers.strategy import Driver
 from ringbuf.layout import TIME_ROW
-from tests.consumers.journal_frames import layout
+from tests.consumers.execution.paper_market import COIN, E18, TOKEN, A, PaperMarket, feed, leg
+from tests.consumers.journal_frames import append, layout, open_writer
+from tests.consumers.recorded_market import canonical_frames
 from tlv.codes import Domain, Source
 from tlv.layout import BlockEnd, ExecutionReport, Fill, OrderLeg, OrderRequest
 from tlv.message import build
 from tlv.record import Record
+from tools.backtest.command import command as backtest_command
 from tools.dump import DumpedMessage
 from tools.evm.seeded_pools import SeededPools
 from tools.prove.anomalies.recorded import RING, recorded
@@ -236,6 +239,35 @@ def test_state_that_is_not_known_after_a_loss_is_not_guessed() -> None:
     assert not any(one.wrong for one in judge.judgements)
 
 
+@pytest.mark.parametrize("share_percent", [100, 0])
+def test_fill_of_a_block_that_left_the_chain_moves_nothing(share_percent: int) -> None:
+    """The pool is as it was when its order is filled again, wherever in the block the first fill stood."""
+    made = PaperMarket()
+    made.begin()
+    made.pool(A, 1000 * E18, 1000 * E18)
+    made.end()
+    for _ in range(2):
+        made.order([leg(A, COIN, TOKEN)], E18)
+        made.begin()
+        made.swap(A, 1100 * E18, 910 * E18)
+        made.end()
+    made.reorg(2)
+    made.order([leg(A, COIN, TOKEN)], E18)
+    made.empty_blocks(1)
+    published = feed(PaperExecutor(ExecutionConfig(share_percent=share_percent)), made.inputs)
+    read = PaperExecutions.read([DumpedMessage("paper", number, data) for number, data in enumerate(published)])
+    judge = FillJudge(read.attempts, SeededPools())
+    driver = Driver(judge, RING)
+    for one in made.inputs:
+        if not one.is_order:
+            driver.deliver(one.sequence, one.time_ns, one.payload)
+    first, second, third = judge.judgements
+    assert (first.wrong, second.wrong, third.wrong, judge.rest()) == ((), (), (), [])
+    assert third.paid > second.paid
+    assert (first.paid == third.paid) is (share_percent == 0)
+    assert len(read.undone) == 2
+
+
 def test_journal_without_executions_is_refused(tmp_path: Path) -> None:
     ended, _ = run(write_market(tmp_path / "market"))
     assert ended.exception is not None
@@ -248,3 +280,27 @@ def test_text_says_what_json_says(tmp_path: Path) -> None:
     assert ended.return_value == 0
     assert "unexplained remainder 0 wei. Net profit of " in ended.stdout
     assert ended.stdout.rstrip().endswith(" wei confirmed")
+
+
+def test_profit_that_a_backtest_prints_is_confirmed(tmp_path: Path) -> None:
+    """The profit is the same number in both."""
+    market, filled = tmp_path / "market", tmp_path / "filled"
+    with open_writer(market, ring_uuid=RING) as journal:
+        append(journal, [payload for _, _, payload in canonical_frames()], 1)
+    arguments = [str(market), "--executions", str(filled), "--set", "gross=true", "--execute-set", "share_percent=0"]
+    ended = CliRunner().invoke(backtest_command, [*arguments, "--json"], standalone_mode=False)
+    assert ended.exception is None, ended.output
+    tested = json.loads(ended.stdout.splitlines()[0])
+    judged, (*_, said) = run(filled, "--market", market)
+    assert (judged.return_value, said["confirmed"], said["not_executed"]) == (0, True, 0)
+    assert said["attempts"] == said["filled"] + tested["outcomes"].get("failed", 0) > 0
+    assert {name: said["pnl"][name] for name in ("gross", "gas", "net")} == {
+        name: tested["pnl"][name] for name in ("gross", "gas", "net")
+    }
+
+
+def test_executions_of_a_sweep_are_refused(tmp_path: Path) -> None:
+    arguments = [str(tmp_path), "--executions", str(tmp_path / "filled"), "--sweep", "min_net_wei=0,1"]
+    ended = CliRunner().invoke(backtest_command, arguments, standalone_mode=False)
+    assert "--executions: expected one run, found 2" in str(ended.exception)
+    assert not (tmp_path / "filled").exists()

@@ -47,7 +47,7 @@ p { margin: .4rem 0; } .soft { color: var(--soft); } code { font-family: ui-mono
 th, td { text-align: right; padding: .2rem .7rem; border-bottom: 1px solid var(--rule); vertical-align: top; }
 th:first-child, td:first-child, .text { text-align: left; } caption { text-align: left; color: var(--soft); }
 .bad { background: var(--bad-page); border-left: 4px solid var(--bad); padding: .5rem 1rem; margin: 1rem 0; }
-.bad strong { color: var(--bad); } li { margin: .25rem 0; }
+.bad strong { color: var(--bad); } li { margin: .25rem 0; white-space: pre-line; }
 figure { margin: 1rem 0 1.5rem; } figcaption { font-weight: 600; } svg { width: 100%; height: auto; display: block; }
 svg text { fill: var(--soft); font-size: 11px; } svg .end { text-anchor: end; } svg .middle { text-anchor: middle; }
 svg .grid { stroke: var(--grid); fill: none; } svg .zero { stroke: var(--soft); fill: none; }

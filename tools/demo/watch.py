@@ -76,7 +76,7 @@ class Swap(NamedTuple):
 
 
 @dataclass
-class Opportunity:
+class ShownSignal:
     """One signal, and whether it still holds."""
 
     signal_id: int
@@ -119,9 +119,9 @@ class PipelineView:
     """By token."""
     pools: set[bytes] = field(default_factory=set)
     swaps: deque[Swap] = field(default_factory=lambda: deque(maxlen=KEPT))
-    opportunities: deque[Opportunity] = field(default_factory=lambda: deque(maxlen=KEPT))
+    opportunities: deque[ShownSignal] = field(default_factory=lambda: deque(maxlen=KEPT))
     notes: deque[Note] = field(default_factory=lambda: deque(maxlen=KEPT))
-    untold: deque[Note | Opportunity] = field(default_factory=lambda: deque(maxlen=1024))
+    untold: deque[Note | ShownSignal] = field(default_factory=lambda: deque(maxlen=1024))
     """Of both, what `take_news` has not given yet."""
     counts: Counter[int] = field(default_factory=Counter)
     blocks: int = 0
@@ -144,7 +144,7 @@ class PipelineView:
         names = market, signals, executions
         return cls(*(Reader.attach(name, start="oldest", layout_digest=LAYOUT_DIGEST) for name in names))
 
-    def take_news(self) -> list[Note | Opportunity]:
+    def take_news(self) -> list[Note | ShownSignal]:
         """Reorgs, gaps, signals and what became of them since the last time."""
         news = list(self.untold)
         self.untold.clear()
@@ -243,7 +243,7 @@ class PipelineView:
         self.signal_count += 1
         identity = message.first(SignalIdentity)
         net = self._amount(worth.net, worth.profit_decimals, worth.profit_token)
-        found = Opportunity(
+        found = ShownSignal(
             signal_id=identity.signal_id if identity is not None else 0,
             opportunity=signal.opportunity,
             expires_block=signal.expires_block,

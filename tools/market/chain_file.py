@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tools.market.place import Place
+from tools.market.place import MarketPlace
 from tools.market.plan import NORTH, SOUTH, V2_FEE, V3
 from tools.rig.evm.world import bytecode_hash
 
@@ -10,7 +10,7 @@ CHAIN_ID = 31337
 FIRST_VENUE = 1000
 
 
-def market_chain_file(place: Place, url: str, ring: str) -> str:
+def market_chain_file(place: MarketPlace, url: str, ring: str) -> str:
     """The text of it, for `alphapulse collect --chain FILE`."""
     genesis = place.rpc("eth_getBlockByNumber", "0x0", False)["hash"]
     lines = [

@@ -81,7 +81,12 @@ def show_journal(context: click.Context, _: click.Parameter, asked: bool) -> Non
     help="End after as many blocks as come in so long.  [default: at Ctrl-C]",
 )
 @click.option(
-    "--blocks-per-second", default=1.0, show_default=True, type=click.FloatRange(0.01, 50), metavar="R", help="Pace."
+    "--blocks-per-second",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.01, 50),
+    metavar="R",
+    help="BlockPace.",
 )
 @click.option("--pools", default=12, show_default=True, type=click.IntRange(2, MOST_POOLS), help="How many there are.")
 @click.option(
@@ -172,7 +177,7 @@ def command(
     plans = planned_pools(pools)
     market, head = None, ""
     with Interrupt() as asked, contextlib.ExitStack() as stack:
-        pace = Pace(blocks_per_second, genesis)
+        pace = BlockPace(blocks_per_second, genesis)
         node = stack.enter_context(running_node(port, pace.first))
         with ended_by_a_signal(asked, node):
             from tools.market.market import Market
@@ -215,7 +220,7 @@ def command(
     say_ended(market, head, record, as_json)
 
 
-class Pace:
+class BlockPace:
     """When the next block comes, and which time stands in it.
 
     Without `genesis` the clock's time, in whole seconds, as on a chain; else a time that only the number of blocks

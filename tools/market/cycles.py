@@ -30,7 +30,7 @@ class RoundTrip:
 
 
 @dataclass(frozen=True)
-class Chance:
+class TripChance:
     """A round trip that would earn: the amounts before, between and behind its pools, in base units."""
 
     trip: RoundTrip
@@ -65,7 +65,7 @@ def other_token(pool: MarketPool, token: str) -> str:
     return pool.token0.address if token == pool.token1.address else ""
 
 
-def best_chance(trip: RoundTrip, pools: Sequence[MarketPool], depths: Sequence[Depth]) -> Chance | None:
+def best_chance(trip: RoundTrip, pools: Sequence[MarketPool], depths: Sequence[Depth]) -> TripChance | None:
     """The amount that earns most on a round trip; None if none earns."""
     legs = []
     held = trip.token
@@ -84,5 +84,5 @@ def best_chance(trip: RoundTrip, pools: Sequence[MarketPool], depths: Sequence[D
     for x, y, share in legs:
         amount = amounts[-1] * share
         amounts.append(int(y * amount / (x + amount)))
-    found = Chance(trip, tuple(amounts))
+    found = TripChance(trip, tuple(amounts))
     return found if found.earned > 0 and min(amounts) > 0 else None

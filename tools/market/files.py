@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tlv.errors import UsageError
 from tools.market.chain_file import market_chain_file
-from tools.market.place import Place
+from tools.market.place import MarketPlace
 
 MARK = "# Of a running `alphapulse market`: written anew by the next.\n"
 CHAIN, ARBITRAGE, CONFIG = "chain.toml", "arbitrage.toml", "alphapulse.toml"
@@ -35,7 +35,7 @@ class MarketRings(NamedTuple):
         return cls(market, f"{before}signal.{name}", f"{before}execution.{name}")
 
 
-def write_files(folder: Path, place: Place, url: str, rings: MarketRings, dashboard: int) -> None:
+def write_files(folder: Path, place: MarketPlace, url: str, rings: MarketRings, dashboard: int) -> None:
     """Write all three; `dashboard` is the port of the configured one.
 
     Raises:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from tools.market.place import Place, Transaction
+from tools.market.place import MarketPlace, Transaction
 from tools.market.plan import PlannedPool
 from tools.market.traders import Traders
 from tools.rig.evm.node import Rpc
@@ -29,7 +29,7 @@ DEEPEST = 3
 
 
 @dataclass
-class Trading:
+class MarketTally:
     """What happened on a market so far."""
 
     blocks: int = 0
@@ -57,8 +57,8 @@ class Market:
         self, rpc: Rpc, pools: Sequence[PlannedPool], seed: int, rates: Mapping[str, int], *, reorgs: bool = True
     ) -> None:
         self.rpc, self._random, self._reorgs = rpc, Random(seed), reorgs
-        self.place = Place.build(rpc, pools)
-        self.trading = Trading()
+        self.place = MarketPlace.build(rpc, pools)
+        self.trading = MarketTally()
         self._world = World(rpc)
         self._traders = Traders(self.place, self._random, rates)
         self._sent: list[list[Transaction]] = []

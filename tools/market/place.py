@@ -38,7 +38,7 @@ Transaction = dict[str, str]
 
 
 @dataclass(frozen=True)
-class Token:
+class MarketToken:
     """A token on the node."""
 
     plan: PlannedToken
@@ -51,8 +51,8 @@ class MarketPool:
 
     plan: PlannedPool
     address: str
-    token0: Token
-    token1: Token
+    token0: MarketToken
+    token1: MarketToken
 
     @property
     def is_v3(self) -> bool:
@@ -74,12 +74,12 @@ class Depth:
 
 
 @dataclass
-class Place:
+class MarketPlace:
     """A market on a node."""
 
     rpc: Rpc
     pools: list[MarketPool] = field(default_factory=list)
-    tokens: dict[str, Token] = field(default_factory=dict)
+    tokens: dict[str, MarketToken] = field(default_factory=dict)
     traders: dict[str, str] = field(default_factory=dict)
     """From the kind of a trader to its account."""
     factories: dict[str, str] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class Place:
     _positions: str = ""
 
     @classmethod
-    def build(cls, rpc: Rpc, plans: Sequence[PlannedPool]) -> Place:
+    def build(cls, rpc: Rpc, plans: Sequence[PlannedPool]) -> MarketPlace:
         """Deploy everything, give every trader tokens, and add the first liquidity."""
         accounts = [account.lower() for account in rpc("eth_accounts")]
         world = World(rpc, account=accounts[0])
@@ -109,7 +109,7 @@ class Place:
             address = (
                 world.deploy("WETH9") if plan.symbol == COIN else world.token(plan.name, plan.symbol, plan.decimals)
             )
-            self.tokens[plan.symbol] = Token(plan, address)
+            self.tokens[plan.symbol] = MarketToken(plan, address)
         coin = self.coin
         for venue in (NORTH, SOUTH):
             self.factories[venue] = world.deploy("V2Factory", ("address",), (world.account,))

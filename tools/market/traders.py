@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tools.market.cycles import RoundTrip, best_chance, other_token, round_trips
-from tools.market.place import SPACINGS, TRADERS, Depth, MarketPool, Place, Transaction
+from tools.market.place import SPACINGS, TRADERS, Depth, MarketPlace, MarketPool, Transaction
 
 DEFAULT_RATES = {"noise": 6, "trend": 2, "arbitrage": 2, "liquidity": 1}
 """Actions of a block at most, by kind of trader."""
@@ -50,7 +50,7 @@ class Traders:
         rates: actions of a block at most, by kind.
     """
 
-    def __init__(self, place: Place, random: Random, rates: Mapping[str, int]) -> None:
+    def __init__(self, place: MarketPlace, random: Random, rates: Mapping[str, int]) -> None:
         self._place, self._random, self._rates = place, random, rates
         self._values = {token.address: token.plan.value * VALUE_UNIT for token in place.tokens.values()}
         self._drifts = dict.fromkeys(self._values, 0)

@@ -22,7 +22,7 @@ from producers.chains.configuration import load_chain
 from tlv.errors import UsageError
 from tools.command.ports import free_port
 from tools.command.supervisor import child_environment, command_line
-from tools.market.command import Pace, command
+from tools.market.command import BlockPace, command
 from tools.market.files import CHAIN, MARK
 from tools.market.market import FIRST_REORG
 from tools.rig.evm.node import Rpc
@@ -184,9 +184,9 @@ def test_market_on_another_machine_says_what_it_is_made_for(monkeypatch: pytest.
 
 
 def test_times_of_blocks_follow_their_number_or_the_clock_and_never_fall(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = Pace(4, 1000)
+    given = BlockPace(4, 1000)
     assert [given.next_time() for _ in range(9)] == [1000, 1000, 1000, 1001, 1001, 1001, 1001, 1002, 1002]
     clock = iter([500.0, 501.9, 400.0, 502.0])
     monkeypatch.setattr(time, "time", lambda: next(clock))
-    by_clock = Pace(1, None)
+    by_clock = BlockPace(1, None)
     assert (by_clock.first, [by_clock.next_time() for _ in range(3)]) == (500, [501, 501, 502])
