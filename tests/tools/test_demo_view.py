@@ -31,7 +31,7 @@ from tlv.record import Record
 from tools.command.terminal import LEAST_NAME
 from tools.demo.home import Home
 from tools.demo.view import Picture
-from tools.demo.watch import ShownSignal, PipelineView, figure, price, ratio
+from tools.demo.watch import PipelineView, ShownSignal, figure, price, ratio
 from tools.up.processes import SupervisedProcess
 
 BIG = (1 << 256) - 1

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.constant_product import Hop
 from consumers.arbitrage.cycle import ReserveLeg, best_cycle, quote

@@ -37,7 +37,7 @@ NAMES_SHOWN = 8
 """Digits of the uuid of a ring that is not looked at."""
 
 
-class OrderKey(NamedTuple):
+class ShownOrder(NamedTuple):
     """Which order: the executor's ring, and the frame that asked for it."""
 
     ring: str
@@ -82,9 +82,9 @@ class Executions:
     """The newest orders of all executors, and what all of them earned."""
 
     def __init__(self) -> None:
-        self._orders: dict[OrderKey, OrderRow] = {}
-        self._changed: dict[OrderKey, None] = {}
-        self._attempts: dict[OrderKey, Attempt] = {}
+        self._orders: dict[ShownOrder, OrderRow] = {}
+        self._changed: dict[ShownOrder, None] = {}
+        self._attempts: dict[ShownOrder, Attempt] = {}
         self._sums: dict[tuple[str, bytes], Sum] = {}
         self._sums_changed = False
         self._breakers: dict[str, BreakerRow] = {}
@@ -109,7 +109,7 @@ class Executions:
             return False
         if not isinstance(record, OrderRecord):
             return False
-        key = OrderKey(ring, record.order_ring, record.order_sequence)
+        key = ShownOrder(ring, record.order_ring, record.order_sequence)
         before = self._orders.pop(key, None)
         row = before or new_row(key, record, name_of)
         row = msgspec.structs.replace(row, sequence=sequence, time_ms=message.header.timestamp_ns // MS)
@@ -184,7 +184,7 @@ class Executions:
         """All circuit breakers that said something."""
         return [*self._breakers.values()]
 
-    def _count(self, key: OrderKey, report: ExecutionReport, token: PoolToken) -> None:
+    def _count(self, key: ShownOrder, report: ExecutionReport, token: PoolToken) -> None:
         self._take_out(key)
         if report.state not in (OrderState.FILLED, OrderState.FAILED):
             return
@@ -196,14 +196,14 @@ class Executions:
         while len(self._attempts) > REPORTS:
             del self._attempts[next(iter(self._attempts))]
 
-    def _take_out(self, key: OrderKey) -> None:
+    def _take_out(self, key: ShownOrder) -> None:
         attempt = self._attempts.pop(key, None)
         if attempt is not None:
             self._sums[key.ring, attempt.token].add(attempt, -1)
             self._sums_changed = True
 
 
-def new_row(key: OrderKey, record: OrderRecord, name_of: Callable[[bytes], str | None]) -> OrderRow:
+def new_row(key: ShownOrder, record: OrderRecord, name_of: Callable[[bytes], str | None]) -> OrderRow:
     """The row of an order of which nothing is known yet."""
     return OrderRow(
         ring=key.ring,

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 from consumers.journal.segment import list_segments
 from tests.consumers.backtest.small_market import small_market
+from tests.own_mounts import OWN_MOUNTS
 from tlv.errors import AlphaPulseError, UsageError
 from tools.backtest.command import command
 from tools.backtest.tables import COIN
@@ -277,6 +278,14 @@ def test_journal_that_is_none_is_refused(tmp_path: Path, what: str) -> None:
         path.write_text("no journal")
     with pytest.raises(AlphaPulseError, match=f"{path}.*expected (a directory|segment files)"):
         run(path)
+
+
+def test_folder_for_temporary_files_without_room_is_told_by_name(journal: Path) -> None:
+    line = [sys.executable, "-m", "tools.command.main", "backtest", str(journal), "--no-progress"]
+    script = 'mount -t tmpfs -o size=16k none /mnt && TMPDIR=/mnt "$@"'
+    done = subprocess.run([*OWN_MOUNTS, "sh", "-c", script, "sh", *line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "No space left on device; TMPDIR names another folder (/mnt)" in done.stderr
 
 
 def test_process_of_a_run_that_is_killed_costs_that_run_alone(journal: Path, tmp_path: Path) -> None:

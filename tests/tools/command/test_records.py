@@ -12,9 +12,9 @@ import pytest
 
 from consumers.client import Item
 from consumers.event import Event
+from consumers.examples.native_mover import PriceMove
 from consumers.journal import Fsync
 from consumers.live import Live
-from consumers.examples.native_mover import PriceMove
 from consumers.recorder import Recorder
 from consumers.store import Store
 from ringbuf import Writer
