@@ -12,8 +12,8 @@ One swap is x -> rate*x / (1 + slope*x), and swaps one after the other are a map
 This holds for a V3 pool as a bound, if its slope is that of the most liquidity that the swap can meet: at each price
 the real pool has less.
 
-    side     a pool in one direction: 2*row if token0 goes in, 2*row + 1 if token1 does; the first row is no pool but the
-             third leg of a cycle of two: it changes nothing
+    side     a pool in one direction: 2*row if token0 goes in, 2*row + 1 if token1 does; the first row is no pool but
+             the third leg of a cycle of two: it changes nothing
     cycle    three sides, each entered with what the one before pays; turned round it is the same three with their last
              bits changed, in reverse order
 """

@@ -9,13 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from playwright.sync_api import Browser, expect
 
 from tests.system.test_obs import running
 from tests.tools.dashboard.browser.board import Board, all_of, bare, board, market, pools
 from tests.tools.dashboard.browser.oracle import Expected, exact, ring_frames
 from tests.tools.dashboard.browser.published import LARGEST, PublishedMarket, address
-from tlv.codes import FeedReason, Flag
+from tests.tools.test_dump_text import LEGS, REPORT, SIGNAL, A, B, H
+from tlv.codes import BreakerState, Domain, FeedReason, Flag, OrderReason, Venue, WithdrawalReason
+from tlv.layout import CircuitBreaker, Economics, Fill, RiskDecision, SignalIdentity, SignalWithdrawn
 from tools.rig.browser import running_browser
 
 ETHER = 10**18
@@ -48,6 +51,36 @@ def watched(browser: Browser, ring: str, place: Path) -> Iterator[tuple[Board, i
 
 def expected(ring: str) -> Expected:
     return Expected(ring_frames(ring))
+
+
+def test_signals_that_are_over_and_orders_on_paper_are_said_to_the_unit(
+    browser: Browser, ring_name: str, tmp_path: Path
+) -> None:
+    with PublishedMarket(ring_name) as ring, watched(browser, ring_name, tmp_path) as (page, _):
+        worth = Economics(LARGEST, 1, 1, 1, 1, 1, 1, A, bytes(20), 18)
+        for number in (1, 2):
+            ids = SignalIdentity(number, 1, 0, bytes(16), "own", 1)
+            found = structs.replace(SIGNAL, opportunity=number)
+            ring.publish(Domain.SIGNAL, [ids, found, worth, *LEGS])
+        states = lambda rows: [(row["state"], row["route"]) for row in rows]  # noqa: E731
+        route = "dfyn → quickswap v2" if LEGS[0].venue == Venue.DFYN_POLYGON else "quickswap v2 → dfyn"
+        page.shows("opportunities", lambda: [("stands", route)] * 2, states)
+        gone = SignalWithdrawn(1, 1, 7, bytes(32), WithdrawalReason.GONE)
+        ring.publish(Domain.SIGNAL, [SignalIdentity(9, 2, 0, bytes(16), "own", 1), gone])
+        page.shows("opportunities", lambda: [("stands", route), ("withdrawn", route)], states)
+        assert page.rows("opportunities")[0]["gross.amounts"][0]["units"] == str(LARGEST)
+        fill = Fill(9, 255, REPORT.order_ring, 7, H, 5, LARGEST, 7, b"p" * 20, A, B, 3000, 1, 400, 2, 18, 6, 1)
+        ring.publish(Domain.EXECUTION, [RiskDecision(9, 255, REPORT.order_ring, 7, 0, 0, 1, 0)])
+        ring.publish(Domain.EXECUTION, [fill, REPORT])
+        ring.publish(Domain.EXECUTION, [RiskDecision(10, 5, REPORT.order_ring, 7, 9, 8, 0, OrderReason.RATE)])
+        ring.publish(Domain.EXECUTION, [CircuitBreaker(7, 12, -5, 3, BreakerState.OPEN, OrderReason.FAILURES)])
+        page.shows("orders", lambda: ["refused: rate", "filled"], lambda rows: [row["state"] for row in rows])
+        filled = page.rows("orders")[1]
+        shown = {name: filled[f"{name}.amounts"][0]["units"] for name in ("got", "expected", "gas", "net")}
+        assert shown == {"got": str(LARGEST), "expected": "7", "gas": "3", "net": str(REPORT.net)}
+        note = page.panel("orders").locator(".note")
+        expect(note).to_contain_text("circuit breaker open until block 12 has ended (failures)")
+        expect(note).to_contain_text("1 filled, 0 failed: net 0.999999999999999997")
 
 
 def test_reorg_is_seen_live_and_takes_back_swaps_blocks_and_states(
