@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Context, Decimal
+from functools import partial
 from typing import NamedTuple
 
 from ringbuf import Frame, Reader
@@ -141,8 +142,8 @@ class PipelineView:
     @classmethod
     def attach(cls, market: str, signals: str, executions: str) -> PipelineView:
         """Readers from the oldest frame of each ring."""
-        names = market, signals, executions
-        return cls(*(Reader.attach(name, start="oldest", layout_digest=LAYOUT_DIGEST) for name in names))
+        attach = partial(Reader.attach, start="oldest", layout_digest=LAYOUT_DIGEST)
+        return cls(attach(market), attach(signals), attach(executions))
 
     def take_news(self) -> list[Note | ShownSignal]:
         """Reorgs, gaps, signals and what became of them since the last time."""
