@@ -158,11 +158,6 @@ class Signals:
         return list(found.values())
 
 
-def publish_time(order: OrderSeen) -> int:
-    """When it was said."""
-    return order.publish_ns
-
-
 def identity_in(message: Message) -> SignalIdentity | None:
     """Which strategy said it, and on which frame; None if no strategy did."""
     order = message.first(OrderRequest)
