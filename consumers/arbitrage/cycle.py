@@ -25,7 +25,7 @@ from typing import NamedTuple, Protocol
 
 from consumers.arbitrage.concentrated import PriceRange, TickMap, Walk, swap, swap_step
 from consumers.arbitrage.constant_product import FEE_UNIT, MAX_RESERVE, Hop
-from consumers.arbitrage.segments import FINE_BITS, LiquiditySegment, Pointer, WalkEnd, walk
+from consumers.arbitrage.segments import FINE_BITS, LiquiditySegment, Pointer, walk
 from consumers.arbitrage.tick_math import amount0_between, amount1_between, ceil_div, sqrt_price_at
 
 
@@ -264,7 +264,7 @@ FEW = 512
 FEW_OF = 1 << 16
 """Above it more than `FEW` of an amount's neighbours earn the same but for a unit: a profit that floors take two units
 from is flat over some sqrt(8 x) amounts about x."""
-NEAR, RADIUS = 32, 2
+NEAR, RADIUS = 32, 1
 """Amounts on each side that are tried otherwise: of an amount up to `FEW_OF`, and of one above."""
 
 
@@ -288,7 +288,7 @@ def best_cycle(legs: Sequence[Leg]) -> Cycle | None:
     at = _coarsest(legs, middle)
     if middle.amounts[at] <= FEW_OF:
         return _best_of_few(legs, at, middle)
-    return _best_nearby(legs, at, middle, place)
+    return _best_nearby(legs, at, middle)
 
 
 def _coarsest(legs: Sequence[Leg], middle: Cycle) -> int:
@@ -305,27 +305,24 @@ def _better(found: Cycle | None, best: Cycle | None) -> Cycle | None:
     return found if found is not None and found.gross > (best.gross if best else 0) else best
 
 
-def _best_nearby(legs: Sequence[Leg], at: int, middle: Cycle, place: WalkEnd) -> Cycle | None:
+def _at_place(legs: Sequence[Leg], at: int, amount: int) -> Cycle | None:
+    """The round trip with the least input for which at least `amount` stands at place `at`."""
+    needed: int | None = amount
+    for leg in reversed(legs[:at]):
+        needed = None if needed is None else leg.least_input(needed)
+    return quote(legs, needed) if needed else None
+
+
+def _best_nearby(legs: Sequence[Leg], at: int, middle: Cycle) -> Cycle | None:
     """The best of the inputs for which the amount at place `at` is one about the optimum's."""
-    best = _better(middle, None)
-    for amount in range(middle.amounts[at] - RADIUS, middle.amounts[at] + RADIUS + 1):
-        needed: int | None = amount << FINE_BITS
-        for pointer in reversed(place.pointers[:at]):
-            if needed is not None:
-                needed = pointer.input_for(needed)
-        if needed is not None and needed > 0:
-            best = _better(quote(legs, -(-needed >> FINE_BITS)), best)
+    best, here = _better(middle, None), middle.amounts[at]
+    for amount in range(max(here - RADIUS, 1), here + RADIUS + 1):
+        best = _better(_at_place(legs, at, amount), best)
     return best
 
 
 def _best_of_few(legs: Sequence[Leg], at: int, middle: Cycle) -> Cycle | None:
     """The best of the inputs for which the amount at place `at` is one that the bound does not exclude."""
-
-    def at_place(amount: int) -> Cycle | None:
-        needed: int | None = amount
-        for leg in reversed(legs[:at]):
-            needed = None if needed is None else leg.least_input(needed)
-        return None if not needed else quote(legs, needed)
 
     def excluded(amount: int, best: int) -> bool:
         """Whether the bound of an amount is less than what was found; if there is no bound, whether it can be."""
@@ -338,16 +335,16 @@ def _best_of_few(legs: Sequence[Leg], at: int, middle: Cycle) -> Cycle | None:
             if needed is None:
                 return True
             before = max(needed - 1, 0)
-        return at_place(amount) is None if behind is None else behind - before < best
+        return _at_place(legs, at, amount) is None if behind is None else behind - before < best
 
     best, here = _better(middle, None), middle.amounts[at]
     for amount in range(max(here - NEAR, 1), here + NEAR + 1):
-        best = _better(at_place(amount), best)
+        best = _better(_at_place(legs, at, amount), best)
     enough, peak = (best.gross, best.amounts[at]) if best else (0, here)
     if not excluded(peak + FEW, enough) or (peak > FEW and not excluded(peak - FEW, enough)):
         return best
     above = least(lambda away: away >= FEW or excluded(peak + away, enough), 1)
     below = least(lambda away: away >= min(FEW, peak) or excluded(peak - away, enough), 1)
     for amount in range(max(peak - below, 1), peak + above + 1):
-        best = _better(at_place(amount), best)
+        best = _better(_at_place(legs, at, amount), best)
     return best

@@ -66,7 +66,7 @@ class Denomination(NamedTuple):
     """Wei in the pool that says so; infinite for the coin itself."""
 
 
-class Found(NamedTuple):
+class ScreenedCycles(NamedTuple):
     """Candidates to be solved, in the order of the table."""
 
     places: Longs
@@ -87,7 +87,7 @@ def screen(
     gas_price: float,
     overhead: float,
     least_wei: float,
-    found: Found,
+    found: ScreenedCycles,
     counts: Longs,
 ) -> int:
     """Screen `count` cycles both ways round; the number of those written to `found`, or that would be had it room.
@@ -176,7 +176,7 @@ class Slope(NamedTuple):
     room: float = inf
 
 
-class Candidate(NamedTuple):
+class CycleCandidate(NamedTuple):
     """A cycle to be solved."""
 
     bound: float
@@ -209,7 +209,7 @@ class CycleTable:
         self._legs = np.zeros((256, 3), np.int64)
         self._seen = np.zeros(256, np.int64)
         self._look = 0
-        self._found = Found(np.zeros((ROOM, COLUMNS), np.int64), np.zeros(ROOM))
+        self._found = ScreenedCycles(np.zeros((ROOM, COLUMNS), np.int64), np.zeros(ROOM))
         self.counts = np.zeros(COUNTS, np.int64)
         """What became of candidates, by SOLVE, BELOW and UNPRICED, since the beginning."""
         self._numbers: dict[bytes, int] = {}
@@ -291,7 +291,7 @@ class CycleTable:
 
     def candidates(
         self, pool: int, gas_price: int, overhead_units: int, least_wei: float
-    ) -> tuple[list[Candidate], int]:
+    ) -> tuple[list[CycleCandidate], int]:
         """Cycles through the pool that this look has not screened yet and that may earn, the best first, and how many
         there are beside these, for which there was no room.
 
@@ -316,7 +316,7 @@ class CycleTable:
             return [], 0
         used = min(found, ROOM)
         bounds, places = self._found.nets[:used].tolist(), self._found.places[:used].tolist()
-        made = [Candidate(bound, 2 * at[0] + at[1], at[2]) for bound, at in zip(bounds, places, strict=True)]
+        made = [CycleCandidate(bound, 2 * at[0] + at[1], at[2]) for bound, at in zip(bounds, places, strict=True)]
         if used > 1:
             made.sort(reverse=True)
         return made, found - used

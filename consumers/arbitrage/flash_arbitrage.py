@@ -22,6 +22,7 @@ the chain, and when the state of one of its pools is not known any more.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from math import inf, nan
@@ -29,10 +30,10 @@ from typing import Any, ClassVar, NamedTuple
 
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.cycle import Leg, MapLeg, ReserveLeg, best_cycle
-from consumers.arbitrage.cycle_table import BELOW, UNPRICED, Candidate, CycleTable
+from consumers.arbitrage.cycle_table import BELOW, UNPRICED, CycleCandidate, CycleTable
 from consumers.arbitrage.gas_rate import Rates
 from consumers.arbitrage.legs import leg_of, refusal, slopes_of
-from consumers.arbitrage.live_signals import LiveSignals, Opportunity, Statement, opportunity_number
+from consumers.arbitrage.live_signals import KnownOpportunity, LiveSignals, Statement, opportunity_number
 from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Pool
 from consumers.arbitrage.signal import StateBlock, crossed_ticks, describe, describe_legs, value, way_of
@@ -63,6 +64,8 @@ from tlv.layout import (
     WayTick,
 )
 from tlv.record import Record
+
+log = logging.getLogger("alphapulse.strategy")
 
 BACKFILL = int(Flag.BACKFILL)
 MAX_LIVE = 450
@@ -95,7 +98,7 @@ class Move(NamedTuple):
 class Chance(NamedTuple):
     """A cycle that is worth a signal: what it says, and its profit in wei of the chain's coin."""
 
-    candidate: Candidate
+    candidate: CycleCandidate
     rows: tuple[int, ...]
     """Its pools."""
     statement: Statement
@@ -108,8 +111,9 @@ class FlashArbitrage(Strategy):
     `counts` says what became of everything:
 
     - `screened` looks at the cycles of a pool, `candidates` cycles whose prices earn before gas;
-    - of these: `left_for_block_end` that earn less than the best one of an event, `below_gas` whose bound does not pay for it, `unpriced` whose gas no pool can price, `unsolved` beyond
-      what a look may solve, `unsettled` with a pool that moved in a later block;
+    - of these: `left_for_block_end` that earn less than the best one of an event, `below_gas` whose bound does not pay
+      for it, `unpriced` whose gas no pool can price, `unsolved` beyond what a look may solve, `unsettled` with a pool
+      that moved in a later block;
     - of those solved: `gross_positive` that earn before gas, `net_positive` that earn after it;
     - `signals` published, `signals_exact`, `signals_within_segment` and `signals_speculative` by verdict,
       `signals_unchanged` not repeated, `signals_crowded` not published because too many hold or stand on one frame, or
@@ -255,10 +259,17 @@ class FlashArbitrage(Strategy):
                 self._unsettled[pool.index] = Move(NEVER, 0, fetched=False)
 
     def _renew_new_rows(self) -> None:
+        if self._rows == len(self.book.pools):
+            return
         for pool in self.book.pools[self._rows :]:
             self._table.add(pool.token0, pool.token1)
-            self._rows += 1
-            self.counts["cycles"], self.counts["cycles_left_out"] = self._table.size, self._table.left_out
+        self._rows = len(self.book.pools)
+        self.counts["cycles"] = self._table.size
+        if self._table.left_out > self.counts["cycles_left_out"]:
+            if not self.counts["cycles_left_out"]:
+                text = "%(count)d cycles are in the table, as many as max_cycles allows; what appears now is left out"
+                log.warning(text, {"count": self._table.size})
+            self.counts["cycles_left_out"] = self._table.left_out
 
     def _renew(self, pool: Pool) -> bool:
         """Bring the table up to date with a pool's state; whether it can be quoted."""
@@ -319,7 +330,7 @@ class FlashArbitrage(Strategy):
         self._count_screen()
         for opportunity in known:
             if opportunity.key not in judged:
-                chance = self._judge(Candidate(inf, opportunity.key, opportunity.start), occasion, gas_price)
+                chance = self._judge(CycleCandidate(inf, opportunity.key, opportunity.start), occasion, gas_price)
                 if chance is not None:
                     chances.append(chance)
         if len(chances) > 1:
@@ -346,7 +357,7 @@ class FlashArbitrage(Strategy):
         newest = (self.book.pools[index].current for index in pools)
         return all(entry is None or entry.block_number <= occasion.place.block_number for entry in newest)
 
-    def _judge(self, candidate: Candidate, occasion: Occasion, gas_price: int) -> Chance | None:
+    def _judge(self, candidate: CycleCandidate, occasion: Occasion, gas_price: int) -> Chance | None:
         """Solve a cycle; None if it is not worth a signal."""
         known = self.live.get(candidate.key)
         if known is not None and known.start != candidate.start and self._rates.of(known.statement.token_in).wei:
@@ -406,12 +417,12 @@ class FlashArbitrage(Strategy):
         signal = describe(number, occasion.place, expires_block, verdict, stated)
         made = self.emit(signal, economics, *stated, *way, receive_time_ns=occasion.receive_time_ns)
         rows, block_number = chance.rows, occasion.place.block_number
-        self.live.put(Opportunity(key, start, number, rows, made, block_number, expires_block, chance.statement))
+        self.live.put(KnownOpportunity(key, start, number, rows, made, block_number, expires_block, chance.statement))
         self.counts["signals"] += 1
         self.counts[f"signals_{verdict.name.lower()}"] += 1
         return size
 
-    def _withdraw(self, opportunities: Iterable[Opportunity], reason: WithdrawalReason, place: StateBlock) -> None:
+    def _withdraw(self, opportunities: Iterable[KnownOpportunity], reason: WithdrawalReason, place: StateBlock) -> None:
         """Say of each signal that holds that it does not any more; unless it only expired, its opportunity ends."""
         for one in opportunities:
             if one.signal_id:

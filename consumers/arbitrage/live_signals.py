@@ -32,11 +32,11 @@ class Statement(NamedTuple):
         return self.legs[0].token_in
 
 
-class Opportunity(NamedTuple):
+class KnownOpportunity(NamedTuple):
     """A cycle that earns, and the newest signal about it."""
 
     key: int
-    """Of the cycle (`cycle_table.Candidate`)."""
+    """Of the cycle (`cycle_table.CycleCandidate`)."""
     start: int
     number: int
     """What is in the signals: equal in all of them."""
@@ -59,7 +59,7 @@ class LiveSignals:
     """Opportunities by cycle and by pool."""
 
     def __init__(self) -> None:
-        self._by_key: dict[int, Opportunity] = {}
+        self._by_key: dict[int, KnownOpportunity] = {}
         self._by_pool: dict[int, set[int]] = {}
         self._holding: dict[int, None] = {}
 
@@ -67,22 +67,22 @@ class LiveSignals:
         """How many signals hold."""
         return len(self._holding)
 
-    def __iter__(self) -> Iterator[Opportunity]:
+    def __iter__(self) -> Iterator[KnownOpportunity]:
         """Those whose signals hold, in the order in which they came to hold."""
         return iter([self._by_key[key] for key in self._holding])
 
-    def get(self, key: int) -> Opportunity | None:
+    def get(self, key: int) -> KnownOpportunity | None:
         """That of a cycle."""
         return self._by_key.get(key)
 
-    def through(self, pools: Iterable[int]) -> list[Opportunity]:
+    def through(self, pools: Iterable[int]) -> list[KnownOpportunity]:
         """Those of cycles through any of the pools, ordered by cycle."""
         if not self._by_key:
             return []
         keys = {key for pool in pools for key in self._by_pool.get(pool, ())}
         return [self._by_key[key] for key in sorted(keys)]
 
-    def put(self, opportunity: Opportunity) -> None:
+    def put(self, opportunity: KnownOpportunity) -> None:
         """Take over what is known of an opportunity now."""
         self._by_key[opportunity.key] = opportunity
         for pool in opportunity.pools:
@@ -92,13 +92,13 @@ class LiveSignals:
         else:
             self._holding.pop(opportunity.key, None)
 
-    def end(self, opportunity: Opportunity) -> None:
+    def end(self, opportunity: KnownOpportunity) -> None:
         """The cycle earns nothing any more, or nobody knows whether it does."""
         del self._by_key[opportunity.key]
         self._holding.pop(opportunity.key, None)
         for pool in opportunity.pools:
             self._by_pool[pool].discard(opportunity.key)
 
-    def silence(self, opportunity: Opportunity) -> None:
+    def silence(self, opportunity: KnownOpportunity) -> None:
         """Its signal does not hold any more; it may still earn."""
         self.put(opportunity._replace(signal_id=0))

@@ -269,3 +269,13 @@ def test_unknown_decimals_change_no_amount() -> None:
     assert signal_of(unknown)[0].amount_out == signal_of(known)[0].amount_out
     assert verify_signal(message_of(unknown)) == []
     assert signal_of(unknown)[0].verdict == QuoteVerdict.SPECULATIVE
+
+
+def test_cycles_beyond_the_limit_are_left_out_counted_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    market = Market(ArbitrageConfig(max_cycles=3))
+    for number in range(1, 6):
+        market.know(bytes([number]) * 20)
+    assert (market.strategy.counts["cycles"], market.strategy.counts["cycles_left_out"]) == (3, 7)
+    assert [record.message for record in caplog.records] == [
+        "3 cycles are in the table, as many as max_cycles allows; what appears now is left out"
+    ]

