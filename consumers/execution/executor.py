@@ -159,12 +159,13 @@ class PaperExecutor(Strategy):
     def _enter(self, order: Order) -> None:
         self.read_up_to[order.key.ring] = (order.trigger_ring, order.trigger_sequence)
         ledger, due = self.ledger, min(order.block_number + self.config.delay_blocks, order.expires_block)
-        if order.key in ledger.ended:
+        ended = ledger.ended.get(order.key)
+        if ended is not None or due <= ledger.floor:
             self.counts["again"] += 1
-            ledger.name(order.key, order.strategy)
-            return
-        if due <= ledger.floor:
-            self.counts["again"] += 1
+            if ended is not None:
+                ledger.name(order.key, order.strategy)
+            if ended is None or ended.reason is not OrderReason.DUPLICATE:
+                self._supersede(order)
             return
         self.counts["orders"] += 1
         known = order.order_id in self._pending or order.order_id in ledger.order_ids
@@ -175,6 +176,8 @@ class PaperExecutor(Strategy):
             self._refuse(order, max(self._last_end, 0), self.chain.hashes.get(self._last_end, bytes(32)), verdict)
             return
         self._supersede(order)
+        if order.opportunity and not order.fault:
+            self._of_opportunity.setdefault((order.key.ring, order.opportunity), []).append(order)
         self._wait(order, due)
 
     def _wait(self, order: Order, due: int) -> None:
@@ -186,10 +189,8 @@ class PaperExecutor(Strategy):
         """A newer signal of an opportunity takes the place of those that wait."""
         if not order.opportunity or order.fault:
             return
-        others = self._of_opportunity.setdefault((order.key.ring, order.opportunity), [])
-        for other in others:
+        for other in self._of_opportunity.get((order.key.ring, order.opportunity), ()):
             self._withdraw(other.order_id, order.block_number)
-        others.append(order)
 
     def _withdraw(self, order_id: int, block_number: int) -> None:
         if order_id in self._pending:
@@ -311,6 +312,10 @@ class PaperExecutor(Strategy):
 
     def _settle(self, order: Order, due: int, end: BlockEnd) -> None:
         """What becomes of an order that is due; `due` is an earlier block if that one's end never came."""
+        decided = self.ledger.decided.get(order.key)
+        if decided is not None and not decided.approved and decided.block_number == end.number:
+            self._refuse(order, end.number, end.hash, Verdict(OrderReason(decided.reason)))
+            return
         if order.fault:
             self._refuse(order, end.number, end.hash, Verdict(order.fault))
             return
@@ -387,9 +392,11 @@ class PaperExecutor(Strategy):
         if not (rate_in.wei and rate_out.wei) or max(price, rate_out.cost(units * price)) > MOST_STATED or units >> 64:
             self._refuse(order, number, block.hash, Verdict(OrderReason.UNPRICED))
             return
+        # A killed predecessor may have approved it: that is in the sums already, and is not weighed a second time.
+        decided = self.ledger.decided.get(order.key)
         held_wei = max(rate_out.worth(self.ledger.positions.get(order.token_out, 0)), 0)
         verdict = weigh(order, number, rate_in.worth(order.amount_in), held_wei, self.ledger, config)
-        if not verdict.approved:
+        if not verdict.approved and (decided is None or not decided.approved):
             self._refuse(order, number, block.hash, verdict)
             return
         self._decision(order, number, verdict)
