@@ -25,6 +25,8 @@ ACCOUNTS = 16
 """That trade for orders; a block holds at most so many orders."""
 GAS_MONEY = 10**24
 V3_SPACING = 10
+V3_SWAP_GAS = 3_000_000
+"""A price that runs far stops at each word of the bitmap."""
 LEAST_SWAPS = 3
 """Of each pool in each block."""
 
@@ -152,7 +154,7 @@ class Arena:
             case 0 | 1:
                 return self.world.v2_swap(number, token, amount, sender)
             case 2:
-                return self.world.v3_swap(token, amount, sender)
+                return self.world.v3_swap(token, amount, sender, V3_SWAP_GAS)
             case 3:
                 return self.algebra.swap(token, amount, sender)
         return self.v4.swap(token, amount, sender)

@@ -273,14 +273,14 @@ class World:
         )
         return self.send(router, data, gas=SWAP_GAS)
 
-    def v3_swap(self, token_in: str, amount: int, sender: str | None = None) -> str:
+    def v3_swap(self, token_in: str, amount: int, sender: str | None = None, gas: int = SWAP_GAS) -> str:
         """Sell `amount` of `token_in` in the V3 pool."""
         token_out = self.usdc if token_in == self.weth else self.weth
         data = call_data(
             "exactInputSingle((address,address,uint24,address,uint256,uint256,uint256,uint160))",
             (token_in, token_out, V3_FEE, sender or self.account, DEADLINE, amount, 0, 0),
         )
-        return self.send(self.v3_router, data, sender=sender, gas=SWAP_GAS)
+        return self.send(self.v3_router, data, sender=sender, gas=gas)
 
     def v3_mint(self, ticks: tuple[int, int], amount0: int, amount1: int) -> str:
         """Open a V3 position between two ticks (multiples of 10)."""
