@@ -1,9 +1,8 @@
 """Backtests: frames a second through strategies over a mapped journal, beside a plain strategy live on a ring.
 
-Frames are Sync events of 32 V2 pools, each with its own price, of 254 bytes.  A reading is the best pass; the
-journal is mapped before, as for all runs of a sweep but the first.  The native strategy signals nothing, so no executor
-reads; the
-last reading is of one that orders, whose executor does.
+Frames are Sync events of 32 V2 pools, of 254 bytes.  The native and the plain strategy do the same: they compare the
+two reserves.  A reading is the best pass; the journal is mapped before, as for all runs of a sweep but the first.  Both
+signal nothing, so no executor reads; the last reading is of a strategy that orders, whose executor does.
 """
 
 from __future__ import annotations
@@ -12,21 +11,22 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from consumers.backtest.mapped_journal import MappedJournal, map_journal
 from consumers.backtest.run import run_backtest
-from consumers.examples.native_mover import MoverParams, NativeMover
 from consumers.execution.executor import PaperExecutor
 from consumers.journal import Fsync, JournalWriter
 from consumers.loading import AnyStrategy
+from consumers.native import EVENT, NativeDrafts, NativeFrame, NativeStrategy, has, view
 from consumers.runner import Runner
 from consumers.strategy import Driver, Strategy
 from ringbuf import Reader, Status, Writer
 from ringbuf.layout import INDEX_ROWS, LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW, TIME_ROW
 from tlv.codes import Domain, Protocol, Source, Venue
+from tlv.jit import kernel
 from tlv.layout import LAYOUT_DIGEST, EventOrigin, OrderLeg, PoolRecord, PoolSync
 from tlv.message import build
 from tools.bench.result import BenchResult
@@ -56,6 +56,25 @@ class Counting(Strategy):
         self.above += record.reserve0 > record.reserve1
 
 
+class NativeCounting(NativeStrategy):
+    """The same in machine code."""
+
+    name: ClassVar[str] = "native_counting"
+    wants = frozenset({PoolSync})
+    state = np.dtype([("above", "<i8")])
+
+    @kernel
+    def handler(state: Any, frame: NativeFrame, drafts: NativeDrafts) -> None:  # noqa: N805 - a kernel has no self
+        """Compare the two reserves, from their highest limbs down."""
+        if frame.what != EVENT or not has(frame, PoolSync):
+            return
+        sync = view(frame, PoolSync)
+        for limb in (3, 2, 1, 0):
+            if sync["reserve0"][limb] != sync["reserve1"][limb]:
+                state["above"] += np.int64(sync["reserve0"][limb] > sync["reserve1"][limb])
+                return
+
+
 class Ordering(Counting):
     """Asks for a swap once in a thousand events."""
 
@@ -73,7 +92,7 @@ def run(seconds: float) -> list[BenchResult]:
     """All readings, each over `seconds`."""
     live = live_rate(seconds)
     with tempfile.TemporaryDirectory(prefix="bench-backtest") as folder:
-        native = rate(Path(folder) / "native", NATIVE_BATCHES, lambda: NativeMover(MoverParams()), seconds)
+        native = rate(Path(folder) / "native", NATIVE_BATCHES, NativeCounting, seconds)
         plain = rate(Path(folder) / "plain", PLAIN_BATCHES, Counting, seconds)
         ordering = rate(Path(folder) / "ordering", PLAIN_BATCHES, Ordering, seconds)
     beside = "plain strategy on a live ring"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,4 +20,4 @@ def test_bench_backtest_short_run_gives_every_reading(monkeypatch: pytest.Monkey
         assert result.value > 0 and result.baseline_value > 0
         assert result.ratio == result.value / result.baseline_value
     assert results[0].target == backtest.FASTER * results[0].baseline_value
-    assert not list(Path("/dev/shm").glob("alphapulse-*-bench.*.market"))
+    assert not list(Path("/dev/shm").glob(f"alphapulse-*-bench.{os.getpid()}.*"))
