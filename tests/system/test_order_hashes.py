@@ -25,7 +25,7 @@ from consumers.loading import AnyStrategy, load_strategy, make_strategy
 from consumers.order_hash import OrderHash
 from consumers.recorder import Recorder
 from producers.output.replay import Replay
-from ringbuf import Reader, Status, Writer, unlink
+from ringbuf import Reader, RingNotFound, RingNotReady, Status, Writer, unlink
 from ringbuf.playback import never
 from tlv.buffers import Bytes, Longs
 from tlv.jit import kernel
@@ -141,7 +141,7 @@ def position(ring: str) -> int:
     try:
         with Reader.attach(ring, start="latest", layout_digest=LAYOUT_DIGEST) as reader:
             return reader.sequence
-    except Exception:  # noqa: BLE001 - it is being made
+    except (RingNotFound, RingNotReady):
         return 0
 
 
