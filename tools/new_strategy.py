@@ -84,8 +84,7 @@ NATIVE = '''"""NAME: says when a V2 pool's price moves by more than a threshold 
 import msgspec
 import numpy as np
 
-from consumers.native import EVENT, NativeStrategy, add, has, hash_of_pool, same_pool, signal, view
-from tlv.copying import copy_bytes
+from consumers.native import EVENT, NativeStrategy, add, fill, has, hash_of_pool, same_pool, signal, view
 from tlv.fields import I64, PoolId
 from tlv.jit import kernel
 from tlv.layout import EventOrigin, PoolSync
@@ -131,7 +130,7 @@ class CLASS(NativeStrategy):
         slot = hash_of_pool(sync["pool"]) % SLOTS
         before = state["prices"][slot]
         known = before != 0.0 and same_pool(state["pools"][slot], sync["pool"])
-        copy_bytes(state["pools"][slot], 0, sync["pool"], 0, 32)
+        fill(state["pools"][slot], sync["pool"])
         state["prices"][slot] = price
         if not known:
             return
@@ -140,7 +139,7 @@ class CLASS(NativeStrategy):
             signal(drafts, frame, view(frame, EventOrigin)["receive_time_ns"])
             moved = add(drafts, MoveOfCLASS)
             moved["move_pips"] = move
-            copy_bytes(moved["pool"], 0, sync["pool"], 0, 32)
+            fill(moved["pool"], sync["pool"])
 '''
 
 

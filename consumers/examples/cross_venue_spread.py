@@ -79,8 +79,8 @@ class CrossVenueSpread(Strategy):
         widest = max(found, default=None, key=lambda spread: (spread[0], spread[1].address, spread[2].address))
         if widest is not None and widest[0] > self.least_pips:
             pips, cheap, dear = widest
-            spread = VenueSpread(pips, origin.block_number, cheap.address, dear.address)
-            self.emit(spread, receive_time_ns=origin.receive_time_ns)
+            said = VenueSpread(pips, origin.block_number, cheap.address, dear.address)
+            self.emit(said, receive_time_ns=origin.receive_time_ns)
 
     def on_removed(self, record: PoolRecord, origin: EventOrigin) -> None:
         """Undo it."""

@@ -20,6 +20,7 @@ from consumers.native import (
     NativeFrame,
     NativeStrategy,
     add,
+    fill,
     has,
     hash_of_pool,
     same_pool,
@@ -28,7 +29,6 @@ from consumers.native import (
 )
 from tlv.buffers import Bytes
 from tlv.codes import Flag
-from tlv.copying import copy_bytes
 from tlv.fields import I64, PoolId
 from tlv.jit import kernel
 from tlv.layout import EventOrigin, PoolSync
@@ -97,7 +97,7 @@ class NativeMover(NativeStrategy):
         slot = find_slot(state, sync["pool"])
         before = state["prices"][slot]
         known = before != 0.0 and same_pool(state["pools"][slot], sync["pool"])
-        copy_bytes(state["pools"][slot], 0, sync["pool"], 0, POOL_BYTES)
+        fill(state["pools"][slot], sync["pool"])
         state["prices"][slot] = price
         if not known:
             return
@@ -107,4 +107,4 @@ class NativeMover(NativeStrategy):
         signal(drafts, frame, view(frame, EventOrigin)["receive_time_ns"])
         moved = add(drafts, PriceMove)
         moved["move_pips"] = move
-        copy_bytes(moved["pool"], 0, sync["pool"], 0, POOL_BYTES)
+        fill(moved["pool"], sync["pool"])

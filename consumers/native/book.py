@@ -99,7 +99,7 @@ class TickArrays(NamedTuple):
 
     first: Longs
     """int64[pools]: where in `ticks` a pool's begin."""
-    count: Longs
+    counts: Longs
     """int64[pools]: how many it has; NO_MAP: its map is not known."""
     ticks: Longs
     """int64[room]: rising, pool by pool."""
@@ -218,9 +218,9 @@ def quote_price(book: BookView, row: int, tick: int, spacing: int, fee: int, tok
         return EMPTY_POOL
     if not is_price_of(book.work, tick):
         return BAD_STATE
-    if row >= book.ticks.count.size or book.ticks.count[row] == NO_MAP:
+    if row >= book.ticks.counts.size or book.ticks.counts[row] == NO_MAP:
         return quote_within_range(book.work, tick, spacing, fee, token0_in)
-    first, count = int(book.ticks.first[row]), int(book.ticks.count[row])
+    first, count = int(book.ticks.first[row]), int(book.ticks.counts[row])
     if not is_active(book, first, count, tick):
         return quote_within_range(book.work, tick, spacing, fee, token0_in)
     return quote_through_ticks(
@@ -291,8 +291,8 @@ class NativeBook:
         more = len(tables.pools) - len(arrays.first)
         if more > 0:
             first = np.concatenate([arrays.first, np.zeros(more, np.int64)])
-            count = np.concatenate([arrays.count, np.full(more, NO_MAP, np.int64)])
-            arrays = arrays._replace(first=first, count=count)
+            counts = np.concatenate([arrays.counts, np.full(more, NO_MAP, np.int64)])
+            arrays = arrays._replace(first=first, counts=counts)
         self.view = self.view._replace(tables=tables, ticks=arrays)
 
     def _take_invalidation(self, invalidation: StateInvalidation) -> None:
@@ -310,7 +310,7 @@ class NativeBook:
         book_kernels.forget_all(self.view.tables, since_block)
         for ticks in self._ticks.values():
             ticks.void()
-        self.view.ticks.count[:] = NO_MAP
+        self.view.ticks.counts[:] = NO_MAP
         self._used = 0
 
     def _take_ticks(self, part: PoolTicks, found: list[TickLiquidity]) -> None:
@@ -327,17 +327,17 @@ class NativeBook:
         arrays, known = self.view.ticks, self._ticks[row].map
         fits = known is not None and all(-MOST_NET <= known.net[tick] < MOST_NET for tick in known.ticks)
         if known is None or not fits or known.spacing != self.view.tables.pools[row]["tick_spacing"]:
-            arrays.count[row] = NO_MAP
+            arrays.counts[row] = NO_MAP
             return
         size = len(known.ticks)
-        if size > arrays.count[row]:
+        if size > arrays.counts[row]:
             if self._used + size > len(arrays.ticks):
                 self._repack(row, size)
                 arrays = self.view.ticks
             arrays.first[row] = self._used
             self._used += size
         first = int(arrays.first[row])
-        arrays.count[row] = size
+        arrays.counts[row] = size
         arrays.ticks[first : first + size] = known.ticks
         nets = b"".join(known.net[tick].to_bytes(NET_BYTES, "little", signed=True) for tick in known.ticks)
         arrays.nets[first : first + size] = np.frombuffer(nets, np.uint64).reshape(-1, 2)
@@ -345,12 +345,12 @@ class NativeBook:
     def _repack(self, row: int, size: int) -> None:
         """Bring all maps but that of `row` together, in room for twice of them and `size` more."""
         arrays = self.view.ticks
-        arrays.count[row] = NO_MAP
-        rows = np.flatnonzero(arrays.count > 0)
-        room = 2 * (int(arrays.count[rows].sum()) + size)
+        arrays.counts[row] = NO_MAP
+        rows = np.flatnonzero(arrays.counts > 0)
+        room = 2 * (int(arrays.counts[rows].sum()) + size)
         ticks, nets, used = np.zeros(room, np.int64), np.zeros((room, 2), np.uint64), 0
         for one in rows.tolist():
-            first, count = int(arrays.first[one]), int(arrays.count[one])
+            first, count = int(arrays.first[one]), int(arrays.counts[one])
             ticks[used : used + count] = arrays.ticks[first : first + count]
             nets[used : used + count] = arrays.nets[first : first + count]
             arrays.first[one] = used

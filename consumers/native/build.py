@@ -125,11 +125,11 @@ def build(cls: type[Any], book: Any, *, inline: bool) -> Built:
         UsageError: the compiler refuses it; one line, with the file and line of the user's code.
     """
     handler = cls.handler
-    loops = loops_with_book() if cls.keeps_book else (loop.drive_native, loop.run_native)
+    drive, run = loops_with_book() if cls.keeps_book else (loop.drive_native, loop.run_native)
     if not COMPILES:
-        return Built(handler, *loops, opaque=False)
+        return Built(handler, drive, run, opaque=False)
     pointer = HandlerPointer(cls, handler, book)
-    return inlined(cls, handler) if inline else Built(pointer, *loops, opaque=True)
+    return inlined(cls, handler) if inline else Built(pointer, drive, run, opaque=True)
 
 
 def example_frame() -> NativeFrame:
@@ -255,12 +255,13 @@ def inlined(cls: type[Any], handler: Any) -> Built:
         inlined_handler(state, frame, drafts, book)  # type: ignore[name-defined]  # noqa: F821 - of the copy's globals
 
     function = handler.py_func
-    home = Home(function.__code__.co_filename, function.__module__, cls.__qualname__)
+    home = KernelHome(function.__code__.co_filename, function.__module__, cls.__qualname__)
     call = copied(call_booked if cls.keeps_book else call_plain, home, {"inlined_handler": handler})
-    return Built(0, *copied_loops(home, call), opaque=False)
+    drive, run = copied_loops(home, call)
+    return Built(0, drive, run, opaque=False)
 
 
-class Home(NamedTuple):
+class KernelHome(NamedTuple):
     """Where a copy of a kernel stands for numba's cache."""
 
     path: str
@@ -268,7 +269,7 @@ class Home(NamedTuple):
     name: str
 
 
-def copied_loops(home: Home, call: Any) -> tuple[Any, Any]:
+def copied_loops(home: KernelHome, call: Any) -> tuple[Any, Any]:
     """`drive_native` and `run_native` that call a handler by `call`."""
     names = {"call_handler": call}
     names["deliver"] = copied(loop.deliver, home, names)
@@ -278,10 +279,10 @@ def copied_loops(home: Home, call: Any) -> tuple[Any, Any]:
 @cache
 def loops_with_book() -> tuple[Any, Any]:
     """The loops for handlers that get the book."""
-    return copied_loops(Home(loop.__file__, loop.__name__, "with_book"), loop.call_with_book)
+    return copied_loops(KernelHome(loop.__file__, loop.__name__, "with_book"), loop.call_with_book)
 
 
-def copied(function: Any, home: Home, names: dict[str, Any]) -> Any:
+def copied(function: Any, home: KernelHome, names: dict[str, Any]) -> Any:
     """A kernel of the same code with other global names."""
     plain = getattr(function, "py_func", function)
     qualified = f"{home.name}.{plain.__name__}"

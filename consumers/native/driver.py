@@ -125,7 +125,7 @@ class NativeDriver:
             StrategyStopped: this was the last of `POISON_LIMIT` poison frames within a minute of publish times.
         """
         table, column = np.ascontiguousarray(table), first
-        view = memoryview(self._out)
+        view = self._out.data
         while True:
             column, why = self.built.run(
                 *(self.built.handler, self.memory, self.view_of_book, self.drafts, buffer, table, column, last),

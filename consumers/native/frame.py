@@ -55,8 +55,15 @@ IS_UNPROVEN, IS_REMOVED, IS_SNAPSHOT = int(Flag.UNPROVEN), int(Flag.REMOVED), in
 
 def _what_of_type() -> np.ndarray[Any, np.dtype[np.int64]]:
     what = np.zeros(256, np.int64)
-    alone = {Block: BLOCK, BlockEnd: BLOCK_END, Reorg: REORG, StateInvalidation: INVALIDATION, Gap: GAP}
-    for cls, code in (alone | {Session: SESSION}).items():
+    alone: dict[type[Record], int] = {
+        Block: BLOCK,
+        BlockEnd: BLOCK_END,
+        Reorg: REORG,
+        StateInvalidation: INVALIDATION,
+        Gap: GAP,
+        Session: SESSION,
+    }
+    for cls, code in alone.items():
         what[cls.layout.type] = code
     what.flags.writeable = False
     return what
@@ -152,6 +159,13 @@ def read_records(buf: Bytes, start: int, end: int, wanted: Bytes) -> tuple[int, 
     else:
         what = REMOVED if flags & IS_REMOVED else EVENT
     return what, first, at, size, passes
+
+
+@kernel
+def fill(target: Any, value: Any) -> None:
+    """Copy an address, a pool, a hash or an amount from one record's field to another's of the same kind."""
+    for i in range(target.shape[0]):
+        target[i] = value[i]
 
 
 @kernel

@@ -88,7 +88,7 @@ def compare_digits(left: Digits, right: Digits) -> int:
 @kernel
 def add_digits(out: Digits, left: Digits, right: Digits) -> None:
     """left + right, for which `out` has room; it may be one of them."""
-    carry = 0
+    carry: Any = 0
     for i in range(out.size):
         carry += np.int64(left[i]) if i < left.size else 0
         carry += np.int64(right[i]) if i < right.size else 0
@@ -99,7 +99,7 @@ def add_digits(out: Digits, left: Digits, right: Digits) -> None:
 @kernel
 def subtract_digits(out: Digits, left: Digits, right: Digits) -> None:
     """left - right, which is not negative; `out` may be one of them."""
-    borrow = 0
+    borrow: Any = 0
     for i in range(out.size):
         borrow += np.int64(left[i]) if i < left.size else 0
         borrow -= np.int64(right[i]) if i < right.size else 0
@@ -172,7 +172,8 @@ def divide_digits(
             rest += high
             if rest >> base != 0:
                 break
-        borrow, carry = 0, np.uint64(0)
+        borrow: Any = 0
+        carry = np.uint64(0)
         for i in range(size):
             carry += guess * np.uint64(scaled_divisor[i])
             borrow += np.int64(scaled[at + i]) - np.int64(carry & np.uint64(ONES))
@@ -183,7 +184,7 @@ def divide_digits(
         scaled[at + size] = borrow & ONES
         if borrow < 0:  # one too many: add the divisor back
             guess -= np.uint64(1)
-            back = 0
+            back: Any = 0
             for i in range(size):
                 back += np.int64(scaled[at + i]) + np.int64(scaled_divisor[i])
                 scaled[at + i] = back & ONES

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from consumers.host import run_strategy
 from consumers.examples.native_mover import PriceMove
+from consumers.host import run_strategy
 from consumers.recorder import Recorder
 from consumers.strategy import Strategy
 from ringbuf import Reader, RingNotFound, Writer
