@@ -103,7 +103,7 @@ class NativeRunner:
         """As `Runner.run`; with `Wait.SPIN` it never sleeps while the ring is quiet, and takes a core.
 
         Raises:
-            StrategyStopped, CorruptRing, JournalError, what `step` raises; RingOrphaned: the signals' ring lost its name.
+            StrategyStopped, CorruptRing, JournalError, what `step` raises; RingOrphaned: the ring of signals is gone.
         """
         try:
             while not asked_to_stop():

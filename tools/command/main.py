@@ -38,7 +38,10 @@ COMMANDS = {
     "units": ("tools.units.command", "Write systemd units for a configuration."),
     "init": ("tools.init.command", "Write a configuration for a chain and an endpoint, and check both."),
     "demo": ("tools.demo.command", "The whole pipeline on a recording of real Polygon blocks, live in this terminal."),
-    "market": ("tools.market.command", "A local node with real contracts and seeded traders: a market to try it all on."),
+    "market": (
+        "tools.market.command",
+        "A local node with real contracts and seeded traders: a market to try it all on.",
+    ),
     "node": ("tools.node", "Serve a recording as a JSON-RPC node over WebSocket and HTTP."),
     "collect": ("tools.collect", "Read DEX events from a node and publish them in a ring."),
     "strategy": ("tools.strategy", "Look for arbitrage in a ring and publish signals."),
