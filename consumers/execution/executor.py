@@ -34,7 +34,7 @@ from consumers.execution.config import ExecutionConfig
 from consumers.execution.fills import Shortage, Swapped, fill_order, quotable, swap_through
 from consumers.execution.ledger import PPM, Ended, Ledger, Pnl
 from consumers.execution.orders import Order, Withdrawal, read_order
-from consumers.execution.risk import MOST_STATED, Verdict, weigh
+from consumers.execution.risk import MOST_STATED, RiskVerdict, weigh
 from consumers.strategy import Draft, Strategy
 from tlv.codes import Domain, Flag, GapScope, OrderReason, OrderState, Protocol, Source
 from tlv.errors import FrameError
@@ -172,7 +172,7 @@ class PaperExecutor(Strategy):
         if known and order.key not in ledger.decided:
             order = _faulty(order, OrderReason.DUPLICATE)
         if self._waiting >= MOST_PENDING:
-            verdict = Verdict(OrderReason.RATE, MOST_PENDING + 1, MOST_PENDING)
+            verdict = RiskVerdict(OrderReason.RATE, MOST_PENDING + 1, MOST_PENDING)
             self._refuse(order, max(self._last_end, 0), self.chain.hashes.get(self._last_end, bytes(32)), verdict)
             return
         self._supersede(order)
@@ -314,10 +314,10 @@ class PaperExecutor(Strategy):
         """What becomes of an order that is due; `due` is an earlier block if that one's end never came."""
         decided = self.ledger.decided.get(order.key)
         if decided is not None and not decided.approved and decided.block_number == end.number:
-            self._refuse(order, end.number, end.hash, Verdict(OrderReason(decided.reason)))
+            self._refuse(order, end.number, end.hash, RiskVerdict(OrderReason(decided.reason)))
             return
         if order.fault:
-            self._refuse(order, end.number, end.hash, Verdict(order.fault))
+            self._refuse(order, end.number, end.hash, RiskVerdict(order.fault))
             return
         taken_back = self._withdrawn.get(order.order_id)
         if taken_back is not None and taken_back < due:
@@ -332,16 +332,16 @@ class PaperExecutor(Strategy):
         if due < end.number:
             unseen = 0 <= self._last_end < due
             reason = OrderReason.STATE_UNKNOWN if unseen else OrderReason.LATE
-            self._refuse(order, end.number, end.hash, Verdict(reason, end.number, due))
+            self._refuse(order, end.number, end.hash, RiskVerdict(reason, end.number, due))
             return
         block = self.chain.blocks.get(end.number)
         if block is None or block.hash != end.hash:
-            self._refuse(order, end.number, end.hash, Verdict(OrderReason.STATE_UNKNOWN))
+            self._refuse(order, end.number, end.hash, RiskVerdict(OrderReason.STATE_UNKNOWN))
             return
         out_at = self._out_at(order, block)
         if out_at is None and self.config.clock == "refuse" and self._has_times(order, block):
             found, limit = order.published_ns - order.received_ns, int(self.config.clock_limit_s * NS)
-            self._refuse(order, end.number, end.hash, Verdict(OrderReason.CLOCK, found, limit))
+            self._refuse(order, end.number, end.hash, RiskVerdict(OrderReason.CLOCK, found, limit))
             return
         if out_at is not None and out_at > block.receive_time_ns:
             self.counts["moved_on"] += 1
@@ -377,12 +377,12 @@ class PaperExecutor(Strategy):
     def _attempt(self, order: Order, block: Block) -> None:
         number, config = block.number, self.config
         met = self._meet(order, number)
-        if isinstance(met, Verdict):
+        if isinstance(met, RiskVerdict):
             self._refuse(order, number, block.hash, met)
             return
         outcome = fill_order([(one.where.place, one.falls) for one in met], order.amount_in)
         if isinstance(outcome, Shortage) and not outcome.certain:
-            self._refuse(order, number, block.hash, Verdict(outcome.reason))
+            self._refuse(order, number, block.hash, RiskVerdict(outcome.reason))
             return
         rate_in, rate_out = self._rate(order.token_in, number), self._rate(order.token_out, number)
         crossed = 0 if isinstance(outcome, Shortage) else sum(one.crossed for one in outcome)
@@ -390,7 +390,7 @@ class PaperExecutor(Strategy):
         units += sum(config.gas.units(one.pool.protocol, one.pool.venue) for one in met)
         price = block.base_fee + config.gas.tip_wei if block.base_fee else config.gas.legacy_price_wei
         if not (rate_in.wei and rate_out.wei) or max(price, rate_out.cost(units * price)) > MOST_STATED or units >> 64:
-            self._refuse(order, number, block.hash, Verdict(OrderReason.UNPRICED))
+            self._refuse(order, number, block.hash, RiskVerdict(OrderReason.UNPRICED))
             return
         # A killed predecessor may have approved it: that is in the sums already, and is not weighed a second time.
         decided = self.ledger.decided.get(order.key)
@@ -410,27 +410,27 @@ class PaperExecutor(Strategy):
         report = self._report(order, block, outcome, rate_out, (units, price))
         self._publish(order, *fills, report)
 
-    def _meet(self, order: Order, number: int) -> list[MetPool] | Verdict:
+    def _meet(self, order: Order, number: int) -> list[MetPool] | RiskVerdict:
         """The pools of an order's legs, in their states; or why they cannot be traded."""
         age = number - order.block_number
         if age > self.config.max_order_age_blocks:
-            return Verdict(OrderReason.STALE, age, self.config.max_order_age_blocks)
+            return RiskVerdict(OrderReason.STALE, age, self.config.max_order_age_blocks)
         met = []
         for leg in order.legs:
             pool = self.chain.book.get(leg.pool)
             if pool is None or not pool.protocol:
-                return Verdict(OrderReason.UNKNOWN_POOL)
+                return RiskVerdict(OrderReason.UNKNOWN_POOL)
             if {leg.token_in, leg.token_out} != {pool.token0, pool.token1}:
-                return Verdict(OrderReason.MALFORMED)
+                return RiskVerdict(OrderReason.MALFORMED)
             if pool.fee_pips is None or pool.protocol not in KINDS or self._untouchable & {pool.token0, pool.token1}:
-                return Verdict(OrderReason.NOT_QUOTABLE)
+                return RiskVerdict(OrderReason.NOT_QUOTABLE)
             where = self.chain.meet(pool, number, self.config.share_percent)
             if where is None:
-                return Verdict(OrderReason.STATE_UNKNOWN)
+                return RiskVerdict(OrderReason.STATE_UNKNOWN)
             if (age := number - where.state_block) > self.config.max_state_age_blocks:
-                return Verdict(OrderReason.STALE, age, self.config.max_state_age_blocks)
+                return RiskVerdict(OrderReason.STALE, age, self.config.max_state_age_blocks)
             if not quotable(where.place):
-                return Verdict(OrderReason.NOT_QUOTABLE)
+                return RiskVerdict(OrderReason.NOT_QUOTABLE)
             met.append(MetPool(pool, where, leg.token_in == pool.token0))
         return met
 
@@ -498,7 +498,7 @@ class PaperExecutor(Strategy):
             if not others:
                 del self._of_opportunity[order.key.ring, order.opportunity]
 
-    def _decision(self, order: Order, number: int, verdict: Verdict) -> None:
+    def _decision(self, order: Order, number: int, verdict: RiskVerdict) -> None:
         """Publish it, unless a killed predecessor did."""
         if order.key in self.ledger.decided:
             return
@@ -513,7 +513,7 @@ class PaperExecutor(Strategy):
         )
         self._publish(order, decision)
 
-    def _refuse(self, order: Order, number: int, block_hash: bytes, verdict: Verdict) -> None:
+    def _refuse(self, order: Order, number: int, block_hash: bytes, verdict: RiskVerdict) -> None:
         self._decision(order, number, verdict)
         self._publish(
             order,

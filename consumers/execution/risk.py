@@ -17,7 +17,7 @@ MOST_STATED = (1 << 255) - 1
 """What an I256 of a RiskDecision can hold; more is stated as this."""
 
 
-class Verdict(NamedTuple):
+class RiskVerdict(NamedTuple):
     """What was found against which limit; `reason` is NONE if the order may be attempted."""
 
     reason: OrderReason
@@ -32,7 +32,7 @@ class Verdict(NamedTuple):
 
 def weigh(
     order: Order, block_number: int, value_wei: int, held_wei: int, ledger: Ledger, config: ExecutionConfig
-) -> Verdict:
+) -> RiskVerdict:
     """Whether an order may be attempted in a block.
 
     Args:
@@ -40,17 +40,17 @@ def weigh(
         held_wei: what is held already of the token that comes out is worth.
     """
     if ledger.breaker.state is BreakerState.OPEN:
-        return Verdict(OrderReason.BREAKER_OPEN, block_number, ledger.breaker.until_block)
+        return RiskVerdict(OrderReason.BREAKER_OPEN, block_number, ledger.breaker.until_block)
     lost = -ledger.total.net
     if lost > config.max_loss_wei:
-        return Verdict(OrderReason.LOSS, lost, config.max_loss_wei)
+        return RiskVerdict(OrderReason.LOSS, lost, config.max_loss_wei)
     attempts = ledger.attempts_in(block_number) + 1
     if attempts > config.max_orders_per_block:
-        return Verdict(OrderReason.RATE, attempts, config.max_orders_per_block)
+        return RiskVerdict(OrderReason.RATE, attempts, config.max_orders_per_block)
     exposure = ledger.exposure_in(block_number) + value_wei
     if exposure > config.max_exposure_wei:
-        return Verdict(OrderReason.EXPOSURE, min(exposure, MOST_STATED), config.max_exposure_wei)
+        return RiskVerdict(OrderReason.EXPOSURE, min(exposure, MOST_STATED), config.max_exposure_wei)
     position = held_wei + value_wei
     if not order.is_round_trip and position > config.max_position_wei:
-        return Verdict(OrderReason.POSITION, min(position, MOST_STATED), config.max_position_wei)
-    return Verdict(OrderReason.NONE, min(value_wei, MOST_STATED), min(config.max_exposure_wei, MOST_STATED))
+        return RiskVerdict(OrderReason.POSITION, min(position, MOST_STATED), config.max_position_wei)
+    return RiskVerdict(OrderReason.NONE, min(value_wei, MOST_STATED), min(config.max_exposure_wei, MOST_STATED))
