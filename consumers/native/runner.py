@@ -103,7 +103,8 @@ class NativeRunner:
         """As `Runner.run`; with `Wait.SPIN` it never sleeps while the ring is quiet, and takes a core.
 
         Raises:
-            StrategyStopped, CorruptRing, JournalError, what `step` raises; RingOrphaned: the ring of signals is gone.
+            StrategyStopped, CorruptRing, JournalError: as `step`.
+            RingOrphaned: the signals' ring has lost its name.
         """
         try:
             while not asked_to_stop():
