@@ -118,8 +118,8 @@ class PaperExecutor(Strategy):
         self._pending: dict[int, int] = {}
         """How many orders of an id wait."""
         self._waiting = 0
-        self._withdrawn: dict[int, int] = {}
-        """As of which block an order that waits was taken back."""
+        self._withdrawn: dict[int, list[Withdrawal]] = {}
+        """How orders that wait were taken back."""
         self._of_opportunity: dict[tuple[bytes, int], list[Order]] = {}
         self._last_sequence: dict[bytes, int] = {}
         self.read_up_to: dict[bytes, tuple[bytes, int]] = {}
@@ -150,9 +150,9 @@ class PaperExecutor(Strategy):
         match found:
             case Order():
                 self._enter(found)
-            case Withdrawal(signal_id, block_number):
+            case Withdrawal():
                 self.counts["withdrawals"] += 1
-                self._withdraw(signal_id, block_number)
+                self._withdraw(found)
             case None:
                 self.counts["ignored"] += 1
 
@@ -190,11 +190,16 @@ class PaperExecutor(Strategy):
         if not order.opportunity or order.fault:
             return
         for other in self._of_opportunity.get((order.key.ring, order.opportunity), ()):
-            self._withdraw(other.order_id, order.block_number)
+            trigger = (order.trigger_ring, order.trigger_sequence)
+            self._withdraw(Withdrawal(other.order_id, order.block_number, *trigger))
 
-    def _withdraw(self, order_id: int, block_number: int) -> None:
-        if order_id in self._pending:
-            self._withdrawn[order_id] = min(block_number, self._withdrawn.get(order_id, block_number))
+    def _withdraw(self, withdrawal: Withdrawal) -> None:
+        if withdrawal.signal_id in self._pending:
+            self._withdrawn.setdefault(withdrawal.signal_id, []).append(withdrawal)
+
+    def _read_ahead(self, one: Order | Withdrawal) -> bool:
+        """Whether it was caused by a frame of the market that has not been delivered yet."""
+        return one.trigger_ring == self.trigger.ring and one.trigger_sequence > self.trigger.sequence
 
     # ---- the market
 
@@ -259,8 +264,8 @@ class PaperExecutor(Strategy):
         for due in sorted(number for number in self._due if number <= end.number):
             for order in sorted(self._due.pop(due), key=_rank):
                 self._leave(order)
-                if order.trigger_ring == self.trigger.ring and order.trigger_sequence > self.trigger.sequence:
-                    self._wait(order, due)  # it was read ahead of the market: at this end it was not there yet
+                if self._read_ahead(order):
+                    self._wait(order, due)  # at this end it was not there yet
                     continue
                 self._settle(order, due, end)
                 self._turn_breaker(end.number)
@@ -319,8 +324,8 @@ class PaperExecutor(Strategy):
         if order.fault:
             self._refuse(order, end.number, end.hash, RiskVerdict(order.fault))
             return
-        taken_back = self._withdrawn.get(order.order_id)
-        if taken_back is not None and taken_back < due:
+        taken_back = self._withdrawn.get(order.order_id, ())
+        if any(one.block_number < due and not self._read_ahead(one) for one in taken_back):
             self._end(order, end, OrderState.WITHDRAWN)
             return
         if any(fork.orphans(order) for fork in self._forks):

@@ -83,10 +83,12 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Withdrawal(NamedTuple):
-    """A strategy takes a signal back, as of a block."""
+    """A strategy takes a signal back, as of a block; by a withdrawal, or by a newer signal."""
 
     signal_id: int
     block_number: int
+    trigger_ring: bytes
+    trigger_sequence: int
 
 
 def read_order(
@@ -108,7 +110,8 @@ def read_order(
             raise FrameError("expected a SignalIdentity in front of an ArbitrageSignal, found none")
         return _of_signal(identity, signal, message, key, published_ns, min_gross_percent)
     if withdrawn is not None:
-        return Withdrawal(withdrawn.signal_id, withdrawn.block_number)
+        trigger = (identity.trigger_ring, identity.trigger_sequence) if identity else (bytes(16), 0)
+        return Withdrawal(withdrawn.signal_id, withdrawn.block_number, *trigger)
     return None
 
 

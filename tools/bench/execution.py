@@ -32,7 +32,13 @@ ORDERS = 200
 """Of one block."""
 UNIT = 10**15
 RING = bytes(16)
-NO_LIMITS = ExecutionConfig(max_orders_per_block=10**6, breaker_failures=10**9, breaker_loss_wei=10**30)
+NO_LIMITS = ExecutionConfig(
+    max_orders_per_block=10**6,
+    max_state_age_blocks=10**9,
+    max_loss_wei=10**30,
+    breaker_failures=10**9,
+    breaker_loss_wei=10**30,
+)
 
 
 def market(*records: Record, domain: Domain = Domain.MARKET_DATA, flags: int = 0) -> bytes:

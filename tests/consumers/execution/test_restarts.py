@@ -115,6 +115,13 @@ def test_interleaving_of_market_and_orders_does_not_matter(seed: int) -> None:
         assert feed(PaperExecutor(CONFIG), inputs) == expected
 
 
+def test_orders_that_were_all_read_before_the_market_give_the_same() -> None:
+    """As an executor that starts late reads: what a later frame caused takes back nothing decided before it."""
+    made = busy_market(3, 300)
+    ahead = sorted(made.inputs, key=lambda one: not one.is_order)
+    assert feed(PaperExecutor(CONFIG), ahead) == feed(PaperExecutor(CONFIG), made.inputs)
+
+
 @pytest.mark.parametrize("seed", [0, 1, 3, 5])
 def test_killed_anywhere_and_started_again_it_publishes_the_rest(seed: int) -> None:
     """At each of its messages: what one run publishes is what two do, and their sums are equal."""
