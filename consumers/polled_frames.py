@@ -18,17 +18,15 @@ from typing import Any
 import numpy as np
 
 from consumers.select_frames import COLUMNS, index_frames
-from consumers.strategy import Draft, Driver, Strategy, Trigger, filter_of
+from consumers.strategy import REMOVED, REPLAY, SNAPSHOT, UNPROVEN, Draft, Driver, Strategy, Trigger, filter_of
 from consumers.symbols import SymbolFilter, states_in
 from ringbuf import Poll
 from tlv.buffers import Longs
-from tlv.codes import Flag
 from tlv.filter import MessageFilter
 from tlv.layout import POOL_TYPES, Block, BlockEnd, EventOrigin, Gap, PoolState, PoolTicks, Reorg, StateInvalidation
 from tlv.record import RECORDS, Record
 
 FRAMES_PER_POLL = 256
-REPLAY, REMOVED, UNPROVEN, SNAPSHOT = (int(flag) for flag in (Flag.REPLAY, Flag.REMOVED, Flag.UNPROVEN, Flag.SNAPSHOT))
 
 Read = Callable[[Any, int], Any]
 

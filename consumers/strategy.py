@@ -12,7 +12,7 @@ and one that does not return from a method (`HandlerTimeout`, by `watchdog`) at 
 from __future__ import annotations
 
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, ClassVar, NamedTuple
@@ -43,6 +43,9 @@ from tlv.layout import (
 from tlv.message import Message, parse
 from tlv.record import Record
 from tlv.units import NS
+
+REPLAY, REMOVED, UNPROVEN, SNAPSHOT = (int(flag) for flag in (Flag.REPLAY, Flag.REMOVED, Flag.UNPROVEN, Flag.SNAPSHOT))
+"""As plain integers: `&` with an IntFlag runs Python code for every frame."""
 
 POISON_LIMIT = 10
 """Poison frames within `POISON_WINDOW_NS` after which a strategy is stopped: the fault is the strategy's."""
@@ -115,6 +118,8 @@ class Strategy:
 
     def __init__(self) -> None:
         self.trigger = Trigger(bytes(16), 0, 0)
+        self.counts: Counter[str] = Counter()
+        """What it counts of its own; `--json` of `alphapulse strategy` and `backtest` show it under `counts`."""
         self.drafts: list[Draft] = []
         self._drafted_bytes = 0
 
@@ -300,7 +305,7 @@ class Driver:
         """The frame's identity: where it was first published, so that a replayed copy gives signals with the same ids.
         The header of a copy keeps the sequence, and the Session that opened the recorded epoch names the ring."""
         header = message.header
-        if not header.flags & Flag.REPLAY:
+        if not header.flags & REPLAY:
             return Trigger(self.ring, sequence, header.flags, publish_time_ns)
         session = message.first(Session)
         if session is not None:
@@ -410,9 +415,9 @@ def dispatch(strategy: Strategy, message: Message) -> None:
 def dispatch_pool(strategy: Strategy, record: PoolRecord, message: Message) -> None:
     """`dispatch` of a message that begins with a pool's record."""
     flags = message.header.flags
-    if flags & Flag.UNPROVEN:
+    if flags & UNPROVEN:
         return  # its emitter may be anything
-    if flags & Flag.SNAPSHOT and isinstance(record, PoolState):
+    if flags & SNAPSHOT and isinstance(record, PoolState):
         strategy.on_snapshot(record)
         return
     if isinstance(record, PoolTicks):
@@ -421,7 +426,7 @@ def dispatch_pool(strategy: Strategy, record: PoolRecord, message: Message) -> N
     origin = message.first(EventOrigin)
     if origin is None:
         raise FrameError(f"expected an EventOrigin behind {type(record).__name__}, found none")
-    if flags & Flag.REMOVED:
+    if flags & REMOVED:
         strategy.on_removed(record, origin)
     else:
         strategy.on_event(record, origin)

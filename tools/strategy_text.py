@@ -31,6 +31,7 @@ def statistics_of(runner: Runner | NativeRunner, seconds: float) -> dict[str, An
         "params": parameters_of(strategy),
         "order_hash": runner.order_hash.hexdigest(),
     }
+    found["counts"] = {name: count for name, count in strategy.counts.items() if count}
     if isinstance(strategy, FlashArbitrage):
         found["signals_by_verdict"] = {name: strategy.counts[f"signals_{name}"] for name in VERDICTS}
         found["pools"] = len(strategy.book.pools)
@@ -51,4 +52,14 @@ def sentence_of(found: dict[str, Any]) -> str:
     text += "; {lost} frames lost, {poisoned} poisoned"
     if found["again"]:
         text += "; {again} were published before"
-    return text.format(**found)
+    return text.format(**found) + unpriced_hint(found["counts"], found["params"])
+
+
+def unpriced_hint(counts: dict[str, int], params: dict[str, Any]) -> str:
+    """What to do where nothing could be signalled because no pool prices its gas; empty if something could."""
+    if not counts.get("unpriced") or counts.get("net_positive"):
+        return ""
+    return (
+        f"; {counts['unpriced']} cycles may earn, but no pool gives their tokens a price in the chain's coin, "
+        f"{params['wrapped_native']}: set wrapped_native to the token that wraps this chain's coin, or gross = true"
+    )

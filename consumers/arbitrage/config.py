@@ -52,6 +52,8 @@ class GasConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def units(self, protocol: int, venue: int) -> int:
         """Gas of one swap."""
         by_protocol = self.v2_swap_units if protocol == Protocol.UNISWAP_V2 else self.v3_swap_units
+        if not self.swap_units_by_venue:
+            return by_protocol
         try:
             name = Venue(venue).name.lower()
         except ValueError:

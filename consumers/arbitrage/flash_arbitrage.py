@@ -23,7 +23,7 @@ the chain, and when the state of one of its pools is not known any more.
 from __future__ import annotations
 
 import logging
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterable
 from math import inf, nan
 from typing import Any, ClassVar, NamedTuple
@@ -135,7 +135,6 @@ class FlashArbitrage(Strategy):
         super().__init__()
         self.config = config or ArbitrageConfig()
         self.book = PoolBook()
-        self.counts: Counter[str] = Counter()
         self.live = LiveSignals()
         self._untouchable = self.config.untouchable_tokens
         self._rates = Rates(self.config.native_address)

@@ -82,6 +82,8 @@ class StrategyResult:
     poisoned: int = 0
     poison: list[str] = field(default_factory=list)
     """Of the first poison frames, why."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """What the strategy counts of its own."""
     stopped: str = ""
     """Why it was stopped before the journal's end."""
 
@@ -296,6 +298,7 @@ class StrategySeat:
         driver, result = self.feed.driver, self.result
         result.order_hash = self._hash.hexdigest()
         result.frames, result.lost, result.poisoned = driver.frames, driver.lost, driver.poisoned
+        result.counts = {name: count for name, count in driver.strategy.counts.items() if count}
         result.poison = [f"sequence {one.sequence}: {one.reason}" for one in list(driver.poison)[:KEPT_REASONS]]
         return result
 

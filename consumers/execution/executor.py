@@ -20,7 +20,7 @@ say which.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
 
@@ -111,7 +111,6 @@ class PaperExecutor(Strategy):
         self.config = config or ExecutionConfig()
         self.chain = ChainView()
         self.ledger = Ledger(self.config)
-        self.counts: Counter[str] = Counter()
         self._native = self.config.native_address
         self._untouchable = self.config.untouchable_tokens
         self._due: defaultdict[int, list[Order]] = defaultdict(list)

@@ -74,6 +74,14 @@ class NativeStrategy:
                 self._set(name, getattr(settings, name))
         self.prepare(self.memory[0])
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """The integers of its state, parameters left out."""
+        known = set(getattr(type(self).params, "__struct_fields__", ()))
+        state = type(self).state
+        names = [name for name in state.names or () if state[name].kind in "iu" and name not in known]
+        return {name: int(self.memory[0][name]) for name in names}
+
     def prepare(self, state: Any) -> None:
         """Fill the state before the first frame, in Python; parameters of equal names stand in it already."""
 

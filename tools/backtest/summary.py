@@ -16,6 +16,7 @@ from consumers.backtest.mapped_journal import JournalFacts
 from consumers.backtest.run import RunResult
 from consumers.execution.ledger import Pnl
 from tlv.codes import UNKNOWN_DECIMALS
+from tools.strategy_text import unpriced_hint
 
 COIN_DECIMALS = 18
 
@@ -97,6 +98,7 @@ def run_line(result: RunResult, data_bytes: int) -> dict[str, Any]:
                 "frames": one.frames,
                 "lost": one.lost,
                 "poisoned": one.poisoned,
+                "counts": one.counts,
                 "stopped": one.stopped,
             }
             for one in strategies
@@ -117,7 +119,7 @@ def run_text(result: RunResult, facts: JournalFacts) -> str:
     for one in result.strategies:
         lines.append(
             f"{one.name}: {one.signals} signals, {one.withdrawn} withdrawn, {one.orders} orders; "
-            f"order_hash {one.order_hash}"
+            f"order_hash {one.order_hash}{unpriced_hint(one.counts, one.params)}"
         )
     lines.append(f"outcomes: {counted(account.ledger.states) or 'no order'}; execution_hash {result.execution_hash}")
     if reasons := counted(account.ledger.reasons):
