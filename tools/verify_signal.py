@@ -166,7 +166,7 @@ class Verdicts:
             message = parse(found.data, where=where)
         except FrameError as error:
             self._counts["broken"] += 1
-            self._say(found, {"broken": str(error)}, f"{where}: {error}")
+            self._say(found, {"broken": str(error)}, str(error))
             return
         if message.first(SignalWithdrawn) is not None:
             self._counts["withdrawals"] += 1

@@ -22,6 +22,8 @@ from tlv.record import Record
 KEPT_BLOCKS_OF_ORDERS = 4096
 """For how many blocks orders that ended are remembered one by one: whoever sends one again is told DUPLICATE."""
 PPM = 1_000_000
+NO_ROUTE = "failed attempts"
+"""Stands among the routes for what was not filled and cost its gas: a report names no pools."""
 
 
 class Pnl(msgspec.Struct):
@@ -71,8 +73,8 @@ class Ended:
 
     @property
     def route(self) -> str:
-        """The venues that it went through, in order; empty if it was not filled."""
-        return " > ".join(venue_name(fill.venue) for fill in self.fills)
+        """The venues that it went through, in order; `NO_ROUTE` if it was not filled."""
+        return " > ".join(venue_name(fill.venue) for fill in self.fills) or NO_ROUTE
 
 
 def venue_name(venue: int) -> str:
@@ -220,8 +222,8 @@ class Ledger:
     def _count(self, ended: Ended, sign: int = 1) -> None:
         self.total.add(ended, sign)
         self.by_strategy[ended.strategy].add(ended, sign)
+        self.by_route[ended.route].add(ended, sign)
         if ended.fills:
-            self.by_route[ended.route].add(ended, sign)
             first, last = ended.fills[0], ended.fills[-1]
             self.positions[first.token_in] -= sign * first.amount_in
             self.positions[last.token_out] += sign * last.amount_out
