@@ -15,7 +15,7 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import msgspec
 
@@ -115,13 +115,20 @@ class Strategy:
 
     made_with: object = None
     """The parameters that a host made it with."""
+    trigger: Trigger
+    counts: Counter[str]
+    """What it counts of its own; `--json` of `alphapulse strategy` and `backtest` show it under `counts`."""
+    drafts: list[Draft]
+    _drafted_bytes: int
 
-    def __init__(self) -> None:
-        self.trigger = Trigger(bytes(16), 0, 0)
-        self.counts: Counter[str] = Counter()
-        """What it counts of its own; `--json` of `alphapulse strategy` and `backtest` show it under `counts`."""
-        self.drafts: list[Draft] = []
-        self._drafted_bytes = 0
+    def __new__(cls, *_args: Any, **_settings: Any) -> Self:
+        """What every strategy has: there, whether or not a subclass calls its base's constructor."""
+        strategy = super().__new__(cls)
+        strategy.trigger = Trigger(bytes(16), 0, 0)
+        strategy.counts = Counter()
+        strategy.drafts = []
+        strategy._drafted_bytes = 0
+        return strategy
 
     def emit(self, *records: Record, receive_time_ns: int = 0) -> int:
         """Publish records as one message, behind a SignalIdentity that names the frame being delivered; its id.

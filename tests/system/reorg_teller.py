@@ -10,7 +10,7 @@ from tlv.record import Record, record
 ALL_BITS = (1 << 256) - 1
 
 
-@record(type=201)
+@record(type=247)
 class BurntSoFar(Record, frozen=True):
     """What was burnt of token0 of all pools since the beginning, and frames lost."""
 
