@@ -192,18 +192,25 @@ class FlashArbitrage(Strategy):
 
     def on_snapshot(self, record: PoolState) -> None:
         """Take over fee and tokens, and the state unless an event has set a newer one."""
+        known = self.book.get(record.pool)
+        before = _quoted(known) if known is not None else None
         pool = self.book.take_snapshot(record)
         self._renew_new_rows()
-        if pool is not None:
+        if pool is None:
+            return
+        if _quoted(pool) == before:
+            self._renew(pool)  # it is younger, and nothing else
+        else:
             self._restore([pool], WithdrawalReason.GONE)
 
     def on_ticks(self, part: PoolTicks, ticks: tuple[TickLiquidity, ...]) -> None:
-        """Take over the liquidity beyond the current range."""
+        """Take over the liquidity beyond the current range; what follows from it is looked at when the block ends."""
         pool = self.book.take_ticks(part, ticks)
         self._renew_new_rows()
         if pool is not None:
             self.counts["tick_maps"] += 1
-            self._renew(pool)
+            if self._renew(pool):
+                self._unsettled.setdefault(pool.index, Move(NEVER, 0, fetched=False))
 
     def on_block(self, block: Block) -> None:
         """The next block's base fee is bounded by this one's."""
@@ -431,6 +438,12 @@ class FlashArbitrage(Strategy):
                 self.live.silence(one)
             else:
                 self.live.end(one)
+
+
+def _quoted(pool: Pool) -> tuple[object, ...]:
+    """What quotes of a pool follow from."""
+    value = pool.current.value if pool.current is not None else None
+    return value, pool.protocol, pool.fee_pips, pool.tick_spacing, pool.token0, pool.token1
 
 
 def _verdict(legs: Iterable[Leg], speculative: bool) -> QuoteVerdict:

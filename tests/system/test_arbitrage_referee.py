@@ -131,6 +131,9 @@ def test_strategy_misses_no_cycle_that_a_referee_finds_on_the_node(ring_name: st
             await asyncio.to_thread(world.mine)
             follower.read()
             await follower.catch_up()
+            await (
+                follower.catch_up()
+            )  # what a snapshot or a map of the last block changed is looked at when one more ends
             legs = await asyncio.to_thread(triangle.legs)
             await asyncio.to_thread(judge, follower, legs)
 

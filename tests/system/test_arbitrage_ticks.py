@@ -53,6 +53,11 @@ class Follower:
         """The V3 pool as the strategy knows it."""
         return self.strategy.book.get(bytes.fromhex(self.world.v3_pool[2:]))
 
+    @property
+    def knows_the_pool(self) -> bool:
+        """Whether the V3 pool's state and map are known."""
+        return self.pool is not None and self.pool.ticks.map is not None and self.pool.current is not None
+
     def read(self) -> None:
         """Deliver what is in the ring."""
         while (poll := self.reader.poll()).status is Status.OK:
@@ -69,11 +74,11 @@ class Follower:
         """
         moved = int(self.world.rpc("eth_blockNumber"), 16)
         async with asyncio.timeout(60):
-            while self.closed < moved or self.pool is None or not (self.pool.ticks.map and self.pool.current):
+            while self.closed < moved or not self.knows_the_pool:
                 await asyncio.to_thread(self.world.mine)
                 await asyncio.sleep(0.05)
                 self.read()
-                if self.closed >= moved:
+                if self.closed >= moved and not self.knows_the_pool:
                     self.collector.want_states()
 
     def exact_across_ticks(self, block: int) -> list[tuple[Message, ArbitrageSignal]]:
