@@ -194,10 +194,31 @@ def mark_warm() -> None:
         (Path(numba.config.CACHE_DIR) / WARM).touch()
 
 
+def digest_beside(file: str) -> str:
+    """Digest of a source and of those in its folder, and below it, that it imports, over any number of steps."""
+    folder, digest, seen = Path(file).parent, hashlib.sha256(), set()
+    waiting = [Path(file)]
+    while waiting:
+        path = waiting.pop()
+        if path in seen or not path.is_file():
+            continue
+        seen.add(path)
+        source = path.read_bytes()
+        digest.update(f"{path} {len(source)}\0".encode() + source)
+        with contextlib.suppress(SyntaxError):  # whatever imports it says so
+            for name in imported(ast.parse(source)):
+                module = folder
+                for part in name.split("."):
+                    waiting += [module / f"{part}.py", module / part / "__init__.py"]
+                    module /= part
+    return digest.hexdigest()
+
+
 class KernelLocator(caching.UserProvidedCacheLocator):  # type: ignore[misc]
     """Decides for numba whether cached machine code is valid: for a kernel of these packages the directory suffices.
 
-    Any other kernel (a strategy of yours) is valid while neither its file nor any file of these packages changes.
+    Any other kernel (a strategy of yours) is valid while no file changes of these packages, of its own, and of those
+    beside it that it imports: constants that these hold are in its machine code.
     """
 
     sources = ""
@@ -215,7 +236,7 @@ class KernelLocator(caching.UserProvidedCacheLocator):  # type: ignore[misc]
 
     def get_source_stamp(self) -> object:
         """The value that must be equal to that at compilation for the cached code to be used."""
-        return None if self.is_ours() else (super().get_source_stamp(), self.sources)
+        return None if self.is_ours() else (super().get_source_stamp(), self.sources, digest_beside(self._py_file))
 
     def get_disambiguator(self) -> str:
         """What distinguishes kernels of one name in one file: not the line number, which a comment above changes."""

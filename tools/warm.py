@@ -164,7 +164,7 @@ def warm_relay() -> None:
 @progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def command(as_json: bool) -> None:
-    """Compile every kernel, so that later starts find them cached.
+    """Compile every kernel, so that later starts find them cached.  A native strategy's compile when it first starts.
 
     Takes up to a minute the first time, and again after an update; otherwise a second.
     """

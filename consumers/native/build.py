@@ -245,7 +245,7 @@ def inlined(cls: type[Any], handler: Any) -> Built:
     """Copies of the loops with the handler compiled into them, which the compiler then optimises as one.
 
     A copy stands, for numba's cache, in the file of the class, under the class' name: it is compiled again when that
-    file, or one that it imports, is edited.
+    file, or one beside it that it imports, is edited.
     """
 
     def call_plain(_handler: Any, state: Any, frame: NativeFrame, drafts: Any, _book: Any) -> None:

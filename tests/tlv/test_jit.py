@@ -25,6 +25,7 @@ from tlv.kernel_cache import (
     KEPT_CACHES,
     KernelFiles,
     KernelLocator,
+    digest_beside,
     hold,
     is_warm,
     kernel_digest,
@@ -541,6 +542,43 @@ def test_kernel_locator_stamps_only_what_the_directory_does_not_cover(
     stamp = theirs.get_source_stamp()
     monkeypatch.setattr(KernelLocator, "sources", "sources-2")
     assert theirs.get_source_stamp() != stamp
+
+
+def test_kernel_of_a_user_is_stale_when_what_it_imports_from_beside_it_is_edited(tmp_path: Path) -> None:
+    whole = tmp_path / "strategy.py"
+    whole.write_text("import numpy\nimport limits\nfrom parts.more import LEAST\nimport broken\n")
+    (tmp_path / "limits.py").write_text("MOST = 1\n")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "__init__.py").write_text("")
+    (tmp_path / "parts" / "more.py").write_text("import limits, strategy\nLEAST = 1\n")
+    (tmp_path / "broken.py").write_text("def (\n")
+    (tmp_path / "other.py").write_text("")
+    seen = [digest_beside(str(whole))]
+    for edited in ("limits.py", "parts/more.py", "parts/__init__.py", "broken.py", "strategy.py"):
+        with (tmp_path / edited).open("a") as file:
+            file.write("# edited\n")
+        seen.append(digest_beside(str(whole)))
+    (tmp_path / "other.py").write_text("MOST = 2\n")
+    assert len(set(seen)) == len(seen)
+    assert digest_beside(str(whole)) == seen[-1]
+
+
+def test_kernel_of_a_user_after_an_edited_constant_beside_it_is_the_new_one(tmp_path: Path) -> None:
+    folder, cache = tmp_path / "mine", tmp_path / "cache"
+    folder.mkdir()
+    (folder / "mine.py").write_text(
+        "from tlv.jit import kernel\nimport limits\n@kernel\ndef most(x):\n    return x + limits.MOST\n"
+    )
+    code = f"""
+import sys
+sys.path.insert(0, {str(folder)!r})
+from mine import most
+print(most(1), len(most.stats.cache_hits))"""
+    said = []
+    for most in (7, 7, 8):
+        (folder / "limits.py").write_text(f"MOST = {most}\n")
+        said.append(output_of(code, Path(__file__).parents[2], cache))
+    assert said == ["8 0", "8 1", "9 0"]
 
 
 def test_signatures_compiled_by_two_processes_at_once_are_never_taken_for_each_other(tmp_path: Path) -> None:
