@@ -100,6 +100,7 @@ SHELLS = {
     "consumers/loading.py": "a strategy's file",
     "consumers/lockfile.py": "a lock on a file",
     "consumers/native/runner.py": "both clocks",
+    "consumers/native/warm.py": "the name of a ring of its own",
     "consumers/progress.py": "the terminal, and when a second has passed",
     "consumers/recorder.py": "a ring into a journal's folder",
     "consumers/relay/address.py": "a socket's file",

@@ -25,6 +25,7 @@ WITH_KERNELS = (
     "consumers.arbitrage.book_kernels",
     "consumers.arbitrage.warm",
     "consumers.journal",
+    "consumers.native.warm",
     "consumers.relay.warm",
 )
 """Modules that the steps use; imported first, so that the kernels can be counted."""
@@ -55,7 +56,7 @@ def warm(tell: Told) -> int:
     found = kernels()
     count = Count()
     with install_listener("numba:compile", count):
-        for step in (warm_ring, warm_collector, warm_strategy, warm_dashboard, warm_journal, warm_relay):
+        for step in (warm_ring, warm_collector, warm_strategy, warm_native, warm_dashboard, warm_journal, warm_relay):
             step()
     tell(len(found), len(found))
     mark_warm()
@@ -123,6 +124,13 @@ def warm_strategy() -> None:
     find_one()
 
 
+def warm_native() -> None:
+    """Hand one frame to native strategies, and have them look at a ring."""
+    from consumers.native.warm import warm as run_silent_ones
+
+    run_silent_ones()
+
+
 def warm_dashboard() -> None:
     """Fold a made-up pool's event, and take back what it said."""
     from tools.dashboard.pools import warm as fold_one
@@ -164,9 +172,9 @@ def warm_relay() -> None:
 @progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def command(as_json: bool) -> None:
-    """Compile every kernel, so that later starts find them cached.  A native strategy's compile when it first starts.
+    """Compile every kernel, so that later starts find them cached.
 
-    Takes up to a minute the first time, and again after an update; otherwise a second.
+    Takes about a minute the first time, and again after an update; otherwise a second or two.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with progress("compiling", None, "kernels") as bar:

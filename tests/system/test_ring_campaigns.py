@@ -22,9 +22,9 @@ from tools.rig.outcome import Outcome
 from tools.rig.processes import reap, reap_within, spawn
 
 MODELS = {"crash images", "schedules", "mutants"}  # in tests/model
-FORKING = {"kills", "dead readers", "creation", "one writer", "short restart"}
-"""They fork up to a thousand times each.  A fork copies the page tables: with what the child does, 33 and 22 ms of processor
-time from a process of 400 MB that has run other tests, 15 and 9 from one of their own."""
+FORKING = {"kills", "dead readers", "creation", "one writer", "short restart", "races", "leaks"}
+"""They fork up to a thousand times each.  A fork copies the page tables: with what the child does, 33 and 22 ms of
+processor time from a process of 400 MB that has run other tests, 15 and 9 from one of their own."""
 SEED = 20_240_607
 
 
