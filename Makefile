@@ -32,14 +32,14 @@ help:
 run: $(RUN_READY)
 	@$(BIN)/alphapulse demo
 
-# Six at a time: most tests wait for something most of the time.
+# Four at a time: most tests wait for something most of the time.
 test: $(PARTS_READY)
 	@$(MAKE) $(TWO) warm branches bounds
-	@$(BIN)/python -m pytest -n 6
+	@$(BIN)/python -m pytest -n 4
 
 check: $(PARTS_READY)
 	@$(MAKE) $(TWO) warm lint branches bounds
-	@$(BIN)/python -m pytest -n 6
+	@$(BIN)/python -m pytest -n 4
 
 # Every kernel once: four processes of pytest, and what they start, would each compile those that they come to first.
 warm: $(DEV_READY)
