@@ -11,72 +11,28 @@ import pytest
 from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Price, Reserves
 from consumers.arbitrage.tick_math import MAX_TICK, MIN_TICK
-from consumers.strategy import Driver, Strategy
+from consumers.strategy import Driver
+from tests.consumers.book_keeper import BookKeeper
 from tests.consumers.journal_frames import RING, UUID
 from tests.consumers.recorded_market import Publisher, canonical_events, orphaned_events
 from tests.tools.dashboard.histories import RandomMarket
 from tests.tools.dashboard.polls import Published, poll_of
-from tlv.codes import Domain, FeeKind, Flag, GapScope, Protocol, Venue
+from tlv.codes import Domain, FeeKind, Flag, Protocol, Venue
 from tlv.layout import (
     Block,
     EventOrigin,
-    Gap,
     PoolFee,
     PoolMint,
-    PoolRecord,
     PoolState,
     PoolSwap,
     PoolSync,
     PoolTicks,
-    Reorg,
-    Session,
-    StateInvalidation,
     TickLiquidity,
     VenueName,
 )
 from tools.dashboard.pools import PoolStates
 from tools.dashboard.price import DIGITS, decimal, price_of_reserves, price_of_root
 from tools.dashboard.shapes import PoolStateRow
-
-
-class Keeper(Strategy):
-    """Does with a book what a strategy does."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.book = PoolBook()
-
-    def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
-        if not isinstance(record, PoolFee):
-            self.book.apply(record, origin)
-
-    def on_removed(self, record: PoolRecord, origin: EventOrigin) -> None:
-        self.book.take_back(record, origin)
-
-    def on_snapshot(self, record: PoolState) -> None:
-        self.book.take_snapshot(record)
-
-    def on_ticks(self, part: PoolTicks, ticks: tuple[TickLiquidity, ...]) -> None:
-        self.book.take_ticks(part, ticks)
-
-    def on_block(self, block: Block) -> None:
-        self.book.see_block(block.number)
-
-    def on_reorg(self, reorg: Reorg) -> None:
-        self.book.reorganise(reorg)
-
-    def on_invalidation(self, invalidation: StateInvalidation) -> None:
-        self.book.apply_invalidation(invalidation)
-
-    def on_gap(self, gap: Gap) -> None:
-        self.book.lose() if gap.scope == GapScope.RING_SEQUENCES else self.book.invalidate()
-
-    def on_session(self, session: Session) -> None:
-        self.book.invalidate()
-
-    def on_lost(self, first: int, last: int) -> None:
-        self.book.lose()
-
 
 Held = tuple[Reserves | Price | None, int | None, int, tuple[tuple[int, int], ...] | None]
 """A pool's state, fee, decimals of both tokens as one number, and net liquidity by tick."""
@@ -120,7 +76,7 @@ def test_fold_of_a_random_history_holds_what_the_book_holds(seed: int) -> None:
     market = RandomMarket(rng)
     market.run(150)
     payloads = market.ring.payloads
-    keeper = Keeper()
+    keeper = BookKeeper()
     driver = Driver(keeper, UUID)
     pools = PoolStates()
     at, compared = 0, 0
@@ -153,7 +109,7 @@ def test_fold_of_the_recording_with_its_reorgs_holds_what_the_book_holds() -> No
         publisher.blocks(left)
         publisher.reorg(number - 1, b"f" * 32, left)
     publisher.blocks(canonical_events())
-    keeper, pools = Keeper(), PoolStates()
+    keeper, pools = BookKeeper(), PoolStates()
     driver = Driver(keeper, UUID)
     for sequence, published_ns, payload in publisher.frames:
         driver.deliver(sequence, published_ns, payload)
