@@ -10,9 +10,10 @@ from typing import Any
 
 from consumers.journal import Fsync, JournalReader, JournalWriter
 from consumers.strategy import Driver
+from tests.consumers.book_keeper import BookKeeper
 from tests.consumers.journal_frames import RING, UUID
 from tests.tools.dashboard.histories import RandomMarket
-from tests.tools.dashboard.test_pools import Held, Keeper, held_by_book, held_in
+from tests.tools.dashboard.test_pools import Held, held_by_book, held_in
 from tlv.layout import BlockEnd
 from tlv.message import parse
 from tlv.units import NS
@@ -83,7 +84,7 @@ def plain_pages(directory: Path) -> dict[int, Update]:
 
 def plain_pools(directory: Path) -> dict[int, dict[str, Held]]:
     """What the strategy's book held when each block ended, the last time."""
-    keeper, held = Keeper(), {}
+    keeper, held = BookKeeper(), {}
     driver = Driver(keeper, UUID)
     with JournalReader(directory) as reader:
         while len(poll := reader.poll()):
