@@ -12,7 +12,6 @@ import logging
 import signal
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from producers.statistics import Statistics
 from ringbuf import DEFAULT_CAPACITY, NotOwner, RingOrphaned, SharedCounters
 from tlv.errors import UsageError
 from tlv.user_cache import cache_root
+from tools.collect_ending import Ending
 from tools.collect_standby import StandbyProcess
 from tools.command.config_option import config_option
 from tools.command.counting import counters_beside
@@ -38,9 +38,6 @@ from tools.command.given import refuse_without_effect
 from tools.command.service import tell_while_it_turns
 from tools.command.stderr_log import OURS, complain, speak_from
 from tools.warm import warm_collector, warm_ring
-
-STOP_S = 10.0
-"""How long an end may take: the disk's part of it is short, and a loop that does not turn never ends by itself."""
 
 NO_ACCOUNT = (
     "these are the chain's public endpoints, which need no account: is the way to the internet open? A node of your own"
@@ -197,9 +194,10 @@ def command(
         speak_from(min(logging.INFO, logging.getLogger(OURS).getEffectiveLevel()))
     warm_ring()
     warm_collector()
-    statistics = _collect_or_wait(options, as_json, remake=ring_lost == "remake", standby=standby)
+    with Ending.heard() as ending:
+        statistics = _collect_or_wait(options, ending, as_json, remake=ring_lost == "remake", standby=standby)
     if statistics is None:
-        line = f"the writer of ring {options.ring} goes on"
+        line = f"told to end while it stood by for ring {options.ring}"
         click.echo(msgspec.json.encode({"took_over": False, "ring": options.ring}) if as_json else line)
     elif as_json or stats_json == "-":
         click.echo(msgspec.json.encode(statistics))
@@ -227,7 +225,9 @@ def settle_memory() -> None:
     gc.freeze()
 
 
-def _collect_or_wait(options: CollectorOptions, as_json: bool, *, remake: bool, standby: bool) -> dict[str, Any] | None:
+def _collect_or_wait(
+    options: CollectorOptions, ending: Ending, as_json: bool, *, remake: bool, standby: bool
+) -> dict[str, Any] | None:
     """Collect; a standby waits for that, again and again where others become the writer first.
 
     Returns the statistics, None of a standby that was told to end while it waited.
@@ -236,11 +236,11 @@ def _collect_or_wait(options: CollectorOptions, as_json: bool, *, remake: bool, 
     while True:
         if waiting is not None:
             settle_memory()
-            if not waiting.wait():
+            if not waiting.wait(ending):
                 return None
         try:
             with counters_beside(Statistics, options.ring, "collector") as shared:
-                return asyncio.run(_collect(options, shared, waiting, as_json, remake=remake))
+                return asyncio.run(_collect(options, shared, ending, waiting, as_json, remake=remake))
         except NotOwner as error:
             if waiting is None:
                 raise
@@ -251,12 +251,14 @@ def _collect_or_wait(options: CollectorOptions, as_json: bool, *, remake: bool, 
 async def _collect(
     options: CollectorOptions,
     shared: SharedCounters | None,
+    ending: Ending,
     waited: StandbyProcess | None,
     as_json: bool,
     *,
     remake: bool,
 ) -> dict[str, Any]:
     collector = Collector(options, shared, waited.ahead if waited is not None else None)
+    ending.tells(collector)
     settle_memory()
     host = host_of(options.urls[0])
     if as_json:
@@ -273,12 +275,11 @@ async def _collect(
                 raise
             complain("collector", f"{error}; making it anew", ring=options.ring)
             collector = Collector(replace(options, position=collector.position), shared)
+            ending.tells(collector)
 
 
 async def _run(collector: Collector) -> Statistics:
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, partial(_stop, loop, collector))
     loop.add_signal_handler(signal.SIGHUP, collector.reload_filter)
     loop.add_signal_handler(signal.SIGUSR1, collector.want_states)
     # A heartbeat goes into the ring each second, with or without a node, and says what is wrong with the feed.
@@ -287,18 +288,6 @@ async def _run(collector: Collector) -> Statistics:
         return await collector.run()
     finally:
         telling.cancel()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _stop(loop: asyncio.AbstractEventLoop, collector: Collector, number: int, frame: object) -> None:
-    """Ask the collector to end; if its loop does not turn, or its end takes too long, break into whatever runs."""
-    loop.call_soon_threadsafe(collector.stop)
-    signal.signal(signal.SIGALRM, _break_off)
-    signal.setitimer(signal.ITIMER_REAL, STOP_S, STOP_S)
-
-
-def _break_off(number: int, frame: object) -> None:
-    raise KeyboardInterrupt  # what is in the ring is whole at any instant (promise P2)
 
 
 def _selection(filters: tuple[str, ...]) -> LogSelection:

@@ -21,8 +21,9 @@ from producers.standby import LOOK_NS, Standby, StandbyCounts
 from ringbuf import RingInfo, RingNotFound, RingNotReady, WriterWatch
 from tlv.errors import SegmentError
 from tlv.units import NS
+from tools.collect_ending import Ending
 from tools.command.counting import counters_beside
-from tools.command.interrupt import Interrupt
+from tools.command.service import SERVICE_MANAGER
 
 EVERY_S = 1.0
 """How often the ring is read along and the counts are stored."""
@@ -38,8 +39,8 @@ class StandbyProcess:
         self._options = options
         self._as_json = as_json
 
-    def wait(self) -> bool:
-        """Wait until nobody writes the ring; False if told to end before that.
+    def wait(self, ending: Ending) -> bool:
+        """Wait until nobody writes the ring; False if told to end before that, or with it.
 
         Raises:
             UsageError, FeedError, SegmentError: what a start would refuse.
@@ -47,25 +48,24 @@ class StandbyProcess:
         self._read_along()
         check_start(self._options, self.ahead)
         ignore_requests()
-        with Interrupt() as asked, closing(WriterWatch(self._options.ring)) as watch:
-            ignore_requests()  # SIGHUP is none to end
-            begun = not watch.has_writer() or self._wait(watch, asked)
-        # Until the collector listens for it: the ring is closed then, not left as of a dead writer.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        return begun
+        with closing(WriterWatch(self._options.ring)) as watch:
+            if watch.has_writer():
+                self._wait(watch, ending)
+        return not ending.asked
 
-    def _wait(self, watch: WriterWatch, asked: Interrupt) -> bool:
+    def _wait(self, watch: WriterWatch, ending: Ending) -> None:
         standby, counts, ring = Standby(), self.counts, self._options.ring
         counts.writer_pid = writer_of(ring)
         self._say()
         with counters_beside(StandbyCounts, ring, "standby") as shared:
             due = 0.0
-            while not asked():
+            while not ending.asked:
+                SERVICE_MANAGER.turned()
                 counts.looks += 1
                 now = time.monotonic()
                 written = watch.has_writer()
                 if standby.may_begin(int(now * NS), written=written, lost_name=watch.lost_name):
-                    return True
+                    return
                 if now >= due:
                     due = now + EVERY_S
                     self._read_along()
@@ -73,7 +73,6 @@ class StandbyProcess:
                     if shared is not None:
                         shared.put(counts)
                 time.sleep(LOOK_NS / NS)
-        return False
 
     def _read_along(self) -> None:
         """Read what the ring has got since the last time; it may be another ring by now.

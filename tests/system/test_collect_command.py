@@ -20,7 +20,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.frames import Frame, Opcode
 
 from producers.node.connection import MAX_MESSAGE, open_connection
-from ringbuf import Reader, Status
+from ringbuf import Reader, Status, Writer
 from tests.producers.collected import canonical_events, read_story
 from tlv.layout import LAYOUT_DIGEST, EventOrigin, PoolRecord, PoolSwap, PoolSync
 from tlv.message import parse
@@ -81,13 +81,14 @@ def test_collect_terminated_closes_its_ring(ring_name: str) -> None:
 
 
 HANGING = """
-import tools.collect as command
+from tools import collect_ending
+from tools.collect import command
 from producers.feed import Feed
 from tools.command.main import run_command
 
-command.STOP_S = 0.2
+collect_ending.STOP_S = 0.2
 Feed.tick = lambda self, **clock: [None for _ in iter(int, 1)]  # for ever
-run_command(command.command, "collect")
+run_command(command, "collect")
 """
 
 
@@ -110,6 +111,49 @@ def test_collect_whose_loop_does_not_turn_ends_when_it_is_told_to(ring_name: str
         while (poll := reader.poll()).status is Status.OK:
             assert len(poll)
         assert poll.status is Status.CLOSED
+
+
+ASKED_EARLY = """
+import os, signal, sys
+import tools.collect
+from producers.collector import Collector
+from producers.standby import Standby
+from tools.command.main import run_command
+
+owner, name = {"Collector": Collector, "Standby": Standby, "collect": tools.collect}[sys.argv.pop(1)], sys.argv.pop(1)
+usual = getattr(owner, name)
+def asked(*arguments, **named):
+    os.kill(os.getpid(), signal.SIGTERM)
+    found = usual(*arguments, **named)
+    return True if owner is Standby else found
+setattr(owner, name, asked)
+run_command(tools.collect.command, "collect")
+"""
+"""It gets SIGTERM at a moment at which its ring may have no one else who closes it."""
+
+
+@pytest.mark.parametrize("moment", [("Collector", "_resume"), ("collect", "settle_memory")], ids=["ring made", "ready"])
+def test_collect_told_to_end_before_it_has_begun_closes_its_ring(ring_name: str, moment: tuple[str, str]) -> None:
+    options = ("--url", "ws://127.0.0.1:9", "--ring", ring_name, "--pool-cache", "none", "--json")
+    ended = subprocess.run(
+        [sys.executable, "-c", ASKED_EARLY, *moment, *options], capture_output=True, text=True, timeout=300
+    )
+    assert ended.returncode == 0, ended.stderr
+    with Reader.attach(ring_name, start="oldest") as reader:
+        while reader.poll().status is Status.OK:
+            pass
+        assert reader.poll().status is Status.CLOSED
+
+
+def test_standby_told_to_end_as_the_writer_ends_does_not_take_over(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=1 << 20, layout_digest=LAYOUT_DIGEST):
+        options = ("--url", "ws://127.0.0.1:9", "--ring", ring_name, "--pool-cache", "none", "--json", "--standby")
+        moment = ("Standby", "may_begin")
+        ended = subprocess.run(
+            [sys.executable, "-c", ASKED_EARLY, *moment, *options], capture_output=True, text=True, timeout=300
+        )
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout.splitlines()[-1]) == {"took_over": False, "ring": ring_name}
 
 
 def kinds(reader: Reader) -> list[type[PoolRecord]]:
