@@ -8,6 +8,7 @@ within a parameter.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import tomllib
 import typing
@@ -23,6 +24,7 @@ WHOLE = "$"
 """What msgspec calls the outermost value."""
 MISSING = "Object missing required field "
 UNKNOWN = "Object contains unknown field "
+NO_CHOICE = "Invalid enum value"
 
 
 def read_parameters(
@@ -46,7 +48,7 @@ def read_parameters(
     try:
         found = msgspec.convert(values, declared)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{where}, {_explain(str(error), values)}") from None
+        raise UsageError(f"{where}, {_explain(str(error), values, declared)}") from None
     except (TypeError, NameError, RecursionError) as error:  # annotations that msgspec cannot resolve or check
         raise UsageError(f"{where}: params: {declared.__name__} cannot be read: {error}") from None
     for key, number in _floats(msgspec.structs.asdict(found), ""):
@@ -85,7 +87,7 @@ def refuse_unknown(declared: Any, values: Any, where: str, above: str) -> None:
     struct = _struct_of(declared)
     if struct is None or not isinstance(values, Mapping):
         return
-    fields = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
+    fields = _fields(struct)
     for key, value in values.items():
         if key not in fields:
             meant = did_you_mean(str(key), fields)
@@ -106,7 +108,14 @@ def _value_for(declared: Any, key: str, text: str) -> Any:
         with contextlib.suppress(msgspec.ValidationError, TypeError, NameError):
             msgspec.convert(candidate, kind)
             return candidate
-    return value
+    return text if _is_text(kind) else value
+
+
+def _is_text(kind: Any) -> bool:
+    """Whether an annotation takes nothing but texts."""
+    if typing.get_origin(kind) is typing.Literal:
+        return all(isinstance(choice, str) for choice in typing.get_args(kind))
+    return (typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind) is str
 
 
 def _type_of(declared: Any, key: str) -> Any:
@@ -118,11 +127,16 @@ def _type_of(declared: Any, key: str) -> Any:
             arguments = typing.get_args(kind)
             kind = arguments[1] if typing.get_origin(kind) is dict and len(arguments) == 2 else None
         else:
-            fields = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
-            kind = fields.get(part)
+            kind = _fields(struct).get(part)
         if kind is None:
             return None
     return kind
+
+
+@functools.cache
+def _fields(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    """Annotations by name.  Kept, as a sweep asks for them with every run."""
+    return {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
 
 
 def _struct_of(kind: Any) -> type[msgspec.Struct] | None:
@@ -148,7 +162,7 @@ def _copy(table: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in table.items()}
 
 
-def _explain(text: str, values: Any) -> str:
+def _explain(text: str, values: Any, declared: Any) -> str:
     """msgspec's message, which says the type of a value, with the value itself."""
     expected, _, path = text.partition(" - at ")
     path = path.strip("`").removeprefix(WHOLE).removeprefix(".")
@@ -157,11 +171,20 @@ def _explain(text: str, values: Any) -> str:
             name = expected.removeprefix(opening).strip("`")
             return f"parameter {f'{path}.{name}' if path else name}: {meaning}"
     expected = expected.partition(", got ")[0].replace("`", "")
+    choices = _choices(_type_of(declared, path))
+    if expected.startswith(NO_CHOICE) and choices:
+        expected = f"expected one of {', '.join(choices)}"
     expected = expected.replace("Expected", "expected", 1)
     if not path:  # what the class' own __post_init__ says
         return f"parameters: {expected}"
     found = f", found {_at(values, path)!r:.80}" if expected.startswith("expected") else ""
     return f"parameter {path}: {expected}{found}"
+
+
+def _choices(kind: Any) -> list[str]:
+    """What a Literal, perhaps among other kinds, allows."""
+    literals = [one for one in (kind, *typing.get_args(kind)) if typing.get_origin(one) is typing.Literal]
+    return [str(choice) for literal in literals for choice in typing.get_args(literal)]
 
 
 def _at(values: Any, path: str) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from consumers.execution.runner import (
 from consumers.journal import JournalReader
 from consumers.parameters import read_parameters, shown_parameters
 from ringbuf import Reader, Wait, Writer
+from ringbuf.names import check_name
 from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
 from tools.command.config_option import config_option
@@ -37,6 +39,7 @@ from tools.command.say import say
 from tools.command.stderr_log import tell_operator
 from tools.command.table_option import TableType
 from tools.command.waiting import wait_for_ring_option, when_there
+from tools.strategy_text import unpriced_orders_hint
 
 EXIT_LOST = 3
 """The exit status of an executor that did not see every frame."""
@@ -129,9 +132,13 @@ def command(
         raise UsageError("--journal: expected --signals-journal with it; orders of now are none for blocks of then")
     if signals_journal and journal is None:
         raise UsageError("--signals-journal: expected --journal with it; orders of then are none for blocks of now")
-    for name in {ring, *signals} if journal is None else ():
-        if name == execution:
-            raise UsageError(f"--execution: expected another ring than those that are read, found {name}")
+    if journal is None:
+        refuse_same("--signals", [ring, *map(check_name, signals)])
+        refuse_same("--execution", [ring, *signals, execution])
+    else:
+        refuse_same("--signals-journal", [journal.resolve(), *(path.resolve() for path in signals_journal)])
+    if stats_json is not None and not stats_json.parent.is_dir():
+        raise UsageError(f"--stats-json {stats_json}: expected a file in a folder that is there")
     (config,) = read_parameters(ExecutionConfig, params or {}, sets, "execute")
     began = time.monotonic()
     with Interrupt() as asked, contextlib.ExitStack() as stack:
@@ -163,9 +170,9 @@ def command(
                 "settings": shown_parameters(config),
                 "seconds": round(time.monotonic() - began, 3),
             }
+            say(statistics, sentence(statistics), as_json)
             if stats_json:
                 stats_json.write_bytes(msgspec.json.encode(statistics))
-            say(statistics, sentence(statistics), as_json)
             counts = runner.counts
             lost = counts.lost + counts.orders_lost
             if lost:
@@ -174,15 +181,30 @@ def command(
     return EXIT_LOST if lost else 0
 
 
+def refuse_same(option: str, places: Sequence[object]) -> None:
+    """Refuse an option that names what is read or written already.
+
+    Raises:
+        UsageError: saying which.
+    """
+    for at, place in enumerate(places):
+        if place in places[:at]:
+            raise UsageError(f"{option}: expected another than those that are read already, found {place}")
+
+
 def sentence(statistics: dict[str, Any]) -> str:
-    """The statistics for people."""
-    pnl = statistics["pnl"]
+    """The statistics for people.  Orders are those of all runs of this ring, as the sums are."""
+    pnl, states, pending = statistics["pnl"], statistics["states"], statistics["pending"]
     coins = {name: f"{int(pnl[name]) / COIN:,.6f}" for name in ("gross", "gas", "net", "expected")}
-    refused = sum(count for name, count in statistics["states"].items() if name not in ("filled", "failed", "undone"))
+    refused = sum(count for name, count in states.items() if name not in ("filled", "failed", "undone"))
+    more = f", {states['undone']} undone" if "undone" in states else ""
+    more += f", {pending} waiting" if pending else ""
     return (
-        f"{statistics['orders']} orders: {pnl['orders']} attempted, {pnl['filled']} filled, {refused} not attempted; "
+        f"{sum(states.values()) + pending} orders: {pnl['orders']} attempted, {pnl['filled']} filled, "
+        f"{refused} not attempted{more}; "
         f"net {coins['net']} coins (gross {coins['gross']}, gas {coins['gas']}), expected {coins['expected']}; "
         f"circuit breaker {statistics['breaker']}; execution hash {statistics['execution_hash']}"
+        + unpriced_orders_hint(statistics["reasons"], pnl["filled"], statistics["settings"]["wrapped_native"])
     )
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
 from consumers.loading import parameters_of
 from consumers.native.runner import NativeRunner
+from consumers.own_counts import shown_counts
 from consumers.runner import Runner
 
 VERDICTS = ("exact", "within_segment", "speculative")
+NO_PRICE = (
+    "no pool gives their tokens a price in the chain's coin, {}: "
+    "set wrapped_native to the token that wraps this chain's coin"
+)
 ARBITRAGE_COUNTS = ("screened", "candidates", "gross_positive", "net_positive", "unpriced", "stale")
 
 
@@ -31,7 +37,7 @@ def statistics_of(runner: Runner | NativeRunner, seconds: float) -> dict[str, An
         "params": parameters_of(strategy),
         "order_hash": runner.order_hash.hexdigest(),
     }
-    found["counts"] = {name: count for name, count in strategy.counts.items() if count}
+    found["counts"] = shown_counts(strategy.counts)
     if isinstance(strategy, FlashArbitrage):
         found["signals_by_verdict"] = {name: strategy.counts[f"signals_{name}"] for name in VERDICTS}
         found["pools"] = len(strategy.book.pools)
@@ -55,11 +61,15 @@ def sentence_of(found: dict[str, Any]) -> str:
     return text.format(**found) + unpriced_hint(found["counts"], found["params"])
 
 
-def unpriced_hint(counts: dict[str, int], params: dict[str, Any]) -> str:
+def unpriced_hint(counts: dict[str, int | float | str], params: dict[str, Any]) -> str:
     """What to do where nothing could be signalled because no pool prices its gas; empty if something could."""
-    if not counts.get("unpriced") or counts.get("net_positive"):
+    if not counts.get("unpriced") or counts.get("net_positive") or "wrapped_native" not in params:
         return ""
-    return (
-        f"; {counts['unpriced']} cycles may earn, but no pool gives their tokens a price in the chain's coin, "
-        f"{params['wrapped_native']}: set wrapped_native to the token that wraps this chain's coin, or gross = true"
-    )
+    return f"; {counts['unpriced']} cycles may earn, but {NO_PRICE.format(params['wrapped_native'])}, or gross = true"
+
+
+def unpriced_orders_hint(reasons: Mapping[str, int], filled: int, coin: str) -> str:
+    """The same of an executor, which refuses what it cannot price; empty if it filled something."""
+    if filled or not reasons.get("unpriced"):
+        return ""
+    return f"; {reasons['unpriced']} orders were refused, as {NO_PRICE.format(coin)}"

@@ -20,6 +20,7 @@ import msgspec
 from tlv.codes import Protocol, Venue
 from tlv.errors import UsageError
 from tlv.filter import address
+from tlv.nearest import did_you_mean, there_are
 
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 AddressText = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-fA-F]{40}$")]
@@ -48,6 +49,14 @@ class GasConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     legacy_price_wei: NotNegative = 1_000_000_000
     """Price of a unit of gas in blocks without a base fee: what most transactions of the recording paid (1 gwei;
     the arbitrageurs among them up to 66)."""
+
+    def __post_init__(self) -> None:
+        """Refuse a venue that does not exist: its override would silently do nothing."""
+        known = [venue.name.lower() for venue in Venue]
+        for name in self.swap_units_by_venue:
+            if name not in known:
+                meant = did_you_mean(name, known)
+                raise ValueError(f"swap_units_by_venue.{name}: there is no such venue{meant} {there_are(known)}")
 
     def units(self, protocol: int, venue: int) -> int:
         """Gas of one swap."""
@@ -91,13 +100,6 @@ class ArbitrageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fee_on_transfer_tokens: tuple[AddressText, ...] = ()
     """Tokens that keep a part of each transfer: their pools pay less than the formula says."""
     gas: GasConfig = GasConfig()
-
-    def __post_init__(self) -> None:
-        """Refuse a venue that does not exist: its override would silently do nothing."""
-        known = {venue.name.lower() for venue in Venue}
-        for name in self.gas.swap_units_by_venue:
-            if name not in known:
-                raise ValueError(f"gas.swap_units_by_venue.{name}: expected one of {', '.join(sorted(known))}")
 
     @property
     def native_address(self) -> bytes:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from consumers.arbitrage.concentrated import TickMap
@@ -143,6 +143,9 @@ class KeptTicks:
         known_as_of = self.as_of if self.map is not None else 0
         if last.block_number < max(since_block, known_as_of, oldest):
             return False
+        ordered = all(one.tick < after.tick for one, after in pairwise(coming))
+        if not (ordered and all(one.liquidity_gross for one in coming)):
+            return False  # no map of a pool: each initialised tick stands in it once, in order
         self._ticks = [tick.tick for tick in coming]
         self._net = {tick.tick: tick.liquidity_net for tick in coming}
         self.gross = {tick.tick: tick.liquidity_gross for tick in coming}

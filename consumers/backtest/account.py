@@ -113,6 +113,11 @@ class PaperAccount:
             self.ledger.prune(block_number)
             self._prune_at = block_number + PRUNE_EVERY
 
+    def keep_sums(self) -> None:
+        """Forget what the sums are made of, for who wants no table and no picture of it."""
+        for details in (self.equity, self.booked, self._reports, self.ledger.ended, self.ledger.order_ids):
+            details.clear()
+
     def reports(self) -> list[ExecutionReport]:
         """Of every attempt, those in blocks that left the chain among them."""
         return [one.record for one in self.booked if isinstance(one.record, ExecutionReport)]

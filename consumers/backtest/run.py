@@ -25,11 +25,12 @@ from consumers.execution.executor import PaperExecutor
 from consumers.loading import AnyStrategy
 from consumers.native import NativeDriver, NativeStrategy
 from consumers.order_hash import OrderHash
+from consumers.own_counts import shown_counts
 from consumers.polled_frames import PolledFrames
 from consumers.strategy import Draft, Driver, Strategy, StrategyStopped, Trigger
 from consumers.watchdog import watching
 from ringbuf import Poll
-from tlv.codes import Flag
+from tlv.codes import UNKNOWN_DECIMALS, Flag
 from tlv.layout import HEADER, HEADER_SIZE, ArbitrageSignal, CycleLeg, OrderLeg, OrderRequest, SignalWithdrawn
 from tlv.message import build, parse
 from tlv.record import Record
@@ -82,7 +83,7 @@ class StrategyResult:
     poisoned: int = 0
     poison: list[str] = field(default_factory=list)
     """Of the first poison frames, why."""
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int | float | str] = field(default_factory=dict)
     """What the strategy counts of its own."""
     stopped: str = ""
     """Why it was stopped before the journal's end."""
@@ -109,6 +110,11 @@ class RunResult:
     seconds: float = 0.0
     private_bytes: int = 0
     """Memory of the run's process that it shares with no other."""
+
+    def keep_sums(self) -> None:
+        """Forget each single order and message: a sweep may have thousands of runs."""
+        self.wishes.clear()
+        self.account.keep_sums()
 
 
 Told = Callable[[int, bytes], object]
@@ -196,7 +202,8 @@ class PlainFeed:
     """Feeds a strategy in Python."""
 
     def __init__(self, strategy: Strategy) -> None:
-        self.driver = Driver(strategy, bytes(16))
+        # A run is in a process that Ctrl-C does not reach: an interrupt is one that the strategy raised.
+        self.driver = Driver(strategy, bytes(16), obeys_interrupts=False)
         self._frames = TimedFrames(self.driver)
 
     def messages(self, stretch: Stretch, poll: Poll) -> Iterator[SaidMessage]:
@@ -290,7 +297,7 @@ class StrategySeat:
     def _order(self, request: OrderRequest, records: Sequence[Record], now_ns: int) -> OrderWish:
         legs = tuple(one.pool for one in records if isinstance(one, OrderLeg))
         wanted = request.min_amount_out
-        amounts = (request.token_in, 255, request.amount_in, wanted)
+        amounts = (request.token_in, UNKNOWN_DECIMALS, request.amount_in, wanted)
         return OrderWish(now_ns, self.result.name, self.sequence, "order", request.block_number, legs, (), *amounts)
 
     def finish(self) -> StrategyResult:
@@ -298,7 +305,7 @@ class StrategySeat:
         driver, result = self.feed.driver, self.result
         result.order_hash = self._hash.hexdigest()
         result.frames, result.lost, result.poisoned = driver.frames, driver.lost, driver.poisoned
-        result.counts = {name: count for name, count in driver.strategy.counts.items() if count}
+        result.counts = shown_counts(driver.strategy.counts)
         result.poison = [f"sequence {one.sequence}: {one.reason}" for one in list(driver.poison)[:KEPT_REASONS]]
         return result
 

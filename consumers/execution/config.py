@@ -10,6 +10,8 @@ from consumers.arbitrage.config import WMATIC, AddressText, GasConfig, NotNegati
 from tlv.filter import address
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+Blocks = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
+"""More is a mistake: sixty years of them, at two seconds each."""
 Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 COIN = 10**18
 
@@ -36,9 +38,9 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Share of an ArbitrageSignal's expected gross that must be left, or the attempt reverts."""
     wrapped_native: AddressText = WMATIC
     """The token that is worth one coin of the chain."""
-    max_order_age_blocks: Positive = 16
+    max_order_age_blocks: Blocks = 16
     """From the block of an order's state to that of its attempt."""
-    max_state_age_blocks: Positive = 1_000
+    max_state_age_blocks: Blocks = 1_000
     """How old a pool's last state may be (as the flash-arbitrage strategy's)."""
     max_exposure_wei: NotNegative = 100_000 * COIN
     """Value of what the orders of one block put in, together."""
@@ -51,11 +53,11 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Attempts that may fail one after the other before the circuit breaker opens."""
     breaker_loss_wei: NotNegative = 100 * COIN
     """Net loss within `breaker_blocks` at which it opens."""
-    breaker_blocks: Positive = 100
+    breaker_blocks: Blocks = 100
     breaker_shortfall_percent: Annotated[int, msgspec.Meta(ge=0)] = 1_000
     """It opens when the last ten fills brought less than was expected of them by more than this share of the gross that
     was expected.  A signal's fill cannot fall short by more than 100 percent, so the default never opens it."""
-    cool_down_blocks: Positive = 20
+    cool_down_blocks: Blocks = 20
     """How long it stays open before one order is tried."""
     fee_on_transfer_tokens: tuple[AddressText, ...] = ()
     """Tokens that keep a part of each transfer: no amount that is computed for them is right."""

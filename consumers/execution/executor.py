@@ -96,7 +96,8 @@ class PaperExecutor(Strategy):
     """Fills orders on paper.  A `Driver` gives it the market's frames, `take_order` the strategies'.
 
     `counts`: `orders`, `withdrawals`, `ignored` messages of another kind, `unreadable` ones, `again` for orders that
-    came before, `clock_unknown` for orders whose recorded latency is none, `moved_on` to a later block by latency.
+    came before, `clock_unknown` for orders whose recorded latency is none, `moved_on` to a later block by latency;
+    `own_missing` messages of its own that a restart did not find.
     """
 
     name: ClassVar[str] = "paper"
@@ -278,9 +279,10 @@ class PaperExecutor(Strategy):
         """Go on behind what an executor of this ring has published; how many messages that were.
 
         Before any frame is delivered.  The market and the orders are then read again from as early as they can be had;
-        what was decided already is not decided again.
+        what was decided already is not decided again.  Behind a hole in the messages, as of a ring's overwritten
+        beginning, orders up to the block of the next one count as ended.
         """
-        count = 0
+        count = sequence = 0
         for payload in messages:
             try:
                 message = parse(payload)
@@ -288,7 +290,9 @@ class PaperExecutor(Strategy):
                 self.counts["unreadable"] += 1
                 continue
             self.ledger.take(message.records)
-            if not count and message.header.sequence > 1:
+            behind, sequence = sequence, message.header.sequence
+            if sequence not in (1, behind + 1):  # a ring that was made anew begins with 1
+                self.counts["own_missing"] += max(sequence - behind - 1, 1)
                 self.ledger.floor = self.ledger.last_block
             count += 1
         for ended in self.ledger.ended.values():
@@ -583,6 +587,7 @@ class PaperExecutor(Strategy):
             "again": self.counts["again"],
             "ignored": self.counts["ignored"],
             "unreadable": self.counts["unreadable"],
+            "own_missing": self.counts["own_missing"],
             "clock_unknown": self.counts["clock_unknown"],
             "moved_on": self.counts["moved_on"],
             "states": {name: count for name, count in sorted(ledger.states.items()) if count},

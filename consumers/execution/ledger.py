@@ -60,6 +60,8 @@ class Ended:
     state: OrderState
     reason: OrderReason
     fills: tuple[Fill, ...] = ()
+    decision: RiskDecision | None = None
+    """Of an attempt; None if the beginning of the ring that held it is overwritten."""
     gross_wei: int = 0
     gas_wei: int = 0
     expected_wei: int = 0
@@ -209,6 +211,7 @@ class Ledger:
             state=OrderState(record.state),
             reason=OrderReason(record.reason),
             fills=fills,
+            decision=decision,
             gross_wei=gross_wei,
             gas_wei=gas_wei,
             expected_wei=(gross_wei - gas_wei) * record.inclusion_ppm // PPM,
@@ -233,6 +236,9 @@ class Ledger:
         if ended is None or not ended.attempted:
             return
         self._count(ended, -1)
+        if ended.decision is not None:
+            self._exposure[ended.block_number] -= ended.decision.found
+            self._attempts[ended.block_number] -= 1
         self.states[ended.state.name.lower()] -= 1
         if ended.reason:
             self.reasons[ended.reason.name.lower()] -= 1

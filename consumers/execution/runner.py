@@ -26,7 +26,7 @@ from consumers.runner import HEARTBEAT_S, WAIT_S
 from consumers.strategy import Draft, Driver
 from ringbuf import CorruptRing, Histogram, Level, Poll, Reader, SharedCounters, Status, Wait, Writer
 from ringbuf.errors import RingNotFound, RingNotReady
-from tlv.codes import OrderState, Source
+from tlv.codes import Domain, OrderState, Source
 from tlv.errors import UsageError
 from tlv.layout import HEADER_SIZE, LAYOUT_DIGEST, ExecutionReport, Header, OrderStatus
 from tlv.message import build
@@ -35,7 +35,9 @@ log = logging.getLogger("alphapulse.execution")
 
 EXECUTION_CAPACITY = 1 << 24
 """Bytes of the executor's ring: some 15,000 filled orders, which a restart remembers."""
-SOURCE_AT = Header.layout.offsets["source"]
+SOURCE_AT, DOMAIN_AT = (Header.layout.offsets[name] for name in ("source", "domain"))
+NO_MARKET = frozenset((Domain.SIGNAL, Domain.EXECUTION))
+NO_ORDERS = frozenset((Domain.MARKET_DATA,))
 LOOK_S = 0.5
 """How often a ring of orders that is not there yet is looked for."""
 
@@ -170,6 +172,20 @@ class ExecutionRunner:
         self._frames = PolledFrames(self.driver)
         self._caught_up = False
         self._orders_lost = 0
+        self._checked: set[tuple[str, str]] = set()
+        """Names of inputs, and what each was found to be."""
+
+    def _check(self, name: str, poll: Poll, foreign: frozenset[int], expected: str) -> None:
+        """Refuse what is no market, or no strategy's: by the first messages that it has."""
+        if (name, expected) in self._checked or not len(poll):
+            return
+        self._checked.add((name, expected))
+        for frame in poll:
+            domain = frame.payload[DOMAIN_AT] if len(frame.payload) >= HEADER_SIZE else None
+            if domain in foreign:
+                found = Domain(domain).name.lower().replace("_", " ")
+                where = f"{name}, sequence {frame.sequence}"
+                raise UsageError(f"{where}: expected messages of {expected}, found one of the domain {found}")
 
     def resume(self, own: Iterable[bytes]) -> int:
         """Go on behind what this ring, or its journal, holds; how many messages that were.
@@ -187,7 +203,16 @@ class ExecutionRunner:
                 self.order_hash.add(message)
                 yield message
 
-        return self.executor.resume(noted())
+        count = self.executor.resume(noted())
+        missing = self.executor.counts["own_missing"]
+        if missing:
+            found = {"ring": self._writer.name, "count": missing, "block": self.executor.ledger.floor}
+            log.warning(
+                "%(count)d messages of %(ring)s before now are missing: orders up to block %(block)d count as done, "
+                "and the sums lack what they were about",
+                found,
+            )
+        return count
 
     def run(self, asked_to_stop: Callable[[], bool], *, until_closed: bool = False, follow: bool = True) -> None:
         """Until asked to stop; with `until_closed` also when the market's ring is closed and read to its end; a journal
@@ -230,6 +255,7 @@ class ExecutionRunner:
             self.driver.ring = market.uuid  # the next frames may be of another ring of this name
         if poll.status is Status.CORRUPT:
             raise CorruptRing(f"ring {market.name}: no frame where sequence {market.sequence} should be")
+        self._check(market.name, poll, NO_MARKET, "a market")
         self._take_orders(int(poll.sequences[-1]) if len(poll) else -1)
         poisoned = self.driver.poisoned
         for drafts, published_ns in self._frames.deliver(poll):
@@ -245,6 +271,7 @@ class ExecutionRunner:
         wanted = (self.driver.ring, market_sequence)
         for source in self._orders:
             for ring, poll in source.polls():
+                self._check(source.name, poll, NO_ORDERS, "a strategy")
                 for frame in poll:
                     header = Header.unpack(frame.payload) if len(frame.payload) >= HEADER_SIZE else None
                     published_ns = header.timestamp_ns if header is not None else 0

@@ -558,7 +558,10 @@ def test_read_config_full_table_is_read() -> None:
         ("[arbitrage]\ngorss = true\n", "c.toml: .*`gorss`"),
         ("[arbitrage.gas]\ntip_wei = -1\n", r"c.toml: .*`arbitrage.gas.tip_wei`"),
         ("[arbitrage]\nwrapped_native = '0x12'\n", r"c.toml: .*`arbitrage.wrapped_native`"),
-        ("[arbitrage.gas.swap_units_by_venue]\nquickswop = 1\n", "quickswop: expected one of"),
+        (
+            "[arbitrage.gas.swap_units_by_venue]\nquickswop = 1\n",
+            r"quickswop: there is no such venue; did you mean quickswap_v.\?",
+        ),
     ],
 )
 def test_read_config_bad_table_names_the_key(text: str, complaint: str) -> None:

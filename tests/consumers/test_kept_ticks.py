@@ -116,6 +116,13 @@ def test_kept_ticks_from_parts_that_are_no_whole_map_stay_unknown(parts: list[Po
     assert kept(ticks) is None
 
 
+@pytest.mark.parametrize("found", [[(20, 7), (10, 7)], [(10, 7), (10, 7)], [(10, 7), (20, 0)]])
+def test_kept_ticks_from_a_map_that_no_pool_can_have_stay_unknown(found: list[tuple[int, int]]) -> None:
+    ticks = KeptTicks()
+    assert not ticks.take(part(100, 2), [TickLiquidity(gross, 0, tick) for tick, gross in found], 0)
+    assert kept(ticks) is None
+
+
 def test_kept_ticks_of_a_burn_beyond_what_there_is_are_unknown() -> None:
     ticks = KeptTicks()
     ticks.take(part(5, 2), map_of(ONE), 0)

@@ -172,6 +172,13 @@ def test_ring_of_another_process_is_not_published_into(new_ring_name: Callable[[
         (["--signals-journal", "."], "--journal"),
         (["--journal", ".", "--ring", "a"], "--ring and --journal"),
         (["--signals", "execution.paper"], "--execution"),
+        (["--signals", "market.polygon"], "--signals"),
+        (["--signals", "a", "--signals", "a"], "--signals"),
+        (["--signals", "A/b"], "ring name 'A/b'"),
+        (["--journal", "a", "--signals-journal", "b/../a"], "--signals-journal"),
+        (["--stats-json", "nowhere/stats.json"], "--stats-json nowhere/stats.json: expected a file in a folder"),
+        (["--set", "wrapped_native=0x12"], "wrapped_native: expected str matching regex"),
+        (["--set", "clock=guess"], "clock: expected one of refuse, unknown, found 'guess'"),
     ],
 )
 def test_what_cannot_be_is_refused_and_named(arguments: list[str], said: str) -> None:

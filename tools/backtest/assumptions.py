@@ -26,8 +26,8 @@ def assumptions(config: ExecutionConfig) -> list[str]:
         latency(config),
         f"Gas is {gas.overhead_units:,} units for an attempt, {gas.v2_swap_units:,} for a V2 swap, "
         f"{gas.v3_swap_units:,} for a V3 swap and {gas.v3_tick_units:,} for each tick that it crosses, unless set by "
-        f"venue; a unit costs the block's base fee, {gas.base_fee_rise_percent} % more, and a tip of "
-        f"{coins(gas.tip_wei)} coins, or {coins(gas.legacy_price_wei)} coins in blocks without a base fee.",
+        f"venue; a unit costs the block's own base fee and a tip of {coins(gas.tip_wei)} coins, or "
+        f"{coins(gas.legacy_price_wei)} coins in blocks without a base fee.",
         "Other tokens are converted to the chain's coin at the rate of a pool in the same state, without the cost of "
         "doing it.",
         f"Limits: {coins(config.max_exposure_wei)} coins put in by the orders of a block, "

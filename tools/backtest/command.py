@@ -27,9 +27,9 @@ from consumers.parameters import read_parameters, shown_parameters, split_set
 from tlv.errors import UsageError
 from tools.backtest.executions import ExecutionJournal
 from tools.backtest.memory import private_bytes
-from tools.backtest.report import claim_directory, write_report
+from tools.backtest.report import claim_directories, empty_directory, write_report
 from tools.backtest.summary import best_first, run_line, run_text, sweep_text
-from tools.backtest.sweeps import Shares, read_sweeps, runs_of, share, texts_of
+from tools.backtest.sweeps import read_sweeps, runs_of, share, texts_of
 from tools.backtest.workers import Advance, Workers
 from tools.command.interrupt import Interrupt
 from tools.command.needs import needs
@@ -41,6 +41,8 @@ EXIT_LOST = 3
 """The exit status of a backtest over a journal in which frames are missing, as of a strategy that lost some."""
 INTERRUPTED = 130
 COIN_KEY = "wrapped_native"
+MOST_JOBS = 256
+"""Each takes two descriptors, and a process has 1,024 where nobody raised that."""
 DELAYS = (1, 2, 3)
 """Blocks behind the state at which a report tries the same orders."""
 TELL_FRAMES = 1 << 15
@@ -76,9 +78,12 @@ class Planned(NamedTuple):
     metavar="KEY=A,B,C",
     help="Run once for each value, and for every combination with other sweeps; execute.KEY is the executor's.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Runs at a time.  [default: one a core]")
+@click.option("--jobs", type=click.IntRange(1, MOST_JOBS), help="Runs at a time.  [default: one a core]")
 @click.option(
-    "--report", type=click.Path(path_type=Path), help="Write report.html and Parquet tables into this folder."
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write report.html and Parquet tables into this folder.",
 )
 @click.option(
     "--executions",
@@ -110,10 +115,7 @@ def command(
     plan = planned(classes, sets, execute_sets, runs_of(sweeps))
     if executions is not None and len(plan) > 1:
         raise UsageError(f"--executions: expected one run, found {len(plan)}; leave --sweep out")
-    if report is not None:
-        claim_directory(report, "--report")
-    if executions is not None:
-        claim_directory(executions, "--executions")
+    claim_directories(report, executions)
     with Interrupt() as asked:
         total = sum(segment.path.stat().st_size for segment in list_segments(journal) if segment.path.exists())
         with progress("read", total) as bar:
@@ -127,6 +129,8 @@ def command(
             results, failures = run_all(
                 mapped, classes, plan, jobs or cores(), asked, as_json, report is not None, executions
             )
+            if executions is not None and not results:
+                empty_directory(executions)
             if asked():
                 return INTERRUPTED
             if len(plan) > 1 and results and not as_json:
@@ -174,14 +178,19 @@ def planned(
     """
     plan: list[Planned] = []
     known: dict[str, int] = {}
+    checked: dict[tuple[type[AnyStrategy], tuple[str, ...]], dict[str, Any]] = {}
+    """What strategies were made with."""
     for number, settings in enumerate(runs):
         shares = share(classes, [*sets, *texts_of(settings)])
-        texts = [*coin_of(shares), *execute_sets, *shares.executor]
+        executor = [*execute_sets, *shares.executor]
+        texts = [*coin_of(shares.strategies, executor), *executor]
         [config] = read_parameters(ExecutionConfig, {}, texts, "executor")
-        for cls, texts in zip(classes, shares.strategies, strict=True):
-            make_strategy(cls, {}, texts)
-        found = [parameters(cls, texts) for cls, texts in zip(classes, shares.strategies, strict=True)]
-        shown = repr((found, config))
+        makers = [(cls, tuple(texts)) for cls, texts in zip(classes, shares.strategies, strict=True)]
+        for maker in makers:
+            if maker not in checked:  # once: in a sweep of the executor's settings all runs have the same
+                make_strategy(maker[0], {}, maker[1])
+                checked[maker] = parameters(*maker)
+        shown = repr(([checked[maker] for maker in makers], config))
         if settings and known.setdefault(shown, number) != number:
             same = runs[known[shown]]
             raise UsageError(f"--sweep: {' '.join(texts_of(settings))} is the same run as {' '.join(texts_of(same))}")
@@ -189,9 +198,22 @@ def planned(
     return plan
 
 
-def coin_of(shares: Shares) -> list[str]:
-    """`wrapped_native` as a strategy has it: the executor's too, unless that is set otherwise."""
-    return [text for texts in shares.strategies for text in texts if split_set(text, "backtest")[0] == COIN_KEY][:1]
+def coin_of(strategies: Sequence[Sequence[str]], executor: Sequence[str]) -> list[str]:
+    """`wrapped_native` as the strategies have it: the executor's too, unless that is set otherwise.
+
+    Raises:
+        UsageError: they do not agree, and the executor's is not set.
+    """
+    *sets, executors = (dict(split_set(text, "backtest") for text in texts) for texts in (*strategies, executor))
+    coins = sorted({found[COIN_KEY] for found in sets if COIN_KEY in found})
+    if COIN_KEY in executors:
+        return []
+    if len(coins) > 1:
+        raise UsageError(
+            f"{COIN_KEY}: expected one for all strategies, or --execute-set {COIN_KEY}=... to say which is the "
+            f"executor's, found {' and '.join(coins)}"
+        )
+    return [f"{COIN_KEY}={coin}" for coin in coins[:1]]
 
 
 def parameters(cls: type[AnyStrategy], texts: Sequence[str]) -> dict[str, Any]:
@@ -211,13 +233,13 @@ def run_all(
     jobs: int,
     asked: Interrupt,
     as_json: bool,
-    with_delays: bool,
+    with_report: bool,
     executions: Path | None = None,
 ) -> tuple[list[RunResult], dict[int, str]]:
     """Run the plan; the results in its order, and why other runs gave none.  Each is said as it ends."""
 
     def work(number: int, advance: Advance) -> RunResult:
-        return run_one(mapped, classes, plan[number], number, advance, with_delays, executions)
+        return run_one(mapped, classes, plan[number], number, advance, with_report, executions)
 
     results: dict[int, RunResult] = {}
     failures: dict[int, str] = {}
@@ -246,17 +268,22 @@ def run_one(
     planned_run: Planned,
     number: int,
     advance: Advance,
-    with_delays: bool,
+    with_report: bool,
     executions: Path | None = None,
 ) -> RunResult:
-    """Do one run, in whatever process this is; `executions` is where the executor's messages are written."""
+    """Do one run, in whatever process this is.
+
+    Args:
+        with_report: keep what tables and pictures need, and try the orders with other delays too.
+        executions: where the executor's messages are written.
+    """
     began = time.monotonic()
     strategies = [make_strategy(cls, {}, texts) for cls, texts in zip(classes, planned_run.strategies, strict=True)]
     config = planned_run.config
     later = {
         blocks: PaperExecutor(config_with_delay(config, blocks))
         for blocks in DELAYS
-        if with_delays and blocks != config.delay_blocks
+        if with_report and blocks != config.delay_blocks
     }
     untold = 0
 
@@ -276,6 +303,8 @@ def run_one(
         one.params = parameters(cls, texts)
     result.seconds = time.monotonic() - began
     result.private_bytes = private_bytes(mapped.addresses)
+    if not with_report:
+        result.keep_sums()
     return result
 
 

@@ -23,7 +23,7 @@ RING_UUID = blake2b(b"alphapulse backtest executor", digest_size=16).digest()
 
 
 class ExecutionJournal:
-    """A new journal in a folder that is empty; a context manager, and whole behind it."""
+    """A new journal in a folder that is empty.  A context manager; an exception leaves the journal without its end."""
 
     def __init__(self, directory: Path) -> None:
         self._writer = JournalWriter(directory, ring_name=RING, ring_uuid=RING_UUID, fsync=Fsync.NEVER)
@@ -49,4 +49,4 @@ class ExecutionJournal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close(ring_ended=True)
+        self._writer.close(ring_ended=kind is None)

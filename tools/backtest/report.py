@@ -1,6 +1,6 @@
-"""The folder of a report: made or found empty before anything runs, filled when all have run.
+"""The folders that a backtest fills: made or found empty before anything runs.
 
-Owns when a folder is refused, and that a report that cannot be completed leaves nothing.
+Owns when a folder is refused, what a report consists of, and that what cannot be completed leaves nothing.
 """
 
 from __future__ import annotations
@@ -19,23 +19,44 @@ from tools.backtest.tables import write_tables
 PAGE = "report.html"
 
 
+def claim_directories(report: Path | None, executions: Path | None) -> None:
+    """Make the folders that `--report` and `--executions` name.
+
+    Raises:
+        UsageError: one of them is a file, holds something, or cannot be written; or one lies in the other.
+    """
+    if report is not None and executions is not None:
+        first, second = report.resolve(), executions.resolve()
+        if first == second or first in second.parents or second in first.parents:
+            raise UsageError(f"--report {report} and --executions {executions}: expected two folders beside each other")
+    for option, directory in (("--report", report), ("--executions", executions)):
+        if directory is not None:
+            claim_directory(directory, option)
+
+
 def claim_directory(directory: Path, option: str) -> None:
     """Make the folder that an option names.
 
     Raises:
-        UsageError: it is a file, holds something, or cannot be written.
+        UsageError: as of `claim_directories`.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        there = next(directory.iterdir(), None)
     except (FileExistsError, NotADirectoryError):
         raise UsageError(f"{option} {directory}: expected a folder, found a file") from None
     except OSError as error:
-        raise UsageError(f"{option} {directory}: cannot make it ({error.strerror})") from None
-    there = next(directory.iterdir(), None)
+        raise UsageError(f"{option} {directory}: cannot make it or read it ({error.strerror})") from None
     if there is not None:
         raise UsageError(f"{option} {directory}: expected an empty folder, found {there.name} in it")
     if not os.access(directory, os.W_OK | os.X_OK):
         raise UsageError(f"{option} {directory}: this user may not write into it")
+
+
+def empty_directory(directory: Path) -> None:
+    """Remove what a run or a report that cannot be completed has left in its folder: files, nothing deeper."""
+    for path in directory.iterdir():
+        path.unlink()
 
 
 def write_report(
@@ -46,13 +67,20 @@ def write_report(
     results: Sequence[RunResult],
     failures: Sequence[str],
 ) -> dict[str, int]:
-    """Write the page and the tables; returns the rows of each table.  If anything fails, the folder is empty again."""
+    """Write the page and the tables; returns the rows of each table.  If anything fails, the folder is empty again.
+
+    Raises:
+        OSError: it cannot be written, with the folder's name.
+    """
     try:
         rows = write_tables(directory, results)
         text = page(journal, facts, config, results, failures)
         (directory / PAGE).write_bytes(text.encode("utf-8", "backslashreplace"))
-    except BaseException:
-        for path in directory.iterdir():
-            path.unlink()
+    except BaseException as error:
+        empty_directory(directory)
+        if isinstance(error, OSError):  # Arrow's names no file
+            raise OSError(
+                error.errno, f"the report cannot be written: {error.strerror or error}", str(directory)
+            ) from None
         raise
     return rows

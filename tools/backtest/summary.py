@@ -16,7 +16,7 @@ from consumers.backtest.mapped_journal import JournalFacts
 from consumers.backtest.run import RunResult
 from consumers.execution.ledger import Pnl
 from tlv.codes import UNKNOWN_DECIMALS
-from tools.strategy_text import unpriced_hint
+from tools.strategy_text import unpriced_hint, unpriced_orders_hint
 
 COIN_DECIMALS = 18
 
@@ -123,7 +123,8 @@ def run_text(result: RunResult, facts: JournalFacts) -> str:
         )
     lines.append(f"outcomes: {counted(account.ledger.states) or 'no order'}; execution_hash {result.execution_hash}")
     if reasons := counted(account.ledger.reasons):
-        lines.append(f"reasons: {reasons}")
+        hint = unpriced_orders_hint(account.ledger.reasons, total.filled, account.ledger.config.wrapped_native)
+        lines.append(f"reasons: {reasons}{hint}")
     if result.waiting:
         lines.append(f"{result.waiting} orders were waiting for their block when the journal ended")
     lines += [

@@ -2,7 +2,8 @@
 
 Owns their columns.  A record's fields are columns of its own names, in front of them the run, the strategy and the
 time of the event.  An amount is 32 big-endian bytes, as in `alphapulse export`, with a float of whole tokens beside it,
-which is null where the decimals are unknown; an amount in wei is decimal text, with a float of whole coins beside it.
+which is null where the decimals are unknown; an amount in wei (`net_wei`) is decimal text, with a float of whole coins
+beside it (`net_coins`).
 """
 
 from __future__ import annotations
@@ -58,9 +59,9 @@ def table_of(columns: Sequence[tuple[str, Any]], rows: Iterable[Sequence[Any]]) 
 
 
 def wei(name: str) -> list[tuple[str, Any]]:
-    """The two columns of an amount in wei."""
+    """The two columns of an amount in wei: exact, and in whole coins."""
     pa = need("pyarrow")
-    return [(name, pa.string()), (f"{name}_float", pa.float64())]
+    return [(f"{name}_wei", pa.string()), (f"{name}_coins", pa.float64())]
 
 
 def in_wei(value: int) -> tuple[str, float]:
@@ -78,11 +79,7 @@ def runs_table(results: Sequence[RunResult]) -> Any:
         ("order_hash", pa.string()),
         ("execution_hash", pa.string()),
         *((name, pa.int64()) for name in ("signals", "orders", *(state.name.lower() for state in ENDINGS), "frames")),
-        *(
-            column
-            for name in ("gross_wei", "gas_wei", "net_wei", "expected_net_wei", "drawdown_wei")
-            for column in wei(name)
-        ),
+        *(column for name in ("gross", "gas", "net", "expected_net", "drawdown") for column in wei(name)),
         ("complete", pa.bool_()),
     ]
 
@@ -134,7 +131,7 @@ def equity_table(results: Sequence[RunResult]) -> Any:
     pa = need("pyarrow")
     columns = [
         *(("run", pa.int32()), ("time_ns", pa.int64()), ("block_number", pa.int64())),
-        *(column for name in ("change_wei", "equity_wei", "expected_equity_wei") for column in wei(name)),
+        *(column for name in ("change", "equity", "expected_equity") for column in wei(name)),
     ]
     rows = (
         (

@@ -86,7 +86,7 @@ def show_journal(context: click.Context, _: click.Parameter, asked: bool) -> Non
     show_default=True,
     type=click.FloatRange(0.01, 50),
     metavar="R",
-    help="BlockPace.",
+    help="Pace of the blocks.",
 )
 @click.option("--pools", default=12, show_default=True, type=click.IntRange(2, MOST_POOLS), help="How many there are.")
 @click.option(
@@ -160,6 +160,7 @@ def command(
     liquidity providers; the first reorg comes within eight blocks.  When it is ready it prints what to run in another
     terminal.  The node and the contracts are fetched with npm on first use.  Nothing of it is worth anything.
     """
+    from ringbuf.names import check_name
     from tools.market.files import CHAIN, CONFIG, MarketRings, remove_files, write_files
     from tools.market.pipeline import pipeline_on
     from tools.market.recorded import check_empty, recorder_of, write_provenance
@@ -174,6 +175,9 @@ def command(
     for option, number in (("--duration", duration or 0), ("--blocks-per-second", blocks_per_second)):
         if not math.isfinite(number):
             raise UsageError(f"{option}: expected a finite number, found {number}")
+    rings = MarketRings.beside(ring)
+    for name in rings:
+        check_name(name)
     plans = planned_pools(pools)
     market, head = None, ""
     with Interrupt() as asked, contextlib.ExitStack() as stack:
@@ -185,7 +189,7 @@ def command(
 
             market = Market(node.rpc, plans, seed, rates, reorgs=reorgs)
             folder = files or places() / f"market-{node.port}"
-            rings, dashboard = MarketRings.beside(ring), free_port(DASHBOARD_PORT)
+            dashboard = free_port(DASHBOARD_PORT)
             write_files(folder, market.place, node.url, rings, dashboard)
             stack.callback(remove_files, folder)
             checks: list[Callable[[], None]] = []

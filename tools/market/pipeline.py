@@ -64,4 +64,7 @@ def purge(config: Path) -> None:
         check=False,
     )
     if done.returncode:
-        raise ChildFailed(f"what an earlier pipeline left could not be removed: {done.stderr.strip()}")
+        raise ChildFailed(
+            f"the rings of the market's pipeline are not free, end what has them or name others with --ring: "
+            f"{done.stderr.strip()}"
+        )

@@ -48,7 +48,8 @@ def recorder_of(chain_file: Path, ring: str, folder: Path, asked: Callable[[], b
     from ringbuf import RingNotFound, list_rings, unlink
 
     if ring in list_rings():
-        raise UsageError(f"{ring}: there is such a ring; end what uses it and remove it (alphapulse ringstat gc)")
+        remedy = f"end what uses it, and remove it with `ringstat gc --closed --prefix {ring}`"
+        raise UsageError(f"--ring {ring}: there is such a ring; {remedy}")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, Supervisor(Path(scratch), asked) as supervisor:
         collect = ["collect", "--chain", str(chain_file), "--ring", ring, "--watch-ticks", "all", "--json"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,15 @@ def test_account_adds_up_to_what_the_executor_counted(tmp_path: Path) -> None:
     assert set(account.ledger.by_strategy) == {"flash_arbitrage", "buyer"}
     assert account.equity[-1].equity == total.net == sum(point.change for point in account.equity)
     assert account.equity[-1].expected_equity == total.expected
+
+
+def test_sums_are_kept_without_what_they_are_made_of(tmp_path: Path) -> None:
+    small_market(100).write(tmp_path)
+    result, executor = backtest(tmp_path, [FlashArbitrage()])
+    states = dict(result.account.ledger.states)
+    result.keep_sums()
+    assert result.account.ledger.total == executor.ledger.total
+    assert (dict(result.account.ledger.states), len(pickle.dumps(result)) < 10_000) == (states, True)
 
 
 def test_round_trips_of_the_chains_coin_sum_up_without_a_conversion(tmp_path: Path) -> None:

@@ -210,7 +210,8 @@ def feed(executor: PaperExecutor, inputs: Iterable[Input], ring: bytes = RING, s
         else:
             driver.deliver(one.sequence, one.time_ns, one.payload)
             assert not driver.poison, driver.poison[0].reason
-        published += [encode(draft, len(published) + 1) for draft in executor.drafts]
+        for draft in executor.drafts:
+            published.append(encode(draft, len(published) + 1))
     return published
 
 

@@ -15,6 +15,7 @@ from consumers.execution.runner import ExecutionRunner, OrderRing
 from ringbuf import Reader, Status, Writer, unlink
 from tests.consumers.execution.paper_market import COIN, E18, TOKEN, A, PaperMarket, leg
 from tlv.codes import BreakerState
+from tlv.errors import UsageError
 from tlv.layout import LAYOUT_DIGEST
 
 
@@ -97,6 +98,28 @@ def test_lost_frames_are_counted_and_told(new_ring_name: Callable[[], str], capl
         assert counts.orders_lost == 501 - counts.orders > 0
         assert f"{counts.orders_lost} frames of strategies' rings were lost" in caplog.text
         assert made.loop.summary()["orders_lost"] == counts.orders_lost
+
+
+@pytest.mark.parametrize("is_market", [True, False])
+def test_ring_that_is_no_market_or_no_strategys_is_refused_with_what_it_holds(
+    new_ring_name: Callable[[], str], is_market: bool
+) -> None:
+    with (
+        rig(new_ring_name) as made,
+        Writer.create(made.signals, layout_digest=LAYOUT_DIGEST) as orders,
+        Writer.create(new_ring_name(), layout_digest=LAYOUT_DIGEST) as other,
+    ):
+        made.made.signal((A, A), E18, 2 * E18)
+        other.publish(made.made.inputs.pop().payload)
+        if is_market:
+            reader = Reader.attach(other.name, start="oldest", layout_digest=LAYOUT_DIGEST)
+            loop = ExecutionRunner(PaperExecutor(), reader, [], orders)
+            with reader, loop, pytest.raises(UsageError, match=r"messages of a market, found one of .* signal"):
+                loop.step()
+        else:
+            orders.publish(made.made.inputs[0].payload)
+            with pytest.raises(UsageError, match=r"sequence 1: expected .* a strategy, found .* market"):
+                made.loop.step()
 
 
 def test_counts_say_what_became_of_orders_and_the_state_of_the_breaker(new_ring_name: Callable[[], str]) -> None:

@@ -313,6 +313,20 @@ def test_reorg_takes_back_attempts_positions_profit_and_what_was_moved() -> None
     assert (executor.ledger.total.orders, executor.ledger.undone) == (1, 3)
 
 
+def test_limits_of_a_block_count_nothing_of_the_one_that_it_replaced() -> None:
+    made = market()
+    made.empty_blocks(1)
+    for _ in range(2):
+        made.order([leg(A, COIN, TOKEN)], E18)
+        made.order([leg(A, COIN, TOKEN)], E18)
+        made.empty_blocks(1)
+        if made.branch == 0:
+            made.reorg(1)
+    messages = run(made, ExecutionConfig(max_orders_per_block=1, max_exposure_wei=E18))
+    states = [state for state, _ in outcomes(messages)]
+    assert states == [OrderState.FILLED, OrderState.REJECTED, OrderState.UNDONE, OrderState.FILLED, OrderState.REJECTED]
+
+
 def test_order_decided_on_a_block_that_left_the_chain_is_not_attempted() -> None:
     made = market()
     made.empty_blocks(2)
@@ -660,6 +674,13 @@ def test_hostile_frames_of_a_strategys_ring_crash_nothing() -> None:
 
 
 def test_settings_are_checked() -> None:
-    for wrong in ({"delay_blocks": 0}, {"share_percent": 101}, {"inclusion_percent": 100.1}, {"clock": "guess"}):
+    for wrong in (
+        {"delay_blocks": 0},
+        {"share_percent": 101},
+        {"inclusion_percent": 100.1},
+        {"clock": "guess"},
+        {"cool_down_blocks": 1 << 63},
+        {"gas": {"swap_units_by_venue": {"quickswop": 1}}},
+    ):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(wrong, ExecutionConfig)

@@ -198,6 +198,22 @@ def test_order_that_the_overwritten_part_of_its_own_ring_may_have_held_is_not_fi
     assert [record for data in rest for record in parse(data).records if isinstance(record, ExecutionReport)] == []
 
 
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_order_that_a_hole_in_its_own_messages_may_have_held_is_not_filled_again(is_damaged: bool) -> None:
+    made = busy_market(1)
+    published = feed(PaperExecutor(CONFIG), made.inputs)
+    middle = len(published) // 2
+    hole = range(middle, middle + 10)
+    held = [data for at, data in enumerate(published) if at not in hole]
+    if is_damaged:
+        held[middle:middle] = [data[:-1] + bytes([data[-1] ^ 1]) for data in published[middle : middle + 10]]
+    again = PaperExecutor(CONFIG)
+    assert again.resume(held) == len(published) - 10
+    assert again.counts["own_missing"] == 10
+    rest = feed(again, made.inputs)
+    assert [record for data in rest for record in parse(data).records if isinstance(record, ExecutionReport)] == []
+
+
 def test_fills_of_a_run_before_move_the_pools_again() -> None:
     made = PaperMarket()
     made.begin()

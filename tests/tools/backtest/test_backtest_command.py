@@ -21,7 +21,7 @@ from consumers.journal.segment import list_segments
 from tests.consumers.backtest.small_market import small_market
 from tests.own_mounts import OWN_MOUNTS
 from tlv.errors import AlphaPulseError, UsageError
-from tools.backtest.command import command
+from tools.backtest.command import coin_of, command
 from tools.backtest.tables import COIN
 
 BUYER = """
@@ -53,6 +53,27 @@ class Buyer(Strategy):
         coin = bytes.fromhex("0d500b1d8e8ef31e21c99d1db9a6444d3adf1270")
         leg = OrderLeg(bytes([1] * 20), coin, bytes([0xEE] * 20), 1)
         self.order([leg], self.settings.units * 10**18, block_number=end.number, expires_block=end.number + 2)
+"""
+
+
+ODD = """
+import numpy as np
+from consumers.strategy import Strategy
+
+class Odd(Strategy):
+    def on_block_end(self, end):
+        self.counts["blocks"] += np.int64(1)
+        self.counts["wide"] += 2**70
+        self.counts[1, 2] += 1
+        self.counts["half"] = np.float64(0.5)
+        self.counts["none"] = np.int64(0)
+        self.counts["list"] = [lambda: 1]
+        self.counts["unpriced"] += 1
+
+class Quits(Strategy):
+    def on_block_end(self, end):
+        if end.number == 30:
+            raise KeyboardInterrupt
 """
 
 
@@ -121,6 +142,14 @@ def test_text_says_the_same_in_whole_coins(journal: Path) -> None:
     assert round(float(shown) * 1e6) == round(int(line["pnl"]["net"]) / 1e12)
 
 
+def test_coin_that_prices_nothing_is_told_with_the_setting(journal: Path) -> None:
+    coin = f"0x{'1' * 40}"
+    arguments = [str(journal), "--set", "gross=true", "--execute-set", f"wrapped_native={coin}"]
+    done = CliRunner().invoke(command, arguments)
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("reasons: ")]
+    assert f"orders were refused, as no pool gives their tokens a price in the chain's coin, {coin}: set wr" in line
+
+
 def test_several_strategies_run_side_by_side_each_with_its_hash(journal: Path, tmp_path: Path) -> None:
     reference = buyer(tmp_path)
     code, [both], err = run(journal, "--strategy", "flash_arbitrage", "--strategy", reference, "--set", "units=2")
@@ -186,7 +215,7 @@ def test_report_is_one_page_with_pictures_and_tables_that_add_up(journal: Path, 
         equity = [row for row in pq.read_table(report / "equity.parquet").to_pylist() if row["run"] == number]
         assert equity[-1]["equity_wei"] == line["pnl"]["net"]
         assert sum(int(row["change_wei"]) for row in equity) == int(line["pnl"]["net"])
-        assert equity[-1]["equity_wei_float"] == int(line["pnl"]["net"]) / COIN
+        assert equity[-1]["equity_coins"] == int(line["pnl"]["net"]) / COIN
         reports = [row for row in pq.read_table(report / "reports.parquet").to_pylist() if row["run"] == number]
         net = sum(int.from_bytes(row["net"], "big", signed=True) for row in reports)
         assert net == int(line["pnl"]["net"])  # all in the chain's coin
@@ -240,6 +269,8 @@ def test_journal_with_a_hole_is_told_everywhere_and_in_the_exit_status(tmp_path:
         (["--strategy", "nothing"], "strategy nothing: expected module:Class or file.py:Class"),
         (["--strategy", "flash_arbitrage", "--strategy", "flash_arbitrage"], "expected strategies of different names"),
         (["--set", "min_net_wei=nan"], "parameter min_net_wei"),
+        (["--report", "r", "--executions", "r"], "expected two folders beside each other"),
+        (["--report", "r", "--executions", "r/below"], "expected two folders beside each other"),
     ],
 )
 def test_setting_that_is_none_is_refused_before_anything_runs(
@@ -249,7 +280,7 @@ def test_setting_that_is_none_is_refused_before_anything_runs(
         run(journal, *arguments)
 
 
-@pytest.mark.parametrize("jobs", ["0", "-1", "x"])
+@pytest.mark.parametrize("jobs", ["0", "-1", "x", "257"])
 def test_jobs_that_are_no_number_of_processes_are_refused(journal: Path, jobs: str) -> None:
     done = CliRunner().invoke(command, [str(journal), "--jobs", jobs])
     assert done.exit_code == 2 and "--jobs" in done.stderr
@@ -288,6 +319,30 @@ def test_folder_for_temporary_files_without_room_is_told_by_name(journal: Path) 
     assert "No space left on device; TMPDIR names another folder (/mnt)" in done.stderr
 
 
+def test_run_without_a_result_leaves_no_journal_of_executions(journal: Path, tmp_path: Path) -> None:
+    strategy = ["--strategy", buyer(tmp_path), "--executions", tmp_path / "filled"]
+    assert run(journal, *strategy, "--set", "die=true")[0] == 1
+    assert list((tmp_path / "filled").iterdir()) == []
+    assert run(journal, *strategy)[0] == 0
+
+
+def test_counts_of_a_strategy_are_shown_whatever_they_are(journal: Path, tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(ODD)
+    code, [line], _ = run(journal, "--strategy", f"{tmp_path}/odd.py:Odd")
+    assert code == 0
+    counts = line["strategies"][0]["counts"]
+    assert counts.pop("list").startswith("[")
+    assert counts == {"blocks": 60, "wide": 60 * 2**70, "(1, 2)": 60, "half": 0.5, "unpriced": 60}
+    assert CliRunner().invoke(command, [str(journal), "--strategy", f"{tmp_path}/odd.py:Odd"]).exit_code == 0
+
+
+def test_interrupt_that_a_strategy_raises_is_a_fault_of_its_own(journal: Path, tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(ODD)
+    code, [line], _ = run(journal, "--strategy", f"{tmp_path}/odd.py:Quits")
+    assert (code, line["strategies"][0]["poisoned"]) == (0, 1)
+    assert "KeyboardInterrupt" in line["missing"][0] and "odd.py" in line["missing"][0]
+
+
 def test_process_of_a_run_that_is_killed_costs_that_run_alone(journal: Path, tmp_path: Path) -> None:
     code, lines, err = run(
         journal, "--strategy", buyer(tmp_path), "--sweep", "die=true,false", "--report", tmp_path / "r"
@@ -324,3 +379,12 @@ def test_processes_of_runs_end_with_a_parent_that_is_killed(journal: Path, tmp_p
             return
         time.sleep(0.01)
     raise AssertionError(f"process {pid} is left")
+
+
+def test_strategies_with_coins_of_their_own_need_to_be_told_the_executors(tmp_path: Path) -> None:
+    coins = [f"wrapped_native=0x{digit * 40}" for digit in "12"]
+    for executor in ([], ["share_percent=0"]):
+        with pytest.raises(UsageError, match=r"wrapped_native: expected one .* found 0x1+ and 0x2+$"):
+            coin_of([[one] for one in coins], executor)
+    assert coin_of([[one] for one in coins], ["wrapped_native=0x3"]) == []
+    assert coin_of([coins[:1], coins[:1]], []) == coin_of([[], coins[:1]], []) == coins[:1]

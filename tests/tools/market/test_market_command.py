@@ -149,6 +149,7 @@ def test_port_in_use_is_told_with_what_to_do() -> None:
         ("--duration 0", "x>0"),
         ("--genesis 0", "1<=x<="),
         ("--port 65536", "0<=x<=65535"),
+        ("--ring Local", "ring name 'Local'"),
         ("--record {here}/new", "expected --duration with it"),
         ("--record {here}/new --up --duration 1", "expected one of them, found both"),
     ],
