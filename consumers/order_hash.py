@@ -28,14 +28,6 @@ class OrderHash:
         self._hash.update(payload)
         self.messages += 1
 
-    def add_logged(self, log: bytes | memoryview) -> None:
-        """Take in messages that stand one behind the other as `add` takes them in: length, payload."""
-        self._hash.update(log)
-        at = 0
-        while at < len(log):
-            at += _LENGTH.size + _LENGTH.unpack_from(log, at)[0]
-            self.messages += 1
-
     def hexdigest(self) -> str:
         """The 16 bytes so far, as 32 hexadecimal digits."""
         return self._hash.hexdigest()

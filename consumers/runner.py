@@ -143,7 +143,7 @@ class Runner:
             if not self.goes_on(status):
                 self.rest(status)
 
-    def turn(self) -> Status:
+    def turn(self, *, alone: bool = True) -> Status:
         """Deliver what can be read now, and say once a second that this process lives.
 
         Raises:
@@ -277,7 +277,7 @@ class Runner:
 class Turning(Protocol):
     """What runs strategies in turn: a `Runner`, or a `NativeRunner`, which has the same methods."""
 
-    def turn(self) -> Status: ...
+    def turn(self, *, alone: bool = True) -> Status: ...  # else others of this thread wait meanwhile
     def has_ended(self, status: Status, *, until_closed: bool, follow: bool) -> bool: ...
     def goes_on(self, status: Status) -> bool: ...
     def rest(self, status: Status) -> None: ...
@@ -303,7 +303,7 @@ def run_together(
         news = False
         for runner in [*going]:
             try:
-                status = statuses[runner] = runner.turn()
+                status = statuses[runner] = runner.turn(alone=len(going) == 1)
                 if not runner.has_ended(status, until_closed=until_closed, follow=follow):
                     news = runner.goes_on(status) or news
                     continue

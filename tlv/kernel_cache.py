@@ -47,7 +47,7 @@ WARM = "warm"
 """A file in a cache that has every kernel."""
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 ROOT = Path(__file__).parent.parent
-COMPILED = (b"\n@kernel\n", b" @kernel\n", b"@lower_builtin(", b"@overload(")
+COMPILED = (b"\n@kernel\n", b" @kernel\n", b"@inline_kernel\n", b"@lower_builtin(", b"@overload(")
 """What a source has that says what is compiled."""
 REMEDY = "let NUMBA_CACHE_DIR name a directory that you can write"
 KERNEL_PACKAGES = ("tlv", "ringbuf", "producers", "consumers")

@@ -8,7 +8,7 @@ viewed.
     for a reader                             for a builder
         check_message  -> OK or why not          put_header -> where the first TLV goes
         find_tlv       -> where the value is      put_tlv    -> where the value goes, then the next TLV
-        buf[p:p + n].view(POOL_SWAP)[0]           seal       -> payload_size and checksum
+        record_at(buf, p, POOL_SWAP)              seal       -> payload_size and checksum
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from tlv.buffers import Bytes, byte_at
 from tlv.codes import ANY_DOMAIN, EXTENDED, KNOWN_FLAGS, MAGIC, MAX_MESSAGE, VERSION
 from tlv.crc import crc32
-from tlv.jit import kernel
+from tlv.jit import inline_kernel, kernel
 from tlv.layout import CHECKSUM_AT, DOMAIN_OF_TYPE, HEADER, HEADER_SIZE, SIZE_OF_TYPE
 from tlv.status import (
     BROKEN_ESCAPE,
@@ -37,6 +37,7 @@ from tlv.status import (
     WRONG_TLV_SIZE,
     WRONG_VERSION,
 )
+from tlv.viewing import record_at
 
 SHORT_FORM = 2
 """Bytes before the value of a TLV of up to 255 bytes: type, length."""
@@ -45,20 +46,20 @@ EXTENDED_FORM = 5
 LONGEST_SHORT = 255
 
 
-@kernel
+@inline_kernel
 def holds(buf: Bytes, start: int, end: int) -> bool:
     """Whether `buf[start:end]` is a range within the buffer; if so, differences of its positions cannot overflow."""
     return bool(0 <= start <= end <= buf.size)
 
 
-@kernel
+@inline_kernel
 def check_header(buf: Bytes, start: int, end: int) -> int:
     """OK if `buf[start:end]` begins with a header that describes exactly these bytes."""
     if not holds(buf, start, end) or end - start < HEADER_SIZE:
         return TOO_SHORT
     if end - start > MAX_MESSAGE:
         return TOO_LONG
-    header = buf[start : start + HEADER_SIZE].view(HEADER)[0]
+    header = record_at(buf, start, HEADER)
     if header["magic"] != MAGIC:
         return WRONG_MAGIC
     if header["version"] != VERSION:
@@ -74,13 +75,13 @@ def check_header(buf: Bytes, start: int, end: int) -> int:
     return OK
 
 
-@kernel
+@inline_kernel
 def checksum(buf: Bytes, start: int, end: int) -> int:
     """CRC-32 of a message: the header up to its checksum field, then the payload."""
     return crc32(buf, start + HEADER_SIZE, end, crc32(buf, start, start + CHECKSUM_AT))
 
 
-@kernel
+@inline_kernel
 def next_tlv(buf: Bytes, pos: int, end: int) -> tuple[int, int, int, int, int]:
     """The TLV at `pos`: (status, type, position of the value, length of the value, position of the next TLV).
 
@@ -103,7 +104,7 @@ def next_tlv(buf: Bytes, pos: int, end: int) -> tuple[int, int, int, int, int]:
     return OK, tlv_type, value_pos, length, value_pos + length
 
 
-@kernel
+@inline_kernel
 def check_tlv(domain: int, tlv_type: int, length: int) -> int:
     """OK if a message of `domain` may carry `length` bytes of `tlv_type`; without a layout any length will do."""
     owner = DOMAIN_OF_TYPE[tlv_type]
@@ -122,7 +123,7 @@ def check_message(buf: Bytes, start: int, end: int, verify: bool) -> int:
     status = check_header(buf, start, end)
     if status != OK:
         return status
-    header = buf[start : start + HEADER_SIZE].view(HEADER)[0]
+    header = record_at(buf, start, HEADER)
     if verify and checksum(buf, start, end) != header["checksum"]:
         return WRONG_CHECKSUM
     domain = int(np.int64(header["domain"]))
@@ -155,12 +156,12 @@ def find_tlv(buf: Bytes, start: int, end: int, wanted: int) -> int:
     return -1
 
 
-@kernel
+@inline_kernel
 def put_header(buf: Bytes, start: int, domain: int, source: int, flags: int, sequence: int, timestamp_ns: int) -> int:
     """Begin a message at `start` and return where its first TLV goes, or -1 if the header does not fit."""
     if start < 0 or buf.size - start < HEADER_SIZE:
         return -1
-    header = buf[start : start + HEADER_SIZE].view(HEADER)[0]
+    header = record_at(buf, start, HEADER)
     header["magic"] = MAGIC
     header["domain"] = domain
     header["version"] = VERSION
@@ -173,7 +174,7 @@ def put_header(buf: Bytes, start: int, domain: int, source: int, flags: int, seq
     return start + HEADER_SIZE
 
 
-@kernel
+@inline_kernel
 def put_tlv(buf: Bytes, pos: int, tlv_type: int, length: int) -> int:
     """Begin a TLV at `pos`, in the short form where it fits, and return where its value goes, or -1 for no room.
 
@@ -197,14 +198,14 @@ def put_tlv(buf: Bytes, pos: int, tlv_type: int, length: int) -> int:
     return pos + EXTENDED_FORM
 
 
-@kernel
+@inline_kernel
 def seal(buf: Bytes, start: int, end: int) -> int:
     """Finish the message at `buf[start:end]`: payload_size, then the checksum over all of it."""
     if not holds(buf, start, end) or end - start < HEADER_SIZE:
         return TOO_SHORT
     if end - start > MAX_MESSAGE:
         return TOO_LONG
-    header = buf[start : start + HEADER_SIZE].view(HEADER)[0]
+    header = record_at(buf, start, HEADER)
     header["payload_size"] = end - start - HEADER_SIZE
     header["checksum"] = checksum(buf, start, end)
     return OK

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tlv.buffers import Floats, Limbs
-from tlv.jit import kernel
+from tlv.jit import inline_kernel, kernel
 
 LIMB = 18446744073709551616.0
 """2^64 as a float, exactly."""
@@ -27,7 +27,7 @@ def compare_wide(left: Limbs, right: Limbs) -> int:
     return 0
 
 
-@kernel
+@inline_kernel
 def wide_to_float(limbs: Limbs) -> float:
     """The unsigned integer as a float: within 2 units in the last place, exact below 2^53."""
     value = 0.0

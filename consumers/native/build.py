@@ -23,10 +23,8 @@ import numpy as np
 from consumers.native import loop
 from consumers.native.drafts import NAME_BYTES, make_drafts
 from consumers.native.frame import NativeFrame
-from tlv.buffers import Bytes
-from tlv.codes import MAX_MESSAGE
 from tlv.errors import UsageError
-from tlv.jit import COMPILES, kernel
+from tlv.jit import COMPILES, inline_kernel, kernel
 
 if COMPILES:
     import numba
@@ -38,7 +36,6 @@ OPAQUE = np.dtype([("byte", "u1")])
 PLAIN = ("state", "frame", "drafts")
 WITH_BOOK = (*PLAIN, "book")
 """The arguments of a handler, in this order."""
-BLANK: Bytes = np.zeros(MAX_MESSAGE, np.uint8)
 
 
 class Built(NamedTuple):
@@ -134,7 +131,7 @@ def build(cls: type[Any], book: Any, *, inline: bool) -> Built:
 
 def example_frame() -> NativeFrame:
     """A frame of nothing, for its type."""
-    return NativeFrame(BLANK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, BLANK)
+    return NativeFrame(np.zeros(1, np.uint8), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 if COMPILES:
@@ -256,7 +253,9 @@ def inlined(cls: type[Any], handler: Any) -> Built:
 
     function = handler.py_func
     home = KernelHome(function.__code__.co_filename, function.__module__, cls.__qualname__)
-    call = copied(call_booked if cls.keeps_book else call_plain, home, {"inlined_handler": handler})
+    handler_home = KernelHome(function.__code__.co_filename, function.__module__, f"{function.__qualname__}.inlined")
+    inside = copied(function, handler_home, {}, inline_kernel)
+    call = copied(call_booked if cls.keeps_book else call_plain, home, {"inlined_handler": inside}, inline_kernel)
     drive, run = copied_loops(home, call)
     return Built(0, drive, run, opaque=False)
 
@@ -272,7 +271,7 @@ class KernelHome(NamedTuple):
 def copied_loops(home: KernelHome, call: Any) -> tuple[Any, Any]:
     """`drive_native` and `run_native` that call a handler by `call`."""
     names = {"call_handler": call}
-    names["deliver"] = copied(loop.deliver, home, names)
+    names["deliver"] = copied(loop.deliver, home, names, inline_kernel)
     return copied(loop.drive_native, home, names), copied(loop.run_native, home, names)
 
 
@@ -282,11 +281,11 @@ def loops_with_book() -> tuple[Any, Any]:
     return copied_loops(KernelHome(loop.__file__, loop.__name__, "with_book"), loop.call_with_book)
 
 
-def copied(function: Any, home: KernelHome, names: dict[str, Any]) -> Any:
+def copied(function: Any, home: KernelHome, names: dict[str, Any], compiler: Callable[[Any], Any] = kernel) -> Any:
     """A kernel of the same code with other global names."""
     plain = getattr(function, "py_func", function)
     qualified = f"{home.name}.{plain.__name__}"
     code = plain.__code__.replace(co_filename=home.path, co_qualname=qualified)
     copy = types.FunctionType(code, {**plain.__globals__, **names}, plain.__name__, plain.__defaults__)
     copy.__qualname__, copy.__module__ = qualified, home.module
-    return kernel(copy)
+    return compiler(copy)

@@ -24,11 +24,12 @@ from consumers.strategy import MESSAGES_PER_FRAME
 from tlv.buffers import Bytes, Structs
 from tlv.codes import MAX_MESSAGE, Domain
 from tlv.copying import copy_bytes
-from tlv.jit import compile_with, kernel
+from tlv.jit import compile_with, inline_kernel, kernel
 from tlv.kernels import EXTENDED_FORM, LONGEST_SHORT, check_message, put_header, put_tlv, seal
 from tlv.layout import HEADER, HEADER_SIZE, OrderLeg, OrderRequest, SignalIdentity
 from tlv.record import Record
 from tlv.status import OK
+from tlv.viewing import record_at
 
 ROOM = 1 << 18
 """Bytes of messages on one frame."""
@@ -73,7 +74,7 @@ IDENTITY, IDENTITY_TYPE, IDENTITY_SIZE = (
     SignalIdentity.layout.size,
 )
 REQUEST, REQUEST_TYPE, REQUEST_SIZE = OrderRequest.layout.dtype, OrderRequest.layout.type, OrderRequest.layout.size
-LEG, LEG_TYPE, LEG_SIZE = OrderLeg.layout.dtype, OrderLeg.layout.type, OrderLeg.layout.size
+LEG, LEG_TYPE = OrderLeg.layout.dtype, OrderLeg.layout.type
 TOKEN_BYTES, RING_BYTES, NAME_BYTES = 20, 16, 20
 MOST_LEGS = 255
 
@@ -98,10 +99,10 @@ def make_drafts(name: str, version: int, source: int) -> NativeDrafts:
 def add(drafts: NativeDrafts, cls: type[Record]) -> Any:
     """A record of class `cls`, zeroed, at the end of the message begun last: fill its fields."""
     at = begin_record(drafts, cls.layout.type, cls.layout.size)
-    return drafts.buffer[at : at + cls.layout.size].view(cls.layout.dtype)[0]
+    return record_at(drafts.buffer, at, cls.layout.dtype)
 
 
-@kernel
+@inline_kernel
 def reset(drafts: NativeDrafts) -> None:
     """Forget all messages, for another frame."""
     state = drafts.state[0]
@@ -110,21 +111,21 @@ def reset(drafts: NativeDrafts) -> None:
         state["starts"][0] = 0
 
 
-@kernel
+@inline_kernel
 def clear(buf: Bytes, at: int, size: int) -> None:
     """Zero a part."""
     for i in range(size):
         buf[at + i] = 0
 
 
-@kernel
+@inline_kernel
 def note_fault(drafts: NativeDrafts, status: int) -> None:
     """Keep the first fault of a frame."""
     if drafts.state[0]["status"] == FINE:
         drafts.state[0]["status"] = status
 
 
-@kernel
+@inline_kernel
 def begin_record(drafts: NativeDrafts, tlv_type: int, size: int) -> int:
     """Where in the buffer the value of a record goes that is added to the open message; SINK if it has no place."""
     state = drafts.state[0]
@@ -146,7 +147,7 @@ def begin_record(drafts: NativeDrafts, tlv_type: int, size: int) -> int:
             note_fault(drafts, TOO_MANY_LEGS)
             return SINK
         state["legs"] += 1
-        drafts.buffer[value : value + size].view(LEG)[0]["leg"] = state["legs"]
+        record_at(drafts.buffer, value, LEG)["leg"] = state["legs"]
         if state["legs"] == 1:
             state["first_leg"] = value
         state["last_leg"] = value
@@ -162,7 +163,7 @@ def finish(drafts: NativeDrafts) -> None:
     if state["order_at"] != 0:
         finish_order(drafts)
     start, end = int(state["starts"][state["messages"]]), int(state["end"])
-    drafts.buffer[start : start + HEADER_SIZE].view(HEADER)[0]["payload_size"] = end - start - HEADER_SIZE
+    record_at(drafts.buffer, start, HEADER)["payload_size"] = end - start - HEADER_SIZE
     if check_message(drafts.buffer, start, end, False) != OK:
         note_fault(drafts, MALFORMED)
         return
@@ -171,12 +172,12 @@ def finish(drafts: NativeDrafts) -> None:
     state["starts"][state["messages"]] = end
 
 
-@kernel
+@inline_kernel
 def seal_draft(drafts: NativeDrafts, number: int, sequence: int, timestamp_ns: int) -> tuple[int, int]:
     """Give the `number`-th message its sequence, time and checksum; (start, end) of it in the buffer."""
     starts = drafts.state[0]["starts"]
     start, end = int(starts[number]), int(starts[number + 1])
-    header = drafts.buffer[start : start + HEADER_SIZE].view(HEADER)[0]
+    header = record_at(drafts.buffer, start, HEADER)
     header["sequence"], header["timestamp_ns"] = sequence, timestamp_ns
     seal(drafts.buffer, start, end)
     return start, end
@@ -190,13 +191,13 @@ def finish_order(drafts: NativeDrafts) -> None:
         note_fault(drafts, NO_LEG)
         return
     at, first, last = int(state["order_at"]), int(state["first_leg"]), int(state["last_leg"])
-    request = buf[at : at + REQUEST_SIZE].view(REQUEST)[0]
+    request = record_at(buf, at, REQUEST)
     request["legs"] = state["legs"]
-    copy_bytes(request["token_in"], 0, buf[first : first + LEG_SIZE].view(LEG)[0]["token_in"], 0, TOKEN_BYTES)
-    copy_bytes(request["token_out"], 0, buf[last : last + LEG_SIZE].view(LEG)[0]["token_out"], 0, TOKEN_BYTES)
+    copy_bytes(request["token_in"], 0, record_at(buf, first, LEG)["token_in"], 0, TOKEN_BYTES)
+    copy_bytes(request["token_out"], 0, record_at(buf, last, LEG)["token_out"], 0, TOKEN_BYTES)
 
 
-@kernel
+@inline_kernel
 def begin_message(drafts: NativeDrafts, domain: int) -> None:
     """End the open message and begin one of `domain`."""
     finish(drafts)
@@ -211,7 +212,7 @@ def begin_message(drafts: NativeDrafts, domain: int) -> None:
     state["order_at"] = state["legs"] = 0
 
 
-@kernel
+@inline_kernel
 def id_of_next(drafts: NativeDrafts, frame: NativeFrame) -> Any:
     """The id of the message that is open, a uint64."""
     state = drafts.state[0]
@@ -220,7 +221,7 @@ def id_of_next(drafts: NativeDrafts, frame: NativeFrame) -> Any:
     )
 
 
-@kernel
+@inline_kernel
 def signal(drafts: NativeDrafts, frame: NativeFrame, receive_time_ns: int) -> Any:
     """Begin a signal on `frame`: its SignalIdentity is written, your records follow with `add`; its id, a uint64.
 
@@ -228,7 +229,7 @@ def signal(drafts: NativeDrafts, frame: NativeFrame, receive_time_ns: int) -> An
     """
     begin_message(drafts, SIGNAL)
     at = begin_record(drafts, IDENTITY_TYPE, IDENTITY_SIZE)
-    identity, state = drafts.buffer[at : at + IDENTITY_SIZE].view(IDENTITY)[0], drafts.state[0]
+    identity, state = record_at(drafts.buffer, at, IDENTITY), drafts.state[0]
     identity["signal_id"] = number = id_of_next(drafts, frame)
     identity["trigger_sequence"] = frame.sequence
     identity["trigger_receive_time_ns"] = receive_time_ns
@@ -249,7 +250,7 @@ def begin_order(
     """
     begin_message(drafts, EXECUTION)
     at = begin_record(drafts, REQUEST_TYPE, REQUEST_SIZE)
-    request, state = drafts.buffer[at : at + REQUEST_SIZE].view(REQUEST)[0], drafts.state[0]
+    request, state = record_at(drafts.buffer, at, REQUEST), drafts.state[0]
     state["order_at"] = at
     request["order_id"] = id_of_next(drafts, frame)
     request["trigger_sequence"] = frame.sequence

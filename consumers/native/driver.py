@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from consumers.native.book import NativeBook
-from consumers.native.build import BLANK, OPAQUE, build
+from consumers.native.build import OPAQUE, build
 from consumers.native.drafts import FAULTS, ROOM, make_drafts
 from consumers.native.loop import BOOK, DELIVERED, DRAIN, POISONED, TALLY
 from consumers.native.strategy import NativeStrategy, filter_of_native
@@ -129,7 +129,7 @@ class NativeDriver:
         while True:
             column, why = self.built.run(
                 *(self.built.handler, self.memory, self.view_of_book, self.drafts, buffer, table, column, last),
-                *(self.wanted, clock_offset_ns, BLANK, self.tally, self._out, self._rows),
+                *(self.wanted, clock_offset_ns, self.tally, self._out, self._rows),
             )
             count = int(self.tally[0]["collected"])
             for at, offset, length in self._rows[:, :count].T.tolist():

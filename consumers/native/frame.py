@@ -19,7 +19,7 @@ import numpy as np
 from tlv.buffers import Bytes, byte_at
 from tlv.codes import VENDOR_TYPES, Flag
 from tlv.filter import IS_POOL
-from tlv.jit import kernel
+from tlv.jit import inline_kernel, kernel
 from tlv.kernels import check_tlv, next_tlv
 from tlv.layout import (
     HEADER_SIZE,
@@ -38,6 +38,7 @@ from tlv.layout import (
 )
 from tlv.record import Record
 from tlv.status import OK
+from tlv.viewing import blank_record, record_at
 
 OTHER, EVENT, REMOVED, SNAPSHOT, TICKS, FEE, BLOCK, BLOCK_END, REORG, INVALIDATION, GAP, SESSION, UNPROVEN = range(13)
 """What a frame is about.  REMOVED: an event whose block left the chain; UNPROVEN: of an emitter that may be anything,
@@ -48,7 +49,7 @@ BROKEN = -1
 DOMAIN_AT, FLAGS_AT = Header.layout.offsets["domain"], Header.layout.offsets["flags"]
 ORIGIN_TYPE = EventOrigin.layout.type
 STATE_TYPE, TICKS_TYPE, FEE_TYPE = PoolState.layout.type, PoolTicks.layout.type, PoolFee.layout.type
-SESSION_TYPE, SESSION_SIZE = Session.layout.type, Session.layout.size
+SESSION_TYPE = Session.layout.type
 FIRST_VENDOR, LAST_VENDOR = VENDOR_TYPES[0], VENDOR_TYPES[-1]
 IS_UNPROVEN, IS_REMOVED, IS_SNAPSHOT = int(Flag.UNPROVEN), int(Flag.REMOVED), int(Flag.SNAPSHOT)
 
@@ -94,16 +95,14 @@ class NativeFrame(NamedTuple):
     """When its ring took it: CLOCK_MONOTONIC."""
     lost: int
     """Frames that the handler lacks since its last call: what it knows may be out of date."""
-    blank: Bytes
-    """Zeros, seen in place of a record that is not there."""
 
 
 def view(frame: NativeFrame, cls: type[Record]) -> Any:
     """The record of class `cls` in the message, to read; zeros if it has none."""
-    at, size = find_record(frame, cls.layout.type, cls.layout.size), cls.layout.size
+    at = find_record(frame, cls.layout.type, cls.layout.size)
     if at < 0:
-        return frame.blank[:size].view(cls.layout.dtype)[0]
-    return frame.payload[at : at + size].view(cls.layout.dtype)[0]
+        return blank_record(cls.layout.dtype)
+    return record_at(frame.payload, at, cls.layout.dtype)
 
 
 def has(frame: NativeFrame, cls: type[Record]) -> bool:
@@ -111,11 +110,17 @@ def has(frame: NativeFrame, cls: type[Record]) -> bool:
     return frame.type == cls.layout.type and frame.size == cls.layout.size
 
 
-@kernel
+@inline_kernel
 def find_record(frame: NativeFrame, wanted: int, size: int) -> int:
     """Where the first record of type `wanted` and `size` bytes stands; -1 if there is none."""
     if frame.type == wanted and frame.size == size:
         return frame.at
+    return find_behind(frame, wanted, size)
+
+
+@kernel
+def find_behind(frame: NativeFrame, wanted: int, size: int) -> int:
+    """The same, by a walk over all records."""
     pos = frame.start + HEADER_SIZE
     while pos < frame.end:
         status, tlv_type, value, length, pos = next_tlv(frame.payload, pos, frame.end)
@@ -124,7 +129,7 @@ def find_record(frame: NativeFrame, wanted: int, size: int) -> int:
     return -1
 
 
-@kernel
+@inline_kernel
 def read_records(buf: Bytes, start: int, end: int, wanted: Bytes) -> tuple[int, int, int, int, bool]:
     """(what, type, position, size, whether it is wanted) of a message whose header was checked, in one walk.
 
@@ -161,14 +166,14 @@ def read_records(buf: Bytes, start: int, end: int, wanted: Bytes) -> tuple[int, 
     return what, first, at, size, passes
 
 
-@kernel
+@inline_kernel
 def fill(target: Any, value: Any) -> None:
     """Copy an address, a pool, a hash or an amount from one record's field to another's of the same kind."""
     for i in range(target.shape[0]):
         target[i] = value[i]
 
 
-@kernel
+@inline_kernel
 def hash_of_pool(pool: Bytes) -> int:
     """A number of 31 bits that two pools seldom share, for a table in a handler's state."""
     words = pool.view(np.uint64)
@@ -177,14 +182,14 @@ def hash_of_pool(pool: Bytes) -> int:
     return int(np.int64(mixed >> np.uint64(33)))
 
 
-@kernel
+@inline_kernel
 def same_pool(left: Bytes, right: Bytes) -> bool:
     """Whether the 32 bytes of two pools are the same."""
     ours, theirs = left.view(np.uint64), right.view(np.uint64)
     return bool(((ours[0] ^ theirs[0]) | (ours[1] ^ theirs[1]) | (ours[2] ^ theirs[2]) | (ours[3] ^ theirs[3])) == 0)
 
 
-@kernel
+@inline_kernel
 def flags_of(buf: Bytes, start: int) -> int:
     """The header's flags of a checked message."""
     return byte_at(buf, start + FLAGS_AT)

@@ -18,6 +18,7 @@ from numba.extending import overload, typeof_impl
 from consumers.native.drafts import add, begin_record
 from consumers.native.frame import find_record, has, view
 from tlv.record import Record
+from tlv.viewing import blank_record, record_at
 
 WITHOUT_MEMORY = {"_nrt": False}
 """Nothing is allocated, as in every kernel (`tlv.jit`)."""
@@ -58,8 +59,8 @@ def _view(frame: Any, cls: Any) -> Any:
     def viewed(frame: Any, cls: Any) -> Any:
         at = find_record(frame, number, size)
         if at < 0:
-            return frame.blank[:size].view(dtype)[0]
-        return frame.payload[at : at + size].view(dtype)[0]
+            return blank_record(dtype)
+        return record_at(frame.payload, at, dtype)
 
     return viewed
 
@@ -82,6 +83,6 @@ def _add(drafts: Any, cls: Any) -> Any:
 
     def added(drafts: Any, cls: Any) -> Any:
         at = begin_record(drafts, number, size)
-        return drafts.buffer[at : at + size].view(dtype)[0]
+        return record_at(drafts.buffer, at, dtype)
 
     return added

@@ -19,53 +19,51 @@ from consumers.arbitrage.book_kernels import DONE, FULL, NAMED, fold
 from consumers.native.drafts import FINE, NativeDrafts, finish, reset, seal_draft
 from consumers.native.frame import (
     BROKEN,
-    SESSION_SIZE,
     SESSION_TYPE,
     NativeFrame,
     flags_of,
     read_records,
 )
+from consumers.native.hashing import take_message
 from consumers.strategy import MESSAGES_PER_FRAME
 from ringbuf.atomics import monotonic_ns, pause
 from ringbuf.kernels import count_duration, poll_into, publish_and_wake
 from ringbuf.layout import LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW, TIME_ROW
 from ringbuf.status import EMPTY, OK
 from tlv.buffers import Bytes, Longs, Structs
-from tlv.codes import MAX_MESSAGE, Flag
+from tlv.codes import Flag
 from tlv.copying import copy_bytes
-from tlv.jit import kernel
+from tlv.jit import inline_kernel, kernel
 from tlv.kernels import check_header, find_tlv
-from tlv.layout import HEADER, HEADER_SIZE, Session
+from tlv.layout import HEADER, Session
 from tlv.status import OK as SOUND
+from tlv.viewing import record_at
 
 COUNTS = ("frames", "lost", "lost_unreported", "published", "late", "next", "polled", "message", "folded", "why")
-STORED = ("logged", "collected", "replayed")
+STORED = ("collected", "replayed")
 TALLY = np.dtype([*((name, "<i8") for name in COUNTS + STORED), ("ring", "u1", (16,)), ("recorded_ring", "u1", (16,))])
 """What the loops count: frames that came, frames lost and of these not yet reported to the handler, messages published,
 of these on frames from before the runner.  And where they stopped: the next frame of those that were polled, the
 frame's next message to be published (-1: the frame was not delivered yet), whether the book has taken the next frame
-in, why (of `fold`, or of `drafts.FAULTS`), the end of the log, and how many messages were collected.  `ring` is being
-read; a replay's copies come from `recorded_ring`."""
+in, why (of `fold`, or of `drafts.FAULTS`), and how many messages were collected.  `ring` is being read; a replay's
+copies come from `recorded_ring`."""
 
 DELIVERED = 0
 PENDING, POISONED, BOOK, LOST, DRAIN = -1, -2, -3, -4, -5
 """Why a loop returns to its shell, beside a status of the ring: a message was not taken at once; the frame is no
-message, or its handler's messages are none; the book leaves it the next frame; frames were lost; the log must be
-emptied."""
-LOG_BYTES = 1 << 20
-"""Of a log of what was published, a u32 length and the payload behind the header for each message."""
-LENGTH_BYTES = 4
+message, or its handler's messages are none; the book leaves it the next frame; frames were lost; there is no
+room for what it collects."""
 REPLAY = int(Flag.REPLAY)
 SESSION, RING_BYTES = Session.layout.dtype, 16
 
 
-@kernel
+@inline_kernel
 def call_handler(handler: Any, state: Any, frame: NativeFrame, drafts: NativeDrafts, _book: Any) -> None:
     """Call a handler; `build` puts another in its place for one that gets the book."""
     handler(state, frame, drafts)
 
 
-@kernel
+@inline_kernel
 def call_with_book(handler: Any, state: Any, frame: NativeFrame, drafts: NativeDrafts, book: Any) -> None:
     """Call a handler of a strategy that keeps a book."""
     handler(state, frame, drafts, book)
@@ -80,13 +78,13 @@ def note_ring(drafts: NativeDrafts, payload: Bytes, start: int, end: int, flags:
         return -1
     at = find_tlv(payload, start, end, SESSION_TYPE)
     if at >= 0:
-        session = payload[at : at + SESSION_SIZE].view(SESSION)[0]
+        session = record_at(payload, at, SESSION)
         copy_bytes(count["recorded_ring"], 0, session["ring_uuid"], 0, RING_BYTES)
     copy_bytes(drafts.state[0]["ring"], 0, count["recorded_ring"], 0, RING_BYTES)
-    return int(payload[start : start + HEADER_SIZE].view(HEADER)[0]["sequence"])
+    return int(record_at(payload, start, HEADER)["sequence"])
 
 
-@kernel
+@inline_kernel
 def deliver(
     handler: Any,
     state: Any,
@@ -97,7 +95,6 @@ def deliver(
     column: int,
     wanted: Bytes,
     clock_offset_ns: int,
-    blank: Bytes,
     tally: Structs,
 ) -> int:
     """Have the book and the handler take in one frame: DELIVERED, POISONED, or BOOK, and then again with `folded`
@@ -131,26 +128,14 @@ def deliver(
     sequence = table[SEQUENCE_ROW, column] if recorded < 0 else recorded
     lost = count["lost_unreported"]
     count["lost_unreported"] = 0
-    frame = NativeFrame(
-        payload, start, end, what, tlv_type, at, size, flags, sequence, table[TIME_ROW, column], lost, blank
-    )
+    frame = NativeFrame(payload, start, end, what, tlv_type, at, size, flags, sequence, table[TIME_ROW, column], lost)
     call_handler(handler, state, frame, drafts, book)
-    finish(drafts)
+    if drafts.state[0]["begun"] != 0:
+        finish(drafts)
     if drafts.state[0]["status"] != FINE:
         count["why"] = drafts.state[0]["status"]
         return POISONED
     return DELIVERED
-
-
-@kernel
-def log_message(log: Bytes, tally: Structs, buf: Bytes, start: int, end: int) -> None:
-    """Append what counts of a message for the order hash (`consumers.order_hash`)."""
-    count = tally[0]
-    at, length = count["logged"], end - start - HEADER_SIZE
-    for i in range(LENGTH_BYTES):
-        log[at + i] = length >> 8 * i & 255
-    copy_bytes(log, at + LENGTH_BYTES, buf, start + HEADER_SIZE, length)
-    count["logged"] = at + LENGTH_BYTES + length
 
 
 @kernel
@@ -165,7 +150,6 @@ def run_native(
     last: int,
     wanted: Bytes,
     clock_offset_ns: int,
-    blank: Bytes,
     tally: Structs,
     out: Bytes,
     rows: Longs,
@@ -181,9 +165,7 @@ def run_native(
     for column in range(first, last):
         if end > out.size - drafts.buffer.size or count["collected"] > rows.shape[1] - MESSAGES_PER_FRAME:
             return column, DRAIN
-        status = deliver(
-            handler, states[0], book, drafts, payload, table, column, wanted, clock_offset_ns, blank, tally
-        )
+        status = deliver(handler, states[0], book, drafts, payload, table, column, wanted, clock_offset_ns, tally)
         if status != DELIVERED:
             return column, status
         for number in range(drafts.state[0]["messages"]):
@@ -203,7 +185,6 @@ def drive_native(
     states: Structs,
     book: Any,
     drafts: NativeDrafts,
-    blank: Bytes,
     words: Longs,
     control: Longs,
     reader: Any,
@@ -213,22 +194,26 @@ def drive_native(
     writer_control: Longs,
     writer: Any,
     wanted: Bytes,
-    log: Bytes,
+    orders: Structs,
     wall_offset_ns: int,
     tally: Structs,
     histogram: Longs,
     at: int,
     began_ns: int,
     slice_ns: int,
+    spin_ns: int,
 ) -> int:
     """Poll, deliver, publish; returns after `slice_ns` with the ring's status, or with a reason for its shell to act.
+
+    An empty ring is watched for `spin_ns` of that, then EMPTY is returned.
 
     words..index: a Reader's; writer_*: a Writer's; wall_offset_ns: CLOCK_REALTIME - CLOCK_MONOTONIC; histogram, at: of
     the time from the publishing of a frame, since `began_ns`, to that of its message.
     """
     payload = out.view(np.uint8)
     count = tally[0]
-    until = monotonic_ns() + slice_ns
+    began = monotonic_ns()
+    until, watched_until = began + slice_ns, began + spin_ns
     status = OK
     while status in (EMPTY, OK):
         if count["next"] == count["polled"]:
@@ -243,15 +228,11 @@ def drive_native(
         while count["next"] < count["polled"]:
             column = count["next"]
             if count["message"] < 0:
-                done = deliver(
-                    handler, states[0], book, drafts, payload, index, column, wanted, wall_offset_ns, blank, tally
-                )
+                done = deliver(handler, states[0], book, drafts, payload, index, column, wanted, wall_offset_ns, tally)
                 if done != DELIVERED:
                     return done
                 count["message"] = 0
             while count["message"] < drafts.state[0]["messages"]:
-                if count["logged"] > log.size - MAX_MESSAGE:
-                    return DRAIN
                 now = monotonic_ns()
                 start, end = seal_draft(drafts, count["message"], writer[0]["sequence"], now + wall_offset_ns)
                 if (
@@ -260,13 +241,18 @@ def drive_native(
                 ):
                     return PENDING
                 note_published(tally, index[TIME_ROW, column], began_ns, histogram, at)
-                log_message(log, tally, drafts.buffer, start, end)
+                take_message(orders[0], drafts.buffer, start, end)
                 count["message"] += 1
             count["message"] = -1
             count["next"] += 1
-        if monotonic_ns() >= until:
+        now = monotonic_ns()
+        if status == OK:
+            watched_until = now + spin_ns
+            if now >= until:
+                break
+        elif now >= min(until, watched_until):
             break
-        if status == EMPTY:
+        else:
             pause()
     return status
 

@@ -19,23 +19,28 @@ import numpy as np
 from consumers.follower import RingFollower
 from consumers.held_ids import HeldMessages, id_in
 from consumers.journal import JournalReader
-from consumers.native.build import BLANK
 from consumers.native.driver import NativeDriver
-from consumers.native.loop import BOOK, LOG_BYTES, LOST, PENDING, POISONED, note_published
+from consumers.native.hashing import NativeOrderHash
+from consumers.native.loop import BOOK, LOST, PENDING, POISONED, note_published
 from consumers.native.strategy import NativeStrategy
-from consumers.order_hash import OrderHash
 from consumers.runner import HEARTBEAT_S, NEVER_NS, WAIT_S, StrategyCounts
 from ringbuf import CorruptRing, FrameTooLong, Reader, RingFull, SharedCounters, Status, Wait, Writer
 from ringbuf.layout import TIME_ROW
-from tlv.buffers import Bytes, Structs
+from tlv.buffers import Structs
 from tlv.kernels import seal
 from tlv.layout import HEADER, HEADER_SIZE
 from tlv.units import MS, NS
 
 log = logging.getLogger("alphapulse.native")
 
-SLICE_NS = MS
-"""No compiled loop runs longer: signals of the operating system are served between slices."""
+SLICE_NS = 10 * MS
+"""No compiled loop runs longer: signals of the operating system are served between slices.  What stands between two
+takes 16 us, which of slices of 1 ms one frame in sixty met (bench `strategy`)."""
+SHARED_SLICE_NS = MS
+"""Of a strategy that shares its thread: the others wait meanwhile, so it does not watch an empty ring either."""
+SPIN_NS = {Wait.SPIN: SLICE_NS, Wait.BACKOFF: MS, Wait.YIELD: 0, Wait.FUTEX: 0}
+"""How long an empty ring is watched before it is waited for as `Reader.wait` does, which takes longer to notice: on
+BACKOFF about as long as a busy chain's events are apart."""
 TELL_EVERY_NS = NS
 
 
@@ -61,7 +66,7 @@ class NativeRunner:
         held: HeldMessages | None = None,
     ) -> None:
         self.driver = NativeDriver(strategy, reader.uuid, inline=inline)
-        self.order_hash = OrderHash()
+        self.order_hash = NativeOrderHash()
         """Over all that it published."""
         self._held = held
         self._heartbeat_due = 0.0
@@ -78,7 +83,6 @@ class NativeRunner:
         self._reader = reader
         self._writer = writer
         self._wait = wait
-        self._log: Bytes = np.zeros(LOG_BYTES, np.uint8)
 
     @property
     def tally(self) -> Structs:
@@ -116,14 +120,14 @@ class NativeRunner:
         finally:
             self.finish()
 
-    def turn(self) -> Status:
+    def turn(self, *, alone: bool = True) -> Status:
         """As `Runner.turn`."""
         if time.monotonic() >= self._heartbeat_due:
             self._writer.heartbeat()
             self._heartbeat_due = time.monotonic() + HEARTBEAT_S
         if self._shared is not None and self._shared.due:
             self._shared.put(self.counts)
-        status = self.step()
+        status = self.step(SLICE_NS, SPIN_NS[self._wait]) if alone else self.step(SHARED_SLICE_NS, 0)
         if isinstance(self._reader, Reader) and self._reader.evicted:
             self._reader.join()  # it was too slow for its writer, and its next poll says what it lost
             log.warning(
@@ -161,13 +165,12 @@ class NativeRunner:
 
     def finish(self) -> None:
         """Count and tell what is left over at the end."""
-        self._drain()
         self._tell_at = 0
         self._tell()
 
-    def step(self, slice_ns: int = SLICE_NS) -> Status:
+    def step(self, slice_ns: int = SHARED_SLICE_NS, spin_ns: int = 0) -> Status:
         """Deliver what can be read now: of a ring one slice of the compiled loop, at least one poll or the rest of the
-        last one; of a journal one poll.
+        last one; of a journal one poll.  For `spin_ns` of the slice it watches an empty ring.
 
         Raises:
             RingFull: a reliable consumer of the signals holds their ring, and its writer's policy is RAISE; the message
@@ -182,7 +185,7 @@ class NativeRunner:
             if found in {Status.EMPTY, Status.CLOSED}:
                 self._held.forget()
             return found
-        status = driver.built.drive(*self._arguments(reader, slice_ns))
+        status = driver.built.drive(*self._arguments(reader), slice_ns, spin_ns)
         if status == PENDING:
             self._publish_pending(reader)
         elif status == LOST:
@@ -195,7 +198,6 @@ class NativeRunner:
                 count["next"] += driver.attend(status, reader.out.view(np.uint8), reader.index, int(count["next"]))
             finally:
                 self._report_poison(driver.poisoned - poisoned)
-        self._drain()
         self._tell()
         if status < 0:
             return Status.OK
@@ -216,15 +218,15 @@ class NativeRunner:
             raise CorruptRing(f"ring {reader.name}: no frame where sequence {reader.sequence} should be")
         return poll.status
 
-    def _arguments(self, reader: Reader, slice_ns: int) -> tuple[Any, ...]:
+    def _arguments(self, reader: Reader) -> tuple[Any, ...]:
         driver, writer = self.driver, self._writer
         wall_offset_ns = time.time_ns() - time.monotonic_ns()
         histogram = self._counts.ring_to_signal
         return (
-            *(driver.built.handler, driver.memory, driver.view_of_book, driver.drafts, BLANK),
+            *(driver.built.handler, driver.memory, driver.view_of_book, driver.drafts),
             *(reader.words, reader.control, reader.state, reader.out, reader.index),
-            *(writer.words, writer.control, writer.state, driver.wanted, self._log, wall_offset_ns),
-            *(driver.tally, histogram.words, histogram.at, self._began_ns, slice_ns),
+            *(writer.words, writer.control, writer.state, driver.wanted, self.order_hash.orders, wall_offset_ns),
+            *(driver.tally, histogram.words, histogram.at, self._began_ns),
         )
 
     def _publish_recorded(self, payload: memoryview) -> None:
@@ -233,7 +235,7 @@ class NativeRunner:
         header = data[:HEADER_SIZE].view(HEADER)[0]
         header["sequence"], header["timestamp_ns"] = self._writer.next_sequence, time.time_ns()
         seal(data, 0, data.size)
-        self.order_hash.add(data.data)
+        self.order_hash.add(data)
         if self._held and (number := id_in(data)) in self._held:
             self._held.take(number, data.data)
             self._counts.again += 1
@@ -262,15 +264,7 @@ class NativeRunner:
             return
         histogram = self._counts.ring_to_signal
         note_published(self.tally, frame_ns, self._began_ns, histogram.words, histogram.at)
-        self._drain()
-        self.order_hash.add(message.data)
-
-    def _drain(self) -> None:
-        """Take what was published into the order hash."""
-        end = int(self.tally[0]["logged"])
-        if end:
-            self.order_hash.add_logged(self._log[:end].data)
-            self.tally[0]["logged"] = 0
+        self.order_hash.add(message)
 
     def _report_poison(self, count: int) -> None:
         """Log the last `count` poison frames, as far as they are kept."""

@@ -67,5 +67,7 @@ def warm() -> None:
         ):
             runner = NativeRunner(strategy(), reader, writer)
             runner.step()
+            runner.order_hash.add(buffer)
+            runner.order_hash.hexdigest()
             runner.close()
             writer.close(unlink=True)

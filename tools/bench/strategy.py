@@ -1,13 +1,9 @@
-"""The strategy's parts on made-up markets: a frame, the screen, the exact solution, a signal.
-
-Ring to signal is from publish to publish, between two threads of one process; the reader spins.
-"""
+"""The strategy's parts on made-up markets: a frame, the screen, the exact solution, a signal."""
 
 from __future__ import annotations
 
 import os
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,11 +13,8 @@ from consumers.arbitrage.constant_product import Hop
 from consumers.arbitrage.cycle import ReserveLeg, best_cycle, quote
 from consumers.arbitrage.cycle_table import CycleTable, Slope
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
-from consumers.examples.native_mover import MoverParams, NativeMover
-from consumers.native import NativeRunner
-from consumers.runner import Runner
 from consumers.strategy import Driver
-from ringbuf import Reader, Wait, Writer
+from ringbuf import Reader, Writer
 from tlv.codes import Domain, Flag, Protocol, Source, Venue
 from tlv.layout import ArbitrageSignal, EventOrigin, PoolState, PoolSync
 from tlv.message import build, parse
@@ -29,11 +22,10 @@ from tools.bench.lively_market import NATIVE, POOLS, LivelyMarket
 from tools.bench.native_strategy import run_native
 from tools.bench.plain_strategy import run_plain
 from tools.bench.result import BenchResult
+from tools.bench.ring_to_signal import run_ring_to_signal
 
 PAIRS, POOLS_OF_A_PAIR = 8, 8
 FRAMES = 2_000
-PAUSE_S = 0.0005
-"""Between two frames of a latency reading: longer than an exact solution takes, so that no frame queues."""
 UNIT = 10**18
 CYCLES = 10_000
 EVENTS = 4_000
@@ -239,42 +231,8 @@ def rings() -> Iterator[tuple[Writer, Reader, Writer]]:
         yield writers[0], stack.enter_context(Reader.attach(writers[0].name, start="oldest")), writers[1]
 
 
-def publish_at_leisure(
-    run: Callable[[Callable[[], bool]], None], market: Writer, reader: Reader, messages: list[bytes]
-) -> None:
-    """Publish one message after the other while `run` reads them in a thread of its own; the first warms it up."""
-    stopping = threading.Event()
-    reading = threading.Thread(target=run, args=(stopping.is_set,))
-    reading.start()
-    for number, message in enumerate(messages, start=1):
-        market.publish(message)
-        time.sleep(PAUSE_S)
-        while number in (1, len(messages)) and reader.sequence < market.next_sequence:
-            time.sleep(PAUSE_S)
-    stopping.set()
-    reading.join()
-
-
-def ring_to_signal_in_python() -> float:
-    """Median us from the publishing of a Sync to the publishing of the signal on it."""
-    with rings() as (market, reader, signals):
-        config = ArbitrageConfig(wrapped_native="0x" + address(1_000).hex())
-        runner = Runner(Driver(FlashArbitrage(config), market.uuid), reader, signals, wait=Wait.SPIN)
-        publish_at_leisure(runner.run, market, reader, introductions() + lively_market())
-        return runner.counts.ring_to_signal.percentile(0.5) / 1e3
-
-
-def ring_to_signal_native() -> float:
-    """The same by a compiled handler that does less: it compares a price with the one before."""
-    with rings() as (market, reader, signals):
-        runner = NativeRunner(NativeMover(MoverParams(threshold_pips=1)), reader, signals, wait=Wait.SPIN)
-        publish_at_leisure(runner.run, market, reader, lively_market())
-        return runner.counts.ring_to_signal.percentile(0.5) / 1e3
-
-
 def run(seconds: float) -> list[BenchResult]:
     """All readings; those over time, each over `seconds`."""
-    in_python, native = ring_to_signal_in_python(), ring_to_signal_native()
     with rings() as (market, reader, signals):
         natives = run_native(quiet_market(), seconds, market, reader, signals)
     return [
@@ -284,6 +242,5 @@ def run(seconds: float) -> list[BenchResult]:
         run_solve(seconds),
         *run_lively(EVENTS if seconds >= 0.1 else EVENTS // 10),
         *natives,
-        BenchResult("strategy ring to signal, exact", in_python, "us", "native handler", native, native / in_python),
-        BenchResult("strategy ring to signal, native", native, "us", "exact, Python", in_python, in_python / native),
+        *run_ring_to_signal(seconds, lively_market(), introductions(), address(1_000)),
     ]

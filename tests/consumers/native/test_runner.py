@@ -331,6 +331,21 @@ def test_native_runner_frames_with_wrong_messages_are_poison_and_too_many_stop_i
         ]
 
 
+def test_native_runner_that_shares_its_thread_does_not_watch_an_empty_ring(new_ring_name: Callable[[], str]) -> None:
+    with running(new_ring_name) as (_, _, runner):
+        assert runner.step(slice_ns=1 << 62, spin_ns=0) is Status.EMPTY  # else for ever
+
+
+def test_native_runner_several_frames_in_a_slice_are_all_delivered_without_watching(
+    new_ring_name: Callable[[], str],
+) -> None:
+    with running(new_ring_name) as (market, _, runner):
+        publish_recording(market)
+        while (status := runner.step(slice_ns=1 << 62, spin_ns=0)) is Status.OK:
+            pass
+        assert (status, runner.counts.frames) == (Status.EMPTY, len(canonical_frames()))
+
+
 def test_native_runner_until_closed_goes_on_while_the_ring_is_quiet(new_ring_name: Callable[[], str]) -> None:
     with running(new_ring_name) as (market, _, runner):
         looks = 0
