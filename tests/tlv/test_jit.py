@@ -6,6 +6,7 @@ Many first starts at once are a campaign of `tools.prove.ring.signals`.
 from __future__ import annotations
 
 import ast
+import gc
 import os
 import runpy
 import shutil
@@ -353,7 +354,8 @@ def test_kernel_divides_as_numpy_does(disabled: str, tmp_path: Path, monkeypatch
 
 
 def test_packages_that_compile_nothing_import_no_compiler(tmp_path: Path) -> None:
-    code = "import sys, ringbuf, tlv.message; print(*(name for name in ('numba', 'llvmlite') if name in sys.modules))"
+    names = ("numba", "llvmlite", "coverage")
+    code = f"import sys, ringbuf, tlv.message; print(*(name for name in {names} if name in sys.modules))"
     for disabled, found in (("1", ""), ("0", "numba llvmlite")):
         ended = subprocess.run(
             [sys.executable, "-c", code],
@@ -364,6 +366,20 @@ def test_packages_that_compile_nothing_import_no_compiler(tmp_path: Path) -> Non
             check=True,
         )
         assert ended.stdout.strip() == found
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_import_of_the_compiler_hides_coverage_for_its_time_and_leaves_the_collector_as_it_was(
+    collects: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "coverage", raising=False)
+    try:
+        (gc.enable if collects else gc.disable)()
+        assert tlv.jit.import_compiler() is numba
+        assert (gc.isenabled(), "coverage" in sys.modules) == (collects, False)
+    finally:
+        gc.enable()
+    assert gc.get_freeze_count() > 0
 
 
 # ---- an edit is never missed

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tests.producers.decode.abi_oracle import BUNDLED, LOG_FILES, ROOT, expected, rows
+from tests.tools.command.forked import run_forked
 from tools.recording.proven_pools import bundled_pools
 
-DECODE = (sys.executable, "-m", "tools.command.main", "decode")
 PLACE = ("block_number", "block_hash", "transaction_hash", "transaction_index", "log_index", "removed")
 EVENTS_OF_PROVEN_POOLS = (276, 8, 49, 1023, 6234)
 EVENTS_OF_ALL_EMITTERS = (384, 16, 51, 1049, 6234)
@@ -23,7 +23,7 @@ LOOKALIKES = ROOT / "tests/data/lookalikes.jsonl.gz"
 
 
 def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([*DECODE, *map(str, arguments)], cwd=ROOT, input=stdin, capture_output=True, timeout=60)
+    return run_forked("decode", *arguments, stdin=stdin)
 
 
 def decode(*arguments: str | Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -14,6 +14,7 @@ from consumers.journal import Fsync
 from consumers.recorder import Recorder
 from tests.consumers.journal_frames import open_writer
 from tests.consumers.relay_rig import make_ring, market_message, publish, serving
+from tests.tools.command.forked import run_forked
 from tlv.codes import Domain, Flag, Protocol, Source, Venue
 from tlv.layout import EventOrigin, PoolState, PoolSwap, PoolSync, PoolTicks, TickLiquidity
 from tlv.message import build, parse
@@ -23,8 +24,14 @@ from tools.dump_text import Describer, scale
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def dump(*arguments: str, compiled: bool = True) -> subprocess.CompletedProcess[str]:
+def dump(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command."""
+    done = run_forked("dump", *arguments)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def dump_anew(*arguments: str, compiled: bool) -> subprocess.CompletedProcess[str]:
+    """Run the command in an interpreter of its own."""
     command = [sys.executable, "-m", "tools.command.main", "dump", *arguments]
     environment = os.environ | ({} if compiled else {"NUMBA_DISABLE_JIT": "1"})
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
@@ -85,7 +92,7 @@ def test_dump_journal_gap_is_said(tmp_path: Path) -> None:
     with open_writer(tmp_path) as writer:
         writer.append_gap(1, 7, Reason.LAPPED)
     for compiled in (True, False):
-        done = dump(str(tmp_path), "--json", compiled=compiled)
+        done = dump_anew(str(tmp_path), "--json", compiled=compiled)
         assert (done.returncode, done.stderr) == (0, "")
         assert json.loads(done.stdout)["gap"] == {"first": 1, "last": 7}
     assert "1 to 7  lost (7 messages)" in dump(str(tmp_path)).stdout

@@ -6,7 +6,6 @@ Owns these; a group gives them to a command when it looks it up, and `run_comman
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import Any
 
 import click
@@ -62,6 +61,8 @@ def version_option() -> click.Option:
 
 def version() -> str:
     """Of the installed package; of sources that are run as they lie there it is not known."""
+    from importlib import metadata  # it imports all of `email`
+
     try:
         return metadata.version(PACKAGE)
     except metadata.PackageNotFoundError:

@@ -68,13 +68,6 @@ def test_cli_command_that_looks_imports_no_compiler(
     assert set(ended.stderr.splitlines()[-1].split()) == needed
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_cli_every_command_has_help_with_an_example(name: str) -> None:
-    ended = run(name, "--help")
-    assert ended.returncode == 0, ended.stderr
-    assert f"alphapulse {name}" in ended.stdout.partition("Usage:")[2].partition("\n")[2]
-
-
 @pytest.mark.parametrize(
     "arguments", [["nonsense"], ["--nonsense"], ["demo", "--speed", "fast"], ["dump"], ["bench", "--seconds", "x"]]
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import click
 
@@ -24,12 +26,36 @@ class Missing(MetaPathFinder):
 sys.meta_path.insert(0, Missing())
 """
 RUN = """
-import atexit, sys
 sys.argv[1:] = {arguments!r}
-atexit.register(lambda: print("imported:", *sys.modules, file=sys.stderr))
 from {module} import main
 main()
 """
+HELPS = """
+import contextlib, io, json
+from tools.command.main import main
+from tools.ringstat import main as ringstat
+found, known = [], set()
+for program, *words in {every!r}:
+    sys.argv[1:] = [*words, "--help"]
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        try:
+            (ringstat if program == "ringstat" else main)()
+        except SystemExit as ended:
+            code = ended.code
+    imported = sorted(set(sys.modules) - known)
+    known.update(imported)
+    found.append((code, text.getvalue(), imported))
+print(json.dumps(found))
+"""
+
+
+class Help(NamedTuple):
+    """What a command did for `--help`."""
+
+    code: int
+    text: str
+    imported: list[str]
+    """The modules that no help before it had imported."""
 
 
 def commands_below(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -62,6 +88,8 @@ def run(*words: str, missing: tuple[str, ...] = (), **settings: str) -> subproce
     )
 
 
-def imported(ended: subprocess.CompletedProcess[str]) -> set[str]:
-    """The top packages that it had imported at its end."""
-    return {name.partition(".")[0] for name in ended.stderr.splitlines()[-1].split()[1:]}
+def every_help(*, missing: tuple[str, ...]) -> dict[tuple[str, ...], Help]:
+    """The help of each command, asked for in one process, as on a machine that lacks the libraries `missing`."""
+    script = WITHOUT_LIBRARIES.format(missing=missing) + HELPS.format(every=list(EVERY))
+    ended = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, timeout=120, check=True)
+    return {words: Help(*found) for words, found in zip(EVERY, json.loads(ended.stdout), strict=True)}
