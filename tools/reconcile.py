@@ -1,6 +1,6 @@
 """`alphapulse reconcile`: are paper fills what the real contracts pay, and is the profit that was reported their sum?
 
-Owns the command line, the reading of executions, and what is printed.
+Owns the command line, the reading of executions and orders, and what is printed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ import msgspec
 
 from consumers.execution.config import ExecutionConfig
 from consumers.execution.ledger import Ledger
+from consumers.execution.orders import Order, read_order
 from consumers.journal import JournalReader
+from consumers.parameters import read_parameters
 from consumers.polled_frames import PolledFrames
 from consumers.progress import watched
 from consumers.strategy import Driver
 from ringbuf import Loss, Status
 from tlv.codes import OrderState
 from tlv.errors import FrameError, UsageError
-from tlv.layout import ArbitrageSignal, CircuitBreaker, CycleLeg, ExecutionReport, Fill, OrderRecord, OrderStatus
+from tlv.layout import CircuitBreaker, CycleLeg, ExecutionReport, Fill, OrderRecord, OrderStatus
 from tlv.message import parse
 from tlv.record import Record
 from tools.anomalies import RECORD_BYTES, bytes_of
@@ -35,7 +37,17 @@ from tools.command.say import say
 from tools.command.stderr_log import complain
 from tools.dump import DumpedLoss, entries
 from tools.evm.seeded_pools import SeededPools
-from tools.reconcile_judge import ExplainedParts, FeesAsked, FillJudge, FillJudgement, PaperAttempt, inconsistencies
+from tools.reconcile_judge import (
+    AskedOrder,
+    ExplainedParts,
+    FeesOfPools,
+    FillJudge,
+    FillJudgement,
+    OrdersAsked,
+    PaperAttempt,
+    RightlyFailed,
+    inconsistencies,
+)
 
 TOLD = 20
 """Differences that are printed one by one; the rest are counted."""
@@ -88,22 +100,26 @@ class PaperExecutions:
         return read
 
 
-def fees_asked(journals: Iterable[Path]) -> FeesAsked:
-    """The fees that signals say of their pools."""
-    fees: FeesAsked = {}
+def orders_asked(journals: Iterable[Path], min_gross_percent: int = 0) -> OrdersAsked:
+    """The orders in journals of strategies' rings, as an executor with this setting reads them."""
+    found: OrdersAsked = {}
     for journal in journals:
         with JournalReader(journal) as reader:
             for frame in reader:
                 if isinstance(frame, Loss):
                     continue
                 try:
-                    message = parse(frame.payload)
+                    order = read_order(frame.payload, reader.uuid, frame.sequence, 0, min_gross_percent)
                 except FrameError:
                     continue
-                if message.first(ArbitrageSignal) is not None:
-                    legs = [record for record in message.records if isinstance(record, CycleLeg)]
-                    fees[reader.uuid, frame.sequence] = {leg.pool: leg.fee_pips for leg in legs}
-    return fees
+                if isinstance(order, Order):
+                    found[order.key] = AskedOrder(order, fees_said(frame.payload))
+    return found
+
+
+def fees_said(payload: bytes | memoryview) -> FeesOfPools:
+    """The fees that a signal's legs say of their pools; none of an OrderRequest."""
+    return {record.pool: record.fee_pips for record in parse(payload).records if isinstance(record, CycleLeg)}
 
 
 @click.command(
@@ -120,34 +136,49 @@ def fees_asked(journals: Iterable[Path]) -> FeesAsked:
     "signals",
     multiple=True,
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Journal of the signals that were acted on (repeatable): tells what a fee that moves has cost.",
+    help="Journal of the signals and orders that were acted on (repeatable): by what they say failed attempts are "
+    "executed, and what a fee that moves has cost is told.",
+)
+@click.option(
+    "--execute-set",
+    "execute_sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting that the executor had: share_percent is where failed attempts stood, min_gross_percent what they "
+    "accept.",
 )
 @progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, amounts as decimal strings.")
 @needs("pyrevm", option="--market")
-def command(executions: str, market: Path | None, signals: tuple[Path, ...], as_json: bool) -> int:
+def command(
+    executions: str, market: Path | None, signals: tuple[Path, ...], execute_sets: tuple[str, ...], as_json: bool
+) -> int:
     """Execute the paper fills in EXECUTIONS, a journal's directory or a ring's name, by the real contracts.
 
     Each fill is put into its pool's exact state at its own place in its block, which --market tells, and swapped by the
     published code of Uniswap V2, V3 or Algebra inside this process.  What a contract pays otherwise than the fill says
     is told in wei; what an order expected and did not get is split into latency, fee, competitors and own fills, which
-    add up.  Sums the profit again from what the contracts paid: `confirmed` if it is the one that was reported.
+    add up.  An attempt that failed is executed by what its order says, and must fail.  Sums the profit again from what
+    the contracts paid: `confirmed` if it is the one that was reported.
 
-    The exit code is 1 if a wei is unexplained, a sum is wrong, or a fill could not be executed.
+    The exit code is 1 if a wei is unexplained, a sum is wrong, or an attempt could not be executed.
     """
     if market is None:
-        refuse_without_effect("without --market", "--signals-journal")
+        refuse_without_effect("without --market", "--signals-journal", "--execute-set")
+    (settings,) = read_parameters(ExecutionConfig, {}, execute_sets, "--execute-set")
     read = PaperExecutions.read(entries(executions, follow=False, latest=False, stop=lambda: False))
     if not read.messages:
         raise UsageError(f"{executions}: expected messages of a paper executor, found none")
     began = time.monotonic()
-    judgements = judge_journal(market, read.attempts, fees_asked(signals)) if market is not None else []
+    judgements = []
+    if market is not None:
+        asked = orders_asked(signals, settings.min_gross_percent)
+        judgements = judge_journal(market, FillJudge(read.attempts, SeededPools(), asked, settings))
     return tell(read, judgements, time.monotonic() - began, executed=market is not None, as_json=as_json)
 
 
-def judge_journal(market: Path, attempts: Sequence[PaperAttempt], fees: FeesAsked) -> list[FillJudgement]:
-    """Execute every fill at the end of its block in a market journal."""
-    judge = FillJudge(attempts, SeededPools(), fees)
+def judge_journal(market: Path, judge: FillJudge) -> list[FillJudgement]:
+    """Execute every attempt at the end of its block in a market journal."""
     with JournalReader(market) as reader:
         driver = Driver(judge, reader.uuid)
         for _ in watched(_delivered(reader, driver), progress("executing", bytes_of(market))):
@@ -209,9 +240,6 @@ def tell(
     wrong = [(one.attempt, text) for one in judgements for text in one.wrong]
     if not executed:
         wrong = [(attempt, text) for attempt in read.attempts for text in inconsistencies(attempt)]
-    else:
-        failed = [attempt for attempt in read.attempts if attempt.report.state != OrderState.FILLED]
-        wrong += [(attempt, text) for attempt in failed for text in inconsistencies(attempt)]
     for attempt, text in wrong[:TOLD]:
         say({"order": _order(attempt), "wrong": text}, f"{_order_text(attempt)}: {text}", as_json)
     unjudged = [one for one in judgements if one.unjudged]
@@ -220,6 +248,8 @@ def tell(
         say(left, f"{_order_text(one.attempt)}: not executed: {one.unjudged}", as_json)
     for table in explained(judgements, read.undone):
         say(table, table_text(table), as_json)
+    for table in failures(judgements, read.undone):
+        say(table, failures_text(table), as_json)
     pnl_agrees = reported.total == contracts.total
     remainder = sum(
         abs(fill.amount_out - out) for one in judgements for fill, out in zip(one.attempt.fills, one.paid, strict=False)
@@ -228,9 +258,11 @@ def tell(
     line: dict[str, Any] = {
         "attempts": len(read.attempts),
         "filled": sum(attempt.report.state == OrderState.FILLED for attempt in read.attempts),
+        "failed": sum(attempt.report.state == OrderState.FAILED for attempt in read.attempts),
         "undone": len(read.undone),
         "executed": len(judgements) - len(unjudged),
-        "legs": sum(len(one.paid) for one in judgements),
+        "failed_rightly": sum(one.failed is not None for one in judgements),
+        "legs": sum(len(one.paid) + (one.failed.legs if one.failed else 0) for one in judgements),
         "not_executed": len(unjudged) if executed else len(read.attempts),
         "wrong": len(wrong),
         "unexplained_wei": str(remainder),
@@ -284,8 +316,41 @@ def table_text(table: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def failures(judgements: Iterable[FillJudgement], undone: Set[tuple[bytes, int]] = frozenset()) -> list[dict[str, Any]]:
+    """For each token that would have come out: the attempts that failed with the contracts, too, without those that are
+    undone."""
+    sums: defaultdict[tuple[bytes, int], list[tuple[ExecutionReport, RightlyFailed]]] = defaultdict(list)
+    for one in judgements:
+        report = one.attempt.report
+        if one.failed is not None and _key(report) not in undone:
+            sums[report.token, report.decimals].append((report, one.failed))
+    tables = []
+    for (token, decimals), found in sums.items():
+        paid = [failed for _, failed in found if failed.given is not None]
+        table: dict[str, Any] = {"token": f"0x{token.hex()}", "decimals": decimals, "failed": len(found)}
+        table["refused"] = len(found) - len(paid)
+        table["accepted"] = str(sum(failed.accepted for failed in paid))
+        table["given"] = str(sum(failed.given or 0 for failed in paid))
+        table["gas_cost"] = str(sum(report.gas_cost for report, _ in found))
+        tables.append(table)
+    return tables
+
+
+def failures_text(table: dict[str, Any]) -> str:
+    """The table of failed attempts, in base units of its token."""
+    rows = (("accepted", "least that the others accept"), ("given", "what the contracts would have paid them"))
+    width = max(len(table[name]) for name in ("accepted", "given", "gas_cost")) + 1
+    lines = [
+        f"token {table['token']} ({table['decimals']} decimals), {table['failed']} failed attempts, "
+        f"{table['refused']} of them refused by a contract"
+    ]
+    lines += [f"  {text:<54}{table[name]:>{width}}" for name, text in rows]
+    lines.append(f"  {'gas':<54}{-int(table['gas_cost'])!s:>{width}}")
+    return "\n".join(lines)
+
+
 def _verdict(line: dict[str, Any], executed: bool) -> str:
-    text = f"{line['attempts']} attempts, {line['filled']} filled, {line['undone']} undone: "
+    text = f"{line['attempts']} attempts, {line['filled']} filled, {line['failed']} failed, {line['undone']} undone: "
     if not executed:
         return f"{text}sums {'are wrong' if line['wrong'] else 'agree'}; not executed, since --market is not given"
     text += f"{line['executed']} executed by the contracts in {line['legs']} legs, {line['not_executed']} not; "

@@ -3,6 +3,10 @@
 Owns where a fill stands, the states there, what own earlier fills changed, and the split of what a fill brought less
 than its order expected.  The market's frames come from a journal; what the executor itself knew plays no part.
 
+An attempt that failed on paper says nothing of its legs: they are its order's, and its place is the one that the
+executor's settings give it.  It is rightly failed if a contract refuses a leg, takes less than the whole input, or pays
+less in the end than the order accepts.
+
     expected    what the order's own state promised
     latency     the pools moved between that state and the fill's block
     fee         a pool with a fee that moves charged another one than the order's state said (with the signals at hand)
@@ -20,33 +24,23 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import ClassVar, NamedTuple
 
+from consumers.arbitrage.book_strategy import BookStrategy
 from consumers.arbitrage.gas_rate import Rate
-from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Pool, Price, Reserves
+from consumers.execution.config import ExecutionConfig
 from consumers.execution.ledger import PPM
-from consumers.strategy import Strategy
-from tlv.codes import GapScope, OrderState
+from consumers.execution.orders import Order, OrderKey
+from tlv.codes import OrderReason, OrderState
 from tlv.layout import (
     Block,
     BlockEnd,
     EventOrigin,
     ExecutionReport,
     Fill,
-    Gap,
-    PoolBurn,
-    PoolCreated,
-    PoolMint,
     PoolRecord,
-    PoolState,
     PoolSwap,
-    PoolSync,
-    PoolTicks,
     Reorg,
-    Session,
-    StateInvalidation,
-    TickLiquidity,
 )
-from tlv.record import Record
 from tools.evm.seeded_pools import Executed, NoRealContract, SeededPools, SwapReverted
 
 END = 1 << 62
@@ -58,8 +52,16 @@ Where = tuple[int, int]
 
 FeesOfPools = dict[bytes, int]
 """Fee in pips by pool."""
-FeesAsked = dict[tuple[bytes, int], FeesOfPools]
-"""What a signal's legs say, by the ring and sequence of its frame."""
+
+
+class AskedOrder(NamedTuple):
+    """What a strategy asked for, and the fees that a signal's legs say."""
+
+    order: Order
+    fees: FeesOfPools
+
+
+OrdersAsked = dict[OrderKey, AskedOrder]
 
 
 class PaperAttempt(NamedTuple):
@@ -72,6 +74,16 @@ class PaperAttempt(NamedTuple):
     def block(self) -> tuple[int, bytes]:
         """Number and hash of the block that it stood in."""
         return self.report.block_number, self.report.block_hash
+
+
+class TradedLeg(NamedTuple):
+    """A leg of a failed attempt; named as a Fill names them."""
+
+    block_number: int
+    leg: int
+    pool: bytes
+    token_in: bytes
+    token_out: bytes
 
 
 class MetState(NamedTuple):
@@ -105,8 +117,21 @@ class ExplainedParts(NamedTuple):
     filled: int
 
 
+class RightlyFailed(NamedTuple):
+    """How the contracts confirm that an attempt failed, in base units of what comes out."""
+
+    legs: int
+    """That were executed."""
+    accepted: int
+    """The least that the order accepts."""
+    given: int | None
+    """What the last leg pays; None if a leg is refused, or takes a part of its input only."""
+    refused: str
+    """By which leg, and why; empty if all are executed."""
+
+
 class FillJudgement(NamedTuple):
-    """What the contracts say of one filled order."""
+    """What the contracts say of one attempt."""
 
     attempt: PaperAttempt
     paid: tuple[int, ...]
@@ -116,31 +141,38 @@ class FillJudgement(NamedTuple):
     unjudged: str
     """Why the contracts could not be asked; empty if they were."""
     parts: ExplainedParts | None
-    """None of an order that states no expectation, and of one that was not judged."""
+    """None of an order that states no expectation, of one that was not judged, and of one that failed."""
+    failed: RightlyFailed | None = None
+    """Of an attempt that failed on paper, and with the contracts."""
 
 
 class Unjudged(Exception):
     """A fill cannot be executed here; the message says why."""
 
 
-class FillJudge(Strategy):
-    """Gets the market's frames from a `Driver`, and executes the fills of each block at its end."""
+class FillJudge(BookStrategy):
+    """Gets the market's frames from a `Driver`, and executes the attempts of each block at its end.
+
+    `settings`: those of the executor, of which `share_percent` gives failed attempts their place.
+    """
 
     name: ClassVar[str] = "reconcile"
-    wants: ClassVar[frozenset[type[Record]]] = frozenset(
-        {Block, BlockEnd, PoolBurn, PoolCreated, PoolMint, PoolState, PoolSwap, PoolSync, PoolTicks}
-    )
 
-    def __init__(self, attempts: Iterable[PaperAttempt], pools: SeededPools, fees: FeesAsked | None = None) -> None:
+    def __init__(
+        self,
+        attempts: Iterable[PaperAttempt],
+        pools: SeededPools,
+        asked: OrdersAsked | None = None,
+        settings: ExecutionConfig | None = None,
+    ) -> None:
         super().__init__()
         self.judgements: list[FillJudgement] = []
         self._waiting: defaultdict[tuple[int, bytes], list[PaperAttempt]] = defaultdict(list)
         for attempt in attempts:
-            if attempt.report.state == OrderState.FILLED:
-                self._waiting[attempt.block].append(attempt)
+            self._waiting[attempt.block].append(attempt)
         self._pools = pools
-        self._fees = fees or {}
-        self._book = PoolBook()
+        self._asked = asked or {}
+        self._share_percent = (settings or ExecutionConfig()).share_percent
         self._swaps: defaultdict[int, dict[bytes, list[int]]] = defaultdict(dict)
         """Log indices of each block's swaps, by pool."""
         self._moved: defaultdict[bytes, list[OwnMove]] = defaultdict(list)
@@ -148,7 +180,7 @@ class FillJudge(Strategy):
         """The lowest block of which no frame was lost; None until a Block comes."""
 
     def rest(self) -> list[FillJudgement]:
-        """The fills whose block never ended in the frames that were delivered."""
+        """The attempts whose block never ended in the frames that were delivered."""
         left = [attempt for attempts in self._waiting.values() for attempt in attempts]
         self._waiting.clear()
         return [
@@ -160,63 +192,37 @@ class FillJudge(Strategy):
 
     def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
         """Keep the pool's state, and where swaps stand."""
-        self._book.apply(record, origin)
+        super().on_event(record, origin)
         if isinstance(record, PoolSwap):
             self._swaps[origin.block_number].setdefault(record.pool, []).append(origin.log_index)
 
-    def on_removed(self, record: PoolRecord, origin: EventOrigin) -> None:
-        """Restore what the event had changed; the swaps of its block went with the reorg."""
-        self._book.take_back(record, origin)
-
-    def on_snapshot(self, record: PoolState) -> None:
-        """Take over the fee, and the state unless an event has set a newer one."""
-        self._book.take_snapshot(record)
-
-    def on_ticks(self, part: PoolTicks, ticks: tuple[TickLiquidity, ...]) -> None:
-        """Take over a tick map."""
-        self._book.take_ticks(part, ticks)
-
     def on_block(self, block: Block) -> None:
         """Its events are behind it."""
-        self._book.see_block(block.number)
+        super().on_block(block)
         if self._complete_from is None:
             self._complete_from = block.number
 
-    def on_invalidation(self, invalidation: StateInvalidation) -> None:
-        """States are unknown."""
-        self._book.apply_invalidation(invalidation)
-
-    def on_gap(self, gap: Gap) -> None:
-        """Any pool may have moved in what is missing."""
-        if gap.scope == GapScope.RING_SEQUENCES:
-            self.on_lost(gap.first, gap.last)
-        else:
-            self._book.invalidate()
-
-    def on_session(self, session: Session) -> None:
-        """The collector was not running."""
-        self._book.invalidate()
-
     def on_lost(self, first: int, last: int) -> None:
         """Any pool may have moved."""
-        self._book.lose()
+        super().on_lost(first, last)
         self._swaps.clear()
         self._moved.clear()
         self._complete_from = None
 
     def on_reorg(self, reorg: Reorg) -> None:
         """Take back what stood in the blocks that left the chain."""
-        self._book.reorganise(reorg)
+        super().on_reorg(reorg)
         for number in [known for known in self._swaps if known > reorg.fork_number]:
             del self._swaps[number]
         for pool, moves in self._moved.items():
             self._moved[pool] = [move for move in moves if move.block_number <= reorg.fork_number]
 
     def on_block_end(self, end: BlockEnd) -> None:
-        """Execute the fills of this block, in the order in which they were published."""
+        """Execute the attempts of this block, in the order in which they were published."""
         for attempt in self._waiting.pop((end.number, end.hash), ()):
+            filled = attempt.report.state == OrderState.FILLED
             try:
-                self.judgements.append(self._judge(attempt))
+                self.judgements.append(self._judge(attempt) if filled else self._judge_failed(attempt))
             except (Unjudged, NoRealContract) as reason:
                 self.judgements.append(_unjudged(attempt, str(reason)))
                 for fill in attempt.fills:
@@ -248,14 +254,62 @@ class FillJudge(Strategy):
                 self._moved[fill.pool].append(OwnMove(fill.block_number, place, executed.after))
         return FillJudgement(attempt, tuple(paid), tuple(wrong), "", parts)
 
+    def _judge_failed(self, attempt: PaperAttempt) -> FillJudgement:
+        report, wrong = attempt.report, inconsistencies(attempt)
+        asked = self._asked.get(_key(report))
+        if asked is None:
+            raise Unjudged("it failed, and no journal of --signals-journal has the order that says its legs")
+        order = asked.order
+        stated = report.legs, report.token, report.expected_out
+        if order.fault or stated != (len(order.legs), order.token_out, order.expected_out):
+            wrong.append(f"legs, token, expected_out: found {stated}, which is not what its order asked for")
+            return FillJudgement(attempt, (), tuple(wrong), "", None)
+        failed = self._fail(order, report.block_number)
+        if not failed.refused and failed.given is not None and failed.given >= failed.accepted:
+            wrong.append(f"it failed on paper, the contracts pay {failed.given}, and {failed.accepted} are accepted")
+        elif not failed.refused and report.reason != OrderReason.TOO_LITTLE_OUT:
+            reason = OrderReason(report.reason).name
+            wrong.append(f"reason: expected TOO_LITTLE_OUT, since the contracts pay {failed.given}, found {reason}")
+        return FillJudgement(attempt, (), tuple(wrong), "", None, None if wrong else failed)
+
+    def _fail(self, order: Order, block_number: int) -> RightlyFailed:
+        """The legs one after the other, up to the one that fails."""
+        amount = order.amount_in
+        for number, planned in enumerate(order.legs, 1):
+            leg = TradedLeg(block_number, number, planned.pool, planned.token_in, planned.token_out)
+            met = self._met(leg, self._place(leg), own=True)
+            executed = self._swap(met, leg, amount) if amount else SwapReverted("nothing goes in")
+            refused = ""
+            if isinstance(executed, SwapReverted):
+                refused = f"leg {number}: {executed}"
+            elif executed.amount_in != amount:
+                refused = f"leg {number}: the contract takes {executed.amount_in} of {amount}"
+            if refused:
+                return RightlyFailed(number, order.min_amount_out, None, refused)
+            assert isinstance(executed, Executed)
+            amount = executed.amount_out
+        return RightlyFailed(len(order.legs), order.min_amount_out, amount, "")
+
+    def _place(self, leg: TradedLeg) -> Where:
+        """Where an attempt meets a pool, by the executor's share."""
+        self._check_complete(leg)
+        logs = sorted(self._swaps.get(leg.block_number, {}).get(leg.pool, ()))
+        if self._share_percent == 100:
+            return leg.block_number, END
+        before = len(logs) * self._share_percent // 100
+        return (leg.block_number, logs[before - 1]) if before else _front(leg)
+
+    def _check_complete(self, leg: Fill | TradedLeg) -> None:
+        if self._complete_from is None or leg.block_number < self._complete_from:
+            raise Unjudged(f"leg {leg.leg}: frames of block {leg.block_number} are missing")
+
     def _execute(self, fill: Fill) -> tuple[Where, Executed | SwapReverted]:
         """The fill by the contract, and where it stands.
 
         A fill says behind how many of its block's swaps it stands.  If these are all, whether it is behind the rest of
         the block's events as well follows from the executor's share alone: then both are tried.
         """
-        if self._complete_from is None or fill.block_number < self._complete_from:
-            raise Unjudged(f"leg {fill.leg}: frames of block {fill.block_number} are missing")
+        self._check_complete(fill)
         logs = sorted(self._swaps.get(fill.block_number, {}).get(fill.pool, ()))
         if fill.swaps_before > len(logs):
             raise Unjudged(
@@ -270,40 +324,42 @@ class FillJudge(Strategy):
                 return place, outcome
         return places[0], outcomes[0]
 
-    def _swap(self, met: MetState, fill: Fill, amount_in: int, fee_pips: int | None = None) -> Executed | SwapReverted:
-        pool = self._pool(fill)
+    def _swap(
+        self, met: MetState, leg: Fill | TradedLeg, amount_in: int, fee_pips: int | None = None
+    ) -> Executed | SwapReverted:
+        pool = self._pool(leg)
         try:
             return self._pools.swap(
                 met.protocol,
                 met.value,
                 met.fee_pips if fee_pips is None else fee_pips,
                 amount_in,
-                falls=fill.token_in == pool.token0,
+                falls=leg.token_in == pool.token0,
                 net=met.net,
                 spacing=met.spacing,
             )
         except SwapReverted as refusal:
             return refusal
 
-    def _pool(self, fill: Fill) -> Pool:
-        pool = self._book.get(fill.pool)
-        if pool is None or {pool.token0, pool.token1} != {fill.token_in, fill.token_out}:
-            raise Unjudged(f"leg {fill.leg}: the market's frames have no pool 0x{fill.pool.hex()} of its tokens")
+    def _pool(self, leg: Fill | TradedLeg) -> Pool:
+        pool = self.book.get(leg.pool)
+        if pool is None or {pool.token0, pool.token1} != {leg.token_in, leg.token_out}:
+            raise Unjudged(f"leg {leg.leg}: the market's frames have no pool 0x{leg.pool.hex()} of its tokens")
         return pool
 
-    def _met(self, fill: Fill, place: Where, *, own: bool) -> MetState:
-        """The state of a fill's pool at a place; with what own fills left if `own`."""
-        pool = self._pool(fill)
+    def _met(self, leg: Fill | TradedLeg, place: Where, *, own: bool) -> MetState:
+        """The state of a leg's pool at a place; with what own fills left if `own`."""
+        pool = self._pool(leg)
         entry = next(
             (known for known in reversed(pool.history) if (known.block_number, known.log_index) <= place), None
         )
         if entry is None or pool.fee_pips is None:
             missing = "fee" if entry is not None else f"state at block {place[0]}"
-            raise Unjudged(f"leg {fill.leg}: the {missing} of pool 0x{fill.pool.hex()} is not known")
+            raise Unjudged(f"leg {leg.leg}: the {missing} of pool 0x{leg.pool.hex()} is not known")
         value = entry.value
-        for _, where, left in reversed(self._moved[fill.pool]) if own else ():
+        for _, where, left in reversed(self._moved[leg.pool]) if own else ():
             if left is None and (entry.block_number, entry.log_index) <= where and where[0] <= place[0]:
-                raise Unjudged(f"leg {fill.leg}: an earlier fill in pool 0x{fill.pool.hex()} could not be executed")
+                raise Unjudged(f"leg {leg.leg}: an earlier fill in pool 0x{leg.pool.hex()} could not be executed")
             if left is not None and (entry.block_number, entry.log_index) <= where <= place:
                 value = left
                 break
@@ -314,7 +370,8 @@ class FillJudge(Strategy):
     def _split(self, attempt: PaperAttempt, places: Sequence[Where], paid: Sequence[int]) -> ExplainedParts:
         """What the order expected, and by what steps it became what it was filled with."""
         report, fills = attempt.report, attempt.fills
-        decided = self._fees.get((report.order_ring, report.order_sequence), {})
+        asked = self._asked.get(_key(report))
+        decided = {} if asked is None else asked.fees
         fronts = [_front(fill) for fill in fills]
         before = self._route(fills, fronts, decided)
         same_fee = self._route(fills, fronts, {})
@@ -346,8 +403,12 @@ class FillJudge(Strategy):
         return amount
 
 
-def _front(fill: Fill) -> Where:
-    return fill.block_number - 1, END
+def _front(leg: Fill | TradedLeg) -> Where:
+    return leg.block_number - 1, END
+
+
+def _key(report: ExecutionReport) -> OrderKey:
+    return OrderKey(report.order_ring, report.order_sequence)
 
 
 def _unjudged(attempt: PaperAttempt, reason: str) -> FillJudgement:

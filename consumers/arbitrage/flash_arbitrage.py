@@ -24,21 +24,20 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import inf, nan
 from typing import Any, ClassVar, NamedTuple
 
+from consumers.arbitrage.book_strategy import BookStrategy
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.cycle import Leg, MapLeg, ReserveLeg, best_cycle
 from consumers.arbitrage.cycle_table import BELOW, UNPRICED, CycleCandidate, CycleTable
 from consumers.arbitrage.gas_rate import Rates
 from consumers.arbitrage.legs import leg_of, refusal, slopes_of
 from consumers.arbitrage.live_signals import KnownOpportunity, LiveSignals, Statement, opportunity_number
-from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Pool
 from consumers.arbitrage.signal import StateBlock, crossed_ticks, describe, describe_legs, value, way_of
-from consumers.strategy import Strategy
-from tlv.codes import Flag, GapScope, QuoteVerdict, Source, WithdrawalReason
+from tlv.codes import Flag, QuoteVerdict, Source, WithdrawalReason
 from tlv.layout import (
     ArbitrageSignal,
     Block,
@@ -46,24 +45,15 @@ from tlv.layout import (
     CycleLeg,
     Economics,
     EventOrigin,
-    Gap,
-    PoolBurn,
-    PoolCreated,
-    PoolMint,
     PoolRecord,
     PoolState,
-    PoolSwap,
-    PoolSync,
     PoolTicks,
     Reorg,
-    Session,
     SignalIdentity,
     SignalWithdrawn,
-    StateInvalidation,
     TickLiquidity,
     WayTick,
 )
-from tlv.record import Record
 
 log = logging.getLogger("alphapulse.strategy")
 
@@ -105,7 +95,7 @@ class Chance(NamedTuple):
     net_wei: int
 
 
-class FlashArbitrage(Strategy):
+class FlashArbitrage(BookStrategy):
     """Finds cycles through two and three pools.
 
     `counts` says what became of everything:
@@ -127,14 +117,10 @@ class FlashArbitrage(Strategy):
     version: ClassVar[int] = 2
     source: ClassVar[Source] = Source.ARBITRAGE_STRATEGY
     params: ClassVar[type[Any] | None] = ArbitrageConfig
-    wants: ClassVar[frozenset[type[Record]]] = frozenset(
-        {Block, BlockEnd, PoolBurn, PoolCreated, PoolMint, PoolState, PoolSwap, PoolSync, PoolTicks}
-    )
 
     def __init__(self, config: ArbitrageConfig | None = None) -> None:
         super().__init__()
         self.config = config or ArbitrageConfig()
-        self.book = PoolBook()
         self.live = LiveSignals()
         self._untouchable = self.config.untouchable_tokens
         self._rates = Rates(self.config.native_address)
@@ -153,12 +139,12 @@ class FlashArbitrage(Strategy):
         """The block of each state in the table, the oldest first."""
 
     def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
-        """Update the pool and, unless a back-fill brought the event, look for cycles at once."""
+        """Update the pool."""
         self._see(StateBlock(origin.block_number, origin.block_hash))
-        pool = self.book.apply(record, origin)
-        self._renew_new_rows()
-        if pool is None:
-            return
+        super().on_event(record, origin)
+
+    def pool_moved(self, pool: Pool, origin: EventOrigin) -> None:
+        """Unless a back-fill brought the event, look for cycles at once."""
         self._renew(pool)
         fetched = bool(self.trigger.flags & BACKFILL)
         self._unsettled[pool.index] = Move(origin.block_number, origin.receive_time_ns, fetched)
@@ -184,29 +170,21 @@ class FlashArbitrage(Strategy):
         expired = [signal for signal in self.live if signal.expires_block <= end.number]
         self._withdraw(expired, WithdrawalReason.EXPIRED, place)
 
-    def on_removed(self, record: PoolRecord, origin: EventOrigin) -> None:
-        """Restore what the event had changed."""
-        pool = self.book.take_back(record, origin)
-        if pool is not None:
-            self._restore([pool], WithdrawalReason.REORG)
-
     def on_snapshot(self, record: PoolState) -> None:
         """Take over fee and tokens, and the state unless an event has set a newer one."""
         known = self.book.get(record.pool)
         before = _quoted(known) if known is not None else None
         pool = self.book.take_snapshot(record)
-        self._renew_new_rows()
         if pool is None:
             return
         if _quoted(pool) == before:
             self._renew(pool)  # it is younger, and nothing else
         else:
-            self._restore([pool], WithdrawalReason.GONE)
+            self.pools_restored([pool], WithdrawalReason.GONE)
 
     def on_ticks(self, part: PoolTicks, ticks: tuple[TickLiquidity, ...]) -> None:
         """Take over the liquidity beyond the current range; what follows from it is looked at when the block ends."""
         pool = self.book.take_ticks(part, ticks)
-        self._renew_new_rows()
         if pool is not None:
             self.counts["tick_maps"] += 1
             if self._renew(pool):
@@ -216,31 +194,14 @@ class FlashArbitrage(Strategy):
         """The next block's base fee is bounded by this one's."""
         self._see(StateBlock(block.number, block.hash))
         self._base_fee = block.base_fee
-        self.book.see_block(block.number)
+        super().on_block(block)
 
     def on_reorg(self, reorg: Reorg) -> None:
         """Go back to the fork."""
         self._head, self._place = reorg.new_head_number, StateBlock(reorg.fork_number, reorg.fork_hash)
         gone = [signal for signal in self.live if signal.block_number > reorg.fork_number]
         self._withdraw(gone, WithdrawalReason.REORG, self._place)
-        self._restore(self.book.reorganise(reorg), WithdrawalReason.REORG)
-
-    def on_invalidation(self, invalidation: StateInvalidation) -> None:
-        """Mark the states that it names as unknown."""
-        self._restore(self.book.apply_invalidation(invalidation), WithdrawalReason.STATE_UNKNOWN)
-
-    def on_gap(self, gap: Gap) -> None:
-        """Any pool may have moved in the missing blocks or frames."""
-        missed_frames = gap.scope == GapScope.RING_SEQUENCES
-        self._restore(self.book.lose() if missed_frames else self.book.invalidate(), WithdrawalReason.STATE_UNKNOWN)
-
-    def on_session(self, session: Session) -> None:
-        """The collector was not running: any pool may have moved meanwhile."""
-        self._restore(self.book.invalidate(), WithdrawalReason.STATE_UNKNOWN)
-
-    def on_lost(self, first: int, last: int) -> None:
-        """Any pool may have moved in the frames that were missed."""
-        self._restore(self.book.lose(), WithdrawalReason.STATE_UNKNOWN)
+        super().on_reorg(reorg)
 
     def _see(self, place: StateBlock) -> None:
         """A block was heard of: states that are too old now are left alone until they move."""
@@ -254,12 +215,10 @@ class FlashArbitrage(Strategy):
             self.counts["stale"] += 1
             self._leave_out(self.book.pools[index])
 
-    def _restore(self, pools: Iterable[Pool], reason: WithdrawalReason) -> None:
-        """The states of pools changed by other ways than an event of theirs."""
-        changed = list(pools)
-        indices = [pool.index for pool in changed]
-        self._withdraw(self.live.through(indices), reason, self._place)
-        for pool in changed:
+    def pools_restored(self, pools: Sequence[Pool], reason: WithdrawalReason) -> None:
+        """Withdraw the signals about them; they are looked at when the block ends."""
+        self._withdraw(self.live.through([pool.index for pool in pools]), reason, self._place)
+        for pool in pools:
             self._unsettled.pop(pool.index, None)
             if self._renew(pool):
                 self._unsettled[pool.index] = Move(NEVER, 0, fetched=False)
@@ -279,6 +238,7 @@ class FlashArbitrage(Strategy):
 
     def _renew(self, pool: Pool) -> bool:
         """Bring the table up to date with a pool's state; whether it can be quoted."""
+        self._renew_new_rows()
         reason = refusal(pool)
         if reason is None and self._untouchable and self._untouchable & {pool.token0, pool.token1}:
             reason = "untouchable"

@@ -12,16 +12,20 @@ journal always gives the same messages.  What a strategy takes to decide is not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from consumers.backtest.account import PaperAccount
+from consumers.backtest.concern import needed_frames
 from consumers.backtest.mapped_journal import MappedJournal, Stretch
 from consumers.execution.executor import PaperExecutor
+from consumers.execution.orders import Order, read_order
 from consumers.loading import AnyStrategy
 from consumers.native import NativeDriver, NativeStrategy
 from consumers.order_hash import OrderHash
@@ -31,6 +35,8 @@ from consumers.strategy import Draft, Driver, Strategy, StrategyStopped, Trigger
 from consumers.watchdog import watching
 from ringbuf import Poll
 from tlv.codes import UNKNOWN_DECIMALS, Flag
+from tlv.errors import FrameError
+from tlv.filter import MessageFilter
 from tlv.layout import HEADER, HEADER_SIZE, ArbitrageSignal, CycleLeg, OrderLeg, OrderRequest, SignalWithdrawn
 from tlv.message import build, parse
 from tlv.record import Record
@@ -160,6 +166,10 @@ class TimedFrames:
         """Where it stands in its part."""
         self._frames = PolledFrames(driver)
 
+    def want(self, wanted: MessageFilter) -> None:
+        """Leave out all other frames from now on."""
+        self._frames = PolledFrames(self.driver, wanted)
+
     def deliver(self, stretch: Stretch, poll: Poll) -> Iterator[Draft]:
         """What is published on the frames of a part, after the loss in front of it; see `now_ns` and `column`.
 
@@ -238,7 +248,8 @@ class NativeFeed:
 class StrategySeat:
     """A strategy in a run, and what it has published."""
 
-    def __init__(self, strategy: AnyStrategy) -> None:
+    def __init__(self, strategy: AnyStrategy, tell: Told | None = None) -> None:
+        self._tell = tell
         self.feed = NativeFeed(strategy) if isinstance(strategy, NativeStrategy) else PlainFeed(strategy)
         self.ring = ring_of(strategy.name)
         self.sequence = 0
@@ -254,6 +265,8 @@ class StrategySeat:
             for message in self.feed.messages(stretch, poll):
                 self.sequence += 1
                 self._hash.add(message.data)
+                if self._tell is not None:
+                    self._tell(message.time_ns, message.data)
                 self._count(message)
                 if any(isinstance(record, FOR_EXECUTORS) for record in message.records):
                     data, time_ns = message.data, message.time_ns
@@ -350,6 +363,7 @@ def run_backtest(
     later: dict[int, PaperExecutor],
     advance: Callable[[int], object],
     tell: Told | None = None,
+    asked: Mapping[str, Told] = MappingProxyType({}),
 ) -> RunResult:
     """Run strategies over a journal, and fill what they ask for.
 
@@ -359,6 +373,7 @@ def run_backtest(
         advance: called with the number of frames that were read since it was called last, twice as many in all as the
             journal has.
         tell: gets each message of the first executor, with the event's time.
+        asked: by a strategy's name, what gets each of its messages.
 
     Raises:
         StrategyStopped: an executor raised on too many frames.
@@ -368,7 +383,7 @@ def run_backtest(
     others = {blocks: ExecutorSeat(one, names) for blocks, one in later.items()}
     executors = [main, *others.values()]
 
-    seats = [StrategySeat(strategy) for strategy in strategies]
+    seats = [StrategySeat(strategy, asked.get(strategy.name)) for strategy in strategies]
     orders: list[PlacedOrder] = []
     with watching([seat.feed.driver for seat in seats if isinstance(seat.feed, PlainFeed)]):
         for part, (stretch, poll) in enumerate(journal.polls()):
@@ -401,11 +416,15 @@ def execute(
     executors: Sequence[ExecutorSeat],
     advance: Callable[[int], object],
 ) -> None:
-    """Have executors read the journal, and take each order behind the frame that it answers.
+    """Have executors read what they need of the journal, and take each order behind the frame that it answers.
 
     Raises:
         StrategyStopped: an executor raised on too many frames.
     """
+    coins = {one.executor.config.native_address for one in executors}
+    wanted = needed_frames(journal, asked_in(orders), coins)
+    for one in executors:
+        one.frames.want(wanted)
     waiting = iter(orders)
     order = next(waiting, None)
     for part, (stretch, poll) in enumerate(journal.polls()):
@@ -426,6 +445,15 @@ def execute(
             for one in executors:
                 one.take(stretch, piece)
         advance(len(poll))
+
+
+def asked_in(messages: Iterable[PlacedOrder]) -> Iterator[Order]:
+    """The orders among messages of strategies."""
+    for message in messages:
+        with contextlib.suppress(FrameError):
+            order = read_order(message.data, message.ring, message.sequence, message.time_ns)
+            if isinstance(order, Order):
+                yield order
 
 
 def faults_of(results: Sequence[StrategyResult], executor: ExecutorSeat) -> list[str]:

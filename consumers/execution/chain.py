@@ -49,8 +49,8 @@ class Moved(NamedTuple):
 class ChainView:
     """The pools of one market ring, and its last blocks."""
 
-    def __init__(self) -> None:
-        self.book = PoolBook()
+    def __init__(self, book: PoolBook) -> None:
+        self.book = book
         self.blocks: dict[int, Block] = {}
         """By number, those of the present branch."""
         self.hashes: dict[int, bytes] = {}
@@ -63,7 +63,6 @@ class ChainView:
 
     def begin(self, block: Block) -> None:
         """A block was announced."""
-        self.book.see_block(block.number)
         if self._all_swaps_from is None:
             self._all_swaps_from = block.number
         self.blocks[block.number] = block

@@ -26,6 +26,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
+from consumers.arbitrage.book_strategy import BookStrategy
 from consumers.arbitrage.gas_rate import Rate, Rates
 from consumers.arbitrage.legs import refusal
 from consumers.arbitrage.pool_state import Pool
@@ -35,8 +36,8 @@ from consumers.execution.fills import Shortage, Swapped, fill_order, quotable, s
 from consumers.execution.ledger import PPM, Ended, Ledger, Pnl
 from consumers.execution.orders import Order, Withdrawal, read_order
 from consumers.execution.risk import MOST_STATED, RiskVerdict, weigh
-from consumers.strategy import Draft, Strategy
-from tlv.codes import Domain, Flag, GapScope, OrderReason, OrderState, Protocol, Source
+from consumers.strategy import Draft
+from tlv.codes import Domain, Flag, OrderReason, OrderState, Protocol, Source
 from tlv.errors import FrameError
 from tlv.layout import (
     Block,
@@ -44,21 +45,11 @@ from tlv.layout import (
     EventOrigin,
     ExecutionReport,
     Fill,
-    Gap,
     OrderStatus,
-    PoolBurn,
-    PoolCreated,
-    PoolMint,
     PoolRecord,
-    PoolState,
     PoolSwap,
-    PoolSync,
-    PoolTicks,
     Reorg,
     RiskDecision,
-    Session,
-    StateInvalidation,
-    TickLiquidity,
 )
 from tlv.message import parse
 from tlv.record import Record
@@ -92,7 +83,7 @@ class MetPool(NamedTuple):
     falls: bool
 
 
-class PaperExecutor(Strategy):
+class PaperExecutor(BookStrategy):
     """Fills orders on paper.  A `Driver` gives it the market's frames, `take_order` the strategies'.
 
     `counts`: `orders`, `withdrawals`, `ignored` messages of another kind, `unreadable` ones, `again` for orders that
@@ -103,14 +94,11 @@ class PaperExecutor(Strategy):
     name: ClassVar[str] = "paper"
     source: ClassVar[Source] = Source.PAPER_EXECUTOR
     params: ClassVar[type[Any] | None] = ExecutionConfig
-    wants: ClassVar[frozenset[type[Record]]] = frozenset(
-        {Block, BlockEnd, PoolBurn, PoolCreated, PoolMint, PoolState, PoolSwap, PoolSync, PoolTicks}
-    )
 
     def __init__(self, config: ExecutionConfig | None = None) -> None:
         super().__init__()
         self.config = config or ExecutionConfig()
-        self.chain = ChainView()
+        self.chain = ChainView(self.book)
         self.ledger = Ledger(self.config)
         self._native = self.config.native_address
         self._untouchable = self.config.untouchable_tokens
@@ -205,52 +193,30 @@ class PaperExecutor(Strategy):
 
     def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
         """Keep the pool's state, and where swaps stand."""
-        self.chain.book.apply(record, origin)
+        super().on_event(record, origin)
         if isinstance(record, PoolSwap):
             self.chain.note_swap(record.pool, origin)
 
     def on_removed(self, record: PoolRecord, origin: EventOrigin) -> None:
         """Restore what the event had changed."""
-        self.chain.book.take_back(record, origin)
+        super().on_removed(record, origin)
         if isinstance(record, PoolSwap):
             self.chain.forget_swap(record.pool, origin)
 
-    def on_snapshot(self, record: PoolState) -> None:
-        """Take over fee and tokens, and the state unless an event has set a newer one."""
-        self.chain.book.take_snapshot(record)
-
-    def on_ticks(self, part: PoolTicks, ticks: tuple[TickLiquidity, ...]) -> None:
-        """Take over the liquidity beyond the current range."""
-        self.chain.book.take_ticks(part, ticks)
-
     def on_block(self, block: Block) -> None:
         """Remember its base fee and when it came."""
+        super().on_block(block)
         self.chain.begin(block)
-
-    def on_invalidation(self, invalidation: StateInvalidation) -> None:
-        """Mark the states that it names as unknown."""
-        self.chain.book.apply_invalidation(invalidation)
-
-    def on_gap(self, gap: Gap) -> None:
-        """Any pool may have moved in the missing blocks or frames."""
-        if gap.scope == GapScope.RING_SEQUENCES:
-            self.on_lost(gap.first, gap.last)
-        else:
-            self.chain.book.invalidate()
-
-    def on_session(self, session: Session) -> None:
-        """The collector was not running: any pool may have moved meanwhile."""
-        self.chain.book.invalidate()
 
     def on_lost(self, first: int, last: int) -> None:
         """Any pool may have moved in the frames that were missed, and swaps of this block may be among them."""
-        self.chain.book.lose()
+        super().on_lost(first, last)
         self.chain.forget()
 
     def on_reorg(self, reorg: Reorg) -> None:
         """Take back what happened in the blocks that left the chain."""
         self._forks.append(SeenFork(self.trigger.ring, self.trigger.sequence, reorg.fork_number))
-        self.chain.book.reorganise(reorg)
+        super().on_reorg(reorg)
         gone = self.chain.roll_back(reorg.fork_number)
         self._last_end = min(self._last_end, reorg.fork_number)
         self._undo(lambda ended: gone.get(ended.block_number) == ended.block_hash)
@@ -425,7 +391,7 @@ class PaperExecutor(Strategy):
             return RiskVerdict(OrderReason.STALE, age, self.config.max_order_age_blocks)
         met = []
         for leg in order.legs:
-            pool = self.chain.book.get(leg.pool)
+            pool = self.book.get(leg.pool)
             if pool is None or not pool.protocol:
                 return RiskVerdict(OrderReason.UNKNOWN_POOL)
             if {leg.token_in, leg.token_out} != {pool.token0, pool.token1}:
@@ -446,7 +412,7 @@ class PaperExecutor(Strategy):
         """What the chain's coin is worth in a token, by states that are not too old."""
 
         rates = Rates(self._native)
-        for pool in self.chain.book.of_pair(token, self._native):
+        for pool in self.book.of_pair(token, self._native):
             current = pool.current
             fresh = current is not None and number - current.block_number <= self.config.max_state_age_blocks
             rates.renew(pool, usable=fresh and refusal(pool) is None)
@@ -461,7 +427,7 @@ class PaperExecutor(Strategy):
         amount_in, amount_out = (0, 0) if isinstance(outcome, Shortage) else (order.amount_in, outcome[-1].amount_out)
         gross = amount_out - amount_in if order.is_round_trip else amount_out
         latency_ns = self._latency_ns(order)
-        pool = self.chain.book.get(order.legs[-1].pool)
+        pool = self.book.get(order.legs[-1].pool)
         assert pool is not None
         return ExecutionReport(
             **_about(order),
@@ -565,7 +531,7 @@ class PaperExecutor(Strategy):
     def _move_again(self, ended: Ended) -> None:
         """Move the pools as a fill of a run before this one did."""
         for fill in ended.fills:
-            pool = self.chain.book.get(fill.pool)
+            pool = self.book.get(fill.pool)
             if pool is None or pool.fee_pips is None:
                 continue
             where = self.chain.meet(pool, ended.block_number, self.config.share_percent)

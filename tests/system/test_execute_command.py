@@ -114,8 +114,9 @@ def test_no_order_is_filled_twice_and_none_forgotten_however_often_it_is_killed(
             process = start(*words)
             with Reader.attach(execution, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:
                 wanted = count_of(reader) + draw.randrange(100)
-                deadline = time.monotonic() + 5
-                while count_of(reader) < wanted and time.monotonic() < deadline:
+                deadline = time.monotonic() + PATIENCE_S
+                while count_of(reader) < wanted:
+                    assert process.poll() is None and time.monotonic() < deadline
                     time.sleep(0.0005)
                 process.send_signal(signal.SIGKILL)
                 process.communicate()

@@ -31,12 +31,15 @@ def said_by(module: str, *options: str) -> dict[str, Any]:
 
 
 def check_profit(journal: Path, executions: Path) -> None:
+    orders = executions.with_name("orders")
     options = [str(journal), *SETTINGS, "--execute-set", "gas.tip_wei=0", "--executions", str(executions)]
-    tested = said_by("tools.backtest.command", *options, "--no-progress")
-    judged = said_by("tools.reconcile", str(executions), "--market", str(journal), "--no-progress")
+    tested = said_by("tools.backtest.command", *options, "--orders", str(orders), "--no-progress")
+    signals = ("--signals-journal", str(orders / "flash_arbitrage"))
+    judged = said_by("tools.reconcile", str(executions), "--market", str(journal), *signals, "--no-progress")
     assert tested["complete"]
     assert tested["pnl"]["filled"] > FRAMES // 100
     assert judged["executed"] >= tested["pnl"]["filled"], "fills of blocks that left the chain are judged, too"
+    assert judged["failed_rightly"] == judged["failed"]
     assert (judged["unexplained_wei"], judged["not_executed"], judged["wrong"]) == ("0", 0, 0)
     assert judged["confirmed"]
     assert judged["pnl"]["net"] == judged["pnl_of_contracts"]["net"] == tested["pnl"]["net"]

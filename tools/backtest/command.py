@@ -25,7 +25,7 @@ from consumers.journal.segment import list_segments
 from consumers.loading import AnyStrategy, load_strategy, make_strategy
 from consumers.parameters import read_parameters, shown_parameters, split_set
 from tlv.errors import UsageError
-from tools.backtest.executions import ExecutionJournal
+from tools.backtest.journals import NO_JOURNALS, AskedJournals
 from tools.backtest.memory import private_bytes
 from tools.backtest.report import claim_directories, empty_directory, write_report
 from tools.backtest.summary import best_first, run_line, run_text, sweep_text
@@ -91,6 +91,12 @@ class Planned(NamedTuple):
     metavar="DIR",
     help="Write what the executor said as a journal, for `alphapulse reconcile DIR --market JOURNAL`; of one run only.",
 )
+@click.option(
+    "--orders",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write what each strategy published as a journal DIR/NAME, for --signals-journal of reconcile; one run only.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON line for each run.")
 @progress_option
 @needs("pyarrow", option="--report")
@@ -103,6 +109,7 @@ def command(
     jobs: int | None,
     report: Path | None,
     executions: Path | None,
+    orders: Path | None,
     as_json: bool,
 ) -> int:
     """Run strategies over JOURNAL, fill their orders on paper, and say what they earned.
@@ -113,9 +120,11 @@ def command(
     classes = strategies_of(references)
     sweeps = read_sweeps(sweep_texts, [*sets, *(f"execute.{text}" for text in execute_sets)])
     plan = planned(classes, sets, execute_sets, runs_of(sweeps))
-    if executions is not None and len(plan) > 1:
-        raise UsageError(f"--executions: expected one run, found {len(plan)}; leave --sweep out")
-    claim_directories(report, executions)
+    journals = AskedJournals(executions, orders)
+    for directory, option in ((executions, "--executions"), (orders, "--orders")):
+        if directory is not None and len(plan) > 1:
+            raise UsageError(f"{option}: expected one run, found {len(plan)}; leave --sweep out")
+    claim_directories({"--report": report, "--executions": executions, "--orders": orders})
     with Interrupt() as asked:
         total = sum(segment.path.stat().st_size for segment in list_segments(journal) if segment.path.exists())
         with progress("read", total) as bar:
@@ -127,10 +136,11 @@ def command(
             for reason in mapped.facts.missing():
                 tell_operator(f"backtest: not complete: {reason}", reason, logging.WARNING, journal=str(journal))
             results, failures = run_all(
-                mapped, classes, plan, jobs or cores(), asked, as_json, report is not None, executions
+                mapped, classes, plan, jobs or cores(), asked, as_json, report is not None, journals
             )
-            if executions is not None and not results:
-                empty_directory(executions)
+            if not results:
+                for directory in filter(None, journals):
+                    empty_directory(directory)
             if asked():
                 return INTERRUPTED
             if len(plan) > 1 and results and not as_json:
@@ -234,12 +244,12 @@ def run_all(
     asked: Interrupt,
     as_json: bool,
     with_report: bool,
-    executions: Path | None = None,
+    journals: AskedJournals = NO_JOURNALS,
 ) -> tuple[list[RunResult], dict[int, str]]:
     """Run the plan; the results in its order, and why other runs gave none.  Each is said as it ends."""
 
     def work(number: int, advance: Advance) -> RunResult:
-        return run_one(mapped, classes, plan[number], number, advance, with_report, executions)
+        return run_one(mapped, classes, plan[number], number, advance, with_report, journals)
 
     results: dict[int, RunResult] = {}
     failures: dict[int, str] = {}
@@ -269,14 +279,9 @@ def run_one(
     number: int,
     advance: Advance,
     with_report: bool,
-    executions: Path | None = None,
+    journals: AskedJournals = NO_JOURNALS,
 ) -> RunResult:
-    """Do one run, in whatever process this is.
-
-    Args:
-        with_report: keep what tables and pictures need, and try the orders with other delays too.
-        executions: where the executor's messages are written.
-    """
+    """Do one run, in whatever process this is."""
     began = time.monotonic()
     strategies = [make_strategy(cls, {}, texts) for cls, texts in zip(classes, planned_run.strategies, strict=True)]
     config = planned_run.config
@@ -294,9 +299,9 @@ def run_one(
             advance(untold)
             untold = 0
 
-    with ExecutionJournal(executions) if executions else contextlib.nullcontext() as written:
-        tell = written.tell if written is not None else None
-        result = run_backtest(mapped, strategies, PaperExecutor(config), later, count, tell)
+    with contextlib.ExitStack() as stack:
+        written = journals.open(stack, [strategy.name for strategy in strategies])
+        result = run_backtest(mapped, strategies, PaperExecutor(config), later, count, *written)
     advance(untold)
     result.number, result.settings = number, planned_run.settings
     for one, cls, texts in zip(result.strategies, classes, planned_run.strategies, strict=True):

@@ -6,8 +6,10 @@ Owns when a folder is refused, what a report consists of, and that what cannot b
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
+from shutil import rmtree
 
 from consumers.backtest.mapped_journal import JournalFacts
 from consumers.backtest.run import RunResult
@@ -19,19 +21,18 @@ from tools.backtest.tables import write_tables
 PAGE = "report.html"
 
 
-def claim_directories(report: Path | None, executions: Path | None) -> None:
-    """Make the folders that `--report` and `--executions` name.
+def claim_directories(asked: Mapping[str, Path | None]) -> None:
+    """Make the folders that options name.
 
     Raises:
-        UsageError: one of them is a file, holds something, or cannot be written; or one lies in the other.
+        UsageError: one of them is a file, holds something, or cannot be written; or one lies in another.
     """
-    if report is not None and executions is not None:
-        first, second = report.resolve(), executions.resolve()
-        if first == second or first in second.parents or second in first.parents:
-            raise UsageError(f"--report {report} and --executions {executions}: expected two folders beside each other")
-    for option, directory in (("--report", report), ("--executions", executions)):
-        if directory is not None:
-            claim_directory(directory, option)
+    named = {option: directory for option, directory in asked.items() if directory is not None}
+    for (option, directory), (other, outer) in permutations(named.items(), 2):
+        if directory.resolve().is_relative_to(outer.resolve()):
+            raise UsageError(f"{option} {directory} and {other} {outer}: expected two folders beside each other")
+    for option, directory in named.items():
+        claim_directory(directory, option)
 
 
 def claim_directory(directory: Path, option: str) -> None:
@@ -54,9 +55,12 @@ def claim_directory(directory: Path, option: str) -> None:
 
 
 def empty_directory(directory: Path) -> None:
-    """Remove what a run or a report that cannot be completed has left in its folder: files, nothing deeper."""
+    """Remove what a run or a report that cannot be completed has left in its folder."""
     for path in directory.iterdir():
-        path.unlink()
+        if path.is_dir():
+            rmtree(path)
+        else:
+            path.unlink()
 
 
 def write_report(

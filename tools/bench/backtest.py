@@ -2,7 +2,8 @@
 
 Frames are Sync events of 32 V2 pools, of 254 bytes.  The native and the plain strategy do the same: they compare the
 two reserves.  A reading is the best pass; the journal is mapped before, as for all runs of a sweep but the first.  Both
-signal nothing, so no executor reads; the last reading is of a strategy that orders, whose executor does.
+signal nothing, so no executor reads; the last reading is of a strategy that orders through 4 of the pools, of which the
+executor reads.
 """
 
 from __future__ import annotations

@@ -10,30 +10,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from consumers.arbitrage.flash_arbitrage import FlashArbitrage
-from consumers.arbitrage.pool_book import PoolBook
+from consumers.arbitrage.book_strategy import BookStrategy
 from consumers.arbitrage.pool_state import Price, Reserves
 from consumers.arbitrage.signal import legs_in
 from consumers.journal import JournalReader
 from consumers.progress import watched
-from consumers.strategy import Driver, Strategy
+from consumers.strategy import Driver
 from ringbuf import Loss
-from tlv.codes import GapScope, Protocol
-from tlv.layout import (
-    Block,
-    CycleLeg,
-    EventOrigin,
-    Gap,
-    PoolRecord,
-    PoolState,
-    PoolTicks,
-    Reorg,
-    Session,
-    SignalIdentity,
-    StateInvalidation,
-    TickLiquidity,
-    WayTick,
-)
+from tlv.codes import Protocol
+from tlv.layout import CycleLeg, SignalIdentity, WayTick
 from tlv.message import Message
 from tools.anomalies import bytes_of
 from tools.command.progress import progress
@@ -151,22 +136,17 @@ def execute_on_market(messages: Iterable[Message], market: Path, pools: SeededPo
     return found
 
 
-class MarketStates(Strategy):
+class MarketStates(BookStrategy):
     """The pools' states at each frame of a market."""
 
     name = "verify_signal"
-    wants = FlashArbitrage.wants
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._book = PoolBook()
 
     def execute(self, message: Message, pools: SeededPools) -> Execution:
         """Execute a signal in the present states."""
         wrong, unjudged, seeds = [], [], {}
         ways = [record for record in message.records if isinstance(record, WayTick)]
         for leg in legs_in(message):
-            pool = self._book.get(leg.pool)
+            pool = self.book.get(leg.pool)
             if pool is None or pool.current is None or pool.fee_pips is None:
                 unjudged.append(f"leg {leg.leg}: the market's frames do not tell the state of pool 0x{leg.pool.hex()}")
                 continue
@@ -187,46 +167,3 @@ class MarketStates(Strategy):
         legs = [leg for leg in legs_in(message) if leg.leg in seeds]
         executed = _execute(legs, seeds, pools)
         return Execution([*wrong, *executed.wrong], [*unjudged, *executed.unjudged])
-
-    def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
-        """Keep the pool's state."""
-        self._book.apply(record, origin)
-
-    def on_removed(self, record: PoolRecord, origin: EventOrigin) -> None:
-        """Restore what the event had changed."""
-        self._book.take_back(record, origin)
-
-    def on_snapshot(self, record: PoolState) -> None:
-        """Take over fee and state."""
-        self._book.take_snapshot(record)
-
-    def on_ticks(self, part: PoolTicks, ticks: tuple[TickLiquidity, ...]) -> None:
-        """Take over a tick map."""
-        self._book.take_ticks(part, ticks)
-
-    def on_block(self, block: Block) -> None:
-        """Its events are behind it."""
-        self._book.see_block(block.number)
-
-    def on_reorg(self, reorg: Reorg) -> None:
-        """Go back to the fork."""
-        self._book.reorganise(reorg)
-
-    def on_invalidation(self, invalidation: StateInvalidation) -> None:
-        """States are unknown."""
-        self._book.apply_invalidation(invalidation)
-
-    def on_gap(self, gap: Gap) -> None:
-        """Any pool may have moved in what is missing."""
-        if gap.scope == GapScope.RING_SEQUENCES:
-            self._book.lose()
-        else:
-            self._book.invalidate()
-
-    def on_session(self, session: Session) -> None:
-        """The collector was not running."""
-        self._book.invalidate()
-
-    def on_lost(self, first: int, last: int) -> None:
-        """Any pool may have moved."""
-        self._book.lose()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from consumers.arbitrage.book_strategy import BookStrategy
 from consumers.arbitrage.concentrated import current_range, swap, swap_step
 from consumers.arbitrage.constant_product import FEE_UNIT, MAX_RESERVE, Hop
 from consumers.arbitrage.legs import refusal, usable_map
@@ -37,7 +38,6 @@ from consumers.native.quoting import (
     UNKNOWN_STATE,
 )
 from consumers.strategy import Driver
-from tests.consumers.book_keeper import BookKeeper
 from tests.consumers.journal_frames import UUID
 from tests.consumers.recorded_market import Publisher, canonical_events, orphaned_events
 from tests.tools.dashboard.histories import RandomMarket
@@ -123,7 +123,7 @@ def test_native_book_of_a_random_history_quotes_what_pythons_does(seed: int) -> 
     rng, market = random.Random(seed), RandomMarket(random.Random(seed))
     market.run(120)
     payloads = market.ring.payloads
-    keeper, native = BookKeeper(), NativeKeeper()
+    keeper, native = BookStrategy(), NativeKeeper()
     driver, other = NativeDriver(native, UUID), Driver(keeper, UUID)
     outcomes: dict[int, int] = {}
     at = 0
@@ -154,7 +154,7 @@ def test_native_book_of_the_recording_with_its_reorgs_quotes_what_pythons_does()
         publisher.blocks(left)
         publisher.reorg(block - 1, b"f" * 32, left)
     publisher.blocks(canonical_events())
-    rng, keeper, native = random.Random(1), BookKeeper(), NativeKeeper()
+    rng, keeper, native = random.Random(1), BookStrategy(), NativeKeeper()
     driver, other = NativeDriver(native, UUID), Driver(keeper, UUID)
     quoted = 0
     for count, (sequence, published_ns, payload) in enumerate(publisher.frames):

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from consumers.arbitrage.book_strategy import BookStrategy
 from consumers.journal import Fsync, JournalReader, JournalWriter
 from consumers.strategy import Driver
-from tests.consumers.book_keeper import BookKeeper
 from tests.consumers.journal_frames import RING, UUID
 from tests.tools.dashboard.histories import RandomMarket
 from tests.tools.dashboard.test_pools import Held, held_by_book, held_in
@@ -84,7 +84,7 @@ def plain_pages(directory: Path) -> dict[int, Update]:
 
 def plain_pools(directory: Path) -> dict[int, dict[str, Held]]:
     """What the strategy's book held when each block ended, the last time."""
-    keeper, held = BookKeeper(), {}
+    keeper, held = BookStrategy(), {}
     driver = Driver(keeper, UUID)
     with JournalReader(directory) as reader:
         while len(poll := reader.poll()):

@@ -8,11 +8,11 @@ from fractions import Fraction
 
 import pytest
 
+from consumers.arbitrage.book_strategy import BookStrategy
 from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Price, Reserves
 from consumers.arbitrage.tick_math import MAX_TICK, MIN_TICK
 from consumers.strategy import Driver
-from tests.consumers.book_keeper import BookKeeper
 from tests.consumers.journal_frames import RING, UUID
 from tests.consumers.recorded_market import Publisher, canonical_events, orphaned_events
 from tests.tools.dashboard.histories import RandomMarket
@@ -76,7 +76,7 @@ def test_fold_of_a_random_history_holds_what_the_book_holds(seed: int) -> None:
     market = RandomMarket(rng)
     market.run(150)
     payloads = market.ring.payloads
-    keeper = BookKeeper()
+    keeper = BookStrategy()
     driver = Driver(keeper, UUID)
     pools = PoolStates()
     at, compared = 0, 0
@@ -109,7 +109,7 @@ def test_fold_of_the_recording_with_its_reorgs_holds_what_the_book_holds() -> No
         publisher.blocks(left)
         publisher.reorg(number - 1, b"f" * 32, left)
     publisher.blocks(canonical_events())
-    keeper, pools = BookKeeper(), PoolStates()
+    keeper, pools = BookStrategy(), PoolStates()
     driver = Driver(keeper, UUID)
     for sequence, published_ns, payload in publisher.frames:
         driver.deliver(sequence, published_ns, payload)

@@ -34,6 +34,7 @@ from consumers.arbitrage.pool_state import Price
 from consumers.execution.config import ExecutionConfig
 from consumers.execution.executor import PaperExecutor
 from consumers.execution.fills import PoolPlace, Swapped, fill_order
+from consumers.execution.orders import Order, read_order
 from consumers.strategy import Draft, Driver
 from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
@@ -45,7 +46,6 @@ from tlv.layout import (
     LAYOUT_DIGEST,
     ArbitrageSignal,
     BlockEnd,
-    CycleLeg,
     OrderLeg,
     OrderRequest,
     PoolState,
@@ -55,8 +55,8 @@ from tools.dump import DumpedMessage
 from tools.evm.seeded_pools import SeededPools
 from tools.prove.feed.campaign import chain_toml
 from tools.prove.reconcile.arena import ACCOUNTS, Arena, RangeState, TraderMove
-from tools.reconcile import PaperExecutions
-from tools.reconcile_judge import FeesAsked, FillJudge, FillJudgement, PaperAttempt
+from tools.reconcile import PaperExecutions, fees_said
+from tools.reconcile_judge import AskedOrder, FillJudge, FillJudgement, OrdersAsked, PaperAttempt
 from tools.rig.evm.algebra import NODE_OPTIONS
 from tools.rig.evm.node import Node
 from tools.warm import warm_collector, warm_ring
@@ -225,7 +225,7 @@ class Trading:
         self.frames: list[CollectedFrame] = []
         """The collector's, with the fees of the Algebra pool between them."""
         self.published: list[bytes] = []
-        self.fees_asked: FeesAsked = {}
+        self.asked: OrdersAsked = {}
         self._orders = self._signals = 0
 
     def run(self) -> None:
@@ -261,15 +261,11 @@ class Trading:
 
     def _signal(self, draft: Draft) -> None:
         signal = next((record for record in draft.records if isinstance(record, ArbitrageSignal)), None)
-        if signal is not None:
-            if signal.block_number + self._delay not in self._fees:
-                return  # no block will be made for it
-            legs = [record for record in draft.records if isinstance(record, CycleLeg)]
-            self.fees_asked[SIGNALS_RING, self._signals] = {leg.pool: leg.fee_pips for leg in legs}
+        if signal is not None and signal.block_number + self._delay not in self._fees:
+            return  # no block will be made for it
         payload = build(draft.domain, draft.source, draft.records, sequence=self._signals)
-        self.executor.take_order(payload, SIGNALS_RING, self._signals, 0)
+        self._ask(payload, SIGNALS_RING, self._signals)
         self._signals += 1
-        self._publish(self.executor.drafts)
 
     def _decide(self, number: int) -> None:
         """Seeded orders on the state of a block: through one to three pools, there and on or there and back."""
@@ -300,9 +296,15 @@ class Trading:
                 legs=len(legs),
             )
             payload = build(Domain.EXECUTION, Source.USER_STRATEGY, (request, *legs), sequence=self._orders)
-            self.executor.take_order(payload, ORDERS_RING, self._orders, 0)
+            self._ask(payload, ORDERS_RING, self._orders)
             self._orders += 1
-            self._publish(self.executor.drafts)
+
+    def _ask(self, payload: bytes, ring: bytes, sequence: int) -> None:
+        order = read_order(payload, ring, sequence, 0)
+        if isinstance(order, Order):
+            self.asked[order.key] = AskedOrder(order, fees_said(payload))
+        self.executor.take_order(payload, ring, sequence, 0)
+        self._publish(self.executor.drafts)
 
     def _publish(self, drafts: Sequence[Draft]) -> None:
         for draft in drafts:
@@ -504,8 +506,8 @@ def play(seed: int, orders: int, setting: OrderPlace, step: Callable[[int], None
 
 
 def judge(trading: Trading, attempts: Sequence[PaperAttempt]) -> list[FillJudgement]:
-    """The same fills by seeded contracts, from the frames alone: what `alphapulse reconcile` would say."""
-    judge = FillJudge(attempts, SeededPools(), trading.fees_asked)
+    """The same attempts by seeded contracts, from the frames alone: what `alphapulse reconcile` would say."""
+    judge = FillJudge(attempts, SeededPools(), trading.asked, trading.executor.config)
     driver = Driver(judge, trading.playing.uuid)
     for frame in trading.frames:
         driver.deliver(*frame)

@@ -103,7 +103,7 @@ def verdict(line: dict[str, Any]) -> str:
     swaps = ", ".join(f"{count} {kind}" for kind, count in line["swaps"].items())
     return (
         f"{line['orders']} orders as transactions ({swaps}): {line['differing']} differ, remainder "
-        f"{line['remainder_wei']} wei; {line['executed_in_process']} fills executed in this process, "
+        f"{line['remainder_wei']} wei; {line['executed_in_process']} attempts executed in this process, "
         f"{line['differing_in_process']} differ"
     )
 
