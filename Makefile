@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.installed-run
 DEV_READY := $(VENV)/.installed-dev
 DOCS_READY := $(VENV)/.installed-docs
+SERVERS_READY := $(VENV)/.installed-servers
 PARTS_READY := $(VENV)/.installed-real-parts
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# What is imported is compiled to bytecode then: that of all 8,000 modules would take half a minute.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 CORE_TESTS := tests/tlv tests/ringbuf
 TWO := --no-print-directory --jobs=2 --output-sync=target
@@ -15,7 +17,7 @@ TWO := --no-print-directory --jobs=2 --output-sync=target
 # The tests start hundreds of processes: without bytecode, each compiles all the sources that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test check warm branches bounds lint bench docs pictures soak mutants clean
+.PHONY: help run test check parts warm branches bounds lint bench docs pictures soak mutants clean
 .DEFAULT_GOAL := help
 
 help:
@@ -33,13 +35,17 @@ run: $(RUN_READY)
 	@$(BIN)/alphapulse demo
 
 # Four at a time: most tests wait for something most of the time.
-test: $(PARTS_READY)
+test: parts
 	@$(MAKE) $(TWO) warm branches bounds
 	@$(BIN)/python -m pytest -n 4
 
-check: $(PARTS_READY)
+check: parts
 	@$(MAKE) $(TWO) warm lint branches bounds
 	@$(BIN)/python -m pytest -n 4
+
+# Two at a time: pip and apt-get, which wait for other things.
+parts:
+	@$(MAKE) --no-print-directory --jobs=2 $(PARTS_READY)
 
 # Every kernel once: four processes of pytest, and what they start, would each compile those that they come to first.
 warm: $(DEV_READY)
@@ -67,11 +73,11 @@ docs: $(DOCS_READY)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "open site/index.html"
 
-pictures: $(PARTS_READY)
+pictures: parts
 	@$(BIN)/python -m tools.pictures
 	@$(BIN)/python -m tests.docs.run_page docs/tutorials/notebook.md --pictures docs/pictures
 
-soak: $(PARTS_READY)
+soak: parts
 	@$(BIN)/python -m pytest -m soak
 
 # cosmic-ray brings twenty packages that nothing else needs, so it is no test tool that everybody installs.
@@ -106,6 +112,10 @@ $(DOCS_READY): pyproject.toml constraints.txt | $(BIN)/pip
 
 # Real NATS and PostgreSQL servers, a real browser, real EVM nodes with real contracts, Node.js: a test that lacks one
 # fails, so they are fetched first.
-$(PARTS_READY): .ci/real-parts tools/rig/evm/packages.py $(wildcard tools/rig/evm/npm/*) $(DEV_READY)
+$(SERVERS_READY): .ci/servers | $(BIN)/pip
+	@./.ci/servers $(BIN)
+	@touch $@
+
+$(PARTS_READY): .ci/real-parts tools/rig/evm/packages.py $(wildcard tools/rig/evm/npm/*) $(DEV_READY) $(SERVERS_READY)
 	@./.ci/real-parts $(BIN)
 	@touch $@

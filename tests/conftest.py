@@ -44,6 +44,9 @@ STORIES = {
 }
 """Their tests are steps of one story, or look at what was made once: a pipeline's run, a browser, the docs' site."""
 
+LONG = ("tests/docs/test_pages.py", "tests/fuzz/", "tests/system/", "tests/tools/dashboard/", "tests/tools/prove/")
+"""Where tests take seconds each: they begin first, so that no process still has one when the others have ended."""
+
 LINE = "line"
 """The property of a test's report that `tell` sets."""
 
@@ -110,6 +113,11 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.hookimpl(optionalhook=True)

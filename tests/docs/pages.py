@@ -12,7 +12,7 @@ is said by its language and by marks, which are HTML comments right above its fe
     <!-- background: TEXT -->     runs to the page's end; the page goes on once it has printed TEXT, if there is one
     <!-- interrupted: TEXT -->    runs until it has printed TEXT, and then gets Ctrl-C
     <!-- not run: REASON -->      one of `REASONS`
-    <!-- run by: FILE -->         this test runs it
+    <!-- run by: FILE -->         this test runs it, or this page, which has the same block
     <!-- given: WHAT -->          from here on there is one of `GIVEN`, or the files of another page; stands anywhere
 """
 

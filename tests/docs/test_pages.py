@@ -43,9 +43,16 @@ def test_pages_say_why_a_block_is_not_run(tell: Callable[[str], None]) -> None:
     assert reasons.total() < len(code) / 4
 
 
-def test_pages_name_the_test_that_runs_a_block_instead() -> None:
-    for block in blocks():
-        if file := block.marks.get("run by"):
+def test_pages_name_the_test_or_the_page_that_runs_a_block_instead() -> None:
+    found = blocks()
+    run = {
+        (block.place.partition(":")[0], block.text) for block in found if not block.marks.keys() & {"not run", "run by"}
+    }
+    for block in found:
+        file = block.marks.get("run by", "")
+        if file.endswith(".md"):
+            assert (file, block.text) in run, block.place
+        elif file:
             assert Path(block.place.partition(":")[0]).name in (ROOT / file).read_text(), block.place
 
 

@@ -106,7 +106,7 @@ def start_live(place: Path, *arguments: str) -> tuple[subprocess.Popen[str], str
 
 @pytest.fixture(scope="module")
 def finished() -> Iterator[tuple[dict[str, Any], Path]]:
-    """The report of one run at speed max, and the directory it left."""
+    """The report of one run at speed max, as in quick-start.md, and the directory it left."""
     with tempfile.TemporaryDirectory(prefix="ap") as directory:
         ended = subprocess.run(
             [*DEMO, "--speed", "max", "--exit", "--json", "--keep"],
@@ -243,11 +243,8 @@ def read(path: Path) -> bytes:
 # ---- how it ends
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_demo_interrupted_ends_and_leaves_nothing(
-    place: Path, number: signal.Signals, tell: Callable[[str], None]
-) -> None:
-    process, name = start_live(place)
+def interrupt(process: subprocess.Popen[str], name: str, number: signal.Signals, tell: Callable[[str], None]) -> None:
+    """Send a live demo a signal: it ends, and its processes and rings with it."""
     children = processes_of(process.pid)
     assert len(children) == 9
     assert segments_of(name)
@@ -258,27 +255,12 @@ def test_demo_interrupted_ends_and_leaves_nothing(
     assert process.returncode == 0, said
     assert [child for child in children if alive(child)] == []
     assert segments_of(name) == []
-    assert list((place / "alphapulse").iterdir()) == []
     tell(f"the demo ended {took_s:.2f} s after {number.name}")
 
 
-def test_demo_killed_takes_its_processes_with_it_and_the_next_one_cleans_up(place: Path) -> None:
-    process, name = start_live(place)
-    children = processes_of(process.pid)
-    process.kill()
-    process.communicate(timeout=120)
-    deadline = time.monotonic() + 60
-    while any(alive(child) for child in children) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert [child for child in children if alive(child)] == []
-    assert segments_of(name)
-    following, _ = start_live(place)
-    following.send_signal(signal.SIGINT)
-    following.communicate(timeout=120)
-    assert segments_of(name) == []
-
-
-def test_demo_is_an_up_whose_killed_collector_is_started_again(place: Path) -> None:
+def test_demo_whose_killed_collector_was_started_again_ends_at_ctrl_c_and_leaves_nothing(
+    place: Path, tell: Callable[[str], None]
+) -> None:
     process, name = start_live(place)
     (run,) = (RunDirectory(path) for path in (place / "alphapulse").glob("up-*"))
 
@@ -298,10 +280,69 @@ def test_demo_is_an_up_whose_killed_collector_is_started_again(place: Path) -> N
     )
     (up,) = json.loads(status.stdout)["up"]
     assert {one["name"] for one in up["processes"]} >= {"node", "collector", "strategy", "recorder"}
-    process.send_signal(signal.SIGINT)
+    interrupt(process, name, signal.SIGINT, tell)
+    assert list((place / "alphapulse").iterdir()) == []
+
+
+def test_demo_beside_another_does_not_meet_it_and_ends_when_told_to(place: Path, tell: Callable[[str], None]) -> None:
+    first, name = start_live(place)
+    try:
+        ended = subprocess.run(
+            [*DEMO, "--speed", "max", "--exit", "--json", "--no-dashboard"],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env=environment(place),
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert json.loads(ended.stdout)["ring"]["lost"] == 0
+        assert json.loads(ended.stdout)["dashboard"] is None
+        assert first.poll() is None
+        interrupt(first, name, signal.SIGTERM, tell)
+        assert list((place / "alphapulse").iterdir()) == []
+    finally:
+        first.kill()
+        first.communicate(timeout=120)
+
+
+WITHOUT_OBS = """
+import sys
+sys.modules["uvicorn"] = None
+"""
+
+
+def test_demo_killed_takes_its_processes_with_it_and_the_next_cleans_up_and_runs_without_the_extra_obs(
+    place: Path,
+) -> None:
+    process, name = start_live(place)
+    children = processes_of(process.pid)
+    process.kill()
     process.communicate(timeout=120)
-    assert process.returncode == 0
+    deadline = time.monotonic() + 60
+    while any(alive(child) for child in children) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert [child for child in children if alive(child)] == []
+    assert segments_of(name)
+    (place / "sitecustomize.py").write_text(WITHOUT_OBS)
+    environ = environment(place)
+    following = subprocess.run(
+        [*DEMO, "--speed", "max", "--exit"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environ | {"PYTHONPATH": os.pathsep.join([str(place), environ["PYTHONPATH"]])},
+        check=False,
+    )
+    assert following.returncode == 0, following.stderr
     assert segments_of(name) == []
+    assert "dashboard  none (it needs the extra `obs`: pip install 'alphapulse[obs]')" in following.stderr
+    told = [line.split("  ")[0] for line in following.stderr.splitlines()]
+    assert (told.count("gap"), told.count("reorg")) == (2, 3)
+    assert "signal" in told
+    assert following.stdout.splitlines()[0] == "179 blocks, 5,401 logs"
+    assert "gaps of 13 blocks in all" in following.stdout
+    assert "\x1b" not in following.stdout + following.stderr
 
 
 def test_demo_of_a_folder_that_is_no_recording_is_one_clear_error(place: Path) -> None:
@@ -320,55 +361,9 @@ def test_demo_of_a_folder_that_is_no_recording_is_one_clear_error(place: Path) -
     assert ended.stdout == ""
 
 
-def test_two_demos_at_once_do_not_meet(place: Path) -> None:
-    first, name = start_live(place)
-    try:
-        ended = subprocess.run(
-            [*DEMO, "--speed", "max", "--exit", "--json", "--no-dashboard"],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            env=environment(place),
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stderr
-        assert json.loads(ended.stdout)["ring"]["lost"] == 0
-        assert json.loads(ended.stdout)["dashboard"] is None
-        assert first.poll() is None
-        assert segments_of(name)
-    finally:
-        first.send_signal(signal.SIGINT)
-        first.communicate(timeout=120)
-
-
 # ---- what it shows
 
-WITHOUT_OBS = """
-import sys
-sys.modules["uvicorn"] = None
-"""
 SIZES = [(80, 24), (200, 50), (60, 20)]
-
-
-def test_demo_without_the_extra_obs_says_so_and_runs_on_to_its_summary(place: Path) -> None:
-    (place / "sitecustomize.py").write_text(WITHOUT_OBS)
-    environ = environment(place)
-    ended = subprocess.run(
-        [*DEMO, "--speed", "max", "--exit"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=environ | {"PYTHONPATH": os.pathsep.join([str(place), environ["PYTHONPATH"]])},
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert "dashboard  none (it needs the extra `obs`: pip install 'alphapulse[obs]')" in ended.stderr
-    told = [line.split("  ")[0] for line in ended.stderr.splitlines()]
-    assert (told.count("gap"), told.count("reorg")) == (2, 3)
-    assert "signal" in told
-    assert ended.stdout.splitlines()[0] == "179 blocks, 5,401 logs"
-    assert "gaps of 13 blocks in all" in ended.stdout
-    assert "\x1b" not in ended.stdout + ended.stderr
 
 
 def is_whole(shown: Terminal) -> bool:

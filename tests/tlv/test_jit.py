@@ -20,6 +20,7 @@ import numba
 import pytest
 
 import tlv.jit
+import tlv.kernel_cache
 from tlv.errors import CacheUnusable, UnsafeCacheError
 from tlv.jit import kernel
 from tlv.kernel_cache import (
@@ -322,21 +323,25 @@ def test_cache_root_without_an_absolute_setting_is_in_the_home(monkeypatch: pyte
 
 @pytest.mark.parametrize("disabled", ["0", "1"])
 def test_import_chooses_the_cache_only_if_something_is_compiled(
-    disabled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    disabled: str, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(tlv.kernel_cache, "ROOT", few)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("NUMBA_DISABLE_JIT", disabled)
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     monkeypatch.setattr(numba.config, "DISABLE_JIT", int(disabled))
     jit = runpy.run_path(tlv.jit.__file__)
-    chosen = tmp_path / "alphapulse" / f"kernels-{kernel_digest(read_sources(REPOSITORY))}"
+    chosen = tmp_path / "alphapulse" / f"kernels-{kernel_digest(read_sources(few))}"
     compiles = disabled == "0"
     assert (str(chosen) if compiles else "") == numba.config.CACHE_DIR
     assert jit["COMPILES"] is chosen.is_dir() is compiles
 
 
 @pytest.mark.parametrize("disabled", ["0", "1"])
-def test_kernel_divides_as_numpy_does(disabled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernel_divides_as_numpy_does(
+    disabled: str, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tlv.kernel_cache, "ROOT", few)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("NUMBA_DISABLE_JIT", disabled)
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
@@ -449,15 +454,23 @@ CHANGED = [
 ]
 
 
+def read_few_sources() -> dict[str, bytes]:
+    """Of the repository: the packages that all kernels rest on, and a module that none reaches."""
+    sources = read_sources(REPOSITORY)
+    return {
+        name: text for name, text in sources.items() if name == "consumers.live" or name.startswith(("tlv", "ringbuf"))
+    }
+
+
 @pytest.fixture(scope="module")
-def digest_of_the_repository() -> str:
-    return kernel_digest(read_sources(REPOSITORY))
+def digest_before() -> str:
+    return kernel_digest(read_few_sources())
 
 
 def with_text(name: str, change: Callable[[str], str]) -> dict[str, bytes]:
-    """The sources of the repository, one of them changed."""
+    """These sources, one of them changed."""
     module = name.removesuffix(".py").replace("/", ".")
-    sources = read_sources(REPOSITORY)
+    sources = read_few_sources()
     before = sources[module]
     sources[module] = change(before.decode()).encode()
     assert sources[module] != before
@@ -466,25 +479,25 @@ def with_text(name: str, change: Callable[[str], str]) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("edits", KEPT)
 def test_kernel_digest_after_an_edit_that_changes_no_kernel_is_the_same(
-    edits: dict[str, str], digest_of_the_repository: str
+    edits: dict[str, str], digest_before: str
 ) -> None:
     for name, text in edits.items():
         sources = with_text(
             name, lambda before, text=text: before.replace("from __future__", text + "from __future__", 1)
         )
-        assert kernel_digest(sources) == digest_of_the_repository
+        assert kernel_digest(sources) == digest_before
 
 
-def test_kernel_digest_after_another_docstring_is_the_same(digest_of_the_repository: str) -> None:
+def test_kernel_digest_after_another_docstring_is_the_same(digest_before: str) -> None:
     sources = with_text("tlv/kernels.py", lambda text: text.replace('"""', '"""Other words. ', 1))
-    assert kernel_digest(sources) == digest_of_the_repository
+    assert kernel_digest(sources) == digest_before
 
 
 @pytest.mark.parametrize(("name", "old", "new"), CHANGED)
 def test_kernel_digest_after_an_edit_that_a_kernel_reaches_is_another(
-    name: str, old: str, new: str, digest_of_the_repository: str
+    name: str, old: str, new: str, digest_before: str
 ) -> None:
-    assert kernel_digest(with_text(name, lambda text: text.replace(old, new, 1))) != digest_of_the_repository
+    assert kernel_digest(with_text(name, lambda text: text.replace(old, new, 1))) != digest_before
 
 
 def test_kernel_digest_covers_packages_and_what_their_modules_import(tmp_path: Path) -> None:
@@ -517,26 +530,28 @@ def test_comment_above_a_kernel_compiles_nothing(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")} == compiled
 
 
-def test_use_private_cache_knows_the_sources_that_it_has_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_use_private_cache_knows_the_sources_that_it_has_seen(
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
-    used = use_private_cache(REPOSITORY)
+    used = use_private_cache(few)
     moved = used.rename(used.with_name("kernels-moved"))
-    assert use_private_cache(REPOSITORY) == moved
+    assert use_private_cache(few) == moved
 
 
 def test_cache_is_warm_once_marked_and_only_for_the_sources_that_it_was_marked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     monkeypatch.setattr(KernelLocator, "sources", "")
     mark_warm()  # of a process that compiles nothing: it has no cache
-    assert not is_warm(REPOSITORY)
-    use_private_cache(REPOSITORY)
-    assert not is_warm(REPOSITORY)
+    assert not is_warm(few)
+    use_private_cache(few)
+    assert not is_warm(few)
     mark_warm()
-    assert is_warm(REPOSITORY)
+    assert is_warm(few)
     assert not is_warm(tmp_path)
 
 

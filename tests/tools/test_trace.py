@@ -164,9 +164,21 @@ def on_an_event(market: Market) -> dict[int, Frame]:
     }
 
 
-def test_trace_of_a_signal_leads_to_its_event_and_the_stamps_are_those_of_the_frames(market: Market) -> None:
+@pytest.fixture(scope="module")
+def forward(market: Market) -> dict[int, Trace]:
+    """The trace of each event that a message of the strategy is on, by the event's sequence in its ring."""
+    triggers = {trigger_of(frame).trigger_sequence for frame in on_an_event(market).values()}
+    return {sequence: one(sequence, "--ring", market.ring) for sequence in triggers}
+
+
+def test_trace_of_a_signal_leads_to_its_event_and_the_stamps_are_those_of_the_frames(
+    market: Market, forward: dict[int, Trace]
+) -> None:
     on_events = on_an_event(market)
     assert len(on_events) >= 2
+    said = [(parse(frame.payload), frame.publish_time_ns) for frame in market.frames.values()]
+    blocks = {block.hash: block for message, _ in reversed(said) if (block := message.first(Block))}
+    ends = {end.hash: published_ns for message, published_ns in said if (end := message.first(BlockEnd))}
     for sequence, frame in on_events.items():
         trigger = trigger_of(frame)
         event = market.frames[trigger.trigger_sequence]
@@ -181,31 +193,19 @@ def test_trace_of_a_signal_leads_to_its_event_and_the_stamps_are_those_of_the_fr
         (hop,) = (hop for hop in trace.hops if hop.end == f"signal {market.signals} {sequence}")
         assert signal.ns == hop.ns == frame.publish_time_ns - event.publish_time_ns
         assert (hop.name, hop.precision) == ("ring_to_signal", "exact")
-        forward = one(trigger.trigger_sequence, "--ring", market.ring).signals
-        assert forward == trace.signals, "the way forward is the same"
+        assert forward[trigger.trigger_sequence].signals == trace.signals, "the way forward is the same"
 
-        block = next(
-            record
-            for other in market.frames.values()
-            if (record := parse(other.payload).first(Block)) and record.hash == origin.block_hash
-        )
-        seen = stamps(trace)
+        block, seen = blocks[origin.block_hash], stamps(trace)
         assert seen["block_time"] == block.timestamp * 10**9
         assert (seen["head"], seen["receive"]) == (block.receive_time_ns, origin.receive_time_ns)
-        ends = {
-            end.hash: other.publish_time_ns
-            for other in market.frames.values()
-            if (end := parse(other.payload).first(BlockEnd))
-        }
         assert hops(trace)["ring_to_block_end"].ns == ends[origin.block_hash] - event.publish_time_ns
         old = hops(trace)["block_to_receive"]
         assert (old.precision, old.counted) == ("seconds", False) and "a recording" in old.note
 
 
-def test_trace_of_a_journal_says_the_same_as_that_of_its_ring(market: Market) -> None:
-    for frame in on_an_event(market).values():
-        sequence = trigger_of(frame).trigger_sequence
-        ring, journal = (one(sequence, *where) for where in (("--ring", market.ring), ("--journal", market.journal)))
+def test_trace_of_a_journal_says_the_same_as_that_of_its_ring(market: Market, forward: dict[int, Trace]) -> None:
+    for sequence, ring in forward.items():
+        journal = one(sequence, "--journal", market.journal)
         assert (journal.block_hash, journal.signals, journal.whole_ns > 0) == (ring.block_hash, ring.signals, True)
         exact = [[hop for hop in trace.hops if hop.precision in ("exact", "wall")] for trace in (ring, journal)]
         assert exact[0] == exact[1] and len(exact[0]) == 2 + len(ring.signals)

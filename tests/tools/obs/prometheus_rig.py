@@ -32,9 +32,7 @@ def program(name: str) -> str:
     """
     found = shutil.which(str(Path(sysconfig.get_path("scripts")) / name)) or shutil.which(name)
     if found is None:
-        raise UsageError(
-            f"{name} is needed and was not found; .ci/real-parts takes it from Debian's package prometheus"
-        )
+        raise UsageError(f"{name} is needed and was not found; .ci/servers takes it from Debian's package prometheus")
     return found
 
 

@@ -61,7 +61,7 @@ def lay_old_caches(folder: Path) -> None:
 
 
 @timed
-def prove_cold_starts(processes: int = 8, rounds: int = 3) -> Outcome:
+def prove_cold_starts(processes: int, rounds: int) -> Outcome:
     """Row 36: many processes compile into one empty cache at once, and remove the same old ones."""
     failures = []
     left = 0

@@ -37,7 +37,8 @@ from tools.rig.browser import AWAY, running_browser, violations
 from tools.rig.recorded_pipeline import PARTS, RecordedPipeline, recorded_pipeline
 
 LAST_BLOCK = 13_522_298
-PAGES, SMALL = 20, {"width": 360, "height": 240}
+PAGES, PAGES_IN_SOAK = 6, 20
+SMALL = {"width": 360, "height": 240}
 ROWS = "[...document.querySelectorAll('tbody tr, [data-kind]')].map(row => row.textContent)"
 """What is in sight of tables and happenings."""
 WIDTH = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -212,11 +213,12 @@ def test_time_travel_shows_the_fold_of_the_journal_and_replays_from_there(
     is_whole(page, pipeline)
 
 
-def test_20_pages_end_equal_to_the_rings_though_each_process_is_killed_in_turn(
-    browser: Browser, pipeline: RecordedPipeline
+@pytest.mark.parametrize("count", [PAGES, pytest.param(PAGES_IN_SOAK, marks=pytest.mark.soak)])
+def test_pages_end_equal_to_the_rings_though_each_process_is_killed_in_turn(
+    browser: Browser, pipeline: RecordedPipeline, count: int
 ) -> None:
     with ExitStack() as stack:
-        pages = [stack.enter_context(board(browser, allowed=AWAY, viewport=SMALL)) for _ in range(PAGES)]
+        pages = [stack.enter_context(board(browser, allowed=AWAY, viewport=SMALL)) for _ in range(count)]
         for page in pages:
             page.page.goto(pipeline.url, wait_until="commit")
         for page in pages:
