@@ -6,17 +6,18 @@ stands in `consumers.strategy`; `alphapulse strategy` puts several together with
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+from consumers.foreign_prints import prints_to_stderr
 from consumers.held_ids import HeldMessages
 from consumers.journal import JournalReader
 from consumers.native.runner import NativeRunner
@@ -87,8 +88,13 @@ def run_strategy(
         runner = open_runner(
             stack, strategy, reader, signals, signals_journal=Path(signals_journal) if signals_journal else None
         )
-        stack.enter_context(containing([runner], handler_limit_s))
-        runner.run(stop, until_closed=until_closed, follow=journal is None)
+        watch = stack.enter_context(containing([runner], handler_limit_s))
+
+        def stop_between_polls() -> bool:
+            watch()
+            return stop()
+
+        runner.run(stop_between_polls, until_closed=until_closed, follow=journal is None)
         return runner.counts
 
 
@@ -135,21 +141,29 @@ def open_runner(
 
 
 @contextmanager
-def containing(runners: list[Any], handler_limit_s: float = LIMIT_S) -> Iterator[None]:
+def containing(runners: list[Any], handler_limit_s: float = LIMIT_S) -> Iterator[Callable[[], None]]:
     """While strategies run: watch that their methods return, and have what they print go to stderr.
+
+    Gives what is to be called between two polls, as `watching`.
 
     Where Ctrl-C is noted, as by `noting_interrupts`, a KeyboardInterrupt in a method is the strategy's own doing.
     """
     drivers = [runner.driver for runner in runners if isinstance(runner, Runner)]
     for driver in drivers:
         driver.obeys_interrupts = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    with contextlib.redirect_stdout(sys.stderr), watching(drivers, handler_limit_s):
-        yield
+    process = os.getpid()
+    try:
+        with prints_to_stderr(), watching(drivers, handler_limit_s) as watch:
+            yield watch
+    finally:
+        if os.getpid() != process:  # a strategy forked, and its child came back: the rings and stdout are its parent's
+            os._exit(1)
 
 
 @contextmanager
 def noting_interrupts() -> Iterator[Callable[[], bool]]:
     """Whether SIGINT or SIGTERM has come, noted instead of obeyed: nothing is interrupted in the middle of a publish.
+    Asking takes the signals back, if a strategy has set them.
 
     Only a program's main thread can note them; in another they do what they did before.
     """
@@ -157,9 +171,21 @@ def noting_interrupts() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield came.is_set
         return
-    before = {number: signal.signal(number, lambda *_: came.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        came.set()
+
+    def asked() -> bool:
+        for number in before:
+            if signal.getsignal(number) is not note:
+                name = signal.Signals(number).name
+                log.warning("a strategy has set %(signal)s, by which it is ended: it ends it again", {"signal": name})
+                signal.signal(number, note)
+        return came.is_set()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield came.is_set
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

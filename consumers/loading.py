@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from consumers.foreign_prints import prints_to_stderr
 from consumers.native.build import check_native
 from consumers.native.strategy import NativeStrategy
 from consumers.parameters import read_parameters, shown_parameters
@@ -40,7 +41,10 @@ AnyStrategy = Strategy | NativeStrategy
 
 BUILT_IN = {"flash_arbitrage": "consumers.arbitrage.flash_arbitrage:FlashArbitrage"}
 """Strategies that a short name means."""
+EXAMPLES = "consumers.examples"
 LONGEST_NAME = SignalIdentity.layout.kinds["strategy"].size
+HOSTS = ("trigger", "counts", "drafts", "called_in", "made_with")
+"""What the host of a strategy sets."""
 MISSPELT = 0.8
 """How much like a method's name, by difflib's ratio, one is that is taken for a misspelling of it."""
 
@@ -65,7 +69,8 @@ def load_strategy(reference: str = "flash_arbitrage") -> type[AnyStrategy]:
         raise UsageError(f"{where}: expected module:Class or file.py:Class, or {' or '.join(BUILT_IN)}")
     is_file = source.endswith(".py") or "/" in source
     if not colon and not is_file and "." not in source and not _is_module(source):
-        meant = did_you_mean(source, BUILT_IN)
+        example = f"{EXAMPLES}.{source}"
+        meant = f"; did you mean {example}?" if _is_module(example) else did_you_mean(source, BUILT_IN)
         raise UsageError(f"{where}: expected module:Class or file.py:Class, or {' or '.join(BUILT_IN)}{meant}")
     module = _load_file(Path(source), where) if is_file else _load_module(source, where)
     found: type[AnyStrategy] = _class_in(module, name, where) if name else _only_class_in(module, where)
@@ -84,13 +89,19 @@ def make_strategy(
     where = f"strategy {loaded.name}"
     arguments = read_parameters(loaded.params, params or {}, sets, where)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with prints_to_stderr():
             made = loaded(*arguments)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise UsageError(f"{where}: making it failed: {place_of(error)}{describe(error)}") from error
     check_identity(made, where)
     if isinstance(made, Strategy):
         made.made_with = arguments[0] if arguments else None
+        if made.drafts:
+            raise UsageError(f"{where}: it emits in its constructor; expected it in a method, which answers a frame")
+    elif not hasattr(made, "memory"):
+        raise UsageError(f"{where}: its constructor makes no memory; expected super().__init__(settings) in it")
     return made
 
 
@@ -145,6 +156,36 @@ def check_class(found: Any, where: str) -> None:
             raise UsageError(f"{where}: {error}") from None
     else:
         _check_methods(found, where)
+        _check_attributes(found, where)
+    _check_constructor(found, where)
+
+
+def _check_attributes(found: type[Strategy], where: str) -> None:
+    """Refuse a class that has something of its own under the name of what its host sets, or whose attributes nobody can
+    set."""
+    written = [name for cls in found.__mro__ for name in vars(cls) if cls not in (*Strategy.__mro__,)]
+    taken = next((name for name in HOSTS if name in written), None)
+    if taken is not None:
+        raise UsageError(f"{where}: {taken}: every strategy has this attribute, set by its host; expected another name")
+    if getattr(getattr(found, "__dataclass_params__", None), "frozen", False):
+        raise UsageError(f"{where}: expected a class whose attributes can be set, found a frozen dataclass")
+
+
+def _check_constructor(found: type[AnyStrategy], where: str) -> None:
+    """Refuse a class that cannot be made of its parameters, or of nothing if it declares none."""
+    if inspect.isabstract(found):
+        lacking = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
+        raise UsageError(f"{where}: {found.__name__} is abstract; expected a subclass of it that has {lacking}")
+    arguments = ["self"] if found.params is None else ["self", "params"]
+    try:
+        signature = inspect.signature(found.__init__)
+        signature.bind(*arguments)
+    except ValueError:  # of what is no Python function nothing is known
+        return
+    except TypeError:
+        why = "declares no params" if found.params is None else "has params"
+        expected = f"expected __init__({', '.join(arguments)}) of a class that {why}"
+        raise UsageError(f"{where}: {expected}, found __init__{shape(signature)}") from None
 
 
 def _check_methods(found: type[Strategy], where: str) -> None:
@@ -210,9 +251,14 @@ def place_of(error: BaseException) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """Kind and text of an exception on one line."""
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}: {' '.join(text.split())}" if text else type(error).__name__
+    """Kind and text of an exception on one line; of our own, which say what was expected, the text alone."""
+    try:
+        text = " ".join((error.msg if isinstance(error, SyntaxError) else str(error)).split())
+    except BaseException:  # noqa: BLE001 - an exception of its own kind, which cannot be shown
+        text = ""
+    if isinstance(error, UsageError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 _LIBRARIES = {"site-packages", "dist-packages", Path(traceback.__file__).parent.name}
@@ -256,7 +302,7 @@ def _load_file(path: Path, where: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # before it runs: dataclasses and kernels look themselves up there
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with prints_to_stderr():
             spec.loader.exec_module(module)
     except BaseException as error:  # noqa: BLE001 - foreign code
         del sys.modules[name]
@@ -283,7 +329,7 @@ def _load_module(name: str, where: str) -> ModuleType:
         raise UsageError(f"{where}: expected a module's whole name, found {name!r}")
     _find_below(Path.cwd())
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with prints_to_stderr():
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
@@ -305,6 +351,8 @@ def _refuse_import(error: BaseException, where: str) -> NoReturn:
     hint = ""
     if isinstance(error, SystemExit):
         hint = '; what it runs as a program belongs behind `if __name__ == "__main__":`'
+    elif isinstance(error, ImportError) and "relative import" in str(error):
+        hint = "; a file of a package is named as a module, package.module:Class, from the folder that has the package"
     raise UsageError(f"{where}: it does not import: {place_of(error)}{describe(error)}{hint}") from error
 
 
@@ -327,8 +375,15 @@ def _class_in(module: ModuleType, name: str, where: str) -> Any:
 
 
 def _only_class_in(module: ModuleType, where: str) -> Any:
-    there = _strategies_in(module)
-    if len(there) != 1:
+    written = _strategies_in(module)
+    there = {name: found for name, found in written.items() if not inspect.isabstract(found)} or written
+    if not there:
+        imported = [name for name, found in vars(module).items() if is_strategy(found)]
+        raise UsageError(
+            f"{where}: expected a subclass of Strategy or NativeStrategy that is written in {module.__name__}, found "
+            f"none{f'; it imports {imported[0]}' if imported else ''}"
+        )
+    if len(there) > 1:
         raise UsageError(
             f"{where}: expected :Class, since {module.__name__} has {len(there)} strategies {there_are(list(there))}"
         )

@@ -9,8 +9,10 @@ from typing import Any
 LONGEST = 80
 
 
-def shown_counts(counts: Mapping[Any, Any]) -> dict[str, int | float | str]:
-    """Names and numbers, zeros left out; of what is no number its text."""
+def shown_counts(counts: object) -> dict[str, int | float | str]:
+    """Names and numbers, zeros left out; of what is no number its text, and nothing of what are no counts."""
+    if not isinstance(counts, Mapping):
+        return {}
     shown = ((str(name), _number(count)) for name, count in counts.items())
     return {name: count for name, count in shown if count}
 

@@ -1,19 +1,23 @@
 """Parameters of a strategy: a table and `key=value` texts, checked against the class that declares them.
 
 Owns what a value may look like.  A text after `=` is a TOML value, or, where the parameter is a text and in any case
-where it is no TOML, the text as it stands: `--set token=0x0d50...` needs no quotes.  `gas.tip_wei=1` means a parameter
-within a parameter.
+where it is no TOML, the text as it stands: `--set token=0x0d50...` needs no quotes.  A Decimal takes every digit of it,
+a Path is a text.  `gas.tip_wei=1` means a parameter within a parameter.
 """
 
 from __future__ import annotations
 
 import contextlib
+import enum
 import functools
 import math
 import tomllib
+import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, Union
 
 import msgspec
 
@@ -46,13 +50,13 @@ def read_parameters(
         return ()
     refuse_unknown(declared, values, where, "")
     try:
-        found = msgspec.convert(values, declared)
+        found = _convert(values, declared)
     except msgspec.ValidationError as error:
         raise UsageError(f"{where}, {_explain(str(error), values, declared)}") from None
     except (TypeError, NameError, RecursionError) as error:  # annotations that msgspec cannot resolve or check
         raise UsageError(f"{where}: params: {declared.__name__} cannot be read: {error}") from None
-    for key, number in _floats(msgspec.structs.asdict(found), ""):
-        if math.isnan(number):
+    for key, number in _numbers(msgspec.structs.asdict(found), ""):
+        if number.is_nan() if isinstance(number, Decimal) else math.isnan(number):
             raise UsageError(f"{where}, parameter {key}: expected a number, found nan")
     return (found,)
 
@@ -61,8 +65,24 @@ def shown_parameters(parameters: object) -> dict[str, Any]:
     """Parameters as JSON has them; {} for none."""
     if not isinstance(parameters, msgspec.Struct):
         return {}
-    found: dict[str, Any] = msgspec.to_builtins(parameters, enc_hook=repr)
+    found: dict[str, Any] = msgspec.to_builtins(parameters, enc_hook=_shown)
     return found
+
+
+def _shown(value: object) -> str:
+    return str(value) if isinstance(value, PurePath) else repr(value)
+
+
+def _convert(values: Any, kind: Any) -> Any:
+    """`values` as an annotation wants them; keys of a table are texts, also where integers are meant."""
+    return msgspec.convert(values, kind, dec_hook=_made, str_keys=True)
+
+
+def _made(kind: type[Any], value: Any) -> Any:
+    """What msgspec cannot make: a path."""
+    if issubclass(kind, PurePath) and isinstance(value, str):
+        return kind(value)
+    raise TypeError(f"Expected {kind.__name__}, got {type(value).__name__}")
 
 
 def split_set(text: str, where: str) -> tuple[str, str]:
@@ -84,29 +104,33 @@ def refuse_unknown(declared: Any, values: Any, where: str, above: str) -> None:
     Raises:
         UsageError: naming the key and what there is.
     """
-    struct = _struct_of(declared)
-    if struct is None or not isinstance(values, Mapping):
-        return
-    fields = _fields(struct)
-    for key, value in values.items():
-        if key not in fields:
-            meant = did_you_mean(str(key), fields)
-            raise UsageError(f"{where}, parameter {above}{key}: there is none{meant} {there_are(list(fields))}")
-        refuse_unknown(fields[key], value, where, f"{above}{key}.")
+    if isinstance(values, list):
+        for at, value in enumerate(values):
+            refuse_unknown(_inner(declared), value, where, f"{above.removesuffix('.')}[{at}].")
+    elif isinstance(values, Mapping):
+        fields = _fields_of(declared)
+        for key, value in values.items():
+            if fields is not None and key not in fields:
+                meant = did_you_mean(str(key), fields)
+                raise UsageError(f"{where}, parameter {above}{key}: there is none{meant} {there_are(list(fields))}")
+            kind = _inner(declared) if fields is None else fields[key]
+            refuse_unknown(kind, value, where, f"{above}{key}.")
 
 
 def _value_for(declared: Any, key: str, text: str) -> Any:
     """The text as the parameter takes it, or as TOML has it if it takes neither form: then the check says so."""
     kind = _type_of(declared, key)
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        read = tomllib.loads(f"value = {text}")
     except (tomllib.TOMLDecodeError, RecursionError, ValueError):  # ValueError: more digits than Python reads
         return text
-    if "\n" in text or kind is None:
-        return value
-    for candidate in (value, text):
+    value = read.pop("value")
+    if read or (isinstance(value, float) and math.isinf(value) and "inf" not in text):
+        return text  # another line with a key of its own; a number beyond any float
+    candidates = (text, value) if Decimal in _alternatives(kind) else (value, text)
+    for candidate in candidates if kind is not None else ():
         with contextlib.suppress(msgspec.ValidationError, TypeError, NameError):
-            msgspec.convert(candidate, kind)
+            _convert(candidate, kind)
             return candidate
     return text if _is_text(kind) else value
 
@@ -121,16 +145,27 @@ def _is_text(kind: Any) -> bool:
 def _type_of(declared: Any, key: str) -> Any:
     """The annotation of a parameter; None if it is not known."""
     kind = declared
-    for part in key.split("."):
-        struct = _struct_of(kind)
-        if struct is None:
-            arguments = typing.get_args(kind)
-            kind = arguments[1] if typing.get_origin(kind) is dict and len(arguments) == 2 else None
-        else:
-            kind = _fields(struct).get(part)
-        if kind is None:
-            return None
+    for part in key.replace("[", ".").replace("]", "").split("."):
+        fields = _fields_of(kind)
+        kind = _inner(kind) if fields is None else fields.get(part)
     return kind
+
+
+def _alternatives(kind: Any) -> list[Any]:
+    """The annotations that an annotation allows: of `Annotated[A | None, ...]` A and None."""
+    if typing.get_origin(kind) is Annotated:
+        return _alternatives(typing.get_args(kind)[0])
+    if typing.get_origin(kind) in (Union, types.UnionType):
+        return [found for one in typing.get_args(kind) for found in _alternatives(one)]
+    return [kind]
+
+
+def _fields_of(kind: Any) -> dict[str, Any] | None:
+    """Names and annotations of the fields of the struct that an annotation allows; None if it allows none."""
+    for one in _alternatives(kind):
+        if isinstance(one, type) and issubclass(one, msgspec.Struct):
+            return _fields(one)
+    return None
 
 
 @functools.cache
@@ -139,11 +174,12 @@ def _fields(struct: type[msgspec.Struct]) -> dict[str, Any]:
     return {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
 
 
-def _struct_of(kind: Any) -> type[msgspec.Struct] | None:
-    """The struct that an annotation means, `Struct | None` among them."""
-    for one in (kind, *typing.get_args(kind)):
-        if isinstance(one, type) and issubclass(one, msgspec.Struct):
-            return one
+def _inner(kind: Any) -> Any:
+    """The annotation of what is in a list, or of the values in a table; None if it is not known."""
+    for one in _alternatives(kind):
+        arguments = typing.get_args(one)
+        if arguments and typing.get_origin(one) in (list, set, frozenset, tuple, dict):
+            return arguments[1] if typing.get_origin(one) is dict else arguments[0]
     return None
 
 
@@ -165,26 +201,34 @@ def _copy(table: Mapping[str, Any]) -> dict[str, Any]:
 def _explain(text: str, values: Any, declared: Any) -> str:
     """msgspec's message, which says the type of a value, with the value itself."""
     expected, _, path = text.partition(" - at ")
-    path = path.strip("`").removeprefix(WHOLE).removeprefix(".")
+    is_key = path.startswith("`key` in ")
+    path = path.removeprefix("`key` in ").strip("`").removeprefix(WHOLE).removeprefix(".")
     for opening, meaning in ((MISSING, "missing"), (UNKNOWN, "there is none")):
         if expected.startswith(opening):
             name = expected.removeprefix(opening).strip("`")
             return f"parameter {f'{path}.{name}' if path else name}: {meaning}"
     expected = expected.partition(", got ")[0].replace("`", "")
-    choices = _choices(_type_of(declared, path))
-    if expected.startswith(NO_CHOICE) and choices:
-        expected = f"expected one of {', '.join(choices)}"
     expected = expected.replace("Expected", "expected", 1)
     if not path:  # what the class' own __post_init__ says
         return f"parameters: {expected}"
-    found = f", found {_at(values, path)!r:.80}" if expected.startswith("expected") else ""
-    return f"parameter {path}: {expected}{found}"
+    if expected.startswith(NO_CHOICE):
+        expected = f"expected one of {', '.join(map(str, _choices(_type_of(declared, path))))}"
+    elif expected == "expected bool":
+        expected = "expected bool, true or false"
+    is_expectation = expected.startswith(("expected", "Invalid"))
+    found = f", found {_at(values, path)!r:.80}" if is_expectation else ""
+    return f"parameter {path}: {'a key: ' if is_key else ''}{expected}{found}"
 
 
-def _choices(kind: Any) -> list[str]:
-    """What a Literal, perhaps among other kinds, allows."""
-    literals = [one for one in (kind, *typing.get_args(kind)) if typing.get_origin(one) is typing.Literal]
-    return [str(choice) for literal in literals for choice in typing.get_args(literal)]
+def _choices(kind: Any) -> list[Any]:
+    """The values that an enumeration or a Literal has."""
+    found: list[Any] = []
+    for one in _alternatives(kind):
+        if isinstance(one, type) and issubclass(one, enum.Enum):
+            found += [member.value for member in one]
+        elif typing.get_origin(one) is Literal:
+            found += typing.get_args(one)
+    return found
 
 
 def _at(values: Any, path: str) -> Any:
@@ -201,15 +245,15 @@ def _at(values: Any, path: str) -> Any:
     return values
 
 
-def _floats(values: Any, above: str) -> Iterator[tuple[str, float]]:
-    """Every float in the parameters, with its key."""
-    if isinstance(values, float):
+def _numbers(values: Any, above: str) -> Iterator[tuple[str, float | Decimal]]:
+    """Every number in the parameters that may be none, with its key."""
+    if isinstance(values, float | Decimal):
         yield above, values
     elif isinstance(values, msgspec.Struct):
-        yield from _floats(msgspec.structs.asdict(values), above)
+        yield from _numbers(msgspec.structs.asdict(values), above)
     elif isinstance(values, Mapping):
         for key, value in values.items():
-            yield from _floats(value, f"{above}.{key}" if above else str(key))
+            yield from _numbers(value, f"{above}.{key}" if above else str(key))
     elif isinstance(values, list | tuple | set | frozenset):
         for value in values:
-            yield from _floats(value, above)
+            yield from _numbers(value, above)

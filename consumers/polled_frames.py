@@ -89,7 +89,7 @@ class PolledFrames:
         data, ring, new = poll.buffer.data, driver.ring, tuple.__new__
         read_origin: Read = EventOrigin.read
         sequences, times, starts = poll.sequences.tolist(), poll.timestamps.tolist(), poll.offsets.tolist()
-        strategy.drafts = []
+        driver.begin()
         for at, kind, first, second, flags, recorded, end in self._table[:count].tolist():
             sequence, time_ns = sequences[at], times[at]
             read: Read | None = None

@@ -15,6 +15,7 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from threading import get_ident
 from typing import Any, ClassVar, NamedTuple, Self
 
 import msgspec
@@ -54,6 +55,10 @@ KEPT_POISON = 100
 """Poison frames kept for inspection; older ones are only counted."""
 LONGEST_REASON = 4_000
 """Characters that are kept of the reason for a poison frame."""
+CALLERS = {__name__, "consumers.polled_frames", "consumers.runner", "consumers.backtest.run", "tlv.message"}
+"""Modules from which a strategy's methods are called and its messages built: no part of what it did wrong."""
+MAX_TIME_NS = MAX_BLOCK = (1 << 63) - 1
+MOST_LEGS = 255
 
 MESSAGES_PER_FRAME = 1_000
 """Messages that one frame may cause; a strategy that emits more is taken for one that never ends."""
@@ -119,6 +124,8 @@ class Strategy:
     counts: Counter[str]
     """What it counts of its own; `--json` of `alphapulse strategy` and `backtest` show it under `counts`."""
     drafts: list[Draft]
+    called_in: int
+    """The thread in which its methods are called; 0 before the first call."""
     _drafted_bytes: int
 
     def __new__(cls, *_args: Any, **_settings: Any) -> Self:
@@ -127,6 +134,7 @@ class Strategy:
         strategy.trigger = Trigger(bytes(16), 0, 0)
         strategy.counts = Counter()
         strategy.drafts = []
+        strategy.called_in = 0
         strategy._drafted_bytes = 0
         return strategy
 
@@ -134,12 +142,13 @@ class Strategy:
         """Publish records as one message, behind a SignalIdentity that names the frame being delivered; its id.
 
         Raises:
-            UsageError: what is no record.
+            UsageError: what is no record, or no time; or a thread other than that which calls the methods.
             FloodError: this would be one more than `MESSAGES_PER_FRAME`, or more than `BYTES_PER_FRAME`.
         """
         for record in records:
             if not isinstance(record, Record):
                 raise UsageError(f"emit: expected records, found {record!r:.80}")
+        check_integer("emit: receive_time_ns", receive_time_ns, 0, MAX_TIME_NS)
         number = self._next_id(records)
         identity = SignalIdentity(
             signal_id=number,
@@ -172,20 +181,23 @@ class Strategy:
             expires_block: the last block in which it may be filled.
 
         Raises:
-            ValueError: no leg; an amount that is no uint256.
+            UsageError: none or more than 255 legs, what is no OrderLeg; an amount that is no uint256; or as of `emit`.
             FloodError: as of `emit`.
         """
-        if not legs:
-            raise ValueError("expected at least one leg, found none")
+        if not 1 <= len(legs) <= MOST_LEGS:
+            raise UsageError(f"order: expected 1 to {MOST_LEGS} legs, found {len(legs)}")
+        for leg in legs:
+            if not isinstance(leg, OrderLeg):
+                raise UsageError(f"order: expected OrderLeg records, found {leg!r:.80}")
         number = self._next_id(legs)
         request = OrderRequest(
             order_id=number,
             trigger_sequence=self.trigger.sequence,
-            trigger_receive_time_ns=receive_time_ns,
-            block_number=block_number,
-            expires_block=expires_block,
-            amount_in=check_integer("amount_in", amount_in, 0, MAX_UINT256),
-            min_amount_out=check_integer("min_amount_out", min_amount_out, 0, MAX_UINT256),
+            trigger_receive_time_ns=check_integer("order: receive_time_ns", receive_time_ns, 0, MAX_TIME_NS),
+            block_number=check_integer("order: block_number", block_number, 0, MAX_BLOCK),
+            expires_block=check_integer("order: expires_block", expires_block, 0, MAX_BLOCK),
+            amount_in=check_integer("order: amount_in", amount_in, 0, MAX_UINT256),
+            min_amount_out=check_integer("order: min_amount_out", min_amount_out, 0, MAX_UINT256),
             trigger_ring=self.trigger.ring,
             strategy=self.name,
             strategy_version=self.version,
@@ -198,6 +210,11 @@ class Strategy:
         return number
 
     def _next_id(self, records: Sequence[Record]) -> int:
+        if self.called_in not in (0, get_ident()):
+            raise UsageError(
+                f"strategy {self.name}: a message answers the frame for which a method was called; expected emit and "
+                "order in the thread that calls it, found another"
+            )
         ordinal = len(self.drafts)
         self._drafted_bytes = sum(record.layout.size for record in records) + (self._drafted_bytes if ordinal else 0)
         if ordinal >= MESSAGES_PER_FRAME:
@@ -287,6 +304,12 @@ class Driver:
         self.poison: deque[Poison] = deque(maxlen=KEPT_POISON)
         self._raised_at: deque[int] = deque(maxlen=POISON_LIMIT)
 
+    def begin(self) -> Strategy:
+        """The strategy, about to be called: it has said nothing yet, and may speak in this thread."""
+        strategy = self.strategy
+        strategy.drafts, strategy.called_in = [], get_ident()
+        return strategy
+
     def deliver(self, sequence: int, publish_time_ns: int, payload: bytes | memoryview) -> list[Draft]:
         """Deliver one frame to the strategy; the messages that it emits.
 
@@ -295,8 +318,7 @@ class Driver:
                 method did not return.
         """
         self.frames += 1
-        strategy = self.strategy
-        strategy.drafts = []
+        strategy = self.begin()
         try:
             message = parse(payload, verify=False)
             strategy.trigger = self._trigger(sequence, publish_time_ns, message)
@@ -330,8 +352,7 @@ class Driver:
             StrategyStopped: as of `deliver`.
         """
         self.lost += last - first + 1
-        strategy = self.strategy
-        strategy.drafts = []
+        strategy = self.begin()
         strategy.trigger = Trigger(self.ring, last, 0)
         try:
             strategy.on_lost(first, last)
@@ -374,8 +395,11 @@ class Driver:
         """Kind, text and last places of what was raised; raises it, if it is an interrupt that is obeyed."""
         if isinstance(error, KeyboardInterrupt) and self.obeys_interrupts:
             raise error
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_globals.get("__name__") in CALLERS:
+            trace = trace.tb_next
         try:
-            text = "".join(traceback.format_exception(error, limit=-3)).strip()
+            text = "".join(traceback.format_exception(type(error), error, trace, limit=-3)).strip()
         except BaseException:  # noqa: BLE001 - an exception of its own kind, which cannot be shown
             return type(error).__name__
         return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]} ..."

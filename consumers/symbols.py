@@ -133,7 +133,7 @@ class Census:
                 self.tokens[side_of(state.symbol1)][state.token1] += 1
 
     def check(self, symbols: Iterable[str], where: str, *, complete: bool) -> None:
-        """Refuse symbols that several tokens bear; with `complete` those that none bears, too.
+        """Refuse symbols that several tokens bear; with `complete` those that none bears, too, which else are told.
 
         Raises:
             UsageError: naming the tokens' addresses, or what is near.
@@ -145,11 +145,12 @@ class Census:
                 raise UsageError(
                     f"symbol {side}: {len(found)} tokens of {where} bear it: {there}; give the address instead"
                 )
-            if not found and complete:
+            if not found:
                 known = sorted(filter(None, self.tokens))
-                raise UsageError(
-                    f"symbol {side}: no token of {where} bears it{did_you_mean(side, known)} {there_are(known)}"
-                )
+                text = f"symbol {side}: no token of {where} bears it{did_you_mean(side, known)} {there_are(known)}"
+                if complete:
+                    raise UsageError(text)
+                log.warning("%s; pools of it may come", text)
 
 
 def take_census(polls: Iterable[Poll]) -> Census:

@@ -15,17 +15,21 @@ Ticks are counted and not time, so a process that was suspended, or starved by o
 from __future__ import annotations
 
 import faulthandler
+import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 from consumers import strategy
 from consumers.polled_frames import PolledFrames
 from consumers.strategy import Driver, HandlerTimeout
+from consumers.waiting import nothing
 from tlv.arguments import check_seconds
+
+log = logging.getLogger("alphapulse.strategy")
 
 LIMIT_S = 5.0
 """How long a method may take: a thousand times what any needs, and short of what a reader of the market can lag."""
@@ -46,23 +50,24 @@ BESIDE = {"tlv", "numba", strategy.__name__}
 
 
 @contextmanager
-def watching(drivers: Sequence[Driver], limit_s: float = LIMIT_S) -> Iterator[None]:
+def watching(drivers: Sequence[Driver], limit_s: float = LIMIT_S) -> Iterator[Callable[[], None]]:
     """Watch these drivers' strategies until the end of the block; 0 does not, nor can a thread other than the main one.
+
+    Gives what is to be called between two polls: it takes the alarm back, if a strategy has set it.
 
     Raises:
         UsageError: `limit_s` is no time.
     """
     check_seconds("limit_s", limit_s)
     if limit_s == 0 or threading.current_thread() is not threading.main_thread():
-        yield
+        yield nothing
         return
     watch = Watchdog(drivers, limit_s)
-    before = signal.signal(signal.SIGALRM, watch.tick)
+    before = signal.getsignal(signal.SIGALRM)
     try:
         faulthandler.register(signal.SIGPROF, sys.__stderr__ or 2, all_threads=False, chain=True)
-        signal.setitimer(signal.ITIMER_PROF, LAST_RESORT * limit_s)
-        signal.setitimer(signal.ITIMER_REAL, limit_s / TICKS, limit_s / TICKS)
-        yield
+        watch.begin()
+        yield watch.take_back
     finally:
         for timer in (signal.ITIMER_REAL, signal.ITIMER_PROF):
             signal.setitimer(timer, 0)
@@ -78,6 +83,18 @@ class Watchdog:
         self._limit_s = limit_s
         self._seen: tuple[int, ...] = ()
         self._ticks = 0
+
+    def begin(self) -> None:
+        """Set both timers."""
+        signal.signal(signal.SIGALRM, self.tick)
+        signal.setitimer(signal.ITIMER_PROF, LAST_RESORT * self._limit_s)
+        signal.setitimer(signal.ITIMER_REAL, self._limit_s / TICKS, self._limit_s / TICKS)
+
+    def take_back(self) -> None:
+        """Begin again, if a strategy has set the alarm for something of its own."""
+        if signal.getsignal(signal.SIGALRM) != self.tick or not signal.getitimer(signal.ITIMER_REAL)[1]:
+            log.warning("a strategy has set SIGALRM or its timer, by which its methods are watched: they are again")
+            self.begin()
 
     def tick(self, _number: int, frame: FrameType | None) -> None:
         """At each tick: `frame` is where the process is.

@@ -80,6 +80,7 @@ SHELLS = {
     "consumers/journal/editing.py": "journals' folders",
     "consumers/execution/runner.py": "an executor's loop, and journals' folders",
     "consumers/follower.py": "when to look for another ring",
+    "consumers/foreign_prints.py": "descriptor 1",
     "consumers/host.py": "a strategy's process: signals, a journal's folder",
     "consumers/journal/extents.py": "a journal's folder",
     "consumers/journal/errors.py": "the path that an error names",
@@ -101,6 +102,7 @@ SHELLS = {
     "consumers/lockfile.py": "a lock on a file",
     "consumers/native/runner.py": "both clocks",
     "consumers/native/warm.py": "the name of a ring of its own",
+    "consumers/parameters.py": "paths, of which it opens none",
     "consumers/progress.py": "the terminal, and when a second has passed",
     "consumers/recorder.py": "a ring into a journal's folder",
     "consumers/relay/address.py": "a socket's file",
@@ -118,6 +120,7 @@ SHELLS = {
     "consumers/runner.py": "a strategy's loop",
     "consumers/sources.py": "waiting for a ring",
     "consumers/store.py": "a journal's folder",
+    "consumers/strategy.py": "in which thread it is called",
     "consumers/waiting.py": "waiting for a ring or a relay",
     "consumers/watchdog.py": "timers of this process",
 }

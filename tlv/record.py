@@ -145,7 +145,13 @@ class record:  # noqa: N801 - reads as a decorator: @record(type=11)
             raise UsageError(f"{cls.__name__}: dtype has {cls.layout.dtype.itemsize} bytes, codec {codec.size}")
         cls.read = staticmethod(make_reader(cls))
         if self.type:
-            if self.type in RECORDS or (cls.layout.domain is None and self.type not in VENDOR_TYPES):
-                raise UsageError(f"{cls.__name__}: type {self.type} is taken or in no domain's range")
+            taken = RECORDS.get(self.type)
+            if taken is not None:
+                raise UsageError(f"{cls.__name__}: type {self.type} is {taken.__module__}.{taken.__name__}'s already")
+            if cls.layout.domain is None and self.type not in VENDOR_TYPES:
+                raise UsageError(
+                    f"{cls.__name__}: type {self.type}: expected one of a domain, or {VENDOR_TYPES[0]} to "
+                    f"{VENDOR_TYPES[-1]}"
+                )
             RECORDS[self.type] = cls
         return cls

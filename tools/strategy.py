@@ -6,14 +6,12 @@ Owns the command line, the ready line and the statistics it leaves behind; how a
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal
 
 import click
@@ -23,7 +21,7 @@ from consumers import waiting
 from consumers.arbitrage.config import read_config
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
 from consumers.arbitrage.warm import warm
-from consumers.host import containing, open_runner
+from consumers.host import containing, noting_interrupts, open_runner
 from consumers.journal import JournalReader
 from consumers.loading import AnyStrategy, load_strategy, make_strategy
 from consumers.native.runner import NativeRunner
@@ -34,6 +32,7 @@ from consumers.runner import Runner, StrategyCounts, run_together
 from consumers.symbols import Census, SymbolFilter, take_census, with_states
 from consumers.watchdog import LIMIT_S
 from ringbuf import Reader, Wait
+from tlv.arguments import check_seconds
 from tlv.errors import AlphaPulseError, UsageError
 from tlv.filter import MessageFilter
 from tlv.layout import LAYOUT_DIGEST
@@ -175,6 +174,9 @@ def command(
     """
     source = MarketSource(ring, relay, journal, follow, reliable, start, until_closed)
     source.check()
+    check_seconds("--handler-limit", handler_limit)
+    if stats_json is not None and not stats_json.parent.is_dir():
+        raise UsageError(f"--stats-json {stats_json}: expected a folder {stats_json.parent}, found none")
     references = strategies or run or (DEFAULT,)
     classes = [load_strategy(reference) for reference in references]
     names = [cls.name for cls in classes]
@@ -191,13 +193,13 @@ def command(
             refuse_without_effect("but with flash_arbitrage", "--arbitrage", "--gross")
     made = [make_strategy(cls, tables[cls.name], texts[cls.name]) for cls in classes]
     chosen = Chosen(symbols, MessageFilter.of(pools=pools, tokens=tokens, venues=venues), start == "oldest")
-    asked = StopRequest()
-    if any(isinstance(strategy, FlashArbitrage) for strategy in made):
-        warm()
-    if journal and follow and not await_journal("strategy", journal, wait_for_ring, asked):
-        return 0
     hosted: list[Hosted] = []
     with ExitStack() as stack:
+        asked = partial(look, stack.enter_context(noting_interrupts()), SERVICE_MANAGER.turned)
+        if any(isinstance(strategy, FlashArbitrage) for strategy in made):
+            warm()
+        if journal and follow and not await_journal("strategy", journal, wait_for_ring, asked):
+            return 0
         for strategy, into in zip(made, rings, strict=True):
             one = Hosted(strategy, into, stack.enter_context(ExitStack()))
             reader = source.open(one, chosen, wait_for_ring, asked)
@@ -217,19 +219,19 @@ def command(
         say(*ready(source, hosted), as_json)
         runners = [one.runner for one in hosted if one.runner is not None]
         try:
-            with containing(runners, handler_limit):
-                ended = partial(note_end, hosted, source)
-                run_together(runners, asked, ended, until_closed=until_closed, follow=journal is None or follow)
+            with containing(runners, handler_limit) as watch:
+                stop, ended = partial(look, asked, watch), partial(note_end, hosted, source)
+                run_together(runners, stop, ended, until_closed=until_closed, follow=journal is None or follow)
         finally:
             found = [one.statistics() for one in hosted]
-            if stats_json:
-                stats_json.write_bytes(msgspec.json.encode(found[0] if len(found) == 1 else {"strategies": found}))
             for one, statistics in zip(hosted, found, strict=True):
                 named = "" if len(found) == 1 else f"{one.strategy.name}: "
                 say(statistics, named + sentence_of(statistics), as_json)
                 if statistics["lost"]:
                     text = f"{statistics['lost']} frames of {source.shown} were lost"
                     tell_operator(f"strategy: {named}{text}", text, **source.named, strategy=one.strategy.name)
+            if stats_json:
+                stats_json.write_bytes(msgspec.json.encode(found[0] if len(found) == 1 else {"strategies": found}))
     if any(one.failed for one in hosted):
         return EXIT_STOPPED
     return EXIT_LOST if any(statistics["lost"] for statistics in found) else 0
@@ -453,10 +455,10 @@ def parameters_by_name(
         tables[name] = dict(table)
     for text in sets:
         key, value = split_set(text, "parameters")
-        name, dot, rest = key.partition(".")
-        if name not in texts or not dot:
+        meant = max((name for name in names if key.startswith(f"{name}.")), key=len, default=None)
+        if meant is None:
             raise UsageError(f"--set {key}: {there}")
-        texts[name].append(f"{rest}={value}")
+        texts[meant].append(f"{key.removeprefix(f'{meant}.')}={value}")
     return tables, texts
 
 
@@ -468,20 +470,10 @@ def arbitrage_table(path: Path | None, gross: bool) -> dict[str, Any]:
     return table | {"gross": True} if gross else table
 
 
-class StopRequest:
-    """Whether SIGINT or SIGTERM came.  The loop polls it, so nothing is interrupted in the middle of a publish."""
-
-    def __init__(self) -> None:
-        self.came = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._note)
-
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
-        self.came = True
-
-    def __call__(self) -> bool:
-        SERVICE_MANAGER.turned()
-        return self.came
+def look(asked: Callable[[], bool], first: Callable[[], object]) -> bool:
+    """Whether `asked` says so, after `first` was called."""
+    first()
+    return asked()
 
 
 def _text(config: Path) -> str:

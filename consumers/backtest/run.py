@@ -26,6 +26,7 @@ from consumers.backtest.concern import needed_frames
 from consumers.backtest.mapped_journal import MappedJournal, Stretch
 from consumers.execution.executor import PaperExecutor
 from consumers.execution.orders import Order, read_order
+from consumers.foreign_prints import DESCRIPTOR
 from consumers.loading import AnyStrategy
 from consumers.native import NativeDriver, NativeStrategy
 from consumers.order_hash import OrderHash
@@ -385,8 +386,10 @@ def run_backtest(
 
     seats = [StrategySeat(strategy, asked.get(strategy.name)) for strategy in strategies]
     orders: list[PlacedOrder] = []
-    with watching([seat.feed.driver for seat in seats if isinstance(seat.feed, PlainFeed)]):
+    drivers = [seat.feed.driver for seat in seats if isinstance(seat.feed, PlainFeed)]
+    with DESCRIPTOR.apart(), watching(drivers) as watch:  # sys.stdout may be a progress bar's meanwhile
         for part, (stretch, poll) in enumerate(journal.polls()):
+            watch()
             for seat in seats:
                 orders += seat.take(stretch, poll, part)
             advance(len(poll))

@@ -14,7 +14,7 @@ import dis
 import inspect
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -96,13 +96,24 @@ def check_native(cls: type[Any]) -> None:
     state = getattr(cls, "state", None)
     if not isinstance(state, np.dtype) or state.names is None:
         raise UsageError(f"{where}.state: expected a numpy dtype with named fields, found {state!r}")
-    if state.hasobject:
-        raise UsageError(f"{where}.state: expected plain numbers and arrays of them, found objects in {state}")
-    unknown = [name for name in state.names if state[name].base.kind not in "iufbV"]
-    if unknown:
-        raise UsageError(
-            f"{where}.state: field {unknown[0]!r}: expected numbers, found {state[unknown[0]]}: texts are arrays of u1"
-        )
+    for name, kind in plain_fields(state, ""):
+        fits = kind.kind in "iub" or (kind.kind == "f" and kind.itemsize in (4, 8))
+        if not fits or not kind.isnative:
+            hint = ": texts are arrays of u1" if kind.kind in "SU" else ""
+            raise UsageError(
+                f"{where}.state: field {name!r}: expected integers, bools, floats of 4 or 8 bytes, in this machine's "
+                f"byte order, or arrays of them, found {kind}{hint}"
+            )
+
+
+def plain_fields(dtype: np.dtype[Any], above: str) -> Iterator[tuple[str, np.dtype[Any]]]:
+    """The fields of a struct, and of those within it, with the types of their elements."""
+    for name in dtype.names or ():
+        kind = dtype[name].base
+        if kind.names is None:
+            yield f"{above}{name}", kind
+        else:
+            yield from plain_fields(kind, f"{above}{name}.")
 
 
 def _check_words(cls: type[Any], where: str) -> None:
@@ -166,6 +177,7 @@ if COMPILES:
 
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+RAISED = re.compile(r"\.? ?Raised from (None|(?P<path>.*) \((?P<line>\d+)\))$")
 PLACE = re.compile(r'File "(?P<path>[^"]+)", line (?P<line>\d+)')
 NOISE = (
     "failed in ",
@@ -203,7 +215,8 @@ def readable(error: Exception, cls: type[Any], handler: Any) -> str:
     text = ESCAPE.sub("", str(error))
     code = handler.py_func.__code__
     path, line = code.co_filename, code.co_firstlineno
-    own = [int(found["line"]) for found in PLACE.finditer(text) if path.endswith(found["path"].lstrip("."))]
+    places = [*PLACE.finditer(text), *RAISED.finditer(text)]
+    own = [int(found["line"]) for found in places if found["path"] and path.endswith(found["path"].lstrip("."))]
     found_at = getattr(error, "loc", None)
     if own:
         line = own[-1]
@@ -215,6 +228,8 @@ def readable(error: Exception, cls: type[Any], handler: Any) -> str:
 def gist(text: str) -> str:
     """What an error of numba's says, without where and how it was found."""
     lines = [stripped for one in text.splitlines() if (stripped := one.strip())]
+    if "opcode (IMPORT_NAME)" in text:
+        return "an import within it; expected it at the top of the file"
     if "NRT required" in text:
         return "it makes an array, a list or another object; a kernel works in its arguments' memory alone"
     saying = [one for one in lines if not one.lower().startswith(NOISE) and not one.startswith(("^", "%", ">>>"))]
@@ -235,7 +250,7 @@ def shortened(text: str) -> str:
                 if depth == 0:
                     break
             text = text[:at] + name + text[end + 1 :]
-    return text.replace("unaligned array", "array").removesuffix(". Raised from None")
+    return RAISED.sub("", text.replace("unaligned array", "array"))
 
 
 def inlined(cls: type[Any], handler: Any) -> Built:

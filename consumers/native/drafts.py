@@ -20,7 +20,7 @@ import numpy as np
 
 from consumers.native.frame import NativeFrame
 from consumers.native.identity import HASHING, native_signal_id
-from consumers.strategy import MESSAGES_PER_FRAME
+from consumers.strategy import MESSAGES_PER_FRAME, MOST_LEGS
 from tlv.buffers import Bytes, Structs
 from tlv.codes import MAX_MESSAGE, Domain
 from tlv.copying import copy_bytes
@@ -40,7 +40,7 @@ FINE, FLOOD, TOO_LARGE, NO_MESSAGE, NO_LEG, TOO_MANY_LEGS, MALFORMED = range(7)
 FAULTS = {
     FLOOD: f"more than {MESSAGES_PER_FRAME} messages, or {ROOM} bytes of them, on one frame",
     TOO_LARGE: f"a message of more than {MAX_MESSAGE} bytes",
-    NO_MESSAGE: "a record was added before `signal` or `begin_order`",
+    NO_MESSAGE: "a record in front of `signal` or `begin_order`",
     NO_LEG: "an order without an OrderLeg",
     TOO_MANY_LEGS: "an order of more than 255 legs",
     MALFORMED: "a message that is none, or a record that its domain does not carry",
@@ -76,7 +76,6 @@ IDENTITY, IDENTITY_TYPE, IDENTITY_SIZE = (
 REQUEST, REQUEST_TYPE, REQUEST_SIZE = OrderRequest.layout.dtype, OrderRequest.layout.type, OrderRequest.layout.size
 LEG, LEG_TYPE = OrderLeg.layout.dtype, OrderLeg.layout.type
 TOKEN_BYTES, RING_BYTES, NAME_BYTES = 20, 16, 20
-MOST_LEGS = 255
 
 
 class NativeDrafts(NamedTuple):

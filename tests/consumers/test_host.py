@@ -39,6 +39,20 @@ class Impatient(EverySync):
         super().on_event(record, origin)
 
 
+class Deaf(EverySync):
+    """Will not be ended by a signal, nor be watched, and is asked to end."""
+
+    def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
+        super().on_event(record, origin)
+        if self.seen == 0:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+                signal.signal(number, signal.SIG_IGN)
+            signal.alarm(0)
+        self.seen += 1
+
+    seen = 0
+
+
 class OnceWrong(EverySync):
     """Raises on its first event."""
 
@@ -91,6 +105,28 @@ def test_strategy_on_a_ring_ends_with_ctrl_c_or_when_asked(new_ring_name: Callab
         assert signal.getsignal(signal.SIGINT) is before
         counted = run_strategy(EverySync(), ring=market, signals=signals, asked_to_stop=lambda: True)
     assert counted.frames == 0
+
+
+def test_strategy_that_sets_signals_is_ended_by_them_none_the_less(
+    new_ring_name: Callable[[], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    market, signals = new_ring_name(), new_ring_name()
+    asked: list[int] = []
+
+    def ask() -> bool:
+        """Send SIGTERM at the third turn, as by then its handlers are the strategy's no more."""
+        asked.append(1)
+        if len(asked) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return False
+
+    with market_of_the_recording(market):
+        counted = run_strategy(Deaf(), ring=market, signals=signals, asked_to_stop=ask)
+    assert counted.signals > 100
+    said = [record.getMessage() for record in caplog.records]
+    for name in ("SIGINT", "SIGTERM"):
+        assert f"a strategy has set {name}, by which it is ended: it ends it again" in said
+    assert "a strategy has set SIGALRM or its timer, by which its methods are watched: they are again" in said
 
 
 def test_strategy_that_waits_for_its_ring_ends_when_asked_or_when_its_time_is_over(

@@ -11,6 +11,7 @@ import pytest
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
 from consumers.loading import load_records, load_strategy, make_strategy
+from consumers.own_counts import shown_counts
 from consumers.native import NativeStrategy
 from consumers.parameters import shown_parameters
 from tlv.errors import UsageError
@@ -18,8 +19,15 @@ from tools.command.records import load_records as load_option
 
 GOOD = """
 import msgspec
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
 from typing import Annotated
 from consumers.strategy import Strategy
+
+class Side(Enum):
+    BUY = "buy"
+    SELL = "sell"
 
 class Inner(msgspec.Struct, frozen=True):
     units: dict[str, int] = {}
@@ -32,6 +40,12 @@ class Params(msgspec.Struct):
     tokens: tuple[str, ...] = ()
     gas: Inner = Inner()
     most: int = 0
+    folder: Path = Path()
+    price: Decimal = Decimal()
+    side: Side = Side.BUY
+    inners: list[Inner] = []
+    by_block: dict[int, int] = {}
+    hedged: bool = False
 
 class Mover(Strategy):
     name = "mover"
@@ -70,6 +84,9 @@ def write(name: str, text: str) -> None:
 def strategy(body: str, head: str = "") -> str:
     """The text of a file with a strategy of this body."""
     return f"{head}\nfrom consumers.strategy import Strategy\nclass Mine(Strategy):\n{body}\n"
+
+
+STRUCT = "import msgspec\nclass P(msgspec.Struct):\n    size: int = 1"
 
 
 def refusal(reference: str) -> str:
@@ -169,6 +186,34 @@ def test_reference_what_a_file_prints_goes_to_stderr(capfd: pytest.CaptureFixtur
             "symbols: expected a tuple or a set, found",
         ),
         (strategy("    symbols = {5}\n    def on_block(self, block): pass"), "symbols: expected texts such as"),
+        (
+            strategy("    def __init__(self, a, b): pass\n    def on_block(self, block): pass"),
+            "expected __init__(self) of a class that declares no params, found __init__(self, a, b)",
+        ),
+        (
+            strategy("    params = P\n    def __init__(self): pass\n    def on_block(self, block): pass", head=STRUCT),
+            "expected __init__(self, params) of a class that has params, found __init__(self)",
+        ),
+        (
+            "import abc\nfrom consumers.strategy import Strategy\nclass Mine(Strategy, abc.ABC):\n"
+            "    @abc.abstractmethod\n    def size(self): ...\n    def on_block(self, block): pass\n",
+            "Mine is abstract; expected a subclass of it that has size",
+        ),
+        (
+            "from dataclasses import dataclass\nfrom consumers.strategy import Strategy\n@dataclass(frozen=True)\n"
+            "class Mine(Strategy):\n    def on_block(self, block): pass\n",
+            "expected a class whose attributes can be set, found a frozen dataclass",
+        ),
+        (
+            strategy("    trigger = 5\n    def on_block(self, block): pass"),
+            "trigger: every strategy has this attribute, set by its host; expected another name",
+        ),
+        ("from .near import Base", "; a file of a package is named as a module, package.module:Class, from the folder"),
+        (
+            "from tlv.layout import PoolSwap\nfrom tlv.record import Record, record\nfrom tlv.fields import I64\n"
+            "@record(type=PoolSwap.layout.type)\nclass Own(Record, frozen=True):\n    pips: I64\n",
+            "it does not import: bad.py, line 4: Own: type 11 is tlv.layout.PoolSwap's already",
+        ),
         (strategy("    params = dict\n    def on_block(self, block): pass"), "params: expected a msgspec.Struct class"),
     ],
 )
@@ -188,6 +233,8 @@ def test_reference_to_what_could_not_run_is_refused_in_one_line(text: str, expec
         ("no_folder/at_all.py:Mine", "/no_folder/at_all.py, found none"),
         ("no.such.module:Mine", "there is no module no"),
         ("there_not:Mine", "there is no module there_not"),
+        ("price_mover", "; did you mean consumers.examples.price_mover?"),
+        ("imports.py", "written in imports, found none; it imports Mover"),
         ("desk of mine:Mine", "expected a module's whole name, found 'desk of mine'"),
         ("consumers.strategy:Strateg", "no class Strateg in consumers.strategy"),
         ("there.py:Mover.name.upper", "expected a subclass of Strategy or NativeStrategy, found <built-in method"),
@@ -195,6 +242,7 @@ def test_reference_to_what_could_not_run_is_refused_in_one_line(text: str, expec
 )
 def test_reference_to_nothing_says_what_is_near(reference: str, expected: str) -> None:
     write("there.py", GOOD)
+    write("imports.py", "from there import Mover")
     assert expected in refusal(reference)
 
 
@@ -224,6 +272,9 @@ def test_reference_to_a_folder_or_a_file_that_is_no_text_is_refused() -> None:
         ({}, ("token=WMATIC/USDC",), {"token": "WMATIC/USDC"}),
         ({}, ('tokens=["a", "b"]',), {"tokens": ("a", "b")}),
         ({}, (f"most={2**255}",), {"most": 2**255}),
+        ({}, ("folder=/tmp/here",), {"folder": "/tmp/here"}),
+        ({}, ("price=1.000000000000000000000000000001",), {"price": "1.000000000000000000000000000001"}),
+        ({}, ("side=sell", "by_block.7=8"), {"side": "sell", "by_block": {7: 8}}),
     ],
 )
 def test_parameters_come_from_the_table_and_over_it_from_the_texts(
@@ -249,10 +300,18 @@ def test_parameters_come_from_the_table_and_over_it_from_the_texts(
         ({}, ("gas.units.a=x",), "parameter gas.units[...]: expected int, found {'a': 'x'}"),
         ({"gas": 5}, ("gas.tip=1",), "--set gas.tip: gas is no table, found 5"),
         ({}, ("limit=nan",), "parameter limit: expected a number, found nan"),
+        ({}, ("price=nan",), "parameter price: expected a number, found nan"),
+        ({}, ("limit=1e400",), "parameter limit: expected float, found '1e400'"),
+        ({}, ("window=1\nmost=2",), "parameter window: expected int, found '1\\nmost=2'"),
+        ({}, ("side=BUY",), "parameter side: expected one of buy, sell, found 'BUY'"),
+        ({}, ("hedged=yes",), "parameter hedged: expected bool, true or false, found 'yes'"),
+        ({}, ("inners=[{tips=1}]",), "parameter inners[0].tips: there is none; did you mean tip? (there: units, tip)"),
+        ({}, ("by_block.a=1",), "parameter by_block: a key: expected int, found {'a': 1}"),
+        ({"folder": 5}, (), "parameter folder: expected Path, found 5"),
         ({}, ("window",), "--set: expected key=value, found 'window'"),
         ({}, ("=3",), "--set: expected key=value, found '=3'"),
         ({}, ("window=" + "9" * 5_000,), "parameter window: expected int, found '999"),
-        ({}, ("window=13",), "making it failed: good_params.py, line 25: ValueError: a window of 13"),
+        ({}, ("window=13",), "making it failed: good_params.py, line 38: ValueError: a window of 13"),
     ],
 )
 def test_parameters_that_are_none_are_refused_by_name(
@@ -263,6 +322,27 @@ def test_parameters_that_are_none_are_refused_by_name(
     with pytest.raises(UsageError) as found:
         make_strategy(loaded, table, sets)
     assert expected in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("    def __init__(self): raise GeneratorExit", "line 4: GeneratorExit"),
+        ("    def __init__(self): self.emit()", "it emits in its constructor; expected it in a method"),
+    ],
+)
+def test_strategy_whose_constructor_does_what_it_must_not_is_refused(body: str, expected: str) -> None:
+    write("makes.py", strategy(f"{body}\n    def on_block(self, block): pass"))
+    with pytest.raises(UsageError, match=expected):
+        make_strategy(load_strategy("makes.py"))
+
+
+def test_counts_of_a_strategy_are_shown_whatever_it_counts() -> None:
+    write("counts.py", strategy("    def on_block(self, block): pass"))
+    made = make_strategy(load_strategy("counts.py"))
+    made.counts.update({"seen": 3, "none": 0, "text": "x", 5: 6, "share": 0.5})  # type: ignore[dict-item]
+    assert shown_counts(made.counts) == {"seen": 3, "text": "'x'", "5": 6, "share": 0.5}
+    assert shown_counts(None) == {}
 
 
 def test_parameters_required_or_none_at_all() -> None:
@@ -305,6 +385,10 @@ class Native(NativeStrategy):
     def handler(state, frame, drafts):
         state["seen"] += 1
 
+class Bare(Native):
+    def __init__(self, params):
+        pass
+
 class Wrong(NativeStrategy):
     state = np.dtype([("seen", "<i8")])
     def handler(state, frame):
@@ -316,6 +400,8 @@ def test_reference_to_a_native_strategy_is_checked_and_made_as_a_plain_one() -> 
     write("native_ones.py", NATIVE)
     made = make_strategy(load_strategy("native_ones.py:Native"), {}, ["seen=7"])
     assert isinstance(made, NativeStrategy) and made.memory[0]["seen"] == 7
+    with pytest.raises(UsageError, match=r"its constructor makes no memory; expected super\(\)"):
+        make_strategy(load_strategy("native_ones.py:Bare"))
     assert "native_ones.py:" in refusal("native_ones.py:Wrong") and "handler" in refusal("native_ones.py:Wrong")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,12 +22,14 @@ from consumers.strategy import (
     filter_of,
 )
 from tlv.codes import Completeness, Domain, FeedReason, FeedState, Flag, GapScope, Protocol, Reason, Source, Venue
+from tlv.errors import UsageError
 from tlv.layout import (
     Block,
     BlockEnd,
     EventOrigin,
     Gap,
     Heartbeat,
+    OrderLeg,
     PoolRecord,
     PoolState,
     PoolSync,
@@ -225,6 +229,60 @@ def trigger_of(drafts: list[Draft]) -> tuple[bytes, int]:
     identity = drafts[0].records[0]
     assert isinstance(identity, SignalIdentity)
     return identity.trigger_ring, identity.trigger_sequence
+
+
+LEG = OrderLeg(b"p" * 20, b"0" * 20, b"1" * 20, 1)
+
+
+@pytest.mark.parametrize(
+    ("speak", "expected"),
+    [
+        (lambda strategy: strategy.emit(5), "emit: expected records, found 5"),
+        (lambda strategy: strategy.emit(receive_time_ns=-1), "emit: receive_time_ns: expected an integer from 0"),
+        (lambda strategy: order(strategy, []), "order: expected 1 to 255 legs, found 0"),
+        (lambda strategy: order(strategy, [LEG] * 256), "order: expected 1 to 255 legs, found 256"),
+        (lambda strategy: order(strategy, ["leg"]), "order: expected OrderLeg records, found 'leg'"),
+        (lambda strategy: order(strategy, [LEG], amount_in=-1), "order: amount_in: expected an integer from 0"),
+        (lambda strategy: order(strategy, [LEG], block_number=-1), "order: block_number: expected an integer from 0"),
+    ],
+)
+def test_strategy_says_nothing_that_is_no_message(speak: Callable[[Strategy], object], expected: str) -> None:
+    strategy = Diary()
+    with pytest.raises(UsageError, match=expected):
+        speak(strategy)
+    assert strategy.drafts == []
+
+
+def order(strategy: Strategy, legs: Any, amount_in: int = 1, block_number: int = 1) -> int:
+    return strategy.order(legs, amount_in, block_number=block_number, expires_block=2)
+
+
+def test_strategy_speaks_only_in_the_thread_that_calls_it() -> None:
+    strategy = Diary()
+    Driver(strategy, RING).deliver(1, 0, market(SYNC, ORIGIN))
+    said: list[str] = []
+
+    def speak() -> None:
+        with pytest.raises(UsageError) as found:
+            strategy.emit()
+        said.append(str(found.value))
+
+    thread = threading.Thread(target=speak)
+    thread.start()
+    thread.join()
+    assert said == [
+        "strategy diary: a message answers the frame for which a method was called; expected emit and order in the "
+        "thread that calls it, found another"
+    ]
+    assert len(strategy.drafts) == 1
+
+
+def test_driver_the_reason_of_a_poison_frame_has_the_places_of_the_strategy_alone() -> None:
+    driver = Driver(Diary(), RING)
+    driver.deliver(1, 0, market(PoolSync(*HEAD, 13, 200), ORIGIN))
+    [poison] = driver.poison
+    assert poison.reason.count("File ") == 1 and "test_strategy_driver.py" in poison.reason
+    assert poison.reason.endswith("ZeroDivisionError: reserve of 13")
 
 
 def test_driver_copies_are_triggers_of_the_ring_whose_session_was_copied_before_them() -> None:

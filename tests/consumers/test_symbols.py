@@ -129,7 +129,6 @@ def census() -> Census:
             rf"symbol usdc: 2 tokens of x bear it: 0x{USDC.hex()} \(in 3 pools\), 0x{FAKE.hex()} \(in 1",
         ),
         ("WETHH", True, "symbol wethh: no token of x bears it; did you mean weth"),
-        ("WETHH", False, ""),
         (f"0x{USDC.hex()}/WMATIC", True, ""),
     ],
 )
@@ -139,6 +138,13 @@ def test_census_refuses_symbols_of_several_tokens_and_of_none(symbol: str, compl
         return
     with pytest.raises(UsageError, match=says):
         census().check([symbol], "x", complete=complete)
+
+
+def test_census_tells_symbols_that_no_token_bears_yet(caplog: pytest.LogCaptureFixture) -> None:
+    census().check(["WETHH"], "x", complete=False)
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said.startswith("symbol wethh: no token of x bears it; did you mean weth?")
+    assert said.endswith("; pools of it may come")
 
 
 @pytest.mark.parametrize("text", ["", "/", "A/", "A/B/C", "A/a", "  "])

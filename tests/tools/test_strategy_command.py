@@ -20,7 +20,7 @@ from tlv.message import parse
 from tools.command.checking import mistakes
 from tools.command.claims import claims_of
 from tools.command.config import load_config
-from tools.strategy import command, rings_of
+from tools.strategy import command, parameters_by_name, rings_of
 
 MINE = """
 import msgspec
@@ -150,6 +150,11 @@ def test_strategies_at_once_have_rings_of_their_own_and_one_that_fails_stops_alo
             ("own_strategies.py:Every", "own_strategies.py:Broken", "--set", "every=3"),
             "with several strategies expected",
         ),
+        (("own_strategies.py:Every", "--handler-limit", "nan"), "--handler-limit: expected seconds from 0"),
+        (
+            ("own_strategies.py:Every", "--stats-json", "no/where.json"),
+            "--stats-json no/where.json: expected a folder no",
+        ),
         (("own_strategies.py:Every", "--gross"), "--gross has no effect but with flash_arbitrage"),
         (("own_strategies.py:Every", "--journal", "x", "--relay", "y"), "--relay and --journal: expected one of them"),
         (
@@ -164,6 +169,12 @@ def test_strategy_mistakes_are_told(market: str, run: Run, arguments: tuple[str,
     source = () if {"--journal", "--relay"} & set(arguments) else ("--ring", market)
     with pytest.raises(UsageError, match=".*".join(map(_escaped, [says]))):
         run(*arguments, *source)
+
+
+def test_parameters_of_several_strategies_are_of_the_longest_name_that_fits() -> None:
+    tables, texts = parameters_by_name(["a", "a.b"], {"a": {"x": 1}}, ["a.y=2", "a.b.x=3"])
+    assert tables == {"a": {"x": 1}, "a.b": {}}
+    assert texts == {"a": ["y=2"], "a.b": ["x=3"]}
 
 
 def _escaped(text: str) -> str:
