@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,11 +11,11 @@ from consumers.journal import JournalError
 from consumers.journal.editing import copy_range
 from ringbuf import Loss
 from tests.consumers.journal_frames import UUID, append, numbered, open_writer, random_payloads, read_all
+from tests.tools.command.forked import run_forked
 from tlv.codes import Reason
 from tlv.errors import UsageError
 
 PAYLOADS = random_payloads(3000, seed=9)
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def write(directory: Path, *ranges: range, uuid: bytes = bytes(range(16))) -> Path:
@@ -60,11 +58,8 @@ def test_merge_keeps_incarnations_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("at", [2, 71, 1500, 3000])
 def test_split_command_parts_add_up(tmp_path: Path, at: int) -> None:
     whole = write(tmp_path / "whole", range(1, 3001))
-    command = ["journal", "split", str(whole), "--at", str(at), "--json"]
-    parts = ["--out", str(tmp_path / "a"), "--rest", str(tmp_path / "b")]
-    done = subprocess.run(
-        [sys.executable, "-m", "tools.command.main", *command, *parts], cwd=ROOT, capture_output=True, text=True
-    )
+    parts = ["--out", tmp_path / "a", "--rest", tmp_path / "b"]
+    done = run_forked("journal", "split", whole, "--at", at, "--json", *parts)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"before": at - 1, "behind": 3001 - at}
     assert read_all(tmp_path / "a") == numbered(PAYLOADS[: at - 1])

@@ -24,6 +24,7 @@ from ringbuf import Loss, Reader, RingInfo, RingNotFound, SharedCounters, Writer
 from ringbuf.counters import read_counters
 from ringbuf.layout import SLOTS
 from tests.own_mounts import OWN_MOUNTS
+from tests.tools.command.forked import run_forked
 from tlv.layout import LAYOUT_DIGEST
 from tools import record
 from tools.rig.victims import ForkedVictim
@@ -197,12 +198,7 @@ def test_recorder_without_a_free_slot_becomes_reliable_once_there_is_one(
 def test_recorder_missing_ring_is_refused(ring_name: str, tmp_path: Path) -> None:
     with pytest.raises(RingNotFound, match=ring_name):
         open_recorder(ring_name, tmp_path, [])
-    done = subprocess.run(
-        [*RECORD, "--ring", ring_name, "--out", str(tmp_path), "--wait-for-ring", "0"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    done = run_forked("record", "--ring", ring_name, "--out", tmp_path, "--wait-for-ring", 0)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("alphapulse: error: ") and done.stderr.count("\n") == 1
 
@@ -383,11 +379,6 @@ def test_record_command_ends_on_sigterm_with_its_counts(ring_name: str, tmp_path
             recorder.send_signal(signal.SIGTERM)
             assert json.loads(recorder.stdout.readline())["frames"] == 100
             assert recorder.wait(120) == 0
-    done = subprocess.run(
-        [sys.executable, "-m", "tools.command.main", "journal", "verify", str(tmp_path), "--json"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    done = run_forked("journal", "verify", tmp_path, "--json")
     assert done.returncode == 0
     assert [json.loads(line) for line in done.stdout.splitlines()][-1] == {"frames": 100, "lost": 0, "faults": 0}

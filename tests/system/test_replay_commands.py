@@ -30,6 +30,7 @@ from consumers.strategy import Driver, drive
 from ringbuf import Reader, Writer
 from tests.consumers.recorded_market import Publisher, canonical_events
 from tests.tlv.samples import random_message
+from tests.tools.command.forked import run_forked
 from tlv.codes import Domain, Flag, Source
 from tlv.layout import LAYOUT_DIGEST, PoolSync, Session
 from tlv.message import build, parse
@@ -37,11 +38,6 @@ from tools.command.main import group
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "tools.command.main"]
-
-
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """One call of the command line."""
-    return subprocess.run([*COMMAND, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
 def lines_of(*arguments: str | Path) -> list[dict[str, Any]]:
@@ -282,7 +278,7 @@ def test_command_line_mistake_is_one_line_and_exit_code_2(
     tmp_path: Path, ring_name: str, arguments: list[str], code: int, complaint: str
 ) -> None:
     random_journal(ring_name, tmp_path, 2)
-    done = run(*(argument.replace("{journal}", str(tmp_path)) for argument in arguments))
+    done = run_forked(*(argument.replace("{journal}", str(tmp_path)) for argument in arguments))
     assert done.returncode == code
     assert complaint in done.stderr and "Traceback" not in done.stderr
     assert not (ROOT / "x").exists()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from consumers.journal import Fsync, JournalReader
 from consumers.recorder import Recorder
 from ringbuf import Loss, Reader, Writer
 from tests.consumers.recorded_market import canonical_frames
+from tests.tools.command.forked import run_forked
 from tlv.layout import LAYOUT_DIGEST
 
 ROOT = Path(__file__).parents[2]
@@ -177,6 +177,5 @@ def test_replay_says_how_many_reliable_readers_it_evicted(new_ring_name: Callabl
     ],
 )
 def test_strategy_options_that_do_not_fit_are_one_line(arguments: list[str], complaint: str) -> None:
-    command = [sys.executable, "-m", "tools.strategy", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, env=os.environ)
+    done = run_forked("strategy", *arguments)
     assert done.returncode == 2 and complaint in done.stderr and "Traceback" not in done.stderr

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.producers.decode.abi_oracle import BUNDLED, LOG_FILES, ROOT, expected, rows
-from tests.tools.command.forked import run_forked
+from tests.tools.command.forked import run_forked_on
 from tools.recording.proven_pools import bundled_pools
 
 PLACE = ("block_number", "block_hash", "transaction_hash", "transaction_index", "log_index", "removed")
@@ -23,7 +23,7 @@ LOOKALIKES = ROOT / "tests/data/lookalikes.jsonl.gz"
 
 
 def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return run_forked("decode", *arguments, stdin=stdin)
+    return run_forked_on(stdin, "decode", *arguments)
 
 
 def decode(*arguments: str | Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -26,8 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def dump(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command."""
-    done = run_forked("dump", *arguments)
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    return run_forked("dump", *arguments)
 
 
 def dump_anew(*arguments: str, compiled: bool) -> subprocess.CompletedProcess[str]:

@@ -9,8 +9,10 @@ defect.  It must never import numba or a package that does: `alphapulse --help` 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
+import gc
 import io
 import os
 import sys
@@ -147,6 +149,8 @@ def run_command(command: click.Command, name: str) -> NoReturn:
     except OSError as error:
         tell_operator(f"{name}: error: {describe(error)}", describe(error))
         sys.exit(1)
+    finally:
+        atexit.unregister(gc.unfreeze)  # what was imported at the start (tlv.jit) is not looked through at the end
 
 
 def asks_for_help() -> bool:

@@ -20,8 +20,14 @@ from tools.command.main import main
 LONGEST_S = 120
 
 
-def run_forked(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run `alphapulse ARGUMENTS` to its end; a signal ends one that takes too long."""
+def run_forked(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `alphapulse ARGUMENTS` to its end."""
+    done = run_forked_on(b"", *arguments)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def run_forked_on(stdin: bytes, *arguments: object) -> subprocess.CompletedProcess[bytes]:
+    """The same with bytes in and out.  A signal ends a command that takes too long."""
     with ExitStack() as stack:
         streams = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
         streams[0].write(stdin)

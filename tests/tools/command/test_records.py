@@ -19,6 +19,7 @@ from consumers.recorder import Recorder
 from consumers.store import Store
 from ringbuf import Writer
 from tests.consumers.relay_rig import make_ring, publish, serving, take
+from tests.tools.command.forked import run_forked
 from tlv.codes import Domain, Source
 from tlv.filter import MessageFilter
 from tlv.message import build, parse
@@ -114,6 +115,6 @@ def test_records_file_that_is_wrong_is_one_line_with_its_name(
     if data is not None:
         path.write_bytes(data)
     out = ["--out", str(tmp_path)] if command == "export" else []
-    done = run(command, str(tmp_path), *out, "--records", str(path))
+    done = run_forked(command, tmp_path, *out, "--records", path)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert f"records {path}: {expected}" in done.stderr
