@@ -11,8 +11,8 @@ import pytest
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
 from consumers.loading import load_records, load_strategy, make_strategy
-from consumers.own_counts import shown_counts
 from consumers.native import NativeStrategy
+from consumers.own_counts import shown_counts
 from consumers.parameters import shown_parameters
 from tlv.errors import UsageError
 from tools.command.records import load_records as load_option
