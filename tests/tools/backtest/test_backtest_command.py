@@ -262,7 +262,7 @@ def test_journal_with_a_hole_is_told_everywhere_and_in_the_exit_status(tmp_path:
         (["--sweep", "min_net=1,2"], "parameter min_net: there is none"),
         (["--sweep", "execute.delay=1,2"], "parameter delay: there is none"),
         (["--sweep", "min_net_wei=1,01"], "expected int, found '01'"),
-        (["--sweep", "gross=true,1"], "expected bool, found 1"),
+        (["--sweep", "gross=true,1"], "expected bool, true or false, found 1"),
         (["--sweep", "gas.tip_wei=5,0x5"], "--sweep: gas.tip_wei=0x5 is the same run as gas.tip_wei=5"),
         (["--execute-set", "delay_blocks=0"], "parameter delay_blocks: expected int >= 1"),
         (["--execute-set", "delay_blocks"], "expected key=value"),
