@@ -25,6 +25,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from math import inf, nan
 from typing import Any, ClassVar, NamedTuple
 
@@ -280,13 +281,12 @@ class FlashArbitrage(BookStrategy):
         judged: set[int] = set()
         for pool in pools:
             counts["screened"] += 1
-            candidates, beyond = self._table.candidates(pool.index, gas_price, gas.overhead_units, self._least_wei)
-            counts["unsolved"] += beyond
+            found, candidates = self._table.candidates(pool.index, gas_price, gas.overhead_units, self._least_wei)
+            counts["unsolved"] += max(found - most, 0)
             best = 0
-            counts["unsolved"] += max(len(candidates) - most, 0)
-            for number, candidate in enumerate(candidates[:most]):
+            for number, candidate in enumerate(islice(candidates, most)):
                 if only_best and best >= candidate.bound:
-                    counts["left_for_block_end"] += min(len(candidates), most) - number
+                    counts["left_for_block_end"] += min(found, most) - number
                     break
                 judged.add(candidate.key)
                 chance = self._judge(candidate, occasion, gas_price)
