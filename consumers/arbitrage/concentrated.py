@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from typing import NamedTuple
 
 from consumers.arbitrage.constant_product import FEE_UNIT
@@ -87,16 +90,32 @@ def current_range(price: int, tick: int, liquidity: int, fee_pips: int, tick_spa
     )
 
 
-class TickMap(NamedTuple):
+@dataclass(frozen=True)
+class TickMap:
     """Initialised ticks in rising order, and the liquidity each adds when it is crossed upwards."""
 
     ticks: Sequence[int]
     net: Mapping[int, int]
     spacing: int
 
+    @cached_property
+    def sums(self) -> list[int]:
+        """The liquidity below the first tick, which is 0, and from each tick on."""
+        return list(accumulate((self.net[tick] for tick in self.ticks), initial=0))
+
+    @cached_property
+    def peak(self) -> int:
+        """The most liquidity that it has at any price."""
+        return max(self.sums)
+
+    def forget_sums(self) -> None:
+        """Its owner has changed `ticks` or `net`."""
+        for sum_of_them in ("sums", "peak"):
+            vars(self).pop(sum_of_them, None)
+
     def active(self, tick: int) -> int:
         """The liquidity at a price whose tick this is: what all ticks up to it add."""
-        return sum(self.net[crossed] for crossed in self.ticks[: bisect_right(self.ticks, tick)])
+        return self.sums[bisect_right(self.ticks, tick)]
 
     def ahead(self, tick: int, *, falls: bool) -> Iterator[int]:
         """The initialised ticks that a falling or rising price meets from here, in that order."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
 from consumers.arbitrage.concentrated import TickMap
@@ -47,21 +47,11 @@ class KeptTicks:
         self.gross: dict[int, int] = {}
         self._ticks: list[int] = []
         self._net: dict[int, int] = {}
-        self._peak: int | None = None
         self.as_of = 0
         """The block at whose end it was read."""
         self._changes: list[Change] = []
         self._parts: list[PoolTicks] = []
         self._coming: list[TickLiquidity] = []
-
-    @property
-    def peak(self) -> int:
-        """The most liquidity that the map has at any price; 0 without a map."""
-        if self.map is None:
-            return 0
-        if self._peak is None:
-            self._peak = max(accumulate((self._net[tick] for tick in self._ticks), initial=0))
-        return self._peak
 
     def apply(self, change: Change) -> None:
         """Take in a Mint or Burn."""
@@ -150,7 +140,6 @@ class KeptTicks:
         self._net = {tick.tick: tick.liquidity_net for tick in coming}
         self.gross = {tick.tick: tick.liquidity_gross for tick in coming}
         self.as_of = last.block_number
-        self._peak = None
         self.map = TickMap(self._ticks, self._net, last.tick_spacing)
         for change in self._changes:
             self._move(change, 1)
@@ -163,12 +152,13 @@ class KeptTicks:
         amount = sign * change.amount
         self._add(change.tick_lower, amount, amount)
         self._add(change.tick_upper, amount, -amount)
+        if self.map is not None:
+            self.map.forget_sums()
 
     def _add(self, tick: int, gross: int, net: int) -> None:
         """Change the liquidity at a tick (Tick.update); without any it is not initialised."""
         if gross == 0:
             return
-        self._peak = None
         before = self.gross.get(tick, 0)
         if before == 0:
             insort(self._ticks, tick)

@@ -66,8 +66,9 @@ def slopes_of(pool: Pool) -> tuple[Slope, Slope]:
             )
         case Price(price, liquidity, tick):
             root, most, down, up = price / Q96, liquidity, inf, inf
-            if usable_map(pool) is not None:
-                most = max(liquidity, pool.ticks.peak)
+            ticks = usable_map(pool)
+            if ticks is not None:
+                most = max(liquidity, ticks.peak)
             else:
                 reach = current_range(price, tick, liquidity, pool.fee_pips, pool.tick_spacing)
                 down = liquidity * ((price - reach.floor_price) / reach.floor_price) / root / kept
