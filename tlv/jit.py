@@ -54,10 +54,7 @@ def kernel(function: F) -> F:
     A kernel allocates nothing, so it is compiled without reference counting: the atomic counts of the arrays passed
     from one kernel to the next took 80 of 95 ns of a ring publish.
     """
-    if not COMPILES:
-        return function
-    compiled: F = numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(function)
-    return compiled
+    return _compiled(function)
 
 
 def inline_kernel(function: F) -> F:
@@ -66,9 +63,13 @@ def inline_kernel(function: F) -> F:
     For what is called for every frame with many arguments: each array is seven words on the stack, which LLVM does not
     spare by itself.  A frame through the native loop took 86 ns, and 53 with its parts inlined (bench `strategy`).
     """
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: F, **more: bool) -> F:
     if not COMPILES:
         return function
-    compiled: F = numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)(function)
+    compiled: F = numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, **more)(function)
     return compiled
 
 

@@ -337,9 +337,10 @@ def test_import_chooses_the_cache_only_if_something_is_compiled(
     assert jit["COMPILES"] is chosen.is_dir() is compiles
 
 
+@pytest.mark.parametrize("decorator", ["kernel", "inline_kernel"])
 @pytest.mark.parametrize("disabled", ["0", "1"])
 def test_kernel_divides_as_numpy_does(
-    disabled: str, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    disabled: str, decorator: str, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tlv.kernel_cache, "ROOT", few)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -352,7 +353,7 @@ def test_kernel_divides_as_numpy_does(
     def divide(numerator: float, denominator: float) -> float:
         return numerator / denominator
 
-    compiled = jit["kernel"](divide)
+    compiled = jit[decorator](divide)
     assert (compiled is divide) is (disabled == "1")
     if compiled is not divide:
         assert compiled(1.0, 0.0) == float("inf")

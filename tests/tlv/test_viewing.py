@@ -17,11 +17,11 @@ from tlv.viewing import blank_record, record_at
 WORD = np.dtype("<u8")
 
 
-def copy_sequence(buf: Bytes, source: int, target: int) -> int:
+def copy_sequence(buf: Bytes, source: int, target: int) -> Any:
     """Copy a field from one header to another; it."""
     found = record_at(buf, source, HEADER)["sequence"]
     record_at(buf, target, HEADER)["sequence"] = found
-    return int(found)
+    return found
 
 
 def number_at(buf: Bytes) -> Any:
@@ -29,10 +29,10 @@ def number_at(buf: Bytes) -> Any:
     return record_at(buf, 0, WORD)
 
 
-def write_into_blank(value: int) -> int:
+def write_into_blank(value: int) -> Any:
     """What a blank header has, written into before."""
     blank_record(HEADER)["sequence"] = value
-    return int(blank_record(HEADER)["sequence"])
+    return blank_record(HEADER)["sequence"]
 
 
 COMPILED = CPUDispatcher(copy_sequence, targetoptions={"nopython": True})
