@@ -37,8 +37,10 @@ class FieldKind(NamedTuple):
     code: str
     decode: Callable[[Any], Any] | None = None
     encode: Callable[[Any], Any] | None = None
-    expression: str = ""
+    decoding: str = ""
     """`decode` of `{0}` as Python text, for `tlv.record` to write into a class' reader: a call less for each field."""
+    encoding: str = ""
+    """The same of `encode`, into a class' writer."""
 
     @property
     def alignment(self) -> int:
@@ -51,15 +53,15 @@ class FieldKind(NamedTuple):
         return self.alignment * max(self.length, 1)
 
 
-def _wide(size: int, signed: bool) -> tuple[Callable[[bytes], int], Callable[[int], bytes], str]:
+def _wide(size: int, signed: bool) -> tuple[Callable[[bytes], int], Callable[[int], bytes], str, str]:
     def decode(raw: bytes) -> int:
         return int.from_bytes(raw, "little", signed=signed)
 
     def encode(value: int) -> bytes:
         return index(value).to_bytes(size, "little", signed=signed)
 
-    text = "int.from_bytes({0}, 'little', signed=True)" if signed else "int.from_bytes({0}, 'little')"
-    return decode, encode, text
+    sign = ", signed=True" if signed else ""
+    return decode, encode, f"int.from_bytes({{0}}, 'little'{sign})", f"index({{0}}).to_bytes({size}, 'little'{sign})"
 
 
 def _exact(size: int) -> Callable[[bytes], bytes]:

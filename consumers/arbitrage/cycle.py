@@ -158,6 +158,38 @@ class MapLeg(NamedTuple):
         return swap(*state, amount_in, falls=self.falls)
 
 
+class RememberedLeg:
+    """A V3 pool during one search, which asks for the same inputs again: 43 % of them.
+
+    Swaps are what a search costs: without this it took 85 us where one of three pools has a tick map, with it 59 (AMD
+    EPYC, the lively market of bench `strategy`).
+    """
+
+    __slots__ = ("_leg", "_paid")
+
+    def __init__(self, leg: RangeLeg | MapLeg) -> None:
+        self._leg = leg
+        self._paid: dict[int, int | None] = {}
+
+    def segments(self) -> Iterator[LiquiditySegment]:
+        """The leg's."""
+        return self._leg.segments()
+
+    def out(self, amount_in: int) -> int | None:
+        """What the leg pays."""
+        if amount_in not in self._paid:
+            self._paid[amount_in] = self._leg.out(amount_in)
+        return self._paid[amount_in]
+
+    def least_input(self, amount_out: int) -> int | None:
+        """As the leg finds it."""
+        return search_least_input(self, amount_out)
+
+    def out_at_most(self, amount_in: int) -> int | None:
+        """The leg's."""
+        return self._leg.out_at_most(amount_in)
+
+
 def virtual_hop(stretch: PriceRange, *, falls: bool) -> Hop:
     """The virtual reserves, in the units of a walk: they locate an optimum, exact amounts come from `out`."""
     price, liquidity = stretch.sqrt_price_x96, stretch.liquidity
@@ -279,6 +311,7 @@ def best_cycle(legs: Sequence[Leg]) -> Cycle | None:
     place = walk([leg.segments() for leg in legs])
     if place is None:
         return None
+    legs = [RememberedLeg(leg) if isinstance(leg, RangeLeg | MapLeg) else leg for leg in legs]
     optimum = max(place.optimum >> FINE_BITS, 1)
     middle = None if place.bounded else quote(legs, optimum)
     if middle is None:

@@ -60,12 +60,12 @@ def sqrt_price_at(tick: int) -> int:
 
 def amount0_between(price: int, other: int, liquidity: int, *, round_up: bool) -> int:
     """Token0 that moves a pool of `liquidity` between two prices (SqrtPriceMath.getAmount0Delta)."""
-    low, high = min(price, other), max(price, other)
+    low, high = (price, other) if price < other else (other, price)
     product = (liquidity << 96) * (high - low)
-    return ceil_div(ceil_div(product, high), low) if round_up else product // high // low
+    return -(-product // high // low) if round_up else product // high // low
 
 
 def amount1_between(price: int, other: int, liquidity: int, *, round_up: bool) -> int:
     """Token1 that moves a pool of `liquidity` between two prices (SqrtPriceMath.getAmount1Delta)."""
     product = liquidity * abs(price - other)
-    return ceil_div(product, Q96) if round_up else product // Q96
+    return -(-product >> 96) if round_up else product >> 96

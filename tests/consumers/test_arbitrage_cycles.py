@@ -104,6 +104,21 @@ def test_best_cycle_of_many_pools_of_all_kinds_is_that_of_every_input(pools: int
     assert misses_of_kinds(1_500, pools, seed=10 + pools)[0] == 0
 
 
+def test_best_cycle_asks_a_concentrated_pool_for_no_input_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    swapped = RangeLeg.out
+
+    def out(leg: RangeLeg, amount_in: int) -> int | None:
+        asked.append(amount_in)
+        return swapped(leg, amount_in)
+
+    monkeypatch.setattr(RangeLeg, "out", out)
+    pool = current_range(sqrt_price_at(30), 30, 10**24, 500, 60)
+    found = best_cycle([ReserveLeg(Hop(10**24, 102 * 10**22, 3000)), RangeLeg(pool, falls=True)])
+    assert found is not None and found.gross > 0
+    assert len(asked) == len(set(asked)) > 1
+
+
 def crowded_table(rng: random.Random, pools: int, tokens: int) -> tuple[CycleTable, dict[int, tuple[int, int, float]]]:
     """A table of random pools; of each its tokens and the rate from the first to the second, without a fee."""
     table, known = CycleTable(1 << 16), {}
