@@ -18,10 +18,11 @@ import numpy as np
 
 from consumers.select_frames import select_frames
 from ringbuf import Poll, Reader, Status
+from tlv.addresses import ADDRESS, read_address
 from tlv.buffers import Longs
 from tlv.codes import Flag
 from tlv.errors import UsageError
-from tlv.filter import ADDRESS, EVERYTHING, POOL_BYTES, MessageFilter, address
+from tlv.filter import EVERYTHING, POOL_BYTES, MessageFilter, address
 from tlv.kernels import check_message, find_tlv
 from tlv.layout import HEADER_SIZE, LAYOUT_DIGEST, PoolState
 from tlv.layout import Header as MessageHeader
@@ -86,9 +87,12 @@ def sides_of(text: str) -> tuple[str, ...]:
     """The two sides of `A/B`, or the only one of `A`.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: it is neither, or an address in it has a wrong checksum.
     """
-    sides = tuple(side_of(side) for side in text.split("/"))
+    written = [side.strip() for side in text.split("/")]
+    for address_text in filter(ADDRESS.fullmatch, written):
+        read_address(address_text)
+    sides = tuple(map(side_of, written))
     if not 1 <= len(sides) <= 2 or not all(sides) or len(set(sides)) != len(sides):
         raise UsageError(f"symbol {text!r}: expected a token such as WMATIC, or a pair such as WMATIC/USDC")
     return sides

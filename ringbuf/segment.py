@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import resource
 import stat
 from pathlib import Path
 
@@ -111,11 +112,17 @@ def create_object(object_name: str, size: int, *, mode: int = PRIVATE, group: in
         unlink_object(object_name)
         if error.errno not in {errno.ENOSPC, errno.ENOMEM, errno.EFBIG}:
             raise
-        free = os.statvfs(FOLDER)
-        raise NoSpace(
-            f"{object_name}: {size} bytes needed, {free.f_bavail * free.f_frsize} free in {FOLDER}"
-        ) from error
+        raise NoSpace(f"{object_name}: {size} bytes needed, {room(size)}") from error
     return fd
+
+
+def room(size: int) -> str:
+    """What keeps an object of `size` bytes from being made: a limit of this process, or how much is free."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if 0 <= limit < size:
+        return f"{limit} allowed by this process's limit on a file (ulimit -f)"
+    free = os.statvfs(FOLDER)
+    return f"{free.f_bavail * free.f_frsize} free in {FOLDER}"
 
 
 def refusal(object_name: str, error: Exception) -> str:

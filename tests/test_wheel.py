@@ -66,5 +66,5 @@ def test_wheel_names_licence_commands_and_dependencies(wheel: zipfile.ZipFile) -
     required = [entry for entry in described.get_all("Requires-Dist", []) if "extra ==" not in entry]
     assert len(required) == len(project["dependencies"])
     commands = metadata(wheel, "entry_points.txt").decode()
-    assert "alphapulse = tools.command.main:main" in commands
-    assert "ringstat = tools.ringstat:main" in commands
+    assert "alphapulse = tools.command.entry:main" in commands
+    assert "ringstat = tools.command.entry:ringstat" in commands

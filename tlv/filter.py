@@ -13,7 +13,6 @@ A new kind takes a field of `MessageFilter`, one of `FilterTables`, its line in 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
+from tlv.addresses import ADDRESS, read_address
 from tlv.buffers import Bytes, byte_at
 from tlv.codes import FilterKind
 from tlv.errors import UsageError
@@ -42,7 +42,6 @@ POOL_BYTES = PoolCreated.layout.kinds["pool"].size
 TOKEN_BYTES = PoolCreated.layout.kinds["token0"].size
 TOKEN0_AT = PoolCreated.layout.offsets["token0"]
 TOKEN1_AT = PoolCreated.layout.offsets["token1"]
-ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
 def mask(numbers: Iterable[int], size: int) -> Bytes:
@@ -198,12 +197,12 @@ def address(value: bytes | str) -> bytes:
     """The 20 bytes of an address, given themselves or as 0x and 40 hex digits.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: it is neither, or its checksum is wrong.
     """
     if isinstance(value, bytes) and len(value) == TOKEN_BYTES:
         return value
     if isinstance(value, str) and ADDRESS.fullmatch(value):
-        return bytes.fromhex(value[2:])
+        return bytes.fromhex(read_address(value)[2:])
     raise UsageError(f"address {value!r}: expected {TOKEN_BYTES} bytes, or 0x and {2 * TOKEN_BYTES} hex digits")
 
 

@@ -16,6 +16,7 @@ from typing import Self
 
 import msgspec
 
+from tlv.addresses import ADDRESS, read_address
 from tlv.errors import UsageError
 from tlv.layout import InstrumentKey
 from tlv.venues import VENUES
@@ -105,7 +106,7 @@ def pool_of(value: bytes | str) -> bytes:
     """The 20 or 32 bytes of a pool: given themselves, as `0x` and hex digits in any case, or as an instrument's text.
 
     Raises:
-        UsageError: it is none of these.
+        UsageError: it is none of these, or its address has a wrong checksum.
     """
     if isinstance(value, bytes) and len(value) in (20, 32):
         return value
@@ -120,6 +121,8 @@ def pool_of(value: bytes | str) -> bytes:
             raise UsageError(f"pool {value!r}: expected an instrument of type pool")
         return bytes.fromhex(instrument.name[2:])
     if isinstance(value, str) and HEX[AssetType.POOL].fullmatch(value.lower()):
+        if ADDRESS.fullmatch(value):
+            read_address(value)
         return bytes.fromhex(value[2:])
     raise UsageError(f"pool {value!r}: expected 20 or 32 bytes, 0x and 40 or 64 hex digits, or venue:pool:0x...")
 

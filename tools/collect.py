@@ -18,7 +18,6 @@ from typing import Any
 import click
 import msgspec
 
-from producers.chains.addresses import read_address
 from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
 from producers.kinds.selection import LogSelection
@@ -27,6 +26,7 @@ from producers.node.redaction import host_of
 from producers.output.tick_maps import TickWatch
 from producers.statistics import Statistics
 from ringbuf import DEFAULT_CAPACITY, NotOwner, RingOrphaned, SharedCounters
+from tlv.addresses import read_address
 from tlv.errors import UsageError
 from tlv.user_cache import cache_root
 from tools.collect_ending import Ending

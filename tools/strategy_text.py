@@ -72,4 +72,5 @@ def unpriced_orders_hint(reasons: Mapping[str, int], filled: int, coin: str) -> 
     """The same of an executor, which refuses what it cannot price; empty if it filled something."""
     if filled or not reasons.get("unpriced"):
         return ""
-    return f"; {reasons['unpriced']} orders were refused, as {NO_PRICE.format(coin)}"
+    dear = "; or their gas is more than a report can state (their RiskDecisions have a limit): lower gas.tip_wei"
+    return f"; {reasons['unpriced']} orders were refused, as {NO_PRICE.format(coin)}{dear}"

@@ -13,10 +13,12 @@ Owns the shape of the configuration and its check.  Reads no file itself: `read_
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
 
+from tlv.addresses import read_address
 from tlv.codes import Protocol, Venue
 from tlv.errors import UsageError
 from tlv.filter import address
@@ -101,6 +103,9 @@ class ArbitrageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Tokens that keep a part of each transfer: their pools pay less than the formula says."""
     gas: GasConfig = GasConfig()
 
+    def __post_init__(self) -> None:
+        check_addresses(wrapped_native=[self.wrapped_native], fee_on_transfer_tokens=self.fee_on_transfer_tokens)
+
     @property
     def native_address(self) -> bytes:
         """`wrapped_native` as 20 bytes."""
@@ -110,6 +115,20 @@ class ArbitrageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def untouchable_tokens(self) -> frozenset[bytes]:
         """`fee_on_transfer_tokens` as bytes."""
         return frozenset(map(address, self.fee_on_transfer_tokens))
+
+
+def check_addresses(**named: Iterable[str]) -> None:
+    """Refuse addresses of parameters, by the parameter's name.
+
+    Raises:
+        UsageError: a checksum is wrong.
+    """
+    for name, texts in named.items():
+        for text in texts:
+            try:
+                read_address(text)
+            except UsageError as error:
+                raise UsageError(f"{name}: {error}") from None
 
 
 def read_config(text: str, where: str) -> ArbitrageConfig:

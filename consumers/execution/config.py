@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from consumers.arbitrage.config import WMATIC, AddressText, GasConfig, NotNegative
+from consumers.arbitrage.config import WMATIC, AddressText, GasConfig, NotNegative, check_addresses
 from tlv.filter import address
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -62,6 +62,9 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fee_on_transfer_tokens: tuple[AddressText, ...] = ()
     """Tokens that keep a part of each transfer: no amount that is computed for them is right."""
     gas: GasConfig = GasConfig()
+
+    def __post_init__(self) -> None:
+        check_addresses(wrapped_native=[self.wrapped_native], fee_on_transfer_tokens=self.fee_on_transfer_tokens)
 
     @property
     def native_address(self) -> bytes:

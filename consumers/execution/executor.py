@@ -5,7 +5,7 @@ Owns when an order is decided and which messages that makes.  It never signs or 
     an order decided on block N is due in block N + delay_blocks; at that block's end:
       taken back before it, or decided on a block that left the chain    OrderStatus WITHDRAWN
       published, as recorded, after the block came                       it is due in the next one
-      its last block is over                                             OrderStatus EXPIRED
+      its last block is over, or its trigger never came                  OrderStatus EXPIRED
       late, malformed, unknown pool, unknown state, a limit              RiskDecision, OrderStatus REJECTED
       else                                                               RiskDecision, Fills + ExecutionReport
 
@@ -28,6 +28,7 @@ import msgspec
 
 from consumers.arbitrage.book_strategy import BookStrategy
 from consumers.arbitrage.gas_rate import Rate, Rates
+from consumers.arbitrage.kept_ticks import KEPT_BLOCKS
 from consumers.arbitrage.legs import refusal
 from consumers.arbitrage.pool_state import Pool
 from consumers.execution.chain import ChainView, InBlock
@@ -230,8 +231,11 @@ class PaperExecutor(BookStrategy):
         for due in sorted(number for number in self._due if number <= end.number):
             for order in sorted(self._due.pop(due), key=_rank):
                 self._leave(order)
-                if self._read_ahead(order):
-                    self._wait(order, due)  # at this end it was not there yet
+                if self._read_ahead(order):  # at this end it was not there yet
+                    if end.number > due + KEPT_BLOCKS:  # no branch that is replaced is longer
+                        self._end(order, end, OrderState.EXPIRED)
+                    else:
+                        self._wait(order, due)
                     continue
                 self._settle(order, due, end)
                 self._turn_breaker(end.number)
@@ -363,8 +367,12 @@ class PaperExecutor(BookStrategy):
         units = config.gas.overhead_units + config.gas.v3_tick_units * crossed
         units += sum(config.gas.units(one.pool.protocol, one.pool.venue) for one in met)
         price = block.base_fee + config.gas.tip_wei if block.base_fee else config.gas.legacy_price_wei
-        if not (rate_in.wei and rate_out.wei) or max(price, rate_out.cost(units * price)) > MOST_STATED or units >> 64:
+        if not (rate_in.wei and rate_out.wei):
             self._refuse(order, number, block.hash, RiskVerdict(OrderReason.UNPRICED))
+            return
+        cost = max(price, rate_out.cost(units * price))
+        if cost > MOST_STATED or units >> 64:
+            self._refuse(order, number, block.hash, RiskVerdict(OrderReason.UNPRICED, cost, MOST_STATED))
             return
         # A killed predecessor may have approved it: that is in the sums already, and is not weighed a second time.
         decided = self.ledger.decided.get(order.key)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from producers.chains.addresses import read_address
+from tlv.addresses import read_address
 
 HASH = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 SHOWN = 80

@@ -20,12 +20,12 @@ from typing import Annotated, Any
 
 import msgspec
 
-from producers.chains.addresses import ADDRESS, read_address
 from producers.chains.configuration import HexAddress
 from producers.decode.cold import RefusedLog, decode_log
 from producers.decode.pool_table import VerifiedEmitter
 from producers.kinds.events import EVENT_OF_TOPIC
 from producers.node.rpc_types import Log
+from tlv.addresses import ADDRESS, read_address
 from tlv.codes import UNKNOWN_DECIMALS
 from tlv.errors import UsageError
 from tlv.filter import MessageFilter

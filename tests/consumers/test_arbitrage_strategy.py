@@ -559,6 +559,10 @@ def test_read_config_full_table_is_read() -> None:
         ("[arbitrage.gas]\ntip_wei = -1\n", r"c.toml: .*`arbitrage.gas.tip_wei`"),
         ("[arbitrage]\nwrapped_native = '0x12'\n", r"c.toml: .*`arbitrage.wrapped_native`"),
         (
+            "[arbitrage]\nwrapped_native = '0x5aaeb6053F3E94C9b9A09f33669435E7Ef1BeAed'\n",
+            "wrapped_native: expected 0x5aAe.* by its checksum",
+        ),
+        (
             "[arbitrage.gas.swap_units_by_venue]\nquickswop = 1\n",
             r"quickswop: there is no such venue; did you mean quickswap_v.\?",
         ),

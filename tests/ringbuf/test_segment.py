@@ -20,6 +20,7 @@ from ringbuf import (
     BadRingName,
     BadSegment,
     NoSharedMemory,
+    NoSpace,
     NotOwner,
     Reader,
     RingInfo,
@@ -349,6 +350,16 @@ def test_create_without_space_leaves_nothing_but_the_lock(ring_name: str) -> Non
     assert list_remains().count(ring_name) == 1
     assert ring_name in collect_garbage(prefix=ring_name)
     assert ring_name not in list_remains()
+
+
+def test_create_beyond_the_limit_on_a_file_says_so(ring_name: str) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL // 2, limits[1]))
+    try:
+        with pytest.raises(NoSpace, match=rf"bytes needed, {SMALL // 2} allowed by this process's limit on a file"):
+            Writer.create(ring_name, capacity=SMALL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_create_object_of_no_size_is_an_error_and_leaves_nothing(ring_name: str) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from producers.chains.addresses import checksummed, read_address
 from producers.chains.chain_keys import CHAIN
 from producers.chains.configuration import ChainConfig, Factory, VenueDeclaration, load_chain
 from producers.chains.keys import TableKey
 from tests.producers.collected import read_story
+from tlv.addresses import checksummed, read_address
 from tlv.errors import UsageError
 from tlv.layout import Session
 from tools.rig.evm.node import Node

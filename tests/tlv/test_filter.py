@@ -41,6 +41,9 @@ def sync(pool: int, token0: int, token1: int, venue: int) -> PoolSync:
 SYNC = sync(5, 1, 2, Venue.QUICKSWAP_V2)
 OTHER = sync(6, 2, 3, Venue.UNISWAP_V3)
 GAP = Gap(1, 2, 1, 1)
+RIGHT_CHECKSUM = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+"""The first example of EIP-55."""
+WRONG_CHECKSUM = RIGHT_CHECKSUM.replace("5aA", "5aa")
 BEAT = Heartbeat(0, 0, 0, 0, 0, 0, 0, 0, FeedReason.OK)
 
 
@@ -140,11 +143,19 @@ def test_filter_updated_replaces_only_the_kinds_that_are_given() -> None:
         ({"pools": ["0x12"]}, "pool '0x12'"),
         ({"tokens": ["12" * 20]}, "address"),
         ({"tokens": [b"short"]}, "address"),
+        ({"tokens": [WRONG_CHECKSUM]}, f"expected {RIGHT_CHECKSUM} by its checksum .EIP-55., found {WRONG_CHECKSUM}"),
+        ({"pools": [WRONG_CHECKSUM]}, f"expected {RIGHT_CHECKSUM} by its checksum .EIP-55., found {WRONG_CHECKSUM}"),
     ],
 )
 def test_filter_of_what_does_not_exist_is_refused(wanted: Wanted, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         MessageFilter.of(**wanted)
+
+
+@pytest.mark.parametrize("spelled", [RIGHT_CHECKSUM, RIGHT_CHECKSUM.lower(), f"0x{RIGHT_CHECKSUM[2:].upper()}"])
+def test_filter_takes_an_address_with_its_checksum_and_in_one_case(spelled: str) -> None:
+    raw = bytes.fromhex(RIGHT_CHECKSUM[2:])
+    assert MessageFilter.of(pools=[spelled], tokens=[spelled]) == MessageFilter.of(pools=[raw], tokens=[raw])
 
 
 def test_contains_finds_exactly_the_members() -> None:

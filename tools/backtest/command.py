@@ -27,7 +27,7 @@ from consumers.parameters import read_parameters, shown_parameters, split_set
 from tlv.errors import UsageError
 from tools.backtest.journals import NO_JOURNALS, AskedJournals
 from tools.backtest.memory import private_bytes
-from tools.backtest.report import claim_directories, empty_directory, write_report
+from tools.backtest.report import claimed_directories, empty_directory, write_report
 from tools.backtest.summary import best_first, run_line, run_text, sweep_text
 from tools.backtest.sweeps import read_sweeps, runs_of, share, texts_of
 from tools.backtest.workers import Advance, Workers
@@ -118,14 +118,15 @@ def command(
     Amounts in JSON are wei, as text.  Exit status 1 if a run failed, 3 if frames are missing in the journal.
     """
     classes = strategies_of(references)
-    sweeps = read_sweeps(sweep_texts, [*sets, *(f"execute.{text}" for text in execute_sets)])
+    fixed = [*sets, *(f"execute.{text}" for text in execute_sets)]
+    sweeps = read_sweeps(sweep_texts, fixed, [cls.name for cls in classes])
     plan = planned(classes, sets, execute_sets, runs_of(sweeps))
     journals = AskedJournals(executions, orders)
     for directory, option in ((executions, "--executions"), (orders, "--orders")):
         if directory is not None and len(plan) > 1:
             raise UsageError(f"{option}: expected one run, found {len(plan)}; leave --sweep out")
-    claim_directories({"--report": report, "--executions": executions, "--orders": orders})
-    with Interrupt() as asked:
+    claimed = {"--report": report, "--executions": executions, "--orders": orders}
+    with claimed_directories(claimed), Interrupt() as asked:
         total = sum(segment.path.stat().st_size for segment in list_segments(journal) if segment.path.exists())
         with progress("read", total) as bar:
             mapped = map_journal(journal, bar.advance, asked)

@@ -1,12 +1,14 @@
 """The folders that a backtest fills: made or found empty before anything runs.
 
-Owns when a folder is refused, what a report consists of, and that what cannot be completed leaves nothing.
+Owns when a folder is refused, what a report consists of, and that what cannot be completed leaves nothing, no folder
+either that was made for it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import permutations
 from pathlib import Path
 from shutil import rmtree
@@ -21,8 +23,9 @@ from tools.backtest.tables import write_tables
 PAGE = "report.html"
 
 
-def claim_directories(asked: Mapping[str, Path | None]) -> None:
-    """Make the folders that options name.
+@contextmanager
+def claimed_directories(asked: Mapping[str, Path | None]) -> Iterator[None]:
+    """Make the folders that options name; those that were made and are empty in the end are removed.
 
     Raises:
         UsageError: one of them is a file, holds something, or cannot be written; or one lies in another.
@@ -31,15 +34,22 @@ def claim_directories(asked: Mapping[str, Path | None]) -> None:
     for (option, directory), (other, outer) in permutations(named.items(), 2):
         if directory.resolve().is_relative_to(outer.resolve()):
             raise UsageError(f"{option} {directory} and {other} {outer}: expected two folders beside each other")
-    for option, directory in named.items():
-        claim_directory(directory, option)
+    absent = [path for one in named.values() for path in (one, *one.parents) if not os.path.lexists(path)]
+    try:
+        for option, directory in named.items():
+            claim_directory(directory, option)
+        yield
+    finally:
+        for path in absent:
+            with suppress(OSError):
+                path.rmdir()
 
 
 def claim_directory(directory: Path, option: str) -> None:
     """Make the folder that an option names.
 
     Raises:
-        UsageError: as of `claim_directories`.
+        UsageError: as of `claimed_directories`.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)

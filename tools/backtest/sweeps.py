@@ -32,24 +32,39 @@ class Sweep(NamedTuple):
     values: tuple[str, ...]
 
 
-def read_sweeps(texts: Sequence[str], sets: Sequence[str]) -> list[Sweep]:
-    """The sweeps of a command line.
+def read_sweeps(texts: Sequence[str], sets: Sequence[str], names: Sequence[str]) -> list[Sweep]:
+    """The sweeps of a command line; `names` are those of its strategies.
 
     Raises:
         UsageError: a text is no key=a,b,c; a value or a key comes twice, or is set too; too many runs.
     """
     found = [read_sweep(text) for text in texts]
     keys = [sweep.key for sweep in found]
-    fixed = {split_set(text, "backtest")[0] for text in sets}
-    for key in keys:
+    fixed = [split_set(text, "backtest")[0] for text in sets]
+    for at, key in enumerate(keys):
         if keys.count(key) > 1:
             raise UsageError(f"--sweep {key}: expected each key once, found it {keys.count(key)} times")
-        if key in fixed:
-            raise UsageError(f"--sweep {key}: it is set by --set too; expected one of them")
+        for option, others in (("--sweep", keys[:at]), ("--set", fixed)):
+            other = next((other for other in others if meet(key, other, names)), None)
+            if other is not None:
+                raise UsageError(f"--sweep {key}: {option} {other} sets it too; expected one of them")
     runs = math.prod(len(sweep.values) for sweep in found)
     if runs > MOST_RUNS:
         raise UsageError(f"--sweep: expected at most {MOST_RUNS:,} runs, found {runs:,}")
     return found
+
+
+def meet(key: str, other: str, names: Sequence[str]) -> bool:
+    """Whether two keys set the same parameter of a strategy, or of the executor."""
+    (owner, rest), (other_owner, other_rest) = owned(key, names), owned(other, names)
+    owners = {owner, other_owner}
+    return rest == other_rest and (len(owners) == 1 or ("" in owners and EXECUTE not in owners))
+
+
+def owned(key: str, names: Sequence[str]) -> tuple[str, str]:
+    """Whose a key is, `""` where it is that of every strategy, and what it is called there."""
+    first, _, rest = key.partition(".")
+    return (first, rest) if rest and first in (EXECUTE, *names) else ("", key)
 
 
 def read_sweep(text: str) -> Sweep:

@@ -84,7 +84,7 @@ def check(file: Path, url: str | None, pools: tuple[str, ...], as_json: bool) ->
     is a contract, and whether one pool of each stands at the address that deployer and init code hash give it.  The
     exit code is 1 if anything is wrong.
     """
-    from producers.chains.addresses import read_address
+    from tlv.addresses import read_address
 
     if pools and url is None:
         raise UsageError("--pool: expected --url with it")

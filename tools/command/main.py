@@ -4,7 +4,7 @@ Owns the table of commands, and how a failure is shown: one line on stderr and a
 defect.  It must never import numba or a package that does: `alphapulse --help` answers at once.
 
     exit code   0 done   1 failed or unhealthy   2 the command line is wrong   3 done, but frames are missing
-                130 interrupted
+                130 interrupted; before a command runs and after it ended the signal itself ends the process
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import click
 
 from consumers.extras import missing
 from tlv.errors import AlphaPulseError, UsageError
+from tools.command.entry import interrupts_end, interrupts_raise
 from tools.command.environment import settings_environment, variables
 from tools.command.every_command import equip
 from tools.command.lazy import LazyGroup, defaults_of
@@ -112,10 +113,11 @@ def group(ctx: click.Context, config: Path | None, process: str | None) -> None:
     if command is not None and name in settings:
         settings[name] = defaults_of(command, settings[name])
     ctx.default_map = settings
+    interrupts_raise()
 
 
 def main() -> NoReturn:
-    """Entry point of the console script; turns every ending into an exit code."""
+    """Run `alphapulse`; turns every ending into an exit code."""
     die_with_parent(os.environ)
     run_command(group, "alphapulse")
 
@@ -150,6 +152,7 @@ def run_command(command: click.Command, name: str) -> NoReturn:
         tell_operator(f"{name}: error: {describe(error)}", describe(error))
         sys.exit(1)
     finally:
+        interrupts_end()
         atexit.unregister(gc.unfreeze)  # what was imported at the start (tlv.jit) is not looked through at the end
 
 
@@ -182,8 +185,10 @@ def invoke(command: click.Command, name: str) -> int:
 
         return shell_complete(command, {}, name, complete_variable(name), asked)
     refuse_empty(sys.argv[1:])
-    if not isinstance(command, click.Group) and not asks_for_help():
-        variables(os.environ, None)  # a group reads them with its configuration
+    if not isinstance(command, click.Group):
+        interrupts_raise()  # a group has its commands to import first
+        if not asks_for_help():
+            variables(os.environ, None)  # a group reads them with its configuration
     try:
         with command.make_context(name, sys.argv[1:]) as ctx:
             code = command.invoke(ctx)

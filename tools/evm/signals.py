@@ -152,8 +152,11 @@ class MarketStates(BookStrategy):
                 continue
             ticks = pool.ticks.map if isinstance(pool.current.value, Price) else None
             net = dict(ticks.net) if ticks is not None else {}
-            seeds[leg.leg] = PoolSeed(pool.current.value, pool.fee_pips, net, pool.tick_spacing)
             stated = _stated(leg, [tick for tick in ways if tick.leg == leg.leg])
+            if ticks is None and stated.net:
+                unjudged.append(f"leg {leg.leg}: the market's frames do not tell the ticks of pool 0x{leg.pool.hex()}")
+                continue
+            seeds[leg.leg] = PoolSeed(pool.current.value, pool.fee_pips, net, pool.tick_spacing)
             if (stated.value, stated.fee_pips) != (pool.current.value, pool.fee_pips):
                 wrong.append(
                     f"leg {leg.leg}: expected {pool.current.value} and {pool.fee_pips} pips as in the market's frames, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import count
 
 import pytest
 
@@ -80,6 +81,28 @@ def test_strategys_ring_may_come_later_and_be_made_anew(new_ring_name: Callable[
                 orders.close()
             assert made.loop.counts.filled == filled
             unlink(made.signals)
+
+
+def test_market_made_anew_goes_on_and_fills_what_waited(
+    new_ring_name: Callable[[], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        rig(new_ring_name) as made,
+        Writer.create(made.signals, capacity=1 << 20, layout_digest=LAYOUT_DIGEST) as orders,
+    ):
+        made.made.order([leg(A, COIN, TOKEN)], E18)
+        made.feed(orders)
+        name, made.made.inputs = made.market.name, []
+        made.market.close()
+        unlink(name)
+        with Writer.create(name, capacity=1 << 20, layout_digest=LAYOUT_DIGEST) as anew:
+            made.made.empty_blocks(1)
+            for one in made.made.inputs:
+                anew.publish(one.payload)
+            turns = count()
+            made.loop.run(lambda: made.loop.counts.filled == 1 or next(turns) > 1_000)
+        assert made.loop.counts.filled == 1 and made.loop.counts.lost == 0
+        assert f"ring {name} was replaced behind sequence" in caplog.text
 
 
 def test_lost_frames_are_counted_and_told(new_ring_name: Callable[[], str], caplog: pytest.LogCaptureFixture) -> None:

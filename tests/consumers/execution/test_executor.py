@@ -11,8 +11,10 @@ import pytest
 
 from consumers.arbitrage.config import GasConfig
 from consumers.arbitrage.constant_product import Hop
+from consumers.arbitrage.kept_ticks import KEPT_BLOCKS
 from consumers.execution.config import ExecutionConfig
 from consumers.execution.executor import PaperExecutor
+from consumers.execution.risk import MOST_STATED
 from consumers.strategy import Driver
 from tests.consumers.execution.paper_market import (
     COIN,
@@ -551,6 +553,36 @@ def test_orders_of_absurd_numbers_end_with_a_reason(seed: int) -> None:
     assert len(outcomes(messages)) + executor.summary()["pending"] == executor.counts["orders"] > 90
 
 
+def test_order_on_a_frame_that_never_comes_expires_and_nothing_waits_for_it() -> None:
+    made = market()
+    made.sequence += 100_000
+    made.order([leg(A, COIN, TOKEN)], E18, block_number=100)
+    made.sequence -= 100_000
+    made.empty_blocks(KEPT_BLOCKS + 1)
+    executor = PaperExecutor()
+    assert feed(executor, made.inputs) == []
+    assert executor.summary()["pending"] == 1
+    seen = len(made.inputs)
+    made.empty_blocks(1)
+    driver = Driver(executor, RING)
+    for one in made.inputs[seen:]:
+        driver.deliver(one.sequence, one.time_ns, one.payload)
+    (status,) = (record for draft in executor.drafts for record in draft.records)
+    assert (status.state, status.block_number) == (OrderState.EXPIRED, 101 + KEPT_BLOCKS + 1)
+    assert executor.summary()["pending"] == 0
+
+
+@pytest.mark.parametrize("base_fee", [1 << 255, 1 << 245])
+def test_gas_beyond_what_a_report_can_state_is_refused_with_the_most_that_it_can(base_fee: int) -> None:
+    made = market()
+    made.order([leg(A, COIN, TOKEN)], E18)
+    made.begin(base_fee)
+    made.end()
+    (decision,) = of(RiskDecision, run(made))
+    assert decision.reason == OrderReason.UNPRICED
+    assert decision.found == decision.limit == MOST_STATED
+
+
 def test_second_order_of_an_id_is_a_duplicate_and_a_frame_that_comes_again_is_none() -> None:
     made = market()
     made.order([leg(A, COIN, TOKEN)], E18, order_id=5)
@@ -679,6 +711,7 @@ def test_settings_are_checked() -> None:
         {"share_percent": 101},
         {"inclusion_percent": 100.1},
         {"clock": "guess"},
+        {"wrapped_native": "0x5aaeb6053F3E94C9b9A09f33669435E7Ef1BeAed"},
         {"cool_down_blocks": 1 << 63},
         {"gas": {"swap_units_by_venue": {"quickswop": 1}}},
     ):

@@ -62,18 +62,26 @@ def test_sweep_that_is_none_is_refused(text: str, message: str) -> None:
     ("texts", "sets", "message"),
     [
         (["a=1,2", "a=3"], [], "expected each key once, found it 2 times"),
-        (["a=1,2"], ["a=5"], "it is set by --set too"),
-        (["execute.delay_blocks=1,2"], ["execute.delay_blocks=3"], "it is set by --set too"),
+        (["a=1,2"], ["a=5"], "--sweep a: --set a sets it too"),
+        (["other.a=1,2"], ["a=5"], "--sweep other.a: --set a sets it too"),
+        (["a=1,2"], ["b=1", "other.a=5"], "--sweep a: --set other.a sets it too"),
+        (["a=1,2", "other.a=5,6"], [], "--sweep other.a: --sweep a sets it too"),
+        (["execute.delay_blocks=1,2"], ["execute.delay_blocks=3"], "--set execute.delay_blocks sets it too"),
         ([f"a={','.join(map(str, range(101)))}", f"b={','.join(map(str, range(100)))}"], [], "at most 10,000 runs"),
     ],
 )
 def test_sweeps_that_contradict_are_refused(texts: list[str], sets: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        read_sweeps(texts, sets)
+        read_sweeps(texts, sets, ["other", "another"])
+
+
+def test_keys_of_different_owners_do_not_contradict() -> None:
+    sweeps = read_sweeps(["other.a=1,2", "execute.a=3,4"], ["another.a=5", "b.a=6"], ["other", "another"])
+    assert [sweep.key for sweep in sweeps] == ["other.a", "execute.a"]
 
 
 def test_runs_are_every_combination_in_order() -> None:
-    assert runs_of(read_sweeps(["a=1,2", "b=x,y"], [])) == [
+    assert runs_of(read_sweeps(["a=1,2", "b=x,y"], [], [])) == [
         {"a": "1", "b": "x"},
         {"a": "1", "b": "y"},
         {"a": "2", "b": "x"},

@@ -33,6 +33,31 @@ def test_cli_help_lists_every_command() -> None:
     assert [name for name in listed if name in COMMANDS] == list(COMMANDS)
 
 
+INTERRUPTED_AT = """
+import atexit, os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+if not {module!r}:
+    atexit.register(os.kill, os.getpid(), signal.SIGINT)
+sys.argv[1:] = ["layout", "--json"]
+from tools.command.entry import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["click", "tools.layout", ""], ids=["start", "command", "end"])
+def test_cli_interrupted_before_or_after_its_command_ends_without_a_traceback(module: str) -> None:
+    script = INTERRUPTED_AT.format(module=module)
+    ended = subprocess.run(
+        [sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=120
+    )
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, b"")
+
+
 HEAVY = ("numba", "llvmlite", "numpy", "asyncio", "rich", "structlog", "websockets")
 
 

@@ -16,8 +16,8 @@ from consumers.arbitrage.signal import legs_in
 from consumers.strategy import drive
 from tests.consumers.journal_frames import append, open_writer
 from tests.consumers.recorded_market import RING, canonical_frames
-from tlv.codes import Domain, Protocol, QuoteVerdict, Source
-from tlv.layout import ArbitrageSignal, CycleLeg, WayTick
+from tlv.codes import Domain, Flag, Protocol, QuoteVerdict, Source, Venue
+from tlv.layout import ArbitrageSignal, CycleLeg, PoolState, SignalIdentity, WayTick
 from tlv.message import Message, build, parse
 from tools.evm.seeded_pools import SeededPools
 from tools.evm.signals import execute_on_market, execute_signal, key_of
@@ -164,3 +164,18 @@ def test_way_of_a_leg_is_its_own() -> None:
         "leg 2: expected 1000000000000000 in and 0 out as stated, the contract took 1000000000000000"
     )
     assert first.rpartition(" ")[2] != second.rpartition(" ")[2]
+
+
+def test_ticks_that_the_market_does_not_tell_are_not_judged(tmp_path: Path) -> None:
+    """The journal begins behind the pool's tick map: its price is known, what lies beside it is not."""
+    head = (POOL, FIRST, SECOND, Venue.UNISWAP_V3, 18, 18, Protocol.UNISWAP_V3)
+    state = PoolState(*head, 0, 0, 1 << 96, 10**16, 5, 3000, 0, 60, bytes(20), "", "")
+    with open_writer(tmp_path, ring_uuid=RING) as journal:
+        data = build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, [state], sequence=1, flags=Flag.SNAPSHOT)
+        append(journal, [data], 1)
+    amounts, price = (10**15, 0, 0, 0), (1 << 96, 10**16, 0, 3000)
+    leg = CycleLeg(*amounts, *price, POOL, FIRST, SECOND, Venue.UNISWAP_V3, Protocol.UNISWAP_V3, 18, 18, 1)
+    identity = SignalIdentity(7, 1, 0, RING, "flash", 2)
+    signal = parse(build(Domain.SIGNAL, Source.ARBITRAGE_STRATEGY, [identity, leg, WayTick(10**15, -60, 60, 1)]))
+    (execution,) = execute_on_market([signal], tmp_path, SeededPools()).values()
+    assert execution == ([], [f"leg 1: the market's frames do not tell the ticks of pool 0x{POOL.hex()}"])
