@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from ringbuf import Reader, RingNotFound, RingNotReady, Status, Writer
 from tlv.codes import Domain, FeedReason, Source
 from tlv.layout import LAYOUT_DIGEST, Heartbeat
 from tlv.message import build, parse
+from tools.command.main import main
 from tools.rig.nats_server import NatsServer, current_server, packaged_server
+from tools.rig.processes import kill, reap_within, spawn
 
 STREAM, SUBJECT = "alphapulse", "alphapulse.test"
 NOTICED_S = 5.0
@@ -46,25 +49,38 @@ def publish(writer: Writer, count: int) -> None:
 
 
 class Bridge:
-    """A process `alphapulse bridge out|in`, its words in a file."""
+    """`alphapulse bridge out|in`, forked from this process, which has imported everything; its words are in a file.
+
+    It shares what this process has open: a journal's lock that was held then lasts as long as it runs.
+    """
 
     def __init__(self, direction: str, ring: str, url: str, log: Path, *options: str, subject: str = SUBJECT) -> None:
         self.log = log
-        with log.open("a") as words:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "tools.command.main", "bridge", direction, "--ring", ring, "--server", url),
-                    *("--subject", subject, "--json", *options),
-                ],
-                stdout=subprocess.PIPE,
-                stderr=words,
-                text=True,
-            )
+        self._printed = log.with_suffix(".printed")
+        where = ("--ring", ring, "--server", url, "--subject", subject)
+        self.pid = spawn(partial(self._run, "bridge", direction, *where, "--json", *options))
+        self.is_reaped = False
+
+    def _run(self, *arguments: str) -> None:
+        for standard, file in ((1, self._printed), (2, self.log)):
+            os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), standard)
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
+        sys.argv = ["alphapulse", *arguments]
+        try:
+            main()
+        except SystemExit as ending:
+            sys.stdout.flush()
+            os._exit(int(ending.code or 0))
 
     @property
     def words(self) -> str:
         """What it wrote to stderr."""
-        return self.log.read_text()
+        return self.log.read_text() if self.log.exists() else ""
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     def until_says(self, *texts: str) -> None:
         """Wait for one of these texts."""
@@ -72,21 +88,20 @@ class Bridge:
 
     def kill(self) -> None:
         """SIGKILL."""
-        self.process.kill()
-        self.process.communicate()
+        kill(self.pid)
+        self.is_reaped = True
 
     def stop(self) -> dict[str, int]:
         """SIGTERM; its counts."""
-        self.process.send_signal(signal.SIGTERM)
-        out, _ = self.process.communicate(timeout=30)
-        assert self.process.returncode == 0, self.words
-        counts: dict[str, int] = json.loads(out)
+        os.kill(self.pid, signal.SIGTERM)
+        assert self.end() == 0, self.words
+        counts: dict[str, int] = json.loads(self._printed.read_text())
         return counts
 
     def end(self) -> int:
-        """Wait until it ends by itself; its exit code."""
-        self.process.communicate(timeout=DEADLINE_S)
-        return int(self.process.returncode)
+        """Wait until it ends; its exit code."""
+        self.is_reaped = True
+        return reap_within(self.pid, DEADLINE_S)
 
 
 @contextlib.contextmanager
@@ -103,7 +118,7 @@ def bridges(folder: Path) -> Iterator[Callable[..., Bridge]]:
         yield start
     finally:
         for bridge in started:
-            if bridge.process.poll() is None:
+            if not bridge.is_reaped:
                 bridge.kill()
 
 

@@ -135,8 +135,8 @@ def test_second_sender_and_second_receiver_are_refused_with_who_is_there(
         second_out, second_in = start("out", other.name, url), start("in", other_far, url)
         assert (second_out.end(), second_in.end()) == (1, 1)
         assert f"has a sender already: ring {writer.name} on" in second_out.words
-        assert f"pid {out.process.pid}" in second_out.words
-        assert f"pid {inward.process.pid}" in second_in.words
+        assert f"pid {out.pid}" in second_out.words
+        assert f"pid {inward.pid}" in second_in.words
         assert "durable bridge of stream alphapulse has another receiver" in second_in.words
         publish(writer, 10)
         assert read_sequences(far, 20) == list(range(1, 21))
@@ -400,12 +400,12 @@ def test_end_of_a_ring_that_the_journal_cannot_read_is_counted_and_the_next_ring
 ) -> None:
     directory = tmp_path / "journal"
     first = Writer.create(ring_name, layout_digest=LAYOUT_DIGEST)
-    with Recorder(ring_name, directory, report=print, pack=False) as recorder:
-        publish(first, 20)
-        recorder.run(lambda: recorder.recorded.frames == 20, until_closed=False)
-        with NatsServer(tmp_path / "nats") as server:
-            far = new_ring_name()
-            inward, out = start("in", far, server.url), start("out", ring_name, server.url)
+    with NatsServer(tmp_path / "nats") as server:
+        far = new_ring_name()
+        inward, out = start("in", far, server.url), start("out", ring_name, server.url)
+        with Recorder(ring_name, directory, report=print, pack=False) as recorder:
+            publish(first, 20)
+            recorder.run(lambda: recorder.recorded.frames == 20, until_closed=False)
             read_sequences(far, 20)
             out.kill()
             publish(first, 300)
@@ -471,9 +471,9 @@ def test_status_with_json_says_who_sends_and_receives(
     found = json.loads(ended.stdout)
     assert (ended.returncode, found["healthy"]) == (0, True), ended.stderr
     assert found["last_batch"]["first"] + found["last_batch"]["count"] - 1 == 7
-    assert f"pid {out.process.pid}" in found["sender"]["who"]
+    assert f"pid {out.pid}" in found["sender"]["who"]
     assert [receiver["durable"] for receiver in found["receivers"]] == ["bridge"]
-    assert f"pid {inward.process.pid}" in found["receivers"][0]["who"]
+    assert f"pid {inward.pid}" in found["receivers"][0]["who"]
 
 
 def test_connection_fails_once_with_its_reason(either_broker: NatsServer) -> None:
