@@ -243,51 +243,45 @@ def read(path: Path) -> bytes:
 # ---- how it ends
 
 
-def interrupt(process: subprocess.Popen[str], name: str, number: signal.Signals, tell: Callable[[str], None]) -> None:
-    """Send a live demo a signal: it ends, and its processes and rings with it."""
+def end(process: subprocess.Popen[str], name: str, tell: Callable[[str], None]) -> None:
+    """Send a live demo SIGTERM: it ends, and its processes and rings with it."""
     children = processes_of(process.pid)
     assert len(children) == 9
     assert segments_of(name)
     begin = time.monotonic()
-    process.send_signal(number)
+    process.terminate()
     said = process.communicate(timeout=120)[1]
     took_s = time.monotonic() - begin
     assert process.returncode == 0, said
     assert [child for child in children if alive(child)] == []
     assert segments_of(name) == []
-    tell(f"the demo ended {took_s:.2f} s after {number.name}")
+    tell(f"the demo ended {took_s:.2f} s after SIGTERM")
 
 
-def test_demo_whose_killed_collector_was_started_again_ends_at_ctrl_c_and_leaves_nothing(
+def test_demo_whose_killed_collector_was_started_again_does_not_meet_another_and_ends_when_told_to(
     place: Path, tell: Callable[[str], None]
 ) -> None:
     process, name = start_live(place)
-    (run,) = (RunDirectory(path) for path in (place / "alphapulse").glob("up-*"))
-
-    def collector() -> SupervisedProcess:
-        (found,) = (one for one in look_at_processes(run) if one.name == "collector")
-        return found
-
-    killed = collector().pid
-    os.kill(killed, signal.SIGKILL)
-    wait_for(lambda: collector().restarts == 1 and collector().state == "running", "the collector to run again")
-    assert collector().pid != killed
-    status = subprocess.run(
-        [sys.executable, "-m", "tools.command.main", "status", "--json"],
-        capture_output=True,
-        text=True,
-        env=environment(place),
-    )
-    (up,) = json.loads(status.stdout)["up"]
-    assert {one["name"] for one in up["processes"]} >= {"node", "collector", "strategy", "recorder"}
-    interrupt(process, name, signal.SIGINT, tell)
-    assert list((place / "alphapulse").iterdir()) == []
-
-
-def test_demo_beside_another_does_not_meet_it_and_ends_when_told_to(place: Path, tell: Callable[[str], None]) -> None:
-    first, name = start_live(place)
     try:
-        ended = subprocess.run(
+        (run,) = (RunDirectory(path) for path in (place / "alphapulse").glob("up-*"))
+
+        def collector() -> SupervisedProcess:
+            (found,) = (one for one in look_at_processes(run) if one.name == "collector")
+            return found
+
+        killed = collector().pid
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: collector().restarts == 1 and collector().state == "running", "the collector to run again")
+        assert collector().pid != killed
+        status = subprocess.run(
+            [sys.executable, "-m", "tools.command.main", "status", "--json"],
+            capture_output=True,
+            text=True,
+            env=environment(place),
+        )
+        (up,) = json.loads(status.stdout)["up"]
+        assert {one["name"] for one in up["processes"]} >= {"node", "collector", "strategy", "recorder"}
+        another = subprocess.run(
             [*DEMO, "--speed", "max", "--exit", "--json", "--no-dashboard"],
             capture_output=True,
             text=True,
@@ -295,15 +289,15 @@ def test_demo_beside_another_does_not_meet_it_and_ends_when_told_to(place: Path,
             env=environment(place),
             check=False,
         )
-        assert ended.returncode == 0, ended.stderr
-        assert json.loads(ended.stdout)["ring"]["lost"] == 0
-        assert json.loads(ended.stdout)["dashboard"] is None
-        assert first.poll() is None
-        interrupt(first, name, signal.SIGTERM, tell)
+        assert another.returncode == 0, another.stderr
+        assert json.loads(another.stdout)["ring"]["lost"] == 0
+        assert json.loads(another.stdout)["dashboard"] is None
+        assert process.poll() is None
+        end(process, name, tell)
         assert list((place / "alphapulse").iterdir()) == []
     finally:
-        first.kill()
-        first.communicate(timeout=120)
+        process.kill()
+        process.communicate(timeout=120)
 
 
 WITHOUT_OBS = """
@@ -395,7 +389,12 @@ def test_demo_picture_fits_every_terminal_shows_what_happens_and_goes_on(place: 
                 assert re.search(r"  (exact|speculative)", signal_lines(shown)[0])
         shown.until(lambda shown: status_of(f"{address_in(shown)}healthz") == 200, "a healthy pipeline")
         shown.until(lambda shown: int(re.findall(r"block (\d+)  blocks", shown.text)[0]) > 13522303, "the next lap")
+        (name,) = (path.name for path in (place / "alphapulse").glob("demo*"))
+        children = processes_of(shown.process.pid)
+        assert segments_of(name)
         assert shown.end() == 0
+        assert [child for child in children if alive(child)] == []
+        assert segments_of(name) == []
         assert "stopping ..." in shown.text and "lost" in shown.text
         assert b"\x1b[?1049l" in shown.written
     assert list((place / "alphapulse").iterdir()) == []
