@@ -16,10 +16,10 @@ import click
 import msgspec
 
 from consumers.execution.config import ExecutionConfig
+from consumers.execution.counts import ExecutionCounts
 from consumers.execution.executor import PaperExecutor
 from consumers.execution.runner import (
     EXECUTION_CAPACITY,
-    ExecutionCounts,
     ExecutionRunner,
     OrderJournal,
     OrderRing,

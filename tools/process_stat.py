@@ -68,7 +68,7 @@ def detail_of(copy: CountersCopy) -> str:
     """What an executor counts, in words; of any other process nothing."""
     if copy.role != "executor":
         return ""
-    from consumers.execution.runner import ExecutionCounts
+    from consumers.execution.counts import ExecutionCounts
     from tlv.codes import BreakerState
     from tools.code_names import code_name
 

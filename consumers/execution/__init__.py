@@ -8,6 +8,7 @@ risk        limits, with what was found
 breaker     the circuit breaker
 ledger      what the executor's own messages add up to; restored from them after a restart
 executor    the strategy that ties them together
+counts      what its process counts, for whoever watches it
 runner      market and order rings, or journals, to the executor's ring
 
 No module of it can send a transaction: none imports a socket.

@@ -11,12 +11,12 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from consumers.execution.counts import ExecutionCounts
 from consumers.execution.executor import PaperExecutor
 from consumers.follower import RingFollower
 from consumers.journal import JournalReader
@@ -24,7 +24,7 @@ from consumers.order_hash import OrderHash
 from consumers.polled_frames import FRAMES_PER_POLL, PolledFrames
 from consumers.runner import HEARTBEAT_S, WAIT_S
 from consumers.strategy import Draft, Driver
-from ringbuf import CorruptRing, Histogram, Level, Poll, Reader, SharedCounters, Status, Wait, Writer
+from ringbuf import CorruptRing, Poll, Reader, SharedCounters, Status, Wait, Writer
 from ringbuf.errors import RingNotFound, RingNotReady
 from tlv.codes import Domain, OrderState, Source
 from tlv.errors import UsageError
@@ -40,30 +40,6 @@ NO_MARKET = frozenset((Domain.SIGNAL, Domain.EXECUTION))
 NO_ORDERS = frozenset((Domain.MARKET_DATA,))
 LOOK_S = 0.5
 """How often a ring of orders that is not there yet is looked for."""
-
-
-@dataclass
-class ExecutionCounts:
-    """What an executor's process did since it began."""
-
-    frames: int = 0
-    """Of the market."""
-    lost: int = 0
-    """Frames of the market that it could not read any more: states were unknown from there on."""
-    poisoned: int = 0
-    orders: int = 0
-    orders_lost: int = 0
-    """Frames of strategies' rings that were overwritten before they were read; orders may have been among them."""
-    published: int = 0
-    filled: int = 0
-    failed: int = 0
-    refused: int = 0
-    """Orders that were not attempted."""
-    undone: int = 0
-    breaker: Level = 1
-    """A `tlv.codes.BreakerState`."""
-    end_to_report: Histogram = field(default_factory=Histogram)
-    """Of each attempt, from the publishing of its block's end to that of its report."""
 
 
 class OrderRing:

@@ -8,7 +8,7 @@ import pytest
 
 from tools.prove.feed.campaign import run_feeds
 
-RUNS, RUNS_IN_SOAK = 4, 100
+RUNS, RUNS_IN_SOAK = 8, 100
 """Of each four runs one has outages of the node; every mutant of `test_feed_mutants.py` is found in three."""
 
 
@@ -16,7 +16,7 @@ RUNS, RUNS_IN_SOAK = 4, 100
 def test_feed_under_faults_equals_the_nodes_own_logs(runs: int, tell: Callable[[str], None]) -> None:
     """P6 from the node to the ring."""
     done = []
-    for run in run_feeds(range(1, runs + 1), jobs=4):
+    for run in run_feeds(range(1, runs + 1), jobs=6):
         done.append(run)
         tell(f"row 24: {run.summary}")
     assert [run.seed for run in done if not run.passed] == []

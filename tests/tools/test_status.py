@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from consumers.client import RelayClient
-from consumers.execution.runner import ExecutionCounts
+from consumers.execution.counts import ExecutionCounts
 from consumers.recorder import Recorded
 from consumers.relay.counters import Counters
 from ringbuf import Loss, SharedCounters, Writer

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from consumers.bridge.counts import Received, Sent
-from consumers.execution.runner import ExecutionCounts
+from consumers.execution.counts import ExecutionCounts
 from consumers.recorder import Recorded
 from consumers.relay.counters import Counters
 from consumers.runner import StrategyCounts

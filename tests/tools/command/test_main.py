@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from ringbuf import Writer
+from consumers.execution.counts import ExecutionCounts
+from ringbuf import SharedCounters, Writer
 from tlv.codes import Domain, Source
 from tlv.layout import LAYOUT_DIGEST, Heartbeat
 from tlv.message import build
@@ -82,13 +84,14 @@ def test_cli_command_that_looks_imports_no_compiler(
     script += f"print(*(m for m in {HEAVY} if m in sys.modules), file=sys.stderr)"
     with Writer.create(new_ring_name(), capacity=1 << 16, layout_digest=LAYOUT_DIGEST) as writer:
         writer.publish(build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [Heartbeat(*range(9))], sequence=1))
-        ended = subprocess.run(
-            [sys.executable, "-c", script],
-            env=os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        with closing(SharedCounters.create(ExecutionCounts, writer.name, "executor")):
+            ended = subprocess.run(
+                [sys.executable, "-c", script],
+                env=os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
         assert "--help" in arguments or writer.name in ended.stdout
     assert set(ended.stderr.splitlines()[-1].split()) == needed
 

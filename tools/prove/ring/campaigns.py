@@ -55,6 +55,6 @@ def ring_proofs(seed: int, *, deep: bool = False, progress: Progress = say_nothi
         "attach": prove_attach_changes_nothing,
         "leaks": partial(prove_nothing_leaks, 10_000 * more),
         "damage": partial(prove_damage_is_survived, 100_000 * more, seed),
-        "cold starts": partial(prove_cold_starts, 8, 50 if deep else 1),
+        "cold starts": partial(prove_cold_starts, 8, 50 if deep else 3),
         "signals": partial(prove_signals_are_served, 5 * more),
     }

@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[3]
 COLD_STARTS = """
 import os, sys
 import numba
+numba.njit("i8(i8)")(lambda n: n)
 for left in range(int(sys.argv[1]), 0, -1):
     if os.fork() == 0:
         break
@@ -45,8 +46,8 @@ byte, order = byte_at(np.full(1, 200, np.uint8), 0), compare_wide(np.zeros(4, "u
 os.write(1, f"{get_word(words, 1)} {byte} {order}\\n".encode())
 """
 COLD_ANSWER = "192 200 -1"
-"""Small kernels: it is their cache files that can clash.  Most of a start is the import of numba, which is made once,
-before the forks: all begin at the same moment."""
+"""Small kernels: it is their cache files that can clash.  The import of numba and its first compilation, most of a
+start, are made once, before the forks: all begin at the same moment."""
 OLD_CACHES = 3
 
 

@@ -7,8 +7,8 @@ import pytest
 from tools.prove.world.run import run_world
 
 IN_EACH_TEST = 20
-SEEDS = 300
-"""So many take half a minute of one core."""
+SEEDS = 600
+"""So many take a minute of one core."""
 SOAKED = 20_000
 
 
