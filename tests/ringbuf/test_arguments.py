@@ -160,7 +160,8 @@ def test_attach_with_any_argument_reads_what_was_asked_for_or_refuses_it_by_name
     try:
         with Reader.attach(**{"name": writer.name, "start": sequence} | {argument: value}) as reader:
             found = [frame.sequence for frame in reader.poll()]
-            assert found[:1] == [value if argument == "start" else sequence]
+            first = value if argument == "start" else sequence
+            assert found[:1] == ([first] if first <= sequence else [])  # the next frame may be waited for
     except UsageError as error:
         assert argument in str(error) or "is yet to come" in str(error)
     except SegmentError:
