@@ -27,6 +27,7 @@ from producers.kinds.kind import Fee
 from producers.kinds.registry import all_kinds
 from tlv.codes import Completeness, Flag, QuoteVerdict, Reason
 from tlv.venues import VENUES
+from tools.command.every_command import equip
 from tools.command.main import COMMANDS, group
 from tools.command.sections import SECTIONS
 from tools.ringstat import command as ringstat
@@ -194,7 +195,7 @@ def commands(path: str, command: click.Command, page: str) -> Iterator[Command]:
 
 
 def all_commands() -> list[Command]:
-    found = [Command("ringstat", ringstat, "ringstat"), Command("ringstat gc", ringstat_gc, "ringstat")]
+    found = [Command("ringstat", equip(ringstat), "ringstat"), Command("ringstat gc", equip(ringstat_gc), "ringstat")]
     for name in COMMANDS:
         command = group.get_command(click.Context(group), name)
         assert command is not None
@@ -204,7 +205,7 @@ def all_commands() -> list[Command]:
 
 def test_reference_has_every_command_with_every_option_and_no_other(site: Path, built: dict[Path, Built]) -> None:
     folder = site / "reference" / "commands"
-    options = {("index", f"alphapulse-{long_name(one)}") for one in shown(group)}
+    options = {("index", f"alphapulse-{long_name(one)}") for one in shown(equip(group))}
     titles = set()
     for path, command, page in all_commands():
         words = path.removeprefix("alphapulse ").split()
