@@ -163,7 +163,7 @@ def check_class(found: Any, where: str) -> None:
 def _check_attributes(found: type[Strategy], where: str) -> None:
     """Refuse a class that has something of its own under the name of what its host sets, or whose attributes nobody can
     set."""
-    written = [name for cls in found.__mro__ for name in vars(cls) if cls not in (*Strategy.__mro__,)]
+    written = [name for cls in found.__mro__ for name in vars(cls) if cls not in Strategy.__mro__]
     taken = next((name for name in HOSTS if name in written), None)
     if taken is not None:
         raise UsageError(f"{where}: {taken}: every strategy has this attribute, set by its host; expected another name")

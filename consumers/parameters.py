@@ -137,9 +137,10 @@ def _value_for(declared: Any, key: str, text: str) -> Any:
 
 def _is_text(kind: Any) -> bool:
     """Whether an annotation takes nothing but texts."""
-    if typing.get_origin(kind) is typing.Literal:
-        return all(isinstance(choice, str) for choice in typing.get_args(kind))
-    return (typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind) is str
+    return all(
+        one is str or (typing.get_origin(one) is Literal and all(isinstance(choice, str) for choice in _choices(one)))
+        for one in _alternatives(kind)
+    )
 
 
 def _type_of(declared: Any, key: str) -> Any:
