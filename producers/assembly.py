@@ -38,6 +38,7 @@ from producers.blocks.recovery import Recovered
 from producers.closing import Closing
 from producers.context import Context
 from producers.decode.pool_table import PoolTable
+from producers.kinds.proving import Standing
 from producers.node.jsonrpc import Rejection
 from producers.node.rpc_types import Head, Log
 from producers.output.block_events import BlockEvents
@@ -48,7 +49,7 @@ from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
 from producers.output.snapshots import Snapshots
 from producers.output.tick_maps import NOTHING_WATCHED, TickMaps, TickWatch
-from producers.pools.inquiry import Finding, Standing, Token
+from producers.pools.inquiry import Finding, Token
 from producers.pools.quarantine import Quarantine
 from producers.switching import Switching
 from tlv.codes import Reason
@@ -386,7 +387,8 @@ class Assembly:
                 if block.progress is CLOSED:
                     if self._cross_check.holds(block):
                         break
-                    self._messages.put_block_end(block, self._account.held_back(block) if block.unpublished else 0)
+                    held_back = self._account.held_back(block) if block.unpublished else 0
+                    self._messages.put_block_end(block, held_back, self._account.uncovered(block))
                 block.end()
             self._frontier.declare_safe(block.number)
             self._messages.end_backfill(block.number)

@@ -71,6 +71,16 @@ class Protocol(IntEnum):
     UNISWAP_V2 = 2
     UNISWAP_V3 = 3
     ALGEBRA = 4
+    UNISWAP_V4 = 5
+    ALGEBRA_INTEGRAL = 6
+    SOLIDLY = 7
+    VELODROME = 8
+    BALANCER_V2 = 9
+    CURVE = 10
+    DODO = 11
+    PANCAKESWAP_V3 = 12
+    KYBER_ELASTIC = 13
+    WOOFI = 14
 
 
 class EmitterProof(IntEnum):
@@ -83,6 +93,21 @@ class EmitterProof(IntEnum):
     """Proven to be none: it speaks like one."""
     UNSUPPORTED = 3
     """Proven to be of no configured factory."""
+
+
+class NotPublished(IntEnum):
+    """Why swaps of an emitter are not published (`Uncovered.reason`)."""
+
+    UNPROVEN = 1
+    """Nobody can say yet whether it is a pool."""
+    NO_POOL = 2
+    """Proven to be none."""
+    UNSUPPORTED = 3
+    """Of no configured factory."""
+    FILTERED = 4
+    """The operator's filter asks for others."""
+    REFUSED = 5
+    """The log is no swap of its emitter's kind."""
 
 
 class FeeKind(IntEnum):

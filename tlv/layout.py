@@ -82,15 +82,38 @@ class PoolRecord(Record, frozen=True):
     protocol: U32
 
 
+@record(type=6)
+class PoolCoin(Record, frozen=True):
+    """One coin of a pool of more than two, behind the pool's PoolState: coin `index` as the pool counts them."""
+
+    token: Address
+    symbol: Text20
+    index: U8
+    decimals: U8
+
+
+@record(type=7)
+class PoolLiquidity(PoolRecord, frozen=True):
+    """Liquidity of a position between two ticks of a V4 pool changed by `liquidity_delta`, negative = removed; the
+    amounts that it is worth are in no event."""
+
+    liquidity_delta: I256
+    tick_lower: I32
+    tick_upper: I32
+    sender: Address
+    salt: Bytes32
+
+
 @record(type=8)
 class PoolFee(PoolRecord, frozen=True):
-    """What a pool takes of a swap, in hundredths of a basis point, as of the end of a block.  Where `fee_kind` (a
-    `FeeKind`) is DYNAMIC the next block's fee follows from the pool's own record of trades up to `last_trade`
-    (seconds), and `fee_pips` is what its last swap paid."""
+    """What a pool takes of a swap, in hundredths of a basis point, as of the end of a block: `fee_pips` of token0 that
+    goes in, `fee_pips_back` of token1.  Where `fee_kind` (a `FeeKind`) is DYNAMIC the next block's fee follows from the
+    pool's own record of trades up to `last_trade` (seconds), and these are what its last swap paid."""
 
     block_number: I64
     last_trade: U64
     fee_pips: U32
+    fee_pips_back: U32
     fee_kind: U8
 
 
@@ -120,8 +143,10 @@ class PoolTicks(PoolRecord, frozen=True):
 
 @record(type=11)
 class PoolSwap(PoolRecord, frozen=True):
-    """A swap.  Uniswap V2 reports four amounts; V3's signed pair is split by sign (positive = into the pool), which
-    loses nothing.  Price, liquidity and tick are V3's state after the swap and 0 for V2."""
+    """A swap of two coins, in the order of their addresses.  Uniswap V2 reports four amounts; V3's signed pair is split
+    by sign (positive = into the pool), which loses nothing.  Price, liquidity and tick are V3's state after the swap
+    and 0 for V2.  `swap_fee_pips` is the fee where its event says it, else 0.  A pool of more than two coins names
+    the two that moved."""
 
     amount0_in: U256
     amount1_in: U256
@@ -132,6 +157,7 @@ class PoolSwap(PoolRecord, frozen=True):
     tick: I32
     sender: Address
     recipient: Address
+    swap_fee_pips: U32 = 0
 
 
 @record(type=12)
@@ -586,16 +612,32 @@ class SystemHealth(Record, frozen=True):
     state: U8
 
 
+@record(type=108)
+class Uncovered(Record, frozen=True):
+    """Swaps of one emitter in the block of the BlockEnd in front, as far as they were not published, and why (a
+    `NotPublished`).  `emitter` is a pool's address or id, `protocol` the kind whose swap it emits, `factory` what made
+    it as far as the emitter says, else zero.  Beyond 32 of them in a block the others are
+    summed by kind and reason, with a zero emitter."""
+
+    emitter: PoolId
+    factory: Address
+    swaps: U32
+    protocol: U32
+    reason: U8
+
+
 @record(type=109)
 class BlockEnd(Record, frozen=True):
     """Block `number` is closed: nothing of it is missing, and `verdict` (a `Completeness`) says how that is known.
     `log_count` counts the logs that the node sent, `event_count` the events published, `held_back` the logs whose
-    emitters are not proven yet."""
+    emitters are not proven yet.  `swap_count` counts the logs whose first topic is a swap of any kind that the
+    collector knows: they are published, or in the Uncovered records that follow in the same message."""
 
     number: I64
     log_count: U32
     event_count: U32
     held_back: U32
+    swap_count: U32
     hash: Hash
     verdict: U8
 
@@ -683,6 +725,7 @@ class VenueName(Record, frozen=True):
 @record(type=118)
 class Unproven(Record, frozen=True):
     """An emitter could not be proven to be a pool in time; `standing` (an `EmitterProof`) says what is known now.
+    `emitter` is its address, or the pool's id; of a pool of several coins each pair has a record of its own.
     Of its events since block `since_block`, `held_back` are not published and `marked` are, flagged UNPROVEN.
     UNKNOWN: it is asked on.  POOL: the marked ones are confirmed, those held back were published with BACKFILL.
     NO_POOL, UNSUPPORTED: the marked ones were taken back by REMOVED copies in front of this record, outside any Reorg,

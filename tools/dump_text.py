@@ -26,6 +26,7 @@ from tlv.codes import (
     FeeKind,
     FilterKind,
     Flag,
+    NotPublished,
     Protocol,
     Source,
     StreamStart,
@@ -53,6 +54,7 @@ from tlv.layout import (
     Subscribe,
     SystemHealth,
     TickLiquidity,
+    Uncovered,
     Unproven,
     VenueName,
     WayTick,
@@ -82,6 +84,7 @@ AMOUNTS = {
 """Fields that count a token's base units, and which of the pool's two tokens it is."""
 NAMED: dict[tuple[type[Record], str], type[IntEnum]] = {
     (PoolFee, "fee_kind"): FeeKind,
+    (Uncovered, "reason"): NotPublished,
     (Subscribe, "start"): StreamStart,
     (Filter, "kind"): FilterKind,
     (Farewell, "reason"): FarewellReason,

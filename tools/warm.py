@@ -112,7 +112,7 @@ def warm_collector() -> None:
         },
         Log,
     )
-    segment, _ = outbox.put_events([log], [0], 0, 0)
+    segment, _, _ = outbox.put_events([log], [0], 0, 0)
     if segment is not None:
         outbox.put_copies(segment, removed=True)
 

@@ -54,7 +54,7 @@ class SilentWithBook(NativeStrategy):
 
 def warm() -> None:
     """Compile, or load from the cache, the loops over a ring and over frames that are all there."""
-    message = build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [BlockEnd(1, 0, 0, 0, bytes(32), 1)], sequence=1)
+    message = build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [BlockEnd(1, 0, 0, 0, 0, bytes(32), 1)], sequence=1)
     table = np.zeros((INDEX_ROWS, 1), np.int64)
     table[SEQUENCE_ROW], table[LENGTH_ROW] = 1, len(message)
     buffer = np.frombuffer(bytearray(message + bytes(-len(message) % 8)), np.uint8)

@@ -29,7 +29,8 @@ from producers.decode.marked import count_marked, split_marked
 from producers.decode.segment import Segment
 from producers.node.hex import read_quantity
 from producers.node.rpc_types import Head, Log
-from tlv.codes import Completeness
+from tlv.codes import Completeness, NotPublished
+from tlv.layout import PoolSwap
 
 MAX_NUMBER = (1 << 63) - 1
 
@@ -97,6 +98,7 @@ class Block:
         "held_until_ns",
         "highest_index",
         "indices",
+        "kept",
         "live",
         "marked",
         "next_index",
@@ -111,6 +113,8 @@ class Block:
         "root",
         "seen",
         "stands_to",
+        "swaps",
+        "swaps_read_back",
         "timestamp",
         "to_replay",
         "told_elsewhere",
@@ -175,7 +179,13 @@ class Block:
         """Logs that wait for their emitter to be verified."""
         self.unpublished: dict[str, set[str]] = {}
         """Identities of the logs with an event's topic that were let go, since their emitter is not proven to be a
-        pool, by its address: should it be, they are fetched again."""
+        pool, by its name (`producers.kinds.emitter_key`): should it be, they are fetched again."""
+        self.swaps: set[str] = set()
+        """Identities of the logs that came with a swap's topic, whoever emitted them."""
+        self.swaps_read_back = 0
+        """Swaps that an earlier collector published."""
+        self.kept: Counter[tuple[str, int, NotPublished]] = Counter()
+        """Swaps of proven pools that are not published, by pool, kind and reason."""
         self.marked: dict[str, int] = {}
         """Events in `published` that are flagged UNPROVEN, by the address of their emitter."""
         self.held_until_ns = -1
@@ -322,23 +332,33 @@ class Block:
         """A log in quarantine is let go."""
         self.quarantined -= 1
 
-    def withhold(self, log: Log) -> bool:
-        """Let go of a log whose emitter is not proven; False if it cannot be told from others."""
+    def note_swap(self, log: Log) -> None:
+        """It has the topic of a swap."""
+        place = identify(log)
+        if place is not None:
+            self.swaps.add(place[0])
+
+    def keep(self, pool: str, protocol: int, reason: NotPublished) -> None:
+        """A swap of a proven pool is not published."""
+        self.kept[pool, protocol, reason] += 1
+
+    def withhold(self, pool: str, log: Log) -> bool:
+        """Let go of a log of a pool that is not proven; False if it cannot be told from others."""
         place = identify(log)
         if place is None:
             return False
-        self.unpublished.setdefault(log.address, set()).add(place[0])
+        self.unpublished.setdefault(pool, set()).add(place[0])
         return True
 
-    def release(self, log: Log) -> bool:
+    def release(self, pool: str, log: Log) -> bool:
         """Queue a log that was let go of, now that it was fetched again; False if it was none of these."""
         place = identify(log)
-        left = self.unpublished.get(log.address, set())
+        left = self.unpublished.get(pool, set())
         if place is None or place[0] not in left:
             return False
         left.remove(place[0])
         if not left:
-            del self.unpublished[log.address]
+            del self.unpublished[pool]
         self.waiting.append((place[1], log, True))
         return True
 
@@ -354,6 +374,7 @@ class Block:
         place = identify(log)
         if place is not None:
             self.seen.pop(place[0], None)
+            self.swaps.discard(place[0])
             if not any(identity.endswith(hex(place[1])) for identity in self.seen):
                 self.indices.discard(place[1])  # no other log has it
                 self.highest_index = max(self.indices, default=-1)
@@ -405,6 +426,7 @@ class Block:
         self.indices = indices
         self.highest_index = max(indices, default=-1)
         self.recalled = True
+        self.swaps_read_back = segment.count(PoolSwap)
         self.add_published(segment)
         self.mark(count_marked(segment))
 

@@ -93,7 +93,7 @@ class _Found:
 
     def set_ended(self) -> None:
         """It was told in full, or is not to be told again; why is not known."""
-        self.end = BlockEnd(self.number, 0, len(self.standing) + 1, 0, self.hash, Completeness.UNKNOWN)
+        self.end = BlockEnd(self.number, 0, len(self.standing) + 1, 0, 0, self.hash, Completeness.UNKNOWN)
 
 
 class RingStory:

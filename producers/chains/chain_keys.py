@@ -11,6 +11,8 @@ from producers.chains.keys import Key, Keys, TableKey, address, hash32, list_of,
 from tlv.codes import Source
 
 COLLECTORS = [source.name for source in Source if source.name.endswith("_COLLECTOR")]
+LOOKUP = r"[A-Za-z_]\w*\(address,address(,\w+)*\)"
+FEE_CALL = r"[A-Za-z_]\w*\((\w+(,\w+)*)?\)"
 RING = r"[a-z][a-z0-9_.]{0,62}"
 
 IDENTITY = (
@@ -28,15 +30,27 @@ FACTORY = (
     Key(
         "init_code_hash",
         hash32,
-        "keccak256 of the pools' creation code: a pool is proven by the address that follows from it (CREATE2)",
-        required=True,
+        "keccak256 of the pools' creation code: a pool is proven by the address that follows from it (CREATE2); without"
+        " one a pool is proven by the factory's lookup at the block",
+    ),
+    Key(
+        "lookup",
+        matching(LOOKUP, "a function of two addresses, like getPair(address,address)"),
+        "the factory's view function from two tokens to their pool, where it is not its protocol's own",
     ),
     Key(
         "fee_pips",
         whole(0, 999_999),
         "what every pool charges, in hundredths of a basis point (3000 = 0.3 %); left out where each pool has its own",
     ),
+    Key(
+        "fee_call",
+        matching(FEE_CALL, "a view function, like getFee(address,bool)"),
+        "the factory's view function that says what a pool charges, where that is neither fixed nor the pool's own",
+    ),
     Key("deployer", address, "the contract that calls CREATE2, where that is not the factory itself"),
+    Key("view", address, "a contract that tells the state of pools that have none of their own (V4: StateView)"),
+    Key("positions", address, "a contract that knows the keys of such pools (V4: PositionManager)"),
 )
 CHAIN: Keys = (
     Key(

@@ -20,6 +20,7 @@ from producers.chains.create2 import create2_address
 from producers.chains.keys import Mistake, read_table
 from producers.kinds.kind import PoolKind
 from producers.kinds.loading import load_kind_file
+from producers.kinds.pair_proof import prove_pair
 from producers.kinds.registry import all_kinds, kind_named
 from tlv.codes import Source
 from tlv.errors import UsageError
@@ -48,11 +49,20 @@ class Factory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
     """The name of a pool kind (`producers.kinds`)."""
     address: HexAddress
     """What a pool answers to `factory()`, and who emits the creation event."""
-    init_code_hash: HexHash
+    init_code_hash: HexHash | None = None
+    """What CREATE2 hashes; None = its pools are proven by its `lookup`, or by the kind's own way."""
     fee_pips: Annotated[int, msgspec.Meta(ge=0, lt=1_000_000)] = 0
     """In hundredths of a basis point; 0 = the pool has its own (`fee()`, or Algebra's dynamic one)."""
     deployer: HexAddress | None = None
     """Who calls CREATE2, where that is not the factory itself."""
+    lookup: str | None = None
+    """The view function from tokens to pool, where it is not the kind's own."""
+    fee_call: str | None = None
+    """The view function of the factory that says the fee of a pool."""
+    view: HexAddress | None = None
+    """A second contract that is asked about pools (V4: StateView)."""
+    positions: HexAddress | None = None
+    """The contract that knows the keys of a V4 manager's pools (PositionManager)."""
 
     @cached_property
     def venue_code(self) -> int:
@@ -73,8 +83,15 @@ class Factory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
         """The protocol's number on the wire."""
         return self.kind.code
 
+    @property
+    def lookup_function(self) -> str:
+        """What it is asked for a pool of two tokens; "" = nothing."""
+        return self.lookup or self.kind.proof.lookup
+
     def pool_address(self, token0: bytes, token1: bytes, *words: int) -> bytes:
-        """Where this factory's pool for these tokens must be; `words` answer its kind's `proof.functions`."""
+        """Where this factory's pool for these tokens must be; `words` answer its kind's `proof.functions`.  Only of one
+        with an init code hash."""
+        assert self.kind.proof.salt is not None and self.init_code_hash is not None
         salt = self.kind.proof.salt(token0, token1, words)
         deployer = self.deployer or self.address
         return create2_address(bytes.fromhex(deployer[2:]), salt, bytes.fromhex(self.init_code_hash[2:]))
@@ -195,6 +212,11 @@ def _judge_factory(key: str, factory: dict[str, Any], chain: dict[str, Any]) -> 
     if protocol is not None and kind is None:
         known = ", ".join(kind.name for kind in all_kinds())
         yield Mistake(f"{key}.protocol", f"expected one of {known} (or of a file of `kinds`), found {protocol!r}")
+    if kind is not None and factory.get("init_code_hash") is not None and kind.proof.salt is None:
+        yield Mistake(f"{key}.init_code_hash", f"expected none, no {protocol} pool is found by one")
+    by_lookup = kind is not None and (factory.get("lookup") or kind.proof.lookup or kind.prove is not prove_pair)
+    if kind is not None and factory.get("init_code_hash") is None and not by_lookup:
+        yield Mistake(f"{key}.init_code_hash", "expected one, or a lookup by which the factory knows its pools")
     same = [other for other in chain["factories"] if other.get("address") == factory.get("address")]
     if factory.get("address") is not None and factory is not same[0]:
         yield Mistake(f"{key}.address", f"expected each factory once, found {factory['address']} again")

@@ -21,6 +21,7 @@ from producers.decode.cold import Refusal
 from producers.decode.kernels import CONTEXT, ORIGIN_SIZE, Contexts, decode_logs
 from producers.decode.moves import compile_events
 from producers.decode.pool_table import POOL_ROW, PoolTable
+from producers.kinds.emitter_key import key_of
 from producers.kinds.events import EVENTS
 from producers.node.rpc_types import Log
 from tlv.buffers import Bytes, Longs
@@ -105,7 +106,7 @@ class BatchDecoder:
     def rows(self, logs: Sequence[Log]) -> Longs:
         """The pool-table row of each log's emitter, -1 where it is not in the table."""
         row_of = self._pools.row_of
-        return np.fromiter((row_of.get(log.address, -1) for log in logs), dtype=np.int64, count=len(logs))
+        return np.fromiter((row_of.get(key_of(log), -1) for log in logs), dtype=np.int64, count=len(logs))
 
     def decode(self, logs: Sequence[Log], context: Contexts, *, first_sequence: int, timestamp_ns: int) -> Decoded:
         """Decode `logs`; message k of the result has sequence `first_sequence + k`.

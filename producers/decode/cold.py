@@ -67,7 +67,7 @@ def decode_log(log: Log, pool: VerifiedEmitter | None = None) -> PoolRecord:
     values = asdict(event.record.unpack(bytes(event.record.layout.size)))
     values |= {name: value for name, value in asdict(pool).items() if name in values}
     for argument, word in zip((*event.indexed, *event.words), words, strict=True):
-        _assign(values, argument, word)
+        _assign(values, argument, word, flipped=bool(pool.flipped))
     if "block_number" in values:
         values["block_number"] = _index(log.block_number, 63, "blockNumber")
     return event.record(**values)
@@ -130,15 +130,21 @@ def _words(log: Log, event: ContractEvent) -> list[bytes]:
     return words + [raw[at : at + 32] for at in range(0, len(raw), 32)]
 
 
-def _assign(values: dict[str, Any], argument: Argument, word: bytes) -> None:
-    """Check `word` against the argument's type and put it into the record fields that take it."""
+def _assign(values: dict[str, Any], argument: Argument, word: bytes, *, flipped: bool) -> None:
+    """Check `word` against the argument's type and put it into the record fields that take it; `flipped`: the row's."""
     value = int.from_bytes(word, "big", signed=argument.signed)
     width = argument.bits - 1 if argument.signed else argument.bits
     if (value if value >= 0 else ~value) >> width:
         raise RefusedLog(Refusal.VALUE_OUT_OF_RANGE, f"0x{word.hex()} is no {argument.type}")
     if argument.type == "address":
-        values[argument.fields[0]] = word[12:]
-    elif len(argument.fields) == 2:
+        if argument.fields:
+            values[argument.fields[0]] = word[12:]
+    elif argument.type == "bytes32":
+        if argument.fields:
+            values[argument.fields[0]] = word
+    elif argument.by_order:
+        values[argument.fields[flipped]] = value
+    elif argument.split:
         into, out_of = argument.fields
         values[into], values[out_of] = max(value, 0), max(-value, 0)
     elif argument.fields:

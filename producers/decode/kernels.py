@@ -50,12 +50,13 @@ UNKNOWN_EMITTER = int(Refusal.UNKNOWN_EMITTER)
 FOREIGN_EVENT = int(Refusal.FOREIGN_EVENT)
 WRONG_TOPIC_COUNT = int(Refusal.WRONG_TOPIC_COUNT)
 WRONG_DATA_SIZE = int(Refusal.WRONG_DATA_SIZE)
-DROP, UNSIGNED, SIGNED, SPLIT, ADDRESS = (int(kind) for kind in MoveKind)
+DROP, UNSIGNED, SIGNED, SPLIT, ADDRESS, BY_ORDER, WORD, DROP_SIGNED = (int(kind) for kind in MoveKind)
 MARKET_DATA = int(Domain.MARKET_DATA)
 ORIGIN_TYPE = EventOrigin.layout.type
 ORIGIN_SIZE = EventOrigin.layout.size
 ROLE_AT = VerifiedEmitter.layout.offsets["role"]
 PROTOCOL_AT = VerifiedEmitter.layout.offsets["protocol"]
+FLIPPED_AT = VerifiedEmitter.layout.offsets["flipped"]
 BLOCK_NUMBER_AT = EventOrigin.layout.offsets["block_number"]
 BLOCK_HASH_AT = EventOrigin.layout.offsets["block_hash"]
 TRANSACTION_HASH_AT = EventOrigin.layout.offsets["transaction_hash"]
@@ -107,19 +108,21 @@ def check_shape(shape: Any, text: Bytes, lengths: Longs, topic: int, topics: int
 
 
 @kernel
-def put_argument(move: Any, word: Limbs, out: Bytes, record: int) -> int:
-    """Check `word` against the type of one argument and store it in the record at `record`."""
+def put_argument(move: Any, word: Limbs, flipped: bool, out: Bytes, record: int) -> int:
+    """Check `word` against the type of one argument and store it in the record at `record`; `flipped`: the row's."""
     kind, bits = move["kind"], move["bits"]
     into, size = record + move["into"], move["size"]
-    if kind in (SIGNED, SPLIT):
+    if kind in (SIGNED, SPLIT, DROP_SIGNED):
         if not fits_signed(word, bits):
             return VALUE_OUT_OF_RANGE
     elif not fits_unsigned(word, bits):
         return VALUE_OUT_OF_RANGE
     if kind in (SIGNED, UNSIGNED):
         store(out, into, word, size)
-    elif kind == ADDRESS:
+    elif kind in (ADDRESS, WORD):
         store_text_order(out, into, word, size)
+    elif kind == BY_ORDER:
+        store(out, record + move["out_of"] if flipped else into, word, size)
     elif kind == SPLIT and word[3] >> np.uint64(63) == 0:
         store(out, into, word, size)
     elif kind == SPLIT:
@@ -139,16 +142,17 @@ def put_record(
         run = copies[copy]
         copy_bytes(out, record + run["target"], pools[row], run["source"], run["size"])
     refusal = NONE
+    flipped = pools[row, FLIPPED_AT] != 0
     move = shape["first_move"]
     for i in range(1, shape["indexed"] + 1):
         if not read_field_word(text, starts[topic + i], lengths[topic + i], word):
             return BAD_HEX
-        refusal = max(refusal, put_argument(moves[move], word, out, record))
+        refusal = max(refusal, put_argument(moves[move], word, flipped, out, record))
         move += 1
     for i in range(shape["words"]):
         if not read_word(text, data + 2 + WORD_DIGITS * i, word):
             return BAD_HEX
-        refusal = max(refusal, put_argument(moves[move], word, out, record))
+        refusal = max(refusal, put_argument(moves[move], word, flipped, out, record))
         move += 1
     return refusal
 

@@ -27,6 +27,7 @@ from tlv.record import Layout
 Table = np.ndarray[Any, np.dtype[np.void]]
 Topics = np.ndarray[Any, np.dtype[np.uint64]]
 
+WORD_SIZE = 32
 ADDRESS_SIZE = 20
 """Of a field for a pool it fills the first bytes; the rest are zero."""
 ABSENT = -1
@@ -42,6 +43,11 @@ class MoveKind(IntEnum):
     SPLIT = 3
     """Signed, its magnitude in one of two unsigned fields: `into` if it is positive, else `out_of`."""
     ADDRESS = 4
+    BY_ORDER = 5
+    """Unsigned, in one of two fields: `out_of` if the row says that coin in is token1, else `into`."""
+    WORD = 6
+    """32 bytes, as they are printed."""
+    DROP_SIGNED = 7
 
 
 MOVE = np.dtype([(name, np.int64) for name in ("kind", "bits", "size", "into", "out_of")])
@@ -64,18 +70,25 @@ SHAPE = np.dtype(
 )
 
 
+TEXT_ORDER = {"address": (MoveKind.ADDRESS, ADDRESS_SIZE), "bytes32": (MoveKind.WORD, WORD_SIZE)}
+"""What is no number: how it is moved, and its bytes."""
+
+
 def _move(argument: Argument, layout: Layout) -> tuple[int, int, int, int, int]:
     if not argument.fields:
-        return MoveKind.DROP, argument.bits, 0, ABSENT, ABSENT
+        kind = MoveKind.DROP_SIGNED if argument.signed else MoveKind.DROP
+        return kind, argument.bits, 0, ABSENT, ABSENT
     into, out_of = argument.fields[0], argument.fields[-1]
-    if argument.type == "address":
-        kind = MoveKind.ADDRESS
-    elif into != out_of:
+    if argument.type in TEXT_ORDER:
+        kind, size = TEXT_ORDER[argument.type]
+        return kind, argument.bits, size, layout.offsets[into], ABSENT
+    if argument.by_order:
+        kind = MoveKind.BY_ORDER
+    elif argument.split:
         kind = MoveKind.SPLIT
     else:
         kind = MoveKind.SIGNED if argument.signed else MoveKind.UNSIGNED
-    size = ADDRESS_SIZE if kind is MoveKind.ADDRESS else layout.kinds[into].size
-    return kind, argument.bits, size, layout.offsets[into], layout.offsets[out_of]
+    return kind, argument.bits, layout.kinds[into].size, layout.offsets[into], layout.offsets[out_of]
 
 
 def _copies(layout: Layout) -> list[tuple[int, int, int]]:

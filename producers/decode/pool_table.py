@@ -31,6 +31,8 @@ class VerifiedEmitter(PoolRecord, frozen=True):
     """Hundredths of a basis point; 0 where it is unknown or, as with Algebra, changes all the time."""
     tick_spacing: I32 = 0
     role: U8 = Role.POOL
+    flipped: U8 = 0
+    """Of a pool of several coins: the coin that goes in is token1."""
 
 
 POOL_ROW = VerifiedEmitter.layout.dtype
@@ -56,7 +58,7 @@ class PoolTable:
 
     def __init__(self, pools: Iterable[VerifiedEmitter] = ()) -> None:
         self.row_of: dict[str, int] = {}
-        """Row of each proven address (lower-case hex, as nodes write it)."""
+        """Row of each proven pool, by its name (`producers.kinds.emitter_key`)."""
         self._unproven: dict[str, dict[int, int]] = {}
         """Rows of emitters whose events are published although nothing is proven, by address and protocol."""
         self._free: list[int] = []
@@ -73,15 +75,15 @@ class PoolTable:
         """The rows in use.  Fetch it again after `add`, which may move them."""
         return self._rows[: self._used]
 
-    def add(self, pool: VerifiedEmitter) -> int:
-        """Add `pool`, or replace what was known of its address; returns its row.
+    def add(self, pool: VerifiedEmitter, key: str | None = None) -> int:
+        """Add `pool`, or replace what was known of it; returns its row.  It is named by its address unless by `key`.
 
         Raises:
             UsageError: a value does not fit its field.
         """
-        address = f"0x{pool.pool.hex()}"
-        row = self._put(_packed(pool), self.row_of.get(address))
-        self.row_of[address] = row
+        key = f"0x{pool.pool.hex()}" if key is None else key
+        row = self._put(_packed(pool), self.row_of.get(key))
+        self.row_of[key] = row
         return row
 
     def add_unknown(self, pools: npt.NDArray[np.void]) -> None:

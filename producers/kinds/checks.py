@@ -7,10 +7,12 @@ Owns the rules that one declaration must meet by itself; what two of them may no
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import NoReturn
 
-from producers.kinds.events import Argument, ContractEvent, Role
+from producers.kinds.events import COINS, Argument, ContractEvent, Role
 from producers.kinds.kind import Fee, PoolKind, Proof, StateRule
+from producers.kinds.pair_proof import prove_pair
 from tlv.codes import Protocol
 from tlv.errors import UsageError
 from tlv.layout import PoolCreated, PoolRecord, PoolSync
@@ -18,8 +20,10 @@ from tlv.layout import PoolCreated, PoolRecord, PoolSync
 NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 FUNCTION = re.compile(r"[A-Za-z_]\w*\(\)")
 LOOKUP = re.compile(r"[A-Za-z_]\w*\(address,address(,\w+)*\)")
-STATIC = re.compile(r"address|u?int(8|16|24|32|40|48|56|64|72|80|88|96|1\d\d|2[0-4]\d|25[0-6])")
+STATIC = re.compile(r"address|bytes32|u?int(8|16|24|32|40|48|56|64|72|80|88|96|1\d\d|2[0-4]\d|25[0-6])")
 """ABI types of one word that a record can take.  `uint` and `int` stand for 256 bits in Solidity, not in a topic."""
+TAKES = {"address": ("address", "pool_id"), "bytes32": ("bytes32", "pool_id")}
+"""What fields take a word that is no number."""
 FIRST_OWN_CODE = 128
 """Codes below are tlv.codes.Protocol's."""
 MOST_INDEXED = 3
@@ -73,6 +77,8 @@ def _check_event(kind: PoolKind, event: ContractEvent) -> None:
     for field in filled:
         if filled.count(field) > 1:
             refuse(kind, f"{event.name}.{field}", "two arguments fill it")
+    if sorted(filter(None, (argument.coin for argument in event.arguments))) not in ([], list(COINS)):
+        refuse(kind, event.name, "expected both coin_in and coin_out, or none")
     if event.role is Role.FACTORY and (event.record is not PoolCreated or "pool" not in filled):
         refuse(kind, event.name, "expected a factory's event to be a PoolCreated that names `pool`")
 
@@ -85,19 +91,25 @@ def _check_argument(kind: PoolKind, event: ContractEvent, argument: Argument) ->
     for field in argument.fields:
         if field not in fields:
             refuse(kind, at, f"{event.record.__name__} has no field {field!r}")
-        into, split = fields[field], len(argument.fields) == 2
-        if (argument.type == "address") != (into.name in ("address", "pool_id")):
+        into = fields[field]
+        if into.name not in TAKES.get(argument.type, (into.name,)) or (
+            argument.type not in TAKES and into.name in chain.from_iterable(TAKES.values())
+        ):
             refuse(kind, at, f"{argument.type} does not go into {into.name}")
-        if argument.type != "address":
-            if (argument.signed and not split) != into.name.startswith("i") or (split and not argument.signed):
+        if argument.type not in TAKES:
+            if argument.signed != (argument.split or into.name.startswith("i")):
                 refuse(kind, at, f"{argument.type} and {into.name} differ in sign")
             if argument.bits > 8 * into.size:
                 refuse(kind, at, f"{argument.type} does not fit {into.name}")
 
 
 def _check_proof(kind: PoolKind) -> None:
-    if not isinstance(kind.proof, Proof) or not callable(kind.proof.salt):
-        refuse(kind, "proof", "expected a Proof with the function that makes a pool's CREATE2 salt")
+    if not isinstance(kind.proof, Proof):
+        refuse(kind, "proof", "expected a Proof")
+    if kind.proof.salt is not None and not callable(kind.proof.salt):
+        refuse(kind, "proof.salt", "expected the function that makes a pool's CREATE2 salt")
+    if kind.proof.salt is None and not kind.proof.lookup and kind.prove is prove_pair:
+        refuse(kind, "proof", "expected a salt or a lookup, or the kind's own way to prove a pool")
     for function in kind.proof.functions:
         if not FUNCTION.fullmatch(function):
             refuse(kind, "proof.functions", f"expected a view function without arguments, found {function!r}")

@@ -8,10 +8,15 @@ Reading a declaration: types and `indexed` are Solidity's; the name is the **rec
 
     `_`        checked like any other argument, then dropped
     `amount0`  int256 where the record has `amount0_in` and `amount0_out`: split by sign, positive = into the pool
+    `-amount0` the same, negative = into the pool
+    `pool`     bytes32, in an event of a pool: the id that names it, as its emitter keeps many
+    `coin_in`  the coin that went into a pool of several, and `coin_out`: addresses, or indices; none of them is a
+               field.  `amount_in` and `amount_out` are then of these two, whichever is the pair's first
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -29,16 +34,31 @@ class Role(IntEnum):
 
 
 class Argument(NamedTuple):
-    """One event argument: its ABI type and the record fields it fills (none, one, or an in/out pair)."""
+    """One event argument: its ABI type and the record fields it fills (none, one, or one of two)."""
 
     type: str
     indexed: bool
     fields: tuple[str, ...]
+    """Of two the first takes a value that is positive, or unsigned and the pair is in order; else the second."""
+    coin: str = ""
+    """`coin_in` or `coin_out`, if it names one."""
 
     @property
     def name(self) -> str:
         """As `alphapulse decode` prints it: the record field, or what the two halves of a split amount share."""
-        return self.fields[0] if len(self.fields) == 1 else "".join(self.fields[:1]).removesuffix("_in")
+        if self.by_order:
+            return f"amount_{self.fields[0].rpartition('_')[2]}"
+        return self.fields[0].rpartition("_")[0] if self.split else self.coin or "".join(self.fields)
+
+    @property
+    def by_order(self) -> bool:
+        """Which of its two fields takes it follows from the order of the pair."""
+        return self.fields in BY_ORDER.values()
+
+    @property
+    def split(self) -> bool:
+        """Which of its two fields takes it follows from its sign."""
+        return len(self.fields) > 1 and not self.by_order
 
     @property
     def signed(self) -> bool:
@@ -48,7 +68,25 @@ class Argument(NamedTuple):
     @property
     def bits(self) -> int:
         """Width of the value inside its 256-bit word; the rest must be zero, or the sign."""
-        return 160 if self.type == "address" else int(self.type.removeprefix("u").removeprefix("int"))
+        if self.type in WIDTHS:
+            return WIDTHS[self.type]
+        return int(self.type.removeprefix("u").removeprefix("int"))
+
+
+WIDTHS = {"address": 160, "bytes32": 256}
+COINS = ("coin_in", "coin_out")
+BY_ORDER = {"amount_in": ("amount0_in", "amount1_in"), "amount_out": ("amount1_out", "amount0_out")}
+"""Of a pair in order coin 0 goes in."""
+
+
+class NamePlace(NamedTuple):
+    """Where a log has a word that names its pool."""
+
+    topic: int
+    """0 = in the data."""
+    word: int
+    digits: int
+    """How many of its last hex digits do."""
 
 
 class ContractEvent(NamedTuple):
@@ -62,6 +100,8 @@ class ContractEvent(NamedTuple):
     arguments: tuple[Argument, ...]
     protocols: tuple[int, ...] = ()
     """Codes of the kinds whose contracts emit it, the declaring one first.  The registry's to fill."""
+    names_pool: tuple[NamePlace, ...] = ()
+    """Where its arguments name the pool, as its emitter does not, or not alone."""
 
     @property
     def signature(self) -> str:
@@ -95,15 +135,38 @@ def event(name: str, role: Role, record: type[PoolRecord], declaration: str) -> 
     parsed = []
     for argument in filter(None, arguments.split(", ")):
         abi_type, *indexed, field = argument.split(" ")
-        parsed.append(Argument(abi_type, indexed == ["indexed"], _fields(field, record)))
-    return ContractEvent(name, role, record, solidity_name, tuple(parsed))
+        coin = field if field in COINS else ""
+        parsed.append(Argument(abi_type, indexed == ["indexed"], () if coin else _fields(field, record), coin))
+    places = tuple(_places(parsed)) if role is Role.POOL else ()
+    return ContractEvent(name, role, record, solidity_name, tuple(parsed), names_pool=places)
+
+
+ID_DIGITS, COIN_DIGITS = 64, 40
 
 
 def _fields(name: str, record: type[PoolRecord]) -> tuple[str, ...]:
     if name == "_":
         return ()
-    pair = (f"{name}_in", f"{name}_out")
-    return pair if set(pair) <= set(record.__struct_fields__) else (name,)
+    if name in BY_ORDER:
+        return BY_ORDER[name]
+    plain = name.removeprefix("-")
+    pair = (f"{plain}_in", f"{plain}_out")
+    if not set(pair) <= set(record.__struct_fields__):
+        return (name,)
+    return pair if plain == name else pair[::-1]
+
+
+def _places(arguments: list[Argument]) -> Iterator[NamePlace]:
+    """Where a pool's event names it: the id, then the coin in and the coin out."""
+    topic, word, ids, coins = 0, 0, [], {}
+    for argument in arguments:
+        topic, word = (topic + 1, word) if argument.indexed else (topic, word + 1)
+        place = (topic, 0) if argument.indexed else (0, word - 1)
+        if argument.fields == ("pool",):
+            ids.append(NamePlace(*place, ID_DIGITS))
+        elif argument.coin:
+            coins[argument.coin] = NamePlace(*place, COIN_DIGITS)
+    yield from (*ids, *(coins[coin] for coin in COINS if coin in coins))
 
 
 EVENTS: list[ContractEvent] = []

@@ -11,6 +11,8 @@ from enum import Enum
 from typing import NamedTuple
 
 from producers.kinds.events import ContractEvent
+from producers.kinds.pair_proof import prove_pair
+from producers.kinds.proving import Case, Verdict
 from tlv.layout import PoolRecord
 
 
@@ -46,15 +48,18 @@ class StateRule(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """What a factory passes to CREATE2 (EIP-1014): the pool that hashes to its own address is proven."""
+    """What a factory passes to CREATE2 (EIP-1014): the pool that hashes to its own address is proven; or what it is
+    asked about its pools."""
 
-    salt: Callable[[bytes, bytes, tuple[int, ...]], bytes]
-    """From token0, token1 (20 bytes each) and the words that `functions` answered."""
+    salt: Callable[[bytes, bytes, tuple[int, ...]], bytes] | None = None
+    """From token0, token1 (20 bytes each) and the words that `functions` answered; None: its factories use no
+    CREATE2, or none that can be recomputed."""
     functions: tuple[str, ...] = ()
     """View functions of the pool whose answers are part of the salt, besides `token0()` and `token1()`."""
     lookup: str = ""
     """The factory's view function from what identifies a pool to its address: the tokens, then the types of
-    `functions`.  Only `alphapulse validate` asks it, as a second opinion; "" = there is none."""
+    `functions`.  It proves the pools of a factory without an init code hash; of others `alphapulse validate` asks it,
+    as a second opinion.  "" = there is none."""
 
 
 @dataclass(frozen=True)
@@ -78,3 +83,5 @@ class PoolKind:
     """Whether `producers.output.tick_program` can read its ticks: `tickBitmap` and `ticks` as in Uniswap V3."""
     synced: tuple[type[PoolRecord], ...] = ()
     """Records that a pool never causes without a PoolSync in the same transaction: one alone is a lookalike's."""
+    prove: Callable[[Case], Verdict | None] = prove_pair
+    """How a pool of it is proven, given what was said so far; None = not yet."""

@@ -25,7 +25,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from producers.node.call_program import LARGEST_ANSWER, NOTHING, Question, call_data, read_answers, size_of
+from producers.node.call_program import (
+    CODE,
+    LARGEST_ANSWER,
+    LARGEST_SENT,
+    NOTHING,
+    Question,
+    call_data,
+    read_answers,
+    sent_size,
+    size_of,
+)
 from producers.node.capabilities import Capabilities
 from producers.node.jsonrpc import (
     DISCONNECTED,
@@ -222,13 +232,14 @@ class CallsAt:
 
 
 def _pieces(questions: Sequence[Question]) -> list[range]:
-    """So that the longest answer of each fits."""
-    pieces, start, size = [], 0, 0
+    """So that each, and the longest answer to it, fits."""
+    pieces, start, size, sent = [], 0, 0, len(CODE)
     for index, question in enumerate(questions):
-        if size + size_of(question) > LARGEST_ANSWER:
+        if size + size_of(question) > LARGEST_ANSWER or sent + sent_size(question) > LARGEST_SENT:
             pieces.append(range(start, index))
-            start, size = index, 0
+            start, size, sent = index, 0, len(CODE)
         size += size_of(question)
+        sent += sent_size(question)
     return [*pieces, range(start, len(questions))]
 
 

@@ -27,6 +27,12 @@ def selector(signature: str) -> str:
     return "0x" + keccak(signature.encode())[:4].hex()
 
 
+def calling(signature: str, *arguments: int | bytes) -> str:
+    """Call data of a function with arguments of one word each; bytes are an address, or 32 bytes."""
+    words = (word if isinstance(word, bytes) else word.to_bytes(WORD, "big", signed=word < 0) for word in arguments)
+    return selector(signature) + "".join(word.rjust(WORD, b"\0").hex() for word in words)
+
+
 TOKEN0 = selector("token0()")
 TOKEN1 = selector("token1()")
 FACTORY = selector("factory()")

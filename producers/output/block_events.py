@@ -17,13 +17,15 @@ from producers.decode.cold import RefusedLog, decode_log
 from producers.decode.marked import count_marked
 from producers.decode.pool_table import PoolTable
 from producers.decode.segment import Segment
+from producers.kinds.emitter_key import key_of, named_by
 from producers.kinds.events import EVENT_OF_TOPIC
 from producers.node.rpc_types import Log
 from producers.output.event_filter import EventFilter
 from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
 from producers.pools.quarantine import Quarantine
-from tlv.codes import Flag
+from tlv.codes import Flag, NotPublished
+from tlv.layout import PoolSwap
 
 
 class BlockEvents:
@@ -61,17 +63,21 @@ class BlockEvents:
         entries, rows, unproven = [], [], set[int]()
         for entry in waiting:
             index, log, fetched = entry
-            if not log.topics or log.topics[0] not in ours:
+            event = ours.get(log.topics[0] or "") if log.topics else None
+            if event is None:
                 continue
             looked_at += 1
-            row = row_of.get(log.address)
+            if event.record is PoolSwap:
+                block.note_swap(log)
+            key = named_by(log, event) if event.names_pool else log.address
+            row = row_of.get(key)
             if row is None:
-                row = self._quarantine.take(log, block, index, fetched)
+                row = self._quarantine.take(key, log, block, index, fetched)
                 if row is None or not self._may_be_flagged(log, block, row):
                     continue
                 unproven.add(row)
-            elif gate and gate.get(log.address, block.number) < block.number:
-                self._quarantine.account.keep_behind(log, block)
+            elif gate and gate.get(key, block.number) < block.number:
+                self._quarantine.account.keep_behind(key, log, block)
                 continue
             entries.append(entry)
             rows.append(row)
@@ -121,7 +127,7 @@ class BlockEvents:
     def _emit(self, block: Block, entries: list[Waiting], rows: list[int], unproven: set[int]) -> bool:
         """Whether a log was garbled."""
         if self.event_filter is not None:
-            entries, rows = self._select(self.event_filter, entries, rows)
+            entries, rows = self._select(self.event_filter, block, entries, rows)
         if not self._introductions.introduced.issuperset(rows):
             self.introduced += self._introductions.introduce(set(rows) - unproven)
         if not entries:
@@ -130,7 +136,9 @@ class BlockEvents:
         flags = [int(Flag.BACKFILL) if fetched else 0 for _, _, fetched in entries]
         if unproven:
             flags = [flag | int(Flag.UNPROVEN) * (row in unproven) for flag, row in zip(flags, rows, strict=True)]
-        segment, garbled = self._outbox.put_events(logs, rows, flags, block.timestamp)
+        segment, garbled, refused = self._outbox.put_events(logs, rows, flags, block.timestamp)
+        for at in refused:
+            self._keep(block, logs[at], NotPublished.REFUSED)
         if garbled is not None:
             block.disbelieve(logs[garbled], entries[garbled + 1 :])
             self._stats.event_logs -= len(entries) - garbled - 1
@@ -141,9 +149,21 @@ class BlockEvents:
                 self._quarantine.account.note_marked(block, count_marked(segment))
         return garbled is not None
 
-    def _select(self, wanted: EventFilter, entries: list[Waiting], rows: list[int]) -> tuple[list[Waiting], list[int]]:
+    def _keep(self, block: Block, log: Log, reason: NotPublished) -> None:
+        """A swap that is not published, though its pool is proven."""
+        event = EVENT_OF_TOPIC[log.topics[0] or ""]
+        if event.record is PoolSwap:
+            block.keep(key_of(log), event.protocols[0], reason)
+
+    def _select(
+        self, wanted: EventFilter, block: Block, entries: list[Waiting], rows: list[int]
+    ) -> tuple[list[Waiting], list[int]]:
         """Those of the logs that pass the filter, with their rows."""
         pools = {row: self._introductions.pool(row) for row in set(rows)}
-        kept = [at for at, row in enumerate(rows) if wanted.passes(entries[at][1], pools[row])]
+        passes = [wanted.passes(entries[at][1], pools[row]) for at, row in enumerate(rows)]
+        kept = [at for at, passed in enumerate(passes) if passed]
+        for (_, log, _), passed in zip(entries, passes, strict=True):
+            if not passed:
+                self._keep(block, log, NotPublished.FILTERED)
         self._stats.filtered_events += len(entries) - len(kept)
         return [entries[at] for at in kept], [rows[at] for at in kept]

@@ -12,7 +12,7 @@ from producers.context import Context
 from producers.node.hex import read_optional_quantity
 from producers.output.outbox import Outbox
 from tlv.codes import Domain, Flag, GapScope, InvalidationScope, Reason
-from tlv.layout import BackfillBegin, BackfillEnd, BlockEnd, Gap, Reorg, StateInvalidation, Unproven
+from tlv.layout import BackfillBegin, BackfillEnd, BlockEnd, Gap, Reorg, StateInvalidation, Uncovered, Unproven
 from tlv.layout import Block as BlockRecord
 
 
@@ -40,10 +40,19 @@ class BlockMessages:
         )
         self._outbox.put(Domain.MARKET_DATA, record)
 
-    def put_block_end(self, block: Block, held_back: int) -> None:
-        """`block` is complete and published, but for so many logs of unproven emitters."""
-        record = BlockEnd(block.number, len(block.seen), block.events, held_back, _hash(block.hash), block.verdict)
-        self._put(record, Flag.LAST_IN_BLOCK)
+    def put_block_end(self, block: Block, held_back: int, uncovered: list[Uncovered]) -> None:
+        """`block` is complete and published, but for so many logs of unproven emitters; `uncovered` are its swaps that
+        are not published."""
+        record = BlockEnd(
+            number=block.number,
+            log_count=len(block.seen),
+            event_count=block.events,
+            held_back=held_back,
+            hash=_hash(block.hash),
+            verdict=block.verdict,
+            swap_count=len(block.swaps) + block.swaps_read_back,
+        )
+        self._outbox.put(Domain.SYSTEM, record, *uncovered, flags=Flag.LAST_IN_BLOCK)
         self._stats.blocks_by_verdict[block.verdict.name.lower()] += 1
 
     def put_reorg(self, switch: Switch) -> None:
@@ -100,7 +109,7 @@ class BlockMessages:
 
     def _put(
         self,
-        record: Reorg | Gap | BlockEnd | BackfillBegin | BackfillEnd | StateInvalidation | Unproven,
+        record: Reorg | Gap | BackfillBegin | BackfillEnd | StateInvalidation | Unproven,
         flags: int = 0,
     ) -> None:
         self._outbox.put(Domain.SYSTEM, record, flags=flags)

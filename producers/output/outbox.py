@@ -61,11 +61,12 @@ class Outbox:
         rows: Sequence[int],  # of each emitter in the pool table
         flags: Sequence[int] | int,
         block_timestamp: int,  # seconds
-    ) -> tuple[Segment | None, int | None]:
-        """The events of `logs`, which are all of one block; refused logs are counted.  None if there are none.
+    ) -> tuple[Segment | None, int | None, list[int]]:
+        """The events of `logs`, which are all of one block, None if there are none; and the places of those that are
+        refused, which are counted.
 
         A log of a proven pool that was pushed and is refused ends it: nothing behind it is published, and its place in
-        `logs` returned.
+        `logs` is the second that is returned.
         """
         context = self._decoder.context(len(logs))
         context["row"] = rows
@@ -74,6 +75,7 @@ class Outbox:
         context["receive_time_ns"] = wall_ns = self._clock.wall_ns
         decoded = self._decoder.decode(logs, context, first_sequence=self.next_sequence, timestamp_ns=wall_ns)
         refusals, count, garbled = decoded.refusals, len(decoded.offsets), None
+        refused: list[int] = []
         if count < len(logs):
             pushed = np.flatnonzero((refusals != Refusal.NONE) & (context["flags"] & NO_GARBLING == 0))
             if pushed.size:
@@ -81,8 +83,9 @@ class Outbox:
                 refusals = refusals[: garbled + 1]
                 count = int(np.count_nonzero(refusals == Refusal.NONE))
             self.refused.update(count_refusals(refusals))
+            refused = [at for at in np.flatnonzero(refusals != Refusal.NONE).tolist() if at != garbled]
         if count == 0:
-            return None, garbled
+            return None, garbled, refused
         offsets, lengths = decoded.offsets[:count].copy(), decoded.lengths[:count].copy()
         segment = Segment(decoded.buffer[: offsets[-1] + lengths[-1]].copy(), offsets, lengths)
         published = decoded.events[: refusals.size][refusals == Refusal.NONE]
@@ -91,7 +94,7 @@ class Outbox:
                 self.events_by_type[EVENTS[index].name] += number
         self._out.append(segment)
         self.next_sequence += count
-        return segment, garbled
+        return segment, garbled, refused
 
     def put_copies(self, segment: Segment, *, removed: bool) -> None:
         """The messages of `segment` again: REMOVED and newest first, or as they were."""

@@ -20,15 +20,25 @@ from producers.blocks.arrivals import Arrivals
 from producers.blocks.block import Block
 from producers.blocks.chain import Chain
 from producers.context import Context
-from producers.decode.pool_table import PoolTable
+from producers.decode.pool_table import NO_ADDRESS, PoolTable
+from producers.kinds.emitter_key import id_of, key_of
+from producers.kinds.proving import Standing
 from producers.node.rpc_types import Log
 from producers.pools.healing import Healer
-from producers.pools.inquiry import Standing
 from producers.pools.marked_events import MarkedEvents, TakenBack
 from producers.pools.suspects import Held, Suspect, Suspects
-from tlv.codes import EmitterProof
-from tlv.layout import Unproven
+from tlv.codes import EmitterProof, NotPublished
+from tlv.layout import Uncovered, Unproven
 
+MOST_UNCOVERED = 32
+"""Emitters that a block's end names one by one: so it fits the smallest ring."""
+REASON_OF = {
+    Standing.UNKNOWN: NotPublished.UNPROVEN,
+    Standing.VERIFIED: NotPublished.UNPROVEN,
+    Standing.FALSE: NotPublished.NO_POOL,
+    Standing.UNSUPPORTED: NotPublished.UNSUPPORTED,
+}
+"""Of a pool that is proven what was let go is being fetched."""
 MATERIAL = 2
 """By how much the number of logs that were let go or flagged has to grow for another Unproven record."""
 AGAINST = (Standing.FALSE, Standing.UNSUPPORTED)
@@ -61,7 +71,7 @@ class Account:
 
     def let_go(self, emitter: Suspect, block: Block, log: Log) -> None:
         """A log is not published."""
-        if not block.withhold(log):
+        if not block.withhold(emitter.key, log):
             return
         self.counts[emitter.standing] += 1
         emitter.let_one_go(block, self._clock.now_ns)
@@ -75,17 +85,17 @@ class Account:
 
     def keep_back(self, log: Log, block: Block) -> None:
         """Let go of a log that was to be published flagged, and cannot be."""
-        emitter = self._emitters.get(log.address)
+        emitter = self._emitters.get(key_of(log))
         if emitter is not None:
             self.let_go(emitter, block, log)
 
-    def keep_behind(self, log: Log, block: Block) -> None:
+    def keep_behind(self, key: str, log: Log, block: Block) -> None:
         """Let go of a log of a proven pool that is not caught up with: it comes behind what is being fetched."""
-        if block.withhold(log):
+        if block.withhold(key, log):
             self.counts[Standing.UNKNOWN] += 1
-            self.healer.want(log.address, block)
-            if log.address in self._healing:
-                self._healing[log.address].let_one_go(block, self._clock.now_ns)
+            self.healer.want(key, block)
+            if key in self._healing:
+                self._healing[key].let_one_go(block, self._clock.now_ns)
 
     def note_marked(self, block: Block, events: Counter[str]) -> None:
         """So many events of each emitter were published flagged."""
@@ -105,11 +115,33 @@ class Account:
                 unknown += len(identities)
         return unknown + block.quarantined
 
+    def uncovered(self, block: Block) -> list[Uncovered]:
+        """The swaps of `block` that are not published."""
+        if not block.unpublished and not block.kept:
+            return []
+        found = [(count, *about) for about, count in block.kept.items()]
+        for key, identities in block.unpublished.items():
+            swaps = len(identities & block.swaps)
+            if swaps:
+                emitter = self._emitters.get(key) or self._healing.get(key)
+                protocol = emitter.protocol if emitter is not None else 0
+                found.append((swaps, key, protocol, REASON_OF[emitter.standing if emitter else Standing.UNKNOWN]))
+        found.sort(key=lambda one: (-one[0], *one[1:]))
+        records = []
+        for swaps, key, protocol, reason in found[:MOST_UNCOVERED]:
+            emitter = self._emitters.get(key)
+            maker = emitter.maker if emitter is not None else NO_ADDRESS
+            records.append(Uncovered(id_of(key), maker, swaps, protocol, reason))
+        others: Counter[tuple[int, NotPublished]] = Counter()
+        for swaps, _, protocol, reason in found[MOST_UNCOVERED:]:
+            others[protocol, reason] += swaps
+        return records + [Uncovered(NO_ADDRESS, NO_ADDRESS, swaps, *about) for about, swaps in others.items()]
+
     # Declared
 
     def declare(self, emitter: Suspect) -> None:
         """A record of it is due."""
-        self.to_declare[emitter.address] = emitter
+        self.to_declare[emitter.key] = emitter
 
     def _declare_growth(self, emitter: Suspect) -> None:
         if emitter.standing is Standing.UNKNOWN and emitter.let_go + emitter.marked >= MATERIAL * emitter.declared:
@@ -124,12 +156,12 @@ class Account:
 
     def prove(self, emitter: Suspect) -> bool:
         """It is a pool: fetch what was let go of it.  False if that is nothing: what was flagged stands."""
-        self._table.drop_unproven(emitter.address)
-        if self.healer.heal(emitter.address):
-            self._healing[emitter.address] = emitter
-            self.marked.doubt(emitter.address)
+        self._table.drop_unproven(emitter.key)
+        if self.healer.heal(emitter.key):
+            self._healing[emitter.key] = emitter
+            self.marked.doubt(emitter.key)
             return True
-        for taken in self.marked.confirm(emitter.address):
+        for taken in self.marked.confirm(emitter.key):
             self._count_taken_back(taken)
         if emitter.announced:
             self.declare(emitter)
@@ -141,8 +173,8 @@ class Account:
         self.counts[standing] += emitter.counted
         if emitter.announced:
             self.declare(emitter)
-        self._table.drop_unproven(emitter.address)
-        self.marked.doubt(emitter.address)
+        self._table.drop_unproven(emitter.key)
+        self.marked.doubt(emitter.key)
 
     def reconsider(self, emitter: Suspect) -> None:
         """A proof against it is void."""
@@ -218,6 +250,6 @@ def _declaration(emitter: Suspect) -> Unproven:
         held_back=held_back,
         marked=marked,
         protocol=emitter.protocol,
-        emitter=bytes.fromhex(emitter.address[2:]),
+        emitter=id_of(emitter.key),
         standing=PROOF_OF[emitter.standing],
     )

@@ -28,6 +28,7 @@ from producers.decode.pool_table import POOL_ROW, PoolTable, VerifiedEmitter
 from producers.node.view_calls import SYMBOL_BYTES
 from producers.pools.inquiry import Finding, Token
 
+ADDRESS_BYTES = 20
 Byte = Annotated[int, msgspec.Meta(ge=0, lt=256)]
 
 
@@ -147,6 +148,11 @@ class PoolCache:
         except FileNotFoundError:
             return
 
+    def _can_be_proven_again(self, pool: VerifiedEmitter) -> bool:
+        """Whether the file alone proves it; others are asked about anew."""
+        factory = self._factories.get(_hex(pool.factory))
+        return factory is not None and _by_address(factory) and len(pool.pool) == ADDRESS_BYTES
+
     def append(self, findings: Iterable[Finding], genesis: bytes = bytes(32)) -> None:
         """Add pools whose tokens have said what they are; the others are asked again after a restart.
 
@@ -156,7 +162,7 @@ class PoolCache:
         rows = []
         for finding in findings:
             pool = finding.pool
-            if pool is None or not finding.settled:
+            if pool is None or not finding.settled or not self._can_be_proven_again(pool):
                 continue
             row = Row(
                 chain_id=self._chain_id,
@@ -195,7 +201,7 @@ def _what_is_wrong(row: Row, factory: Factory) -> tuple[str, str] | None:
     if token0 >= token1:
         return "tokens", f"expected token0 below token1, found {row.token0} and {row.token1}"
     words = [row.fee_pips for name in factory.kind.proof.functions if name == "fee()"]
-    if len(words) < len(factory.kind.proof.functions):
+    if len(words) < len(factory.kind.proof.functions) or not _by_address(factory):
         return "unprovable", f"a row does not hold what proves a {factory.protocol} pool"
     address = _hex(factory.pool_address(token0, token1, *words))
     if address != row.pool:
@@ -220,6 +226,12 @@ def _proven(row: Row, factory: Factory) -> CachedPool:
         protocol=factory.protocol_code,
     )
     return CachedPool(pool, Token(row.decimals0, row.symbol0), Token(row.decimals1, row.symbol1))
+
+
+def _by_address(factory: Factory) -> bool:
+    """Whether the address of its pools follows from what a row holds."""
+    functions = factory.kind.proof.functions
+    return factory.init_code_hash is not None and set(functions) <= {"fee()"}
 
 
 def _bytes(text: str) -> bytes:

@@ -1,27 +1,23 @@
-"""What one emitter said of itself, and what follows: a pool is whose own words give its address by CREATE2.
+"""What one emitter said of itself, and what follows.
 
-Owns the questions that are still open and the judgement.  It must never ask, nor know why somebody does.
+Owns the answers, and which of them still count.  It must never ask, nor know why somebody does, nor how a kind is
+proven: its `prove` says that (`producers.kinds.pair_proof` for most).
 
-    token0, token1, and what its kind asks (V3: fee)
-         |
-         +--> CREATE2 over the configured factories --match--> its tokens' decimals and symbols --> VERIFIED
-         |                                   |
-         | reverts, is silent, or says       +--no match--> factory() --> a configured one did not make it: FALSE
-         | what is no address                                         +--> another, which is not configured: UNSUPPORTED
-         +--> FALSE
-         +--> no answer, any other error, `0x`, zero: still open
+    kinds that emit its events --their ways to prove a pool--> questions that are open --> answers --> ... --> a verdict
 
-A proof for a pool holds from whatever block it came: what a pool says of itself never changes, and a contract that lies
-computes to another address.  A proof against one (FALSE, UNSUPPORTED) needs code to have spoken: words, a revert, or
-nothing from an address that has code.  And all of it at blocks of the log's own branch, not below the log: before its
-creation a pool has no code, on another branch it may be another contract.  What was said elsewhere is asked again.
+    VERIFIED       with its tokens' decimals and symbols
+    FALSE, UNSUPPORTED
+    no answer, any other error, `0x`, zero: still open
+
+A proof against one (FALSE, UNSUPPORTED) needs code to have spoken: words, a revert, or nothing from an address that has
+code.  And all of it at blocks of the log's own branch, not below the log: before its creation a pool has no code, on
+another branch it may be another contract.  What was said elsewhere is asked again.
 Decimals and symbols are the tokens' own claim: asked until they are said or refused by the token itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from typing import NamedTuple
 
 import msgspec
@@ -29,28 +25,18 @@ import msgspec
 from producers.blocks.block import Block
 from producers.chains.configuration import ChainConfig, Factory
 from producers.decode.pool_table import VerifiedEmitter
-from producers.kinds.kind import Fee
+from producers.kinds.emitter_key import address_of, coins_of, id_of
+from producers.kinds.proving import Case, Proven, Refuted, Standing, Verdict
 from producers.kinds.registry import kind_of
 from producers.node import view_calls as view
 from producers.node.call_program import Question
 from producers.node.calls_at import Answer
 from producers.node.refusals import Meaning
+from producers.node.rpc_types import Log
 from tlv.codes import UNKNOWN_DECIMALS
 
 SYMBOL_WORDS = 4
-FEE_LIMIT = 1_000_000
-
-
-class Standing(Enum):
-    """What is known of an emitter."""
-
-    VERIFIED = "verified"
-    FALSE = "false"
-    """Proven to be no pool: it speaks like one."""
-    UNSUPPORTED = "unsupported"
-    """Proven to be of no configured factory."""
-    UNKNOWN = "unknown"
-    """Nobody can say yet."""
+Proof = Callable[[Case], Verdict | None]
 
 
 class Token(NamedTuple):
@@ -119,96 +105,110 @@ class Said(NamedTuple):
     block: Block
 
 
-class Against(NamedTuple):
-    """A proof that an emitter is no pool of ours."""
-
-    standing: Standing
-    rests_on: tuple[str, ...]
-    """The calls whose answers show it."""
-
-
 class Inquiry:
     """One emitter under verification."""
 
-    def __init__(self, chain: ChainConfig, address: str, protocols: tuple[int, ...]) -> None:
-        self.address = address
+    def __init__(self, chain: ChainConfig, key: str, protocols: tuple[int, ...]) -> None:
+        self.key = key
+        """The pool's name, `producers.kinds.emitter_key`."""
         self._chain, self._protocols = chain, protocols
-        kinds = [kind for kind in map(kind_of, protocols) if kind is not None]
-        of_kinds = [
-            call
-            for kind in kinds
-            for call in (*map(view.selector, kind.proof.functions), *([view.FEE] if kind.fee is Fee.OWN else []))
-        ]
-        self._first = list(dict.fromkeys((view.TOKEN0, view.TOKEN1, *of_kinds)))
-        self._said: dict[str, Said] = {}
+        self._said: dict[Question, Said] = {}
+        self._heard: dict[str, Log] = {}
+        self._missing: dict[Question, None] = {}
+        self._no_zeros: set[Question] = set()
+        self._refuted: Refuted | None = None
+        self._cases = self._cases_of(key)
         self.pool: VerifiedEmitter | None = None
         """Once it is proven."""
+        self.coins: tuple[bytes, ...] = ()
+        """All of a proven pool of more than two."""
+
+    def _cases_of(self, key: str) -> list[tuple[Proof, Case]]:
+        """The ways to prove it, each with the factories of the kinds that are proven so."""
+        configured = frozenset(factory.address for factory in self._chain.factories)
+        ways: dict[Proof, list[Factory]] = {}
+        for kind in filter(None, map(kind_of, self._protocols)):
+            factories = [factory for factory in self._chain.factories if factory.kind is kind]
+            ways.setdefault(kind.prove, []).extend(factories)
+        return [
+            (prove, Case(address_of(key), id_of(key), coins_of(key), factories, configured, self._ask, self._heard))
+            for prove, factories in ways.items()
+        ]
 
     def afresh(self) -> Inquiry:
         """The same, with nothing said."""
-        return Inquiry(self._chain, self.address, self._protocols)
+        inquiry = Inquiry(self._chain, self.key, self._protocols)
+        inquiry._heard.update(self._heard)
+        return inquiry
 
-    def take(self, call: str, answer: Answer, block: Block) -> bool:
+    def hear(self, log: Log) -> None:
+        """A log of it: its words may be part of the proof."""
+        if log.topics and log.topics[0]:
+            self._heard.setdefault(log.topics[0], log)
+
+    def take(self, question: Question, answer: Answer, block: Block) -> bool:
         """Whether the answer says something of the contract."""
-        if not speaks(answer) or (call in (view.TOKEN0, view.TOKEN1, view.FACTORY) and is_zero(answer)):
+        if not speaks(answer) or (question in self._no_zeros and is_zero(answer)):
             return False
-        self._said[call] = Said(answer, block)
+        self._said[question] = Said(answer, block)
         return True
 
-    def against(self) -> Against | None:
+    def against(self) -> Refuted | None:
         """What of the answers so far is a proof against it."""
-        for call in (view.TOKEN0, view.TOKEN1):
-            if call in self._said and self._address(call) is None:
-                return Against(Standing.FALSE, (call,))
-        if self.pool is not None or self.open_calls() or view.FACTORY not in self._said:
-            return None
-        maker = self._address(view.FACTORY)
-        ours = maker is None or f"0x{maker.hex()}" in {factory.address for factory in self._chain.factories}
-        return Against(Standing.FALSE if ours else Standing.UNSUPPORTED, (*self._first, view.FACTORY))
+        return self._refuted if self.pool is None else None
 
-    def forget(self, against: Against, holds: Callable[[Block], bool]) -> bool:
+    def forget(self, against: Refuted, holds: Callable[[Block], bool]) -> bool:
         """Whether a proof rests on answers of a block of which they prove nothing: then all such are dropped."""
-        void = {call for call, said in self._said.items() if not holds(said.block)}
+        void = {question for question, said in self._said.items() if not holds(said.block)}
         if void.isdisjoint(against.rests_on):
             return False
-        for call in void:
-            del self._said[call]
+        for question in void:
+            del self._said[question]
         return True
 
-    def blocks(self, against: Against) -> list[Block]:
+    def blocks(self, against: Refuted) -> list[Block]:
         """The blocks that a proof is of."""
-        return [self._said[call].block for call in against.rests_on]
+        return [self._said[question].block for question in against.rests_on]
 
-    def open_calls(self) -> list[str]:
-        """What is to be asked of the emitter next; looks for its factory meanwhile."""
-        missing = [call for call in self._first if call not in self._said]
-        if missing or self.pool is not None:
-            return missing
-        token0, token1 = self._address(view.TOKEN0), self._address(view.TOKEN1)
-        if token0 is None or token1 is None:
+    def open_questions(self) -> list[Question]:
+        """What is to be asked next; looks for its factory meanwhile."""
+        self._missing.clear()
+        if self.pool is not None:
             return []
-        maker = self._maker(token0, token1)
-        if maker is None:
-            return [] if view.FACTORY in self._said else [view.FACTORY]
-        fee = maker.fee_pips or (self._word(view.FEE) or 0 if maker.kind.fee is Fee.OWN else 0)
-        spacing = (maker.kind.spacing_of_fee or {}).get(fee, 0)
-        if spacing == 0 and maker.kind.spacing_of_fee is not None:
-            if view.TICK_SPACING not in self._said:
-                return [view.TICK_SPACING]
-            spacing = self._word(view.TICK_SPACING) or 0
+        verdicts = [prove(case) for prove, case in self._cases]
+        proven = next((verdict for verdict in verdicts if isinstance(verdict, Proven)), None)
+        if proven is not None:
+            self._missing.clear()
+            self._accept(proven)
+        refuted = [verdict for verdict in verdicts if isinstance(verdict, Refuted)]
+        self._refuted = _worst(refuted) if refuted and len(refuted) == len(verdicts) else None
+        return [] if self._refuted is not None else list(self._missing)
+
+    def _ask(self, question: Question, zero_is_none: bool) -> Answer | None:
+        if zero_is_none:
+            self._no_zeros.add(question)
+        said = self._said.get(question)
+        if said is None:
+            self._missing[question] = None
+            return None
+        return said.answer
+
+    def _accept(self, proven: Proven) -> None:
+        factory = proven.factory
+        self.coins = proven.coins
         self.pool = VerifiedEmitter(
-            pool=bytes.fromhex(self.address[2:]),
-            token0=token0,
-            token1=token1,
-            venue=maker.venue_code,
+            pool=id_of(self.key),
+            token0=proven.token0,
+            token1=proven.token1,
+            venue=factory.venue_code,
             decimals0=UNKNOWN_DECIMALS,
             decimals1=UNKNOWN_DECIMALS,
-            factory=bytes.fromhex(maker.address[2:]),
-            fee_pips=fee,
-            tick_spacing=spacing if spacing < 1 << 15 else 0,
-            protocol=maker.kind.code,
+            factory=bytes.fromhex(factory.address[2:]),
+            fee_pips=proven.fee_pips,
+            tick_spacing=proven.tick_spacing,
+            protocol=factory.kind.code,
+            flipped=proven.flipped,
         )
-        return []
 
     def finding(self, tokens: Tokens) -> Finding:
         """VERIFIED, with what is known of its tokens; only if `pool` is there."""
@@ -217,27 +217,10 @@ class Inquiry:
         pool = msgspec.structs.replace(self.pool, decimals0=token0.decimals, decimals1=token1.decimals)
         return Finding(Standing.VERIFIED, pool, token0, token1)
 
-    def _maker(self, token0: bytes, token1: bytes) -> Factory | None:
-        """The configured factory whose pool for these tokens has this address."""
-        wanted = bytes.fromhex(self.address[2:])
-        if token0 >= token1 or (self._word(view.FEE) or 0) >= FEE_LIMIT:
-            return None
-        for factory in self._chain.factories:
-            words = [self._word(view.selector(name)) for name in factory.kind.proof.functions]
-            known = [word for word in words if word is not None]
-            if factory.kind.code not in self._protocols or len(known) < len(words):
-                continue
-            if factory.pool_address(token0, token1, *known) == wanted:
-                return factory
-        return None
 
-    def _word(self, call: str) -> int | None:
-        said = self._said.get(call)
-        return view.read_word(said.answer) if said is not None and isinstance(said.answer, str) else None
-
-    def _address(self, call: str) -> bytes | None:
-        said = self._said.get(call)
-        return view.read_address(said.answer) if said is not None and isinstance(said.answer, str) else None
+def _worst(refuted: list[Refuted]) -> Refuted:
+    """What several proofs against one emitter come to: UNSUPPORTED if one says so."""
+    return next((one for one in refuted if one.standing is Standing.UNSUPPORTED), refuted[0])
 
 
 def speaks(answer: Answer) -> bool:

@@ -31,10 +31,12 @@ from producers.blocks.chain import Chain
 from producers.context import Context
 from producers.decode.marked import Marked, marked_in
 from producers.decode.pool_table import PoolTable, unverified
+from producers.kinds.emitter_key import is_plain
 from producers.kinds.events import EVENT_OF_TOPIC, Role, event_of
+from producers.kinds.proving import Standing
 from producers.node.rpc_types import Log
 from producers.pools.account import Account
-from producers.pools.inquiry import Finding, Inquiry, Standing, Token
+from producers.pools.inquiry import Finding, Inquiry, Token
 from producers.pools.lookalikes import is_lookalike
 from producers.pools.questioning import OPEN, Questioning
 from producers.pools.suspects import Held, Suspect, Suspects
@@ -92,9 +94,10 @@ class Quarantine:
 
     # What comes
 
-    def take(self, log: Log, block: Block, index: int, fetched: bool) -> int | None:
-        """Take a log whose emitter is not proven; returns a row of the table if it is to be published, flagged."""
-        emitter = self._emitters.by_address.get(log.address)
+    def take(self, key: str, log: Log, block: Block, index: int, fetched: bool) -> int | None:
+        """Take a log whose pool, named `key`, is not proven; returns a row of the table if it is to be published,
+        flagged."""
+        emitter = self._emitters.by_key.get(key)
         if (
             emitter is not None
             and emitter.holding
@@ -102,6 +105,8 @@ class Quarantine:
             and len(emitter.held) < MAX_HELD_PER_EMITTER
         ):
             # Nearly all that come, and in a burst at the start that is most logs: nothing else is looked at.
+            if key != log.address:
+                emitter.inquiry.hear(log)
             emitter.held.append(Held(block, index, log, fetched))
             block.hold()
             self.held += 1
@@ -114,16 +119,16 @@ class Quarantine:
                 block.disbelieve(log, [])  # garbled on its way
                 self._stats.event_logs -= 1
                 return None
-            emitter = self._meet(log)
+            emitter = self._meet(key, log)
         elif emitter.standing is not Standing.UNKNOWN and self._clock.now_ns >= emitter.expires_ns:
             self._reconsider(emitter)
         if emitter.holding and self.held < MAX_HELD and len(emitter.held) < MAX_HELD_PER_EMITTER:
-            return self.take(log, block, index, fetched)
+            return self.take(key, log, block, index, fetched)
         if emitter.holding:
             self._stop_holding(emitter, Standing.UNKNOWN)
         if not emitter.planned and emitter.standing is Standing.UNKNOWN:
             self.questioning.plan(emitter, 0)
-        if emitter.standing is not Standing.UNKNOWN or not self.account.marked.wanted:
+        if not self._may_be_marked(emitter):
             self.account.let_go(emitter, block, log)
         elif emitter.announced:
             return self.account.marked.row_of(log)
@@ -131,6 +136,10 @@ class Quarantine:
             block.hold()
             self._release(Held(block, index, log, fetched))
         return None
+
+    def _may_be_marked(self, emitter: Suspect) -> bool:
+        """Whether its events are published, flagged: not where nobody knows which coins they move, and which way."""
+        return emitter.standing is Standing.UNKNOWN and self.account.marked.wanted and is_plain(emitter.key)
 
     def recall(self, blocks: list[Block]) -> None:
         """An earlier collector published these; the emitters of flagged events are asked on."""
@@ -228,7 +237,7 @@ class Quarantine:
 
     def _weigh(self, emitter: Suspect, gain: Gain) -> None:
         inquiry, progress = emitter.inquiry, gain.progress
-        inquiry.open_calls()  # looks for the factory
+        inquiry.open_questions()  # looks for the factory
         if inquiry.pool is not None:
             finding = inquiry.finding(self.questioning.tokens)
             known = emitter.standing is Standing.VERIFIED
@@ -240,10 +249,11 @@ class Quarantine:
             emitter.token_failures += not gain.progress
         elif (against := inquiry.against()) is not None:
             if not inquiry.forget(against, partial(self.questioning.is_proof, emitter)):
+                emitter.maker = against.factory
                 self._refute(emitter, against.standing, inquiry.blocks(against))
                 return
             progress = False
-        if self._emitters.get(emitter.address) is not emitter:
+        if self._emitters.get(emitter.key) is not emitter:
             return
         if progress:
             emitter.resume_asking()
@@ -266,7 +276,7 @@ class Quarantine:
         known = emitter.standing is Standing.VERIFIED
         if known and finding.pool == emitter.inquiry.pool and not finding.settled:
             return  # its tokens said nothing new
-        row = self._table.add(finding.pool)
+        row = self._table.add(finding.pool, emitter.key)
         emitter.inquiry.pool = finding.pool
         if finding.settled:
             self._verified.append(finding)
@@ -280,7 +290,7 @@ class Quarantine:
         if self.account.prove(emitter):
             for some in held:
                 some.block.drop_held()
-                self.account.keep_behind(some.log, some.block)
+                self.account.keep_behind(emitter.key, some.log, some.block)
             return
         for some in held:
             self._release(some)
@@ -316,10 +326,10 @@ class Quarantine:
 
     # Records of emitters
 
-    def _meet(self, log: Log) -> Suspect:
+    def _meet(self, key: str, log: Log) -> Suspect:
         event = EVENT_OF_TOPIC[log.topics[0] or ""]
         protocols = event.protocols if event.role is Role.POOL else ()
-        inquiry = Inquiry(self._context.chain, log.address, protocols)
+        inquiry = Inquiry(self._context.chain, key, protocols)
         emitter = Suspect(inquiry, protocols[0] if protocols else 0, self._clock.now_ns)
         forgotten = self._emitters.add(emitter)
         if forgotten is not None:
@@ -334,7 +344,7 @@ class Quarantine:
 
     def _forget(self, emitter: Suspect) -> None:
         """There is no room for it in the book: it is asked again when its next log comes."""
-        self._forgotten.append(emitter.address)
+        self._forgotten.append(emitter.key)
         if emitter.holding:
             held = emitter.stop_holding(Standing.UNKNOWN)
             self.held -= len(held)
@@ -355,7 +365,7 @@ class Quarantine:
     def _stop_holding(self, emitter: Suspect, standing: Standing) -> None:
         held = emitter.stop_holding(standing)
         self.held -= len(held)
-        if standing is not Standing.UNKNOWN or not self.account.marked.wanted:
+        if not self._may_be_marked(emitter):
             self.account.let_go_held(emitter, held)
             return
         self.account.declare(emitter)

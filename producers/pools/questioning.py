@@ -17,7 +17,8 @@ from itertools import count
 from producers.blocks.block import Block
 from producers.blocks.chain import Chain
 from producers.context import Context
-from producers.pools.inquiry import Standing, Token
+from producers.kinds.proving import Standing
+from producers.pools.inquiry import Token
 from producers.pools.suspects import Suspect, Suspects
 from producers.pools.verification import Gain, Verifier
 
@@ -48,7 +49,7 @@ class Questioning:
     def plan(self, emitter: Suspect, delay_ns: int) -> None:
         """Look at it again after so long."""
         emitter.planned += 1
-        heapq.heappush(self.agenda, (self._clock.now_ns + delay_ns, next(self._ties), emitter.address))
+        heapq.heappush(self.agenda, (self._clock.now_ns + delay_ns, next(self._ties), emitter.key))
 
     def take_due(self) -> list[Suspect]:
         """Who is to be looked at now; those of them who are to be asked are noted."""
@@ -62,7 +63,7 @@ class Questioning:
             due = not emitter.asking and emitter.pauses.due_ns <= self._clock.now_ns
             if due and not emitter.ready and emitter.standing in OPEN:
                 emitter.ready = True
-                heapq.heappush(self._ready, (-len(emitter.held) - emitter.let_go, next(self._ties), emitter.address))
+                heapq.heappush(self._ready, (-len(emitter.held) - emitter.let_go, next(self._ties), emitter.key))
         return looked_at
 
     def ask(self, then: Callable[[Suspect, Gain], None]) -> None:
@@ -113,7 +114,7 @@ class Questioning:
         self.has_room = bool(self._ready)
         for emitter, gain in zip(emitters, gains, strict=True):
             emitter.asking = False
-            if self._emitters.get(emitter.address) is emitter:
+            if self._emitters.get(emitter.key) is emitter:
                 then(emitter, gain)
 
     def is_proof(self, emitter: Suspect, block: Block) -> bool:

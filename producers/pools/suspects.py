@@ -10,8 +10,9 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from producers.blocks.block import Block
+from producers.kinds.proving import Standing
 from producers.node.rpc_types import Log
-from producers.pools.inquiry import Inquiry, Standing
+from producers.pools.inquiry import Inquiry
 from producers.pools.pauses import Pauses
 
 MAX_EMITTERS = 1 << 14
@@ -35,7 +36,8 @@ class Suspect:
     """One emitter, from its first log until it is proven."""
 
     def __init__(self, inquiry: Inquiry, protocol: int, now_ns: int) -> None:
-        self.address = inquiry.address
+        self.key = inquiry.key
+        """The name of its pool, `producers.kinds.emitter_key`."""
         self.protocol = protocol
         self.inquiry = inquiry
         self.held: list[Held] = []
@@ -61,6 +63,8 @@ class Suspect:
         """The state of its logs' blocks is gone: asked as of the head."""
         self.undecided = False
         """That of the head is gone too: the structure of its logs decides, or it is declared."""
+        self.maker = bytes(20)
+        """The factory that it names, as far as it is proven to be of none of ours."""
         self.since_block = -1
         """The first block that let go of a log of it, or has one flagged, since it was last caught up with."""
         self.let_go = 0
@@ -142,27 +146,27 @@ class Suspects:
     """The book of them."""
 
     def __init__(self) -> None:
-        self.by_address: OrderedDict[str, Suspect] = OrderedDict()
+        self.by_key: OrderedDict[str, Suspect] = OrderedDict()
         """To be read only."""
 
     def __len__(self) -> int:
-        return len(self.by_address)
+        return len(self.by_key)
 
     def get(self, address: str) -> Suspect | None:
         """What is known of one; None if nothing."""
-        return self.by_address.get(address)
+        return self.by_key.get(address)
 
     def values(self) -> list[Suspect]:
         """All, the oldest first."""
-        return list(self.by_address.values())
+        return list(self.by_key.values())
 
     def add(self, emitter: Suspect) -> Suspect | None:
         """Remember another one; returns the one that is forgotten instead."""
-        full = len(self.by_address) >= MAX_EMITTERS
-        forgotten = self.by_address.popitem(last=False)[1] if full else None
-        self.by_address[emitter.address] = emitter
+        full = len(self.by_key) >= MAX_EMITTERS
+        forgotten = self.by_key.popitem(last=False)[1] if full else None
+        self.by_key[emitter.key] = emitter
         return forgotten
 
     def remove(self, emitter: Suspect) -> None:
         """It is proven, and settled."""
-        self.by_address.pop(emitter.address, None)
+        self.by_key.pop(emitter.key, None)

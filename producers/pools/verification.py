@@ -50,16 +50,14 @@ class _Round:
     inquiries: Sequence[Inquiry]
     block: Block
     then: Then
-    of_emitters: list[list[str]]
-    """The calls that are put to each."""
+    of_emitters: list[list[Question]]
+    """The questions about each."""
     of_tokens: list[list[Question]]
     """The questions that are put to the tokens of each."""
 
     def questions(self) -> list[Question]:
         """All, each once, since pools share tokens."""
-        calls = zip(self.inquiries, self.of_emitters, strict=True)
-        own = [Question(inquiry.address, call) for inquiry, some in calls for call in some]
-        return [*own, *dict.fromkeys(question for some in self.of_tokens for question in some)]
+        return list(dict.fromkeys(question for some in (*self.of_emitters, *self.of_tokens) for question in some))
 
 
 class Verifier:
@@ -80,9 +78,9 @@ class Verifier:
 
     def ask(self, inquiries: Sequence[Inquiry], block: Block, then: Then) -> None:
         """Put every open question of these; `then` gets what each gained, at once if nothing is open."""
-        calls = [inquiry.open_calls() for inquiry in inquiries]
+        own = [inquiry.open_questions() for inquiry in inquiries]
         tokens = [self._token_questions(inquiry) for inquiry in inquiries]
-        asked = _Round(inquiries, block, then, calls, tokens)
+        asked = _Round(inquiries, block, then, own, tokens)
         questions = asked.questions()
         if not questions:
             then([Gain(False, False) for _ in inquiries])
@@ -104,11 +102,10 @@ class Verifier:
         tokens = dict.fromkeys(question for some in asked.of_tokens for question in some)
         told = {q for q in tokens if self.tokens.take(bytes.fromhex(q.to[2:]), q.data, answer_of[q])}
         gains = []
-        for inquiry, calls, of_tokens in zip(asked.inquiries, asked.of_emitters, asked.of_tokens, strict=True):
-            own = [(call, answer_of[Question(inquiry.address, call)]) for call in calls]
-            gained = [inquiry.take(call, answer, asked.block) for call, answer in own]
+        for inquiry, own, of_tokens in zip(asked.inquiries, asked.of_emitters, asked.of_tokens, strict=True):
+            gained = [inquiry.take(question, answer_of[question], asked.block) for question in own]
             progress = any(gained) or not told.isdisjoint(of_tokens)
-            said = [answer for _, answer in own] + [answer_of[question] for question in of_tokens]
+            said = [answer_of[question] for question in (*own, *of_tokens)]
             gains.append(Gain(progress, not progress and bool(said) and all(map(_is_pruned, said))))
         asked.then(gains)
 

@@ -130,7 +130,7 @@ class Publisher:
 
     def block_end(self, number: int, block_hash: bytes, events: int = 0) -> None:
         """The word that a block is complete."""
-        self.put(Domain.SYSTEM, [BlockEnd(number, events, events, 0, block_hash, Completeness.REFETCHED)])
+        self.put(Domain.SYSTEM, [BlockEnd(number, events, events, 0, 0, block_hash, Completeness.REFETCHED)])
 
     def gap(self, first: int, last: int) -> None:
         """Blocks that are missing."""

@@ -119,7 +119,7 @@ class Market:
 
     def end(self, number: int, events: int, *, held_back: int = 0, branch: int = 0) -> None:
         logs = events + held_back
-        self.put(BlockEnd(number, logs, events, held_back, hash_of(number, branch), Completeness.TOMBSTONE))
+        self.put(BlockEnd(number, logs, events, held_back, 0, hash_of(number, branch), Completeness.TOMBSTONE))
 
     def block(self, *events: PoolRecord, held_back: int = 0, age_ms: int = 0, flags: int = 0) -> int:
         """The next block, whole; its number."""

@@ -154,7 +154,7 @@ class Market:
 
     def end_block(self) -> list[Draft]:
         """Close the block of the moment; the next one begins."""
-        drafts = self.system(BlockEnd(self.number, 1, 1, 0, self.number.to_bytes(32, "big"), Completeness.REFETCHED))
+        drafts = self.system(BlockEnd(self.number, 1, 1, 0, 0, self.number.to_bytes(32, "big"), Completeness.REFETCHED))
         self.number += 1
         return drafts
 
@@ -221,7 +221,7 @@ def test_strategy_block_end_of_an_older_block_leaves_newer_moves_unconfirmed() -
     market = two_pools(ArbitrageConfig(early=False))
     market.number = 105
     market.sync(B, 1_000 * E18, 1_100 * E18)
-    assert market.system(BlockEnd(104, 1, 1, 0, bytes(32), Completeness.REFETCHED)) == []
+    assert market.system(BlockEnd(104, 1, 1, 0, 0, bytes(32), Completeness.REFETCHED)) == []
     assert len(market.end_block()) == 1
 
 

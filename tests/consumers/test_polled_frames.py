@@ -51,7 +51,7 @@ MARKET: list[tuple[Record, ...]] = [
     (ORIGIN,),
 ]
 SYSTEM: list[tuple[Record, ...]] = [
-    (BlockEnd(9, 0, 0, 0, bytes(32), Completeness.PUSHED),),
+    (BlockEnd(9, 0, 0, 0, 0, bytes(32), Completeness.PUSHED),),
     (Reorg(5, 7, 7, 2, 0, bytes(32), bytes(32), bytes(32)),),
     (StateInvalidation(0, 1, Reason.DISCONNECTED, bytes(20)),),
     (Gap(3, 4, GapScope.BLOCK_NUMBERS, Reason.NODE_HAS_NO_BLOCK),),

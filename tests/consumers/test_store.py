@@ -99,7 +99,7 @@ def test_store_select_gives_exactly_what_is_wanted(tmp_path: Path, wanted: dict,
         sync(POOLS[1], 8, venue=405),
         sync(POOLS[2], 9, tokens=(TOKENS[1], TOKENS[2])),
         heartbeat_message(4),
-        system(BlockEnd(8, 1, 1, 0, bytes(32), 1)),
+        system(BlockEnd(8, 1, 1, 0, 0, bytes(32), 1)),
         # No filter hides it: what follows cannot be understood without it.
         system(Session(bytes(16), 1, 1, 137, 1)),
     ]

@@ -109,7 +109,7 @@ class Diary(Strategy):
         (market(STATE, flags=Flag.SNAPSHOT), "snapshot 3000"),
         (market(STATE, ORIGIN), "event 7"),
         (market(Block(9, 0, 0, 0, 0, 0, bytes(32), bytes(32))), "block 9"),
-        (system(BlockEnd(9, 0, 0, 0, bytes(32), Completeness.PUSHED)), "end 9"),
+        (system(BlockEnd(9, 0, 0, 0, 0, bytes(32), Completeness.PUSHED)), "end 9"),
         (system(Reorg(5, 7, 7, 2, 0, bytes(32), bytes(32), bytes(32))), "reorg 5"),
         (system(StateInvalidation(0, 1, Reason.DISCONNECTED, bytes(20))), "invalidation 4"),
         (system(Gap(3, 4, GapScope.BLOCK_NUMBERS, Reason.NODE_HAS_NO_BLOCK)), "gap 3-4"),

@@ -141,7 +141,9 @@ def test_signal_that_holds_no_more_says_so(new_ring_name: Callable[[], str]) -> 
         signal(9, SignalWithdrawn(0, 1, 7, bytes(32), WithdrawalReason.GONE))
         assert states() == ["withdrawn", "replaced", "", ""]
         assert "gone" in str(seen.take_news()[-1])
-        market.publish(build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [BlockEnd(SIGNAL.expires_block, 0, 0, 0, H, 1)]))
+        market.publish(
+            build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [BlockEnd(SIGNAL.expires_block, 0, 0, 0, 0, H, 1)])
+        )
         assert states() == ["withdrawn", "replaced", "expired", "expired"]
         assert (seen.signal_count, seen.withdrawn_count) == (4, 1)
 

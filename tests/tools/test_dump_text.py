@@ -120,8 +120,8 @@ REPORT = ExecutionReport(
 LINES: dict[type[Record], list[tuple[Record, str]]] = {
     PoolFee: [
         (
-            PoolFee(*POOL, 7, 5, 3000, FeeKind.DYNAMIC),
-            f"PoolFee {NAME} block_number=7 last_trade=5 fee_pips=3000 fee_kind=dynamic",
+            PoolFee(*POOL, 7, 5, 3000, 2900, FeeKind.DYNAMIC),
+            f"PoolFee {NAME} block_number=7 last_trade=5 fee_pips=3000 fee_pips_back=2900 fee_kind=dynamic",
         )
     ],
     TickLiquidity: [(TickLiquidity(5, -5, 10), "")],
@@ -384,7 +384,7 @@ LINES: dict[type[Record], list[tuple[Record, str]]] = {
     ],
     BlockEnd: [
         (
-            BlockEnd(7, 3, 1, 0, H, Completeness.BLOOM_NEGATIVE),
+            BlockEnd(7, 3, 1, 0, 0, H, Completeness.BLOOM_NEGATIVE),
             f"BlockEnd 7 complete (bloom negative): 3 logs, 1 event, 0 held back, hash {HH}",
         )
     ],

@@ -15,7 +15,7 @@ from tools.validate.ledger import RingLedger
 from tools.validate.report import most_still_s
 
 NS = 1_000_000_000
-BLOCK_END = BlockEnd(1, 0, 0, 0, bytes(32), Completeness.REFETCHED)
+BLOCK_END = BlockEnd(1, 0, 0, 0, 0, bytes(32), Completeness.REFETCHED)
 
 
 class Watched:

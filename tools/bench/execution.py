@@ -73,7 +73,7 @@ def begin(number: int) -> bytes:
 
 def end(number: int) -> bytes:
     """A block is complete."""
-    return market(BlockEnd(number, 0, 0, 0, block_hash(number), Completeness.PUSHED), domain=Domain.SYSTEM)
+    return market(BlockEnd(number, 0, 0, 0, 0, block_hash(number), Completeness.PUSHED), domain=Domain.SYSTEM)
 
 
 def order(block: int, number: int) -> bytes:

@@ -96,7 +96,7 @@ class LivelyMarket:
 
     def _end_block(self) -> tuple[int, int, bytes]:
         number, self._block, self._log = self._block, self._block + 1, 0
-        ended = BlockEnd(number, 1, 1, 0, number.to_bytes(32, "big"), Completeness.REFETCHED)
+        ended = BlockEnd(number, 1, 1, 0, 0, number.to_bytes(32, "big"), Completeness.REFETCHED)
         return self.message(ended, domain=Domain.SYSTEM)
 
     def _liquidity(self, number: int) -> int:

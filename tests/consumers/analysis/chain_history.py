@@ -102,7 +102,7 @@ class History:
         for event in block.events:
             self.put(Domain.MARKET_DATA, *event, flags=flags)
         if self.headers:
-            end = BlockEnd(number, 9, len(block.events), 0, block.hash, Completeness.PUSHED)
+            end = BlockEnd(number, 9, len(block.events), 0, 0, block.hash, Completeness.PUSHED)
             self.put(Domain.SYSTEM, end, flags=flags | Flag.LAST_IN_BLOCK)
 
     def reorg(self, depth: int, branch: list[ChainBlock] | None = None) -> None:

@@ -66,7 +66,7 @@ class SmallMarket:
         self.put(Domain.MARKET_DATA, [header], received + 50_000)
         pool = self._dice.randrange(2)
         self.trade(number, pool, self._dice.randrange(1, 300) * UNIT, received + 10_000_000)
-        end = BlockEnd(number, 2, 2, held_back, block_hash(number), Completeness.REFETCHED)
+        end = BlockEnd(number, 2, 2, held_back, 0, block_hash(number), Completeness.REFETCHED)
         self.put(Domain.SYSTEM, [end], received + 20_000_000)
 
     def trade(self, number: int, pool: int, amount_in: int, received: int) -> None:

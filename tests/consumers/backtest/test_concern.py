@@ -98,7 +98,7 @@ def event(pool: bytes, token0: bytes, token1: bytes, *, origin: bool = True, fla
 
 def asked() -> Order:
     """What the swapper orders."""
-    end = build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [BlockEnd(1, 0, 0, 0, bytes(32), 1)], sequence=1)
+    end = build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [BlockEnd(1, 0, 0, 0, 0, bytes(32), 1)], sequence=1)
     (draft,) = drive(Swapper(), UUID, [(1, 1, end)])
     order = read_order(build(draft.domain, draft.source, draft.records), UUID, 1, 0)
     assert isinstance(order, Order)

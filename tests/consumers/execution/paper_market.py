@@ -112,7 +112,7 @@ class PaperMarket:
     def end(self) -> None:
         """The present block is complete; the next one is the present one."""
         here = block_hash(self.number, self.branch)
-        self.tell(BlockEnd(self.number, 0, 0, 0, here, Completeness.PUSHED), domain=Domain.SYSTEM)
+        self.tell(BlockEnd(self.number, 0, 0, 0, 0, here, Completeness.PUSHED), domain=Domain.SYSTEM)
         self.number += 1
 
     def empty_blocks(self, count: int) -> None:

@@ -122,7 +122,7 @@ def test_block_whose_end_counts_events_held_back_is_fetched_again() -> None:
         message = parse(payload)
         end = message.first(BlockEnd)
         if end is not None and end.number == block:
-            counting = BlockEnd(block, end.log_count, end.event_count, 2, end.hash, end.verdict)
+            counting = BlockEnd(block, end.log_count, end.event_count, 2, 0, end.hash, end.verdict)
             payloads[at] = built(message, [counting])
     after = recover(payloads)
     assert numbers(after, Progress.WANTED) == [block, *numbers(before, Progress.WANTED)]

@@ -17,10 +17,10 @@ def test_events_that_are_all_refused_put_nothing_out_and_use_no_sequence() -> No
     table = trusting_table([GOOD])
     row = table.row_of[GOOD.address]
     outbox = Outbox(Source.POLYGON_COLLECTOR, Clock(), table, 7)
-    assert outbox.put_events([BAD, BAD], [row, row], Flag.BACKFILL, 1) == (None, None)
-    assert outbox.put_events([BAD, GOOD], [row, row], 0, 1) == (None, 0), "nothing behind a garbled log that was pushed"
+    assert outbox.put_events([BAD, BAD], [row, row], Flag.BACKFILL, 1) == (None, None, [0, 1])
+    assert outbox.put_events([BAD, GOOD], [row, row], 0, 1) == (None, 0, []), "nothing behind a garbled log"
     assert (outbox.take(), outbox.next_sequence, outbox.events_by_type) == ([], 7, {})
     assert outbox.refused == {Refusal.WRONG_DATA_SIZE: 3}
-    segment, garbled = outbox.put_events([BAD, GOOD], [row, row], Flag.BACKFILL, 1)
+    segment, garbled, _ = outbox.put_events([BAD, GOOD], [row, row], Flag.BACKFILL, 1)
     assert segment is not None and garbled is None
     assert (len(segment.offsets), outbox.next_sequence) == (1, 8)

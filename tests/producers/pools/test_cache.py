@@ -9,8 +9,9 @@ import pytest
 
 from producers.chains.configuration import Factory, load_chain
 from producers.decode.pool_table import PoolTable, VerifiedEmitter
+from producers.kinds.proving import Standing
 from producers.pools.cache import PoolCache
-from producers.pools.inquiry import Finding, Standing, Token
+from producers.pools.inquiry import Finding, Token
 from tlv.codes import Protocol
 
 CHAIN = load_chain("polygon")

@@ -150,12 +150,10 @@ class ColdNode:
         if not self.runs_programs:
             return {"error": {"code": -32602, "message": "missing value for required argument 0"}}
         questions, answer = call["data"][2 + 2 * len(CODE) :], ""
-        for at in range(0, len(questions), 64):
-            to, data, words = (
-                questions[at : at + 40],
-                questions[at + 40 : at + 48],
-                int(questions[at + 48 : at + 64], 16),
-            )
+        while questions:
+            end = 64 + 64 * int(questions[40:54], 16)
+            to, words, data = questions[:40], int(questions[54:56], 16), questions[56:end]
+            questions = questions[end:]
             said = self.says.get(("0x" + to, "0x" + data))
             kept = (said or "")[: 64 * words].ljust(64 * words, "0")
             answer += word(len(said or "") // 2 << 8 | 2 | (said is not None)) + kept

@@ -11,10 +11,11 @@ from eth_abi import encode
 from producers.blocks.block import Block
 from producers.chains.configuration import load_chain
 from producers.context import Context
+from producers.kinds.proving import Standing
 from producers.node.rpc_types import Head
 from producers.node.timers import Clock
 from producers.node.view_calls import SYMBOL_BYTES, read_address, read_decimals, read_symbol, read_word
-from producers.pools.inquiry import Finding, Inquiry, Standing, Token
+from producers.pools.inquiry import Finding, Inquiry, Token
 from producers.pools.verification import MOST_ALONE, USUAL_QUESTIONS, Gain, Verifier
 from tests.producers.pools.accounts import assert_every_event_log_is_accounted_for
 from tests.producers.virtual import Conversation, new_feed, recording

@@ -13,11 +13,12 @@ from producers.blocks.chain import Chain
 from producers.chains.configuration import load_chain
 from producers.context import Context
 from producers.decode.pool_table import PoolTable
+from producers.kinds.proving import Standing
 from producers.node.rpc_types import Head, Log
 from producers.node.timers import Clock
 from producers.node.view_calls import DECIMALS, SYMBOL, TOKEN0, TOKEN1
 from producers.pools.healing import PAUSES_S
-from producers.pools.inquiry import Inquiry, Standing
+from producers.pools.inquiry import Inquiry
 from producers.pools.quarantine import EXPIRES_S, HOLD_S, MAX_HELD, QUIET_S, Quarantine
 from producers.pools.suspects import MAX_EMITTERS, Suspect
 from tests.producers.pools.accounts import assert_every_event_log_is_accounted_for
@@ -66,7 +67,7 @@ class Desk:
         block.take(log, pushed=True)
         for at, waiting, fetched in block.take_waiting(1, in_order=False):
             self.context.stats.event_logs += 1
-            self.quarantine.take(waiting, block, at, fetched)
+            self.quarantine.take(waiting.address, waiting, block, at, fetched)
         return log
 
     def judge(self, seconds: float = 0.0) -> None:

@@ -71,7 +71,7 @@ class RandomMarket:
             self._event(self.number, log_index)
         if self.rng.random() < 0.3:
             self.snapshot(self.number)
-        end = BlockEnd(self.number, 0, 0, 0, block_hash, Completeness.REFETCHED)
+        end = BlockEnd(self.number, 0, 0, 0, 0, block_hash, Completeness.REFETCHED)
         self.ring.put(Domain.SYSTEM, [end])
 
     def _hash(self, number: int) -> bytes:

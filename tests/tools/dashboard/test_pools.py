@@ -148,7 +148,7 @@ def test_row_and_detail_of_a_concentrated_pool() -> None:
     ring.put(Domain.MARKET_DATA, [PoolSwap(*head, 1, 0, 0, 1, 1 << 96, 12, 3, bytes(20), bytes(20)), origin_at(10)])
     ring.put(Domain.MARKET_DATA, [whole_map, *ticks])
     ring.put(Domain.MARKET_DATA, [PoolMint(*head, 1, 1, 1 << 127, 0, 30, bytes(20), bytes(20)), origin_at(11)])
-    ring.put(Domain.MARKET_DATA, [PoolFee(*head, 11, 0, 750, FeeKind.DYNAMIC)])
+    ring.put(Domain.MARKET_DATA, [PoolFee(*head, 11, 0, 750, 750, FeeKind.DYNAMIC)])
     pools = PoolStates()
     pools.take_poll(RING, UUID, poll_of(ring.payloads), 0)
     detail = pools.detail(RING, b"q" * 20)

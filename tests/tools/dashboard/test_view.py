@@ -99,7 +99,7 @@ def withdrawal(of: int, opportunity: int, reason: int = WithdrawalReason.GONE) -
 
 
 def ended(number: int) -> bytes:
-    return system(BlockEnd(number, 0, 0, 0, number.to_bytes(32), Completeness.TOMBSTONE))
+    return system(BlockEnd(number, 0, 0, 0, 0, number.to_bytes(32), Completeness.TOMBSTONE))
 
 
 def market(*records: Record, flags: int = 0) -> bytes:
@@ -197,7 +197,7 @@ def test_view_of_many_swaps_sends_the_newest_counts_the_rest_and_keeps_its_share
 
 
 def test_view_reorg_marks_the_blocks_above_the_fork_and_a_new_branch_stands(fed: Fed) -> None:
-    ended = BlockEnd(6, 4, 2, 1, b"b".ljust(32, b"h"), Completeness.TOMBSTONE)
+    ended = BlockEnd(6, 4, 2, 1, 0, b"b".ljust(32, b"h"), Completeness.TOMBSTONE)
     fed.put(market(block(5)), market(block(6, b"b")), system(ended))
     rows = {row.number: row for row in fed.update().blocks or ()}
     assert (rows[5].verdict, rows[5].ended_ms, rows[5].base_fee) == ("open", None, str(MOST))
@@ -216,7 +216,7 @@ def test_view_reorg_marks_the_blocks_above_the_fork_and_a_new_branch_stands(fed:
 
 
 def test_view_block_end_without_its_block_is_shown_with_what_is_known(fed: Fed) -> None:
-    fed.put(system(BlockEnd(6, 4, 2, 0, b"b" * 32, 77)))
+    fed.put(system(BlockEnd(6, 4, 2, 0, 0, b"b" * 32, 77)))
     (row,) = fed.update().blocks or ()
     assert (row.number, row.verdict, row.received_ms, row.time_ms) == (6, "77", None, 0)
 

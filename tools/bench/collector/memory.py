@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 
 from producers.chains.configuration import ChainConfig, load_chain
 from producers.decode.pool_table import VerifiedEmitter
+from producers.kinds.proving import Standing
 from producers.pools.cache import PoolCache
-from producers.pools.inquiry import Finding, Standing, Token
+from producers.pools.inquiry import Finding, Token
 from ringbuf import unlink
 from tlv.codes import Protocol
 from tlv.filter import address

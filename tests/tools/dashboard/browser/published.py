@@ -94,7 +94,7 @@ class PublishedMarket:
 
     def end(self, number: int, branch: int = 0, events: int = 0) -> int:
         """A block's end."""
-        record = BlockEnd(number, events, events, 0, block_hash(number, branch), Completeness.TOMBSTONE)
+        record = BlockEnd(number, events, events, 0, 0, block_hash(number, branch), Completeness.TOMBSTONE)
         return self.publish(Domain.SYSTEM, [record], Flag.LAST_IN_BLOCK)
 
     def swap(

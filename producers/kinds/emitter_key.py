@@ -1,0 +1,69 @@
+"""What names the pool that a log is of: a text, the same for all logs of one pool.
+
+Owns the form of that name.  Most pools are their logs' emitters.  Some kinds keep all pools in one contract and name
+one by an id; and of a pool of more than two coins each ordered pair is told like a pool of its own.
+
+    0x address [id: 64 hex digits] [coin in, coin out: 40 hex digits each, as the log has them]
+
+Everything that is known of an emitter is kept by that name.  A log of a wrong shape has its emitter's address.
+"""
+
+from __future__ import annotations
+
+import re
+
+from producers.kinds.events import EVENT_OF_TOPIC, ContractEvent
+from producers.node.rpc_types import Log
+
+ADDRESS_LENGTH = 2 + 40
+COIN_LENGTH = 40
+ID_LENGTH = 64
+WORD_LENGTH = 64
+HEX_WORD = re.compile("[0-9a-fA-F]{64}")
+
+
+def key_of(log: Log) -> str:
+    """The name of a log's pool."""
+    event = EVENT_OF_TOPIC.get(log.topics[0] or "") if log.topics else None
+    return log.address if event is None or not event.names_pool else named_by(log, event)
+
+
+def named_by(log: Log, event: ContractEvent) -> str:
+    """The name of the pool that an event's own arguments name."""
+    texts = [log.address]
+    data = log.data or ""
+    for place in event.names_pool:
+        if place.topic:
+            topic = log.topics[place.topic] if place.topic < len(log.topics) else None
+            word = (topic or "")[2:]
+        else:
+            start = 2 + WORD_LENGTH * place.word
+            word = data[start : start + WORD_LENGTH]
+        if HEX_WORD.fullmatch(word) is None:
+            return log.address
+        texts.append(word[-place.digits :].lower())
+    return "".join(texts)
+
+
+def address_of(key: str) -> str:
+    """The contract that emits a pool's logs."""
+    return key[:ADDRESS_LENGTH]
+
+
+def is_plain(key: str) -> bool:
+    """Whether a pool is its logs' emitter, and all its logs are of the same two coins."""
+    return len(key) == ADDRESS_LENGTH
+
+
+def id_of(key: str) -> bytes:
+    """The id that names a pool, 32 bytes; the emitter's address, 20 bytes, where none does."""
+    has_id = (len(key) - ADDRESS_LENGTH) % (2 * COIN_LENGTH) == ID_LENGTH
+    digits = key[ADDRESS_LENGTH:][:ID_LENGTH] if has_id else key[2:ADDRESS_LENGTH]
+    return bytes.fromhex(digits)
+
+
+def coins_of(key: str) -> tuple[int, int] | None:
+    """What names coin in and coin out, addresses or indices, as 160-bit numbers; None if nothing does."""
+    if len(key) - ADDRESS_LENGTH < 2 * COIN_LENGTH:
+        return None
+    return int(key[-2 * COIN_LENGTH : -COIN_LENGTH], 16), int(key[-COIN_LENGTH:], 16)

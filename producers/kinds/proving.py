@@ -1,0 +1,110 @@
+"""What a kind's proof works with: how a pool was named, who may have made it, and what was said so far.
+
+Owns the forms only.  A proof is a function from a `Case` to a `Verdict`, or None while something is missing: it asks
+for what it needs by `Case.ask`, whose first call notes the question, and is called again when answers came.  It must
+never keep anything, since answers of a block that left the chain are forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from producers.node import view_calls as view
+from producers.node.call_program import Question
+from producers.node.calls_at import Answer
+
+if TYPE_CHECKING:
+    from producers.chains.configuration import Factory
+    from producers.node.rpc_types import Log
+
+
+class Standing(Enum):
+    """What is known of an emitter."""
+
+    VERIFIED = "verified"
+    FALSE = "false"
+    """Proven to be no pool: it speaks like one."""
+    UNSUPPORTED = "unsupported"
+    """Proven to be of no configured factory."""
+    UNKNOWN = "unknown"
+    """Nobody can say yet."""
+
+
+class Proven(NamedTuple):
+    """It is a pool of a configured factory."""
+
+    token0: bytes
+    token1: bytes
+    factory: Factory
+    fee_pips: int = 0
+    tick_spacing: int = 0
+    flipped: bool = False
+    """Coin in is token1."""
+    coins: tuple[bytes, ...] = ()
+    """All coins of a pool of more than two, as it counts them."""
+
+
+class Refuted(NamedTuple):
+    """It is none."""
+
+    standing: Standing
+    """FALSE or UNSUPPORTED."""
+    rests_on: tuple[Question, ...] = ()
+    """The answers that show it."""
+    factory: bytes = bytes(20)
+    """What made it as far as it says."""
+
+
+Verdict = Proven | Refuted
+
+
+class Case:
+    """One emitter, as the kinds that emit its events see it."""
+
+    def __init__(
+        self,
+        address: str,
+        pool_id: bytes,
+        coins: tuple[int, int] | None,
+        factories: Sequence[Factory],
+        configured: frozenset[str],
+        said: Callable[[Question, bool], Answer | None],
+        heard: dict[str, Log],
+    ) -> None:
+        self.address = address
+        """The emitter, lower-case hex."""
+        self.pool_id = pool_id
+        """What names the pool: 32 bytes, or its address."""
+        self.coins = coins
+        """What its logs name as coin in and coin out: addresses or indices."""
+        self.factories = factories
+        """The configured ones of these kinds."""
+        self.configured = configured
+        """The addresses of all configured ones."""
+        self.heard = heard
+        """By topic0, the first log of each kind of event of it."""
+        self._said = said
+
+    def ask(self, question: Question, *, zero_is_none: bool = False) -> Answer | None:
+        """What was answered, None if nothing was yet; then it is asked.
+
+        Args:
+            zero_is_none: whether an answer of zeros is none: a storage that is not there yet says so.
+        """
+        return self._said(question, zero_is_none)
+
+    def of_pool(self, function: str, *arguments: int | bytes) -> Question:
+        """A question to the emitter."""
+        return Question(self.address, view.calling(function, *arguments))
+
+
+def word_of(answer: Answer | None) -> int | None:
+    """One word, unsigned; None if it is anything else."""
+    return view.read_word(answer) if isinstance(answer, str) else None
+
+
+def address_in(answer: Answer | None) -> bytes | None:
+    """An address; None if it is anything else."""
+    return view.read_address(answer) if isinstance(answer, str) else None
