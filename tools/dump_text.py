@@ -84,7 +84,6 @@ AMOUNTS = {
 """Fields that count a token's base units, and which of the pool's two tokens it is."""
 NAMED: dict[tuple[type[Record], str], type[IntEnum]] = {
     (PoolFee, "fee_kind"): FeeKind,
-    (Uncovered, "reason"): NotPublished,
     (Subscribe, "start"): StreamStart,
     (Filter, "kind"): FilterKind,
     (Farewell, "reason"): FarewellReason,
@@ -122,6 +121,7 @@ class Describer:
             SignalIdentity: identity_text,
             StateInvalidation: invalidation_text,
             SystemHealth: health_text,
+            Uncovered: uncovered_text,
             Unproven: unproven_text,
             VenueName: lambda record: f"{record.code} is {record.name}",
         }
@@ -270,6 +270,13 @@ def health_text(health: SystemHealth) -> str:
             f"block {health.block_number}" + (f" 0x{health.block_hash.hex()}" if any(health.block_hash) else "")
         )
     return ", ".join(part for part in parts if part)
+
+
+def uncovered_text(record: Uncovered) -> str:
+    """Which swaps of a block are not published."""
+    what = f"{counted(record.swaps, 'swap')} of {code_name(Protocol, record.protocol)} emitter 0x{record.emitter.hex()}"
+    maker = f" of factory 0x{record.factory.hex()}" if any(record.factory) else ""
+    return f"{what}{maker} not published: {code_name(NotPublished, record.reason)}"
 
 
 def unproven_text(record: Unproven) -> str:

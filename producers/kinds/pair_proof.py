@@ -19,14 +19,10 @@ itself never changes, and a contract that lies computes to another address, or i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from producers.kinds.proving import Case, Proven, Refuted, Standing, Verdict, address_in, word_of
+from producers.kinds.proving import Case, Maker, Proven, Refuted, Standing, Verdict, address_in, word_of
 from producers.node import view_calls as view
 from producers.node.call_program import Question
-
-if TYPE_CHECKING:
-    from producers.chains.configuration import Factory
 
 OWN = "own"
 """`producers.kinds.kind.Fee.OWN`, which stands on this file."""
@@ -71,7 +67,7 @@ def prove_pair(case: Case) -> Verdict | None:
     return Refuted(Standing.FALSE if ours else Standing.UNSUPPORTED, rests_on, named or bytes(20))
 
 
-def _calls_of(factories: Sequence[Factory]) -> list[str]:
+def _calls_of(factories: Sequence[Maker]) -> list[str]:
     """What the kinds of these factories ask of a pool, besides its tokens."""
     calls: dict[str, None] = {}
     for factory in factories:
@@ -81,14 +77,14 @@ def _calls_of(factories: Sequence[Factory]) -> list[str]:
     return list(calls)
 
 
-def _known_words(factory: Factory, words: dict[str, int | None]) -> list[int] | None:
+def _known_words(factory: Maker, words: dict[str, int | None]) -> list[int] | None:
     """What the pool answered to what its kind asks; None if one is no word."""
     known = [words[view.selector(name)] for name in factory.kind.proof.functions]
     found = [word for word in known if word is not None]
     return found if len(found) == len(known) else None
 
 
-def _by_address(case: Case, token0: bytes, token1: bytes, words: dict[str, int | None]) -> Factory | None:
+def _by_address(case: Case, token0: bytes, token1: bytes, words: dict[str, int | None]) -> Maker | None:
     """The factory whose pool for these tokens has this address by CREATE2."""
     if token0 >= token1 or (words.get(view.FEE) or 0) >= FEE_LIMIT:
         return None
@@ -102,7 +98,7 @@ def _by_address(case: Case, token0: bytes, token1: bytes, words: dict[str, int |
     return None
 
 
-def _lookup(factory: Factory, token0: bytes, token1: bytes, words: dict[str, int | None]) -> Question | None:
+def _lookup(factory: Maker, token0: bytes, token1: bytes, words: dict[str, int | None]) -> Question | None:
     """What a factory is asked about its pool for these tokens; None if the pool did not say what it takes."""
     known = _known_words(factory, words)
     if known is None or not factory.lookup_function:
@@ -110,7 +106,7 @@ def _lookup(factory: Factory, token0: bytes, token1: bytes, words: dict[str, int
     return Question(factory.address, view.calling(factory.lookup_function, token0, token1, *known))
 
 
-def _proven(case: Case, maker: Factory, token0: bytes, token1: bytes, words: dict[str, int | None]) -> Proven | None:
+def _proven(case: Case, maker: Maker, token0: bytes, token1: bytes, words: dict[str, int | None]) -> Proven | None:
     """The pool, once its tick spacing is known where its kind has one."""
     fee = maker.fee_pips or ((words.get(view.FEE) or 0) if maker.kind.fee.value == OWN else 0)
     if fee >= FEE_LIMIT:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from producers.node import view_calls as view
 from producers.node.call_program import Question
 from producers.node.calls_at import Answer
 
 if TYPE_CHECKING:
-    from producers.chains.configuration import Factory
+    from producers.kinds.kind import PoolKind
     from producers.node.rpc_types import Log
 
 
@@ -32,12 +32,55 @@ class Standing(Enum):
     """Nobody can say yet."""
 
 
+class Maker(Protocol):
+    """What a proof knows of a configured factory (`producers.chains.configuration.Factory`)."""
+
+    @property
+    def kind(self) -> PoolKind:
+        """What its pools are."""
+
+    @property
+    def address(self) -> str:
+        """Lower-case hex."""
+
+    @property
+    def init_code_hash(self) -> str | None:
+        """What CREATE2 hashes."""
+
+    @property
+    def fee_pips(self) -> int:
+        """Of all its pools; 0 = each has its own."""
+
+    @property
+    def fee_call(self) -> str | None:
+        """Its view function that says a pool's fee."""
+
+    @property
+    def view(self) -> str | None:
+        """A second contract that is asked about pools."""
+
+    @property
+    def positions(self) -> str | None:
+        """The contract that knows the keys of its pools."""
+
+    @property
+    def lookup_function(self) -> str:
+        """From two tokens to their pool; "" = none."""
+
+    @property
+    def venue_code(self) -> int:
+        """The venue's number on the wire."""
+
+    def pool_address(self, token0: bytes, token1: bytes, *words: int) -> bytes:
+        """Where its pool must be; only with an init code hash."""
+
+
 class Proven(NamedTuple):
     """It is a pool of a configured factory."""
 
     token0: bytes
     token1: bytes
-    factory: Factory
+    factory: Maker
     fee_pips: int = 0
     tick_spacing: int = 0
     flipped: bool = False
@@ -68,7 +111,7 @@ class Case:
         address: str,
         pool_id: bytes,
         coins: tuple[int, int] | None,
-        factories: Sequence[Factory],
+        factories: Sequence[Maker],
         configured: frozenset[str],
         said: Callable[[Question, bool], Answer | None],
         heard: dict[str, Log],

@@ -19,6 +19,7 @@ from tlv.codes import (
     Flag,
     GapScope,
     InvalidationScope,
+    NotPublished,
     OrderReason,
     OrderState,
     Protocol,
@@ -51,9 +52,11 @@ from tlv.layout import (
     OrderRequest,
     OrderStatus,
     PoolBurn,
+    PoolCoin,
     PoolCollect,
     PoolCreated,
     PoolFee,
+    PoolLiquidity,
     PoolMint,
     PoolState,
     PoolSwap,
@@ -71,6 +74,7 @@ from tlv.layout import (
     SubscribeAck,
     SystemHealth,
     TickLiquidity,
+    Uncovered,
     Unproven,
     VenueName,
     WayTick,
@@ -118,6 +122,13 @@ REPORT = ExecutionReport(
     legs=2,
 )
 LINES: dict[type[Record], list[tuple[Record, str]]] = {
+    PoolCoin: [(PoolCoin(A, "DAI", 1, 18), f"PoolCoin token={AA} symbol=DAI index=1 decimals=18")],
+    PoolLiquidity: [
+        (
+            PoolLiquidity(*POOL, -5, -60, 60, A, H),
+            f"PoolLiquidity {NAME} liquidity_delta=-5 tick_lower=-60 tick_upper=60 sender={AA} salt={HH}",
+        )
+    ],
     PoolFee: [
         (
             PoolFee(*POOL, 7, 5, 3000, 2900, FeeKind.DYNAMIC),
@@ -411,6 +422,16 @@ LINES: dict[type[Record], list[tuple[Record, str]]] = {
     Batch: [(Batch(1, 9, 0, 3), "Batch first=1 last=9 ring_index=0 count=3")],
     Farewell: [(Farewell(1, 2, FarewellReason.TOO_SLOW), "Farewell expected=1 found=2 reason=too_slow")],
     VenueName: [(VenueName(1999, "own.venue"), "VenueName 1999 is own.venue")],
+    Uncovered: [
+        (
+            Uncovered(A, bytes(20), 1, Protocol.CURVE, NotPublished.UNPROVEN),
+            f"Uncovered 1 swap of curve emitter {AA} not published: unproven",
+        ),
+        (
+            Uncovered(A, B, 2, Protocol.UNISWAP_V2, NotPublished.UNSUPPORTED),
+            f"Uncovered 2 swaps of uniswap v2 emitter {AA} of factory 0x{B.hex()} not published: unsupported",
+        ),
+    ],
     Unproven: [
         (
             Unproven(7, 3, 2, Protocol.UNISWAP_V3, A, EmitterProof.NO_POOL),
