@@ -201,7 +201,11 @@ class PoolCollect(PoolRecord, frozen=True):
 @record(type=15)
 class PoolState(PoolRecord, frozen=True):
     """A pool's identity and state, for late joiners.  With SNAPSHOT: its verified identity and last state.  With an
-    EventOrigin: the V3 Initialize event, which sets the first price."""
+    EventOrigin: the Initialize event of V3 or V4, which sets the first price.
+
+    `fee_pips_back` is what token1 that goes in pays where that may be another fee than token0's, as in V4; else 0.
+    A V4 pool's fees are those at its price, 0 included, and unknown where that is 0.  `hooks` is the contract that it
+    calls, which may change what a swap pays; zero for none."""
 
     reserve0: U256
     reserve1: U256
@@ -214,6 +218,8 @@ class PoolState(PoolRecord, frozen=True):
     factory: Address
     symbol0: Text20
     symbol1: Text20
+    fee_pips_back: U32 = 0
+    hooks: Address = bytes(20)
 
 
 @record(type=16)

@@ -41,7 +41,8 @@ from tlv.layout import (
     PoolSwap,
     Reorg,
 )
-from tools.evm.seeded_pools import Executed, NoRealContract, SeededPools, SwapReverted
+from tools.evm.errors import NoRealContract, SwapReverted
+from tools.evm.seeded_pools import Executed, SeededPools
 
 END = 1 << 62
 """A log index behind all events of a block."""
@@ -353,7 +354,8 @@ class FillJudge(BookStrategy):
         entry = next(
             (known for known in reversed(pool.history) if (known.block_number, known.log_index) <= place), None
         )
-        if entry is None or pool.fee_pips is None:
+        fee_pips = pool.fee(falls=leg.token_in == pool.token0)
+        if entry is None or fee_pips is None:
             missing = "fee" if entry is not None else f"state at block {place[0]}"
             raise Unjudged(f"leg {leg.leg}: the {missing} of pool 0x{leg.pool.hex()} is not known")
         value = entry.value
@@ -365,7 +367,7 @@ class FillJudge(BookStrategy):
                 break
         ticks = pool.ticks.at(*place) if isinstance(value, Price) else None
         net = {} if ticks is None else dict(ticks.net)
-        return MetState(pool.protocol, value, pool.fee_pips, net, pool.tick_spacing)
+        return MetState(pool.protocol, value, fee_pips, net, pool.tick_spacing)
 
     def _split(self, attempt: PaperAttempt, places: Sequence[Where], paid: Sequence[int]) -> ExplainedParts:
         """What the order expected, and by what steps it became what it was filled with."""

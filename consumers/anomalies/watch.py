@@ -25,6 +25,7 @@ from tlv.layout import (
     Gap,
     Heartbeat,
     PoolBurn,
+    PoolLiquidity,
     PoolMint,
     PoolRecord,
     PoolState,
@@ -111,7 +112,7 @@ class AnomalyWatch(Strategy):
 
     def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
         """A pool event."""
-        if isinstance(record, PoolSync | PoolSwap | PoolMint | PoolBurn | PoolState):
+        if isinstance(record, PoolSync | PoolSwap | PoolMint | PoolBurn | PoolLiquidity | PoolState):
             self._pools.on_event(record, origin)
 
     def on_removed(self, record: PoolRecord, origin: EventOrigin) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isqrt
 
-from tlv.layout import EventOrigin, PoolBurn, PoolMint, PoolRecord, PoolState, PoolSwap, PoolSync
+from tlv.layout import EventOrigin, PoolBurn, PoolLiquidity, PoolMint, PoolRecord, PoolState, PoolSwap, PoolSync
 
 MOST_POOLS = 20_000
 """Pools that are followed; the one without an event for the longest is forgotten.  Some 1 KiB each."""
@@ -131,6 +131,8 @@ def apply_event(pool: WatchedPool, record: PoolRecord) -> None:
             move_liquidity(pool, record, record.amount)
         case PoolBurn():
             move_liquidity(pool, record, -record.amount)
+        case PoolLiquidity():
+            move_liquidity(pool, record, record.liquidity_delta)
 
 
 def set_reserves(pool: WatchedPool, reserve0: int, reserve1: int) -> None:
@@ -149,7 +151,7 @@ def set_range(pool: WatchedPool, sqrt_price_x96: int, liquidity: int, tick: int)
     pool.liquidity = liquidity
 
 
-def move_liquidity(pool: WatchedPool, record: PoolMint | PoolBurn, amount: int) -> None:
+def move_liquidity(pool: WatchedPool, record: PoolMint | PoolBurn | PoolLiquidity, amount: int) -> None:
     """A V3 position that grows or shrinks counts where it is active; V2 says the same by Sync."""
     if pool.tick is None or pool.liquidity is None or not record.tick_lower <= pool.tick < record.tick_upper:
         return

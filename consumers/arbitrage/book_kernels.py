@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from consumers.arbitrage.constant_product import FEE_UNIT
 from consumers.arbitrage.kept_ticks import KEPT_BLOCKS
 from consumers.arbitrage.pool_state import SNAPSHOT_LOG_INDEX
 from ringbuf.layout import LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW, TIME_ROW
@@ -36,6 +37,7 @@ from tlv.layout import (
     PoolBurn,
     PoolCreated,
     PoolFee,
+    PoolLiquidity,
     PoolMint,
     PoolState,
     PoolSwap,
@@ -50,7 +52,10 @@ from tlv.status import OK
 
 KNOWN_POOL = np.dtype(
     [
-        ("fee_pips", "<i8"),  # -1: not known
+        ("fee_pips", "<i8"),  # of token0 that goes in; -1: not known
+        ("fee_pips_back", "<i8"),  # of token1
+        ("fee_changed", "<i8"),  # the block whose PoolFee said that a V4 pool's are others now
+        ("hooked", "<i8"),  # whether a V4 pool calls a contract that may change what a swap pays
         ("tick_spacing", "<i8"),
         ("last_event_block", "<i8"),  # the newest of any event, also of one whose state was dropped since
         ("newest", "<i8"),
@@ -80,26 +85,31 @@ META = 6
 
 DONE, FULL, REFUSED, CONTROL, NAMED, TICKS, LIQUIDITY = range(7)
 """Why `fold` returns.  REFUSED: no message, or a pool's without its origin; NAMED: a PoolState or VenueName, whose
-texts are the caller's; LIQUIDITY: a Mint or Burn that moves a tick map.  Of these two the state is taken in."""
+texts are the caller's; LIQUIDITY: a Mint, Burn or PoolLiquidity that moves a tick map.  Of these two the state is
+taken in."""
 
 BLOCK_TYPE, REORG_TYPE, INVALIDATION_TYPE = Block.layout.type, Reorg.layout.type, StateInvalidation.layout.type
 GAP_TYPE, SESSION_TYPE, VENUE_TYPE = Gap.layout.type, Session.layout.type, VenueName.layout.type
 ORIGIN_TYPE, ORIGIN_SIZE = EventOrigin.layout.type, EventOrigin.layout.size
 SWAP_TYPE, SYNC_TYPE, STATE_TYPE = PoolSwap.layout.type, PoolSync.layout.type, PoolState.layout.type
 MINT_TYPE, BURN_TYPE, CREATED_TYPE = PoolMint.layout.type, PoolBurn.layout.type, PoolCreated.layout.type
-TICKS_TYPE, FEE_TYPE = PoolTicks.layout.type, PoolFee.layout.type
+TICKS_TYPE, FEE_TYPE, MOVE_TYPE = PoolTicks.layout.type, PoolFee.layout.type, PoolLiquidity.layout.type
 BLOCK_RECORD, SWAP_RECORD = Block.layout.dtype, PoolSwap.layout.dtype
 STATE_RECORD, CREATED_RECORD, FEE_RECORD = PoolState.layout.dtype, PoolCreated.layout.dtype, PoolFee.layout.dtype
-MINT_RECORD, BURN_RECORD = PoolMint.layout.dtype, PoolBurn.layout.dtype
+MINT_RECORD, BURN_RECORD, MOVE_RECORD = PoolMint.layout.dtype, PoolBurn.layout.dtype, PoolLiquidity.layout.dtype
 SWAP_PRICE, SWAP_LIQUIDITY = (PoolSwap.layout.offsets[name] for name in ("sqrt_price_x96", "liquidity"))
+SWAP_IN0, SWAP_IN1 = (PoolSwap.layout.offsets[name] for name in ("amount0_in", "amount1_in"))
 SYNC_RESERVE0, SYNC_RESERVE1 = (PoolSync.layout.offsets[name] for name in ("reserve0", "reserve1"))
 STATE_RESERVE0, STATE_RESERVE1 = (PoolState.layout.offsets[name] for name in ("reserve0", "reserve1"))
 STATE_PRICE, STATE_LIQUIDITY = (PoolState.layout.offsets[name] for name in ("sqrt_price_x96", "liquidity"))
+STATE_HOOKS, HOOKS_SIZE = PoolState.layout.offsets["hooks"], PoolState.layout.kinds["hooks"].size
 MINT_AMOUNT, BURN_AMOUNT = PoolMint.layout.offsets["amount"], PoolBurn.layout.offsets["amount"]
+MOVE_AMOUNT = PoolLiquidity.layout.offsets["liquidity_delta"]
 STATE_SIZE, CREATED_SIZE, SWAP_SIZE = PoolState.layout.size, PoolCreated.layout.size, PoolSwap.layout.size
 MINT_SIZE, BURN_SIZE, BLOCK_SIZE, FEE_SIZE = (cls.layout.size for cls in (PoolMint, PoolBurn, Block, PoolFee))
 ORIGIN_HASH = EventOrigin.layout.offsets["block_hash"]
-UNISWAP_V2 = int(Protocol.UNISWAP_V2)
+MOVE_SIZE = PoolLiquidity.layout.size
+UNISWAP_V2, UNISWAP_V4 = int(Protocol.UNISWAP_V2), int(Protocol.UNISWAP_V4)
 REMOVED, SNAPSHOT, UNPROVEN = int(Flag.REMOVED), int(Flag.SNAPSHOT), int(Flag.UNPROVEN)
 WIDE, HALF = 4, 2
 """Limbs of 256 and 128 bits."""
@@ -206,7 +216,7 @@ def learn_pool(tables: BookTables, buf: Bytes, at: int) -> int:
         tables.slots[slot] = row + 1
         copy_bytes(tables.names[row], 0, buf, at, PREFIX_SIZE)
         pool = tables.pools[row]
-        pool["fee_pips"] = pool["newest"] = pool["oldest"] = -1
+        pool["fee_pips"] = pool["fee_pips_back"] = pool["newest"] = pool["oldest"] = -1
         note_change(tables, row)
         return row
     told, known = buf[at : at + PREFIX_SIZE].view(POOL_PREFIX)[0], tables.names[row].view(POOL_PREFIX)[0]
@@ -237,6 +247,8 @@ def free(tables: BookTables, row: int, entry: int) -> None:
 def forget(tables: BookTables, row: int) -> bool:
     """Empty the pool's list (`PoolBook`: unknown); whether it held anything."""
     known = bool(tables.pools[row]["newest"] >= 0)
+    if tables.names[row].view(POOL_PREFIX)[0]["protocol"] == UNISWAP_V4:
+        learn_fees(tables, row, -1, -1)
     while tables.pools[row]["newest"] >= 0:
         free(tables, row, tables.pools[row]["newest"])
     if known:
@@ -329,6 +341,9 @@ def roll_back(tables: BookTables, fork: int) -> None:
     for row in range(tables.meta[POOLS_USED]):
         pool = tables.pools[row]
         pool["last_event_block"] = min(pool["last_event_block"], fork)
+        if pool["fee_changed"] > fork:
+            pool["fee_changed"] = fork
+            learn_fees(tables, row, -1, -1)
         while pool["newest"] >= 0 and tables.entries[pool["newest"]]["block"] > fork:
             free(tables, row, pool["newest"])
             note_change(tables, row)
@@ -343,17 +358,17 @@ def forget_all(tables: BookTables, since_block: int) -> None:
 
 
 @kernel
-def move_liquidity(tables: BookTables, row: int, entry: int, buf: Bytes, amount: int, adds: bool) -> None:
-    """Make of `entry` the pool's newest state with the 128 bits at buf[amount:] more or less liquidity."""
+def move_liquidity(tables: BookTables, row: int, entry: int, buf: Bytes, amount: int, size: int, adds: bool) -> None:
+    """Make of `entry` the pool's newest state with so many limbs at buf[amount:] more or less liquidity."""
     newest = tables.pools[row]["newest"]
     for i in range(WIDE):
         tables.words[entry, FIRST_AT + i] = tables.words[newest, FIRST_AT + i]
     tables.entries[entry]["is_price"] = 1
     tables.entries[entry]["tick"] = tables.entries[newest]["tick"]
-    limbs = buf[amount : amount + 8 * HALF].view(np.uint64)
+    limbs = buf[amount : amount + 8 * size].view(np.uint64)
     carry = np.uint64(0) if adds else np.uint64(1)
     for i in range(WIDE):
-        limb = limbs[i] if i < HALF else np.uint64(0)
+        limb = limbs[i] if i < size else np.uint64(0)
         added = limb if adds else ~limb
         held = tables.words[newest, SECOND_AT + i]
         part = held + added
@@ -363,13 +378,24 @@ def move_liquidity(tables: BookTables, row: int, entry: int, buf: Bytes, amount:
 
 
 @kernel
-def identify(tables: BookTables, row: int, fee_pips: int, tick_spacing: int, protocol: int) -> None:
-    """Take over what is fixed about a pool; a fee of 0 on the wire means that it is unknown."""
-    pool, name = tables.pools[row], tables.names[row].view(POOL_PREFIX)[0]
-    fee = fee_pips if fee_pips > 0 else -1
-    if pool["fee_pips"] != fee or pool["tick_spacing"] != tick_spacing or name["protocol"] != protocol:
-        pool["fee_pips"], pool["tick_spacing"], name["protocol"] = fee, tick_spacing, protocol
+def learn_fees(tables: BookTables, row: int, of_token0: int, of_token1: int) -> None:
+    """Take over the fees."""
+    pool = tables.pools[row]
+    if pool["fee_pips"] != of_token0 or pool["fee_pips_back"] != of_token1:
+        pool["fee_pips"], pool["fee_pips_back"] = of_token0, of_token1
         note_change(tables, row)
+
+
+@kernel
+def identify(tables: BookTables, row: int, fee_pips: int, tick_spacing: int, protocol: int, hooked: bool) -> None:
+    """Take over what is fixed about a pool, as `pool_book`; a fee of 0 on the wire is not known, but for V4."""
+    pool, name = tables.pools[row], tables.names[row].view(POOL_PREFIX)[0]
+    if pool["tick_spacing"] != tick_spacing or name["protocol"] != protocol or pool["hooked"] != hooked:
+        pool["tick_spacing"], name["protocol"], pool["hooked"] = tick_spacing, protocol, hooked
+        note_change(tables, row)
+    if protocol != UNISWAP_V4:
+        fee = fee_pips if fee_pips > 0 else -1
+        learn_fees(tables, row, fee, fee)
 
 
 @kernel
@@ -405,8 +431,12 @@ def take_snapshot(tables: BookTables, buf: Bytes, value: int, sequence: int, pub
     """A PoolState with SNAPSHOT, as `PoolBook.take_snapshot`."""
     row = learn_pool(tables, buf, value)
     state = buf[value : value + STATE_SIZE].view(STATE_RECORD)[0]
-    identify(tables, row, int(state["fee_pips"]), int(state["tick_spacing"]), int(state["protocol"]))
+    hooked = not is_blank(buf, value + STATE_HOOKS, HOOKS_SIZE)
+    identify(tables, row, int(state["fee_pips"]), int(state["tick_spacing"]), int(state["protocol"]), hooked)
     pool, block = tables.pools[row], int(state["block_number"])
+    says_fees = state["protocol"] == UNISWAP_V4 and not is_blank(buf, value + STATE_PRICE, 8 * WIDE)
+    if says_fees and block >= max(pool["fee_changed"], tables.meta[TRUSTED_SINCE]):
+        learn_fees(tables, row, int(state["fee_pips"]), int(state["fee_pips_back"]))
     newest = int(pool["newest"])
     known = int(tables.entries[newest]["block"]) if newest >= 0 else int(tables.meta[TRUSTED_SINCE]) - 1
     if block > known and block >= pool["last_event_block"]:
@@ -423,7 +453,8 @@ def take_event(tables: BookTables, buf: Bytes, tlv_type: int, value: int, at: in
     pool = tables.pools[row]
     if tlv_type == CREATED_TYPE:
         made = buf[value : value + CREATED_SIZE].view(CREATED_RECORD)[0]
-        identify(tables, row, int(made["fee_pips"]), int(made["tick_spacing"]), int(made["protocol"]))
+        hooked = bool(pool["hooked"] != 0)
+        identify(tables, row, int(made["fee_pips"]), int(made["tick_spacing"]), int(made["protocol"]), hooked)
         return DONE
     origin = buf[at : at + ORIGIN_SIZE].view(EVENT_ORIGIN)[0]
     block, log_index = int(origin["block_number"]), int(origin["log_index"])
@@ -431,8 +462,11 @@ def take_event(tables: BookTables, buf: Bytes, tlv_type: int, value: int, at: in
     pool["events"] += 1
     pool["block"], pool["sequence"] = block, sequence
     note_change(tables, row)
-    is_v2 = buf[value : value + PREFIX_SIZE].view(POOL_PREFIX)[0]["protocol"] == UNISWAP_V2
+    protocol = buf[value : value + PREFIX_SIZE].view(POOL_PREFIX)[0]["protocol"]
+    is_v2 = protocol == UNISWAP_V2
     entry, what = -1, DONE
+    if protocol == UNISWAP_V4:
+        take_v4_fee(tables, row, buf, tlv_type, value, block)
     if tlv_type == SYNC_TYPE:
         entry = begin_entry(tables, block, log_index, sequence, ns)
         copy_words(tables, entry, FIRST_AT, buf, value + SYNC_RESERVE0, WIDE)
@@ -443,17 +477,19 @@ def take_event(tables: BookTables, buf: Bytes, tlv_type: int, value: int, at: in
         copy_words(tables, entry, SECOND_AT, buf, value + SWAP_LIQUIDITY, HALF)
         tables.entries[entry]["is_price"] = 1
         tables.entries[entry]["tick"] = buf[value : value + SWAP_SIZE].view(SWAP_RECORD)[0]["tick"]
-    elif tlv_type in (MINT_TYPE, BURN_TYPE):
-        adds = tlv_type == MINT_TYPE
+    elif tlv_type in (MINT_TYPE, BURN_TYPE, MOVE_TYPE):
+        adds, size = tlv_type != BURN_TYPE, HALF
         amount = value + (MINT_AMOUNT if adds else BURN_AMOUNT)
-        if not is_blank(buf, amount, 8 * HALF):
+        if tlv_type == MOVE_TYPE:
+            size, amount = WIDE, value + MOVE_AMOUNT
+        if not is_blank(buf, amount, 8 * size):
             what = LIQUIDITY
-        lower, upper = ticks_of(buf, value, adds)
+        lower, upper = ticks_of(buf, value, tlv_type)
         newest = int(pool["newest"])
         is_priced = not is_v2 and newest >= 0 and tables.entries[newest]["is_price"] != 0
         if is_priced and lower <= tables.entries[newest]["tick"] < upper:
             entry = begin_entry(tables, block, log_index, sequence, ns)
-            move_liquidity(tables, row, entry, buf, amount, adds)
+            move_liquidity(tables, row, entry, buf, amount, size, adds)
     elif tlv_type == STATE_TYPE:
         entry = put_state_record(tables, row, buf, value, block, log_index, sequence, ns)
         what = NAMED
@@ -467,9 +503,33 @@ MINT_SIZE, BURN_SIZE, BLOCK_SIZE, FEE_SIZE = (cls.layout.size for cls in (PoolMi
 
 
 @kernel
-def ticks_of(buf: Bytes, value: int, is_mint: bool) -> tuple[int, int]:
-    """The range of a Mint or Burn."""
-    if is_mint:
+def take_v4_fee(tables: BookTables, row: int, buf: Bytes, tlv_type: int, value: int, block: int) -> None:
+    """What an event says of a V4 pool's fees, as `pool_book`."""
+    pool = tables.pools[row]
+    if tlv_type == FEE_TYPE:
+        pool["fee_changed"] = block
+        learn_fees(tables, row, -1, -1)
+    elif tlv_type == SWAP_TYPE:
+        fee = int(buf[value : value + SWAP_SIZE].view(SWAP_RECORD)[0]["swap_fee_pips"])
+        if not is_blank(buf, value + SWAP_IN0, 8 * WIDE):
+            learn_fees(tables, row, fee, int(pool["fee_pips_back"]))
+        elif not is_blank(buf, value + SWAP_IN1, 8 * WIDE):
+            learn_fees(tables, row, int(pool["fee_pips"]), fee)
+    elif tlv_type == STATE_TYPE:
+        state = buf[value : value + STATE_SIZE].view(STATE_RECORD)[0]
+        hooked = not is_blank(buf, value + STATE_HOOKS, HOOKS_SIZE)
+        identify(tables, row, 0, int(state["tick_spacing"]), UNISWAP_V4, hooked)
+        fee = int(state["fee_pips"]) if state["fee_pips"] <= FEE_UNIT else -1
+        learn_fees(tables, row, fee, fee)
+
+
+@kernel
+def ticks_of(buf: Bytes, value: int, tlv_type: int) -> tuple[int, int]:
+    """The range of a Mint, Burn or PoolLiquidity."""
+    if tlv_type == MOVE_TYPE:
+        move = buf[value : value + MOVE_SIZE].view(MOVE_RECORD)[0]
+        return int(move["tick_lower"]), int(move["tick_upper"])
+    if tlv_type == MINT_TYPE:
         mint = buf[value : value + MINT_SIZE].view(MINT_RECORD)[0]
         return int(mint["tick_lower"]), int(mint["tick_upper"])
     burn = buf[value : value + BURN_SIZE].view(BURN_RECORD)[0]
@@ -481,9 +541,7 @@ def take_fee(tables: BookTables, buf: Bytes, value: int) -> None:
     """A PoolFee."""
     row = learn_pool(tables, buf, value)
     fee = int(buf[value : value + FEE_SIZE].view(FEE_RECORD)[0]["fee_pips"])
-    if tables.pools[row]["fee_pips"] != fee:
-        tables.pools[row]["fee_pips"] = fee
-        note_change(tables, row)
+    learn_fees(tables, row, fee, fee)
 
 
 @kernel
@@ -544,7 +602,8 @@ def take_pool_record(
     if tlv_type == TICKS_TYPE:
         learn_pool(tables, buf, value)
         return TICKS
-    if tlv_type == FEE_TYPE:
+    is_v4 = buf[value : value + PREFIX_SIZE].view(POOL_PREFIX)[0]["protocol"] == UNISWAP_V4
+    if tlv_type == FEE_TYPE and not is_v4:
         take_fee(tables, buf, value)
         return DONE
     at = find_tlv(buf, start, end, ORIGIN_TYPE)
@@ -553,9 +612,11 @@ def take_pool_record(
     if not flags & REMOVED:
         return take_event(tables, buf, tlv_type, value, at, sequence, ns)
     row = find_pool(tables, buf, value)
-    if row >= 0:
+    if row >= 0 and tlv_type == FEE_TYPE:
+        learn_fees(tables, row, -1, -1)
+    elif row >= 0:
         log_index = int(buf[at : at + ORIGIN_SIZE].view(EVENT_ORIGIN)[0]["log_index"])
         take_back(tables, row, buf[at + ORIGIN_HASH : at + ORIGIN_HASH + 32].view(np.uint64), log_index)
-        if tlv_type in (MINT_TYPE, BURN_TYPE):
+        if tlv_type in (MINT_TYPE, BURN_TYPE, MOVE_TYPE):
             return LIQUIDITY
     return DONE

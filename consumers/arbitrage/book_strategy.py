@@ -26,6 +26,8 @@ from tlv.layout import (
     Gap,
     PoolBurn,
     PoolCreated,
+    PoolFee,
+    PoolLiquidity,
     PoolMint,
     PoolRecord,
     PoolState,
@@ -44,7 +46,10 @@ class BookStrategy(Strategy):
     """Keeps the state of every pool in `book`."""
 
     wants: ClassVar[frozenset[type[Record]]] = frozenset(
-        {Block, BlockEnd, PoolBurn, PoolCreated, PoolMint, PoolState, PoolSwap, PoolSync, PoolTicks}
+        {
+            *(Block, BlockEnd, PoolBurn, PoolCreated, PoolFee, PoolLiquidity, PoolMint, PoolState, PoolSwap, PoolSync),
+            PoolTicks,
+        }
     )
     book: PoolBook
 

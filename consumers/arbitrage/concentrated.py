@@ -1,4 +1,5 @@
-"""Swaps through a concentrated-liquidity pool, exact (Uniswap v3-core: SwapMath.computeSwapStep, UniswapV3Pool.swap).
+"""Swaps through a concentrated-liquidity pool, exact (Uniswap v3-core: SwapMath.computeSwapStep, UniswapV3Pool.swap;
+v4-core: SwapMath.computeSwapStep, Pool.swap).
 
 Owns the step inside one range of constant liquidity, and the walk over ranges for a pool whose tick map is known.
 Knows neither messages nor strategies.
@@ -6,6 +7,8 @@ Knows neither messages nor strategies.
 A walk stops where the contract stops: at initialised ticks and at the edge of every 256-tick word of the bitmap, even
 if nothing is initialised there.  Each stop rounds, so leaving the word edges out changes results (97 of 800 in a
 comparison against the contract's own bytecode).
+
+Uniswap V4 computes the same.  What it adds: its fee is put together from two (`v4_fees`), and may be all of the input.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from consumers.arbitrage.tick_math import (
     amount1_between,
     ceil_div,
     sqrt_price_at,
+    tick_at,
 )
 from tlv.fields import MAX_UINT256
 
@@ -51,6 +55,12 @@ def price_after_token0(price: int, liquidity: int, kept: int) -> int:
     return ceil_div(scaled, scaled // price + kept)
 
 
+def price_before_token0(price: int, liquidity: int, paid: int) -> int:
+    """The price after `paid` token0 went out, rounded up (SqrtPriceMath.getNextSqrtPriceFromAmount0RoundingUp)."""
+    scaled = liquidity << 96
+    return ceil_div(scaled * price, scaled - paid * price)
+
+
 def swap_step(price: int, target: int, liquidity: int, amount: int, fee_pips: int) -> Step:
     """Swap `amount` (exact input) from `price` towards `target`, no further (SwapMath.computeSwapStep)."""
     falls = price >= target
@@ -64,8 +74,37 @@ def swap_step(price: int, target: int, liquidity: int, amount: int, fee_pips: in
     else:
         reached = price + (kept << 96) // liquidity
     # Rounding alone can reach the target too; the contract then charges the step like one that arrived.
-    taken = to_target + ceil_div(to_target * fee_pips, FEE_UNIT - fee_pips) if reached == target else amount
+    taken = with_fee(to_target, fee_pips) if reached == target else amount
     return Step(reached, taken, amount_out(reached, price, liquidity, round_up=False))
+
+
+def swap_step_out(price: int, target: int, liquidity: int, wanted: int, fee_pips: int) -> Step:
+    """Swap for `wanted` (exact output) from `price` towards `target`, no further (SwapMath.computeSwapStep)."""
+    falls = price >= target
+    amount_in, amount_out = (amount0_between, amount1_between) if falls else (amount1_between, amount0_between)
+    to_target = amount_out(target, price, liquidity, round_up=False)
+    if wanted >= to_target:
+        reached = target
+    elif falls:
+        reached = price - ceil_div(wanted << 96, liquidity)
+    else:
+        reached = price_before_token0(price, liquidity, wanted)
+    entering = with_fee(amount_in(reached, price, liquidity, round_up=True), fee_pips)
+    return Step(reached, entering, min(wanted, to_target))
+
+
+def with_fee(kept: int, fee_pips: int) -> int:
+    """The input of which so much is kept, the fee rounded up.  Of a fee of 100 % only nothing is kept."""
+    return kept + ceil_div(kept * fee_pips, FEE_UNIT - fee_pips) if kept else 0
+
+
+def v4_fees(lp_fee: int, protocol_fee: int) -> tuple[int, int]:
+    """What a Uniswap V4 pool takes of token0 and of token1 that goes in (ProtocolFeeLibrary.calculateSwapFee), in pips.
+
+    protocol_fee: both directions', as the contract packs them, 12 bits each.
+    """
+    of_token0, of_token1 = protocol_fee & 0xFFF, protocol_fee >> 12
+    return lp_fee + of_token0 - lp_fee * of_token0 // FEE_UNIT, lp_fee + of_token1 - lp_fee * of_token1 // FEE_UNIT
 
 
 class PriceRange(NamedTuple):
@@ -140,37 +179,67 @@ class TickMap:
 
 
 class Walk(NamedTuple):
-    """What a whole swap does; `left` is the input that found no liquidity, `stops` the steps of the contract's loop."""
+    """What a whole swap does."""
 
+    taken: int
+    """What went in, with the fee."""
     out: int
     left: int
+    """The part of the input, or of a wanted output, that found no liquidity before the limit."""
     sqrt_price_x96: int
     tick: int
+    """Of the stop where the last step began, or at which it ended."""
+    at_stop: bool
+    """Whether the price is still that which had this tick: it ended there, or the last step did not move it."""
     liquidity: int
     crossed: int
     stops: int
+    """Steps of the contract's loop."""
+
+    @property
+    def end_tick(self) -> int:
+        """The tick that the contract keeps.  A fall that ends at a stop leaves the tick below it."""
+        return self.tick if self.at_stop else tick_at(self.sqrt_price_x96)
 
 
-def swap(price: int, tick: int, liquidity: int, fee_pips: int, ticks: TickMap, amount: int, *, falls: bool) -> Walk:
-    """Swap an exact input through as many ranges as it takes (UniswapV3Pool.swap without a price limit).
+def swap(
+    price: int,
+    tick: int,
+    liquidity: int,
+    fee_pips: int,
+    ticks: TickMap,
+    amount: int,
+    *,
+    falls: bool,
+    exact_out: bool = False,
+    limit: int | None = None,
+) -> Walk:
+    """Swap an exact input, or for an exact output, through as many ranges as it takes (UniswapV3Pool.swap, Pool.swap).
 
-    `falls`: token0 goes in and the price falls (the contract's zeroForOne).
+    Args:
+        falls: token0 goes in and the price falls (the contract's zeroForOne).
+        exact_out: `amount` is what is to come out; the fee is below 100 % then.
+        limit: the price at which it ends, ahead of `price`; None: the last that a contract takes.
     """
-    left, out, crossed, stops = amount, 0, 0, 0
-    limit = MIN_SQRT_PRICE + 1 if falls else MAX_SQRT_PRICE - 1
+    left, taken, out, crossed, stops, at_stop = amount, 0, 0, 0, 0, True
+    take_step = swap_step_out if exact_out else swap_step
+    if limit is None:
+        limit = MIN_SQRT_PRICE + 1 if falls else MAX_SQRT_PRICE - 1
     while left and price != limit:
         # Without liquidity a step moves the price and nothing else, so its stops need not be made one by one.
         stop = ticks.next_stop(tick, falls=falls) if liquidity else ticks.next_initialised(tick, falls=falls)
-        stop_price = sqrt_price_at(stop)
+        stop_price, before = sqrt_price_at(stop), price
         target = max(stop_price, limit) if falls else min(stop_price, limit)
-        price, taken, got = swap_step(price, target, liquidity, left, fee_pips)
-        left -= taken
+        price, entered, got = take_step(price, target, liquidity, left, fee_pips)
+        left -= got if exact_out else entered
         stops += 1
+        taken += entered
         out += got
         if price != stop_price:
+            at_stop = price == before
             break
         if stop in ticks.net:
             liquidity += -ticks.net[stop] if falls else ticks.net[stop]
             crossed += 1
         tick = stop - 1 if falls else stop
-    return Walk(out, left, price, tick, liquidity, crossed, stops)
+    return Walk(taken, out, left, price, tick, at_stop, liquidity, crossed, stops)

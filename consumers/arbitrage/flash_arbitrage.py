@@ -338,7 +338,7 @@ class FlashArbitrage(BookStrategy):
             pools.append(pool)
             legs.append(leg_of(pool, pool.token0 if falls else pool.token1))
             units += self._units[index]
-            speculative |= pool.fee_moves
+            speculative |= pool.fee_moves or pool.is_hooked
         if closed and not self._is_settled((pool.index for pool in pools), occasion):
             self.counts["unsettled"] += 1
             return None
@@ -403,7 +403,8 @@ class FlashArbitrage(BookStrategy):
 def _quoted(pool: Pool) -> tuple[object, ...]:
     """What quotes of a pool follow from."""
     value = pool.current.value if pool.current is not None else None
-    return value, pool.protocol, pool.fee_pips, pool.tick_spacing, pool.token0, pool.token1
+    fees = (pool.fee_pips, pool.fee_pips_back)
+    return value, pool.protocol, fees, pool.tick_spacing, pool.token0, pool.token1, pool.hooks
 
 
 def _verdict(legs: Iterable[Leg], speculative: bool) -> QuoteVerdict:

@@ -27,7 +27,7 @@ def refusal(pool: Pool) -> str | None:
     """
     if pool.current is None:
         return "state"
-    if pool.fee_pips is None or not 0 <= pool.fee_pips < FEE_UNIT:
+    if not all(fee is not None and 0 <= fee < FEE_UNIT for fee in (pool.fee_pips, pool.fee_pips_back)):
         return "fee"
     if pool.token0 >= pool.token1:
         return "tokens"
@@ -57,12 +57,12 @@ def reserves_of(pool: Pool) -> tuple[int, int]:
 
 def slopes_of(pool: Pool) -> tuple[Slope, Slope]:
     """What a pool that can be quoted does at most to token0 that goes in, and to token1, as real-valued maps."""
-    assert pool.current is not None and pool.fee_pips is not None
-    kept = 1.0 - pool.fee_pips / FEE_UNIT
+    assert pool.current is not None and pool.fee_pips is not None and pool.fee_pips_back is not None
+    kept, kept_back = 1.0 - pool.fee_pips / FEE_UNIT, 1.0 - pool.fee_pips_back / FEE_UNIT
     match pool.current.value:
         case Reserves(reserve0, reserve1):
             return Slope(kept * (reserve1 / reserve0), kept / reserve0), Slope(
-                kept * (reserve0 / reserve1), kept / reserve1
+                kept_back * (reserve0 / reserve1), kept_back / reserve1
             )
         case Price(price, liquidity, tick):
             root, most, down, up = price / Q96, liquidity, inf, inf
@@ -72,9 +72,9 @@ def slopes_of(pool: Pool) -> tuple[Slope, Slope]:
             else:
                 reach = current_range(price, tick, liquidity, pool.fee_pips, pool.tick_spacing)
                 down = liquidity * ((price - reach.floor_price) / reach.floor_price) / root / kept
-                up = liquidity * ((reach.ceiling_price - price) / Q96) / kept
+                up = liquidity * ((reach.ceiling_price - price) / Q96) / kept_back
             falling = Slope(kept * root * root, kept * root / most, down)
-            return falling, Slope(kept / root / root, kept / root / most, up)
+            return falling, Slope(kept_back / root / root, kept_back / root / most, up)
 
 
 def usable_map(pool: Pool) -> TickMap | None:
@@ -89,17 +89,18 @@ def usable_map(pool: Pool) -> TickMap | None:
 
 def leg_of(pool: Pool, token_in: bytes) -> Leg:
     """A tradable pool in the direction in which `token_in` goes in."""
-    assert pool.current is not None and pool.fee_pips is not None
     falls = token_in == pool.token0
+    fee_pips = pool.fee(falls=falls)
+    assert pool.current is not None and fee_pips is not None
     match pool.current.value:
         case Reserves(reserve0, reserve1):
-            hop = Hop(reserve0, reserve1, pool.fee_pips) if falls else Hop(reserve1, reserve0, pool.fee_pips)
+            hop = Hop(reserve0, reserve1, fee_pips) if falls else Hop(reserve1, reserve0, fee_pips)
             return ReserveLeg(hop)
         case Price(price, liquidity, tick):
             ticks = usable_map(pool)
             if ticks is not None:
-                return MapLeg(price, tick, liquidity, pool.fee_pips, ticks, falls)
-            return RangeLeg(current_range(price, tick, liquidity, pool.fee_pips, pool.tick_spacing), falls)
+                return MapLeg(price, tick, liquidity, fee_pips, ticks, falls)
+            return RangeLeg(current_range(price, tick, liquidity, fee_pips, pool.tick_spacing), falls)
 
 
 def unbounded_range(price: int, liquidity: int, fee_pips: int) -> PriceRange:

@@ -4,12 +4,14 @@ Owns the meaning of each record for pool state: what sets it, what takes it back
 which prices are worth a trade nor where records come from.
 
     Sync, V3 Swap, Initialize            set the state
-    V3 Mint, Burn                        move the liquidity if the price lies in their range
+    V3 Mint, Burn, V4 PoolLiquidity      move the liquidity if the price lies in their range
     the same, REMOVED                    restore the state before them
     Reorg                                restores every pool to its state at the fork; unknown fork: all unknown
     StateInvalidation, Gap, lost frames  state unknown until the next event or snapshot that sets it
     PoolState with SNAPSHOT              identity and fee; state too, unless an event of a later block ever came
     PoolTicks                            the tick map, which Mint and Burn then move (`kept_ticks`)
+    V4 Swap, Initialize                  say the fee of their direction, and of both
+    V4 PoolFee                           both fees are others now; the next PoolState says which
 
 A StateInvalidation because of a reorg is ignored: the Reorg that follows restores the states instead.
 
@@ -21,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from consumers.arbitrage.constant_product import FEE_UNIT
 from consumers.arbitrage.kept_ticks import Change
 from consumers.arbitrage.pool_state import SNAPSHOT_LOG_INDEX, Entry, Pool, Price, Reserves
 from tlv.codes import InvalidationScope, Protocol, Reason
@@ -28,6 +31,8 @@ from tlv.layout import (
     EventOrigin,
     PoolBurn,
     PoolCreated,
+    PoolFee,
+    PoolLiquidity,
     PoolMint,
     PoolRecord,
     PoolState,
@@ -81,8 +86,10 @@ class PoolBook:
             _identify(pool, record)
             return None
         pool.last_event_block = max(pool.last_event_block, origin.block_number)
-        if isinstance(record, PoolMint | PoolBurn) and record.amount:
+        if isinstance(record, PoolMint | PoolBurn | PoolLiquidity) and added_by(record):
             pool.ticks.apply(change_of(record, origin))
+        if record.protocol == Protocol.UNISWAP_V4 and _fee_after(pool, record, origin):
+            return pool
         value = _state_after(pool, record)
         if value is None:
             return None
@@ -92,12 +99,18 @@ class PoolBook:
     def take_back(self, record: PoolRecord, origin: EventOrigin) -> Pool | None:
         """Undo one event that left the chain; the pool if that changed its state."""
         pool = self._by_address.get(record.pool)
-        return pool if pool is not None and pool.remove(origin) else None
+        if pool is None:
+            return None
+        if isinstance(record, PoolFee) and record.protocol == Protocol.UNISWAP_V4:
+            return pool if pool.learn_fees(None, None) else None
+        return pool if pool.remove(origin) else None
 
     def take_snapshot(self, record: PoolState) -> Pool | None:
         """Take in a snapshot; the pool if its identity or its state is now another."""
         pool = self._pool(record)
         changed = _identify(pool, record)
+        if _says_fees(record) and record.block_number >= max(pool.fee_changed, self._trusted_since):
+            changed |= pool.learn_fees(record.fee_pips, record.fee_pips_back)
         value = _state_in(record)
         known = pool.current.block_number if pool.current else self._trusted_since - 1
         if value is not None and record.block_number > known and record.block_number >= pool.last_event_block:
@@ -147,22 +160,62 @@ class PoolBook:
 
 
 def _identify(pool: Pool, record: PoolState | PoolCreated) -> bool:
-    """Take over what is fixed about a pool; whether that changed.  A fee of 0 on the wire means that it is unknown."""
-    known = (pool.protocol, pool.fee_pips, pool.tick_spacing)
-    pool.protocol, pool.fee_pips, pool.tick_spacing = record.protocol, record.fee_pips or None, record.tick_spacing
-    return known != (pool.protocol, pool.fee_pips, pool.tick_spacing)
+    """Take over what is fixed about a pool; whether that changed.  A fee of 0 on the wire means that it is unknown, but
+    for V4, whose fees are told with its price."""
+    known = (pool.protocol, pool.tick_spacing, pool.hooks)
+    pool.protocol, pool.tick_spacing = record.protocol, record.tick_spacing
+    if isinstance(record, PoolState):
+        pool.hooks = record.hooks
+    changed = known != (pool.protocol, pool.tick_spacing, pool.hooks)
+    if record.protocol == Protocol.UNISWAP_V4:
+        return changed
+    return pool.learn_fees(record.fee_pips or None, record.fee_pips or None) or changed
 
 
-def change_of(record: PoolMint | PoolBurn, origin: EventOrigin) -> Change:
-    """What a Mint or Burn does to its pool's tick map."""
-    amount = record.amount if isinstance(record, PoolMint) else -record.amount
+def _says_fees(record: PoolState) -> bool:
+    return record.protocol == Protocol.UNISWAP_V4 and record.sqrt_price_x96 != 0
+
+
+def _fee_after(pool: Pool, record: PoolRecord, origin: EventOrigin) -> bool:
+    """Take over what an event says of a V4 pool's fees; whether it is only that they changed."""
+    pool.protocol = record.protocol
+    match record:
+        case PoolFee():
+            pool.fee_changed = origin.block_number
+            return pool.learn_fees(None, None)
+        case PoolSwap() if record.amount0_in:
+            pool.fee_pips = record.swap_fee_pips
+        case PoolSwap() if record.amount1_in:
+            pool.fee_pips_back = record.swap_fee_pips
+        case PoolState():  # of a new pool: the protocol charges nothing yet
+            _identify(pool, record)
+            fee = record.fee_pips if record.fee_pips <= FEE_UNIT else None
+            pool.learn_fees(fee, fee)
+    return False
+
+
+def added_by(record: PoolMint | PoolBurn | PoolLiquidity) -> int:
+    """The liquidity that it adds between its ticks; negative if it takes some out."""
+    match record:
+        case PoolLiquidity():
+            return record.liquidity_delta
+        case PoolMint():
+            return record.amount
+        case PoolBurn():
+            return -record.amount
+
+
+def change_of(record: PoolMint | PoolBurn | PoolLiquidity, origin: EventOrigin) -> Change:
+    """What a Mint, Burn or PoolLiquidity does to its pool's tick map."""
     place = (origin.block_number, origin.block_hash, origin.log_index)
-    return Change(*place, record.tick_lower, record.tick_upper, amount)
+    return Change(*place, record.tick_lower, record.tick_upper, added_by(record))
 
 
 def _forget(pools: list[Pool]) -> list[Pool]:
     for pool in pools:
         pool.ticks.void()
+        if pool.protocol == Protocol.UNISWAP_V4:
+            pool.learn_fees(None, None)
     known = [pool for pool in pools if pool.history]
     for pool in known:
         pool.history.clear()
@@ -177,12 +230,13 @@ def _state_after(pool: Pool, record: PoolRecord) -> Reserves | Price | None:
             return Reserves(record.reserve0, record.reserve1)
         case PoolSwap() if record.protocol != Protocol.UNISWAP_V2:
             return Price(record.sqrt_price_x96, record.liquidity, record.tick)
-        case PoolMint() | PoolBurn() if record.protocol != Protocol.UNISWAP_V2 and pool.current is not None:
+        case PoolMint() | PoolBurn() | PoolLiquidity() if (
+            record.protocol != Protocol.UNISWAP_V2 and pool.current is not None
+        ):
             held = pool.current.value
             if not isinstance(held, Price) or not record.tick_lower <= held.tick < record.tick_upper:
                 return None
-            change = record.amount if isinstance(record, PoolMint) else -record.amount
-            return held._replace(liquidity=held.liquidity + change)
+            return held._replace(liquidity=held.liquidity + added_by(record))
         case PoolState():
             return _state_in(record)
     return None

@@ -4,8 +4,9 @@ Owns the states before the current one too, so that a reorg restores exactly the
 and no message.
 
 A state is known from a pool's own events alone: a V2 pool from its last Sync; a V3 pool's price and liquidity from its
-last Swap, plus later Mint and Burn around the price.  `history` is contiguous: it begins where the pool became known
-and lacks nothing since.  Whatever breaks that empties it, and an empty history means: unknown, do not trade.
+last Swap, plus later Mint and Burn around the price, of V4 PoolLiquidity.  `history` is contiguous: it begins where
+the pool became known and lacks nothing since.  Whatever breaks that empties it, and an empty history means: unknown, do
+not trade.
 `ticks` has the liquidity beyond a V3 pool's current range, if the collector reads tick maps (`--watch-ticks`).
 """
 
@@ -27,7 +28,7 @@ class Reserves(NamedTuple):
 
 
 class Price(NamedTuple):
-    """State of a V3 pool inside its current range."""
+    """State of a V3 or V4 pool inside its current range."""
 
     sqrt_price_x96: int
     liquidity: int
@@ -62,7 +63,13 @@ class Pool:
     decimals0: int = UNKNOWN_DECIMALS
     decimals1: int = UNKNOWN_DECIMALS
     fee_pips: int | None = None
-    """None until a snapshot sets it: without its fee a pool cannot be quoted."""
+    """Of token0 that goes in; None until it is told: without its fee a pool cannot be quoted."""
+    fee_pips_back: int | None = None
+    """Of token1 that goes in: another one in Uniswap V4, where the protocol may charge each way."""
+    fee_changed: int = 0
+    """The block whose PoolFee said that a V4 pool's fees are others now: snapshots of earlier ones do not know."""
+    hooks: bytes = bytes(20)
+    """The contract that a V4 pool calls at each swap, which may change what it pays; zero if none."""
     tick_spacing: int = 0
     history: list[Entry] = field(default_factory=list)
     ticks: KeptTicks = field(default_factory=KeptTicks)
@@ -102,6 +109,16 @@ class Pool:
         del self.history[:keep_from]
         return not late
 
+    def fee(self, *, falls: bool) -> int | None:
+        """What it takes of token0 that goes in (`falls`), or of token1."""
+        return self.fee_pips if falls else self.fee_pips_back
+
+    def learn_fees(self, of_token0: int | None, of_token1: int | None) -> bool:
+        """Take over the fees; whether these are others."""
+        known = (self.fee_pips, self.fee_pips_back)
+        self.fee_pips, self.fee_pips_back = of_token0, of_token1
+        return known != (of_token0, of_token1)
+
     def remove(self, origin: EventOrigin) -> bool:
         """Take back the state of one event that left the chain; whether there was one."""
         self.ticks.take_back(origin)
@@ -116,6 +133,9 @@ class Pool:
         """Forget every state of a block above the fork; whether there was one."""
         self.ticks.roll_back(fork_number)
         self.last_event_block = min(self.last_event_block, fork_number)
+        if self.fee_changed > fork_number:
+            self.fee_changed = fork_number
+            self.learn_fees(None, None)
         kept = len(self.history)
         while kept and self.history[kept - 1].block_number > fork_number:
             kept -= 1
@@ -127,3 +147,8 @@ class Pool:
     def fee_moves(self) -> bool:
         """Whether the fee can change between snapshots, as an Algebra pool's does."""
         return self.protocol == Protocol.ALGEBRA
+
+    @property
+    def is_hooked(self) -> bool:
+        """Whether a contract of somebody's may change what a swap pays."""
+        return any(self.hooks)

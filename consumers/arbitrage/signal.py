@@ -40,8 +40,9 @@ def describe_legs(pools: Sequence[Pool], token_in: bytes, cycle: Cycle) -> list[
     """The legs of a round trip that begins with `token_in` in the first of `pools`."""
     legs, token = [], token_in
     for number, pool in enumerate(pools, 1):
-        assert pool.fee_pips is not None
         falls = token == pool.token0
+        fee_pips = pool.fee(falls=falls)
+        assert fee_pips is not None
         reserve_in, reserve_out, price = _state(pool, falls)
         token_out = pool.token1 if falls else pool.token0
         decimals = (pool.decimals0, pool.decimals1) if falls else (pool.decimals1, pool.decimals0)
@@ -55,7 +56,7 @@ def describe_legs(pools: Sequence[Pool], token_in: bytes, cycle: Cycle) -> list[
                 price.sqrt_price_x96,
                 price.liquidity,
                 price.tick,
-                pool.fee_pips,
+                fee_pips,
                 pool.address,
                 token,
                 token_out,

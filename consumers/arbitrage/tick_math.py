@@ -69,3 +69,12 @@ def amount1_between(price: int, other: int, liquidity: int, *, round_up: bool) -
     """Token1 that moves a pool of `liquidity` between two prices (SqrtPriceMath.getAmount1Delta)."""
     product = liquidity * abs(price - other)
     return -(-product >> 96) if round_up else product >> 96
+
+
+def tick_at(sqrt_price_x96: int) -> int:
+    """The greatest tick whose price is not above this one (TickMath.getTickAtSqrtRatio)."""
+    low, high = MIN_TICK, MAX_TICK
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if sqrt_price_at(middle) <= sqrt_price_x96 else (low, middle - 1)
+    return low

@@ -72,7 +72,7 @@ def between(pool: Pool, other: Pool) -> tuple[int, Pool, Pool] | None:
     for cheap, dear in ((pool, other), (other, pool)):
         cheap0, cheap1 = reserves_of(cheap)
         dear0, dear1 = reserves_of(dear)
-        kept = (PIPS - (cheap.fee_pips or 0)) * (PIPS - (dear.fee_pips or 0))
+        kept = (PIPS - (cheap.fee_pips_back or 0)) * (PIPS - (dear.fee_pips or 0))
         if not cheap1 or not dear0:
             continue
         pips = dear1 * cheap0 * kept // (dear0 * cheap1 * PIPS) - PIPS

@@ -106,12 +106,14 @@ class ChainView:
         self._moved.clear()
         self._all_swaps_from = None
 
-    def meet(self, pool: Pool, block_number: int, share_percent: int) -> InBlock | None:
-        """The pool as an order in this block meets it; None if its state there is not known.
+    def meet(self, pool: Pool, block_number: int, share_percent: int, *, falls: bool) -> InBlock | None:
+        """The pool as an order in this block meets it whose token0 goes in (`falls`), or token1; None if its state
+        there is not known.
 
         The pool's fee must be known.
         """
-        assert pool.fee_pips is not None
+        fee_pips = pool.fee(falls=falls)
+        assert fee_pips is not None
         logs = sorted(self._swaps.get(block_number, {}).get(pool.address, ()))
         before = len(logs) * share_percent // 100
         counted = self._all_swaps_from is not None and block_number >= self._all_swaps_from
@@ -132,7 +134,7 @@ class ChainView:
             value = moves[-1].value
         if isinstance(value, Price):
             ticks = pool.ticks.at(*at)
-        place = PoolPlace(value, pool.fee_pips, ticks, pool.tick_spacing)
+        place = PoolPlace(value, fee_pips, ticks, pool.tick_spacing)
         return InBlock(place, at, before, entry.block_number)
 
     def move(

@@ -59,7 +59,7 @@ from tlv.units import MS, NS
 MOST_PENDING = 100_000
 """Orders that wait for their block; a strategy that asks for more is refused, and memory stays bounded."""
 KEPT_FORKS = 1_000
-KINDS = frozenset((Protocol.UNISWAP_V2, Protocol.UNISWAP_V3, Protocol.ALGEBRA))
+KINDS = frozenset((Protocol.UNISWAP_V2, Protocol.UNISWAP_V3, Protocol.ALGEBRA, Protocol.UNISWAP_V4))
 """The pool kinds whose arithmetic is known."""
 
 
@@ -404,16 +404,18 @@ class PaperExecutor(BookStrategy):
                 return RiskVerdict(OrderReason.UNKNOWN_POOL)
             if {leg.token_in, leg.token_out} != {pool.token0, pool.token1}:
                 return RiskVerdict(OrderReason.MALFORMED)
-            if pool.fee_pips is None or pool.protocol not in KINDS or self._untouchable & {pool.token0, pool.token1}:
+            falls = leg.token_in == pool.token0
+            tradable = pool.protocol in KINDS and not (pool.is_hooked or self._untouchable & {pool.token0, pool.token1})
+            if pool.fee(falls=falls) is None or not tradable:
                 return RiskVerdict(OrderReason.NOT_QUOTABLE)
-            where = self.chain.meet(pool, number, self.config.share_percent)
+            where = self.chain.meet(pool, number, self.config.share_percent, falls=falls)
             if where is None:
                 return RiskVerdict(OrderReason.STATE_UNKNOWN)
             if (age := number - where.state_block) > self.config.max_state_age_blocks:
                 return RiskVerdict(OrderReason.STALE, age, self.config.max_state_age_blocks)
             if not quotable(where.place):
                 return RiskVerdict(OrderReason.NOT_QUOTABLE)
-            met.append(MetPool(pool, where, leg.token_in == pool.token0))
+            met.append(MetPool(pool, where, falls))
         return met
 
     def _rate(self, token: bytes, number: int) -> Rate:
@@ -540,12 +542,13 @@ class PaperExecutor(BookStrategy):
         """Move the pools as a fill of a run before this one did."""
         for fill in ended.fills:
             pool = self.book.get(fill.pool)
-            if pool is None or pool.fee_pips is None:
+            falls = pool is not None and fill.token_in == pool.token0
+            if pool is None or pool.fee(falls=falls) is None:
                 continue
-            where = self.chain.meet(pool, ended.block_number, self.config.share_percent)
+            where = self.chain.meet(pool, ended.block_number, self.config.share_percent, falls=falls)
             if where is None or not quotable(where.place):
                 continue
-            swapped = swap_through(where.place, fill.amount_in, falls=fill.token_in == pool.token0)
+            swapped = swap_through(where.place, fill.amount_in, falls=falls)
             if isinstance(swapped, Swapped) and swapped.amount_out == fill.amount_out:
                 self.chain.move(pool.address, ended.block_number, ended.block_hash, where.at, swapped.after)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from consumers.arbitrage.concentrated import TickMap, current_range, swap, swap_step
 from consumers.arbitrage.constant_product import FEE_UNIT, MAX_RESERVE, Hop
 from consumers.arbitrage.pool_state import Price, Reserves
-from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, sqrt_price_at
+from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, tick_at
 from tlv.codes import OrderReason
 
 MOST_V3_AMOUNT = (1 << 255) - 1
@@ -82,10 +82,7 @@ def _through_map(price: Price, fee_pips: int, ticks: TickMap, amount_in: int, *,
     walk = swap(price.sqrt_price_x96, price.tick, price.liquidity, fee_pips, ticks, amount_in, falls=falls)
     if walk.left:
         return Shortage(OrderReason.LIQUIDITY, certain=True)
-    # A fall that ends at a tick leaves the tick below it, as the contract does.
-    at_stop = walk.tick < MAX_TICK and walk.sqrt_price_x96 == sqrt_price_at(walk.tick + 1)
-    tick = walk.tick if falls and at_stop else tick_at(walk.sqrt_price_x96)
-    return Swapped(amount_in, walk.out, Price(walk.sqrt_price_x96, walk.liquidity, tick), walk.crossed)
+    return Swapped(amount_in, walk.out, Price(walk.sqrt_price_x96, walk.liquidity, walk.end_tick), walk.crossed)
 
 
 def _within_range(price: Price, place: PoolPlace, amount_in: int, *, falls: bool) -> Swapped | Shortage:
@@ -94,8 +91,9 @@ def _within_range(price: Price, place: PoolPlace, amount_in: int, *, falls: bool
     step = swap_step(price.sqrt_price_x96, edge, price.liquidity, amount_in, place.fee_pips)
     if step.sqrt_price_x96 == edge:
         return Shortage(OrderReason.LIQUIDITY, certain=False)
-    after = price._replace(sqrt_price_x96=step.sqrt_price_x96, tick=tick_at(step.sqrt_price_x96))
-    return Swapped(amount_in, step.out, after, 0)
+    moved = step.sqrt_price_x96 != price.sqrt_price_x96
+    tick = tick_at(step.sqrt_price_x96) if moved else price.tick
+    return Swapped(amount_in, step.out, price._replace(sqrt_price_x96=step.sqrt_price_x96, tick=tick), 0)
 
 
 def fill_order(steps: Sequence[tuple[PoolPlace, bool]], amount_in: int) -> list[Swapped] | Shortage:
@@ -129,12 +127,3 @@ def quotable(place: PoolPlace) -> bool:
         case Price(price, liquidity, tick):
             in_bounds = MIN_SQRT_PRICE <= price < MAX_SQRT_PRICE and MIN_TICK <= tick < MAX_TICK
             return place.tick_spacing > 0 and in_bounds and liquidity > 0
-
-
-def tick_at(sqrt_price_x96: int) -> int:
-    """The greatest tick whose price is not above this one (TickMath.getTickAtSqrtRatio)."""
-    low, high = MIN_TICK, MAX_TICK
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if sqrt_price_at(middle) <= sqrt_price_x96 else (low, middle - 1)
-    return low

@@ -6,9 +6,9 @@ and what a handler may ask of the `BookView` that it gets as `book`:
     row = pool_row(book, sync["pool"])              # -1: not known
     known = reserves(book, row, first, second)      # uint64[4] each; of a V3 pool the virtual ones
     rough = price(book, row)                        # a float, to look which pool is worth a quote
-    status = quote(book, row, True, amount, out)    # token0 goes in; only QUOTED gives an amount
+    status = quote(book, row, True, amount, out)    # token0 goes in; only QUOTED and HOOKED give an amount
 
-The book stands as of the frame being handled, that included.  Which pools can be quoted: Uniswap V2 pairs; V3 and
+The book stands as of the frame being handled, that included.  Which pools can be quoted: Uniswap V2 pairs; V3, V4 and
 Algebra pools through all their ticks if the ring has their tick maps, else within the range of the price.  A pool that
 cannot be is refused with a status (`quoting`), never approximated.
 """
@@ -37,6 +37,7 @@ from consumers.native.quoting import (
     AMOUNT,
     BAD_STATE,
     EMPTY_POOL,
+    HOOKED,
     LIQUIDITY,
     OUT,
     PRICE,
@@ -74,6 +75,7 @@ from tlv.layout import (
     EventOrigin,
     Gap,
     PoolBurn,
+    PoolLiquidity,
     PoolMint,
     PoolTicks,
     Reorg,
@@ -170,7 +172,8 @@ def price(book: BookView, row: int) -> float:
 
 @kernel
 def quote(book: BookView, row: int, token0_in: bool, amount: Limbs, out: Limbs) -> int:
-    """Write into `out` what the pool pays for `amount`, uint64[4] each; QUOTED, or why not, and then `out` is 0.
+    """Write into `out` what the pool pays for `amount`, uint64[4] each: QUOTED, or HOOKED; else why not, and then `out`
+    is 0.
 
     `out` may be a field of the record that you write, such as an order's `min_amount_out`.
     """
@@ -180,7 +183,7 @@ def quote(book: BookView, row: int, token0_in: bool, amount: Limbs, out: Limbs) 
     if status != QUOTED:
         return status
     pool, work = book.tables.pools[row], book.work
-    fee = int(pool["fee_pips"])
+    fee = int(pool["fee_pips"] if token0_in else pool["fee_pips_back"])
     if not 0 <= fee < FEE_UNIT:
         return UNKNOWN_FEE
     set_limbs(work[AMOUNT], amount)
@@ -195,7 +198,7 @@ def quote(book: BookView, row: int, token0_in: bool, amount: Limbs, out: Limbs) 
         status = quote_price(book, row, int(entry["tick"]), int(pool["tick_spacing"]), fee, token0_in)
     if status == QUOTED and not put_limbs(out, work[OUT]):
         return TOO_LARGE
-    return status
+    return HOOKED if status == QUOTED and pool["hooked"] != 0 else status
 
 
 @kernel
@@ -253,7 +256,7 @@ class NativeBook:
         match message.records[0]:
             case PoolTicks() as part:
                 self._take_ticks(part, [tick for tick in message.records if isinstance(tick, TickLiquidity)])
-            case PoolMint() | PoolBurn() as record:
+            case PoolMint() | PoolBurn() | PoolLiquidity() as record:
                 origin = message.first(EventOrigin)
                 assert origin is not None
                 ticks = self._ticks.setdefault(self._row_of(record.pool), KeptTicks())

@@ -49,6 +49,11 @@ FACTORY = (
         "the factory's view function that says what a pool charges, where that is neither fixed nor the pool's own",
     ),
     Key("deployer", address, "the contract that calls CREATE2, where that is not the factory itself"),
+    Key(
+        "custom_deployers",
+        list_of(address),
+        "contracts whose pools count besides the factory's own, one for each pair and deployer (Algebra Integral)",
+    ),
     Key("view", address, "a contract that tells the state of pools that have none of their own (V4: StateView)"),
     Key("positions", address, "a contract that knows the keys of such pools (V4: PositionManager)"),
 )
@@ -79,6 +84,11 @@ CHAIN: Keys = (
         required=True,
     ),
     Key("wrapped_native", address, "the token that wraps the chain's own coin", required=True),
+    Key(
+        "native_symbol",
+        matching(r"[!-~]{1,20}", "1 to 20 printable ASCII characters"),
+        "what the chain's own coin is called, where pools trade it as it is (Uniswap V4)",
+    ),
     Key(
         "finality_blocks",
         whole(1, 1 << 20),

@@ -61,6 +61,8 @@ class Factory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
     """The view function of the factory that says the fee of a pool."""
     view: HexAddress | None = None
     """A second contract that is asked about pools (V4: StateView)."""
+    custom_deployers: tuple[HexAddress, ...] = ()
+    """Whose pools count besides the factory's own (Algebra Integral)."""
     positions: HexAddress | None = None
     """The contract that knows the keys of a V4 manager's pools (PositionManager)."""
 
@@ -130,6 +132,8 @@ class ChainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
     kinds: tuple[str, ...] = ()
     """Files of pool kinds that this package does not have, relative to the chain file.  They are code and run as
     whoever loads the chain."""
+    native_symbol: str = ""
+    """What the chain's own coin is called."""
 
     @cached_property
     def genesis(self) -> bytes:

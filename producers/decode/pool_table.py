@@ -33,6 +33,8 @@ class VerifiedEmitter(PoolRecord, frozen=True):
     role: U8 = Role.POOL
     flipped: U8 = 0
     """Of a pool of several coins: the coin that goes in is token1."""
+    hooks: Address = NO_ADDRESS
+    """The contract that a Uniswap V4 pool calls at swaps."""
 
 
 POOL_ROW = VerifiedEmitter.layout.dtype

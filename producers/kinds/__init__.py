@@ -16,8 +16,23 @@ A declaration that lacks a part, names a field that its record does not have, or
 refused here, at import, by kind and field.
 """
 
-from producers.kinds import algebra, uniswap_v2, uniswap_v3
+from producers.kinds import (
+    algebra,
+    algebra_integral,
+    balancer_v2,
+    curve,
+    dodo,
+    kyber_elastic,
+    pancakeswap_v3,
+    uniswap_v2,
+    uniswap_v3,
+    uniswap_v4,
+    woofi,
+)
 from producers.kinds.registry import register
 
-for _kind in (uniswap_v2.KIND, uniswap_v3.KIND, algebra.KIND):
-    register(_kind)
+for _module in (
+    *(uniswap_v2, uniswap_v3, algebra, algebra_integral, uniswap_v4),
+    *(balancer_v2, curve, dodo, pancakeswap_v3, kyber_elastic, woofi),
+):
+    register(_module.KIND)

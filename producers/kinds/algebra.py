@@ -23,17 +23,19 @@ def salt(token0: bytes, token1: bytes, _: tuple[int, ...]) -> bytes:
     return keccak(token0.rjust(32, b"\0") + token1.rjust(32, b"\0"))
 
 
+FACTORY_EVENTS = (
+    event(
+        "pool_created",
+        Role.FACTORY,
+        PoolCreated,
+        "Pool(address indexed token0, address indexed token1, address pool)",
+    ),
+)
+
 KIND = PoolKind(
     name="ALGEBRA",
     code=Protocol.ALGEBRA,
-    events=(
-        event(
-            "pool_created",
-            Role.FACTORY,
-            PoolCreated,
-            "Pool(address indexed token0, address indexed token1, address pool)",
-        ),
-    ),
+    events=FACTORY_EVENTS,
     shares=POOL_EVENTS,
     proof=Proof(salt, lookup="poolByPair(address,address)"),
     fee=Fee.DYNAMIC,

@@ -119,7 +119,8 @@ def _check_proof(kind: PoolKind) -> None:
 
 def _check_state(kind: PoolKind) -> None:
     if kind.state is not None:
-        if not isinstance(kind.state, StateRule) or not kind.state.functions or not callable(kind.state.read):
+        asks = isinstance(kind.state, StateRule) and (kind.state.functions or kind.state.questions)
+        if not asks or not callable(kind.state.read):
             refuse(kind, "state", "expected functions to ask, and how their answers are read")
         for function in kind.state.functions:
             if not FUNCTION.fullmatch(function):

@@ -5,12 +5,12 @@ one by an id; and of a pool of more than two coins each ordered pair is told lik
 
     0x address [id: 64 hex digits] [coin in, coin out: 40 hex digits each, as the log has them]
 
+A coin is an address or an index below sixteen; that of an underlying coin has UNDERLYING added.
+
 Everything that is known of an emitter is kept by that name.  A log of a wrong shape has its emitter's address.
 """
 
 from __future__ import annotations
-
-import re
 
 from producers.kinds.events import EVENT_OF_TOPIC, ContractEvent
 from producers.node.rpc_types import Log
@@ -18,8 +18,6 @@ from producers.node.rpc_types import Log
 ADDRESS_LENGTH = 2 + 40
 COIN_LENGTH = 40
 ID_LENGTH = 64
-WORD_LENGTH = 64
-HEX_WORD = re.compile("[0-9a-fA-F]{64}")
 
 
 def key_of(log: Log) -> str:
@@ -30,19 +28,23 @@ def key_of(log: Log) -> str:
 
 def named_by(log: Log, event: ContractEvent) -> str:
     """The name of the pool that an event's own arguments name."""
-    texts = [log.address]
-    data = log.data or ""
-    for place in event.names_pool:
-        if place.topic:
-            topic = log.topics[place.topic] if place.topic < len(log.topics) else None
-            word = (topic or "")[2:]
-        else:
-            start = 2 + WORD_LENGTH * place.word
-            word = data[start : start + WORD_LENGTH]
-        if HEX_WORD.fullmatch(word) is None:
-            return log.address
-        texts.append(word[-place.digits :].lower())
-    return "".join(texts)
+    key = looked_up_by(log, event).lower()
+    length = ADDRESS_LENGTH + sum(place.end - place.begin + len(place.front) for place in event.names_pool)
+    try:
+        digits = bytes.fromhex(key[2:])
+    except ValueError:
+        return log.address
+    return key if len(key) == length and 2 * len(digits) == length - 2 else log.address  # fromhex skips spaces
+
+
+def looked_up_by(log: Log, event: ContractEvent) -> str:
+    """The name as the log spells it, good to look up what is known by a name: for a log that is no such event it may be
+    none."""
+    assert event.spell is not None
+    try:
+        return event.spell(log)
+    except (LookupError, TypeError):
+        return log.address
 
 
 def address_of(key: str) -> str:

@@ -12,6 +12,7 @@ Reading a declaration: types and `indexed` are Solidity's; the name is the **rec
     `pool`     bytes32, in an event of a pool: the id that names it, as its emitter keeps many
     `coin_in`  the coin that went into a pool of several, and `coin_out`: addresses, or indices; none of them is a
                field.  `amount_in` and `amount_out` are then of these two, whichever is the pair's first
+    `underlying_in`, `underlying_out`  the same, of coins that the pool counts apart from its own
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import NamedTuple
 
 from eth_hash.auto import keccak
 
+from producers.kinds.spelling import WORD_DIGITS, Speller, speller
 from tlv.layout import PoolRecord
 
 
@@ -42,6 +44,8 @@ class Argument(NamedTuple):
     """Of two the first takes a value that is positive, or unsigned and the pair is in order; else the second."""
     coin: str = ""
     """`coin_in` or `coin_out`, if it names one."""
+    apart: bool = False
+    """It is one of the coins beneath the pool's own, which are counted for themselves."""
 
     @property
     def name(self) -> str:
@@ -75,6 +79,9 @@ class Argument(NamedTuple):
 
 WIDTHS = {"address": 160, "bytes32": 256}
 COINS = ("coin_in", "coin_out")
+APART = "underlying"
+UNDERLYING = 1 << 156
+"""Marks the index of a coin that is beneath the pool's own: the first digit of its forty in a pool's name."""
 BY_ORDER = {"amount_in": ("amount0_in", "amount1_in"), "amount_out": ("amount1_out", "amount0_out")}
 """Of a pair in order coin 0 goes in."""
 
@@ -84,9 +91,11 @@ class NamePlace(NamedTuple):
 
     topic: int
     """0 = in the data."""
-    word: int
-    digits: int
-    """How many of its last hex digits do."""
+    begin: int
+    end: int
+    """Of the digits that do, in the text of topic or data."""
+    front: str = ""
+    """Of an index: the digits that stand before it in a pool's name, where an address has its own."""
 
 
 class ContractEvent(NamedTuple):
@@ -102,6 +111,8 @@ class ContractEvent(NamedTuple):
     """Codes of the kinds whose contracts emit it, the declaring one first.  The registry's to fill."""
     names_pool: tuple[NamePlace, ...] = ()
     """Where its arguments name the pool, as its emitter does not, or not alone."""
+    spell: Speller | None = None
+    """How they do; None if they do not."""
 
     @property
     def signature(self) -> str:
@@ -135,13 +146,17 @@ def event(name: str, role: Role, record: type[PoolRecord], declaration: str) -> 
     parsed = []
     for argument in filter(None, arguments.split(", ")):
         abi_type, *indexed, field = argument.split(" ")
-        coin = field if field in COINS else ""
-        parsed.append(Argument(abi_type, indexed == ["indexed"], () if coin else _fields(field, record), coin))
+        named = field.replace(APART, "coin", 1)
+        coin = named if named in COINS else ""
+        fields = () if coin else _fields(field, record)
+        parsed.append(Argument(abi_type, indexed == ["indexed"], fields, coin, named != field))
     places = tuple(_places(parsed)) if role is Role.POOL else ()
-    return ContractEvent(name, role, record, solidity_name, tuple(parsed), names_pool=places)
+    spell = speller(places) if places else None
+    return ContractEvent(name, role, record, solidity_name, tuple(parsed), names_pool=places, spell=spell)
 
 
-ID_DIGITS, COIN_DIGITS = 64, 40
+COIN_DIGITS, INDEX_DIGITS = 40, 1
+"""Of a coin's address, and of its index: no pool has more than sixteen coins."""
 
 
 def _fields(name: str, record: type[PoolRecord]) -> tuple[str, ...]:
@@ -161,11 +176,14 @@ def _places(arguments: list[Argument]) -> Iterator[NamePlace]:
     topic, word, ids, coins = 0, 0, [], {}
     for argument in arguments:
         topic, word = (topic + 1, word) if argument.indexed else (topic, word + 1)
-        place = (topic, 0) if argument.indexed else (0, word - 1)
+        in_topic, end = (topic, 2 + WORD_DIGITS) if argument.indexed else (0, 2 + WORD_DIGITS * word)
         if argument.fields == ("pool",):
-            ids.append(NamePlace(*place, ID_DIGITS))
+            ids.append(NamePlace(in_topic, end - WORD_DIGITS, end))
+        elif argument.coin and argument.type == "address":
+            coins[argument.coin] = NamePlace(in_topic, end - COIN_DIGITS, end)
         elif argument.coin:
-            coins[argument.coin] = NamePlace(*place, COIN_DIGITS)
+            front = f"{UNDERLYING * argument.apart:040x}"[:-INDEX_DIGITS]
+            coins[argument.coin] = NamePlace(in_topic, end - INDEX_DIGITS, end, front)
     yield from (*ids, *(coins[coin] for coin in COINS if coin in coins))
 
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from producers.kinds.events import ContractEvent
 from producers.kinds.pair_proof import prove_pair
 from producers.kinds.proving import Case, Verdict
 from tlv.layout import PoolRecord
+
+if TYPE_CHECKING:
+    from producers.decode.pool_table import VerifiedEmitter
+    from producers.node.call_program import Question
 
 
 class Fee(Enum):
@@ -24,7 +28,9 @@ class Fee(Enum):
     OWN = "own"
     """The pool, once and for all: `fee()`."""
     DYNAMIC = "dynamic"
-    """It changes all the time: 0 in records."""
+    """It changes all the time, or nothing that is asked says it: 0 in records."""
+    PROVEN = "proven"
+    """What the kind's `prove` found, once and for all."""
 
 
 class StateAnswer(NamedTuple):
@@ -36,6 +42,8 @@ class StateAnswer(NamedTuple):
     liquidity: int = 0
     tick: int = 0
     block_number: int = 0
+    fees: tuple[int, int] | None = None
+    """What it takes of token0 and of token1 that goes in, where that is part of the state; else None."""
 
 
 class StateRule(NamedTuple):
@@ -45,6 +53,8 @@ class StateRule(NamedTuple):
     """View functions without arguments, `slot0()`."""
     read: Callable[[list[list[int]]], StateAnswer | None]
     """The state from the unsigned words of each answer, in the order of `functions`; None if it cannot be."""
+    questions: Callable[[VerifiedEmitter], list[Question]] | None = None
+    """What is asked in place of `functions` about a pool that is no contract."""
 
 
 class Proof(NamedTuple):
@@ -81,6 +91,8 @@ class PoolKind:
     """Tick spacings that follow from the fee, others are asked of `tickSpacing()`; None: the kind has no ticks."""
     tick_maps: bool = False
     """Whether `producers.output.tick_program` can read its ticks: `tickBitmap` and `ticks` as in Uniswap V3."""
+    tick_slots: Callable[[bytes], int] | None = None
+    """From the id to the slot under which the factory keeps the pool and its ticks (Uniswap V4)."""
     synced: tuple[type[PoolRecord], ...] = ()
     """Records that a pool never causes without a PoolSync in the same transaction: one alone is a lookalike's."""
     prove: Callable[[Case], Verdict | None] = prove_pair

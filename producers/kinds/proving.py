@@ -87,6 +87,8 @@ class Proven(NamedTuple):
     """Coin in is token1."""
     coins: tuple[bytes, ...] = ()
     """All coins of a pool of more than two, as it counts them."""
+    hooks: bytes = bytes(20)
+    """The contract that it calls at swaps; zero = none."""
 
 
 class Refuted(NamedTuple):
@@ -101,6 +103,18 @@ class Refuted(NamedTuple):
 
 
 Verdict = Proven | Refuted
+
+
+class LogSearch(NamedTuple):
+    """A log that a contract must have emitted once."""
+
+    address: str
+    topics: tuple[str, ...]
+
+    def is_met_by(self, log: Log) -> bool:
+        """Whether it is that log, as far as a node says."""
+        found = tuple(topic or "" for topic in log.topics[: len(self.topics)])
+        return log.address.lower() == self.address and tuple(map(str.lower, found)) == self.topics
 
 
 class Case:
@@ -127,7 +141,9 @@ class Case:
         self.configured = configured
         """The addresses of all configured ones."""
         self.heard = heard
-        """By topic0, the first log of each kind of event of it."""
+        """By topic0, the first log of each kind of event of it, or one that was searched for."""
+        self.sought: LogSearch | None = None
+        """The log that would prove it."""
         self._said = said
 
     def ask(self, question: Question, *, zero_is_none: bool = False) -> Answer | None:
@@ -137,6 +153,10 @@ class Case:
             zero_is_none: whether an answer of zeros is none: a storage that is not there yet says so.
         """
         return self._said(question, zero_is_none)
+
+    def seek(self, topic0: str) -> None:
+        """Search the chain for its emitter's event of this topic about the pool; it is in `heard` then."""
+        self.sought = LogSearch(self.address, (topic0, "0x" + self.pool_id.hex()))
 
     def of_pool(self, function: str, *arguments: int | bytes) -> Question:
         """A question to the emitter."""
@@ -151,3 +171,47 @@ def word_of(answer: Answer | None) -> int | None:
 def address_in(answer: Answer | None) -> bytes | None:
     """An address; None if it is anything else."""
     return view.read_address(answer) if isinstance(answer, str) else None
+
+
+def words_of(answer: Answer | None) -> list[int]:
+    """Whole words, unsigned; empty if it is anything else."""
+    return view.read_words(answer) if isinstance(answer, str) else []
+
+
+def addresses_in(answer: Answer | None) -> list[bytes] | None:
+    """The addresses that a contract lists: the first array of its answer, or without one its words up to the first
+    zero; None if they are no addresses, or more than was asked for."""
+    words = words_of(answer)
+    if not words:
+        return None
+    begin, rest = divmod(words[0], view.WORD)
+    if rest == 0 and 0 < begin < len(words):
+        count = words[begin]
+        words = words[begin + 1 : begin + 1 + count] if count < len(words) - begin else [0]
+    else:
+        words = words[: words.index(0)] if 0 in words else words
+    if any(word == 0 or word >> 160 for word in words):
+        return None
+    return [word.to_bytes(20, "big") for word in words]
+
+
+class Pair(NamedTuple):
+    """The two coins that a swap of a pool of several moved, in the order of their addresses."""
+
+    token0: bytes
+    token1: bytes
+    flipped: bool
+    """Coin in is token1."""
+
+
+def ordered(coins: tuple[int, int] | None) -> Pair | None:
+    """The pair of coin in and coin out, as numbers; None if it is none: one coin twice, or no coin."""
+    if coins is None or coins[0] == coins[1] or 0 in coins:
+        return None
+    low, high = sorted(coins)
+    return Pair(low.to_bytes(20, "big"), high.to_bytes(20, "big"), coins[0] == high)
+
+
+def hub_of(case: Case) -> Factory | None:
+    """The configured contract that is the emitter itself, of a kind that keeps all pools in one."""
+    return next((factory for factory in case.factories if factory.address == case.address), None)

@@ -11,9 +11,18 @@ from __future__ import annotations
 
 OPCODES = {
     **{"STOP": 0x00, "ADD": 0x01, "MUL": 0x02, "SUB": 0x03, "LT": 0x10, "SLT": 0x12, "EQ": 0x14, "ISZERO": 0x15},
-    **{"AND": 0x16, "OR": 0x17, "SHL": 0x1B, "SHR": 0x1C, "CODESIZE": 0x38, "CODECOPY": 0x39, "EXTCODESIZE": 0x3B},
-    **{"RETURNDATASIZE": 0x3D, "MLOAD": 0x51, "MSTORE": 0x52, "JUMP": 0x56, "JUMPI": 0x57, "GAS": 0x5A},
-    **{"JUMPDEST": 0x5B, "RETURN": 0xF3, "STATICCALL": 0xFA, "REVERT": 0xFD},
+    **{"KECCAK256": 0x20},
+    **{"AND": 0x16, "OR": 0x17, "SHL": 0x1B, "SHR": 0x1C, "CALLDATASIZE": 0x36, "CODESIZE": 0x38, "CODECOPY": 0x39},
+    **{
+        "EXTCODESIZE": 0x3B,
+        "RETURNDATASIZE": 0x3D,
+        "MLOAD": 0x51,
+        "MSTORE": 0x52,
+        "JUMP": 0x56,
+        "JUMPI": 0x57,
+        "GAS": 0x5A,
+    },
+    **{"JUMPDEST": 0x5B, "RETURN": 0xF3, "CREATE2": 0xF5, "STATICCALL": 0xFA, "REVERT": 0xFD},
 }
 PUSH1, PUSH2 = 0x60, 0x61
 

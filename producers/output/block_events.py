@@ -17,7 +17,7 @@ from producers.decode.cold import RefusedLog, decode_log
 from producers.decode.marked import count_marked
 from producers.decode.pool_table import PoolTable
 from producers.decode.segment import Segment
-from producers.kinds.emitter_key import key_of, named_by
+from producers.kinds.emitter_key import key_of, looked_up_by, named_by
 from producers.kinds.events import EVENT_OF_TOPIC
 from producers.node.rpc_types import Log
 from producers.output.event_filter import EventFilter
@@ -25,7 +25,7 @@ from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
 from producers.pools.quarantine import Quarantine
 from tlv.codes import Flag, NotPublished
-from tlv.layout import PoolSwap
+from tlv.layout import PoolFee, PoolSwap
 
 
 class BlockEvents:
@@ -69,8 +69,13 @@ class BlockEvents:
             looked_at += 1
             if event.record is PoolSwap:
                 block.note_swap(log)
-            key = named_by(log, event) if event.names_pool else log.address
+            key = looked_up_by(log, event) if event.names_pool else log.address
             row = row_of.get(key)
+            if row is None and event.names_pool:
+                key = named_by(log, event)
+                row = row_of.get(key)
+            if event.record is PoolFee and row is not None:
+                self.introduced.append(row)  # so that its state, and the fees with it, are told
             if row is None:
                 row = self._quarantine.take(key, log, block, index, fetched)
                 if row is None or not self._may_be_flagged(log, block, row):

@@ -54,7 +54,8 @@ class Introductions:
 
     def put(self, row: int, state: StateAnswer) -> None:
         """The PoolState of one pool: who it is, and what it holds."""
-        pool, nobody = self.pool(row), Token()
+        pool, nobody, held = self.pool(row), Token(), state._asdict()
+        fee_pips, fee_pips_back = held.pop("fees") or (pool.fee_pips, 0)
         record = PoolState(
             pool=pool.pool,
             token0=pool.token0,
@@ -62,12 +63,14 @@ class Introductions:
             venue=pool.venue,
             decimals0=pool.decimals0,
             decimals1=pool.decimals1,
-            **state._asdict(),
-            fee_pips=pool.fee_pips,
+            **held,
+            fee_pips=fee_pips,
             tick_spacing=pool.tick_spacing,
             protocol=pool.protocol,
             factory=pool.factory,
             symbol0=self._tokens.get(pool.token0, nobody).symbol,
             symbol1=self._tokens.get(pool.token1, nobody).symbol,
+            fee_pips_back=fee_pips_back,
+            hooks=pool.hooks,
         )
         self._outbox.put(Domain.MARKET_DATA, record, flags=Flag.SNAPSHOT)

@@ -117,19 +117,18 @@ class Snapshots:
 
 
 def state_questions(pool: VerifiedEmitter) -> list[Question]:
-    """What a pool of this kind is asked."""
-    return [Question(f"0x{pool.pool.hex()}", call, STATE_WORDS) for call in state_calls(pool)]
-
-
-def state_calls(pool: VerifiedEmitter) -> list[str]:
-    """Call data of what a pool of this kind is asked; nothing if the kind says no way, or is none of this process."""
+    """What is asked about a pool of this kind; nothing if the kind says no way, or is none of this process."""
     kind = kind_of(pool.protocol)
-    return list(map(selector, kind.state.functions)) if kind is not None and kind.state is not None else []
+    if kind is None or kind.state is None:
+        return []
+    if kind.state.questions is not None:
+        return kind.state.questions(pool)
+    return [Question(f"0x{pool.pool.hex()}", call, STATE_WORDS) for call in map(selector, kind.state.functions)]
 
 
 def read_state(pool: VerifiedEmitter, answers: list[str]) -> StateAnswer | None:
-    """The state that the answers to `state_calls` tell; None if one is missing or cannot be."""
+    """The state that the answers to `state_questions` tell; None if one is missing or cannot be."""
     kind = kind_of(pool.protocol)
-    if kind is None or kind.state is None or len(answers) != len(kind.state.functions):
+    if kind is None or kind.state is None or len(answers) != len(state_questions(pool)):
         return None
     return kind.state.read([read_words(answer) for answer in answers])

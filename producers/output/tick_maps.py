@@ -1,4 +1,4 @@
-"""Tick maps of watched V3 pools, read from the node: which liquidity waits beyond a pool's current range.
+"""Tick maps of watched V3 and V4 pools, read from the node: which liquidity waits beyond a pool's current range.
 
 Owns whose map is due, the reading of one, and its messages.  It must never run a program or ask a contract in its own
 words (`producers.output.tick_program`), nor decide when readers need to know: like states, maps become due when a pool
@@ -15,7 +15,7 @@ map is the state at that block's end, and events of later blocks move it.  Only 
 the ticks' net liquidity up to the price must add up to what the pool itself calls its liquidity, and all of it to
 nothing.
 
-Kinds with `tick_maps` only: Uniswap V3's own way to keep ticks.
+Kinds with `tick_maps` only: ticks as Uniswap V3 and V4 keep them.
 """
 
 from __future__ import annotations
@@ -37,8 +37,17 @@ from producers.node.jsonrpc import DISCONNECTED, TIMED_OUT, Failure
 from producers.node.refusals import Meaning
 from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
-from producers.output.snapshots import read_state, state_calls
-from producers.output.tick_program import MAX_TICK, MIN_TICK, Tick, Words, all_words, call_data, read_ticks
+from producers.output.snapshots import read_state, state_questions
+from producers.output.tick_program import (
+    MAX_TICK,
+    MIN_TICK,
+    Tick,
+    Words,
+    all_words,
+    call_data,
+    read_ticks,
+    slots_call_data,
+)
 from tlv.codes import Domain, Flag
 from tlv.layout import PoolRecord, PoolTicks, TickLiquidity
 from tlv.record import Record
@@ -143,10 +152,10 @@ class TickMaps:
         pool, words = reading.pool, None
         if reading.left:
             words = reading.left.pop()
-            call = {"data": call_data(pool.pool, words, pool.tick_spacing)}
+            call = {"data": program_of(pool, words)}
         else:
-            function = state_calls(pool)[len(reading.answers)]
-            call = {"to": f"0x{pool.pool.hex()}", "data": function}
+            question = state_questions(pool)[len(reading.answers)]
+            call = {"to": question.to, "data": question.data}
         about = About(reading.block.hash, reading.block.number)
         self._calls.call(about, call, partial(self._take, reading, words), timeout_s=TIMEOUT_S)
 
@@ -161,7 +170,7 @@ class TickMaps:
             self._ask(reading)
         elif isinstance(answer, str) and words is None:
             reading.answers.append(answer)
-            if len(reading.answers) == len(state_calls(reading.pool)):
+            if len(reading.answers) == len(state_questions(reading.pool)):
                 self._tell(reading)
             else:
                 self._ask(reading)
@@ -203,6 +212,14 @@ def first_questions(spacing: int) -> Iterator[Words]:
         first, last = all_words(spacing)
         for start in reversed(range(first, last + 1, MOST_WORDS)):
             yield Words(start, min(start + MOST_WORDS - 1, last))
+
+
+def program_of(pool: VerifiedEmitter, words: Words) -> str:
+    """What the node is to run, by where the pool's kind keeps ticks."""
+    kind = kind_of(pool.protocol)
+    if kind is not None and kind.tick_slots is not None:
+        return slots_call_data(pool.factory, kind.tick_slots(pool.pool), words, pool.tick_spacing)
+    return call_data(pool.pool, words, pool.tick_spacing)
 
 
 def may_be_too_much(answer: str | Failure) -> bool:

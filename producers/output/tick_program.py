@@ -2,8 +2,8 @@
 
 Owns its text, its arguments and the form of its answer; asks nobody.  A node runs the data of an eth_call
 without `to` as the creation of a contract and answers with what it returns, which makes nothing and needs no contract
-of ours or anybody's to be there (ERC-6492 relies on the same).  The program walks words of `tickBitmap`, and asks
-`ticks` for each bit that is set:
+of ours or anybody's to be there (ERC-6492 relies on the same).  The program walks words of a pool's bitmap, and
+asks for the tick of each bit that is set:
 
     one zero word | position, bitmap, gross << 128 | net for each set bit, lowest first | the next such word
 
@@ -26,40 +26,59 @@ MIN_TICK, MAX_TICK = -887272, 887272
 LONGEST_ANSWER = 2 + 2 * 49_152
 """Hex characters; twice what EIP-170 allows, since some chains allow more."""
 
-# Memory: 0 pool, 20 word, 40 last word, 60 spacing (the arguments); 80 where the answer ends, a0 bitmap, c0 bit;
-# 100 data of a call, 140 its first two words of result; the answer begins at 200.
-PROGRAM = f"""
-    80 end 0 CODECOPY                           ; the arguments stand behind the program
-    220 80 MSTORE
+# Memory: 0 contract, 20 word, 40 last word, 60 spacing, 80 slot of the pool (the arguments; what is not given is 0);
+# a0 where the answer ends, c0 bitmap, e0 bit; 100 data of a call, 140 its first two words of result, 180 what is
+# hashed; the answer begins at 200.
+WALK = """
+    a0 end 0 CODECOPY                           ; the arguments stand behind the program
+    220 a0 MSTORE
   word:
     20 MLOAD 40 MLOAD SLT done JUMPI            ; last < word
-    {selector("tickBitmap(int16)")} e0 SHL 100 MSTORE  20 MLOAD 104 MSTORE
-    20 140 24 100 0 MLOAD GAS STATICCALL ISZERO fail JUMPI
-    140 MLOAD a0 MSTORE  0 c0 MSTORE
-    a0 MLOAD ISZERO next JUMPI
-    20 MLOAD 80 MLOAD MSTORE  a0 MLOAD 80 MLOAD 20 ADD MSTORE  80 MLOAD 40 ADD 80 MSTORE
+    {bitmap}
+    140 MLOAD c0 MSTORE  0 e0 MSTORE
+    c0 MLOAD ISZERO next JUMPI
+    20 MLOAD a0 MLOAD MSTORE  c0 MLOAD a0 MLOAD 20 ADD MSTORE  a0 MLOAD 40 ADD a0 MSTORE
   bit:
-    a0 MLOAD c0 MLOAD SHR ISZERO next JUMPI     ; no bit is left; a shift by 256 leaves none either
-    a0 MLOAD c0 MLOAD SHR 1 AND ISZERO skip JUMPI
-    {selector("ticks(int24)")} e0 SHL 100 MSTORE
-    20 MLOAD 100 MUL c0 MLOAD ADD 60 MLOAD MUL 104 MSTORE
-    40 140 24 100 0 MLOAD GAS STATICCALL ISZERO fail JUMPI
-    140 MLOAD 80 SHL  160 MLOAD 80 SHL 80 SHR  OR  80 MLOAD MSTORE
-    80 MLOAD 20 ADD 80 MSTORE
+    c0 MLOAD e0 MLOAD SHR ISZERO next JUMPI     ; no bit is left; a shift by 256 leaves none either
+    c0 MLOAD e0 MLOAD SHR 1 AND ISZERO skip JUMPI
+    20 MLOAD 100 MUL e0 MLOAD ADD 60 MLOAD MUL
+    {tick}
+    a0 MLOAD MSTORE
+    a0 MLOAD 20 ADD a0 MSTORE
   skip:
-    c0 MLOAD 1 ADD c0 MSTORE  bit JUMP
+    e0 MLOAD 1 ADD e0 MSTORE  bit JUMP
   next:
     20 MLOAD 1 ADD 20 MSTORE  word JUMP
   done:
-    200 80 MLOAD SUB 200 RETURN
+    200 a0 MLOAD SUB 200 RETURN
   fail:
     0 0 REVERT
   end:
 """
-"""In the notation of `producers.node.assembler`."""
+"""In the notation of `producers.node.assembler`.  `bitmap` leaves a word of it at 140; `tick` takes a tick from the
+stack and leaves gross << 128 | net."""
+ASK = "100 0 MLOAD GAS STATICCALL ISZERO fail JUMPI"
+PROGRAM = WALK.format(
+    bitmap=f"""
+    {selector("tickBitmap(int16)")} e0 SHL 100 MSTORE  20 MLOAD 104 MSTORE  20 140 24 {ASK}""",
+    tick=f"""
+    {selector("ticks(int24)")} e0 SHL 100 MSTORE  104 MSTORE  40 140 24 {ASK}
+    140 MLOAD 80 SHL  160 MLOAD 80 SHL 80 SHR  OR""",
+)
+"""Uniswap V3's pools, whose contract has functions for both."""
+TICKS_SLOT, BITMAP_SLOT = 4, 5
+"""Within a pool (v4-core StateLibrary)."""
+LOAD = f"{selector('extsload(bytes32)')} e0 SHL 100 MSTORE  40 180 KECCAK256 104 MSTORE  20 140 24 {ASK}"
+SLOTS_PROGRAM = WALK.format(
+    bitmap=f"""
+    20 MLOAD 180 MSTORE  80 MLOAD {BITMAP_SLOT:x} ADD 1a0 MSTORE  {LOAD}""",
+    tick=f"""
+    180 MSTORE  80 MLOAD {TICKS_SLOT:x} ADD 1a0 MSTORE  {LOAD}
+    140 MLOAD 80 SHL  140 MLOAD 80 SHR  OR      ; net stands above gross""",
+)
+"""Uniswap V4's manager, which shows its storage: the slot of a mapping's entry is the hash of key and slot."""
 
-
-CODE = assemble(PROGRAM)
+CODE, SLOTS_CODE = assemble(PROGRAM), assemble(SLOTS_PROGRAM)
 
 
 class Words(NamedTuple):
@@ -91,6 +110,12 @@ def call_data(pool: bytes, words: Words, spacing: int) -> str:
     """What to send as the data of the eth_call."""
     arguments = (int.from_bytes(pool, "big"), words.first, words.last, spacing)
     return "0x" + CODE.hex() + "".join(f"{argument % (1 << 256):064x}" for argument in arguments)
+
+
+def slots_call_data(manager: bytes, slot: int, words: Words, spacing: int) -> str:
+    """The same for a pool that its manager keeps at a slot."""
+    arguments = (int.from_bytes(manager, "big"), words.first, words.last, spacing, slot)
+    return "0x" + SLOTS_CODE.hex() + "".join(f"{argument % (1 << 256):064x}" for argument in arguments)
 
 
 def read_ticks(answer: str, words: Words, spacing: int) -> list[Tick] | None:

@@ -26,7 +26,7 @@ from producers.blocks.block import Block
 from producers.chains.configuration import ChainConfig, Factory
 from producers.decode.pool_table import VerifiedEmitter
 from producers.kinds.emitter_key import address_of, coins_of, id_of
-from producers.kinds.proving import Case, Proven, Refuted, Standing, Verdict
+from producers.kinds.proving import Case, LogSearch, Proven, Refuted, Standing, Verdict
 from producers.kinds.registry import kind_of
 from producers.node import view_calls as view
 from producers.node.call_program import Question
@@ -146,6 +146,16 @@ class Inquiry:
         if log.topics and log.topics[0]:
             self._heard.setdefault(log.topics[0], log)
 
+    def take_sought(self, log: Log) -> None:
+        """The log that was searched for."""
+        self._heard[log.topics[0] or ""] = log
+
+    @property
+    def sought(self) -> LogSearch | None:
+        """The log that would prove it, if nothing else did."""
+        found = (case.sought for _, case in self._cases)
+        return next(filter(None, found), None) if self.pool is None and self._refuted is None else None
+
     def take(self, question: Question, answer: Answer, block: Block) -> bool:
         """Whether the answer says something of the contract."""
         if not speaks(answer) or (question in self._no_zeros and is_zero(answer)):
@@ -175,6 +185,8 @@ class Inquiry:
         self._missing.clear()
         if self.pool is not None:
             return []
+        for _, case in self._cases:
+            case.sought = None
         verdicts = [prove(case) for prove, case in self._cases]
         proven = next((verdict for verdict in verdicts if isinstance(verdict, Proven)), None)
         if proven is not None:
@@ -208,6 +220,7 @@ class Inquiry:
             tick_spacing=proven.tick_spacing,
             protocol=factory.kind.code,
             flipped=proven.flipped,
+            hooks=proven.hooks,
         )
 
     def finding(self, tokens: Tokens) -> Finding:

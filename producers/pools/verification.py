@@ -4,21 +4,25 @@ Owns the way from open questions to answers that were taken.  It must never deci
 answer means is `producers.pools.inquiry`'s, how it comes `producers.node.calls_at`'s.
 
     emitters, a block --their open questions, each once--> CallsAt --answers--> inquiries, tokens --> what each gained
+                      --the creations they lack----------> Creations --logs--> inquiries
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
 from producers.blocks.block import Block
 from producers.context import Context
+from producers.kinds.proving import LogSearch
 from producers.node.call_program import Question
 from producers.node.calls_at import About, Answer
 from producers.node.jsonrpc import Failure
 from producers.node.refusals import Meaning
+from producers.node.rpc_types import Log
+from producers.pools.creations import Creations
 from producers.pools.inquiry import Inquiry, Token, Tokens
 
 MOST_TOGETHER = 90
@@ -29,6 +33,8 @@ these are of 8 emitters at least, and of 32 where most tokens are known."""
 MOST_ROUNDS = 4
 """Rounds in flight where one request carries each."""
 USUAL_QUESTIONS = 3
+NATIVE_COIN, NATIVE_DECIMALS = bytes(20), 18
+"""The chain's own coin, which trades in Uniswap V4; no contract can be asked about it."""
 
 
 class Gain(NamedTuple):
@@ -54,6 +60,12 @@ class _Round:
     """The questions about each."""
     of_tokens: list[list[Question]]
     """The questions that are put to the tokens of each."""
+    sought: list[LogSearch | None]
+    """The log that each lacks."""
+    left: int = 0
+    """Answers, or searches, that are awaited."""
+    answer_of: dict[Question, Answer] = field(default_factory=dict)
+    found: dict[LogSearch, Log] = field(default_factory=dict)
 
     def questions(self) -> list[Question]:
         """All, each once, since pools share tokens."""
@@ -64,7 +76,8 @@ class Verifier:
     """Asks about emitters over one node."""
 
     def __init__(self, context: Context, tokens: dict[bytes, Token]) -> None:
-        self._calls = context.calls
+        self._calls, self._creations = context.calls, Creations(context)
+        tokens.setdefault(NATIVE_COIN, Token(NATIVE_DECIMALS, context.chain.native_symbol))
         self.tokens = Tokens(tokens)
         self._rounds = 0
         self._alone = 0
@@ -80,31 +93,54 @@ class Verifier:
         """Put every open question of these; `then` gets what each gained, at once if nothing is open."""
         own = [inquiry.open_questions() for inquiry in inquiries]
         tokens = [self._token_questions(inquiry) for inquiry in inquiries]
-        asked = _Round(inquiries, block, then, own, tokens)
-        questions = asked.questions()
-        if not questions:
+        asked = _Round(inquiries, block, then, own, tokens, [inquiry.sought for inquiry in inquiries])
+        questions, searches = asked.questions(), list(dict.fromkeys(filter(None, asked.sought)))
+        if not questions and not searches:
             then([Gain(False, False) for _ in inquiries])
             return
-        alone = 0 if self._calls.takes_programs(len(questions)) else len(questions)
+        alone = len(searches) + (0 if self._calls.takes_programs(len(questions)) else len(questions))
         self._rounds += 1
         self._alone += alone
-        self._calls.ask(About(block.hash, block.number), questions, partial(self._take, asked, questions, alone))
+        asked.left = len(searches) + bool(questions)
+        for search in searches:
+            self._creations.find(search, block.number, partial(self._take_found, asked, search, alone))
+        if questions:
+            about = About(block.hash, block.number)
+            self._calls.ask(about, questions, partial(self._take_answers, asked, questions, alone))
 
     def _token_questions(self, inquiry: Inquiry) -> list[Question]:
         if inquiry.pool is None:
             return []
         return self.tokens.questions(inquiry.pool.token0) + self.tokens.questions(inquiry.pool.token1)
 
-    def _take(self, asked: _Round, questions: list[Question], alone: int, answers: list[Answer]) -> None:
-        self._rounds -= 1
-        self._alone -= alone
-        answer_of = dict(zip(questions, answers, strict=True))
+    def _take_answers(self, asked: _Round, questions: list[Question], alone: int, answers: list[Answer]) -> None:
+        asked.answer_of = dict(zip(questions, answers, strict=True))
+        self._count_down(asked, alone)
+
+    def _take_found(self, asked: _Round, search: LogSearch, alone: int, log: Log | None) -> None:
+        if log is not None:
+            asked.found[search] = log
+        self._count_down(asked, alone)
+
+    def _count_down(self, asked: _Round, alone: int) -> None:
+        asked.left -= 1
+        if asked.left == 0:
+            self._rounds -= 1
+            self._alone -= alone
+            self._take(asked)
+
+    def _take(self, asked: _Round) -> None:
+        answer_of = asked.answer_of
         tokens = dict.fromkeys(question for some in asked.of_tokens for question in some)
         told = {q for q in tokens if self.tokens.take(bytes.fromhex(q.to[2:]), q.data, answer_of[q])}
         gains = []
-        for inquiry, own, of_tokens in zip(asked.inquiries, asked.of_emitters, asked.of_tokens, strict=True):
+        rows = zip(asked.inquiries, asked.of_emitters, asked.of_tokens, asked.sought, strict=True)
+        for inquiry, own, of_tokens, search in rows:
             gained = [inquiry.take(question, answer_of[question], asked.block) for question in own]
-            progress = any(gained) or not told.isdisjoint(of_tokens)
+            log = asked.found.get(search) if search is not None else None
+            if log is not None:
+                inquiry.take_sought(log)
+            progress = log is not None or any(gained) or not told.isdisjoint(of_tokens)
             said = [answer_of[question] for question in (*own, *of_tokens)]
             gains.append(Gain(progress, not progress and bool(said) and all(map(_is_pruned, said))))
         asked.then(gains)

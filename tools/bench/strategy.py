@@ -19,7 +19,7 @@ from tlv.codes import Domain, Flag, Protocol, Source, Venue
 from tlv.layout import ArbitrageSignal, EventOrigin, PoolState, PoolSync
 from tlv.message import build, parse
 from tools.bench.lively_market import NATIVE, POOLS, LivelyMarket
-from tools.bench.native_strategy import run_native
+from tools.bench.native_strategy import run_native, run_swap
 from tools.bench.plain_strategy import run_plain
 from tools.bench.result import BenchResult
 from tools.bench.ring_to_signal import run_ring_to_signal
@@ -242,5 +242,6 @@ def run(seconds: float) -> list[BenchResult]:
         run_solve(seconds),
         *run_lively(EVENTS if seconds >= 0.1 else EVENTS // 10),
         *natives,
+        run_swap(seconds),
         *run_ring_to_signal(seconds, lively_market(), introductions(), address(1_000)),
     ]

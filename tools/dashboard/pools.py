@@ -49,6 +49,7 @@ from tlv.layout import (
     EventOrigin,
     Gap,
     PoolBurn,
+    PoolLiquidity,
     PoolMint,
     PoolState,
     PoolSync,
@@ -144,7 +145,7 @@ class RingPools:
                 self._name(state.token1, state.symbol1)
             case PoolTicks() as part:
                 self._take_ticks(part, [tick for tick in message.records if isinstance(tick, TickLiquidity)])
-            case PoolMint() | PoolBurn() as record if why == LIQUIDITY:
+            case PoolMint() | PoolBurn() | PoolLiquidity() as record if why == LIQUIDITY:
                 origin = message.first(EventOrigin)
                 assert origin is not None
                 ticks = self._ticks.setdefault(self._row_of(record.pool), KeptTicks())

@@ -6,7 +6,9 @@ Owns where each contract keeps its state.  The EVM is pyrevm's; the contracts co
     Uniswap V2   pair and Router02: what the router computes is what the pair must accept.  The fee of 3,000 pips is in
                  their code; a fork's is the same code with another constant, and so it is here
     Uniswap V3   pool and SwapRouter, any fee and tick spacing
+    PancakeSwap V3  the pool, by a deployer and a router that are made to it (`tools.evm.pancake`)
     Algebra 1.9  pool and SwapRouter, spacing 60; the fee is the state's, since no time passes that would change it
+    Uniswap V4   in an EVM of its own (`v4_pools`), any fee and tick spacing, no hook
 
 Storage slots: read from contracts that were deployed and traded the usual way, and held by the tests, in which seeded
 contracts and those that got into their state by trading pay the same.
@@ -17,15 +19,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from eth_abi.abi import decode, encode
-from eth_abi.exceptions import DecodingError
+from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
 from consumers.arbitrage.constant_product import FEE_UNIT
 from consumers.arbitrage.pool_state import Price, Reserves
 from consumers.extras import need
 from tlv.codes import Protocol
-from tlv.errors import AlphaPulseError
+from tools.evm import pancake
+from tools.evm.errors import NoRealContract, SwapReverted, reason_in
+from tools.evm.v4_pools import V4Pools
 from tools.rig.evm.world import DEADLINE, MAX_UINT256, bytecode, call_data
 
 if TYPE_CHECKING:
@@ -42,17 +45,9 @@ WAD = 1 << 200
 V2_FEE_PER_MILLE = 3
 ALGEBRA_SPACING = 60
 ALGEBRA_MAX_FEE = (1 << 16) - 1
+PANCAKE_SPACING = {100: 1, 500: 10, 2500: 50, 10_000: 200}
 USUAL_SPACING = {100: 1, 500: 10, 3000: 60, 10_000: 200}
 """Uniswap V3's fee tiers; for a state that does not say its spacing, which then lies within one."""
-REVERT_SELECTOR = "08c379a0"
-
-
-class NoRealContract(AlphaPulseError):
-    """No contract is at hand that swaps like this pool."""
-
-
-class SwapReverted(AlphaPulseError):
-    """The contract refused the swap; its reason is the message."""
 
 
 class Executed(NamedTuple):
@@ -103,6 +98,14 @@ ALGEBRA_KIND = _Kind(
     rest=1 << 232,
     also={},
 )
+PANCAKE_KIND = V3_KIND._replace(
+    liquidity=5,
+    ticks=6,
+    bitmap=7,
+    rest=1 << 200 | 1 << 216,
+    also={1: 1 << 32 | 3200 << 16 | 3200, 9: TIME_S | INITIALISED},
+)
+"""Its state takes two slots: the second is unlocked, and what the protocol takes of fees, in ten thousandths."""
 
 
 class SeededPools:
@@ -123,7 +126,9 @@ class SeededPools:
         self._v2: dict[int, tuple[str, str]] = {}
         self._v3: dict[int, tuple[str, str]] = {}
         self._v3_pools: dict[tuple[int, int], str] = {}
+        self._pancake: dict[tuple[int, int], tuple[str, str]] = {}
         self._algebra: tuple[str, str] | None = None
+        self._v4: V4Pools | None = None
 
     def swap(
         self,
@@ -152,10 +157,19 @@ class SeededPools:
                 spacing = spacing or USUAL_SPACING.get(fee_pips, 1)
                 contracts = self._v3_pool(fee_pips, spacing)
                 return self._swap_ranges(contracts, V3_KIND, state, fee_pips, amount_in, falls, net or {}, spacing)
+            case Protocol.PANCAKESWAP_V3, Price():
+                spacing = spacing or PANCAKE_SPACING.get(fee_pips, 1)
+                contracts = self._pancake_pool(fee_pips, spacing)
+                return self._swap_ranges(contracts, PANCAKE_KIND, state, fee_pips, amount_in, falls, net or {}, spacing)
             case Protocol.ALGEBRA, Price():
                 spacing = spacing or ALGEBRA_SPACING
                 contracts = self._algebra_pool(fee_pips, spacing)
                 return self._swap_ranges(contracts, ALGEBRA_KIND, state, fee_pips, amount_in, falls, net or {}, spacing)
+            case Protocol.UNISWAP_V4, Price():
+                self._v4 = self._v4 or V4Pools()
+                spacing = spacing or USUAL_SPACING.get(fee_pips, 1)
+                found = self._v4.swap_seeded(state, fee_pips, amount_in, falls=falls, net=net or {}, spacing=spacing)
+                return Executed(*found)
         raise NoRealContract(f"no contract of protocol {protocol} with a state of {type(state).__name__}")
 
     # ---- the kinds
@@ -205,6 +219,20 @@ class SeededPools:
             made = self._call(factory, "createPool(address,address,uint24)", *self._tokens, fee_pips)
             self._v3_pools[fee_pips, spacing] = _address(made)
         return self._v3_pools[fee_pips, spacing], router
+
+    def _pancake_pool(self, fee_pips: int, spacing: int) -> tuple[str, str]:
+        """The pool of a fee and spacing, and its router."""
+        if not 0 <= fee_pips < FEE_UNIT or not 0 < spacing < 1 << 14:
+            raise NoRealContract(f"PancakeSwap V3's factory makes no pool of {fee_pips} pips and spacing {spacing}")
+        if (fee_pips, spacing) not in self._pancake:
+            deployer = f"0x{keccak(encode(('uint24', 'int24'), (fee_pips, spacing)))[12:].hex()}"
+            code = pancake.deployer_code(ACCOUNT, self._tokens, fee_pips, spacing)
+            self._evm.insert_account_info(deployer, need("pyrevm").AccountInfo(code=code))
+            pool = _address(bytes(self._evm.message_call(ACCOUNT, deployer, gas=GAS)))
+            router = self._create(pancake.router_code(), ("address", "address"), (deployer, ACCOUNT))
+            self._approve(router)
+            self._pancake[fee_pips, spacing] = pool, router
+        return self._pancake[fee_pips, spacing]
 
     def _algebra_pool(self, fee_pips: int, spacing: int) -> tuple[str, str]:
         """The pool and its router."""
@@ -314,7 +342,7 @@ class SeededPools:
         try:
             return bytes(self._evm.message_call(ACCOUNT, to, calldata=data, gas=GAS))
         except RuntimeError as refusal:
-            raise SwapReverted(_reason(str(refusal))) from refusal
+            raise SwapReverted(reason_in(str(refusal))) from refusal
 
 
 def pair_code(per_mille: int) -> tuple[bytes, bytes]:
@@ -335,18 +363,6 @@ def _charged(per_mille: int) -> bytes:
 
 def _kept(per_mille: int) -> bytes:
     return bytes((PUSH2, *divmod(1000 - per_mille, 256)))
-
-
-def _reason(text: str) -> str:
-    """What a contract said when it reverted, if it can be read."""
-    at = text.find(REVERT_SELECTOR)
-    digits = (
-        "".join(char for char in text[at + len(REVERT_SELECTOR) :] if char in "0123456789abcdef") if at >= 0 else ""
-    )
-    try:
-        return str(decode(["string"], bytes.fromhex(digits[: len(digits) // 2 * 2]))[0]) if digits else text[:200]
-    except DecodingError:
-        return text[:200]
 
 
 def _address(word: bytes) -> str:

@@ -22,7 +22,8 @@ from tlv.layout import CycleLeg, SignalIdentity, WayTick
 from tlv.message import Message
 from tools.anomalies import bytes_of
 from tools.command.progress import progress
-from tools.evm.seeded_pools import NoRealContract, SeededPools, SwapReverted
+from tools.evm.errors import NoRealContract, SwapReverted
+from tools.evm.seeded_pools import SeededPools
 
 
 class Execution(NamedTuple):
@@ -147,7 +148,8 @@ class MarketStates(BookStrategy):
         ways = [record for record in message.records if isinstance(record, WayTick)]
         for leg in legs_in(message):
             pool = self.book.get(leg.pool)
-            if pool is None or pool.current is None or pool.fee_pips is None:
+            fee_pips = pool.fee(falls=leg.token_in == pool.token0) if pool is not None else None
+            if pool is None or pool.current is None or fee_pips is None:
                 unjudged.append(f"leg {leg.leg}: the market's frames do not tell the state of pool 0x{leg.pool.hex()}")
                 continue
             ticks = pool.ticks.map if isinstance(pool.current.value, Price) else None
@@ -156,10 +158,10 @@ class MarketStates(BookStrategy):
             if ticks is None and stated.net:
                 unjudged.append(f"leg {leg.leg}: the market's frames do not tell the ticks of pool 0x{leg.pool.hex()}")
                 continue
-            seeds[leg.leg] = PoolSeed(pool.current.value, pool.fee_pips, net, pool.tick_spacing)
-            if (stated.value, stated.fee_pips) != (pool.current.value, pool.fee_pips):
+            seeds[leg.leg] = PoolSeed(pool.current.value, fee_pips, net, pool.tick_spacing)
+            if (stated.value, stated.fee_pips) != (pool.current.value, fee_pips):
                 wrong.append(
-                    f"leg {leg.leg}: expected {pool.current.value} and {pool.fee_pips} pips as in the market's frames, "
+                    f"leg {leg.leg}: expected {pool.current.value} and {fee_pips} pips as in the market's frames, "
                     f"found {stated.value} and {stated.fee_pips} pips"
                 )
             wrong += [

@@ -8,8 +8,8 @@ import pytest
 
 from consumers.arbitrage.concentrated import TickMap
 from consumers.arbitrage.pool_state import Price, Reserves
-from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, sqrt_price_at
-from consumers.execution.fills import PoolPlace, Shortage, Swapped, fill_order, quotable, swap_through, tick_at
+from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, sqrt_price_at, tick_at
+from consumers.execution.fills import PoolPlace, Shortage, Swapped, fill_order, quotable, swap_through
 from tlv.codes import OrderReason, Protocol
 from tools.evm.seeded_pools import ALGEBRA_SPACING, SeededPools
 

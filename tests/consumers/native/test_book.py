@@ -4,6 +4,7 @@ does."""
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from consumers.native.quoting import (
     BAD_STATE,
     BEYOND_RANGE,
     EMPTY_POOL,
+    HOOKED,
     NO_LIQUIDITY,
     UNKNOWN_FEE,
     UNKNOWN_POOL,
@@ -77,27 +79,28 @@ def in_python(pool: Pool, amount: int, falls: bool) -> tuple[int, int]:
         return BAD_STATE, 0
     if not isinstance(value, Reserves) and not MIN_SQRT_PRICE <= value.sqrt_price_x96 < MAX_SQRT_PRICE:
         return EMPTY_POOL, 0
-    if pool.fee_pips is None or pool.fee_pips >= FEE_UNIT:
+    fee_pips = pool.fee(falls=falls)
+    if fee_pips is None or fee_pips >= FEE_UNIT:
         return UNKNOWN_FEE, 0
     if isinstance(value, Reserves):
         if not value.reserve0 or not value.reserve1:
             return EMPTY_POOL, 0
         ordered = value if falls else value[::-1]
-        return QUOTED, Hop(*ordered, pool.fee_pips).out(amount)
+        return QUOTED, Hop(*ordered, fee_pips).out(amount)
     if pool.tick_spacing <= 0 or not value.liquidity:
         return EMPTY_POOL, 0
-    if refusal(pool) == "tick":
+    if refusal(replace(pool, fee_pips=fee_pips, fee_pips_back=fee_pips)) == "tick":
         return BAD_STATE, 0
-    known = usable_map(pool)
+    quoted, known = HOOKED if pool.is_hooked else QUOTED, usable_map(pool)
     whole = known is not None and all(-(1 << 127) <= net < 1 << 127 for net in known.net.values())
     if known is None or not whole:
-        around = current_range(value.sqrt_price_x96, value.tick, value.liquidity, pool.fee_pips, pool.tick_spacing)
+        around = current_range(value.sqrt_price_x96, value.tick, value.liquidity, fee_pips, pool.tick_spacing)
         edge = around.floor_price if falls else around.ceiling_price
-        step = swap_step(value.sqrt_price_x96, edge, value.liquidity, amount, pool.fee_pips)
-        return (BEYOND_RANGE, 0) if step.sqrt_price_x96 == edge else (QUOTED, step.out)
-    state = (value.sqrt_price_x96, value.tick, value.liquidity, pool.fee_pips, known)
+        step = swap_step(value.sqrt_price_x96, edge, value.liquidity, amount, fee_pips)
+        return (BEYOND_RANGE, 0) if step.sqrt_price_x96 == edge else (quoted, step.out)
+    state = (value.sqrt_price_x96, value.tick, value.liquidity, fee_pips, known)
     walk = swap(*state, amount, falls=falls)
-    return (NO_LIQUIDITY, 0) if walk.left else (QUOTED, walk.out)
+    return (NO_LIQUIDITY, 0) if walk.left else (quoted, walk.out)
 
 
 def compare(driver: NativeDriver, book: PoolBook, rng: random.Random, share: float, where: str) -> dict[int, int]:

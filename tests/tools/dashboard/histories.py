@@ -15,6 +15,8 @@ from tlv.layout import (
     Gap,
     PoolBurn,
     PoolCreated,
+    PoolFee,
+    PoolLiquidity,
     PoolMint,
     PoolRecord,
     PoolState,
@@ -29,6 +31,8 @@ from tlv.layout import (
 
 TOKENS = [bytes([0x40 + number]) * 20 for number in range(5)]
 NOBODY = bytes(20)
+FEES = [0, 500, 1 << 23]
+"""A V4 pool's key may name the last: its hook says the fee."""
 Told = tuple[PoolRecord, EventOrigin]
 
 
@@ -48,6 +52,8 @@ class RandomMarket:
         token0, token1 = sorted(self.rng.sample(TOKENS, 2))
         pool = bytes([1 + number]) * (32 if number == 3 else 20)
         protocol = Protocol.UNISWAP_V2 if number % 2 else Protocol.UNISWAP_V3
+        if number % 5 == 3:
+            protocol = Protocol.UNISWAP_V4
         return pool, token0, token1, Venue.QUICKSWAP_V2, self.rng.choice([18, 255]), 6, protocol
 
     def run(self, blocks: int) -> None:
@@ -87,14 +93,18 @@ class RandomMarket:
         record: PoolRecord = rng.choice(
             [
                 PoolSync(*head, rng.getrandbits(112), rng.getrandbits(112)),
-                PoolSwap(*head, 1, 0, 0, 1, *price, NOBODY, NOBODY),
-                PoolSwap(*head, 1, 0, 0, 1, *price, NOBODY, NOBODY),
+                PoolSwap(*head, 1, 0, 0, 1, *price, NOBODY, NOBODY, rng.choice([0, 3000, 3100])),
+                PoolSwap(*head, 0, 1, 1, 0, *price, NOBODY, NOBODY, rng.choice([0, 3000, 3200])),
                 PoolMint(*head, 1, 1, amount, *span),
                 PoolBurn(*head, 1, 1, amount, *span),
                 PoolCreated(*head, rng.choice([0, 500]), 10, NOBODY),
-                PoolState(*head, 0, 0, price[0], 0, number, 0, price[2], 0, NOBODY, "", ""),
+                PoolState(*head, 0, 0, price[0], 0, number, rng.choice(FEES), price[2], 10, NOBODY, "", ""),
             ]
         )
+        if head[-1] == Protocol.UNISWAP_V4 and not isinstance(record, PoolSwap | PoolState):
+            delta = rng.choice([0, -5, rng.getrandbits(90), -rng.getrandbits(90)])
+            moved = PoolLiquidity(*head, delta, span[0], span[1], NOBODY, bytes(32))
+            record = rng.choice([moved, moved, moved, PoolFee(*head, 0, 0, 0, 0, 0)])
         if rng.random() < 0.03:
             flags |= Flag.UNPROVEN
         self.ring.put(Domain.MARKET_DATA, [record, origin], flags)
@@ -107,7 +117,10 @@ class RandomMarket:
         at = number - rng.choice([0, 1, 5])
         state = rng.choice([(0, 0, 0, 0), (5, 7, 1 << 97, 9), (rng.getrandbits(100), 1, rng.getrandbits(150), 3)])
         names = rng.choice([("A", "B"), ("<b>x</b>", "\u202eC"), ("", "")])
-        record = PoolState(*head, *state, at, rng.choice([0, 3000]), 4, 10, NOBODY, *names)
+        more = (
+            (rng.choice([0, 3200]), rng.choice([NOBODY, NOBODY, TOKENS[0]])) if head[-1] == Protocol.UNISWAP_V4 else ()
+        )
+        record = PoolState(*head, *state, at, rng.choice([0, 3000]), 4, 10, NOBODY, *names, *more)
         self.ring.put(Domain.MARKET_DATA, [record], Flag.SNAPSHOT)
 
     def late(self) -> None:

@@ -11,7 +11,8 @@ from consumers.arbitrage.constant_product import Hop
 from consumers.arbitrage.pool_state import Price, Reserves
 from consumers.arbitrage.tick_math import sqrt_price_at
 from tlv.codes import Protocol
-from tools.evm.seeded_pools import ALGEBRA_SPACING, Executed, NoRealContract, SeededPools, SwapReverted
+from tools.evm.errors import NoRealContract, SwapReverted
+from tools.evm.seeded_pools import ALGEBRA_SPACING, Executed, SeededPools
 
 CASES = 150
 PAIR_FEES = (3000, 3000, 2000, 0, 10_000)
@@ -43,7 +44,9 @@ def test_pair_pays_what_our_arithmetic_says(pools: SeededPools, seed: int) -> No
     assert paid > CASES / 2
 
 
-@pytest.mark.parametrize("protocol", [Protocol.UNISWAP_V3, Protocol.ALGEBRA])
+@pytest.mark.parametrize(
+    "protocol", [Protocol.UNISWAP_V3, Protocol.PANCAKESWAP_V3, Protocol.ALGEBRA, Protocol.UNISWAP_V4]
+)
 @pytest.mark.parametrize("seed", [1])
 def test_pool_with_ticks_pays_what_our_arithmetic_says(pools: SeededPools, protocol: Protocol, seed: int) -> None:
     rng = random.Random(seed)
@@ -82,11 +85,11 @@ def test_a_swap_leaves_nothing_behind(pools: SeededPools) -> None:
         with pytest.raises(SwapReverted):
             pools.swap(Protocol.UNISWAP_V2, Reserves(10**6, 1), 3000, 1, falls=True)
         seen.add(pools.swap(Protocol.UNISWAP_V2, state, 3000, 10**18, falls=True))
-        for protocol in (Protocol.UNISWAP_V3, Protocol.ALGEBRA):
+        for protocol in (Protocol.UNISWAP_V3, Protocol.ALGEBRA, Protocol.UNISWAP_V4):
             price = Price(1 << 96, 10**18, 0)
             seen.add(pools.swap(protocol, price, 3000, 10**15, falls=True, net=ticks, spacing=60))
             pools.swap(protocol, Price(1 << 96, 10**20, 0), 3000, 10**30, falls=False, net={60: 10**20}, spacing=60)
-    assert len(seen) == 2  # one of V2; V3 and Algebra of the same fee, ticks and price pay the same
+    assert len(seen) == 2  # one of V2; V3, Algebra and V4 of the same fee, ticks and price pay the same
 
 
 @pytest.mark.parametrize(
@@ -106,6 +109,10 @@ def test_a_swap_leaves_nothing_behind(pools: SeededPools) -> None:
         (Protocol.UNISWAP_V3, Price(1 << 96, -1, 0), 3000, 10, 60),
         (Protocol.ALGEBRA, Price(1 << 96, 10**18, 0), 65_536, 10, 60),
         (Protocol.ALGEBRA, Price(1 << 96, 10**18, 0), 3000, 10, 10),
+        (Protocol.UNISWAP_V4, Price(1 << 96, 10**18, 0), 1_000_001, 10, 60),
+        (Protocol.UNISWAP_V4, Price(1 << 96, 10**18, 0), 3000, 10, 1 << 15),
+        (Protocol.UNISWAP_V4, Price(1 << 96, 10**18, 0), 3000, 1 << 127, 60),
+        (Protocol.UNISWAP_V4, Price(0, 10**18, 0), 3000, 10, 60),
         (9, Reserves(10**6, 10**6), 3000, 10, 0),
     ],
 )
@@ -117,8 +124,9 @@ def test_what_no_contract_can_be_is_refused(
 
 
 def test_tick_between_the_spacing_is_refused(pools: SeededPools) -> None:
-    with pytest.raises(NoRealContract, match="61 is no multiple"):
-        pools.swap(Protocol.UNISWAP_V3, Price(1 << 96, 1, 0), 3000, 10, falls=True, net={61: 1}, spacing=60)
+    for protocol in (Protocol.UNISWAP_V3, Protocol.UNISWAP_V4):
+        with pytest.raises(NoRealContract, match="61 is no multiple"):
+            pools.swap(protocol, Price(1 << 96, 1, 0), 3000, 10, falls=True, net={61: 1}, spacing=60)
 
 
 def test_more_than_a_pair_can_hold_is_refused_by_the_contract_itself(pools: SeededPools) -> None:

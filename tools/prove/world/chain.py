@@ -15,6 +15,7 @@ from eth_hash.auto import keccak
 
 from producers.chains.configuration import ChainConfig
 from producers.kinds.events import EVENT_OF_TOPIC, ContractEvent, Role
+from tlv.layout import PoolSwap
 from tools.prove.world.contracts import FOREIGN_TOPICS, PEOPLE, Contract, WorldPool, draw_arguments, tokens
 
 FIRST_NUMBER = 1_000
@@ -47,6 +48,17 @@ class Emitted:
     def identity(self) -> tuple[str, int]:
         """Within its block."""
         return self.transaction, self.index
+
+    @property
+    def is_event(self) -> bool:
+        """Whether its topic is one of ours, whoever emitted it."""
+        return self.topics[0] in EVENT_OF_TOPIC
+
+    @property
+    def is_swap(self) -> bool:
+        """Whether its topic is a swap's."""
+        event = EVENT_OF_TOPIC.get(self.topics[0])
+        return event is not None and event.record is PoolSwap
 
 
 @dataclass(eq=False, slots=True)

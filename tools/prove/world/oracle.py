@@ -6,11 +6,11 @@ has read, or it is the truth of `tools.prove.world.chain`.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tlv.codes import EmitterProof, Flag, GapScope, Reason
+from tlv.codes import EmitterProof, Flag, GapScope, NotPublished, Reason
 from tlv.layout import (
     HEADER_SIZE,
     Block,
@@ -24,6 +24,7 @@ from tlv.layout import (
     Reorg,
     Session,
     StateInvalidation,
+    Uncovered,
     Unproven,
     VenueName,
 )
@@ -187,7 +188,7 @@ class Oracle:
             case Reorg():
                 self._on_reorg(record)
             case BlockEnd():
-                self._on_end(record)
+                self._on_end(record, [one for one in message.records if isinstance(one, Uncovered)])
             case Gap() if record.scope == GapScope.BLOCK_NUMBERS:
                 self.gaps.append((record.first, record.last))
                 self._declared_at[record.first, record.last] = header.sequence
@@ -351,7 +352,7 @@ class Oracle:
             self._fault("order", f"{where} behind {last[0]}/{last[1]}")
         self._last[log.pool] = max(place, last)
 
-    def _on_end(self, record: BlockEnd) -> None:
+    def _on_end(self, record: BlockEnd, uncovered: Sequence[Uncovered]) -> None:
         block = self._tree.blocks.get("0x" + record.hash.hex())
         if block is None or self._canonical.get(record.number) != block.hash:
             self._fault("end", f"BlockEnd of {record.number}, which is not canonical")
@@ -361,6 +362,30 @@ class Oracle:
             missing = self._missing(block)
             if missing:
                 self._fault("false end", f"block {record.number} ended without {len(missing)} events")
+        if block is not None:
+            self._on_counts(record, block, uncovered)
+
+    def _on_counts(self, record: BlockEnd, block: Mined, uncovered: Sequence[Uncovered]) -> None:
+        """Every swap of a block that ended is published, or counted under its pool."""
+        told: Counter[bytes] = Counter()
+        for one in uncovered:
+            told[one.emitter] += one.swaps
+        untold = [log for log in block.logs if (block.hash, *log.identity) not in self._standing]
+        swaps = sum(log.is_swap for log in block.logs)
+        missing = Counter(log.pool for log in untold if log.is_swap)
+        where = f"block {record.number}"
+        published = swaps - missing.total()
+        if record.swap_count != published + told.total():
+            self._fault(
+                "swaps", f"{where}: {record.swap_count} came, {published} are published, {told.total()} are uncovered"
+            )
+        elif told - missing:
+            self._fault("swaps", f"{where}: more uncovered than there are of 0x{next(iter(told - missing)).hex()}")
+        elif self._judges_ends and not self._declared(record.number) and told != missing:
+            self._fault("swaps", f"{where}: {missing.total() - told.total()} swaps are uncounted")
+        waiting = sum(one.swaps for one in uncovered if one.reason == NotPublished.UNPROVEN)
+        if not waiting <= record.held_back <= sum(log.is_event for log in untold):
+            self._fault("held back", f"{where}: {record.held_back} logs, {waiting} swaps of them")
 
     def _on_state(self, record: PoolState) -> None:
         self._decimals[record.pool] = record.decimals0, record.decimals1

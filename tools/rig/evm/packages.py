@@ -89,6 +89,33 @@ ALGEBRA_PERIPHERY = Package(
         "artifacts/contracts/NonfungiblePositionManager.sol/NonfungiblePositionManager.json",
     ),
 )
+INTEGRAL_CORE = Package(
+    "@cryptoalgebra/integral-core@1.2.10",
+    "1f5ed8561cb4ea6d2abb2bc33bdb56bddc9dda686e4250471766a386719771ae",
+    (
+        "artifacts/contracts/AlgebraFactory.sol/AlgebraFactory.json",
+        "artifacts/contracts/AlgebraPoolDeployer.sol/AlgebraPoolDeployer.json",
+        "artifacts/contracts/AlgebraPool.sol/AlgebraPool.json",
+        "artifacts/contracts/test/TestAlgebraCallee.sol/TestAlgebraCallee.json",
+        "artifacts/contracts/test/MockCustomPoolCreator.sol/MockCustomPoolCreator.json",
+        "artifacts/contracts/test/MockPoolPlugin.sol/MockPoolPlugin.json",
+    ),
+)
+PANCAKE_CORE = Package(
+    "@pancakeswap/v3-core@1.0.2",
+    "f5416d0ab3477031cc1f82fdeda692a780ca73e5ea0803896e69b22538fb9019",
+    ("artifacts/contracts/PancakeV3Pool.sol/PancakeV3Pool.json",),
+)
+BALANCER = Package(
+    "@balancer-labs/v2-deployments@3.2.0",
+    "5000960a2028ab68ef68e16ba98d33e57b204eeda9ea308ff2bd08d7dde96585",
+    (
+        "dist/tasks/20210418-vault/artifact/Vault.json",
+        "dist/tasks/20220725-protocol-fee-percentages-provider/artifact/ProtocolFeePercentagesProvider.json",
+        "dist/tasks/20230206-weighted-pool-v3/artifact/WeightedPool.json",
+        "dist/tasks/20230206-composable-stable-pool-v3/artifact/ComposableStablePool.json",
+    ),
+)
 ERC20 = Package(
     "@0x/contracts-erc20@3.3.57",
     "9f7f90b2c4e6a37a7231b5e7ad8226725ea45c8d7a1b250beea78b0385047710",
@@ -108,6 +135,9 @@ PACKAGES = (
     V4_CORE,
     ALGEBRA_CORE,
     ALGEBRA_PERIPHERY,
+    INTEGRAL_CORE,
+    PANCAKE_CORE,
+    BALANCER,
     ERC20,
     AXE,
 )

@@ -21,7 +21,10 @@ from tools.rig.evm.node import Rpc
 from tools.rig.evm.packages import (
     ALGEBRA_CORE,
     ALGEBRA_PERIPHERY,
+    BALANCER,
     ERC20,
+    INTEGRAL_CORE,
+    PANCAKE_CORE,
     V2_CORE,
     V2_PERIPHERY,
     V3_CORE,
@@ -58,6 +61,17 @@ ARTIFACTS: dict[str, tuple[Package, str]] = {
     "AlgebraPool": (ALGEBRA_CORE, ALGEBRA_CORE.members[2]),
     "AlgebraRouter": (ALGEBRA_PERIPHERY, ALGEBRA_PERIPHERY.members[0]),
     "AlgebraPositions": (ALGEBRA_PERIPHERY, ALGEBRA_PERIPHERY.members[1]),
+    "IntegralFactory": (INTEGRAL_CORE, INTEGRAL_CORE.members[0]),
+    "IntegralDeployer": (INTEGRAL_CORE, INTEGRAL_CORE.members[1]),
+    "IntegralPool": (INTEGRAL_CORE, INTEGRAL_CORE.members[2]),
+    "IntegralCallee": (INTEGRAL_CORE, INTEGRAL_CORE.members[3]),
+    "IntegralCustomCreator": (INTEGRAL_CORE, INTEGRAL_CORE.members[4]),
+    "IntegralPlugin": (INTEGRAL_CORE, INTEGRAL_CORE.members[5]),
+    "PancakePool": (PANCAKE_CORE, PANCAKE_CORE.members[0]),
+    "BalancerVault": (BALANCER, BALANCER.members[0]),
+    "BalancerFees": (BALANCER, BALANCER.members[1]),
+    "BalancerWeighted": (BALANCER, BALANCER.members[2]),
+    "BalancerStable": (BALANCER, BALANCER.members[3]),
     "Token": (ERC20, ERC20.members[0]),
 }
 
