@@ -39,23 +39,22 @@ def prove(case: Case) -> Verdict | None:
     indices = [coin & ~UNDERLYING for coin in case.coins]
     if max(indices) >= MOST_COINS:
         return Refuted(Standing.FALSE)
-    own = [] if underlying else [case.of_pool("coins(uint256)", index) for index in indices]
+    own = [case.of_pool("coins(uint256)", index) for index in ([0] if underlying else indices)]
     function = "get_underlying_coins(address)" if underlying else "get_coins(address)"
     lists = [Question(factory.address, view.calling(function, _pool(case)), LIST_WORDS) for factory in case.factories]
-    claimed, known = [case.ask(question) for question in own], [case.ask(question) for question in lists]
-    if None in claimed:
+    claims, known = [case.ask(question) for question in own], [case.ask(question) for question in lists]
+    if None in claims:
         return None
+    claimed = [address_in(claim) for claim in claims if isinstance(claim, str)]  # the first pools take an int128
+    if None in claimed:
+        return Refuted(Standing.FALSE, tuple(own))
     for factory, answer in zip(case.factories, known, strict=True):
         coins = addresses_in(answer) or []
         if max(indices) >= len(coins):
             continue
-        named = [coins[index] for index in indices]
-        if any(
-            isinstance(claim, str) and address_in(claim) != coin for claim, coin in zip(claimed, named, strict=False)
-        ):
-            return Refuted(Standing.FALSE, tuple(own))
-        pair = ordered((int.from_bytes(named[0], "big"), int.from_bytes(named[1], "big")))
-        if pair is None:
+        coin_in, coin_out = (coins[index] for index in indices)
+        pair = ordered((int.from_bytes(coin_in, "big"), int.from_bytes(coin_out, "big")))
+        if pair is None or (claimed and not underlying and claimed != [coin_in, coin_out]):
             return Refuted(Standing.FALSE, tuple(own))
         several = tuple(coins) if len(coins) > 2 else ()
         return Proven(pair.token0, pair.token1, factory, flipped=pair.flipped, coins=several)

@@ -130,6 +130,8 @@ class Inquiry:
         for kind in filter(None, map(kind_of, self._protocols)):
             factories = [factory for factory in self._chain.factories if factory.kind is kind]
             ways.setdefault(kind.prove, []).extend(factories)
+        if any(ways.values()):  # a kind without a factory can prove nothing, and need not be asked for
+            ways = {prove: factories for prove, factories in ways.items() if factories}
         return [
             (prove, Case(address_of(key), id_of(key), coins_of(key), factories, configured, self._ask, self._heard))
             for prove, factories in ways.items()

@@ -26,6 +26,8 @@ from tools.recording.core import NodeCore
 from tools.recording.recording import Recording
 
 RECORDED_GAPS = 2
+CURVE_SWAPS = 3
+"""They name coins by index: until the pool is proven nobody knows which, so they are not published flagged."""
 NO_ADDRESS = b'"result":"0x' + b"ff" * 32 + b'"'
 
 
@@ -104,10 +106,10 @@ def test_feed_that_publishes_unproven_events_flags_them_behind_their_record_and_
     for of_pool in places.values():
         assert sum(later <= before for before, later in pairwise(of_pool)) <= reorganised
     statistics = conversation.feed.count()
-    assert statistics.quarantined_logs == 0 and statistics.unproven_events > len(events)
-    assert statistics.unproven_events + statistics.lookalikes == statistics.event_logs
+    assert statistics.quarantined_logs == CURVE_SWAPS and statistics.unproven_events > len(events)
+    assert statistics.unproven_events + statistics.lookalikes + CURVE_SWAPS == statistics.event_logs
     assert_every_event_log_is_accounted_for(statistics)
-    assert all(end.held_back == 0 for end in conversation.records(BlockEnd))
+    assert sum({end.hash: end.held_back for end in conversation.records(BlockEnd)}.values()) == CURVE_SWAPS
     assert len(conversation.records(Gap)) == RECORDED_GAPS and not conversation.records(PoolState)
     assert_ends_count_what_stands(story)
 
@@ -146,7 +148,8 @@ def test_feed_whose_emitters_turn_out_to_be_no_pools_takes_back_what_it_flagged(
     assert statistics.lookalikes == statistics.event_logs
     assert_every_event_log_is_accounted_for(statistics)
     ends = {end.hash: end for end in conversation.records(BlockEnd)}
-    assert all(end.event_count == end.held_back == 0 for end in ends.values()), "blocks ended anew"
+    assert all(end.event_count == 0 for end in ends.values()), "blocks ended anew"
+    assert sum(end.held_back for end in ends.values()) <= CURVE_SWAPS, "blocks without flagged events stay ended"
     assert conversation.feed.settled
 
 

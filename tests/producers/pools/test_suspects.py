@@ -44,6 +44,7 @@ class Desk:
         self.quarantine.reconnected()
         self.honest = False
         self.logs: dict[str, list[dict[str, Any]]] = {}
+        self.heads: dict[str, Head] = {}
         self.asked = 0
 
     def block(self, number: int, parent: Block | None = None, branch: str = "") -> Block:
@@ -51,6 +52,7 @@ class Desk:
         below = "0x" + "22" * 32 if parent is None else parent.hash
         name = "0x" + hashlib.sha256(f"{number}{branch}".encode()).hexdigest()
         head = Head(number=hex(number), hash=name, parent_hash=below, timestamp="0x1")
+        self.heads[head.number] = head
         block = self.chain.add(head, self.context.clock.now_ns)
         found = self.chain.branch(block, 1000)
         assert isinstance(found, list)
@@ -89,6 +91,8 @@ class Desk:
     def _reply(self, method: str, params: list[Any]) -> dict[str, Any]:
         if method == "eth_getLogs":
             return {"result": self.logs.get(params[0].get("blockHash"), [])}
+        if method == "eth_getBlockByNumber":
+            return {"result": self.heads[params[0]]}
         if not self.honest:
             return REVERT
         said = {TOKEN0: word(int.from_bytes(TOKENS[0], "big")), TOKEN1: word(int.from_bytes(TOKENS[1], "big"))}
