@@ -23,7 +23,18 @@ from consumers.symbols import SymbolFilter, states_in
 from ringbuf import Poll
 from tlv.buffers import Longs
 from tlv.filter import MessageFilter
-from tlv.layout import POOL_TYPES, Block, BlockEnd, EventOrigin, Gap, PoolState, PoolTicks, Reorg, StateInvalidation
+from tlv.layout import (
+    POOL_TYPES,
+    Block,
+    BlockEnd,
+    EventOrigin,
+    FeeState,
+    Gap,
+    PoolState,
+    PoolTicks,
+    Reorg,
+    StateInvalidation,
+)
 from tlv.record import RECORDS, Record
 
 FRAMES_PER_POLL = 256
@@ -42,7 +53,7 @@ EVENTS: list[Read | None] = [None] * 256
 """By type, how the record of a pool's event is read."""
 SINGLE: list[tuple[Read, str] | None] = [None] * 256
 """By type, how a record that stands alone is read, and the method that it is for."""
-for _number in POOL_TYPES - {PoolTicks.layout.type}:
+for _number in POOL_TYPES - {PoolTicks.layout.type, FeeState.layout.type}:
     EVENTS[_number] = RECORDS[_number].read
 for _cls, _method in ALONE.items():
     SINGLE[_cls.layout.type] = (_cls.read, _method)

@@ -29,6 +29,7 @@ from tlv.layout import (
     Block,
     BlockEnd,
     EventOrigin,
+    FeeState,
     Gap,
     OrderLeg,
     OrderRequest,
@@ -40,6 +41,7 @@ from tlv.layout import (
     SignalIdentity,
     StateInvalidation,
     TickLiquidity,
+    Timepoint,
 )
 from tlv.message import Message, parse
 from tlv.record import Record
@@ -237,6 +239,9 @@ class Strategy:
 
     def on_ticks(self, part: PoolTicks, ticks: tuple[TickLiquidity, ...]) -> None:
         """A part of a pool's tick map, as of the end of its block."""
+
+    def on_fee_state(self, state: FeeState, points: tuple[Timepoint, ...]) -> None:
+        """All that decides an Algebra pool's fee, as of the end of its block."""
 
     def on_block(self, block: Block) -> None:
         """The node announced a block."""
@@ -453,6 +458,9 @@ def dispatch_pool(strategy: Strategy, record: PoolRecord, message: Message) -> N
         return
     if isinstance(record, PoolTicks):
         strategy.on_ticks(record, tuple(tick for tick in message.records if isinstance(tick, TickLiquidity)))
+        return
+    if isinstance(record, FeeState):
+        strategy.on_fee_state(record, tuple(point for point in message.records if isinstance(point, Timepoint)))
         return
     origin = message.first(EventOrigin)
     if origin is None:

@@ -45,6 +45,7 @@ from producers.output.block_events import BlockEvents
 from producers.output.block_messages import BlockMessages
 from producers.output.declarations import Declarations
 from producers.output.event_filter import EventFilter
+from producers.output.fee_states import FeeStates
 from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
 from producers.output.snapshots import Snapshots
@@ -95,7 +96,10 @@ class Assembly:
         self._events = BlockEvents(context, outbox, table, self._quarantine, self._introductions)
         self._snapshots = Snapshots(context, self._introductions, self.chain.is_canonical)
         self._tick_maps = TickMaps(context, self._introductions, outbox, self.chain.is_canonical, tick_watch)
-        self._declarations = Declarations(self.chain, self._messages, self._snapshots, self._tick_maps)
+        self._fee_states = FeeStates(context, self._introductions, outbox, self.chain.is_canonical, tick_watch)
+        self._declarations = Declarations(
+            self.chain, self._messages, self._snapshots, self._tick_maps, self._fee_states
+        )
         self._closing = Closing(context, self._frontier, self._evidence, self._logs, cross_check, self._declarations)
         self._switching = Switching(
             context,
@@ -209,7 +213,7 @@ class Assembly:
         """Time passed: refetch what stays open too long, and ask what pools hold."""
         self._closing.close_overdue()
         self.advance()
-        if self._events.introduced or self._snapshots.due or self._tick_maps.due:
+        if self._events.introduced or self._snapshots.due or self._tick_maps.due or self._fee_states.due:
             self._ask_for_states()
 
     def settle(self) -> None:
@@ -294,6 +298,7 @@ class Assembly:
         """
         before, self._events.event_filter = self._events.event_filter, wanted
         self._tick_maps.is_followed = wanted.shows_liquidity if wanted is not None else lambda _: True
+        self._fee_states.is_followed = wanted.shows_liquidity if wanted is not None else lambda _: True
         if self.chain.head is not None and wanted != before:
             self._declarations.invalidate(self.safe_number + 1, Reason.FILTER_CHANGED)
 
@@ -301,6 +306,7 @@ class Assembly:
         """Publish what every pool holds, for readers that joined late."""
         self._snapshots.want_all(self.head_number)
         self._tick_maps.want_all(self.head_number)
+        self._fee_states.want_all(self.head_number)
 
     def take_distrust(self) -> str | None:
         """Why another endpoint should be asked, once: what this one lists is refuted by the evidence."""
@@ -404,12 +410,14 @@ class Assembly:
         for row in self._events.take_introduced():
             self._snapshots.want(row, head.number)
             self._tick_maps.want(row, head.number)
+            self._fee_states.want(row, head.number)
         newest = self.safe_block
         if newest is head and self._clock.now_ns - head.arrived_ns < STILL_NS:
             newest = self.chain.canonical.get(head.number - 1)
         if self._connected and newest is not None and newest.number >= head.number - NEARLY_HEAD:
             self._snapshots.pump(newest)
             self._tick_maps.pump(newest)
+            self._fee_states.pump(newest)
 
     def count(self) -> None:
         """Bring the counters that others keep into the statistics."""

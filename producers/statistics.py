@@ -101,6 +101,10 @@ class Statistics:
     cross_check_rejected: dict[str, int] = field(default_factory=dict)
     """Frames of the second endpoint, or parts of one, that were no usable answer, by reason."""
     pools: Level = 0
+    fee_states: int = 0
+    """FeeStates told."""
+    refused_fee_states: int = 0
+    """What decides a fee could not be had, or contradicted itself."""
     tick_maps: int = 0
     """Maps of watched pools that were read from the node and published."""
     refused_tick_maps: int = 0

@@ -113,6 +113,10 @@ class NotPublished(IntEnum):
 class FeeKind(IntEnum):
     """Who decides a pool's fee (`PoolFee.fee_kind`)."""
 
+    PAID = 0
+    """Of an event, at the place of its EventOrigin: what the first swap of a block set and paid, in a pool whose fee
+    moves (Algebra's Fee)."""
+
     FACTORY = 1
     """One fee for all pools of the factory."""
     POOL = 2
@@ -258,7 +262,8 @@ class AnomalyState(IntEnum):
 
 
 class QuoteVerdict(IntEnum):
-    """How far the expected output of a signal can be trusted."""
+    """How far the expected output of a signal can be trusted.  The fee of an Algebra pool moves with time: it is that
+    of a block that comes as long after the signal's as this came after the one before."""
 
     EXACT = 1
     WITHIN_SEGMENT = 2

@@ -82,6 +82,46 @@ class PoolRecord(Record, frozen=True):
     protocol: U32
 
 
+@record(type=4)
+class Timepoint(Record, frozen=True):
+    """An entry of an Algebra pool's record of trades (v1-core: DataStorage.Timepoint).  `sequence` counts them from 0,
+    on through the contract's ring of 65,536; timestamp in seconds; volatility, volume and tick are sums over time.
+    Seconds per liquidity, which no fee follows from, are left out."""
+
+    volatility: U128
+    volume: U128
+    tick_cumulative: I64
+    timestamp: U64
+    sequence: U32
+    average_tick: I32
+
+
+@record(type=5)
+class FeeState(PoolRecord, frozen=True):
+    """All that decides what an Algebra pool takes from the end of a block on, in front of `count` Timepoint records by
+    rising sequence: its last and the one before it; those around the moment a day before the block and after it; and
+    the oldest.  The fee of a block follows exactly (`consumers.arbitrage.algebra_fee`) for each timestamp a day before
+    which is not behind the last Timepoint around that moment; swaps, mints and burns of later blocks write the next
+    ones.  A reorg below the block voids it.  `fee_pips` is what the last swap paid, `volume` what trades since the last
+    Timepoint add to the next (AlgebraPool.volumePerLiquidityInBlock); the rest is AdaptiveFee.Configuration."""
+
+    volume: U128
+    block_number: I64
+    block_hash: Hash
+    tick: I32
+    fee_pips: U32
+    beta1: U32
+    beta2: U32
+    volume_beta: U32
+    alpha1: U16
+    alpha2: U16
+    gamma1: U16
+    gamma2: U16
+    volume_gamma: U16
+    base_fee: U16
+    count: U32
+
+
 @record(type=6)
 class PoolCoin(Record, frozen=True):
     """One coin of a pool of more than two, behind the pool's PoolState: coin `index` as the pool counts them."""

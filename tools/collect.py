@@ -76,8 +76,8 @@ TRY_ANOTHER = (
     "--watch-ticks",
     multiple=True,
     metavar="ADDRESS|all",
-    help="Read the tick map of a Uniswap V3 pool (repeatable), or of all, from the node and publish it: at the pool's"
-    " first event, after every loss, every 5 minutes.",
+    help="Read the tick map of a Uniswap V3 or Algebra pool (repeatable), or of all, from the node and publish it: at"
+    " the pool's first event, after every loss, every 5 minutes; of Algebra what its fee follows from as well.",
 )
 @click.option(
     "--unproven",

@@ -33,6 +33,7 @@ from tlv.layout import (
     SIZE_OF_TYPE,
     Block,
     EventOrigin,
+    FeeState,
     Gap,
     PoolBurn,
     PoolCreated,
@@ -56,6 +57,7 @@ KNOWN_POOL = np.dtype(
         ("fee_pips_back", "<i8"),  # of token1
         ("fee_changed", "<i8"),  # the block whose PoolFee said that a V4 pool's are others now
         ("hooked", "<i8"),  # whether a V4 pool calls a contract that may change what a swap pays
+        ("followed", "<i8"),  # whether the caller says the fee
         ("tick_spacing", "<i8"),
         ("last_event_block", "<i8"),  # the newest of any event, also of one whose state was dropped since
         ("newest", "<i8"),
@@ -80,20 +82,23 @@ KNOWN_STATE = np.dtype(
 )
 HASH_AT, FIRST_AT, SECOND_AT, WORDS = 0, 4, 8, 12
 """Where in a row of `words` the block's hash and the state's two values stand."""
-POOLS_USED, ENTRIES_USED, FREE_ENTRY, TRUSTED_SINCE, COMPLETE_FROM, CHANGED_USED = range(6)
-META = 6
+POOLS_USED, ENTRIES_USED, FREE_ENTRY, TRUSTED_SINCE, COMPLETE_FROM, CHANGED_USED, FOLLOWED, NEWEST, NEWEST_S, PACE_S = (
+    range(10)
+)
+META = 10
 
-DONE, FULL, REFUSED, CONTROL, NAMED, TICKS, LIQUIDITY = range(7)
+DONE, FULL, REFUSED, CONTROL, NAMED, TICKS, LIQUIDITY, FEES = range(8)
 """Why `fold` returns.  REFUSED: no message, or a pool's without its origin; NAMED: a PoolState or VenueName, whose
-texts are the caller's; LIQUIDITY: a Mint, Burn or PoolLiquidity that moves a tick map.  Of these two the state is
-taken in."""
+texts are the caller's; LIQUIDITY: a Mint, Burn or PoolLiquidity that moves a tick map; FEES: a FeeState, what moves the
+fee that follows from one (Block, Algebra's Swap).  But for FULL and REFUSED the state is taken in."""
 
 BLOCK_TYPE, REORG_TYPE, INVALIDATION_TYPE = Block.layout.type, Reorg.layout.type, StateInvalidation.layout.type
 GAP_TYPE, SESSION_TYPE, VENUE_TYPE = Gap.layout.type, Session.layout.type, VenueName.layout.type
 ORIGIN_TYPE, ORIGIN_SIZE = EventOrigin.layout.type, EventOrigin.layout.size
 SWAP_TYPE, SYNC_TYPE, STATE_TYPE = PoolSwap.layout.type, PoolSync.layout.type, PoolState.layout.type
 MINT_TYPE, BURN_TYPE, CREATED_TYPE = PoolMint.layout.type, PoolBurn.layout.type, PoolCreated.layout.type
-TICKS_TYPE, FEE_TYPE, MOVE_TYPE = PoolTicks.layout.type, PoolFee.layout.type, PoolLiquidity.layout.type
+TICKS_TYPE, FEE_TYPE, FEES_TYPE = PoolTicks.layout.type, PoolFee.layout.type, FeeState.layout.type
+MOVE_TYPE = PoolLiquidity.layout.type
 BLOCK_RECORD, SWAP_RECORD = Block.layout.dtype, PoolSwap.layout.dtype
 STATE_RECORD, CREATED_RECORD, FEE_RECORD = PoolState.layout.dtype, PoolCreated.layout.dtype, PoolFee.layout.dtype
 MINT_RECORD, BURN_RECORD, MOVE_RECORD = PoolMint.layout.dtype, PoolBurn.layout.dtype, PoolLiquidity.layout.dtype
@@ -109,7 +114,7 @@ STATE_SIZE, CREATED_SIZE, SWAP_SIZE = PoolState.layout.size, PoolCreated.layout.
 MINT_SIZE, BURN_SIZE, BLOCK_SIZE, FEE_SIZE = (cls.layout.size for cls in (PoolMint, PoolBurn, Block, PoolFee))
 ORIGIN_HASH = EventOrigin.layout.offsets["block_hash"]
 MOVE_SIZE = PoolLiquidity.layout.size
-UNISWAP_V2, UNISWAP_V4 = int(Protocol.UNISWAP_V2), int(Protocol.UNISWAP_V4)
+UNISWAP_V2, UNISWAP_V4, ALGEBRA = (int(one) for one in (Protocol.UNISWAP_V2, Protocol.UNISWAP_V4, Protocol.ALGEBRA))
 REMOVED, SNAPSHOT, UNPROVEN = int(Flag.REMOVED), int(Flag.SNAPSHOT), int(Flag.UNPROVEN)
 WIDE, HALF = 4, 2
 """Limbs of 256 and 128 bits."""
@@ -131,7 +136,8 @@ class BookTables(NamedTuple):
     changed: Longs
     """int64[pools]: rows of pools that changed since the caller looked."""
     meta: Longs
-    """int64[META]; a COMPLETE_FROM of -1 is not known."""
+    """int64[META]; a COMPLETE_FROM of -1 is not known; FOLLOWED: how many pools the caller says the fee
+    of; NEWEST, NEWEST_S and PACE_S: the newest block, its timestamp, and how long after its parent that is."""
 
 
 def make_tables(pools: int, entries: int) -> BookTables:
@@ -393,7 +399,7 @@ def identify(tables: BookTables, row: int, fee_pips: int, tick_spacing: int, pro
     if pool["tick_spacing"] != tick_spacing or name["protocol"] != protocol or pool["hooked"] != hooked:
         pool["tick_spacing"], name["protocol"], pool["hooked"] = tick_spacing, protocol, hooked
         note_change(tables, row)
-    if protocol != UNISWAP_V4:
+    if protocol != UNISWAP_V4 and not pool["followed"]:
         fee = fee_pips if fee_pips > 0 else -1
         learn_fees(tables, row, fee, fee)
 
@@ -448,7 +454,8 @@ def take_snapshot(tables: BookTables, buf: Bytes, value: int, sequence: int, pub
 
 @kernel
 def take_event(tables: BookTables, buf: Bytes, tlv_type: int, value: int, at: int, sequence: int, ns: int) -> int:
-    """A pool event with its origin at buf[at:], as `PoolBook.apply`; LIQUIDITY if it moves a tick map, else DONE."""
+    """A pool event with its origin at buf[at:], as `PoolBook.apply`; LIQUIDITY if it moves a tick map, FEES if it moves
+    a fee only, else DONE."""
     row = learn_pool(tables, buf, value)
     pool = tables.pools[row]
     if tlv_type == CREATED_TYPE:
@@ -477,6 +484,8 @@ def take_event(tables: BookTables, buf: Bytes, tlv_type: int, value: int, at: in
         copy_words(tables, entry, SECOND_AT, buf, value + SWAP_LIQUIDITY, HALF)
         tables.entries[entry]["is_price"] = 1
         tables.entries[entry]["tick"] = buf[value : value + SWAP_SIZE].view(SWAP_RECORD)[0]["tick"]
+        if buf[value : value + PREFIX_SIZE].view(POOL_PREFIX)[0]["protocol"] == ALGEBRA:
+            what = FEES
     elif tlv_type in (MINT_TYPE, BURN_TYPE, MOVE_TYPE):
         adds, size = tlv_type != BURN_TYPE, HALF
         amount = value + (MINT_AMOUNT if adds else BURN_AMOUNT)
@@ -538,10 +547,23 @@ def ticks_of(buf: Bytes, value: int, tlv_type: int) -> tuple[int, int]:
 
 @kernel
 def take_fee(tables: BookTables, buf: Bytes, value: int) -> None:
-    """A PoolFee."""
+    """A PoolFee; what the last swap paid in an Algebra pool says nothing of the next."""
     row = learn_pool(tables, buf, value)
     fee = int(buf[value : value + FEE_SIZE].view(FEE_RECORD)[0]["fee_pips"])
-    learn_fees(tables, row, fee, fee)
+    if buf[value : value + PREFIX_SIZE].view(POOL_PREFIX)[0]["protocol"] != ALGEBRA:
+        learn_fees(tables, row, fee, fee)
+
+
+@kernel
+def note_block(tables: BookTables, buf: Bytes, value: int) -> None:
+    """A Block, as `PoolBook.see_block`."""
+    block, meta = buf[value : value + BLOCK_SIZE].view(BLOCK_RECORD)[0], tables.meta
+    number, timestamp = int(block["number"]), int(block["timestamp"])
+    if meta[COMPLETE_FROM] < 0:
+        meta[COMPLETE_FROM] = number
+    if meta[NEWEST_S] > 0 and number == meta[NEWEST] + 1:
+        meta[PACE_S] = max(timestamp - meta[NEWEST_S], 1)
+    meta[NEWEST], meta[NEWEST_S] = number, timestamp
 
 
 @kernel
@@ -573,8 +595,9 @@ def fold(tables: BookTables, buf: Bytes, table: Longs, column: int, last: int, c
             return i, REFUSED
         tlv_type, value = first_record(buf, start, end)
         if tlv_type == BLOCK_TYPE:
-            if meta[COMPLETE_FROM] < 0:
-                meta[COMPLETE_FROM] = buf[value : value + BLOCK_SIZE].view(BLOCK_RECORD)[0]["number"]
+            note_block(tables, buf, value)
+            if meta[FOLLOWED] > 0:
+                return i, FEES
         elif tlv_type in (REORG_TYPE, INVALIDATION_TYPE, GAP_TYPE, SESSION_TYPE):
             return i, CONTROL
         elif tlv_type == VENUE_TYPE:
@@ -599,9 +622,9 @@ def take_pool_record(
     if flags & SNAPSHOT and tlv_type == STATE_TYPE:
         take_snapshot(tables, buf, value, sequence, ns)
         return NAMED
-    if tlv_type == TICKS_TYPE:
+    if tlv_type in (TICKS_TYPE, FEES_TYPE):
         learn_pool(tables, buf, value)
-        return TICKS
+        return TICKS if tlv_type == TICKS_TYPE else FEES
     is_v4 = buf[value : value + PREFIX_SIZE].view(POOL_PREFIX)[0]["protocol"] == UNISWAP_V4
     if tlv_type == FEE_TYPE and not is_v4:
         take_fee(tables, buf, value)
@@ -619,4 +642,6 @@ def take_pool_record(
         take_back(tables, row, buf[at + ORIGIN_HASH : at + ORIGIN_HASH + 32].view(np.uint64), log_index)
         if tlv_type in (MINT_TYPE, BURN_TYPE, MOVE_TYPE):
             return LIQUIDITY
+        if buf[value : value + PREFIX_SIZE].view(POOL_PREFIX)[0]["protocol"] == ALGEBRA:
+            return FEES
     return DONE

@@ -23,6 +23,7 @@ from tlv.layout import (
     Block,
     BlockEnd,
     EventOrigin,
+    FeeState,
     Gap,
     PoolBurn,
     PoolCreated,
@@ -38,6 +39,7 @@ from tlv.layout import (
     Session,
     StateInvalidation,
     TickLiquidity,
+    Timepoint,
 )
 from tlv.record import Record
 
@@ -47,7 +49,19 @@ class BookStrategy(Strategy):
 
     wants: ClassVar[frozenset[type[Record]]] = frozenset(
         {
-            *(Block, BlockEnd, PoolBurn, PoolCreated, PoolFee, PoolLiquidity, PoolMint, PoolState, PoolSwap, PoolSync),
+            *(
+                Block,
+                BlockEnd,
+                FeeState,
+                PoolBurn,
+                PoolCreated,
+                PoolFee,
+                PoolLiquidity,
+                PoolMint,
+                PoolState,
+                PoolSwap,
+                PoolSync,
+            ),
             PoolTicks,
         }
     )
@@ -67,6 +81,9 @@ class BookStrategy(Strategy):
 
         GONE: a snapshot told one; REORG: they are what they were at the fork; STATE_UNKNOWN: they are not known.
         """
+
+    def fees_moved(self, pools: Sequence[Pool]) -> None:
+        """The fees of pools changed, by time or by what is known of them, and not their states; None if unknown."""
 
     def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
         """Take it in."""
@@ -90,9 +107,17 @@ class BookStrategy(Strategy):
         """Take over the liquidity beyond the current range."""
         self.book.take_ticks(part, ticks)
 
+    def on_fee_state(self, state: FeeState, points: tuple[Timepoint, ...]) -> None:
+        """Take over what the pool's fee follows from."""
+        pool = self.book.take_fees(state, points)
+        if pool is not None:
+            self.fees_moved([pool])
+
     def on_block(self, block: Block) -> None:
-        """Its events are behind it."""
-        self.book.see_block(block.number)
+        """Its events are behind it, and fees that move are those of the block after it."""
+        moved = self.book.see_block(block)
+        if moved:
+            self.fees_moved(moved)
 
     def on_reorg(self, reorg: Reorg) -> None:
         """Go back to the fork."""

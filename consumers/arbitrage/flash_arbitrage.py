@@ -191,6 +191,12 @@ class FlashArbitrage(BookStrategy):
             if self._renew(pool):
                 self._unsettled.setdefault(pool.index, Move(NEVER, 0, fetched=False))
 
+    def fees_moved(self, pools: Sequence[Pool]) -> None:
+        """What follows from it is looked at when the block ends."""
+        for pool in pools:
+            if self._renew(pool):
+                self._unsettled.setdefault(pool.index, Move(NEVER, 0, fetched=False))
+
     def on_block(self, block: Block) -> None:
         """The next block's base fee is bounded by this one's."""
         self._see(StateBlock(block.number, block.hash))

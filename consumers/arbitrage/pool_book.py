@@ -12,8 +12,13 @@ which prices are worth a trade nor where records come from.
     PoolTicks                            the tick map, which Mint and Burn then move (`kept_ticks`)
     V4 Swap, Initialize                  say the fee of their direction, and of both
     V4 PoolFee                           both fees are others now; the next PoolState says which
+    FeeState                             what Algebra's fee follows from, which its events then move (`kept_fees`)
+    Block                                the fee of Algebra pools in the block after it
+    PoolFee                              the fee, but of Algebra and V4
 
 A StateInvalidation because of a reorg is ignored: the Reorg that follows restores the states instead.
+
+The next block is taken to come as long after the newest as that came after the one before.
 
 A tick map as of block N needs every change of the blocks above N.  At the beginning, and after lost frames, changes are
 known to be complete from the first Block that comes: a block's events never stand before its Block.
@@ -28,7 +33,9 @@ from consumers.arbitrage.kept_ticks import Change
 from consumers.arbitrage.pool_state import SNAPSHOT_LOG_INDEX, Entry, Pool, Price, Reserves
 from tlv.codes import InvalidationScope, Protocol, Reason
 from tlv.layout import (
+    Block,
     EventOrigin,
+    FeeState,
     PoolBurn,
     PoolCreated,
     PoolFee,
@@ -42,6 +49,7 @@ from tlv.layout import (
     Reorg,
     StateInvalidation,
     TickLiquidity,
+    Timepoint,
 )
 
 UNKNOWN_FORK = bytes(32)
@@ -57,6 +65,10 @@ class PoolBook:
         self._trusted_since = 0
         self._complete_from: int | None = None
         """The lowest block of which no frame was lost; None until a Block comes."""
+        self._newest: Block | None = None
+        self._pace_s = 0
+        self.next_timestamp: int | None = None
+        """Of the block that comes next; None until two came one after the other."""
 
     def __iter__(self) -> Iterator[Pool]:
         return iter(self.pools)
@@ -85,11 +97,16 @@ class PoolBook:
         if isinstance(record, PoolCreated):
             _identify(pool, record)
             return None
+        if isinstance(record, PoolFee) and record.protocol != Protocol.UNISWAP_V4:
+            return pool if _charge(pool, record) else None
         pool.last_event_block = max(pool.last_event_block, origin.block_number)
         if isinstance(record, PoolMint | PoolBurn | PoolLiquidity) and added_by(record):
             pool.ticks.apply(change_of(record, origin))
         if record.protocol == Protocol.UNISWAP_V4 and _fee_after(pool, record, origin):
             return pool
+        if isinstance(record, PoolSwap | PoolMint | PoolBurn) and record.protocol == Protocol.ALGEBRA:
+            pool.fees.apply(record, origin)
+            self._renew_fee(pool)
         value = _state_after(pool, record)
         if value is None:
             return None
@@ -103,7 +120,8 @@ class PoolBook:
             return None
         if isinstance(record, PoolFee) and record.protocol == Protocol.UNISWAP_V4:
             return pool if pool.learn_fees(None, None) else None
-        return pool if pool.remove(origin) else None
+        changed = pool.remove(origin)
+        return pool if self._renew_fee(pool) or changed else None
 
     def take_snapshot(self, record: PoolState) -> Pool | None:
         """Take in a snapshot; the pool if its identity or its state is now another."""
@@ -111,6 +129,7 @@ class PoolBook:
         changed = _identify(pool, record)
         if _says_fees(record) and record.block_number >= max(pool.fee_changed, self._trusted_since):
             changed |= pool.learn_fees(record.fee_pips, record.fee_pips_back)
+        self._renew_fee(pool)
         value = _state_in(record)
         known = pool.current.block_number if pool.current else self._trusted_since - 1
         if value is not None and record.block_number > known and record.block_number >= pool.last_event_block:
@@ -126,16 +145,34 @@ class PoolBook:
         since_block = max(self._trusted_since, self._complete_from - 1)
         return pool if pool.ticks.take(part, ticks, since_block) else None
 
-    def see_block(self, number: int) -> None:
-        """A Block came: its events are behind it."""
+    def take_fees(self, state: FeeState, points: Sequence[Timepoint]) -> Pool | None:
+        """Take in a FeeState; the pool if its fee is now another."""
+        pool = self._pool(state)
         if self._complete_from is None:
-            self._complete_from = number
+            return None
+        since_block = max(self._trusted_since, self._complete_from - 1)
+        taken = pool.fees.take(state, points, since_block)
+        return pool if taken and self._renew_fee(pool) else None
+
+    def see_block(self, block: Block) -> list[Pool]:
+        """A Block came: its events are behind it.  The pools whose fee in the block after it is another."""
+        if self._complete_from is None:
+            self._complete_from = block.number
+        before, self._newest = self._newest, block
+        if before is not None and before.timestamp and block.number == before.number + 1:
+            self._pace_s = max(block.timestamp - before.timestamp, 1)
+        if self._pace_s:
+            self.next_timestamp = block.timestamp + self._pace_s
+        return [pool for pool in self.pools if self._renew_fee(pool)]
+
+    def _renew_fee(self, pool: Pool) -> bool:
+        return pool.fees.followed and pool.renew_fee(self.next_timestamp)
 
     def reorganise(self, reorg: Reorg) -> list[Pool]:
         """Go back to the fork; the pools whose state changed by it."""
         if reorg.fork_hash == UNKNOWN_FORK:
             return self.invalidate()
-        return [pool for pool in self.pools if pool.roll_back(reorg.fork_number)]
+        return [pool for pool in self.pools if pool.roll_back(reorg.fork_number) | self._renew_fee(pool)]
 
     def apply_invalidation(self, invalidation: StateInvalidation) -> list[Pool]:
         """Make unknown what a StateInvalidation takes back; the pools whose state changed by it."""
@@ -151,6 +188,7 @@ class PoolBook:
         self._complete_from = None
         for pool in self.pools:
             pool.ticks.lose()
+            pool.fees.lose()
         return self.invalidate()
 
     def invalidate(self, since_block: int = 0) -> list[Pool]:
@@ -167,7 +205,7 @@ def _identify(pool: Pool, record: PoolState | PoolCreated) -> bool:
     if isinstance(record, PoolState):
         pool.hooks = record.hooks
     changed = known != (pool.protocol, pool.tick_spacing, pool.hooks)
-    if record.protocol == Protocol.UNISWAP_V4:
+    if record.protocol == Protocol.UNISWAP_V4 or pool.fees.followed:
         return changed
     return pool.learn_fees(record.fee_pips or None, record.fee_pips or None) or changed
 
@@ -194,6 +232,11 @@ def _fee_after(pool: Pool, record: PoolRecord, origin: EventOrigin) -> bool:
     return False
 
 
+def _charge(pool: Pool, record: PoolFee) -> bool:
+    """Take over the fee; whether it is another.  What Algebra's last swap paid says nothing of the next."""
+    return record.protocol != Protocol.ALGEBRA and pool.learn_fees(record.fee_pips, record.fee_pips)
+
+
 def added_by(record: PoolMint | PoolBurn | PoolLiquidity) -> int:
     """The liquidity that it adds between its ticks; negative if it takes some out."""
     match record:
@@ -215,6 +258,9 @@ def _forget(pools: list[Pool]) -> list[Pool]:
     for pool in pools:
         pool.ticks.void()
         if pool.protocol == Protocol.UNISWAP_V4:
+            pool.learn_fees(None, None)
+        if pool.fees.followed:
+            pool.fees.void()
             pool.learn_fees(None, None)
     known = [pool for pool in pools if pool.history]
     for pool in known:

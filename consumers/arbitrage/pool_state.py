@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from consumers.arbitrage.kept_fees import KeptFees
 from consumers.arbitrage.kept_ticks import KEPT_BLOCKS, KeptTicks
 from tlv.codes import UNKNOWN_DECIMALS, Protocol
 from tlv.layout import EventOrigin, PoolRecord
@@ -63,7 +64,8 @@ class Pool:
     decimals0: int = UNKNOWN_DECIMALS
     decimals1: int = UNKNOWN_DECIMALS
     fee_pips: int | None = None
-    """Of token0 that goes in; None until it is told: without its fee a pool cannot be quoted."""
+    """Of token0 that goes in; None until it is told: without its fee a pool cannot be quoted.  An Algebra pool's is
+    that of the next block, which follows from its FeeState and what came since."""
     fee_pips_back: int | None = None
     """Of token1 that goes in: another one in Uniswap V4, where the protocol may charge each way."""
     fee_changed: int = 0
@@ -73,6 +75,7 @@ class Pool:
     tick_spacing: int = 0
     history: list[Entry] = field(default_factory=list)
     ticks: KeptTicks = field(default_factory=KeptTicks)
+    fees: KeptFees = field(default_factory=KeptFees)
     last_event_block: int = 0
     """The newest block of any event of the pool, also of one whose state was dropped since."""
 
@@ -122,6 +125,7 @@ class Pool:
     def remove(self, origin: EventOrigin) -> bool:
         """Take back the state of one event that left the chain; whether there was one."""
         self.ticks.take_back(origin)
+        self.fees.take_back(origin)
         for position in range(len(self.history) - 1, -1, -1):
             entry = self.history[position]
             if entry.block_hash == origin.block_hash and entry.log_index == origin.log_index:
@@ -132,6 +136,7 @@ class Pool:
     def roll_back(self, fork_number: int) -> bool:
         """Forget every state of a block above the fork; whether there was one."""
         self.ticks.roll_back(fork_number)
+        self.fees.roll_back(fork_number)
         self.last_event_block = min(self.last_event_block, fork_number)
         if self.fee_changed > fork_number:
             self.fee_changed = fork_number
@@ -145,8 +150,13 @@ class Pool:
 
     @property
     def fee_moves(self) -> bool:
-        """Whether the fee can change between snapshots, as an Algebra pool's does."""
-        return self.protocol == Protocol.ALGEBRA
+        """Whether the fee of the next block is another than is known: an Algebra pool's without FeeStates."""
+        return self.protocol == Protocol.ALGEBRA and not self.fees.followed
+
+    def renew_fee(self, timestamp: int | None) -> bool:
+        """Set the fee to that of a block of this timestamp, if that is known; whether it is another."""
+        fee = None if timestamp is None else self.fees.fee_at(timestamp)
+        return self.learn_fees(fee, fee)
 
     @property
     def is_hooked(self) -> bool:

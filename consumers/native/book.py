@@ -1,6 +1,7 @@
 """The states of all pools for a native handler, and what pools pay, to the wei.
 
-Owns `NativeBook`, which applies in Python what `book_kernels.fold` leaves to its caller (reorgs, losses, tick maps),
+Owns `NativeBook`, which applies in Python what `book_kernels.fold` leaves to its caller (reorgs, losses, tick maps,
+fees that move),
 and what a handler may ask of the `BookView` that it gets as `book`:
 
     row = pool_row(book, sync["pool"])              # -1: not known
@@ -31,6 +32,7 @@ from consumers.arbitrage.book_kernels import (
     make_tables,
 )
 from consumers.arbitrage.constant_product import FEE_UNIT
+from consumers.arbitrage.kept_fees import KeptFees
 from consumers.arbitrage.kept_ticks import KeptTicks
 from consumers.arbitrage.pool_book import UNKNOWN_FORK, change_of
 from consumers.native.quoting import (
@@ -68,20 +70,24 @@ from consumers.native.wide_math import (
     shift_digits_left,
 )
 from tlv.buffers import Bytes, Limbs, Longs
-from tlv.codes import Flag, GapScope, InvalidationScope, Reason
+from tlv.codes import Flag, GapScope, InvalidationScope, Protocol, Reason
 from tlv.filter import POOL_BYTES
 from tlv.jit import kernel
 from tlv.layout import (
+    Block,
     EventOrigin,
+    FeeState,
     Gap,
     PoolBurn,
     PoolLiquidity,
     PoolMint,
+    PoolSwap,
     PoolTicks,
     Reorg,
     Session,
     StateInvalidation,
     TickLiquidity,
+    Timepoint,
 )
 from tlv.message import parse
 from tlv.wide import wide_to_float
@@ -244,6 +250,8 @@ class NativeBook:
         self.view = BookView(make_tables(POOLS, STATES), arrays, make_work())
         self._ticks: dict[int, KeptTicks] = {}
         """Of the pools whose liquidity beyond the price was told, or changed, by row."""
+        self._fees: dict[int, KeptFees] = {}
+        """Of Algebra's pools, by row."""
         self._used = 0
         """Of the room in `TickArrays.ticks`."""
 
@@ -256,15 +264,15 @@ class NativeBook:
         match message.records[0]:
             case PoolTicks() as part:
                 self._take_ticks(part, [tick for tick in message.records if isinstance(tick, TickLiquidity)])
-            case PoolMint() | PoolBurn() | PoolLiquidity() as record:
+            case FeeState() as state:
+                self._take_fees(state, [point for point in message.records if isinstance(point, Timepoint)])
+            case Block():
+                for row in self._fees:
+                    self._charge(row)
+            case PoolSwap() | PoolMint() | PoolBurn() | PoolLiquidity() as record:
                 origin = message.first(EventOrigin)
                 assert origin is not None
-                ticks = self._ticks.setdefault(self._row_of(record.pool), KeptTicks())
-                if message.header.flags & Flag.REMOVED:
-                    ticks.take_back(origin)
-                else:
-                    ticks.apply(change_of(record, origin))
-                self._show(self._row_of(record.pool))
+                self._take_event(record, origin, removed=bool(message.header.flags & Flag.REMOVED))
             case Reorg() as reorg if reorg.fork_hash == UNKNOWN_FORK:
                 self._invalidate()
             case Reorg() as reorg:
@@ -272,6 +280,9 @@ class NativeBook:
                 for row, ticks in self._ticks.items():
                     ticks.roll_back(reorg.fork_number)
                     self._show(row)
+                for row, fees in self._fees.items():
+                    fees.roll_back(reorg.fork_number)
+                    self._charge(row)
             case StateInvalidation() as invalidation if invalidation.reason != Reason.REORG:
                 self._take_invalidation(invalidation)
             case Gap() as gap if gap.scope == GapScope.RING_SEQUENCES:
@@ -284,6 +295,8 @@ class NativeBook:
         self.view.tables.meta[book_kernels.COMPLETE_FROM] = -1
         for ticks in self._ticks.values():
             ticks.lose()
+        for fees in self._fees.values():
+            fees.lose()
         self._invalidate()
 
     def _row_of(self, pool: bytes) -> int:
@@ -308,20 +321,70 @@ class NativeBook:
             if row in self._ticks:
                 self._ticks[row].void()
                 self._show(row)
+            if row in self._fees:
+                self._fees[row].void()
+                self._charge(row)
 
     def _invalidate(self, since_block: int = 0) -> None:
         book_kernels.forget_all(self.view.tables, since_block)
         for ticks in self._ticks.values():
             ticks.void()
+        for row, fees in self._fees.items():
+            fees.void()
+            self._charge(row)
         self.view.ticks.counts[:] = NO_MAP
         self._used = 0
 
+    def _take_event(
+        self, record: PoolSwap | PoolMint | PoolBurn | PoolLiquidity, origin: EventOrigin, *, removed: bool
+    ) -> None:
+        row = self._row_of(record.pool)
+        if record.protocol == Protocol.ALGEBRA and not isinstance(record, PoolLiquidity):
+            fees = self._fees.setdefault(row, KeptFees())
+            if removed:
+                fees.take_back(origin)
+            else:
+                fees.apply(record, origin)
+            self._charge(row)
+        if not isinstance(record, PoolSwap):
+            ticks = self._ticks.setdefault(row, KeptTicks())
+            if removed:
+                ticks.take_back(origin)
+            else:
+                ticks.apply(change_of(record, origin))
+            self._show(row)
+
+    def _take_fees(self, state: FeeState, points: list[Timepoint]) -> None:
+        since_block = self._complete_since()
+        if since_block is None:
+            return
+        row = self._row_of(state.pool)
+        if self._fees.setdefault(row, KeptFees()).take(state, points, since_block):
+            pool = self.view.tables.pools[row]
+            self.view.tables.meta[book_kernels.FOLLOWED] += 1 - pool["followed"]
+            pool["followed"] = 1
+            self._charge(row)
+
+    def _charge(self, row: int) -> None:
+        """Say what a pool takes in the block after the newest; -1 if it is not known."""
+        tables, fees = self.view.tables, self._fees[row]
+        if fees.followed:
+            meta = tables.meta
+            pace_s, newest_s = int(meta[book_kernels.PACE_S]), int(meta[book_kernels.NEWEST_S])
+            fee = fees.fee_at(newest_s + pace_s) if pace_s else None
+            tables.pools[row]["fee_pips"] = tables.pools[row]["fee_pips_back"] = -1 if fee is None else fee
+
+    def _complete_since(self) -> int | None:
+        """The block as of which a map or FeeState has to be, or later; None while none can be taken."""
+        meta = self.view.tables.meta
+        complete_from = int(meta[book_kernels.COMPLETE_FROM])
+        return None if complete_from < 0 else max(int(meta[book_kernels.TRUSTED_SINCE]), complete_from - 1)
+
     def _take_ticks(self, part: PoolTicks, found: list[TickLiquidity]) -> None:
-        complete_from = int(self.view.tables.meta[book_kernels.COMPLETE_FROM])
-        if complete_from < 0:
+        since_block = self._complete_since()
+        if since_block is None:
             return
         row = self._row_of(part.pool)
-        since_block = max(int(self.view.tables.meta[book_kernels.TRUSTED_SINCE]), complete_from - 1)
         if self._ticks.setdefault(row, KeptTicks()).take(part, found, since_block):
             self._show(row)
 

@@ -27,6 +27,7 @@ from tlv.layout import (
     Block,
     BlockEnd,
     EventOrigin,
+    FeeState,
     Gap,
     Header,
     PoolFee,
@@ -40,7 +41,22 @@ from tlv.record import Record
 from tlv.status import OK
 from tlv.viewing import blank_record, record_at
 
-OTHER, EVENT, REMOVED, SNAPSHOT, TICKS, FEE, BLOCK, BLOCK_END, REORG, INVALIDATION, GAP, SESSION, UNPROVEN = range(13)
+(
+    OTHER,
+    EVENT,
+    REMOVED,
+    SNAPSHOT,
+    TICKS,
+    FEE,
+    BLOCK,
+    BLOCK_END,
+    REORG,
+    INVALIDATION,
+    GAP,
+    SESSION,
+    UNPROVEN,
+    FEE_STATE,
+) = range(14)
 """What a frame is about.  REMOVED: an event whose block left the chain; UNPROVEN: of an emitter that may be anything,
 for which no handler is called; OTHER: heartbeats, signals, records of users."""
 BROKEN = -1
@@ -49,7 +65,7 @@ BROKEN = -1
 DOMAIN_AT, FLAGS_AT = Header.layout.offsets["domain"], Header.layout.offsets["flags"]
 ORIGIN_TYPE = EventOrigin.layout.type
 STATE_TYPE, TICKS_TYPE, FEE_TYPE = PoolState.layout.type, PoolTicks.layout.type, PoolFee.layout.type
-SESSION_TYPE = Session.layout.type
+SESSION_TYPE, FEE_STATE_TYPE = Session.layout.type, FeeState.layout.type
 FIRST_VENDOR, LAST_VENDOR = VENDOR_TYPES[0], VENDOR_TYPES[-1]
 IS_UNPROVEN, IS_REMOVED, IS_SNAPSHOT = int(Flag.UNPROVEN), int(Flag.REMOVED), int(Flag.SNAPSHOT)
 
@@ -159,6 +175,8 @@ def read_records(buf: Bytes, start: int, end: int, wanted: Bytes) -> tuple[int, 
         what = TICKS
     elif first == FEE_TYPE:
         what = FEE
+    elif first == FEE_STATE_TYPE:
+        what = FEE_STATE
     elif not origin:
         what = BROKEN
     else:

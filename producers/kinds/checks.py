@@ -125,5 +125,5 @@ def _check_state(kind: PoolKind) -> None:
         for function in kind.state.functions:
             if not FUNCTION.fullmatch(function):
                 refuse(kind, "state.functions", f"expected a view function without arguments, found {function!r}")
-    if kind.tick_maps and (kind.state is None or kind.spacing_of_fee is None):
-        refuse(kind, "tick_maps", "expected state and spacing_of_fee: a map is held against price and liquidity")
+    if kind.tick_bitmap and (kind.state is None or kind.spacing_of_fee is None):
+        refuse(kind, "tick_bitmap", "expected state and spacing_of_fee: a map is held against price and liquidity")

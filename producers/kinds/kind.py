@@ -89,10 +89,13 @@ class PoolKind:
     """Events of another kind that this one emits alike, argument for argument; only the factory tells them apart."""
     spacing_of_fee: Mapping[int, int] | None = None
     """Tick spacings that follow from the fee, others are asked of `tickSpacing()`; None: the kind has no ticks."""
-    tick_maps: bool = False
-    """Whether `producers.output.tick_program` can read its ticks: `tickBitmap` and `ticks` as in Uniswap V3."""
+    tick_bitmap: str = ""
+    """View function of the bitmap of its ticks, `tickBitmap(int16)`, if it keeps these and `ticks(int24)` as Uniswap V3
+    does; else its tick maps are not read (`producers.output.tick_program`)."""
     tick_slots: Callable[[bytes], int] | None = None
     """From the id to the slot under which the factory keeps the pool and its ticks (Uniswap V4)."""
+    fee_states: bool = False
+    """Whether `producers.output.fee_program` can read what decides its fee: as Algebra V1 keeps it."""
     synced: tuple[type[PoolRecord], ...] = ()
     """Records that a pool never causes without a PoolSync in the same transaction: one alone is a lookalike's."""
     prove: Callable[[Case], Verdict | None] = prove_pair

@@ -36,5 +36,5 @@ KIND = PoolKind(
     fee=Fee.OWN,
     state=StateRule(("slot0()", "liquidity()"), read_state),
     spacing_of_fee=SPACING_OF_FEE,
-    tick_maps=True,
+    tick_bitmap="tickBitmap(int16)",
 )

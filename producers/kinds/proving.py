@@ -56,6 +56,14 @@ class Maker(Protocol):
         """Its view function that says a pool's fee."""
 
     @property
+    def lookup(self) -> str | None:
+        """Its own word for that function."""
+
+    @property
+    def custom_deployers(self) -> tuple[str, ...]:
+        """Who else makes pools for it (Algebra Integral)."""
+
+    @property
     def view(self) -> str | None:
         """A second contract that is asked about pools."""
 
@@ -212,6 +220,6 @@ def ordered(coins: tuple[int, int] | None) -> Pair | None:
     return Pair(low.to_bytes(20, "big"), high.to_bytes(20, "big"), coins[0] == high)
 
 
-def hub_of(case: Case) -> Factory | None:
+def hub_of(case: Case) -> Maker | None:
     """The configured contract that is the emitter itself, of a kind that keeps all pools in one."""
     return next((factory for factory in case.factories if factory.address == case.address), None)

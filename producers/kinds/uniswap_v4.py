@@ -181,6 +181,5 @@ KIND = PoolKind(
     fee=Fee.DYNAMIC,
     state=StateRule((), read_state, state_questions),
     spacing_of_fee={},
-    tick_maps=True,
     tick_slots=slot_of,
 )

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 OPCODES = {
     **{"STOP": 0x00, "ADD": 0x01, "MUL": 0x02, "SUB": 0x03, "LT": 0x10, "SLT": 0x12, "EQ": 0x14, "ISZERO": 0x15},
-    **{"KECCAK256": 0x20},
+    **{"SGT": 0x13, "KECCAK256": 0x20, "CALLER": 0x33, "CALLDATALOAD": 0x35, "CALLDATACOPY": 0x37},
+    **{"RETURNDATACOPY": 0x3E, "CALL": 0xF1},
     **{"AND": 0x16, "OR": 0x17, "SHL": 0x1B, "SHR": 0x1C, "CALLDATASIZE": 0x36, "CODESIZE": 0x38, "CODECOPY": 0x39},
     **{
         "EXTCODESIZE": 0x3B,

@@ -79,10 +79,14 @@ class About(NamedTuple):
 
 
 class _Call(NamedTuple):
-    """An eth_call on its way."""
+    """A request about a block on its way."""
 
     about: About
-    call: dict[str, str]
+    method: str
+    params: tuple[object, ...]
+    """In front of the block."""
+    names_contract: bool
+    """Whether another contract than our program is asked, which may be done by number as well."""
     then: Callable[[Answer], None]
     timeout_s: float
 
@@ -135,21 +139,29 @@ class CallsAt:
 
     def call(self, about: About, call: dict[str, str], then: Callable[[Answer], None], timeout_s: float = 10.0) -> None:
         """One eth_call about a block.  An answer of another block is a failure."""
+        self._begin(_Call(about, "eth_call", (call,), "to" in call, then, timeout_s))
+
+    def storage(self, about: About, address: str, slot: int, then: Callable[[Answer], None], timeout_s: float) -> None:
+        """One eth_getStorageAt about a block, likewise."""
+        self._begin(_Call(about, "eth_getStorageAt", (address, hex(slot)), True, then, timeout_s))
+
+    def _begin(self, call: _Call) -> None:
+        about = call.about
         where = self._capabilities.block_parameter(about.hash, about.number)
         if self._refused_by_hash >= REFUSED_BY_HASH and self._refused_by_hash % 2 == 0:
             where = hex(about.number)
-        self._send(_Call(about, call, then, timeout_s), where)
+        self._send(call, where)
 
     def _send(self, call: _Call, where: object) -> None:
         then = partial(self._take_by_number if isinstance(where, str) else self._take_by_hash, call)
-        self._rpc.ask("eth_call", [call.call, where], then, timeout_s=call.timeout_s)
+        self._rpc.ask(call.method, [*call.params, where], then, timeout_s=call.timeout_s)
 
     def _take_by_hash(self, call: _Call, result: msgspec.Raw | None, failure: Failure | None) -> None:
         answer = failure or read_text(result)
         if is_evidence(answer):
             self._refused_by_hash, self._takes_hashes = 0, True
         elif isinstance(answer, Failure) and not self._takes_hashes:
-            if answer.meaning is Meaning.UNSUPPORTED and "to" in call.call:
+            if answer.meaning is Meaning.UNSUPPORTED and call.names_contract:
                 self._send(call, hex(call.about.number))
                 return
             if answer is not DISCONNECTED and answer.meaning not in (*SLOWER, Meaning.PRUNED):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from producers.blocks.chain import Chain
 from producers.output.block_messages import BlockMessages
+from producers.output.fee_states import FeeStates
 from producers.output.snapshots import Snapshots
 from producers.output.tick_maps import TickMaps
 from tlv.codes import Reason
@@ -16,9 +17,11 @@ from tlv.codes import Reason
 class Declarations:
     """The doubts about one chain."""
 
-    def __init__(self, chain: Chain, messages: BlockMessages, snapshots: Snapshots, tick_maps: TickMaps) -> None:
+    def __init__(
+        self, chain: Chain, messages: BlockMessages, snapshots: Snapshots, tick_maps: TickMaps, fee_states: FeeStates
+    ) -> None:
         self.messages = messages
-        self._chain, self._snapshots, self._tick_maps = chain, snapshots, tick_maps
+        self._chain, self._snapshots, self._tick_maps, self._fee_states = chain, snapshots, tick_maps, fee_states
 
     def invalidate(self, since_block: int, reason: Reason) -> None:
         """Readers forget what they know.
@@ -29,6 +32,7 @@ class Declarations:
         self.messages.put_invalidation(since_block, reason)
         self._snapshots.want_all(max(since_block, head.number if head is not None else 0))
         self._tick_maps.want_all(since_block)
+        self._fee_states.want_all(since_block)
 
     def gap(self, first: int, last: int, reason: Reason) -> None:
         """These block numbers cannot be had, and what was derived from them is void."""
@@ -38,3 +42,4 @@ class Declarations:
     def reorganise(self, lowest: int) -> None:
         """Blocks from this number on left the chain."""
         self._tick_maps.reorganise(lowest)
+        self._fee_states.reorganise(lowest)

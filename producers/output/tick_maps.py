@@ -15,7 +15,7 @@ map is the state at that block's end, and events of later blocks move it.  Only 
 the ticks' net liquidity up to the price must add up to what the pool itself calls its liquidity, and all of it to
 nothing.
 
-Kinds with `tick_maps` only: ticks as Uniswap V3 and V4 keep them.
+Kinds with a `tick_bitmap` or `tick_slots` only: ticks as Uniswap V3 or V4 keep them.
 """
 
 from __future__ import annotations
@@ -69,13 +69,22 @@ class TickWatch(msgspec.Struct, frozen=True):
     pools: frozenset[bytes] = frozenset()
     everything: bool = False
 
+    def names(self, pool: VerifiedEmitter) -> bool:
+        """Whether this pool is watched."""
+        return self.everything or pool.pool in self.pools
+
     def covers(self, pool: VerifiedEmitter) -> bool:
-        """Whether this pool's map is, if its kind's can be had."""
-        kind = kind_of(pool.protocol)
-        return kind is not None and kind.tick_maps and (self.everything or pool.pool in self.pools)
+        """Whether this pool's map is wanted, and its kind's can be had."""
+        return has_map(pool) and self.names(pool)
 
 
 NOTHING_WATCHED = TickWatch()
+
+
+def has_map(pool: VerifiedEmitter) -> bool:
+    """Whether a pool's ticks can be read."""
+    kind = kind_of(pool.protocol)
+    return kind is not None and (kind.tick_bitmap != "" or kind.tick_slots is not None)
 
 
 @dataclass(eq=False)
@@ -219,7 +228,7 @@ def program_of(pool: VerifiedEmitter, words: Words) -> str:
     kind = kind_of(pool.protocol)
     if kind is not None and kind.tick_slots is not None:
         return slots_call_data(pool.factory, kind.tick_slots(pool.pool), words, pool.tick_spacing)
-    return call_data(pool.pool, words, pool.tick_spacing)
+    return call_data(pool.pool, words, pool.tick_spacing, kind.tick_bitmap if kind is not None else "")
 
 
 def may_be_too_much(answer: str | Failure) -> bool:

@@ -15,6 +15,7 @@ out of gas or time; then fewer words have to be asked.  One word always fits: 25
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 from producers.node.assembler import assemble
@@ -58,14 +59,15 @@ WALK = """
 """In the notation of `producers.node.assembler`.  `bitmap` leaves a word of it at 140; `tick` takes a tick from the
 stack and leaves gross << 128 | net."""
 ASK = "100 0 MLOAD GAS STATICCALL ISZERO fail JUMPI"
+BITMAP = "{bitmap}"
 PROGRAM = WALK.format(
     bitmap=f"""
-    {selector("tickBitmap(int16)")} e0 SHL 100 MSTORE  20 MLOAD 104 MSTORE  20 140 24 {ASK}""",
+    {BITMAP} e0 SHL 100 MSTORE  20 MLOAD 104 MSTORE  20 140 24 {ASK}""",
     tick=f"""
     {selector("ticks(int24)")} e0 SHL 100 MSTORE  104 MSTORE  40 140 24 {ASK}
     140 MLOAD 80 SHL  160 MLOAD 80 SHL 80 SHR  OR""",
 )
-"""Uniswap V3's pools, whose contract has functions for both."""
+"""Pools of Uniswap V3's kind, whose contract has functions for both; the name of the first differs."""
 TICKS_SLOT, BITMAP_SLOT = 4, 5
 """Within a pool (v4-core StateLibrary)."""
 LOAD = f"{selector('extsload(bytes32)')} e0 SHL 100 MSTORE  40 180 KECCAK256 104 MSTORE  20 140 24 {ASK}"
@@ -77,8 +79,13 @@ SLOTS_PROGRAM = WALK.format(
     140 MLOAD 80 SHL  140 MLOAD 80 SHR  OR      ; net stands above gross""",
 )
 """Uniswap V4's manager, which shows its storage: the slot of a mapping's entry is the hash of key and slot."""
+SLOTS_CODE = assemble(SLOTS_PROGRAM)
 
-CODE, SLOTS_CODE = assemble(PROGRAM), assemble(SLOTS_PROGRAM)
+
+@cache
+def code_for(bitmap: str) -> bytes:
+    """The program for pools that keep their bitmap behind this view function, `tickBitmap(int16)`."""
+    return assemble(PROGRAM.replace(BITMAP, selector(bitmap)))
 
 
 class Words(NamedTuple):
@@ -106,10 +113,10 @@ def all_words(spacing: int) -> Words:
     return Words(-(MAX_TICK // spacing) // WORD_TICKS, MAX_TICK // spacing // WORD_TICKS)
 
 
-def call_data(pool: bytes, words: Words, spacing: int) -> str:
+def call_data(pool: bytes, words: Words, spacing: int, bitmap: str) -> str:
     """What to send as the data of the eth_call."""
     arguments = (int.from_bytes(pool, "big"), words.first, words.last, spacing)
-    return "0x" + CODE.hex() + "".join(f"{argument % (1 << 256):064x}" for argument in arguments)
+    return "0x" + code_for(bitmap).hex() + "".join(f"{argument % (1 << 256):064x}" for argument in arguments)
 
 
 def slots_call_data(manager: bytes, slot: int, words: Words, spacing: int) -> str:

@@ -18,6 +18,7 @@ from ringbuf import Reader, Writer
 from tlv.codes import Domain, Flag, Protocol, Source, Venue
 from tlv.layout import ArbitrageSignal, EventOrigin, PoolState, PoolSync
 from tlv.message import build, parse
+from tools.bench.algebra import run_algebra_fee
 from tools.bench.lively_market import NATIVE, POOLS, LivelyMarket
 from tools.bench.native_strategy import run_native, run_swap
 from tools.bench.plain_strategy import run_plain
@@ -240,6 +241,7 @@ def run(seconds: float) -> list[BenchResult]:
         run_frame(seconds),
         run_screen(seconds),
         run_solve(seconds),
+        run_algebra_fee(seconds),
         *run_lively(EVENTS if seconds >= 0.1 else EVENTS // 10),
         *natives,
         run_swap(seconds),

@@ -9,6 +9,7 @@ Owns where each contract keeps its state.  The EVM is pyrevm's; the contracts co
     PancakeSwap V3  the pool, by a deployer and a router that are made to it (`tools.evm.pancake`)
     Algebra 1.9  pool and SwapRouter, spacing 60; the fee is the state's, since no time passes that would change it
     Uniswap V4   in an EVM of its own (`v4_pools`), any fee and tick spacing, no hook
+    Algebra V1  pool and SwapRouter, spacing 60; the fee is the state's, since no time passes that would change it
 
 Storage slots: read from contracts that were deployed and traded the usual way, and held by the tests, in which seeded
 contracts and those that got into their state by trading pay the same.
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from pyrevm import EVM
 
 ACCOUNT = "0x1000000000000000000000000000000000000001"
-CODE_LIMIT = 1 << 20
-"""Bytes of a contract: Algebra's published artifacts are not optimised, and larger than a chain allows."""
 GAS = 1_000_000_000
 TIME_S = 1_000_000_000
 """Timestamp of the only block."""
@@ -118,8 +117,7 @@ class SeededPools:
     def __init__(self) -> None:
         revm = need("pyrevm")
         block = revm.BlockEnv(number=1, timestamp=TIME_S, gas_limit=GAS)
-        configuration = revm.CfgEnv(limit_contract_code_size=CODE_LIMIT)
-        self._evm: EVM = revm.EVM(env=revm.Env(cfg=configuration, block=block))
+        self._evm: EVM = revm.EVM(env=revm.Env(block=block))
         self._evm.insert_account_info(ACCOUNT, revm.AccountInfo(balance=1 << 120))
         token = ("string", "string", "uint256", "uint256"), ("token", "T", 18, 1)
         self._tokens = tuple(sorted(self._deploy("Token", *token) for _ in range(2)))
@@ -237,7 +235,7 @@ class SeededPools:
     def _algebra_pool(self, fee_pips: int, spacing: int) -> tuple[str, str]:
         """The pool and its router."""
         if not 0 <= fee_pips <= ALGEBRA_MAX_FEE or spacing != ALGEBRA_SPACING:
-            raise NoRealContract(f"Algebra 1.9 has no pool of {fee_pips} pips and spacing {spacing}")
+            raise NoRealContract(f"Algebra V1 has no pool of {fee_pips} pips and spacing {spacing}")
         if self._algebra is None:
             deployer = self._deploy("AlgebraDeployer")
             factory = self._deploy("AlgebraFactory", ("address", "address"), (deployer, ACCOUNT))

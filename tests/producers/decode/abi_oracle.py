@@ -234,6 +234,14 @@ EVENTS: dict[str, tuple[str, str, list[str], list[str], list[str], list[str]]] =
         ["uint256", "uint256", "address", "address", "uint256", "uint256"],
         ["amount_in", "amount_out", "sender", "_", "_", "_"],
     ),
+    "0x598b9f043c813aa6be3426ca60d1c65d17256312890be5118dab55b0775ebe2a": (
+        "algebra",
+        "fee",
+        [],
+        [],
+        ["uint16"],
+        ["fee_pips"],
+    ),
 }
 
 # eth-abi's own decoder of each type, looked up once: all of these types take one word.

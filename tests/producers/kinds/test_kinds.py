@@ -87,7 +87,7 @@ def swap(declaration: str) -> dict[str, Any]:
         ({"proof": Proof(uniswap_v2.salt, ("fee(uint256)",))}, "MADE_UP: proof.functions"),
         ({"fee": 3000}, "MADE_UP: fee"),
         ({"state": StateRule((), uniswap_v2.read_state)}, "MADE_UP: state"),
-        ({"tick_maps": True}, "MADE_UP: tick_maps"),
+        ({"tick_bitmap": "tickBitmap(int16)"}, "MADE_UP: tick_bitmap"),
         ({"synced": (PoolSwap,)}, "MADE_UP: synced"),
     ],
 )

@@ -12,6 +12,7 @@ from producers.node.rpc_types import Head
 from producers.node.timers import Clock
 from producers.output.block_messages import BlockMessages
 from producers.output.declarations import Declarations
+from producers.output.fee_states import FeeStates
 from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
 from producers.output.snapshots import Snapshots
@@ -36,7 +37,10 @@ def asked_since(doubted: int, head: int | None) -> set[int]:
     introductions.introduce(range(3))
     snapshots = Snapshots(context, introductions, chain.is_canonical)
     tick_maps = TickMaps(context, introductions, outbox, chain.is_canonical, NOTHING_WATCHED)
-    Declarations(chain, BlockMessages(context, outbox), snapshots, tick_maps).gap(doubted, doubted, Reason.LATE_LOGS)
+    fee_states = FeeStates(context, introductions, outbox, chain.is_canonical, NOTHING_WATCHED)
+    Declarations(chain, BlockMessages(context, outbox), snapshots, tick_maps, fee_states).gap(
+        doubted, doubted, Reason.LATE_LOGS
+    )
     assert len(snapshots.due) == 3
     return {due.since_block for due in snapshots.due}
 

@@ -296,8 +296,11 @@ def test_tick_map_only_of_watched_v3_pools_whose_events_are_published(world: Wor
     assert hidden.step() == 0
 
 
-def test_tick_watch_covers_no_algebra_pool() -> None:
-    assert not ALL.covers(VerifiedEmitter(bytes(20), bytes(20), bytes(20), 0, 18, 18, protocol=Protocol.ALGEBRA))
+@pytest.mark.parametrize(
+    ("protocol", "covered"), [(Protocol.ALGEBRA, True), (Protocol.UNISWAP_V2, False), (200, False)]
+)
+def test_tick_watch_covers_kinds_whose_bitmap_can_be_read(protocol: int, covered: bool) -> None:
+    assert ALL.covers(VerifiedEmitter(bytes(20), bytes(20), bytes(20), 0, 18, 18, protocol=protocol)) == covered
 
 
 @pytest.mark.parametrize("spacing", [1, 10, 60, 200, 16383])

@@ -69,6 +69,6 @@ def test_read_ticks_of_what_the_program_never_answers_is_none(found: tuple[int, 
 def test_program_asking_what_is_no_pool_is_refused() -> None:
     with Node() as node:
         world = World.build(node.rpc)
-        data = call_data(bytes.fromhex(world.weth[2:]), Words(0, 1), SPACING)
+        data = call_data(bytes.fromhex(world.weth[2:]), Words(0, 1), SPACING, "tickBitmap(int16)")
         with pytest.raises(NodeRefusal, match="revert"):
             world.rpc("eth_call", {"data": data}, "latest")

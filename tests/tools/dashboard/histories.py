@@ -12,6 +12,7 @@ from tlv.layout import (
     Block,
     BlockEnd,
     EventOrigin,
+    FeeState,
     Gap,
     PoolBurn,
     PoolCreated,
@@ -27,20 +28,22 @@ from tlv.layout import (
     Session,
     StateInvalidation,
     TickLiquidity,
+    Timepoint,
 )
 
 TOKENS = [bytes([0x40 + number]) * 20 for number in range(5)]
 NOBODY = bytes(20)
 FEES = [0, 500, 1 << 23]
 """A V4 pool's key may name the last: its hook says the fee."""
+BEGIN_S = 1_000_000
 Told = tuple[PoolRecord, EventOrigin]
 
 
 class RandomMarket:
-    """Publishes what `rng` decides."""
+    """Publishes what `rng` decides; with `algebra`, every fourth pool is one of Algebra's, with FeeStates."""
 
-    def __init__(self, rng: random.Random, pools: int = 12) -> None:
-        self.rng = rng
+    def __init__(self, rng: random.Random, pools: int = 12, *, algebra: bool = False) -> None:
+        self.rng, self.algebra = rng, algebra
         self.ring = Published()
         self.number = 1000
         self.branch = 0
@@ -54,6 +57,8 @@ class RandomMarket:
         protocol = Protocol.UNISWAP_V2 if number % 2 else Protocol.UNISWAP_V3
         if number % 5 == 3:
             protocol = Protocol.UNISWAP_V4
+        if self.algebra and number % 4 == 0:
+            protocol = Protocol.ALGEBRA
         return pool, token0, token1, Venue.QUICKSWAP_V2, self.rng.choice([18, 255]), 6, protocol
 
     def run(self, blocks: int) -> None:
@@ -64,6 +69,8 @@ class RandomMarket:
                 [self.nothing, self.reorg, self.invalidate, self.gap, self.session, self.late, self.tick_map],
                 [60, 8, 4, 2, 1, 4, 12],
             )[0]()
+            if self.algebra:
+                self.fee_state()
 
     def nothing(self) -> None:
         """A quiet moment."""
@@ -72,7 +79,9 @@ class RandomMarket:
         """A block and its events."""
         self.number += self.rng.choice([1] * 30 + [300])
         block_hash = self._hash(self.number)
-        self.ring.put(Domain.MARKET_DATA, [Block(self.number, 0, 0, 0, 0, 0, block_hash, bytes(32))])
+        self.ring.put(
+            Domain.MARKET_DATA, [Block(self.number, BEGIN_S + 2 * self.number, 0, 0, 0, 0, block_hash, bytes(32))]
+        )
         for log_index in range(self.rng.randrange(6)):
             self._event(self.number, log_index)
         if self.rng.random() < 0.3:
@@ -85,7 +94,7 @@ class RandomMarket:
 
     def _event(self, number: int, log_index: int, flags: int = 0) -> None:
         rng, head = self.rng, self.rng.choice(self.heads)
-        origin = EventOrigin(number, 0, 0, 0, log_index, self._hash(number), bytes(32))
+        origin = EventOrigin(number, BEGIN_S + 2 * number, 0, 0, log_index, self._hash(number), bytes(32))
         lower = rng.randrange(-50, 50) * 10
         amount = rng.choice([0, 1, rng.getrandbits(60), rng.getrandbits(128)])
         span = (lower, lower + 10 * rng.randrange(1, 20), NOBODY, NOBODY)
@@ -140,6 +149,19 @@ class RandomMarket:
             found = [tick for tick in ticks if first <= tick.tick <= last]
             part = PoolTicks(*head, at, block_hash, first, last, 10, len(found))
             self.ring.put(Domain.MARKET_DATA, [part, *found])
+
+    def fee_state(self) -> None:
+        """What an Algebra pool's fee follows from, as of a block."""
+        rng, head, at = self.rng, self.rng.choice(self.heads[::4]), self.number - self.rng.choice([0, 0, 1])
+        first = rng.choice([0, 9])
+        begun = BEGIN_S + 2 * at - rng.choice([600, 80_000, 90_000])
+        points = [
+            Timepoint(number * 10**6, number << 60, number * 1000, begun + 200 * number, first + number, number)
+            for number in range(rng.randrange(1, 4))
+        ]
+        config = (360, 60_000, 0, 2900, 12_000, 59, 8500, rng.choice([0, 10, 10]), 100)
+        state = FeeState(*head, rng.getrandbits(60), at, self._hash(at), 5, 100, *config, len(points))
+        self.ring.put(Domain.MARKET_DATA, [state, *points], Flag.SNAPSHOT)
 
     def reorg(self) -> None:
         """Blocks leave the chain; sometimes nobody knows down to which."""

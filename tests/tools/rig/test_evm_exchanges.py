@@ -9,7 +9,7 @@ import pytest
 from consumers.arbitrage.concentrated import TickMap, swap
 from tlv.codes import Protocol
 from tools.evm.seeded_pools import SeededPools
-from tools.rig.evm.algebra import NODE_OPTIONS, SPACING, AlgebraPool
+from tools.rig.evm.algebra import SPACING, AlgebraPool
 from tools.rig.evm.node import Node
 from tools.rig.evm.v4 import V4Pool
 from tools.rig.evm.world import World
@@ -32,7 +32,7 @@ def sold(world: World, rng: random.Random) -> tuple[str, int]:
 def test_seeded_algebra_pool_pays_what_the_traded_one_does(seed: int) -> None:
     rng = random.Random(seed)
     pools = SeededPools()
-    with Node(*NODE_OPTIONS) as node:
+    with Node() as node:
         world = World.build(node.rpc)
         exchange = AlgebraPool.build(world, *world.tokens, *amounts(world))
         middle = exchange.read()[0].tick // SPACING * SPACING

@@ -44,7 +44,7 @@ def _world_with_positions(node: Node) -> World:
 
 def _reading(world: World, seconds: float) -> BenchResult:
     words = all_words(SPACING)
-    data = call_data(address(world.v3_pool), words, SPACING)
+    data = call_data(address(world.v3_pool), words, SPACING, "tickBitmap(int16)")
 
     def at_once() -> list[Tick] | None:
         return read_ticks(world.rpc("eth_call", {"data": data}, "latest"), words, SPACING)

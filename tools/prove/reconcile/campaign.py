@@ -57,7 +57,6 @@ from tools.prove.feed.campaign import chain_toml
 from tools.prove.reconcile.arena import ACCOUNTS, Arena, RangeState, TraderMove
 from tools.reconcile import PaperExecutions, fees_said
 from tools.reconcile_judge import AskedOrder, FillJudge, FillJudgement, OrdersAsked, PaperAttempt
-from tools.rig.evm.algebra import NODE_OPTIONS
 from tools.rig.evm.node import Node
 from tools.warm import warm_collector, warm_ring
 
@@ -480,7 +479,7 @@ def play(seed: int, orders: int, setting: OrderPlace, step: Callable[[int], None
         FeedError: the node or the collector failed, or a block could not be made again.
     """
     outcome = PlayedRun(seed, setting)
-    with Node(*NODE_OPTIONS, "--order", "fifo") as node:
+    with Node("--order", "fifo") as node:
         arena = Arena(node, seed)
         beginning, began_s = arena.world.rpc("evm_snapshot"), arena.time_s
         playing = Playing(arena, node, orders // ORDERS_PER_BLOCK + SPARE_BLOCKS)

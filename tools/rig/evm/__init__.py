@@ -3,7 +3,7 @@
 packages   fetches the node and the contracts, pinned by digest
 node       one `anvil` process and its JSON-RPC
 world      two V2 exchanges and Uniswap V3 with liquidity, and the transactions that move them
-algebra    Algebra 1.9: factory, one pool, router and positions
+algebra    Algebra V1: factory, one pool, router and positions
 v4         Uniswap V4: the pool manager and one pool without a hook
 faults     relays between node and collector that close, reset, stall, refuse
 """

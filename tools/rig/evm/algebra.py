@@ -1,9 +1,5 @@
-"""Algebra 1.9, the code of QuickSwap V3, on the local node: factory, one pool of two tokens, router and positions.
-
-The published artifacts are compiled without the optimiser: pool and deployer are larger than a chain allows (24,576
-bytes), so the node is started with `NODE_OPTIONS`.  The pool's source and with it its arithmetic are the canonical
-ones; its gas is not.
-"""
+"""Algebra V1, the code of QuickSwap V3 byte for byte, on the local node: factory, one pool of two tokens, router and
+positions."""
 
 from __future__ import annotations
 
@@ -16,16 +12,13 @@ from consumers.arbitrage.pool_state import Price
 from tools.rig.evm.v4 import mapping_slot, signed
 from tools.rig.evm.world import DEADLINE, MAX_UINT256, World, bytecode_hash, call_data
 
-NODE_OPTIONS = ("--disable-code-size-limit",)
-"""What anvil needs to hold these contracts."""
-
 TICKS_SLOT, TABLE_SLOT = 5, 6
 """Where a pool keeps its ticks and the table of the initialised ones."""
 SPACING = 60
 """Of every pool (Constants.TICK_SPACING)."""
 CREATE_GAS = 30_000_000
 SWAP_GAS = 6_000_000
-"""A price that runs far stops at each word of the bitmap; and the code is not optimised."""
+"""A price that runs far stops at each word of the bitmap."""
 FULL_RANGE = (-887220, 887220)
 
 

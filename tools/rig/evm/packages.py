@@ -73,8 +73,8 @@ V4_CORE = Package(
     ),
 )
 ALGEBRA_CORE = Package(
-    "@cryptoalgebra/core@2.0.0",
-    "d194fbacd36ecd066ec48037c2a7b4ee7350a4d63bd146ff773dc14381c463aa",
+    "@cryptoalgebra/v1-core@1.0.0",
+    "b872f8b71291c8d371e572fc94d012aef9b07be7b9ac4e94affb5b9604e838ad",
     (
         "artifacts/contracts/AlgebraFactory.sol/AlgebraFactory.json",
         "artifacts/contracts/AlgebraPoolDeployer.sol/AlgebraPoolDeployer.json",

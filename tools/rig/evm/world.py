@@ -75,19 +75,12 @@ ARTIFACTS: dict[str, tuple[Package, str]] = {
     "Token": (ERC20, ERC20.members[0]),
 }
 
-ALGEBRA_POOL_HASH = "6ec6c9c8091d160c0aa74b2b14ba9c1717e95093bd3ac085cee99a49aab294a4"
-"""Hash of the creation code of QuickSwap V3's pools, a constant of the contracts that find a pool by it.  The pool in
-the npm package is compiled without the optimiser and has another hash, so the constant is replaced by that one.
-"""
-
 
 def bytecode(name: str) -> bytes:
     """Creation code of a contract, from its published artifact."""
     artifact = json.loads(path_of(*ARTIFACTS[name]).read_text())
     code = artifact["bytecode"] if "bytecode" in artifact else artifact["compilerOutput"]["evm"]["bytecode"]
     text = (code["object"] if isinstance(code, dict) else code).removeprefix("0x")
-    if name in ("AlgebraFactory", "AlgebraRouter", "AlgebraPositions"):
-        text = text.replace(ALGEBRA_POOL_HASH, bytecode_hash("AlgebraPool").removeprefix("0x"))
     return bytes.fromhex(text)
 
 
