@@ -91,7 +91,7 @@ class Assembly:
         self._logs = LogFetcher(context, self.chain, self._evidence, arrivals, table)
         self._quarantine = Quarantine(context, table, tokens, self.chain, arrivals)
         self._account, self._questioning = self._quarantine.account, self._quarantine.questioning
-        self._introductions = Introductions(outbox, table, tokens)
+        self._introductions = Introductions(outbox, table, tokens, context.chain.factories_with_fee_call)
         self._messages = BlockMessages(context, outbox)
         self._events = BlockEvents(context, outbox, table, self._quarantine, self._introductions)
         self._snapshots = Snapshots(context, self._introductions, self.chain.is_canonical)

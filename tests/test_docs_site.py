@@ -300,6 +300,7 @@ def test_coverage_has_every_kind_and_every_factory_of_the_bundled_chains() -> No
     text = (DOCS / "coverage.md").read_text()
     rows = re.findall(r"^\| (\w+) \| `([\w.]+)` \| ([\w ]+) \| ([^|]+) \|$", text, re.MULTILINE)
     kinds = {"Uniswap V2": "UNISWAP_V2", "Uniswap V3": "UNISWAP_V3", "Algebra": "ALGEBRA"}
+    kinds |= {"Solidly": "SOLIDLY", "Velodrome": "VELODROME"}
     stated = {(chain.lower(), venue, kinds[kind], fee) for chain, venue, kind, fee in rows}
     fees = {Fee.FACTORY: "{:g} %", Fee.OWN: "of the pool", Fee.DYNAMIC: "moves"}
     factories = {

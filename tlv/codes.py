@@ -83,6 +83,19 @@ class Protocol(IntEnum):
     WOOFI = 14
 
 
+class Curve(IntEnum):
+    """What a pair of Solidly's type keeps when it swaps (`PoolState.curve`); 0 of all others."""
+
+    VOLATILE = 1
+    """xy = k."""
+    SOLIDLY = 2
+    """x^3 y + y^3 x = k, as Solidly, Dystopia and Velodrome V1 solve it."""
+    VELODROME = 3
+    """As Velodrome V2 and Aerodrome solve it."""
+    SUPERCHAIN = 4
+    """As Velodrome solves it since October 2024."""
+
+
 class EmitterProof(IntEnum):
     """What is known of an emitter (`Unproven.standing`)."""
 

@@ -245,7 +245,8 @@ class PoolState(PoolRecord, frozen=True):
 
     `fee_pips_back` is what token1 that goes in pays where that may be another fee than token0's, as in V4; else 0.
     A V4 pool's fees are those at its price, 0 included, and unknown where that is 0.  `hooks` is the contract that it
-    calls, which may change what a swap pays; zero for none."""
+    calls, which may change what a swap pays; zero for none.  `curve` (a `Curve`) is how a pair of Solidly's type swaps,
+    0 of others."""
 
     reserve0: U256
     reserve1: U256
@@ -260,6 +261,7 @@ class PoolState(PoolRecord, frozen=True):
     symbol1: Text20
     fee_pips_back: U32 = 0
     hooks: Address = bytes(20)
+    curve: U8 = 0
 
 
 @record(type=16)
@@ -389,7 +391,8 @@ class WayTick(Record, frozen=True):
 class CycleLeg(Record, frozen=True):
     """One swap of an ArbitrageSignal, `leg` counting from 1, and the state of its pool.
 
-    `reserve_in` and `reserve_out` are in the direction of the trade (V2).  Price, liquidity and tick are V3's."""
+    `reserve_in` and `reserve_out` are in the direction of the trade (V2).  Price, liquidity and tick are V3's; `curve`
+    (a `Curve`) is that of a pair of Solidly's type."""
 
     amount_in: U256
     amount_out: U256
@@ -407,6 +410,7 @@ class CycleLeg(Record, frozen=True):
     decimals_in: U8
     decimals_out: U8
     leg: U8
+    curve: U8 = 0
 
 
 # ---- execution, 40-79

@@ -59,6 +59,7 @@ KNOWN_POOL = np.dtype(
         ("hooked", "<i8"),  # whether a V4 pool calls a contract that may change what a swap pays
         ("followed", "<i8"),  # whether the caller says the fee
         ("tick_spacing", "<i8"),
+        ("curve", "<i8"),  # of tlv.codes.Curve
         ("last_event_block", "<i8"),  # the newest of any event, also of one whose state was dropped since
         ("newest", "<i8"),
         ("oldest", "<i8"),
@@ -114,7 +115,8 @@ STATE_SIZE, CREATED_SIZE, SWAP_SIZE = PoolState.layout.size, PoolCreated.layout.
 MINT_SIZE, BURN_SIZE, BLOCK_SIZE, FEE_SIZE = (cls.layout.size for cls in (PoolMint, PoolBurn, Block, PoolFee))
 ORIGIN_HASH = EventOrigin.layout.offsets["block_hash"]
 MOVE_SIZE = PoolLiquidity.layout.size
-UNISWAP_V2, UNISWAP_V4, ALGEBRA = (int(one) for one in (Protocol.UNISWAP_V2, Protocol.UNISWAP_V4, Protocol.ALGEBRA))
+UNISWAP_V4, ALGEBRA = int(Protocol.UNISWAP_V4), int(Protocol.ALGEBRA)
+UNISWAP_V2, SOLIDLY, VELODROME = int(Protocol.UNISWAP_V2), int(Protocol.SOLIDLY), int(Protocol.VELODROME)
 REMOVED, SNAPSHOT, UNPROVEN = int(Flag.REMOVED), int(Flag.SNAPSHOT), int(Flag.UNPROVEN)
 WIDE, HALF = 4, 2
 """Limbs of 256 and 128 bits."""
@@ -393,11 +395,20 @@ def learn_fees(tables: BookTables, row: int, of_token0: int, of_token1: int) -> 
 
 
 @kernel
-def identify(tables: BookTables, row: int, fee_pips: int, tick_spacing: int, protocol: int, hooked: bool) -> None:
+def holds_reserves(protocol: int) -> bool:
+    """Whether the state of a protocol's pools is two reserves, as `pool_state.HOLDS_RESERVES`."""
+    return bool(protocol in (UNISWAP_V2, SOLIDLY, VELODROME))
+
+
+@kernel
+def identify(
+    tables: BookTables, row: int, fee_pips: int, tick_spacing: int, protocol: int, hooked: bool, curve: int
+) -> None:
     """Take over what is fixed about a pool, as `pool_book`; a fee of 0 on the wire is not known, but for V4."""
     pool, name = tables.pools[row], tables.names[row].view(POOL_PREFIX)[0]
-    if pool["tick_spacing"] != tick_spacing or name["protocol"] != protocol or pool["hooked"] != hooked:
-        pool["tick_spacing"], name["protocol"], pool["hooked"] = tick_spacing, protocol, hooked
+    same = pool["tick_spacing"] == tick_spacing and pool["curve"] == curve and pool["hooked"] == hooked
+    if not same or name["protocol"] != protocol:
+        pool["tick_spacing"], name["protocol"], pool["hooked"], pool["curve"] = tick_spacing, protocol, hooked, curve
         note_change(tables, row)
     if protocol != UNISWAP_V4 and not pool["followed"]:
         fee = fee_pips if fee_pips > 0 else -1
@@ -410,7 +421,7 @@ def put_state_record(
 ) -> int:
     """An entry of what a PoolState at buf[value:] says; -1 if it says no state."""
     state = buf[value : value + STATE_SIZE].view(STATE_RECORD)[0]
-    is_price = state["protocol"] != UNISWAP_V2
+    is_price = not holds_reserves(state["protocol"])
     first, second, limbs = (STATE_PRICE, STATE_LIQUIDITY, HALF) if is_price else (STATE_RESERVE0, STATE_RESERVE1, WIDE)
     if is_blank(buf, value + first, 8 * WIDE) or (not is_price and is_blank(buf, value + second, 8 * WIDE)):
         return -1
@@ -438,7 +449,8 @@ def take_snapshot(tables: BookTables, buf: Bytes, value: int, sequence: int, pub
     row = learn_pool(tables, buf, value)
     state = buf[value : value + STATE_SIZE].view(STATE_RECORD)[0]
     hooked = not is_blank(buf, value + STATE_HOOKS, HOOKS_SIZE)
-    identify(tables, row, int(state["fee_pips"]), int(state["tick_spacing"]), int(state["protocol"]), hooked)
+    spacing, protocol, curve = int(state["tick_spacing"]), int(state["protocol"]), int(state["curve"])
+    identify(tables, row, int(state["fee_pips"]), spacing, protocol, hooked, curve)
     pool, block = tables.pools[row], int(state["block_number"])
     says_fees = state["protocol"] == UNISWAP_V4 and not is_blank(buf, value + STATE_PRICE, 8 * WIDE)
     if says_fees and block >= max(pool["fee_changed"], tables.meta[TRUSTED_SINCE]):
@@ -460,8 +472,8 @@ def take_event(tables: BookTables, buf: Bytes, tlv_type: int, value: int, at: in
     pool = tables.pools[row]
     if tlv_type == CREATED_TYPE:
         made = buf[value : value + CREATED_SIZE].view(CREATED_RECORD)[0]
-        hooked = bool(pool["hooked"] != 0)
-        identify(tables, row, int(made["fee_pips"]), int(made["tick_spacing"]), int(made["protocol"]), hooked)
+        spacing, protocol, curve = int(made["tick_spacing"]), int(made["protocol"]), int(pool["curve"])
+        identify(tables, row, int(made["fee_pips"]), spacing, protocol, bool(pool["hooked"] != 0), curve)
         return DONE
     origin = buf[at : at + ORIGIN_SIZE].view(EVENT_ORIGIN)[0]
     block, log_index = int(origin["block_number"]), int(origin["log_index"])
@@ -470,7 +482,7 @@ def take_event(tables: BookTables, buf: Bytes, tlv_type: int, value: int, at: in
     pool["block"], pool["sequence"] = block, sequence
     note_change(tables, row)
     protocol = buf[value : value + PREFIX_SIZE].view(POOL_PREFIX)[0]["protocol"]
-    is_v2 = protocol == UNISWAP_V2
+    is_v2 = holds_reserves(protocol)
     entry, what = -1, DONE
     if protocol == UNISWAP_V4:
         take_v4_fee(tables, row, buf, tlv_type, value, block)
@@ -527,7 +539,7 @@ def take_v4_fee(tables: BookTables, row: int, buf: Bytes, tlv_type: int, value: 
     elif tlv_type == STATE_TYPE:
         state = buf[value : value + STATE_SIZE].view(STATE_RECORD)[0]
         hooked = not is_blank(buf, value + STATE_HOOKS, HOOKS_SIZE)
-        identify(tables, row, 0, int(state["tick_spacing"]), UNISWAP_V4, hooked)
+        identify(tables, row, 0, int(state["tick_spacing"]), UNISWAP_V4, hooked, int(pool["curve"]))
         fee = int(state["fee_pips"]) if state["fee_pips"] <= FEE_UNIT else -1
         learn_fees(tables, row, fee, fee)
 

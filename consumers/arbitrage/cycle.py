@@ -26,7 +26,10 @@ from typing import NamedTuple, Protocol
 from consumers.arbitrage.concentrated import PriceRange, TickMap, Walk, swap, swap_step
 from consumers.arbitrage.constant_product import FEE_UNIT, MAX_RESERVE, Hop
 from consumers.arbitrage.segments import FINE_BITS, LiquiditySegment, Pointer, walk
+from consumers.arbitrage.solidly import SolidlyHop
+from consumers.arbitrage.stable_curve import stable_segments
 from consumers.arbitrage.tick_math import amount0_between, amount1_between, ceil_div, sqrt_price_at
+from tlv.fields import MAX_UINT256
 
 
 class Leg(Protocol):
@@ -68,6 +71,53 @@ class ReserveLeg(NamedTuple):
         """It floors once."""
         found = self.out(amount_in)
         return None if found is None else found + 1
+
+
+class VolatileLeg(NamedTuple):
+    """A volatile pair of Solidly's type."""
+
+    hop: SolidlyHop
+
+    def segments(self) -> Iterator[LiquiditySegment]:
+        """One, up to where the contract's product is no word any more."""
+        reserve_in, reserve_out, fee_pips = self.hop[:3]
+        room = max(MAX_UINT256 // reserve_out - reserve_in, 0)
+        yield LiquiditySegment(Hop(reserve_in << FINE_BITS, reserve_out << FINE_BITS, fee_pips), room << FINE_BITS)
+
+    def out(self, amount_in: int) -> int | None:
+        """What the pair pays; None if it reverts."""
+        return self.hop.out(amount_in)
+
+    def least_input(self, amount_out: int) -> int | None:
+        """By the formula turned round."""
+        return self.hop.least_input(amount_out)
+
+    def out_at_most(self, amount_in: int) -> int | None:
+        """It floors the output; the floor of the fee is the trader's."""
+        found = self.out(amount_in)
+        return None if found is None else found + 1
+
+
+class StableLeg(NamedTuple):
+    """A stable pair of Solidly's type."""
+
+    hop: SolidlyHop
+
+    def segments(self) -> Iterator[LiquiditySegment]:
+        """Some dozens, near the curve."""
+        return stable_segments(self.hop)
+
+    def out(self, amount_in: int) -> int | None:
+        """What the pair pays, by the contract's own iteration; None if it reverts."""
+        return self.hop.out(amount_in)
+
+    def least_input(self, amount_out: int) -> int | None:
+        """By the segments, then by trying."""
+        return search_least_input(self, amount_out)
+
+    def out_at_most(self, amount_in: int) -> int | None:
+        """The iteration stops within a few units of 10^-18 of a coin, and the output is floored."""
+        return rounded_less(self, amount_in, 2)
 
 
 class RangeLeg(NamedTuple):
@@ -159,7 +209,7 @@ class MapLeg(NamedTuple):
 
 
 class RememberedLeg:
-    """A V3 pool during one search, which asks for the same inputs again: 43 % of them.
+    """A V3 pool or a stable pair during one search, which asks for the same inputs again: 43 % of them.
 
     Swaps are what a search costs: without this it took 85 us where one of three pools has a tick map, with it 59 (AMD
     EPYC, the lively market of bench `strategy`).
@@ -167,7 +217,7 @@ class RememberedLeg:
 
     __slots__ = ("_leg", "_paid")
 
-    def __init__(self, leg: RangeLeg | MapLeg) -> None:
+    def __init__(self, leg: RangeLeg | MapLeg | StableLeg) -> None:
         self._leg = leg
         self._paid: dict[int, int | None] = {}
 
@@ -311,9 +361,12 @@ def best_cycle(legs: Sequence[Leg]) -> Cycle | None:
     place = walk([leg.segments() for leg in legs])
     if place is None:
         return None
-    legs = [RememberedLeg(leg) if isinstance(leg, RangeLeg | MapLeg) else leg for leg in legs]
+    rough = any(isinstance(leg, StableLeg) for leg in legs)
+    legs = [RememberedLeg(leg) if isinstance(leg, RangeLeg | MapLeg | StableLeg) else leg for leg in legs]
     optimum = max(place.optimum >> FINE_BITS, 1)
     middle = None if place.bounded else quote(legs, optimum)
+    if rough and middle is not None:
+        middle = _steered(legs, middle)
     if middle is None:
         middle = quote(legs, max(least(lambda amount: quote(legs, amount) is None, optimum + 1) - 1, 0))
     if middle is None:
@@ -322,6 +375,34 @@ def best_cycle(legs: Sequence[Leg]) -> Cycle | None:
     if middle.amounts[at] <= FEW_OF:
         return _best_of_few(legs, at, middle)
     return _best_nearby(legs, at, middle)
+
+
+STEERED_PARTS = (16, 256, 8_192, 262_144)
+"""Parts of the input that are its neighbours' distance, from one parabola to the next."""
+NOISE = 2
+"""Of what a unit at the coarsest place of the cycle is worth, by which three profits must bend: below it floors decide,
+and the search among that place's amounts goes on."""
+
+
+def _steered(legs: Sequence[Leg], middle: Cycle) -> Cycle:
+    """The round trip at the top of the parabola through three about the best, again and again, ever closer.
+
+    Segments that are only near the curve leave the optimum that far away.
+    """
+    best, noise = middle, NOISE * (1 + middle.amount_in // max(min(middle.amounts), 1))
+    for parts in STEERED_PARTS:
+        distance = best.amount_in // parts
+        less, more = quote(legs, best.amount_in - distance), quote(legs, best.amount_in + distance)
+        if less is None or more is None:
+            continue
+        bend = 2 * best.gross - less.gross - more.gross
+        if distance == 0 or bend < noise:
+            break
+        top = best.amount_in + (more.gross - less.gross) * distance // (2 * bend)
+        for found in (less, more, quote(legs, min(max(top, 1), 2 * best.amount_in))):
+            if found is not None and found.gross > best.gross:
+                best = found
+    return best
 
 
 def _coarsest(legs: Sequence[Leg], middle: Cycle) -> int:

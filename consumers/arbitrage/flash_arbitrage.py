@@ -31,7 +31,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from consumers.arbitrage.book_strategy import BookStrategy
 from consumers.arbitrage.config import ArbitrageConfig
-from consumers.arbitrage.cycle import Leg, MapLeg, ReserveLeg, best_cycle
+from consumers.arbitrage.cycle import Leg, MapLeg, ReserveLeg, StableLeg, VolatileLeg, best_cycle
 from consumers.arbitrage.cycle_table import BELOW, UNPRICED, CycleCandidate, CycleTable
 from consumers.arbitrage.gas_rate import Rates
 from consumers.arbitrage.legs import leg_of, refusal, slopes_of
@@ -237,6 +237,8 @@ class FlashArbitrage(BookStrategy):
             self._table.add(pool.token0, pool.token1)
         self._rows = len(self.book.pools)
         self.counts["cycles"] = self._table.size
+        if self.book.taxed.seen:
+            self.counts["taxed_tokens"] = len(self.book.taxed.seen)
         if self._table.left_out > self.counts["cycles_left_out"]:
             if not self.counts["cycles_left_out"]:
                 text = "%(count)d cycles are in the table, as many as max_cycles allows; what appears now is left out"
@@ -344,7 +346,7 @@ class FlashArbitrage(BookStrategy):
             pools.append(pool)
             legs.append(leg_of(pool, pool.token0 if falls else pool.token1))
             units += self._units[index]
-            speculative |= pool.fee_moves or pool.is_hooked
+            speculative |= pool.fee_moves or pool.is_hooked or self.book.taxed.touches(pool)
         if closed and not self._is_settled((pool.index for pool in pools), occasion):
             self.counts["unsettled"] += 1
             return None
@@ -409,13 +411,13 @@ class FlashArbitrage(BookStrategy):
 def _quoted(pool: Pool) -> tuple[object, ...]:
     """What quotes of a pool follow from."""
     value = pool.current.value if pool.current is not None else None
-    fees = (pool.fee_pips, pool.fee_pips_back)
-    return value, pool.protocol, fees, pool.tick_spacing, pool.token0, pool.token1, pool.hooks
+    known = pool.protocol, (pool.fee_pips, pool.fee_pips_back), pool.tick_spacing, pool.curve, pool.hooks
+    return value, *known, pool.token0, pool.token1, pool.decimals0, pool.decimals1
 
 
 def _verdict(legs: Iterable[Leg], speculative: bool) -> QuoteVerdict:
     if speculative:
         return QuoteVerdict.SPECULATIVE
     # Any other leg covers only the current range of its pool.
-    whole = all(isinstance(leg, ReserveLeg | MapLeg) for leg in legs)
+    whole = all(isinstance(leg, ReserveLeg | MapLeg | VolatileLeg | StableLeg) for leg in legs)
     return QuoteVerdict.EXACT if whole else QuoteVerdict.WITHIN_SEGMENT

@@ -9,11 +9,15 @@ from math import inf
 
 from consumers.arbitrage.concentrated import PriceRange, TickMap, current_range
 from consumers.arbitrage.constant_product import FEE_UNIT, MAX_RESERVE, Hop
-from consumers.arbitrage.cycle import Leg, MapLeg, RangeLeg, ReserveLeg
+from consumers.arbitrage.cycle import Leg, MapLeg, RangeLeg, ReserveLeg, StableLeg, VolatileLeg
 from consumers.arbitrage.cycle_table import Slope
 from consumers.arbitrage.pool_state import Pool, Price, Reserves
+from consumers.arbitrage.solidly import MOST_DECIMALS, SolidlyHop
+from consumers.arbitrage.stable_curve import marginal_rate
 from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, Q96, sqrt_price_at
+from tlv.codes import Curve
 
+CURVES = frozenset(Curve)
 MAX_LIQUIDITY = (1 << 128) - 1
 """The contract's is a uint128."""
 
@@ -23,7 +27,8 @@ def refusal(pool: Pool) -> str | None:
 
     `state` and `fee` that are not known, or `fee`s of all there is; `reserves` that are empty, or more than the
     contract's 112 bits hold; `liquidity` that is none, or more than 128 bits; a `price` or a `tick` that no pool of
-    its spacing can have, or that contradict each other; `tokens` that are no two.
+    its spacing can have, or that contradict each other; `tokens` that are no two; a `curve` that is not known, or
+    `decimals` that its pair reads and are not.
     """
     if pool.current is None:
         return "state"
@@ -32,6 +37,12 @@ def refusal(pool: Pool) -> str | None:
     if pool.token0 >= pool.token1:
         return "tokens"
     match pool.current.value:
+        case Reserves(reserve0, reserve1) if pool.is_solidly:
+            if pool.curve not in CURVES:
+                return "curve"
+            if pool.curve != Curve.VOLATILE and max(pool.decimals0, pool.decimals1) > MOST_DECIMALS:
+                return "decimals"
+            return None if reserve0 > 0 and reserve1 > 0 else "reserves"
         case Reserves(reserve0, reserve1):
             return None if 0 < reserve0 <= MAX_RESERVE and 0 < reserve1 <= MAX_RESERVE else "reserves"
         case Price(sqrt_price_x96, liquidity, tick):
@@ -46,13 +57,32 @@ def refusal(pool: Pool) -> str | None:
 
 
 def reserves_of(pool: Pool) -> tuple[int, int]:
-    """Reserves of a pool that can be quoted; of a V3 pool the virtual ones, rounded down."""
+    """Reserves of a pool that can be quoted, whose ratio is its price; of a V3 pool the virtual ones, rounded down, of
+    a stable pair those of a constant-product one with as much of token0."""
     assert pool.current is not None
     match pool.current.value:
+        case Reserves(reserve0, _) if pool.is_solidly and pool.curve != Curve.VOLATILE:
+            return reserve0, int(reserve0 * marginal_rate(pool_hop(pool, falls=True)))
         case Reserves() as reserves:
             return reserves
         case Price(price, liquidity):
             return (liquidity << 96) // price, liquidity * price >> 96
+
+
+def pool_hop(pool: Pool, *, falls: bool) -> SolidlyHop:
+    """A pair of Solidly's type that can be quoted; `falls` if token0 goes in."""
+    assert pool.current is not None and pool.fee_pips is not None and isinstance(pool.current.value, Reserves)
+    reserve0, reserve1 = pool.current.value
+    curve, known = Curve(pool.curve), (pool.decimals0, pool.decimals1)
+    if falls:
+        return SolidlyHop(reserve0, reserve1, pool.fee_pips, curve, *known, token0_in=True)
+    return SolidlyHop(reserve1, reserve0, pool.fee_pips, curve, *known[::-1], token0_in=False)
+
+
+def tangent(hop: SolidlyHop) -> Slope:
+    """What a stable pair does at most: the curve lies below its tangent, which takes the whole reserve at the end."""
+    rate = marginal_rate(hop) * (1.0 - hop.fee_pips / FEE_UNIT)
+    return Slope(rate, 0.0, hop.reserve_out / rate if rate > 0.0 else 0.0)
 
 
 def slopes_of(pool: Pool) -> tuple[Slope, Slope]:
@@ -60,6 +90,8 @@ def slopes_of(pool: Pool) -> tuple[Slope, Slope]:
     assert pool.current is not None and pool.fee_pips is not None and pool.fee_pips_back is not None
     kept, kept_back = 1.0 - pool.fee_pips / FEE_UNIT, 1.0 - pool.fee_pips_back / FEE_UNIT
     match pool.current.value:
+        case Reserves(reserve0, reserve1) if pool.is_solidly and pool.curve != Curve.VOLATILE:
+            return tangent(pool_hop(pool, falls=True)), tangent(pool_hop(pool, falls=False))
         case Reserves(reserve0, reserve1):
             return Slope(kept * (reserve1 / reserve0), kept / reserve0), Slope(
                 kept_back * (reserve0 / reserve1), kept_back / reserve1
@@ -93,6 +125,9 @@ def leg_of(pool: Pool, token_in: bytes) -> Leg:
     fee_pips = pool.fee(falls=falls)
     assert pool.current is not None and fee_pips is not None
     match pool.current.value:
+        case Reserves() if pool.is_solidly:
+            pair = pool_hop(pool, falls=falls)
+            return VolatileLeg(pair) if pair.curve == Curve.VOLATILE else StableLeg(pair)
         case Reserves(reserve0, reserve1):
             hop = Hop(reserve0, reserve1, fee_pips) if falls else Hop(reserve1, reserve0, fee_pips)
             return ReserveLeg(hop)

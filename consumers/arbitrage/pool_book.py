@@ -30,7 +30,9 @@ from collections.abc import Iterator, Sequence
 
 from consumers.arbitrage.constant_product import FEE_UNIT
 from consumers.arbitrage.kept_ticks import Change
-from consumers.arbitrage.pool_state import SNAPSHOT_LOG_INDEX, Entry, Pool, Price, Reserves
+from consumers.arbitrage.pool_state import HOLDS_RESERVES, SNAPSHOT_LOG_INDEX, Entry, Pool, Price, Reserves
+from consumers.arbitrage.solidly import fee_fraction, shown_fee
+from consumers.arbitrage.taxed_tokens import TaxedTokens, fall_of
 from tlv.codes import InvalidationScope, Protocol, Reason
 from tlv.layout import (
     Block,
@@ -60,6 +62,7 @@ class PoolBook:
 
     def __init__(self) -> None:
         self.pools: list[Pool] = []
+        self.taxed = TaxedTokens()
         self._by_address: dict[bytes, Pool] = {}
         self._by_pair: dict[tuple[bytes, bytes], list[Pool]] = {}
         self._trusted_since = 0
@@ -107,6 +110,10 @@ class PoolBook:
         if isinstance(record, PoolSwap | PoolMint | PoolBurn) and record.protocol == Protocol.ALGEBRA:
             pool.fees.apply(record, origin)
             self._renew_fee(pool)
+        if isinstance(record, PoolSwap):
+            self.taxed.take(record, origin, pool.history)
+            if pool.is_solidly and _show_fee(pool, record, origin):
+                return pool
         value = _state_after(pool, record)
         if value is None:
             return None
@@ -200,14 +207,30 @@ class PoolBook:
 def _identify(pool: Pool, record: PoolState | PoolCreated) -> bool:
     """Take over what is fixed about a pool; whether that changed.  A fee of 0 on the wire means that it is unknown, but
     for V4, whose fees are told with its price."""
-    known = (pool.protocol, pool.tick_spacing, pool.hooks)
+    known = (pool.protocol, pool.tick_spacing, pool.hooks, pool.curve)
     pool.protocol, pool.tick_spacing = record.protocol, record.tick_spacing
     if isinstance(record, PoolState):
-        pool.hooks = record.hooks
-    changed = known != (pool.protocol, pool.tick_spacing, pool.hooks)
+        pool.hooks, pool.curve = record.hooks, record.curve
+    changed = known != (pool.protocol, pool.tick_spacing, pool.hooks, pool.curve)
     if record.protocol == Protocol.UNISWAP_V4 or pool.fees.followed:
         return changed
     return pool.learn_fees(record.fee_pips or None, record.fee_pips or None) or changed
+
+
+def _show_fee(pool: Pool, swap: PoolSwap, origin: EventOrigin) -> bool:
+    """Take over the fee that a swap of a pair of Solidly's type shows, for its factory may change it without an event;
+    whether it is another.  What came in of the coin of which none went out is in the reserve, but for the fee."""
+    fell = fall_of(origin, pool.history)
+    if fell is None or pool.fee_pips is None:
+        return False
+    flows = (swap.amount0_in, swap.amount0_out, fell[0]), (swap.amount1_in, swap.amount1_out, fell[1])
+    for came, went, fallen in flows:
+        if came > 0 and went == 0:
+            parts = fee_fraction(pool.fee_pips)
+            shown = shown_fee(came, came + fallen)
+            if came * parts[0] // parts[1] != came + fallen and shown is not None and shown > 0:
+                return pool.learn_fees(shown, shown)
+    return False
 
 
 def _says_fees(record: PoolState) -> bool:
@@ -272,12 +295,12 @@ def _state_after(pool: Pool, record: PoolRecord) -> Reserves | Price | None:
     """The state an event leaves behind; None if it leaves it as it was, or unknown."""
     match record:
         case PoolSync():
-            pool.protocol = pool.protocol or Protocol.UNISWAP_V2
+            pool.protocol = pool.protocol or record.protocol
             return Reserves(record.reserve0, record.reserve1)
-        case PoolSwap() if record.protocol != Protocol.UNISWAP_V2:
+        case PoolSwap() if record.protocol not in HOLDS_RESERVES:
             return Price(record.sqrt_price_x96, record.liquidity, record.tick)
         case PoolMint() | PoolBurn() | PoolLiquidity() if (
-            record.protocol != Protocol.UNISWAP_V2 and pool.current is not None
+            record.protocol not in HOLDS_RESERVES and pool.current is not None
         ):
             held = pool.current.value
             if not isinstance(held, Price) or not record.tick_lower <= held.tick < record.tick_upper:
@@ -289,6 +312,6 @@ def _state_after(pool: Pool, record: PoolRecord) -> Reserves | Price | None:
 
 
 def _state_in(record: PoolState) -> Reserves | Price | None:
-    if record.protocol == Protocol.UNISWAP_V2:
+    if record.protocol in HOLDS_RESERVES:
         return Reserves(record.reserve0, record.reserve1) if record.reserve0 and record.reserve1 else None
     return Price(record.sqrt_price_x96, record.liquidity, record.tick) if record.sqrt_price_x96 else None

@@ -20,9 +20,14 @@ from consumers.arbitrage.kept_ticks import KEPT_BLOCKS, KeptTicks
 from tlv.codes import UNKNOWN_DECIMALS, Protocol
 from tlv.layout import EventOrigin, PoolRecord
 
+HOLDS_RESERVES = frozenset((Protocol.UNISWAP_V2, Protocol.SOLIDLY, Protocol.VELODROME))
+"""Protocols whose pools' state is two reserves; that of others is a price."""
+SOLIDLY_TYPE = frozenset((Protocol.SOLIDLY, Protocol.VELODROME))
+"""Of these, those whose pools each have a curve."""
+
 
 class Reserves(NamedTuple):
-    """State of a V2 pool."""
+    """State of a V2 pool, and of a pair of Solidly's type."""
 
     reserve0: int
     reserve1: int
@@ -73,6 +78,8 @@ class Pool:
     hooks: bytes = bytes(20)
     """The contract that a V4 pool calls at each swap, which may change what it pays; zero if none."""
     tick_spacing: int = 0
+    curve: int = 0
+    """Of `tlv.codes.Curve`: how a pair of Solidly's type swaps; 0 until a snapshot sets it.  Others have none."""
     history: list[Entry] = field(default_factory=list)
     ticks: KeptTicks = field(default_factory=KeptTicks)
     fees: KeptFees = field(default_factory=KeptFees)
@@ -147,6 +154,11 @@ class Pool:
         changed = kept < len(self.history)
         del self.history[kept:]
         return changed
+
+    @property
+    def is_solidly(self) -> bool:
+        """Whether it is a pair of Solidly's type, which swaps on its `curve`."""
+        return self.protocol in SOLIDLY_TYPE
 
     @property
     def fee_moves(self) -> bool:

@@ -15,12 +15,13 @@ from typing import NamedTuple
 
 from consumers.arbitrage.concentrated import TickMap
 from consumers.arbitrage.constant_product import FEE_UNIT, Hop
-from consumers.arbitrage.cycle import Cycle, Leg, MapLeg, RangeLeg, ReserveLeg, quote
+from consumers.arbitrage.cycle import Cycle, Leg, MapLeg, RangeLeg, ReserveLeg, StableLeg, VolatileLeg, quote
 from consumers.arbitrage.gas_rate import Rate
 from consumers.arbitrage.legs import unbounded_range
-from consumers.arbitrage.pool_state import Pool, Price, Reserves
+from consumers.arbitrage.pool_state import SOLIDLY_TYPE, Pool, Price, Reserves
+from consumers.arbitrage.solidly import MOST_DECIMALS, SolidlyHop
 from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK
-from tlv.codes import Protocol, QuoteVerdict
+from tlv.codes import Curve, Protocol, QuoteVerdict
 from tlv.errors import TlvError
 from tlv.layout import ArbitrageSignal, CycleLeg, Economics, SignalWithdrawn, WayTick
 from tlv.message import Message
@@ -64,6 +65,7 @@ def describe_legs(pools: Sequence[Pool], token_in: bytes, cycle: Cycle) -> list[
                 pool.protocol,
                 *decimals,
                 number,
+                pool.curve,
             )
         )
         token = token_out
@@ -141,6 +143,8 @@ def leg_from(stated: CycleLeg, way: Sequence[WayTick]) -> Leg | str:
         if not (stated.reserve_in and stated.reserve_out):
             return f"reserve_in {stated.reserve_in}, reserve_out {stated.reserve_out}: expected both above 0"
         return ReserveLeg(Hop(stated.reserve_in, stated.reserve_out, stated.fee_pips))
+    if stated.protocol in SOLIDLY_TYPE:
+        return _pair_from(stated)
     price = Price(stated.sqrt_price_x96, stated.liquidity, stated.tick)
     if not MIN_SQRT_PRICE <= price.sqrt_price_x96 < MAX_SQRT_PRICE:
         return f"sqrt_price_x96 {price.sqrt_price_x96}: expected {MIN_SQRT_PRICE} to {MAX_SQRT_PRICE - 1}"
@@ -157,6 +161,20 @@ def leg_from(stated: CycleLeg, way: Sequence[WayTick]) -> Leg | str:
     net = {tick.tick: tick.liquidity_net for tick in way}
     ticks = TickMap(sorted(net), net, spacing)
     return MapLeg(price.sqrt_price_x96, price.tick, price.liquidity, stated.fee_pips, ticks, falls)
+
+
+def _pair_from(stated: CycleLeg) -> Leg | str:
+    """The pair of Solidly's type that a CycleLeg states, or what in it cannot be."""
+    if not (stated.reserve_in and stated.reserve_out):
+        return f"reserve_in {stated.reserve_in}, reserve_out {stated.reserve_out}: expected both above 0"
+    if stated.curve not in frozenset(Curve):
+        return f"curve {stated.curve}: expected a Curve"
+    if stated.curve != Curve.VOLATILE and max(stated.decimals_in, stated.decimals_out) > MOST_DECIMALS:
+        return f"decimals {stated.decimals_in}, {stated.decimals_out}: expected {MOST_DECIMALS} at most"
+    falls = stated.token_in < stated.token_out
+    state = stated.reserve_in, stated.reserve_out, stated.fee_pips, Curve(stated.curve)
+    hop = SolidlyHop(*state, stated.decimals_in, stated.decimals_out, falls)
+    return VolatileLeg(hop) if hop.curve == Curve.VOLATILE else StableLeg(hop)
 
 
 def recompute(message: Message) -> Cycle | None:

@@ -9,9 +9,10 @@ and what a handler may ask of the `BookView` that it gets as `book`:
     rough = price(book, row)                        # a float, to look which pool is worth a quote
     status = quote(book, row, True, amount, out)    # token0 goes in; only QUOTED and HOOKED give an amount
 
-The book stands as of the frame being handled, that included.  Which pools can be quoted: Uniswap V2 pairs; V3, V4 and
-Algebra pools through all their ticks if the ring has their tick maps, else within the range of the price.  A pool that
-cannot be is refused with a status (`quoting`), never approximated.
+The book stands as of the frame being handled, that included.  Which pools can be quoted: Uniswap V2 pairs; pairs of
+Solidly's type once a snapshot has named their curve; V3, V4 and Algebra pools through all their ticks if the ring has
+their tick maps, else within the range of the price.  A pool that cannot be is refused with a status (`quoting`), never
+approximated.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from consumers.arbitrage.constant_product import FEE_UNIT
 from consumers.arbitrage.kept_fees import KeptFees
 from consumers.arbitrage.kept_ticks import KeptTicks
 from consumers.arbitrage.pool_book import UNKNOWN_FORK, change_of
+from consumers.arbitrage.solidly import MOST_DECIMALS
+from consumers.arbitrage.stable_curve import rate_at
 from consumers.native.quoting import (
     AMOUNT,
     BAD_STATE,
@@ -61,6 +64,7 @@ from consumers.native.quoting import (
     quote_within_range,
     ticks_up_to,
 )
+from consumers.native.solidly import SUPERCHAIN, VOLATILE, quote_solidly
 from consumers.native.wide_math import (
     digits_used,
     multiply_digits,
@@ -71,7 +75,7 @@ from consumers.native.wide_math import (
 )
 from tlv.buffers import Bytes, Limbs, Longs
 from tlv.codes import Flag, GapScope, InvalidationScope, Protocol, Reason
-from tlv.filter import POOL_BYTES
+from tlv.filter import POOL_BYTES, POOL_PREFIX
 from tlv.jit import kernel
 from tlv.layout import (
     Block,
@@ -141,6 +145,8 @@ def load_state(book: BookView, row: int) -> int:
     set_limbs(book.work[PRICE], words[FIRST_AT : FIRST_AT + WIDE])
     set_limbs(book.work[LIQUIDITY], words[SECOND_AT : SECOND_AT + WIDE])
     if book.tables.entries[entry]["is_price"] == 0:
+        if is_solidly(book, row):
+            return QUOTED
         return QUOTED if is_reserve(book.work[PRICE]) and is_reserve(book.work[LIQUIDITY]) else BAD_STATE
     if words[SECOND_AT + 2] != 0 or words[SECOND_AT + 3] != 0:  # negative, or no uint128
         return BAD_STATE
@@ -173,6 +179,10 @@ def price(book: BookView, row: int) -> float:
     first, second = wide_to_float(words[FIRST_AT : FIRST_AT + WIDE]), wide_to_float(words[SECOND_AT : SECOND_AT + WIDE])
     if book.tables.entries[entry]["is_price"] != 0:
         return (first / Q96) * (first / Q96)
+    if is_solidly(book, row) and book.tables.pools[row]["curve"] > VOLATILE and first != 0.0:
+        name = book.tables.names[row].view(POOL_PREFIX)[0]
+        scale0, scale1 = 10.0 ** float(name["decimals0"]), 10.0 ** float(name["decimals1"])
+        return float(rate_at(first / scale0, second / scale1) * (scale1 / scale0))
     return second / first if first != 0.0 else 0.0
 
 
@@ -199,12 +209,31 @@ def quote(book: BookView, row: int, token0_in: bool, amount: Limbs, out: Limbs) 
             set_number(work[OUT], work[RESERVE_IN])
             set_number(work[RESERVE_IN], work[RESERVE_OUT])
             set_number(work[RESERVE_OUT], work[OUT])
-        status = quote_reserves(work, fee)
+        status = quote_pair(book, row, fee, token0_in) if is_solidly(book, row) else quote_reserves(work, fee)
     else:
         status = quote_price(book, row, int(entry["tick"]), int(pool["tick_spacing"]), fee, token0_in)
     if status == QUOTED and not put_limbs(out, work[OUT]):
         return TOO_LARGE
     return HOOKED if status == QUOTED and pool["hooked"] != 0 else status
+
+
+@kernel
+def is_solidly(book: BookView, row: int) -> bool:
+    """Whether the pool is a pair of Solidly's type, which swaps on its curve."""
+    protocol = book.tables.names[row].view(POOL_PREFIX)[0]["protocol"]
+    return bool(protocol in (book_kernels.SOLIDLY, book_kernels.VELODROME))
+
+
+@kernel
+def quote_pair(book: BookView, row: int, fee: int, token0_in: bool) -> int:
+    """`quote` of a pair of Solidly's type, whose reserves are in their rows."""
+    name, curve = book.tables.names[row].view(POOL_PREFIX)[0], int(book.tables.pools[row]["curve"])
+    decimals0, decimals1 = int(name["decimals0"]), int(name["decimals1"])
+    if not VOLATILE <= curve <= SUPERCHAIN or (curve != VOLATILE and max(decimals0, decimals1) > MOST_DECIMALS):
+        return UNKNOWN_STATE
+    if token0_in:
+        return quote_solidly(book.work, fee, curve, decimals0, decimals1, True)
+    return quote_solidly(book.work, fee, curve, decimals1, decimals0, False)
 
 
 @kernel

@@ -53,11 +53,13 @@ ROWS = 19
     TOO_LARGE,
     BAD_STATE,
     HOOKED,
-) = range(10)
+    REVERTED,
+) = range(11)
 """What came of a quote.  Only QUOTED gives an amount, and HOOKED one that the pool's hook may change.  UNKNOWN_STATE:
 nothing came yet, or it was taken back.  EMPTY_POOL: it holds nothing.  BEYOND_RANGE: the swap leaves the current range,
 and what lies behind is not known (`--watch-ticks`). NO_LIQUIDITY: not all of the input finds a counterpart.  TOO_LARGE:
-no uint256.  BAD_STATE: what is known of the pool contradicts itself."""
+no uint256.  BAD_STATE: what is known of the pool contradicts itself.  REVERTED: the contract would refuse the quote, or
+the swap."""
 
 
 def make_work() -> Work:

@@ -12,7 +12,7 @@ from tlv.codes import Source
 
 COLLECTORS = [source.name for source in Source if source.name.endswith("_COLLECTOR")]
 LOOKUP = r"[A-Za-z_]\w*\(address,address(,\w+)*\)"
-FEE_CALL = r"[A-Za-z_]\w*\((\w+(,\w+)*)?\)"
+FEE_CALL = r"[A-Za-z_]\w*\(((address|bool)(,(address|bool))*)?\)"
 RING = r"[a-z][a-z0-9_.]{0,62}"
 
 IDENTITY = (
@@ -45,7 +45,9 @@ FACTORY = (
     ),
     Key(
         "fee_call",
-        matching(FEE_CALL, "a view function, like getFee(address,bool)"),
+        matching(
+            FEE_CALL, "a view function of a pool's address, of whether it is stable, or both, like getFee(address,bool)"
+        ),
         "the factory's view function that says what a pool charges, where that is neither fixed nor the pool's own",
     ),
     Key("deployer", address, "the contract that calls CREATE2, where that is not the factory itself"),

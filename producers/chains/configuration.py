@@ -145,6 +145,11 @@ class ChainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
         """The source's number on the wire."""
         return Source[self.source]
 
+    @cached_property
+    def factories_with_fee_call(self) -> dict[bytes, Factory]:
+        """Those that are asked what a pool charges, by address."""
+        return {bytes.fromhex(one.address[2:]): one for one in self.factories if one.fee_call is not None}
+
     def bloom_proves(self, number: int) -> bool:
         """Whether the bloom filter of this block speaks for all of its logs."""
         return not (self.unbloomed_every and number % self.unbloomed_every == 0)

@@ -35,6 +35,8 @@ class VerifiedEmitter(PoolRecord, frozen=True):
     """Of a pool of several coins: the coin that goes in is token1."""
     hooks: Address = NO_ADDRESS
     """The contract that a Uniswap V4 pool calls at swaps."""
+    curve: U8 = 0
+    """How a pair of Solidly's type swaps (`tlv.codes.Curve`)."""
 
 
 POOL_ROW = VerifiedEmitter.layout.dtype

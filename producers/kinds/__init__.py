@@ -24,15 +24,17 @@ from producers.kinds import (
     dodo,
     kyber_elastic,
     pancakeswap_v3,
+    solidly,
     uniswap_v2,
     uniswap_v3,
     uniswap_v4,
+    velodrome,
     woofi,
 )
 from producers.kinds.registry import register
 
 for _module in (
     *(uniswap_v2, uniswap_v3, algebra, algebra_integral, uniswap_v4),
-    *(balancer_v2, curve, dodo, pancakeswap_v3, kyber_elastic, woofi),
+    *(solidly, velodrome, balancer_v2, curve, dodo, pancakeswap_v3, kyber_elastic, woofi),
 ):
     register(_module.KIND)

@@ -20,7 +20,7 @@ from tlv.layout import PoolCreated, PoolRecord, PoolSync
 NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 FUNCTION = re.compile(r"[A-Za-z_]\w*\(\)")
 LOOKUP = re.compile(r"[A-Za-z_]\w*\(address,address(,\w+)*\)")
-STATIC = re.compile(r"address|bytes32|u?int(8|16|24|32|40|48|56|64|72|80|88|96|1\d\d|2[0-4]\d|25[0-6])")
+STATIC = re.compile(r"address|bool|bytes32|u?int(8|16|24|32|40|48|56|64|72|80|88|96|1\d\d|2[0-4]\d|25[0-6])")
 """ABI types of one word that a record can take.  `uint` and `int` stand for 256 bits in Solidity, not in a topic."""
 TAKES = {"address": ("address", "pool_id"), "bytes32": ("bytes32", "pool_id")}
 """What fields take a word that is no number."""

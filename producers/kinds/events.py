@@ -77,7 +77,7 @@ class Argument(NamedTuple):
         return int(self.type.removeprefix("u").removeprefix("int"))
 
 
-WIDTHS = {"address": 160, "bytes32": 256}
+WIDTHS = {"address": 160, "bytes32": 256, "bool": 1}
 COINS = ("coin_in", "coin_out")
 APART = "underlying"
 UNDERLYING = 1 << 156

@@ -98,5 +98,9 @@ class PoolKind:
     """Whether `producers.output.fee_program` can read what decides its fee: as Algebra V1 keeps it."""
     synced: tuple[type[PoolRecord], ...] = ()
     """Records that a pool never causes without a PoolSync in the same transaction: one alone is a lookalike's."""
+    fee_unit: int = 1
+    """Pips of what a factory's `fee_call` counts in."""
+    stable_curve: int = 0
+    """How a pool swaps whose `stable()` is true (`tlv.codes.Curve`), one whose is not is VOLATILE; 0: it has none."""
     prove: Callable[[Case], Verdict | None] = prove_pair
     """How a pool of it is proven, given what was said so far; None = not yet."""

@@ -23,6 +23,8 @@ from collections.abc import Sequence
 from producers.kinds.proving import Case, Maker, Proven, Refuted, Standing, Verdict, address_in, word_of
 from producers.node import view_calls as view
 from producers.node.call_program import Question
+from producers.node.calls_at import Answer
+from tlv.codes import Curve
 
 OWN = "own"
 """`producers.kinds.kind.Fee.OWN`, which stands on this file."""
@@ -50,20 +52,20 @@ def prove_pair(case: Case) -> Verdict | None:
         return None
     named = address_in(answer)
     asked = [
-        factory
+        (factory, lookup)
         for factory in case.factories
         if factory.init_code_hash is None and named in (None, bytes.fromhex(factory.address[2:]))
+        if (lookup := _lookup(factory, token0, token1, words)) is not None
     ]
-    lookups = [_lookup(factory, token0, token1, words) for factory in asked]
-    found = [lookup and case.ask(lookup, zero_is_none=True) for lookup in lookups]
-    for factory, pool in zip(asked, found, strict=True):
+    found = [case.ask(lookup, zero_is_none=True) for _, lookup in asked]
+    for (factory, _), pool in zip(asked, found, strict=True):
         if address_in(pool or None) == bytes.fromhex(case.address[2:]) and token0 < token1:
             return _proven(case, factory, token0, token1, words)
     if None in found:
         return None
     ours = named is None or f"0x{named.hex()}" in case.configured
     first = (*(Question(case.address, call) for call in (view.TOKEN0, view.TOKEN1, *own)), question)
-    rests_on = (*first, *(lookup for lookup in lookups if lookup))
+    rests_on = (*first, *(lookup for _, lookup in asked))
     return Refuted(Standing.FALSE if ours else Standing.UNSUPPORTED, rests_on, named or bytes(20))
 
 
@@ -99,7 +101,8 @@ def _by_address(case: Case, token0: bytes, token1: bytes, words: dict[str, int |
 
 
 def _lookup(factory: Maker, token0: bytes, token1: bytes, words: dict[str, int | None]) -> Question | None:
-    """What a factory is asked about its pool for these tokens; None if the pool did not say what it takes."""
+    """What a factory is asked about its pool for these tokens; None if the pool refuses to say what it takes, and so is
+    none of its."""
     known = _known_words(factory, words)
     if known is None or not factory.lookup_function:
         return None
@@ -108,7 +111,15 @@ def _lookup(factory: Maker, token0: bytes, token1: bytes, words: dict[str, int |
 
 def _proven(case: Case, maker: Maker, token0: bytes, token1: bytes, words: dict[str, int | None]) -> Proven | None:
     """The pool, once its tick spacing is known where its kind has one."""
+    stable = words.get(view.STABLE)
+    if maker.kind.stable_curve and stable not in (0, 1):
+        return None
     fee = maker.fee_pips or ((words.get(view.FEE) or 0) if maker.kind.fee.value == OWN else 0)
+    if maker.fee_call:
+        answer = case.ask(fee_question(maker, case.address, bool(stable)))
+        if answer is None:
+            return None
+        fee = fee_in(maker, answer)
     if fee >= FEE_LIMIT:
         return None
     spacing = (maker.kind.spacing_of_fee or {}).get(fee, 0)
@@ -117,4 +128,20 @@ def _proven(case: Case, maker: Maker, token0: bytes, token1: bytes, words: dict[
         if answer is None:
             return None
         spacing = word_of(answer) or 0
-    return Proven(token0, token1, maker, fee, spacing if spacing <= LARGEST_SPACING else 0)
+    curve = (maker.kind.stable_curve if stable else Curve.VOLATILE) if maker.kind.stable_curve else 0
+    return Proven(token0, token1, maker, fee, spacing if spacing <= LARGEST_SPACING else 0, curve=curve)
+
+
+def fee_in(factory: Maker, answer: Answer) -> int:
+    """The fee that a factory said, in pips; 0, as of one that is not known, where it says none that can be."""
+    fee = (word_of(answer) or 0) * factory.kind.fee_unit
+    return fee if fee < FEE_LIMIT else 0
+
+
+def fee_question(factory: Maker, pool: str, stable: bool) -> Question:
+    """What a factory is asked for the fee of a pool: of its `fee_call` an address is the pool, a bool whether it is
+    stable."""
+    assert factory.fee_call is not None
+    values: dict[str, int | bytes] = {"address": bytes.fromhex(pool[2:]), "bool": int(stable)}
+    types = factory.fee_call.partition("(")[2].rstrip(")").split(",")
+    return Question(factory.address, view.calling(factory.fee_call, *(values[one] for one in types if one)))

@@ -97,6 +97,8 @@ class Proven(NamedTuple):
     """All coins of a pool of more than two, as it counts them."""
     hooks: bytes = bytes(20)
     """The contract that it calls at swaps; zero = none."""
+    curve: int = 0
+    """How it swaps, where pools of a factory differ in that (`tlv.codes.Curve`)."""
 
 
 class Refuted(NamedTuple):

@@ -6,7 +6,9 @@ introductions are forgotten, and the next event of each pool brings its own alon
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+
+from msgspec import structs
 
 from producers.decode.pool_table import PoolTable, VerifiedEmitter
 from producers.kinds.events import Role
@@ -20,23 +22,28 @@ from tlv.layout import PoolState
 class Introductions:
     """The pools of which one ring holds a PoolState."""
 
-    def __init__(self, outbox: Outbox, table: PoolTable, tokens: dict[bytes, Token]) -> None:
+    def __init__(
+        self, outbox: Outbox, table: PoolTable, tokens: dict[bytes, Token], fee_makers: Collection[bytes] = ()
+    ) -> None:
         self._outbox, self._table, self._tokens = outbox, table, tokens
+        self._fee_makers = fee_makers
+        """Factories whose pools' fees change without an event: they are asked again with each introduction."""
         self.introduced: set[int] = set()
         """Rows of the pools that have a PoolState since `forget`."""
         self.known: set[int] = set()
         """Rows of the pools that were introduced at any time."""
 
     def introduce(self, rows: Iterable[int]) -> list[int]:
-        """A PoolState for each pool in these rows that has none since `forget`; returns those that never had one."""
+        """A PoolState for each pool in these rows that has none since `forget`; returns those that are to be asked
+        about: they never had one, or their factory may have changed their fee."""
         fresh = set(rows).difference(self.introduced)
         self.introduced |= fresh
         pools = [row for row in fresh if self.pool(row).role != Role.FACTORY]
         for row in pools:
             self.put(row, StateAnswer())
-        new = [row for row in pools if row not in self.known]
-        self.known.update(new)
-        return new
+        asked = [row for row in pools if row not in self.known or self.pool(row).factory in self._fee_makers]
+        self.known.update(asked)
+        return asked
 
     def introduce_anew(self, row: int) -> bool:
         """A PoolState again, since the pool's tokens have said what they are; False if readers never heard of it."""
@@ -51,6 +58,12 @@ class Introductions:
     def pool(self, row: int) -> VerifiedEmitter:
         """The pool in a row of the table."""
         return VerifiedEmitter.unpack(self._table.rows[row].tobytes())
+
+    def set_fee(self, row: int, fee_pips: int) -> None:
+        """What the pool charges from now on."""
+        pool = self.pool(row)
+        if pool.fee_pips != fee_pips:
+            self._table.add(structs.replace(pool, fee_pips=fee_pips))
 
     def put(self, row: int, state: StateAnswer) -> None:
         """The PoolState of one pool: who it is, and what it holds."""
@@ -72,5 +85,6 @@ class Introductions:
             symbol1=self._tokens.get(pool.token1, nobody).symbol,
             fee_pips_back=fee_pips_back,
             hooks=pool.hooks,
+            curve=pool.curve,
         )
         self._outbox.put(Domain.MARKET_DATA, record, flags=Flag.SNAPSHOT)

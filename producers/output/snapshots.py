@@ -1,6 +1,7 @@
 """What pools hold, asked from the node: events alone show it only when the next one comes.
 
-Owns the questions and who is due to be asked about.  It must never decide when readers need to know: pools become due
+Owns the questions and who is due to be asked about.  A factory that says its pools' fees is asked for that one along
+with the state.  It must never decide when readers need to know: pools become due
 when they are introduced, when readers were told to forget, and when somebody wants it.
 
     due --(the newest complete block)--> what its kind asks (V2: getReserves), at that block's hash --> PoolState
@@ -20,6 +21,7 @@ from producers.blocks.block import Block
 from producers.context import Context
 from producers.decode.pool_table import VerifiedEmitter
 from producers.kinds.kind import StateAnswer
+from producers.kinds.pair_proof import fee_in, fee_question
 from producers.kinds.registry import kind_of
 from producers.node.call_program import Question
 from producers.node.calls_at import About, Answer
@@ -29,6 +31,7 @@ from producers.node.view_calls import read_words, selector
 from producers.output.introductions import Introductions
 from producers.pools.inquiry import speaks
 from producers.pools.pauses import Pauses
+from tlv.codes import Curve
 
 MAX_AT_ONCE = 8
 """Requests in flight; a public node has other things to do, and so have we."""
@@ -54,6 +57,7 @@ class Snapshots:
 
     def __init__(self, context: Context, introductions: Introductions, is_canonical: Callable[[Block], bool]) -> None:
         self._clock, self._timers, self._calls = context.clock, context.timers, context.calls
+        self._asked_factories = context.chain.factories_with_fee_call
         self._introductions, self._is_canonical = introductions, is_canonical
         self.due: deque[Due] = deque()
         """With 100,000 of them `want_all` and `pump` still cost nothing that an event would notice."""
@@ -86,12 +90,19 @@ class Snapshots:
             yield self.due.popleft()
 
     def _ask(self, due: list[Due], block: Block) -> None:
-        asked = [(one, questions) for one in due if (questions := state_questions(self._introductions.pool(one.row)))]
+        asked = [(one, questions) for one in due if (questions := self._questions(self._introductions.pool(one.row)))]
         if asked:
             self._asking += 1
             about = About(block.hash, block.number)
             questions = [question for _, some in asked for question in some]
             self._calls.ask(about, questions, partial(self._take, asked, block))
+
+    def _questions(self, pool: VerifiedEmitter) -> list[Question]:
+        """What is asked about a pool: its state, and then its factory for its fee where that says it."""
+        questions, factory = state_questions(pool), self._asked_factories.get(pool.factory)
+        if questions and factory is not None:
+            questions.append(fee_question(factory, f"0x{pool.pool.hex()}", pool.curve > Curve.VOLATILE))
+        return questions
 
     def _take(self, asked: list[tuple[Due, list[Question]]], block: Block, answers: list[Answer]) -> None:
         self._asking -= 1
@@ -111,7 +122,11 @@ class Snapshots:
             self._pauses = Pauses(*PAUSES_S)
 
     def _tell(self, row: int, block: Block, answers: list[Answer]) -> None:
-        state = read_state(self._introductions.pool(row), [said for said in answers if isinstance(said, str)])
+        pool = self._introductions.pool(row)
+        asked = len(state_questions(pool))
+        state = read_state(pool, [said for said in answers[:asked] if isinstance(said, str)])
+        if len(answers) > asked:
+            self._introductions.set_fee(row, fee_in(self._asked_factories[pool.factory], answers[asked]))
         if state is not None:
             self._introductions.put(row, state._replace(block_number=block.number))
 

@@ -223,6 +223,7 @@ class Inquiry:
             protocol=factory.kind.code,
             flipped=proven.flipped,
             hooks=proven.hooks,
+            curve=proven.curve,
         )
 
     def finding(self, tokens: Tokens) -> Finding:

@@ -42,7 +42,7 @@ from consumers.arbitrage.pool_book import UNKNOWN_FORK, change_of
 from consumers.arbitrage.tick_math import MIN_TICK, sqrt_price_at
 from ringbuf import Poll, Status
 from ringbuf.layout import INDEX_ROWS, LENGTH_ROW, OFFSET_ROW
-from tlv.codes import Domain, Flag, GapScope, InvalidationScope, Protocol, Reason
+from tlv.codes import Curve, Domain, Flag, GapScope, InvalidationScope, Protocol, Reason
 from tlv.fields import pool_id_of
 from tlv.filter import POOL_BYTES, POOL_PREFIX
 from tlv.layout import (
@@ -63,7 +63,7 @@ from tlv.layout import (
 from tlv.message import Message, build, parse
 from tlv.units import MS
 from tlv.venues import VENUE_NAMES
-from tools.dashboard.price import price_of_reserves, price_of_root
+from tools.dashboard.price import price_of_reserves, price_of_root, price_on_stable_curve
 from tools.dashboard.shapes import LiquidityStep, PoolDetail, PoolStateRow, PoolToken
 
 POOLS, STATES = 64, 1024
@@ -265,7 +265,7 @@ class RingPools:
                 root, liquidity, tick = first, second, int(place["tick"])
             else:
                 reserve0, reserve1 = first, second
-            price = self._price(newest, token0.decimals, token1.decimals)
+            price = self._price(row, newest, token0.decimals, token1.decimals)
         return PoolStateRow(
             ring=self.ring,
             venue=self._venues.get(int(name["venue"])) or str(name["venue"]),
@@ -300,10 +300,12 @@ class RingPools:
         is_price = bool(self._tables.entries[entry]["is_price"])
         return int.from_bytes(first, "little"), int.from_bytes(second, "little", signed=is_price)
 
-    def _price(self, entry: int, decimals0: int, decimals1: int) -> str | None:
+    def _price(self, row: int, entry: int, decimals0: int, decimals1: int) -> str | None:
         first, second = self._values(entry)
         if self._tables.entries[entry]["is_price"]:
             return price_of_root(first, decimals0, decimals1)
+        if self._tables.pools[row]["curve"] > Curve.VOLATILE:
+            return price_on_stable_curve(first, second, decimals0, decimals1)
         return price_of_reserves(first, second, decimals0, decimals1)
 
     def _prices(self, row: int) -> list[tuple[int, int, str]]:
@@ -312,7 +314,7 @@ class RingPools:
         decimals = int(name["decimals0"]), int(name["decimals1"])
         found: list[tuple[int, int, str]] = []
         for entry in self._entries(row):
-            price = self._price(entry, *decimals)
+            price = self._price(row, entry, *decimals)
             if price is None:
                 continue
             if found and found[-1][2] == price:

@@ -15,6 +15,14 @@ def price_of_reserves(reserve0: int, reserve1: int, decimals0: int, decimals1: i
     return decimal(reserve1 * 10**decimals0, reserve0 * 10**decimals1)
 
 
+def price_on_stable_curve(reserve0: int, reserve1: int, decimals0: int, decimals1: int) -> str | None:
+    """The price in a pool that keeps x^3 y + y^3 x, the ratio of its derivatives; None without reserves or decimals."""
+    if UNKNOWN_DECIMALS in (decimals0, decimals1) or reserve0 <= 0 or reserve1 <= 0:
+        return None
+    x, y = reserve0 * 10**decimals1, reserve1 * 10**decimals0
+    return decimal(y * (3 * x * x + y * y), x * (x * x + 3 * y * y))
+
+
 def price_of_root(sqrt_price_x96: int, decimals0: int, decimals1: int) -> str | None:
     """The price in a concentrated pool; None without decimals."""
     if UNKNOWN_DECIMALS in (decimals0, decimals1) or sqrt_price_x96 <= 0:

@@ -26,6 +26,7 @@ def _codes(*names: str) -> frozenset[int]:
 
 
 V2, V3 = _codes("UNISWAP_V2"), _codes("UNISWAP_V3", "ALGEBRA")
+SOLIDLY, VELODROME = _codes("SOLIDLY"), _codes("VELODROME")
 
 
 class Declaration(NamedTuple):
@@ -66,7 +67,7 @@ def _event(
 EVENTS = {
     "0xd78ad95fa46c994b6551d0da85fc275fe613ce37657fb8d5e3d130840159d822": _event(
         "swap",
-        V2,
+        V2 | SOLIDLY,
         PoolSwap,
         "address sender, address recipient",
         "uint256 amount0_in, uint256 amount1_in, uint256 amount0_out, uint256 amount1_out",
@@ -75,13 +76,42 @@ EVENTS = {
         "sync", V2, PoolSync, "", "uint112 reserve0, uint112 reserve1"
     ),
     "0x4c209b5fc8ad50758f13e2e1088ba56a560dff690a1c6fef26394f4c03821c4f": _event(
-        "mint", V2, PoolMint, "address sender", "uint256 amount0, uint256 amount1"
+        "mint", V2 | SOLIDLY | VELODROME, PoolMint, "address sender", "uint256 amount0, uint256 amount1"
     ),
     "0xdccd412f0b1252819cb1fd330b93224ca42612892bb3f4f789976e6d81936496": _event(
-        "burn", V2, PoolBurn, "address owner, address recipient", "uint256 amount0, uint256 amount1"
+        "burn", V2 | SOLIDLY, PoolBurn, "address owner, address recipient", "uint256 amount0, uint256 amount1"
     ),
     "0x0d3648bd0f6ba80134a33ba9275ac585d9d315f0ad8355cddefde31afa28d0e9": _event(
         "pair_created", V2, PoolCreated, "address token0, address token1", "address pool, uint256 _", by_factory=True
+    ),
+    "0xcf2aa50876cdfbb541206f89af0ee78d44a2abf8d328e37fa4917f982149848a": _event(
+        "sync", SOLIDLY | VELODROME, PoolSync, "", "uint256 reserve0, uint256 reserve1"
+    ),
+    "0xc4805696c66d7cf352fc1d6bb633ad5ee82f6cb577c453024b6e0eb8306c6fc9": _event(
+        "pair_created",
+        SOLIDLY,
+        PoolCreated,
+        "address token0, address token1",
+        "bool _, address pool, uint256 _",
+        by_factory=True,
+    ),
+    "0xb3e2773606abfd36b5bd91394b3a54d1398336c65005baf7bf7a05efeffaf75b": _event(
+        "swap",
+        VELODROME,
+        PoolSwap,
+        "address sender, address recipient",
+        "uint256 amount0_in, uint256 amount1_in, uint256 amount0_out, uint256 amount1_out",
+    ),
+    "0x5d624aa9c148153ab3446c1b154f660ee7701e549fe9b62dab7171b1c80e6fa2": _event(
+        "burn", VELODROME, PoolBurn, "address owner, address recipient", "uint256 amount0, uint256 amount1"
+    ),
+    "0x2128d88d14c80cb081c1252a5acff7a264671bf199ce226b53788fb26065005e": _event(
+        "pool_created",
+        VELODROME,
+        PoolCreated,
+        "address token0, address token1, bool _",
+        "address pool, uint256 _",
+        by_factory=True,
     ),
     "0xc42079f94a6350d7e6235f29174924f928cc2ac818eb64fed8004e115fbcca67": _event(
         "swap",

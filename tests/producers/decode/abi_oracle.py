@@ -30,7 +30,7 @@ LOG_FILES = (
     "ethereum/full_blocks_17686110-17686121_logs.jsonl.gz",
     "ethereum/univ3_usdc_weth_500_2024-01-05_logs.jsonl.gz",
 )
-EVENTS_IN_FILE = (464, 17, 61, 1050, 6234)
+EVENTS_IN_FILE = (477, 18, 61, 1050, 6234)
 """How many logs of each file eth-abi accepts as one of our events, whoever emitted them."""
 
 EVENTS: dict[str, tuple[str, str, list[str], list[str], list[str], list[str]]] = {
@@ -71,6 +71,46 @@ EVENTS: dict[str, tuple[str, str, list[str], list[str], list[str], list[str]]] =
         "pair_created",
         ["address", "address"],
         ["token0", "token1"],
+        ["address", "uint256"],
+        ["pool", "_"],
+    ),
+    "0xcf2aa50876cdfbb541206f89af0ee78d44a2abf8d328e37fa4917f982149848a": (
+        "solidly",
+        "sync",
+        [],
+        [],
+        ["uint256"] * 2,
+        ["reserve0", "reserve1"],
+    ),
+    "0xc4805696c66d7cf352fc1d6bb633ad5ee82f6cb577c453024b6e0eb8306c6fc9": (
+        "solidly",
+        "pair_created",
+        ["address", "address"],
+        ["token0", "token1"],
+        ["bool", "address", "uint256"],
+        ["_", "pool", "_"],
+    ),
+    "0xb3e2773606abfd36b5bd91394b3a54d1398336c65005baf7bf7a05efeffaf75b": (
+        "velodrome",
+        "swap",
+        ["address", "address"],
+        ["sender", "recipient"],
+        ["uint256"] * 4,
+        ["amount0_in", "amount1_in", "amount0_out", "amount1_out"],
+    ),
+    "0x5d624aa9c148153ab3446c1b154f660ee7701e549fe9b62dab7171b1c80e6fa2": (
+        "velodrome",
+        "burn",
+        ["address", "address"],
+        ["owner", "recipient"],
+        ["uint256"] * 2,
+        ["amount0", "amount1"],
+    ),
+    "0x2128d88d14c80cb081c1252a5acff7a264671bf199ce226b53788fb26065005e": (
+        "velodrome",
+        "pool_created",
+        ["address", "address", "bool"],
+        ["token0", "token1", "_"],
         ["address", "uint256"],
         ["pool", "_"],
     ),
@@ -324,6 +364,8 @@ def encoded_log(topic0: str, rng: Random) -> dict[str, Any]:
 def _drawn(kind: str, rng: Random) -> Any:
     if kind == "address":
         return f"0x{rng.randbytes(20).hex()}"
+    if kind == "bool":
+        return rng.random() < 0.5
     bits = int(kind.removeprefix("u").removeprefix("int"))
     low, high = (0, (1 << bits) - 1) if kind.startswith("u") else (-(1 << bits - 1), (1 << bits - 1) - 1)
     near = 1 << rng.randrange(bits)

@@ -114,7 +114,7 @@ def test_batch_every_real_log_gives_the_message_of_the_cold_form(real_logs: list
 def test_batch_random_values_of_every_event_give_the_message_of_the_cold_form() -> None:
     rng = Random(4)
     logs = [as_log(encoded_log(topic0, rng)) for topic0 in EVENT_OF_TOPIC for _ in range(100)]
-    assert agrees_with_cold_form(logs, trusting_table(logs)) == 1300
+    assert agrees_with_cold_form(logs, trusting_table(logs)) == 100 * len(EVENT_OF_TOPIC)
 
 
 def test_batch_one_log_at_a_time_gives_the_same_messages(real_logs: list[Log]) -> None:

@@ -14,6 +14,7 @@ from tools.recording.proven_pools import bundled_pools
 
 TOPIC = {(family, name): topic0 for topic0, (family, name, *_) in EVENTS.items()}
 MINT, SYNC, V3_MINT = TOPIC["uniswap_v2", "mint"], TOPIC["uniswap_v2", "sync"], TOPIC["uniswap_v3", "mint"]
+PAIR_SYNC = TOPIC["solidly", "sync"]
 ZERO = "0x" + "00" * 32
 
 
@@ -34,7 +35,7 @@ def test_is_lookalike_every_row_of_the_collection_is_one() -> None:
     assert all(is_lookalike([log]) for log in collected)
 
 
-@pytest.mark.parametrize(("name", "false"), list(zip(LOG_FILES, (80, 1, 10, 1, 0), strict=True)))
+@pytest.mark.parametrize(("name", "false"), list(zip(LOG_FILES, (93, 2, 10, 1, 0), strict=True)))
 def test_is_lookalike_whole_blocks_convict_no_proven_pool(name: str, false: int) -> None:
     proven = {"0x" + pool.pool.hex() for pool in bundled_pools()}
     convicted = [(address, log) for address, logs in by_emitter(name) if is_lookalike(logs) for log in logs]
@@ -46,6 +47,14 @@ def test_is_lookalike_sync_in_the_same_transaction_acquits() -> None:
     assert is_lookalike([log_of(MINT, 1, 2)])
     assert not is_lookalike([log_of(SYNC, 0, 2), log_of(MINT, 1, 2)])
     assert is_lookalike([log_of(SYNC, 0, 2, "0x02"), log_of(MINT, 1, 2)])
+
+
+@pytest.mark.parametrize("moved", [TOPIC["uniswap_v2", "swap"], TOPIC["velodrome", "swap"], TOPIC["velodrome", "burn"]])
+def test_is_lookalike_solidly_sync_acquits_events_of_both_kinds(moved: str) -> None:
+    words = 2 if moved == TOPIC["velodrome", "burn"] else 4
+    assert is_lookalike([log_of(moved, 2, words)])
+    assert not is_lookalike([log_of(PAIR_SYNC, 0, 2), log_of(moved, 2, words)])
+    assert is_lookalike([log_of(PAIR_SYNC, 0, 2, "0x02"), log_of(moved, 2, words)])
 
 
 @pytest.mark.parametrize(("indexed", "words"), [(0, 3), (1, 1), (2, 2)])
