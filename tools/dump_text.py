@@ -54,6 +54,7 @@ from tlv.layout import (
     Subscribe,
     SystemHealth,
     TickLiquidity,
+    Timepoint,
     Uncovered,
     Unproven,
     VenueName,
@@ -132,7 +133,7 @@ class Describer:
         parts = [str(sequence), clock(header.timestamp_ns)]
         origin = message.first(EventOrigin)
         for record in message.records:
-            if record is not origin and not isinstance(record, TickLiquidity | WayTick):
+            if record is not origin and not isinstance(record, TickLiquidity | Timepoint | WayTick):
                 parts.append(self._record(record))
         if ticks := sum(isinstance(record, WayTick) for record in message.records):
             parts.append(f"{counted(ticks, 'tick')} on the way")

@@ -44,6 +44,7 @@ from tlv.layout import (
     EventOrigin,
     ExecutionReport,
     Farewell,
+    FeeState,
     Fill,
     Filter,
     Gap,
@@ -74,6 +75,7 @@ from tlv.layout import (
     SubscribeAck,
     SystemHealth,
     TickLiquidity,
+    Timepoint,
     Uncovered,
     Unproven,
     VenueName,
@@ -133,6 +135,14 @@ LINES: dict[type[Record], list[tuple[Record, str]]] = {
         (
             PoolFee(*POOL, 7, 5, 3000, 2900, FeeKind.DYNAMIC),
             f"PoolFee {NAME} block_number=7 last_trade=5 fee_pips=3000 fee_pips_back=2900 fee_kind=dynamic",
+        )
+    ],
+    Timepoint: [(Timepoint(1, 2, 3, 4, 5, 6), "")],
+    FeeState: [
+        (
+            FeeState(*POOL, 9, 7, H, -10, 100, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0),
+            f"FeeState {NAME} volume=9 block_number=7 block_hash={HH} tick=-10 fee_pips=100 beta1=1 beta2=2"
+            " volume_beta=3 alpha1=4 alpha2=5 gamma1=6 gamma2=7 volume_gamma=8 base_fee=9 count=0",
         )
     ],
     TickLiquidity: [(TickLiquidity(5, -5, 10), "")],
