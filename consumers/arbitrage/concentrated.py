@@ -8,7 +8,7 @@ A walk stops where the contract stops: at initialised ticks and at the edge of e
 if nothing is initialised there.  Each stop rounds, so leaving the word edges out changes results (97 of 800 in a
 comparison against the contract's own bytecode).
 
-Uniswap V4 computes the same.  What it adds: its fee is put together from two (`v4_fees`), and may be all of the input.
+Uniswap V4 computes the same; but its fee may be all of the input.
 """
 
 from __future__ import annotations
@@ -96,15 +96,6 @@ def swap_step_out(price: int, target: int, liquidity: int, wanted: int, fee_pips
 def with_fee(kept: int, fee_pips: int) -> int:
     """The input of which so much is kept, the fee rounded up.  Of a fee of 100 % only nothing is kept."""
     return kept + ceil_div(kept * fee_pips, FEE_UNIT - fee_pips) if kept else 0
-
-
-def v4_fees(lp_fee: int, protocol_fee: int) -> tuple[int, int]:
-    """What a Uniswap V4 pool takes of token0 and of token1 that goes in (ProtocolFeeLibrary.calculateSwapFee), in pips.
-
-    protocol_fee: both directions', as the contract packs them, 12 bits each.
-    """
-    of_token0, of_token1 = protocol_fee & 0xFFF, protocol_fee >> 12
-    return lp_fee + of_token0 - lp_fee * of_token0 // FEE_UNIT, lp_fee + of_token1 - lp_fee * of_token1 // FEE_UNIT
 
 
 class PriceRange(NamedTuple):

@@ -141,10 +141,10 @@ def fits_unsigned(limbs: Limbs, bits: int) -> bool:
 
 @kernel
 def fits_signed(limbs: Limbs, bits: int) -> bool:
-    """Whether the word is the sign extension of an int<bits>; `bits` is 256, or at most 64."""
-    if bits == 256:
-        return True
-    low = np.int64(limbs[0])
-    sign = np.uint64(low >> 63)
-    rest = (limbs[1] ^ sign) | (limbs[2] ^ sign) | (limbs[3] ^ sign)
-    return bool(rest == 0 and low >> (bits - 1) == low >> 63)
+    """Whether the word is the sign extension of an int<bits>."""
+    top = (bits - 1) >> 6
+    above = np.int64(limbs[top]) >> ((bits - 1) & 63)  # the sign, and what must be equal to it
+    rest = np.uint64(0)
+    for i in range(top + 1, 4):
+        rest |= limbs[i] ^ np.uint64(above)
+    return bool(rest == 0 and -1 <= above <= 0)

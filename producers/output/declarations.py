@@ -41,5 +41,6 @@ class Declarations:
 
     def reorganise(self, lowest: int) -> None:
         """Blocks from this number on left the chain."""
+        self._snapshots.reorganise(lowest)
         self._tick_maps.reorganise(lowest)
         self._fee_states.reorganise(lowest)

@@ -61,6 +61,9 @@ class Snapshots:
         self._introductions, self._is_canonical = introductions, is_canonical
         self.due: deque[Due] = deque()
         """With 100,000 of them `want_all` and `pump` still cost nothing that an event would notice."""
+        self._fees_told: dict[int, int] = {}
+        """Row, and the block number of the fees that readers have, where these are part of the state: events change
+        them, and readers do not keep those before."""
         self._asking = 0
         """Requests, or groups of them."""
         self._pauses = Pauses(*PAUSES_S)
@@ -73,6 +76,13 @@ class Snapshots:
         """Tell the state of every pool that readers have heard of, as of `since_block` or later."""
         self.due.clear()
         self.due.extend(Due(row, since_block) for row in self._introductions.known)
+
+    def reorganise(self, lowest: int) -> None:
+        """Blocks from `lowest` on left the chain, and with them the fees as of these: ask again."""
+        for row, number in list(self._fees_told.items()):
+            if number >= lowest:
+                del self._fees_told[row]
+                self.want(row, 0)
 
     def pump(self, block: Block) -> None:
         """Ask about what is due, as of `block`, which is complete."""
@@ -129,6 +139,8 @@ class Snapshots:
             self._introductions.set_fee(row, fee_in(self._asked_factories[pool.factory], answers[asked]))
         if state is not None:
             self._introductions.put(row, state._replace(block_number=block.number))
+            if state.fees is not None:
+                self._fees_told[row] = block.number
 
 
 def state_questions(pool: VerifiedEmitter) -> list[Question]:

@@ -282,6 +282,38 @@ EVENTS: dict[str, tuple[str, str, list[str], list[str], list[str], list[str]]] =
         ["uint16"],
         ["fee_pips"],
     ),
+    "0x40e9cecb9f5f1f1c5b9c97dec2917b7ee92e57ba5563708daca94dd84ad7112f": (
+        "uniswap_v4",
+        "swap",
+        ["bytes32", "address"],
+        ["pool", "sender"],
+        ["int128", "int128", "uint160", "uint128", "int24", "uint24"],
+        ["-amount0", "-amount1", "sqrt_price_x96", "liquidity", "tick", "swap_fee_pips"],
+    ),
+    "0xf208f4912782fd25c7f114ca3723a2d5dd6f3bcc3ac8db5af63baa85f711d5ec": (
+        "uniswap_v4",
+        "modify_liquidity",
+        ["bytes32", "address"],
+        ["pool", "sender"],
+        ["int24", "int24", "int256", "bytes32"],
+        ["tick_lower", "tick_upper", "liquidity_delta", "salt"],
+    ),
+    "0xdd466e674ea557f56295e2d0218a125ea4b4f0f6f3307b95f85e6110838d6438": (
+        "uniswap_v4",
+        "initialize",
+        ["bytes32", "address", "address"],
+        ["pool", "token0", "token1"],
+        ["uint24", "int24", "address", "uint160", "int24"],
+        ["fee_pips", "tick_spacing", "hooks", "sqrt_price_x96", "tick"],
+    ),
+    "0xe9c42593e71f84403b84352cd168d693e2c9fcd1fdbcc3feb21d92b43e6696f9": (
+        "uniswap_v4",
+        "protocol_fee_updated",
+        ["bytes32"],
+        ["pool"],
+        ["uint24"],
+        ["_"],
+    ),
 }
 
 # eth-abi's own decoder of each type, looked up once: all of these types take one word.
@@ -322,12 +354,13 @@ def expected(log: dict[str, Any]) -> tuple[str, str, dict[str, Any]] | None:
         return None
     values = dict(zip(topic_names + word_names, decoded, strict=True))
     values.pop("_", None)
-    addresses = {"sender", "recipient", "owner", "token0", "token1", "pool"}
-    return family, name, {key: bytes.fromhex(v[2:]) if key in addresses else v for key, v in values.items()}
+    return family, name, {key: bytes.fromhex(v[2:]) if isinstance(v, str) else v for key, v in values.items()}
 
 
 def value_of(record: Any, name: str) -> Any:
-    """The event argument `name` as the record carries it; V3's signed amounts are put together again."""
+    """The event argument `name` as the record carries it; signed amounts are put together again, V4's too."""
+    if name.startswith("-"):
+        return -value_of(record, name[1:])
     if not hasattr(record, name):
         return getattr(record, f"{name}_in") - getattr(record, f"{name}_out")
     return getattr(record, name)
@@ -366,6 +399,9 @@ def _drawn(kind: str, rng: Random) -> Any:
         return f"0x{rng.randbytes(20).hex()}"
     if kind == "bool":
         return rng.random() < 0.5
+    ),
+    if kind == "bytes32":
+        return rng.randbytes(32)
     bits = int(kind.removeprefix("u").removeprefix("int"))
     low, high = (0, (1 << bits) - 1) if kind.startswith("u") else (-(1 << bits - 1), (1 << bits - 1) - 1)
     near = 1 << rng.randrange(bits)

@@ -20,6 +20,7 @@ from producers.decode.fields import negate, store, store_text_order
 from producers.decode.kernels import CONTEXT, decode_logs
 from producers.decode.moves import compile_events
 from producers.decode.pool_table import POOL_ROW, PoolTable, VerifiedEmitter, unverified
+from producers.kinds.emitter_key import key_of
 from producers.kinds.events import EVENT_OF_TOPIC, EVENTS, Role
 from producers.node.hex import read_bytes
 from producers.node.rpc_types import Log
@@ -58,8 +59,8 @@ def trusting_table(logs: Sequence[Log]) -> PoolTable:
             event = identify(log)
         except RefusedLog:
             continue
-        if log.address not in table.row_of:
-            table.add(unverified(read_bytes(log.address, 20), event.protocols[0], event.role))
+        if key_of(log) not in table.row_of:
+            table.add(unverified(read_bytes(log.address, 20), event.protocols[0], event.role), key_of(log))
     return table
 
 
@@ -85,7 +86,7 @@ def cold(log: Log, table: PoolTable) -> tuple[Refusal, PoolRecord | None, EventO
     """What the readable decoder says of `log`; without a row it is refused as the batch form refuses it."""
     try:
         identify(log)
-        row = table.row_of.get(log.address)
+        row = table.row_of.get(key_of(log))
         if row is None:
             return Refusal.UNKNOWN_EMITTER, None, None
         record = decode_log(log, VerifiedEmitter.unpack(table.rows[row].tobytes()))

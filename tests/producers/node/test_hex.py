@@ -170,7 +170,7 @@ def test_fits_unsigned_agrees_with_comparison_at_every_boundary(bits: int) -> No
         assert bits == 256 or not check(limbs_of(1 << bits), bits)
 
 
-@pytest.mark.parametrize("bits", [24, 256])
+@pytest.mark.parametrize("bits", [24, 64, 65, 128, 256])
 def test_fits_signed_agrees_with_comparison_at_every_boundary(bits: int) -> None:
     for word in BOUNDARIES:
         value = word - (1 << 256) if word >> 255 else word

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from consumers.arbitrage.concentrated import TickMap, Walk, swap, v4_fees
+from consumers.arbitrage.concentrated import TickMap, Walk, swap
 from consumers.arbitrage.constant_product import FEE_UNIT
 from consumers.arbitrage.tick_math import (
     MAX_SQRT_PRICE,
@@ -21,6 +21,7 @@ from consumers.arbitrage.tick_math import (
 )
 from consumers.native import quoting
 from consumers.native.quoting import QUOTED, make_work
+from producers.kinds.uniswap_v4 import charged
 from producers.output.tick_program import all_words, read_ticks, slots_call_data
 from tools.evm.errors import SwapReverted
 from tools.evm.v4_pools import MOST_AMOUNT, MOST_SPACING, Key, Swapped, V4Pools, pool_slot
@@ -130,7 +131,7 @@ def change_liquidity(contracts: V4Pools, pool: Model) -> None:
 def trade(contracts: V4Pools, pool: Model) -> Walk | None:
     """One swap on both sides; None if the contract refuses an amount that is none."""
     rng, falls = pool.rng, pool.rng.random() < 0.5
-    fee = v4_fees(pool.key[2], pool.protocol_fee)[0 if falls else 1]
+    fee = charged(pool.key[2], pool.protocol_fee)[0 if falls else 1]
     exact_out = fee < FEE_UNIT and rng.random() < 0.4
     amount = rng.randint(1, 10 ** rng.randint(1, 24))
     limit = pool.some_limit(falls=falls)

@@ -1,4 +1,4 @@
-"""Algebra and Uniswap V4 on the local node: they trade, and pay what our arithmetic and seeded contracts say."""
+"""Algebra on the local node: it trades, and pays what our arithmetic and seeded contracts say."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from tlv.codes import Protocol
 from tools.evm.seeded_pools import SeededPools
 from tools.rig.evm.algebra import SPACING, AlgebraPool
 from tools.rig.evm.node import Node
-from tools.rig.evm.v4 import V4Pool
 from tools.rig.evm.world import World
 
 SWAPS = 12
@@ -59,30 +58,3 @@ def test_seeded_algebra_pool_pays_what_the_traded_one_does(seed: int) -> None:
             found = pools.swap(Protocol.ALGEBRA, state, fee, amount, falls=falls, net=net, spacing=SPACING)
             assert (found.amount_in, found.amount_out) == (amount, paid)
             assert found.after == exchange.read()[0]
-
-
-@pytest.mark.parametrize("seed", [1])
-def test_v4_pool_pays_what_our_arithmetic_says(seed: int) -> None:
-    rng = random.Random(seed)
-    with Node() as node:
-        world = World.build(node.rpc)
-        exchange = V4Pool.build(world, *world.tokens, *amounts(world))
-        spacing = exchange.key[3]
-        middle = exchange.read().tick // spacing * spacing
-        for below, above, part in ((3, 4, 3), (20, 30, 1), (1, 1, 10), (600, 20, 2)):
-            ticks = (middle - below * spacing, middle + above * spacing)
-            world.receipt(exchange.provide(ticks, 10**15 * part))
-        crossed = 0
-        for _ in range(SWAPS):
-            token, amount = sold(world, rng)
-            other = world.usdc if token == world.weth else world.weth
-            before, balance = exchange.read(), world.balance(other)
-            world.receipt(exchange.swap(token, amount))
-            ticks_now = TickMap(sorted(before.net), before.net, spacing)
-            state = (before.sqrt_price_x96, before.tick, before.liquidity, before.fee_pips)
-            walk = swap(*state, ticks_now, amount, falls=token == world.tokens[0])
-            assert walk.out == world.balance(other) - balance
-            after = exchange.read()
-            assert (after.sqrt_price_x96, after.liquidity) == (walk.sqrt_price_x96, walk.liquidity)
-            crossed += walk.crossed
-        assert crossed

@@ -146,9 +146,11 @@ class World:
 
     # ---- transactions
 
-    def send(self, to: str | None, data: str, *, sender: str | None = None, gas: int = 8_000_000) -> str:
+    def send(
+        self, to: str | None, data: str, *, sender: str | None = None, gas: int = 8_000_000, value: int = 0
+    ) -> str:
         """Send a transaction and return its hash; it is mined with the next block."""
-        transaction = {"from": sender or self.account, "data": data, "gas": hex(gas)}
+        transaction = {"from": sender or self.account, "data": data, "gas": hex(gas), "value": hex(value)}
         if to is not None:
             transaction["to"] = to
         sent: str = self.rpc("eth_sendTransaction", transaction)
