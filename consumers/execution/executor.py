@@ -59,7 +59,9 @@ from tlv.units import MS, NS
 MOST_PENDING = 100_000
 """Orders that wait for their block; a strategy that asks for more is refused, and memory stays bounded."""
 KEPT_FORKS = 1_000
-KINDS = frozenset((Protocol.UNISWAP_V2, Protocol.UNISWAP_V3, Protocol.ALGEBRA, Protocol.UNISWAP_V4))
+KINDS = frozenset(
+    (Protocol.UNISWAP_V2, Protocol.UNISWAP_V3, Protocol.PANCAKESWAP_V3, Protocol.ALGEBRA, Protocol.UNISWAP_V4)
+)
 """The pool kinds whose arithmetic is known."""
 
 

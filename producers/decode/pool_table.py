@@ -63,6 +63,8 @@ class PoolTable:
     def __init__(self, pools: Iterable[VerifiedEmitter] = ()) -> None:
         self.row_of: dict[str, int] = {}
         """Row of each proven pool, by its name (`producers.kinds.emitter_key`)."""
+        self.coins: dict[int, tuple[bytes, ...]] = {}
+        """By row, all coins of the proven pools of more than two, as these count them."""
         self._unproven: dict[str, dict[int, int]] = {}
         """Rows of emitters whose events are published although nothing is proven, by address and protocol."""
         self._free: list[int] = []

@@ -48,14 +48,16 @@ def prove(case: Case) -> Verdict | None:
     claimed = [address_in(claim) for claim in claims if isinstance(claim, str)]  # the first pools take an int128
     if None in claimed:
         return Refuted(Standing.FALSE, tuple(own))
-    for factory, answer in zip(case.factories, known, strict=True):
+    for factory, question, answer in zip(case.factories, lists, known, strict=True):
         coins = addresses_in(answer) or []
-        if max(indices) >= len(coins):
+        if not coins:
             continue
+        if max(indices) >= len(coins):
+            return Refuted(Standing.FALSE, (question,))
         coin_in, coin_out = (coins[index] for index in indices)
         pair = ordered((int.from_bytes(coin_in, "big"), int.from_bytes(coin_out, "big")))
         if pair is None or (claimed and not underlying and claimed != [coin_in, coin_out]):
-            return Refuted(Standing.FALSE, tuple(own))
+            return Refuted(Standing.FALSE, (*own, question))
         several = tuple(coins) if len(coins) > 2 else ()
         return Proven(pair.token0, pair.token1, factory, flipped=pair.flipped, coins=several)
     return None if None in known else Refuted(Standing.UNSUPPORTED, (*own, *lists))

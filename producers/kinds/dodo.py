@@ -46,7 +46,7 @@ def prove(case: Case) -> Verdict | None:
     if base is None or quote is None or {base, quote} != {pair.token0, pair.token1}:
         return Refuted(Standing.FALSE, tuple(own))
     lists = [
-        Question(factory.address, view.calling(factory.lookup or LOOKUP, base, quote), LIST_WORDS)
+        Question(factory.address, view.calling(factory.lookup_function or LOOKUP, base, quote), LIST_WORDS)
         for factory in case.factories
     ]
     open_list = False

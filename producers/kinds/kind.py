@@ -29,8 +29,6 @@ class Fee(Enum):
     """The pool, once and for all: `fee()`."""
     DYNAMIC = "dynamic"
     """It changes all the time, or nothing that is asked says it: 0 in records."""
-    PROVEN = "proven"
-    """What the kind's `prove` found, once and for all."""
 
 
 class StateAnswer(NamedTuple):

@@ -1,12 +1,12 @@
 """KyberSwap Elastic: concentrated liquidity whose fees are reinvested along the whole price range.
 
-Its Swap, Mint, Burn and Initialize are Uniswap V3's word for word; only the factory tells them apart.  Three things
-differ.  Fees are in units of ten pips, and `swapFeeUnits()` says them.  The factory's PoolCreated has V3's topic
-with the fee in these units, so it is not taken for one: what it would be told as is ten times too little.  And a
-swap moves on the liquidity of its event *plus* the reinvested one, which no event says: there is **no quote**.
+Its Swap, Mint, Burn and Initialize are Uniswap V3's word for word; only the factory tells them apart.  Two things
+differ.  A swap moves on the liquidity of its event *plus* the reinvested one, which no event says: there is **no
+quote**, and `fee_pips` is 0, as of every pool that cannot be quoted.  And fees are in units of ten pips: the factory's
+PoolCreated has V3's topic with the fee in these units, so it is not taken for one, which would tell a tenth of it.
 
-Sources: KyberNetwork/ks-elastic-sc IPoolEvents, IFactory, IPoolStorage, Factory.createPool (salt as in Uniswap V3,
-by BaseSplitCodeFactory with the hash of the whole creation code), MathConstants.FEE_UNITS, SwapMath.
+Sources: KyberNetwork/ks-elastic-sc IPoolEvents, IFactory, IPoolStorage, Factory.createPool (salt as in Uniswap V3, by
+BaseSplitCodeFactory with the hash of the whole creation code), SwapMath.
 """
 
 from __future__ import annotations
@@ -17,26 +17,20 @@ from producers.kinds.proving import Case, Proven, Verdict, word_of
 from producers.kinds.uniswap_v3 import POOL_EVENTS, read_state, salt
 from tlv.codes import Protocol
 
-UNIT_PIPS = 10
-"""Pips in a fee unit: 100,000 units are all of it."""
-FEE_UNITS = 100_000
 LARGEST_SPACING = (1 << 14) - 1
 """Factory.enableSwapFee allows no larger tick distance."""
 
 
 def prove(case: Case) -> Verdict | None:
-    """As a pair's, with the fee in pips and the tick distance."""
+    """As a pair's, with the tick distance."""
     verdict = prove_pair(case)
     if not isinstance(verdict, Proven):
         return verdict
-    answers = [case.ask(case.of_pool(function)) for function in ("swapFeeUnits()", "tickDistance()")]
-    if None in answers:
+    answer = case.ask(case.of_pool("tickDistance()"))
+    if answer is None:
         return None
-    units, distance = (word_of(answer) or 0 for answer in answers)
-    return verdict._replace(
-        fee_pips=UNIT_PIPS * units if units < FEE_UNITS else 0,
-        tick_spacing=distance if distance <= LARGEST_SPACING else 0,
-    )
+    distance = word_of(answer) or 0
+    return verdict._replace(tick_spacing=distance if distance <= LARGEST_SPACING else 0)
 
 
 def read(answers: list[list[int]]) -> StateAnswer | None:
@@ -52,7 +46,7 @@ KIND = PoolKind(
     events=(),
     shares=tuple(shared for shared in POOL_EVENTS if shared.name != "collect"),
     proof=Proof(salt, ("swapFeeUnits()",), lookup="getPool(address,address,uint24)"),
-    fee=Fee.PROVEN,
+    fee=Fee.DYNAMIC,
     state=StateRule(("getPoolState()", "getLiquidityState()"), read),
     prove=prove,
 )

@@ -72,6 +72,10 @@ class Maker(Protocol):
         """The contract that knows the keys of its pools."""
 
     @property
+    def custom_deployers(self) -> tuple[str, ...]:
+        """Whose pools count besides its own."""
+
+    @property
     def lookup_function(self) -> str:
         """From two tokens to their pool; "" = none."""
 

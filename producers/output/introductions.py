@@ -16,7 +16,7 @@ from producers.kinds.kind import StateAnswer
 from producers.output.outbox import Outbox
 from producers.pools.inquiry import Token
 from tlv.codes import Domain, Flag
-from tlv.layout import PoolState
+from tlv.layout import PoolCoin, PoolState
 
 
 class Introductions:
@@ -87,4 +87,9 @@ class Introductions:
             hooks=pool.hooks,
             curve=pool.curve,
         )
-        self._outbox.put(Domain.MARKET_DATA, record, flags=Flag.SNAPSHOT)
+        coins = [self._coin(index, token) for index, token in enumerate(self._table.coins.get(row, ()))]
+        self._outbox.put(Domain.MARKET_DATA, record, *coins, flags=Flag.SNAPSHOT)
+
+    def _coin(self, index: int, token: bytes) -> PoolCoin:
+        known = self._tokens.get(token, Token())
+        return PoolCoin(token, known.symbol, index, known.decimals)

@@ -277,6 +277,8 @@ class Quarantine:
         if known and finding.pool == emitter.inquiry.pool and not finding.settled:
             return  # its tokens said nothing new
         row = self._table.add(finding.pool, emitter.key)
+        if emitter.inquiry.coins:
+            self._table.coins[row] = emitter.inquiry.coins
         emitter.inquiry.pool = finding.pool
         if finding.settled:
             self._verified.append(finding)

@@ -111,7 +111,8 @@ class Verifier:
     def _token_questions(self, inquiry: Inquiry) -> list[Question]:
         if inquiry.pool is None:
             return []
-        return self.tokens.questions(inquiry.pool.token0) + self.tokens.questions(inquiry.pool.token1)
+        tokens = dict.fromkeys((inquiry.pool.token0, inquiry.pool.token1, *inquiry.coins))
+        return [question for token in tokens for question in self.tokens.questions(token)]
 
     def _take_answers(self, asked: _Round, questions: list[Question], alone: int, answers: list[Answer]) -> None:
         asked.answer_of = dict(zip(questions, answers, strict=True))

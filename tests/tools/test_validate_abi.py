@@ -11,6 +11,7 @@ from producers.decode.cold import RefusedLog, decode_log
 from producers.kinds.events import EVENT_OF_TOPIC
 from producers.node.rpc_types import Log
 from tests.producers.decode.abi_oracle import BUNDLED, LOG_FILES, as_log, expected, rows
+from tests.producers.decode.coin_rows import row_of_coins
 from tlv.layout import PoolSwap
 from tools.validate.abi import EVENTS, decode_event, differences
 
@@ -40,7 +41,7 @@ def test_abi_and_collector_agree_on_real_logs() -> None:
             continue
         accepted += 1
         assert (decoded.event.name, decoded.values) == oracle[1:]
-        assert differences(decode_log(log), decoded) == []
+        assert differences(decode_log(log, row_of_coins(log)), decoded) == []
     assert accepted > 1000
 
 

@@ -19,14 +19,22 @@ from tlv.layout import PoolBurn, PoolCollect, PoolCreated, PoolMint, PoolRecord,
 HEX = re.compile(r"\A0x(?:[0-9a-fA-F]{2})*\Z", re.ASCII)
 NUMBER = re.compile(r"\A0x[0-9a-fA-F]{0,64}\Z", re.ASCII)
 WORD = 32
+COINS = ("coin_in", "coin_out")
+"""By index they are a pool's own matter: which tokens they are is not in the event."""
 
 
 def _codes(*names: str) -> frozenset[int]:
     return frozenset(kind.code for kind in map(kind_named, names) if kind is not None)
 
 
-V2, V3 = _codes("UNISWAP_V2"), _codes("UNISWAP_V3", "ALGEBRA")
 SOLIDLY, VELODROME = _codes("SOLIDLY"), _codes("VELODROME")
+V2 = _codes("UNISWAP_V2")
+V3 = _codes("UNISWAP_V3", "ALGEBRA", "ALGEBRA_INTEGRAL")
+PANCAKE, KYBER = _codes("PANCAKESWAP_V3"), _codes("KYBER_ELASTIC")
+INTEGRAL, CURVE = _codes("ALGEBRA_INTEGRAL"), _codes("CURVE")
+CONCENTRATED_WORDS = "int256 amount0, int256 amount1, uint160 sqrt_price_x96, uint128 liquidity, int24 tick"
+INDICES = "{0} coin_in, uint256 amount_in, {0} coin_out, uint256 amount_out"
+WOO_WORDS = "uint256 amount_in, uint256 amount_out, address sender"
 
 
 class Declaration(NamedTuple):
@@ -115,38 +123,38 @@ EVENTS = {
     ),
     "0xc42079f94a6350d7e6235f29174924f928cc2ac818eb64fed8004e115fbcca67": _event(
         "swap",
-        V3,
+        V3 | KYBER,
         PoolSwap,
         "address sender, address recipient",
         "int256 amount0, int256 amount1, uint160 sqrt_price_x96, uint128 liquidity, int24 tick",
     ),
     "0x7a53080ba414158be7ec69b987b5fb7d07dee101fe85488f0853ae16239d0bde": _event(
         "mint",
-        V3,
+        V3 | PANCAKE | KYBER,
         PoolMint,
         "address owner, int24 tick_lower, int24 tick_upper",
         "address sender, uint128 amount, uint256 amount0, uint256 amount1",
     ),
     "0x0c396cd989a39f4459b5fa1aed6a9a8dcdbc45908acfd67e028cd568da98982c": _event(
         "burn",
-        V3,
+        V3 | PANCAKE | KYBER,
         PoolBurn,
         "address owner, int24 tick_lower, int24 tick_upper",
         "uint128 amount, uint256 amount0, uint256 amount1",
     ),
     "0x70935338e69775456a85ddef226c395fb668b63fa0115f5f20610b388e6ca9c0": _event(
         "collect",
-        V3,
+        V3 | PANCAKE,
         PoolCollect,
         "address owner, int24 tick_lower, int24 tick_upper",
         "address recipient, uint128 amount0, uint128 amount1",
     ),
     "0x98636036cb66a9c19a37435efc1e90142190214e8abeb821bdba3f2990dd4c95": _event(
-        "initialize", V3, PoolState, "", "uint160 sqrt_price_x96, int24 tick"
+        "initialize", V3 | PANCAKE | KYBER, PoolState, "", "uint160 sqrt_price_x96, int24 tick"
     ),
     "0x783cca1c0412dd0d695e784568c96da2e9c22ff989357a2e8b1d9b2b4e6b7118": _event(
         "pool_created",
-        _codes("UNISWAP_V3"),
+        _codes("UNISWAP_V3", "PANCAKESWAP_V3"),
         PoolCreated,
         "address token0, address token1, uint24 fee_pips",
         "int24 tick_spacing, address pool",
@@ -154,11 +162,83 @@ EVENTS = {
     ),
     "0x91ccaa7a278130b65168c3a0c8d3bcae84cf5e43704342bd3ec0b59e59c036db": _event(
         "pool_created",
-        _codes("ALGEBRA"),
+        _codes("ALGEBRA", "ALGEBRA_INTEGRAL"),
         PoolCreated,
         "address token0, address token1",
         "address pool",
         by_factory=True,
+    ),
+    "0x121cb44ee54098b1a04743c487e7460d8dd429b27f88b1f4d4767396e1a59f79": _event(
+        "swap",
+        INTEGRAL,
+        PoolSwap,
+        "address sender, address recipient",
+        f"{CONCENTRATED_WORDS}, uint24 _, uint24 _",
+    ),
+    "0x932214d4a69c27c086643126ed97c32681da179064c678836c173f99bd13ca01": _event(
+        "burn",
+        INTEGRAL,
+        PoolBurn,
+        "address owner, int24 tick_lower, int24 tick_upper",
+        "uint128 amount, uint256 amount0, uint256 amount1, uint24 _",
+    ),
+    "0x8a5f030f5fc13b04a1e4ef7c47177e3d76b0e80e1d9be9843db37caa5b7b9b8f": _event(
+        "pool_created",
+        INTEGRAL,
+        PoolCreated,
+        "address _, address token0, address token1",
+        "address pool",
+        by_factory=True,
+    ),
+    "0x19b47279256b2a23a1665c810c8d55a1758940ee09377d4f8d26497a3577dc83": _event(
+        "swap",
+        PANCAKE,
+        PoolSwap,
+        "address sender, address recipient",
+        f"{CONCENTRATED_WORDS}, uint128 _, uint128 _",
+    ),
+    "0x2170c741c41531aec20e7c107c24eecfdd15e69c9bb0a8dd37b1840b9e0b207b": _event(
+        "swap",
+        _codes("BALANCER_V2"),
+        PoolSwap,
+        "bytes32 pool, address coin_in, address coin_out",
+        "uint256 amount_in, uint256 amount_out",
+    ),
+    "0x8b3e96f2b889fa771c53c981b40daf005f63f637f1869f707052d15a3dd97140": _event(
+        "swap", CURVE, PoolSwap, "address sender", INDICES.format("int128")
+    ),
+    "0xb2e76ae99761dc136e598d4a629bb347eccb9532a5f8bbd72e18467c3c34cc98": _event(
+        "swap", CURVE, PoolSwap, "address sender", INDICES.format("uint256")
+    ),
+    "0x143f1f8e861fbdeddd5b46e844b7d3ac7b86a122f36e8c463859ee6811b1f29c": _event(
+        "swap", CURVE, PoolSwap, "address sender", f"{INDICES.format('uint256')}, uint256 _, uint256 _"
+    ),
+    "0xd013ca23e77a65003c2c659c5442c00c805371b7fc1ebd4c206c41d1536bd90b": _event(
+        "swap", CURVE, PoolSwap, "address sender", INDICES.format("int128")
+    ),
+    "0xc2c0245e056d5fb095f04cd6373bc770802ebd1e6c918eb78fdef843cdb37b0f": _event(
+        "swap",
+        _codes("DODO"),
+        PoolSwap,
+        "",
+        "address coin_in, address coin_out, uint256 amount_in, uint256 amount_out, address sender, address recipient",
+    ),
+    "0x90d51bc25f44dddb7620733c08a051656d433bed5de7322f9988d78f123ab5d1": _event(
+        "swap", _codes("WOOFI"), PoolSwap, "address coin_in, address coin_out, address recipient", WOO_WORDS
+    ),
+    "0x74ef34e2ea7c5d9f7b7ed44e97ad44b4303416c3a660c3fb5b3bdb95a1d6abd3": _event(
+        "swap",
+        _codes("WOOFI"),
+        PoolSwap,
+        "address coin_in, address coin_out, address recipient",
+        f"{WOO_WORDS}, address _",
+    ),
+    "0x0e8e403c2d36126272b08c75823e988381d9dc47f2f0a9a080d95f891d95c469": _event(
+        "swap",
+        _codes("WOOFI"),
+        PoolSwap,
+        "address coin_in, address coin_out, address recipient",
+        f"{WOO_WORDS}, address _, uint256 _, uint256 _",
     ),
 }
 """By topic 0."""
@@ -196,16 +276,20 @@ def differences(record: PoolRecord, decoded: AbiEvent) -> list[str]:
     """Where a record of the ring says something else than eth-abi, one line each."""
     if type(record) is not decoded.event.record:
         return [f"expected a {decoded.event.record.__name__}, found a {type(record).__name__}"]
-    found = {name: value_of(record, name) for name in decoded.values}
+    told = {name: value for name, value in decoded.values.items() if not (name in COINS and isinstance(value, int))}
+    found = {name: value_of(record, name) for name in told}
     return [
-        f"{name}: expected {value!r}, found {found[name]!r}"
-        for name, value in decoded.values.items()
-        if found[name] != value
+        f"{name}: expected {value!r}, found {found[name]!r}" for name, value in told.items() if found[name] != value
     ]
 
 
 def value_of(record: Any, name: str) -> Any:
-    """The argument `name` as a record carries it; V3's signed amounts are put together again."""
+    """The argument `name` as a record carries it; V3's signed amounts are put together again.  Of two named coins one
+    went in and one out."""
+    named, _, way = name.partition("_")
+    if way in ("in", "out") and named in ("amount", "coin"):
+        amounts = getattr(record, f"amount0_{way}"), getattr(record, f"amount1_{way}")
+        return sum(amounts) if named == "amount" else (record.token1 if amounts[1] else record.token0)
     if hasattr(record, name):
         return getattr(record, name)
     return getattr(record, f"{name}_in") - getattr(record, f"{name}_out")

@@ -85,6 +85,9 @@ class Emitters:
         return self._known[address].standing if address in self._known else EmitterStanding.UNTOLD
 
     async def _examine(self, endpoint: Endpoint, address: bytes, state: PoolState | None) -> Emitter:
+        hub = self._factories.get(address)
+        if hub is not None:
+            return Emitter(EmitterStanding.CONFIRMED, hub.protocol_code)
         try:
             maker = state.factory if state is not None else await call(endpoint, address, "factory()", "address")
             factory = self._factories.get(maker or b"")

@@ -30,7 +30,8 @@ LOG_FILES = (
     "ethereum/full_blocks_17686110-17686121_logs.jsonl.gz",
     "ethereum/univ3_usdc_weth_500_2024-01-05_logs.jsonl.gz",
 )
-EVENTS_IN_FILE = (477, 18, 61, 1050, 6234)
+MOST_COINS = 8
+EVENTS_IN_FILE = (477, 18, 61, 1078, 6234)
 """How many logs of each file eth-abi accepts as one of our events, whoever emitted them."""
 
 EVENTS: dict[str, tuple[str, str, list[str], list[str], list[str], list[str]]] = {
@@ -358,9 +359,15 @@ def expected(log: dict[str, Any]) -> tuple[str, str, dict[str, Any]] | None:
 
 
 def value_of(record: Any, name: str) -> Any:
-    """The event argument `name` as the record carries it; signed amounts are put together again, V4's too."""
+    """The event argument `name` as the record carries it; signed amounts are put together again, V4's too.  Of two named
+    coins one went in and one out, whichever is the first: a row knows, and its tokens are what names them."""
     if name.startswith("-"):
         return -value_of(record, name[1:])
+    named, _, way = name.partition("_")
+    if way in ("in", "out") and named in ("amount", "coin"):
+        amounts = getattr(record, f"amount0_{way}"), getattr(record, f"amount1_{way}")
+        coin = record.token1 if amounts[1] else record.token0
+        return sum(amounts) if named == "amount" else coin
     if not hasattr(record, name):
         return getattr(record, f"{name}_in") - getattr(record, f"{name}_out")
     return getattr(record, name)
@@ -378,10 +385,17 @@ def as_log(raw: dict[str, Any]) -> Log:
 
 
 def encoded_log(topic0: str, rng: Random) -> dict[str, Any]:
-    """A log of the event `topic0`, its values drawn at random up to the bounds of their types, encoded by eth-abi."""
-    _, _, topic_types, _, word_types, _ = EVENTS[topic0]
+    """A log of the event `topic0`, its values drawn at random up to the bounds of their types, encoded by eth-abi; what
+    names a coin by index is one."""
+    _, _, topic_types, _, word_types, names = EVENTS[topic0]
     indexed = [encode([kind], [_drawn(kind, rng)]) for kind in topic_types]
-    words = encode(word_types, [_drawn(kind, rng) for kind in word_types])
+    words = encode(
+        word_types,
+        [
+            rng.randrange(MOST_COINS) if name.startswith("coin") and "int" in kind else _drawn(kind, rng)
+            for kind, name in zip(word_types, names, strict=True)
+        ],
+    )
     return {
         "address": f"0x{rng.randbytes(20).hex()}",
         "topics": [topic0, *(f"0x{topic.hex()}" for topic in indexed)],
@@ -397,9 +411,6 @@ def encoded_log(topic0: str, rng: Random) -> dict[str, Any]:
 def _drawn(kind: str, rng: Random) -> Any:
     if kind == "address":
         return f"0x{rng.randbytes(20).hex()}"
-    if kind == "bool":
-        return rng.random() < 0.5
-    ),
     if kind == "bytes32":
         return rng.randbytes(32)
     bits = int(kind.removeprefix("u").removeprefix("int"))

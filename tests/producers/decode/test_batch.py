@@ -20,9 +20,8 @@ from producers.decode.fields import negate, store, store_text_order
 from producers.decode.kernels import CONTEXT, decode_logs
 from producers.decode.moves import compile_events
 from producers.decode.pool_table import POOL_ROW, PoolTable, VerifiedEmitter, unverified
-from producers.kinds.emitter_key import key_of
+from producers.kinds.emitter_key import coins_of, id_of, key_of
 from producers.kinds.events import EVENT_OF_TOPIC, EVENTS, Role
-from producers.node.hex import read_bytes
 from producers.node.rpc_types import Log
 from tests.producers.decode.abi_oracle import as_log, bundled_logs, encoded_log
 from tests.tlv.plain import both
@@ -59,9 +58,18 @@ def trusting_table(logs: Sequence[Log]) -> PoolTable:
             event = identify(log)
         except RefusedLog:
             continue
-        if key_of(log) not in table.row_of:
-            table.add(unverified(read_bytes(log.address, 20), event.protocols[0], event.role), key_of(log))
+        key = key_of(log)
+        if key not in table.row_of:
+            flipped = is_flipped(key) and event.role is Role.POOL
+            row = unverified(id_of(key), event.protocols[0], event.role)
+            table.add(msgspec.structs.replace(row, flipped=flipped), key)
     return table
+
+
+def is_flipped(key: str) -> bool:
+    """Whether coin in stands behind coin out in the order of what names them."""
+    coins = coins_of(key)
+    return coins is not None and coins[0] > coins[1]
 
 
 def decode(logs: Sequence[Log], table: PoolTable, **context: Any) -> tuple[Decoded, list[Message]]:
@@ -109,7 +117,7 @@ def agrees_with_cold_form(logs: Sequence[Log], table: PoolTable) -> int:
 
 
 def test_batch_every_real_log_gives_the_message_of_the_cold_form(real_logs: list[Log]) -> None:
-    assert agrees_with_cold_form(real_logs, trusting_table(real_logs)) == 7826 + 22
+    assert agrees_with_cold_form(real_logs, trusting_table(real_logs)) == 7826 + 31 + 22
 
 
 def test_batch_random_values_of_every_event_give_the_message_of_the_cold_form() -> None:

@@ -157,7 +157,7 @@ def algebra_integral() -> Deployed:
 
 
 def balancer_v2() -> Deployed:
-    """The Vault with a weighted and a composable stable pool of three tokens, whose fourth coin is its own share;
+    """The Vault with a weighted and a composable stable pool of three tokens, the latter with its own share besides;
     joins, and swaps of which one is into the share.  `pools` are the ids."""
     contracts = RealContracts()
     tokens = contracts.tokens(3)
