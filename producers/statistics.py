@@ -84,6 +84,19 @@ class Statistics:
     """Requests that the node refused, as "method: meaning" (`producers.node.refusals`)."""
     renewed_subscriptions: int = 0
     """Subscriptions that were dead while the node lived."""
+    swaps_published: int = 0
+    """Logs with a swap's topic that were published.  Swaps are counted when their block ends; one that ends anew, as
+    what was held back is published after all, or back after a reorg, adds what is more of each outcome."""
+    swaps_unproven: int = 0
+    """Swaps of emitters of which nobody could say whether they are pools when their block ended."""
+    swaps_no_pool: int = 0
+    """Swaps of emitters that are proven to be no pools."""
+    swaps_unsupported: int = 0
+    """Swaps of pools that are proven to be of no configured factory."""
+    swaps_filtered: int = 0
+    """Swaps that the event filter kept from the ring."""
+    swaps_refused: int = 0
+    """Logs of proven pools that have a swap's topic and are none of their kind."""
     blocks_by_verdict: Counter[str] = field(default_factory=Counter)
     backfills: int = 0
     refetches: int = 0
@@ -150,6 +163,15 @@ class Statistics:
         self.reorgs.append({"number": number, "depth": depth, "removed_events": removed_events})
         self.reorg_count += 1
         del self.reorgs[:-MOST_LISTED]
+
+    def add_swaps(self, outcomes: Counter[str]) -> None:
+        """So many more swaps, by outcome."""
+        self.swaps_published += outcomes["published"]
+        self.swaps_unproven += outcomes["unproven"]
+        self.swaps_no_pool += outcomes["no_pool"]
+        self.swaps_unsupported += outcomes["unsupported"]
+        self.swaps_filtered += outcomes["filtered"]
+        self.swaps_refused += outcomes["refused"]
 
     def add_gap(self, first: int, last: int) -> None:
         """A gap was declared."""

@@ -22,11 +22,7 @@ import msgspec
 import pytest
 
 import ringbuf
-from producers.chains.configuration import BUNDLED, load_chain
-from producers.kinds.kind import Fee
-from producers.kinds.registry import all_kinds
 from tlv.codes import Completeness, Flag, QuoteVerdict, Reason
-from tlv.venues import VENUES
 from tools.command.every_command import equip
 from tools.command.main import COMMANDS, group
 from tools.command.sections import SECTIONS
@@ -294,22 +290,6 @@ def test_readme_links_lead_to_files() -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)", text) if not urlsplit(link).scheme]
     assert links
     assert [link for link in links if not (ROOT / link.replace("\\", "")).exists()] == []
-
-
-def test_coverage_has_every_kind_and_every_factory_of_the_bundled_chains() -> None:
-    text = (DOCS / "coverage.md").read_text()
-    rows = re.findall(r"^\| (\w+) \| `([\w.]+)` \| ([\w ]+) \| ([^|]+) \|$", text, re.MULTILINE)
-    kinds = {"Uniswap V2": "UNISWAP_V2", "Uniswap V3": "UNISWAP_V3", "Algebra": "ALGEBRA"}
-    kinds |= {"Solidly": "SOLIDLY", "Velodrome": "VELODROME"}
-    stated = {(chain.lower(), venue, kinds[kind], fee) for chain, venue, kind, fee in rows}
-    fees = {Fee.FACTORY: "{:g} %", Fee.OWN: "of the pool", Fee.DYNAMIC: "moves"}
-    factories = {
-        (chain, VENUES.name_of(one.venue_code), one.protocol, fees[one.kind.fee].format(one.fee_pips / 10_000))
-        for chain in BUNDLED
-        for one in load_chain(chain).factories
-    }
-    assert stated == factories
-    assert {kind.name for kind in all_kinds()} == set(kinds.values())
 
 
 def test_http_reference_has_every_path_that_is_served() -> None:

@@ -30,7 +30,7 @@ from producers.decode.segment import Segment
 from producers.node.hex import read_quantity
 from producers.node.rpc_types import Head, Log
 from tlv.codes import Completeness, NotPublished
-from tlv.layout import PoolSwap
+from tlv.layout import Uncovered
 
 MAX_NUMBER = (1 << 63) - 1
 
@@ -87,6 +87,7 @@ class Block:
     __slots__ = (
         "arrived_ns",
         "bloom",
+        "counted",
         "doubted",
         "ended",
         "entries",
@@ -114,10 +115,10 @@ class Block:
         "seen",
         "stands_to",
         "swaps",
-        "swaps_read_back",
         "timestamp",
         "to_replay",
         "told_elsewhere",
+        "told_uncovered",
         "topics",
         "unpublished",
         "verdict",
@@ -180,16 +181,24 @@ class Block:
         self.unpublished: dict[str, set[str]] = {}
         """Identities of the logs with an event's topic that were let go, since their emitter is not proven to be a
         pool, by its name (`producers.kinds.emitter_key`): should it be, they are fetched again."""
-        self.swaps: set[str] = set()
-        """Identities of the logs that came with a swap's topic, whoever emitted them."""
-        self.swaps_read_back = 0
-        """Swaps that an earlier collector published."""
+        self.swaps: dict[str, int] = {}
+        """Identities of the logs that came with a swap's topic, whoever emitted them, with the first kind that has it;
+        those that an earlier collector published among them."""
+        self.told_uncovered: tuple[Uncovered, ...] = ()
+        """What the end that an earlier collector published says of swaps whose logs did not come here."""
+        self.counted: Counter[str] = Counter()
+        """Swaps by outcome, as far as they are in the statistics."""
         self.kept: Counter[tuple[str, int, NotPublished]] = Counter()
         """Swaps of proven pools that are not published, by pool, kind and reason."""
         self.marked: dict[str, int] = {}
         """Events in `published` that are flagged UNPROVEN, by the address of their emitter."""
         self.held_until_ns = -1
         """Until when its end waits for a second endpoint's opinion; -1 while that was not asked."""
+
+    @property
+    def swap_count(self) -> int:
+        """Its logs with a swap's topic."""
+        return len(self.swaps) + sum(one.swaps for one in self.told_uncovered)
 
     @property
     def contiguous(self) -> bool:
@@ -203,8 +212,9 @@ class Block:
         self._move("open")
 
     def want(self) -> None:
-        """Its logs have to be fetched; a verdict it had is void."""
+        """Its logs have to be fetched, all of them; a verdict it had is void."""
         self._move("want")
+        self.told_uncovered = ()
         self.verdict = Completeness.UNKNOWN
 
     def merge(self) -> None:
@@ -332,11 +342,11 @@ class Block:
         """A log in quarantine is let go."""
         self.quarantined -= 1
 
-    def note_swap(self, log: Log) -> None:
-        """It has the topic of a swap."""
+    def note_swap(self, log: Log, protocol: int) -> None:
+        """It has the topic of a swap, of this kind's at first sight."""
         place = identify(log)
         if place is not None:
-            self.swaps.add(place[0])
+            self.swaps[place[0]] = protocol
 
     def keep(self, pool: str, protocol: int, reason: NotPublished) -> None:
         """A swap of a proven pool is not published."""
@@ -374,7 +384,7 @@ class Block:
         place = identify(log)
         if place is not None:
             self.seen.pop(place[0], None)
-            self.swaps.discard(place[0])
+            self.swaps.pop(place[0], None)
             if not any(identity.endswith(hex(place[1])) for identity in self.seen):
                 self.indices.discard(place[1])  # no other log has it
                 self.highest_index = max(self.indices, default=-1)
@@ -420,15 +430,25 @@ class Block:
         """What was published before it left is published again."""
         self.to_replay = False
 
-    def restore(self, identities: set[str], indices: set[int], segment: Segment) -> None:
+    def restore(self, identities: set[str], indices: set[int], segment: Segment, swaps: dict[str, int]) -> None:
         """Take over what an earlier collector published of it."""
         self.seen = dict.fromkeys(identities, 0)
         self.indices = indices
         self.highest_index = max(indices, default=-1)
         self.recalled = True
-        self.swaps_read_back = segment.count(PoolSwap)
+        self.swaps = swaps
         self.add_published(segment)
         self.mark(count_marked(segment))
+
+    def recall(self, uncovered: tuple[Uncovered, ...]) -> None:
+        """An earlier collector said this of swaps of it, at its end."""
+        self.told_uncovered = uncovered
+
+    def count_swaps(self, outcomes: Counter[str]) -> Counter[str]:
+        """It ends, with so many swaps of each outcome; returns how many more that is than at any end of it before."""
+        more = outcomes - self.counted
+        self.counted |= outcomes
+        return more
 
     def believe(self) -> None:
         """An earlier collector told all of it, whatever is known of that here."""

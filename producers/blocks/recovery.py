@@ -36,7 +36,18 @@ from producers.node.rpc_types import Head
 from tlv.codes import Completeness, Domain, Flag, GapScope, Reason
 from tlv.errors import FrameError
 from tlv.layout import Block as BlockRecord
-from tlv.layout import BlockEnd, EventOrigin, Gap, Header, Heartbeat, Reorg, Session, StateInvalidation
+from tlv.layout import (
+    BlockEnd,
+    EventOrigin,
+    Gap,
+    Header,
+    Heartbeat,
+    PoolSwap,
+    Reorg,
+    Session,
+    StateInvalidation,
+    Uncovered,
+)
 from tlv.message import Message, parse
 from tlv.record import Record
 
@@ -80,7 +91,11 @@ class _Found:
         self.record: BlockRecord | None = None
         self.mined_at = 0
         self.standing: dict[Identity, bytes] = {}
+        self.swaps: dict[Identity, int] = {}
+        """Of these the swaps, with their kinds."""
         self.end: BlockEnd | None = None
+        self.uncovered: tuple[Uncovered, ...] = ()
+        """Swaps that its end says are not published."""
         self.reopened = False
         """Its end was to be published anew, or counted events that were held back."""
         self.whole = False
@@ -151,6 +166,7 @@ class RingStory:
                 block = self._block(record.number, record.hash)
                 again = record.held_back > 0 and block.whole  # what was held back then may be proven now
                 block.end, block.reopened = (None, True) if again else (record, False)
+                block.uncovered = tuple(one for one in message.records[1:] if isinstance(one, Uncovered))
             case StateInvalidation(reason=Reason.LATE_LOGS):
                 self.safe = min(self.safe, record.since_block - 1)
                 if record.since_block in self.canonical:
@@ -166,7 +182,7 @@ class RingStory:
             case _ if message.header.domain == Domain.MARKET_DATA:
                 origin = message.first(EventOrigin)
                 if origin is not None:
-                    self._stand(message.header, origin, bytes(payload))
+                    self._stand(message.header, record, origin, bytes(payload))
 
     def _hole(self, gap: Gap) -> None:
         if gap.reason == Reason.CHAIN_BROKEN:  # behind a Reorg and its copies: blocks that were known no more
@@ -212,7 +228,7 @@ class RingStory:
             block = self.canonical[number] = self.found[block_hash] = _Found(number, block_hash)
         return block
 
-    def _stand(self, header: Header, origin: EventOrigin, payload: bytes) -> None:
+    def _stand(self, header: Header, record: Record, origin: EventOrigin, payload: bytes) -> None:
         identity = (origin.transaction_hash, origin.log_index)
         if header.flags & Flag.REMOVED:
             found = self.found.get(origin.block_hash)
@@ -221,11 +237,14 @@ class RingStory:
                 return
             self.owed -= self.canonical.get(found.number) is not found  # else flagged, and taken back without a Reorg
             found.standing.pop(identity, None)
+            found.swaps.pop(identity, None)
             return
         block = self._block(origin.block_number, origin.block_hash)
         block.mined_at = origin.block_timestamp
         self.placed = True
         block.standing[identity] = payload
+        if isinstance(record, PoolSwap):
+            block.swaps[identity] = record.protocol
 
     def _doubt(self) -> None:
         """Messages are missing here: they may have been events of every block whose Block record is not behind them."""
@@ -377,7 +396,9 @@ def _block(found: _Found, below: bytes | None) -> Block:
     if found.standing:
         identities = {_hex(transaction) + hex(index) for transaction, index in found.standing}
         indices = {index for _, index in found.standing}
-        block.restore(identities, indices, _segment(list(found.standing.values())))
+        swaps = {_hex(transaction) + hex(index): kind for (transaction, index), kind in found.swaps.items()}
+        block.restore(identities, indices, _segment(list(found.standing.values())), swaps)
+    block.recall(found.uncovered)
     if found.end is None:
         block.want()
     elif not found.known_whole:

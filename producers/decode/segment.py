@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
-
 from tlv.buffers import Bytes, Longs
-from tlv.codes import EXTENDED
-from tlv.layout import HEADER_SIZE
-from tlv.record import Record
 
 
 class Segment(NamedTuple):
@@ -19,13 +14,6 @@ class Segment(NamedTuple):
     buffer: Bytes
     offsets: Longs
     lengths: Longs
-
-    def count(self, record: type[Record]) -> int:
-        """How many messages begin with such a record."""
-        at = self.offsets + HEADER_SIZE
-        types = self.buffer[at]
-        types = np.where(types == EXTENDED, self.buffer[at + 2], types)
-        return int(np.count_nonzero(types == record.layout.type))
 
     def messages(self) -> Iterator[bytes]:
         """Each message, in order."""

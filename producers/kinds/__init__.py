@@ -10,7 +10,8 @@ Adding a kind takes
        `kinds = ["my_kind.py"]`, relative to the chain file.  Such a file is code and runs as you;
     3. tests: tests/producers/kinds walks every registered kind; add real logs of it, held against eth-abi
        (tests/producers/decode/abi_oracle.py, tools/validate/abi.py);
-    4. a row in docs/coverage.md.
+    4. `alphapulse kinds --write`, which renews the tables of docs/coverage.md and README.md; `quotes` and `proven` are
+       words for these.
 
 A declaration that lacks a part, names a field that its record does not have, or claims another kind's event, is
 refused here, at import, by kind and field.

@@ -100,5 +100,11 @@ class PoolKind:
     """Pips of what a factory's `fee_call` counts in."""
     stable_curve: int = 0
     """How a pool swaps whose `stable()` is true (`tlv.codes.Curve`), one whose is not is VOLATILE; 0: it has none."""
+    quotes: str = ""
+    """What strategies and books quote of its pools, in words for the documents: "exact" where that is computed to the
+    wei as the contract does, and what else there is to say; "" = they are not quoted."""
+    proven: str = ""
+    """What a pool of it is proven by, in words for the documents, where `prove` is the kind's own; "" = by its address
+    or its factory's lookup."""
     prove: Callable[[Case], Verdict | None] = prove_pair
     """How a pool of it is proven, given what was said so far; None = not yet."""

@@ -60,10 +60,6 @@ class Maker(Protocol):
         """Its own word for that function."""
 
     @property
-    def custom_deployers(self) -> tuple[str, ...]:
-        """Who else makes pools for it (Algebra Integral)."""
-
-    @property
     def view(self) -> str | None:
         """A second contract that is asked about pools."""
 

@@ -56,4 +56,5 @@ KIND = PoolKind(
     fee=Fee.FACTORY,
     state=StateRule(("getReserves()",), read_state),
     synced=(PoolSwap, PoolMint, PoolBurn),
+    quotes="exact",
 )

@@ -68,7 +68,7 @@ class BlockEvents:
                 continue
             looked_at += 1
             if event.record is PoolSwap:
-                block.note_swap(log)
+                block.note_swap(log, event.protocols[0])
             key = looked_up_by(log, event) if event.names_pool else log.address
             row = row_of.get(key)
             if row is None and event.names_pool:

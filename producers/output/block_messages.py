@@ -6,12 +6,14 @@ it becomes a message.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from producers.blocks.block import Block
 from producers.blocks.chain import ZERO_HASH, Switch
 from producers.context import Context
 from producers.node.hex import read_optional_quantity
 from producers.output.outbox import Outbox
-from tlv.codes import Domain, Flag, GapScope, InvalidationScope, Reason
+from tlv.codes import Domain, Flag, GapScope, InvalidationScope, NotPublished, Reason
 from tlv.layout import BackfillBegin, BackfillEnd, BlockEnd, Gap, Reorg, StateInvalidation, Uncovered, Unproven
 from tlv.layout import Block as BlockRecord
 
@@ -50,10 +52,15 @@ class BlockMessages:
             held_back=held_back,
             hash=_hash(block.hash),
             verdict=block.verdict,
-            swap_count=len(block.swaps) + block.swaps_read_back,
+            swap_count=block.swap_count,
         )
         self._outbox.put(Domain.SYSTEM, record, *uncovered, flags=Flag.LAST_IN_BLOCK)
         self._stats.blocks_by_verdict[block.verdict.name.lower()] += 1
+        outcomes: Counter[str] = Counter()
+        for one in uncovered:
+            outcomes[NotPublished(one.reason).name.lower()] += one.swaps
+        outcomes["published"] = block.swap_count - outcomes.total()
+        self._stats.add_swaps(block.count_swaps(outcomes))
 
     def put_reorg(self, switch: Switch) -> None:
         """Blocks left the chain; the REMOVED copies of their events must follow at once."""

@@ -117,25 +117,32 @@ class Account:
 
     def uncovered(self, block: Block) -> list[Uncovered]:
         """The swaps of `block` that are not published."""
-        if not block.unpublished and not block.kept:
+        if not (block.unpublished or block.kept or block.told_uncovered):
             return []
-        found = [(count, *about) for about, count in block.kept.items()]
+        counts = Counter(block.kept)
         for key, identities in block.unpublished.items():
-            swaps = len(identities & block.swaps)
-            if swaps:
-                emitter = self._emitters.get(key) or self._healing.get(key)
-                protocol = emitter.protocol if emitter is not None else 0
-                found.append((swaps, key, protocol, REASON_OF[emitter.standing if emitter else Standing.UNKNOWN]))
-        found.sort(key=lambda one: (-one[0], *one[1:]))
+            emitter = self._emitters.get(key) or self._healing.get(key)
+            reason = REASON_OF[emitter.standing if emitter is not None else Standing.UNKNOWN]
+            counts.update((key, block.swaps[identity], reason) for identity in identities if identity in block.swaps)
+        found = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
         records = []
-        for swaps, key, protocol, reason in found[:MOST_UNCOVERED]:
-            emitter = self._emitters.get(key)
-            maker = emitter.maker if emitter is not None else NO_ADDRESS
-            records.append(Uncovered(id_of(key), maker, swaps, protocol, reason))
+        for (key, protocol, reason), swaps in found[:MOST_UNCOVERED]:
+            maker, kind = self._maker_and_kind(key, protocol)
+            records.append(Uncovered(id_of(key), maker, swaps, kind, reason))
         others: Counter[tuple[int, NotPublished]] = Counter()
-        for swaps, _, protocol, reason in found[MOST_UNCOVERED:]:
+        for (_, protocol, reason), swaps in found[MOST_UNCOVERED:]:
             others[protocol, reason] += swaps
-        return records + [Uncovered(NO_ADDRESS, NO_ADDRESS, swaps, *about) for about, swaps in others.items()]
+        records += [Uncovered(NO_ADDRESS, NO_ADDRESS, swaps, *about) for about, swaps in others.items()]
+        return [*records, *block.told_uncovered]
+
+    def _maker_and_kind(self, key: str, protocol: int) -> tuple[bytes, int]:
+        """The factory and the kind of an emitter, as far as they are known; its swaps look like this kind's."""
+        row = self._table.row_of.get(key)
+        if row is not None:
+            proven = self._table.rows[row]
+            return proven["factory"].tobytes(), int(proven["protocol"])
+        emitter = self._emitters.get(key)
+        return (emitter.maker if emitter is not None else NO_ADDRESS), protocol
 
     # Declared
 

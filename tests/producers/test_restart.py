@@ -25,6 +25,7 @@ from producers.node.errors import WrongRingError
 from producers.output.epoch import OutputRing
 from tests.producers.branches import Branches
 from tests.producers.collected import Identity, proven_pools
+from tests.producers.swap_accounts import assert_no_swap_is_uncounted
 from tests.producers.virtual import WALL, Conversation
 from tlv.codes import Domain, Flag, GapScope
 from tlv.layout import BackfillBegin, BlockEnd, EventOrigin, Gap, Reorg
@@ -143,6 +144,7 @@ def judge(life: Life, branches: Branches) -> Verdict:
     undeclared = sorted({numbers[identity[0]] for identity in verdict.missing} - verdict.declared)
     extra = sorted({numbers[identity[0]] for identity in verdict.extra} - verdict.declared)
     assert (verdict.twice, extra, undeclared) == (0, [], [])
+    assert_no_swap_is_uncounted(life.told, branches.logs)
     return verdict
 
 

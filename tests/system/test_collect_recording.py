@@ -18,6 +18,7 @@ from tests.producers.collected import (
 )
 from tlv.codes import Completeness, Flag, GapScope, Reason
 from tlv.layout import BackfillBegin, BackfillEnd, Block, BlockEnd, EventOrigin, Gap, Reorg, Session
+from tools.coverage.account import SwapAccount
 from tools.recording import Faults
 
 CANONICAL_BLOCKS = 175
@@ -32,6 +33,11 @@ def test_collector_on_recording_publishes_exactly_the_canonical_events(ring_name
     assert len(expected) == 276
     assert story.standing == expected
     assert not story.twice.total()
+    account = SwapAccount()
+    for message in story.messages:
+        account.take(message)
+    account.close()
+    assert account.uncounted == 0 < account.published.total() < account.swaps
     assert statistics.events_published - statistics.removed_events == len(expected)
     assert not states_before_events(story)
 

@@ -43,7 +43,7 @@ for all commands.
 | 0 | done |
 | 1 | failed, or something is unhealthy |
 | 2 | the command line or the configuration is wrong |
-| 3 | done, but frames were lost (`strategy`) |
+| 3 | done, but frames were lost (`strategy`, `coverage`) |
 | 130 | interrupted |
 
 """

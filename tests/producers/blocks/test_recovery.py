@@ -21,9 +21,19 @@ from producers.node.rpc_types import Head
 from tests.producers.blocks.lying import LyingNode
 from tests.producers.collected import canonical_events, read_story, recorded_rows
 from tests.producers.virtual import Conversation, new_feed
-from tlv.codes import Completeness, Domain, Flag, GapScope, InvalidationScope, Reason, Source
+from tlv.codes import (
+    Completeness,
+    Domain,
+    Flag,
+    GapScope,
+    InvalidationScope,
+    NotPublished,
+    Protocol,
+    Reason,
+    Source,
+)
 from tlv.layout import Block as BlockRecord
-from tlv.layout import BlockEnd, EventOrigin, Gap, Reorg, Session, StateInvalidation
+from tlv.layout import BlockEnd, EventOrigin, Gap, Reorg, Session, StateInvalidation, Uncovered
 from tlv.message import Message, build, parse
 from tlv.record import Record
 from tools.recording import RecordingNode
@@ -126,6 +136,25 @@ def test_block_whose_end_counts_events_held_back_is_fetched_again() -> None:
             payloads[at] = built(message, [counting])
     after = recover(payloads)
     assert numbers(after, Progress.WANTED) == [block, *numbers(before, Progress.WANTED)]
+
+
+def test_swaps_that_an_end_named_count_until_their_logs_come_again() -> None:
+    """A block that leaves the chain and comes back is not fetched again: its next end says the same."""
+    payloads = told_of_twelve_steps()
+    ends = [at for at, payload in enumerate(payloads) if isinstance(parse(payload).records[0], BlockEnd)]
+    message = parse(payloads[ends[-2]])
+    end = message.records[0]
+    assert isinstance(end, BlockEnd) and end.held_back == 0
+    named = Uncovered(b"\x11" * 20, bytes(20), 3, Protocol.UNISWAP_V2, NotPublished.NO_POOL)
+    more = msgspec.structs.replace(end, swap_count=end.swap_count + 3)
+    payloads[ends[-2]] = built(message, [more, named])
+    (block,) = (block for block in recover(payloads).blocks if block.hash == f"0x{end.hash.hex()}")
+    assert (block.swap_count, block.told_uncovered) == (more.swap_count, (named,))
+    block.leave()
+    block.close(block.verdict)
+    assert block.swap_count == more.swap_count
+    block.want()
+    assert (block.swap_count, block.told_uncovered) == (len(block.swaps), ())
 
 
 def headers() -> list[Head]:

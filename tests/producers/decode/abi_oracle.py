@@ -359,8 +359,8 @@ def expected(log: dict[str, Any]) -> tuple[str, str, dict[str, Any]] | None:
 
 
 def value_of(record: Any, name: str) -> Any:
-    """The event argument `name` as the record carries it; signed amounts are put together again, V4's too.  Of two named
-    coins one went in and one out, whichever is the first: a row knows, and its tokens are what names them."""
+    """The event argument `name` as the record carries it; signed amounts are put together again, V4's too.  Of two
+    named coins one went in and one out, whichever is the first: a row knows, and its tokens are what names them."""
     if name.startswith("-"):
         return -value_of(record, name[1:])
     named, _, way = name.partition("_")

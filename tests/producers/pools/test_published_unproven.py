@@ -19,8 +19,9 @@ from producers.pools.quarantine import HOLD_S
 from tests.producers.collected import Story, canonical_events, proven_pools
 from tests.producers.pools.accounts import assert_every_event_log_is_accounted_for
 from tests.producers.pools.test_unanswered_emitters import INTERNAL
+from tests.producers.swap_accounts import assert_no_swap_is_uncounted
 from tests.producers.virtual import SECOND, Conversation, new_feed, recording
-from tlv.codes import EmitterProof, Flag
+from tlv.codes import EmitterProof, Flag, NotPublished
 from tlv.layout import BlockEnd, EventOrigin, Gap, PoolRecord, PoolState, Reorg, Unproven
 from tools.recording.core import NodeCore
 from tools.recording.recording import Recording
@@ -112,6 +113,7 @@ def test_feed_that_publishes_unproven_events_flags_them_behind_their_record_and_
     assert sum({end.hash: end.held_back for end in conversation.records(BlockEnd)}.values()) == CURVE_SWAPS
     assert len(conversation.records(Gap)) == RECORDED_GAPS and not conversation.records(PoolState)
     assert_ends_count_what_stands(story)
+    assert_no_swap_is_uncounted(conversation.payloads, recording().logs)
 
 
 def test_feed_whose_emitters_are_proven_later_confirms_what_it_flagged_and_tells_nothing_twice() -> None:
@@ -130,6 +132,7 @@ def test_feed_whose_emitters_are_proven_later_confirms_what_it_flagged_and_tells
     assert any(not message.header.flags & Flag.UNPROVEN for message in story.messages if message.first(EventOrigin))
     assert_every_event_log_is_accounted_for(conversation.feed.count())
     assert_ends_count_what_stands(story)
+    assert_no_swap_is_uncounted(conversation.payloads, recording().logs)
     assert conversation.feed.settled
 
 
@@ -150,6 +153,9 @@ def test_feed_whose_emitters_turn_out_to_be_no_pools_takes_back_what_it_flagged(
     ends = {end.hash: end for end in conversation.records(BlockEnd)}
     assert all(end.event_count == 0 for end in ends.values()), "blocks ended anew"
     assert sum(end.held_back for end in ends.values()) <= CURVE_SWAPS, "blocks without flagged events stay ended"
+    account = assert_no_swap_is_uncounted(conversation.payloads, recording().logs)
+    assert account.swaps == sum(found.swaps[NotPublished.NO_POOL] for found in account.emitters.values()) > 100
+    assert statistics.swaps_no_pool == account.swaps
     assert conversation.feed.settled
 
 
@@ -167,6 +173,9 @@ def test_events_that_a_filter_hides_while_unproven_are_told_in_order_when_their_
     expected = {at: event for at, event in canonical_events().items() if token in (event.token0, event.token1)}
     assert expected and conversation.story.standing == expected
     assert not flagged(conversation.story) and not conversation.story.twice.total()
+    emitters = assert_no_swap_is_uncounted(conversation.payloads, recording().logs).emitters.values()
+    reasons = {reason for found in emitters for reason in found.swaps}
+    assert reasons == {NotPublished.UNPROVEN, NotPublished.FILTERED}
     assert_every_event_log_is_accounted_for(conversation.feed.count())
 
 
@@ -197,4 +206,5 @@ def test_collector_that_restarts_asks_on_about_what_was_flagged(instead: bytes |
     else:
         assert not stands
     assert not second.story.twice.total()
+    assert_no_swap_is_uncounted([*payloads, *second.payloads], recording().logs)
     assert second.feed.count().unproven_events == sum(stands[pool] for pool in stands if pool not in kept)
