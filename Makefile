@@ -17,7 +17,7 @@ TWO := --no-print-directory --jobs=2 --output-sync=target
 # The tests start hundreds of processes: without bytecode, each compiles all the sources that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test check parts warm branches bounds lint bench docs pictures soak mutants clean
+.PHONY: help run test check parts warm branches bounds lint bench docs pictures metadata soak mutants clean
 .DEFAULT_GOAL := help
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo "make docs    the documentation as a site, in site/index.html; a broken link fails"
 	@echo "make soak    the long campaigns"
 	@echo "make pictures  the pictures of docs and README, from the pipeline as it runs"
+	@echo "make metadata  what the recording node knows of tokens and pools, from the token lists of npm"
 	@echo "make mutants  200 small changes to the code, drawn at random: do the tests notice them? (an hour)"
 	@echo "make clean   remove .venv, caches and build products"
 
@@ -77,6 +78,9 @@ pictures: parts
 	@$(BIN)/python -m tools.pictures
 	@$(BIN)/python -m tests.docs.run_page docs/tutorials/notebook.md --pictures docs/pictures
 
+metadata: parts
+	@$(BIN)/python -m tools.rig.bundled_metadata
+
 soak: parts
 	@$(BIN)/python -m pytest -m soak
 
@@ -116,6 +120,6 @@ $(SERVERS_READY): .ci/servers | $(BIN)/pip
 	@./.ci/servers $(BIN)
 	@touch $@
 
-$(PARTS_READY): .ci/real-parts tools/rig/evm/packages.py $(wildcard tools/rig/evm/npm/*) $(DEV_READY) $(SERVERS_READY)
+$(PARTS_READY): .ci/real-parts tools/rig/evm/packages.py tools/rig/token_lists.py $(wildcard tools/rig/evm/npm/*) $(DEV_READY) $(SERVERS_READY)
 	@./.ci/real-parts $(BIN)
 	@touch $@

@@ -109,8 +109,8 @@ def _lookup(factory: Maker, token0: bytes, token1: bytes, words: dict[str, int |
     return Question(factory.address, view.calling(factory.lookup_function, token0, token1, *known))
 
 
-def _proven(case: Case, maker: Maker, token0: bytes, token1: bytes, words: dict[str, int | None]) -> Proven | None:
-    """The pool, once its tick spacing is known where its kind has one."""
+def _proven(case: Case, maker: Maker, token0: bytes, token1: bytes, words: dict[str, int | None]) -> Verdict | None:
+    """The pool, once its tick spacing is known where its kind has one; refuted if it takes all that is paid."""
     stable = words.get(view.STABLE)
     if maker.kind.stable_curve and stable not in (0, 1):
         return None
@@ -121,7 +121,7 @@ def _proven(case: Case, maker: Maker, token0: bytes, token1: bytes, words: dict[
             return None
         fee = fee_in(maker, answer)
     if fee >= FEE_LIMIT:
-        return None
+        return Refuted(Standing.FALSE, (Question(case.address, view.FEE),), bytes.fromhex(maker.address[2:]))
     spacing = (maker.kind.spacing_of_fee or {}).get(fee, 0)
     if spacing == 0 and maker.kind.spacing_of_fee is not None:
         answer = case.ask(Question(case.address, view.TICK_SPACING))

@@ -13,6 +13,7 @@ from eth_hash.auto import keccak
 
 from producers.node.hex import HexError, read_bytes
 from tlv.codes import UNKNOWN_DECIMALS
+from tlv.shown import shown
 
 WORD = 32
 SYMBOL_BYTES = 20
@@ -71,7 +72,7 @@ def read_decimals(answer: str | None) -> int:
 
 
 def read_symbol(answer: str | None) -> str:
-    """A token's symbol: printable, at most 20 bytes of UTF-8, "" if there is none.
+    """A token's symbol: what of it may be shown (`tlv.shown`), at most 20 bytes of UTF-8, "" if there is none.
 
     Takes an ABI string, or the bytes32 of tokens older than ERC-20's final text (MKR, SAI).
     """
@@ -88,10 +89,9 @@ def read_symbol(answer: str | None) -> str:
 
 
 def _printable(raw: bytes) -> str:
-    text = raw.rstrip(b"\0").decode("utf-8", "replace")
-    kept = "".join(letter for letter in text if letter.isprintable() and letter != "\N{REPLACEMENT CHARACTER}")
+    text = raw.rstrip(b"\0").decode("utf-8", "replace").replace("\N{REPLACEMENT CHARACTER}", "")
     # Cutting bytes may cut a character in two; the half is dropped.
-    return kept.strip().encode()[:SYMBOL_BYTES].decode("utf-8", "ignore")
+    return shown(text).strip().encode()[:SYMBOL_BYTES].decode("utf-8", "ignore").rstrip()
 
 
 def _read(answer: str | None, longest: int = LONGEST_ANSWER) -> bytes | None:

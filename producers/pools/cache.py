@@ -27,6 +27,7 @@ from producers.chains.configuration import ChainConfig, Factory, HexAddress, Hex
 from producers.decode.pool_table import POOL_ROW, PoolTable, VerifiedEmitter
 from producers.node.view_calls import SYMBOL_BYTES
 from producers.pools.inquiry import Finding, Token
+from tlv.shown import is_shown
 
 ADDRESS_BYTES = 20
 Byte = Annotated[int, msgspec.Meta(ge=0, lt=256)]
@@ -207,7 +208,7 @@ def _what_is_wrong(row: Row, factory: Factory) -> tuple[str, str] | None:
     if address != row.pool:
         return "address", f"expected {address} as the {factory.venue} pool of these tokens, found {row.pool}"
     for name, symbol in (("symbol0", row.symbol0), ("symbol1", row.symbol1)):
-        if len(symbol.encode(errors="replace")) > SYMBOL_BYTES or not symbol.isprintable():
+        if len(symbol.encode(errors="replace")) > SYMBOL_BYTES or not is_shown(symbol):
             return "symbol", f"expected at most {SYMBOL_BYTES} printable bytes as {name}, found {symbol[:40]!r}"
     return None
 

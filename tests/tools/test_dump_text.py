@@ -485,7 +485,13 @@ def test_signal_line_has_the_symbols_that_the_stream_told() -> None:
     assert said.endswith("1 tick on the way")
 
 
-@pytest.mark.parametrize("symbol", ["\x1b[2J", "a\nb", "\u202eCDSU", "x\u200by", "[red]x[/]", "\x9b31m", "\u2028"])
+@pytest.mark.parametrize(
+    "symbol",
+    [
+        *("\x1b[2J", "a\nb", "\u202eCDSU", "x\u200by", "[red]x[/]", "\x9b31m", "\u2028"),
+        *("1\u05d0 2", "a" + "\u0301" * 8, "\u3164", "\ufe0f"),
+    ],
+)
 def test_symbol_that_a_terminal_would_obey_is_replaced(symbol: str) -> None:
     describer = Describer()
     said = line(PoolState(*POOL, 0, 0, 0, 0, 9, 3000, 0, 0, A, symbol, "USDC"), describer=describer)

@@ -3,8 +3,9 @@
 Owns the table of the calls that can be answered.  It must never know about blocks: everything in it is fixed at a
 contract's creation (a pool's tokens, fee and factory; a token's name, symbol and decimals).
 
-A pool is proven when its address was recomputed from factory, init code and tokens (`CREATE2_verified`).  About
-any other contract nothing is known, not even whether a call reverts, so there is no answer in the table.
+A pool is proven when its address was recomputed from factory, init code and tokens (`CREATE2_verified`), and a pool of
+several coins when each coin is the one whose transfers are its recorded events' amounts.  About any other contract
+nothing is known, not even whether a call reverts, so there is no answer in the table.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from collections.abc import Iterable, Iterator
 from tools.recording.rows import PoolRow, TokenRow
 
 PROVEN = "CREATE2_verified"
+MOVED = "amounts_match_transfers"
+"""How coins are known: in the transactions of its recorded events, the pool received and paid exactly their amounts."""
+REVERTS = "revert"
+"""In the place of return data: the call is refused."""
 
 # The first four bytes of keccak256 of the signature; a test recomputes them.
 SELECTORS = {
@@ -26,21 +31,25 @@ SELECTORS = {
     "decimals()": "0x313ce567",
     "getPair(address,address)": "0xe6a43905",
     "getPool(address,address,uint24)": "0x1698ee82",
+    "coins(uint256)": "0xc6610657",
+    "underlying_coins(uint256)": "0xb9947eb0",
 }
 
 # Their metadata name the contract that deploys the pools, which is not the one that `factory()` returns.
 DEPLOYED_APART = {"QuickSwapV3(Algebra)"}
-WITH_FEE_TIERS = {"UniswapV3"}
+WITH_FEE_TIERS = {"UniswapV3", "SushiSwapV3", "RetroV3"}
 
 Answer = tuple[str, str, str]
 
 
 def answers(pools: Iterable[PoolRow], tokens: Iterable[TokenRow]) -> dict[tuple[str, str], str]:
-    """Return data for every answerable call, by (contract, call data), all as lower-case hex with 0x."""
+    """What every answerable call returns, by (contract, call data): lower-case hex with 0x, or `REVERTS`."""
     table = {}
     for pool in pools:
         if pool.method == PROVEN:
             table.update({(to, data): result for to, data, result in _pool_answers(pool)})
+        elif pool.method == MOVED:
+            table.update({(to, data): result for to, data, result in _coin_answers(pool)})
     for token in tokens:
         table.update({(to, data): result for to, data, result in _token_answers(token)})
     return table
@@ -65,6 +74,14 @@ def _pool_answers(pool: PoolRow) -> Iterator[Answer]:
         else:
             lookup = SELECTORS["getPair(address,address)"] + pair
         yield factory, lookup, "0x" + _address(pool.pool)
+
+
+def _coin_answers(pool: PoolRow) -> Iterator[Answer]:
+    for call, coins in (("coins(uint256)", pool.coins), ("underlying_coins(uint256)", pool.underlying_coins)):
+        for index, coin in enumerate(coins):
+            yield pool.pool, SELECTORS[call] + _word(index), "0x" + _address(coin)
+        if coins:
+            yield pool.pool, SELECTORS[call] + _word(len(coins)), REVERTS
 
 
 def _token_answers(token: TokenRow) -> Iterator[Answer]:

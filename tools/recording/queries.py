@@ -4,8 +4,9 @@ Owns the read-only methods of the node.  It must never know of clients, subscrip
 as it is at that moment.
 
 Where nothing was recorded it says what a node says that has nothing: null for a block, no logs for a range,
-"missing trie node" for a call.  It does not invent a revert.  Of blocks between those that were recorded, and of
-parents of recorded blocks, it says that it has that history no more (code 4444, EIP-4444): null would mean "not yet".
+"missing trie node" for a call.  It does not invent a revert: only a call that is known to be refused is.  Of blocks
+between those that were recorded, and of parents of recorded blocks, it says that it has that history no more (code
+4444, EIP-4444): null would mean "not yet".
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from msgspec import Meta, Struct
 
 from tools.recording.blocks import RecordedBlock
 from tools.recording.chain import VisibleChain
+from tools.recording.contracts import REVERTS
 from tools.recording.filters import AnyCaseAddress, AnyCaseHash, BlockTag, FilterParams, LogFilter, log_filter
 from tools.recording.recording import Recording
-from tools.recording.rpc import INVALID_PARAMS, METHOD_NOT_FOUND, PRUNED, SERVER_ERROR, AnswerError
+from tools.recording.rpc import INVALID_PARAMS, METHOD_NOT_FOUND, PRUNED, REVERTED, SERVER_ERROR, AnswerError
 
 CLIENT_VERSION = "alphapulse-recording-node"
 LONGEST_HOLE = 4096
@@ -126,6 +128,8 @@ class Queries:
         result = self._recording.call_answers.get((call.to.lower(), (call.input or call.data or "0x").lower()))
         if result is None:
             raise AnswerError(SERVER_ERROR, f"missing trie node {self._chain.head.state_root[2:]} (path )")
+        if result == REVERTS:
+            raise AnswerError(REVERTED, "execution reverted")
         return _json(result)
 
     def _number(self, tag: str) -> int | None:

@@ -77,6 +77,9 @@ class PoolRow(Struct, frozen=True, rename={"chain_id": "chainId"}):
     token0: Address | None = None
     token1: Address | None = None
     fee_pips: int | None = None
+    coins: tuple[Address, ...] = ()
+    underlying_coins: tuple[Address, ...] = ()
+    """Of a pool of several coins, by index; the second are those that its lending pool holds for the first."""
 
 
 class TokenRow(Struct, frozen=True, rename={"chain_id": "chainId"}):

@@ -14,7 +14,7 @@ from eth_abi.abi import decode
 from eth_hash.auto import keccak
 
 from tools.recording import Faults, Recording, bundled_recording, load_recording
-from tools.recording.contracts import SELECTORS, answers
+from tools.recording.contracts import MOVED, SELECTORS, answers
 from tools.recording.core import NodeCore
 from tools.recording.rows import TokenRow
 
@@ -249,7 +249,9 @@ def test_core_call_of_a_pair_factory_finds_the_pair() -> None:
 
 def test_core_call_of_a_token_answers_what_the_lists_say() -> None:
     core = NodeCore(polygon())
-    for token in rows("tokens"):
+    listed = [token for token in rows("tokens") if token["decimals"] is not None]
+    assert len(listed) == len(rows("tokens")) - 1
+    for token in listed:
         texts = [
             ask(core, "eth_call", {"to": token["address"], "data": SELECTORS[name]}, "latest")
             for name in ("symbol()", "name()", "decimals()")
@@ -258,6 +260,30 @@ def test_core_call_of_a_token_answers_what_the_lists_say() -> None:
         assert decode(["string"], symbol) == (token["symbol"],)
         assert decode(["string"], name) == (token["name"],)
         assert decode(["uint8"], decimals) == (token["decimals"],)
+
+
+def test_core_call_of_a_token_on_whose_decimals_the_lists_differ_says_its_symbol_alone() -> None:
+    core = NodeCore(polygon())
+    (token,) = (token for token in rows("tokens") if token["decimals"] is None)
+    symbol = ask(core, "eth_call", {"to": token["address"], "data": SELECTORS["symbol()"]}, "latest")
+    assert decode(["string"], bytes.fromhex(symbol[2:])) == (token["symbol"],)
+    error = ask(core, "eth_call", {"to": token["address"], "data": SELECTORS["decimals()"]}, "latest")
+    assert error["message"].startswith("missing trie node ")
+
+
+@pytest.mark.parametrize(
+    ("name", "call"), [("coins", "coins(uint256)"), ("underlying_coins", "underlying_coins(uint256)")]
+)
+def test_core_call_of_a_pool_of_several_coins_answers_each_and_refuses_one_more(name: str, call: str) -> None:
+    core = NodeCore(polygon())
+    (pool,) = (row for row in rows("pools") if row["method"] == MOVED)
+
+    def coin(index: int) -> Any:
+        return ask(core, "eth_call", {"to": pool["pool"], "data": SELECTORS[call] + f"{index:064x}"}, "latest")
+
+    assert [decode(["address"], bytes.fromhex(coin(index)[2:]))[0] for index in range(3)] == pool[name]
+    assert coin(3) == {"code": 3, "message": "execution reverted"}
+    assert coin(4)["message"].startswith("missing trie node ")
 
 
 def unproven_pool() -> str:

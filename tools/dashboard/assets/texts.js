@@ -1,8 +1,9 @@
 // Texts of others made harmless and short, and times and durations in words.
 
 const LONGEST = 20;
-/** Controls, formats (bidi among them), surrogates, private and unassigned ones, separators of lines. */
-const UNSAFE = /[\p{C}\p{Zl}\p{Zp}]/gu;
+/** Controls, formats (bidi among them), surrogates, private and unassigned ones, separators of lines, blank letters; and
+ * of marks on a letter all but two, which would pile up over the lines above. */
+const UNSAFE = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?<=\p{M}{2})\p{M}/gu;
 
 /** A text without what could reorder, hide or break the text around it. */
 export function clean(text) {

@@ -20,6 +20,8 @@ test("controls, bidi marks and separators become replacement characters", () => 
   const hostile = "A\u0000\u0007\u202e\u2066\u200b\ufeff\u2028\ud800B";
   assert.equal(clean(hostile), `A${"\ufffd".repeat(8)}B`);
   assert.equal(clean("<b>€ 漢字 😀</b>"), "<b>€ 漢字 😀</b>");
+  assert.equal(clean("\u3164\uffa0\u2800\u034f"), "\ufffd".repeat(4), "letters that nobody sees");
+  assert.equal(clean(`a${"\u0301".repeat(5)}b`), `a\u0301\u0301${"\ufffd".repeat(3)}b`, "marks that pile up");
 });
 
 test("a symbol is cut at twenty characters, pairs of surrogates kept whole", () => {
