@@ -39,6 +39,7 @@ class Source(IntEnum):
 
     ETHEREUM_COLLECTOR = 1
     POLYGON_COLLECTOR = 4
+    BASE_COLLECTOR = 5
     ARBITRAGE_STRATEGY = 20
     USER_STRATEGY = 21
     PAPER_EXECUTOR = 40
@@ -81,6 +82,7 @@ class Protocol(IntEnum):
     PANCAKESWAP_V3 = 12
     KYBER_ELASTIC = 13
     WOOFI = 14
+    SLIPSTREAM = 15
 
 
 class Curve(IntEnum):

@@ -56,7 +56,7 @@ DEFAULTS = AnomalyThresholds()
     "--chain",
     default="polygon",
     show_default=True,
-    help="polygon, ethereum, or a TOML file: whose explorer is linked to, as long as the ring names no chain.",
+    help="polygon, ethereum, base or a TOML file: whose explorer is linked to, as long as the ring names no chain.",
 )
 @click.option(
     "--start",

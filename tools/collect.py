@@ -55,7 +55,7 @@ TRY_ANOTHER = (
 @config_option(required=False, handed_over=False)
 @click.option("--url", help="WebSocket endpoint of the node.  [default: the chain's public endpoints]")
 @click.option("--fallback", "fallbacks", multiple=True, help="Endpoint to use while the first fails; repeatable.")
-@click.option("--chain", default="polygon", show_default=True, help="polygon, ethereum, or a TOML file.")
+@click.option("--chain", default="polygon", show_default=True, help="polygon, ethereum, base or a TOML file.")
 @click.option("--ring", help="Ring to publish into.  [default: the chain's]")
 @click.option(
     "--capacity",

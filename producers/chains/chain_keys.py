@@ -20,7 +20,12 @@ IDENTITY = (
     Key("number", whole(0), "a block that every node has: 0, or a later one where nodes have pruned it"),
 )
 VENUE = (
-    Key("code", whole(1000, (1 << 16) - 1), "a number of your own, 1000 to 65535", required=True),
+    Key(
+        "code",
+        whole(1000, (1 << 16) - 1),
+        "a number of your own, 1000 to 65535; those of bundled chains begin at 60000",
+        required=True,
+    ),
     Key("name", text, "chain, dot, exchange: local.myswap", required=True),
 )
 FACTORY = (

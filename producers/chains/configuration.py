@@ -155,7 +155,7 @@ class ChainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
         return not (self.unbloomed_every and number % self.unbloomed_every == 0)
 
 
-BUNDLED = ("polygon", "ethereum")
+BUNDLED = ("polygon", "ethereum", "base")
 
 
 def load_chain(name_or_path: str) -> ChainConfig:
@@ -223,6 +223,9 @@ def _judge_factory(key: str, factory: dict[str, Any], chain: dict[str, Any]) -> 
         yield Mistake(f"{key}.protocol", f"expected one of {known} (or of a file of `kinds`), found {protocol!r}")
     if kind is not None and factory.get("init_code_hash") is not None and kind.proof.salt is None:
         yield Mistake(f"{key}.init_code_hash", f"expected none, no {protocol} pool is found by one")
+    if factory.get("init_code_hash") is not None and factory.get("lookup") is not None:
+        found = f"found {factory['lookup']!r}"
+        yield Mistake(f"{key}.lookup", f"expected none beside init_code_hash, which proves its pools, {found}")
     by_lookup = kind is not None and (factory.get("lookup") or kind.proof.lookup or kind.prove is not prove_pair)
     if kind is not None and factory.get("init_code_hash") is None and not by_lookup:
         yield Mistake(f"{key}.init_code_hash", "expected one, or a lookup by which the factory knows its pools")

@@ -25,6 +25,7 @@ from producers.kinds import (
     dodo,
     kyber_elastic,
     pancakeswap_v3,
+    slipstream,
     solidly,
     uniswap_v2,
     uniswap_v3,
@@ -35,7 +36,7 @@ from producers.kinds import (
 from producers.kinds.registry import register
 
 for _module in (
-    *(uniswap_v2, uniswap_v3, algebra, algebra_integral, uniswap_v4),
+    *(uniswap_v2, uniswap_v3, algebra, algebra_integral, uniswap_v4, slipstream),
     *(solidly, velodrome, balancer_v2, curve, dodo, pancakeswap_v3, kyber_elastic, woofi),
 ):
     register(_module.KIND)

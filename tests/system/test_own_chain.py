@@ -17,8 +17,9 @@ from producers.chains.configuration import ChainConfig, Factory, VenueDeclaratio
 from producers.chains.keys import TableKey
 from tests.producers.collected import read_story
 from tlv.addresses import checksummed, read_address
+from tlv.codes import Protocol
 from tlv.errors import UsageError
-from tlv.layout import Session
+from tlv.layout import PoolState, Session
 from tools.rig.evm.node import Node
 from tools.rig.evm.world import World, bytecode_hash
 
@@ -40,16 +41,12 @@ def scene() -> Iterator[tuple[Node, World]]:
 
 
 def filled_in(text: str, world: World) -> str:
-    """The file of `chain new` with the document's tables: a V2 factory of its own venue, and V3."""
-    block = re.search(r"```toml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    assert block is not None
-    own = block[1].replace('"0x..."', f'"{checksummed(world.exchanges[0].factory)}"')
-    own = re.sub(r'init_code_hash = "0x[0-9a-f]+"', f'init_code_hash = "{bytecode_hash("V2Pair")}"', own)
-    v3 = (
-        '\n[[factories]]\nvenue = "mychain.myswap"\nprotocol = "UNISWAP_V3"\n'
-        f'address = "{world.v3_factory}"\ninit_code_hash = "{bytecode_hash("V3Pool").upper().replace("0X", "0x")}"\n'
-    )
-    return text.replace("0x" + "0" * 40, world.wrapped_native) + own + v3
+    """The file of `chain new` with the document's tables: a V2 factory with its init code hash, and V3 without."""
+    hashed, looked_up = re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    own = hashed.replace('"0x..."', f'"{checksummed(world.exchanges[0].factory)}"')
+    own = re.sub(r'init_code_hash = "0x[0-9a-f]+"', f'init_code_hash = "{bytecode_hash("V2Pair").upper()}"', own)
+    v3 = looked_up.replace('"0x..."', f'"{world.v3_factory}"')
+    return text.replace("0x" + "0" * 40, world.wrapped_native) + own.replace("0X", "0x") + "\n" + v3
 
 
 def test_own_chain_as_documented_goes_from_nothing_to_events(
@@ -75,6 +72,7 @@ def test_own_chain_as_documented_goes_from_nothing_to_events(
         assert found.returncode == 0, found.stdout + found.stderr
     assert found.stdout.count("is proven") == 2
     world.v2_swap(0, world.weth, 10**15)
+    world.v3_swap(world.weth, 10**15)
     options = ["--ring", ring_name, "--until-idle", "1", "--pool-cache", "none"]
     collected = alphapulse(*collect.split(), *options, folder=tmp_path)
     assert collected.returncode == 0, collected.stderr
@@ -83,22 +81,30 @@ def test_own_chain_as_documented_goes_from_nothing_to_events(
     assert [f"0x{session.genesis.hex()}" for session in sessions] == [
         node.rpc("eth_getBlockByNumber", "0x0", False)["hash"]
     ]
+    proven = {
+        record.protocol for message in story.messages for record in message.records if isinstance(record, PoolState)
+    }
+    assert Protocol.UNISWAP_V3 in proven, "by its factory's lookup"
     dumped = alphapulse(*dump.split(), folder=tmp_path)
     assert dumped.returncode == 0
     assert "mychain.myswap" in dumped.stdout
 
 
-def test_chain_check_of_a_wrong_code_hash_names_the_right_one(scene: tuple[Node, World], tmp_path: Path) -> None:
+def test_chain_check_of_a_wrong_code_hash_names_the_right_one_and_a_wrong_lookup_itself(
+    scene: tuple[Node, World], tmp_path: Path
+) -> None:
     node, world = scene
-    text = alphapulse_new(tmp_path, node)
+    text = filled_in(alphapulse_new(tmp_path, node), world)
     file = tmp_path / "wrong.toml"
-    file.write_text(filled_in(text, world).replace(bytecode_hash("V2Pair"), "0x" + "12" * 32))
+    text = re.sub(r'(?m)^init_code_hash = ".*"$', f'init_code_hash = "0x{"12" * 32}"', text)
+    file.write_text(f'{text}lookup = "getPair(address,address)"\n')
     ended = alphapulse("chain", "check", str(file), "--url", node.url, "--json")
     assert ended.returncode == 1
     said = json.loads(ended.stdout)
     assert not said["valid"]
     wrong = {check["name"]: check for check in said["checks"] if check["verdict"] == "fail"}
-    assert list(wrong) == ["factories[0] mychain.myswap pool"]
+    assert list(wrong) == ["factories[0] mychain.myswap pool", "factories[1] mychain.myswap pool"]
+    assert "getPair(address,address) of it answers something else" in wrong["factories[1] mychain.myswap pool"]["found"]
     assert wrong["factories[0] mychain.myswap pool"]["advice"] == f'init_code_hash = "{bytecode_hash("V2Pair")}"'
 
 
@@ -142,7 +148,7 @@ code = 5
 name = "x"
 [[factories]]
 venue = "no"
-protocol = "CURVE"
+protocol = "NOBODYSWAP"
 fee_pips = true
 """
 
@@ -166,7 +172,6 @@ def test_chain_check_names_every_mistake_at_once_by_its_key(tmp_path: Path) -> N
         "factories[0].protocol",
         "factories[0].fee_pips",
         "factories[0].address",
-        "factories[0].init_code_hash",
     }
     assert mistakes["sorce"] == "unknown key; did you mean source?"
     assert "ETHEREUM_COLLECTOR, POLYGON_COLLECTOR" in mistakes["source"]

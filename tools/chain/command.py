@@ -81,8 +81,8 @@ def check(file: Path, url: str | None, pools: tuple[str, ...], as_json: bool) ->
     """Check FILE (or a bundled chain), and with --url prove it against a node.
 
     Every mistake is named at once, by its key.  The node is asked for chain id and early block, whether each factory
-    is a contract, and whether one pool of each stands at the address that deployer and init code hash give it.  The
-    exit code is 1 if anything is wrong.
+    is a contract, and whether one pool of each stands at the address that deployer and init code hash give it, or that
+    the factory's lookup answers.  The exit code is 1 if anything is wrong.
     """
     from tlv.addresses import read_address
 

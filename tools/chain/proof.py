@@ -4,7 +4,9 @@ Owns the questions and the verdicts, in the order in which a collector would stu
 answered within `TIMEOUT_S` or counts as unanswered, and each check asks a bounded number of them.
 
 A factory is proven by one of its pools: one that it created by its own log, sought from the newest block downwards, or
-one that the user names.  Without a pool the init code hash cannot be checked, which is said.
+one that the user names.  The pool's address must follow from the init code hash, or be what the factory's lookup
+answers.  Without a pool neither can be checked, which is said.  Of contracts that keep their pools inside, and of kinds
+with a proof of their own, only the contracts are looked for.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ from producers.chains.configuration import BUNDLED, ChainConfig, Factory, load_c
 from producers.decode.cold import RefusedLog, decode_log
 from producers.kinds.events import EVENT_OF_TOPIC, Role
 from producers.kinds.kind import Fee
+from producers.kinds.pair_proof import prove_pair
 from producers.node.hex import HexError, read_bytes, read_quantity
 from producers.node.jsonrpc import LOGS, TEXT
 from producers.node.refusals import Meaning
 from producers.node.rpc_types import Log
-from producers.node.view_calls import DECIMALS, TOKEN0, TOKEN1, read_address, read_word, selector
+from producers.node.view_calls import DECIMALS, TOKEN0, TOKEN1, calling, read_address, read_word, selector
 from tlv.errors import FeedError
 from tools.doctor.finding import CheckResult, Verdict
 from tools.rig.endpoint import Endpoint, Unanswered, UnexpectedAnswer
@@ -149,14 +152,17 @@ async def check_wrapped_native(endpoint: Endpoint, chain: ChainConfig) -> CheckR
 
 
 async def check_code(endpoint: Endpoint, name: str, factory: Factory) -> CheckResult:
-    """A factory, and its deployer, are contracts."""
+    """A factory, and the contracts that are named beside it, are contracts."""
     size = await _code_size(endpoint, factory.address)
     if size == 0:
         return CheckResult(name, Verdict.FAIL, f"no contract at {factory.address}", "is the address of this chain?")
     if factory.deployer is not None and await _code_size(endpoint, factory.deployer) == 0:
         found = f"no contract at the deployer {factory.deployer}"
         return CheckResult(name, Verdict.FAIL, found, "leave it out where the factory itself calls CREATE2")
-    if factory.kind.fee is Fee.FACTORY and factory.fee_pips == 0:
+    for key, beside in (("view", factory.view), ("positions", factory.positions)):
+        if beside is not None and await _code_size(endpoint, beside) == 0:
+            return CheckResult(name, Verdict.FAIL, f"no contract at {key} {beside}", "is the address of this chain?")
+    if factory.kind.fee is Fee.FACTORY and factory.fee_pips == 0 and factory.fee_call is None:
         return CheckResult(
             name, Verdict.WARN, f"{size} bytes", "fee_pips is 0: pools of this kind do not say their fee"
         )
@@ -164,7 +170,9 @@ async def check_code(endpoint: Endpoint, name: str, factory: Factory) -> CheckRe
 
 
 async def check_pool(endpoint: Endpoint, name: str, factory: Factory, unclaimed: set[str]) -> CheckResult:
-    """One pool stands where CREATE2 puts it."""
+    """One pool stands where CREATE2 puts it, or where the factory's lookup says."""
+    if factory.kind.prove is not prove_pair:
+        return CheckResult(name, Verdict.OK, f"{factory.protocol} pools are proven one by one, as their logs come")
     wrong = ""
     for pool in sorted(unclaimed):
         if await _is_made_by(endpoint, factory, pool):
@@ -178,6 +186,9 @@ async def check_pool(endpoint: Endpoint, name: str, factory: Factory, unclaimed:
         wrong = wrong or pool
     if not wrong:
         return CheckResult(name, Verdict.WARN, f"no creation event in {looked}", "name a pool of it: --pool 0x...")
+    if factory.init_code_hash is None:
+        found = f"{wrong} was made by it, and {factory.lookup_function} of it answers something else"
+        return CheckResult(name, Verdict.FAIL, found, "is protocol right, or a lookup of its own missing?")
     right = await _fitting_code_hash(endpoint, factory, wrong)
     advice = f'init_code_hash = "{right}"' if right else "is init_code_hash right, or a deployer missing?"
     found = f"{wrong} was made by it, and does not follow from deployer and init_code_hash"
@@ -200,7 +211,7 @@ async def _call(endpoint: Endpoint, to: str, data: str) -> str | None:
     return answer
 
 
-async def _salt(endpoint: Endpoint, factory: Factory, pool: str) -> tuple[bytes, bytes, list[int]] | None:
+async def _identity(endpoint: Endpoint, factory: Factory, pool: str) -> tuple[bytes, bytes, list[int]] | None:
     """What identifies a pool at its factory, by its own words."""
     token0 = read_address(await _call(endpoint, pool, TOKEN0))
     token1 = read_address(await _call(endpoint, pool, TOKEN1))
@@ -212,8 +223,14 @@ async def _salt(endpoint: Endpoint, factory: Factory, pool: str) -> tuple[bytes,
 
 
 async def _is_made_by(endpoint: Endpoint, factory: Factory, pool: str) -> bool:
-    said = await _salt(endpoint, factory, pool)
-    return said is not None and f"0x{factory.pool_address(said[0], said[1], *said[2]).hex()}" == pool
+    said = await _identity(endpoint, factory, pool)
+    if said is None:
+        return False
+    token0, token1, words = said
+    if factory.init_code_hash is not None:
+        return f"0x{factory.pool_address(token0, token1, *words).hex()}" == pool
+    answer = await _call(endpoint, factory.address, calling(factory.lookup_function, token0, token1, *words))
+    return read_address(answer) == bytes.fromhex(pool[2:])
 
 
 async def _created(endpoint: Endpoint, factory: Factory) -> tuple[list[str], str]:
@@ -254,12 +271,13 @@ def _named(logs: Iterable[Log]) -> list[str]:
 
 async def _fitting_code_hash(endpoint: Endpoint, factory: Factory, pool: str) -> str | None:
     """The init code hash from which `pool` follows: what the factory says of it, and those of known exchanges."""
-    said = await _salt(endpoint, factory, pool)
+    said = await _identity(endpoint, factory, pool)
     if said is None:
         return None
     claimed = [await _call(endpoint, factory.address, call) for call in CODE_HASH_CALLS]
-    known = [other.init_code_hash for name in BUNDLED for other in load_chain(name).factories]
-    for code_hash in dict.fromkeys(chained((word for word in claimed if word and len(word) == 66), known)):
+    known = (other.init_code_hash for name in BUNDLED for other in load_chain(name).factories)
+    sayings = (word for word in claimed if word and len(word) == 66)
+    for code_hash in dict.fromkeys(chained(sayings, filter(None, known))):
         tried = msgspec.structs.replace(factory, init_code_hash=code_hash)
         if f"0x{tried.pool_address(said[0], said[1], *said[2]).hex()}" == pool:
             return code_hash

@@ -36,6 +36,7 @@ def chain_file(name: str, chain_id: int, genesis: str | None, url: str | None, s
     }
     examples = {
         "identity": '{ number = 0, hash = "0x..." }',
+        "native_symbol": '"ETH"',
         "unbloomed_every": "0",
         "endpoints": '["ws://127.0.0.1:8545"]',
         "explorer": '"http://127.0.0.1:4000"',
@@ -66,8 +67,13 @@ def _example(table: TableKey, name: str) -> list[str]:
         "protocol": '"UNISWAP_V2"',
         "address": '"0x..."',
         "init_code_hash": f'"{EXAMPLE_CODE_HASH}"',
+        "lookup": '"getPair(address,address)"',
         "fee_pips": "3000",
+        "fee_call": '"getFee(address,bool)"',
         "deployer": '"0x..."',
+        "custom_deployers": '["0x..."]',
+        "view": '"0x..."',
+        "positions": '"0x..."',
     }
     lines = ["#", f"# [[{table.name}]]"]
     for key in table.keys:

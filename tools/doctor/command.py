@@ -37,7 +37,9 @@ DEFAULT_CHAIN = "polygon"
 @click.option("--http-url", help="Where the same node answers HTTP.  [default: the URL with http for ws]")
 @click.option("--endpoints", is_flag=True, help="Check the collector's configured endpoints, else the chain's.")
 @click.option("--ask/--no-ask", default=True, help="Ask the endpoints of the configuration.  [default: ask]")
-@click.option("--chain", default=configured("chain"), help="polygon, ethereum, or a TOML file.  [default: polygon]")
+@click.option(
+    "--chain", default=configured("chain"), help="polygon, ethereum, base or a TOML file.  [default: polygon]"
+)
 @click.option(
     "--wait",
     "wait_s",

@@ -21,7 +21,7 @@ from tools.command.given import refuse_without_effect
 
 @click.command("init", epilog="Example:  alphapulse init --chain polygon --url wss://polygon-bor-rpc.publicnode.com")
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False), default=DEFAULT_FILE)
-@click.option("--chain", default="polygon", show_default=True, help="polygon, ethereum, or a TOML file.")
+@click.option("--chain", default="polygon", show_default=True, help="polygon, ethereum, base or a TOML file.")
 @click.option("--url", metavar="WS", help="WebSocket endpoint of a node.  [default: the chain's public endpoints]")
 @click.option("--recorded", is_flag=True, help="Instead of a node's, the bundled recording of Polygon, over and over.")
 @click.option(

@@ -6,6 +6,9 @@
 from importlib.resources import files
 from pathlib import Path
 
+RECORDED = ("polygon", "ethereum")
+"""The bundled chains of which a recording is shipped."""
+
 
 def bundled_recording(chain: str = "polygon") -> Path:
     """The bundled folder of `chain`: `polygon` (three recorded sessions) or `ethereum` (twelve whole blocks)."""

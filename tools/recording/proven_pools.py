@@ -18,7 +18,7 @@ from producers.decode.pool_table import VerifiedEmitter, unverified
 from producers.kinds.events import Role
 from tlv.codes import UNKNOWN_DECIMALS, Protocol
 from tlv.filter import address
-from tools.recording import bundled_recording
+from tools.recording.bundle import RECORDED, bundled_recording
 from tools.recording.files import read_rows
 from tools.recording.rows import Address
 
@@ -42,7 +42,7 @@ class ProvenPool(msgspec.Struct, frozen=True, rename={"chain_id": "chainId"}):
 
 def bundled_pools() -> list[VerifiedEmitter]:
     """The proven pools of the bundled recordings, of every chain, and their factories."""
-    return read_proven_pools(*(bundled_recording(chain) / "pools.jsonl.gz" for chain in BUNDLED))
+    return read_proven_pools(*(bundled_recording(chain) / "pools.jsonl.gz" for chain in RECORDED))
 
 
 def read_proven_pools(*paths: Path) -> list[VerifiedEmitter]:

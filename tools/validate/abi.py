@@ -29,7 +29,7 @@ def _codes(*names: str) -> frozenset[int]:
 
 SOLIDLY, VELODROME = _codes("SOLIDLY"), _codes("VELODROME")
 V2 = _codes("UNISWAP_V2")
-V3 = _codes("UNISWAP_V3", "ALGEBRA", "ALGEBRA_INTEGRAL")
+V3 = _codes("UNISWAP_V3", "ALGEBRA", "ALGEBRA_INTEGRAL", "SLIPSTREAM")
 PANCAKE, KYBER = _codes("PANCAKESWAP_V3"), _codes("KYBER_ELASTIC")
 INTEGRAL, CURVE = _codes("ALGEBRA_INTEGRAL"), _codes("CURVE")
 CONCENTRATED_WORDS = "int256 amount0, int256 amount1, uint160 sqrt_price_x96, uint128 liquidity, int24 tick"
@@ -239,6 +239,14 @@ EVENTS = {
         PoolSwap,
         "address coin_in, address coin_out, address recipient",
         f"{WOO_WORDS}, address _, uint256 _, uint256 _",
+    ),
+    "0xab0d57f0df537bb25e80245ef7748fa62353808c54d6e528a9dd20887aed9ac2": _event(
+        "pool_created",
+        _codes("SLIPSTREAM"),
+        PoolCreated,
+        "address token0, address token1, int24 tick_spacing",
+        "address pool",
+        by_factory=True,
     ),
 }
 """By topic 0."""

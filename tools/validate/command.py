@@ -37,7 +37,9 @@ PLAIN_S = 10.0
     default=configured("fallback"),
     help="Endpoint to use while the first fails; repeatable.",
 )
-@click.option("--chain", default=configured("chain"), help="polygon, ethereum, or a TOML file.  [default: polygon]")
+@click.option(
+    "--chain", default=configured("chain"), help="polygon, ethereum, base or a TOML file.  [default: polygon]"
+)
 @click.option(
     "--duration",
     default=300.0,

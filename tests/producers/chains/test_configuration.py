@@ -6,51 +6,127 @@ import gzip
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from producers.chains.configuration import BUNDLED, load_chain
-from producers.kinds.pair_proof import prove_pair
-from tlv.codes import Protocol, Source, Venue
+from producers.chains import configuration
+from producers.chains.configuration import BUNDLED, Factory, load_chain
+from producers.kinds import uniswap_v2
+from producers.kinds.kind import Fee, Proof
+from tlv.codes import Source
 from tlv.errors import UsageError
 from tlv.venues import VENUES
-from tools.recording.bundle import bundled_recording
+from tools.recording.bundle import RECORDED, bundled_recording
 
 UNUSED = {1220}
 """Venues whose pools are not in the bundled metadata: tests/producers/kinds/test_asked_kinds.py has them."""
 PROVEN = {"polygon": 116, "ethereum": 952}
+"""At least so many pools of the bundled recordings are proven."""
+CHAINS = Path(__file__).parents[3] / "producers" / "chains"
+KNOWN_POOLS = Path(__file__).parents[2] / "data" / "known_pools.jsonl.gz"
+SOURCE = re.compile(r"# (@?[\w.-]+/[\w.-]+(?: [\d.]+)?): \S+(?: \(.*\))?")
+"""Repository, or package and version, and the file in it; a remark."""
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+def known_pools() -> list[dict[str, Any]]:
+    with gzip.open(KNOWN_POOLS) as lines:
+        return [json.loads(line) for line in lines]
+
+
+def address_of(row: dict[str, Any], factory: Factory) -> str:
+    tokens = (bytes.fromhex(row["token0"][2:]), bytes.fromhex(row["token1"][2:]))
+    return f"0x{factory.pool_address(*tokens, *row['words']).hex()}"
+
+
+@pytest.mark.parametrize("name", RECORDED)
 def test_chain_computes_the_address_of_every_proven_pool(name: str) -> None:
     chain = load_chain(name)
     makers = {factory.deployer or factory.address: factory for factory in chain.factories}
-    found: Counter[Venue] = Counter()
     with gzip.open(bundled_recording(name) / "pools.jsonl.gz") as lines:
         rows = [row for row in map(json.loads, lines) if row["method"] == "CREATE2_verified"]
     rows = [row for row in rows if row["chainId"] == chain.chain_id and row["factory_or_deployer"] in makers]
     for row in rows:
         maker = makers[row["factory_or_deployer"]]
         tokens = (bytes.fromhex(row["token0"][2:]), bytes.fromhex(row["token1"][2:]))
-        fee = row["fee_pips"] if maker.protocol_code is Protocol.UNISWAP_V3 else 0
+        fee = row["fee_pips"] if maker.kind.fee is Fee.OWN else 0
         assert maker.pool_address(*tokens, fee) == bytes.fromhex(row["pool"][2:])
         assert maker.pool_address(*reversed(tokens), fee) != bytes.fromhex(row["pool"][2:])
-        found[maker.venue_code] += 1
-    assert found.total() == len(rows) == PROVEN[name]
-    assert (
-        set(found) == {factory.venue_code for factory in chain.factories if factory.kind.prove is prove_pair} - UNUSED
-    )
+    assert len(rows) >= PROVEN[name]
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_every_init_code_hash_gives_the_addresses_of_real_pools(name: str) -> None:
+    makers = {factory.address: factory for factory in load_chain(name).factories}
+    rows = [row for row in known_pools() if row["chain"] == name and row["factory"] in makers]
+    assert [row for row in rows if address_of(row, makers[row["factory"]]) != row["pool"]] == []
+    proven = {row["factory"] for row in rows} | {factory.address for factory in recorded_makers(name)}
+    hashed = {factory.address for factory in makers.values() if factory.init_code_hash is not None}
+    assert hashed <= proven, f"no pool is known of {sorted(hashed - proven)}"
+
+
+def recorded_makers(name: str) -> Iterator[Factory]:
+    """The factories whose pools the bundled recording proves."""
+    if name not in RECORDED:
+        return
+    with gzip.open(bundled_recording(name) / "pools.jsonl.gz") as lines:
+        proven = {row["factory_or_deployer"] for row in map(json.loads, lines) if row["method"] == "CREATE2_verified"}
+    yield from (one for one in load_chain(name).factories if (one.deployer or one.address) in proven)
+
+
+def test_pools_differ_by_each_word_that_names_them() -> None:
+    chains = {name: load_chain(name) for name in BUNDLED}
+    for row in known_pools():
+        for factory in chains[row["chain"]].factories:
+            if factory.address == row["factory"] and row["words"]:
+                other = {**row, "words": [1 - word if word < 2 else word + 1 for word in row["words"]]}
+                assert address_of(other, factory) != row["pool"]
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_every_factory_has_two_sources_that_agree_beside_it(name: str) -> None:
+    comments: list[str] = []
+    found = 0
+    for line in (CHAINS / f"{name}.toml").read_text().splitlines():
+        if line == "[[factories]]":
+            owners = {source[1].partition("/")[0] for source in map(SOURCE.fullmatch, comments) if source is not None}
+            found += 1
+            assert len(owners) > 1, f"{name}, factory {found}: {comments}"
+        comments = [*comments, line] if line.startswith("# ") else []
+    assert found == len(load_chain(name).factories)
+
+
+def test_venues_of_bundled_chains_are_of_one_chain_each_and_leave_room_for_those_of_users() -> None:
+    codes: Counter[int] = Counter()
+    for name in BUNDLED:
+        chain = load_chain(name)
+        assert {venue.name.partition(".")[0] for venue in chain.venues} <= {name}
+        assert {venue.name for venue in chain.venues} <= {factory.venue for factory in chain.factories}
+        codes.update({factory.venue_code for factory in chain.factories})
+    assert set(codes.values()) == {1}
+    assert not [code for code in codes if 1000 <= code < 60_000]
 
 
 def test_chains_differ_in_configuration_only() -> None:
-    polygon, ethereum = map(load_chain, BUNDLED)
+    polygon, ethereum, base = map(load_chain, BUNDLED)
     assert (polygon.chain_id, polygon.source_code) == (137, Source.POLYGON_COLLECTOR)
     assert (ethereum.chain_id, ethereum.source_code) == (1, Source.ETHEREUM_COLLECTOR)
-    assert polygon.ring != ethereum.ring
+    assert (base.chain_id, base.source_code) == (8453, Source.BASE_COLLECTOR)
+    assert len({polygon.ring, ethereum.ring, base.ring}) == 3
+    assert len({polygon.genesis, ethereum.genesis, base.genesis}) == 3
     assert not polygon.bloom_proves(64)
     assert polygon.bloom_proves(65)
-    assert ethereum.bloom_proves(64)
+    assert ethereum.bloom_proves(64) and base.bloom_proves(64)
+
+
+def test_no_source_of_the_collector_knows_a_chain_by_its_name() -> None:
+    names = re.compile(rf"[\"'](?:{'|'.join(BUNDLED)}|{'|'.join(map(str, (137, 8453)))})[\"']")
+    root = CHAINS.parent
+    knows = [path.relative_to(root).as_posix() for path in root.rglob("*.py") if names.search(path.read_text())]
+    assert knows == ["chains/configuration.py"]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +147,7 @@ def test_chain_file_that_is_wrong_is_refused_by_key(tmp_path: Path, text: str, n
 
 
 def test_chain_file_whose_identity_lacks_its_hash_is_refused(tmp_path: Path) -> None:
-    source = (Path(__file__).parents[3] / "producers" / "chains" / "polygon.toml").read_text()
+    source = (CHAINS / "polygon.toml").read_text()
     path = tmp_path / "chain.toml"
     path.write_text(re.sub(r"^identity = .*$", "identity = { number = 0 }", source, flags=re.MULTILINE))
     with pytest.raises(UsageError, match="hash"):
@@ -80,7 +156,7 @@ def test_chain_file_whose_identity_lacks_its_hash_is_refused(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("explorer", ["polygonscan.com", "ftp://polygonscan.com", 7])
 def test_chain_file_whose_explorer_is_no_address_of_a_page_is_refused(tmp_path: Path, explorer: object) -> None:
-    source = (Path(__file__).parents[3] / "producers" / "chains" / "polygon.toml").read_text()
+    source = (CHAINS / "polygon.toml").read_text()
     path = tmp_path / "chain.toml"
     path.write_text(re.sub(r"^explorer = .*$", f"explorer = {json.dumps(explorer)}", source, flags=re.MULTILINE))
     with pytest.raises(UsageError, match="explorer: expected an http:// or https:// URL"):
@@ -91,11 +167,83 @@ def test_chain_file_whose_explorer_is_no_address_of_a_page_is_refused(tmp_path: 
 
 
 def test_chain_file_with_unknown_venue_is_refused(tmp_path: Path) -> None:
-    source = Path(__file__).parents[3] / "producers" / "chains" / "polygon.toml"
     path = tmp_path / "chain.toml"
-    path.write_text(source.read_text().replace("QUICKSWAP_V2", "NOWHERE"))
+    path.write_text((CHAINS / "polygon.toml").read_text().replace("QUICKSWAP_V2", "NOWHERE"))
     with pytest.raises(UsageError, match="NOWHERE"):
         load_chain(str(path))
+
+
+ONE_FACTORY = """
+name = "mine"
+chain_id = 5
+source = "ETHEREUM_COLLECTOR"
+ring = "market.mine"
+wrapped_native = "0x0d500b1d8e8ef31e21c99d1db9a6444d3adf1270"
+finality_blocks = 8
+"""
+FACTORY = {"venue": "QUICKSWAP_V2", "protocol": "UNISWAP_V2", "address": f"0x{'5c' * 20}"}
+
+
+def one_factory(folder: Path, *tables: dict[str, object]) -> str:
+    """A chain file with these factories."""
+    path = folder / "mine.toml"
+    lines = ["\n".join(f"{key} = {json.dumps(value)}" for key, value in table.items()) for table in tables]
+    path.write_text(ONE_FACTORY + "".join(f"[[factories]]\n{table}\n" for table in lines))
+    return str(path)
+
+
+def test_factory_without_init_code_hash_is_proven_by_its_kinds_lookup_or_its_own(tmp_path: Path) -> None:
+    (plain,) = load_chain(one_factory(tmp_path, FACTORY)).factories
+    assert (plain.init_code_hash, plain.lookup_function) == (None, "getPair(address,address)")
+    own = {**FACTORY, "lookup": "pairFor(address,address)", "fee_call": "getFee(address)"}
+    (named,) = load_chain(one_factory(tmp_path, own)).factories
+    assert (named.lookup_function, named.fee_call) == ("pairFor(address,address)", "getFee(address)")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"protocol": "UNISWAP_V9"}, "factories[0].protocol: expected one of UNISWAP_V2"),
+        ({"venue": "mine.nowhere"}, "factories[0].venue: expected a venue"),
+        ({"address": "0x5c"}, "factories[0].address: expected"),
+        ({"init_code_hash": "0x" + "ab" * 31}, "factories[0].init_code_hash: expected 0x and 64 hex digits"),
+        ({"init_code_hash": "0x" + "ab" * 33}, "factories[0].init_code_hash: expected 0x and 64 hex digits"),
+        ({"init_code_hash": 7}, "factories[0].init_code_hash: expected 0x and 64 hex digits"),
+        ({"lookup": "getPair"}, "factories[0].lookup: expected a function of two addresses"),
+        ({"lookup": "getPair()"}, "factories[0].lookup: expected a function of two addresses"),
+        ({"lookup": "getPair(address, address)"}, "factories[0].lookup: expected a function of two addresses"),
+        ({"lookup": "getPair(uint256,address)"}, "factories[0].lookup: expected a function of two addresses"),
+        ({"lookup": "getPair(address,address)", "init_code_hash": "0x" + "ab" * 32}, "factories[0].lookup: .* beside"),
+        ({"fee_call": "fee"}, "factories[0].fee_call: expected a view function"),
+        ({"fee_pips": 1_000_000}, "factories[0].fee_pips: expected a whole number"),
+        ({"view": "0x12"}, "factories[0].view: expected"),
+        ({"positions": "0x12"}, "factories[0].positions: expected"),
+        ({"deployer": "0x12"}, "factories[0].deployer: expected"),
+        ({"colour": "red"}, "factories[0].colour: unknown key"),
+    ],
+)
+def test_factory_that_cannot_be_is_refused_by_its_key(tmp_path: Path, wrong: dict[str, object], named: str) -> None:
+    pattern = named.replace("[", r"\[").replace("]", r"\]")
+    with pytest.raises(UsageError, match=rf"chain .*{pattern}"):
+        load_chain(one_factory(tmp_path, {**FACTORY, **wrong}))
+
+
+def test_factory_that_stands_twice_is_refused_by_its_second_place(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"factories\[1\]\.address: expected each factory once, found 0x(5c)+ again"):
+        load_chain(one_factory(tmp_path, FACTORY, {**FACTORY, "venue": "SUSHISWAP_POLYGON"}))
+
+
+def test_factory_of_a_kind_without_a_lookup_needs_an_init_code_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_hashed = replace(uniswap_v2.KIND, proof=Proof(uniswap_v2.salt))
+    monkeypatch.setattr(configuration, "kind_named", lambda name: only_hashed)
+    with pytest.raises(UsageError, match=r"factories\[0\]\.init_code_hash: expected one, or a lookup"):
+        load_chain(one_factory(tmp_path, FACTORY))
+    only_looked_up = replace(uniswap_v2.KIND, proof=Proof(lookup="getPair(address,address)"))
+    monkeypatch.setattr(configuration, "kind_named", lambda name: only_looked_up)
+    with pytest.raises(UsageError, match=r"factories\[0\]\.init_code_hash: expected none"):
+        load_chain(one_factory(tmp_path, {**FACTORY, "init_code_hash": "0x" + "ab" * 32}))
 
 
 OWN_VENUES = """
@@ -112,7 +260,7 @@ name = "{name}"
 
 def chain_with_own_venues(folder: Path, second: int, name: str) -> str:
     """A chain file in which `polygon.test_swap` made QuickSwap's pools, and a second venue of its own."""
-    source = (Path(__file__).parents[3] / "producers" / "chains" / "polygon.toml").read_text()
+    source = (CHAINS / "polygon.toml").read_text()
     path = folder / "chain.toml"
     own = OWN_VENUES.format(second=second, name=name)
     path.write_text(
@@ -136,5 +284,5 @@ def test_chain_file_with_a_venue_that_cannot_be_is_refused_by_name(tmp_path: Pat
 
 
 def test_chain_that_is_neither_bundled_nor_a_file_is_refused() -> None:
-    with pytest.raises(UsageError, match="polygon, ethereum"):
+    with pytest.raises(UsageError, match="polygon, ethereum, base"):
         load_chain("solana")

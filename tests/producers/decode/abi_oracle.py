@@ -315,6 +315,14 @@ EVENTS: dict[str, tuple[str, str, list[str], list[str], list[str], list[str]]] =
         ["uint24"],
         ["_"],
     ),
+    "0xab0d57f0df537bb25e80245ef7748fa62353808c54d6e528a9dd20887aed9ac2": (
+        "slipstream",
+        "pool_created",
+        ["address", "address", "int24"],
+        ["token0", "token1", "tick_spacing"],
+        ["address"],
+        ["pool"],
+    ),
 }
 
 # eth-abi's own decoder of each type, looked up once: all of these types take one word.
