@@ -1,4 +1,4 @@
-"""Fetches every node and contract now, so that tests start with them: `python -m tools.rig.evm.fetch`."""
+"""Fetches every node, contract and token list now, so that tests start with them: `python -m tools.rig.evm.fetch`."""
 
 from __future__ import annotations
 
