@@ -51,7 +51,9 @@ def events_of(kind: PoolKind) -> list[str]:
 
 def state_of(kind: PoolKind) -> list[str]:
     """The view functions that say what a pool holds."""
-    return list(kind.state.functions) if kind.state is not None else []
+    if kind.state is None:
+        return []
+    return list(kind.state.functions) or ["extsload(bytes32,uint256)"]
 
 
 def proof_of(factory: Factory) -> str:

@@ -46,4 +46,5 @@ KIND = PoolKind(
     spacing_of_fee={},
     tick_bitmap="tickTable(int16)",
     fee_states=True,
+    quotes="exact, with `--watch-ticks`, which tells what its fee follows from",
 )

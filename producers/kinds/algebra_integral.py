@@ -97,4 +97,5 @@ KIND = PoolKind(
     state=StateRule(("globalState()", "liquidity()"), read_state),
     spacing_of_fee={},
     prove=prove,
+    proven="its address (CREATE2), or `poolByPair` or `customPoolByPair` of the factory",
 )

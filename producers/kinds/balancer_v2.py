@@ -63,4 +63,5 @@ KIND = PoolKind(
     fee=Fee.DYNAMIC,
     state=None,
     prove=prove,
+    proven="`getPool(bytes32)` and `getPoolTokens(bytes32)` of the Vault, which is the emitter",
 )

@@ -88,4 +88,5 @@ KIND = PoolKind(
     fee=Fee.DYNAMIC,
     state=None,
     prove=prove,
+    proven="`get_coins(address)` of a registry, which must agree with its own `coins(uint256)`",
 )

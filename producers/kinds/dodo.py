@@ -73,4 +73,5 @@ KIND = PoolKind(
     fee=Fee.DYNAMIC,
     state=None,
     prove=prove,
+    proven="`getDODOPool(address,address)` of a factory",
 )

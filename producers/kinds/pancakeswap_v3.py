@@ -37,4 +37,5 @@ KIND = PoolKind(
     state=StateRule(("slot0()", "liquidity()"), read_state),
     spacing_of_fee=SPACING_OF_FEE,
     tick_bitmap="tickBitmap(int16)",
+    quotes="exact, with `--watch-ticks` across ticks",
 )

@@ -55,4 +55,5 @@ KIND = PoolKind(
     state=STATE,
     synced=(PoolSwap, PoolMint, PoolBurn),
     stable_curve=Curve.SOLIDLY,
+    quotes="exact, volatile and stable",
 )

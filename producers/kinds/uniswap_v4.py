@@ -182,4 +182,6 @@ KIND = PoolKind(
     state=StateRule((), read_state, state_questions),
     spacing_of_fee={},
     tick_slots=slot_of,
+    quotes="exact without a hook, with `--watch-ticks` across ticks; with one SPECULATIVE",
+    proven="its key, whose hash is its id; the manager is the emitter",
 )

@@ -44,4 +44,5 @@ KIND = PoolKind(
     state=STATE,
     synced=(PoolSwap, PoolMint, PoolBurn),
     stable_curve=Curve.VELODROME,
+    quotes="exact, volatile and stable",
 )

@@ -40,4 +40,5 @@ KIND = PoolKind(
     fee=Fee.DYNAMIC,
     state=None,
     prove=prove,
+    proven="its address, which is configured",
 )
