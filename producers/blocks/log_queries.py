@@ -25,6 +25,7 @@ import msgspec
 
 from producers.context import Context
 from producers.decode.pool_table import PoolTable
+from producers.kinds.emitter_key import address_of
 from producers.kinds.events import EVENT_OF_TOPIC
 from producers.node.jsonrpc import DISCONNECTED, LOGS, TOO_LARGE, UNREADABLE, Failure, Rejection
 from producers.node.refusals import Meaning
@@ -126,7 +127,7 @@ class LogQueries:
             return [{**self._filter, "topics": [topics]}]
         if form is Form.EACH:
             return [{**self._filter, "topics": [[topic]]} for topic in topics]
-        pools = self._filter.get("address") or list(self._table.row_of)
+        pools = self._filter.get("address") or list(dict.fromkeys(map(address_of, self._table.row_of)))
         assert isinstance(pools, list)
         step = POOLS_AT_ONCE
         return [{"address": pools[at : at + step], "topics": [topics]} for at in range(0, len(pools), step)]

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from producers.kinds.emitter_key import address_of, is_plain
 from producers.kinds.events import Role
 from tlv.codes import UNKNOWN_DECIMALS
 from tlv.fields import I32, U8, U32, Address, pool_id_of
@@ -65,6 +66,8 @@ class PoolTable:
         """Row of each proven pool, by its name (`producers.kinds.emitter_key`)."""
         self.coins: dict[int, tuple[bytes, ...]] = {}
         """By row, all coins of the proven pools of more than two, as these count them."""
+        self.named: set[str] = set()
+        """Emitters of which a log names its pool."""
         self._unproven: dict[str, dict[int, int]] = {}
         """Rows of emitters whose events are published although nothing is proven, by address and protocol."""
         self._free: list[int] = []
@@ -90,6 +93,8 @@ class PoolTable:
         key = f"0x{pool.pool.hex()}" if key is None else key
         row = self._put(_packed(pool), self.row_of.get(key))
         self.row_of[key] = row
+        if not is_plain(key):
+            self.named.add(address_of(key))
         return row
 
     def add_unknown(self, pools: npt.NDArray[np.void]) -> None:

@@ -12,12 +12,16 @@ Everything that is known of an emitter is kept by that name.  A log of a wrong s
 
 from __future__ import annotations
 
+import re
+
 from producers.kinds.events import EVENT_OF_TOPIC, ContractEvent
 from producers.node.rpc_types import Log
 
 ADDRESS_LENGTH = 2 + 40
 COIN_LENGTH = 40
 ID_LENGTH = 64
+HEX = re.compile("0x[0-9a-fA-F]*")
+HEX_WORD = re.compile("0x[0-9a-fA-F]{64}")
 
 
 def key_of(log: Log) -> str:
@@ -45,6 +49,13 @@ def looked_up_by(log: Log, event: ContractEvent) -> str:
         return event.spell(log)
     except (LookupError, TypeError):
         return log.address
+
+
+def is_garbled(log: Log) -> bool:
+    """Whether topics or data of a log are none that a chain can have: then it was garbled on its way."""
+    data = log.data or "0x"
+    words = all(topic is None or HEX_WORD.fullmatch(topic) for topic in log.topics)
+    return not words or len(data) % 2 == 1 or HEX.fullmatch(data) is None
 
 
 def address_of(key: str) -> str:

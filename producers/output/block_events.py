@@ -23,7 +23,7 @@ from producers.node.rpc_types import Log
 from producers.output.event_filter import EventFilter
 from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
-from producers.pools.quarantine import Quarantine
+from producers.pools.quarantine import GARBLED, Quarantine
 from tlv.codes import Flag, NotPublished
 from tlv.layout import PoolFee, PoolSwap
 
@@ -59,9 +59,9 @@ class BlockEvents:
             block.replay()
         waiting = block.take_waiting(most, in_order=self._in_order)
         row_of, ours, gate = self._table.row_of, EVENT_OF_TOPIC, self._quarantine.account.healer.gate
-        looked_at = 0
+        looked_at, garbled = 0, False
         entries, rows, unproven = [], [], set[int]()
-        for entry in waiting:
+        for at, entry in enumerate(waiting):
             index, log, fetched = entry
             event = ours.get(log.topics[0] or "") if log.topics else None
             if event is None:
@@ -74,20 +74,25 @@ class BlockEvents:
             if row is None and event.names_pool:
                 key = named_by(log, event)
                 row = row_of.get(key)
-            if event.record is PoolFee and row is not None:
-                self.introduced.append(row)  # so that its state, and the fees with it, are told
             if row is None:
                 row = self._quarantine.take(key, log, block, index, fetched)
+                if row is GARBLED:
+                    looked_at -= 1
+                    garbled = True
+                    block.disbelieve(log, waiting[at + 1 :])
+                    break
                 if row is None or not self._may_be_flagged(log, block, row):
                     continue
                 unproven.add(row)
             elif gate and gate.get(key, block.number) < block.number:
                 self._quarantine.account.keep_behind(key, log, block)
                 continue
+            elif event.record is PoolFee:
+                self.introduced.append(row)  # so that its state, and the fees with it, are told
             entries.append(entry)
             rows.append(row)
         self._stats.event_logs += looked_at
-        garbled = bool(entries) and self._emit(block, entries, rows, unproven)
+        garbled = (bool(entries) and self._emit(block, entries, rows, unproven)) or garbled
         return replayed + len(waiting), garbled
 
     def take_back(self, dropped: list[Block]) -> None:

@@ -26,6 +26,7 @@ from producers.blocks.block import Block
 from producers.chains.configuration import ChainConfig, Factory
 from producers.decode.pool_table import VerifiedEmitter
 from producers.kinds.emitter_key import address_of, coins_of, id_of
+from producers.kinds.events import EVENT_OF_TOPIC
 from producers.kinds.proving import Case, LogSearch, Proven, Refuted, Standing, Verdict
 from producers.kinds.registry import kind_of
 from producers.node import view_calls as view
@@ -144,9 +145,12 @@ class Inquiry:
         return inquiry
 
     def hear(self, log: Log) -> None:
-        """A log of it: its words may be part of the proof."""
-        if log.topics and log.topics[0]:
-            self._heard.setdefault(log.topics[0], log)
+        """A log of it: its words may be part of the proof.  One with more of them than its event has is another's."""
+        topic0 = (log.topics[0] or "") if log.topics else ""
+        if topic0 in self._heard or topic0 not in EVENT_OF_TOPIC:
+            return
+        if len(log.data or "") <= 2 + 2 * view.WORD * len(EVENT_OF_TOPIC[topic0].words):
+            self._heard[topic0] = log
 
     def take_sought(self, log: Log) -> None:
         """The log that was searched for."""

@@ -31,7 +31,7 @@ from producers.blocks.chain import Chain
 from producers.context import Context
 from producers.decode.marked import Marked, marked_in
 from producers.decode.pool_table import PoolTable, unverified
-from producers.kinds.emitter_key import is_plain
+from producers.kinds.emitter_key import is_garbled, is_plain
 from producers.kinds.events import EVENT_OF_TOPIC, Role, event_of
 from producers.kinds.proving import Standing
 from producers.node.rpc_types import Log
@@ -54,6 +54,8 @@ TOKEN_PATIENCE = 4
 """Rounds without an answer, and `HOLD_S`, after which a pool is published without its tokens' decimals; they are asked
 on."""
 ADDRESS = re.compile("0x[0-9a-f]{40}")
+GARBLED = -1
+"""In place of a row."""
 QUIET_S = 900.0
 """An emitter without a log for so long is asked with its next one; the blocks of those before are forgotten by then."""
 
@@ -83,6 +85,8 @@ class Quarantine:
         self._verified: list[Finding] = []
         self._forgotten: list[str] = []
         """Emitters that left the book; their rows are free when no batch is being put together."""
+        self._hubs = frozenset(factory.address for factory in context.chain.factories)
+        """Whoever names many pools and is one of these has them; the others may name what they like."""
         for factory in context.chain.factories:
             address = bytes.fromhex(factory.address[2:])
             table.add(unverified(address, factory.protocol_code, Role.FACTORY, factory.venue_code))
@@ -96,7 +100,7 @@ class Quarantine:
 
     def take(self, key: str, log: Log, block: Block, index: int, fetched: bool) -> int | None:
         """Take a log whose pool, named `key`, is not proven; returns a row of the table if it is to be published,
-        flagged."""
+        flagged, and `GARBLED` if it was pushed and cannot be what the chain has."""
         emitter = self._emitters.by_key.get(key)
         if (
             emitter is not None
@@ -115,10 +119,14 @@ class Quarantine:
             self._respell(log, block, index, fetched)
             return None
         if emitter is None:
+            if not fetched and self._is_garbled(key, log):
+                return GARBLED
             if ADDRESS.fullmatch(log.address) is None:
-                block.disbelieve(log, [])  # garbled on its way
+                block.disbelieve(log, [])
                 self._stats.event_logs -= 1
                 return None
+            if self._emitters.is_crowded(key) and log.address not in self._hubs:
+                return self.take(log.address, log, block, index, fetched)
             emitter = self._meet(key, log)
         elif emitter.standing is not Standing.UNKNOWN and self._clock.now_ns >= emitter.expires_ns:
             self._reconsider(emitter)
@@ -136,6 +144,13 @@ class Quarantine:
             block.hold()
             self._release(Held(block, index, log, fetched))
         return None
+
+    def _is_garbled(self, key: str, log: Log) -> bool:
+        """Whether a log was garbled on its way: no chain has it, or it names no pool where all others do."""
+        if ADDRESS.fullmatch(log.address) is None:
+            return True
+        names_none = bool(EVENT_OF_TOPIC[log.topics[0] or ""].names_pool) and is_plain(key)
+        return names_none and (log.address in self._table.named or is_garbled(log))
 
     def _may_be_marked(self, emitter: Suspect) -> bool:
         """Whether its events are published, flagged: not where nobody knows which coins they move, and which way."""

@@ -6,10 +6,11 @@ is asked again when its next log comes.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import NamedTuple
 
 from producers.blocks.block import Block
+from producers.kinds.emitter_key import address_of, is_plain
 from producers.kinds.proving import Standing
 from producers.node.rpc_types import Log
 from producers.pools.inquiry import Inquiry
@@ -21,6 +22,11 @@ ASK_PAUSES_S = (0.1, 2.0)
 """Between questions about an emitter whose logs are held: a backend that lags has caught up within a second."""
 DECLARED_PAUSES_S = (2.0, 60.0)
 """And once it is declared."""
+
+
+MOST_NAMED = 128
+"""Pools that one contract may name and that are remembered one by one; what more it names is the contract's own.  A
+pool of eight coins has 112 ordered pairs, underlying coins among them; and a contract names one for 2,000 gas."""
 
 
 class Held(NamedTuple):
@@ -148,6 +154,8 @@ class Suspects:
     def __init__(self) -> None:
         self.by_key: OrderedDict[str, Suspect] = OrderedDict()
         """To be read only."""
+        self._named: Counter[str] = Counter()
+        """How many pools each contract names, as far as it names them."""
 
     def __len__(self) -> int:
         return len(self.by_key)
@@ -163,10 +171,23 @@ class Suspects:
     def add(self, emitter: Suspect) -> Suspect | None:
         """Remember another one; returns the one that is forgotten instead."""
         full = len(self.by_key) >= MAX_EMITTERS
-        forgotten = self.by_key.popitem(last=False)[1] if full else None
+        forgotten = next(iter(self.by_key.values())) if full else None
+        if forgotten is not None:
+            self.remove(forgotten)
         self.by_key[emitter.key] = emitter
+        if not is_plain(emitter.key):
+            self._named[address_of(emitter.key)] += 1
         return forgotten
+
+    def is_crowded(self, key: str) -> bool:
+        """Whether the contract names too many pools for one more of this name."""
+        return not is_plain(key) and self._named[address_of(key)] >= MOST_NAMED
 
     def remove(self, emitter: Suspect) -> None:
         """It is proven, and settled."""
-        self.by_key.pop(emitter.key, None)
+        if self.by_key.pop(emitter.key, None) is None or is_plain(emitter.key):
+            return
+        address = address_of(emitter.key)
+        self._named[address] -= 1
+        if not self._named[address]:
+            del self._named[address]

@@ -40,6 +40,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "pruned": ("eth_call",),
     "early_block": ("eth_getBlockByNumber", "eth_chainId"),
     "chain_id_refused": ("eth_chainId",),
+    "hollow": ("eth_call",),
     "no_hash_calls": ("eth_call",),
     "no_hash_logs": ("eth_getLogs",),
 }
@@ -111,6 +112,9 @@ class Liar:
             case "no_hash_calls" | "no_hash_logs":
                 by_hash = isinstance(params[-1], dict) and "blockHash" in params[-1]
                 return rng.choice(WORDINGS["unsupported"]) if by_hash else None
+            case "hollow":
+                block = view.named(params[1])
+                return view.call(params[0], block, hollow=True) if block is not None else None
             case "early_block":
                 if method != "eth_chainId" and params[0] != "0x0":
                     return None

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from tools.prove.world.chain import FIRST_NUMBER, KEPT, BlockTree, Emitted, Mined
+from tools.prove.world.contracts import selector
 from tools.prove.world.evm import Ran, run
 from tools.prove.world.refusals import BAD_PARAMS, NO_METHOD, REVERTED, WORDINGS, Refused
 
@@ -17,12 +18,17 @@ Result = str | Refused
 """The JSON text of a result, or the error."""
 UNKNOWN_BLOCK = WORDINGS["unknown_block"][0]
 HEADER_NOT_FOUND = WORDINGS["unknown_block"][1]
+WORD = 32
+STORED = frozenset(map(selector, ("token0()", "token1()", "factory()")))
+"""What pools keep where a state that is not there yet is zero."""
 
 
 class State:
     """The contracts after one block, as a program sees them."""
 
-    def __init__(self, block: Mined, chain_id: int) -> None:
+    def __init__(self, block: Mined, chain_id: int, *, hollow: bool = False) -> None:
+        self.hollow = hollow
+        """Its contracts have code, and what they should have stored is zero."""
         self.number, self.timestamp, self.chain_id = block.number, block.timestamp, chain_id
         self._block = block
 
@@ -35,7 +41,9 @@ class State:
         contract = self._block.contracts.get(address)
         if contract is None:
             return True, b""
-        output = contract.call(self._block.hash, data)
+        output = contract.call(self._block.hash, data, self._block.contracts)
+        if self.hollow and output is not None and (data[:4] in STORED or contract.fallback == bytes(WORD)):
+            output = bytes(len(output))
         return output is not None, output or b""
 
     def hash_at(self, number: int) -> bytes:
@@ -45,8 +53,8 @@ class State:
 
 
 @lru_cache(maxsize=512)
-def _run(code: bytes, block: Mined, chain_id: int) -> Ran:
-    return run(code, State(block, chain_id))
+def _run(code: bytes, block: Mined, chain_id: int, hollow: bool) -> Ran:
+    return run(code, State(block, chain_id, hollow=hollow))
 
 
 class Timeline:
@@ -141,18 +149,20 @@ class View:
     def range(self, first: object, last: object) -> list[Emitted]:
         """The logs of its chain between two numbers, as far as it has them."""
         low, high = self.at(first), self.at(last) or self.head
+        if low is None and isinstance(first, str) and first.startswith("0x") and int(first, 16) < FIRST_NUMBER:
+            low = self.head.path[0]
         if low is None:
             return []
         return [log for block in self.head.branch(low.number, high.number) for log in block.logs]
 
-    def call(self, call: dict[str, Any], block: Mined) -> Result:
+    def call(self, call: dict[str, Any], block: Mined, *, hollow: bool = False) -> Result:
         """A call of a contract, or of a program that is sent along."""
         data = bytes.fromhex(str(call.get("data") or call.get("input") or "0x")[2:])
         if call.get("to") is None:
-            ran = _run(data, block, self.chain_id)
+            ran = _run(data, block, self.chain_id, hollow)
             ok, output = ran.ok, ran.output
         else:
-            ok, output = State(block, self.chain_id).call(bytes.fromhex(call["to"][2:]), data)
+            ok, output = State(block, self.chain_id, hollow=hollow).call(bytes.fromhex(call["to"][2:]), data)
         return f'"0x{output.hex()}"' if ok else REVERTED
 
 

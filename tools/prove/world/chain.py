@@ -5,6 +5,7 @@ Owns the making of blocks and the text that a node sends of them.  It must never
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import takewhile
@@ -15,7 +16,7 @@ from eth_hash.auto import keccak
 
 from producers.chains.configuration import ChainConfig
 from producers.kinds.events import EVENT_OF_TOPIC, ContractEvent, Role
-from tlv.layout import PoolSwap
+from tlv.layout import PoolState, PoolSwap
 from tools.prove.world.contracts import FOREIGN_TOPICS, PEOPLE, Contract, WorldPool, draw_arguments, tokens
 
 FIRST_NUMBER = 1_000
@@ -38,6 +39,11 @@ class Emitted:
     record: str = ""
     """The wire record of a pool's event; "" = none is to be published."""
     pool: bytes = b""
+    """Its name."""
+    way: bytes = b""
+    """Which coins it moves, and which way, where the pool has several: each way is told like a pool of its own."""
+    doubtful: bool = False
+    """It need not be published."""
     fields: dict[str, Any] = field(default_factory=dict)
     """The record's fields."""
     bloomed: bool = True
@@ -84,7 +90,7 @@ class Mined:
     @property
     def events(self) -> list[Emitted]:
         """The logs that are to be published."""
-        return [log for log in self.logs if log.record]
+        return [log for log in self.logs if log.record and not log.doubtful]
 
     def ancestor(self, number: int) -> Mined | None:
         """The block of this number on its branch; None if there is none."""
@@ -135,19 +141,38 @@ def header_text(block: Mined, bloom: int) -> str:
     )
 
 
+def _write(block: Mined) -> None:
+    """Fill in the texts of a block and its logs."""
+    bloom = 0
+    for log in block.logs:
+        log.text = log_text(log, block)
+        if log.bloomed:
+            for value in (log.address, *log.topics):
+                bloom |= _bloom_of_hex(value)
+    block.header = header_text(block, bloom)
+
+
 class BlockTree:
     """Every block of the world; `head` is the newest of the branch that counts."""
 
-    def __init__(self, chain: ChainConfig, rng: Random, pools: list[WorldPool], lookalikes: list[WorldPool]) -> None:
+    def __init__(
+        self,
+        chain: ChainConfig,
+        rng: Random,
+        pools: list[WorldPool],
+        lookalikes: list[WorldPool],
+        makers: Sequence[Contract] = (),
+    ) -> None:
         self.config = chain
-        self.pools = {pool.address: pool for pool in pools}
+        self.pools = {pool.name: pool for pool in pools}
         self.lookalikes = lookalikes
         self._rng = rng
         existing = [pool.contract for pool in (*lookalikes, *pools)]
-        contracts = {contract.address: contract for contract in (*tokens(), *existing)}
+        contracts = {contract.address: contract for contract in (*tokens(), *makers, *existing)}
         first = Mined(FIRST_NUMBER, self._hash(), None, 1_700_000_000, [], contracts)
+        first.logs += [log for pool in pools if pool.emitter for log in self._creation(pool)]
         first.path = (first,)
-        first.header = header_text(first, 0)
+        _write(first)
         self.blocks = {first.hash: first}
         self.first = self.head = first
 
@@ -165,10 +190,10 @@ class BlockTree:
         emitted: list[Emitted] = []
         contracts = parent.contracts
         if born is not None:
-            contracts = {**contracts, born.address: born.contract}
-            self.pools[born.address] = born
+            contracts = {**contracts, born.name: born.contract}
+            self.pools[born.name] = born
             emitted += self._creation(born)
-        live = [pool for pool in self.pools.values() if pool.address in contracts]
+        live = [pool for pool in self.pools.values() if pool.name in contracts]
         transaction = len(emitted)
         while len(emitted) < logs:
             emitted += self._transaction(live, transaction, len(emitted))
@@ -179,13 +204,7 @@ class BlockTree:
         block = Mined(parent.number + 1, self._hash(), parent, parent.timestamp + seconds, emitted, contracts)
         block.path = (*parent.path[1 - KEPT :], block)
         block.born_ns = now_ns
-        bloom = 0
-        for log in emitted:
-            log.text = log_text(log, block)
-            if log.bloomed:
-                for value in (log.address, *log.topics):
-                    bloom |= _bloom_of_hex(value)
-        block.header = header_text(block, bloom)
+        _write(block)
         self.blocks[block.hash] = block
         return block
 
@@ -214,8 +233,13 @@ class BlockTree:
 
     def _log(self, pool: WorldPool, event: ContractEvent, identity: str, transaction: int, index: int) -> Emitted:
         real = pool.factory is not None
-        emitter = pool.address
-        fields, words = draw_arguments(event, self._rng, pool.facts if event.role is Role.FACTORY else {})
+        emitter = pool.emitter or pool.name
+        created = event.role is Role.FACTORY or _names_new(event)
+        facts = pool.facts if created else {"pool": pool.name}
+        coins = pool.coins if any(argument.coin for argument in event.arguments) else ()
+        fields, words = draw_arguments(event, self._rng, facts, coins)
+        if real and not (coins or created):
+            fields |= {"token0": pool.token0, "token1": pool.token1}
         if event.role is Role.FACTORY and pool.factory is not None:
             emitter = bytes.fromhex(pool.factory.address[2:])
         indexed = [w for argument, w in zip(event.arguments, words, strict=True) if argument.indexed]
@@ -229,13 +253,16 @@ class BlockTree:
             transaction,
             index,
             event.record.__name__ if real else "",
-            pool.address,
+            pool.name,
+            _moved(fields) if coins else b"",
+            pool.lies,
             fields if real else {},
         )
 
     def _creation(self, pool: WorldPool) -> list[Emitted]:
         assert pool.factory is not None, "lookalikes are there from the beginning"
-        created = [event for event in pool.factory.kind.events if event.role is Role.FACTORY]
+        events = pool.factory.kind.events
+        created = [event for event in events if event.role is Role.FACTORY or _names_new(event)]
         return [self._log(pool, event, self._hash(), 0, index) for index, event in enumerate(created)]
 
     def _foreign(self, transaction: int, index: int, *, bloomed: bool = True) -> Emitted:
@@ -244,6 +271,17 @@ class BlockTree:
         return Emitted(
             address, topics, f"0x{self._rng.getrandbits(64):064x}", self._hash(), transaction, index, bloomed=bloomed
         )
+
+
+def _names_new(event: ContractEvent) -> bool:
+    """Whether a contract of many pools says by it what a new one is."""
+    return event.record is PoolState and bool(event.names_pool)
+
+
+def _moved(fields: dict[str, Any]) -> bytes:
+    """Coin in and coin out."""
+    coins: tuple[bytes, bytes] = fields["token0"], fields["token1"]
+    return b"".join(coins if "amount0_in" in fields else reversed(coins))
 
 
 def shows_loss(block: Mined, kept: list[Emitted], *, indices: bool = True, bloom: bool = True) -> bool:

@@ -1,4 +1,4 @@
-"""The contracts of the world: pools proven by CREATE2 under a chain's factories, tokens, and emitters that are none.
+"""The contracts of the world: pools under a chain's factories, tokens, and emitters that are none.
 
 Owns what each answers to a call and which logs it may emit.  What a pool holds after a block is written in the block's
 hash (`mark`), so a state told of another block shows.
@@ -6,7 +6,7 @@ hash (`mark`), so a state told of another block shows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from functools import lru_cache
 from random import Random
@@ -56,13 +56,18 @@ class Contract:
 
     address: bytes
     functions: dict[bytes, Call] = field(default_factory=dict)
+    lookups: dict[bytes, tuple[bytes, Call]] = field(default_factory=dict)
+    """By call data with arguments: what it answers about a pool, named first, once that is there."""
     fallback: bytes | None = None
     """What it answers to anything else; None = revert."""
 
-    def call(self, block_hash: str, data: bytes) -> bytes | None:
-        """What it returns after that block; None = revert."""
+    def call(self, block_hash: str, data: bytes, there: Container[bytes] = ()) -> bytes | None:
+        """What it returns after that block, when these contracts and pools were there; None = revert."""
         function = self.functions.get(data[:4])
-        return function(block_hash) if function is not None else self.fallback
+        if function is not None:
+            return function(block_hash)
+        pool, lookup = self.lookups.get(data, (b"", None))
+        return lookup(block_hash) if lookup is not None and pool in there else self.fallback
 
 
 @dataclass(eq=False, slots=True)
@@ -79,10 +84,16 @@ class WorldPool:
     decimals: tuple[int, int] = (0, 0)
     facts: dict[str, Any] = field(default_factory=dict)
     """What its creation says of it, by record field."""
+    emitter: bytes = b""
+    """The contract that emits its logs, where that keeps many pools."""
+    coins: tuple[bytes, ...] = ()
+    """Of a pool of several: those of which a swap names two."""
+    lies: bool = False
+    """What its factory says of it changes, so that it is one or none."""
 
     @property
-    def address(self) -> bytes:
-        """20 bytes."""
+    def name(self) -> bytes:
+        """Its address, or 32 bytes of an id."""
         return self.contract.address
 
 
@@ -97,23 +108,36 @@ def _token(number: int) -> tuple[Contract, int]:
     return Contract(bytes([0x11 * (number + 1)]) * 20, functions), decimals
 
 
+def token_of(number: int) -> Contract:
+    """One of the tokens."""
+    return _token(number)[0]
+
+
+def decimals_of(token: bytes) -> int:
+    """What a token of the world says."""
+    return _token(token[0] // 0x11 - 1)[1]
+
+
 TOKENS = 6
+TRADES = ("swap", "sync", "mint", "burn", "collect", "modify_liquidity")
 
 
 def tokens() -> list[Contract]:
     """Every token of the world."""
-    return [_token(number)[0] for number in range(TOKENS)]
+    return [token_of(number) for number in range(TOKENS)]
 
 
 @lru_cache(maxsize=4096)
 def _address(factory: Factory, token0: bytes, token1: bytes, words: tuple[int, ...]) -> bytes:
+    if factory.init_code_hash is None:
+        return keccak(b"".join((bytes.fromhex(factory.address[2:]), token0, token1, *map(word, words))))[:20]
     return factory.pool_address(token0, token1, *words)
 
 
 def events_of(factory: Factory) -> tuple[ContractEvent, ...]:
     """The events of a factory's pools that leave no state of their own: `initialize` is no trade."""
     events = (*factory.kind.events, *factory.kind.shares)
-    return tuple(event for event in events if event.role is Role.POOL and event.name != "initialize")
+    return tuple(event for event in events if event.role is Role.POOL and event.name in TRADES)
 
 
 def pool_of(factory: Factory, first: int, second: int, fee: int) -> WorldPool:
@@ -151,7 +175,7 @@ def draw_pools(chain: ChainConfig, rng: Random, count: int) -> list[WorldPool]:
         factory = rng.choice(chain.factories)
         first, second = sorted(rng.sample(range(TOKENS), 2))
         pool = pool_of(factory, first, second, rng.choice(FEES))
-        pools[pool.address] = pool
+        pools[pool.name] = pool
     return list(pools.values())
 
 
@@ -172,17 +196,33 @@ def draw_lookalike(chain: ChainConfig, rng: Random, number: int) -> WorldPool:
     return WorldPool(contract, model.events)
 
 
-def draw_arguments(event: ContractEvent, rng: Random, facts: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
-    """Values for the arguments of an event: the record's fields, and one word for each argument."""
+def draw_arguments(
+    event: ContractEvent, rng: Random, facts: dict[str, Any], coins: tuple[bytes, ...] = ()
+) -> tuple[dict[str, Any], list[bytes]]:
+    """Values for the arguments of an event: the record's fields, and one word for each argument.
+
+    facts: values that are known, by field; coins: those of which a swap of a pool of several names two.
+    """
     fields: dict[str, Any] = dict.fromkeys(event.record.__struct_fields__, None)
     words: list[bytes] = []
+    moved = rng.sample(range(len(coins)), 2) if coins else [0, 0]
+    flipped = bool(coins) and coins[moved[0]] > coins[moved[1]]
+    if coins:
+        fields["token0"], fields["token1"] = sorted(coins[at] for at in moved)
     for argument in event.arguments:
         known = argument.fields[0] if argument.fields else ""
         value: Any
-        if known in facts:
+        if argument.coin:
+            at = moved[argument.coin == "coin_out"]
+            value = coins[at] if argument.type == "address" else at
+        elif known in facts:
             value = facts[known]
+        elif argument.type == "bytes32":
+            value = rng.randbytes(32)
         elif argument.type == "address":
             value = rng.choice(PEOPLE)
+        elif known.endswith("fee_pips"):
+            value = rng.randrange(10**6)
         elif known.startswith("tick"):
             value = rng.choice(TICKS)
         else:
@@ -191,7 +231,9 @@ def draw_arguments(event: ContractEvent, rng: Random, facts: dict[str, Any]) -> 
             if argument.signed and rng.random() < 0.5:
                 value = -value
         words.append(word(value))
-        if len(argument.fields) == 2:
+        if argument.by_order:
+            fields[argument.fields[flipped]] = value
+        elif len(argument.fields) == 2:
             fields[argument.fields[0]], fields[argument.fields[1]] = max(value, 0), max(-value, 0)
         elif argument.fields:
             fields[known] = value

@@ -27,6 +27,7 @@ ANSWERS = (
     "early_block",
     "garbled",
     "huge",
+    "hollow",
     "doubled",
     "late",
     "mute",
@@ -64,6 +65,8 @@ ENDPOINTS = ("fallback", "useless_first", "other_chain", "second", "second_renum
 SECOND_LIES = frozenset({"null", "empty_logs", "partial_logs", "transient", "late", "lag"})
 """What a second endpoint does that is no better than the first."""
 ALL = (*ANSWERS, *NODE, *PUSHES, *NETWORK, *KILLS, *CHAIN, *ENDPOINTS)
+MARKETS = ("lookups", "hubs", "coins", "liars")
+"""What trades beside pools that CREATE2 proves (`tools.prove.world.markets`); no fault of anybody's but a liar's."""
 HONEST = frozenset({"reorgs", "returns", "state_sync", "second"})
 """No fault of any node's: with these alone nothing may be declared missing."""
 
@@ -131,6 +134,11 @@ def draw_kinds(rng: Random) -> frozenset[str]:
     if "small_ring" in kinds:
         kinds.add("kill_ring")
     return frozenset(kinds)
+
+
+def draw_markets(rng: Random) -> frozenset[str]:
+    """The markets of a seed: none in a third of them."""
+    return frozenset(rng.sample(MARKETS, rng.choice((0, 1, 2))))
 
 
 def draw_windows(rng: Random, end_ns: int) -> list[FaultWindow]:

@@ -31,7 +31,7 @@ from tlv.layout import (
 from tlv.message import parse
 from tlv.record import Record
 from tools.prove.world.chain import BlockTree, Emitted, Mined
-from tools.prove.world.contracts import mark
+from tools.prove.world.contracts import decimals_of, mark
 from tools.prove.world.removals import Identity, Removals
 
 USUAL_DEPTH = 5
@@ -78,7 +78,7 @@ class Oracle:
         self._left: set[str] = set()
         """Blocks that left it at some time."""
         self._ring_size = ring_size
-        self._silent = {some.address for some in tree.lookalikes if some.contract.fallback == b""}
+        self._silent = {some.name for some in tree.lookalikes if some.contract.fallback == b""}
         self._logs: dict[Identity, Emitted] = {}
         self._ring = b""
         self._rings = 0
@@ -103,7 +103,7 @@ class Oracle:
         """Of each pool, the place of its newest event."""
         self._doubted_from = 1 << 62
         """Late events of blocks from here on were announced."""
-        self._decimals: dict[bytes, tuple[int, int]] = {}
+        self._decimals: dict[tuple[bytes, bytes, bytes], tuple[int, int]] = {}
         self._first: int | None = None
         self._floor = -1
         """The lowest block that was told before the newest Reorg; -1 where the writer may know an earlier ring."""
@@ -343,14 +343,14 @@ class Oracle:
     def _order(self, where: str, log: Emitted, origin: EventOrigin) -> None:
         """Of each pool in order; a late one is marked BACKFILL or was announced."""
         place = (origin.block_number, origin.log_index)
-        last = self._last.get(log.pool, (-1, -1))
+        last = self._last.get(log.pool + log.way, (-1, -1))
         announced = origin.block_number >= self._doubted_from or log.pool in self.unproven
         block = self._tree.blocks["0x" + origin.block_hash.hex()]
         # a log of the chain itself may repeat the index of one that was lost or is late, so that no hole showed
         hidden = last[0] == block.number and not all(other.bloomed for other in block.logs)
         if place < last and not (announced or hidden):
             self._fault("order", f"{where} behind {last[0]}/{last[1]}")
-        self._last[log.pool] = max(place, last)
+        self._last[log.pool + log.way] = max(place, last)
 
     def _on_end(self, record: BlockEnd, uncovered: Sequence[Uncovered]) -> None:
         block = self._tree.blocks.get("0x" + record.hash.hex())
@@ -388,7 +388,8 @@ class Oracle:
             self._fault("held back", f"{where}: {record.held_back} logs, {waiting} swaps of them")
 
     def _on_state(self, record: PoolState) -> None:
-        self._decimals[record.pool] = record.decimals0, record.decimals1
+        tokens = record.token0, record.token1
+        self._decimals[record.pool, *tokens] = record.decimals0, record.decimals1
         block_hash = self._canonical.get(record.block_number)
         told = record.reserve0 or record.sqrt_price_x96
         if self._judges_states and told and block_hash is not None and told != mark(block_hash):
@@ -397,7 +398,7 @@ class Oracle:
     def _on_unproven(self, record: Record) -> None:
         assert isinstance(record, PoolRecord) or hasattr(record, "emitter")
         emitter: bytes = getattr(record, "emitter", b"") or getattr(record, "pool", b"")
-        self.unproven.add(bytes(emitter[:20]))
+        self.unproven.add(bytes(emitter))
         if isinstance(record, Unproven):
             self._verdicts[record.emitter] = EmitterProof(record.standing)
 
@@ -411,7 +412,7 @@ class Oracle:
         expected: set[Identity] = set()
         remembered_from = head.number - self._tree.config.finality_blocks
         for block in head.path:
-            expected.update((block.hash, *log.identity) for log in block.events)
+            expected.update((block.hash, *log.identity) for log in block.logs if log.record)
             if block.number < self._first or self._is_abandoned(block.number):
                 continue
             if self._is_below_a_lasting_hole(block.number, remembered_from):
@@ -442,10 +443,10 @@ class Oracle:
             kept = self._standing[identity].number >= remembered_from
             if said is not wanted and kept and self._ring_size is None:
                 faults.append(Fault("flagged for ever", f"an event of {identity[0][:10]}, {said.name}"))
-        for pool, decimals in self._decimals.items():
-            real = self._tree.pools.get(pool)
-            if real is not None and decimals != real.decimals:
-                faults.append(Fault("decimals", f"of pool 0x{pool.hex()}: {decimals} instead of {real.decimals}"))
+        for (pool, *tokens), decimals in self._decimals.items():
+            real = tuple(map(decimals_of, tokens))
+            if decimals != real and pool in self._tree.pools:
+                faults.append(Fault("decimals", f"of pool 0x{pool.hex()}: {decimals} instead of {real}"))
         return faults
 
     def _missing(self, block: Mined) -> list[Emitted]:
@@ -474,8 +475,9 @@ class Oracle:
         """The log of an identity, if a pool of ours emitted it."""
         if identity not in self._logs:
             block = self._tree.blocks.get(identity[0])
-            for log in block.events if block is not None else ():
-                self._logs[(identity[0], *log.identity)] = log
+            for log in block.logs if block is not None else ():
+                if log.record:
+                    self._logs[(identity[0], *log.identity)] = log
         return self._logs.get(identity)
 
     def _foreign(self, identity: Identity) -> Emitted | None:

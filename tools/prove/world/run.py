@@ -22,9 +22,10 @@ from tools.prove.world.backend import Timeline
 from tools.prove.world.chain import BlockTree, Mined
 from tools.prove.world.clock import Agenda
 from tools.prove.world.collector import CollectorModel, Spinning
-from tools.prove.world.contracts import WorldPool, draw_lookalike, draw_pools
-from tools.prove.world.faults import HONEST, KILLS, SECOND_LIES, FaultPlan, draw_kinds
+from tools.prove.world.contracts import WorldPool
+from tools.prove.world.faults import HONEST, KILLS, MARKETS, SECOND_LIES, FaultPlan, draw_kinds, draw_markets
 from tools.prove.world.hanging import Hanging, bounded_cpu
+from tools.prove.world.markets import Markets
 from tools.prove.world.node import USELESS, WorldNode
 from tools.prove.world.oracle import Fault, Oracle, sorted_by_kind
 from tools.prove.world.scenario import Scenario, history
@@ -87,14 +88,16 @@ class FeedWorld:
     def __init__(self, run: WorldRun, trace: bool, faults: FaultPlan | None = None) -> None:
         seed, rng = run.seed, Random(run.seed)
         self.run, self.trace, self.settling = run, trace, False
-        self.chain = _chain("ethereum" if rng.random() < 0.2 else "polygon", _finality_of(seed))
+        named = _chain("ethereum" if rng.random() < 0.2 else "polygon", _finality_of(seed))
+        markets = Markets(named, run.kinds, Random(f"{seed}:markets"))
+        self.chain = markets.chain
         self.block_time_ns = (12 if self.chain.name == "ethereum" else 2) * NS
-        pools = draw_pools(self.chain, rng, rng.randrange(2, 7))
-        lookalikes = [draw_lookalike(self.chain, rng, number) for number in range(rng.randrange(3))]
+        pools = markets.draw_pools(rng, rng.randrange(2, 7))
+        lookalikes = [markets.draw_lookalike(rng, number) for number in range(rng.randrange(3))]
         unborn = pools[len(pools) - rng.randrange(2) :] if rng.random() < 0.5 else []
         known = [pool for pool in pools if pool not in unborn]
         self.agenda = Agenda()
-        self.tree = BlockTree(self.chain, rng, known, lookalikes)
+        self.tree = BlockTree(self.chain, rng, known, lookalikes, markets.makers)
         history(self.tree, rng, rng.randrange(2, 12))
         self.other = self._another_chain(rng, known) if "other_chain" in run.kinds else None
         self.faults = faults or FaultPlan(seed, run.kinds, run.blocks * self.block_time_ns)
@@ -199,7 +202,7 @@ class FeedWorld:
         """What is wrong at the end."""
         run = self.run
         run.faults += self.oracle.faults or self.unmet()
-        if run.kinds <= HONEST and self.oracle.needless:
+        if run.kinds.difference(MARKETS) <= HONEST and self.oracle.needless:
             run.faults.append(Fault("needless gap", f"{self.oracle.needless} although nothing was wrong"))
         if not run.faults and not self.settles():
             run.faults.append(Fault("unsettled", "the feed still waits for something"))
@@ -255,7 +258,7 @@ def run_world(
 ) -> WorldRun:
     """Run one seed; `kinds` and `blocks` instead of what the seed draws."""
     rng = Random(f"{seed}:plan")
-    drawn = draw_kinds(rng)
+    drawn = draw_kinds(rng) | draw_markets(Random(f"{seed}:markets drawn"))
     length = rng.randrange(16, 49)
     if "deep_reorgs" in drawn and rng.random() < 0.3:
         length = 120
