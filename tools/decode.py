@@ -21,7 +21,8 @@ import msgspec
 from consumers.progress import BYTES, WorkProgress
 from producers.decode.cold import Refusal, RefusedLog, decode_log, identify, origin_of
 from producers.decode.pool_table import VerifiedEmitter
-from producers.kinds.events import ContractEvent
+from producers.kinds.emitter_key import coins_of, key_of
+from producers.kinds.events import COINS, UNDERLYING, ContractEvent
 from producers.kinds.registry import name_of
 from producers.node.rpc_types import Log
 from producers.pools.lookalikes import is_lookalike
@@ -144,10 +145,16 @@ def event_to_dict(event: ContractEvent, log: Log, record: PoolRecord, pool: Veri
         "log_index": origin.log_index if log.log_index else None,
         "removed": log.removed,
     }
+    coins = coins_of(key_of(log)) or (0, 0)
     for argument in event.arguments:
-        if len(argument.fields) == 2:
+        if argument.by_order:
+            as_json[argument.name] = sum(getattr(record, field) for field in argument.fields)
+        elif argument.split:
             into, out_of = argument.fields
             as_json[argument.name] = getattr(record, into) - getattr(record, out_of)
+        elif argument.coin:
+            coin = coins[COINS.index(argument.coin)]
+            as_json[argument.name] = coin.to_bytes(20, "big") if argument.type == "address" else coin & ~UNDERLYING
         elif argument.fields:
             as_json[argument.name] = getattr(record, argument.name)
     return {name: _json_value(value) for name, value in as_json.items()}

@@ -52,7 +52,8 @@ class Argument(NamedTuple):
         """As `alphapulse decode` prints it: the record field, or what the two halves of a split amount share."""
         if self.by_order:
             return f"amount_{self.fields[0].rpartition('_')[2]}"
-        return self.fields[0].rpartition("_")[0] if self.split else self.coin or "".join(self.fields)
+        coin = self.coin.replace("coin", APART) if self.apart else self.coin
+        return self.fields[0].rpartition("_")[0] if self.split else coin or "".join(self.fields)
 
     @property
     def by_order(self) -> bool:

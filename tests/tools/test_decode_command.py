@@ -18,7 +18,7 @@ from tools.recording.proven_pools import bundled_pools
 
 PLACE = ("block_number", "block_hash", "transaction_hash", "transaction_index", "log_index", "removed")
 EVENTS_OF_PROVEN_POOLS = (366, 16, 51, 1041, 6234)
-EVENTS_OF_ALL_EMITTERS = (384, 16, 51, 1049, 6234)
+EVENTS_OF_ALL_EMITTERS = (387, 16, 51, 1077, 6234)
 LOOKALIKES = ROOT / "tests/data/lookalikes.jsonl.gz"
 
 

@@ -6,9 +6,10 @@ from producers.decode.pool_table import PoolTable
 from producers.node.timers import Clock
 from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
+from producers.pools.inquiry import Token
 from tests.producers.collected import proven_pools
 from tlv.codes import Source
-from tlv.layout import PoolState
+from tlv.layout import PoolCoin, PoolState
 from tlv.message import parse
 
 
@@ -26,3 +27,20 @@ def test_pool_is_introduced_once_with_zeros_for_what_it_holds_until_all_are_forg
     introductions.forget()
     assert introductions.introduce([0]) == [], "known before"
     assert len(outbox.take()) == 1
+
+
+def test_pool_of_several_coins_is_followed_by_all_of_them_as_it_counts_them() -> None:
+    table = PoolTable(list(proven_pools().values())[:1])
+    outbox = Outbox(Source.POLYGON_COLLECTOR, Clock(), table, 1)
+    coins = tuple(bytes([number]) * 20 for number in (7, 5, 6))
+    table.coins[0] = coins
+    Introductions(outbox, table, {coins[1]: Token(6, "SIX")}).introduce([0])
+    (message,) = outbox.take()
+    assert isinstance(message, bytes)
+    first, *others = parse(message).records
+    assert isinstance(first, PoolState)
+    assert others == [
+        PoolCoin(coins[0], "", 0, 255),
+        PoolCoin(coins[1], "SIX", 1, 6),
+        PoolCoin(coins[2], "", 2, 255),
+    ]

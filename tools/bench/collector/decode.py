@@ -17,6 +17,7 @@ from producers.decode.pool_table import PoolTable
 from producers.node.hex import read_bytes
 from producers.node.rpc_types import Log
 from tlv.codes import Source
+from tools.bench.collector.swaps import run as swaps_of_each_kind
 from tools.bench.result import BenchResult
 from tools.bench.timing import per_second
 from tools.recording import bundled_recording
@@ -63,6 +64,7 @@ def run(seconds: float) -> list[BenchResult]:
         reading("decode beside parsing", in_hundreds, "msgspec JSON parse", json, None, "what comes before it"),
         reading("decode, one log at a time", alone, "eth_abi.decode", eth_abi, None, "a quiet chain"),
         reading("flatten only", flat, "decode, batches of 100", in_hundreds, None, "the part that is Python"),
+        swaps_of_each_kind(seconds),
     ]
 
 
