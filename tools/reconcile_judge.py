@@ -26,6 +26,7 @@ from typing import ClassVar, NamedTuple
 
 from consumers.arbitrage.book_strategy import BookStrategy
 from consumers.arbitrage.gas_rate import Rate
+from consumers.arbitrage.kept_ticks import KEPT_BLOCKS
 from consumers.arbitrage.pool_state import Pool, Price, Reserves
 from consumers.execution.config import ExecutionConfig
 from consumers.execution.ledger import PPM
@@ -177,6 +178,8 @@ class FillJudge(BookStrategy):
         self._swaps: defaultdict[int, dict[bytes, list[int]]] = defaultdict(dict)
         """Log indices of each block's swaps, by pool."""
         self._moved: defaultdict[bytes, list[OwnMove]] = defaultdict(list)
+        self._times: dict[int, int] = {}
+        """Of the newest blocks."""
         self._complete_from: int | None = None
         """The lowest block of which no frame was lost; None until a Block comes."""
 
@@ -200,6 +203,9 @@ class FillJudge(BookStrategy):
     def on_block(self, block: Block) -> None:
         """Its events are behind it."""
         super().on_block(block)
+        self._times[block.number] = block.timestamp
+        for number in [known for known in self._times if known < block.number - KEPT_BLOCKS]:
+            del self._times[number]
         if self._complete_from is None:
             self._complete_from = block.number
 
@@ -355,6 +361,9 @@ class FillJudge(BookStrategy):
             (known for known in reversed(pool.history) if (known.block_number, known.log_index) <= place), None
         )
         fee_pips = pool.fee(falls=leg.token_in == pool.token0)
+        if pool.fees.followed:  # it moves: what it takes in the leg's block behind this place
+            time = self._times.get(leg.block_number)
+            fee_pips = None if time is None else pool.fees.fee_in(place, time)
         if entry is None or fee_pips is None:
             missing = "fee" if entry is not None else f"state at block {place[0]}"
             raise Unjudged(f"leg {leg.leg}: the {missing} of pool 0x{leg.pool.hex()} is not known")

@@ -22,6 +22,9 @@ from consumers.arbitrage.algebra_fee import FeeClock
 from consumers.arbitrage.kept_ticks import KEPT_BLOCKS
 from tlv.layout import EventOrigin, FeeState, PoolBurn, PoolMint, PoolSwap, Timepoint
 
+END = 1 << 62
+"""A log index behind all events of a block, or a block behind all."""
+
 
 class FeeChange(NamedTuple):
     """An event of the pool, as far as it moves the fee."""
@@ -49,6 +52,19 @@ class KeptFees:
     def fee_at(self, timestamp: int) -> int | None:
         """Pips that the next swap pays if its block has this timestamp; None: not known."""
         clock = self._current()
+        return None if clock is None else clock.fee_at(timestamp)
+
+    def fee_in(self, at: tuple[int, int], timestamp: int) -> int | None:
+        """Pips that a swap pays in a block of this timestamp, right behind a place (block, log index); None: not known.
+
+        If the pool's last swap in front of it is of the same block, that is the fee which the block's first swap set.
+        """
+        state = self._state
+        if state is None or state.block_number > at[0] or (state.block_number == at[0] and at[1] < END):
+            return None
+        if not self._changes or self._changes[-1][:2] <= at:
+            return self.fee_at(timestamp)
+        clock = self._clock_behind(state, at)
         return None if clock is None else clock.fee_at(timestamp)
 
     def apply(self, record: PoolSwap | PoolMint | PoolBurn, origin: EventOrigin) -> None:
@@ -107,12 +123,16 @@ class KeptFees:
     def _current(self) -> FeeClock | None:
         state = self._state
         if self._clock is None and state is not None:
-            clock = FeeClock(config_of(state), self._points, state.tick, state.fee_pips, state.volume)
-            if all(_move(clock, change) for change in self._changes if self._is_above(change)):
-                self._clock = clock
-            else:
+            self._clock = self._clock_behind(state, (END, END))
+            if self._clock is None:
                 self.void()
         return self._clock
+
+    def _clock_behind(self, state: FeeState, at: tuple[int, int]) -> FeeClock | None:
+        """The state with the changes above its block, up to a place; None if a fee in between is not known."""
+        clock = FeeClock(config_of(state), self._points, state.tick, state.fee_pips, state.volume)
+        changes = (change for change in self._changes if self._is_above(change) and change[:2] <= at)
+        return clock if all(_move(clock, change) for change in changes) else None
 
     def _is_above(self, change: FeeChange) -> bool:
         """Whether the FeeState was read before it."""

@@ -16,14 +16,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from consumers.arbitrage.kept_fees import END
 from consumers.arbitrage.kept_ticks import KEPT_BLOCKS
 from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Pool, Price, Reserves
 from consumers.execution.fills import PoolPlace
 from tlv.layout import Block, EventOrigin
-
-END = 1 << 62
-"""A log index behind all events of a block."""
 
 
 class InBlock(NamedTuple):
@@ -110,7 +108,7 @@ class ChainView:
         """The pool as an order in this block meets it whose token0 goes in (`falls`), or token1; None if its state
         there is not known.
 
-        The pool's fee must be known.
+        The pool's fee must be known; of a pool whose fee moves it is the one that it takes there.
         """
         fee_pips = pool.fee(falls=falls)
         assert fee_pips is not None
@@ -134,6 +132,11 @@ class ChainView:
             value = moves[-1].value
         if isinstance(value, Price):
             ticks = pool.ticks.at(*at)
+        if pool.fees.followed:
+            block = self.blocks.get(block_number)
+            fee_pips = None if block is None else pool.fees.fee_in(at, block.timestamp)
+        if fee_pips is None:
+            return None
         place = PoolPlace(value, fee_pips, ticks, pool.tick_spacing)
         return InBlock(place, at, before, entry.block_number)
 

@@ -12,7 +12,7 @@ from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.tick_math import MAX_TICK, MIN_TICK
 from tests.consumers.test_pool_state import V3_HEAD, at, block_hash, burn, invalidation, mint, reorg
 from tlv.codes import Reason
-from tlv.layout import PoolTicks, TickLiquidity
+from tlv.layout import Block, PoolTicks, TickLiquidity
 
 SPACING = 10
 POOL = V3_HEAD[0]
@@ -33,6 +33,11 @@ def map_of(changes: list[Change]) -> list[TickLiquidity]:
             gross[tick] += change.amount
             net[tick] += sign * change.amount
     return [TickLiquidity(gross[tick], net[tick], tick) for tick in sorted(gross) if gross[tick]]
+
+
+def announced(number: int) -> Block:
+    """A Block of this number."""
+    return Block(number, 0, 0, 0, 0, 0, block_hash(number), bytes(32))
 
 
 def change(block: int, log: int, lower: int, upper: int, amount: int, branch: str = "a") -> Change:
@@ -167,7 +172,7 @@ def test_kept_ticks_changes_are_forgotten_when_no_map_can_need_them() -> None:
 def book_with_map(block: int) -> PoolBook:
     """A book that saw the Blocks from `block` on, and a map as of it."""
     book = PoolBook()
-    book.see_block(block)
+    book.see_block(announced(block))
     assert book.take_ticks(part(block, 2), map_of(ONE)) is not None
     return book
 
@@ -191,7 +196,7 @@ def test_book_mint_and_burn_move_the_map_and_a_burn_of_nothing_does_not() -> Non
 
 def test_book_map_that_comes_after_later_events_holds_them_too() -> None:
     book = PoolBook()
-    book.see_block(5)
+    book.see_block(announced(5))
     book.apply(mint(50, 0, 20), at(6))
     book.apply(mint(1, 0, 20), at(5))
     book.take_ticks(part(5, 2), map_of(ONE))
@@ -215,7 +220,7 @@ def test_book_that_missed_frames_takes_no_map_until_it_misses_no_event_of_a_late
     book.lose()
     book.take_ticks(part(9, 2), map_of(ONE))
     assert ticks_of(book) is None
-    book.see_block(11)
+    book.see_block(announced(11))
     book.take_ticks(part(9, 2), map_of(ONE))
     assert ticks_of(book) is None, "block 10 may have moved it unseen"
     book.take_ticks(part(10, 2), map_of(ONE))

@@ -178,8 +178,15 @@ class TradedAlgebra:
 
     def put_index(self, index: int) -> None:
         """Say which timepoint is the last."""
+        self._put_state(200, 0xFFFF, index)
+
+    def put_community_fees(self, fee0: int, fee1: int) -> None:
+        """The thousandths of what a swap pays that go to the vault, 250 at most, of either token."""
+        self._put_state(216, 0xFFFF, fee0 | fee1 << 8)
+
+    def _put_state(self, at: int, mask: int, value: int) -> None:
         state = self._evm.storage(self.pool, STATE_SLOT)
-        self._evm.insert_account_storage(self.pool, STATE_SLOT, state & ~(0xFFFF << 200) | index << 200)
+        self._evm.insert_account_storage(self.pool, STATE_SLOT, state & ~(mask << at) | value << at)
 
     def slot(self, number: int) -> int:
         """A word of the pool's storage."""

@@ -131,7 +131,7 @@ def test_native_book_of_a_random_history_quotes_what_pythons_does(seed: int) -> 
     keeper, native = BookStrategy(), NativeKeeper()
     driver, other = NativeDriver(native, UUID), Driver(keeper, UUID)
     outcomes: dict[int, int] = {}
-    at = 0
+    at = charged = 0
     while at < len(payloads):
         lost = rng.choice([0] * 60 + [1, 3])
         at += lost
@@ -144,10 +144,11 @@ def test_native_book_of_a_random_history_quotes_what_pythons_does(seed: int) -> 
             other.deliver(sequence, sequence * 10**10, payload)
         assert list(driver.take_poll(poll_of(part, at + 1, lost))) == []
         at += len(part)
+        charged += sum(pool.fees.followed and pool.fee_pips is not None for pool in keeper.book)
         for status, count in compare(driver, keeper.book, rng, 0.5, f"seed {seed}, behind frame {at}").items():
             outcomes[status] = outcomes.get(status, 0) + count
     assert driver.frames == other.frames and (driver.lost, driver.poisoned) == (other.lost, other.poisoned)
-    assert outcomes[QUOTED] > 0 and outcomes[UNKNOWN_STATE] > 0
+    assert outcomes[QUOTED] > 0 and outcomes[UNKNOWN_STATE] > 0 and (charged > 0) == market.algebra
 
 
 def test_native_book_of_the_recording_with_its_reorgs_quotes_what_pythons_does() -> None:

@@ -120,6 +120,7 @@ def test_history_of_a_pool_has_the_contracts_fees_and_amounts(bases: list[Base])
         pool, now, config = base.pool, base.now, drawn_config(rng)
         before = pool.snapshot()
         pool.configure(config)
+        pool.put_community_fees(rng.choice((0, 0, 1, 150, 250)), rng.choice((0, 0, 100, 250)))
         clock = base.clock(config)
         net = {-60_000: 10**21, -1200: 10**22, 1800: -(10**22), 60_000: -(10**21)}
         gross = Counter({tick: abs(amount) for tick, amount in net.items()})
@@ -130,23 +131,24 @@ def test_history_of_a_pool_has_the_contracts_fees_and_amounts(bases: list[Base])
             was = pool.read()
             if rng.random() < 0.7:
                 expected = clock.fee_at(now)
-                amount, falls = rng.randrange(1, 10 ** rng.randint(1, 22)), rng.random() < 0.5
-                amount0, amount1 = pool.swap(amount, falls=falls)
+                amount, falls, buys = rng.randrange(1, 10 ** rng.randint(1, 22)), rng.random() < 0.5, rng.random() < 0.1
+                amount0, amount1 = pool.swap(-min(amount, 10**19) if buys else amount, falls=falls)
                 state = pool.read()
                 if expected is None:
                     unknown += 1
                     break
                 assert state.fee == expected
-                ticks = TickMap(sorted(net), net, 60)
-                found = swap(was.sqrt_price_x96, was.tick, was.liquidity, expected, ticks, amount, falls=falls)
-                moved = (amount - found.left, -found.out)
-                assert (amount0, amount1) == (moved if falls else moved[::-1])
-                assert (state.sqrt_price_x96, state.liquidity) == (found.sqrt_price_x96, found.liquidity)
+                if not buys:
+                    ticks = TickMap(sorted(net), net, 60)
+                    found = swap(was.sqrt_price_x96, was.tick, was.liquidity, expected, ticks, amount, falls=falls)
+                    moved = (amount - found.left, -found.out)
+                    assert (amount0, amount1) == (moved if falls else moved[::-1])
+                    assert (state.sqrt_price_x96, state.liquidity) == (found.sqrt_price_x96, found.liquidity)
+                    crossed += found.crossed
                 assert clock.write(now)
                 clock.trade(state.tick, state.liquidity, amount0, amount1)
                 swaps += 1
                 fees.add(expected)
-                crossed += found.crossed
             else:
                 if held and rng.random() < 0.5:
                     lower, upper, amount = held.pop()

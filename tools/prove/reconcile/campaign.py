@@ -6,10 +6,8 @@
        makes that block once more with the order's transactions at the place that the fill states: behind the first
        `swaps_before` swaps of each of its pools.  What the orders' accounts then hold is the truth.
 
-A collector does not read the fee of an Algebra pool, nor its ticks, and decodes no V4 pool.  So the executor is told
-the Algebra pool's fee as of each block from the node, and fills within its current range; and orders through V4, and
-through Algebra across ticks, are filled by the executor's own arithmetic (`fills.fill_order`) from the states that the
-node has at the order's place.
+A collector decodes no V4 pool here.  So orders through V4, and some through Algebra, are filled by the executor's own
+arithmetic (`fills.fill_order`) from the states that the node has at the order's place.
 """
 
 from __future__ import annotations
@@ -19,13 +17,11 @@ import random
 import secrets
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
-
-from msgspec.structs import replace
 
 from consumers.arbitrage.config import ArbitrageConfig
 from consumers.arbitrage.flash_arbitrage import FlashArbitrage
@@ -40,7 +36,7 @@ from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
 from producers.output.tick_maps import TickWatch
 from ringbuf import Reader, Status, unlink
-from tlv.codes import Domain, Flag, OrderState, Protocol, Source
+from tlv.codes import Domain, OrderState, Source
 from tlv.errors import FeedError
 from tlv.layout import (
     LAYOUT_DIGEST,
@@ -48,7 +44,6 @@ from tlv.layout import (
     BlockEnd,
     OrderLeg,
     OrderRequest,
-    PoolState,
 )
 from tlv.message import build, parse
 from tools.dump import DumpedMessage
@@ -219,10 +214,9 @@ class Trading:
         )
         self.executor = PaperExecutor(config)
         self._flash = FlashArbitrage(ArbitrageConfig(gross=True, wrapped_native=native))
-        self._fees = {made.number: made.algebra_fee for made in playing.made}
-        self._algebra: PoolState | None = None
+        self._made = {made.number for made in playing.made}
         self.frames: list[CollectedFrame] = []
-        """The collector's, with the fees of the Algebra pool between them."""
+        """The collector's."""
         self.published: list[bytes] = []
         self.asked: OrdersAsked = {}
         self._orders = self._signals = 0
@@ -231,36 +225,21 @@ class Trading:
         """Deliver every frame."""
         uuid = self.playing.uuid
         executor, flash = Driver(self.executor, uuid), Driver(self._flash, uuid)
-        for frame in self._with_fees():
+        for frame in self.playing.frames:
             self.frames.append(frame)
             self._publish(executor.deliver(*frame))
             for draft in flash.deliver(*frame):
                 self._signal(draft)
             record = parse(frame.payload).records[0]
-            if isinstance(record, BlockEnd) and record.number + self._delay in self._fees:
+            if isinstance(record, BlockEnd) and record.number + self._delay in self._made:
                 self._decide(record.number)
         for driver in (executor, flash):
             for poison in driver.poison:
                 raise FeedError(f"{driver.strategy.name} raised: {poison.reason}")
 
-    def _with_fees(self) -> Iterator[CollectedFrame]:
-        """The frames, and in front of each block's end what the Algebra pool charged in it."""
-        for frame in self.playing.frames:
-            message = parse(frame.payload)
-            record = message.records[0]
-            if isinstance(record, PoolState) and record.protocol == Protocol.ALGEBRA:
-                self._algebra = record
-            if isinstance(record, BlockEnd) and self._algebra is not None and record.number in self._fees:
-                told = replace(
-                    self._algebra, fee_pips=self._fees[record.number], block_number=record.number, sqrt_price_x96=0
-                )
-                payload = build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, (told,), flags=Flag.SNAPSHOT)
-                yield CollectedFrame(frame.sequence, frame.time_ns, payload)
-            yield frame
-
     def _signal(self, draft: Draft) -> None:
         signal = next((record for record in draft.records if isinstance(record, ArbitrageSignal)), None)
-        if signal is not None and signal.block_number + self._delay not in self._fees:
+        if signal is not None and signal.block_number + self._delay not in self._made:
             return  # no block will be made for it
         payload = build(draft.domain, draft.source, draft.records, sequence=self._signals)
         self._ask(payload, SIGNALS_RING, self._signals)
