@@ -46,7 +46,7 @@ Identity = tuple[bytes, int]
 """A log of a block: hash of its transaction, index."""
 
 
-class Pool(NamedTuple):
+class SwapPool(NamedTuple):
     """What a published swap says of its pool."""
 
     protocol: int
@@ -72,7 +72,7 @@ class MissingRange(NamedTuple):
     last: int
 
 
-class Emitter:
+class UnpublishedSwaps:
     """Swaps of one emitter and kind that are not published."""
 
     def __init__(self) -> None:
@@ -80,12 +80,12 @@ class Emitter:
         self.factory = NO_ADDRESS
 
 
-class Ended:
+class BlockSwaps:
     """One block, as far as its messages came."""
 
     def __init__(self, number: int, block_hash: bytes, losses: int, *, whole: bool) -> None:
         self.number, self.hash, self.losses, self.whole = number, block_hash, losses, whole
-        self.swaps: dict[Identity, Pool] = {}
+        self.swaps: dict[Identity, SwapPool] = {}
         self.end: BlockEnd | None = None
         self.uncovered: tuple[Uncovered, ...] = ()
 
@@ -103,15 +103,15 @@ class SwapAccount:
         self.late = 0
         """Ends of blocks too far below the newest to be counted anew."""
         self.gaps: list[MissingRange] = []
-        self.published: Counter[Pool] = Counter()
-        self.emitters: dict[tuple[bytes, int], Emitter] = {}
+        self.published: Counter[SwapPool] = Counter()
+        self.emitters: dict[tuple[bytes, int], UnpublishedSwaps] = {}
         """By emitter and kind; a zero emitter stands for those that an end did not name."""
         self.factory_of: dict[bytes, bytes] = {}
         self.venue_of: dict[bytes, int] = {}
         """Of each factory of which a pool was seen."""
         self._depth = depth
-        self._canonical: dict[int, Ended] = {}
-        self._known: dict[bytes, Ended] = {}
+        self._canonical: dict[int, BlockSwaps] = {}
+        self._known: dict[bytes, BlockSwaps] = {}
         self._highest = self._floor = NOWHERE
         self._losses = 0
         self._standing: dict[bytes, int] = {}
@@ -179,21 +179,21 @@ class SwapAccount:
         if record.number <= self._floor:
             return
         self._make_way(record.number, record.hash)
-        block = Ended(record.number, record.hash, self._losses, whole=True)
+        block = BlockSwaps(record.number, record.hash, self._losses, whole=True)
         self._canonical[record.number] = self._known[record.hash] = block
         if record.number > self._highest:
             self._highest = record.number
             if len(self._canonical) > 2 * self._depth:
                 self._settle(record.number - self._depth)
 
-    def _block(self, number: int, block_hash: bytes) -> Ended | None:
+    def _block(self, number: int, block_hash: bytes) -> BlockSwaps | None:
         """The block that a swap or an end names; None if it is added up already."""
         block = self._known.get(block_hash)
         if block is None:
             if number <= self._floor:
                 return None
             self._make_way(number, block_hash)
-            block = Ended(number, block_hash, self._losses, whole=False)
+            block = BlockSwaps(number, block_hash, self._losses, whole=False)
             self._canonical[number] = self._known[block_hash] = block
             self._highest = max(self._highest, number)
         block.whole = block.whole and block.losses == self._losses
@@ -217,7 +217,7 @@ class SwapAccount:
         if removed:
             block.swaps.pop(identity, None)
         else:
-            block.swaps[identity] = Pool(swap.protocol, swap.venue, swap.pool)
+            block.swaps[identity] = SwapPool(swap.protocol, swap.venue, swap.pool)
 
     def _end(self, end: BlockEnd, uncovered: tuple[Uncovered, ...]) -> None:
         block = self._block(end.number, end.hash)
@@ -235,7 +235,7 @@ class SwapAccount:
         self._known = {block.hash: block for block in self._known.values() if block.number > highest}
         self._floor = max(self._floor, highest)
 
-    def _add(self, block: Ended) -> None:
+    def _add(self, block: BlockSwaps) -> None:
         if block.end is None or not block.whole:
             self.open += block.end is None
             self.cut += block.end is not None
@@ -244,7 +244,7 @@ class SwapAccount:
         self.swaps += block.end.swap_count
         self.published.update(block.swaps.values())
         for one in block.uncovered:
-            emitter = self.emitters.setdefault((one.emitter, one.protocol), Emitter())
+            emitter = self.emitters.setdefault((one.emitter, one.protocol), UnpublishedSwaps())
             emitter.swaps[NotPublished(one.reason)] += one.swaps
             emitter.factory = emitter.factory if one.factory == NO_ADDRESS else one.factory
         uncounted = block.end.swap_count - len(block.swaps) - sum(one.swaps for one in block.uncovered)

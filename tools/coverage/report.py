@@ -16,9 +16,8 @@ from tlv.venues import VENUES
 from tools.coverage.account import NO_ADDRESS, SwapAccount
 from tools.coverage.unknown_factories import unknown_factories
 
-OUTCOMES = ("published", *(reason.name.lower() for reason in NotPublished))
-"""`published`, and each reason why a swap is not."""
 COLUMNS = ("published", "unproven", "unsupported", "no_pool", "filtered", "refused")
+"""What becomes of a swap."""
 SHOWN = 10
 """Emitters in the text; the JSON has all."""
 Row = tuple[str, str, str]

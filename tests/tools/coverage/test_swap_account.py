@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.tools.coverage.told import FACTORY, POOL, STRANGER, V2, Told, hash_of, uncovered
 from tlv.codes import EmitterProof, GapScope, NotPublished, Reason, Venue
 from tlv.layout import Gap, Reorg, Unproven
-from tools.coverage.account import Miscounted, MissingRange, Pool
+from tools.coverage.account import Miscounted, MissingRange, SwapPool
 
 
 def test_swap_is_published_or_said_to_be_not_and_what_is_neither_is_named() -> None:
@@ -22,7 +22,7 @@ def test_swap_is_published_or_said_to_be_not_and_what_is_neither_is_named() -> N
     told.swap(3)
     told.end(3, 0)
     account = told.closed()
-    assert (account.blocks, account.swaps, account.published) == (3, 9, {Pool(V2, Venue.DFYN_POLYGON, POOL): 4})
+    assert (account.blocks, account.swaps, account.published) == (3, 9, {SwapPool(V2, Venue.DFYN_POLYGON, POOL): 4})
     assert account.emitters[STRANGER, V2].swaps == {NotPublished.UNSUPPORTED: 2, NotPublished.UNPROVEN: 1}
     assert account.emitters[POOL, V2].factory == account.factory_of[POOL] == FACTORY
     assert account.miscounted == [Miscounted(2, hash_of(2), 2), Miscounted(3, hash_of(3), -1)]
