@@ -51,7 +51,7 @@ INITIALIZE = event(
 )
 
 
-class Key(NamedTuple):
+class PoolKey(NamedTuple):
     """What a pool is made from; its five words hash to the id (PoolIdLibrary.toId)."""
 
     token0: bytes
@@ -69,15 +69,15 @@ class Key(NamedTuple):
         return keccak(b"".join(word.rjust(WORD, b"\0") for word in words))
 
 
-def read_key(words: list[int]) -> Key | None:
+def read_key(words: list[int]) -> PoolKey | None:
     """The key in five words; None if one of them cannot be a key's."""
     if len(words) != KEY_WORDS or max(words[0], words[1], words[4]) >> 160 or words[2] >> 24 or words[3] >> 15:
         return None
     token0, token1, fee, spacing, hooks = words
-    return Key(token0.to_bytes(20, "big"), token1.to_bytes(20, "big"), fee, spacing, hooks.to_bytes(20, "big"))
+    return PoolKey(token0.to_bytes(20, "big"), token1.to_bytes(20, "big"), fee, spacing, hooks.to_bytes(20, "big"))
 
 
-def key_in(log: Log) -> Key | None:
+def key_in(log: Log) -> PoolKey | None:
     """The key in an Initialize log; None if it is none."""
     try:
         words = [read_bytes(text or "") for text in (*log.topics[2:4], log.data)]
@@ -104,7 +104,7 @@ def prove(case: Case) -> Verdict | None:
     return None
 
 
-def _keys(case: Case, positions: str | None) -> Iterator[Key | None]:
+def _keys(case: Case, positions: str | None) -> Iterator[PoolKey | None]:
     """The keys that are known of; the next way is tried where one hashes to another id."""
     heard = case.heard.get(INITIALIZE.topic0)
     if heard is not None:

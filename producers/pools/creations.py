@@ -65,11 +65,11 @@ class Creations:
     ) -> None:
         logs = read_logs(result)
         if logs is None:
-            longest = last - first >= SPANS[self._span] - 1 or self._span == 0
+            shorter = next((at for at, span in enumerate(SPANS) if span <= last - first), None)
             too_long = failure is not None and (failure is TIMED_OUT or failure.meaning in LONG)
-            if too_long and longest and self._span + 1 < len(SPANS):
-                self._span += 1
-            self._go_on(search, last, left if too_long else 0, then)
+            if too_long and shorter is not None:
+                self._span = max(self._span, shorter)
+            self._go_on(search, last, left if too_long and shorter is not None else 0, then)
             return
         found = next((log for log in logs if search.is_met_by(log)), None)
         if found is not None or first == 0:

@@ -183,7 +183,8 @@ LINES: dict[type[Record], list[tuple[Record, str]]] = {
         (
             PoolState(*POOL, 10**18, 10**6, 0, 0, 9, 3000, 0, 0, A, "", ""),
             f"PoolState {NAME} reserve0=1 0xaaaaaaaa reserve1=1 0xbbbbbbbb sqrt_price_x96=0 "
-            f"liquidity=0 block_number=9 fee_pips=3000 tick=0 tick_spacing=0 factory={AA} symbol0= symbol1= curve=0",
+            f"liquidity=0 block_number=9 fee_pips=3000 tick=0 tick_spacing=0 factory={AA} symbol0= symbol1= "
+            f"fee_pips_back=0 hooks=0x{'00' * 20} curve=0",
         )
     ],
     PoolSync: [

@@ -52,7 +52,7 @@ Key = tuple[str, str, int, int, str]
 """Currencies in order, fee, tick spacing, hook."""
 
 
-class Swapped(NamedTuple):
+class SwapWords(NamedTuple):
     """The words of a Swap event: amounts by the swapper's side, so what goes into the pool is negative."""
 
     amount0: int
@@ -124,7 +124,7 @@ class V4Pools:
         )
         return _amounts(self._pay(self._provider, key, data))
 
-    def swap(self, key: Key, amount: int, *, falls: bool, limit: int | None = None) -> Swapped:
+    def swap(self, key: Key, amount: int, *, falls: bool, limit: int | None = None) -> SwapWords:
         """Sell `amount` of the one currency, or (negative) buy so much of the other, up to a price; what was logged."""
         what, how = "(bool,int256,uint160)", "(bool,bool)"
         last = MIN_PRICE if falls else MAX_PRICE
@@ -138,7 +138,7 @@ class V4Pools:
         log = next(log for log in self._evm.result.logs if log.topics[0] == SWAP_TOPIC)
         if log.topics[1] != "0x" + pool_id(key).hex():
             raise NoRealContract(f"expected a swap of pool {pool_id(key).hex()}, found {log.topics[1]}")
-        found = Swapped(*decode(SWAP_WORDS, bytes(log.data[1])))
+        found = SwapWords(*decode(SWAP_WORDS, bytes(log.data[1])))
         if moved != found[:2]:
             raise NoRealContract(f"expected the amounts {moved} as returned, found {found[:2]} in the log")
         return found

@@ -24,7 +24,7 @@ from consumers.native.quoting import QUOTED, make_work
 from producers.kinds.uniswap_v4 import charged
 from producers.output.tick_program import all_words, read_ticks, slots_call_data
 from tools.evm.errors import SwapReverted
-from tools.evm.v4_pools import MOST_AMOUNT, MOST_SPACING, Key, Swapped, V4Pools, pool_slot
+from tools.evm.v4_pools import MOST_AMOUNT, MOST_SPACING, Key, SwapWords, V4Pools, pool_slot
 
 HISTORIES = 80
 STEPS = 16
@@ -149,7 +149,7 @@ def trade(contracts: V4Pools, pool: Model) -> Walk | None:
         return None
     found = contracts.swap(pool.key, -amount if exact_out else amount, falls=falls, limit=limit)
     amounts = (-walk.taken, walk.out)[:: 1 if falls else -1]
-    assert found == Swapped(*amounts, walk.sqrt_price_x96, walk.liquidity, walk.end_tick, fee)
+    assert found == SwapWords(*amounts, walk.sqrt_price_x96, walk.liquidity, walk.end_tick, fee)
     if not exact_out and fee < FEE_UNIT and not walk.left:
         check_compiled(pool, walk, fee, amount, falls=falls)
     pool.price, pool.tick, pool.liquidity = walk.sqrt_price_x96, walk.end_tick, walk.liquidity
