@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from eth_abi import encode
 
+from producers.kinds.events import EVENTS
+from producers.kinds.proving import Standing
 from producers.node.assembler import OPCODES
 from producers.node.call_program import (
     CODE,
@@ -20,7 +22,20 @@ from producers.node.call_program import (
     read_answers,
     size_of,
 )
-from producers.node.view_calls import DECIMALS, FEE, SYMBOL, TOKEN0, TOKEN1, read_address, read_symbol, read_word
+from producers.node.calls_at import Answer
+from producers.node.rpc_types import Log
+from producers.node.view_calls import (
+    DECIMALS,
+    FEE,
+    SYMBOL,
+    TOKEN0,
+    TOKEN1,
+    calling,
+    read_address,
+    read_symbol,
+    read_word,
+)
+from tests.producers.kinds.proofs import chain_of, factory_of, proven, refuted
 from tools.rig.evm.node import Node
 from tools.rig.evm.world import V3_FEE, World
 
@@ -62,6 +77,45 @@ def test_program_at_a_real_node_tells_words_reverts_silence_and_no_code_apart(wo
     assert all(read_symbol(said[at]) in ("WETH", "USDC") for at in (10, 12))
     assert answers[13:15] == [NOTHING, SILENT]
     assert read_word(said[15]) is None  # cut: not taken for a word
+
+
+def test_program_at_a_real_node_asks_with_arguments_and_goes_on_behind_them(world: World) -> None:
+    factory, (token0, token1) = world.exchanges[0].factory, (bytes.fromhex(token[2:]) for token in world.tokens)
+    questions = [
+        Question(factory, calling("getPair(address,address)", token0, token1)),
+        Question(factory, calling("getPair(address,address)", token1, token0)),
+        Question(world.v3_factory, calling("getPool(address,address,uint24)", token0, token1, V3_FEE)),
+        Question(world.v3_factory, calling("getPool(address,address,uint24)", token0, token1, 77)),
+        Question(world.v3_pool, TOKEN0),
+        Question(factory, calling("getPair(address,address)", token0)),
+    ]
+    answers = read_answers(world.rpc("eth_call", {"data": call_data(questions)}, "latest"), questions)
+    assert answers is not None and answers[-1] == REVERTED
+    pair, pool = (bytes.fromhex(address[2:]) for address in (world.exchanges[0].pair, world.v3_pool))
+    found = [read_address(answer) for answer in answers[:-1] if isinstance(answer, str)]
+    assert found == [pair, pair, pool, None, token0]
+
+
+def test_pools_of_real_factories_without_init_code_hashes_are_proven_by_lookup(world: World) -> None:
+    """And a pool of the same code of a factory that is not configured is not."""
+    chain = chain_of(factory_of("UNISWAP_V2", world.exchanges[0].factory), factory_of("UNISWAP_V3", world.v3_factory))
+
+    def answered(question: Question) -> Answer:
+        answers = read_answers(world.rpc("eth_call", {"data": call_data([question])}, "latest"), [question])
+        assert answers is not None
+        return answers[0]
+
+    logs = {
+        pool: Log(pool, (next(event.topic0 for event in EVENTS if event.signature.startswith(name)),), "0x")
+        for pool, name in zip(world.pools, ("Sync(uint112", "Sync(uint112", "Swap(address,address,int256"), strict=True)
+    }
+    ours, theirs, v3 = logs.values()
+    for log, fee in ((ours, 0), (v3, V3_FEE)):
+        pool = proven(chain, log, answered)
+        assert [f"0x{token.hex()}" for token in (pool.token0, pool.token1)] == list(world.tokens)
+        assert pool.pool.hex() == log.address[2:] and pool.fee_pips == fee
+    against = refuted(chain, theirs, answered)
+    assert against.standing is Standing.UNSUPPORTED and f"0x{against.factory.hex()}" == world.exchanges[1].factory
 
 
 def test_program_with_as_many_questions_as_fit_in_an_answer_is_answered_by_a_real_node(world: World) -> None:

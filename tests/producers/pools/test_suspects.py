@@ -13,14 +13,16 @@ from producers.blocks.chain import Chain
 from producers.chains.configuration import load_chain
 from producers.context import Context
 from producers.decode.pool_table import PoolTable
+from producers.kinds.emitter_key import key_of
+from producers.kinds.events import EVENTS
 from producers.kinds.proving import Standing
 from producers.node.rpc_types import Head, Log
 from producers.node.timers import Clock
 from producers.node.view_calls import DECIMALS, SYMBOL, TOKEN0, TOKEN1
 from producers.pools.healing import PAUSES_S
 from producers.pools.inquiry import Inquiry
-from producers.pools.quarantine import EXPIRES_S, HOLD_S, MAX_HELD, QUIET_S, Quarantine
-from producers.pools.suspects import MAX_EMITTERS, Suspect
+from producers.pools.quarantine import EXPIRES_S, GARBLED, HOLD_S, MAX_HELD, QUIET_S, Quarantine
+from producers.pools.suspects import MAX_EMITTERS, MOST_NAMED, Suspect
 from tests.producers.pools.accounts import assert_every_event_log_is_accounted_for
 from tests.producers.pools.test_cold_start import SWAP, word
 from tlv.codes import Protocol
@@ -31,6 +33,7 @@ FACTORY = next(f for f in load_chain("polygon").factories if f.protocol_code is 
 TOPICS = [SWAP, "0x" + word(1), "0x" + word(2)]
 SWAP_DATA = "0x" + word(10**6) + word(-(10**15)) + word(1 << 96) + word(10**18) + word(0)
 TOKENS = (bytes([1] * 20), bytes([2] * 20))
+NAMED_SWAP = next(event for event in EVENTS if event.signature.startswith("Swap(bytes32,address,int128"))
 POOL = "0x" + FACTORY.pool_address(*TOKENS, 500).hex()
 
 
@@ -247,3 +250,54 @@ def test_suspect_is_asked_within_two_seconds_while_its_logs_are_held_and_within_
     assert pauses_s(suspect) == seldom
     suspect.wait_for_tokens(0)
     assert pauses_s(suspect) == soon
+
+
+def named(pool: str, block: Block, index: int, **members: Any) -> Log:
+    """A swap of a contract that names its pools."""
+    said: dict[str, Any] = {"address": "0x" + "4b" * 20, "data": "0x" + word(0) * len(NAMED_SWAP.words)}
+    said |= {"topics": (NAMED_SWAP.topic0, pool, "0x" + word(1)), "block_hash": block.hash}
+    return Log(**(said | {"transaction_hash": "0x" + word(index), "log_index": hex(index)} | members))
+
+
+def test_contract_that_names_pool_after_pool_is_remembered_as_one_beyond_a_bound() -> None:
+    desk = Desk()
+    block = desk.block(100)
+    names = ["0x" + word(number) for number in range(1, 3 * MOST_NAMED)]
+    for index, name in enumerate(names):
+        log = named(name, block, index)
+        block.note_swap(log)
+        assert desk.quarantine.take(key_of(log), log, block, index, False) is None
+    assert len(desk.quarantine._emitters) == MOST_NAMED + 1
+    desk.judge()
+    assert block.quarantined == 0 and len(block.unpublished) == MOST_NAMED + 1
+    uncovered = desk.quarantine.account.uncovered(block)
+    assert sum(record.swaps for record in uncovered) == len(names) == len(block.swaps)
+    for emitter in desk.quarantine._emitters.values():
+        desk.quarantine._emitters.remove(emitter)
+    assert not desk.quarantine._emitters.is_crowded(key_of(named(names[0], block, 0)))
+
+
+def test_log_that_is_longer_than_its_event_is_not_kept_as_a_part_of_a_proof() -> None:
+    desk = Desk()
+    block = desk.block(100)
+    long = named("0x" + word(5), block, 0, data="0x" + word(0) * 5000)
+    inquiry = Inquiry(desk.context.chain, key_of(long), NAMED_SWAP.protocols)
+    inquiry.hear(long)
+    assert inquiry._heard == {}
+    inquiry.hear(named("0x" + word(5), block, 0))
+    assert list(inquiry._heard) == [NAMED_SWAP.topic0]
+
+
+def test_pushed_log_whose_name_was_garbled_on_its_way_is_no_suspects() -> None:
+    desk = Desk()
+    block = desk.block(100)
+    garbled = named("0x" + word(5)[:-1], block, 0)
+    for log in (garbled, named("0x" + word(5), block, 0, address="0x" + "4b" * 19 + "4z")):
+        assert desk.quarantine.take(key_of(log), log, block, 0, False) == GARBLED
+        assert len(desk.quarantine._emitters) == 0 and block.quarantined == 0
+    short = named("0x" + word(5), block, 0, topics=(NAMED_SWAP.topic0,))
+    desk.table.named.add(short.address)
+    assert desk.quarantine.take(key_of(short), short, block, 0, False) == GARBLED, "all others of it name a pool"
+    desk.table.named.clear()
+    assert desk.quarantine.take(key_of(short), short, block, 0, False) is None
+    assert len(desk.quarantine._emitters) == 1
