@@ -20,7 +20,6 @@ import msgspec
 
 from producers.chains.configuration import BUNDLED, ChainConfig, Factory, load_chain
 from producers.kinds.kind import Fee, PoolKind
-from producers.kinds.pair_proof import prove_pair
 from producers.kinds.registry import all_kinds
 from tlv.codes import Protocol
 from tlv.errors import UsageError
@@ -28,6 +27,7 @@ from tlv.venues import VENUES
 from tools.layout import table
 
 DOCUMENTS = (Path("docs/coverage.md"), Path("README.md"))
+BY_ADDRESS = "its address (CREATE2)"
 OWN_RULE = "the kind's own rule"
 NO_QUOTE = "none"
 NO_FEE = "not known"
@@ -58,24 +58,24 @@ def state_of(kind: PoolKind) -> list[str]:
 
 def proof_of(factory: Factory) -> str:
     """How a pool of it is proven."""
-    if factory.kind.proven:
-        return factory.kind.proven
     if factory.init_code_hash is not None:
-        return "its address (CREATE2)"
-    if factory.kind.prove is prove_pair or factory.lookup:
-        return f"`{factory.lookup_function.partition('(')[0]}` of the factory"
-    return OWN_RULE
+        return BY_ADDRESS
+    if factory.lookup_function:
+        return by_lookup(factory.lookup_function)
+    return factory.kind.proven or OWN_RULE
 
 
 def proofs_of(kind: PoolKind) -> str:
     """How pools of this kind can be proven."""
-    if kind.proven:
-        return kind.proven
-    if kind.prove is not prove_pair:
-        return OWN_RULE
-    by_address = ["its address (CREATE2)"] if kind.proof.salt is not None else []
-    by_lookup = [f"`{kind.proof.lookup}` of the factory"] if kind.proof.lookup else []
-    return ", or ".join(by_address + by_lookup)
+    by_address = [BY_ADDRESS] if kind.proof.salt is not None else []
+    by_factory = [by_lookup(kind.proof.lookup)] if kind.proof.lookup else []
+    own = [kind.proven] if kind.proven else []
+    return ", or ".join(by_address + by_factory + own) or OWN_RULE
+
+
+def by_lookup(function: str) -> str:
+    """The factory has it under its tokens."""
+    return f"`{function.partition('(')[0]}` of the factory"
 
 
 def fee_of(factory: Factory) -> str:
@@ -110,7 +110,7 @@ def kinds_table() -> str:
             f"`{kind.name}`",
             ", ".join(events_of(kind)),
             proofs_of(kind),
-            ", ".join(f"`{name}`" for name in state_of(kind)) or "not asked",
+            ", ".join(f"`{name}`" for name in state_of(kind)) or ("not asked" if kind.state is None else OWN_RULE),
             quotes_of(kind),
         )
         for kind in kinds()

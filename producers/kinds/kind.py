@@ -104,7 +104,6 @@ class PoolKind:
     """What strategies and books quote of its pools, in words for the documents: "exact" where that is computed to the
     wei as the contract does, and what else there is to say; "" = they are not quoted."""
     proven: str = ""
-    """What a pool of it is proven by, in words for the documents, where `prove` is the kind's own; "" = by its address
-    or its factory's lookup."""
+    """What else than its address or its factory's lookup proves a pool of it, in words for the documents."""
     prove: Callable[[Case], Verdict | None] = prove_pair
     """How a pool of it is proven, given what was said so far; None = not yet."""
