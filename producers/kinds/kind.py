@@ -16,7 +16,6 @@ from producers.kinds.proving import Case, Verdict
 from tlv.layout import PoolRecord
 
 if TYPE_CHECKING:
-    from producers.decode.pool_table import VerifiedEmitter
     from producers.node.call_program import Question
 
 
@@ -51,8 +50,8 @@ class StateRule(NamedTuple):
     """View functions without arguments, `slot0()`."""
     read: Callable[[list[list[int]]], StateAnswer | None]
     """The state from the unsigned words of each answer, in the order of `functions`; None if it cannot be."""
-    questions: Callable[[VerifiedEmitter], list[Question]] | None = None
-    """What is asked in place of `functions` about a pool that is no contract."""
+    questions: Callable[[bytes, bytes], list[Question]] | None = None
+    """What is asked in place of `functions` about a pool that is no contract, from its factory and its id."""
 
 
 class Proof(NamedTuple):

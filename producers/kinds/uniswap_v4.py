@@ -29,7 +29,6 @@ from tlv.codes import Protocol
 from tlv.layout import PoolFee, PoolLiquidity, PoolState, PoolSwap
 
 if TYPE_CHECKING:
-    from producers.decode.pool_table import VerifiedEmitter
     from producers.node.rpc_types import Log
 
 WORD = 32
@@ -132,10 +131,10 @@ def slot_of(pool: bytes) -> int:
     return int.from_bytes(keccak(pool + POOLS_SLOT.to_bytes(WORD, "big")), "big")
 
 
-def state_questions(pool: VerifiedEmitter) -> list[Question]:
+def state_questions(manager: bytes, pool: bytes) -> list[Question]:
     """Its first slots, of one moment: `extsload` of the manager."""
-    data = view.calling("extsload(bytes32,uint256)", slot_of(pool.pool), LIQUIDITY_SLOT + 1)
-    return [Question(f"0x{pool.factory.hex()}", data, 2 + LIQUIDITY_SLOT + 1)]
+    data = view.calling("extsload(bytes32,uint256)", slot_of(pool), LIQUIDITY_SLOT + 1)
+    return [Question(f"0x{manager.hex()}", data, 2 + LIQUIDITY_SLOT + 1)]
 
 
 def read_state(answers: list[list[int]]) -> StateAnswer | None:

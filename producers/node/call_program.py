@@ -91,6 +91,7 @@ def call_data(questions: Sequence[Question]) -> str:
 
 def _written(question: Question) -> str:
     selector, arguments = question.data[2:10], question.data[10:]
+    assert len(arguments) <= 2 * WORD * MOST_ARGUMENTS
     return f"{question.to[2:]}{len(arguments) // 64:014x}{question.words:02x}{selector}{arguments}"
 
 

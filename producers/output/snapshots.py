@@ -149,7 +149,7 @@ def state_questions(pool: VerifiedEmitter) -> list[Question]:
     if kind is None or kind.state is None:
         return []
     if kind.state.questions is not None:
-        return kind.state.questions(pool)
+        return kind.state.questions(pool.factory, pool.pool)
     return [Question(f"0x{pool.pool.hex()}", call, STATE_WORDS) for call in map(selector, kind.state.functions)]
 
 
