@@ -6,7 +6,7 @@
        makes that block once more with the order's transactions at the place that the fill states: behind the first
        `swaps_before` swaps of each of its pools.  What the orders' accounts then hold is the truth.
 
-A collector decodes no V4 pool here.  So orders through V4, and some through Algebra, are filled by the executor's own
+A collector is not told of the V4 manager here.  So orders through V4, and some through Algebra, are filled by the executor's own
 arithmetic (`fills.fill_order`) from the states that the node has at the order's place.
 """
 
