@@ -316,7 +316,16 @@ class Block:
         self.topics.add(log.topics[0] if log.topics else None)
         self.pushed += pushed
         self.waiting.append((index, log, not pushed))
+        if self.told_uncovered:
+            self._doubt_recalled()
         return NEW
+
+    def _doubt_recalled(self) -> None:
+        """A log came that an earlier collector did not publish: it may be one of those that its end named, whose others
+        come again too, as the block is fetched."""
+        self.told_uncovered = ()
+        if self.progress is KNOWN:
+            self.verdict = Completeness.UNKNOWN
 
     def take_waiting(self, most: int, *, in_order: bool) -> list[Waiting]:
         """The logs to publish next, at most `most`, in the order of their indices.

@@ -91,7 +91,7 @@ class _Found:
         self.record: BlockRecord | None = None
         self.mined_at = 0
         self.standing: dict[Identity, bytes] = {}
-        self.swaps: dict[Identity, int] = {}
+        self.swap_kinds: dict[Identity, int] = {}
         """Of these the swaps, with their kinds."""
         self.end: BlockEnd | None = None
         self.uncovered: tuple[Uncovered, ...] = ()
@@ -237,14 +237,14 @@ class RingStory:
                 return
             self.owed -= self.canonical.get(found.number) is not found  # else flagged, and taken back without a Reorg
             found.standing.pop(identity, None)
-            found.swaps.pop(identity, None)
+            found.swap_kinds.pop(identity, None)
             return
         block = self._block(origin.block_number, origin.block_hash)
         block.mined_at = origin.block_timestamp
         self.placed = True
         block.standing[identity] = payload
         if isinstance(record, PoolSwap):
-            block.swaps[identity] = record.protocol
+            block.swap_kinds[identity] = record.protocol
 
     def _doubt(self) -> None:
         """Messages are missing here: they may have been events of every block whose Block record is not behind them."""
@@ -396,7 +396,7 @@ def _block(found: _Found, below: bytes | None) -> Block:
     if found.standing:
         identities = {_hex(transaction) + hex(index) for transaction, index in found.standing}
         indices = {index for _, index in found.standing}
-        swaps = {_hex(transaction) + hex(index): kind for (transaction, index), kind in found.swaps.items()}
+        swaps = {_hex(transaction) + hex(index): kind for (transaction, index), kind in found.swap_kinds.items()}
         block.restore(identities, indices, _segment(list(found.standing.values())), swaps)
     block.recall(found.uncovered)
     if found.end is None:

@@ -10,14 +10,14 @@ import msgspec
 import pytest
 
 from producers.blocks import state_file
-from producers.blocks.block import Block, Progress, ended_block
+from producers.blocks.block import Block, Progress, Taken, ended_block
 from producers.blocks.chain import Chain
 from producers.blocks.recovery import Recovered, recover, restore
 from producers.blocks.state_file import Position
 from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
 from producers.node.errors import StateFileError
-from producers.node.rpc_types import Head
+from producers.node.rpc_types import Head, Log
 from tests.producers.blocks.lying import LyingNode
 from tests.producers.collected import canonical_events, read_story, recorded_rows
 from tests.producers.virtual import Conversation, new_feed
@@ -148,13 +148,23 @@ def test_swaps_that_an_end_named_count_until_their_logs_come_again() -> None:
     named = Uncovered(b"\x11" * 20, bytes(20), 3, Protocol.UNISWAP_V2, NotPublished.NO_POOL)
     more = msgspec.structs.replace(end, swap_count=end.swap_count + 3)
     payloads[ends[-2]] = built(message, [more, named])
-    (block,) = (block for block in recover(payloads).blocks if block.hash == f"0x{end.hash.hex()}")
-    assert (block.swap_count, block.told_uncovered) == (more.swap_count, (named,))
+
+    def recovered() -> Block:
+        (block,) = (block for block in recover(payloads).blocks if block.hash == f"0x{end.hash.hex()}")
+        assert (block.swap_count, block.told_uncovered) == (more.swap_count, (named,))
+        return block
+
+    block = recovered()
     block.leave()
     block.close(block.verdict)
     assert block.swap_count == more.swap_count
     block.want()
     assert (block.swap_count, block.told_uncovered) == (len(block.swaps), ())
+    pushed_again = recovered()
+    pushed_again.leave()
+    log = Log("0x" + "11" * 20, transaction_hash="0x" + "99" * 32, log_index="0x7000", block_hash=pushed_again.hash)
+    assert pushed_again.take(log, pushed=True) is Taken.NEW
+    assert (pushed_again.told_uncovered, pushed_again.verdict) == ((), Completeness.UNKNOWN), "so it will be fetched"
 
 
 def headers() -> list[Head]:
