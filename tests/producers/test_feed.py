@@ -314,6 +314,25 @@ def test_feed_with_data_of_proven_pools_garbled_on_its_way_asks_again_and_loses_
     assert conversation.records(Gap) == played().records(Gap)
 
 
+def test_feed_with_emitters_garbled_on_their_way_asks_again_and_loses_nothing() -> None:
+    """Also where the block was closed, by a log of the next, before the garbled one was looked at."""
+    proven, garbled = proven_pools(), 0
+
+    def garble(frame: bytes) -> list[bytes]:
+        nonlocal garbled
+        notice = msgspec.json.decode(frame)
+        log = notice["params"]["result"]
+        if is_log(frame) and log["address"] in proven and log["topics"][0] in EVENT_OF_TOPIC:
+            garbled += 1
+            log["address"] = log["address"][:-1] + "g" if garbled % 7 == 0 else log["address"]
+        return [msgspec.json.encode(notice)]
+
+    conversation = played(pushed=garble)
+    assert garbled > 200
+    assert conversation.story.standing == canonical_events()
+    assert not conversation.story.twice.total()
+
+
 @pytest.mark.parametrize("share", [0.0, 0.05, 1.0])
 def test_feed_publishes_each_pool_in_the_order_of_the_chain(share: float) -> None:
     """Whatever was lost and fetched again: a strategy that applies Syncs in ring order ends with the right reserves."""

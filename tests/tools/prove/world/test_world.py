@@ -84,7 +84,7 @@ def test_pools_of_the_world_are_where_create2_puts_them_and_tell_the_block_of_th
     for pool in tree.pools.values():
         assert pool.factory is not None
         words = (pool.facts["fee_pips"],) if pool.factory.kind.proof.functions else ()
-        assert pool.factory.pool_address(pool.token0, pool.token1, *words) == pool.address
+        assert pool.factory.pool_address(pool.token0, pool.token1, *words) == pool.name
         answer = pool.contract.call(head.hash, selector("getReserves()"))
         assert answer is not None and int.from_bytes(answer[:32], "big") == mark(head.hash)
 
