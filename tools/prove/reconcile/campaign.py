@@ -6,8 +6,8 @@
        makes that block once more with the order's transactions at the place that the fill states: behind the first
        `swaps_before` swaps of each of its pools.  What the orders' accounts then hold is the truth.
 
-A collector is not told of the V4 manager here.  So orders through V4, and some through Algebra, are filled by the executor's own
-arithmetic (`fills.fill_order`) from the states that the node has at the order's place.
+A collector is not told of the V4 manager here.  So orders through V4, and some through Algebra, are filled by the
+executor's own arithmetic (`fills.fill_order`) from the states that the node has at the order's place.
 """
 
 from __future__ import annotations
