@@ -90,6 +90,8 @@ class WorldPool:
     """Of a pool of several: those of which a swap names two."""
     lies: bool = False
     """What its factory says of it changes, so that it is one or none."""
+    silent: bool = False
+    """Nobody says anything for it, nor against it."""
 
     @property
     def name(self) -> bytes:
@@ -181,7 +183,8 @@ def draw_pools(chain: ChainConfig, rng: Random, count: int) -> list[WorldPool]:
 
 def draw_lookalike(chain: ChainConfig, rng: Random, number: int) -> WorldPool:
     """A contract that emits the events of pools and is none of a factory of ours."""
-    model = pool_of(rng.choice(chain.factories), 0, 1, 500)
+    factory = rng.choice(chain.factories)
+    model = pool_of(factory, 0, 1, 500)
     address = bytes([0xEE]) * 18 + bytes([rng.randrange(256), number])
     kind = rng.choice(("reverts", "empty", "unknown factory", "claims ours"))
     if kind == "reverts":
@@ -193,7 +196,8 @@ def draw_lookalike(chain: ChainConfig, rng: Random, number: int) -> WorldPool:
         if kind == "unknown factory":
             functions[selector("factory()")] = lambda _: word(bytes([0xFA]) * 20)
         contract = Contract(address, functions)
-    return WorldPool(contract, model.events)
+    unknown = kind == "claims ours" and factory.init_code_hash is None
+    return WorldPool(contract, model.events, silent=kind == "empty" or unknown)
 
 
 def draw_arguments(

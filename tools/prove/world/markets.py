@@ -45,6 +45,7 @@ NAMED = {
 }
 MOST_COINS = 8
 LIES = ("another", "no address", "reverts", "zero")
+ANY_BLOCK = "0x" + "00" * 32
 NOBODY = bytes([0xAB]) * 20
 
 
@@ -182,8 +183,8 @@ class Markets:
         call = _lookup_of(liar, model.token0, model.token1, ())
         known = self._contracts[LIAR].lookups
         answers = {"another": word(NOBODY), "no address": word(1 << 200 | 5), "reverts": None, "zero": word(0)}
-        known.setdefault(call, (contract.address, _always(answers[self._rng.choice(LIES)])))
-        return WorldPool(contract, model.events)
+        _, said = known.setdefault(call, (contract.address, _always(answers[self._rng.choice(LIES)])))
+        return WorldPool(contract, model.events, silent=said(ANY_BLOCK) == word(0))
 
 
 def _lookup_of(factory: Factory, token0: bytes, token1: bytes, more: tuple[int, ...]) -> bytes:

@@ -481,9 +481,9 @@ MUTANTS = (
         "producers.blocks.recovery:RingStory._hole",
         "gap.reason == Reason.RANGE_REFUSED and",
         "False and",
-        59,
+        7032,
         "kill_ring policy small_ring",
-        48,
+        30,
     ),
     WorldMutant(
         "subscriptions that are both dead are not noticed",

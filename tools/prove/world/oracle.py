@@ -78,7 +78,7 @@ class Oracle:
         self._left: set[str] = set()
         """Blocks that left it at some time."""
         self._ring_size = ring_size
-        self._silent = {some.name for some in tree.lookalikes if some.contract.fallback == b""}
+        self._silent = {some.name for some in tree.lookalikes if some.silent}
         self._logs: dict[Identity, Emitted] = {}
         self._ring = b""
         self._rings = 0
@@ -437,7 +437,7 @@ class Oracle:
             if not (given_up or self._is_below_a_lasting_hole(standing.number, remembered_from)):
                 faults.append(Fault("extra", f"an event of block {standing.number} {identity[0][:10]} stands"))
         for identity, emitter in self._flagged.items():
-            # what answers "0x" to every question may be a contract whose state the node lacks
+            # what answers "0x", or is unknown to a factory that is asked, may be a contract whose state the node lacks
             wanted = EmitterProof.UNKNOWN if emitter in self._silent else EmitterProof.POOL
             said = self._verdicts[emitter]
             kept = self._standing[identity].number >= remembered_from
