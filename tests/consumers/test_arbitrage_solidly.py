@@ -114,7 +114,7 @@ def know_pair(
 ) -> tuple[Any, ...]:
     """Tell identity, fee and curve of a pair; what its records begin with."""
     head = (pool, NATIVE, TOKEN, Venue.POLYGON, *decimals, protocol)
-    market.tell(PoolState(*head, 0, 0, 0, 0, 0, 500, 0, 0, bytes(20), "", "", curve), flags=Flag.SNAPSHOT)
+    market.tell(PoolState(*head, 0, 0, 0, 0, 0, 500, 0, 0, bytes(20), "", "", curve=curve), flags=Flag.SNAPSHOT)
     return head
 
 
@@ -163,7 +163,7 @@ def test_native_book_quotes_pairs_as_python_does() -> None:
         pair = large_pair(random, decimals, 10 ** random.uniform(-1, 9), curve)
         pool = number.to_bytes(20, "big")
         head = (pool, NATIVE, TOKEN, Venue.POLYGON, *decimals, random.choice((Protocol.SOLIDLY, Protocol.VELODROME)))
-        state = PoolState(*head, 0, 0, 0, 0, 0, pair.fee_pips, 0, 0, bytes(20), "", "", curve)
+        state = PoolState(*head, 0, 0, 0, 0, 0, pair.fee_pips, 0, 0, bytes(20), "", "", curve=curve)
         frames.append(build(Domain.MARKET_DATA, 0, [state], flags=Flag.SNAPSHOT))
         origin = EventOrigin(7, 0, 0, 0, number, bytes(32), bytes(32))
         frames.append(build(Domain.MARKET_DATA, 0, [PoolSync(*head, pair.reserve_in, pair.reserve_out), origin]))

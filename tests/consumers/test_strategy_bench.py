@@ -10,7 +10,7 @@ from tools.bench.strategy import run
 
 def test_bench_strategy_short_run_gives_every_reading() -> None:
     results = run(0.01)
-    assert len({result.name for result in results}) == len(results) == 14
+    assert len({result.name for result in results}) == len(results) == 16
     for result in results:
         assert result.name.startswith("strategy ") and result.unit == "us"
         assert result.value > 0 and result.baseline_value > 0
