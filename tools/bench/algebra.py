@@ -65,5 +65,11 @@ def run_algebra_fee(seconds: float) -> BenchResult:
         if now > end:
             value, baseline = found * 1e6, plain * 1e6
             return BenchResult(
-                "Algebra's next fee", value, "us", "its sigmoids in Python", baseline, baseline / value, 5.0
+                "strategy fee of an Algebra pool",
+                value,
+                "us",
+                "its sigmoids in Python",
+                baseline,
+                baseline / value,
+                5.0,
             )
