@@ -29,6 +29,7 @@ from producers.pools.lookalikes import is_lookalike
 from tlv.codes import Venue
 from tlv.layout import PoolRecord
 from tlv.text import LARGEST_JSON_INTEGER
+from tlv.venues import FIRST_FREE_CODE, VENUES
 from tools.command.progress import progress, progress_option
 from tools.recording.log_file import LocatedLog, read_logs
 from tools.recording.proven_pools import bundled_pools, read_proven_pools
@@ -137,7 +138,7 @@ def event_to_dict(event: ContractEvent, log: Log, record: PoolRecord, pool: Veri
         "event": event.name,
         "protocol": name_of(pool.protocol if pool else event.protocols[0]),
         "pool": record.pool,
-        "venue": Venue(record.venue).name.lower() if record.venue else None,
+        "venue": _venue(record.venue) if record.venue else None,
         "block_number": origin.block_number if log.block_number else None,
         "block_hash": origin.block_hash if log.block_hash else None,
         "transaction_hash": origin.transaction_hash if log.transaction_hash else None,
@@ -158,6 +159,10 @@ def event_to_dict(event: ContractEvent, log: Log, record: PoolRecord, pool: Veri
         elif argument.fields:
             as_json[argument.name] = getattr(record, argument.name)
     return {name: _json_value(value) for name, value in as_json.items()}
+
+
+def _venue(code: int) -> str | None:
+    return Venue(code).name.lower() if code < FIRST_FREE_CODE else VENUES.name_of(code)
 
 
 def told(logs: Iterable[LocatedLog], file: BufferedReader, bar: WorkProgress) -> Iterator[LocatedLog]:

@@ -139,15 +139,16 @@ def venues_table() -> str:
 
 
 def covered_table() -> str:
-    """A row for each chain and kind, with the names of its venues."""
+    """A row for each chain, kind and what is quoted of it, with the names of the venues."""
 
     def rows() -> Iterator[tuple[str, ...]]:
         for chain in chains():
             for kind in kinds():
-                names = [VENUES.name_of(one.venue_code) or "" for one in chain.factories if one.kind is kind]
-                if names:
+                found = [one for one in chain.factories if one.kind is kind]
+                for quotes in dict.fromkeys(map(quoted, found)):
+                    names = [VENUES.name_of(one.venue_code) or "" for one in found if quoted(one) == quotes]
                     shown = ", ".join(dict.fromkeys(name.partition(".")[2] for name in names))
-                    yield chain.name.capitalize(), f"`{kind.name}`", shown, quotes_of(kind)
+                    yield chain.name.capitalize(), f"`{kind.name}`", shown, quotes
 
     return table(("chain", "kind", "venues", "quotes"), rows())
 

@@ -61,8 +61,7 @@ FACTORY = (
         list_of(address),
         "contracts whose pools count besides the factory's own, one for each pair and deployer (Algebra Integral)",
     ),
-    Key("view", address, "a contract that tells the state of pools that have none of their own (V4: StateView)"),
-    Key("positions", address, "a contract that knows the keys of such pools (V4: PositionManager)"),
+    Key("positions", address, "a contract that knows the keys of a hub's pools (V4: PositionManager)"),
 )
 CHAIN: Keys = (
     Key(

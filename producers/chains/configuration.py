@@ -59,8 +59,6 @@ class Factory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
     """The view function from tokens to pool, where it is not the kind's own."""
     fee_call: str | None = None
     """The view function of the factory that says the fee of a pool."""
-    view: HexAddress | None = None
-    """A second contract that is asked about pools (V4: StateView)."""
     custom_deployers: tuple[HexAddress, ...] = ()
     """Whose pools count besides the factory's own (Algebra Integral)."""
     positions: HexAddress | None = None

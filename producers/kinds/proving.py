@@ -60,10 +60,6 @@ class Maker(Protocol):
         """Its own word for that function."""
 
     @property
-    def view(self) -> str | None:
-        """A second contract that is asked about pools."""
-
-    @property
     def positions(self) -> str | None:
         """The contract that knows the keys of its pools."""
 

@@ -159,9 +159,9 @@ async def check_code(endpoint: Endpoint, name: str, factory: Factory) -> CheckRe
     if factory.deployer is not None and await _code_size(endpoint, factory.deployer) == 0:
         found = f"no contract at the deployer {factory.deployer}"
         return CheckResult(name, Verdict.FAIL, found, "leave it out where the factory itself calls CREATE2")
-    for key, beside in (("view", factory.view), ("positions", factory.positions)):
-        if beside is not None and await _code_size(endpoint, beside) == 0:
-            return CheckResult(name, Verdict.FAIL, f"no contract at {key} {beside}", "is the address of this chain?")
+    if factory.positions is not None and await _code_size(endpoint, factory.positions) == 0:
+        found = f"no contract at positions {factory.positions}"
+        return CheckResult(name, Verdict.FAIL, found, "is the address of this chain?")
     if factory.kind.fee is Fee.FACTORY and factory.fee_pips == 0 and factory.fee_call is None:
         return CheckResult(
             name, Verdict.WARN, f"{size} bytes", "fee_pips is 0: pools of this kind do not say their fee"

@@ -72,7 +72,6 @@ def _example(table: TableKey, name: str) -> list[str]:
         "fee_call": '"getFee(address,bool)"',
         "deployer": '"0x..."',
         "custom_deployers": '["0x..."]',
-        "view": '"0x..."',
         "positions": '"0x..."',
     }
     lines = ["#", f"# [[{table.name}]]"]

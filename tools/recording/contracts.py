@@ -4,8 +4,8 @@ Owns the table of the calls that can be answered.  It must never know about bloc
 contract's creation (a pool's tokens, fee and factory; a token's name, symbol and decimals).
 
 A pool is proven when its address was recomputed from factory, init code and tokens (`CREATE2_verified`), and a pool of
-several coins when each coin is the one whose transfers are its recorded events' amounts.  About any other contract
-nothing is known, not even whether a call reverts, so there is no answer in the table.
+several coins when each coin is the one whose transfers are its recorded events' amounts; its registry says these coins.
+About any other contract nothing is known, not even whether a call reverts, so there is no answer in the table.
 """
 
 from __future__ import annotations
@@ -33,10 +33,14 @@ SELECTORS = {
     "getPool(address,address,uint24)": "0x1698ee82",
     "coins(uint256)": "0xc6610657",
     "underlying_coins(uint256)": "0xb9947eb0",
+    "get_coins(address)": "0x9ac90d3d",
+    "get_underlying_coins(address)": "0xa77576ef",
 }
 
 # Their metadata name the contract that deploys the pools, which is not the one that `factory()` returns.
 DEPLOYED_APART = {"QuickSwapV3(Algebra)"}
+REGISTRY_COINS = 8
+"""What a registry of pools of several coins returns: so many addresses, zeros behind a pool's own."""
 WITH_FEE_TIERS = {"UniswapV3", "SushiSwapV3", "RetroV3"}
 
 Answer = tuple[str, str, str]
@@ -82,6 +86,9 @@ def _coin_answers(pool: PoolRow) -> Iterator[Answer]:
             yield pool.pool, SELECTORS[call] + _word(index), "0x" + _address(coin)
         if coins:
             yield pool.pool, SELECTORS[call] + _word(len(coins)), REVERTS
+        if coins and pool.factory_or_deployer is not None:
+            listed = "".join(map(_address, coins)).ljust(64 * REGISTRY_COINS, "0")
+            yield pool.factory_or_deployer, SELECTORS[f"get_{call[:-9]}(address)"] + _address(pool.pool), "0x" + listed
 
 
 def _token_answers(token: TokenRow) -> Iterator[Answer]:

@@ -24,10 +24,10 @@ from typing import Any
 
 import msgspec
 
-from producers.chains.configuration import BUNDLED, load_chain
+from producers.chains.configuration import load_chain
 from producers.chains.create2 import create2_address
 from producers.kinds.registry import kind_named
-from tools.recording import bundled_recording
+from tools.recording.bundle import RECORDED, bundled_recording
 from tools.recording.contracts import PROVEN
 from tools.rig.token_lists import LISTS, ListedToken, agreed, read_lists
 
@@ -41,9 +41,9 @@ Row = dict[str, Any]
 
 
 def main() -> None:
-    """Write both files of every bundled chain and their checksums, and say what is in them."""
+    """Write both files of every recorded chain and their checksums, and say what is in them."""
     said = read_lists()
-    for chain in BUNDLED:
+    for chain in RECORDED:
         tokens = make_tokens(chain, said)
         pools = make_pools(chain, tokens)
         write(bundled_recording(chain) / TOKENS, tokens)

@@ -22,8 +22,6 @@ from tlv.errors import UsageError
 from tlv.venues import VENUES
 from tools.recording.bundle import RECORDED, bundled_recording
 
-UNUSED = {1220}
-"""Venues whose pools are not in the bundled metadata: tests/producers/kinds/test_asked_kinds.py has them."""
 PROVEN = {"polygon": 116, "ethereum": 952}
 """At least so many pools of the bundled recordings are proven."""
 CHAINS = Path(__file__).parents[3] / "producers" / "chains"
@@ -216,7 +214,6 @@ def test_factory_without_init_code_hash_is_proven_by_its_kinds_lookup_or_its_own
         ({"lookup": "getPair(address,address)", "init_code_hash": "0x" + "ab" * 32}, "factories[0].lookup: .* beside"),
         ({"fee_call": "fee"}, "factories[0].fee_call: expected a view function"),
         ({"fee_pips": 1_000_000}, "factories[0].fee_pips: expected a whole number"),
-        ({"view": "0x12"}, "factories[0].view: expected"),
         ({"positions": "0x12"}, "factories[0].positions: expected"),
         ({"deployer": "0x12"}, "factories[0].deployer: expected"),
         ({"colour": "red"}, "factories[0].colour: unknown key"),

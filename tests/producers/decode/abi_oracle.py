@@ -31,7 +31,7 @@ LOG_FILES = (
     "ethereum/univ3_usdc_weth_500_2024-01-05_logs.jsonl.gz",
 )
 MOST_COINS = 8
-EVENTS_IN_FILE = (477, 18, 61, 1078, 6234)
+EVENTS_IN_FILE = (480, 18, 61, 1078, 6234)
 """How many logs of each file eth-abi accepts as one of our events, whoever emitted them."""
 
 EVENTS: dict[str, tuple[str, str, list[str], list[str], list[str], list[str]]] = {
@@ -421,6 +421,8 @@ def _drawn(kind: str, rng: Random) -> Any:
         return f"0x{rng.randbytes(20).hex()}"
     if kind == "bytes32":
         return rng.randbytes(32)
+    if kind == "bool":
+        return rng.random() < 0.5
     bits = int(kind.removeprefix("u").removeprefix("int"))
     low, high = (0, (1 << bits) - 1) if kind.startswith("u") else (-(1 << bits - 1), (1 << bits - 1) - 1)
     near = 1 << rng.randrange(bits)

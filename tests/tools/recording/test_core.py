@@ -286,6 +286,20 @@ def test_core_call_of_a_pool_of_several_coins_answers_each_and_refuses_one_more(
     assert coin(4)["message"].startswith("missing trie node ")
 
 
+@pytest.mark.parametrize("name", ["coins", "underlying_coins"])
+def test_core_call_of_the_registry_lists_the_coins_of_its_pool_with_zeros_behind(name: str) -> None:
+    core = NodeCore(polygon())
+    (pool,) = (row for row in rows("pools") if row["method"] == MOVED)
+
+    def listed(of: str) -> Any:
+        data = SELECTORS[f"get_{name}(address)"] + of[2:].rjust(64, "0")
+        return ask(core, "eth_call", {"to": pool["factory_or_deployer"], "data": data}, "latest")
+
+    (coins,) = decode(["address[8]"], bytes.fromhex(listed(pool["pool"])[2:]))
+    assert list(coins) == [*pool[name], *["0x" + "0" * 40] * 5]
+    assert listed(WMATIC)["message"].startswith("missing trie node ")
+
+
 def unproven_pool() -> str:
     return str(next(row for row in rows("pools") if row["method"] == "inferred_from_transfers")["pool"])
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from producers.chains.configuration import BUNDLED, load_chain
+from producers.chains.configuration import load_chain
 from producers.kinds.registry import all_kinds
 from tlv.codes import Protocol
 from tlv.layout import PoolSwap, PoolSync
-from tools.recording import bundled_recording
+from tools.recording.bundle import RECORDED, bundled_recording
 from tools.recording.contracts import MOVED, PROVEN
 from tools.rig.bundled_metadata import (
     FACTORIES,
@@ -53,14 +53,14 @@ def words(log: Row) -> list[int]:
 def newly_proven() -> list[tuple[Row, Row]]:
     """Pools and the factory beside the chain files that made each."""
     made = {(factory["chain_id"], factory["address"]): factory for factory in factories()}
-    pools = [row for chain in BUNDLED for row in read(bundled_recording(chain) / POOLS) if row["method"] == PROVEN]
+    pools = [row for chain in RECORDED for row in read(bundled_recording(chain) / POOLS) if row["method"] == PROVEN]
     found = [(row, made.get((row["chainId"], row["factory_or_deployer"]))) for row in pools]
     return [(row, factory) for row, factory in found if factory is not None]
 
 
 def test_metadata_made_anew_from_the_lists_is_what_is_bundled() -> None:
     said = read_lists()
-    for chain in BUNDLED:
+    for chain in RECORDED:
         tokens = make_tokens(chain, said)
         assert tokens == read(bundled_recording(chain) / TOKENS)
         assert make_pools(chain, tokens) == read(bundled_recording(chain) / POOLS)
@@ -78,7 +78,7 @@ def test_every_factory_computes_to_the_pools_that_name_it() -> None:
 
 
 def test_factory_that_a_chain_file_names_too_is_the_same_there() -> None:
-    for chain in map(load_chain, BUNDLED):
+    for chain in map(load_chain, RECORDED):
         configured = {factory.address: factory for factory in chain.factories}
         for factory in factories():
             same = configured.get(factory["address"]) if factory["chain_id"] == chain.chain_id else None
@@ -87,7 +87,7 @@ def test_factory_that_a_chain_file_names_too_is_the_same_there() -> None:
                 assert same.init_code_hash == factory["init_code_hash"]
 
 
-@pytest.mark.parametrize("chain", BUNDLED)
+@pytest.mark.parametrize("chain", RECORDED)
 def test_measured_fee_is_the_largest_that_every_bundled_swap_paid(chain: str) -> None:
     chain_id = load_chain(chain).chain_id
     fees = {row["pool"]: factory["measured"] for row, factory in newly_proven() if "measured" in factory}
