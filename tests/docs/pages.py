@@ -13,6 +13,7 @@ is said by its language and by marks, which are HTML comments right above its fe
     <!-- interrupted: TEXT -->    runs until it has printed TEXT, and then gets Ctrl-C
     <!-- not run: REASON -->      one of `REASONS`
     <!-- run by: FILE -->         this test runs it, or this page, which has the same block
+    <!-- generated: NAME --> ... <!-- end of NAME -->     a table that `alphapulse kinds --write` renews
     <!-- given: WHAT -->          from here on there is one of `GIVEN`, or the files of another page; stands anywhere
 """
 
@@ -92,6 +93,8 @@ def read_page(path: Path) -> list[Step]:
         place = f"{path}:{number}"
         if comment := COMMENT.match(line):
             name, _, value = (part.strip() for part in comment[1].partition(":"))
+            if name == "generated" or name.startswith("end of "):
+                continue
             if name == "given":
                 check_word(place, "premise", value, {*GIVEN, *map(str, pages())})
                 steps.append(Given(place, value))
