@@ -15,9 +15,10 @@ import msgspec
 
 from producers.blocks.bloom import bloom_bits
 from producers.decode.cold import RefusedLog, decode_log
+from producers.kinds.emitter_key import key_of
 from producers.kinds.events import EVENT_OF_TOPIC
 from producers.node.rpc_types import Log as RpcLog
-from tests.producers.collected import Identity, proven_pools, recorded_rows
+from tests.producers.collected import Identity, exchanged_pairs, proven_pools, recorded_rows
 from tests.producers.virtual import SECOND, recording
 from tlv.layout import PoolRecord
 from tools.recording.blocks import RecordedBlock, RecordedLog
@@ -75,15 +76,16 @@ class Branches:
 
     def canonical(self) -> dict[Identity, PoolRecord]:
         """The events of proven pools on the branch of the last head."""
-        pools, events = proven_pools(), {}
+        pools, events = proven_pools() | exchanged_pairs(), {}
         block: RecordedBlock | None = self.head
         while block is not None:
             for served in self.logs[block.hash]:
                 log = msgspec.json.decode(served.body, type=RpcLog)
-                if log.address not in pools:
+                pool = pools.get(key_of(log))
+                if pool is None:
                     continue
                 try:
-                    record = decode_log(log, pools[log.address])
+                    record = decode_log(log, pool)
                 except RefusedLog:
                     continue
                 transaction = bytes.fromhex((log.transaction_hash or "")[2:])

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import permutations
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,8 @@ from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
 from producers.decode.cold import RefusedLog, decode_log
 from producers.decode.pool_table import VerifiedEmitter
+from producers.kinds.emitter_key import key_of
+from producers.kinds.events import UNDERLYING
 from producers.node.rpc_types import Log
 from producers.statistics import Statistics
 from ringbuf import Loss, Reader
@@ -30,6 +33,8 @@ VENUE_OF_DEX = {
     "Dfyn": Venue.DFYN_POLYGON,
     "ApeSwap": Venue.APESWAP_POLYGON,
     "UniswapV2": Venue.UNISWAP_V2_POLYGON,
+    "ComethSwap": 60000,
+    "Elk": 60001,
 }
 Identity = tuple[bytes, bytes, int]
 
@@ -97,12 +102,33 @@ def proven_pools() -> dict[str, VerifiedEmitter]:
     return pools
 
 
+def exchanged_pairs() -> dict[str, VerifiedEmitter]:
+    """The ordered pairs of the recording's pool of several coins, by name."""
+    decimals = {row["address"]: row["decimals"] for row in map(msgspec.json.decode, recorded_rows("tokens"))}
+    (row,) = (row for row in map(msgspec.json.decode, recorded_rows("pools")) if row["dex"] == "Curve")
+    pairs = {}
+    for coins, mark in ((row["coins"], 0), (row["underlying_coins"], UNDERLYING)):
+        for sold, bought in permutations(range(len(coins)), 2):
+            token0, token1 = sorted((coins[sold], coins[bought]))
+            pairs[f"{row['pool']}{mark + sold:040x}{mark + bought:040x}"] = VerifiedEmitter(
+                pool=bytes.fromhex(row["pool"][2:]),
+                token0=bytes.fromhex(token0[2:]),
+                token1=bytes.fromhex(token1[2:]),
+                venue=Venue.CURVE_POLYGON,
+                decimals0=decimals.get(token0, 255),
+                decimals1=decimals.get(token1, 255),
+                protocol=Protocol.CURVE,
+                flipped=coins[sold] == token1,
+            )
+    return pairs
+
+
 def canonical_events() -> dict[Identity, PoolRecord]:
     """Every event of a proven pool in the canonical blocks of the recording, by the cold decoder."""
-    pools, events = proven_pools(), {}
+    pools, events = proven_pools() | exchanged_pairs(), {}
     for line in recorded_rows("recording_2021-04-20_canonical_logs"):
         log = msgspec.json.decode(line, type=Log)
-        pool = pools.get(log.address)
+        pool = pools.get(key_of(log))
         if pool is None:
             continue
         try:

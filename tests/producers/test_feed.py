@@ -246,7 +246,7 @@ def test_feed_among_the_pathologies_of_real_nodes_loses_nothing() -> None:
         ("transactionHash", None),
         ("logIndex", None),
         ("logIndex", "0xg1"),
-        ("logIndex", 7),
+        ("logIndex", 7.5),
         ("topics", None),
         ("topics", [None]),
         ("topics", "0x"),

@@ -16,7 +16,7 @@ from producers.blocks.recovery import recover
 from producers.output.epoch import OutputRing
 from producers.output.event_filter import EventFilter
 from producers.pools.quarantine import HOLD_S
-from tests.producers.collected import Story, canonical_events, proven_pools
+from tests.producers.collected import Story, canonical_events, exchanged_pairs, proven_pools
 from tests.producers.pools.accounts import assert_every_event_log_is_accounted_for
 from tests.producers.pools.test_unanswered_emitters import INTERNAL
 from tests.producers.swap_accounts import assert_no_swap_is_uncounted
@@ -89,7 +89,11 @@ def test_feed_that_publishes_unproven_events_flags_them_behind_their_record_and_
     conversation = played(1e9)
     conversation.wait(HOLD_S + 1)
     story, events = conversation.story, canonical_events()
-    assert events.keys() <= story.standing.keys() and not story.twice.total()
+    untold = {record.pool for identity, record in events.items() if identity not in story.standing}
+    assert untold == {row.pool for row in exchanged_pairs().values()}, (
+        "a swap that names coins is told once it is proven"
+    )
+    assert not story.twice.total()
     declared: set[bytes] = set()
     places: dict[bytes, list[tuple[int, int]]] = {}
     reorganised = len(conversation.records(Reorg))
@@ -121,7 +125,7 @@ def test_feed_whose_emitters_are_proven_later_confirms_what_it_flagged_and_tells
     conversation.wait(150, 0.5)
     story, events = conversation.story, canonical_events()
     assert not story.twice.total()
-    of_pools = {bytes.fromhex(pool[2:]) for pool in proven_pools()}
+    of_pools = {bytes.fromhex(pool[2:42]) for pool in proven_pools() | exchanged_pairs()}
     assert {identity for identity, record in story.standing.items() if record.pool in of_pools} == events.keys()
     last, stands = last_of(conversation), flagged(story)
     confirmed = {emitter for emitter, record in last.items() if record.standing == EmitterProof.POOL}
