@@ -19,7 +19,7 @@ from producers.kinds import uniswap_v2
 from producers.kinds.kind import Fee, Proof
 from tlv.codes import Source
 from tlv.errors import UsageError
-from tlv.venues import VENUES
+from tlv.venues import BUNDLED_VENUES, VENUES
 from tools.recording.bundle import RECORDED, bundled_recording
 
 PROVEN = {"polygon": 116, "ethereum": 952}
@@ -283,3 +283,8 @@ def test_chain_file_with_a_venue_that_cannot_be_is_refused_by_name(tmp_path: Pat
 def test_chain_that_is_neither_bundled_nor_a_file_is_refused() -> None:
     with pytest.raises(UsageError, match="polygon, ethereum, base"):
         load_chain("solana")
+
+
+def test_venues_of_bundled_chains_are_named_without_their_files() -> None:
+    declared = {venue.code: venue.name for name in BUNDLED for venue in load_chain(name).venues}
+    assert declared == BUNDLED_VENUES
