@@ -7,7 +7,8 @@ told as a pair of its own.  Of a metapool it may be both coins of the base pool:
 trade itself.
 
 A pool is proven by a registry or factory of the chain file that knows it: all of them have `get_coins(address)`, one
-or another form, which is zeros, empty or reverts for a contract that is not theirs.  A pool's price follows from
+or another form, which is zeros, empty or reverts for a contract that is not theirs.  Zeros say nothing, as a node that
+lags says them too: a pool that some registry answers so, and none knows, stays unproven.  A pool's price follows from
 balances, amplification, rates and dynamic fees that no swap says: there is **no quote**.
 
 Sources: curvefi/curve-contract StableSwap templates, curve-contract-polygon StableSwapAave, curve-crypto-contract
@@ -42,7 +43,7 @@ def prove(case: Case) -> Verdict | None:
     own = [case.of_pool("coins(uint256)", index) for index in ([0] if underlying else indices)]
     function = "get_underlying_coins(address)" if underlying else "get_coins(address)"
     lists = [Question(factory.address, view.calling(function, _pool(case)), LIST_WORDS) for factory in case.factories]
-    claims, known = [case.ask(question) for question in own], [case.ask(question) for question in lists]
+    claims, known = ([case.ask(question, zero_is_none=True) for question in some] for some in (own, lists))
     if None in claims:
         return None
     claimed = [address_in(claim) for claim in claims if isinstance(claim, str)]  # the first pools take an int128

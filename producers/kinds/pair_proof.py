@@ -40,12 +40,14 @@ def prove_pair(case: Case) -> Verdict | None:
         if answer is not None and address_in(answer) is None:
             return Refuted(Standing.FALSE, (Question(case.address, call),))
     token0, token1 = map(address_in, tokens)
-    if token0 is None or token1 is None or None in own.values():
+    if token0 is None or token1 is None:
         return None
     words = {call: word_of(answer) for call, answer in own.items()}
     maker = _by_address(case, token0, token1, words)
     if maker is not None:
         return _proven(case, maker, token0, token1, words)
+    if None in own.values():
+        return None
     question = Question(case.address, view.FACTORY)
     answer = case.ask(question, zero_is_none=True)
     if answer is None:

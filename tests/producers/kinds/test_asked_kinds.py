@@ -20,7 +20,8 @@ from producers.kinds.emitter_key import coins_of, id_of, key_of, named_by
 from producers.kinds.events import EVENT_OF_TOPIC, UNDERLYING
 from producers.kinds.proving import Standing, addresses_in, ordered
 from producers.kinds.registry import kind_named
-from producers.node.call_program import NOTHING, REVERTED
+from producers.node.call_program import NOTHING, REVERTED, Question
+from producers.node.calls_at import Answer
 from producers.node.rpc_types import Log
 from tests.producers.decode.abi_oracle import BUNDLED, as_log, rows
 from tests.producers.kinds.proofs import Said, address, chain_of, factory_of, inquire, proven, refuted
@@ -206,9 +207,27 @@ def test_curve_pool_that_no_registry_knows_is_unsupported_and_one_that_is_silent
     assert against.standing is Standing.UNSUPPORTED and len(against.rests_on) == 3
     silent = inquire(chain, exchange(0, 1), lambda q: NOTHING if q.to == address(8) else said(q))
     assert silent.pool is None and silent.against() is None and silent.open_questions()
-    zeros = Said({(address(8), ("get_coins(address)", next(iter(COINS)))): (("address[4]",), ([address(0)] * 4,))})
-    unknown = refuted(chain, exchange(0, 1), lambda q: zeros(q) if q.to == address(8) else said(q))
-    assert unknown.standing is Standing.UNSUPPORTED, "a list of zeros"
+    asked = address(8), ("get_coins(address)", next(iter(COINS)))
+    empty = Said({asked: (("address[]",), ([],))})
+    unlisted = refuted(chain, exchange(0, 1), lambda q: empty(q) if q.to == address(8) else said(q))
+    assert unlisted.standing is Standing.UNSUPPORTED, "a list of none"
+
+
+def test_curve_zeros_say_nothing_as_a_node_that_lags_says_them_too() -> None:
+    chain, said = chain_of(factory_of("CURVE", address(8)), factory_of("CURVE", address(9))), registry("address[8]")
+    log, zeros = exchange(0, 1), "0x" + "00" * 32
+    for silent in (next(iter(COINS)), address(9)):
+        heard: set[Question] = set()
+
+        def late(question: Question, silent: str = silent, heard: set[Question] = heard) -> Answer:
+            if question.to != silent or question in heard:
+                return said(question)
+            heard.add(question)
+            return zeros
+
+        assert proven(chain, log, late).token0 and heard
+        nothing = inquire(chain, log, lambda q, silent=silent: zeros if q.to == silent else said(q))
+        assert nothing.pool is None and nothing.against() is None and nothing.open_questions()
 
 
 # Balancer

@@ -14,7 +14,7 @@ from producers.node.call_program import Question
 from producers.node.calls_at import Answer
 from producers.node.jsonrpc import Failure
 from producers.node.rpc_types import Head
-from producers.node.view_calls import FACTORY, FEE, TICK_SPACING, TOKEN0, TOKEN1, calling
+from producers.node.view_calls import FACTORY, FEE, STABLE, TICK_SPACING, TOKEN0, TOKEN1, calling
 from producers.pools.inquiry import Inquiry, Tokens
 from tlv.codes import Protocol
 
@@ -71,6 +71,17 @@ def a_pair(**changed: Answer) -> Said:
     } | changed
     calls = {"token0": TOKEN0, "token1": TOKEN1, "factory": FACTORY}
     return {Question(POOL, call): said[name] for name, call in calls.items()} | {pair_lookup(): said["lookup"]}
+
+
+def everywhere(says: Answer) -> Said:
+    """What every other factory of pairs that is asked for its pools says of this one."""
+    asked_ones = [
+        factory.address
+        for factory in CHAIN.factories
+        if factory.protocol == "UNISWAP_V2" and factory.init_code_hash is None and factory.address != V2_MAKER
+    ]
+    assert asked_ones
+    return {Question(maker, pair_lookup().data): says for maker in asked_ones}
 
 
 def a_tier(fee: int, **changed: Answer) -> Said:
@@ -163,6 +174,18 @@ def test_pool_that_says_what_its_factory_does_not_is_not_proven(changed: dict[st
     assert standing(everything) is found
 
 
+def test_pair_whose_address_follows_is_proven_whatever_other_kinds_would_ask_it() -> None:
+    """Swap is also an event of Solidly's pairs, which say whether they are stable; a node may know nothing of that."""
+    pairs = next(factory for factory in CHAIN.factories if factory.protocol == "UNISWAP_V2" and factory.init_code_hash)
+    pool = address(pairs.pool_address(LOW, HIGH))[-40:]
+    inquiry = Inquiry(CHAIN, f"0x{pool}", (Protocol.UNISWAP_V2, Protocol.SOLIDLY))
+    questions = asked(
+        inquiry, {Question(f"0x{pool}", TOKEN0): address(LOW), Question(f"0x{pool}", TOKEN1): address(HIGH)}
+    )
+    assert Question(f"0x{pool}", STABLE) in questions
+    assert inquiry.pool is not None and inquiry.pool.protocol == Protocol.UNISWAP_V2
+
+
 def test_pool_that_names_a_real_pair_is_not_that_pair() -> None:
     """Tokens and factory are true of another pool, which is what the factory says."""
     assert standing(a_pair(lookup=address(OTHER))) is Standing.FALSE
@@ -171,7 +194,10 @@ def test_pool_that_names_a_real_pair_is_not_that_pair() -> None:
 @pytest.mark.parametrize("says", [REVERTED, "0x" + "ff" * 32, "0x" + "ab" * 10_000])
 def test_pool_without_a_factory_of_its_own_is_looked_up_at_every_one(says: Answer) -> None:
     assert standing(a_pair(factory=says)) is Standing.VERIFIED
-    assert standing(a_pair(factory=says, lookup=address(OTHER))) is Standing.FALSE
+    stranger = a_pair(factory=says, lookup=address(OTHER))
+    assert standing(stranger | everywhere(address(OTHER))) is Standing.FALSE
+    assert standing(stranger) is Standing.UNKNOWN, "the others were not heard yet"
+    assert standing(stranger | everywhere(word(0))) is Standing.UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -156,11 +156,14 @@ def test_feed_whose_emitters_turn_out_to_be_no_pools_takes_back_what_it_flagged(
     assert_every_event_log_is_accounted_for(statistics)
     ends = {end.hash: end for end in conversation.records(BlockEnd)}
     assert all(end.event_count == 0 for end in ends.values()), "blocks ended anew"
-    assert sum(end.held_back for end in ends.values()) <= CURVE_SWAPS, "blocks without flagged events stay ended"
+    left_open = sum(end.held_back for end in ends.values())
+    assert left_open <= CURVE_SWAPS, "blocks without flagged events stay ended"
     account = assert_no_swap_is_uncounted(conversation.payloads, recording().logs)
     against = NotPublished.NO_POOL, NotPublished.UNSUPPORTED
     assert account.swaps == sum(found.swaps[reason] for found in account.emitters.values() for reason in against) > 100
-    assert statistics.swaps_no_pool + statistics.swaps_unsupported == account.swaps
+    # Of a block that stays ended the collector counted its swaps as unproven; the account hears of their emitter later.
+    assert statistics.swaps_no_pool + statistics.swaps_unsupported + left_open == account.swaps
+    assert statistics.swaps_unproven == CURVE_SWAPS
     assert conversation.feed.settled
 
 
