@@ -25,7 +25,12 @@ FAMILIES = {
     "UniswapV2": (Venue.UNISWAP_V2, Protocol.UNISWAP_V2),
     "SushiSwap": (Venue.SUSHISWAP, Protocol.UNISWAP_V2),
     "UniswapV3": (Venue.UNISWAP_V3, Protocol.UNISWAP_V3),
+    "ShibaSwap": (60100, Protocol.UNISWAP_V2),
+    "PancakeSwapV2": (60101, Protocol.UNISWAP_V2),
+    "DefiSwap": (60102, Protocol.UNISWAP_V2),
+    "SushiSwapV3": (60109, Protocol.UNISWAP_V3),
 }
+"""A family of the recording: its venue, numbers of the chain file among them, and its protocol."""
 
 
 def rows(name: str) -> Iterator[bytes]:

@@ -146,7 +146,7 @@ def test_validate_of_the_recording_confirms_the_canonical_events() -> None:
             node.stdout.close()
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
-    assert report["events"]["expected"] == 276
+    assert report["events"]["expected"] == 369
     assert report["events"]["missing"] == report["events"]["extra"] == report["events"]["different"] == 0
     assert report["reorgs"] == [1, 1, 2]
     assert [(gap["first"], gap["last"]) for gap in report["gaps"]] == [(13522170, 13522174), (13522231, 13522238)]
