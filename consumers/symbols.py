@@ -1,5 +1,7 @@
 """Filters by symbol: `WMATIC/USDC` means the pools of these two tokens, `WMATIC` every pool of the one.
 
+A pool of more coins is one of each of its pairs, and passes whole.
+
 Owns what a symbol means.  A token has a symbol because its own contract says so, and any contract may say what another
 says.  Only a PoolState tells it, of proven pools.  So a symbol means the token that the first PoolState in the ring's
 order gave it, whatever comes later, which is the same live and on a recording; another token of that name is told,
@@ -125,16 +127,21 @@ class Census:
 
     def __init__(self) -> None:
         self.tokens: dict[str, Counter[bytes]] = defaultdict(Counter)
-        self.states: dict[bytes, PoolState] = {}
-        """The first state of each pool."""
+        self.states: dict[tuple[bytes, bytes, bytes], PoolState] = {}
+        """The first state of each pool and pair: a pool of more than two coins has one for each that it trades."""
+        self._in_pool: set[tuple[bytes, bytes]] = set()
 
     def count(self, poll: Poll) -> None:
         """Take in the PoolStates of a poll."""
         for _, state in states_in(poll):
-            if state.pool not in self.states:
-                self.states[state.pool] = state
-                self.tokens[side_of(state.symbol0)][state.token0] += 1
-                self.tokens[side_of(state.symbol1)][state.token1] += 1
+            if self.states.setdefault((state.pool, state.token0, state.token1), state) is state:
+                self._count(state.pool, state.token0, state.symbol0)
+                self._count(state.pool, state.token1, state.symbol1)
+
+    def _count(self, pool: bytes, token: bytes, symbol: str) -> None:
+        if (pool, token) not in self._in_pool:
+            self._in_pool.add((pool, token))
+            self.tokens[side_of(symbol)][token] += 1
 
     def check(self, symbols: Iterable[str], where: str, *, complete: bool) -> None:
         """Refuse symbols that several tokens bear; with `complete` those that none bears, too, which else are told.

@@ -30,6 +30,7 @@ class WatchedPool:
 
     pool: bytes
     pair: Pair
+    """That of its first record.  A pool of more than two coins has others, too, but its records say no price."""
     venue: int
     price: int | None = None
     price_before: int | None = None

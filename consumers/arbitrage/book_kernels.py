@@ -115,6 +115,8 @@ STATE_SIZE, CREATED_SIZE, SWAP_SIZE = PoolState.layout.size, PoolCreated.layout.
 MINT_SIZE, BURN_SIZE, BLOCK_SIZE, FEE_SIZE = (cls.layout.size for cls in (PoolMint, PoolBurn, Block, PoolFee))
 ORIGIN_HASH = EventOrigin.layout.offsets["block_hash"]
 MOVE_SIZE = PoolLiquidity.layout.size
+TOKENS_AT = PoolState.layout.offsets["token0"]
+TOKENS_END = PoolState.layout.offsets["token1"] + PoolState.layout.kinds["token1"].size
 UNISWAP_V4, ALGEBRA = int(Protocol.UNISWAP_V4), int(Protocol.ALGEBRA)
 UNISWAP_V2, SOLIDLY, VELODROME = int(Protocol.UNISWAP_V2), int(Protocol.SOLIDLY), int(Protocol.VELODROME)
 REMOVED, SNAPSHOT, UNPROVEN = int(Flag.REMOVED), int(Flag.SNAPSHOT), int(Flag.UNPROVEN)
@@ -215,7 +217,8 @@ def note_change(tables: BookTables, row: int) -> None:
 
 @kernel
 def learn_pool(tables: BookTables, buf: Bytes, at: int) -> int:
-    """The row of the pool whose record is at buf[at:], a new one if it is not known; decimals, once known, stay."""
+    """The row of the pool whose record is at buf[at:], a new one if it is not known; decimals, once known, stay, and a
+    record of another pair of its coins says none (`Pool.learn`)."""
     slot = probe(tables, buf, at)
     row = int(tables.slots[slot]) - 1
     if row < 0:
@@ -227,6 +230,9 @@ def learn_pool(tables: BookTables, buf: Bytes, at: int) -> int:
         pool["fee_pips"] = pool["fee_pips_back"] = pool["newest"] = pool["oldest"] = -1
         note_change(tables, row)
         return row
+    for i in range(TOKENS_AT, TOKENS_END):
+        if tables.names[row, i] != buf[at + i]:
+            return row
     told, known = buf[at : at + PREFIX_SIZE].view(POOL_PREFIX)[0], tables.names[row].view(POOL_PREFIX)[0]
     if told["decimals0"] != UNKNOWN_DECIMALS:
         known["decimals0"] = told["decimals0"]
@@ -490,14 +496,12 @@ def take_event(tables: BookTables, buf: Bytes, tlv_type: int, value: int, at: in
         entry = begin_entry(tables, block, log_index, sequence, ns)
         copy_words(tables, entry, FIRST_AT, buf, value + SYNC_RESERVE0, WIDE)
         copy_words(tables, entry, SECOND_AT, buf, value + SYNC_RESERVE1, WIDE)
-    elif tlv_type == SWAP_TYPE and not is_v2:
+    elif tlv_type == SWAP_TYPE and not is_v2 and not is_blank(buf, value + SWAP_PRICE, 8 * WIDE):
         entry = begin_entry(tables, block, log_index, sequence, ns)
         copy_words(tables, entry, FIRST_AT, buf, value + SWAP_PRICE, WIDE)
         copy_words(tables, entry, SECOND_AT, buf, value + SWAP_LIQUIDITY, HALF)
         tables.entries[entry]["is_price"] = 1
         tables.entries[entry]["tick"] = buf[value : value + SWAP_SIZE].view(SWAP_RECORD)[0]["tick"]
-        if buf[value : value + PREFIX_SIZE].view(POOL_PREFIX)[0]["protocol"] == ALGEBRA:
-            what = FEES
     elif tlv_type in (MINT_TYPE, BURN_TYPE, MOVE_TYPE):
         adds, size = tlv_type != BURN_TYPE, HALF
         amount = value + (MINT_AMOUNT if adds else BURN_AMOUNT)
@@ -514,13 +518,12 @@ def take_event(tables: BookTables, buf: Bytes, tlv_type: int, value: int, at: in
     elif tlv_type == STATE_TYPE:
         entry = put_state_record(tables, row, buf, value, block, log_index, sequence, ns)
         what = NAMED
+    if tlv_type == SWAP_TYPE and protocol == ALGEBRA:
+        what = FEES
     if entry >= 0:
         copy_words(tables, entry, HASH_AT, buf, at + ORIGIN_HASH, WIDE)
         put(tables, row, entry)
     return what
-
-
-MINT_SIZE, BURN_SIZE, BLOCK_SIZE, FEE_SIZE = (cls.layout.size for cls in (PoolMint, PoolBurn, Block, PoolFee))
 
 
 @kernel

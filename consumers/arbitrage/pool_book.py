@@ -10,6 +10,7 @@ which prices are worth a trade nor where records come from.
     StateInvalidation, Gap, lost frames  state unknown until the next event or snapshot that sets it
     PoolState with SNAPSHOT              identity and fee; state too, unless an event of a later block ever came
     PoolTicks                            the tick map, which Mint and Burn then move (`kept_ticks`)
+    a Swap of price 0                    nothing: those of Balancer, Curve, DODO, WOOFi say no state
     V4 Swap, Initialize                  say the fee of their direction, and of both
     V4 PoolFee                           both fees are others now; the next PoolState says which
     FeeState                             what Algebra's fee follows from, which its events then move (`kept_fees`)
@@ -17,6 +18,8 @@ which prices are worth a trade nor where records come from.
     PoolFee                              the fee, but of Algebra and V4
 
 A StateInvalidation because of a reorg is ignored: the Reorg that follows restores the states instead.
+
+A pool of more than two coins is one pool, of the pair that its first record named.
 
 The next block is taken to come as long after the newest as that came after the one before.
 
@@ -297,7 +300,7 @@ def _state_after(pool: Pool, record: PoolRecord) -> Reserves | Price | None:
         case PoolSync():
             pool.protocol = pool.protocol or record.protocol
             return Reserves(record.reserve0, record.reserve1)
-        case PoolSwap() if record.protocol not in HOLDS_RESERVES:
+        case PoolSwap() if record.protocol not in HOLDS_RESERVES and record.sqrt_price_x96:
             return Price(record.sqrt_price_x96, record.liquidity, record.tick)
         case PoolMint() | PoolBurn() | PoolLiquidity() if (
             record.protocol not in HOLDS_RESERVES and pool.current is not None

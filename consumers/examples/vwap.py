@@ -17,7 +17,7 @@ import msgspec
 
 from consumers.strategy import Strategy
 from tlv.codes import Flag
-from tlv.fields import I64, U256, PoolId
+from tlv.fields import I64, U256, Address, PoolId
 from tlv.layout import BlockEnd, EventOrigin, PoolRecord, PoolSwap, StateInvalidation
 from tlv.record import Record, record
 
@@ -25,7 +25,7 @@ from tlv.record import Record, record
 @record(type=201)
 class AveragePrice(Record, frozen=True):
     """In blocks `first_block` to `last_block` so much of both tokens changed hands; their quotient is the average
-    price."""
+    price.  A pool of more than two coins has one for each pair."""
 
     amount0: U256
     amount1: U256
@@ -33,6 +33,8 @@ class AveragePrice(Record, frozen=True):
     last_block: I64
     swaps: I64
     pool: PoolId
+    token0: Address
+    token1: Address
 
 
 class VwapParams(msgspec.Struct, frozen=True):
@@ -44,9 +46,13 @@ class VwapParams(msgspec.Struct, frozen=True):
     """Swaps of a pool in a window below which nothing is said."""
 
 
+Pair = tuple[bytes, bytes, bytes]
+"""A pool, and the two tokens."""
+
+
 @dataclass
 class Traded:
-    """What a pool traded in the window."""
+    """What a pool traded of a pair in the window."""
 
     amount0: int = 0
     amount1: int = 0
@@ -66,7 +72,7 @@ class Vwap(Strategy):
         self.blocks = max(settings.blocks, 1)
         self.least_swaps = settings.least_swaps
         self.first_block = 0
-        self.traded: dict[bytes, Traded] = {}
+        self.traded: dict[Pair, Traded] = {}
 
     def on_event(self, record: PoolRecord, origin: EventOrigin) -> None:
         """Add a swap."""
@@ -75,11 +81,11 @@ class Vwap(Strategy):
 
     def on_removed(self, record: PoolRecord, origin: EventOrigin) -> None:
         """Take a swap back."""
-        if isinstance(record, PoolSwap) and record.pool in self.traded:
+        if isinstance(record, PoolSwap) and pair_of(record) in self.traded:
             self._add(record, -1)
 
     def _add(self, swap: PoolSwap, sign: int) -> None:
-        traded = self.traded.setdefault(swap.pool, Traded())
+        traded = self.traded.setdefault(pair_of(swap), Traded())
         traded.amount0 += sign * (swap.amount0_in + swap.amount0_out)
         traded.amount1 += sign * (swap.amount1_in + swap.amount1_out)
         traded.swaps += sign
@@ -89,10 +95,10 @@ class Vwap(Strategy):
         self.first_block = self.first_block or end.number
         if end.number - self.first_block + 1 < self.blocks:
             return
-        for pool, traded in sorted(self.traded.items()):
+        for pair, traded in sorted(self.traded.items()):
             if traded.swaps >= max(self.least_swaps, 1):
                 amounts = (traded.amount0, traded.amount1)
-                self.emit(AveragePrice(*amounts, self.first_block, end.number, traded.swaps, pool))
+                self.emit(AveragePrice(*amounts, self.first_block, end.number, traded.swaps, *pair))
         self._begin()
 
     def _begin(self) -> None:
@@ -106,3 +112,8 @@ class Vwap(Strategy):
     def on_lost(self, first: int, last: int) -> None:
         """Swaps are missing: begin a new window."""
         self._begin()
+
+
+def pair_of(swap: PoolSwap) -> Pair:
+    """What a swap is summed under."""
+    return swap.pool, swap.token0, swap.token1

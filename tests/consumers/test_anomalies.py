@@ -22,6 +22,7 @@ from consumers.anomalies.published import KEPT_RINGS
 from consumers.runner import Runner
 from consumers.strategy import Driver
 from ringbuf import Reader, Writer
+from tests.consumers.three_coins import pairs_of_three_coins, state_of, swap_of
 from tlv.codes import (
     AnomalyKind,
     AnomalyState,
@@ -494,6 +495,16 @@ def test_price_and_liquidity_of_a_concentrated_pool_are_those_of_its_swaps() -> 
     market.block(swap(A, price * 11 // 10, 10**18))
     (found,) = judged(market)
     assert told_of(found) == (AnomalyKind.PRICE_JUMP, BEGUN, 2_099)
+
+
+def test_pool_of_three_coins_has_no_price_and_no_liquidity_to_compare() -> None:
+    market = Market()
+    heads = [head for head, _ in pairs_of_three_coins()]
+    others = [PoolSync(pool, *heads[1][1:3], Venue.QUICKSWAP_V2, 18, 8, Protocol.UNISWAP_V2, 9, 9) for pool in (B, C)]
+    market.put(state_of(heads[0], ("DAI", "USDC")), flags=Flag.SNAPSHOT)
+    for amount in (1, 10**30, 1):
+        market.block(*others, *[swap_of(head, amount) for head in heads])
+    assert told(market) == []
 
 
 def test_snapshot_is_what_a_pool_was_before_its_first_event() -> None:

@@ -12,6 +12,7 @@ from consumers.polled_frames import PolledFrames
 from consumers.strategy import Driver, Strategy
 from consumers.symbols import Census, SymbolFilter, sides_of
 from ringbuf import Loss
+from tests.consumers import three_coins
 from tests.consumers.polls import poll_of
 from tests.consumers.relay_rig import make_ring, serving
 from tlv.codes import Domain, Flag, Protocol, Source, Venue
@@ -145,6 +146,19 @@ def test_census_tells_symbols_that_no_token_bears_yet(caplog: pytest.LogCaptureF
     [said] = [record.getMessage() for record in caplog.records]
     assert said.startswith("symbol wethh: no token of x bears it; did you mean weth?")
     assert said.endswith("; pools of it may come")
+
+
+@pytest.mark.parametrize("symbol", ["DAI/USDC", "WBTC/DAI", "USDC/WBTC", "WBTC"])
+def test_symbols_of_any_pair_of_a_pool_of_three_coins_mean_the_pool(symbol: str) -> None:
+    found, symbols = Census(), SymbolFilter([symbol])
+    found.count(poll_of(three_coins.published().payloads))
+    found.check([symbol], "x", complete=True)
+    for told in found.states.values():
+        symbols.learn(told)
+    assert symbols.pools == {three_coins.POOL.ljust(32, b"\0")}
+    assert {name: dict(pools) for name, pools in found.tokens.items()} == {
+        symbol.casefold(): {token: 1} for token, symbol, _ in three_coins.COINS
+    }
 
 
 @pytest.mark.parametrize("text", ["", "/", "A/", "A/B/C", "A/a", "  "])

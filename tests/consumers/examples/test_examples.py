@@ -19,9 +19,10 @@ from consumers.native import NativeDriver
 from consumers.strategy import Driver, Strategy
 from tests.consumers.native.market import PythonMover, recorded_table
 from tests.consumers.recorded_market import RING, Publisher, canonical_events, canonical_frames
+from tests.consumers.three_coins import pairs_of_three_coins, swap_of
 from tlv.codes import Flag
 from tlv.errors import UsageError
-from tlv.layout import BlockEnd, PoolBurn, PoolMint, PoolSwap, PoolSync, SignalIdentity
+from tlv.layout import BlockEnd, EventOrigin, PoolBurn, PoolMint, PoolSwap, PoolSync, SignalIdentity
 from tlv.message import parse
 from tlv.record import Record
 
@@ -89,12 +90,25 @@ def test_vwap_says_the_sums_of_each_window() -> None:
             record
             for record, origin in canonical_events()
             if isinstance(record, PoolSwap)
-            and record.pool == said.pool
+            and (record.pool, record.token0, record.token1) == (said.pool, said.token0, said.token1)
             and said.first_block <= origin.block_number <= said.last_block
         ]
         assert said.swaps == len(swaps)
         assert said.amount0 == sum(swap.amount0_in + swap.amount0_out for swap in swaps)
         assert said.amount1 == sum(swap.amount1_in + swap.amount1_out for swap in swaps)
+
+
+def test_vwap_sums_each_pair_of_a_pool_of_three_coins() -> None:
+    publisher, driver = Publisher(), Driver(made("vwap:Vwap", blocks=1), RING)
+    for n, (head, _) in enumerate(pairs_of_three_coins()):
+        publisher.event((swap_of(head, 10**n), EventOrigin(9, 0, 0, 0, n, bytes(32), bytes(32))))
+    publisher.blocks([])
+    end = [frame for frame in canonical_frames() if isinstance(parse(frame[2]).records[0], BlockEnd)][:1]
+    drafts = [draft for frame in publisher.frames + end for draft in driver.deliver(*frame)]
+    said = [record for draft in drafts for record in draft.records if isinstance(record, AveragePrice)]
+    assert [(one.token0, one.token1, one.amount0, one.amount1, one.swaps) for one in said] == [
+        (head[1], head[2], 10**n, 2 * 10**n, 1) for n, (head, _) in enumerate(pairs_of_three_coins())
+    ]
 
 
 def test_vwap_takes_removed_swaps_back() -> None:

@@ -42,9 +42,12 @@ from consumers.native.quoting import (
 from consumers.strategy import Driver
 from tests.consumers.journal_frames import UUID
 from tests.consumers.recorded_market import Publisher, canonical_events, orphaned_events
+from tests.consumers.three_coins import pairs_of_three_coins, published
 from tests.tools.dashboard.histories import RandomMarket
 from tests.tools.dashboard.polls import poll_of
 from tlv.buffers import Limbs
+from tlv.codes import Protocol
+from tlv.filter import POOL_PREFIX
 from tlv.jit import kernel
 
 
@@ -169,6 +172,23 @@ def test_native_book_of_the_recording_with_its_reorgs_quotes_what_pythons_does()
         if count % 7 == 0:
             quoted += compare(driver, keeper.book, rng, 0.1, f"behind frame {sequence}").get(QUOTED, 0)
     assert quoted > 50 and native.memory[0]["frames"] == len(publisher.frames) and native.memory[0]["priced"] > 0
+
+
+@pytest.mark.parametrize("protocol", [Protocol.CURVE, Protocol.BALANCER_V2])
+def test_native_book_of_a_pool_of_three_coins_has_its_first_pair_and_no_price(protocol: Protocol) -> None:
+    keeper, native = BookStrategy(), NativeKeeper()
+    driver, other = NativeDriver(native, UUID), Driver(keeper, UUID)
+    for sequence, payload in enumerate(published(protocol).payloads, 1):
+        other.deliver(sequence, sequence, payload)
+        assert list(driver.take_poll(poll_of([payload], sequence))) == []
+        outcomes = compare(driver, keeper.book, random.Random(1), 1.0, f"behind frame {sequence}")
+        assert outcomes == {UNKNOWN_STATE: 1}
+    (pool,), (head, _) = keeper.book.pools, pairs_of_three_coins(protocol)[0]
+    assert driver.book is not None
+    name = driver.book.view.tables.names[0].view(POOL_PREFIX)[0]
+    assert (pool.token0, pool.token1, pool.decimals0, pool.decimals1) == (*head[1:3], *head[4:6])
+    assert tuple(map(int, (name["decimals0"], name["decimals1"]))) == head[4:6]
+    assert refusal(pool) is not None and driver.poisoned == other.poisoned == 0
 
 
 def test_native_book_of_a_pool_nobody_named_says_so() -> None:

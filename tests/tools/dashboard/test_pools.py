@@ -13,6 +13,7 @@ from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Price, Reserves
 from consumers.arbitrage.tick_math import MAX_TICK, MIN_TICK
 from consumers.strategy import Driver
+from tests.consumers import three_coins
 from tests.consumers.journal_frames import RING, UUID
 from tests.consumers.recorded_market import Publisher, canonical_events, orphaned_events
 from tests.tools.dashboard.histories import RandomMarket
@@ -161,6 +162,17 @@ def test_row_and_detail_of_a_concentrated_pool() -> None:
     assert detail.ticks_block == 10
     assert [(block, price) for _, block, price in detail.prices] == [(10, "1000000000000")]
     assert pools.detail(RING, b"r" * 20) is None and pools.detail("other", b"q" * 20) is None
+
+
+def test_row_of_a_pool_of_three_coins_is_of_its_first_pair_and_has_no_price() -> None:
+    pools = PoolStates()
+    pools.take_poll(RING, UUID, poll_of(three_coins.published().payloads), 0)
+    (row,) = pools.changed()
+    tokens = [(token.symbol, token.decimals) for token in (row.token0, row.token1)]
+    assert tokens == [("DAI", 18), ("USDC", 6)] and row.kind == "curve"
+    assert (row.known, row.price, row.tick, row.liquidity, row.events) == (False, None, None, "0", 3)
+    detail = pools.detail(RING, three_coins.POOL)
+    assert detail is not None and (detail.steps, detail.prices) == ([], [])
 
 
 def test_names_that_come_later_are_on_the_rows_of_every_pool_of_the_token() -> None:
