@@ -265,7 +265,7 @@ def test_contract_that_names_pool_after_pool_is_remembered_as_one_beyond_a_bound
     names = ["0x" + word(number) for number in range(1, 3 * MOST_NAMED)]
     for index, name in enumerate(names):
         log = named(name, block, index)
-        block.note_swap(log)
+        block.note_swap(log, NAMED_SWAP.protocols[0])
         assert desk.quarantine.take(key_of(log), log, block, index, False) is None
     assert len(desk.quarantine._emitters) == MOST_NAMED + 1
     desk.judge()
