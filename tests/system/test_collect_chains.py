@@ -21,7 +21,7 @@ from tools.recording import RecordingNode
 from tools.recording.bundle import bundled_recording
 from tools.warm import warm_collector, warm_ring
 
-FAMILIES = {
+FAMILIES: dict[str, tuple[int, Protocol]] = {
     "UniswapV2": (Venue.UNISWAP_V2, Protocol.UNISWAP_V2),
     "SushiSwap": (Venue.SUSHISWAP, Protocol.UNISWAP_V2),
     "UniswapV3": (Venue.UNISWAP_V3, Protocol.UNISWAP_V3),
@@ -44,10 +44,10 @@ def ethereum_events() -> dict[Identity, PoolRecord]:
     for row in map(msgspec.json.decode, rows("pools")):
         if row["method"] == "CREATE2_verified":
             venue, protocol = FAMILIES[row["dex"]]
-            tokens = bytes.fromhex(row["token0"][2:]), bytes.fromhex(row["token1"][2:])
-            decimals = [255 if row[name] is None else row[name] for name in ("decimals0", "decimals1")]
+            token0, token1 = bytes.fromhex(row["token0"][2:]), bytes.fromhex(row["token1"][2:])
+            decimals0, decimals1 = (255 if row[name] is None else row[name] for name in ("decimals0", "decimals1"))
             pools[row["pool"]] = VerifiedEmitter(
-                bytes.fromhex(row["pool"][2:]), *tokens, venue, *decimals, protocol=protocol
+                bytes.fromhex(row["pool"][2:]), token0, token1, venue, decimals0, decimals1, protocol=protocol
             )
     events = {}
     for line in rows("full_blocks_17686110-17686121_logs"):

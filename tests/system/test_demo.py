@@ -151,7 +151,7 @@ def truth() -> dict[tuple[bytes, bytes, int], PoolRecord]:
 
 def recorded(home: Path) -> list[tuple[tuple[bytes, bytes, int], PoolRecord, bool]]:
     """Every pool event of the journal: identity, record, and whether it is a REMOVED copy."""
-    events = []
+    events: list[tuple[tuple[bytes, bytes, int], PoolRecord, bool]] = []
     for item in JournalReader(home / "journal"):
         assert isinstance(item, Frame)
         message = parse(item.payload)
