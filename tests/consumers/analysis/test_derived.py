@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from consumers.store import Store
+from tests.consumers import three_coins
 from tests.consumers.journal_frames import append, open_writer
 from tlv.codes import UNKNOWN_DECIMALS, Domain, Source
 from tlv.layout import Block, EventOrigin, PoolState, PoolSwap, PoolSync
@@ -101,6 +103,21 @@ def test_symbols_stand_beside_every_pool_event_wherever_the_journal_says_them(tm
     with (tmp_path / "out" / "PoolSync.csv").open(encoding="utf-8") as lines:
         assert [row["symbol0"] for row in csv.DictReader(lines)] == ["WETH", "", "\u00a3"]
     assert store.to_arrow()["PoolState"]["symbol0"].to_pylist() == ["WETH", "", "\u00a3"]
+
+
+def test_swaps_of_a_pool_of_three_coins_have_each_the_symbols_and_the_price_of_their_pair(tmp_path: Path) -> None:
+    with open_writer(tmp_path / "journal") as writer:
+        append(writer, three_coins.published().payloads, 1)
+    tables = Store.open(tmp_path / "journal").to_arrow()
+    columns = (tables["PoolSwap"][name].to_pylist() for name in ("symbol0", "symbol1", "decimals0", "decimals1"))
+    assert list(zip(*columns, strict=True)) == [
+        ("DAI", "USDC", 18, 6),
+        ("DAI", "WBTC", 18, 8),
+        ("USDC", "WBTC", 6, 8),
+    ]
+    assert tables["PoolSwap"]["price"].to_pylist() == pytest.approx([2e12, 2e10, 2e-2])  # 2 base units for each
+    # Each of three PoolStates names all coins.
+    assert tables["PoolCoin"]["symbol"].to_pylist() == ["DAI", "USDC", "WBTC"] * 3
 
 
 def test_unknown_decimals_have_no_whole_amount_and_stay_exact(tmp_path: Path) -> None:
