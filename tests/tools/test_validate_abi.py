@@ -14,6 +14,7 @@ from tests.producers.decode.abi_oracle import BUNDLED, LOG_FILES, as_log, expect
 from tests.producers.decode.coin_rows import row_of_coins
 from tlv.layout import PoolSwap
 from tools.validate.abi import EVENTS, decode_event, differences
+from tools.validate.witness import read_event
 
 MOST = 1500
 """Logs of each file; eth-abi takes some 30 us for each."""
@@ -43,6 +44,22 @@ def test_abi_and_collector_agree_on_real_logs() -> None:
         assert (decoded.event.name, decoded.values) == oracle[1:]
         assert differences(decode_log(log, row_of_coins(log)), decoded) == []
     assert accepted > 1000
+
+
+def test_event_is_of_the_pool_that_it_names_and_a_new_pool_of_its_factory() -> None:
+    placed = {"block_hash": "0x" + "01" * 32, "transaction_hash": "0x" + "02" * 32, "log_index": "0x3"}
+    contract, pool, word = "0x" + "11" * 20, "0x" + "77" * 32, "0x" + "00" * 12 + "22" * 20
+    for topic, topics, data in (
+        ("0xe9c42593e71f84403b84352cd168d693e2c9fcd1fdbcc3feb21d92b43e6696f9", (pool,), "00" * 32),
+        ("0x0d3648bd0f6ba80134a33ba9275ac585d9d315f0ad8355cddefde31afa28d0e9", (word, word), word[2:] + "00" * 32),
+    ):
+        log = Log(contract, (topic, *topics), "0x" + data, block_number="0x1", transaction_index="0x2", **placed)
+        decoded = decode_event(log)
+        assert decoded is not None
+        read = read_event(log, decoded)
+        assert read is not None
+        named = contract if decoded.event.by_factory else pool
+        assert (read[1].emitter.hex(), read[1].contract.hex()) == (named[2:], contract[2:])
 
 
 def test_abi_names_the_field_that_differs() -> None:

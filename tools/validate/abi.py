@@ -14,7 +14,18 @@ from eth_abi.exceptions import DecodingError
 
 from producers.kinds.registry import kind_named
 from producers.node.rpc_types import Log
-from tlv.layout import PoolBurn, PoolCollect, PoolCreated, PoolMint, PoolRecord, PoolState, PoolSwap, PoolSync
+from tlv.layout import (
+    PoolBurn,
+    PoolCollect,
+    PoolCreated,
+    PoolFee,
+    PoolLiquidity,
+    PoolMint,
+    PoolRecord,
+    PoolState,
+    PoolSwap,
+    PoolSync,
+)
 
 HEX = re.compile(r"\A0x(?:[0-9a-fA-F]{2})*\Z", re.ASCII)
 NUMBER = re.compile(r"\A0x[0-9a-fA-F]{0,64}\Z", re.ASCII)
@@ -31,6 +42,7 @@ SOLIDLY, VELODROME = _codes("SOLIDLY"), _codes("VELODROME")
 V2 = _codes("UNISWAP_V2")
 V3 = _codes("UNISWAP_V3", "ALGEBRA", "ALGEBRA_INTEGRAL", "SLIPSTREAM")
 PANCAKE, KYBER = _codes("PANCAKESWAP_V3"), _codes("KYBER_ELASTIC")
+V4 = _codes("UNISWAP_V4")
 INTEGRAL, CURVE = _codes("ALGEBRA_INTEGRAL"), _codes("CURVE")
 CONCENTRATED_WORDS = "int256 amount0, int256 amount1, uint160 sqrt_price_x96, uint128 liquidity, int24 tick"
 INDICES = "{0} coin_in, uint256 amount_in, {0} coin_out, uint256 amount_out"
@@ -248,8 +260,35 @@ EVENTS = {
         "address pool",
         by_factory=True,
     ),
+    "0x598b9f043c813aa6be3426ca60d1c65d17256312890be5118dab55b0775ebe2a": _event(
+        "fee", _codes("ALGEBRA"), PoolFee, "", "uint16 fee_pips"
+    ),
+    "0xdd466e674ea557f56295e2d0218a125ea4b4f0f6f3307b95f85e6110838d6438": _event(
+        "initialize",
+        V4,
+        PoolState,
+        "bytes32 pool, address token0, address token1",
+        "uint24 fee_pips, int24 tick_spacing, address hooks, uint160 sqrt_price_x96, int24 tick",
+    ),
+    "0x40e9cecb9f5f1f1c5b9c97dec2917b7ee92e57ba5563708daca94dd84ad7112f": _event(
+        "swap",
+        V4,
+        PoolSwap,
+        "bytes32 pool, address sender",
+        "int128 -amount0, int128 -amount1, uint160 sqrt_price_x96, uint128 liquidity, int24 tick, uint24 swap_fee_pips",
+    ),
+    "0xf208f4912782fd25c7f114ca3723a2d5dd6f3bcc3ac8db5af63baa85f711d5ec": _event(
+        "modify_liquidity",
+        V4,
+        PoolLiquidity,
+        "bytes32 pool, address sender",
+        "int24 tick_lower, int24 tick_upper, int256 liquidity_delta, bytes32 salt",
+    ),
+    "0xe9c42593e71f84403b84352cd168d693e2c9fcd1fdbcc3feb21d92b43e6696f9": _event(
+        "protocol_fee_updated", V4, PoolFee, "bytes32 pool", "uint24 _"
+    ),
 }
-"""By topic 0."""
+"""By topic 0.  A name with `-` in front is an amount that is negative where it goes into the pool."""
 
 
 def decode_event(log: Log) -> AbiEvent | None:
@@ -294,6 +333,8 @@ def differences(record: PoolRecord, decoded: AbiEvent) -> list[str]:
 def value_of(record: Any, name: str) -> Any:
     """The argument `name` as a record carries it; V3's signed amounts are put together again.  Of two named coins one
     went in and one out."""
+    if name.startswith("-"):
+        return -value_of(record, name[1:])
     named, _, way = name.partition("_")
     if way in ("in", "out") and named in ("amount", "coin"):
         amounts = getattr(record, f"amount0_{way}"), getattr(record, f"amount1_{way}")

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from ringbuf import Frame, Histogram
 from tlv.codes import EmitterProof, Flag, GapScope
 from tlv.errors import FrameError
@@ -31,11 +33,20 @@ from tlv.layout import (
 )
 from tlv.message import Message, parse
 from tlv.units import MS
+from tools.validate.abi import COINS, EVENTS
 from tools.validate.standstill import Standstill
 
 MAX_AGES = 1 << 16
 """Block ages kept for their percentiles; a day of Polygon."""
 MOST_COMPLAINTS = 5
+
+KINDS_OF_PAIRS = frozenset(
+    family
+    for one in EVENTS.values()
+    for family in one.families
+    if {*COINS} & {name for _, name in (*one.indexed, *one.data)}
+)
+"""Codes of those whose pools hold several coins: each pair is in doubt for itself, under the one name of the pool."""
 
 Identity = tuple[bytes, bytes, int]
 """Block hash, transaction hash, log index."""
@@ -100,7 +111,8 @@ class RingLedger:
         """The pools that were introduced, by address."""
         self.unproven: dict[bytes, Unproven] = {}
         """By address: emitters of which nobody can say yet whether they are pools, and those that are none and have
-        flagged events that cannot be taken back any more."""
+        flagged events that cannot be taken back any more.  Of a pool whose pairs have records of their own, since the
+        first of them."""
         self.first = -1
         """The oldest block that is still to be judged; -1 before the first."""
         self.closed = -1
@@ -209,6 +221,9 @@ class RingLedger:
     def _note_unproven(self, record: Unproven) -> None:
         refuted = record.standing in (EmitterProof.NO_POOL, EmitterProof.UNSUPPORTED)
         if record.standing == EmitterProof.UNKNOWN or (refuted and record.marked):
+            before = self.unproven.get(record.emitter)
+            if before is not None and record.protocol in KINDS_OF_PAIRS:
+                record = msgspec.structs.replace(record, since_block=min(before.since_block, record.since_block))
             self.unproven[record.emitter] = record
         else:
             self.unproven.pop(record.emitter, None)

@@ -48,8 +48,10 @@ class Expected(NamedTuple):
 
     decoded: AbiEvent
     emitter: bytes
+    """As the ring names it: by the pool's id where the contract keeps many."""
     block_number: int
     transaction_index: int
+    contract: bytes
 
 
 @dataclass
@@ -131,18 +133,18 @@ class NodeWitness:
                 events.append(placed)
             else:
                 testimony.unreadable_logs += 1
-        emitters = {event.emitter for _, event in events if not event.decoded.event.by_factory}
+        emitters = {event.contract for _, event in events if not event.decoded.event.by_factory}
         await self.emitters.ask(await line.endpoint(), emitters, pools)
         for identity, event in events:
             declared = event.decoded.event
-            family = self.emitters.family(event.emitter, as_factory=declared.by_factory, told=pools)
+            family = self.emitters.family(event.contract, as_factory=declared.by_factory, told=pools)
             if event.block_number not in testimony.blocks:
                 continue
             if family in declared.families:
                 testimony.blocks[event.block_number][identity] = event
             else:
                 testimony.others[identity] = event
-                if family is not None or declared.by_factory or self.emitters.is_refuted(event.emitter):
+                if family is not None or declared.by_factory or self.emitters.is_refuted(event.contract):
                     testimony.refuted.add(event.emitter)
 
 
@@ -227,10 +229,11 @@ async def block(line: Line, number: int) -> list[Log] | None:
 def read_event(log: Log, decoded: AbiEvent) -> tuple[Identity, Expected] | None:
     """Where an event stands; None if the node left something out."""
     block_hash, transaction_hash = read_hex(log.block_hash), read_hex(log.transaction_hash)
-    number, index, emitter = read_number(log.block_number), read_number(log.log_index), read_hex(log.address)
+    number, index, contract = read_number(log.block_number), read_number(log.log_index), read_hex(log.address)
     position = read_number(log.transaction_index)
-    if block_hash is None or transaction_hash is None or emitter is None:
+    if block_hash is None or transaction_hash is None or contract is None:
         return None
     if number is None or index is None or position is None:
         return None
-    return (block_hash, transaction_hash, index), Expected(decoded, emitter, number, position)
+    emitter = contract if decoded.event.by_factory else decoded.values.get("pool", contract)
+    return (block_hash, transaction_hash, index), Expected(decoded, emitter, number, position, contract)

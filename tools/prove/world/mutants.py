@@ -533,8 +533,8 @@ MUTANTS = (
     WorldMutant(
         "a swap of an unproven emitter is not counted",
         "producers.pools.account:Account.uncovered",
-        "if swaps:",
-        "if swaps > 1:",
+        "if identity in block.swaps",
+        "if identity in block.swaps and len(identities) > 1",
         2,
         "",
         8,

@@ -32,9 +32,10 @@ from tlv.layout import (
     Session,
     StateInvalidation,
     Unproven,
+    VenueName,
 )
-from tlv.message import parse
-from tlv.venues import VENUES
+from tlv.message import Message, parse
+from tlv.venues import VENUE_NAMES
 
 Row = dict[str, Any]
 DIGITS = 15
@@ -124,12 +125,14 @@ def price(value: Reserves | Price, decimals0: int, decimals1: int) -> str | None
 class Expected:
     """The rows of the panels, by what names them."""
 
-    def __init__(self, frames: Iterable[FrameRead]) -> None:
+    def __init__(self, frames: Iterable[FrameRead], named: Iterable[FrameRead] = ()) -> None:
+        """`named`: the frames of the ring that names the venues, if another than these."""
         self.market: dict[str, Row] = {}
         self.opportunities: dict[str, Row] = {}
         self.blocks: dict[str, Row] = {}
         self.happenings: list[tuple[str, str]] = []
         self.symbols: dict[bytes, str] = {}
+        self._venues = venue_names(named)
         self._book = PoolBook()
         self._named: dict[bytes, PoolRecord] = {}
         for sequence, payload in frames:
@@ -137,6 +140,7 @@ class Expected:
 
     def _take(self, sequence: str, payload: bytes) -> None:
         message = parse(payload)
+        self._venues |= names_in(message)
         flags, record, origin = message.header.flags, message.records[0], message.first(EventOrigin)
         if isinstance(record, PoolSwap) and origin is not None:
             self.market[sequence] = self._swap(record, origin, removed=bool(flags & Flag.REMOVED))
@@ -171,8 +175,7 @@ class Expected:
             legs = [record for record in message.records if isinstance(record, CycleLeg)]
             self.opportunities[sequence] = self._signal(signal, worth, legs)
 
-    @staticmethod
-    def _swap(record: PoolSwap, origin: EventOrigin, *, removed: bool) -> Row:
+    def _swap(self, record: PoolSwap, origin: EventOrigin, *, removed: bool) -> Row:
         decimals = {0: record.decimals0, 1: record.decimals1}
         tokens = {0: record.token0, 1: record.token1}
         sold, bought = (record.amount0_in, record.amount1_in), (record.amount0_out, record.amount1_out)
@@ -180,12 +183,11 @@ class Expected:
             "sold": [amount(units, decimals[at], tokens[at]) for at, units in enumerate(sold) if units],
             "bought": [amount(units, decimals[at], tokens[at]) for at, units in enumerate(bought) if units],
             "block": f"{origin.block_number:,}",
-            "venue": venue(record.venue),
+            "venue": self._venue(record.venue),
             "removed": removed,
         }
 
-    @staticmethod
-    def _signal(signal: ArbitrageSignal, worth: Economics, legs: list[CycleLeg]) -> Row:
+    def _signal(self, signal: ArbitrageSignal, worth: Economics, legs: list[CycleLeg]) -> Row:
         profit = worth.profit_decimals, worth.profit_token
         return {
             "amount_in": amount(signal.amount_in, signal.decimals_in, signal.token_in),
@@ -193,7 +195,7 @@ class Expected:
             "gas": amount(worth.gas_cost, *profit),
             "net": amount(worth.net, *profit),
             "verdict": QuoteVerdict(signal.verdict).name.lower().replace("_", " "),
-            "route": " → ".join(venue(leg.venue) for leg in legs),
+            "route": " → ".join(self._venue(leg.venue) for leg in legs),
         }
 
     @property
@@ -208,11 +210,23 @@ class Expected:
                 "price": price(value, pool.decimals0, pool.decimals1) if state is not None else None,
                 "reserves": [value.reserve0, value.reserve1] if isinstance(value, Reserves) else [0, 0],
                 "liquidity": value.liquidity if isinstance(value, Price) else 0,
-                "venue": VENUES.name_of(pool.venue),
+                "venue": self._venues.get(pool.venue),
             }
         return found
 
+    def _venue(self, code: int) -> str:
+        """As people read it: without its chain."""
+        return self._venues.get(code, str(code)).rpartition(".")[2].replace("_", " ")
 
-def venue(code: int) -> str:
-    """As people read it: without its chain."""
-    return (VENUES.name_of(code) or str(code)).rpartition(".")[2].replace("_", " ")
+
+def names_in(message: Message) -> dict[int, str]:
+    """The venues that a message names."""
+    return {record.code: record.name for record in message.records if isinstance(record, VenueName)}
+
+
+def venue_names(frames: Iterable[FrameRead]) -> dict[int, str]:
+    """The project's venues, and those that frames name."""
+    found = {int(code): name for code, name in VENUE_NAMES.items()}
+    for _, payload in frames:
+        found |= names_in(parse(payload))
+    return found

@@ -72,7 +72,7 @@ def expected(pipeline: RecordedPipeline) -> Expected:
 
 
 def signals(pipeline: RecordedPipeline) -> Expected:
-    return Expected(ring_frames(pipeline.signals))
+    return Expected(ring_frames(pipeline.signals), named=ring_frames(pipeline.market))
 
 
 def is_whole(page: Board, pipeline: RecordedPipeline) -> None:

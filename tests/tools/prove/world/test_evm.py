@@ -122,6 +122,6 @@ def test_tick_program_reads_the_ticks_of_a_contract() -> None:
             return True, word(gross) + word(net)
 
     words = Words(-1, 2)
-    ran = run(bytes.fromhex(call_data(POOL, words, 10)[2:]), Pools())
+    ran = run(bytes.fromhex(call_data(POOL, words, 10, "tickBitmap(int16)")[2:]), Pools())
     assert ran.ok
     assert read_ticks("0x" + ran.output.hex(), words, 10) == [Tick(-10, 5, 5), Tick(0, 7, -2), Tick(20, 9, 9)]

@@ -12,8 +12,9 @@ from producers.kinds.events import EVENT_OF_TOPIC
 from tools.prove.world import hanging
 from tools.prove.world.backend import Timeline, View
 from tools.prove.world.chain import BlockTree, shows_loss
-from tools.prove.world.contracts import draw_lookalike, draw_pools, mark, selector
+from tools.prove.world.contracts import mark, selector
 from tools.prove.world.faults import ALL, HONEST, FaultPlan, draw_kinds
+from tools.prove.world.markets import Markets
 from tools.prove.world.mutants import MUTANTS, WorldMutant, changed
 from tools.prove.world.run import run_world
 from tools.prove.world.shrinking import shrink
@@ -33,8 +34,9 @@ ENDLESS = WorldMutant(
 
 
 def tree_of(seed: int = 1, blocks: int = 20) -> BlockTree:
-    chain, rng = load_chain("polygon"), Random(seed)
-    tree = BlockTree(chain, rng, draw_pools(chain, rng, 4), [draw_lookalike(chain, rng, 0)])
+    rng = Random(seed)
+    markets = Markets(load_chain("polygon"), frozenset(), rng)
+    tree = BlockTree(markets.chain, rng, markets.draw_pools(rng, 4), [markets.draw_lookalike(rng, 0)])
     for _ in range(blocks):
         tree.head = tree.mine(tree.head, 2, 6)
     return tree
