@@ -36,14 +36,14 @@ SWAP = event(
     Role.POOL,
     PoolSwap,
     "Swap(address indexed sender, address indexed recipient, int256 amount0, int256 amount1, "
-    "uint160 sqrt_price_x96, uint128 liquidity, int24 tick, uint128 _, uint128 _)",
+    "uint160 sqrt_price_x96, uint128 liquidity, int24 tick, uint128 _, uint128 _, uint128 _)",
 )
 KIND = replace(uniswap_v3.KIND, name="OWN_V3", code=200, events=(SWAP,), shares=uniswap_v3.KIND.events[1:])
 """
-"""V3 with two words more in each swap, as PancakeSwap V3 has them."""
+"""V3 with three words more in each swap."""
 V3_SWAP = POOL_EVENTS[0].topic0
-OWN_SWAP = "0x19b47279256b2a23a1665c810c8d55a1758940ee09377d4f8d26497a3577dc83"
-"""PancakeSwap V3's topic, from its deployed pools."""
+OWN_SWAP = "0x660fdc64912f07f47601a41f4b6feff0281bf19e46513e49b442aa27e80667a7"
+"""The topic of that event, which no kind of the project has."""
 LOGS = "full_blocks_17686110-17686121_logs.jsonl.gz"
 HEADERS = "full_blocks_17686110-17686121_headers.jsonl.gz"
 
@@ -57,7 +57,7 @@ def own_recording(folder: Path) -> int:
         for row in map(msgspec.json.decode, rows):
             if row["topics"] and row["topics"][0] == V3_SWAP:
                 row["topics"][0] = OWN_SWAP
-                row["data"] += f"{7:064x}{8:064x}"
+                row["data"] += f"{7:064x}{8:064x}{9:064x}"
                 swaps += 1
             entries[row["blockHash"]] |= {row["address"], *row["topics"]}
             lines.append(msgspec.json.encode(row))
