@@ -9,12 +9,13 @@ import pytest
 
 from producers.blocks.block import Block
 from producers.chains.configuration import ChainConfig, load_chain
+from producers.kinds.events import EVENT_OF_TOPIC
 from producers.kinds.proving import Refuted, Standing
 from producers.node.call_program import Question
 from producers.node.calls_at import Answer
 from producers.node.jsonrpc import Failure
 from producers.node.rpc_types import Head
-from producers.node.view_calls import FACTORY, FEE, STABLE, TICK_SPACING, TOKEN0, TOKEN1, calling
+from producers.node.view_calls import FACTORY, FEE, STABLE, TICK_SPACING, TOKEN0, TOKEN1, calling, selector
 from producers.pools.inquiry import Inquiry, Tokens
 from tlv.codes import Protocol
 
@@ -258,3 +259,22 @@ def test_token_whose_answers_change_keeps_what_it_said_first() -> None:
     assert tokens.take(LOW, symbol.data, "0x" + b"ONE".ljust(32, b"\0").hex())
     assert not tokens.take(LOW, decimals.data, word(18)) and tokens.questions(LOW) == []
     assert (tokens.known(LOW).decimals, tokens.known(LOW).symbol) == (6, "ONE")
+
+
+def test_one_kinds_proof_against_an_emitter_waits_for_that_of_every_kind_with_its_events() -> None:
+    swap = EVENT_OF_TOPIC["0xc42079f94a6350d7e6235f29174924f928cc2ac818eb64fed8004e115fbcca67"]
+    inquiry, fee_of_kyber = Inquiry(CHAIN, POOL, swap.protocols), selector("swapFeeUnits()")
+
+    def a_stranger(question: Question) -> Answer | None:
+        if question.data == fee_of_kyber:
+            return None
+        stranger = {TOKEN0: address(LOW), TOKEN1: address(HIGH), FACTORY: address(STRANGER), FEE: word(3000)}
+        return stranger.get(question.data, REVERTED)
+
+    asked(inquiry, a_stranger)
+    assert [question.data for question in inquiry.open_questions()] == [fee_of_kyber]
+    assert inquiry.against() is None, "it may be Kyber's"
+    assert inquiry.take(Question(POOL, fee_of_kyber), REVERTED, block())
+    asked(inquiry, a_stranger)
+    against = inquiry.against()
+    assert against is not None and against.standing is Standing.UNSUPPORTED

@@ -436,7 +436,7 @@ MUTANTS = (
         "producers.blocks.completeness:Evidence.judge",
         "_events_of(block) > len(events)",
         "False",
-        663,
+        439,
         "dead_logs garbled_pushes null size",
         21,
     ),
@@ -481,7 +481,7 @@ MUTANTS = (
         "producers.blocks.recovery:RingStory._hole",
         "gap.reason == Reason.RANGE_REFUSED and",
         "False and",
-        7032,
+        156,
         "kill_ring policy small_ring",
         30,
     ),
@@ -601,15 +601,6 @@ MUTANTS = (
         108,
         "coins lost_pushes policy",
         20,
-    ),
-    WorldMutant(
-        "one kind's proof against an emitter is every kind's",
-        "producers.pools.inquiry:Inquiry.open_questions",
-        "len(refuted) == len(verdicts)",
-        "refuted",
-        11,
-        "coins hubs late lookups",
-        12,
     ),
 )
 
