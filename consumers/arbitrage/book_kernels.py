@@ -117,6 +117,8 @@ ORIGIN_HASH = EventOrigin.layout.offsets["block_hash"]
 MOVE_SIZE = PoolLiquidity.layout.size
 TOKENS_AT = PoolState.layout.offsets["token0"]
 TOKENS_END = PoolState.layout.offsets["token1"] + PoolState.layout.kinds["token1"].size
+BALANCER, CURVE = int(Protocol.BALANCER_V2), int(Protocol.CURVE)
+DODO, WOOFI = int(Protocol.DODO), int(Protocol.WOOFI)
 UNISWAP_V4, ALGEBRA = int(Protocol.UNISWAP_V4), int(Protocol.ALGEBRA)
 UNISWAP_V2, SOLIDLY, VELODROME = int(Protocol.UNISWAP_V2), int(Protocol.SOLIDLY), int(Protocol.VELODROME)
 REMOVED, SNAPSHOT, UNPROVEN = int(Flag.REMOVED), int(Flag.SNAPSHOT), int(Flag.UNPROVEN)
@@ -407,6 +409,12 @@ def holds_reserves(protocol: int) -> bool:
 
 
 @kernel
+def says_no_price(protocol: int) -> bool:
+    """Whether a protocol's swaps say no price, as `pool_state.SAYS_NO_PRICE`."""
+    return bool(protocol in (BALANCER, CURVE, DODO, WOOFI))
+
+
+@kernel
 def identify(
     tables: BookTables, row: int, fee_pips: int, tick_spacing: int, protocol: int, hooked: bool, curve: int
 ) -> None:
@@ -496,7 +504,7 @@ def take_event(tables: BookTables, buf: Bytes, tlv_type: int, value: int, at: in
         entry = begin_entry(tables, block, log_index, sequence, ns)
         copy_words(tables, entry, FIRST_AT, buf, value + SYNC_RESERVE0, WIDE)
         copy_words(tables, entry, SECOND_AT, buf, value + SYNC_RESERVE1, WIDE)
-    elif tlv_type == SWAP_TYPE and not is_v2 and not is_blank(buf, value + SWAP_PRICE, 8 * WIDE):
+    elif tlv_type == SWAP_TYPE and not is_v2 and not says_no_price(protocol):
         entry = begin_entry(tables, block, log_index, sequence, ns)
         copy_words(tables, entry, FIRST_AT, buf, value + SWAP_PRICE, WIDE)
         copy_words(tables, entry, SECOND_AT, buf, value + SWAP_LIQUIDITY, HALF)

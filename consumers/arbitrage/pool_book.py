@@ -33,7 +33,15 @@ from collections.abc import Iterator, Sequence
 
 from consumers.arbitrage.constant_product import FEE_UNIT
 from consumers.arbitrage.kept_ticks import Change
-from consumers.arbitrage.pool_state import HOLDS_RESERVES, SNAPSHOT_LOG_INDEX, Entry, Pool, Price, Reserves
+from consumers.arbitrage.pool_state import (
+    HOLDS_RESERVES,
+    SAYS_NO_PRICE,
+    SNAPSHOT_LOG_INDEX,
+    Entry,
+    Pool,
+    Price,
+    Reserves,
+)
 from consumers.arbitrage.solidly import fee_fraction, shown_fee
 from consumers.arbitrage.taxed_tokens import TaxedTokens, fall_of
 from tlv.codes import InvalidationScope, Protocol, Reason
@@ -300,7 +308,7 @@ def _state_after(pool: Pool, record: PoolRecord) -> Reserves | Price | None:
         case PoolSync():
             pool.protocol = pool.protocol or record.protocol
             return Reserves(record.reserve0, record.reserve1)
-        case PoolSwap() if record.protocol not in HOLDS_RESERVES and record.sqrt_price_x96:
+        case PoolSwap() if record.protocol not in HOLDS_RESERVES | SAYS_NO_PRICE:
             return Price(record.sqrt_price_x96, record.liquidity, record.tick)
         case PoolMint() | PoolBurn() | PoolLiquidity() if (
             record.protocol not in HOLDS_RESERVES and pool.current is not None

@@ -22,6 +22,8 @@ from tlv.layout import EventOrigin, PoolRecord
 
 HOLDS_RESERVES = frozenset((Protocol.UNISWAP_V2, Protocol.SOLIDLY, Protocol.VELODROME))
 """Protocols whose pools' state is two reserves; that of others is a price."""
+SAYS_NO_PRICE = frozenset((Protocol.BALANCER_V2, Protocol.CURVE, Protocol.DODO, Protocol.WOOFI))
+"""Protocols whose swaps say none: they set no state."""
 SOLIDLY_TYPE = frozenset((Protocol.SOLIDLY, Protocol.VELODROME))
 """Of these, those whose pools each have a curve."""
 

@@ -124,7 +124,7 @@ def test_store_select_narrows_step_by_step(tmp_path: Path) -> None:
     ("wanted", "complaint"),
     [
         ({"types": ["Swap"]}, "type 'Swap': expected one of"),
-        ({"venues": ["nowhere"]}, "venue 'nowhere': expected a u16 or one of ethereum.sushiswap"),
+        ({"venues": ["nowhere"]}, "venue 'nowhere': expected a u16 or one of base.aerodrome"),
         ({"venues": [70000]}, "venue 70000"),
         ({"pools": ["0x12"]}, "pool '0x12': expected 20 or 32 bytes, 0x and 40 or 64 hex digits"),
         ({"blocks": (3, 2)}, "blocks: expected a first and a last, found 3 and 2"),

@@ -87,7 +87,7 @@ def test_anomalies_of_a_journal_as_text_and_with_other_thresholds(tmp_path: Path
         (["--price-jump", "1.5"], "--price-jump"),
         (["--silence", "0"], "--silence"),
         (["--liquidity-drop", "10001"], "--liquidity-drop"),
-        (["--chain", "poligon"], "expected one of polygon, ethereum or a .toml file"),
+        (["--chain", "poligon"], "expected one of polygon, ethereum, base or a .toml file"),
         (["nowhere"], "nowhere"),
         (["--ring", "market.one", "--health", "market.one"], "--health: expected another ring than --ring"),
     ],

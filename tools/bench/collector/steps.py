@@ -40,7 +40,7 @@ TICK_NS = 20 * MS
 
 def run(seconds: float) -> list[BenchResult]:
     """Each scene once: rare steps happen with cold caches, so a repetition would be too fast."""
-    [sync] = [event.topic0 for event in EVENTS if event.name == "sync"]
+    sync = next(event.topic0 for event in EVENTS if event.name == "sync")
     syncs = [row for row in chain.from_iterable(event_blocks()) if row["topics"][0] == sync]
     logs = [{**row, "transactionHash": f"0x{at:064x}"} for at, row in enumerate(islice(cycle(syncs), BIG_BLOCK))]
     title = "collector, one step: "
