@@ -62,9 +62,10 @@ class Keeping:
 
     def save_pools(self, feed: Feed) -> None:
         """Those that were verified since the last call."""
-        verified = [finding for finding in feed.verified() if finding.settled]
-        if verified and self._cache is not None:
-            self.disk.write("pool cache", partial(self._cache.append, verified, feed.genesis))
+        verified, cache = feed.verified(), self._cache
+        kept = [finding for finding in verified if cache is not None and cache.keeps(finding)]
+        if kept and cache is not None:
+            self.disk.write("pool cache", partial(cache.append, kept, feed.genesis))
 
     def save(self, feed: Feed, ring_uuid: bytes, statistics: Statistics, *, ending: bool = False) -> None:
         """Have the state and the statistics written, whenever the disk gets to it: the statistics of now, the state of

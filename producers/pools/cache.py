@@ -149,8 +149,11 @@ class PoolCache:
         except FileNotFoundError:
             return
 
-    def _can_be_proven_again(self, pool: VerifiedEmitter) -> bool:
-        """Whether the file alone proves it; others are asked about anew."""
+    def keeps(self, finding: Finding) -> bool:
+        """Whether a pool is for the file: its tokens said what they are, and a row proves it; others are asked anew."""
+        pool = finding.pool
+        if pool is None or not finding.settled:
+            return False
         factory = self._factories.get(_hex(pool.factory))
         return factory is not None and _by_address(factory) and len(pool.pool) == ADDRESS_BYTES
 
@@ -163,7 +166,7 @@ class PoolCache:
         rows = []
         for finding in findings:
             pool = finding.pool
-            if pool is None or not finding.settled or not self._can_be_proven_again(pool):
+            if pool is None or not self.keeps(finding):
                 continue
             row = Row(
                 chain_id=self._chain_id,

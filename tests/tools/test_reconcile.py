@@ -311,7 +311,7 @@ def test_state_that_is_not_known_after_a_loss_is_not_guessed() -> None:
     judge = FillJudge(read.attempts, SeededPools())
     driver = Driver(judge, RING)
     for sequence, frame in enumerate(recorded("polygon"), 1):
-        if sequence == 600:
+        if sequence == 760:
             driver.lose(sequence, sequence)
         driver.deliver(sequence, frame.time_ns, frame.payload)
     unknown = [one for one in judge.judgements if one.unjudged]
