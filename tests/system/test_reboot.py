@@ -144,6 +144,7 @@ def test_named_client_misses_nothing_across_a_reboot(rig: UpRig, everything_stay
     before = read(rig, lambda got: len(got) > FRAMES)[:FRAMES]  # the last one is not acknowledged
     cursor = rig.folder / "cursors" / "market_data" / "desk.json"
     wait_for(lambda: FRAMES in json.loads(cursor.read_bytes())["acknowledged"].values(), "the cursor on the disk")
+    wait_for((rig.folder / "state.json").exists, "a state on the disk")
     reboot(rig, everything_stays)
     old, state = recorded(rig), json.loads((rig.folder / "state.json").read_bytes())
     status = rig.run("status")
