@@ -76,7 +76,7 @@ class BlockEvents:
                 row = row_of.get(key)
             if row is None:
                 row = self._quarantine.take(key, log, block, index, fetched)
-                if row is GARBLED:
+                if row == GARBLED:
                     looked_at -= 1
                     garbled = True
                     block.disbelieve(log, waiting[at + 1 :])
