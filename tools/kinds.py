@@ -23,6 +23,7 @@ from producers.kinds.kind import Fee, PoolKind
 from producers.kinds.registry import all_kinds
 from tlv.codes import Protocol
 from tlv.errors import UsageError
+from tlv.filter import type_number
 from tlv.venues import VENUES
 from tools.layout import table
 
@@ -45,8 +46,9 @@ def chains() -> list[ChainConfig]:
 
 
 def events_of(kind: PoolKind) -> list[str]:
-    """What it decodes, by the contracts' names: its own events, then those that it shares with other kinds."""
-    return list(dict.fromkeys(event.solidity_name for event in (*kind.events, *kind.shares)))
+    """What it decodes, by the contracts' names, in the order of the records that it becomes."""
+    by_record = sorted((*kind.events, *kind.shares), key=lambda event: type_number(event.record))
+    return list(dict.fromkeys(event.solidity_name for event in by_record))
 
 
 def state_of(kind: PoolKind) -> list[str]:
@@ -67,10 +69,11 @@ def proof_of(factory: Factory) -> str:
 
 def proofs_of(kind: PoolKind) -> str:
     """How pools of this kind can be proven."""
+    if kind.proven:
+        return kind.proven
     by_address = [BY_ADDRESS] if kind.proof.salt is not None else []
     by_factory = [by_lookup(kind.proof.lookup)] if kind.proof.lookup else []
-    own = [kind.proven] if kind.proven else []
-    return ", or ".join(by_address + by_factory + own) or OWN_RULE
+    return ", or ".join(by_address + by_factory) or OWN_RULE
 
 
 def by_lookup(function: str) -> str:

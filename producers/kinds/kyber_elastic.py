@@ -49,5 +49,4 @@ KIND = PoolKind(
     fee=Fee.DYNAMIC,
     state=StateRule(("getPoolState()", "getLiquidityState()"), read),
     prove=prove,
-    proven="its address (CREATE2), or `getPool(address,address,uint24)` of the factory",
 )
