@@ -6,7 +6,8 @@ both to the same states after every frame.  What is rare (a reorg, a loss, a tic
 
     B1  the states of a pool are a list through `entries`: `oldest` .. `newest`, linked both ways; -1 is no entry
     B2  an entry is in exactly one list: that of its pool, or the free one, linked by `next`
-    B3  a slot holds the row of a pool + 1; at least half of the slots are 0, so every probe ends
+    B3  a slot holds the first row of a pool + 1; at least half of the slots are 0, so every probe ends.  The rows of
+        the pool's other pairs follow from it through `other_pair`, by rising row
     B4  room for one pool and one entry is there before a message is looked at; else `fold` returns FULL
 """
 
@@ -23,7 +24,7 @@ from ringbuf.layout import LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW, TIME_ROW
 from tlv.buffers import Bytes, Limbs, Longs, Structs
 from tlv.codes import UNKNOWN_DECIMALS, Flag, Protocol
 from tlv.copying import copy_bytes
-from tlv.filter import IS_POOL, POOL_PREFIX, PREFIX_SIZE
+from tlv.filter import IS_POOL, POOL_BYTES, POOL_PREFIX, PREFIX_SIZE
 from tlv.jit import kernel
 from tlv.kernels import check_message, find_tlv, next_tlv
 from tlv.layout import (
@@ -67,6 +68,7 @@ KNOWN_POOL = np.dtype(
         ("block", "<i8"),  # of the newest event or snapshot that came
         ("sequence", "<i8"),
         ("changed", "<i8"),  # whether it is listed in `changed`
+        ("other_pair", "<i8"),  # the next row of the pool, of another pair of its coins, + 1; 0: there is none
     ]
 )
 KNOWN_STATE = np.dtype(
@@ -132,9 +134,9 @@ class BookTables(NamedTuple):
     names: Bytes
     """uint8[pools, 80]: what every pool record begins with (`tlv.layout.PoolRecord`)."""
     pools: Structs
-    """KNOWN_POOL[pools]."""
+    """KNOWN_POOL[pools]: a row is a pool and a pair of its coins."""
     slots: Longs
-    """Hash table from pool to row + 1; its size is a power of two."""
+    """Hash table from pool to its first row + 1; its size is a power of two."""
     entries: Structs
     """KNOWN_STATE[entries]."""
     words: Limbs
@@ -197,15 +199,44 @@ def probe(tables: BookTables, buf: Bytes, at: int) -> int:
 
 @kernel
 def fill_slots(tables: BookTables) -> None:
-    """Enter every pool into slots that are empty."""
+    """Enter every pool into slots that are empty, by its first row."""
     for row in range(tables.meta[POOLS_USED]):
-        tables.slots[probe(tables, tables.names[row], 0)] = row + 1
+        slot = probe(tables, tables.names[row], 0)
+        if tables.slots[slot] == 0:
+            tables.slots[slot] = row + 1
 
 
 @kernel
 def find_pool(tables: BookTables, buf: Bytes, at: int) -> int:
-    """The row of the pool whose 32 bytes are at buf[at:]; -1 if it is not known."""
+    """The first row of the pool whose 32 bytes are at buf[at:]; -1 if it is not known."""
     return int(tables.slots[probe(tables, buf, at)]) - 1
+
+
+@kernel
+def find_pair(tables: BookTables, buf: Bytes, at: int) -> int:
+    """The row of the pool and pair whose record is at buf[at:]; -1 if it is not known."""
+    row = find_pool(tables, buf, at)
+    while row >= 0 and not is_pair(tables, row, buf, at):
+        row = int(tables.pools[row]["other_pair"]) - 1
+    return row
+
+
+@kernel
+def is_pair(tables: BookTables, row: int, buf: Bytes, at: int) -> bool:
+    """Whether a row is of the two tokens of the record at buf[at:]."""
+    same = True
+    for i in range(TOKENS_AT, TOKENS_END):
+        same &= tables.names[row, i] == buf[at + i]
+    return bool(same)
+
+
+def rows_of(tables: BookTables, pool: bytes) -> list[int]:
+    """The rows of a pool, one for each pair; none if it is not known."""
+    found, row = [], find_pool(tables, np.frombuffer(bytearray(pool.ljust(POOL_BYTES, b"\0")), np.uint8), 0)
+    while row >= 0:
+        found.append(row)
+        row = int(tables.pools[row]["other_pair"]) - 1
+    return found
 
 
 @kernel
@@ -219,22 +250,24 @@ def note_change(tables: BookTables, row: int) -> None:
 
 @kernel
 def learn_pool(tables: BookTables, buf: Bytes, at: int) -> int:
-    """The row of the pool whose record is at buf[at:], a new one if it is not known; decimals, once known, stay, and a
-    record of another pair of its coins says none (`Pool.learn`)."""
+    """The row of the pool and pair whose record is at buf[at:], a new one if it is not known; decimals, once known,
+    stay (`Pool.learn`)."""
     slot = probe(tables, buf, at)
-    row = int(tables.slots[slot]) - 1
+    row, before = int(tables.slots[slot]) - 1, -1
+    while row >= 0 and not is_pair(tables, row, buf, at):
+        before, row = row, int(tables.pools[row]["other_pair"]) - 1
     if row < 0:
         row = int(tables.meta[POOLS_USED])
         tables.meta[POOLS_USED] = row + 1
-        tables.slots[slot] = row + 1
+        if before < 0:
+            tables.slots[slot] = row + 1
+        else:
+            tables.pools[before]["other_pair"] = row + 1
         copy_bytes(tables.names[row], 0, buf, at, PREFIX_SIZE)
         pool = tables.pools[row]
         pool["fee_pips"] = pool["fee_pips_back"] = pool["newest"] = pool["oldest"] = -1
         note_change(tables, row)
         return row
-    for i in range(TOKENS_AT, TOKENS_END):
-        if tables.names[row, i] != buf[at + i]:
-            return row
     told, known = buf[at : at + PREFIX_SIZE].view(POOL_PREFIX)[0], tables.names[row].view(POOL_PREFIX)[0]
     if told["decimals0"] != UNKNOWN_DECIMALS:
         known["decimals0"] = told["decimals0"]
@@ -657,7 +690,7 @@ def take_pool_record(
         return REFUSED
     if not flags & REMOVED:
         return take_event(tables, buf, tlv_type, value, at, sequence, ns)
-    row = find_pool(tables, buf, value)
+    row = find_pair(tables, buf, value)
     if row >= 0 and tlv_type == FEE_TYPE:
         learn_fees(tables, row, -1, -1)
     elif row >= 0:

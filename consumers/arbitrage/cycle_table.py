@@ -238,8 +238,9 @@ class CycleTable:
                 self._money = Denomination(*map(_twice, self._money))
         return number
 
-    def add(self, token0: bytes, token1: bytes) -> None:
-        """Take in the next pool, and all cycles through it and pools that are known already."""
+    def add(self, token0: bytes, token1: bytes, *, alone: bool = False) -> None:
+        """Take in the next pool, and all cycles through it and pools that are known already; none if it is `alone`,
+        which can never be quoted."""
         row = len(self._members)
         if 2 * row + 2 > len(self._sides.rates):
             self._sides = Sides(*map(_twice, self._sides))
@@ -247,7 +248,7 @@ class CycleTable:
         self._used.append(0)
         first, second = self.token(token0), self.token(token1)
         self._sides.tokens[2 * row], self._sides.tokens[2 * row + 1] = first, second
-        if first == second:
+        if alone or first == second:
             return
         for other in self._pools_of(first, second):
             self._enter(2 * row, self._side(other, second), NONE_SIDE)

@@ -36,7 +36,7 @@ from consumers.arbitrage.cycle_table import BELOW, UNPRICED, CycleCandidate, Cyc
 from consumers.arbitrage.gas_rate import Rates
 from consumers.arbitrage.legs import leg_of, refusal, slopes_of
 from consumers.arbitrage.live_signals import KnownOpportunity, LiveSignals, Statement, opportunity_number
-from consumers.arbitrage.pool_state import Pool
+from consumers.arbitrage.pool_state import SAYS_NO_PRICE, Pool
 from consumers.arbitrage.signal import StateBlock, crossed_ticks, describe, describe_legs, value, way_of
 from tlv.codes import Flag, QuoteVerdict, Source, WithdrawalReason
 from tlv.layout import (
@@ -173,7 +173,7 @@ class FlashArbitrage(BookStrategy):
 
     def on_snapshot(self, record: PoolState) -> None:
         """Take over fee and tokens, and the state unless an event has set a newer one."""
-        known = self.book.get(record.pool)
+        known = self.book.find(record)
         before = _quoted(known) if known is not None else None
         pool = self.book.take_snapshot(record)
         if pool is None:
@@ -234,7 +234,7 @@ class FlashArbitrage(BookStrategy):
         if self._rows == len(self.book.pools):
             return
         for pool in self.book.pools[self._rows :]:
-            self._table.add(pool.token0, pool.token1)
+            self._table.add(pool.token0, pool.token1, alone=pool.protocol in SAYS_NO_PRICE)
         self._rows = len(self.book.pools)
         self.counts["cycles"] = self._table.size
         if self.book.taxed.seen:

@@ -1,4 +1,5 @@
-"""Every pool this process knows, by address and by token pair, kept up to date from records.
+"""Every pool this process knows, by address and by token pair, kept up to date from records.  A pool of more than two
+coins has an entry for each pair that a record named.
 
 Owns the meaning of each record for pool state: what sets it, what takes it back, what makes it unknown.  Knows neither
 which prices are worth a trade nor where records come from.
@@ -18,8 +19,6 @@ which prices are worth a trade nor where records come from.
     PoolFee                              the fee, but of Algebra and V4
 
 A StateInvalidation because of a reorg is ignored: the Reorg that follows restores the states instead.
-
-A pool of more than two coins is one pool, of the pair that its first record named.
 
 The next block is taken to come as long after the newest as that came after the one before.
 
@@ -74,7 +73,8 @@ class PoolBook:
     def __init__(self) -> None:
         self.pools: list[Pool] = []
         self.taxed = TaxedTokens()
-        self._by_address: dict[bytes, Pool] = {}
+        self._by_address: dict[bytes, list[Pool]] = {}
+        """One for each pair of its coins, that of its first record first."""
         self._by_pair: dict[tuple[bytes, bytes], list[Pool]] = {}
         self._trusted_since = 0
         self._complete_from: int | None = None
@@ -88,19 +88,26 @@ class PoolBook:
         return iter(self.pools)
 
     def get(self, address: bytes) -> Pool | None:
-        """The pool at `address`, if any record named it."""
-        return self._by_address.get(address)
+        """The pool at `address`, if any record named it; of one of several pairs the first that was named."""
+        return next(iter(self._by_address.get(address, ())), None)
 
     def of_pair(self, token: bytes, other: bytes) -> list[Pool]:
         """The pools that trade two tokens, in whatever order they are named."""
         return self._by_pair.get((token, other) if token < other else (other, token), [])
 
+    def find(self, record: PoolRecord) -> Pool | None:
+        """The pool and pair of a record, if any before named them."""
+        for pool in self._by_address.get(record.pool, ()):
+            if pool.token0 == record.token0 and pool.token1 == record.token1:
+                return pool
+        return None
+
     def _pool(self, record: PoolRecord) -> Pool:
-        pool = self._by_address.get(record.pool)
+        pool = self.find(record)
         if pool is None:
             pool = Pool(len(self.pools), record.pool, record.token0, record.token1, record.venue)
             self.pools.append(pool)
-            self._by_address[record.pool] = pool
+            self._by_address.setdefault(record.pool, []).append(pool)
             self._by_pair.setdefault((pool.token0, pool.token1), []).append(pool)
         pool.learn(record)
         return pool
@@ -133,7 +140,7 @@ class PoolBook:
 
     def take_back(self, record: PoolRecord, origin: EventOrigin) -> Pool | None:
         """Undo one event that left the chain; the pool if that changed its state."""
-        pool = self._by_address.get(record.pool)
+        pool = self.find(record)
         if pool is None:
             return None
         if isinstance(record, PoolFee) and record.protocol == Protocol.UNISWAP_V4:
@@ -197,8 +204,7 @@ class PoolBook:
         if invalidation.reason == Reason.REORG:
             return []
         if invalidation.scope == InvalidationScope.ONE_POOL:
-            pool = self._by_address.get(invalidation.pool)
-            return [] if pool is None else _forget([pool])
+            return _forget(self._by_address.get(invalidation.pool, []))
         return self.invalidate(invalidation.since_block)
 
     def lose(self) -> list[Pool]:
@@ -308,7 +314,9 @@ def _state_after(pool: Pool, record: PoolRecord) -> Reserves | Price | None:
         case PoolSync():
             pool.protocol = pool.protocol or record.protocol
             return Reserves(record.reserve0, record.reserve1)
-        case PoolSwap() if record.protocol not in HOLDS_RESERVES | SAYS_NO_PRICE:
+        case PoolSwap() if record.protocol in SAYS_NO_PRICE:
+            pool.protocol = record.protocol
+        case PoolSwap() if record.protocol not in HOLDS_RESERVES:
             return Price(record.sqrt_price_x96, record.liquidity, record.tick)
         case PoolMint() | PoolBurn() | PoolLiquidity() if (
             record.protocol not in HOLDS_RESERVES and pool.current is not None

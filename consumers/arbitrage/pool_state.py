@@ -58,14 +58,13 @@ SNAPSHOT_LOG_INDEX = -1
 
 @dataclass(slots=True, eq=False)
 class Pool:
-    """A pool as this process knows it."""
+    """A pool as this process knows it: one of more than two coins is a `Pool` for each pair."""
 
     index: int
     """Dense number, the row of the screening table."""
     address: bytes
     token0: bytes
     token1: bytes
-    """The pair that the first record named; others name other pairs of a pool of more than two coins."""
     venue: int
     protocol: int = 0
     """0 until an event or a snapshot sets it."""
@@ -95,10 +94,7 @@ class Pool:
         return self.history[-1] if self.history else None
 
     def learn(self, record: PoolRecord) -> None:
-        """Take over the decimals of a pool record; a value, once known, stays.  One of another pair of the pool's coins
-        says nothing of these two."""
-        if (record.token0, record.token1) != (self.token0, self.token1):
-            return
+        """Take over the decimals of a record of this pool and pair; a value, once known, stays."""
         if record.decimals0 != UNKNOWN_DECIMALS:
             self.decimals0 = record.decimals0
         if record.decimals1 != UNKNOWN_DECIMALS:

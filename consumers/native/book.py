@@ -4,7 +4,7 @@ Owns `NativeBook`, which applies in Python what `book_kernels.fold` leaves to it
 fees that move),
 and what a handler may ask of the `BookView` that it gets as `book`:
 
-    row = pool_row(book, sync["pool"])              # -1: not known
+    row = pool_row(book, sync["pool"])              # -1: not known; of a pool of several pairs the first's
     known = reserves(book, row, first, second)      # uint64[4] each; of a V3 pool the virtual ones
     rough = price(book, row)                        # a float, to look which pool is worth a quote
     status = quote(book, row, True, amount, out)    # token0 goes in; only QUOTED and HOOKED give an amount
@@ -28,6 +28,7 @@ from consumers.arbitrage.book_kernels import (
     SECOND_AT,
     WIDE,
     BookTables,
+    find_pair,
     find_pool,
     grown,
     make_tables,
@@ -75,7 +76,7 @@ from consumers.native.wide_math import (
 )
 from tlv.buffers import Bytes, Limbs, Longs
 from tlv.codes import Flag, GapScope, InvalidationScope, Protocol, Reason
-from tlv.filter import POOL_BYTES, POOL_PREFIX
+from tlv.filter import POOL_PREFIX
 from tlv.jit import kernel
 from tlv.layout import (
     Block,
@@ -85,6 +86,7 @@ from tlv.layout import (
     PoolBurn,
     PoolLiquidity,
     PoolMint,
+    PoolRecord,
     PoolSwap,
     PoolTicks,
     Reorg,
@@ -129,7 +131,8 @@ class BookView(NamedTuple):
 
 @kernel
 def pool_row(book: BookView, pool: Bytes) -> int:
-    """The row of a pool, given its 32 bytes; -1 if no record named it yet."""
+    """The row of a pool, given its 32 bytes; -1 if no record named it yet.  A pool of more than two coins has a row for
+    each pair that a record named, and this is the first one's; none of them can be quoted."""
     return find_pool(book.tables, pool, 0)
 
 
@@ -328,8 +331,8 @@ class NativeBook:
             fees.lose()
         self._invalidate()
 
-    def _row_of(self, pool: bytes) -> int:
-        return find_pool(self.view.tables, np.frombuffer(pool.ljust(POOL_BYTES, b"\0"), np.uint8), 0)
+    def _row_of(self, record: PoolRecord) -> int:
+        return find_pair(self.view.tables, np.frombuffer(bytearray(record.pack()), np.uint8), 0)
 
     def _grow(self) -> None:
         tables, arrays = grown(self.view.tables), self.view.ticks
@@ -344,8 +347,7 @@ class NativeBook:
         if invalidation.scope != InvalidationScope.ONE_POOL:
             self._invalidate(invalidation.since_block)
             return
-        row = self._row_of(invalidation.pool)
-        if row >= 0:
+        for row in book_kernels.rows_of(self.view.tables, invalidation.pool):
             book_kernels.forget(self.view.tables, row)
             if row in self._ticks:
                 self._ticks[row].void()
@@ -367,7 +369,7 @@ class NativeBook:
     def _take_event(
         self, record: PoolSwap | PoolMint | PoolBurn | PoolLiquidity, origin: EventOrigin, *, removed: bool
     ) -> None:
-        row = self._row_of(record.pool)
+        row = self._row_of(record)
         if record.protocol == Protocol.ALGEBRA and not isinstance(record, PoolLiquidity):
             fees = self._fees.setdefault(row, KeptFees())
             if removed:
@@ -387,7 +389,7 @@ class NativeBook:
         since_block = self._complete_since()
         if since_block is None:
             return
-        row = self._row_of(state.pool)
+        row = self._row_of(state)
         if self._fees.setdefault(row, KeptFees()).take(state, points, since_block):
             pool = self.view.tables.pools[row]
             self.view.tables.meta[book_kernels.FOLLOWED] += 1 - pool["followed"]
@@ -413,7 +415,7 @@ class NativeBook:
         since_block = self._complete_since()
         if since_block is None:
             return
-        row = self._row_of(part.pool)
+        row = self._row_of(part)
         if self._ticks.setdefault(row, KeptTicks()).take(part, found, since_block):
             self._show(row)
 

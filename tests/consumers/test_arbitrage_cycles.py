@@ -199,10 +199,11 @@ def test_cycle_table_leaves_out_what_it_has_no_room_for_and_counts_it() -> None:
     assert small.size + small.left_out == whole.size
 
 
-def test_cycle_table_pool_of_one_token_is_in_no_cycle() -> None:
+@pytest.mark.parametrize(("other", "alone"), [(0, False), (1, True)])
+def test_cycle_table_pool_of_one_token_or_without_quotes_is_in_no_cycle(other: int, alone: bool) -> None:
     table = CycleTable(100)
-    table.add(bytes(20), bytes(20))
-    table.add(bytes(20), bytes(20))
+    table.add(bytes(20), bytes([other]) * 20, alone=alone)
+    table.add(bytes(20), bytes([other]) * 20)
     table.set(0, Slope(2.0, 0.1), Slope(2.0, 0.1), 1)
     table.begin_look()
     assert table.size == 0 and table.candidates(0, 0, 0, nan)[0] == 0

@@ -27,6 +27,7 @@ from tests.consumers.test_arbitrage_strategy import (
     two_pools,
     withdrawals,
 )
+from tests.consumers.three_coins import pairs_of_three_coins, swap_of
 from tlv.codes import Flag, GapScope, InvalidationScope, Protocol, QuoteVerdict, Reason, WithdrawalReason
 from tlv.layout import Gap, PoolBurn, Reorg, Session, StateInvalidation
 from tlv.record import Record
@@ -279,3 +280,12 @@ def test_cycles_beyond_the_limit_are_left_out_counted_and_told_once(caplog: pyte
     assert [record.message for record in caplog.records] == [
         "3 cycles are in the table, as many as max_cycles allows; what appears now is left out"
     ]
+
+
+def test_pairs_of_a_pool_that_says_no_price_take_no_room_in_the_table() -> None:
+    market, heads = Market(), [head for head, _ in pairs_of_three_coins()]
+    for head in heads:
+        market.tell(swap_of(head), market.origin(1))
+    for pool in (A, B):
+        market.know(pool, tokens=heads[0][1:3])
+    assert len(market.strategy.book.pools) == 5 and market.strategy.counts["cycles"] == 1

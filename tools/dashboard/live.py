@@ -21,7 +21,7 @@ from ringbuf import Poll
 from tlv.units import MS
 from tools.dashboard.health import health_of
 from tools.dashboard.hops import HopIntervals
-from tools.dashboard.pools import PoolStates
+from tools.dashboard.pools import Pair, PoolStates
 from tools.dashboard.shapes import Hello, JournalRow, PoolDetail, Update
 from tools.dashboard.view import DashboardView
 from tools.dashboard.watcher import (
@@ -76,10 +76,10 @@ class LiveDashboard:
         with self._lock:
             self._view.leave(ring, problem)
 
-    def pool(self, ring: str, pool: bytes) -> PoolDetail | None:
-        """One pool as it is now; None if it is not known."""
+    def pool(self, ring: str, pool: bytes, tokens: Pair | None) -> PoolDetail | None:
+        """One pool as it is now, of a pair of its coins or of the first; None if it is not known."""
         with self._lock:
-            return self._pools.detail(ring, pool)
+            return self._pools.detail(ring, pool, tokens)
 
     # ---- ticks
 

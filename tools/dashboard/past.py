@@ -26,8 +26,10 @@ from starlette.types import Receive
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tlv.errors import AlphaPulseError, UsageError
+from tlv.filter import address
 from tlv.instrument import pool_of
 from tlv.units import MS
+from tools.dashboard.pools import Pair
 from tools.dashboard.recorded_journal import NobodyWaits, NotRecorded, PastPage, RecordedJournal
 from tools.dashboard.replay import PageReplay
 from tools.dashboard.shapes import Hello, JournalRow, PoolDetail
@@ -70,7 +72,7 @@ class Past:
     """
 
     def __init__(
-        self, directories: Iterable[Path], build: str, live_pool: Callable[[str, bytes], PoolDetail | None]
+        self, directories: Iterable[Path], build: str, live_pool: Callable[[str, bytes, Pair | None], PoolDetail | None]
     ) -> None:
         self._journals: dict[str, RecordedJournal] = {}
         self.directories: dict[str, Path] = {}
@@ -115,11 +117,11 @@ class Past:
 
     async def _pool(self, request: Request) -> Any:
         asked = request.query_params
-        ring, pool = asked.get("ring", ""), pool_of(asked.get("pool", ""))
+        ring, pool, tokens = asked.get("ring", ""), pool_of(asked.get("pool", "")), pair_in(asked)
         if "journal" in asked or "block" in asked:
-            detail = await self._seek(asked, request.receive, lambda page: page.fold.pools.detail(ring, pool))
+            detail = await self._seek(asked, request.receive, lambda page: page.fold.pools.detail(ring, pool, tokens))
         else:
-            detail = await asyncio.to_thread(self._live_pool, ring, pool)
+            detail = await asyncio.to_thread(self._live_pool, ring, pool, tokens)
         venue = asked.get("venue")
         if detail is None or (venue is not None and venue != detail.row.venue):
             raise NotRecorded(f"pool: expected one of ring {ring!r}, found {venue or ''}:0x{pool.hex()}")
@@ -275,6 +277,17 @@ def block_in(asked: Mapping[str, str]) -> int:
     if text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_BLOCK)) and int(text) <= LARGEST_BLOCK:
         return int(text)
     raise UsageError(f"block: expected a number from 0 to {LARGEST_BLOCK}, found {text!r}")
+
+
+def pair_in(asked: Mapping[str, str]) -> Pair | None:
+    """The tokens of the pool that is asked for, `token0` and `token1`; None if neither is named.
+
+    Raises:
+        UsageError: one of them is no address, or missing.
+    """
+    if "token0" not in asked and "token1" not in asked:
+        return None
+    return address(asked.get("token0", "")), address(asked.get("token1", ""))
 
 
 def speed_in(asked: Mapping[str, str]) -> float:

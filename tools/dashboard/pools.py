@@ -1,4 +1,5 @@
-"""The states of all pools, kept up to date from frames, as the rows that a page shows.
+"""The states of all pools, kept up to date from frames, as the rows that a page shows: one for each pool, and for each
+pair of one of several coins.
 
 Owns the fold of a ring's frames into rows and details.  `consumers.arbitrage.pool_book` owns what a record means for a
 pool's state, `book_kernels` applies it in compiled code, and here is what is rare: reorgs, losses, tick maps, names.
@@ -7,7 +8,7 @@ pool's state, `book_kernels` applies it in compiled code, and here is what is ra
     lose        frames of a ring that nobody can read any more
     changed     the rows of the pools that changed since the last call
     rows        all of them, as of that call
-    detail      one pool, near by
+    detail      one of them, near by
 
 A fold can be pickled, which time travel does: it goes on where the copy was taken.
 """
@@ -72,6 +73,8 @@ STEPS = 64
 """Steps of liquidity that a detail has on either side of the price."""
 PRICES = 200
 """Changes of its price that a detail has."""
+Pair = tuple[bytes, bytes]
+"""Two tokens, that of the lower address first."""
 KINDS = {int(kind): kind.name.lower() for kind in Protocol}
 
 
@@ -148,7 +151,7 @@ class RingPools:
             case PoolMint() | PoolBurn() | PoolLiquidity() as record if why == LIQUIDITY:
                 origin = message.first(EventOrigin)
                 assert origin is not None
-                ticks = self._ticks.setdefault(self._row_of(record.pool), KeptTicks())
+                ticks = self._ticks.setdefault(self._row_of(record.pool, (record.token0, record.token1)), KeptTicks())
                 if message.header.flags & Flag.REMOVED:
                     ticks.take_back(origin)
                 else:
@@ -170,8 +173,7 @@ class RingPools:
         if invalidation.scope != InvalidationScope.ONE_POOL:
             self._invalidate(invalidation.since_block)
             return
-        row = self._row_of(invalidation.pool)
-        if row >= 0:
+        for row in book_kernels.rows_of(self._tables, invalidation.pool):
             book_kernels.forget(self._tables, row)
             if row in self._ticks:
                 self._ticks[row].void()
@@ -193,7 +195,9 @@ class RingPools:
         if complete_from < 0:
             return
         since_block = max(int(self._tables.meta[book_kernels.TRUSTED_SINCE]), complete_from - 1)
-        self._ticks.setdefault(self._row_of(part.pool), KeptTicks()).take(part, found, since_block)
+        self._ticks.setdefault(self._row_of(part.pool, (part.token0, part.token1)), KeptTicks()).take(
+            part, found, since_block
+        )
 
     def _name(self, token: bytes, symbol: str) -> None:
         if not symbol or self._symbols.get(token) == symbol:
@@ -211,9 +215,9 @@ class RingPools:
         for row in np.flatnonzero(names["venue"] == code).tolist():
             book_kernels.note_change(self._tables, row)
 
-    def _row_of(self, pool: bytes) -> int:
-        raw = np.frombuffer(bytearray(pool.ljust(POOL_BYTES, b"\0")), np.uint8)
-        return int(book_kernels.find_pool(self._tables, raw, 0))
+    def _row_of(self, pool: bytes, tokens: Pair) -> int:
+        head = pool.ljust(POOL_BYTES, b"\0") + b"".join(tokens)
+        return int(book_kernels.find_pair(self._tables, np.frombuffer(bytearray(head), np.uint8), 0))
 
     # ---- what is shown
 
@@ -241,9 +245,9 @@ class RingPools:
         self._rows = [self._make_row(row) if made is None else made for row, made in enumerate(self._rows)]
         return [made for made in self._rows if made is not None]
 
-    def detail(self, pool: bytes) -> PoolDetail | None:
-        """One pool as it is now; None if it is not known."""
-        row = self._row_of(pool)
+    def detail(self, pool: bytes, tokens: Pair | None = None) -> PoolDetail | None:
+        """One pool as it is now, of a pair of its coins or of the first; None if it is not known."""
+        row = self._row_of(pool, tokens) if tokens else next(iter(book_kernels.rows_of(self._tables, pool)), -1)
         if row < 0:
             return None
         made = self._make_row(row)
@@ -386,9 +390,9 @@ class PoolStates:
         """All pools, as of the last call of `changed`."""
         return [row for _, pools in self._rings.values() for row in pools.rows()]
 
-    def detail(self, ring: str, pool: bytes) -> PoolDetail | None:
-        """One pool as it is now; None if it is not known."""
-        return self._rings[ring][1].detail(pool) if ring in self._rings else None
+    def detail(self, ring: str, pool: bytes, tokens: Pair | None = None) -> PoolDetail | None:
+        """One pool as it is now, of a pair of its coins or of the first; None if it is not known."""
+        return self._rings[ring][1].detail(pool, tokens) if ring in self._rings else None
 
 
 def power_of_two(least: int, needed: int) -> int:

@@ -6,7 +6,8 @@ browser's numbers are doubles.  Times are milliseconds since 1970, but for `_ns`
     /dashboard          WebSocket: Hello, then Update after Update; ?journal=J&block=N&speed=S replays a journal instead
     /api/at             the same, as one Update, as it was when block N had ended:  ?journal=J&block=N
     /api/journals       which journals can be travelled in
-    /api/pool           PoolDetail of one pool, live or at a block:  ?ring=R&venue=V&pool=P[&journal=J&block=N]
+    /api/pool           PoolDetail of one pool, live or at a block:
+                          ?ring=R&venue=V&pool=P[&token0=A&token1=B][&journal=J&block=N]
     /api/trace          the way of one message (tools.trace.model.TraceAnswer):  ?ring=R&sequence=S
 
 An Update carries only what changed since the last one; `whole` ones carry everything and replace what the page had.
@@ -62,7 +63,8 @@ class SwapRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class PoolStateRow(msgspec.Struct, frozen=True, gc=False):
-    """A pool's state after its newest event that stands."""
+    """A pool's state after its newest event that stands.  One of more than two coins has a row for each pair that it
+    trades: `ring`, `pool` and both tokens name a row."""
 
     ring: str
     venue: str

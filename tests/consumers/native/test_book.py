@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from consumers.arbitrage.book_kernels import find_pair
 from consumers.arbitrage.book_strategy import BookStrategy
 from consumers.arbitrage.concentrated import current_range, swap, swap_step
 from consumers.arbitrage.constant_product import FEE_UNIT, MAX_RESERVE, Hop
@@ -115,7 +116,9 @@ def compare(driver: NativeDriver, book: PoolBook, rng: random.Random, share: flo
     for pool in book:
         if rng.random() > share:
             continue
-        row = pool_row(view, np.frombuffer(pool.address.ljust(32, b"\0"), np.uint8).copy())
+        named = np.frombuffer(bytearray(pool.address.ljust(32, b"\0") + pool.token0 + pool.token1), np.uint8)
+        row = find_pair(view.tables, named, 0)
+        assert (pool_row(view, named[:32]) == row) == (book.get(pool.address) is pool)
         falls, amount = rng.random() < 0.5, rng.choice((0, 1, rng.getrandbits(40), rng.getrandbits(70), 1 << 255))
         status = quote(view, row, falls, limbs(amount), out)
         assert (status, number(out)) == in_python(pool, amount, falls), f"{where}, pool 0x{pool.address.hex()}"
@@ -175,20 +178,21 @@ def test_native_book_of_the_recording_with_its_reorgs_quotes_what_pythons_does()
 
 
 @pytest.mark.parametrize("protocol", [Protocol.CURVE, Protocol.BALANCER_V2])
-def test_native_book_of_a_pool_of_three_coins_has_its_first_pair_and_no_price(protocol: Protocol) -> None:
+def test_native_book_of_a_pool_of_three_coins_has_each_pair_and_no_price(protocol: Protocol) -> None:
     keeper, native = BookStrategy(), NativeKeeper()
     driver, other = NativeDriver(native, UUID), Driver(keeper, UUID)
     for sequence, payload in enumerate(published(protocol).payloads, 1):
         other.deliver(sequence, sequence, payload)
         assert list(driver.take_poll(poll_of([payload], sequence))) == []
         outcomes = compare(driver, keeper.book, random.Random(1), 1.0, f"behind frame {sequence}")
-        assert outcomes == {UNKNOWN_STATE: 1}
-    (pool,), (head, _) = keeper.book.pools, pairs_of_three_coins(protocol)[0]
+        assert outcomes == {UNKNOWN_STATE: (sequence + 1) // 2}
     assert driver.book is not None
-    name = driver.book.view.tables.names[0].view(POOL_PREFIX)[0]
-    assert (pool.token0, pool.token1, pool.decimals0, pool.decimals1) == (*head[1:3], *head[4:6])
-    assert tuple(map(int, (name["decimals0"], name["decimals1"]))) == head[4:6]
-    assert refusal(pool) is not None and driver.poisoned == other.poisoned == 0
+    names = driver.book.view.tables.names[:3].view(POOL_PREFIX)[:, 0]
+    for pool, name, (head, _) in zip(keeper.book, names, pairs_of_three_coins(protocol), strict=True):
+        assert (pool.token0, pool.token1, pool.decimals0, pool.decimals1) == (*head[1:3], *head[4:6])
+        assert tuple(map(int, (name["decimals0"], name["decimals1"]))) == head[4:6]
+        assert refusal(pool) is not None and keeper.book.of_pair(*head[1:3]) == [pool]
+    assert driver.poisoned == other.poisoned == 0
 
 
 def test_native_book_of_a_pool_nobody_named_says_so() -> None:

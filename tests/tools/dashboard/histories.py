@@ -37,10 +37,13 @@ FEES = [0, 500, 1 << 23]
 """A V4 pool's key may name the last: its hook says the fee."""
 BEGIN_S = 1_000_000
 Told = tuple[PoolRecord, EventOrigin]
+Head = tuple[bytes, bytes, bytes, int, int, int, int]
+"""What a pool's records begin with."""
 
 
 class RandomMarket:
-    """Publishes what `rng` decides; with `algebra`, every fourth pool is one of Algebra's, with FeeStates."""
+    """Publishes what `rng` decides: two of the pools trade several pairs; with `algebra`, every fourth is one of
+    Algebra's, with FeeStates."""
 
     def __init__(self, rng: random.Random, pools: int = 12, *, algebra: bool = False) -> None:
         self.rng, self.algebra = rng, algebra
@@ -50,8 +53,15 @@ class RandomMarket:
         self.told: list[Told] = []
         """Events that stand, oldest first."""
         self.heads = [self._head(number) for number in range(pools)]
+        self.heads += [self._other_pair(number) for number in (0, 1, 1) if number < pools]
 
-    def _head(self, number: int) -> tuple[bytes, bytes, bytes, int, int, int, int]:
+    def _other_pair(self, number: int) -> Head:
+        """That of a pool with more coins than two."""
+        pool, token0, token1, *rest = self.heads[number]
+        token0, token1 = sorted([token0, self.rng.choice([token for token in TOKENS if token not in (token0, token1)])])
+        return pool, token0, token1, Venue.QUICKSWAP_V2, 18, self.rng.choice([8, 255]), rest[-1]
+
+    def _head(self, number: int) -> Head:
         token0, token1 = sorted(self.rng.sample(TOKENS, 2))
         pool = bytes([1 + number]) * (32 if number == 3 else 20)
         protocol = Protocol.UNISWAP_V2 if number % 2 else Protocol.UNISWAP_V3

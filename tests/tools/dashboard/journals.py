@@ -13,7 +13,7 @@ from consumers.journal import Fsync, JournalReader, JournalWriter
 from consumers.strategy import Driver
 from tests.consumers.journal_frames import RING, UUID
 from tests.tools.dashboard.histories import RandomMarket
-from tests.tools.dashboard.test_pools import Held, held_by_book, held_in
+from tests.tools.dashboard.test_pools import Held, Named, held_by_book, held_in, tokens_of
 from tlv.layout import BlockEnd
 from tlv.message import parse
 from tlv.units import NS
@@ -82,7 +82,7 @@ def plain_pages(directory: Path) -> dict[int, Update]:
     return pages
 
 
-def plain_pools(directory: Path) -> dict[int, dict[str, Held]]:
+def plain_pools(directory: Path) -> dict[int, dict[Named, Held]]:
     """What the strategy's book held when each block ended, the last time."""
     keeper, held = BookStrategy(), {}
     driver = Driver(keeper, UUID)
@@ -99,6 +99,6 @@ def plain_pools(directory: Path) -> dict[int, dict[str, Held]]:
     return held
 
 
-def pools_on(page: Update, pools: PoolStates) -> dict[str, Held]:
+def pools_on(page: Update, pools: PoolStates) -> dict[Named, Held]:
     """What a page shows of pools."""
-    return {row.pool: held_in(row, pools) for row in page.pools or ()}
+    return {(row.pool, *tokens_of(row)): held_in(row, pools) for row in page.pools or ()}

@@ -37,12 +37,14 @@ from tools.dashboard.shapes import PoolStateRow
 
 Held = tuple[Reserves | Price | None, int | None, int, tuple[tuple[int, int], ...] | None]
 """A pool's state, fee, decimals of both tokens as one number, and net liquidity by tick."""
+Named = tuple[str, bytes, bytes]
+"""A pool and its tokens."""
 
 
-def held_by_book(book: PoolBook) -> dict[str, Held]:
-    """What the book holds, by pool."""
+def held_by_book(book: PoolBook) -> dict[Named, Held]:
+    """What the book holds, by pool and pair."""
     return {
-        "0x" + pool.address.hex(): (
+        ("0x" + pool.address.hex(), pool.token0, pool.token1): (
             pool.current.value if pool.current else None,
             pool.fee_pips,
             pool.decimals0 * 1000 + pool.decimals1,
@@ -52,10 +54,15 @@ def held_by_book(book: PoolBook) -> dict[str, Held]:
     }
 
 
-def held_by_fold(pools: PoolStates) -> dict[str, Held]:
-    """What the fold shows, by pool."""
+def held_by_fold(pools: PoolStates) -> dict[Named, Held]:
+    """What the fold shows, by pool and pair."""
     pools.changed()
-    return {row.pool: held_in(row, pools) for row in pools.rows()}
+    return {(row.pool, *tokens_of(row)): held_in(row, pools) for row in pools.rows()}
+
+
+def tokens_of(row: PoolStateRow) -> tuple[bytes, bytes]:
+    """A row's tokens."""
+    return bytes.fromhex(row.token0.address[2:]), bytes.fromhex(row.token1.address[2:])
 
 
 def held_in(row: PoolStateRow, pools: PoolStates) -> Held:
@@ -66,7 +73,7 @@ def held_in(row: PoolStateRow, pools: PoolStates) -> Held:
     elif row.known:
         state = Reserves(int(row.reserve0), int(row.reserve1))
     _, ring = pools._rings[RING]
-    ticks = ring._ticks.get(ring._row_of(bytes.fromhex(row.pool[2:])))
+    ticks = ring._ticks.get(ring._row_of(bytes.fromhex(row.pool[2:]), tokens_of(row)))
     net = tuple(ticks.map.net.items()) if ticks and ticks.map else None
     return state, row.fee_pips, row.token0.decimals * 1000 + row.token1.decimals, net
 
@@ -164,15 +171,22 @@ def test_row_and_detail_of_a_concentrated_pool() -> None:
     assert pools.detail(RING, b"r" * 20) is None and pools.detail("other", b"q" * 20) is None
 
 
-def test_row_of_a_pool_of_three_coins_is_of_its_first_pair_and_has_no_price() -> None:
+def test_pool_of_three_coins_has_a_row_for_each_pair_and_no_price() -> None:
     pools = PoolStates()
     pools.take_poll(RING, UUID, poll_of(three_coins.published().payloads), 0)
-    (row,) = pools.changed()
-    tokens = [(token.symbol, token.decimals) for token in (row.token0, row.token1)]
-    assert tokens == [("DAI", 18), ("USDC", 6)] and row.kind == "curve"
-    assert (row.known, row.price, row.tick, row.liquidity, row.events) == (False, None, None, "0", 3)
-    detail = pools.detail(RING, three_coins.POOL)
-    assert detail is not None and (detail.steps, detail.prices) == ([], [])
+    rows = pools.changed()
+    found = [[(token.symbol, token.decimals) for token in (row.token0, row.token1)] for row in rows]
+    dai, usdc, wbtc = ("DAI", 18), ("USDC", 6), ("WBTC", 8)
+    assert found == [[dai, usdc], [dai, wbtc], [usdc, wbtc]]
+    assert {(row.kind, row.known, row.price, row.tick, row.liquidity, row.events) for row in rows} == {
+        ("curve", False, None, None, "0", 1)
+    }
+    for row in rows:
+        detail = pools.detail(RING, three_coins.POOL, tokens_of(row))
+        assert detail is not None and (detail.row, detail.steps, detail.prices) == (row, [], [])
+    first = pools.detail(RING, three_coins.POOL)
+    assert first is not None and first.row == rows[0]
+    assert pools.detail(RING, three_coins.POOL, (bytes(20), tokens_of(rows[0])[1])) is None
 
 
 def test_names_that_come_later_are_on_the_rows_of_every_pool_of_the_token() -> None:

@@ -54,7 +54,8 @@ def test_page_and_pools_at_a_block_are_answered_as_they_were(url: str, directory
         page = msgspec.json.decode(body, type=Update)
         assert page == pages[number] and page.whole
         for row in page.pools or ():
-            place = f"ring={RING}&venue={row.venue}&pool={row.pool}&journal=night-2&block={number}"
+            pair = f"token0={row.token0.address}&token1={row.token1.address}"
+            place = f"ring={RING}&venue={row.venue}&pool={row.pool}&{pair}&journal=night-2&block={number}"
             detail = msgspec.json.decode(ask(url, f"/api/pool?{place}")[2], type=PoolDetail)
             assert detail.row == row
             if row.known and row.price is not None:
@@ -72,6 +73,7 @@ def test_page_and_pools_at_a_block_are_answered_as_they_were(url: str, directory
         ("at?journal=night&block=" + "1" * 5000, 400, "block: expected a number"),
         ("at?journal=night&block=%F0%9F%98%80", 400, "block: expected a number"),
         ("pool?ring=x", 400, "pool ''"),
+        ("pool?ring=x&pool=0x" + "0" * 40 + "&token1=0x" + "0" * 40, 400, "address '': expected 20 bytes"),
         ("pool?ring=x&pool=0x12", 400, "pool '0x12': expected 20 or 32 bytes"),
         (f"pool?ring=x&pool=0x{'12' * 20}", 404, "pool: expected one of ring 'x'"),
         (f"pool?ring=x&pool=0x{'12' * 20}&journal=night&block=x", 400, "block: expected a number"),

@@ -37,7 +37,7 @@ export function messageKey(row) {
 }
 
 export function poolKey(row) {
-  return `${row.ring} ${row.venue} ${row.pool}`;
+  return `${row.ring} ${row.venue} ${row.pool} ${row.token0.address} ${row.token1.address}`;
 }
 
 export function blockKey(row) {

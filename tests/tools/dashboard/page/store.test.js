@@ -107,7 +107,7 @@ test("Updates that were merged on their way leave the page where each by itself 
     }
     assert.deepEqual(held(other), held(one), `cut at ${cut}`);
   }
-  assert.equal(one.pools.get(`${RING} v x`).events, 3);
+  assert.equal(one.pools.get(`${RING} v x 0xA 0xB`).events, 3);
   assert.deepEqual(
     one.blocks.map(({ hash, verdict }) => [hash, verdict]),
     [
@@ -186,6 +186,20 @@ test("a signal whose end was dropped on its way does not stand", () => {
     pending = merge(pending, update({ signals }));
   store.apply(pending);
   assert.deepEqual([...new Set(store.signals.map(({ state }) => state))], ["expired"]);
+});
+
+test("a pool of several pairs has a row for each", () => {
+  const store = new Store();
+  const pairs = [pool("x"), pool("x", { token1: token("C") })];
+  store.apply(update({ whole: true, pools: pairs }));
+  store.apply(update({ pools: [pool("x", { token1: token("C"), events: 5 })] }));
+  assert.deepEqual(
+    [...store.pools.values()].map(({ token1, events }) => [token1.symbol, events]),
+    [
+      ["B", 1],
+      ["C", 5],
+    ],
+  );
 });
 
 test("an Update says which topics it changed", () => {

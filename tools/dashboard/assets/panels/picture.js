@@ -47,7 +47,8 @@ export class Picture {
     this.#asked = performance.now();
     try {
       const { ring, venue, pool: address } = pool;
-      const detail = await ask("/api/pool", { ring, venue, pool: address, ...this.place() }, abort.signal);
+      const pair = { token0: pool.token0.address, token1: pool.token1.address };
+      const detail = await ask("/api/pool", { ring, venue, pool: address, ...pair, ...this.place() }, abort.signal);
       if (!abort.signal.aborted) this.#draw(detail);
     } catch (error) {
       if (!abort.signal.aborted) this.#say(`No picture of this pool: ${clean(error.message)}`);
