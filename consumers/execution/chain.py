@@ -20,7 +20,7 @@ from consumers.arbitrage.kept_fees import END
 from consumers.arbitrage.kept_ticks import KEPT_BLOCKS
 from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Pool, Price, Reserves
-from consumers.execution.fills import PoolPlace
+from consumers.execution.fills import PoolPlace, SolidlyPair
 from tlv.layout import Block, EventOrigin
 
 
@@ -137,7 +137,8 @@ class ChainView:
             fee_pips = None if block is None else pool.fees.fee_in(at, block.timestamp)
         if fee_pips is None:
             return None
-        place = PoolPlace(value, fee_pips, ticks, pool.tick_spacing)
+        pair = SolidlyPair(pool.curve, pool.decimals0, pool.decimals1) if pool.is_solidly else None
+        place = PoolPlace(value, fee_pips, ticks, pool.tick_spacing, pair)
         return InBlock(place, at, before, entry.block_number)
 
     def move(

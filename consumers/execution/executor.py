@@ -30,7 +30,7 @@ from consumers.arbitrage.book_strategy import BookStrategy
 from consumers.arbitrage.gas_rate import Rate, Rates
 from consumers.arbitrage.kept_ticks import KEPT_BLOCKS
 from consumers.arbitrage.legs import refusal
-from consumers.arbitrage.pool_state import Pool
+from consumers.arbitrage.pool_state import SOLIDLY_TYPE, Pool
 from consumers.execution.chain import ChainView, InBlock
 from consumers.execution.config import ExecutionConfig
 from consumers.execution.fills import Shortage, Swapped, fill_order, quotable, swap_through
@@ -59,9 +59,13 @@ from tlv.units import MS, NS
 MOST_PENDING = 100_000
 """Orders that wait for their block; a strategy that asks for more is refused, and memory stays bounded."""
 KEPT_FORKS = 1_000
-KINDS = frozenset(
-    (Protocol.UNISWAP_V2, Protocol.UNISWAP_V3, Protocol.PANCAKESWAP_V3, Protocol.ALGEBRA, Protocol.UNISWAP_V4)
-)
+KINDS = SOLIDLY_TYPE | {
+    Protocol.UNISWAP_V2,
+    Protocol.UNISWAP_V3,
+    Protocol.PANCAKESWAP_V3,
+    Protocol.ALGEBRA,
+    Protocol.UNISWAP_V4,
+}
 """The pool kinds whose arithmetic is known."""
 
 
@@ -404,11 +408,13 @@ class PaperExecutor(BookStrategy):
             pool = self.book.get(leg.pool)
             if pool is None or not pool.protocol:
                 return RiskVerdict(OrderReason.UNKNOWN_POOL)
+            if pool.protocol not in KINDS:  # such a pool may have other pairs
+                return RiskVerdict(OrderReason.NOT_QUOTABLE)
             if {leg.token_in, leg.token_out} != {pool.token0, pool.token1}:
                 return RiskVerdict(OrderReason.MALFORMED)
             falls = leg.token_in == pool.token0
-            tradable = pool.protocol in KINDS and not (pool.is_hooked or self._untouchable & {pool.token0, pool.token1})
-            if pool.fee(falls=falls) is None or not tradable:
+            untouchable = pool.is_hooked or self._untouchable & {pool.token0, pool.token1}
+            if pool.fee(falls=falls) is None or untouchable:
                 return RiskVerdict(OrderReason.NOT_QUOTABLE)
             where = self.chain.meet(pool, number, self.config.share_percent, falls=falls)
             if where is None:

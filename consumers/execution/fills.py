@@ -11,12 +11,23 @@ from typing import NamedTuple
 
 from consumers.arbitrage.concentrated import TickMap, current_range, swap, swap_step
 from consumers.arbitrage.constant_product import FEE_UNIT, MAX_RESERVE, Hop
+from consumers.arbitrage.legs import CURVES
 from consumers.arbitrage.pool_state import Price, Reserves
+from consumers.arbitrage.solidly import MOST_DECIMALS, SolidlyHop
 from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, tick_at
-from tlv.codes import OrderReason
+from tlv.codes import Curve, OrderReason
 
 MOST_V3_AMOUNT = (1 << 255) - 1
 """A V3 pool takes its amount as an int256."""
+
+
+class SolidlyPair(NamedTuple):
+    """What the quotes of a pair of Solidly's type follow from beside its reserves."""
+
+    curve: int
+    """Of `tlv.codes.Curve`; 0: not known."""
+    decimals0: int
+    decimals1: int
 
 
 class PoolPlace(NamedTuple):
@@ -27,6 +38,8 @@ class PoolPlace(NamedTuple):
     ticks: TickMap | None = None
     """None where the map is not known: then only the current range can be used."""
     tick_spacing: int = 0
+    pair: SolidlyPair | None = None
+    """None of any other kind."""
 
 
 class Swapped(NamedTuple):
@@ -50,6 +63,8 @@ def swap_through(place: PoolPlace, amount_in: int, *, falls: bool) -> Swapped | 
     if amount_in <= 0:
         return Shortage(OrderReason.TOO_LITTLE_OUT, certain=True)  # the leg before paid nothing
     match place.value:
+        case Reserves() as reserves if place.pair is not None:
+            return _through_pair(reserves, place.pair, place.fee_pips, amount_in, falls=falls)
         case Reserves() as reserves:
             return _through_reserves(reserves, place.fee_pips, amount_in, falls=falls)
         case Price() as price:
@@ -74,6 +89,23 @@ def _through_reserves(reserves: Reserves, fee_pips: int, amount_in: int, *, fall
     if out == 0:
         return Shortage(OrderReason.TOO_LITTLE_OUT, certain=True)  # INSUFFICIENT_OUTPUT_AMOUNT
     entering, leaving = entering + amount_in, leaving - out
+    after = Reserves(entering, leaving) if falls else Reserves(leaving, entering)
+    return Swapped(amount_in, out, after, 0)
+
+
+def _through_pair(
+    reserves: Reserves, pair: SolidlyPair, fee_pips: int, amount_in: int, *, falls: bool
+) -> Swapped | Shortage:
+    """Solidly BaseV1Pair.swap: the fee leaves the pair, which may refuse what it quotes."""
+    entering, leaving = reserves if falls else (reserves.reserve1, reserves.reserve0)
+    decimals = (pair.decimals0, pair.decimals1) if falls else (pair.decimals1, pair.decimals0)
+    hop = SolidlyHop(entering, leaving, fee_pips, Curve(pair.curve), *decimals, token0_in=falls)
+    out = hop.out(amount_in)
+    if out is None:
+        return Shortage(OrderReason.LIQUIDITY, certain=True)
+    if out == 0:
+        return Shortage(OrderReason.TOO_LITTLE_OUT, certain=True)  # InsufficientOutputAmount
+    entering, leaving = entering + hop.kept(amount_in), leaving - out
     after = Reserves(entering, leaving) if falls else Reserves(leaving, entering)
     return Swapped(amount_in, out, after, 0)
 
@@ -122,6 +154,10 @@ def quotable(place: PoolPlace) -> bool:
     if not 0 <= place.fee_pips < FEE_UNIT:
         return False
     match place.value:
+        case Reserves(reserve0, reserve1) if place.pair is not None:
+            curve, decimals0, decimals1 = place.pair
+            scaled = curve == Curve.VOLATILE or max(decimals0, decimals1) <= MOST_DECIMALS
+            return reserve0 > 0 and reserve1 > 0 and curve in CURVES and scaled
         case Reserves(reserve0, reserve1):
             return 0 < reserve0 <= MAX_RESERVE and 0 < reserve1 <= MAX_RESERVE
         case Price(price, liquidity, tick):

@@ -86,6 +86,12 @@ class PaperMarket:
         state = (reserve0, reserve1, 0, 0, self.number - 1, fee, 0, 0, bytes(20), "", "")
         self.tell(PoolState(*head(pool, *tokens), *state), flags=Flag.SNAPSHOT)
 
+    def pair(self, pool: bytes, reserve0: int, reserve1: int, *, curve: int, fee: int = 500) -> None:
+        """A pair of Solidly's type is introduced with a state, as of the block before the present one."""
+        of_pair = (*head(pool)[:-1], Protocol.SOLIDLY)
+        state = (reserve0, reserve1, 0, 0, self.number - 1, fee, 0, 0, bytes(20), "", "")
+        self.tell(PoolState(*of_pair, *state, curve=curve), flags=Flag.SNAPSHOT)
+
     def origin(self) -> EventOrigin:
         """Of the next event of this block."""
         self.log += 1

@@ -12,6 +12,7 @@ import pytest
 from consumers.arbitrage.config import GasConfig
 from consumers.arbitrage.constant_product import Hop
 from consumers.arbitrage.kept_ticks import KEPT_BLOCKS
+from consumers.arbitrage.solidly import SolidlyHop
 from consumers.execution.config import ExecutionConfig
 from consumers.execution.executor import PaperExecutor
 from consumers.execution.risk import MOST_STATED
@@ -33,7 +34,7 @@ from tests.consumers.execution.paper_market import (
     leg,
     run,
 )
-from tlv.codes import BreakerState, Domain, Flag, GapScope, OrderReason, OrderState, Protocol, Reason, Venue
+from tlv.codes import BreakerState, Curve, Domain, Flag, GapScope, OrderReason, OrderState, Protocol, Reason, Venue
 from tlv.layout import (
     CircuitBreaker,
     ExecutionReport,
@@ -110,6 +111,35 @@ def test_order_meets_the_pool_behind_its_share_of_the_blocks_own_swaps(share: in
     made.end()
     (fill,) = of(Fill, run(made, ExecutionConfig(share_percent=share)))
     assert (fill.amount_out, fill.swaps_before) == (Hop(seen * E18, DEEP, 3000).out(E18), before)
+
+
+@pytest.mark.parametrize("curve", list(Curve))
+def test_order_through_a_pair_of_solidlys_type_is_filled_by_its_curve_and_moves_it(curve: Curve) -> None:
+    made = market()
+    made.pair(C, DEEP, 2 * DEEP, curve=curve)
+    for _ in range(2):
+        made.order([leg(C, COIN, TOKEN)], E18)
+        made.order([leg(C, TOKEN, COIN)], E18)
+    made.begin()
+    made.end()
+    fills, held = of(Fill, run(made)), [DEEP, 2 * DEEP]
+    assert [fill.token_in for fill in fills] == [COIN, TOKEN] * 2
+    for fill in fills:
+        side = fill.token_in == TOKEN
+        hop = SolidlyHop(held[side], held[not side], 500, curve, 18, 18, token0_in=not side)
+        assert (fill.amount_in, fill.amount_out, fill.fee_pips) == (E18, hop.out(E18), 500)
+        held[side], held[not side] = held[side] + hop.kept(E18), held[not side] - fill.amount_out
+
+
+def test_order_that_a_pair_of_solidlys_type_would_revert_fails_and_pays_its_gas() -> None:
+    made = market()
+    made.pair(C, 10**45, 10**45, curve=Curve.SOLIDLY)
+    made.order([leg(C, COIN, TOKEN)], E18)
+    made.empty_blocks(2)
+    messages = run(made)
+    (report,) = of(ExecutionReport, messages)
+    assert (report.state, report.reason) == (OrderState.FAILED, OrderReason.LIQUIDITY)
+    assert of(Fill, messages) == [] and report.gas_cost > 0
 
 
 def test_events_of_later_blocks_that_are_there_already_do_not_count() -> None:
@@ -357,6 +387,17 @@ def other_kind_of_pool(made: PaperMarket) -> None:
     made.order([leg(C, COIN, TOKEN)], E18)
 
 
+def pair_of_a_curve_that_nobody_told(made: PaperMarket) -> None:
+    made.pair(C, DEEP, DEEP, curve=0)
+    made.order([leg(C, COIN, TOKEN)], E18)
+
+
+def pair_of_a_pool_of_three_coins(made: PaperMarket) -> None:
+    head = (C, COIN, OTHER, Venue.QUICKSWAP_V2, 18, 6, Protocol.BALANCER_V2)
+    made.tell(PoolState(*head, 0, 0, 0, 0, 100, 3000, 0, 0, bytes(20), "", ""), flags=Flag.SNAPSHOT)
+    made.order([leg(C, COIN, TOKEN)], E18)
+
+
 def whole_fee(made: PaperMarket) -> None:
     made.pool(C, DEEP, DEEP, fee=1_000_000)
     made.order([leg(C, COIN, TOKEN)], E18)
@@ -456,6 +497,8 @@ def old_order(made: PaperMarket) -> None:
         (unknown_pool, OrderReason.UNKNOWN_POOL),
         (unproven_pool, OrderReason.UNKNOWN_POOL),
         (other_kind_of_pool, OrderReason.NOT_QUOTABLE),
+        (pair_of_a_curve_that_nobody_told, OrderReason.NOT_QUOTABLE),
+        (pair_of_a_pool_of_three_coins, OrderReason.NOT_QUOTABLE),
         (whole_fee, OrderReason.NOT_QUOTABLE),
         (empty_pool, OrderReason.NOT_QUOTABLE),
         (tokens_of_another_pool, OrderReason.MALFORMED),

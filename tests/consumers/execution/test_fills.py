@@ -9,8 +9,9 @@ import pytest
 from consumers.arbitrage.concentrated import TickMap
 from consumers.arbitrage.pool_state import Price, Reserves
 from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, sqrt_price_at, tick_at
-from consumers.execution.fills import PoolPlace, Shortage, Swapped, fill_order, quotable, swap_through
-from tlv.codes import OrderReason, Protocol
+from consumers.execution.fills import PoolPlace, Shortage, SolidlyPair, Swapped, fill_order, quotable, swap_through
+from tests.consumers.test_solidly import Machine, random_amount, random_pair
+from tlv.codes import Curve, OrderReason, Protocol
 from tools.evm.seeded_pools import ALGEBRA_SPACING, SeededPools
 
 CASES = 150
@@ -83,6 +84,30 @@ def test_swaps_upon_our_own_states_pay_what_the_pool_with_ticks_pays(
     assert min(crossed, within) > 10
 
 
+def test_swaps_upon_our_own_states_pay_what_a_pair_of_solidlys_type_pays() -> None:
+    draw, paid, refused = random.Random(7), dict.fromkeys(Curve, 0), 0
+    for _ in range(CASES):
+        reserves, decimals, bips, curve = random_pair(draw)
+        place = PoolPlace(Reserves(*reserves), 100 * bips, pair=SolidlyPair(curve, *decimals))
+        for _ in range(SWAPS):
+            falls = draw.random() < 0.5
+            assert isinstance(place.value, Reserves) and quotable(place)
+            amount = random_amount(draw, place.value[not falls]) or 1
+            swapped = swap_through(place, amount, falls=falls)
+            out = Machine(place.value, decimals, bips, curve).swap(amount, 0 if falls else 1)
+            if isinstance(swapped, Shortage):
+                assert (swapped.reason is OrderReason.TOO_LITTLE_OUT, swapped.certain) == (out == 0, True)
+                assert not out
+                refused += 1
+                continue
+            moves = amount - amount * bips // 10_000, -swapped.amount_out
+            after = [held + moved for held, moved in zip(place.value, moves if falls else moves[::-1], strict=True)]
+            assert (swapped.amount_in, swapped.amount_out, swapped.after) == (amount, out, Reserves(*after))
+            paid[curve] += 1
+            place = place._replace(value=swapped.after)
+    assert min(*paid.values(), refused) > 10
+
+
 def test_tick_of_every_price_is_the_contracts() -> None:
     draw = random.Random(6)
     for _ in range(500):
@@ -110,6 +135,10 @@ def test_amounts_that_no_contract_takes() -> None:
         PoolPlace(Reserves(1 << 112, 1), 3000),
         PoolPlace(Reserves(1, 1), 1_000_000),
         PoolPlace(Reserves(1, 1), -1),
+        PoolPlace(Reserves(1, 0), 500, pair=SolidlyPair(Curve.VOLATILE, 18, 18)),
+        PoolPlace(Reserves(1, 1), 500, pair=SolidlyPair(0, 18, 18)),
+        PoolPlace(Reserves(1, 1), 500, pair=SolidlyPair(9, 18, 18)),
+        PoolPlace(Reserves(1, 1), 500, pair=SolidlyPair(Curve.SOLIDLY, 18, 255)),
         PoolPlace(Price(0, 1, 0), 3000, None, 60),
         PoolPlace(Price(MAX_SQRT_PRICE, 1, 0), 3000, None, 60),
         PoolPlace(Price(1 << 96, 0, 0), 3000, None, 60),
