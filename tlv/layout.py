@@ -148,7 +148,8 @@ class PoolLiquidity(PoolRecord, frozen=True):
 class PoolFee(PoolRecord, frozen=True):
     """What a pool takes of a swap, in hundredths of a basis point, as of the end of a block: `fee_pips` of token0 that
     goes in, `fee_pips_back` of token1.  Where `fee_kind` (a `FeeKind`) is DYNAMIC the next block's fee follows from the
-    pool's own record of trades up to `last_trade` (seconds), and these are what its last swap paid."""
+    pool's own record of trades up to `last_trade` (seconds), and these are what its last swap paid.  A pair of
+    Solidly's type has none, since its factory changes its fee without an event of the pair: its PoolStates say it."""
 
     block_number: I64
     last_trade: U64

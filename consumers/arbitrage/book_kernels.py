@@ -20,6 +20,7 @@ import numpy as np
 from consumers.arbitrage.constant_product import FEE_UNIT
 from consumers.arbitrage.kept_ticks import KEPT_BLOCKS
 from consumers.arbitrage.pool_state import SNAPSHOT_LOG_INDEX
+from consumers.arbitrage.shown_fees import UNKNOWN, shown_pips
 from ringbuf.layout import LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW, TIME_ROW
 from tlv.buffers import Bytes, Limbs, Longs, Structs
 from tlv.codes import UNKNOWN_DECIMALS, Flag, Protocol
@@ -107,6 +108,7 @@ STATE_RECORD, CREATED_RECORD, FEE_RECORD = PoolState.layout.dtype, PoolCreated.l
 MINT_RECORD, BURN_RECORD, MOVE_RECORD = PoolMint.layout.dtype, PoolBurn.layout.dtype, PoolLiquidity.layout.dtype
 SWAP_PRICE, SWAP_LIQUIDITY = (PoolSwap.layout.offsets[name] for name in ("sqrt_price_x96", "liquidity"))
 SWAP_IN0, SWAP_IN1 = (PoolSwap.layout.offsets[name] for name in ("amount0_in", "amount1_in"))
+SWAP_OUT0, SWAP_OUT1 = (PoolSwap.layout.offsets[name] for name in ("amount0_out", "amount1_out"))
 SYNC_RESERVE0, SYNC_RESERVE1 = (PoolSync.layout.offsets[name] for name in ("reserve0", "reserve1"))
 STATE_RESERVE0, STATE_RESERVE1 = (PoolState.layout.offsets[name] for name in ("reserve0", "reserve1"))
 STATE_PRICE, STATE_LIQUIDITY = (PoolState.layout.offsets[name] for name in ("sqrt_price_x96", "liquidity"))
@@ -143,6 +145,8 @@ class BookTables(NamedTuple):
     """uint64[entries, WORDS]: a liquidity is 256 bits in two's complement."""
     changed: Longs
     """int64[pools]: rows of pools that changed since the caller looked."""
+    scratch: Limbs
+    """uint64[WIDE]: a number on its way."""
     meta: Longs
     """int64[META]; a COMPLETE_FROM of -1 is not known; FOLLOWED: how many pools the caller says the fee
     of; NEWEST, NEWEST_S and PACE_S: the newest block, its timestamp, and how long after its parent that is."""
@@ -159,6 +163,7 @@ def make_tables(pools: int, entries: int) -> BookTables:
         np.zeros(entries, KNOWN_STATE),
         np.zeros((entries, WORDS), np.uint64),
         np.zeros(pools, np.int64),
+        np.zeros(WIDE, np.uint64),
         meta,
     )
 
@@ -531,6 +536,8 @@ def take_event(tables: BookTables, buf: Bytes, tlv_type: int, value: int, at: in
     protocol = buf[value : value + PREFIX_SIZE].view(POOL_PREFIX)[0]["protocol"]
     is_v2 = holds_reserves(protocol)
     entry, what = -1, DONE
+    if tlv_type == SWAP_TYPE and protocol in (SOLIDLY, VELODROME):
+        take_shown_fee(tables, row, buf, value, at)
     if protocol == UNISWAP_V4:
         take_v4_fee(tables, row, buf, tlv_type, value, block)
     if tlv_type == SYNC_TYPE:
@@ -586,6 +593,53 @@ def take_v4_fee(tables: BookTables, row: int, buf: Bytes, tlv_type: int, value: 
         identify(tables, row, 0, int(state["tick_spacing"]), UNISWAP_V4, hooked, int(pool["curve"]))
         fee = int(state["fee_pips"]) if state["fee_pips"] <= FEE_UNIT else -1
         learn_fees(tables, row, fee, fee)
+
+
+@kernel
+def take_shown_fee(tables: BookTables, row: int, buf: Bytes, value: int, at: int) -> None:
+    """The fee that a swap of a pair of Solidly's type shows, whose origin is at buf[at:], as `pool_book`."""
+    pool = tables.pools[row]
+    newest = int(pool["newest"])
+    before = int(tables.entries[newest]["previous"]) if newest >= 0 else -1
+    if before < 0 or pool["fee_pips"] < 0 or not is_right_behind(tables, newest, buf, at):
+        return
+    if tables.entries[newest]["is_price"] != 0 or tables.entries[before]["is_price"] != 0:
+        return
+    paid = tables.scratch
+    for side in range(2):
+        came, went = (SWAP_IN1, SWAP_OUT1) if side else (SWAP_IN0, SWAP_OUT0)
+        if is_blank(buf, value + came, 8 * WIDE) or not is_blank(buf, value + went, 8 * WIDE):
+            continue
+        amount, word = buf[value + came : value + came + 8 * WIDE].view(np.uint64), SECOND_AT if side else FIRST_AT
+        after, held = tables.words[newest, word : word + WIDE], tables.words[before, word : word + WIDE]
+        if subtract_limbs(paid, after, held) and subtract_limbs(paid, amount, paid):  # less what the reserve gained
+            fee = shown_pips(amount, paid, int(pool["fee_pips"]))
+            if fee != UNKNOWN:
+                learn_fees(tables, row, fee, fee)
+                return
+
+
+@kernel
+def is_right_behind(tables: BookTables, entry: int, buf: Bytes, at: int) -> bool:
+    """Whether the event whose origin is at buf[at:] is the one behind that which set the entry."""
+    log_index = buf[at : at + ORIGIN_SIZE].view(EVENT_ORIGIN)[0]["log_index"]
+    same = bool(tables.entries[entry]["log_index"] + 1 == log_index)
+    block_hash = buf[at + ORIGIN_HASH : at + ORIGIN_HASH + 8 * WIDE].view(np.uint64)
+    for i in range(WIDE):
+        same &= tables.words[entry, HASH_AT + i] == block_hash[i]
+    return bool(same)
+
+
+@kernel
+def subtract_limbs(out: Limbs, left: Limbs, right: Limbs) -> bool:
+    """left - right, whether it is not negative; `out` may be one of them."""
+    borrow = np.uint64(0)
+    for i in range(out.size):
+        ours, theirs = left[i], right[i]
+        rest = ours - theirs
+        out[i] = rest - borrow
+        borrow = np.uint64(1) if ours < theirs or rest < borrow else np.uint64(0)
+    return bool(borrow == 0)
 
 
 @kernel

@@ -17,6 +17,7 @@ which prices are worth a trade nor where records come from.
     FeeState                             what Algebra's fee follows from, which its events then move (`kept_fees`)
     Block                                the fee of Algebra pools in the block after it
     PoolFee                              the fee, but of Algebra and V4
+    Solidly's Swap                       shows the fee, with the Sync in front of it
 
 A StateInvalidation because of a reorg is ignored: the Reorg that follows restores the states instead.
 

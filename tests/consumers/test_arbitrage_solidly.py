@@ -16,13 +16,15 @@ from consumers.arbitrage.cycle import Leg, ReserveLeg, StableLeg, VolatileLeg, b
 from consumers.arbitrage.cycle import quote as quote_cycle
 from consumers.arbitrage.legs import refusal
 from consumers.arbitrage.segments import FINE_BITS
+from consumers.arbitrage.shown_fees import UNKNOWN, shown_pips
 from consumers.arbitrage.signal import leg_from, verify_signal
-from consumers.arbitrage.solidly import SolidlyHop, shown_fee
+from consumers.arbitrage.solidly import SolidlyHop, fee_fraction, shown_fee
 from consumers.arbitrage.stable_curve import stable_segments
 from consumers.native.book import NativeBook, pool_row, price, quote
 from consumers.native.quoting import QUOTED, REVERTED
 from tests.consumers.native.market import table_of
 from tests.consumers.test_arbitrage_strategy import E18, NATIVE, TOKEN, A, B, Market, legs_of, message_of, signal_of
+from tests.consumers.test_solidly import limbs
 from tlv.codes import Curve, Domain, Flag, Protocol, QuoteVerdict, Venue
 from tlv.layout import CycleLeg, EventOrigin, PoolState, PoolSwap, PoolSync
 from tlv.message import build
@@ -229,3 +231,17 @@ def test_fee_that_a_swap_shows_replaces_the_one_that_was_told() -> None:
 def test_shown_fee_is_the_only_one_that_takes_so_much(amount: int, paid: int, fee: int | None) -> None:
     points = [point for point in range(10_000) if amount * point // 10_000 == paid]
     assert shown_fee(amount, paid) == fee == (100 * points[0] if len(points) == 1 else None)
+
+
+def test_compiled_fee_that_a_swap_shows_is_pythons() -> None:
+    random, shown = Random(8), 0
+    for _ in range(3_000):
+        amount = random.getrandbits(random.choice((4, 12, 20, 60, 113, 255, 256))) + 1
+        amount = min(amount, (1 << 256) - 1)
+        paid = min(max(amount * random.randint(0, 10_000) // 10_000 + random.choice((0, 0, 0, 1, -1)), 0), amount)
+        fee = random.choice((0, 500, 3_000, 3_050, 999_999, 100 * random.randint(0, 9_999)))
+        parts = fee_fraction(fee)
+        python = None if amount * parts[0] // parts[1] == paid else shown_fee(amount, paid)
+        assert shown_pips(limbs(amount), limbs(paid), fee) == (python or UNKNOWN), (amount, paid, fee)
+        shown += bool(python)
+    assert shown > 500

@@ -14,7 +14,7 @@ from consumers.arbitrage.book_kernels import find_pair
 from consumers.arbitrage.book_strategy import BookStrategy
 from consumers.arbitrage.concentrated import current_range, swap, swap_step
 from consumers.arbitrage.constant_product import FEE_UNIT, MAX_RESERVE, Hop
-from consumers.arbitrage.legs import refusal, usable_map
+from consumers.arbitrage.legs import pool_hop, refusal, usable_map
 from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Pool, Reserves
 from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MIN_SQRT_PRICE
@@ -36,6 +36,7 @@ from consumers.native.quoting import (
     EMPTY_POOL,
     HOOKED,
     NO_LIQUIDITY,
+    REVERTED,
     UNKNOWN_FEE,
     UNKNOWN_POOL,
     UNKNOWN_STATE,
@@ -79,7 +80,7 @@ def in_python(pool: Pool, amount: int, falls: bool) -> tuple[int, int]:
     if pool.current is None:
         return UNKNOWN_STATE, 0
     value = pool.current.value
-    if isinstance(value, Reserves) and max(value) > MAX_RESERVE:
+    if isinstance(value, Reserves) and max(value) > MAX_RESERVE and not pool.is_solidly:
         return BAD_STATE, 0
     if not isinstance(value, Reserves) and not 0 <= value.liquidity < 1 << 128:
         return BAD_STATE, 0
@@ -88,6 +89,8 @@ def in_python(pool: Pool, amount: int, falls: bool) -> tuple[int, int]:
     fee_pips = pool.fee(falls=falls)
     if fee_pips is None or fee_pips >= FEE_UNIT:
         return UNKNOWN_FEE, 0
+    if isinstance(value, Reserves) and pool.is_solidly:
+        return of_pair(pool, amount, falls)
     if isinstance(value, Reserves):
         if not value.reserve0 or not value.reserve1:
             return EMPTY_POOL, 0
@@ -107,6 +110,15 @@ def in_python(pool: Pool, amount: int, falls: bool) -> tuple[int, int]:
     state = (value.sqrt_price_x96, value.tick, value.liquidity, fee_pips, known)
     walk = swap(*state, amount, falls=falls)
     return (NO_LIQUIDITY, 0) if walk.left else (quoted, walk.out)
+
+
+def of_pair(pool: Pool, amount: int, falls: bool) -> tuple[int, int]:
+    """The same of a pair of Solidly's type whose state and fee are known."""
+    why = refusal(pool)
+    if why is not None:
+        return {"curve": UNKNOWN_STATE, "decimals": UNKNOWN_STATE, "reserves": EMPTY_POOL}[why], 0
+    out = pool_hop(pool, falls=falls).out(amount)
+    return (REVERTED, 0) if out is None else (QUOTED, out)
 
 
 def compare(driver: NativeDriver, book: PoolBook, rng: random.Random, share: float, where: str) -> dict[int, int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import random
 
+from msgspec.structs import replace
+
 from consumers.arbitrage.tick_math import MAX_TICK, MIN_TICK
 from tests.tools.dashboard.polls import Published
 from tlv.codes import Completeness, Domain, Flag, GapScope, InvalidationScope, Protocol, Reason, Venue
@@ -36,20 +38,22 @@ NOBODY = bytes(20)
 FEES = [0, 500, 1 << 23]
 """A V4 pool's key may name the last: its hook says the fee."""
 BEGIN_S = 1_000_000
+SOLIDLY_PAIRS = {7: Protocol.SOLIDLY, 9: Protocol.VELODROME}
 Told = tuple[PoolRecord, EventOrigin]
 Head = tuple[bytes, bytes, bytes, int, int, int, int]
 """What a pool's records begin with."""
 
 
 class RandomMarket:
-    """Publishes what `rng` decides: two of the pools trade several pairs; with `algebra`, every fourth is one of
-    Algebra's, with FeeStates."""
+    """Publishes what `rng` decides: two of the pools trade several pairs, two are pairs of Solidly's type; with
+    `algebra`, every fourth is one of Algebra's, with FeeStates."""
 
     def __init__(self, rng: random.Random, pools: int = 12, *, algebra: bool = False) -> None:
         self.rng, self.algebra = rng, algebra
         self.ring = Published()
         self.number = 1000
         self.branch = 0
+        self._reserves: dict[bytes, list[int]] = {}
         self.told: list[Told] = []
         """Events that stand, oldest first."""
         self.heads = [self._head(number) for number in range(pools)]
@@ -69,6 +73,7 @@ class RandomMarket:
             protocol = Protocol.UNISWAP_V4
         if self.algebra and number % 4 == 0:
             protocol = Protocol.ALGEBRA
+        protocol = SOLIDLY_PAIRS.get(number, protocol)
         return pool, token0, token1, Venue.QUICKSWAP_V2, self.rng.choice([18, 255]), 6, protocol
 
     def run(self, blocks: int) -> None:
@@ -92,7 +97,7 @@ class RandomMarket:
         self.ring.put(
             Domain.MARKET_DATA, [Block(self.number, BEGIN_S + 2 * self.number, 0, 0, 0, 0, block_hash, bytes(32))]
         )
-        for log_index in range(self.rng.randrange(6)):
+        for log_index in range(0, 2 * self.rng.randrange(6), 2):
             self._event(self.number, log_index)
         if self.rng.random() < 0.3:
             self.snapshot(self.number)
@@ -120,15 +125,35 @@ class RandomMarket:
                 PoolState(*head, 0, 0, price[0], 0, number, rng.choice(FEES), price[2], 10, NOBODY, "", ""),
             ]
         )
+        if head[-1] in SOLIDLY_PAIRS.values() and rng.random() < 0.8:
+            record = self._trade(head, origin, flags)
+            origin = replace(origin, log_index=log_index + 1)
         if head[-1] == Protocol.UNISWAP_V4 and not isinstance(record, PoolSwap | PoolState):
             delta = rng.choice([0, -5, rng.getrandbits(90), -rng.getrandbits(90)])
             moved = PoolLiquidity(*head, delta, span[0], span[1], NOBODY, bytes(32))
             record = rng.choice([moved, moved, moved, PoolFee(*head, 0, 0, 0, 0, 0)])
         if rng.random() < 0.03:
             flags |= Flag.UNPROVEN
+        self._tell(record, origin, flags)
+
+    def _tell(self, record: PoolRecord, origin: EventOrigin, flags: int) -> None:
         self.ring.put(Domain.MARKET_DATA, [record, origin], flags)
         if not flags & Flag.UNPROVEN:
             self.told.append((record, origin))
+
+    def _trade(self, head: Head, origin: EventOrigin, flags: int) -> PoolSwap:
+        """A swap of a pair whose fee leaves it, behind the Sync of it: most show the fee that they took."""
+        rng, came, went = self.rng, [0, 0], [0, 0]
+        side = rng.randrange(2)
+        held = self._reserves.setdefault(head[0], [rng.getrandbits(rng.choice([30, 90, 200])) for _ in range(2)])
+        came[side], went[1 - side] = rng.getrandbits(rng.choice([8, 60, 110])), held[1 - side] // 1000
+        if rng.random() < 0.2:
+            came[1 - side], went[1 - side] = rng.getrandbits(60), 0
+        for at in range(2):
+            held[at] += came[at] - went[at] - came[at] * rng.choice([5, 5, 5, 30, 7]) // rng.choice([10_000] * 9 + [9])
+            held[at] = max(held[at], 0)
+        self._tell(PoolSync(*head, *held), origin, flags)
+        return PoolSwap(*head, *came, *went, 0, 0, 0, NOBODY, NOBODY)
 
     def snapshot(self, number: int) -> None:
         """A pool's state as of a block."""
@@ -140,6 +165,8 @@ class RandomMarket:
             (rng.choice([0, 3200]), rng.choice([NOBODY, NOBODY, TOKENS[0]])) if head[-1] == Protocol.UNISWAP_V4 else ()
         )
         record = PoolState(*head, *state, at, rng.choice([0, 3000]), 4, 10, NOBODY, *names, *more)
+        if head[-1] in SOLIDLY_PAIRS.values():
+            record = replace(record, curve=rng.randrange(5), fee_pips=rng.choice([0, 500, 3000, 3050]))
         self.ring.put(Domain.MARKET_DATA, [record], Flag.SNAPSHOT)
 
     def late(self) -> None:
