@@ -48,8 +48,9 @@ from producers.output.event_filter import EventFilter
 from producers.output.fee_states import FeeStates
 from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
+from producers.output.pool_readings import NOTHING_WATCHED, PoolWatch
 from producers.output.snapshots import Snapshots
-from producers.output.tick_maps import NOTHING_WATCHED, TickMaps, TickWatch
+from producers.output.tick_maps import TickMaps
 from producers.pools.inquiry import Finding, Token
 from producers.pools.quarantine import Quarantine
 from producers.switching import Switching
@@ -79,7 +80,7 @@ class Assembly:
         tokens: dict[bytes, Token],
         cross_check: CrossCheck,
         arrivals: Arrivals,
-        tick_watch: TickWatch = NOTHING_WATCHED,
+        tick_watch: PoolWatch = NOTHING_WATCHED,
     ) -> None:
         self.chain = Chain(context.chain.finality_blocks)
         self.unfinished = False

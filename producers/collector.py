@@ -57,7 +57,7 @@ from producers.node.second_endpoint import keep_second_endpoint
 from producers.other_endpoints import OtherEndpoints
 from producers.output.epoch import OutputRing
 from producers.output.event_filter import load_filter
-from producers.output.tick_maps import TickWatch
+from producers.output.pool_readings import PoolWatch
 from producers.pools.inquiry import Token
 from producers.ring_reading import RingReading
 from producers.statistics import Statistics
@@ -94,7 +94,7 @@ class CollectorOptions:
     selection: LogSelection = field(default_factory=LogSelection)
     filter_file: Path | None = None
     """What is published of what is collected; see `producers.output.event_filter`."""
-    tick_watch: TickWatch = field(default_factory=TickWatch)
+    tick_watch: PoolWatch = field(default_factory=PoolWatch)
     """The pools whose tick maps are read from the node."""
     publish_unproven: bool = False
     """Events of emitters that were declared unproven are published, flagged; else they are held back."""

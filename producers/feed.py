@@ -50,7 +50,7 @@ from producers.output.epoch import Epoch, OutputRing
 from producers.output.event_filter import EventFilter
 from producers.output.heartbeats import Heartbeats
 from producers.output.outbox import Outbox
-from producers.output.tick_maps import NOTHING_WATCHED, TickWatch
+from producers.output.pool_readings import NOTHING_WATCHED, PoolWatch
 from producers.pools.cache import NO_POOLS, CachedPools
 from producers.pools.inquiry import Finding, Token
 from producers.statistics import Statistics
@@ -75,7 +75,7 @@ class Feed:
         selection: LogSelection = ALL_LOGS,
         recovered: Recovered | None = None,
         cross_check_share: float = 0.0,
-        tick_watch: TickWatch = NOTHING_WATCHED,
+        tick_watch: PoolWatch = NOTHING_WATCHED,
         cached: CachedPools = NO_POOLS,
         *,
         endpoints: int = 1,

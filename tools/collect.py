@@ -23,7 +23,7 @@ from producers.collector import Collector, CollectorOptions
 from producers.kinds.selection import LogSelection
 from producers.node.connection import MAX_MESSAGE
 from producers.node.redaction import host_of
-from producers.output.tick_maps import TickWatch
+from producers.output.pool_readings import PoolWatch
 from producers.statistics import Statistics
 from ringbuf import DEFAULT_CAPACITY, NotOwner, RingOrphaned, SharedCounters
 from tlv.addresses import read_address
@@ -302,12 +302,12 @@ def _selection(filters: tuple[str, ...]) -> LogSelection:
     return LogSelection(tuple(addresses), "events" in filters)
 
 
-def _tick_watch(watched: tuple[str, ...]) -> TickWatch:
+def _tick_watch(watched: tuple[str, ...]) -> PoolWatch:
     try:
         pools = [read_address(text) for text in watched if text != "all"]
     except ValueError as error:
         raise UsageError(f"watch-ticks: {error} (or all)") from None
-    return TickWatch(frozenset(bytes.fromhex(pool[2:]) for pool in pools), "all" in watched)
+    return PoolWatch(frozenset(bytes.fromhex(pool[2:]) for pool in pools), "all" in watched)
 
 
 def _filter_file(filters: tuple[str, ...]) -> Path | None:

@@ -1,8 +1,7 @@
 """Tick maps of watched V3 and V4 pools, read from the node: which liquidity waits beyond a pool's current range.
 
-Owns whose map is due, the reading of one, and its messages.  It must never run a program or ask a contract in its own
-words (`producers.output.tick_program`), nor decide when readers need to know: like states, maps become due when a pool
-is introduced, when readers were told to forget, when somebody wants them; and when a reorg takes a map's block away.
+Owns the reading of a map, and its messages; `producers.output.pool_readings` owns whose is due.  It must never run a
+program or ask a contract in its own words (`producers.output.tick_program`).
 
     due --(the newest complete block)--> words of the bitmap, one call at a time --+--> slot0, liquidity --> PoolState,
             ^                                  ^    |                              |                         PoolTicks
@@ -20,23 +19,19 @@ Kinds with a `tick_bitmap` or `tick_slots` only: ticks as Uniswap V3 or V4 keep 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 
-import msgspec
-
 from producers.blocks.block import Block
-from producers.context import Context
 from producers.decode.pool_table import VerifiedEmitter
 from producers.kinds.kind import StateAnswer
 from producers.kinds.registry import kind_of
 from producers.node.calls_at import About, Answer
 from producers.node.jsonrpc import DISCONNECTED, TIMED_OUT, Failure
 from producers.node.refusals import Meaning
-from producers.output.introductions import Introductions
-from producers.output.outbox import Outbox
+from producers.output.pool_readings import PAUSE_BLOCKS, TIMEOUT_S, PoolReadings, ToldReading
 from producers.output.snapshots import read_state, state_questions
 from producers.output.tick_program import (
     MAX_TICK,
@@ -56,35 +51,8 @@ MAX_AT_ONCE = 2
 """Pools being read, each with one question in flight: a map is worth waiting for, events are not to wait."""
 MOST_WORDS = 1024
 """Words a first question asks for: about 4 million gas where nothing is initialised, a tenth of what nodes allow."""
-TIMEOUT_S = 20.0
-PAUSE_BLOCKS = 16
-"""After how many blocks a pool whose map could not be had is asked about again."""
 TICKS_PER_MESSAGE = 128
 """So that a message fits the smallest ring, 64 KiB, which takes frames of an eighth of its size."""
-
-
-class TickWatch(msgspec.Struct, frozen=True):
-    """Whose tick maps are wanted."""
-
-    pools: frozenset[bytes] = frozenset()
-    everything: bool = False
-
-    def names(self, pool: VerifiedEmitter) -> bool:
-        """Whether this pool is watched."""
-        return self.everything or pool.pool in self.pools
-
-    def covers(self, pool: VerifiedEmitter) -> bool:
-        """Whether this pool's map is wanted, and its kind's can be had."""
-        return has_map(pool) and self.names(pool)
-
-
-NOTHING_WATCHED = TickWatch()
-
-
-def has_map(pool: VerifiedEmitter) -> bool:
-    """Whether a pool's ticks can be read."""
-    kind = kind_of(pool.protocol)
-    return kind is not None and (kind.tick_bitmap != "" or kind.tick_slots is not None)
 
 
 @dataclass(eq=False)
@@ -101,60 +69,20 @@ class Reading:
     """What the pool said of its price, then of its liquidity."""
 
 
-class TickMaps:
-    """The tick maps that are due, and their messages."""
+class TickMaps(PoolReadings):
+    """The tick maps of one chain, and their messages."""
 
-    def __init__(
-        self,
-        context: Context,
-        introductions: Introductions,
-        outbox: Outbox,
-        is_canonical: Callable[[Block], bool],
-        watch: TickWatch,
-    ) -> None:
-        self._calls, self._stats, self._introductions, self._outbox = (
-            context.calls,
-            context.stats,
-            introductions,
-            outbox,
-        )
-        self._is_canonical, self._watch = is_canonical, watch
-        self.is_followed: Callable[[VerifiedEmitter], bool] = lambda _: True
-        """Whether readers get every event that moves the pool's map: without them it would rot unnoticed."""
-        self.due: dict[int, int] = {}
-        """Row, and the lowest block number whose map is of use."""
-        self._reading: dict[int, Reading] = {}
-        self._told: dict[int, int] = {}
-        """Row, and the block number of the map that readers have."""
+    most_at_once = MAX_AT_ONCE
 
-    def want(self, row: int, since_block: int = 0) -> None:
-        """Tell the map of one pool, if it is watched, as of `since_block` or later."""
+    @staticmethod
+    def has_reading(pool: VerifiedEmitter) -> bool:
+        """Whether its ticks can be read."""
+        kind = kind_of(pool.protocol)
+        return kind is not None and (kind.tick_bitmap != "" or kind.tick_slots is not None)
+
+    def _begin(self, row: int, block: Block) -> None:
         pool = self._introductions.pool(row)
-        if self._watch.covers(pool) and self.is_followed(pool):
-            self.due[row] = max(self.due.get(row, 0), since_block)
-
-    def want_all(self, since_block: int) -> None:
-        """Tell the map of every watched pool that readers have heard of."""
-        for row in self._introductions.known:
-            self.want(row, since_block)
-
-    def reorganise(self, lowest: int) -> None:
-        """Blocks from `lowest` on left the chain, and with them the maps as of these: ask again."""
-        for row, number in list(self._told.items()):
-            if number >= lowest:
-                del self._told[row]
-                self.want(row)
-
-    def pump(self, block: Block) -> None:
-        """Begin to read what is due, as of `block`, which is complete."""
-        for row, since_block in list(self.due.items()):
-            if len(self._reading) >= MAX_AT_ONCE:
-                return
-            if since_block <= block.number and row not in self._reading:
-                del self.due[row]
-                pool = self._introductions.pool(row)
-                reading = self._reading[row] = Reading(row, pool, block, list(first_questions(pool.tick_spacing)))
-                self._ask(reading)
+        self._ask(Reading(row, pool, block, list(first_questions(pool.tick_spacing))))
 
     def _ask(self, reading: Reading) -> None:
         """The next question of a reading: words, lowest first, then the price, then the liquidity."""
@@ -173,7 +101,7 @@ class TickMaps:
         if isinstance(answer, str) and words is not None:
             ticks = read_ticks(answer, words, reading.pool.tick_spacing)
         if answer is DISCONNECTED or not self._is_canonical(reading.block):
-            self._end(reading, ask_again_at=0)
+            self._end(reading.row, ask_again_at=0)
         elif ticks is not None:
             reading.ticks += ticks
             self._ask(reading)
@@ -196,23 +124,18 @@ class TickMaps:
         if state is None or not adds_up(reading.ticks, state):
             self._refuse(reading)
             return
-        self._end(reading)
+        self._end(reading.row)
         if not self.is_followed(pool):
             return
         self._introductions.put(reading.row, state._replace(block_number=block.number))
         for part in parts_of(pool, block, reading.ticks):
             self._outbox.put(Domain.MARKET_DATA, *part, flags=Flag.SNAPSHOT)
-        self._told[reading.row] = block.number
+        self._told[reading.row] = ToldReading(block.number)
         self._stats.tick_maps += 1
 
     def _refuse(self, reading: Reading) -> None:
         self._stats.refused_tick_maps += 1
-        self._end(reading, ask_again_at=reading.block.number + PAUSE_BLOCKS)
-
-    def _end(self, reading: Reading, ask_again_at: int | None = None) -> None:
-        del self._reading[reading.row]
-        if ask_again_at is not None:
-            self.want(reading.row, ask_again_at)
+        self._end(reading.row, ask_again_at=reading.block.number + PAUSE_BLOCKS)
 
 
 def first_questions(spacing: int) -> Iterator[Words]:

@@ -19,7 +19,7 @@ from consumers.arbitrage.signal import legs_in, verify_signal
 from consumers.strategy import Driver
 from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
-from producers.output.tick_maps import TickWatch
+from producers.output.pool_readings import PoolWatch
 from producers.output.tick_program import Tick
 from ringbuf import Reader, Status
 from tests.producers.output.liquidity import Liquidity, contract_price, contract_ticks, reorganise_in_quiet
@@ -113,7 +113,7 @@ async def follow(
     warm_collector()
     async with WsRelay(node.url) as relay:
         options = CollectorOptions(
-            chain=load_chain(str(chain)), urls=(relay.url,), ring=ring, tick_watch=TickWatch(everything=True)
+            chain=load_chain(str(chain)), urls=(relay.url,), ring=ring, tick_watch=PoolWatch(everything=True)
         )
         collector = Collector(options)
         work = asyncio.create_task(collector.run())

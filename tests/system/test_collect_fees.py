@@ -11,7 +11,7 @@ from consumers.arbitrage.pool_state import Pool, Price
 from consumers.strategy import Driver
 from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
-from producers.output.tick_maps import TickWatch
+from producers.output.pool_readings import PoolWatch
 from ringbuf import Reader, Status
 from tests.producers.output.liquidity import reorganise_in_quiet
 from tlv.layout import LAYOUT_DIGEST, BlockEnd
@@ -61,7 +61,7 @@ async def live(world: World, node: Node, exchange: AlgebraPool, chain: Path, rin
     warm_collector()
     rng, depth = random.Random(3), (10**20, 3 * 10**11)
     amounts = depth if world.tokens[0] == world.weth else depth[::-1]
-    watch = TickWatch(everything=True)
+    watch = PoolWatch(everything=True)
     collector = Collector(CollectorOptions(chain=load_chain(str(chain)), urls=(node.url,), ring=ring, tick_watch=watch))
     work = asyncio.create_task(collector.run())
     fees = set()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
-from producers.output.tick_maps import TickWatch
+from producers.output.pool_readings import PoolWatch
 from producers.output.tick_program import Tick
 from ringbuf import Reader, Status
 from tests.producers.output.liquidity import Liquidity, contract_ticks, reorganise_in_quiet
@@ -76,7 +76,7 @@ async def live(world: World, node: Node, chain: Path, ring: str) -> None:
     warm_collector()
     liquidity = Liquidity(world, 11)
     async with WsRelay(node.url) as relay:
-        watch = TickWatch(everything=True)
+        watch = PoolWatch(everything=True)
         collector = Collector(
             CollectorOptions(chain=load_chain(str(chain)), urls=(relay.url,), ring=ring, tick_watch=watch)
         )

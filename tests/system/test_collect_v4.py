@@ -14,7 +14,7 @@ from consumers.strategy import Driver
 from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
 from producers.kinds.uniswap_v4 import charged
-from producers.output.tick_maps import TickWatch
+from producers.output.pool_readings import PoolWatch
 from ringbuf import Reader, Status
 from tests.consumers.journal_frames import UUID
 from tests.producers.output.liquidity import reorganise_in_quiet
@@ -131,7 +131,7 @@ async def live(world: World, node: Node, first: V4Pool, chain: Path, ring: str) 
     world.receipt(native.initialize(WETH, USDC))
     world.receipt(native.provide(native.full_range, 10**15))
     world.hold_mining(True)
-    watch = TickWatch(frozenset((first.id, late.id)))
+    watch = PoolWatch(frozenset((first.id, late.id)))
     collector = Collector(CollectorOptions(chain=load_chain(str(chain)), urls=(node.url,), ring=ring, tick_watch=watch))
     work = asyncio.create_task(collector.run())
     with Reader.attach(ring, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:

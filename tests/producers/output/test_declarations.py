@@ -15,8 +15,9 @@ from producers.output.declarations import Declarations
 from producers.output.fee_states import FeeStates
 from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
+from producers.output.pool_readings import NOTHING_WATCHED
 from producers.output.snapshots import Snapshots
-from producers.output.tick_maps import NOTHING_WATCHED, TickMaps
+from producers.output.tick_maps import TickMaps
 from tests.producers.collected import proven_pools
 from tlv.codes import Reason, Source
 

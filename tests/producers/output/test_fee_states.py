@@ -19,7 +19,7 @@ from producers.output.fee_program import WINDOW_S, FeeReading, read_fee, read_vo
 from producers.output.fee_states import AHEAD_S, FeeStates, enough_until
 from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
-from producers.output.tick_maps import PAUSE_BLOCKS, TickWatch
+from producers.output.pool_readings import PAUSE_BLOCKS, PoolWatch, ToldReading
 from tlv.codes import Flag, Protocol, Source
 from tlv.layout import FeeState, Timepoint
 from tlv.message import Message, parse
@@ -28,7 +28,7 @@ from tools.rig.evm.node import Node
 from tools.rig.evm.world import World
 
 Answer = dict[str, Any]
-ALL = TickWatch(everything=True)
+ALL = PoolWatch(everything=True)
 REFUSED = {"code": -32000, "message": "execution aborted"}
 
 
@@ -48,7 +48,7 @@ def exchange() -> Iterator[AlgebraPool]:
 class Wire:
     """A reader of FeeStates and a node.  `answered` may replace what the node answers."""
 
-    def __init__(self, exchange: AlgebraPool, watch: TickWatch = ALL) -> None:
+    def __init__(self, exchange: AlgebraPool, watch: PoolWatch = ALL) -> None:
         self.rpc_of_node = exchange.world.rpc
         context = Context.of(load_chain("polygon"), Clock())
         self.rpc, self.stats, self.canonical = context.rpc, context.stats, True
@@ -149,7 +149,7 @@ def test_fee_state_of_a_block_that_left_the_chain_is_asked_for_at_once(exchange:
 
 
 def test_fee_state_only_of_watched_pools_whose_events_are_published(exchange: AlgebraPool) -> None:
-    for watch, followed in ((TickWatch(), True), (TickWatch(frozenset({bytes(20)})), True), (ALL, False)):
+    for watch, followed in ((PoolWatch(), True), (PoolWatch(frozenset({bytes(20)})), True), (ALL, False)):
         wire = Wire(exchange, watch)
         wire.fees.is_followed = lambda _, followed=followed: followed  # type: ignore[misc]
         wire.fees.want_all(0)
@@ -178,7 +178,7 @@ def test_fee_state_is_enough_until_a_day_behind_its_last_point_before_the_gap(
 def test_fee_state_is_read_again_before_it_ends(exchange: AlgebraPool) -> None:
     wire = Wire(exchange)
     block = wire.block()
-    wire.fees._told[0] = (block.number, block.timestamp)  # as if 64 timepoints ended here
+    wire.fees._told[0] = ToldReading(block.number, block.timestamp)  # as if 64 timepoints ended here
     wire.fees.pump(block)
     assert len(wire.run()) == 1
 

@@ -18,7 +18,8 @@ from producers.node.rpc_types import Head
 from producers.node.timers import Clock
 from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
-from producers.output.tick_maps import PAUSE_BLOCKS, TickMaps, TickWatch, first_questions
+from producers.output.pool_readings import PAUSE_BLOCKS, PoolWatch
+from producers.output.tick_maps import TickMaps, first_questions
 from producers.output.tick_program import MAX_TICK, MIN_TICK, Tick, all_words
 from tests.producers.output.liquidity import SPACING, Liquidity, contract_price, contract_ticks
 from tlv.codes import Flag, Protocol, Source
@@ -29,7 +30,7 @@ from tools.rig.evm.node import Node, NodeRefusal
 from tools.rig.evm.world import World
 
 Answer = dict[str, Any]
-ALL = TickWatch(everything=True)
+ALL = PoolWatch(everything=True)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def world() -> Iterator[World]:
 class Wire:
     """A reader of tick maps and a node.  `answered` may replace what the node answers."""
 
-    def __init__(self, world: World, watch: TickWatch = ALL) -> None:
+    def __init__(self, world: World, watch: PoolWatch = ALL) -> None:
         self.world = world
         context = Context.of(load_chain("polygon"), Clock())
         self.rpc, self.stats = context.rpc, context.stats
@@ -283,8 +284,8 @@ def test_tick_map_older_than_what_readers_were_told_to_forget_is_not_asked(world
 
 
 def test_tick_map_only_of_watched_v3_pools_whose_events_are_published(world: World) -> None:
-    nothing, other = TickWatch(), TickWatch(frozenset({bytes(20)}))
-    for watch, asked in ((nothing, 0), (other, 0), (TickWatch(frozenset({bytes.fromhex(world.v3_pool[2:])})), 1)):
+    nothing, other = PoolWatch(), PoolWatch(frozenset({bytes(20)}))
+    for watch, asked in ((nothing, 0), (other, 0), (PoolWatch(frozenset({bytes.fromhex(world.v3_pool[2:])})), 1)):
         wire = Wire(world, watch)
         wire.maps.want_all(0)
         wire.maps.pump(wire.block())
@@ -299,8 +300,9 @@ def test_tick_map_only_of_watched_v3_pools_whose_events_are_published(world: Wor
 @pytest.mark.parametrize(
     ("protocol", "covered"), [(Protocol.ALGEBRA, True), (Protocol.UNISWAP_V2, False), (200, False)]
 )
-def test_tick_watch_covers_kinds_whose_bitmap_can_be_read(protocol: int, covered: bool) -> None:
-    assert ALL.covers(VerifiedEmitter(bytes(20), bytes(20), bytes(20), 0, 18, 18, protocol=protocol)) == covered
+def test_tick_maps_are_of_kinds_whose_bitmap_can_be_read(protocol: int, covered: bool) -> None:
+    pool = VerifiedEmitter(bytes(20), bytes(20), bytes(20), 0, 18, 18, protocol=protocol)
+    assert TickMaps.has_reading(pool) == covered
 
 
 @pytest.mark.parametrize("spacing", [1, 10, 60, 200, 16383])

@@ -34,7 +34,7 @@ from consumers.execution.orders import Order, read_order
 from consumers.strategy import Draft, Driver
 from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
-from producers.output.tick_maps import TickWatch
+from producers.output.pool_readings import PoolWatch
 from ringbuf import Reader, Status, unlink
 from tlv.codes import Domain, OrderState, Source
 from tlv.errors import FeedError
@@ -144,7 +144,7 @@ class Playing:
                 chain=load_chain(str(chain)),
                 urls=(self.node.url,),
                 ring=self.ring,
-                tick_watch=TickWatch(everything=True),
+                tick_watch=PoolWatch(everything=True),
             )
             collector = Collector(options)
             work = asyncio.create_task(collector.run())
