@@ -21,8 +21,8 @@ from producers.decode.cold import Refusal
 from producers.decode.kernels import CONTEXT, ORIGIN_SIZE, Contexts, decode_logs
 from producers.decode.moves import compile_events
 from producers.decode.pool_table import POOL_ROW, PoolTable
-from producers.kinds.emitter_key import looked_up_by
-from producers.kinds.events import EVENT_OF_TOPIC, EVENTS
+from producers.kinds.emitter_key import spelled_key_of
+from producers.kinds.events import EVENTS
 from producers.node.rpc_types import Log
 from tlv.buffers import Bytes, Longs
 from tlv.kernels import EXTENDED_FORM
@@ -106,7 +106,7 @@ class BatchDecoder:
     def rows(self, logs: Sequence[Log]) -> Longs:
         """The pool-table row of each log's emitter, -1 where it is not in the table."""
         row_of = self._pools.row_of
-        return np.fromiter((row_of.get(_key(log), -1) for log in logs), dtype=np.int64, count=len(logs))
+        return np.fromiter((row_of.get(spelled_key_of(log), -1) for log in logs), dtype=np.int64, count=len(logs))
 
     def decode(self, logs: Sequence[Log], context: Contexts, *, first_sequence: int, timestamp_ns: int) -> Decoded:
         """Decode `logs`; message k of the result has sequence `first_sequence + k`.
@@ -145,9 +145,3 @@ class BatchDecoder:
         self._lengths = np.empty(logs, dtype=np.int64)
         self._refusals = np.empty(logs, dtype=np.uint8)
         self._events = np.empty(logs, dtype=np.int64)
-
-
-def _key(log: Log) -> str:
-    """By what a log's pool is looked up."""
-    event = EVENT_OF_TOPIC.get(log.topics[0] or "") if log.topics else None
-    return log.address if event is None or not event.names_pool else looked_up_by(log, event)

@@ -26,8 +26,20 @@ HEX_WORD = re.compile("0x[0-9a-fA-F]{64}")
 
 def key_of(log: Log) -> str:
     """The name of a log's pool."""
+    event = naming_event(log)
+    return log.address if event is None else named_by(log, event)
+
+
+def spelled_key_of(log: Log) -> str:
+    """The same as the log spells it (`looked_up_by`)."""
+    event = naming_event(log)
+    return log.address if event is None else looked_up_by(log, event)
+
+
+def naming_event(log: Log) -> ContractEvent | None:
+    """The event of a log whose arguments name its pool; None if its emitter does."""
     event = EVENT_OF_TOPIC.get(log.topics[0] or "") if log.topics else None
-    return log.address if event is None or not event.names_pool else named_by(log, event)
+    return event if event is not None and event.names_pool else None
 
 
 def named_by(log: Log, event: ContractEvent) -> str:
