@@ -97,6 +97,14 @@ class PoolTable:
             self.named.add(address_of(key))
         return row
 
+    def replace(self, row: int, pool: VerifiedEmitter) -> None:
+        """Another identity of the emitter in a row, whatever that is named by.
+
+        Raises:
+            UsageError: a value does not fit its field.
+        """
+        self._rows[row] = _packed(pool)
+
     def add_unknown(self, pools: npt.NDArray[np.void]) -> None:
         """Add the pools (packed rows) whose address is not known yet."""
         for packed in pools:

@@ -63,7 +63,7 @@ class Introductions:
         """What the pool charges from now on."""
         pool = self.pool(row)
         if pool.fee_pips != fee_pips:
-            self._table.add(structs.replace(pool, fee_pips=fee_pips))
+            self._table.replace(row, structs.replace(pool, fee_pips=fee_pips))
 
     def put(self, row: int, state: StateAnswer) -> None:
         """The PoolState of one pool: who it is, and what it holds."""

@@ -44,3 +44,12 @@ def test_pool_of_several_coins_is_followed_by_all_of_them_as_it_counts_them() ->
         PoolCoin(coins[1], "SIX", 1, 6),
         PoolCoin(coins[2], "", 2, 255),
     ]
+
+
+def test_fee_is_that_of_a_row_whatever_names_its_pool() -> None:
+    table, pool = PoolTable(), next(iter(proven_pools().values()))
+    rows = [table.add(pool, f"0x{pool.pool.hex()}{coins}") for coins in ("1" * 80, "2" * 80)]
+    introductions = Introductions(Outbox(Source.POLYGON_COLLECTOR, Clock(), table, 1), table, {})
+    introductions.set_fee(rows[1], 777)
+    assert [introductions.pool(row).fee_pips for row in rows] == [pool.fee_pips, 777] and pool.fee_pips != 777
+    assert len(table) == len(table.rows) == 2
