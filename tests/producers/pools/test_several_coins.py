@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
+import pytest
+
+from producers.chains.configuration import load_chain
+from producers.context import Context
+from producers.node.timers import Clock
+from producers.pools.inquiry import Token
+from producers.pools.verification import Verifier
 from tests.producers.kinds.test_asked_kinds import AM_TOKENS, UNDERLYING_COINS
 from tests.producers.pools.accounts import assert_every_event_log_is_accounted_for
 from tests.producers.virtual import Conversation, new_feed
@@ -39,3 +47,11 @@ def test_curve_swaps_of_the_recording_are_published_with_the_coins_that_they_mov
     assert told == list(BENEATH) and [coin.index for coin in introduced[dai, usdt]] == [0, 1, 2]
     assert [coin.symbol for coin in introduced[dai, usdt]] == ["DAI", "USDC", "USDT"]
     assert_every_event_log_is_accounted_for(conversation.feed.count())
+
+
+@pytest.mark.parametrize("coin", ["00" * 20, "ee" * 20])
+def test_what_stands_for_the_chains_own_coin_is_known_without_a_contract(coin: str) -> None:
+    chain = msgspec.structs.replace(load_chain("polygon"), native_symbol="POL")
+    tokens = Verifier(Context.of(chain, Clock()), {}).tokens
+    assert tokens.questions(bytes.fromhex(coin)) == []
+    assert tokens.known(bytes.fromhex(coin)) == Token(18, "POL")
