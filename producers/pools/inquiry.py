@@ -49,6 +49,17 @@ class Token(NamedTuple):
     """False if the node failed to answer: another time it may."""
 
 
+class ProofBasis(NamedTuple):
+    """All that a proof was told: the same kinds, told the same, say the same again."""
+
+    key: str
+    """The pool's name."""
+    protocols: tuple[int, ...]
+    """Codes of the kinds that emit its events."""
+    answers: tuple[tuple[Question, Answer], ...]
+    heard: tuple[Log, ...]
+
+
 class Finding(NamedTuple):
     """The end of a verification; the rest is None unless VERIFIED."""
 
@@ -56,6 +67,9 @@ class Finding(NamedTuple):
     pool: VerifiedEmitter | None = None
     token0: Token = Token()
     token1: Token = Token()
+    coins: tuple[tuple[bytes, Token], ...] = ()
+    """All of a pool of more than two."""
+    basis: ProofBasis | None = None
 
     @property
     def settled(self) -> bool:
@@ -123,6 +137,12 @@ class Inquiry:
         """Once it is proven."""
         self.coins: tuple[bytes, ...] = ()
         """All of a proven pool of more than two."""
+        self._basis: ProofBasis | None = None
+        """Once it is proven, unless by what was recalled."""
+        self._recalled: dict[Question, Answer] = {}
+        """What was answered in another life."""
+        self._used: dict[Question, Answer] = {}
+        """What the proof at hand was told."""
 
     def _cases_of(self, key: str) -> list[tuple[Proof, Case]]:
         """The ways to prove it, each with the factories of the kinds that are proven so."""
@@ -193,25 +213,42 @@ class Inquiry:
             return []
         for _, case in self._cases:
             case.sought = None
-        verdicts = [prove(case) for prove, case in self._cases]
-        proven = next((verdict for verdict in verdicts if isinstance(verdict, Proven)), None)
-        if proven is not None:
-            self._missing.clear()
-            self._accept(proven)
+        verdicts = []
+        for prove, case in self._cases:
+            verdict = self._try(prove, case)
+            if isinstance(verdict, Proven):
+                self._accept(verdict, prove, case)
+                return []
+            verdicts.append(verdict)
         refuted = [verdict for verdict in verdicts if isinstance(verdict, Refuted)]
         self._refuted = _worst(refuted) if refuted and len(refuted) == len(verdicts) else None
         return [] if self._refuted is not None else list(self._missing)
+
+    def _try(self, prove: Proof, case: Case) -> Verdict | None:
+        self._used.clear()
+        return prove(case)
 
     def _ask(self, question: Question, zero_is_none: bool) -> Answer | None:
         if zero_is_none:
             self._no_zeros.add(question)
         said = self._said.get(question)
-        if said is None:
+        answer = said.answer if said is not None else self._recalled.get(question)
+        if answer is None:
             self._missing[question] = None
-            return None
-        return said.answer
+        else:
+            self._used[question] = answer
+        return answer
 
-    def _accept(self, proven: Proven) -> None:
+    def recall(self, basis: ProofBasis) -> None:
+        """Take what proved it before, under whatever chain file that was."""
+        self._heard.update({log.topics[0] or "": log for log in basis.heard})
+        self._recalled.update(basis.answers)
+
+    def _accept(self, proven: Proven, prove: Proof, case: Case) -> None:
+        if not self._recalled:
+            self._basis = self._basis_of(proven, prove, case)
+        self._refuted = None
+        self._missing.clear()
         factory = proven.factory
         self.coins = proven.coins
         self.pool = VerifiedEmitter(
@@ -230,12 +267,22 @@ class Inquiry:
             curve=proven.curve,
         )
 
+    def _basis_of(self, proven: Proven, prove: Proof, case: Case) -> ProofBasis:
+        """What the proof that just came rests on: logs only if they are needed."""
+        answers, heard = dict(self._used), tuple(self._heard.values())
+        case.heard = {}
+        if self._try(prove, case) == proven:
+            answers, heard = dict(self._used), ()
+        case.heard = self._heard
+        return ProofBasis(self.key, self._protocols, tuple(answers.items()), heard)
+
     def finding(self, tokens: Tokens) -> Finding:
         """VERIFIED, with what is known of its tokens; only if `pool` is there."""
         assert self.pool is not None
         token0, token1 = tokens.known(self.pool.token0), tokens.known(self.pool.token1)
         pool = msgspec.structs.replace(self.pool, decimals0=token0.decimals, decimals1=token1.decimals)
-        return Finding(Standing.VERIFIED, pool, token0, token1)
+        coins = tuple((coin, tokens.known(coin)) for coin in self.coins)
+        return Finding(Standing.VERIFIED, pool, token0, token1, coins, self._basis)
 
 
 def _worst(refuted: list[Refuted]) -> Refuted:
