@@ -26,7 +26,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -80,7 +80,7 @@ class KeptAnswer(msgspec.Struct, array_like=True):
 class KeptLog(msgspec.Struct, array_like=True):
     """What of a log a proof looks at."""
 
-    topics: tuple[HexHash, ...]
+    topics: Annotated[tuple[HexHash, ...], msgspec.Meta(min_length=1)]
     data: HexText
 
 
@@ -198,22 +198,34 @@ class PoolCache:
         self._factories = {factory.address: factory for factory in chain.factories}
 
     def load(self) -> CachedPools:
-        """Every usable row."""
+        """Every usable line."""
         found = CachedPools()
-        for number, line in enumerate(self._lines(), 1):
-            try:
-                mark = _MARK.decode(line)
-                if mark.chain_id != self._chain_id:
-                    continue
-                wrong = self._take_transcript(line, found) if mark.key else self._take_row(line, found)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                wrong = "unreadable", str(error)
-            if wrong is not None:
-                found.refuse(number, *wrong)
+        try:
+            file = self._path.open("rb")
+        except FileNotFoundError:
+            return found
+        with file:
+            believed = _is_ours(os.fstat(file.fileno()))
+            for number, line in enumerate(file, 1):  # one at a time: 100,000 rows are 33 MB, which would stay
+                wrong = self._take_line(line, found, believed)
+                if wrong is not None:
+                    found.refuse(number, *wrong)
         return found
 
-    def _take_row(self, line: bytes, found: CachedPools) -> Wrong | None:
-        row = _ROW.decode(line)
+    def _take_line(self, line: bytes, found: CachedPools, believed: bool) -> Wrong | None:
+        try:
+            mark = _MARK.decode(line)
+            if mark.chain_id != self._chain_id:
+                return None
+            if not mark.key:
+                return self._take_row(_ROW.decode(line), found)
+            if not believed:
+                return "writable", f"others may write {self._path}, so answers in it prove nothing"
+            return self._take_transcript(_TRANSCRIPT.decode(line), found)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return "unreadable", str(error)
+
+    def _take_row(self, row: Row, found: CachedPools) -> Wrong | None:
         factory = self._factories.get(row.factory)
         if factory is None:
             return None
@@ -222,10 +234,7 @@ class PoolCache:
             found.keep(_bytes(row.genesis), _proven(row, factory))
         return wrong
 
-    def _take_transcript(self, line: bytes, found: CachedPools) -> Wrong | None:
-        kept = _TRANSCRIPT.decode(line)
-        if not self._is_ours():
-            return "writable", f"others may write {self._path}, so what it says of answers proves nothing"
+    def _take_transcript(self, kept: Transcript, found: CachedPools) -> Wrong | None:
         tokens = {_bytes(token.address): Token(token.decimals, token.symbol) for token in kept.tokens}
         for token in kept.tokens:
             if not _is_symbol(token.symbol):
@@ -236,26 +245,15 @@ class PoolCache:
         pool = inquiry.pool
         if pool is None:
             return None
-        lacking = next((coin for coin in (pool.token0, pool.token1, *inquiry.coins) if coin not in tokens), None)
+        coins = dict.fromkeys((pool.token0, pool.token1, *inquiry.coins))
+        lacking = next((coin for coin in coins if coin not in tokens), None)
         if lacking is not None:
             return "tokens", f"expected what each coin said of itself, found nothing of {_hex(lacking)}"
         decimals = {"decimals0": tokens[pool.token0].decimals, "decimals1": tokens[pool.token1].decimals}
         pool = msgspec.structs.replace(pool, **decimals)
-        found.keep(_bytes(kept.genesis), CachedPool(pool, tokens, kept.key, inquiry.coins))
+        said = {coin: tokens[coin] for coin in coins}
+        found.keep(_bytes(kept.genesis), CachedPool(pool, said, kept.key, inquiry.coins))
         return None
-
-    def _is_ours(self) -> bool:
-        """Whether nobody else may write the file."""
-        status = self._path.stat()
-        return status.st_uid in (0, os.geteuid()) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-
-    def _lines(self) -> Iterator[bytes]:
-        """One at a time: 100,000 pools are 33 MB of text, which would stay with the process."""
-        try:
-            with self._path.open("rb") as lines:
-                yield from lines
-        except FileNotFoundError:
-            return
 
     def keeps(self, finding: Finding) -> bool:
         """Whether a pool is for the file: its tokens said what they are, and a line can prove it."""
@@ -310,6 +308,11 @@ class PoolCache:
             genesis=genesis,
         )
         return msgspec.json.encode(row)
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    """Whether nobody else may write a file."""
+    return status.st_uid in (0, os.geteuid()) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _has_transcript(finding: Finding) -> bool:

@@ -202,6 +202,7 @@ def lines_of(path: Path) -> dict[str, Any]:
         ({"answers": [[CURVE_POOL, "0x12", 1, "no hex"]]}, "unreadable"),
         ({"answers": [[CURVE_POOL, "0x12", 1, "0x" + "0" * LONGEST_ANSWER]]}, "unreadable"),
         ({"heard": [[["0x12"], "0x"]]}, "unreadable"),
+        ({"heard": [[[], "0x"]]}, "unreadable"),
         ({"tokens": []}, "tokens"),
         ({"tokens": [[AM_TOKENS[0], 256, ""]]}, "unreadable"),
         ({"tokens": [[AM_TOKENS[0], 18, "\x1b[2J"]]}, "symbol"),
@@ -215,6 +216,34 @@ def test_transcript_that_cannot_be_right_is_named_and_one_that_proves_nothing_is
     path.write_bytes(msgspec.json.encode(lines_of(path) | changes))
     found = PoolCache(path, met[0]).load()
     assert (len(found), dict(found.refused)) == (0, {refused: 1} if refused else {})
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_answers_of_another_form_prove_nothing_and_crash_nothing(tmp_path: Path, pool: Callable[[], Met]) -> None:
+    met, path = pool(), tmp_path / "pools.jsonl"
+    kept(path, met)
+    line, proven = lines_of(path), 0
+    others = (
+        None,
+        "",
+        "0x",
+        "0x1",
+        "0x" + "0" * 64,
+        "0x" + "f" * 64,
+        "0x" + "f" * 640,
+        "0x" + "0" * 62 + "20" + "f" * 64,
+    )
+    answers = line["answers"]
+    variants = [
+        [*answers[:at], [*one[:3], other], *answers[at + 1 :]] for at, one in enumerate(answers) for other in others
+    ]
+    for variant in variants:
+        path.write_bytes(msgspec.json.encode(line | {"answers": variant}))
+        found = PoolCache(path, met[0]).load()
+        assert not found.refused
+        proven += len(found)
+    needless = {a_pair_that_is_looked_up: 1, a_stable_pair: 2}.get(pool, 0)
+    assert proven == needless * len(others), "factory() narrows whom to ask, and a fee is no proof"
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602])
