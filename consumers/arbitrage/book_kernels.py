@@ -26,7 +26,7 @@ from tlv.buffers import Bytes, Limbs, Longs, Structs
 from tlv.codes import UNKNOWN_DECIMALS, Flag, Protocol
 from tlv.copying import copy_bytes
 from tlv.filter import IS_POOL, POOL_BYTES, POOL_PREFIX, PREFIX_SIZE
-from tlv.jit import kernel
+from tlv.jit import inline_kernel, kernel
 from tlv.kernels import check_message, find_tlv, next_tlv
 from tlv.layout import (
     EVENT_ORIGIN,
@@ -121,6 +121,8 @@ ORIGIN_HASH = EventOrigin.layout.offsets["block_hash"]
 MOVE_SIZE = PoolLiquidity.layout.size
 TOKENS_AT = PoolState.layout.offsets["token0"]
 TOKENS_END = PoolState.layout.offsets["token1"] + PoolState.layout.kinds["token1"].size
+TOKENS_SIZE = TOKENS_END - TOKENS_AT
+assert TOKENS_AT % 8 == TOKENS_SIZE % 8 == 0
 BALANCER, CURVE = int(Protocol.BALANCER_V2), int(Protocol.CURVE)
 DODO, WOOFI = int(Protocol.DODO), int(Protocol.WOOFI)
 UNISWAP_V4, ALGEBRA = int(Protocol.UNISWAP_V4), int(Protocol.ALGEBRA)
@@ -183,7 +185,7 @@ def grown(tables: BookTables) -> BookTables:
     return tables
 
 
-@kernel
+@inline_kernel
 def probe(tables: BookTables, buf: Bytes, at: int) -> int:
     """The slot of the pool whose 32 bytes are at buf[at:], or the empty one where it would stand."""
     id_words = buf[at : at + 32].view(np.uint64)
@@ -221,17 +223,19 @@ def find_pool(tables: BookTables, buf: Bytes, at: int) -> int:
 def find_pair(tables: BookTables, buf: Bytes, at: int) -> int:
     """The row of the pool and pair whose record is at buf[at:]; -1 if it is not known."""
     row = find_pool(tables, buf, at)
-    while row >= 0 and not is_pair(tables, row, buf, at):
+    while row >= 0 and not is_pair(tables.names[row], buf, at):
         row = int(tables.pools[row]["other_pair"]) - 1
     return row
 
 
-@kernel
-def is_pair(tables: BookTables, row: int, buf: Bytes, at: int) -> bool:
-    """Whether a row is of the two tokens of the record at buf[at:]."""
+@inline_kernel
+def is_pair(name: Bytes, buf: Bytes, at: int) -> bool:
+    """Whether the names of a row are of the two tokens of the record at buf[at:]."""
+    ours = name[TOKENS_AT:TOKENS_END].view(np.uint64)
+    theirs = buf[at + TOKENS_AT : at + TOKENS_END].view(np.uint64)
     same = True
-    for i in range(TOKENS_AT, TOKENS_END):
-        same &= tables.names[row, i] == buf[at + i]
+    for i in range(TOKENS_SIZE // 8):
+        same &= ours[i] == theirs[i]
     return bool(same)
 
 
@@ -253,31 +257,40 @@ def note_change(tables: BookTables, row: int) -> None:
         tables.meta[CHANGED_USED] += 1
 
 
-@kernel
+@inline_kernel
 def learn_pool(tables: BookTables, buf: Bytes, at: int) -> int:
     """The row of the pool and pair whose record is at buf[at:], a new one if it is not known; decimals, once known,
     stay (`Pool.learn`)."""
-    slot = probe(tables, buf, at)
-    row, before = int(tables.slots[slot]) - 1, -1
-    while row >= 0 and not is_pair(tables, row, buf, at):
-        before, row = row, int(tables.pools[row]["other_pair"]) - 1
-    if row < 0:
-        row = int(tables.meta[POOLS_USED])
-        tables.meta[POOLS_USED] = row + 1
-        if before < 0:
-            tables.slots[slot] = row + 1
-        else:
-            tables.pools[before]["other_pair"] = row + 1
-        copy_bytes(tables.names[row], 0, buf, at, PREFIX_SIZE)
-        pool = tables.pools[row]
-        pool["fee_pips"] = pool["fee_pips_back"] = pool["newest"] = pool["oldest"] = -1
-        note_change(tables, row)
-        return row
+    row = int(tables.slots[probe(tables, buf, at)]) - 1
+    if row < 0 or not is_pair(tables.names[row], buf, at):
+        row = learn_pair(tables, buf, at)
     told, known = buf[at : at + PREFIX_SIZE].view(POOL_PREFIX)[0], tables.names[row].view(POOL_PREFIX)[0]
     if told["decimals0"] != UNKNOWN_DECIMALS:
         known["decimals0"] = told["decimals0"]
     if told["decimals1"] != UNKNOWN_DECIMALS:
         known["decimals1"] = told["decimals1"]
+    return row
+
+
+@kernel
+def learn_pair(tables: BookTables, buf: Bytes, at: int) -> int:
+    """The row of a pair that is not its pool's first, a new one if it is not known."""
+    slot = probe(tables, buf, at)
+    row, before = int(tables.slots[slot]) - 1, -1
+    while row >= 0 and not is_pair(tables.names[row], buf, at):
+        before, row = row, int(tables.pools[row]["other_pair"]) - 1
+    if row >= 0:
+        return row
+    row = int(tables.meta[POOLS_USED])
+    tables.meta[POOLS_USED] = row + 1
+    if before < 0:
+        tables.slots[slot] = row + 1
+    else:
+        tables.pools[before]["other_pair"] = row + 1
+    copy_bytes(tables.names[row], 0, buf, at, PREFIX_SIZE)
+    pool = tables.pools[row]
+    pool["fee_pips"] = pool["fee_pips_back"] = pool["newest"] = pool["oldest"] = -1
+    note_change(tables, row)
     return row
 
 
@@ -516,7 +529,7 @@ def take_snapshot(tables: BookTables, buf: Bytes, value: int, sequence: int, pub
             put(tables, row, entry)
 
 
-@kernel
+@inline_kernel
 def take_event(tables: BookTables, buf: Bytes, tlv_type: int, value: int, at: int, sequence: int, ns: int) -> int:
     """A pool event with its origin at buf[at:], as `PoolBook.apply`; LIQUIDITY if it moves a tick map, FEES if it moves
     a fee only, else DONE."""

@@ -40,6 +40,7 @@ from consumers.arbitrage.book_kernels import (
 )
 from consumers.arbitrage.kept_ticks import KeptTicks
 from consumers.arbitrage.pool_book import UNKNOWN_FORK, change_of
+from consumers.arbitrage.pool_state import SAYS_NO_PRICE
 from consumers.arbitrage.tick_math import MIN_TICK, sqrt_price_at
 from ringbuf import Poll, Status
 from ringbuf.layout import INDEX_ROWS, LENGTH_ROW, OFFSET_ROW
@@ -279,6 +280,7 @@ class RingPools:
             token1=token1,
             fee_pips=fee_pips if fee_pips >= 0 else None,
             known=newest >= 0,
+            stateless=int(name["protocol"]) in SAYS_NO_PRICE,
             block=int(place["block"]),
             sequence=int(place["sequence"]),
             price=price,

@@ -77,6 +77,8 @@ class PoolStateRow(msgspec.Struct, frozen=True, gc=False):
     """Hundredths of a basis point; null if it is not known."""
     known: bool
     """Whether the state can be trusted; false after a gap, until the next event that sets it."""
+    stateless: bool
+    """Whether its kind's events say no state (Balancer, Curve, DODO, WOOFi): `known` stays false."""
     block: int
     sequence: int
     price: str | None

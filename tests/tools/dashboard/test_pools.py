@@ -178,8 +178,8 @@ def test_pool_of_three_coins_has_a_row_for_each_pair_and_no_price() -> None:
     found = [[(token.symbol, token.decimals) for token in (row.token0, row.token1)] for row in rows]
     dai, usdc, wbtc = ("DAI", 18), ("USDC", 6), ("WBTC", 8)
     assert found == [[dai, usdc], [dai, wbtc], [usdc, wbtc]]
-    assert {(row.kind, row.known, row.price, row.tick, row.liquidity, row.events) for row in rows} == {
-        ("curve", False, None, None, "0", 1)
+    assert {(row.kind, row.known, row.stateless, row.price, row.tick, row.liquidity, row.events) for row in rows} == {
+        ("curve", False, True, None, None, "0", 1)
     }
     for row in rows:
         detail = pools.detail(RING, three_coins.POOL, tokens_of(row))

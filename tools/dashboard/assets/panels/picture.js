@@ -64,7 +64,8 @@ export class Picture {
     const title = element("h3", "", `${symbols.text(row.token0)}/${symbols.text(row.token1)}`);
     title.append(element("span", "", `${venueText(row.venue)} ${row.pool}`));
     const parts = [title];
-    if (row.sqrt_price_x96 === "0") parts.push(...this.#reserves(row));
+    if (row.stateless) parts.push(element("p", "fine", "Its events tell what was swapped, and neither price nor reserves."));
+    else if (row.sqrt_price_x96 === "0") parts.push(...this.#reserves(row));
     else parts.push(...this.#liquidity(row, steps, ticks_block));
     parts.push(...this.#prices(row, prices));
     this.mount.replaceChildren(...parts);

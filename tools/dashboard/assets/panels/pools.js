@@ -39,7 +39,7 @@ export function startPools(store, picture) {
       row.dataset.ring = pool.ring;
       row.dataset.venue = pool.venue;
       row.dataset.pool = pool.pool;
-      row.dataset.known = pool.known;
+      row.dataset.known = pool.known || pool.stateless;
       row.toggleAttribute("data-chosen", table.chosen === pool.key);
     },
     columns: [
@@ -64,7 +64,11 @@ export function startPools(store, picture) {
             cell,
             pool.price ?? "-",
             flash,
-            pool.known ? said : `${said}; not certain: events of this pool are missing`,
+            pool.known
+              ? said
+              : pool.stateless
+                ? `${said}: its events tell none`
+                : `${said}; not certain: events of this pool are missing`,
           );
         },
       },
