@@ -16,7 +16,7 @@ PATIENCE_S = 90.0
 """Longer than any machine is busy."""
 KEYS: dict[str, Callable[[Any], Any]] = {
     "swaps": lambda row: (row.ring, row.sequence),
-    "pools": lambda row: (row.ring, row.venue, row.pool),
+    "pools": lambda row: (row.ring, row.venue, row.pool, row.token0.address, row.token1.address),
     "signals": lambda row: (row.ring, row.sequence),
     "blocks": lambda row: (row.ring, row.hash),
     "happenings": lambda row: (row.ring, row.sequence, row.kind),

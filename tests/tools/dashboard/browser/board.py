@@ -45,8 +45,8 @@ async panel => {
     scroller.scrollTop = top;
     await drawn();
     for (const row of section.querySelectorAll("tbody tr")) {
-      const {ring, sequence, venue, pool, number, hash} = row.dataset;
-      found.set([ring, sequence, venue, pool, number, hash].join(" "), shown(row));
+      const {ring, sequence, venue, pool, pair, number, hash} = row.dataset;
+      found.set([ring, sequence, venue, pool, pair, number, hash].join(" "), shown(row));
     }
     if (top + scroller.clientHeight >= scroller.scrollHeight) break;
   }
@@ -151,7 +151,7 @@ def opportunities(rows: list[dict[str, Any]]) -> dict[str, Row]:
 def pools(rows: list[dict[str, Any]]) -> dict[str, Row]:
     """The pools of a page, as `Expected.pools`."""
     return {
-        row["@pool"]: {
+        f"{row['@pool']} {row['@pair']}": {
             "known": row["@known"] == "true",
             "price": None if row["price"] == "-" else row["price"].replace(",", ""),
             "reserves": [int(row[f"reserve{at}.amounts"][0]["units"]) for at in (0, 1)]

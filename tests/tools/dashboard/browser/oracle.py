@@ -200,12 +200,12 @@ class Expected:
 
     @property
     def pools(self) -> dict[str, Row]:
-        """By address, as the book has them now."""
+        """By address and pair, as the book has them now."""
         found = {}
         for pool in self._book:
             state, zero = pool.current, Reserves(0, 0)
             value = state.value if state is not None else zero
-            found[f"0x{pool.address.hex()}"] = {
+            found[f"0x{pool.address.hex()} 0x{pool.token0.hex()}/0x{pool.token1.hex()}"] = {
                 "known": state is not None,
                 "price": price(value, pool.decimals0, pool.decimals1) if state is not None else None,
                 "reserves": [value.reserve0, value.reserve1] if isinstance(value, Reserves) else [0, 0],

@@ -39,7 +39,9 @@ export function startPools(store, picture) {
       row.dataset.ring = pool.ring;
       row.dataset.venue = pool.venue;
       row.dataset.pool = pool.pool;
-      row.dataset.known = pool.known || pool.stateless;
+      row.dataset.pair = `${pool.token0.address}/${pool.token1.address}`;
+      row.dataset.known = pool.known;
+      row.dataset.stateless = pool.stateless;
       row.toggleAttribute("data-chosen", table.chosen === pool.key);
     },
     columns: [
