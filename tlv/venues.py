@@ -17,6 +17,8 @@ FIRST_FREE_CODE = 1000
 LAST_CODE = (1 << 16) - 1
 NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 """Chain, dot, exchange: `polygon.quickswap_v2`."""
+LONGEST_NAME = 64
+"""Characters: what a VenueName takes."""
 
 VENUE_NAMES = {
     Venue.POLYGON: "polygon",
@@ -124,8 +126,9 @@ class VenueTable:
         """
         if self._names.get(code) == name:
             return
-        if not NAME.fullmatch(name) or len(name) > 64:
-            raise UsageError(f"venue {code}: expected a name like polygon.quickswap_v2, found {name!r}")
+        if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+            found = repr(name) if len(name) <= LONGEST_NAME else f"{len(name)} characters"
+            raise UsageError(f"venue {code}: expected a name like polygon.quickswap_v2, found {found}")
         if not FIRST_FREE_CODE <= code <= LAST_CODE:
             raise UsageError(f"venue {name}: expected a code from {FIRST_FREE_CODE} to {LAST_CODE}, found {code}")
         if code in self._names:

@@ -7,11 +7,25 @@ each key.
 
 from __future__ import annotations
 
-from producers.chains.keys import Key, Keys, TableKey, address, hash32, list_of, matching, one_of, seconds, text, whole
+from producers.chains.keys import (
+    Key,
+    Keys,
+    TableKey,
+    address,
+    code_hash,
+    contract,
+    hash32,
+    list_of,
+    matching,
+    one_of,
+    seconds,
+    text,
+    whole,
+)
 from tlv.codes import Source
 
 COLLECTORS = [source.name for source in Source if source.name.endswith("_COLLECTOR")]
-LOOKUP = r"[A-Za-z_]\w*\(address,address(,\w+)*\)"
+LOOKUP = r"[A-Za-z_]\w*\(address,address(,(address|bool|bytes32|u?int(8|16|24|32|64|128|160|256)))*\)"
 FEE_CALL = r"[A-Za-z_]\w*\(((address|bool)(,(address|bool))*)?\)"
 RING = r"[a-z][a-z0-9_.]{0,62}"
 
@@ -31,16 +45,16 @@ VENUE = (
 FACTORY = (
     Key("venue", text, "a name of [[venues]], or one that the project has", required=True),
     Key("protocol", text, "which pool kind its pools are", required=True),
-    Key("address", address, "the contract that makes the pools and emits their creation", required=True),
+    Key("address", contract, "the contract that makes the pools and emits their creation", required=True),
     Key(
         "init_code_hash",
-        hash32,
+        code_hash,
         "keccak256 of the pools' creation code: a pool is proven by the address that follows from it (CREATE2); without"
         " one a pool is proven by the factory's lookup at the block",
     ),
     Key(
         "lookup",
-        matching(LOOKUP, "a function of two addresses, like getPair(address,address)"),
+        matching(LOOKUP, "a function of two addresses and single words, like getPair(address,address)"),
         "the factory's view function from two tokens to their pool, where it is not its protocol's own",
     ),
     Key(
@@ -55,13 +69,13 @@ FACTORY = (
         ),
         "the factory's view function that says what a pool charges, where that is neither fixed nor the pool's own",
     ),
-    Key("deployer", address, "the contract that calls CREATE2, where that is not the factory itself"),
+    Key("deployer", contract, "the contract that calls CREATE2, where that is not the factory itself"),
     Key(
         "custom_deployers",
-        list_of(address),
+        list_of(contract),
         "contracts whose pools count besides the factory's own, one for each pair and deployer (Algebra Integral)",
     ),
-    Key("positions", address, "a contract that knows the keys of a hub's pools (V4: PositionManager)"),
+    Key("positions", contract, "a contract that knows the keys of a hub's pools (V4: PositionManager)"),
 )
 CHAIN: Keys = (
     Key(

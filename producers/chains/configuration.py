@@ -17,8 +17,8 @@ import msgspec
 
 from producers.chains.chain_keys import CHAIN
 from producers.chains.create2 import create2_address
-from producers.chains.keys import Mistake, read_table
-from producers.kinds.kind import PoolKind
+from producers.chains.keys import Mistake, read_table, shown
+from producers.kinds.kind import Fee, PoolKind
 from producers.kinds.loading import load_kind_file
 from producers.kinds.pair_proof import prove_pair
 from producers.kinds.registry import all_kinds, kind_named
@@ -183,11 +183,15 @@ def read_chain(text: bytes, folder: Path) -> tuple[ChainConfig | None, list[Mist
     """
     try:
         found = tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # an integer of 4,301 digits, brackets in a thousand brackets
         return None, [Mistake("the file", f"Invalid TOML: {error}")]
     mistakes = list(_load_kinds(found.get("kinds"), folder))
     values = read_table(found, CHAIN, mistakes)
+    codes: set[int] = set()
     for place, venue in enumerate(values.get("venues", ())):
+        if venue.get("code") in codes:
+            mistakes.append(Mistake(f"venues[{place}].code", f"expected each code once, found {venue['code']} again"))
+        codes.add(venue.get("code", 0))
         try:
             VENUES.add(venue["code"], venue["name"])
         except UsageError as error:
@@ -214,19 +218,45 @@ def _judge_factory(key: str, factory: dict[str, Any], chain: dict[str, Any]) -> 
     venue, protocol = factory.get("venue"), factory.get("protocol")
     if venue is not None and VENUES.code_of(venue) is None:
         known = ", ".join(VENUES.names())
-        yield Mistake(f"{key}.venue", f"expected a venue of [[venues]] or one of {known}, found {venue!r}")
+        found = f"{shown(venue)}{did_you_mean(venue, VENUES.names())}"
+        yield Mistake(f"{key}.venue", f"expected a venue of [[venues]] or one of {known}, found {found}")
     kind = kind_named(protocol) if protocol is not None else None
     if protocol is not None and kind is None:
-        known = ", ".join(kind.name for kind in all_kinds())
-        yield Mistake(f"{key}.protocol", f"expected one of {known} (or of a file of `kinds`), found {protocol!r}")
-    if kind is not None and factory.get("init_code_hash") is not None and kind.proof.salt is None:
-        yield Mistake(f"{key}.init_code_hash", f"expected none, no {protocol} pool is found by one")
+        names = [kind.name for kind in all_kinds()]
+        found = f"{shown(protocol)}{did_you_mean(protocol, names)}"
+        yield Mistake(f"{key}.protocol", f"expected one of {', '.join(names)} (or of a file of `kinds`), found {found}")
+    if kind is not None:
+        for name, fault in _judge_keys(factory, kind):
+            yield Mistake(f"{key}.{name}", fault)
     if factory.get("init_code_hash") is not None and factory.get("lookup") is not None:
         found = f"found {factory['lookup']!r}"
         yield Mistake(f"{key}.lookup", f"expected none beside init_code_hash, which proves its pools, {found}")
-    by_lookup = kind is not None and (factory.get("lookup") or kind.proof.lookup or kind.prove is not prove_pair)
-    if kind is not None and factory.get("init_code_hash") is None and not by_lookup:
-        yield Mistake(f"{key}.init_code_hash", "expected one, or a lookup by which the factory knows its pools")
+    if factory.get("deployer") is not None and "init_code_hash" not in factory:
+        yield Mistake(f"{key}.deployer", "expected an init_code_hash beside it: nothing else follows from a deployer")
     same = [other for other in chain["factories"] if other.get("address") == factory.get("address")]
     if factory.get("address") is not None and factory is not same[0]:
         yield Mistake(f"{key}.address", f"expected each factory once, found {factory['address']} again")
+
+
+def _judge_keys(factory: dict[str, Any], kind: PoolKind) -> Iterator[tuple[str, str]]:
+    """The keys that its kind does not read, or cannot do without."""
+    hashed, lookup = factory.get("init_code_hash") is not None, factory.get("lookup")
+    if hashed and kind.proof.salt is None:
+        yield "init_code_hash", f"expected none, no {kind.name} pool is found by one"
+    if not hashed and not (lookup or kind.proof.lookup or kind.prove is not prove_pair):
+        yield "init_code_hash", "expected one, or a lookup by which the factory knows its pools"
+    looked_up = bool(kind.proof.lookup) or kind.prove is prove_pair or "lookup" in kind.factory_keys
+    if lookup is not None and not looked_up:
+        yield "lookup", f"expected none, no {kind.name} pool is looked up by two tokens, found {lookup!r}"
+    elif lookup is not None and lookup.count(",") != 1 + len(kind.proof.functions):
+        arguments = ", ".join(("two addresses", *kind.proof.functions))
+        yield "lookup", f"expected the arguments of a {kind.name} pool ({arguments}), found {lookup!r}"
+    for name in ("positions", "custom_deployers"):
+        if name in factory and name not in kind.factory_keys:
+            yield name, f"expected none, no {kind.name} pool is proven by it"
+    for name in ("fee_pips", "fee_call"):
+        if factory.get(name) and kind.fee is not Fee.FACTORY:
+            says = "each pool says its own" if kind.fee is Fee.OWN else "it moves, or nothing says it"
+            yield name, f"expected none, no {kind.name} pool has a fee of its factory: {says}"
+    if factory.get("fee_pips") and factory.get("fee_call"):
+        yield "fee_pips", "expected none beside fee_call, which says it of each pool"

@@ -12,9 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from eth_hash.auto import keccak
+
 from tlv.addresses import read_address
 
 HASH = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
+HASH_OF_NOTHING = f"0x{keccak(b'').hex()}"
 SHOWN = 80
 """Characters of a value that a message repeats."""
 
@@ -147,6 +150,22 @@ def address(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"expected 0x and 40 hex digits, found {shown(value)}")
     return read_address(value)
+
+
+def contract(value: Any) -> str:
+    """An address at which a contract can be."""
+    found = address(value)
+    if int(found, 16) == 0:
+        raise ValueError(f"expected the address of a contract, found {shown(value)}")
+    return found
+
+
+def code_hash(value: Any) -> str:
+    """The hash of code that makes a contract."""
+    found = hash32(value)
+    if int(found, 16) == 0 or found == HASH_OF_NOTHING:
+        raise ValueError(f"expected keccak256 of code, found {shown(value)}")
+    return found
 
 
 def hash32(value: Any) -> str:

@@ -96,6 +96,7 @@ KIND = PoolKind(
     fee=Fee.DYNAMIC,
     state=StateRule(("globalState()", "liquidity()"), read_state),
     spacing_of_fee={},
+    factory_keys=("custom_deployers",),
     prove=prove,
     proven="its address (CREATE2), or `poolByPair` or `customPoolByPair` of the factory",
 )

@@ -24,6 +24,7 @@ STATIC = re.compile(r"address|bool|bytes32|u?int(8|16|24|32|40|48|56|64|72|80|88
 """ABI types of one word that a record can take.  `uint` and `int` stand for 256 bits in Solidity, not in a topic."""
 TAKES = {"address": ("address", "pool_id"), "bytes32": ("bytes32", "pool_id")}
 """What fields take a word that is no number."""
+FACTORY_KEYS = ("lookup", "custom_deployers", "positions")
 FIRST_OWN_CODE = 128
 """Codes below are tlv.codes.Protocol's."""
 MOST_INDEXED = 3
@@ -113,6 +114,9 @@ def _check_proof(kind: PoolKind) -> None:
     for function in kind.proof.functions:
         if not FUNCTION.fullmatch(function):
             refuse(kind, "proof.functions", f"expected a view function without arguments, found {function!r}")
+    for key in kind.factory_keys:
+        if key not in FACTORY_KEYS:
+            refuse(kind, "factory_keys", f"expected {', '.join(FACTORY_KEYS)}, found {key!r}")
     if kind.proof.lookup and not LOOKUP.fullmatch(kind.proof.lookup):
         refuse(kind, "proof.lookup", f"expected a function of two addresses, found {kind.proof.lookup!r}")
 

@@ -72,6 +72,7 @@ KIND = PoolKind(
     proof=Proof(),
     fee=Fee.DYNAMIC,
     state=None,
+    factory_keys=("lookup",),
     prove=prove,
     proven="`getDODOPool(address,address)` of a factory",
 )

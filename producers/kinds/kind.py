@@ -104,5 +104,8 @@ class PoolKind:
     wei as the contract does, and what else there is to say; "" = they are not quoted."""
     proven: str = ""
     """What else than its address or its factory's lookup proves a pool of it, in words for the documents."""
+    factory_keys: tuple[str, ...] = ()
+    """What of a factory in a chain file its `prove` reads besides what a pair's does: `positions`, `custom_deployers`,
+    `lookup`.  Of another kind they are refused there."""
     prove: Callable[[Case], Verdict | None] = prove_pair
     """How a pool of it is proven, given what was said so far; None = not yet."""

@@ -37,7 +37,7 @@ def load_kind_file(path: Path) -> PoolKind:
         if not isinstance(kind, PoolKind):
             raise UsageError(f"expected KIND, a PoolKind, found {kind!r}")
         register(kind)
-    except Exception as error:  # whatever the user's code raises is the file's fault, and is said by its name
+    except (Exception, SystemExit) as error:  # whatever the user's code raises is the file's fault, and said so
         raise UsageError(f"kind file {path}: {type(error).__name__}: {error}") from error
     _LOADED[path] = kind
     return kind

@@ -176,6 +176,7 @@ KIND = PoolKind(
         event("protocol_fee_updated", Role.POOL, PoolFee, "ProtocolFeeUpdated(bytes32 indexed pool, uint24 _)"),
     ),
     proof=Proof(),
+    factory_keys=("positions",),
     prove=prove,
     fee=Fee.DYNAMIC,
     state=StateRule((), read_state, state_questions),

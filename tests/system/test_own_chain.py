@@ -97,14 +97,14 @@ def test_chain_check_of_a_wrong_code_hash_names_the_right_one_and_a_wrong_lookup
     text = filled_in(alphapulse_new(tmp_path, node), world)
     file = tmp_path / "wrong.toml"
     text = re.sub(r'(?m)^init_code_hash = ".*"$', f'init_code_hash = "0x{"12" * 32}"', text)
-    file.write_text(f'{text}lookup = "getPair(address,address)"\n')
+    file.write_text(f'{text}lookup = "getPair(address,address,uint24)"\n')
     ended = alphapulse("chain", "check", str(file), "--url", node.url, "--json")
     assert ended.returncode == 1
     said = json.loads(ended.stdout)
     assert not said["valid"]
     wrong = {check["name"]: check for check in said["checks"] if check["verdict"] == "fail"}
     assert list(wrong) == ["factories[0] mychain.myswap pool", "factories[1] mychain.myswap pool"]
-    assert "getPair(address,address) of it answers something else" in wrong["factories[1] mychain.myswap pool"]["found"]
+    assert "getPair(address,address,uint24) of it answers something else" in wrong["factories[1] mychain.myswap pool"]["found"]
     assert wrong["factories[0] mychain.myswap pool"]["advice"] == f'init_code_hash = "{bytecode_hash("V2Pair")}"'
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_hash.auto import keccak
 
 from producers.chains import configuration
 from producers.chains.configuration import BUNDLED, Factory, load_chain
@@ -217,12 +218,79 @@ def test_factory_without_init_code_hash_is_proven_by_its_kinds_lookup_or_its_own
         ({"positions": "0x12"}, "factories[0].positions: expected"),
         ({"deployer": "0x12"}, "factories[0].deployer: expected"),
         ({"colour": "red"}, "factories[0].colour: unknown key"),
+        ({"address": f"0x{'00' * 20}"}, "factories[0].address: expected the address of a contract, found '0x00"),
+        ({"init_code_hash": f"0x{'00' * 32}"}, "factories[0].init_code_hash: expected keccak256 of code"),
+        ({"init_code_hash": f"0x{keccak(b'').hex()}"}, "factories[0].init_code_hash: expected keccak256 of code"),
+        ({"deployer": f"0x{'5d' * 20}"}, "factories[0].deployer: expected an init_code_hash beside it"),
+        ({"protocol": "uniswap_v2"}, "found 'uniswap_v2'; did you mean UNISWAP_V2"),
+        ({"venue": "polygon.quickswap_v22"}, "found 'polygon.quickswap_v22'; did you mean polygon.quickswap_v2"),
+        ({"venue": "x" * 10_000}, f"found '{'x' * 79}..."),
     ],
 )
 def test_factory_that_cannot_be_is_refused_by_its_key(tmp_path: Path, wrong: dict[str, object], named: str) -> None:
     pattern = named.replace("[", r"\[").replace("]", r"\]")
     with pytest.raises(UsageError, match=rf"chain .*{pattern}"):
         load_chain(one_factory(tmp_path, {**FACTORY, **wrong}))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "key", "value", "named"),
+    [
+        (
+            "UNISWAP_V3",
+            "fee_pips",
+            3000,
+            "expected none, no UNISWAP_V3 pool has a fee of its factory: each pool says its",
+        ),
+        ("ALGEBRA", "fee_pips", 3000, "expected none, no ALGEBRA pool has a fee of its factory: it moves"),
+        ("CURVE", "fee_call", "getFee(address)", "expected none, no CURVE pool has a fee of its factory"),
+        ("UNISWAP_V2", "positions", f"0x{'5d' * 20}", "expected none, no UNISWAP_V2 pool is proven by it"),
+        ("UNISWAP_V4", "custom_deployers", [f"0x{'5d' * 20}"], "expected none, no UNISWAP_V4 pool is proven by it"),
+        ("BALANCER_V2", "lookup", "getPair(address,address)", "expected none, no BALANCER_V2 pool is looked up"),
+        ("UNISWAP_V3", "lookup", "getPool(address,address)", r"a UNISWAP_V3 pool \(two addresses, fee\(\)\), found"),
+        ("UNISWAP_V2", "lookup", "getPair(address,address,bool)", r"of a UNISWAP_V2 pool \(two addresses\), found"),
+        (
+            "SOLIDLY",
+            "lookup",
+            "getPair(address,address,banana)",
+            "expected a function of two addresses and single words",
+        ),
+    ],
+)
+def test_key_that_a_kind_does_not_read_is_refused_by_kind(
+    tmp_path: Path, protocol: str, key: str, value: object, named: str
+) -> None:
+    with pytest.raises(UsageError, match=rf"factories\[0\]\.{key}: .*{named}"):
+        load_chain(one_factory(tmp_path, {**FACTORY, "protocol": protocol, key: value}))
+
+
+def test_fee_of_a_factory_that_says_each_pools_is_refused(tmp_path: Path) -> None:
+    both = {**FACTORY, "protocol": "VELODROME", "fee_pips": 500, "fee_call": "getFee(address,bool)"}
+    with pytest.raises(UsageError, match=r"factories\[0\]\.fee_pips: expected none beside fee_call"):
+        load_chain(one_factory(tmp_path, both))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "key", "value"),
+    [
+        ("UNISWAP_V4", "positions", f"0x{'5d' * 20}"),
+        ("ALGEBRA_INTEGRAL", "custom_deployers", [f"0x{'5d' * 20}"]),
+        ("DODO", "lookup", "poolsOf(address,address)"),
+        ("SLIPSTREAM", "lookup", "poolOf(address,address,int24)"),
+        ("VELODROME", "fee_call", "getFee(address,bool)"),
+        ("UNISWAP_V3", "fee_pips", 0),
+    ],
+)
+def test_key_that_a_kind_reads_is_taken(tmp_path: Path, protocol: str, key: str, value: object) -> None:
+    assert load_chain(one_factory(tmp_path, {**FACTORY, "protocol": protocol, key: value})).factories[0].address
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000, f"chain_id = {'9' * 5000}", "\x00", 'name = "\ud800"'])
+def test_file_that_no_reader_of_toml_takes_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "chain.toml"
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    with pytest.raises(UsageError, match=r"chain .*chain\.toml: the file: Invalid TOML: [^\n]+$"):
+        load_chain(str(path))
 
 
 def test_factory_that_stands_twice_is_refused_by_its_second_place(tmp_path: Path) -> None:
@@ -278,6 +346,12 @@ def test_chain_file_gives_venues_of_its_own(tmp_path: Path) -> None:
 def test_chain_file_with_a_venue_that_cannot_be_is_refused_by_name(tmp_path: Path, second: int, name: str) -> None:
     with pytest.raises(UsageError, match=rf"chain .*venue ({second}|{name})"):
         load_chain(chain_with_own_venues(tmp_path, second, name))
+
+
+@pytest.mark.parametrize("name", ["polygon.test_swap", "polygon.another_test_swap"])
+def test_venues_of_one_code_are_refused_by_the_second_even_with_one_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"venues\[\d+\]\.code: expected each code once, found 1101 again"):
+        load_chain(chain_with_own_venues(tmp_path, 1101, name))
 
 
 def test_chain_that_is_neither_bundled_nor_a_file_is_refused() -> None:

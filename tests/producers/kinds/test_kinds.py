@@ -86,6 +86,7 @@ def swap(declaration: str) -> dict[str, Any]:
         ({"events": (uniswap_v2.KIND.events[1],)}, "MADE_UP: sync: .* is UNISWAP_V2's"),
         ({"events": (OWN_SYNC, event("made", Role.FACTORY, PoolCreated, "Made(address token0)"))}, "MADE_UP: made"),
         ({"shares": (OWN_SYNC._replace(solidity_name="Nobody"),)}, "MADE_UP: shares: no kind declares"),
+        ({"factory_keys": ("position",)}, "MADE_UP: factory_keys: expected .*positions, found 'position'"),
         ({"shares": (uniswap_v2.KIND.events[1]._replace(name="level"),)}, "MADE_UP: shares"),
         ({"proof": None}, "MADE_UP: proof"),
         ({"proof": Proof(uniswap_v2.salt, ("fee(uint256)",))}, "MADE_UP: proof.functions"),
@@ -106,7 +107,13 @@ def test_register_of_a_wrong_declaration_names_kind_and_field_and_changes_nothin
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [("KIND = 3", "expected KIND"), ("1 / 0", "ZeroDivisionError"), ("def", "SyntaxError"), ("", "found None")],
+    [
+        ("KIND = 3", "expected KIND"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("def", "SyntaxError"),
+        ("", "found None"),
+        ("raise SystemExit", "SystemExit"),
+    ],
 )
 def test_chain_file_with_a_wrong_kind_file_is_refused_by_that_file(tmp_path: Path, text: str, named: str) -> None:
     (tmp_path / "mine.py").write_text(text)
