@@ -96,7 +96,7 @@ class BatchDecoder:
         self._pools = pools
         self._tables = compile_events(EVENTS)
         self._source = int(source)  # numba looks up the type of an IntEnum in Python: 110 us a call
-        self._word = np.zeros(4, dtype=np.uint64)
+        self._word = np.zeros(8, dtype=np.uint64)
         self._reserve(256)
 
     def context(self, logs: int) -> Contexts:
@@ -105,8 +105,9 @@ class BatchDecoder:
 
     def rows(self, logs: Sequence[Log]) -> Longs:
         """The pool-table row of each log's emitter, -1 where it is not in the table."""
-        row_of = self._pools.row_of
-        return np.fromiter((row_of.get(spelled_key_of(log), -1) for log in logs), dtype=np.int64, count=len(logs))
+        row_of, named = self._pools.row_of, self._pools.named
+        keys = (_key(log) if log.address in named else log.address for log in logs)
+        return np.fromiter((row_of.get(key, -1) for key in keys), dtype=np.int64, count=len(logs))
 
     def decode(self, logs: Sequence[Log], context: Contexts, *, first_sequence: int, timestamp_ns: int) -> Decoded:
         """Decode `logs`; message k of the result has sequence `first_sequence + k`.

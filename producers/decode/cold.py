@@ -17,7 +17,7 @@ from typing import Any
 from msgspec.structs import asdict
 
 from producers.decode.pool_table import VerifiedEmitter, unverified
-from producers.kinds.events import EVENT_OF_TOPIC, Argument, ContractEvent, Role
+from producers.kinds.events import EVENT_OF_TOPIC, Argument, ContractEvent, Relation, Role
 from producers.kinds.registry import name_of
 from producers.node.hex import HexError, read_bytes, read_quantity
 from producers.node.rpc_types import Log
@@ -42,6 +42,13 @@ class Refusal(IntEnum):
     WRONG_DATA_SIZE = 7
     VALUE_OUT_OF_RANGE = 8
     """A word is no value of its ABI type, or a block number or index does not fit its field."""
+    IMPOSSIBLE_VALUE = 9
+    """A value of its type that no contract says: a tick, price or fee beyond all there are, two coins or ticks out of
+    order, one coin twice, an index that no coin has, or other tokens than the pool is proven to have."""
+
+
+IDENTITY = ("token0", "token1")
+"""What a pool's event can only say as it was proven."""
 
 
 class RefusedLog(FeedError):
@@ -68,6 +75,7 @@ def decode_log(log: Log, pool: VerifiedEmitter | None = None) -> PoolRecord:
     values |= {name: value for name, value in asdict(pool).items() if name in values}
     for argument, word in zip((*event.indexed, *event.words), words, strict=True):
         _assign(values, argument, word, flipped=bool(pool.flipped))
+    _check_values(event, words, pool)
     if "block_number" in values:
         values["block_number"] = _index(log.block_number, 63, "blockNumber")
     return event.record(**values)
@@ -149,6 +157,32 @@ def _assign(values: dict[str, Any], argument: Argument, word: bytes, *, flipped:
         values[into], values[out_of] = max(value, 0), max(-value, 0)
     elif argument.fields:
         values[argument.fields[0]] = value
+
+
+def _check_values(event: ContractEvent, words: list[bytes], pool: VerifiedEmitter) -> None:
+    """Refuse what no contract says."""
+    first, before = 0, ""
+    for argument, word in zip((*event.indexed, *event.words), words, strict=True):
+        value = int.from_bytes(word, "big", signed=argument.signed)
+        expected = ""
+        if argument.relation is Relation.FIRST:
+            first, before = value, f"{argument.name} {_told(argument, value)}"
+        elif argument.relation is Relation.ABOVE and value <= first:
+            expected = f"more than {before}"
+        elif argument.relation is Relation.OTHER and value == first:
+            expected = f"another than {before}"
+        if argument.bounds is not None and value not in argument.bounds:
+            expected = f"{argument.bounds.least} to {argument.bounds.most}"
+        if event.role is Role.POOL and argument.name in IDENTITY and any(pool.token1):
+            proven = getattr(pool, argument.name)
+            expected = expected if word[12:] == proven else f"the pool's own, 0x{proven.hex()}"
+        if expected:
+            told = f"{event.signature}: {argument.name}: expected {expected}, found {_told(argument, value)}"
+            raise RefusedLog(Refusal.IMPOSSIBLE_VALUE, told)
+
+
+def _told(argument: Argument, value: int) -> str:
+    return f"0x{value:040x}" if argument.type == "address" else str(value)
 
 
 def _described(pool: VerifiedEmitter) -> str:

@@ -10,7 +10,8 @@ characters from `starts[k]`; a field that the node left out has none.
 
     block number | transaction index | log index | block hash | transaction hash | data |  ... | topics of log 0 | ...
 
-Rules are tried in the order of `Refusal`; among values, bad hex anywhere comes before a value out of range.
+Rules are tried in the order of `Refusal`; among values, bad hex anywhere comes before a value out of range, and that
+before one that no contract says.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from producers.decode.fields import (
     store,
     store_text_order,
 )
-from producers.decode.moves import ABSENT, MoveKind, Table, Topics
+from producers.decode.moves import ABSENT, ADDRESS_SIZE, MoveKind, Table, Topics
 from producers.decode.pool_table import VerifiedEmitter
+from producers.kinds.events import BOUNDS, Relation
 from producers.node.hex import WORD_DIGITS, fits_signed, fits_unsigned, is_hex_shaped, read_word
 from tlv.buffers import Bytes, Limbs, Longs
 from tlv.codes import Domain
@@ -50,16 +52,23 @@ UNKNOWN_EMITTER = int(Refusal.UNKNOWN_EMITTER)
 FOREIGN_EVENT = int(Refusal.FOREIGN_EVENT)
 WRONG_TOPIC_COUNT = int(Refusal.WRONG_TOPIC_COUNT)
 WRONG_DATA_SIZE = int(Refusal.WRONG_DATA_SIZE)
-DROP, UNSIGNED, SIGNED, SPLIT, ADDRESS, BY_ORDER, WORD, DROP_SIGNED = (int(kind) for kind in MoveKind)
+IMPOSSIBLE_VALUE = int(Refusal.IMPOSSIBLE_VALUE)
+DROP, UNSIGNED, SIGNED, SPLIT, ADDRESS, BY_ORDER, WORD, DROP_SIGNED, PRICE = (int(kind) for kind in MoveKind)
+FIRST, ABOVE, OTHER = int(Relation.FIRST), int(Relation.ABOVE), int(Relation.OTHER)
 MARKET_DATA = int(Domain.MARKET_DATA)
 ORIGIN_TYPE = EventOrigin.layout.type
 ORIGIN_SIZE = EventOrigin.layout.size
+TOKEN1_AT = VerifiedEmitter.layout.offsets["token1"]
 ROLE_AT = VerifiedEmitter.layout.offsets["role"]
 PROTOCOL_AT = VerifiedEmitter.layout.offsets["protocol"]
 FLIPPED_AT = VerifiedEmitter.layout.offsets["flipped"]
 BLOCK_NUMBER_AT = EventOrigin.layout.offsets["block_number"]
 BLOCK_HASH_AT = EventOrigin.layout.offsets["block_hash"]
 TRANSACTION_HASH_AT = EventOrigin.layout.offsets["transaction_hash"]
+LEAST_PRICE, LARGEST_PRICE = (
+    np.array([bound >> 64 * limb & (1 << 64) - 1 for limb in range(4)], dtype=np.uint64)
+    for bound in BOUNDS["sqrt_price_x96"][:2]
+)
 LARGEST_U32 = (1 << 32) - 1
 LARGEST_I64 = (1 << 63) - 1
 
@@ -70,6 +79,21 @@ Contexts = np.ndarray[Any, np.dtype[np.void]]
 
 
 @kernel
+def is_above(word: Limbs, other: Limbs) -> bool:
+    """Whether an unsigned word is greater than another."""
+    for limb in (3, 2, 1, 0):
+        if word[limb] != other[limb]:
+            return bool(word[limb] > other[limb])
+    return False
+
+
+@kernel
+def is_same(word: Limbs, other: Limbs) -> bool:
+    """Whether two words are one."""
+    return bool(word[0] == other[0] and word[1] == other[1] and word[2] == other[2] and word[3] == other[3])
+
+
+@kernel
 def identify(topics: Topics, text: Bytes, start: int, length: int, word: Limbs) -> tuple[int, int]:
     """Which event topic0 names: (refusal, row in `topics` or -1)."""
     if length == 0:
@@ -77,8 +101,7 @@ def identify(topics: Topics, text: Bytes, start: int, length: int, word: Limbs) 
     if not read_field_word(text, start, length, word):
         return BAD_HEX, -1
     for event in range(len(topics)):
-        topic = topics[event]
-        if topic[3] == word[3] and topic[2] == word[2] and topic[1] == word[1] and topic[0] == word[0]:
+        if topics[event, 3] == word[3] and is_same(topics[event], word):
             return NONE, event
     return UNKNOWN_EVENT, -1
 
@@ -117,7 +140,7 @@ def put_argument(move: Any, word: Limbs, flipped: bool, out: Bytes, record: int)
             return VALUE_OUT_OF_RANGE
     elif not fits_unsigned(word, bits):
         return VALUE_OUT_OF_RANGE
-    if kind in (SIGNED, UNSIGNED):
+    if kind in (SIGNED, UNSIGNED, PRICE):
         store(out, into, word, size)
     elif kind in (ADDRESS, WORD):
         store_text_order(out, into, word, size)
@@ -132,6 +155,55 @@ def put_argument(move: Any, word: Limbs, flipped: bool, out: Bytes, record: int)
 
 
 @kernel
+def is_bounded(move: Any, word: Limbs) -> bool:
+    """Whether a word, which is a value of its type, is one that a contract says."""
+    if move["kind"] == PRICE:
+        return not is_above(LEAST_PRICE, word) and not is_above(word, LARGEST_PRICE)
+    if move["least"] > move["most"]:
+        return True
+    value = np.int64(word[0])
+    rest = np.uint64(value >> np.int64(63))
+    if word[1] != rest or word[2] != rest or word[3] != rest:
+        return False
+    return bool(move["least"] <= value <= move["most"] or (move["besides"] != 0 and value == move["besides"]))
+
+
+@kernel
+def is_related(move: Any, word: Limbs) -> bool:
+    """Whether a word is to the first of its pair, which is kept in the limbs behind it, what its argument says."""
+    relation = move["relation"]
+    if relation == FIRST:
+        for limb in range(4):
+            word[4 + limb] = word[limb]
+    elif relation == ABOVE and move["kind"] == SIGNED:
+        return bool(np.int64(word[0]) > np.int64(word[4]))  # ticks: a limb holds them
+    elif relation == ABOVE:
+        return is_above(word, word[4:])
+    elif relation == OTHER:
+        return not is_same(word, word[4:])
+    return True
+
+
+@kernel
+def is_proven(move: Any, word: Limbs, pool: Bytes) -> bool:
+    """Whether a token is the one that the row has, if it knows its tokens."""
+    if move["proven"] == ABSENT:
+        return True
+    known, same = False, True
+    for i in range(ADDRESS_SIZE):
+        known = known or pool[TOKEN1_AT + i] != 0
+        limb, byte = (ADDRESS_SIZE - 1 - i) >> 3, (ADDRESS_SIZE - 1 - i) & 7
+        same = same and pool[move["proven"] + i] == (word[limb] >> np.uint64(8 * byte)) & np.uint64(0xFF)
+    return same or not known
+
+
+@kernel
+def is_possible(move: Any, word: Limbs, pool: Bytes) -> bool:
+    """Whether a contract says what `word` says."""
+    return is_bounded(move, word) and is_related(move, word) and is_proven(move, word, pool)
+
+
+@kernel
 def put_record(
     shape: Any, moves: Table, copies: Table, pools: Bytes, row: int,
     text: Bytes, starts: Longs, lengths: Longs, topic: int, data: int, word: Limbs, out: Bytes, record: int,
@@ -141,20 +213,24 @@ def put_record(
     for copy in range(shape["first_copy"], shape["end_copy"]):
         run = copies[copy]
         copy_bytes(out, record + run["target"], pools[row], run["source"], run["size"])
-    refusal = NONE
+    refusal, impossible = NONE, False
     flipped = pools[row, FLIPPED_AT] != 0
     move = shape["first_move"]
     for i in range(1, shape["indexed"] + 1):
         if not read_field_word(text, starts[topic + i], lengths[topic + i], word):
             return BAD_HEX
+        if moves[move]["checked"] != 0 and not is_possible(moves[move], word, pools[row]):
+            impossible = True
         refusal = max(refusal, put_argument(moves[move], word, flipped, out, record))
         move += 1
     for i in range(shape["words"]):
         if not read_word(text, data + 2 + WORD_DIGITS * i, word):
             return BAD_HEX
+        if moves[move]["checked"] != 0 and not is_possible(moves[move], word, pools[row]):
+            impossible = True
         refusal = max(refusal, put_argument(moves[move], word, flipped, out, record))
         move += 1
-    return refusal
+    return IMPOSSIBLE_VALUE if impossible and refusal == NONE else refusal
 
 
 @kernel
@@ -221,7 +297,7 @@ def decode_logs(
 
     The first five arguments are a `producers.decode.moves.Tables`, and `events[i]` is a row of it.
     `refusals[i]` and `events[i]` are of log i; `offsets[k]` and `sizes[k]` of message k, which has sequence
-    `first_sequence + k`.  `out` has room for MAX_MESSAGE_SIZE bytes a log; `word` is 4 limbs of scratch.
+    `first_sequence + k`.  `out` has room for MAX_MESSAGE_SIZE bytes a log; `word` is 8 limbs of scratch.
     """
     topic = FIXED_FIELDS * len(topic_counts)
     messages, pos = 0, 0

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from producers.decode.cold import IDENTITY
 from producers.decode.pool_table import VerifiedEmitter
-from producers.kinds.events import Argument, ContractEvent
+from producers.kinds.events import BOUNDS, Argument, Bounds, ContractEvent, Relation, Role
 from tlv.buffers import Bytes
 from tlv.record import Layout
 
@@ -30,6 +31,7 @@ Topics = np.ndarray[Any, np.dtype[np.uint64]]
 WORD_SIZE = 32
 ADDRESS_SIZE = 20
 """Of a field for a pool it fills the first bytes; the rest are zero."""
+LARGEST_I64 = (1 << 63) - 1
 ABSENT = -1
 """The offset of a field that the record does not have."""
 
@@ -48,9 +50,28 @@ class MoveKind(IntEnum):
     WORD = 6
     """32 bytes, as they are printed."""
     DROP_SIGNED = 7
+    PRICE = 8
+    """Unsigned, of what square roots of prices can be."""
 
 
-MOVE = np.dtype([(name, np.int64) for name in ("kind", "bits", "size", "into", "out_of")])
+MOVE = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "kind",
+            "bits",
+            "size",
+            "into",
+            "out_of",
+            "checked",  # 0: none of the following says anything
+            "least",  # and most, besides: what the value can be; any where least is above most
+            "most",
+            "besides",
+            "relation",
+            "proven",  # offset of the row's own value, or ABSENT
+        )
+    ]
+)
 COPY = np.dtype([(name, np.int64) for name in ("source", "target", "size")])
 SHAPE = np.dtype(
     [
@@ -74,21 +95,37 @@ TEXT_ORDER = {"address": (MoveKind.ADDRESS, ADDRESS_SIZE), "bytes32": (MoveKind.
 """What is no number: how it is moved, and its bytes."""
 
 
-def _move(argument: Argument, layout: Layout) -> tuple[int, int, int, int, int]:
+ANY_VALUE = Bounds(0, -1)
+
+
+def _move(argument: Argument, event: ContractEvent) -> tuple[int, ...]:
+    kind, size, into, out_of = _way(argument, event.record.layout)
+    least, most, besides = argument.bounds or ANY_VALUE
+    if most > LARGEST_I64:
+        assert argument.bounds == BOUNDS["sqrt_price_x96"], "the only ones that a limb does not hold"
+        kind, (least, most, besides) = MoveKind.PRICE, ANY_VALUE
+    of_row = event.role is Role.POOL and argument.name in IDENTITY
+    proven = VerifiedEmitter.layout.offsets[argument.name] if of_row else ABSENT
+    checked = argument.bounds is not None or argument.relation is not Relation.NONE or of_row
+    what = (checked, least, most, besides, argument.relation, proven)
+    return kind, argument.bits, size, into, out_of, *what
+
+
+def _way(argument: Argument, layout: Layout) -> tuple[int, int, int, int]:
+    """How its word is stored, in how many bytes, and where."""
     if not argument.fields:
-        kind = MoveKind.DROP_SIGNED if argument.signed else MoveKind.DROP
-        return kind, argument.bits, 0, ABSENT, ABSENT
+        return MoveKind.DROP_SIGNED if argument.signed else MoveKind.DROP, 0, ABSENT, ABSENT
     into, out_of = argument.fields[0], argument.fields[-1]
     if argument.type in TEXT_ORDER:
         kind, size = TEXT_ORDER[argument.type]
-        return kind, argument.bits, size, layout.offsets[into], ABSENT
+        return kind, size, layout.offsets[into], ABSENT
     if argument.by_order:
         kind = MoveKind.BY_ORDER
     elif argument.split:
         kind = MoveKind.SPLIT
     else:
         kind = MoveKind.SIGNED if argument.signed else MoveKind.UNSIGNED
-    return kind, argument.bits, layout.kinds[into].size, layout.offsets[into], layout.offsets[out_of]
+    return kind, layout.kinds[into].size, layout.offsets[into], layout.offsets[out_of]
 
 
 def _copies(layout: Layout) -> list[tuple[int, int, int]]:
@@ -140,7 +177,7 @@ def compile_events(events: Sequence[ContractEvent]) -> Tables:
                 len(copies) + len(runs),
             )
         )
-        moves += [_move(argument, layout) for argument in (*event.indexed, *event.words)]
+        moves += [_move(argument, event) for argument in (*event.indexed, *event.words)]
         copies += runs
     return Tables(
         np.array(topics, np.uint64), emitters, np.array(rows, SHAPE), np.array(moves, MOVE), np.array(copies, COPY)

@@ -19,8 +19,8 @@ from eth_hash.auto import keccak
 from producers.kinds import algebra
 from producers.kinds.events import Role, event
 from producers.kinds.kind import Fee, PoolKind, Proof, StateRule
-from producers.kinds.pair_proof import prove_pair
-from producers.kinds.proving import Case, Proven, Refuted, Verdict, address_in, word_of
+from producers.kinds.pair_proof import prove_pair, spacing_in
+from producers.kinds.proving import Case, Proven, Refuted, Verdict, address_in
 from producers.kinds.uniswap_v3 import POOL_EVENTS, read_state
 from producers.node import view_calls as view
 from producers.node.call_program import Question
@@ -62,7 +62,7 @@ def prove(case: Case) -> Verdict | None:
                 pool = address_in(answer)
             if pool == wanted:
                 spacing = case.ask(Question(case.address, view.TICK_SPACING))
-                return None if spacing is None else Proven(token0, token1, factory, 0, word_of(spacing) or 0)
+                return None if spacing is None else Proven(token0, token1, factory, 0, spacing_in(spacing))
     return None if open_lookup else verdict._replace(rests_on=(*verdict.rests_on, *asked))
 
 

@@ -25,7 +25,7 @@ from typing import NamedTuple
 from eth_hash.auto import keccak
 
 from producers.kinds.spelling import WORD_DIGITS, Speller, speller
-from tlv.layout import PoolRecord
+from tlv.layout import PoolCollect, PoolRecord
 
 
 class Role(IntEnum):
@@ -33,6 +33,30 @@ class Role(IntEnum):
 
     POOL = 0
     FACTORY = 1
+
+
+class Bounds(NamedTuple):
+    """What an argument of its ABI type can be at all: no contract says another value."""
+
+    least: int
+    most: int
+    besides: int = 0
+    """One value that it can be all the same."""
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int) and (self.least <= value <= self.most or value == self.besides != 0)
+
+
+class Relation(IntEnum):
+    """What an argument has to do with an earlier one."""
+
+    NONE = 0
+    FIRST = 1
+    """The earlier one."""
+    ABOVE = 2
+    """Greater than it."""
+    OTHER = 3
+    """Not it."""
 
 
 class Argument(NamedTuple):
@@ -46,6 +70,8 @@ class Argument(NamedTuple):
     """`coin_in` or `coin_out`, if it names one."""
     apart: bool = False
     """It is one of the coins beneath the pool's own, which are counted for themselves."""
+    bounds: Bounds | None = None
+    relation: Relation = Relation.NONE
 
     @property
     def name(self) -> str:
@@ -81,6 +107,22 @@ class Argument(NamedTuple):
 WIDTHS = {"address": 160, "bytes32": 256, "bool": 1}
 COINS = ("coin_in", "coin_out")
 APART = "underlying"
+TICKS = Bounds(-887272, 887272)
+BOUNDS = {
+    "tick": TICKS,
+    "tick_lower": TICKS,
+    "tick_upper": TICKS,
+    "sqrt_price_x96": Bounds(4295128739, 1461446703485210103287273052203988822378723970341),
+    "tick_spacing": Bounds(1, (1 << 15) - 1),
+    "fee_pips": Bounds(0, 1_000_000, 1 << 23),
+    "swap_fee_pips": Bounds(0, 1_000_000),
+}
+"""Of the fields that say what a pool of ticks does (TickMath, LPFeeLibrary of uniswap/v4-core: the fee that a hook says
+is 2^23).  Not of PoolCollect: a pool checks no ticks there, and anybody makes it say any (UniswapV3Pool.collect)."""
+COIN_INDEX = Bounds(0, 15)
+"""No pool has more than sixteen coins (`COIN_DIGITS`)."""
+PAIRS = {"token0": "token1", "tick_lower": "tick_upper"}
+"""Fields of which the second is above the first, where an event says both."""
 UNDERLYING = 1 << 156
 """Marks the index of a coin that is beneath the pool's own: the first digit of its forty in a pool's name."""
 BY_ORDER = {"amount_in": ("amount0_in", "amount1_in"), "amount_out": ("amount1_out", "amount0_out")}
@@ -150,7 +192,11 @@ def event(name: str, role: Role, record: type[PoolRecord], declaration: str) -> 
         named = field.replace(APART, "coin", 1)
         coin = named if named in COINS else ""
         fields = () if coin else _fields(field, record)
-        parsed.append(Argument(abi_type, indexed == ["indexed"], fields, coin, named != field))
+        bounds = BOUNDS.get(fields[0]) if len(fields) == 1 and record is not PoolCollect else None
+        if coin and abi_type != "address":
+            bounds = COIN_INDEX
+        parsed.append(Argument(abi_type, indexed == ["indexed"], fields, coin, named != field, bounds))
+    parsed = _related(parsed, PAIRS if record is not PoolCollect else {})
     places = tuple(_places(parsed)) if role is Role.POOL else ()
     spell = speller(places) if places else None
     return ContractEvent(name, role, record, solidity_name, tuple(parsed), names_pool=places, spell=spell)
@@ -158,6 +204,18 @@ def event(name: str, role: Role, record: type[PoolRecord], declaration: str) -> 
 
 COIN_DIGITS, INDEX_DIGITS = 40, 1
 """Of a coin's address, and of its index: no pool has more than sixteen coins."""
+
+
+def _related(arguments: list[Argument], pairs: dict[str, str]) -> list[Argument]:
+    """The same, each of a pair with what it has to do with the other."""
+    named = {argument.coin or "".join(argument.fields): at for at, argument in enumerate(arguments)}
+    related = [(first, second, Relation.ABOVE) for first, second in pairs.items()] + [(*COINS, Relation.OTHER)]
+    for first, second, relation in related:
+        if named.keys() >= {first, second}:
+            earlier, later = sorted((named[first], named[second]))
+            arguments[earlier] = arguments[earlier]._replace(relation=Relation.FIRST)
+            arguments[later] = arguments[later]._replace(relation=relation)
+    return arguments
 
 
 def _fields(name: str, record: type[PoolRecord]) -> tuple[str, ...]:

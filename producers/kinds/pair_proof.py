@@ -129,9 +129,15 @@ def _proven(case: Case, maker: Maker, token0: bytes, token1: bytes, words: dict[
         answer = case.ask(Question(case.address, view.TICK_SPACING))
         if answer is None:
             return None
-        spacing = word_of(answer) or 0
+        spacing = spacing_in(answer)
     curve = (maker.kind.stable_curve if stable else Curve.VOLATILE) if maker.kind.stable_curve else 0
-    return Proven(token0, token1, maker, fee, spacing if spacing <= LARGEST_SPACING else 0, curve=curve)
+    return Proven(token0, token1, maker, fee, spacing, curve=curve)
+
+
+def spacing_in(answer: Answer) -> int:
+    """The tick spacing that a pool said; 0, as of one that is not known, where it says none that can be."""
+    spacing = word_of(answer) or 0
+    return spacing if spacing <= LARGEST_SPACING else 0
 
 
 def fee_in(factory: Maker, answer: Answer) -> int:

@@ -104,7 +104,10 @@ def test_chain_check_of_a_wrong_code_hash_names_the_right_one_and_a_wrong_lookup
     assert not said["valid"]
     wrong = {check["name"]: check for check in said["checks"] if check["verdict"] == "fail"}
     assert list(wrong) == ["factories[0] mychain.myswap pool", "factories[1] mychain.myswap pool"]
-    assert "getPair(address,address,uint24) of it answers something else" in wrong["factories[1] mychain.myswap pool"]["found"]
+    assert (
+        "getPair(address,address,uint24) of it answers something else"
+        in wrong["factories[1] mychain.myswap pool"]["found"]
+    )
     assert wrong["factories[0] mychain.myswap pool"]["advice"] == f'init_code_hash = "{bytecode_hash("V2Pair")}"'
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -332,12 +333,39 @@ _WORD = {
 _HEX = re.compile(r"\A0x([0-9a-fA-F]{2})*\Z", re.ASCII)
 
 
+LIMITS = {
+    "tick": (-887272, 887272),
+    "tick_lower": (-887272, 887272),
+    "tick_upper": (-887272, 887272),
+    "sqrt_price_x96": (4295128739, 1461446703485210103287273052203988822378723970341),
+    "tick_spacing": (1, 32767),
+    "fee_pips": (0, 1_000_000),
+    "swap_fee_pips": (0, 1_000_000),
+}
+DYNAMIC = 0x800000
+"""What Uniswap V4 says in place of a fee."""
+RISING = (("token0", "token1"), ("tick_lower", "tick_upper"))
+
+
+def is_possible(event: str, values: dict[str, Any]) -> bool:
+    """Whether a contract says such values: eth-abi knows types only.  A pool checks no ticks at Collect."""
+    coins = [values.get("coin_in"), values.get("coin_out")]
+    if coins[0] is not None and (coins[0] == coins[1] or any(isinstance(i, int) and not 0 <= i < 16 for i in coins)):
+        return False
+    if event == "collect":
+        return True
+    within = all(low <= values[name] <= high for name, (low, high) in LIMITS.items() if name in values)
+    within = within or (values.get("fee_pips") == DYNAMIC and is_possible(event, values | {"fee_pips": 0}))
+    return within and all(values[low] < values[high] for low, high in RISING if {low, high} <= values.keys())
+
+
 def _raw(text: object) -> bytes | None:
     return bytes.fromhex(text[2:]) if isinstance(text, str) and _HEX.match(text) else None
 
 
 def expected(log: dict[str, Any]) -> tuple[str, str, dict[str, Any]] | None:
-    """(family, event, values by record field) as eth-abi decodes `log`, or None if it is no well-formed event.
+    """(family, event, values by record field) as eth-abi decodes `log`, or None if it is no well-formed event, or one
+    that no contract emits.
 
     Two things that eth-abi does not look at are demanded here as well: the number of topics, and that no bytes follow
     the last word of the data.  Nulls (or empty texts) after the last topic are padding, as some
@@ -363,6 +391,8 @@ def expected(log: dict[str, Any]) -> tuple[str, str, dict[str, Any]] | None:
         return None
     values = dict(zip(topic_names + word_names, decoded, strict=True))
     values.pop("_", None)
+    if not is_possible(name, values):
+        return None
     return family, name, {key: bytes.fromhex(v[2:]) if isinstance(v, str) else v for key, v in values.items()}
 
 
@@ -393,17 +423,12 @@ def as_log(raw: dict[str, Any]) -> Log:
 
 
 def encoded_log(topic0: str, rng: Random) -> dict[str, Any]:
-    """A log of the event `topic0`, its values drawn at random up to the bounds of their types, encoded by eth-abi; what
-    names a coin by index is one."""
-    _, _, topic_types, _, word_types, names = EVENTS[topic0]
-    indexed = [encode([kind], [_drawn(kind, rng)]) for kind in topic_types]
-    words = encode(
-        word_types,
-        [
-            rng.randrange(MOST_COINS) if name.startswith("coin") and "int" in kind else _drawn(kind, rng)
-            for kind, name in zip(word_types, names, strict=True)
-        ],
-    )
+    """A log of the event `topic0`, its values drawn at random up to the bounds of what can be, encoded by eth-abi."""
+    _, event, topic_types, topic_names, word_types, word_names = EVENTS[topic0]
+    types, names = (*topic_types, *word_types), (*topic_names, *word_names)
+    drawn = possible_values(event, types, names, rng)
+    indexed = [encode([kind], [value]) for kind, value in zip(topic_types, drawn, strict=False)]
+    words = encode(word_types, drawn[len(topic_types) :])
     return {
         "address": f"0x{rng.randbytes(20).hex()}",
         "topics": [topic0, *(f"0x{topic.hex()}" for topic in indexed)],
@@ -414,6 +439,28 @@ def encoded_log(topic0: str, rng: Random) -> dict[str, Any]:
         "blockHash": f"0x{rng.randbytes(32).hex()}",
         "logIndex": hex(rng.getrandbits(32)),
     }
+
+
+def possible_values(event: str, types: Sequence[str], names: Sequence[str], rng: Random) -> list[Any]:
+    """Values of these arguments that a contract can say."""
+    while True:
+        drawn = [_limited(kind, name, event, rng) for kind, name in zip(types, names, strict=True)]
+        of_name = dict(zip(names, drawn, strict=True))
+        for low, high in RISING:
+            if {low, high} <= of_name.keys() and of_name[low] > of_name[high]:
+                of_name[low], of_name[high] = of_name[high], of_name[low]
+        if is_possible(event, of_name):
+            return [value if name == "_" else of_name[name] for name, value in zip(names, drawn, strict=True)]
+
+
+def _limited(kind: str, name: str, event: str, rng: Random) -> Any:
+    if name.startswith("coin") and "int" in kind:
+        return rng.randrange(MOST_COINS)
+    if name not in LIMITS or event == "collect":
+        return _drawn(kind, rng)
+    low, high = LIMITS[name]
+    high = min(high, (1 << int(kind.lstrip("uint"))) - 1)
+    return rng.choice((low, high, low + 1, high - 1, rng.randint(low, high)))
 
 
 def _drawn(kind: str, rng: Random) -> Any:

@@ -252,7 +252,7 @@ def test_decode_logs_kernel_and_its_source_fill_the_same_bytes(kernel: Any) -> N
     offsets, sizes, events_found = (np.zeros(len(logs), dtype=np.int64) for _ in range(3))
     refusals = np.zeros(len(logs), dtype=np.uint8)
     pools = table.rows.view(np.uint8).reshape(-1, POOL_ROW.itemsize)
-    word = np.zeros(4, dtype=np.uint64)
+    word = np.zeros(8, dtype=np.uint64)
     count = kernel(
         *compile_events(EVENTS),
         *flatten(logs),

@@ -130,7 +130,7 @@ def test_decode_log_pool_identity_comes_from_the_pool_alone() -> None:
 
 @pytest.mark.parametrize("amount", [0, 1, -1, (1 << 255) - 1, -(1 << 255), 1 << 128, -(1 << 128)])
 def test_decode_log_signed_amounts_are_split_without_loss(amount: int) -> None:
-    record: Any = decode_log(log_of(V3_SWAP, [1, 2], [amount, -amount if amount > -(1 << 255) else 0, 5, 6, -7]))
+    record: Any = decode_log(log_of(V3_SWAP, [1, 2], [amount, -amount if amount > -(1 << 255) else 0, 1 << 96, 6, -7]))
     assert (record.amount0_in, record.amount0_out) == (max(amount, 0), max(-amount, 0))
     assert value_of(record, "amount0") == amount
     assert record.tick == -7
@@ -211,7 +211,9 @@ def test_decode_log_an_event_that_the_emitter_cannot_have_is_refused(pool: Verif
 
 
 def test_decode_log_algebra_pool_speaks_with_v3_topics() -> None:
-    record: Any = decode_log(log_of(V3_SWAP, [1, 2], [1, -2, 3, 4, 5]), unverified(b"\x11" * 20, Protocol.ALGEBRA))
+    record: Any = decode_log(
+        log_of(V3_SWAP, [1, 2], [1, -2, 1 << 96, 4, 5]), unverified(b"\x11" * 20, Protocol.ALGEBRA)
+    )
     assert record.protocol == Protocol.ALGEBRA
 
 

@@ -13,20 +13,12 @@ from producers.decode.pool_table import PoolTable, VerifiedEmitter
 from producers.kinds.emitter_key import id_of, key_of
 from producers.kinds.events import EVENTS, ContractEvent
 from producers.node.rpc_types import Log
+from tests.producers.decode.abi_oracle import possible_values
 from tests.producers.decode.test_batch import decode
 
 NAMING = [event for event in EVENTS if event.names_pool]
 LOGS = 60
-
-
-def drawn(kind: str, rng: Random) -> Any:
-    if kind == "address":
-        return "0x" + rng.randbytes(20).hex()
-    if kind == "bytes32":
-        return rng.randbytes(32)
-    bits = int(kind.removeprefix("u").removeprefix("int"))
-    value = rng.choice((rng.getrandbits(bits - 1), (1 << bits - 1) - 1, 0))
-    return value if kind.startswith("u") else rng.choice((value, ~value))
+OWN_TOKENS = (("token0", f"0x{'61' * 20}"), ("token1", f"0x{'62' * 20}"))
 
 
 def expected(event: ContractEvent, values: list[Any], flipped: bool) -> dict[str, Any]:
@@ -50,10 +42,11 @@ def test_event_that_names_its_pool_decodes_as_eth_abi_says_in_both_forms(event: 
     rng, table = Random(event.topic0), PoolTable()
     logs, wanted = [], []
     for number in range(LOGS):
-        values = [
-            rng.randrange(8) if argument.coin and argument.type != "address" else drawn(argument.type, rng)
-            for argument in event.arguments
-        ]
+        types = [argument.type for argument in event.arguments]
+        names = [argument.coin or argument.name or "_" for argument in event.arguments]
+        values = possible_values(event.name, types, names, rng)
+        said = dict(zip(names, values, strict=True))
+        token0, token1 = (bytes.fromhex(said.get(name, own)[2:]) for name, own in OWN_TOKENS)
         pairs = list(zip(event.arguments, values, strict=True))
         indexed = ["0x" + encode([argument.type], [value]).hex() for argument, value in pairs if argument.indexed]
         words = [(argument.type, value) for argument, value in pairs if not argument.indexed]
@@ -61,7 +54,7 @@ def test_event_that_names_its_pool_decodes_as_eth_abi_says_in_both_forms(event: 
         log = Log("0x" + rng.randbytes(20).hex(), (event.topic0, *indexed), data, log_index=hex(number))
         flipped = number % 2
         pool = VerifiedEmitter(
-            id_of(key_of(log)), b"a" * 20, b"b" * 20, 1, 6, 18, protocol=event.protocols[0], flipped=flipped
+            id_of(key_of(log)), token0, token1, 1, 6, 18, protocol=event.protocols[0], flipped=flipped
         )
         table.add(pool, key_of(log))
         logs.append(log)
