@@ -10,7 +10,7 @@ at the tick that held meanwhile.  Its fee follows from the averages over the day
     volume       sum of sqrt(amount0 * amount1) / liquidity, as Q7            --> one sigmoid, up to the sum of the two
 
 Every rounding is the contract's.  Sequence numbers count timepoints from 0, on through the contract's ring of 65,536.
-Not kept: seconds per liquidity, which no fee follows from.  Timestamps do not wrap here (the contract's do, in 2106).
+Not kept: seconds per liquidity, which no fee follows from.  Timestamps end where the contract's wrap, in 2106.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ RING = 65_536
 """Timepoints that the contract keeps."""
 MOST_VOLUME = 100_000 << 64
 """Volume per liquidity of a swap is at most this (DataStorageOperator.MAX_VOLUME_PER_LIQUIDITY)."""
+LAST_TIMESTAMP = (1 << 32) - 1
+"""The contract's are uint32."""
 UNKNOWN = -1
 """The fee follows from a timepoint that is not at hand."""
 
@@ -290,8 +292,11 @@ class FeeClock:
     def fee_at(self, timestamp: int) -> int | None:
         """Pips that a swap in the next block pays if that has this timestamp; None: not known.
 
-        In the block of the last timepoint the fee is that which its first swap found.
+        In the block of the last timepoint the fee is that which its first swap found.  Beyond `LAST_TIMESTAMP` none is
+        known, since the contract's clock begins anew there.
         """
+        if timestamp > LAST_TIMESTAMP:
+            return None
         if timestamp <= self.last_timestamp:
             return self.fee
         fee = next_fee(self.config, self.points, self.used, self.tick, *self._volume_halves(), timestamp)

@@ -32,6 +32,7 @@ from consumers.arbitrage.tick_math import (
     sqrt_price_at,
     tick_at,
 )
+from tlv.errors import UsageError
 from tlv.fields import MAX_UINT256
 
 WORD_TICKS = 256
@@ -211,11 +212,18 @@ def swap(
         falls: token0 goes in and the price falls (the contract's zeroForOne).
         exact_out: `amount` is what is to come out; the fee is below 100 % then.
         limit: the price at which it ends, ahead of `price`; None: the last that a contract takes.
+
+    Raises:
+        UsageError: the limit is behind `price`, or no price that a contract takes.
     """
     left, taken, out, crossed, stops, at_stop = amount, 0, 0, 0, 0, True
     take_step = swap_step_out if exact_out else swap_step
     if limit is None:
         limit = MIN_SQRT_PRICE + 1 if falls else MAX_SQRT_PRICE - 1
+    elif not (MIN_SQRT_PRICE < limit <= price if falls else price <= limit < MAX_SQRT_PRICE):
+        least, most = (MIN_SQRT_PRICE + 1, price) if falls else (price, MAX_SQRT_PRICE - 1)
+        way = "falling" if falls else "rising"
+        raise UsageError(f"limit of a {way} price: expected {least} to {most}, found {limit}")
     while left and price != limit:
         # Without liquidity a step moves the price and nothing else, so its stops need not be made one by one.
         stop = ticks.next_stop(tick, falls=falls) if liquidity else ticks.next_initialised(tick, falls=falls)

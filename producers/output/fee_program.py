@@ -107,7 +107,7 @@ class FeeReading(NamedTuple):
 
 def call_data(pool: bytes, timestamp: int) -> str:
     """What to send as the data of the eth_call about a block of this timestamp."""
-    arguments = (int.from_bytes(pool, "big"), timestamp - WINDOW_S, MOST_POINTS)
+    arguments = (int.from_bytes(pool, "big"), max(timestamp - WINDOW_S, 0), MOST_POINTS)
     return "0x" + CODE.hex() + "".join(f"{argument:064x}" for argument in arguments)
 
 

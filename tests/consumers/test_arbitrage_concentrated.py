@@ -13,6 +13,7 @@ from consumers.arbitrage.concentrated import PriceRange, TickMap, current_range,
 from consumers.arbitrage.constant_product import Hop
 from consumers.arbitrage.cycle import Leg, RangeLeg, ReserveLeg, best_cycle, quote
 from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, Q96, sqrt_price_at
+from tlv.errors import UsageError
 
 E18 = 10**18
 
@@ -224,3 +225,14 @@ def test_best_cycle_second_range_too_short_stops_at_its_edge() -> None:
 
 def test_best_cycle_empty_pool_is_none() -> None:
     assert best_cycle([ReserveLeg(Hop(0, 1, 3000)), ReserveLeg(Hop(1, 1, 3000))]) is None
+
+
+@pytest.mark.parametrize("falls", [True, False])
+def test_swap_to_a_limit_that_no_contract_takes_is_refused(falls: bool) -> None:
+    ticks = TickMap([-60, 60], {-60: 10**18, 60: -(10**18)}, 60)
+    assert swap(Q96, 0, 10**18, 3000, ticks, 5, falls=falls, limit=Q96).left == 5
+    last = MIN_SQRT_PRICE + 1 if falls else MAX_SQRT_PRICE - 1
+    assert swap(Q96, 0, 10**18, 3000, ticks, 5, falls=falls, limit=last).left == 0
+    for limit in (Q96 + 1 if falls else Q96 - 1, last - 1 if falls else last + 1, 0, -1, 1 << 160):
+        with pytest.raises(UsageError, match=f"limit of a (falling|rising) price: expected .*, found {limit}"):
+            swap(Q96, 0, 10**18, 3000, ticks, 5, falls=falls, limit=limit)

@@ -125,3 +125,14 @@ def test_fee_is_unknown_behind_the_timepoints_that_came_until_the_next_ones_do()
     fees.apply(PoolSwap(*HEAD, 1, 0, 0, 1, 1 << 96, 1, 0, *NOBODY, 0), late)
     assert fees.fee_at(day + 9) is None and fees.followed
     assert fees.take(state(101), POINTS, 0) and fees.fee_at(day + 9) is not None
+
+
+def test_fee_beyond_the_contracts_clock_is_not_known() -> None:
+    fees = anew([], state())
+    assert fees.fee_at((1 << 32) - 1) is not None
+    assert [fees.fee_at(1 << bits) for bits in (32, 63, 64)] == [None] * 3
+    swap, origin = next(
+        told for seed in range(9) if isinstance((told := event(random.Random(seed), 101, 0, ""))[0], PoolSwap)
+    )
+    fees.apply(swap, EventOrigin(101, (1 << 64) - 1, 0, 0, 0, origin.block_hash, bytes(32)))
+    assert fees.fee_at(BEGIN_S + 9) is None

@@ -41,7 +41,11 @@ DEPTH = 1024
 """Blocks; a collector keeps those that may still change, 256 on Polygon."""
 NOWHERE = -1
 NO_ADDRESS, NO_HASH = bytes(20), bytes(32)
-AGAINST = {EmitterProof.NO_POOL: NotPublished.NO_POOL, EmitterProof.UNSUPPORTED: NotPublished.UNSUPPORTED}
+AGAINST: dict[int, NotPublished] = {
+    EmitterProof.NO_POOL: NotPublished.NO_POOL,
+    EmitterProof.UNSUPPORTED: NotPublished.UNSUPPORTED,
+}
+"""By what an Unproven record says; a code that a later collector has says nothing here."""
 Identity = tuple[bytes, int]
 """A log of a block: hash of its transaction, index."""
 
@@ -88,6 +92,11 @@ class BlockSwaps:
         self.swaps: dict[Identity, SwapPool] = {}
         self.end: BlockEnd | None = None
         self.uncovered: tuple[Uncovered, ...] = ()
+
+
+def reason_of(uncovered: Uncovered) -> NotPublished:
+    """Why swaps are not published; for a reason that a later collector has nobody here can say it."""
+    return NotPublished(uncovered.reason) if uncovered.reason in frozenset(NotPublished) else NotPublished.UNPROVEN
 
 
 class SwapAccount:
@@ -158,7 +167,7 @@ class SwapAccount:
         """Nothing more comes: everything is added up."""
         self._settle(self._highest)
         for (emitter, _), found in self.emitters.items():
-            against = AGAINST.get(EmitterProof(self._standing.get(emitter, EmitterProof.UNKNOWN)))
+            against = AGAINST.get(self._standing.get(emitter, EmitterProof.UNKNOWN))
             if against is not None:
                 found.swaps[against] += found.swaps.pop(NotPublished.UNPROVEN, 0)
 
@@ -245,7 +254,7 @@ class SwapAccount:
         self.published.update(block.swaps.values())
         for one in block.uncovered:
             emitter = self.emitters.setdefault((one.emitter, one.protocol), UnpublishedSwaps())
-            emitter.swaps[NotPublished(one.reason)] += one.swaps
+            emitter.swaps[reason_of(one)] += one.swaps
             emitter.factory = emitter.factory if one.factory == NO_ADDRESS else one.factory
         uncounted = block.end.swap_count - len(block.swaps) - sum(one.swaps for one in block.uncovered)
         if uncounted:

@@ -15,7 +15,7 @@ from producers.context import Context
 from producers.decode.pool_table import PoolTable, VerifiedEmitter
 from producers.node.rpc_types import Head
 from producers.node.timers import Clock
-from producers.output.fee_program import WINDOW_S, FeeReading, read_fee, read_volume
+from producers.output.fee_program import MOST_POINTS, WINDOW_S, FeeReading, call_data, read_fee, read_volume
 from producers.output.fee_states import AHEAD_S, FeeStates, enough_until
 from producers.output.introductions import Introductions
 from producers.output.outbox import Outbox
@@ -187,3 +187,9 @@ def test_answers_of_the_program_that_no_pool_gives_are_none() -> None:
     assert read_fee("0x" + "f" * 64 * 26) is None
     assert read_volume("0x" + "f" * 66, 1) is None
     assert read_volume(hex(7 << 128 | 3), 3) == 7
+
+
+def test_question_of_a_chain_younger_than_a_day_begins_with_its_first_second() -> None:
+    asked = call_data(b"\x11" * 20, 5)
+    assert asked[-2 * 64 :] == f"{0:064x}{MOST_POINTS:064x}"
+    assert call_data(b"\x11" * 20, WINDOW_S + 7)[-2 * 64 : -64] == f"{7:064x}"

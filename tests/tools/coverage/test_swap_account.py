@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.tools.coverage.told import FACTORY, POOL, STRANGER, V2, Told, hash_of, uncovered
+from tests.tools.coverage.told import FACTORY, NOBODY, POOL, STRANGER, V2, Told, hash_of, uncovered
 from tlv.codes import EmitterProof, GapScope, NotPublished, Reason, Venue
-from tlv.layout import Gap, Reorg, Unproven
+from tlv.layout import Gap, Reorg, Uncovered, Unproven
 from tools.coverage.account import Miscounted, MissingRange, SwapPool
 
 
@@ -133,3 +133,13 @@ def test_another_chain_begins_anew_and_a_ring_that_follows_does_not() -> None:
     told.session(b"s" * 16, genesis=b"\x0b" * 32)
     told.whole(1)
     assert told.closed().swaps == 21
+
+
+def test_codes_of_a_later_collector_are_counted_as_what_nobody_can_say() -> None:
+    told = Told()
+    told.block(1)
+    told.end(1, 5, Uncovered(STRANGER, NOBODY, 2, V2, 200), uncovered(3, NotPublished.UNSUPPORTED, POOL))
+    told.put(Unproven(1, 2, 0, V2, STRANGER, 201))
+    account = told.closed()
+    assert (account.swaps, account.uncounted) == (5, 0)
+    assert account.emitters[STRANGER, V2].swaps == {NotPublished.UNPROVEN: 2}
