@@ -67,6 +67,8 @@ def command(journal: Path | None, ring: str | None, chain: str | None, as_json: 
     if not account.blocks + account.cut + account.open:
         where = f"journal {journal}" if journal is not None else f"ring {ring}"
         raise UsageError(f"{where}: expected a collector's blocks, found none")
+    if config is not None and account.chain_id not in (0, config.chain_id):
+        raise UsageError(f"--chain {chain}: expected one of chain id {account.chain_id}, found {config.chain_id}")
     said = to_dict(account, config or bundled(account.chain_id))
     if as_json:
         click.echo(msgspec.json.encode(said))

@@ -150,3 +150,10 @@ def test_source_that_is_none_or_says_nothing_is_named(tmp_path: Path, ring_name:
         run("--journal", recorded_in(tmp_path, [b"no message"]))
     with pytest.raises(AlphaPulseError, match="layout"), Writer.create(f"{ring_name}x", layout_digest=1):
         run("--ring", f"{ring_name}x")
+
+
+def test_chain_file_of_another_chain_is_refused(tmp_path: Path) -> None:
+    recorded_in(tmp_path, small_chain().payloads)
+    assert said("--journal", tmp_path, "--chain", "polygon")[0] == 0
+    with pytest.raises(UsageError, match="--chain base: expected one of chain id 137, found 8453"):
+        run("--journal", tmp_path, "--chain", "base")
