@@ -95,10 +95,22 @@ def divide_into(out: Digits, number: Digits, divisor: Digits, round_up: bool, wo
 
 
 @kernel
+def is_reserve(reserve: Digits) -> bool:
+    """Whether it fits the 112 bits that the pair contract has for it."""
+    return compare_digits(reserve, MOST_RESERVE) <= 0
+
+
+@kernel
 def quote_reserves(work: Work, fee_pips: int) -> int:
-    """Into OUT what AMOUNT brings from RESERVE_IN to RESERVE_OUT (UniswapV2Library.getAmountOut); a status."""
+    """Into OUT what AMOUNT brings from RESERVE_IN to RESERVE_OUT (UniswapV2Library.getAmountOut); a status.
+
+    A pair that would hold more than its words can reverts (UniswapV2Pair._update).
+    """
     if digits_used(work[RESERVE_IN]) == 0 or digits_used(work[RESERVE_OUT]) == 0:
         return EMPTY_POOL
+    add_digits(work[FIRST], work[RESERVE_IN], work[AMOUNT])
+    if not is_reserve(work[FIRST]):
+        return REVERTED
     set_small(work[FIRST], FEE_UNIT - fee_pips)
     multiply_digits(work[KEPT], work[AMOUNT], work[FIRST])
     multiply_digits(work[THIRD], work[KEPT], work[RESERVE_OUT])
@@ -254,12 +266,6 @@ def cross(work: Work, net: Limbs, falls: bool) -> bool:
 def is_price(work: Work) -> bool:
     """Whether PRICE is one that a pool can have."""
     return compare_digits(work[PRICE], LEAST_PRICE) >= 0 and compare_digits(work[PRICE], PRICE_BOUND) < 0
-
-
-@kernel
-def is_reserve(reserve: Digits) -> bool:
-    """Whether it fits the 112 bits that the pair contract has for it."""
-    return compare_digits(reserve, MOST_RESERVE) <= 0
 
 
 @kernel

@@ -75,7 +75,13 @@ def _in_topics(places: Sequence[NamePlace]) -> Speller:
             return f"{log.address}{topics[at0][part0]}{topics[at1][part1]}"
 
         return spell_two
-    return _anywhere(places)
+    ((only, part),) = zip(at, parts, strict=True)
+
+    def spell_one(log: Log) -> str:
+        topics: Any = log.topics
+        return f"{log.address}{topics[only][part]}"
+
+    return spell_one
 
 
 def _anywhere(places: Sequence[NamePlace]) -> Speller:

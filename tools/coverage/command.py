@@ -39,7 +39,7 @@ INTERRUPTED = 130
 @click.option(
     "--chain",
     shell_complete=complete_chain,
-    help="polygon, ethereum, or a TOML file: names factories and kinds.  [default: the bundled one of its chain id]",
+    help="polygon, ethereum, base or a TOML file: names factories.  [default: the bundled one of its chain id]",
 )
 @progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -10,9 +10,10 @@ import pytest
 
 from consumers.arbitrage.concentrated import TickMap, current_range, swap, swap_step
 from consumers.arbitrage.constant_product import Hop
+from consumers.arbitrage.cycle import ReserveLeg
 from consumers.arbitrage.tick_math import MAX_TICK, MIN_TICK, sqrt_price_at
 from consumers.native import quoting, wide_math
-from consumers.native.quoting import BEYOND_RANGE, DIGITS, EMPTY_POOL, NO_LIQUIDITY, QUOTED, make_work
+from consumers.native.quoting import BEYOND_RANGE, DIGITS, EMPTY_POOL, NO_LIQUIDITY, QUOTED, REVERTED, make_work
 from consumers.native.wide_math import Digits
 from tlv.buffers import Limbs
 
@@ -76,16 +77,19 @@ def test_quote_reserves_equals_the_hop() -> None:
     rng, work = random.Random(2), make_work()
     quoted = 0
     for _ in range(3_000):
-        amount, reserve_in, reserve_out, fee = some(rng, 256), some(rng, 256), some(rng, 256), rng.choice(FEES)
+        amount, fee = some(rng, rng.choice((112, 256))), rng.choice(FEES)
+        reserve_in, reserve_out = some(rng, rng.choice((100, 112, 112, 256))), some(rng, 256)
         work[quoting.AMOUNT], work[quoting.RESERVE_IN] = digits(amount), digits(reserve_in)
         work[quoting.RESERVE_OUT] = digits(reserve_out)
         status = quoting.quote_reserves(work, fee)
         if not reserve_in or not reserve_out:
             assert status == EMPTY_POOL
             continue
-        assert status == QUOTED and number(work[quoting.OUT]) == Hop(reserve_in, reserve_out, fee).out(amount)
-        quoted += 1
-    assert quoted > 1_000
+        paid = ReserveLeg(Hop(reserve_in, reserve_out, fee)).out(amount)
+        assert status == (REVERTED if paid is None else QUOTED)
+        assert paid is None or number(work[quoting.OUT]) == paid
+        quoted += paid is not None
+    assert 500 < quoted < 2_500
 
 
 def test_sqrt_price_at_a_tick_equals_pythons() -> None:

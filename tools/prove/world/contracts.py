@@ -15,7 +15,7 @@ from typing import Any
 from eth_hash.auto import keccak
 
 from producers.chains.configuration import ChainConfig, Factory
-from producers.kinds.events import EVENT_OF_TOPIC, ContractEvent, Role
+from producers.kinds.events import EVENT_OF_TOPIC, ContractEvent, Relation, Role
 from producers.kinds.kind import Fee
 
 Call = Callable[[str], bytes | None]
@@ -234,6 +234,10 @@ def draw_arguments(
             value = rng.getrandbits(size)
             if argument.signed and rng.random() < 0.5:
                 value = -value
+        if argument.bounds is not None and value not in argument.bounds:
+            value = argument.bounds.least + value % (argument.bounds.most - argument.bounds.least + 1)
+        if argument.relation is Relation.ABOVE and known == "tick_upper":
+            value = max(value, fields["tick_lower"] + 60)
         words.append(word(value))
         if argument.by_order:
             fields[argument.fields[flipped]] = value
