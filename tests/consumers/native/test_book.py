@@ -14,7 +14,8 @@ from consumers.arbitrage.book_kernels import find_pair
 from consumers.arbitrage.book_strategy import BookStrategy
 from consumers.arbitrage.concentrated import current_range, swap, swap_step
 from consumers.arbitrage.constant_product import FEE_UNIT, MAX_RESERVE, Hop
-from consumers.arbitrage.legs import pool_hop, refusal, usable_map
+from consumers.arbitrage.cycle import ReserveLeg
+from consumers.arbitrage.legs import refusal, usable_map
 from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Pool, Reserves
 from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MIN_SQRT_PRICE
@@ -95,7 +96,8 @@ def in_python(pool: Pool, amount: int, falls: bool) -> tuple[int, int]:
         if not value.reserve0 or not value.reserve1:
             return EMPTY_POOL, 0
         ordered = value if falls else value[::-1]
-        return QUOTED, Hop(*ordered, fee_pips).out(amount)
+        paid = ReserveLeg(Hop(*ordered, fee_pips)).out(amount)
+        return (REVERTED, 0) if paid is None else (QUOTED, paid)
     if pool.tick_spacing <= 0 or not value.liquidity:
         return EMPTY_POOL, 0
     if refusal(replace(pool, fee_pips=fee_pips, fee_pips_back=fee_pips)) == "tick":
