@@ -169,7 +169,7 @@ def _check_values(event: ContractEvent, words: list[bytes], pool: VerifiedEmitte
             first, before = value, f"{argument.name} {_told(argument, value)}"
         elif argument.relation is Relation.ABOVE and value <= first:
             expected = f"more than {before}"
-        elif argument.relation is Relation.OTHER and value == first:
+        elif argument.relation is Relation.DIFFERENT and value == first:
             expected = f"another than {before}"
         if argument.bounds is not None and value not in argument.bounds:
             expected = f"{argument.bounds.least} to {argument.bounds.most}"

@@ -54,7 +54,7 @@ WRONG_TOPIC_COUNT = int(Refusal.WRONG_TOPIC_COUNT)
 WRONG_DATA_SIZE = int(Refusal.WRONG_DATA_SIZE)
 IMPOSSIBLE_VALUE = int(Refusal.IMPOSSIBLE_VALUE)
 DROP, UNSIGNED, SIGNED, SPLIT, ADDRESS, BY_ORDER, WORD, DROP_SIGNED, PRICE = (int(kind) for kind in MoveKind)
-FIRST, ABOVE, OTHER = int(Relation.FIRST), int(Relation.ABOVE), int(Relation.OTHER)
+FIRST, ABOVE, DIFFERENT = int(Relation.FIRST), int(Relation.ABOVE), int(Relation.DIFFERENT)
 MARKET_DATA = int(Domain.MARKET_DATA)
 ORIGIN_TYPE = EventOrigin.layout.type
 ORIGIN_SIZE = EventOrigin.layout.size
@@ -179,7 +179,7 @@ def is_related(move: Any, word: Limbs) -> bool:
         return bool(np.int64(word[0]) > np.int64(word[4]))  # ticks: a limb holds them
     elif relation == ABOVE:
         return is_above(word, word[4:])
-    elif relation == OTHER:
+    elif relation == DIFFERENT:
         return not is_same(word, word[4:])
     return True
 

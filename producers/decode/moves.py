@@ -21,7 +21,7 @@ import numpy as np
 
 from producers.decode.cold import IDENTITY
 from producers.decode.pool_table import VerifiedEmitter
-from producers.kinds.events import BOUNDS, Argument, Bounds, ContractEvent, Relation, Role
+from producers.kinds.events import BOUNDS, Argument, ContractEvent, Relation, Role, ValueBounds
 from tlv.buffers import Bytes
 from tlv.record import Layout
 
@@ -95,7 +95,7 @@ TEXT_ORDER = {"address": (MoveKind.ADDRESS, ADDRESS_SIZE), "bytes32": (MoveKind.
 """What is no number: how it is moved, and its bytes."""
 
 
-ANY_VALUE = Bounds(0, -1)
+ANY_VALUE = ValueBounds(0, -1)
 
 
 def _move(argument: Argument, event: ContractEvent) -> tuple[int, ...]:

@@ -35,7 +35,7 @@ class Role(IntEnum):
     FACTORY = 1
 
 
-class Bounds(NamedTuple):
+class ValueBounds(NamedTuple):
     """What an argument of its ABI type can be at all: no contract says another value."""
 
     least: int
@@ -55,7 +55,7 @@ class Relation(IntEnum):
     """The earlier one."""
     ABOVE = 2
     """Greater than it."""
-    OTHER = 3
+    DIFFERENT = 3
     """Not it."""
 
 
@@ -70,7 +70,7 @@ class Argument(NamedTuple):
     """`coin_in` or `coin_out`, if it names one."""
     apart: bool = False
     """It is one of the coins beneath the pool's own, which are counted for themselves."""
-    bounds: Bounds | None = None
+    bounds: ValueBounds | None = None
     relation: Relation = Relation.NONE
 
     @property
@@ -107,19 +107,19 @@ class Argument(NamedTuple):
 WIDTHS = {"address": 160, "bytes32": 256, "bool": 1}
 COINS = ("coin_in", "coin_out")
 APART = "underlying"
-TICKS = Bounds(-887272, 887272)
+TICKS = ValueBounds(-887272, 887272)
 BOUNDS = {
     "tick": TICKS,
     "tick_lower": TICKS,
     "tick_upper": TICKS,
-    "sqrt_price_x96": Bounds(4295128739, 1461446703485210103287273052203988822378723970341),
-    "tick_spacing": Bounds(1, (1 << 15) - 1),
-    "fee_pips": Bounds(0, 1_000_000, 1 << 23),
-    "swap_fee_pips": Bounds(0, 1_000_000),
+    "sqrt_price_x96": ValueBounds(4295128739, 1461446703485210103287273052203988822378723970341),
+    "tick_spacing": ValueBounds(1, (1 << 15) - 1),
+    "fee_pips": ValueBounds(0, 1_000_000, 1 << 23),
+    "swap_fee_pips": ValueBounds(0, 1_000_000),
 }
 """Of the fields that say what a pool of ticks does (TickMath, LPFeeLibrary of uniswap/v4-core: the fee that a hook says
 is 2^23).  Not of PoolCollect: a pool checks no ticks there, and anybody makes it say any (UniswapV3Pool.collect)."""
-COIN_INDEX = Bounds(0, 15)
+COIN_INDEX = ValueBounds(0, 15)
 """No pool has more than sixteen coins (`COIN_DIGITS`)."""
 PAIRS = {"token0": "token1", "tick_lower": "tick_upper"}
 """Fields of which the second is above the first, where an event says both."""
@@ -209,7 +209,7 @@ COIN_DIGITS, INDEX_DIGITS = 40, 1
 def _related(arguments: list[Argument], pairs: dict[str, str]) -> list[Argument]:
     """The same, each of a pair with what it has to do with the other."""
     named = {argument.coin or "".join(argument.fields): at for at, argument in enumerate(arguments)}
-    related = [(first, second, Relation.ABOVE) for first, second in pairs.items()] + [(*COINS, Relation.OTHER)]
+    related = [(first, second, Relation.ABOVE) for first, second in pairs.items()] + [(*COINS, Relation.DIFFERENT)]
     for first, second, relation in related:
         if named.keys() >= {first, second}:
             earlier, later = sorted((named[first], named[second]))
