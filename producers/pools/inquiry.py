@@ -18,6 +18,7 @@ Decimals and symbols are the tokens' own claim: asked until they are said or ref
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -132,7 +133,6 @@ class Inquiry:
         self._missing: dict[Question, None] = {}
         self._no_zeros: set[Question] = set()
         self._refuted: Refuted | None = None
-        self._cases = self._cases_of(key)
         self.pool: VerifiedEmitter | None = None
         """Once it is proven."""
         self.coins: tuple[bytes, ...] = ()
@@ -144,8 +144,13 @@ class Inquiry:
         self._used: dict[Question, Answer] = {}
         """What the proof at hand was told."""
 
-    def _cases_of(self, key: str) -> list[tuple[Proof, Case]]:
-        """The ways to prove it, each with the factories of the kinds that are proven so."""
+    @cached_property
+    def _cases(self) -> list[tuple[Proof, Case]]:
+        """The ways to prove it, each with the factories of the kinds that are proven so.
+
+        Found when it is first asked, which most emitters of a flood never are.
+        """
+        key = self.key
         configured = frozenset(factory.address for factory in self._chain.factories)
         ways: dict[Proof, list[Factory]] = {}
         for kind in filter(None, map(kind_of, self._protocols)):
