@@ -35,6 +35,7 @@ ONE_AT_A_TIME = {
 """Demos, benchmarks and warm-ups: what they make bears the same names in each."""
 
 STORIES = {
+    "tests/consumers/native/test_book.py",
     "tests/system/test_second_copy.py",
     "tests/system/test_up.py",
     "tests/test_docs_site.py",
@@ -42,7 +43,8 @@ STORIES = {
     "tests/tools/dashboard/browser/test_recorded.py",
     "tests/tools/test_trace.py",
 }
-"""Their tests are steps of one story, or look at what was made once: a pipeline's run, a browser, the docs' site."""
+"""Their tests are steps of one story, or look at what was made once: a pipeline's run, a browser, the docs' site, a
+strategy that takes ten seconds to compile."""
 
 LONG = ("tests/docs/test_pages.py", "tests/fuzz/", "tests/system/", "tests/tools/dashboard/", "tests/tools/prove/")
 """Where tests take seconds each: they begin first, so that no process still has one when the others have ended."""
@@ -98,6 +100,8 @@ def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None
 def pytest_configure(config: pytest.Config) -> None:
     """Whatever we log, we log in the tests; and whoever runs them, an interrupt interrupts."""
     logging.getLogger("alphapulse").setLevel(logging.DEBUG)
+    # For matrices, which nothing here has, numpy starts threads: a quarter of its import, in a thousand processes.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     # A shell that runs the tests in its background has them ignore Ctrl-C, and all their children with them.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -133,6 +137,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             if file in ONE_AT_A_TIME:
                 return "one at a time"
             return file if file in STORIES else nodeid
+
+        def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
+            """Forget a unit that is done: those assigned are counted behind each test, thousands in the end."""
+            super().mark_test_complete(node, item_index, duration)
+            units, scope = self.assigned_work[node], self._split_scope(self.registered_collections[node][item_index])
+            if all(units[scope].values()):
+                del units[scope]
 
     return Scheduling(config, log)
 

@@ -31,6 +31,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ RUNTIME_SYMBOLS = (b"NRT_", b"_numba_hashsecret")
 kernel of these packages has one."""
 REMEDY = "let NUMBA_CACHE_DIR name a directory that you can write"
 KERNEL_PACKAGES = ("tlv", "ringbuf", "producers", "consumers")
+OURS = tuple(os.path.join(ROOT, package, "") for package in KERNEL_PACKAGES)  # noqa: PTH118 - `Path` drops the last "/"
 
 
 def read_sources(root: Path) -> dict[str, bytes]:
@@ -180,7 +182,7 @@ def use_private_cache(root: Path) -> Path:
     numba.config.CACHE_DIR = str(directory)
     numba.config.CACHE_LOCATOR_CLASSES = "tlv.kernel_cache.KernelLocator,InTreeCacheLocator,UserWideCacheLocator"
     caching.IndexDataCacheFile = KernelFiles
-    dispatcher.FunctionCache = KernelCache
+    dispatcher.FunctionCache = KernelCache  # type: ignore[attr-defined]
     KernelLocator.sources = known_by
     return directory
 
@@ -222,6 +224,12 @@ def digest_beside(file: str) -> str:
     return digest.hexdigest()
 
 
+@cache
+def cache_path_of(package: str, caches: str) -> str:
+    """Where the machine code of a folder's kernels is."""
+    return str(Path(caches) / ".".join(Path(package).relative_to(ROOT).parts))
+
+
 class KernelLocator(caching.UserProvidedCacheLocator):  # type: ignore[misc]
     """Decides for numba whether cached machine code is valid: for a kernel of these packages the directory suffices.
 
@@ -235,12 +243,11 @@ class KernelLocator(caching.UserProvidedCacheLocator):  # type: ignore[misc]
         """Where the machine code is: of ours by package, so that two checkouts of the same code have one."""
         if not self.is_ours():
             return str(super().get_cache_path())
-        package = Path(self._py_file).parent.relative_to(ROOT)
-        return str(Path(numba.config.CACHE_DIR) / ".".join(package.parts))
+        return cache_path_of(os.path.dirname(self._py_file), numba.config.CACHE_DIR)  # noqa: PTH120
 
     def is_ours(self) -> bool:
         """Whether the directory's digest covers the file that the kernel stands in."""
-        return any(Path(self._py_file).is_relative_to(ROOT / package) for package in KERNEL_PACKAGES)
+        return str(self._py_file).startswith(OURS)
 
     def get_source_stamp(self) -> object:
         """The value that must be equal to that at compilation for the cached code to be used."""

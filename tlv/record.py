@@ -6,9 +6,10 @@ Owns the derivation; knows no particular record (those are declared in `tlv.layo
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable
 from operator import index
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar, get_type_hints
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -88,6 +89,21 @@ class Record(msgspec.Struct, frozen=True):
         return cls.read(data, offset)  # type: ignore[return-value]
 
 
+def kinds_of(cls: type[Record]) -> dict[str, FieldKind]:
+    """The kind of each field, in their order.
+
+    `typing.get_type_hints` looks at all that the base classes say besides, anew for each record: 13 ms of every start
+    instead of 1.
+    """
+    hints: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        known = vars(sys.modules[base.__module__])
+        for name, hint in vars(base).get("__annotations__", {}).items():
+            if name in cls.__struct_fields__:
+                hints[name] = eval(hint, known) if isinstance(hint, str) else hint
+    return {name: hints[name].__metadata__[0] for name in cls.__struct_fields__}
+
+
 def make_reader(cls: type[Record]) -> Callable[[bytes | bytearray | memoryview, int], Record]:
     """A function that reads a record, written for its class as `dataclasses` writes an `__init__`.
 
@@ -136,8 +152,7 @@ class record:  # noqa: N801 - reads as a decorator: @record(type=11)
         self.type = type
 
     def __call__(self, cls: type[R]) -> type[R]:
-        hints = get_type_hints(cls, include_extras=True)
-        kinds: dict[str, FieldKind] = {name: hints[name].__metadata__[0] for name in cls.__struct_fields__}
+        kinds = kinds_of(cls)
         offset = 0
         offsets: dict[str, int] = {}
         fields: list[Any] = []

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import permutations
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -123,9 +125,10 @@ def exchanged_pairs() -> dict[str, VerifiedEmitter]:
     return pairs
 
 
-def canonical_events() -> dict[Identity, PoolRecord]:
+@cache
+def canonical_events() -> Mapping[Identity, PoolRecord]:
     """Every event of a proven pool in the canonical blocks of the recording, by the cold decoder."""
-    pools, events = proven_pools() | exchanged_pairs(), {}
+    pools, events = proven_pools() | exchanged_pairs(), dict[Identity, PoolRecord]()
     for line in recorded_rows("recording_2021-04-20_canonical_logs"):
         log = msgspec.json.decode(line, type=Log)
         pool = pools.get(key_of(log))
@@ -138,7 +141,7 @@ def canonical_events() -> dict[Identity, PoolRecord]:
         assert log.block_hash and log.transaction_hash and log.log_index
         identity = (bytes.fromhex(log.block_hash[2:]), bytes.fromhex(log.transaction_hash[2:]), int(log.log_index, 16))
         events[identity] = record
-    return events
+    return MappingProxyType(events)
 
 
 async def collect_recording(

@@ -360,7 +360,7 @@ def test_kernel_divides_as_numpy_does(
 
 
 def test_packages_that_compile_nothing_import_no_compiler(tmp_path: Path) -> None:
-    names = ("numba", "llvmlite", "coverage")
+    names = ("numba", "llvmlite", "coverage", "yaml")
     code = f"import sys, ringbuf, tlv.message; print(*(name for name in {names} if name in sys.modules))"
     for disabled, found in (("1", ""), ("0", "numba llvmlite")):
         ended = subprocess.run(
@@ -375,17 +375,58 @@ def test_packages_that_compile_nothing_import_no_compiler(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("collects", [True, False])
-def test_import_of_the_compiler_hides_coverage_for_its_time_and_leaves_the_collector_as_it_was(
+def test_import_of_the_compiler_hides_what_it_needs_not_for_its_time_and_leaves_the_collector_as_it_was(
     collects: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "coverage", raising=False)
+    for name in ("coverage", "yaml"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     try:
         (gc.enable if collects else gc.disable)()
         assert tlv.jit.import_compiler() is numba
-        assert (gc.isenabled(), "coverage" in sys.modules) == (collects, False)
+        assert (gc.isenabled(), sys.modules.keys() & {"coverage", "yaml"}) == (collects, set())
     finally:
         gc.enable()
     assert gc.get_freeze_count() > 0
+
+
+# ---- what is found needs no compiler
+
+FOUND_AND_NOT = """
+import sys
+import numpy as np
+from tlv.jit import kernel
+from tlv.kernels import check_header
+
+def is_ready():
+    return "numba.np.linalg" in sys.modules
+
+def one(values):
+    return values[1]
+
+check_header(np.zeros(64, np.uint8), 0, 64)
+print(is_ready(), end=" ")
+print(kernel(one)(np.arange(3, dtype="f8" if is_ready() else "f4")), is_ready())
+"""
+ALLOCATES = """
+import numba, numpy as np
+
+@numba.njit(cache=True)
+def many(count):
+    return np.ones(count).sum()
+
+print(many(3))
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(FOUND_AND_NOT, ["True 1.0 True", "False 1.0 True", "False 1.0 False"]), (ALLOCATES, ["3.0", "3.0"])],
+    ids=["kernels", "what needs numba's own memory"],
+)
+def test_code_that_is_found_is_run_without_a_compiler_that_is_ready(code: str, said: list[str], tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text(code)
+    run = f"import sys; sys.path.append({str(tmp_path)!r}); import tlv.jit, module"
+    assert [output_of(run, REPOSITORY, tmp_path) for _ in said] == said
 
 
 # ---- an edit is never missed

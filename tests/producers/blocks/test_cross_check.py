@@ -126,7 +126,8 @@ def test_endpoints_that_each_lack_another_log_are_merged_and_neither_is_believed
 
 def test_late_opinion_is_a_repair_of_a_block_that_has_ended() -> None:
     """Without bloom filters nothing shows that the last log of a block is missing."""
-    missing = max(identity for identity in canonical_events() if identity[0] == an_event()[0])
+    block = an_event()[0]
+    missing = max(identity for identity in canonical_events() if identity[0] == block)
     lossy = withholding(
         lambda log: log["blockHash"] == "0x" + missing[0].hex() and int(log["logIndex"], 16) >= missing[2]
     )
