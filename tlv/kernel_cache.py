@@ -26,6 +26,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import fcntl
+import gc
 import hashlib
 import os
 import secrets
@@ -52,8 +53,9 @@ WARM = "warm"
 """A file in a cache that has every kernel."""
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 ROOT = Path(__file__).parent.parent
-COMPILED = (b"\n@kernel\n", b" @kernel\n", b"@inline_kernel\n", b"@lower_builtin(", b"@overload(")
-"""What a source has that says what is compiled."""
+COMPILED = (b"\n@kernel\n", b" @kernel\n", b"@inline_kernel\n", b"@lower_builtin\x28", b"@overload\x28")
+"""What a source has that says what is compiled.  The brackets are spelled so that this file, which compiles nothing,
+has none: an edit of it compiles nothing anew."""
 RUNTIME_SYMBOLS = (b"NRT_", b"_numba_hashsecret")
 """How symbols begin that machine code finds only once the compiler is ready: numba's own memory, and its hashes.  No
 kernel of these packages has one."""
@@ -91,27 +93,42 @@ def imported(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+STATEMENTS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Where statements are within statements."""
+
+
 def without_docstrings(tree: ast.Module) -> ast.Module:
     """The module without the strings that stand alone as statements; comments are in no tree."""
-    for node in ast.walk(tree):
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [
                 line for line in node.body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
             ]
+        for part in STATEMENTS:  # what else a tree has, nine tenths of it, has no statements
+            if isinstance(below := getattr(node, part, None), list):
+                waiting += below
     return tree
 
 
 def kernel_digest(sources: dict[str, bytes]) -> str:
     """Digest of the code of the modules that hold kernels, or instructions that numba makes of a function, and of all
     they import, and of the compiler's version."""
-    trees: dict[str, ast.Module] = {}
+    codes: dict[str, bytes] = {}
     waiting = [name for name, source in sources.items() if any(mark in source for mark in COMPILED)]
-    while waiting:
-        name = waiting.pop()
-        if name in sources and name not in trees:
-            trees[name] = ast.parse(sources[name])
-            waiting += imported(trees[name])
-    return source_digest({name: ast.dump(without_docstrings(trees[name])).encode() for name in sorted(trees)})
+    collects = gc.isenabled()
+    gc.disable()  # which would look through a million nodes again and again, half of the time that this takes
+    try:
+        while waiting:
+            name = waiting.pop()
+            if name in sources and name not in codes:
+                tree = ast.parse(sources[name])
+                waiting += imported(tree)
+                codes[name] = ast.dump(without_docstrings(tree)).encode()
+    finally:
+        (gc.enable if collects else gc.disable)()
+    return source_digest({name: codes[name] for name in sorted(codes)})
 
 
 def hold(path: Path) -> int:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 
 import numba
 import pytest
@@ -25,6 +25,7 @@ from tlv.errors import CacheUnusable, UnsafeCacheError
 from tlv.jit import kernel
 from tlv.kernel_cache import (
     KEPT_CACHES,
+    KernelCache,
     KernelFiles,
     KernelLocator,
     digest_beside,
@@ -427,6 +428,29 @@ def test_code_that_is_found_is_run_without_a_compiler_that_is_ready(code: str, s
     (tmp_path / "module.py").write_text(code)
     run = f"import sys; sys.path.append({str(tmp_path)!r}); import tlv.jit, module"
     assert [output_of(run, REPOSITORY, tmp_path) for _ in said] == said
+
+
+@pytest.mark.parametrize(
+    ("code", "enabled", "readied"),
+    [
+        (b"numba_do_raise", True, 0),
+        (b"NRT_incref", True, 1),
+        (b"_numba_hashsecret_siphash_k0", True, 1),
+        (b"NRT_incref", False, 0),
+        (None, True, 0),
+    ],
+)
+def test_kernel_cache_readies_the_compiler_for_code_that_needs_what_it_readies(
+    code: bytes | None, enabled: bool, readied: int
+) -> None:
+    cache, calls = KernelCache.__new__(KernelCache), list[str]()
+    kept = None if code is None else (("name", "object", (b"machine " + code + b" code", b"bitcode")), "the rest")
+    cache._enabled, cache._index_key = enabled, lambda signature, codegen: "its key"
+    cache._cache_file = SimpleNamespace(load=lambda key: kept if key == "its key" else None)
+    cache._impl = SimpleNamespace(rebuild=lambda target, found: found)
+    target = SimpleNamespace(codegen=lambda: None, refresh=lambda: calls.append("refresh"))
+    assert cache.load_overload("a signature", target) is (kept if enabled else None)
+    assert len(calls) == readied
 
 
 # ---- an edit is never missed
