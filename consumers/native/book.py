@@ -234,9 +234,8 @@ def quote_pair(book: BookView, row: int, fee: int, token0_in: bool) -> int:
     decimals0, decimals1 = int(name["decimals0"]), int(name["decimals1"])
     if not VOLATILE <= curve <= SUPERCHAIN or (curve != VOLATILE and max(decimals0, decimals1) > MOST_DECIMALS):
         return UNKNOWN_STATE
-    if token0_in:
-        return quote_solidly(book.work, fee, curve, decimals0, decimals1, True)
-    return quote_solidly(book.work, fee, curve, decimals1, decimals0, False)
+    decimals_in, decimals_out = (decimals0, decimals1) if token0_in else (decimals1, decimals0)
+    return quote_solidly(book.work, fee, curve, decimals_in, decimals_out, token0_in)  # a constant would be compiled in
 
 
 @kernel
