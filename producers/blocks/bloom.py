@@ -44,6 +44,11 @@ def read_bloom(text: str | None) -> int | None:
     return bloom if bloom != ALL_BITS else None
 
 
+def share_of_bits(bloom: int) -> float:
+    """How many of its bits are set, of one: cubed, the chance that an entry which is not there seems to be."""
+    return bloom.bit_count() / (4 * BLOOM_DIGITS)
+
+
 def bloom_of(entries: Iterable[str]) -> int:
     """The filter of these addresses and topics; what is no hex of at most 32 bytes sets no bit."""
     bloom = 0

@@ -7,6 +7,7 @@ Owns the evidence.  It must never act on it: what is done about a block in doubt
     a bit of the bloom that no log sets         something is missing, if all are subscribed
     logs that set all its bits                  nothing seems to be missing: it would set no bit that others do not
     a topic of the bloom that no log has        something seems to be missing, if some are subscribed; may be chance
+    topics of it that no log of a list in parts has, more than chance shows in so full a bloom    something is missing
     no bloom, no log, and gas was used          something seems to be missing
 
 An answer of the node is REFUTED by a proof, and SUSPECT where only something seems to be missing: such an answer is
@@ -19,13 +20,19 @@ its block, nor zeros of that endpoint the emptiness of any other.
 from __future__ import annotations
 
 from enum import Enum
+from math import comb
 
 from producers.blocks.block import Block, identify
-from producers.blocks.bloom import TopicBloom, bloom_of, read_bloom
+from producers.blocks.bloom import TopicBloom, bloom_of, read_bloom, share_of_bits
 from producers.chains.configuration import ChainConfig
 from producers.kinds.events import EVENT_OF_TOPIC
 from producers.node.hex import read_optional_quantity
 from producers.node.rpc_types import Head, Log
+
+
+IMPROBABLE = 0.01
+"""Of lists in parts that lack nothing, fewer than this share are refuted by what chance shows in the bloom.  Only blocks
+that are too much for one answer are asked for in parts; one that is refuted wrongly is a Gap, never a loss unsaid."""
 
 
 class Doubt(Enum):
@@ -96,6 +103,8 @@ class Evidence:
             return Doubt.NONE if explained or self.proves_empty(block) else Doubt.UNLISTED
         if not whole:
             events_came = block.positives is None or block.positives <= block.topics
+            if not events_came and not self._is_chance(block):
+                return Doubt.REFUTED
             if not logs and not EVENT_OF_TOPIC.keys().isdisjoint(block.topics):
                 events_came = False  # what was pushed should be in it, if its pool was among the addresses
             if not logs and _is_silent(block):
@@ -136,6 +145,19 @@ class Evidence:
             block.absorb(bloom_of(entry for entry in block.entries if entry))
         # also where logs stand outside the bloom: some log sets each bit that is in it
         return Doubt.REFUTED if block.head_bloom & ~block.bloom else Doubt.NONE
+
+    def _is_chance(self, block: Block) -> bool:
+        """Whether chance may have put the topics of ours into the bloom that no log has: any so many of those that did
+        not come, each with its three bits among those that are set.
+
+        An address that was asked for may stand there for a log that a list in parts does not have.
+        """
+        positives = block.positives
+        if self._by_address or not block.head_bloom or positives is None:
+            return True
+        unmet = len(positives - block.topics)
+        absent = len(EVENT_OF_TOPIC) - len(EVENT_OF_TOPIC.keys() & block.topics)
+        return comb(absent, unmet) * share_of_bits(block.head_bloom) ** (3 * unmet) >= IMPROBABLE
 
     def is_exact(self, block: Block) -> bool:
         """Whether the block's logs set exactly the bits of its bloom, those of the chain itself aside."""

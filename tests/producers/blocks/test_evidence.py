@@ -104,6 +104,54 @@ def test_part_of_a_list_without_what_was_pushed_or_no_list_at_all_is_not_believe
     assert node.records(Gap) == []
 
 
+@pytest.mark.parametrize("listed", [0, 1])
+def test_list_in_parts_that_lacks_more_topics_of_the_bloom_than_chance_shows_is_a_gap_and_healed(listed: int) -> None:
+    """All of a block at once is too much, and its topics alone are listed short for a minute, each time alike."""
+    target = ""
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        if method != "eth_getLogs" or params[0].get("blockHash") != target:
+            return result
+        if "topics" not in params[0]:
+            return TOO_LARGE
+        return result[:listed] if node.now_ns < 60 * SECOND else result
+
+    node = LyingNode(new_feed(), answer)
+    node.grow(4, logs=5)
+    block = node.mine(5)
+    target, number = block["hash"], int(block["number"], 16)
+    node.push(block, [])
+    node.wait(2)
+    node.grow(3, logs=5)
+    node.wait(SUSPICION_S + 3)
+    assert target not in verdicts(node), "repeated for long, and still refuted"
+    node.wait(PATIENCE_S)
+    assert [(gap.first, gap.last) for gap in node.records(Gap)] == [(number, number)]
+    assert target not in verdicts(node)
+    node.wait(70)
+    assert verdicts(node)[target] is Completeness.REFETCHED
+    assert node.standing() == node.canonical()
+    assert len(node.records(Gap)) == 1
+
+
+@pytest.mark.parametrize(("bits", "doubt"), [(100, Doubt.REFUTED), (1800, Doubt.SUSPECT)])
+def test_topic_of_the_bloom_that_a_list_in_parts_lacks_refutes_it_unless_chance_may_have_put_it_there(
+    bits: int, doubt: Doubt
+) -> None:
+    node = LyingNode(new_feed())
+    topic = events()[0]["topics"][0]
+    bloom = (1 << bits) - 1 | bloom_of([topic])
+    block = Block(msgspec.convert(node.mine(0, logsBloom=f"0x{bloom:0512x}"), Head))
+    evidence = Evidence(load_chain("polygon"), {})
+    evidence.read_header(block)
+    assert block.positives is not None and topic in block.positives
+    assert evidence.judge(block, [], whole=False) is doubt
+    assert (
+        Evidence(load_chain("polygon"), {"address": [events()[0]["address"]]}).judge(block, [], whole=False)
+        is Doubt.SUSPECT
+    ), "the bits of an address may be those of a log that no part has"
+
+
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
 def test_list_that_is_refuted_for_long_becomes_a_gap_that_is_healed(lie: Any) -> None:
     """After its patience the block is a Gap, later ones go on; when the node has its list, readers get it all."""

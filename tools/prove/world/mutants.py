@@ -441,6 +441,15 @@ MUTANTS = (
         21,
     ),
     WorldMutant(
+        "a list in parts that the bloom refutes is believed once it was said for long",
+        "producers.blocks.completeness:Evidence.judge",
+        "not events_came and not self._is_chance(block)",
+        "False",
+        292,
+        "dead_logs garbled_pushes null size",
+        21,
+    ),
+    WorldMutant(
         "a block of the state file comes back without its events",
         "producers.blocks.block:Block.leave",
         "Completeness.UNKNOWN if self.told_elsewhere else self.verdict",
