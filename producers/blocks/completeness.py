@@ -29,10 +29,9 @@ from producers.kinds.events import EVENT_OF_TOPIC
 from producers.node.hex import read_optional_quantity
 from producers.node.rpc_types import Head, Log
 
-
 IMPROBABLE = 0.01
-"""Of lists in parts that lack nothing, fewer than this share are refuted by what chance shows in the bloom.  Only blocks
-that are too much for one answer are asked for in parts; one that is refuted wrongly is a Gap, never a loss unsaid."""
+"""Of lists in parts that lack nothing, fewer than this share are refuted by what chance shows in the bloom: those are
+Gaps, and only blocks that are too much for one answer are asked for in parts."""
 
 
 class Doubt(Enum):

@@ -285,12 +285,12 @@ def _moved(fields: dict[str, Any]) -> bytes:
 
 
 def shows_loss(block: Mined, kept: list[Emitted], *, indices: bool = True, bloom: bool = True) -> bool:
-    """Whether it can be seen from `kept` and the header that the block has more events: a hole, or an unmet bloom.
+    """Whether it can be seen from `kept` and the header that the block has more events or swaps: a hole, or an unmet bloom.
 
     Among `indices` of some logs only, as of those of one topic, holes say nothing.
     The lost last log of a block of whose topic another is there cannot be noticed by anybody without asking again.
     """
-    if all(log in kept for log in block.events):
+    if all(log in kept for log in block.logs if log.is_swap or (log.record and not log.doubtful)):
         return True
     found = {log.index for log in kept} if indices else set[int]()
     if found and len(found) <= max(found):
