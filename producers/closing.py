@@ -21,7 +21,7 @@ from __future__ import annotations
 from itertools import zip_longest
 
 from producers.blocks.backfill import LogFetcher
-from producers.blocks.block import CLOSED, LOST, OPEN, WANTED, Block, Taken
+from producers.blocks.block import CLOSED, KNOWN, LOST, OPEN, WANTED, Block, Taken
 from producers.blocks.completeness import Doubt, Evidence
 from producers.blocks.cross_check import CrossCheck
 from producers.blocks.frontier import Frontier
@@ -102,6 +102,8 @@ class Closing:
         """What was being pushed may have lost its end."""
         self._logs.disconnected()
         for block in self._chain.blocks.values():
+            if block.live and block.progress in (KNOWN, OPEN, WANTED):
+                block.doubt()
             block.lose_push()
             if block.progress is OPEN:
                 block.want()
@@ -208,6 +210,7 @@ class Closing:
     def _repair(self, block: Block) -> None:
         """A log of a closed block: its verdict is void until it was fetched again."""
         self._stats.repairs += 1
+        block.doubt()
         self._declarations.invalidate(block.number, Reason.LATE_LOGS)  # the log comes behind events of later blocks
         self._frontier.reopen(block)
         self.want(block)

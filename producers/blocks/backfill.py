@@ -177,16 +177,17 @@ class LogFetcher:
                 del self.due[block.hash]
             self._in_flight += 1
             if len(blocks) == 1:
-                self._queries.ask_block(blocks[0].hash, blocks[0].number, partial(self._on_block, blocks[0]))
+                self._ask_one(blocks[0])
             else:
-                self._queries.ask_range(blocks[0].number, blocks[-1].number, partial(self._on_range, blocks))
+                emitters = set[str]().union(*(block.came_from for block in blocks))
+                self._queries.ask_range(blocks[0].number, blocks[-1].number, partial(self._on_range, blocks), emitters)
 
     def _on_block(self, block: Block, listed: Listed) -> None:
         self._in_flight -= 1
         failure = listed.failure
         if failure is DISCONNECTED:
             return
-        if failure is not None and failure.meaning in (Meaning.SIZE, Meaning.POLICY):
+        if failure is not None and failure.meaning in (Meaning.SIZE, Meaning.POLICY) and block.progress is not LOST:
             self._forget(block)
             self._arrivals.append(LogsUnavailable(block))  # not in any form, and not later
             return
@@ -226,7 +227,10 @@ class LogFetcher:
 
     def _ask_alone(self, block: Block) -> None:
         self._in_flight += 1
-        self._queries.ask_block(block.hash, block.number, partial(self._on_block, block))
+        self._ask_one(block)
+
+    def _ask_one(self, block: Block) -> None:
+        self._queries.ask_block(block.hash, block.number, partial(self._on_block, block), block.came_from)
 
     def _retry(self, block: Block) -> None:
         if block.progress is LOST:

@@ -33,8 +33,9 @@ from tlv.codes import Completeness, NotPublished
 from tlv.layout import Uncovered
 
 MAX_NUMBER = (1 << 63) - 1
-
 """Above every block number."""
+ADDRESS_TEXT = 2 + 40
+"""Characters of an address."""
 
 
 class Progress(Enum):
@@ -89,6 +90,7 @@ class Block:
         "bloom",
         "counted",
         "doubted",
+        "emitters",
         "ended",
         "entries",
         "events",
@@ -137,7 +139,7 @@ class Block:
         self.live = live
         """Announced on this connection, with the log subscription already active: its logs are pushed to us."""
         self.doubted = False
-        """Something unreadable came while its logs were being pushed."""
+        """Something unreadable came while its logs were being pushed, or the connection ended, or one came too late."""
         self.root = False
         """Its parent cannot be had."""
         self.stands_to = MAX_NUMBER
@@ -161,6 +163,8 @@ class Block:
         """Addresses and topics of the logs that came, as far as they are not in `bloom`; empty while it is closed."""
         self.bloom = 0
         """The filter that the logs that came would make."""
+        self.emitters: set[str] | None = set()
+        """The addresses that were in `entries` and are in `bloom` now; None from when it is first closed."""
         self.pushed = 0
         """Logs that came by subscription."""
         self.waiting: list[Waiting] = []
@@ -229,6 +233,7 @@ class Block:
         self.fetched = 0
         self.doubted = False
         self.entries.clear()
+        self.emitters = None
 
     def lose(self) -> None:
         """Nobody can list its logs."""
@@ -276,7 +281,14 @@ class Block:
     def absorb(self, bits: int) -> None:
         """These are the bits of the `entries`, which are not needed any more."""
         self.bloom |= bits
+        if self.emitters is not None:
+            self.emitters.update(_addresses(self.entries))
         self.entries.clear()
+
+    @property
+    def came_from(self) -> set[str]:
+        """Who emitted the logs that came, as far as it is known."""
+        return _addresses(self.entries).union(self.emitters or ())
 
     def lose_parent(self, stands_to: int = MAX_NUMBER) -> None:
         """Its parent cannot be had: it is the lowest block above a hole, and up to `stands_to` our blocks stand."""
@@ -382,7 +394,7 @@ class Block:
         return True
 
     def doubt(self) -> None:
-        """A frame could not be read, and may have been one of its logs."""
+        """Not all of its logs need have been pushed: a frame could not be read, or its connection ended."""
         self.doubted = True
 
     def disbelieve(self, log: Log, behind: list[Waiting]) -> None:
@@ -445,6 +457,7 @@ class Block:
         self.indices = indices
         self.highest_index = max(indices, default=-1)
         self.recalled = True
+        self.emitters = None
         self.swaps = swaps
         self.add_published(segment)
         self.mark(count_marked(segment))
@@ -481,6 +494,11 @@ class Block:
     def stop_awaiting(self) -> None:
         """The opinion came, or will not."""
         self.held_until_ns = 0
+
+
+def _addresses(entries: set[str | None]) -> set[str]:
+    """Those of the entries that are no topics."""
+    return {entry for entry in entries if entry and len(entry) == ADDRESS_TEXT}
 
 
 def ended_block(head: Head, verdict: Completeness) -> Block:

@@ -93,12 +93,12 @@ class Evidence:
         """What to think of `logs`, the node's own list of the block's logs, which the block has taken.
 
         A list that is not `whole` was asked for by topics and addresses: it has no hole that shows, but it has every
-        event that came.  One `of_known` pools is all only where the bloom has none of our topics, or no bit that the
-        logs that came do not set.
+        event that came.  One `of_known` pools, and of whoever is known to have emitted logs of the block, is all only
+        where the bloom has none of our topics, or no bit that the logs that came do not set.
         """
         places = [identify(log) for log in logs]
         if of_known and None not in places:
-            explained = self.is_exact(block) and not block.doubted and self._doubt(block) is Doubt.NONE
+            explained = self.is_exact(block) and block.emitters is not None and self._doubt(block) is Doubt.NONE
             return Doubt.NONE if explained or self.proves_empty(block) else Doubt.UNLISTED
         if not whole:
             events_came = block.positives is None or block.positives <= block.topics

@@ -7,6 +7,7 @@ when to ask again: `producers.blocks.backfill` does.
     TOPICS     only our events, all in one question              the answer was too large: most logs are others'
     EACH       our events, a question for each topic             so was that
     POOLS      our events of known pools, some pools a question  so was that, or addresses are required
+               and of whoever emitted what came of the block
 
 TOPICS and EACH give every event, POOLS those of known pools only (`of_known`); none of them shows the log indices of
 other logs, so their lists are not `whole`.  An endpoint that needs addresses is asked without them again after
@@ -16,7 +17,7 @@ answer that is too large ends one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from functools import partial
 from typing import Any
@@ -59,7 +60,7 @@ class Listed:
         self.whole = whole
         """It would hold every log that is subscribed to, so that a hole in the indices shows a loss."""
         self.of_known = of_known
-        """It has nothing of pools that are not known."""
+        """It has nothing of pools that are neither known nor named with the question."""
         self.awaited = parts
 
 
@@ -77,20 +78,22 @@ class LogQueries:
         """When addresses were last found not to be needed, or it was last tried."""
         self._forms: dict[str, Form] = {}
 
-    def ask_block(self, block_hash: str, number: int, then: Then) -> None:
-        """Every log of a block; logs of another block may be among them where hashes are not understood."""
+    def ask_block(self, block_hash: str, number: int, then: Then, emitters: Iterable[str] = ()) -> None:
+        """Every log of a block; logs of another block may be among them where hashes are not understood.
+
+        Where addresses are required, `emitters` are named beside the known pools."""
         form = self._form_of(block_hash)
         by_hash = self._capabilities.logs_by_hash
         place: dict[str, object] = (
             {"blockHash": block_hash} if by_hash else {"fromBlock": hex(number), "toBlock": hex(number)}
         )
-        self._ask(place, form, partial(self._on_block, block_hash, number, form, then))
+        self._ask(place, form, partial(self._on_block, block_hash, number, form, then, emitters), emitters)
 
-    def ask_range(self, first: int, last: int, then: Then) -> None:
+    def ask_range(self, first: int, last: int, then: Then, emitters: Iterable[str] = ()) -> None:
         """Every log of the blocks of these numbers."""
         place: dict[str, object] = {"fromBlock": hex(first), "toBlock": hex(last)}
         form = self._least_form()
-        self._ask(place, form, partial(self._on_range, first, last, form, then))
+        self._ask(place, form, partial(self._on_range, first, last, form, then, emitters), emitters)
 
     def forget(self, block_hash: str) -> None:
         """The block need not be asked for any more."""
@@ -108,8 +111,8 @@ class LogQueries:
     def _form_of(self, block_hash: str) -> Form:
         return max(self._forms.get(block_hash, Form.PLAIN), self._least_form())
 
-    def _ask(self, place: dict[str, object], form: Form, then: Then) -> None:
-        filters = self._filters(form)
+    def _ask(self, place: dict[str, object], form: Form, then: Then, emitters: Iterable[str]) -> None:
+        filters = self._filters(form, emitters)
         of_known = form is Form.POOLS and "address" not in self._filter
         listed = Listed(len(filters), whole=form is Form.PLAIN, of_known=of_known)
         if not filters:
@@ -118,7 +121,7 @@ class LogQueries:
         for members in filters:
             self._rpc.ask("eth_getLogs", [{**place, **members}], partial(self._take, listed, then))
 
-    def _filters(self, form: Form) -> list[dict[str, Any]]:
+    def _filters(self, form: Form, emitters: Iterable[str]) -> list[dict[str, Any]]:
         """The members that make the parts; those of the subscription's own filter stay."""
         topics = self._topics()
         if form is Form.PLAIN:
@@ -127,7 +130,8 @@ class LogQueries:
             return [{**self._filter, "topics": [topics]}]
         if form is Form.EACH:
             return [{**self._filter, "topics": [[topic]]} for topic in topics]
-        pools = self._filter.get("address") or list(dict.fromkeys(map(address_of, self._table.row_of)))
+        known = dict.fromkeys(map(address_of, self._table.row_of)) | dict.fromkeys(emitters)
+        pools = self._filter.get("address") or list(known)
         assert isinstance(pools, list)
         step = POOLS_AT_ONCE
         return [{"address": pools[at : at + step], "topics": [topics]} for at in range(0, len(pools), step)]
@@ -149,7 +153,9 @@ class LogQueries:
         if not listed.awaited:
             then(listed)
 
-    def _on_block(self, block_hash: str, number: int, form: Form, then: Then, listed: Listed) -> None:
+    def _on_block(
+        self, block_hash: str, number: int, form: Form, then: Then, emitters: Iterable[str], listed: Listed
+    ) -> None:
         failure = listed.failure
         if failure is None or failure is DISCONNECTED or failure is NOBODY_TO_ASK:
             self._note_success(form, failure)
@@ -160,15 +166,15 @@ class LogQueries:
                 listed.failure = DISCONNECTED
                 then(listed)  # the next connection asks in the next form
             else:
-                self.ask_block(block_hash, number, then)
+                self.ask_block(block_hash, number, then, emitters)
         elif self._learn(failure, form):
-            self.ask_block(block_hash, number, then)
+            self.ask_block(block_hash, number, then, emitters)
         else:
             then(listed)
 
-    def _on_range(self, first: int, last: int, form: Form, then: Then, listed: Listed) -> None:
+    def _on_range(self, first: int, last: int, form: Form, then: Then, emitters: Iterable[str], listed: Listed) -> None:
         if listed.failure is not None and self._learn(listed.failure, form):
-            self.ask_range(first, last, then)
+            self.ask_range(first, last, then, emitters)
         else:
             self._note_success(form, listed.failure)
             then(listed)

@@ -339,6 +339,57 @@ def test_block_that_an_endpoint_lists_for_known_pools_only_is_a_gap_until_all_of
     assert not node.story.twice.total()
 
 
+def test_endpoint_that_lists_by_address_is_asked_for_whoever_emitted_what_came_of_the_block() -> None:
+    """Two logs of a pool that nobody knows yet set the same bits.  The second was not pushed, nor the first of the
+    block, whose place shows that pushes were lost."""
+    needed = False
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        if method != "eth_getLogs" or not needed:
+            return result
+        named = params[0].get("address")
+        return ADDRESS_NEEDED if named is None else [log for log in result if log["address"] in named]
+
+    node = LyingNode(new_feed(), answer)
+    node.grow(4, logs=5)
+    needed = True
+    block = node.mine(3)
+    rows = node.logs[block["hash"]]
+    told = [log for name in node.line[:-1] for log in node.logs[name]]
+    stranger = next(row for row in events() if row["address"] not in {log["address"] for log in told})
+    for at, log in enumerate((told[0], stranger, stranger)):
+        rows[at] = {**log, **{name: rows[at][name] for name in ("blockHash", "blockNumber", "logIndex")}}
+    block["logsBloom"] = f"0x{bloom_of(entry for row in rows for entry in (row['address'], *row['topics'])):0512x}"
+    node.push(block, rows[1:2])
+    node.grow(3)
+    assert node.standing() == node.canonical()
+    assert node.records(Gap) == []
+
+
+def test_block_whose_connection_ended_while_it_was_pushed_is_not_complete_for_what_came_of_it() -> None:
+    """The second log of a pool sets no bit that the first does not, and for a while nobody lists the block."""
+    target = ""
+
+    def answer(method: str, params: list[Any], result: Any) -> Any:
+        refused = method == "eth_getLogs" and params[0].get("blockHash") == target and node.now_ns < 20 * SECOND
+        return TOO_LARGE if refused else result
+
+    node = LyingNode(new_feed(), answer)
+    node.grow(4, logs=5)
+    block, rows = block_whose_second_log_nothing_shows(node)
+    target, number = block["hash"], int(block["number"], 16)
+    node.push(block, rows[:1])
+    node.feed.disconnected(**node.clock)
+    node.feed.connected(**node.clock)
+    node.exchange()
+    node.grow(3)
+    assert target not in verdicts(node)
+    assert [(gap.first, gap.last) for gap in node.records(Gap)] == [(number, number)]
+    node.wait(60)
+    assert verdicts(node)[target] is Completeness.REFETCHED
+    assert node.standing() == node.canonical()
+
+
 def test_bloom_that_the_logs_explain_says_nothing_where_another_endpoint_has_logs_that_cannot_be_placed() -> None:
     """Two events of one pool set the bits of four: what its bloom does not show, the other list does."""
     node = LyingNode(new_feed())
@@ -349,8 +400,8 @@ def test_bloom_that_the_logs_explain_says_nothing_where_another_endpoint_has_log
     for row in node.logs[mined["hash"]]:
         block.take(msgspec.convert(row, Log), pushed=False)
     assert evidence.judge(block, [], whole=False, of_known=True) is Doubt.NONE
-    block.doubt()
-    assert evidence.judge(block, [], whole=False, of_known=True) is Doubt.UNLISTED
+    block.close(Completeness.TOMBSTONE)
+    assert evidence.judge(block, [], whole=False, of_known=True) is Doubt.UNLISTED, "by whom its logs were is forgotten"
 
 
 GARBLED = b'{"method": "eth_subscription", "params": {"subscr'

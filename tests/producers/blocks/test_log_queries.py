@@ -131,6 +131,17 @@ def test_endpoint_that_needs_addresses_is_asked_for_known_pools_from_then_on() -
     assert [wanted["fromBlock"] for wanted in node.asked] == ["0x1", "0x1"]
 
 
+def test_endpoint_that_needs_addresses_is_asked_for_emitters_that_are_named_beside_the_known_pools() -> None:
+    node = Node(lambda wanted: [log_of(0)] if "address" in wanted else ADDRESS_NEEDED, pools=2)
+    stranger, known = "0x" + "77" * 20, f"0x{1:040x}"
+    node.queries.ask_block(HASH, 7, node.listed.append, {stranger, known})
+    node.exchange()
+    node.queries.ask_range(1, 9, node.listed.append, {stranger})
+    node.exchange()
+    assert [len(wanted["address"]) for wanted in node.asked[1:]] == [3, 3]
+    assert all(stranger in wanted["address"] for wanted in node.asked[1:])
+
+
 def test_endpoint_that_needed_addresses_is_asked_without_them_again_after_a_while() -> None:
     needed = True
     node = Node(lambda wanted: ADDRESS_NEEDED if needed and "address" not in wanted else [log_of(0)], pools=1)

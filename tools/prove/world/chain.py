@@ -285,7 +285,9 @@ def _moved(fields: dict[str, Any]) -> bytes:
 
 
 def shows_loss(block: Mined, kept: list[Emitted], *, indices: bool = True, bloom: bool = True) -> bool:
-    """Whether it can be seen from `kept` and the header that the block has more events or swaps: a hole, or an unmet bloom.
+    """Whether it can be seen from `kept` and the header that the block has more: a hole, or an unmet bloom.
+
+    More events, that is, or swaps of whomever: those are counted.
 
     Among `indices` of some logs only, as of those of one topic, holes say nothing.
     The lost last log of a block of whose topic another is there cannot be noticed by anybody without asking again.

@@ -450,6 +450,15 @@ MUTANTS = (
         21,
     ),
     WorldMutant(
+        "of who emitted what came of a block only known pools are asked for",
+        "producers.blocks.backfill:LogFetcher._ask_one",
+        "block.came_from",
+        "()",
+        1013,
+        "coins lost_pushes policy",
+        20,
+    ),
+    WorldMutant(
         "a block of the state file comes back without its events",
         "producers.blocks.block:Block.leave",
         "Completeness.UNKNOWN if self.told_elsewhere else self.verdict",
