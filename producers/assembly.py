@@ -170,6 +170,10 @@ class Assembly:
                     if found:
                         self.take(found, pushed=False)
                     self._closing.weigh(block, found, short=short, misplaced=misplaced)
+        if self._closing.refuted:
+            for _, segments in self._closing.take_refuted():
+                for segment in reversed(segments):
+                    self._events.take_back_segment(segment)
         if self._closing.healed:
             self._closing.tell_healed()
 

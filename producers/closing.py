@@ -26,6 +26,7 @@ from producers.blocks.completeness import Doubt, Evidence
 from producers.blocks.cross_check import CrossCheck
 from producers.blocks.frontier import Frontier
 from producers.context import Context
+from producers.decode.segment import Segment
 from producers.kinds.events import EVENT_OF_TOPIC
 from producers.node.jsonrpc import Rejection
 from producers.node.rpc_types import Log
@@ -55,6 +56,8 @@ class Closing:
     ) -> None:
         self.healed: list[Block] = []
         """LOST blocks whose list came, until readers are told."""
+        self.refuted: list[tuple[Block, list[Segment]]] = []
+        """Events of logs that are none of their block's, until they are taken back."""
         self._clock, self._rpc, self._stats = context.clock, context.rpc, context.stats
         self._chain, self._frontier = frontier.chain, frontier
         self._evidence, self._logs, self._cross_check = evidence, logs, cross_check
@@ -125,6 +128,9 @@ class Closing:
 
         A list that is not `whole` has events alone; one `of_known`, those of known pools."""
         block.merge()
+        displaced = self._evidence.displaced(block, logs) if whole else None
+        if displaced:
+            self._refute(block, displaced)
         if block.progress not in (WANTED, LOST):
             self._logs.settled(block)
             if block.progress is CLOSED and block.waiting and self._chain.is_canonical(block):
@@ -147,6 +153,13 @@ class Closing:
             return
         self._declarations.messages.count_backfilled(new)
         self._settle(block, Completeness.PUSHED if len(logs) < len(block.seen) else Completeness.REFETCHED)
+
+    def _refute(self, block: Block, identities: set[str]) -> None:
+        """These logs came, and are none of the block's: their places are another transaction's."""
+        stood = self._chain.is_canonical(block) and not block.to_replay
+        events = block.refute(identities)
+        if events and stood:
+            self.refuted.append((block, events))
 
     def _declare_unlisted(self, block: Block) -> None:
         """This endpoint lists logs of known pools only: they are published, and a hole is declared for the others."""
@@ -201,11 +214,21 @@ class Closing:
             self._stats.duplicates += pushed
         elif taken is Taken.UNREADABLE:
             self._rpc.reject(Rejection.BAD_LOG)
+        elif taken is Taken.DISPUTED:
+            self._settle_dispute(block)
         elif block.told_elsewhere:
             block.pass_over()
             self._stats.duplicates += pushed
         elif pushed and block.progress is CLOSED and self._chain.is_canonical(block):
             self._repair(block)
+
+    def _settle_dispute(self, block: Block) -> None:
+        """A log was pushed whose place is another transaction's: the node's own list says which of them is there."""
+        self._stats.disputed_logs += 1
+        if block.progress is OPEN:
+            self.refetch(block)
+        elif block.progress is CLOSED and not block.told_elsewhere and self._chain.is_canonical(block):
+            self._logs.review(block)
 
     def _repair(self, block: Block) -> None:
         """A log of a closed block: its verdict is void until it was fetched again."""
@@ -243,6 +266,15 @@ class Closing:
             self._frontier.reopen(block)
         else:
             self._frontier.move_to(min(self._frontier.cursor, block.number))
+
+    def take_refuted(self) -> list[tuple[Block, list[Segment]]]:
+        """Events that are to be taken back, since the last call; readers are told to doubt what they know since."""
+        refuted, self.refuted = self.refuted, []
+        for block, _ in refuted:
+            self._declarations.invalidate(block.number, Reason.LATE_LOGS)
+            if block.progress is CLOSED:
+                self._frontier.reopen(block)
+        return refuted
 
     def tell_healed(self) -> None:
         """Blocks of declared gaps are published after all, behind events of later blocks."""

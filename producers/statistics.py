@@ -29,6 +29,8 @@ class Statistics:
     """Logs the node sent, pushed or fetched, before anything was dropped."""
     duplicates: int = 0
     """Of these, logs that had come before (same block hash, transaction hash and log index)."""
+    disputed_logs: int = 0
+    """Pushed logs whose place in their block another transaction has: not taken, and the block's list decides."""
     duplicate_heads: int = 0
     dropped_heads: int = 0
     """Heads that were given up because too many waited for parents."""

@@ -22,10 +22,11 @@ sources).  An arrow that is not drawn raises.  It must never ask or publish: `pr
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterable
 from enum import Enum
 from operator import itemgetter
 
-from producers.decode.marked import count_marked, split_marked
+from producers.decode.marked import count_marked, split_events, split_marked
 from producers.decode.segment import Segment
 from producers.node.hex import read_quantity
 from producers.node.rpc_types import Head, Log
@@ -75,11 +76,15 @@ class Taken(Enum):
     NEW = 0
     KNOWN = 1
     UNREADABLE = 2
+    DISPUTED = 3
+    """It was pushed for a place that another transaction has: not taken."""
 
 
 NEW = Taken.NEW
 Waiting = tuple[int, Log, bool]
 """(log index, log, fetched): came for a block, and was not looked at yet."""
+Places = dict[int | str, str]
+"""The transaction of each log index, and, as text, of each transaction index."""
 
 
 class Block:
@@ -106,13 +111,16 @@ class Block:
         "marked",
         "next_index",
         "number",
+        "numbered_once",
         "parent_hash",
+        "places",
         "positives",
         "progress",
         "published",
         "pushed",
         "quarantined",
         "recalled",
+        "refuted",
         "root",
         "seen",
         "stands_to",
@@ -150,6 +158,12 @@ class Block:
         """Every log that came by its identity, transaction hash and log index, with a hash of its content."""
         self.indices: set[int] = set()
         """Their log indices.  State-sync logs of some nodes count from 0 again, so several logs can have one."""
+        self.numbered_once = False
+        """No two of its transactions have one log index or one index of their own, as where the chain adds logs."""
+        self.places: Places = {}
+        """Whose its places are; of those that two transactions claim, who came first."""
+        self.refuted: set[str] = set()
+        """Identities of logs that came, and whose places are another transaction's."""
         self.highest_index = -1
         self.next_index = 0
         """The first log index that was not published; below it there is no hole."""
@@ -273,10 +287,11 @@ class Block:
 
     # Its header
 
-    def expect(self, bloom: int | None, positives: set[str] | None) -> None:
-        """Note its bloom filter, and the topics of ours that this may hold."""
+    def expect(self, bloom: int | None, positives: set[str] | None, *, numbered_once: bool = False) -> None:
+        """Note its bloom filter, the topics of ours that this may hold, and whether its logs are numbered once."""
         self.head_bloom = bloom
         self.positives = positives
+        self.numbered_once = numbered_once
 
     def absorb(self, bits: int) -> None:
         """These are the bits of the `entries`, which are not needed any more."""
@@ -306,12 +321,22 @@ class Block:
     # Its logs
 
     def take(self, log: Log, *, pushed: bool) -> Taken:
-        """Queue `log` for publication, unless it came before, or its place in the block cannot be read."""
+        """Queue `log` for publication, unless it came before, or its place cannot be read.
+
+        One that is `pushed` is not taken where another transaction came first; one that the node lists is."""
         place = identify(log)
         if place is None:
             self.doubted = True
             return Taken.UNREADABLE
         identity, index = place
+        places, transaction, order = self.places, log.transaction_hash or "", log.transaction_index or ""
+        if (
+            pushed
+            and self.numbered_once
+            and not places.get(index, transaction) == transaction == places.get(order, transaction)
+        ):
+            self.doubted = True
+            return Taken.DISPUTED
         if self.head_bloom is not None:
             self.entries.add(log.address)  # also of one that came before: what was closed has none
             self.entries.update(log.topics)
@@ -323,6 +348,9 @@ class Block:
         if before is not None:
             return Taken.KNOWN
         self.indices.add(index)
+        places.setdefault(index, transaction)
+        if order:
+            places.setdefault(order, transaction)
         if index > self.highest_index:  # noqa: PLR1730  calling max is 0.1 us of 0.9
             self.highest_index = index
         self.topics.add(log.topics[0] if log.topics else None)
@@ -353,6 +381,8 @@ class Block:
     def requeue(self, index: int, log: Log, fetched: bool) -> None:
         """A log that was in quarantine is to be published after all, or judged again."""
         self.quarantined -= 1
+        if self.refuted and f"{log.transaction_hash}{index:#x}" in self.refuted:
+            return
         self.waiting.append((index, log, fetched))
 
     def hold(self) -> None:
@@ -408,9 +438,41 @@ class Block:
             self.swaps.pop(place[0], None)
             if not any(identity.endswith(hex(place[1])) for identity in self.seen):
                 self.indices.discard(place[1])  # no other log has it
+                self.places.pop(place[1], None)
                 self.highest_index = max(self.indices, default=-1)
         self.doubted = True
         self.waiting = behind + self.waiting
+
+    def displaced(self, theirs: Places, listed: Collection[str]) -> set[str]:
+        """Which of the logs that came and are not `listed` stand where a list has another transaction."""
+        orders = {transaction: where for where, transaction in self.places.items() if isinstance(where, str)}
+        found = set()
+        for identity in self.seen.keys() - listed:
+            transaction, index = split_identity(identity)
+            places = (index, orders.get(transaction, index))
+            if any(theirs.get(where, transaction) != transaction for where in places):
+                found.add(identity)
+        return found
+
+    def refute(self, identities: set[str]) -> list[Segment]:
+        """These logs are none of the block's; returns those of its events that they were, oldest first."""
+        self.refuted |= identities
+        for identity in identities:
+            self.seen.pop(identity)
+            self.swaps.pop(identity, None)
+        left = [split_identity(identity) for identity in self.seen]
+        self.indices = {index for _, index in left}
+        self.highest_index = max(self.indices, default=-1)
+        theirs = {transaction for transaction, _ in left}
+        self.places = {where: whose for where, whose in self.places.items() if whose in theirs}
+        self.waiting = [
+            entry for entry in self.waiting if f"{entry[1].transaction_hash}{entry[0]:#x}" not in identities
+        ]
+        split = [split_events(segment, identities) for segment in self.published]
+        self.published = [kept for kept, _ in split if len(kept.offsets)]
+        self.events = sum(len(kept.offsets) for kept in self.published)
+        self.to_replay = self.to_replay and self.events > 0
+        return [taken for _, taken in split if len(taken.offsets)]
 
     def _ready(self, waiting: list[Waiting]) -> int:
         """How many of the logs, sorted by index, stand before the first hole; from now on the hole is behind them."""
@@ -455,6 +517,7 @@ class Block:
         """Take over what an earlier collector published of it."""
         self.seen = dict.fromkeys(identities, 0)
         self.indices = indices
+        self.places = {index: transaction for transaction, index in map(split_identity, identities)}
         self.highest_index = max(indices, default=-1)
         self.recalled = True
         self.emitters = None
@@ -483,6 +546,7 @@ class Block:
             if place is not None:
                 self.seen.pop(place[0], None)
                 self.indices.discard(index)
+                self.places.pop(index, None)
         self.waiting.clear()
 
     # The second endpoint
@@ -519,6 +583,23 @@ def identify(log: Log) -> tuple[str, int] | None:
     except ValueError:
         return None
     return transaction + hex(index), index
+
+
+def split_identity(identity: str) -> tuple[str, int]:
+    """The transaction and the index of which an identity is made."""
+    transaction, _, digits = identity.rpartition("0x")
+    return transaction, int(digits, 16)
+
+
+def places_of(logs: Iterable[Log]) -> Places | None:
+    """The places of a list of logs; None if one of them is two transactions'."""
+    places: Places = {}
+    for log in logs:
+        place, transaction = identify(log), log.transaction_hash or ""
+        for where in (place[1] if place is not None else None, log.transaction_index):
+            if where is not None and places.setdefault(where, transaction) != transaction:
+                return None
+    return places
 
 
 def content_of(log: Log) -> int:

@@ -22,7 +22,7 @@ from __future__ import annotations
 from enum import Enum
 from math import comb
 
-from producers.blocks.block import Block, identify
+from producers.blocks.block import Block, identify, places_of
 from producers.blocks.bloom import TopicBloom, bloom_of, read_bloom, share_of_bits
 from producers.chains.configuration import ChainConfig
 from producers.kinds.events import EVENT_OF_TOPIC
@@ -52,14 +52,16 @@ class Evidence:
         """All logs are subscribed to: their indices must have no hole, and they set all bits of the bloom."""
         self.blooms_lie = False
         """This endpoint sent a bloom of zeros for a block with logs: zeros prove no emptiness any more."""
+        self.numbers_repeat = False
+        """This endpoint lists one place in a block for two transactions: places prove nothing any more."""
         self._chain = chain
         addresses = log_filter.get("address")
         self._by_address = isinstance(addresses, list)
         self._bloom = TopicBloom(addresses if isinstance(addresses, list) else EVENT_OF_TOPIC)
 
     def reconnected(self) -> None:
-        """Perhaps another endpoint: what was held against the last one's blooms is forgotten."""
-        self.blooms_lie = False
+        """Perhaps another endpoint: what was held against the last one's blooms and numbers is forgotten."""
+        self.blooms_lie = self.numbers_repeat = False
 
     def read_header(self, block: Block, head: Head | None = None) -> None:
         """Look up our topics, or the addresses that are subscribed to, in the bloom filter of the block's header.
@@ -67,7 +69,8 @@ class Evidence:
         `head` is the header as it was fetched later: a block that was read back from the ring has no bloom filter.
         """
         bloom = read_bloom((head or block.head).logs_bloom)
-        block.expect(bloom, self._bloom.positives(bloom))
+        numbered_once = not self.numbers_repeat and self._chain.bloom_proves(block.number)
+        block.expect(bloom, self._bloom.positives(bloom), numbered_once=numbered_once)
 
     def proves_empty(self, block: Block) -> bool:
         """Whether the block can have no event of ours."""
@@ -123,6 +126,21 @@ class Evidence:
         if doubt is Doubt.SUSPECT and not block.head_bloom and not used_gas(block):
             return Doubt.NONE
         return doubt
+
+    def displaced(self, block: Block, logs: list[Log]) -> set[str]:
+        """Identities of logs that came and are none of the block's: this list of all its logs, in which by bloom and
+        indices nothing is missing, has another transaction in their places."""
+        listed = dict(place for place in map(identify, logs) if place is not None)
+        if not block.numbered_once or not logs or len(listed) < len(logs):
+            return set()
+        if self.sees_all:
+            indices = set(listed.values())
+            bits = bloom_of({log.address for log in logs} | {topic for log in logs for topic in log.topics if topic})
+            if len(indices) != max(indices) + 1 or (block.head_bloom or 0) & ~bits:
+                return set()
+        theirs = places_of(logs)
+        self.numbers_repeat = self.numbers_repeat or theirs is None
+        return block.displaced(theirs, listed) if theirs is not None else set()
 
     def catches_lie(self, block: Block) -> bool:
         """Whether the block has logs under a bloom of zeros, as the first one of this endpoint."""

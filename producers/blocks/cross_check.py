@@ -27,7 +27,7 @@ from functools import partial
 import msgspec
 
 from producers.blocks.arrivals import Arrivals, Opinion
-from producers.blocks.block import Block, content_of, identify
+from producers.blocks.block import Block, content_of, identify, split_identity
 from producers.context import Context
 from producers.node.jsonrpc import (
     DISCONNECTED,
@@ -47,8 +47,6 @@ from tlv.units import NS
 PATIENCE_NS = 2 * NS
 """How long a block's end may wait: about one block of Polygon."""
 SAMPLE_DIGITS = 8
-HASH_TEXT = 66
-"""Characters of a transaction hash, with which the identity of a log begins."""
 SILENCES = 8
 """Questions without any answer, one after the other, after which the connection is given up."""
 
@@ -162,11 +160,11 @@ class CrossCheck:
 
     def _opinion(self, block: Block, theirs: dict[str, Log]) -> Opinion:
         """Compare by transaction and content: the index of a log is the endpoint's own (erigon#13542)."""
-        ours = Counter((identity[:HASH_TEXT], content) for identity, content in block.seen.items())
+        ours = Counter((split_identity(identity)[0], content) for identity, content in block.seen.items())
         found, renumbered, astray, highest = [], False, False, -1
         for identity, log in theirs.items():
-            name = (identity[:HASH_TEXT], content_of(log))
-            index = int(identity[HASH_TEXT:], 16)
+            transaction, index = split_identity(identity)
+            name = (transaction, content_of(log))
             astray, highest = astray or index <= highest, max(highest, index)
             if ours[name] > 0:
                 ours[name] -= 1

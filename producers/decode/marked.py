@@ -1,4 +1,4 @@
-"""Events that are flagged UNPROVEN, among the messages of a segment.
+"""Events among the messages of a segment: those that are flagged UNPROVEN, and those of given logs.
 
 Owns how they are told from others, and how a segment is taken apart.  It reads headers and records, one message after
 the other: emitters that nobody can prove for 15 s are few.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from tlv.layout import EventOrigin, Header, PoolRecord
 from tlv.message import parse
 
 ADDRESS_BYTES = 20
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 FLAGS_AT = Header.layout.offsets["flags"]
 
 
@@ -40,8 +41,7 @@ def marked_in(segment: Segment) -> Iterator[Marked]:
         message = parse(segment.buffer[start : start + length].tobytes(), verify=False)
         record, origin = message.records[0], message.first(EventOrigin)
         if isinstance(record, PoolRecord) and origin is not None:
-            identity = f"0x{origin.transaction_hash.hex()}{origin.log_index:#x}"
-            yield Marked(at, f"0x{record.pool[:ADDRESS_BYTES].hex()}", identity, record)
+            yield Marked(at, f"0x{record.pool[:ADDRESS_BYTES].hex()}", _identity(origin), record)
 
 
 def count_marked(segment: Segment) -> Counter[str]:
@@ -54,5 +54,23 @@ def split_marked(segment: Segment, emitter: str) -> tuple[Segment, Segment, set[
     found = [marked for marked in marked_in(segment) if marked.emitter == emitter]
     taken = np.zeros(len(segment.offsets), dtype=bool)
     taken[[marked.at for marked in found]] = True
-    kept, out = (Segment(segment.buffer, segment.offsets[which], segment.lengths[which]) for which in (~taken, taken))
+    kept, out = _split(segment, taken)
     return kept, out, {marked.identity for marked in found}
+
+
+def split_events(segment: Segment, identities: set[str]) -> tuple[Segment, Segment]:
+    """What is not of these logs, and what is."""
+    found = np.zeros(len(segment.offsets), dtype=bool)
+    for at, payload in enumerate(segment.messages()):
+        origin = parse(payload, verify=False).first(EventOrigin)
+        found[at] = origin is not None and _identity(origin) in identities
+    return _split(segment, found)
+
+
+def _split(segment: Segment, taken: Mask) -> tuple[Segment, Segment]:
+    kept, out = (Segment(segment.buffer, segment.offsets[which], segment.lengths[which]) for which in (~taken, taken))
+    return kept, out
+
+
+def _identity(origin: EventOrigin) -> str:
+    return f"0x{origin.transaction_hash.hex()}{origin.log_index:#x}"

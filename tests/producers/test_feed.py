@@ -246,7 +246,8 @@ def test_feed_among_the_pathologies_of_real_nodes_loses_nothing() -> None:
         ("transactionHash", None),
         ("logIndex", None),
         ("logIndex", "0xg1"),
-        ("logIndex", 7.5),  # 7 is 0x7 as some nodes spell it (test_rpc_types), and then this is a log like any other
+        ("logIndex", 7.5),
+        ("logIndex", 7),  # 0x7 as some nodes spell it (test_rpc_types): a log of a place that another transaction has
         ("topics", None),
         ("topics", [None]),
         ("topics", "0x"),

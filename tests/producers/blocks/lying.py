@@ -82,7 +82,10 @@ class LyingNode(VirtualFeed):
         name = "0x" + hashlib.sha256(f"{self._made}".encode()).hexdigest()
         parent = self.line[-1] if self.line else "0x" + "11" * 32
         place = {"blockHash": name, "blockNumber": hex(number)}
-        rows = [{**events()[(self._made * 7 + at) % 200], **place, "logIndex": hex(at)} for at in range(logs)]
+        rows = [
+            {**events()[(self._made * 7 + at) % 200], **place, "transactionIndex": hex(at), "logIndex": hex(at)}
+            for at in range(logs)
+        ]
         entries = {entry for row in rows for entry in (row["address"], *row["topics"])}
         block = {
             "number": hex(number),
