@@ -83,6 +83,8 @@ class Switching:
                 self._begin_above(recovered.ended)
             return
         self._frontier.declare_safe(restore(self._chain, recovered))
+        for block in self._chain.blocks.values():
+            self._evidence.read_header(block)
         self._quarantine.recall(recovered.blocks)
         self._frontier.move_to(self._frontier.safe_number + 1)
         self._stats.head_number = recovered.blocks[-1].number

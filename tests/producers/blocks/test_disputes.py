@@ -78,7 +78,7 @@ def made_up(log: dict[str, Any], **changed: Any) -> dict[str, Any]:
 
 
 def disputed(node: LyingNode, *, first: bool, logs: int = 4) -> tuple[dict[str, Any], int]:
-    """A block of which a copy of the second log, of a transaction that nobody knows, is pushed before it or behind it."""
+    """A block of which a copy of the second log, of a transaction that nobody knows, is pushed before or behind it."""
     block = node.mine(logs)
     rows = node.logs[block["hash"]]
     node.push(block, rows[:1])

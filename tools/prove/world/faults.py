@@ -65,6 +65,8 @@ ENDPOINTS = ("fallback", "useless_first", "other_chain", "second", "second_renum
 SECOND_LIES = frozenset({"null", "empty_logs", "partial_logs", "transient", "late", "lag"})
 """What a second endpoint does that is no better than the first."""
 ALL = (*ANSWERS, *NODE, *PUSHES, *NETWORK, *KILLS, *CHAIN, *ENDPOINTS)
+CLAIMS = ("claimed_places",)
+"""A log is pushed once more behind itself, as that of a transaction that nobody knows.  Drawn apart, like markets."""
 MARKETS = ("lookups", "hubs", "coins", "liars")
 """What trades beside pools that CREATE2 proves (`tools.prove.world.markets`); no fault of anybody's but a liar's."""
 HONEST = frozenset({"reorgs", "returns", "state_sync", "second"})
@@ -139,6 +141,11 @@ def draw_kinds(rng: Random) -> frozenset[str]:
 def draw_markets(rng: Random) -> frozenset[str]:
     """The markets of a seed: none in a third of them."""
     return frozenset(rng.sample(MARKETS, rng.choice((0, 1, 2))))
+
+
+def draw_claims(rng: Random) -> frozenset[str]:
+    """In an eighth of the seeds a node pushes logs of transactions that nobody knows."""
+    return frozenset(CLAIMS) if rng.random() < 0.125 else frozenset()
 
 
 def draw_windows(rng: Random, end_ns: int) -> list[FaultWindow]:

@@ -450,6 +450,15 @@ MUTANTS = (
         21,
     ),
     WorldMutant(
+        "a log of a place that another transaction has is told",
+        "producers.blocks.block:Block.take",
+        "and self.numbered_once",
+        "and False",
+        1,
+        "claimed_places",
+        6,
+    ),
+    WorldMutant(
         "of who emitted what came of a block only known pools are asked for",
         "producers.blocks.backfill:LogFetcher._ask_one",
         "block.came_from",

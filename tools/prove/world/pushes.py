@@ -29,6 +29,11 @@ NONSENSE = (
     ("gasUsed", '"0x1' + "0" * 40 + '"'),
 )
 """Members of a header that cannot be."""
+NOBODYS = "0x" + "ee" * 32
+"""A transaction of no block."""
+TRANSACTION = re.compile(r'"transactionHash":"[^"]*"')
+ADDED_EVERY = 16
+"""Blocks: in these the chain may add logs, so that two transactions may have one place."""
 
 
 def _nonsense(header: str, rng: Random) -> str:
@@ -72,7 +77,9 @@ class Pushes:
             if faults.strikes("shuffled_logs", now_ns):
                 logs = faults.rng("shuffled_logs").sample(logs, len(logs))
             for log in logs:
-                self._notify(wire, "logs", log.text, self._rng.randrange(3) * MS)
+                self._notify(
+                    wire, "logs", log.text, self._rng.randrange(3) * MS, claimed=block.number % ADDED_EVERY != 0
+                )
             if order >= 0.6:
                 self._push_head(wire, block)
 
@@ -107,18 +114,36 @@ class Pushes:
         self._tell(f"{len(block.logs) - len(kept)} of {len(block.logs)} logs of {block.number} are lost")
         return kept
 
-    def _notify(self, wire: Wire, topic: str, text: str, delay_ns: int = 0, *, in_order: bool = True) -> None:
+    def _notify(
+        self,
+        wire: Wire,
+        topic: str,
+        text: str,
+        delay_ns: int = 0,
+        *,
+        in_order: bool = True,
+        claimed: bool = False,  # another transaction may claim its place
+    ) -> None:
         for name, about in wire.subscriptions.items():
             if about == topic and name not in wire.dead:
-                frame = self._spell(
-                    f'{{"jsonrpc":"2.0","method":"eth_subscription","params":{{"subscription":"{name}","result":{text}}}}}'
-                )
+                frame = self._spell(_notice(name, text))
+                whole = frame
                 if self._faults.strikes("garbled_pushes", self._agenda.now_ns):
                     self._tell(f"a push of {topic} is garbled")
                     frame = frame[: self._faults.rng("garbled_pushes").randrange(len(frame))]
                 wire.send(frame, delay_ns + self._faults.delay_ns(self._agenda.now_ns), in_order=in_order)
+                if claimed and frame is whole and self._faults.strikes("claimed_places", self._agenda.now_ns):
+                    self._tell("a log is pushed as another transaction's too")
+                    wire.send(
+                        self._spell(_notice(name, TRANSACTION.sub(f'"transactionHash":"{NOBODYS}"', text))), delay_ns
+                    )
                 if self._faults.strikes("doubled_pushes", self._agenda.now_ns):
                     wire.send(frame, delay_ns, in_order=in_order)
+
+
+def _notice(subscription: str, text: str) -> str:
+    params = f'{{"subscription":"{subscription}","result":{text}}}'
+    return f'{{"jsonrpc":"2.0","method":"eth_subscription","params":{params}}}'
 
 
 def _with_bloom(header: str, bloom: str) -> str:

@@ -23,7 +23,16 @@ from tools.prove.world.chain import BlockTree, Mined
 from tools.prove.world.clock import Agenda
 from tools.prove.world.collector import CollectorModel, Spinning
 from tools.prove.world.contracts import WorldPool
-from tools.prove.world.faults import HONEST, KILLS, MARKETS, SECOND_LIES, FaultPlan, draw_kinds, draw_markets
+from tools.prove.world.faults import (
+    HONEST,
+    KILLS,
+    MARKETS,
+    SECOND_LIES,
+    FaultPlan,
+    draw_claims,
+    draw_kinds,
+    draw_markets,
+)
 from tools.prove.world.hanging import Hanging, bounded_cpu
 from tools.prove.world.markets import Markets
 from tools.prove.world.node import USELESS, WorldNode
@@ -258,7 +267,7 @@ def run_world(
 ) -> WorldRun:
     """Run one seed; `kinds` and `blocks` instead of what the seed draws."""
     rng = Random(f"{seed}:plan")
-    drawn = draw_kinds(rng) | draw_markets(Random(f"{seed}:markets drawn"))
+    drawn = draw_kinds(rng) | draw_markets(Random(f"{seed}:markets drawn")) | draw_claims(Random(f"{seed}:claims"))
     length = rng.randrange(16, 49)
     if "deep_reorgs" in drawn and rng.random() < 0.3:
         length = 120
