@@ -33,7 +33,7 @@ NOBODYS = "0x" + "ee" * 32
 """A transaction of no block."""
 TRANSACTION = re.compile(r'"transactionHash":"[^"]*"')
 ADDED_EVERY = 16
-"""Blocks: in these the chain may add logs, so that two transactions may have one place."""
+"""Blocks: in these a chain may add logs, so that two transactions have one place; where it does, places say nothing."""
 
 
 def _nonsense(header: str, rng: Random) -> str:
@@ -76,10 +76,9 @@ class Pushes:
             logs = self._pushed_logs(block)
             if faults.strikes("shuffled_logs", now_ns):
                 logs = faults.rng("shuffled_logs").sample(logs, len(logs))
+            claimable = block.number % ADDED_EVERY != 0 and "state_sync" not in faults
             for log in logs:
-                self._notify(
-                    wire, "logs", log.text, self._rng.randrange(3) * MS, claimed=block.number % ADDED_EVERY != 0
-                )
+                self._notify(wire, "logs", log.text, self._rng.randrange(3) * MS, claimed=claimable)
             if order >= 0.6:
                 self._push_head(wire, block)
 
