@@ -112,7 +112,7 @@ class Evidence:
             if not logs and _is_silent(block):
                 events_came = False  # nothing says that the backend has the block
             events = {place for log, place in zip(logs, places, strict=True) if _is_event(log)}
-            if None in places or _events_of(block) > len(events):
+            if None in places or _lacks_event(block, events):
                 return Doubt.REFUTED
             return Doubt.NONE if events_came else Doubt.SUSPECT
         listed = dict(place for place in places if place is not None)
@@ -191,10 +191,14 @@ class Evidence:
         return not block.head_bloom & ~bloom_of(entries)
 
 
-def _events_of(block: Block) -> int:
-    """So many logs with an event's topic came: they are published, wait, are in quarantine or were let go."""
-    waiting = sum(1 for _, log, _ in block.waiting if _is_event(log))
-    return block.events + waiting + block.quarantined + sum(map(len, block.unpublished.values()))
+def _lacks_event(block: Block, listed: set[tuple[str, int] | None]) -> bool:
+    """Whether a log with an event's topic came that is not listed.
+
+    Those that wait are known by name, and how many are published, in quarantine or let go.
+    """
+    waiting = {identify(log) for _, log, _ in block.waiting if _is_event(log)}
+    others = block.events + block.quarantined + sum(map(len, block.unpublished.values()))
+    return not waiting <= listed or others > len(listed - waiting)
 
 
 def _is_event(log: Log) -> bool:

@@ -113,7 +113,7 @@ def test_feed_repairs_a_closed_block_loudly() -> None:
         "blockNumber": hex(ended.number),
         "blockHash": "0x" + ended.hash.hex(),
         "transactionHash": "0x" + "ef" * 32,
-        "transactionIndex": "0x0",
+        "transactionIndex": "0xfff",
         "logIndex": "0xfff",
     }
     subscription = conversation.feed._subscriptions.logs

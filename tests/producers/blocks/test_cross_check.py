@@ -97,6 +97,21 @@ def test_block_of_which_the_first_endpoint_lists_nothing_is_found_whole() -> Non
     assert conversation.feed.count().cross_check_finds == end.log_count > 1
 
 
+@pytest.mark.parametrize("spelt", ["0x12", "0x", "0xzz", "0x" + "ab" * 40])
+def test_second_endpoint_that_spells_a_transaction_as_no_hash_adds_nothing(spelt: str) -> None:
+    misspelt = is_event(an_event())
+
+    def spell(frame: bytes) -> list[bytes]:
+        message = msgspec.json.decode(frame)
+        for log in message["result"] if isinstance(message.get("result"), list) else []:
+            log["transactionHash"] = spelt if misspelt(log) else log["transactionHash"]
+        return [msgspec.json.encode(message)]
+
+    conversation = played(second=knowing_all(spell))
+    assert conversation.story.standing == canonical_events()
+    assert conversation.feed.count().cross_checks > 100
+
+
 def test_second_endpoint_that_lists_fewer_confirms_nothing() -> None:
     missing = an_event()
     second = knowing_all(withholding(is_event(missing)))

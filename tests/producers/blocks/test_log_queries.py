@@ -142,6 +142,17 @@ def test_endpoint_that_needs_addresses_is_asked_for_emitters_that_are_named_besi
     assert all(stranger in wanted["address"] for wanted in node.asked[1:])
 
 
+def test_endpoint_that_needs_addresses_is_asked_for_those_of_contracts_that_emit_for_many_pools() -> None:
+    """Each of two pairs of coins of one pool has a row of its own, under a name that is longer than an address."""
+    node = Node(lambda wanted: [log_of(0)] if "address" in wanted else ADDRESS_NEEDED)
+    table, address = PoolTable(), f"0x{1:040x}"
+    for coins in ("01", "10"):
+        table.add(unverified((1).to_bytes(20, "big"), 1), address + coins * 16)
+    node.queries = LogQueries(node.context, table)
+    assert node.ask().of_known
+    assert [wanted["address"] for wanted in node.asked[1:]] == [[address]]
+
+
 def test_endpoint_that_needed_addresses_is_asked_without_them_again_after_a_while() -> None:
     needed = True
     node = Node(lambda wanted: ADDRESS_NEEDED if needed and "address" not in wanted else [log_of(0)], pools=1)

@@ -138,7 +138,7 @@ class Liar:
         for block in blocks:
             logs = select(block.logs, wanted)
             left = [] if kind == "empty_logs" else [log for log in logs if rng.random() < 0.6]
-            shows = shows_loss(block, left, indices=whole, bloom=self._faults.bloom_is_honest)
+            shows = shows_loss(block, left, logs, indices=whole, bloom=self._faults.bloom_is_honest)
             kept += left if shows else logs
         return list_of(kept)
 

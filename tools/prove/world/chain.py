@@ -284,18 +284,20 @@ def _moved(fields: dict[str, Any]) -> bytes:
     return b"".join(coins if "amount0_in" in fields else reversed(coins))
 
 
-def shows_loss(block: Mined, kept: list[Emitted], *, indices: bool = True, bloom: bool = True) -> bool:
-    """Whether it can be seen from `kept` and the header that the block has more: a hole, or an unmet bloom.
+def shows_loss(
+    block: Mined, kept: list[Emitted], asked: list[Emitted] | None = None, *, indices: bool = True, bloom: bool = True
+) -> bool:
+    """Whether it can be seen from `kept` and the header that a block has more: a hole, or an unmet bloom.
 
-    More events, that is, or swaps of whomever: those are counted.
-
+    More events, that is, or swaps of whomever (those are counted), among the logs that were `asked` for, all if None.
     Among `indices` of some logs only, as of those of one topic, holes say nothing.
     The lost last log of a block of whose topic another is there cannot be noticed by anybody without asking again.
     """
-    if all(log in kept for log in block.logs if log.is_swap or (log.record and not log.doubtful)):
+    asked = block.logs if asked is None else asked
+    if all(log in kept for log in asked if log.is_swap or (log.record and not log.doubtful)):
         return True
     found = {log.index for log in kept} if indices else set[int]()
     if found and len(found) <= max(found):
         return True
-    ours = {log.topics[0] for log in block.logs if log.bloomed and log.topics[0] in EVENT_OF_TOPIC}
+    ours = {log.topics[0] for log in asked if log.bloomed and log.is_event}
     return bloom and not ours <= {log.topics[0] for log in kept}

@@ -171,15 +171,6 @@ MUTANTS = (
         6,
     ),
     WorldMutant(
-        "a needed address is not learnt",
-        "producers.blocks.log_queries:LogQueries._learn",
-        "meaning is Meaning.POLICY and",
-        "False and",
-        16,
-        "lost_pushes policy",
-        20,
-    ),
-    WorldMutant(
         "blocks that were being pushed are closed at the end of a connection",
         "producers.closing:Closing.disconnected",
         "block.want()",
@@ -373,7 +364,7 @@ MUTANTS = (
         "producers.blocks.completeness:Evidence.judge",
         "if of_known and",
         "if False and",
-        9,
+        44,
         "lost_pushes policy",
         12,
     ),
@@ -434,7 +425,7 @@ MUTANTS = (
     WorldMutant(
         "a list in parts that lacks what was pushed is believed",
         "producers.blocks.completeness:Evidence.judge",
-        "_events_of(block) > len(events)",
+        "_lacks_event(block, events)",
         "False",
         439,
         "dead_logs garbled_pushes null size",
@@ -619,15 +610,6 @@ MUTANTS = (
         2,
         "coins",
         8,
-    ),
-    WorldMutant(
-        "pools are asked for by names that are no addresses",
-        "producers.blocks.log_queries:LogQueries._filters",
-        "map(address_of, self._table.row_of)",
-        "self._table.row_of",
-        108,
-        "coins lost_pushes policy",
-        20,
     ),
 )
 
