@@ -351,15 +351,6 @@ MUTANTS = (
         12,
     ),
     WorldMutant(
-        "the logs of a block that was lost convict their emitter",
-        "producers.pools.quarantine:Quarantine._decide_by_structure",
-        "if held.block.progress is Progress.CLOSED",
-        "if held",
-        227,
-        "garbled garbled_pushes policy pruned",
-        39,
-    ),
-    WorldMutant(
         "what an endpoint lists by address is all",
         "producers.blocks.completeness:Evidence.judge",
         "if of_known and",
