@@ -19,7 +19,10 @@ NOBODYS = "0x" + "ee" * 32
 
 def log_at(index: int, transaction: str, order: int | None) -> Log:
     return Log(
-        "0x" + "11" * 20, log_index=hex(index), transaction_hash=transaction, transaction_index=order and hex(order)
+        "0x" + "11" * 20,
+        log_index=hex(index),
+        transaction_hash=transaction,
+        transaction_index=hex(order) if order is not None else None,
     )
 
 
