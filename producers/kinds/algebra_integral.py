@@ -19,8 +19,8 @@ from eth_hash.auto import keccak
 from producers.kinds import algebra
 from producers.kinds.events import Role, event
 from producers.kinds.kind import Fee, PoolKind, Proof, StateRule
-from producers.kinds.pair_proof import prove_pair, spacing_in
-from producers.kinds.proving import Case, Proven, Refuted, Verdict, address_in
+from producers.kinds.pair_proof import prove_pair
+from producers.kinds.proving import Case, Maker, Proven, Verdict, address_in, word_of
 from producers.kinds.uniswap_v3 import POOL_EVENTS, read_state
 from producers.node import view_calls as view
 from producers.node.call_program import Question
@@ -39,31 +39,41 @@ def salt(token0: bytes, token1: bytes, words: tuple[int, ...]) -> bytes:
 def prove(case: Case) -> Verdict | None:
     """As a pair's; one that its factory does not have under its tokens alone is sought among the custom ones."""
     verdict = prove_pair(case)
-    if not isinstance(verdict, Refuted) or not any(factory.custom_deployers for factory in case.factories):
-        return verdict
-    tokens = [address_in(case.ask(Question(case.address, call))) for call in (view.TOKEN0, view.TOKEN1)]
-    token0, token1 = tokens
-    if token0 is None or token1 is None or token0 >= token1:
+    makers = [factory for factory in case.factories if factory.custom_deployers]
+    token0, token1 = (
+        address_in(case.ask(Question(case.address, call), zero_is_none=True)) for call in (view.TOKEN0, view.TOKEN1)
+    )
+    if isinstance(verdict, Proven) or not makers or token0 is None or token1 is None or token0 >= token1:
         return verdict
     wanted = bytes.fromhex(case.address[2:])
-    asked: list[Question] = []
-    open_lookup = False
-    for factory in case.factories:
-        for deployer in factory.custom_deployers:
-            if factory.init_code_hash is not None:
-                pool: bytes | None = factory.pool_address(token0, token1, int(deployer, 16))
-            else:
-                lookup = Question(
-                    factory.address, view.calling(CUSTOM_LOOKUP, bytes.fromhex(deployer[2:]), token0, token1)
-                )
-                answer = case.ask(lookup)
-                asked.append(lookup)
-                open_lookup = open_lookup or answer is None
-                pool = address_in(answer)
-            if pool == wanted:
-                spacing = case.ask(Question(case.address, view.TICK_SPACING))
-                return None if spacing is None else Proven(token0, token1, factory, 0, spacing_in(spacing))
-    return None if open_lookup else verdict._replace(rests_on=(*verdict.rests_on, *asked))
+    for factory in makers:
+        deployers = [int(deployer, 16) for deployer in factory.custom_deployers]
+        if factory.init_code_hash is not None and wanted in (
+            factory.pool_address(token0, token1, deployer) for deployer in deployers
+        ):
+            return _custom(case, factory, token0, token1)
+    said = case.ask(Question(case.address, view.FACTORY), zero_is_none=True)
+    if said is None:
+        return None
+    asked = [
+        (factory, Question(factory.address, view.calling(CUSTOM_LOOKUP, bytes.fromhex(deployer[2:]), token0, token1)))
+        for factory in makers
+        if factory.init_code_hash is None and address_in(said) in (None, bytes.fromhex(factory.address[2:]))
+        for deployer in factory.custom_deployers
+    ]
+    found = [case.ask(lookup, zero_is_none=True) for _, lookup in asked]
+    for (factory, _), answer in zip(asked, found, strict=True):
+        if address_in(answer) == wanted:
+            return _custom(case, factory, token0, token1)
+    if verdict is None or None in found:
+        return None
+    return verdict._replace(rests_on=(*verdict.rests_on, *(lookup for _, lookup in asked)))
+
+
+def _custom(case: Case, factory: Maker, token0: bytes, token1: bytes) -> Verdict | None:
+    """A pool of a custom deployer, once its tick spacing is known."""
+    spacing = case.ask(Question(case.address, view.TICK_SPACING), zero_is_none=True)
+    return None if spacing is None else Proven(token0, token1, factory, 0, word_of(spacing) or 0)
 
 
 KIND = PoolKind(

@@ -27,7 +27,8 @@ ADDRESS_BYTES = 20
 
 
 def prove(case: Case) -> Verdict | None:
-    """By the configured Vault's own word about the id."""
+    """By the configured Vault's own word about the id.  It logs swaps of no pool that it does not have: where it says
+    that it has none of this id, a node lacks its state."""
     vault = hub_of(case)
     if vault is None:
         return Refuted(Standing.UNSUPPORTED)
@@ -36,7 +37,7 @@ def prove(case: Case) -> Verdict | None:
         return Refuted(Standing.FALSE)
     registered = Question(vault.address, view.calling("getPool(bytes32)", case.pool_id), 2)
     listed = Question(vault.address, view.calling("getPoolTokens(bytes32)", case.pool_id), TOKENS_WORDS)
-    said = case.ask(registered), case.ask(listed)
+    said = [case.ask(question, zero_is_none=True, revert_is_none=True) for question in (registered, listed)]
     if None in said:
         return None
     pool = said[0].removeprefix("0x")[24:64] if isinstance(said[0], str) else ""

@@ -6,10 +6,10 @@ those beneath a lending pool's, or a metapool's first coin and then its base poo
 told as a pair of its own.  Of a metapool it may be both coins of the base pool: then the base pool logs the same
 trade itself.
 
-A pool is proven by a registry or factory of the chain file that knows it: all of them have `get_coins(address)`, one
-or another form, which is zeros, empty or reverts for a contract that is not theirs.  Zeros say nothing, as a node that
-lags says them too: a pool that some registry answers so, and none knows, stays unproven.  A pool's price follows from
-balances, amplification, rates and dynamic fees that no swap says: there is **no quote**.
+A pool is proven by a registry or factory of the chain file that knows it: all of them have `get_coins(address)`, one or
+another form, which is zeros, empty or reverts for a contract that is not theirs.  Zeros and a list of none say nothing,
+as a node that lags says them too: a pool that some registry answers so, and none knows, stays unproven.  A pool's price
+follows from balances, amplification, rates and dynamic fees that no swap says: there is **no quote**.
 
 Sources: curvefi/curve-contract StableSwap templates, curve-contract-polygon StableSwapAave, curve-crypto-contract
 CurveCryptoSwap, stableswap-ng CurveStableSwapNG and CurveStableSwapMetaNG, tricrypto-ng CurveTricryptoOptimizedWETH

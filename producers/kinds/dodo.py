@@ -1,8 +1,9 @@
 """DODO V2: pools of a base and a quote token (DVM, DPP, DSP, GSP), priced by a maker's curve.
 
 All of them emit DODOSwap, without an indexed argument.  A pool is proven by a factory's `getDODOPool(base, quote)`,
-which lists the pools of these two, in this order.  DODO V1 has other events, and none on Polygon.  Price and depth
-follow from targets, guide price and fee models that no swap says: there is **no quote**.
+which lists the pools of these two, in this order; a list of none says nothing, as a node that lags says it too.  DODO
+V1 has other events, and none on Polygon.  Price and depth follow from targets, guide price and fee models that no swap
+says: there is **no quote**.
 
 Sources: DODOEX/contractV2 DVMTrader, DPPTrader, DSPTrader, GSPTrader (DODOSwap), DVMFactory, DPPFactory, DSPFactory,
 GSPFactory (getDODOPool).
@@ -50,7 +51,8 @@ def prove(case: Case) -> Verdict | None:
         for factory in case.factories
     ]
     open_list = False
-    for factory, answer in zip(case.factories, [case.ask(question) for question in lists], strict=True):
+    for factory, question in zip(case.factories, lists, strict=True):
+        answer = case.ask(question, zero_is_none=True)
         if int(case.address, 16) in words_of(answer):
             return Proven(pair.token0, pair.token1, factory, flipped=pair.flipped)
         open_list = open_list or answer is None or (isinstance(answer, str) and addresses_in(answer) is None)

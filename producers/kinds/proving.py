@@ -133,7 +133,7 @@ class Case:
         coins: tuple[int, int] | None,
         factories: Sequence[Maker],
         configured: frozenset[str],
-        said: Callable[[Question, bool], Answer | None],
+        said: Callable[[Question, bool, bool], Answer | None],
         heard: dict[str, Log],
     ) -> None:
         self.address = address
@@ -152,13 +152,15 @@ class Case:
         """The log that would prove it."""
         self._said = said
 
-    def ask(self, question: Question, *, zero_is_none: bool = False) -> Answer | None:
+    def ask(self, question: Question, *, zero_is_none: bool = False, revert_is_none: bool = False) -> Answer | None:
         """What was answered, None if nothing was yet; then it is asked.
 
         Args:
-            zero_is_none: whether an answer of zeros is none: a storage that is not there yet says so.
+            zero_is_none: whether an answer of zeros, or a list of none, is none: a storage that is not there yet says
+                so.
+            revert_is_none: whether a revert is none: a contract that checks whether it knows the pool does so then.
         """
-        return self._said(question, zero_is_none)
+        return self._said(question, zero_is_none, revert_is_none)
 
     def seek(self, topic0: str) -> None:
         """Search the chain for its emitter's event of this topic about the pool; it is in `heard` then."""

@@ -38,6 +38,8 @@ from producers.node.rpc_types import Log
 from tlv.codes import UNKNOWN_DECIMALS
 
 SYMBOL_WORDS = 4
+NO_LIST = [view.WORD, 0]
+"""The words of an array without members."""
 Proof = Callable[[Case], Verdict | None]
 
 
@@ -132,6 +134,7 @@ class Inquiry:
         self._heard: dict[str, Log] = {}
         self._missing: dict[Question, None] = {}
         self._no_zeros: set[Question] = set()
+        self._no_reverts: set[Question] = set()
         self._refuted: Refuted | None = None
         self.pool: VerifiedEmitter | None = None
         """Once it is proven."""
@@ -191,6 +194,8 @@ class Inquiry:
         """Whether the answer says something of the contract."""
         if not speaks(answer) or (question in self._no_zeros and is_zero(answer)):
             return False
+        if question in self._no_reverts and not isinstance(answer, str):
+            return False
         self._said[question] = Said(answer, block)
         return True
 
@@ -229,13 +234,11 @@ class Inquiry:
         self._refuted = _worst(refuted) if refuted and len(refuted) == len(verdicts) else None
         return [] if self._refuted is not None else list(self._missing)
 
-    def _try(self, prove: Proof, case: Case) -> Verdict | None:
-        self._used.clear()
-        return prove(case)
-
-    def _ask(self, question: Question, zero_is_none: bool) -> Answer | None:
+    def _ask(self, question: Question, zero_is_none: bool, revert_is_none: bool) -> Answer | None:
         if zero_is_none:
             self._no_zeros.add(question)
+        if revert_is_none:
+            self._no_reverts.add(question)
         said = self._said.get(question)
         answer = said.answer if said is not None else self._recalled.get(question)
         if answer is None:
@@ -308,6 +311,6 @@ def is_long(answer: str) -> bool:
 
 
 def is_zero(answer: Answer) -> bool:
-    """Whether an answer is nothing but zeros, as of a contract whose storage is not there (yet)."""
+    """Whether an answer is nothing but zeros, or a list of none, as of a contract whose storage is not there (yet)."""
     words = view.read_words(answer) if isinstance(answer, str) else []
-    return bool(words) and not any(words)
+    return bool(words) and (not any(words) or words == NO_LIST)

@@ -21,7 +21,7 @@ from producers.node.view_calls import selector
 from producers.pools.inquiry import Inquiry
 
 BLOCK: Any = object.__new__(Block)
-MOST_ROUNDS = 8
+MOST_ROUNDS = 12
 
 
 def chain_of(*factories: Factory) -> ChainConfig:

@@ -8,6 +8,7 @@ the same transaction transferred.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
@@ -209,8 +210,8 @@ def test_curve_pool_that_no_registry_knows_is_unsupported_and_one_that_is_silent
     assert silent.pool is None and silent.against() is None and silent.open_questions()
     asked = address(8), ("get_coins(address)", next(iter(COINS)))
     empty = Said({asked: (("address[]",), ([],))})
-    unlisted = refuted(chain, exchange(0, 1), lambda q: empty(q) if q.to == address(8) else said(q))
-    assert unlisted.standing is Standing.UNSUPPORTED, "a list of none"
+    unlisted = inquire(chain, exchange(0, 1), lambda q: empty(q) if q.to == address(8) else said(q))
+    assert unlisted.pool is None and unlisted.against() is None, "a list of none"
 
 
 def test_curve_zeros_say_nothing_as_a_node_that_lags_says_them_too() -> None:
@@ -264,8 +265,9 @@ def test_balancer_pool_that_the_vault_does_not_have_so_is_false(swaps: Any) -> N
     log = swaps[Protocol.BALANCER_V2][0][0]
     pool_id = bytes.fromhex((log.topics[1] or "")[2:])
     coins = [f"0x{(topic or '')[26:]}" for topic in log.topics[2:]]
+    denied = inquire(chain, log, Said({}))
+    assert denied.pool is None and denied.against() is None, "the Vault logged it: the node lacks its state"
     for said in (
-        Said({}),
         vault(log.address, pool_id, [coins[0], DAI]),
         vault(log.address, pool_id, sorted(coins), pool=address(1)),
     ):
@@ -290,13 +292,13 @@ def test_balancer_pool_of_more_tokens_than_can_be_read_is_not_taken(swaps: Any) 
 
 def dodo(pool: str, base: str, quote: str, factory: str, pools: list[str]) -> Said:
     """A pool of these tokens, and a factory that lists pools under them."""
-    return Said(
-        {
-            (pool, "_BASE_TOKEN_()"): (("address",), (base,)),
-            (pool, "_QUOTE_TOKEN_()"): (("address",), (quote,)),
-            (factory, ("getDODOPool(address,address)", base, quote)): (("address[]",), (pools,)),
-        }
-    )
+    return Said(dict(dodo_table(pool, base, quote, factory, pools)))
+
+
+def dodo_table(pool: str, base: str, quote: str, factory: str, pools: list[str]) -> Iterator[tuple[Any, Any]]:
+    yield (pool, "_BASE_TOKEN_()"), (("address",), (base,))
+    yield (pool, "_QUOTE_TOKEN_()"), (("address",), (quote,))
+    yield (factory, ("getDODOPool(address,address)", base, quote)), (("address[]",), (pools,))
 
 
 def test_dodo_swap_is_of_a_pool_that_a_factory_lists_under_its_tokens(swaps: Any) -> None:
@@ -317,8 +319,16 @@ def test_dodo_pool_that_no_factory_lists_or_of_other_tokens_is_refused(swaps: An
     chain = load_chain("ethereum")
     ((log, _),) = swaps[Protocol.DODO]
     maker = next(factory.address for factory in chain.factories if factory.protocol_code == Protocol.DODO)
-    unlisted = refuted(chain, log, dodo(log.address, DAI, USDT, maker, []))
-    assert unlisted.standing is Standing.UNSUPPORTED
+    makers = [factory.address for factory in chain.factories if factory.protocol_code == Protocol.DODO]
+
+    def listed(*pools: str) -> Said:
+        return Said(
+            {key: answer for to in makers for key, answer in dodo_table(log.address, DAI, USDT, to, list(pools))}
+        )
+
+    assert refuted(chain, log, listed(address(3))).standing is Standing.UNSUPPORTED
+    unlisted = inquire(chain, log, listed())
+    assert unlisted.pool is None and unlisted.against() is None and unlisted.open_questions(), "a list of none"
     assert refuted(chain, log, dodo(log.address, DAI, USDC, maker, [log.address])).standing is Standing.FALSE
     assert refuted(chain, log, dodo(log.address, DAI, address(0xFFFF << 144), maker, [])).standing is Standing.FALSE
     assert refuted(chain, log, Said({})).standing is Standing.FALSE
