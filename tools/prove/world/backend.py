@@ -18,8 +18,15 @@ Result = str | Refused
 """The JSON text of a result, or the error."""
 UNKNOWN_BLOCK = WORDINGS["unknown_block"][0]
 HEADER_NOT_FOUND = WORDINGS["unknown_block"][1]
-WORD = 32
-STORED = frozenset(map(selector, ("token0()", "token1()", "factory()")))
+STORED = frozenset(
+    map(
+        selector,
+        (
+            *("token0()", "token1()", "factory()", "stable()", "tickSpacing()"),
+            *("_BASE_TOKEN_()", "_QUOTE_TOKEN_()", "coins(uint256)"),
+        ),
+    )
+)
 """What pools keep where a state that is not there yet is zero."""
 
 
@@ -28,7 +35,7 @@ class State:
 
     def __init__(self, block: Mined, chain_id: int, *, hollow: bool = False) -> None:
         self.hollow = hollow
-        """Its contracts have code, and what they should have stored is zero."""
+        """Its contracts have code, and what they should have stored is zero: factories know no pool."""
         self.number, self.timestamp, self.chain_id = block.number, block.timestamp, chain_id
         self._block = block
 
@@ -41,8 +48,9 @@ class State:
         contract = self._block.contracts.get(address)
         if contract is None:
             return True, b""
-        output = contract.call(self._block.hash, data, self._block.contracts)
-        if self.hollow and output is not None and (data[:4] in STORED or contract.fallback == bytes(WORD)):
+        is_stored = data[:4] in STORED
+        output = contract.call(self._block.hash, data, self._block.contracts if is_stored or not self.hollow else ())
+        if self.hollow and is_stored and output is not None:
             output = bytes(len(output))
         return output is not None, output or b""
 

@@ -16,8 +16,17 @@ from eth_hash.auto import keccak
 
 from producers.chains.configuration import ChainConfig
 from producers.kinds.events import EVENT_OF_TOPIC, ContractEvent, Role
-from tlv.layout import PoolState, PoolSwap
-from tools.prove.world.contracts import FOREIGN_TOPICS, PEOPLE, Contract, WorldPool, draw_arguments, tokens
+from tlv.layout import PoolSwap
+from tools.prove.world.contracts import (
+    FOREIGN_TOPICS,
+    PEOPLE,
+    Contract,
+    WorldPool,
+    creations_of,
+    draw_arguments,
+    names_new,
+    tokens,
+)
 
 FIRST_NUMBER = 1_000
 KEPT = 600
@@ -234,9 +243,9 @@ class BlockTree:
     def _log(self, pool: WorldPool, event: ContractEvent, identity: str, transaction: int, index: int) -> Emitted:
         real = pool.factory is not None
         emitter = pool.emitter or pool.name
-        created = event.role is Role.FACTORY or _names_new(event)
+        created = event.role is Role.FACTORY or names_new(event)
         facts = pool.facts if created else {"pool": pool.name}
-        coins = pool.coins if any(argument.coin for argument in event.arguments) else ()
+        coins = pool.coins_of(event)
         fields, words = draw_arguments(event, self._rng, facts, coins)
         if real and not (coins or created):
             fields |= {"token0": pool.token0, "token1": pool.token1}
@@ -260,10 +269,7 @@ class BlockTree:
         )
 
     def _creation(self, pool: WorldPool) -> list[Emitted]:
-        assert pool.factory is not None, "lookalikes are there from the beginning"
-        events = pool.factory.kind.events
-        created = [event for event in events if event.role is Role.FACTORY or _names_new(event)]
-        return [self._log(pool, event, self._hash(), 0, index) for index, event in enumerate(created)]
+        return [self._log(pool, event, self._hash(), 0, index) for index, event in enumerate(creations_of(pool))]
 
     def _foreign(self, transaction: int, index: int, *, bloomed: bool = True) -> Emitted:
         topics = (self._rng.choice(FOREIGN_TOPICS), "0x" + self._rng.choice(PEOPLE).hex().rjust(64, "0"))
@@ -271,11 +277,6 @@ class BlockTree:
         return Emitted(
             address, topics, f"0x{self._rng.getrandbits(64):064x}", self._hash(), transaction, index, bloomed=bloomed
         )
-
-
-def _names_new(event: ContractEvent) -> bool:
-    """Whether a contract of many pools says by it what a new one is."""
-    return event.record is PoolState and bool(event.names_pool)
 
 
 def _moved(fields: dict[str, Any]) -> bytes:

@@ -17,6 +17,8 @@ from eth_hash.auto import keccak
 from producers.chains.configuration import ChainConfig, Factory
 from producers.kinds.events import EVENT_OF_TOPIC, ContractEvent, Relation, Role
 from producers.kinds.kind import Fee
+from tlv.codes import Curve
+from tlv.layout import PoolState
 
 Call = Callable[[str], bytes | None]
 """From the hash of the block to the answer; None = revert."""
@@ -26,6 +28,8 @@ PEOPLE = tuple(bytes([0xAA]) * 19 + bytes([n]) for n in range(1, 9))
 TICKS = tuple(range(-1200, 1260, 120))
 FEES = (100, 500, 3000, 10_000, 1234)
 """Of V3 pools; for the last one the tick spacing must be asked."""
+SPACINGS = {"KYBER_ELASTIC": ("tickDistance()",)}
+"""What says a pool's tick spacing, where that is not `tickSpacing()`."""
 
 
 @lru_cache(maxsize=4096)
@@ -37,6 +41,11 @@ def selector(signature: str) -> bytes:
 def word(value: int | bytes) -> bytes:
     """32 bytes of an answer."""
     return value.rjust(32, b"\0") if isinstance(value, bytes) else (value % (1 << 256)).to_bytes(32, "big")
+
+
+def words(*values: int | bytes) -> bytes:
+    """One word each."""
+    return b"".join(map(word, values))
 
 
 def text(value: str) -> bytes:
@@ -88,15 +97,30 @@ class WorldPool:
     """The contract that emits its logs, where that keeps many pools."""
     coins: tuple[bytes, ...] = ()
     """Of a pool of several: those of which a swap names two."""
+    beneath: tuple[bytes, ...] = ()
+    """Those that it counts apart, beneath its own (Curve)."""
     lies: bool = False
     """What its factory says of it changes, so that it is one or none."""
     silent: bool = False
     """Nobody says anything for it, nor against it."""
+    words: tuple[int, ...] = ()
+    """What it answers to its kind's `proof.functions`."""
+    deployer: bytes = b""
+    """Who made it, where that is not its factory alone (Algebra Integral)."""
+    identity: dict[str, int] = field(default_factory=dict)
+    """What each PoolState of it says, by record field, besides its tokens and its factory."""
+    fee_after: Callable[[str], int] | None = None
+    """From the hash of a block to the pips that it charges then, where its factory says so."""
 
     @property
     def name(self) -> bytes:
         """Its address, or 32 bytes of an id."""
         return self.contract.address
+
+    def coins_of(self, event: ContractEvent) -> tuple[bytes, ...]:
+        """Those of which an event names two; empty if it names none."""
+        named = [argument for argument in event.arguments if argument.coin]
+        return () if not named else self.beneath if named[0].apart else self.coins
 
 
 @lru_cache(maxsize=64)
@@ -115,9 +139,13 @@ def token_of(number: int) -> Contract:
     return _token(number)[0]
 
 
+NATIVE, NATIVE_OF_CURVE = bytes(20), bytes([0xEE]) * 20
+"""The chain's own coin, as Uniswap V4 and Curve name it; there is no contract."""
+
+
 def decimals_of(token: bytes) -> int:
-    """What a token of the world says."""
-    return _token(token[0] // 0x11 - 1)[1]
+    """What a token of the world says, and what the chain's own coin has."""
+    return _token(token[0] // 0x11 - 1)[1] if token not in (NATIVE, NATIVE_OF_CURVE) else 18
 
 
 TOKENS = 6
@@ -142,32 +170,68 @@ def events_of(factory: Factory) -> tuple[ContractEvent, ...]:
     return tuple(event for event in events if event.role is Role.POOL and event.name in TRADES)
 
 
-def pool_of(factory: Factory, first: int, second: int, fee: int) -> WorldPool:
+def creations_of(pool: WorldPool) -> list[ContractEvent]:
+    """What is logged where a pool is made: by its factory, or by the contract that keeps it."""
+    assert pool.factory is not None, "lookalikes are there from the beginning"
+    events = (*pool.factory.kind.events, *pool.factory.kind.shares)
+    created = [event for event in events if event.role is Role.FACTORY or names_new(event)]
+    return [event for event in created if event.solidity_name.startswith("Custom") == bool(pool.deployer)]
+
+
+def names_new(event: ContractEvent) -> bool:
+    """Whether a contract of many pools says by it what a new one is."""
+    return event.record is PoolState and bool(event.names_pool)
+
+
+def pool_of(factory: Factory, first: int, second: int, fee: int, stable: int = 0) -> WorldPool:
     """The pool of two tokens (by number) at a factory."""
     (token0, decimals0), (token1, decimals1) = _token(first), _token(second)
-    own = factory.kind.fee is Fee.OWN
-    words = (fee,) if factory.kind.proof.functions else ()
-    spacing = 60 if factory.kind.spacing_of_fee is not None else 0
-    spacing = (factory.kind.spacing_of_fee or {}).get(fee, spacing) if own else spacing
+    kind = factory.kind
+    own = kind.fee is Fee.OWN
+    spacing = 60 if kind.spacing_of_fee is not None or kind.name in SPACINGS else 0
+    spacing = (kind.spacing_of_fee or {}).get(fee, spacing) if own else spacing
+    asked = {"fee()": fee, "stable()": stable, "tickSpacing()": spacing, "swapFeeUnits()": fee // 10}
+    words = tuple(asked[name] for name in kind.proof.functions)
     functions: dict[bytes, Call] = {
         selector("token0()"): lambda _: word(token0.address),
         selector("token1()"): lambda _: word(token1.address),
         selector("factory()"): lambda _: word(bytes.fromhex(factory.address[2:])),
         selector("getReserves()"): lambda block: word(mark(block)) + word(mark(block) >> 1) + word(1),
-        selector("slot0()"): lambda block: word(mark(block)) + word(-7) + word(0) * 5,
-        selector("globalState()"): lambda block: word(mark(block)) + word(-7) + word(0) * 5,
+        selector("slot0()"): lambda block: _price(block) + word(0) * 5,
+        selector("globalState()"): lambda block: _price(block) + word(0) * 5,
         selector("liquidity()"): lambda block: word(mark(block) >> 2),
+        selector("getPoolState()"): lambda block: _price(block) + word(0) * 2,
+        selector("getLiquidityState()"): lambda block: word(mark(block) >> 2) + word(0) * 2,
     }
-    if own:
-        functions[selector("fee()")] = lambda _: word(fee)
-    if spacing:
-        functions[selector("tickSpacing()")] = lambda _: word(spacing)
+    said = dict(zip(kind.proof.functions, words, strict=True)) | ({"fee()": fee} if own else {})
+    said |= dict.fromkeys(SPACINGS.get(kind.name, ("tickSpacing()",)), spacing) if spacing else {}
+    functions |= {selector(name): _always_word(value) for name, value in said.items()}
     contract = Contract(_address(factory, token0.address, token1.address, words), functions)
     facts: dict[str, Any] = {"token0": token0.address, "token1": token1.address, "pool": contract.address}
     facts |= {"fee_pips": fee, "tick_spacing": spacing} if own else {}
+    facts |= {"tick_spacing": spacing} if "tickSpacing()" in kind.proof.functions else {}
+    curve = (kind.stable_curve if stable else Curve.VOLATILE) if kind.stable_curve else 0
+    identity = {"tick_spacing": spacing, "curve": curve}
+    identity |= {} if factory.fee_call else {"fee_pips": fee if own else factory.fee_pips}
     return WorldPool(
-        contract, events_of(factory), factory, token0.address, token1.address, (decimals0, decimals1), facts
+        contract,
+        events_of(factory),
+        factory,
+        token0.address,
+        token1.address,
+        (decimals0, decimals1),
+        facts,
+        words=words,
+        identity=identity,
     )
+
+
+def _price(block_hash: str) -> bytes:
+    return word(mark(block_hash)) + word(-7)
+
+
+def _always_word(value: int) -> Call:
+    return lambda _: word(value)
 
 
 def draw_pools(chain: ChainConfig, rng: Random, count: int) -> list[WorldPool]:
@@ -225,6 +289,8 @@ def draw_arguments(
             value = rng.randbytes(32)
         elif argument.type == "address":
             value = rng.choice(PEOPLE)
+        elif argument.type == "bool":
+            value = rng.randrange(2)
         elif known.endswith("fee_pips"):
             value = rng.randrange(10**6)
         elif known.startswith("tick"):

@@ -12,6 +12,7 @@ import inspect
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
 from tlv.errors import UsageError
@@ -602,6 +603,150 @@ MUTANTS = (
         "coins",
         8,
     ),
+    WorldMutant(
+        "pools are asked for by names that are no addresses",
+        "producers.blocks.log_queries:LogQueries._filters",
+        "map(address_of, self._table.row_of)",
+        "self._table.row_of",
+        54,
+        "coins lost_pushes policy",
+        20,
+    ),
+    WorldMutant(
+        "a pair is believed whatever its factory answers",
+        "producers.kinds.solidly:KIND.prove",
+        "if address_in(pool or None) == bytes.fromhex(case.address[2:]) and token0 < token1",
+        "if pool is not None and token0 < token1",
+        4,
+        "forks",
+        8,
+    ),
+    WorldMutant(
+        "that a pair is not stable is believed",
+        "producers.kinds.pair_proof:_readings",
+        "words[view.STABLE] == 0",
+        "False",
+        24,
+        "forks hollow",
+        8,
+    ),
+    WorldMutant(
+        "a stable pair is told as a volatile one",
+        "producers.kinds.pair_proof:_proven",
+        "maker.kind.stable_curve if stable else Curve.VOLATILE",
+        "Curve.VOLATILE",
+        7,
+        "forks",
+        8,
+    ),
+    WorldMutant(
+        "a tick spacing of zero is believed",
+        "producers.kinds.pair_proof:_proven",
+        ", zero_is_none=True",
+        "",
+        17,
+        "hollow",
+        8,
+    ),
+    WorldMutant(
+        "what a factory says of fees is told in its own unit",
+        "producers.output.snapshots:fee_in",
+        " * factory.kind.fee_unit",
+        "",
+        3,
+        "forks",
+        8,
+    ),
+    WorldMutant(
+        "a fee that its factory moved is not told",
+        "producers.output.snapshots:Snapshots._tell",
+        "if len(answers) > asked:",
+        "if False:",
+        18,
+        "forks",
+        8,
+    ),
+    WorldMutant(
+        "a custom pool is sought only where its pair has another",
+        "producers.kinds.algebra_integral:KIND.prove",
+        "if isinstance(verdict, Proven) or",
+        "if verdict is None or isinstance(verdict, Proven) or",
+        43,
+        "forks",
+        8,
+    ),
+    WorldMutant(
+        "a tick distance is not asked for",
+        "producers.kinds.kyber_elastic:KIND.prove",
+        "verdict._replace(tick_spacing=distance if distance <= LARGEST_SPACING else 0)",
+        "verdict",
+        4,
+        "forks",
+        8,
+    ),
+    WorldMutant(
+        "coin in and coin out are exchanged",
+        "producers.kinds.dodo:KIND.prove",
+        "flipped=pair.flipped",
+        "flipped=not pair.flipped",
+        2,
+        "coins",
+        8,
+    ),
+    WorldMutant(
+        "a pool is believed whatever its factory lists",
+        "producers.kinds.dodo:KIND.prove",
+        "if int(case.address, 16) in words_of(answer)",
+        "if words_of(answer)",
+        4,
+        "coins",
+        8,
+    ),
+    WorldMutant(
+        "a list of none is a proof against a pool",
+        "producers.pools.inquiry:is_zero",
+        " or words == NO_LIST",
+        "",
+        13,
+        "coins hollow",
+        8,
+    ),
+    WorldMutant(
+        "an emitter is believed because its topic fits",
+        "producers.kinds.woofi:KIND.prove",
+        "if hub is None:\n        return Refuted(Standing.UNSUPPORTED)",
+        "hub = hub or case.factories[0]",
+        5,
+        "hubs",
+        8,
+    ),
+    WorldMutant(
+        "a hub that reverts has no such pool",
+        "producers.pools.inquiry:Inquiry.take",
+        "question in self._no_reverts and",
+        "False and",
+        2,
+        "hubs hollow",
+        8,
+    ),
+    WorldMutant(
+        "the chain's own coin is asked for its decimals where Curve names it",
+        "producers.pools.verification:Verifier.__init__",
+        "in NATIVE_COINS:",
+        "in NATIVE_COINS[:1]:",
+        3,
+        "coins",
+        8,
+    ),
+    WorldMutant(
+        "that a factory knows no custom pool is a proof against it",
+        "producers.kinds.algebra_integral:KIND.prove",
+        "case.ask(lookup, zero_is_none=True)",
+        "case.ask(lookup)",
+        95,
+        "forks hollow",
+        8,
+    ),
 )
 
 
@@ -627,8 +772,9 @@ def changed(mutant: SourceChange) -> Iterator[None]:
     )
     namespace: dict[str, Any] = {}
     exec(code, function.__globals__, namespace)
-    setattr(owner, name, namespace[name])
+    put: Any = setattr if isinstance(owner, type | ModuleType) else object.__setattr__  # a declaration is frozen
+    put(owner, name, namespace[function.__name__])
     try:
         yield
     finally:
-        setattr(owner, name, kept)
+        put(owner, name, kept)

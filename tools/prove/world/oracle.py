@@ -21,6 +21,7 @@ from tlv.layout import (
     Heartbeat,
     PoolRecord,
     PoolState,
+    PoolSwap,
     Reorg,
     Session,
     StateInvalidation,
@@ -31,7 +32,7 @@ from tlv.layout import (
 from tlv.message import parse
 from tlv.record import Record
 from tools.prove.world.chain import BlockTree, Emitted, Mined
-from tools.prove.world.contracts import decimals_of, mark
+from tools.prove.world.contracts import WorldPool, decimals_of, mark
 from tools.prove.world.removals import Identity, Removals
 
 USUAL_DEPTH = 5
@@ -63,6 +64,7 @@ class Oracle:
         judges_states: bool,
         judges_reorgs: bool,
         ring_size: int | None,  # messages; the newest are read back by a restart.  None: all are
+        fees_may_lack: bool = False,  # a factory whose storage a node lacks says 0, which is no fee
     ) -> None:
         self.faults: list[Fault] = []
         self.gaps: list[tuple[int, int]] = []
@@ -70,9 +72,12 @@ class Oracle:
         """The first gap, those aside of a reorg that is deeper than what is remembered."""
         self.unproven: set[bytes] = set()
         """Emitters that were declared."""
+        self.traded: set[int] = set()
+        """Kinds, by code, of which a swap was told."""
         self.messages = self.gaps_told = 0
         self._tree, self._tell = tree, tell
         self._judges_ends, self._judges_states, self._judges_reorgs = judges_ends, judges_states, judges_reorgs
+        self._fees_may_lack = fees_may_lack
         self._joined: set[str] = set()
         """Blocks that joined the chain since the world began."""
         self._left: set[str] = set()
@@ -320,6 +325,8 @@ class Oracle:
                 self._fault("flagged", f"{where} is flagged, and its emitter was not declared")
         else:
             self._compare(where, log, record)
+            if isinstance(record, PoolSwap):
+                self.traded.add(record.protocol)
         self._order(where, log, origin)
         self._standing[identity] = _Standing(origin.block_number, self._sequence)
 
@@ -394,6 +401,21 @@ class Oracle:
         told = record.reserve0 or record.sqrt_price_x96
         if self._judges_states and told and block_hash is not None and told != mark(block_hash):
             self._fault("state", f"PoolState of {record.block_number} is of another block")
+        pool = self._tree.pools.get(record.pool)
+        if pool is not None and pool.factory is not None:
+            self._on_identity(record, pool, block_hash if told else None)
+
+    def _on_identity(self, record: PoolState, pool: WorldPool, block_hash: str | None) -> None:
+        """Who a pool is, and what it charges after the block of its state."""
+        assert pool.factory is not None
+        maker = {"protocol": pool.factory.protocol_code, "factory": bytes.fromhex(pool.factory.address[2:])}
+        if pool.fee_after is not None and self._judges_states and block_hash is not None:
+            lacks = self._fees_may_lack and record.fee_pips == 0
+            maker["fee_pips"] = pool.fee_after(block_hash) if not lacks else 0
+        for name, value in (maker | pool.identity).items():
+            if getattr(record, name) != value:
+                where = f"PoolState of 0x{pool.name.hex()}"
+                self._fault("identity", f"{where}: {name} is {getattr(record, name)!r} instead of {value!r}")
 
     def _on_unproven(self, record: Record) -> None:
         assert isinstance(record, PoolRecord) or hasattr(record, "emitter")

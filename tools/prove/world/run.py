@@ -69,6 +69,8 @@ class WorldRun:
     """What happened, if that was asked for."""
     gaps: int = 0
     messages: int = 0
+    traded: frozenset[int] = frozenset()
+    """Kinds, by code, of which a swap was told."""
     virtual_s: float = 0.0
 
     @property
@@ -142,6 +144,7 @@ class FeedWorld:
             judges_reorgs=not run.kinds & comes_late,
             judges_states=not by_number,  # a number, and a hash from another backend: nobody can know better
             ring_size=ring_size,
+            fees_may_lack="hollow" in run.kinds,
         )
         shown = {"newHeads": "idle", "logs": "idle zero_bloom no_bloom"}  # by what comes on the other subscription
         self._renewable = {topic for topic, unless in shown.items() if not run.kinds & set(unless.split())}
@@ -287,6 +290,7 @@ def run_world(
     else:
         world.judge()
     run.gaps, run.messages = len(world.oracle.gaps), world.oracle.messages
+    run.traded = frozenset(world.oracle.traded)
     run.virtual_s = world.agenda.now_ns / NS
     return run
 

@@ -8,12 +8,14 @@ import pytest
 
 from producers.blocks.bloom import TopicBloom, read_bloom
 from producers.chains.configuration import load_chain
+from producers.kinds.checks import FIRST_OWN_CODE
 from producers.kinds.events import EVENT_OF_TOPIC
+from producers.kinds.registry import all_kinds
 from tools.prove.world import hanging
 from tools.prove.world.backend import Timeline, View
 from tools.prove.world.chain import BlockTree, shows_loss
 from tools.prove.world.contracts import mark, selector
-from tools.prove.world.faults import ALL, HONEST, FaultPlan, draw_kinds
+from tools.prove.world.faults import ALL, HONEST, MARKETS, FaultPlan, draw_kinds
 from tools.prove.world.markets import Markets
 from tools.prove.world.mutants import MUTANTS, WorldMutant, changed
 from tools.prove.world.run import run_world
@@ -47,6 +49,34 @@ def test_world_without_faults_has_no_gap_and_lacks_nothing(seed: int) -> None:
     run = run_world(seed, HONEST - {"second"} if seed % 2 else frozenset(), 20)
     assert run.passed, run.summary
     assert run.gaps == 0 and run.messages > 40
+
+
+OWN_KINDS = frozenset(kind.code for kind in all_kinds() if kind.code < FIRST_OWN_CODE)
+"""Those of the project: a test may have registered one of its own."""
+UNTRADED = {"initialize", "fee", "protocol_fee_updated"}
+"""Events that leave a state, which the world's contracts do not have."""
+
+
+def test_every_kind_has_a_factory_in_the_world_and_every_event_of_a_trade_is_emitted() -> None:
+    emitted, chain = set(), load_chain("polygon")
+    for seed in range(1, 25):
+        markets = Markets(chain, frozenset(MARKETS), Random(seed))
+        assert {factory.protocol_code for factory in markets.chain.factories} == OWN_KINDS
+        pools = markets.draw_pools(Random(seed), 12)
+        tree = BlockTree(markets.chain, Random(seed), pools[:6], [], markets.makers)
+        for place in range(20):
+            born = pools[6 + place] if place < 6 else None
+            tree.head = tree.mine(tree.head, 2, 8, born=born)
+        emitted |= {log.topics[0] for block in tree.head.path for log in block.logs if log.record}
+    own = [event for event in EVENT_OF_TOPIC.values() if OWN_KINDS.issuperset(event.protocols)]
+    assert {event.name for event in own if event.topic0 not in emitted} == UNTRADED
+
+
+def test_swaps_of_every_kind_are_published_where_the_node_says_nothing_late_garbled_and_of_other_blocks() -> None:
+    kinds = frozenset({*MARKETS, "null", "late", "other_branch", "garbled", "hollow", "reorgs"})
+    runs = [run_world(seed, kinds, 16) for seed in (11, 12, 45, 4)]
+    assert [run.summary for run in runs if not run.passed] == []
+    assert frozenset[int]().union(*(run.traded for run in runs)) == OWN_KINDS
 
 
 def test_world_of_the_same_seed_has_the_same_history() -> None:
@@ -85,8 +115,7 @@ def test_pools_of_the_world_are_where_create2_puts_them_and_tell_the_block_of_th
     head = tree.head
     for pool in tree.pools.values():
         assert pool.factory is not None
-        words = (pool.facts["fee_pips"],) if pool.factory.kind.proof.functions else ()
-        assert pool.factory.pool_address(pool.token0, pool.token1, *words) == pool.name
+        assert pool.factory.pool_address(pool.token0, pool.token1, *pool.words) == pool.name
         answer = pool.contract.call(head.hash, selector("getReserves()"))
         assert answer is not None and int.from_bytes(answer[:32], "big") == mark(head.hash)
 
