@@ -224,9 +224,10 @@ class Markets:
         known = self._contracts[factory.address].lookups
         answers = {"another": word(NOBODY), "no address": word(1 << 200 | 5), "reverts": None, "zero": word(0)}
         lie = contract.address, _always(answers[self._rng.choice(LIES)])
-        said = [known.setdefault(lookup_of(model), lie)[1](ANY_BLOCK) for model in models]
-        # a custom deployer's pool of these tokens is not denied
-        silent = word(0) in said or bool(factory.custom_deployers)
+        lies = [known.setdefault(lookup_of(model), lie) for model in models]
+        # nothing is said of a pool that is not there yet, nor of one that a custom deployer may have made
+        silent = any(said(ANY_BLOCK) == word(0) or pool != address for pool, said in lies)
+        silent = silent or bool(factory.custom_deployers)
         return WorldPool(contract, models[0].events, silent=silent)
 
 
