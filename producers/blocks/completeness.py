@@ -119,7 +119,7 @@ class Evidence:
         if None in places:
             return Doubt.REFUTED
         if block.seen.keys() - listed.keys():
-            return Doubt.NONE if self._is_whole(block, logs, set(listed.values())) else Doubt.REFUTED
+            return Doubt.NONE if self.sees_all and shows_all(block, logs) else Doubt.REFUTED
         doubt = self._doubt(block)
         if doubt is Doubt.SUSPECT and listed and not self.is_exact(block):
             return Doubt.NONE  # the backend has the block, and what its bloom holds beside the list is chance
@@ -180,15 +180,17 @@ class Evidence:
         """Whether the block's logs set exactly the bits of its bloom, those of the chain itself aside."""
         return self.sees_all and bool(block.head_bloom)
 
-    def _is_whole(self, block: Block, logs: list[Log], indices: set[int]) -> bool:
-        """Whether a list that lacks what was pushed has all that the bloom shows, and no hole.
 
-        Then what it lacks the bloom lacks too: logs of the chain itself, which some nodes do not list, or nonsense.
-        """
-        if not logs or not block.head_bloom or not self.is_exact(block) or len(indices) != max(indices) + 1:
-            return False
-        entries = {log.address for log in logs} | {topic for log in logs for topic in log.topics if topic}
-        return not block.head_bloom & ~bloom_of(entries)
+def shows_all(block: Block, logs: list[Log]) -> bool:
+    """Whether a list of all logs, in which what came may lack, has all that the block's bloom holds, and no hole.
+
+    Then what it lacks the bloom lacks too: logs of the chain itself, which some nodes do not list, or nonsense.
+    """
+    indices = {place[1] for place in map(identify, logs) if place is not None}
+    if not indices or not block.head_bloom or len(indices) != max(indices) + 1:
+        return False
+    entries = {log.address for log in logs} | {topic for log in logs for topic in log.topics if topic}
+    return not block.head_bloom & ~bloom_of(entries)
 
 
 def _lacks_event(block: Block, listed: set[tuple[str, int] | None]) -> bool:

@@ -12,6 +12,8 @@ how long it should wait for the other endpoint, which is never long, and never a
         none, and we have none    the block's header is asked for: some nodes list nothing of blocks they do not know
         a list that cannot be     (of the first endpoint: `ask_elsewhere`) the block is asked for, in the sample or not
         indices that begin anew   what comes from there on has no place that counts here
+        indices that nothing shows to be ours: no log in common, not all that the bloom holds, nor any block before
+                                  none of its logs has a place that counts here
         the same, other indices   one event is one event: what it says and in which transaction, not its index; counted
         no answer in time         the verdict stays; what a late answer still finds is a repair
 
@@ -28,6 +30,7 @@ import msgspec
 
 from producers.blocks.arrivals import Arrivals, Opinion
 from producers.blocks.block import Block, content_of, identify, split_identity
+from producers.blocks.completeness import shows_all
 from producers.context import Context
 from producers.node.jsonrpc import (
     DISCONNECTED,
@@ -63,15 +66,19 @@ class CrossCheck:
         self._chain_id = context.chain.chain_id
         self._clock = context.clock
         self._threshold = int(share * 16**SAMPLE_DIGITS)
+        self._sees_all = not context.log_filter
         self._filter, self._stats, self._arrivals = context.log_filter, context.stats, arrivals
         self.trusted = False
         """It is connected, and said that it serves our chain."""
+        self._numbers_alike = False
+        """A list of it had a log of a later transaction at the index that the first endpoint gives it."""
         self._silences = 0
         self._rejected_before = 0
 
     def connected(self) -> None:
         """It can be asked, and the first question is which chain it serves."""
         self.broken = None
+        self._numbers_alike = False
         self._silences = 0
         self._rejected_before = self._rpc.rejected.total()
         self._rpc.ask("eth_chainId", [], self._on_chain_id)
@@ -161,9 +168,10 @@ class CrossCheck:
     def _opinion(self, block: Block, theirs: dict[str, Log]) -> Opinion:
         """Compare by transaction and content: the index of a log is the endpoint's own (erigon#13542)."""
         ours = Counter((split_identity(identity)[0], content) for identity, content in block.seen.items())
-        found, renumbered, astray, highest = [], False, False, -1
+        found, agreed, renumbered, astray, highest, transactions = [], set[str](), False, False, -1, dict[str, None]()
         for identity, log in theirs.items():
             transaction, index = split_identity(identity)
+            transactions[transaction] = None
             name = (transaction, content_of(log))
             astray, highest = astray or index <= highest, max(highest, index)
             if ours[name] > 0:
@@ -171,11 +179,16 @@ class CrossCheck:
                 renumbered = renumbered or identity not in block.seen
             elif block.seen.get(identity) != 0:  # 0: known from a ring, without its content
                 found.append((log, astray))
+                continue
+            agreed.add(transaction)
         short = any(left > 0 and content for (_, content), left in ours.items())
         self._stats.cross_check_renumbered += renumbered
         self._stats.cross_check_shortfalls += short
         self._stats.cross_check_finds += len(found)
-        usable = [] if renumbered else [log for log, is_astray in found if not is_astray]
+        # indices that begin anew with each transaction are ours in the first one of the block
+        self._numbers_alike = not renumbered and (self._numbers_alike or bool(agreed - {next(iter(transactions), "")}))
+        placed = self._numbers_alike or bool(agreed) or (self._sees_all and shows_all(block, list(theirs.values())))
+        usable = [log for log, is_astray in found if not is_astray] if placed and not renumbered else []
         return Opinion(block, usable, short, misplaced=len(usable) < len(found))
 
     def _on_header(self, block: Block, result: msgspec.Raw | None, failure: Failure | None) -> None:

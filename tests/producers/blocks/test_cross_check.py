@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -353,6 +354,41 @@ def test_second_endpoint_that_numbers_logs_otherwise_adds_no_event_and_is_counte
     assert late_blocks(conversation) == []
     verdicts = {end.verdict for end in conversation.records(BlockEnd) if end.log_count}
     assert Completeness.CROSS_CHECKED in verdicts
+
+
+def test_part_of_a_block_that_a_second_endpoint_numbers_by_transaction_is_published_at_no_place() -> None:
+    """The first one has nothing of the block, so that nothing shows whose indices these are."""
+    missing = an_event()
+    block = "0x" + missing[0].hex()
+    lossy = withholding(lambda log: log["blockHash"] == block)
+    early = withholding(lambda log: log["blockHash"] == block and int(log["logIndex"], 16) < missing[2])
+
+    def renumbered(frame: bytes) -> list[bytes]:
+        message = msgspec.json.decode(early(frame)[0])
+        if not isinstance(message.get("result"), list):
+            return [frame]
+        places = Counter[tuple[str, str]]()
+        for log in message["result"]:
+            transaction = log["blockHash"], log["transactionHash"]
+            log["logIndex"] = hex(places[transaction])
+            places[transaction] += 1
+        return [msgspec.json.encode(message)]
+
+    conversation = played(pushed=lossy, answered=lossy, second=knowing_all(renumbered))
+    expected = {name: event for name, event in canonical_events().items() if name[0] != missing[0]}
+    assert conversation.story.standing == expected
+    assert conversation.feed.count().cross_check_finds > 0, "they are counted all the same"
+    assert ends_of(conversation, missing[0]) == []
+
+
+def test_second_endpoint_whose_indices_were_ours_before_heals_a_block_of_which_the_first_has_no_event() -> None:
+    """Among some logs only, neither bloom filter nor indices show that a list is whole."""
+    missing = an_event()
+    lossy = withholding(lambda log: log["blockHash"] == "0x" + missing[0].hex())
+    events_only = LogSelection(events_only=True)
+    conversation = played(selection=events_only, pushed=lossy, answered=lossy, second=knowing_all())
+    assert conversation.story.standing == canonical_events()
+    assert conversation.feed.count().cross_check_finds > 0
 
 
 def test_block_waits_for_an_opinion_up_to_a_moment_and_not_at_it() -> None:

@@ -154,6 +154,15 @@ MUTANTS = (
         8,
     ),
     WorldMutant(
+        "a second endpoint's indices that nothing shows to be ours count",
+        "producers.blocks.cross_check:CrossCheck._opinion",
+        "if placed and not renumbered else",
+        "if not renumbered else",
+        1022,
+        "coins forks kill_state liars other_chain policy second second_lies second_renumbered",
+        6,
+    ),
+    WorldMutant(
         "an endpoint without progress is kept",
         "producers.node.health:FeedHealth.look",
         "if quiet_ns > self._patience_ns:",
@@ -446,8 +455,8 @@ MUTANTS = (
         "producers.blocks.backfill:LogFetcher._ask_one",
         "block.came_from",
         "()",
-        1013,
-        "coins lost_pushes policy",
+        1315,
+        "coins forks hubs lost_pushes policy",
         20,
     ),
     WorldMutant(
