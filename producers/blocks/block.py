@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from enum import Enum
 from operator import itemgetter
+from typing import NamedTuple
 
 from producers.decode.marked import count_marked, split_events, split_marked
 from producers.decode.segment import Segment
@@ -87,6 +88,17 @@ Places = dict[int | str, str]
 """The transaction of each log index, and, as text, of each transaction index."""
 
 
+class Elsewhere(NamedTuple):
+    """What an end counts that an earlier collector published, and that is not known here."""
+
+    logs: int = 0
+    events: int = 0
+    swaps: int = 0
+
+
+NOTHING_ELSEWHERE = Elsewhere()
+
+
 class Block:
     """A header and the logs that came for it; announced to readers by a `tlv.layout.Block`."""
 
@@ -95,6 +107,7 @@ class Block:
         "bloom",
         "counted",
         "doubted",
+        "elsewhere",
         "emitters",
         "ended",
         "entries",
@@ -190,6 +203,8 @@ class Block:
         """Events of it were read back from the ring: of their transactions not every log waits here."""
         self.told_elsewhere = False
         """An earlier collector told all of it, and not all of that is known here: no log of it is new."""
+        self.elsewhere = NOTHING_ELSEWHERE
+        """Of what was told elsewhere, what is not here and counts at its end all the same."""
         self.events = 0
         """Messages in `published`."""
         self.fetched = 0
@@ -216,7 +231,7 @@ class Block:
     @property
     def swap_count(self) -> int:
         """Its logs with a swap's topic."""
-        return len(self.swaps) + sum(one.swaps for one in self.told_uncovered)
+        return len(self.swaps) + sum(one.swaps for one in self.told_uncovered) + self.elsewhere.swaps
 
     @property
     def contiguous(self) -> bool:
@@ -232,7 +247,7 @@ class Block:
     def want(self) -> None:
         """Its logs have to be fetched, all of them; a verdict it had is void."""
         self._move("want")
-        self.told_uncovered = ()
+        self.told_uncovered, self.elsewhere = (), NOTHING_ELSEWHERE
         self.verdict = Completeness.UNKNOWN
 
     def merge(self) -> None:
@@ -261,6 +276,7 @@ class Block:
         self._move("leave")
         self.verdict = Completeness.UNKNOWN if self.told_elsewhere else self.verdict
         self.told_elsewhere = self.live = False
+        self.elsewhere = NOTHING_ELSEWHERE
         self.ended = False
         self.to_replay = bool(self.published)
 
@@ -356,7 +372,7 @@ class Block:
         self.topics.add(log.topics[0] if log.topics else None)
         self.pushed += pushed
         self.waiting.append((index, log, not pushed))
-        if self.told_uncovered:
+        if self.told_uncovered and not self.told_elsewhere:
             self._doubt_recalled()
         return NEW
 
@@ -535,9 +551,9 @@ class Block:
         self.counted |= outcomes
         return more
 
-    def believe(self) -> None:
-        """An earlier collector told all of it, whatever is known of that here."""
-        self.told_elsewhere = True
+    def believe(self, elsewhere: Elsewhere = NOTHING_ELSEWHERE) -> None:
+        """An earlier collector told all of it, whatever is known of that here; so much is not."""
+        self.told_elsewhere, self.elsewhere = True, elsewhere
 
     def pass_over(self) -> None:
         """What waits was told elsewhere.  It is new should the block leave the chain and come back."""

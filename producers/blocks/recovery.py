@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from producers.blocks.block import Block, Progress, ended_block
+from producers.blocks.block import NOTHING_ELSEWHERE, Block, Elsewhere, Progress, ended_block
 from producers.blocks.chain import ZERO_HASH, Chain, runs_of
 from producers.chains.configuration import LARGEST_NUMBER
 from producers.decode.segment import Segment
@@ -105,6 +105,18 @@ class _Found:
     def known_whole(self) -> bool:
         """Whether nothing of it is missing here."""
         return self.whole or (self.end is not None and len(self.standing) >= self.end.event_count)
+
+    @property
+    def elsewhere(self) -> Elsewhere:
+        """What its end counts and that is not here; nothing where that end is gone itself."""
+        if self.end is None or self.end.verdict == Completeness.UNKNOWN:
+            return NOTHING_ELSEWHERE
+        here = len(self.swap_kinds) + sum(one.swaps for one in self.uncovered)
+        return Elsewhere(
+            max(self.end.log_count - len(self.standing), 0),
+            max(self.end.event_count - len(self.standing), 0),
+            max(self.end.swap_count - here, 0),
+        )
 
     def set_ended(self) -> None:
         """It was told in full, or is not to be told again; why is not known."""
@@ -402,7 +414,7 @@ def _block(found: _Found, below: bytes | None) -> Block:
     if found.end is None:
         block.want()
     elif not found.known_whole:
-        block.believe()
+        block.believe(found.elsewhere)
     return block
 
 

@@ -47,8 +47,8 @@ class BlockMessages:
         are not published."""
         record = BlockEnd(
             number=block.number,
-            log_count=len(block.seen),
-            event_count=block.events,
+            log_count=len(block.seen) + block.elsewhere.logs,
+            event_count=block.events + block.elsewhere.events,
             held_back=held_back,
             hash=_hash(block.hash),
             verdict=block.verdict,

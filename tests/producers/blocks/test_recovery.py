@@ -171,6 +171,33 @@ def headers() -> list[Head]:
     return [msgspec.json.decode(line, type=Head) for line in recorded_rows("recording_2021-04-20_headers")]
 
 
+def test_what_is_gone_from_a_torn_ring_counts_at_the_new_end_of_its_block_until_that_is_fetched() -> None:
+    """Flagged events of it may be taken back, and its end told anew."""
+    payloads = told_of_twelve_steps()
+    messages = [parse(payload) for payload in payloads]
+    end = max((record for message in messages if (record := message.first(BlockEnd))), key=lambda end: end.swap_count)
+    origins = [message.first(EventOrigin) for message in messages]
+    of_block = [at for at, origin in enumerate(origins) if origin is not None and origin.block_hash == end.hash]
+    assert len(of_block) == end.event_count
+    torn = recover(payloads[of_block[-1] :])
+    block = torn.blocks[0]
+    assert block.told_elsewhere and block.hash == "0x" + end.hash.hex()
+    assert (block.events, len(block.seen)) == (1, 1)
+    assert block.elsewhere.events == end.event_count - 1
+    assert block.elsewhere.logs == end.log_count - 1
+    assert block.swap_count == end.swap_count > len(block.swaps)
+
+    named = Uncovered(b"\x01" * 20, bytes(20), 1, Protocol.CURVE, NotPublished.UNSUPPORTED)
+    block.recall((named,))
+    log = Log("0x" + "11" * 20, ("0x" + "22" * 32,), block_hash=block.hash, transaction_hash="0x33", log_index="0x7")
+    assert block.take(log, pushed=True) is Taken.NEW
+    block.pass_over()
+    assert block.told_uncovered == (named,), "its end named what came"
+    block.want()
+    assert block.swap_count == len(block.swaps)
+    assert block.elsewhere.events == 0
+
+
 def test_state_file_saved_is_loaded_and_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     assert state_file.load(path, 137) is None
