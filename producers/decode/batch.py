@@ -105,16 +105,9 @@ class BatchDecoder:
 
     def rows(self, logs: Sequence[Log]) -> Longs:
         """The pool-table row of each log's emitter, -1 where it is not in the table."""
-        row_of, named, ours = self._pools.row_of.get, self._pools.named, EVENT_OF_TOPIC.get
-        rows = []
-        for log in logs:
-            key = log.address
-            if key in named and log.topics:
-                event = ours(log.topics[0] or "")
-                if event is not None and event.spell is not None:
-                    key = looked_up_by(log, event)
-            rows.append(row_of(key, -1))
-        return np.array(rows, dtype=np.int64)
+        row_of, named = self._pools.row_of, self._pools.named
+        keys = (spelled_key_of(log) if log.address in named else log.address for log in logs)
+        return np.fromiter((row_of.get(key, -1) for key in keys), dtype=np.int64, count=len(logs))
 
     def decode(self, logs: Sequence[Log], context: Contexts, *, first_sequence: int, timestamp_ns: int) -> Decoded:
         """Decode `logs`; message k of the result has sequence `first_sequence + k`.

@@ -19,8 +19,8 @@ from eth_hash.auto import keccak
 from producers.kinds import algebra
 from producers.kinds.events import Role, event
 from producers.kinds.kind import Fee, PoolKind, Proof, StateRule
-from producers.kinds.pair_proof import prove_pair
-from producers.kinds.proving import Case, Maker, Proven, Verdict, address_in, word_of
+from producers.kinds.pair_proof import prove_pair, spacing_in
+from producers.kinds.proving import Case, Maker, Proven, Verdict, address_in
 from producers.kinds.uniswap_v3 import POOL_EVENTS, read_state
 from producers.node import view_calls as view
 from producers.node.call_program import Question
@@ -73,7 +73,7 @@ def prove(case: Case) -> Verdict | None:
 def _custom(case: Case, factory: Maker, token0: bytes, token1: bytes) -> Verdict | None:
     """A pool of a custom deployer, once its tick spacing is known."""
     spacing = case.ask(Question(case.address, view.TICK_SPACING), zero_is_none=True)
-    return None if spacing is None else Proven(token0, token1, factory, 0, word_of(spacing) or 0)
+    return None if spacing is None else Proven(token0, token1, factory, 0, spacing_in(spacing))
 
 
 KIND = PoolKind(

@@ -234,6 +234,10 @@ class Inquiry:
         self._refuted = _worst(refuted) if refuted and len(refuted) == len(verdicts) else None
         return [] if self._refuted is not None else list(self._missing)
 
+    def _try(self, prove: Proof, case: Case) -> Verdict | None:
+        self._used.clear()
+        return prove(case)
+
     def _ask(self, question: Question, zero_is_none: bool, revert_is_none: bool) -> Answer | None:
         if zero_is_none:
             self._no_zeros.add(question)

@@ -33,8 +33,9 @@ these are of 8 emitters at least, and of 32 where most tokens are known."""
 MOST_ROUNDS = 4
 """Rounds in flight where one request carries each."""
 USUAL_QUESTIONS = 3
-NATIVE_COINS, NATIVE_DECIMALS = (bytes(20), bytes([0xEE]) * 20), 18
-"""The chain's own coin, as Uniswap V4 and as Curve names it; no contract can be asked about it."""
+NATIVE_COINS, NATIVE_DECIMALS = (bytes(20), bytes.fromhex("ee" * 20)), 18
+"""What stands for the chain's own coin, of which no contract can be asked: address 0 in Uniswap V4 (v4-core Currency),
+0xEeee... in Curve's pools that hold it (StableSwapSETH, StableSwapSTETH: `coins(0)`)."""
 
 
 class Gain(NamedTuple):

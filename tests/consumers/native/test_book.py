@@ -15,7 +15,7 @@ from consumers.arbitrage.book_strategy import BookStrategy
 from consumers.arbitrage.concentrated import current_range, swap, swap_step
 from consumers.arbitrage.constant_product import FEE_UNIT, MAX_RESERVE, Hop
 from consumers.arbitrage.cycle import ReserveLeg
-from consumers.arbitrage.legs import refusal, usable_map
+from consumers.arbitrage.legs import pool_hop, refusal, usable_map
 from consumers.arbitrage.pool_book import PoolBook
 from consumers.arbitrage.pool_state import Pool, Reserves
 from consumers.arbitrage.tick_math import MAX_SQRT_PRICE, MIN_SQRT_PRICE

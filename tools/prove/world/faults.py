@@ -65,6 +65,8 @@ ENDPOINTS = ("fallback", "useless_first", "other_chain", "second", "second_renum
 SECOND_LIES = frozenset({"null", "empty_logs", "partial_logs", "transient", "late", "lag"})
 """What a second endpoint does that is no better than the first."""
 ALL = (*ANSWERS, *NODE, *PUSHES, *NETWORK, *KILLS, *CHAIN, *ENDPOINTS)
+CLAIMS = ("claimed_places",)
+"""A log is pushed once more behind itself, as that of a transaction that nobody knows.  Drawn apart, like markets."""
 MARKETS = ("lookups", "hubs", "coins", "forks", "liars")
 """What trades beside pools that CREATE2 proves (`tools.prove.world.markets`); no fault of anybody's but a liar's."""
 HONEST = frozenset({"reorgs", "returns", "state_sync", "second"})

@@ -631,15 +631,6 @@ MUTANTS = (
         8,
     ),
     WorldMutant(
-        "pools are asked for by names that are no addresses",
-        "producers.blocks.log_queries:LogQueries._filters",
-        "map(address_of, self._table.row_of)",
-        "self._table.row_of",
-        54,
-        "coins lost_pushes policy",
-        20,
-    ),
-    WorldMutant(
         "a pair is believed whatever its factory answers",
         "producers.kinds.solidly:KIND.prove",
         "if address_in(pool or None) == bytes.fromhex(case.address[2:]) and token0 < token1",
