@@ -125,8 +125,8 @@ class Block:
         "next_index",
         "number",
         "numbered_once",
+        "orders",
         "parent_hash",
-        "places",
         "positives",
         "progress",
         "published",
@@ -173,8 +173,8 @@ class Block:
         """Their log indices.  State-sync logs of some nodes count from 0 again, so several logs can have one."""
         self.numbered_once = False
         """No two of its transactions have one log index or one index of their own, as where the chain adds logs."""
-        self.places: Places = {}
-        """Whose its places are; of those that two transactions claim, who came first."""
+        self.orders: dict[str, str] = {}
+        """The transaction of each transaction index; of those that two claim, who came first."""
         self.refuted: set[str] = set()
         """Identities of logs that came, and whose places are another transaction's."""
         self.highest_index = -1
@@ -345,28 +345,26 @@ class Block:
             self.doubted = True
             return Taken.UNREADABLE
         identity, index = place
-        places, transaction, order = self.places, log.transaction_hash or "", log.transaction_index or ""
+        seen, transaction, order = self.seen, log.transaction_hash or "", log.transaction_index or ""
+        before = seen.get(identity)
         if (
             pushed
             and self.numbered_once
-            and not places.get(index, transaction) == transaction == places.get(order, transaction)
+            and ((before is None and index in self.indices) or self.orders.get(order, transaction) != transaction)
         ):
             self.doubted = True
             return Taken.DISPUTED
         if self.head_bloom is not None:
             self.entries.add(log.address)  # also of one that came before: what was closed has none
             self.entries.update(log.topics)
-        seen = self.seen
-        before = seen.get(identity)
         if before:
             return Taken.KNOWN
         seen[identity] = content_of(log)
         if before is not None:
             return Taken.KNOWN
         self.indices.add(index)
-        places.setdefault(index, transaction)
         if order:
-            places.setdefault(order, transaction)
+            self.orders.setdefault(order, transaction)
         if index > self.highest_index:  # noqa: PLR1730  calling max is 0.1 us of 0.9
             self.highest_index = index
         self.topics.add(log.topics[0] if log.topics else None)
@@ -454,14 +452,13 @@ class Block:
             self.swaps.pop(place[0], None)
             if not any(identity.endswith(hex(place[1])) for identity in self.seen):
                 self.indices.discard(place[1])  # no other log has it
-                self.places.pop(place[1], None)
                 self.highest_index = max(self.indices, default=-1)
         self.doubted = True
         self.waiting = behind + self.waiting
 
     def displaced(self, theirs: Places, listed: Collection[str]) -> set[str]:
         """Which of the logs that came and are not `listed` stand where a list has another transaction."""
-        orders = {transaction: where for where, transaction in self.places.items() if isinstance(where, str)}
+        orders = {transaction: where for where, transaction in self.orders.items()}
         found = set()
         for identity in self.seen.keys() - listed:
             transaction, index = split_identity(identity)
@@ -480,7 +477,7 @@ class Block:
         self.indices = {index for _, index in left}
         self.highest_index = max(self.indices, default=-1)
         theirs = {transaction for transaction, _ in left}
-        self.places = {where: whose for where, whose in self.places.items() if whose in theirs}
+        self.orders = {where: whose for where, whose in self.orders.items() if whose in theirs}
         self.waiting = [
             entry for entry in self.waiting if f"{entry[1].transaction_hash}{entry[0]:#x}" not in identities
         ]
@@ -533,7 +530,6 @@ class Block:
         """Take over what an earlier collector published of it."""
         self.seen = dict.fromkeys(identities, 0)
         self.indices = indices
-        self.places = {index: transaction for transaction, index in map(split_identity, identities)}
         self.highest_index = max(indices, default=-1)
         self.recalled = True
         self.emitters = None
@@ -562,7 +558,6 @@ class Block:
             if place is not None:
                 self.seen.pop(place[0], None)
                 self.indices.discard(index)
-                self.places.pop(index, None)
         self.waiting.clear()
 
     # The second endpoint
