@@ -350,7 +350,8 @@ class Block:
         if (
             pushed
             and self.numbered_once
-            and ((before is None and index in self.indices) or self.orders.get(order, transaction) != transaction)
+            and before is None
+            and (index in self.indices or self.orders.get(order, transaction) != transaction)
         ):
             self.doubted = True
             return Taken.DISPUTED

@@ -50,6 +50,7 @@ def test_log_of_a_place_that_another_transaction_has_is_not_taken_when_it_is_pus
     assert block.doubted is (taken is Taken.DISPUTED)
     assert len(block.seen) == (2 if taken is Taken.DISPUTED else 3)
     assert block.take(log, pushed=False) is (Taken.NEW if taken is Taken.DISPUTED else Taken.KNOWN)
+    assert block.take(log, pushed=True) is Taken.KNOWN, "what the node lists is disputed no more"
     where_logs_are_added = block_of(log_at(0, "0xaa", 1), log_at(1, "0xaa", 1), numbered_once=False)
     assert where_logs_are_added.take(log, pushed=True) is Taken.NEW
 
