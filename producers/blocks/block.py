@@ -396,7 +396,7 @@ class Block:
     def requeue(self, index: int, log: Log, fetched: bool) -> None:
         """A log that was in quarantine is to be published after all, or judged again."""
         self.quarantined -= 1
-        if self.refuted and f"{log.transaction_hash}{index:#x}" in self.refuted:
+        if _is_among(log, self.refuted):
             return
         self.waiting.append((index, log, fetched))
 
@@ -479,9 +479,7 @@ class Block:
         self.highest_index = max(self.indices, default=-1)
         theirs = {transaction for transaction, _ in left}
         self.orders = {where: whose for where, whose in self.orders.items() if whose in theirs}
-        self.waiting = [
-            entry for entry in self.waiting if f"{entry[1].transaction_hash}{entry[0]:#x}" not in identities
-        ]
+        self.waiting = [entry for entry in self.waiting if not _is_among(entry[1], identities)]
         split = [split_events(segment, identities) for segment in self.published]
         self.published = [kept for kept, _ in split if len(kept.offsets)]
         self.events = sum(len(kept.offsets) for kept in self.published)
@@ -570,6 +568,11 @@ class Block:
     def stop_awaiting(self) -> None:
         """The opinion came, or will not."""
         self.held_until_ns = 0
+
+
+def _is_among(log: Log, identities: set[str]) -> bool:
+    place = identify(log)
+    return place is not None and place[0] in identities
 
 
 def _addresses(entries: set[str | None]) -> set[str]:

@@ -133,11 +133,8 @@ class Evidence:
         listed = dict(place for place in map(identify, logs) if place is not None)
         if not block.numbered_once or not logs or len(listed) < len(logs):
             return set()
-        if self.sees_all:
-            indices = set(listed.values())
-            bits = bloom_of({log.address for log in logs} | {topic for log in logs for topic in log.topics if topic})
-            if len(indices) != max(indices) + 1 or (block.head_bloom or 0) & ~bits:
-                return set()
+        if self.sees_all and _lacks_log(block, logs):
+            return set()
         theirs = places_of(logs)
         self.numbers_repeat = self.numbers_repeat or theirs is None
         return block.displaced(theirs, listed) if theirs is not None else set()
@@ -186,11 +183,14 @@ def shows_all(block: Block, logs: list[Log]) -> bool:
 
     Then what it lacks the bloom lacks too: logs of the chain itself, which some nodes do not list, or nonsense.
     """
-    indices = {place[1] for place in map(identify, logs) if place is not None}
-    if not indices or not block.head_bloom or len(indices) != max(indices) + 1:
-        return False
-    entries = {log.address for log in logs} | {topic for log in logs for topic in log.topics if topic}
-    return not block.head_bloom & ~bloom_of(entries)
+    return bool(block.head_bloom) and not _lacks_log(block, logs)
+
+
+def _lacks_log(block: Block, listed: list[Log]) -> bool:
+    """Whether the indices of a list of all logs have a hole, or the block's bloom holds what none of them sets."""
+    indices = {place[1] for place in map(identify, listed) if place is not None}
+    entries = {log.address for log in listed} | {topic for log in listed for topic in log.topics if topic}
+    return len(indices) != max(indices, default=0) + 1 or bool((block.head_bloom or 0) & ~bloom_of(entries))
 
 
 def _lacks_event(block: Block, listed: set[tuple[str, int] | None]) -> bool:
