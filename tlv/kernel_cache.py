@@ -14,7 +14,8 @@ of one kernel at once would write to one file, and run the other's code: a signa
 is another checksum or another mark.  Here every file of machine code has a name of its own.
 
 numba makes its compiler ready before it looks for machine code that it need not compile.  Here it does so where there
-is none, which spares a process that finds all its kernels a quarter of its start (bench `start`).
+is none: a process that makes, writes and reads a ring, and finds all its kernels, takes 0.6 s of processor time for
+0.85 s.
 
 Caches of other sources are removed when they are old, so that edits and updates do not accumulate them.  Every process
 holds a shared lock on the directory that it uses, which the operating system frees when it dies, so a cache in use is
