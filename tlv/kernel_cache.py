@@ -62,7 +62,6 @@ RUNTIME_SYMBOLS = (b"NRT_", b"_numba_hashsecret")
 kernel of these packages has one."""
 REMEDY = "let NUMBA_CACHE_DIR name a directory that you can write"
 KERNEL_PACKAGES = ("tlv", "ringbuf", "producers", "consumers")
-OURS = tuple(os.path.join(ROOT, package, "") for package in KERNEL_PACKAGES)  # noqa: PTH118 - `Path` drops the last "/"
 
 
 def read_sources(root: Path) -> dict[str, bytes]:
@@ -243,6 +242,12 @@ def digest_beside(file: str) -> str:
 
 
 @cache
+def folders_in(root: Path) -> tuple[str, ...]:
+    """How the paths of files begin that have kernels."""
+    return tuple(os.path.join(root, package, "") for package in KERNEL_PACKAGES)  # noqa: PTH118 - keeps the last "/"
+
+
+@cache
 def cache_path_of(package: str, caches: str) -> str:
     """Where the machine code of a folder's kernels is."""
     return str(Path(caches) / ".".join(Path(package).relative_to(ROOT).parts))
@@ -265,7 +270,7 @@ class KernelLocator(caching.UserProvidedCacheLocator):  # type: ignore[misc]
 
     def is_ours(self) -> bool:
         """Whether the directory's digest covers the file that the kernel stands in."""
-        return str(self._py_file).startswith(OURS)
+        return str(self._py_file).startswith(folders_in(ROOT))
 
     def get_source_stamp(self) -> object:
         """The value that must be equal to that at compilation for the cached code to be used."""
