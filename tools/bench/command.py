@@ -43,15 +43,11 @@ BENCHMARKS = {
 """The module of each benchmark, in the order in which a message meets what they measure; each has `run(seconds)`."""
 LIBRARIES = {"store": ("pyarrow", "polars", "pandas", "duckdb"), "bridge": ("nats",), "obs": ("uvicorn",)}
 """Of extras, that a benchmark needs."""
-LOWER_IS_BETTER = frozenset({"ns", "us", "ms", "s", "MB", "x"})
-"""Units of which a target is an upper bound."""
 
 
 def meets(result: BenchResult) -> bool:
     """Whether a reading reaches its target; one without a target does."""
-    if result.target is None:
-        return True
-    return result.value <= result.target if result.unit in LOWER_IS_BETTER else result.value >= result.target
+    return result.meets_target
 
 
 def measure(name: str, seconds: float) -> list[BenchResult]:
