@@ -1,0 +1,1 @@
+"""How costs grow: with readers, clients, pools, frames and payloads, each with its exponent."""

@@ -1,0 +1,69 @@
+"""A cost curve: points, the exponent that is fitted to them, and the row that shows both.
+
+The exponent is the slope of the least-squares line through log y over log x, its error the slope's standard error from
+the scatter about that line (any textbook on linear regression).  A point at x = 0 has no logarithm and is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tools.bench.result import BenchResult
+
+Points = Sequence[tuple[float, float]]
+
+
+class Exponent(NamedTuple):
+    """A slope and its standard error; the error is NaN of two points, through which a line always goes."""
+
+    slope: float
+    error: float
+
+
+def exponent_of(points: Points) -> Exponent | None:
+    """y ~ x^slope; None of fewer than two points with different x."""
+    logs = [(math.log(x), math.log(y)) for x, y in points if x > 0 and y > 0]
+    count = len(logs)
+    if count < 2:
+        return None
+    mean_x, mean_y = (sum(column) / count for column in zip(*logs, strict=True))
+    spread = sum((x - mean_x) ** 2 for x, _ in logs)
+    if not spread:
+        return None
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in logs) / spread
+    scatter = sum((y - mean_y - slope * (x - mean_x)) ** 2 for x, y in logs)
+    return Exponent(slope, math.sqrt(scatter / (count - 2) / spread) if count > 2 else math.nan)
+
+
+def curve(name: str, unit: str, points: Points, note: str, *, rises: bool = False) -> BenchResult:
+    """The row of a curve: its last point beside its first.  `rises`: more of its unit is better."""
+    (first_x, first), (_, last) = points[0], points[-1]
+    found = exponent_of(points)
+    slope, error = found or (None, None)
+    error_said = f" ± {error:.2f}" if error is not None and not math.isnan(error) else ""
+    said = f"{x_word(points)}^{slope:+.2f}{error_said}; " if slope is not None else ""
+        ""
+        if found is None
+        else f"{x_word(points)}^{slope:+.2f}{'' if math.isnan(found.error) else f' ± {error:.2f}'}; "
+    )
+    return BenchResult(
+        name,
+        last,
+        unit,
+        f"at {first_x:,g}",
+        first,
+        (last / first if rises else first / last) if first and last else 0.0,
+        note=said + note,
+        higher_is_better=rises,
+        points=tuple((float(x), float(y)) for x, y in points),
+        exponent=slope,
+        exponent_error=None if error is None or math.isnan(error) else error,
+    )
+
+
+def x_word(points: Points) -> str:
+    """Over what the exponent was fitted."""
+    inside = [x for x, y in points if x > 0 and y > 0]
+    return f"x = {inside[0]:,g} to {inside[-1]:,g}: x"
