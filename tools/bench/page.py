@@ -86,8 +86,9 @@ def machine_part(report: Report) -> str:
     """Where and when, and how far the readings are to be believed."""
     found = report.machine
     pinned = "each process pinned to a core" if found.get("pinned") else "not pinned"
+    when = report.when[:16].replace("T", " ")
     lines = [
-        f"Measured {report.when[:16].replace('T', ' ')} UTC on {found['cores']} cores of {found['processor']} ({pinned}), "
+        f"Measured {when} UTC on {found['cores']} cores of {found['processor']} ({pinned}), "
         f"Python {found['python']}, kernel {found['kernel']}, load {found['load_1min']} at the beginning; "
         f"{report.seconds:g} s for each reading, {counted(report.rounds, 'round')}.",
         f"{report.disturbed} of {counted(len(report.results), 'reading')} were taken while something else used the "

@@ -16,10 +16,13 @@ Points = Sequence[tuple[float, float]]
 
 
 class Exponent(NamedTuple):
-    """A slope and its standard error; the error is NaN of two points, through which a line always goes."""
+    """A slope and its standard error; None of two points, through which a line always goes."""
 
     slope: float
-    error: float
+    error: float | None
+
+    def __str__(self) -> str:
+        return f"{self.slope:+.2f}" + ("" if self.error is None else f" ± {self.error:.2f}")
 
 
 def exponent_of(points: Points) -> Exponent | None:
@@ -34,20 +37,13 @@ def exponent_of(points: Points) -> Exponent | None:
         return None
     slope = sum((x - mean_x) * (y - mean_y) for x, y in logs) / spread
     scatter = sum((y - mean_y - slope * (x - mean_x)) ** 2 for x, y in logs)
-    return Exponent(slope, math.sqrt(scatter / (count - 2) / spread) if count > 2 else math.nan)
+    return Exponent(slope, math.sqrt(scatter / (count - 2) / spread) if count > 2 else None)
 
 
 def curve(name: str, unit: str, points: Points, note: str, *, rises: bool = False) -> BenchResult:
     """The row of a curve: its last point beside its first.  `rises`: more of its unit is better."""
-    (first_x, first), (_, last) = points[0], points[-1]
+    (first_x, first), (last_x, last) = points[0], points[-1]
     found = exponent_of(points)
-    slope, error = found or (None, None)
-    error_said = f" ± {error:.2f}" if error is not None and not math.isnan(error) else ""
-    said = f"{x_word(points)}^{slope:+.2f}{error_said}; " if slope is not None else ""
-        ""
-        if found is None
-        else f"{x_word(points)}^{slope:+.2f}{'' if math.isnan(found.error) else f' ± {error:.2f}'}; "
-    )
     return BenchResult(
         name,
         last,
@@ -55,15 +51,9 @@ def curve(name: str, unit: str, points: Points, note: str, *, rises: bool = Fals
         f"at {first_x:,g}",
         first,
         (last / first if rises else first / last) if first and last else 0.0,
-        note=said + note,
+        note=f"at {last_x:,g}; {'' if found is None else f'exponent {found}; '}{note}",
         higher_is_better=rises,
         points=tuple((float(x), float(y)) for x, y in points),
-        exponent=slope,
-        exponent_error=None if error is None or math.isnan(error) else error,
+        exponent=found and found.slope,
+        exponent_error=found and found.error,
     )
-
-
-def x_word(points: Points) -> str:
-    """Over what the exponent was fitted."""
-    inside = [x for x, y in points if x > 0 and y > 0]
-    return f"x = {inside[0]:,g} to {inside[-1]:,g}: x"
