@@ -15,7 +15,7 @@ from tools.bench.result import BenchResult
 Points = Sequence[tuple[float, float]]
 
 
-class Exponent(NamedTuple):
+class FittedSlope(NamedTuple):
     """A slope and its standard error; None of two points, through which a line always goes."""
 
     slope: float
@@ -25,19 +25,23 @@ class Exponent(NamedTuple):
         return f"{self.slope:+.2f}" + ("" if self.error is None else f" ± {self.error:.2f}")
 
 
-def exponent_of(points: Points) -> Exponent | None:
+def exponent_of(points: Points) -> FittedSlope | None:
     """y ~ x^slope; None of fewer than two points with different x."""
-    logs = [(math.log(x), math.log(y)) for x, y in points if x > 0 and y > 0]
-    count = len(logs)
+    return line_of([(math.log(x), math.log(y)) for x, y in points if x > 0 and y > 0])
+
+
+def line_of(points: Points) -> FittedSlope | None:
+    """The slope of the least-squares line through points; None of fewer than two with different x."""
+    count = len(points)
     if count < 2:
         return None
-    mean_x, mean_y = (sum(column) / count for column in zip(*logs, strict=True))
-    spread = sum((x - mean_x) ** 2 for x, _ in logs)
+    mean_x, mean_y = (sum(column) / count for column in zip(*points, strict=True))
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
     if not spread:
         return None
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in logs) / spread
-    scatter = sum((y - mean_y - slope * (x - mean_x)) ** 2 for x, y in logs)
-    return Exponent(slope, math.sqrt(scatter / (count - 2) / spread) if count > 2 else None)
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
+    scatter = sum((y - mean_y - slope * (x - mean_x)) ** 2 for x, y in points)
+    return FittedSlope(slope, math.sqrt(scatter / (count - 2) / spread) if count > 2 else None)
 
 
 def curve(name: str, unit: str, points: Points, note: str, *, rises: bool = False) -> BenchResult:
