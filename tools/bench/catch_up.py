@@ -11,7 +11,6 @@ baseline.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import secrets
 import selectors
@@ -33,12 +32,12 @@ from ringbuf import warm as warm_ring
 from tlv.codes import StreamStart
 from tlv.layout import LAYOUT_DIGEST, Resume
 from tools.bench.journal import message
+from tools.bench.processes import SPAWN
 from tools.bench.relay import collect_arrivals, delays, note_arrivals, p99_us, publish_steadily
 from tools.bench.result import BenchResult
 from tools.rig.recorded_ring import fill_recorded
 
 MILLION = 1e6
-SPAWN = multiprocessing.get_context("spawn")
 CLIENTS, AT_THE_END = 64, 4
 RING_BYTES = 1 << 24
 RATE = 500

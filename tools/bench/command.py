@@ -50,9 +50,17 @@ BENCHMARKS = {
 returns its results or yields them as they come."""
 LIBRARIES = {"store": ("pyarrow", "polars", "pandas", "duckdb"), "bridge": ("nats",), "obs": ("uvicorn",)}
 """Of extras, that a benchmark needs."""
-TAKES_S = {"ring": 15, "collector": 25, "obs": 60, "curves": 40, "sustained": 20}
-"""Roughly, at 0.3 s a reading on two cores, for the time that is left; others USUAL_S."""
-USUAL_S = 8
+TAKES_S = {"browser": 50, "obs": 40, "time_travel": 30, "collector": 30, "hand_over": 20, "start": 20} | {
+    "curves": 60,
+    "sustained": 30,
+    "ring": 12,
+    "relay": 10,
+    "tlv": 3,
+    "ticks": 3,
+    "execution": 3,
+}
+"""Roughly, on two cores, with a few tenths of a second a reading: for the time that is left; others USUAL_S."""
+USUAL_S = 6
 LIMIT_S, LIMIT_PER_S = 300.0, 60.0
 """A benchmark that has not ended after so long never will: this and so much for each second of `--seconds`."""
 QUICK_SECONDS, QUICK_LIMIT_S = 0.03, 55.0
@@ -187,7 +195,7 @@ def command(
         show_changes(changes)
     else:
         show(report)
-    if page is not None:
+    if page is not None and (earlier is not None or not report.interrupted):
         write_page(page, report)
     if earlier is None and report.interrupted:
         return 130

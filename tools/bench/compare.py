@@ -71,8 +71,8 @@ def change_of(before: Row | None, now: Row | None) -> Change:
         return Change(
             name=known.name,
             unit=known.unit,
-            before=before and before.value,
-            now=now and now.value,
+            before=None if before is None else before.value,
+            now=None if now is None else now.value,
             change=None,
             noise=None,
             noise_assumed=False,

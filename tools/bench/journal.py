@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import secrets
 import tempfile
@@ -20,12 +19,12 @@ from ringbuf.layout import INDEX_ROWS, LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW
 from tlv.codes import Domain, Source
 from tlv.layout import LAYOUT_DIGEST, EventOrigin, PoolSync
 from tlv.message import build
+from tools.bench.processes import SPAWN
 from tools.bench.result import BenchResult
 
 FRAMES = 4000
 """Per batch: what a poll brings a recorder that has fallen behind a little."""
 MILLION = 1e6
-SPAWN = multiprocessing.get_context("spawn")
 RING_BYTES = 1 << 26
 
 

@@ -95,6 +95,8 @@ def machine_part(report: Report) -> str:
         f"machine; they are marked `{DISTURBED}`.",
     ]
     lines += [f"`{failure.benchmark}` failed: {failure.reason}." for failure in report.failed]
+    if report.left_out:
+        lines.append(f"Left out for want of time: {', '.join(one.benchmark for one in report.left_out)}.")
     lines += ["The run was interrupted."] if report.interrupted else []
     return "\n".join(lines) + "\n"
 
@@ -116,7 +118,7 @@ def targets_part(report: Report) -> str:
         met = "" if row.target is None else "yes" if row.meets_target else "**no**"
         return f"{value_of(row)}{beside}", met
 
-    lines = [(one.what, one.before, one.target, *cells(one.reading)) for one in TARGETS]
+    lines = [(one.reading, one.before, one.target, *cells(one.reading)) for one in TARGETS]
     return table(("", "before", "target", "now", "met"), lines)
 
 

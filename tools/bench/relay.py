@@ -6,7 +6,6 @@ carries the same bytes in the same portions and does nothing else.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import secrets
 import selectors
@@ -34,10 +33,10 @@ from tlv.buffers import Longs
 from tlv.codes import StreamStart
 from tlv.layout import HEADER_SIZE, LAYOUT_DIGEST
 from tools.bench.journal import message
+from tools.bench.processes import SPAWN
 from tools.bench.result import BenchResult
 
 MILLION = 1e6
-SPAWN = multiprocessing.get_context("spawn")
 RING_BYTES = 1 << 26
 PORTION = 500
 """Messages per commit of the paced publisher."""

@@ -10,7 +10,7 @@ Owns the form of the file that `--output` writes and `--resume`, `--read` and `-
     results       a row for each reading: `BenchResult`, and
                       benchmark, meets_target, rises (more is better), disturbed, disturbance (`Disturbance`)
                       noise: from the least to the greatest of its rounds, as a share of it; null: there was one
-    failed        [{benchmark, reason}]
+    failed        [{benchmark, reason}];  left_out: the same of those for which a quick run had no time
     disturbed     how many of the results are
 """
 
@@ -70,6 +70,7 @@ class Report(msgspec.Struct, kw_only=True):
     chosen: list[str] = []
     done: list[str] = []
     failed: list[Failure] = []
+    left_out: list[Failure] = []
     disturbed: int = 0
 
 
@@ -121,8 +122,9 @@ def fill(report: Report, session: Session) -> Report:
     """The report with what a session has measured so far."""
     report.results = [row_of(reading) for reading in session.readings]
     report.failed = [Failure(name, reason) for name, reason in session.failed.items()]
+    report.left_out = [Failure(name, reason) for name, reason in session.left_out.items()]
     report.done = [name for name in report.chosen if name in session.done]
-    report.interrupted = len(report.done) + len(report.failed) < len(report.chosen)
+    report.interrupted = len(report.done) + len(report.failed) + len(report.left_out) < len(report.chosen)
     report.disturbed = sum(row.disturbed for row in report.results)
     return report
 

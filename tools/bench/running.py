@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from tools.bench.disturbance import Disturbance, Watch
 from tools.bench.result import BenchResult
 
+NO_TIME = "there was no time left for it"
 Run = Callable[[float], Iterable[BenchResult]]
 
 
@@ -51,6 +52,8 @@ class Session:
     """By benchmark and name, one for each round."""
     failed: dict[str, str] = field(default_factory=dict)
     """Why, by benchmark."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """The same of those for which there was no time."""
     done: list[str] = field(default_factory=list)
     """Benchmarks that came to their end."""
     interrupted: bool = False
@@ -126,7 +129,7 @@ def run_all(
             for name, module in modules.items():
                 left_s = limit_s if until is None else min(limit_s, until - time.monotonic())
                 if left_s <= 0:
-                    session.failed[name] = "left out: there was no time left for it"
+                    session.left_out[name] = NO_TIME
                     ended(name)
                     continue
                 try:
@@ -135,6 +138,10 @@ def run_all(
                         with limited(left_s):
                             take_all(name, run_of(module), seconds, session)
                     session.done.append(name)
+                except TookTooLong as error:
+                    where = session.failed if until is None else session.left_out
+                    where[name] = said(error) if until is None else NO_TIME
+                    end_children()
                 except Exception as error:  # noqa: BLE001 - whatever one does, the others run
                     session.failed[name] = said(error)
                     end_children()

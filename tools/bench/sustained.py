@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -180,10 +180,10 @@ def measure(consumers: list[str], seconds: float, *, watched: bool = False) -> R
                 pids["relay"] = spawn(partial(serve, name, folder / "relay.sock", PATIENCE_S))
             pids[SHORT[one]] = spawn(partial(WORK[one], setting))
             wait_for(partial(setting.counts.__getitem__, READY))
-        scrape = None
+        scrape: str | None = None
         if watched and is_installed("uvicorn"):
-            process, scrape = stack.enter_context(obs(name))
-            pids["obs"] = process.pid
+            looker, scrape = stack.enter_context(obs(name))
+            pids["obs"] = looker.pid
             scraped(scrape)  # the first answer takes longest
         elif watched:
             note = "; without obs, which is not installed"
@@ -292,7 +292,7 @@ def receive(setting: Setting) -> None:
 
 def record(setting: Setting) -> None:
     """The recorder."""
-    options = {"fsync": Fsync.INTERVAL, "pack": False, "retain_bytes": RETAIN_BYTES}
+    options: dict[str, Any] = {"fsync": Fsync.INTERVAL, "pack": False, "retain_bytes": RETAIN_BYTES}
     with Recorder(setting.name, setting.folder / "journal", report=lambda line: None, **options) as recorder:
         setting.counts[READY] = 1
 

@@ -36,6 +36,8 @@ def show(report: Report) -> None:
     out.print(table)
     for failure in report.failed:
         out.print(Text(f"{failure.benchmark}: {failure.reason}", "red"))
+    if report.left_out:
+        out.print(Text(f"left out for want of time: {', '.join(one.benchmark for one in report.left_out)}", "yellow"))
     if report.interrupted:
         out.print(Text(f"interrupted: {len(report.done)} of {len(report.chosen)} benchmarks came to their end", "red"))
     if report.disturbed:

@@ -5,7 +5,6 @@ Owns how processes of a reading are started, pinned and ended.  It must never kn
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -15,12 +14,11 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from ringbuf import Writer
+from tools.bench.processes import SPAWN
 
 PAYLOAD = np.arange(128, dtype=np.uint8)
 CAPACITY = 1 << 22
 """Fits a second-level cache with its reader's buffer: the transport is measured, not the memory."""
-SPAWN = multiprocessing.get_context("spawn")
-"""Not fork: a forked child would share this process's maps and compiled code."""
 
 
 def cores() -> list[int]:

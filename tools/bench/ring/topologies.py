@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from ringbuf import Reader, Status, Writer
+from tools.bench.processes import SPAWN
 from tools.bench.result import BenchResult
 from tools.bench.ring import life as ring_life
 from tools.bench.ring.loops import (
@@ -31,7 +32,7 @@ from tools.bench.ring.loops import (
     read_loop,
     sleep_loop,
 )
-from tools.bench.ring.setting import CAPACITY, PAYLOAD, SPAWN, cores, peer, pin, pinned, ring
+from tools.bench.ring.setting import CAPACITY, PAYLOAD, cores, peer, pin, pinned, ring
 
 FRAME_BYTES = 192
 """What a 128-byte payload takes: 32 of descriptor, 64-byte aligned."""
