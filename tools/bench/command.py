@@ -80,15 +80,13 @@ def lacking(name: str) -> str:
 class Progress:
     """Says on stderr what is measured, which of how many it is, and roughly how long the rest takes."""
 
-    def __init__(self, names: Iterable[str], rounds: int, is_quiet: bool) -> None:
+    def __init__(self, names: Iterable[str], rounds: int) -> None:
         self._left = list(names)
-        self._count, self._rounds, self._quiet = len(self._left), rounds, is_quiet
+        self._count, self._rounds = len(self._left), rounds
         self._began, self._expected = time.monotonic(), 0.0
 
     def began(self, name: str, number: int) -> None:
         """A round of a benchmark begins."""
-        if self._quiet:
-            return
         took = time.monotonic() - self._began
         left = sum(map(takes, self._left)) * (took / self._expected if self._expected else self._rounds)
         round_said = f", round {number} of {self._rounds}" if self._rounds > 1 else ""
@@ -184,7 +182,7 @@ def command(
         chosen = tuple(dict.fromkeys(names)) or tuple(BENCHMARKS)
         if quick:
             seconds, rounds = min(seconds, QUICK_SECONDS), 1
-        report = measure(chosen, seconds, rounds, quick=quick, is_quiet=as_json, output=output, resume=resume)
+        report = measure(chosen, seconds, rounds, quick=quick, output=output, resume=resume)
     changes = compare(before, report) if before is not None else None
     if as_json:
         import msgspec
@@ -209,7 +207,6 @@ def measure(
     rounds: int,
     *,
     quick: bool,
-    is_quiet: bool,
     output: Path | None,
     resume: bool,
 ) -> Report:
@@ -233,10 +230,11 @@ def measure(
         if kept.interrupted:
             report, session = kept, taken_up(kept)
     session.failed |= {name: reason for name, reason in wanting.items() if name in report.chosen}
+    session.failed |= {name: "there is no such benchmark" for name in report.chosen if name not in BENCHMARKS}
     left = [name for name in report.chosen if name not in session.done and name not in session.failed]
     if quick:
         left.sort(key=takes)
-    progress = Progress(left, report.rounds, is_quiet)
+    progress = Progress(left, report.rounds)
 
     def ended(name: str) -> None:
         progress.ended(name)

@@ -103,10 +103,9 @@ def row_of(reading: Reading) -> Row:
 def reading_of(row: Row) -> Reading:
     """A row as the reading that it was."""
     fields = {name: getattr(row, name) for name in BenchResult.__dataclass_fields__ if hasattr(row, name)}
-    beside = {"steal_share": 0.0, "others_share": 0.0, "longest_gap_us": 0.0, "preempted_per_s": 0.0}
-    return Reading(
-        row.benchmark, BenchResult(**fields | {"higher_is_better": row.rises}), Disturbance(**beside | row.disturbance)
-    )
+    beside = {name: row.disturbance.get(name, 0.0) for name in Disturbance.__dataclass_fields__}
+    result = BenchResult(**fields | {"higher_is_better": row.rises})
+    return Reading(row.benchmark, result, Disturbance(**beside))
 
 
 def taken_up(report: Report) -> Session:
