@@ -16,11 +16,10 @@ import click
 
 from consumers.extras import missing
 from tlv.errors import UsageError
-from tools.bench.result import BenchResult
 from tools.command.needs import is_installed
 
 if TYPE_CHECKING:
-    from tools.bench.report import Report
+    from tools.bench.report import BenchReport
 
 BENCHMARKS = {
     "tlv": "tools.bench.tlv",
@@ -67,17 +66,12 @@ QUICK_SECONDS, QUICK_LIMIT_S = 0.03, 55.0
 """A quick run says whether everything works, and roughly how fast: what has not ended within this is left out."""
 
 
-def meets(result: BenchResult) -> bool:
-    """Whether a reading reaches its target; one without a target does."""
-    return result.meets_target
-
-
 def lacking(name: str) -> str:
     """What a benchmark needs that is not installed, and how it is; empty if it has everything."""
     return next((missing(library) for library in LIBRARIES.get(name, ()) if not is_installed(library)), "")
 
 
-class Progress:
+class BenchProgress:
     """Says on stderr what is measured, which of how many it is, and roughly how long the rest takes."""
 
     def __init__(self, names: Iterable[str], rounds: int) -> None:
@@ -209,22 +203,22 @@ def measure(
     quick: bool,
     output: Path | None,
     resume: bool,
-) -> Report:
+) -> BenchReport:
     """Run what was chosen, keeping what there is in `output` after each.
 
     Raises:
         UsageError: nothing of it can run for want of libraries.
     """
     from tools.bench.machine import machine
-    from tools.bench.report import Report, fill, read_report, taken_up, write_report
-    from tools.bench.running import Session, run_all
+    from tools.bench.report import BenchReport, fill, read_report, taken_up, write_report
+    from tools.bench.running import BenchSession, run_all
 
     wanting = {name: reason for name in chosen if (reason := lacking(name))}
     if len(wanting) == len(chosen):
         raise UsageError(next(iter(wanting.values())))
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    report = Report(machine=machine(), seconds=seconds, rounds=rounds, results=[], when=when, chosen=list(chosen))
-    session = Session()
+    report = BenchReport(machine=machine(), seconds=seconds, rounds=rounds, results=[], when=when, chosen=list(chosen))
+    session = BenchSession()
     if resume and output is not None and output.exists():
         kept = read_report(output)
         if kept.interrupted:
@@ -234,7 +228,7 @@ def measure(
     left = [name for name in report.chosen if name not in session.done and name not in session.failed]
     if quick:
         left.sort(key=takes)
-    progress = Progress(left, report.rounds)
+    progress = BenchProgress(left, report.rounds)
 
     def ended(name: str) -> None:
         progress.ended(name)

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tools.bench.machine import LIKE
-from tools.bench.report import Report, Row
+from tools.bench.report import BenchReport, ReportRow
 from tools.bench.tables import console
 
 ASSUMED = 0.15
@@ -28,7 +28,7 @@ LEAST = 0.03
 STYLES = {"faster": "green", "slower": "red", "disturbed": "yellow", "new": "cyan", "gone": "cyan"}
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class ReadingChange(msgspec.Struct, frozen=True, kw_only=True):
     """One reading in both runs."""
 
     name: str
@@ -46,7 +46,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 class Changes(msgspec.Struct, frozen=True):
     """All of them, and what makes the two runs hard to compare."""
 
-    changes: list[Change]
+    changes: list[ReadingChange]
     unlike: list[str]
 
     @property
@@ -55,7 +55,7 @@ class Changes(msgspec.Struct, frozen=True):
         return any(change.verdict == "slower" for change in self.changes)
 
 
-def compare(before: Report, now: Report) -> Changes:
+def compare(before: BenchReport, now: BenchReport) -> Changes:
     """The changes, in the order of the later run; what is gone comes last."""
     old = {(row.benchmark, row.name): row for row in before.results if not row.missing}
     new = {(row.benchmark, row.name): row for row in now.results if not row.missing}
@@ -64,11 +64,11 @@ def compare(before: Report, now: Report) -> Changes:
     return Changes([change_of(old.get(key), new.get(key)) for key in keys], unlike(before, now))
 
 
-def change_of(before: Row | None, now: Row | None) -> Change:
+def change_of(before: ReportRow | None, now: ReportRow | None) -> ReadingChange:
     """What became of one reading."""
     known: Any = now or before
     if before is None or now is None:
-        return Change(
+        return ReadingChange(
             name=known.name,
             unit=known.unit,
             before=None if before is None else before.value,
@@ -81,7 +81,7 @@ def change_of(before: Row | None, now: Row | None) -> Change:
     change = (now.value - before.value) / abs(before.value) if before.value else None
     noise = sum(ASSUMED if row.noise is None else row.noise for row in (before, now))
     moved = change is not None and abs(change) > max(noise, LEAST)
-    return Change(
+    return ReadingChange(
         name=now.name,
         unit=now.unit,
         before=before.value,
@@ -93,14 +93,14 @@ def change_of(before: Row | None, now: Row | None) -> Change:
     )
 
 
-def verdict(before: Row, now: Row) -> str:
+def verdict(before: ReportRow, now: ReportRow) -> str:
     """Of a reading that moved beyond the noise."""
     if before.disturbed or now.disturbed:
         return "disturbed"
     return "faster" if (now.value > before.value) == now.rises else "slower"
 
 
-def unlike(before: Report, now: Report) -> list[str]:
+def unlike(before: BenchReport, now: BenchReport) -> list[str]:
     """In what the two runs differ, other than in the code."""
     found = [
         f"{what}: {before.machine.get(what, 'unknown')} before, {now.machine.get(what, 'unknown')} now"

@@ -59,7 +59,7 @@ class Disturbance:
 
 
 @dataclass(frozen=True)
-class Moment:
+class MachineMoment:
     """The kernel's counters at one time, in ticks but for `ns` and `switches`."""
 
     ns: int
@@ -97,13 +97,13 @@ def probe() -> float:
     return found / 1e3
 
 
-def moment(pid: int) -> Moment:
+def moment(pid: int) -> MachineMoment:
     """The counters now, of the cores that this process may use; `ours` are `pid` and its children."""
     allowed = {f"cpu{core}" for core in os.sched_getaffinity(0)}
     rows = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
     columns = [list(map(int, row[1:])) for row in rows if row[0] in allowed]
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return Moment(
+    return MachineMoment(
         ns=time.monotonic_ns(),
         busy=sum(row[column] for row in columns for column in BUSY),
         steal=sum(row[STEAL] for row in columns),
@@ -129,7 +129,7 @@ def ticks_of_tree(pid: int) -> int:
     return sum(count for number, count in ticks.items() if is_ours(number))
 
 
-def between(before: Moment, after: Moment, cores: int, gap_us: float) -> Disturbance:
+def between(before: MachineMoment, after: MachineMoment, cores: int, gap_us: float) -> Disturbance:
     """What happened from one moment to another on so many cores."""
     seconds = max(after.ns - before.ns, 1) / NS
     whole = seconds * TICKS_PER_S * cores
@@ -145,7 +145,7 @@ def between(before: Moment, after: Moment, cores: int, gap_us: float) -> Disturb
     )
 
 
-class Watch:
+class MachineWatch:
     """Says what happened since it was last asked, or since it began."""
 
     def __init__(self) -> None:

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from tlv.errors import UsageError
 from tools.bench.curves.axes import AXES, axis_of_name
-from tools.bench.plot import Line, chart
-from tools.bench.report import Report, Row
+from tools.bench.plot import ChartLine, chart
+from tools.bench.report import BenchReport, ReportRow
 from tools.bench.tables import DISTURBED
 from tools.bench.targets import TARGETS
 
@@ -28,7 +28,7 @@ CURVES, SUSTAINED = "curves", "sustained"
 NOTHING = "Not measured in this run.\n"
 
 
-def write_page(folder: Path, report: Report) -> None:
+def write_page(folder: Path, report: BenchReport) -> None:
     """Renew FOLDER/index.md and the pictures beside it.
 
     Raises:
@@ -43,7 +43,7 @@ def write_page(folder: Path, report: Report) -> None:
     path.write_text(renewed, encoding="utf-8")
 
 
-def with_parts(text: str, report: Report, where: Path) -> str:
+def with_parts(text: str, report: BenchReport, where: Path) -> str:
     """The page with its parts as the report says.
 
     Raises:
@@ -58,23 +58,23 @@ def with_parts(text: str, report: Report, where: Path) -> str:
     return text
 
 
-def pictures(report: Report) -> dict[str, str]:
+def pictures(report: BenchReport) -> dict[str, str]:
     """The pictures of the cost curves by file name; one of an axis of which nothing was measured says so."""
     found = {}
     for name, axis in AXES.items():
         rows = curves_of(report, name)
-        lines = [Line(series(row), row.points) for row in rows]
+        lines = [ChartLine(series(row), row.points) for row in rows]
         unit = rows[0].unit if rows else ""
         found[f"{name}.svg"] = chart(axis.label, axis.x_label, unit, lines)
     return found
 
 
-def curves_of(report: Report, axis: str) -> list[Row]:
+def curves_of(report: BenchReport, axis: str) -> list[ReportRow]:
     """The curves over one axis."""
     return [row for row in report.results if row.points and axis_of_name(row.name) == axis]
 
 
-def series(row: Row) -> str:
+def series(row: ReportRow) -> str:
     """What a curve's line is called."""
     return row.name.partition(": ")[2]
 
@@ -82,7 +82,7 @@ def series(row: Row) -> str:
 # ---- the parts
 
 
-def machine_part(report: Report) -> str:
+def machine_part(report: BenchReport) -> str:
     """Where and when, and how far the readings are to be believed."""
     found = report.machine
     pinned = "each process pinned to a core" if found.get("pinned") else "not pinned"
@@ -106,7 +106,7 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def targets_part(report: Report) -> str:
+def targets_part(report: BenchReport) -> str:
     """The table of targets, before and now."""
     rows = {row.name: row for row in report.results}
 
@@ -122,7 +122,7 @@ def targets_part(report: Report) -> str:
     return table(("", "before", "target", "now", "met"), lines)
 
 
-def curves_part(report: Report) -> str:
+def curves_part(report: BenchReport) -> str:
     """A picture and a table for each axis."""
     parts = []
     for name, axis in AXES.items():
@@ -136,30 +136,30 @@ def curves_part(report: Report) -> str:
     return "\n".join(parts)
 
 
-def ends(row: Row) -> str:
+def ends(row: ReportRow) -> str:
     """The first and the last point of a curve."""
     (low, first), (high, last) = row.points[0], row.points[-1]
     return f"{number(first)} at {low:,g}, {number(last)} at {high:,g}"
 
 
-def exponent(row: Row) -> str:
+def exponent(row: ReportRow) -> str:
     """With its error."""
     return "" if row.exponent is None else f"{row.exponent:+.2f} ± {row.exponent_error or 0.0:.2f}"
 
 
-def sustained_part(report: Report) -> str:
+def sustained_part(report: BenchReport) -> str:
     """A row for each topology."""
     rows = [row for row in report.results if row.benchmark == SUSTAINED]
     return readings_table(rows) if rows else NOTHING
 
 
-def readings_part(report: Report) -> str:
+def readings_part(report: BenchReport) -> str:
     """All that stands in no other part."""
     rows = [row for row in report.results if row.benchmark not in (CURVES, SUSTAINED)]
     return readings_table(rows) if rows else NOTHING
 
 
-def readings_table(rows: Iterable[Row]) -> str:
+def readings_table(rows: Iterable[ReportRow]) -> str:
     """Readings beside their baselines."""
     return table(
         ("reading", "value", "target", "x baseline", "baseline", ""),
@@ -177,7 +177,7 @@ def readings_table(rows: Iterable[Row]) -> str:
     )
 
 
-def value_of(row: Row) -> str:
+def value_of(row: ReportRow) -> str:
     """A reading with its unit, marked where it was disturbed."""
     return f"{number(row.value)} {row.unit}{f' {DISTURBED}' if row.disturbed else ''}"
 
@@ -196,7 +196,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return line(heads) + "|" + "---|" * len(heads) + "\n" + "".join(map(line, rows))
 
 
-PARTS: dict[str, Callable[[Report], str]] = {
+PARTS: dict[str, Callable[[BenchReport], str]] = {
     "machine": machine_part,
     "targets": targets_part,
     "curves": curves_part,

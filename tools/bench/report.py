@@ -24,10 +24,10 @@ import msgspec
 from tlv.errors import UsageError
 from tools.bench.disturbance import Disturbance
 from tools.bench.result import BenchResult
-from tools.bench.running import Reading, Session, noise
+from tools.bench.running import BenchSession, TakenReading, noise
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class ReportRow(msgspec.Struct, frozen=True, kw_only=True):
     """One reading, as the file has it.  Of rows of an older version what they lack has a default."""
 
     name: str
@@ -51,33 +51,33 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     disturbance: dict[str, float] = {}
 
 
-class Failure(msgspec.Struct, frozen=True):
+class FailedBenchmark(msgspec.Struct, frozen=True):
     """A benchmark that did not come to its end."""
 
     benchmark: str
     reason: str
 
 
-class Report(msgspec.Struct, kw_only=True):
+class BenchReport(msgspec.Struct, kw_only=True):
     """A run; this file's docstring has the fields."""
 
     machine: dict[str, str | int | float | bool]
     seconds: float
-    results: list[Row]
+    results: list[ReportRow]
     when: str = ""
     rounds: int = 1
     interrupted: bool = False
     chosen: list[str] = []
     done: list[str] = []
-    failed: list[Failure] = []
-    left_out: list[Failure] = []
+    failed: list[FailedBenchmark] = []
+    left_out: list[FailedBenchmark] = []
     disturbed: int = 0
 
 
-def row_of(reading: Reading) -> Row:
+def row_of(reading: TakenReading) -> ReportRow:
     """A reading as a row."""
     result = reading.result
-    return Row(
+    return ReportRow(
         name=result.name,
         value=result.value,
         unit=result.unit,
@@ -100,52 +100,52 @@ def row_of(reading: Reading) -> Row:
     )
 
 
-def reading_of(row: Row) -> Reading:
+def reading_of(row: ReportRow) -> TakenReading:
     """A row as the reading that it was."""
     fields = {name: getattr(row, name) for name in BenchResult.__dataclass_fields__ if hasattr(row, name)}
     beside = {name: row.disturbance.get(name, 0.0) for name in Disturbance.__dataclass_fields__}
     result = BenchResult(**fields | {"higher_is_better": row.rises})
-    return Reading(row.benchmark, result, Disturbance(**beside))
+    return TakenReading(row.benchmark, result, Disturbance(**beside))
 
 
-def taken_up(report: Report) -> Session:
+def taken_up(report: BenchReport) -> BenchSession:
     """The session of a run that was interrupted, to go on with; what failed in it is tried again."""
-    session = Session(done=list(report.done))
+    session = BenchSession(done=list(report.done))
     for row in report.results:
         if row.benchmark in report.done:
             session.add(reading_of(row))
     return session
 
 
-def fill(report: Report, session: Session) -> Report:
+def fill(report: BenchReport, session: BenchSession) -> BenchReport:
     """The report with what a session has measured so far."""
     report.results = [row_of(reading) for reading in session.readings]
-    report.failed = [Failure(name, reason) for name, reason in session.failed.items()]
-    report.left_out = [Failure(name, reason) for name, reason in session.left_out.items()]
+    report.failed = [FailedBenchmark(name, reason) for name, reason in session.failed.items()]
+    report.left_out = [FailedBenchmark(name, reason) for name, reason in session.left_out.items()]
     report.done = [name for name in report.chosen if name in session.done]
     report.interrupted = len(report.done) + len(report.failed) + len(report.left_out) < len(report.chosen)
     report.disturbed = sum(row.disturbed for row in report.results)
     return report
 
 
-def write_report(path: Path, report: Report) -> None:
+def write_report(path: Path, report: BenchReport) -> None:
     """Write the file; it is whole at any moment."""
     fresh = path.with_name(path.name + ".new")
     fresh.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
     fresh.replace(path)
 
 
-def read_report(path: Path) -> Report:
+def read_report(path: Path) -> BenchReport:
     """A file that `--output` or `--json` wrote.
 
     Raises:
         UsageError: it cannot be read, or is none.
     """
     try:
-        found: Any = msgspec.json.decode(path.read_bytes(), type=Report)
+        found: Any = msgspec.json.decode(path.read_bytes(), type=BenchReport)
     except OSError as error:
         raise UsageError(f"{path}: expected the JSON of an earlier run, found {error.strerror or error}") from None
     except msgspec.MsgspecError as error:
         raise UsageError(f"{path}: expected the JSON of an earlier run of `bench`, found: {error}") from None
-    report: Report = found
+    report: BenchReport = found
     return report

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from tools.bench.disturbance import Disturbance, Watch
+from tools.bench.disturbance import Disturbance, MachineWatch
 from tools.bench.result import BenchResult
 
 NO_TIME = "there was no time left for it"
@@ -31,7 +31,7 @@ class TookTooLong(Exception):
 
 
 @dataclass(frozen=True)
-class Reading:
+class TakenReading:
     """A result, and what the machine did meanwhile."""
 
     benchmark: str
@@ -45,10 +45,10 @@ class Reading:
 
 
 @dataclass
-class Session:
+class BenchSession:
     """What a run has measured so far."""
 
-    rounds_of: dict[tuple[str, str], list[Reading]] = field(default_factory=dict)
+    rounds_of: dict[tuple[str, str], list[TakenReading]] = field(default_factory=dict)
     """By benchmark and name, one for each round."""
     failed: dict[str, str] = field(default_factory=dict)
     """Why, by benchmark."""
@@ -58,12 +58,12 @@ class Session:
     """Benchmarks that came to their end."""
     interrupted: bool = False
 
-    def add(self, reading: Reading) -> None:
+    def add(self, reading: TakenReading) -> None:
         """Keep a reading as another round of its name."""
         self.rounds_of.setdefault((reading.benchmark, reading.result.name), []).append(reading)
 
     @property
-    def readings(self) -> list[Reading]:
+    def readings(self) -> list[TakenReading]:
         """One for each name, its rounds made one."""
         return [combined(rounds) for rounds in self.rounds_of.values()]
 
@@ -74,7 +74,7 @@ def noise(result: BenchResult) -> float | None:
     return (max(result.rounds) - min(result.rounds)) / abs(middle) if middle else None
 
 
-def combined(rounds: list[Reading]) -> Reading:
+def combined(rounds: list[TakenReading]) -> TakenReading:
     """The readings of several rounds as one: medians, and the worst of what happened beside."""
     last = rounds[-1]
     if len(rounds) == 1:
@@ -95,7 +95,7 @@ def combined(rounds: list[Reading]) -> Reading:
         max(one.longest_gap_us for one in beside),
         max(one.preempted_per_s for one in beside),
     )
-    return Reading(last.benchmark, result, worst)
+    return TakenReading(last.benchmark, result, worst)
 
 
 def run_of(module: str) -> Run:
@@ -108,7 +108,7 @@ def run_all(
     modules: Mapping[str, str],
     seconds: float,
     rounds: int,
-    session: Session,
+    session: BenchSession,
     began: Callable[[str, int], None],
     ended: Callable[[str], None],
     *,
@@ -151,17 +151,17 @@ def run_all(
             end_children()
 
 
-def take_all(name: str, run: Run, seconds: float, session: Session) -> None:
+def take_all(name: str, run: Run, seconds: float, session: BenchSession) -> None:
     """Take the results as they come; those of a list come together, and so does what happened beside them."""
-    beside = Watch()
+    beside = MachineWatch()
     results = run(seconds)
     if not isinstance(results, Iterator):
         happened = beside.take()
         for result in results:
-            session.add(Reading(name, result, happened))
+            session.add(TakenReading(name, result, happened))
         return
     for result in results:
-        session.add(Reading(name, result, beside.take()))
+        session.add(TakenReading(name, result, beside.take()))
 
 
 def said(error: Exception) -> str:

@@ -70,7 +70,7 @@ CLIENT, JOURNAL, STRATEGY = "ring -> relay -> client", "ring -> journal", "ring 
 ALL = "all three with obs"
 
 
-class Setting(NamedTuple):
+class SustainedRing(NamedTuple):
     """What the processes of a run share."""
 
     name: str
@@ -81,7 +81,7 @@ class Setting(NamedTuple):
     """int64[1]: not 0 once they are to end."""
 
 
-class Run(NamedTuple):
+class SustainedRun(NamedTuple):
     """What was seen of one run."""
 
     seconds: float
@@ -104,7 +104,7 @@ def run(seconds: float) -> Iterator[BenchResult]:
     yield from results(ALL, measure([CLIENT, JOURNAL, STRATEGY], length, watched=True))
 
 
-def results(name: str, found: Run) -> Iterator[BenchResult]:
+def results(name: str, found: SustainedRun) -> Iterator[BenchResult]:
     """The rows of a run: rate of the slowest consumer, what was lost, and how the memory grew that grew most."""
     is_whole = found.seconds >= WHOLE_S
     length = f"{found.seconds:g} s{'' if is_whole else ' (a minute with --seconds 60)'}"
@@ -159,7 +159,7 @@ def results(name: str, found: Run) -> Iterator[BenchResult]:
 # ---- one run
 
 
-def measure(consumers: list[str], seconds: float, *, watched: bool = False) -> Run:
+def measure(consumers: list[str], seconds: float, *, watched: bool = False) -> SustainedRun:
     """Publish for so long to these consumers, then let them take what is left."""
     name = f"market.bench.{os.getpid()}.{secrets.token_hex(3)}"
     signals = f"signal.{name}"
@@ -175,7 +175,7 @@ def measure(consumers: list[str], seconds: float, *, watched: bool = False) -> R
         stack.callback(end_all, pids)
         note = ""
         for one in consumers:
-            setting = Setting(name, folder, counts[one], stop)
+            setting = SustainedRing(name, folder, counts[one], stop)
             if one == CLIENT:
                 pids["relay"] = spawn(partial(serve, name, folder / "relay.sock", PATIENCE_S))
             pids[SHORT[one]] = spawn(partial(WORK[one], setting))
@@ -200,7 +200,7 @@ def measure(consumers: list[str], seconds: float, *, watched: bool = False) -> R
     received = {one: int(found[RECEIVED]) for one, found in counts.items()}
     took = {one: (int(found[LAST_NS]) - int(published[READY])) / NS for one, found in counts.items()}
     rates = {one: received[one] / took[one] / 1e6 if received[one] else 0.0 for one in consumers}
-    return Run(seconds, count, received, rates, memory, note)
+    return SustainedRun(seconds, count, received, rates, memory, note)
 
 
 def unlink(ring: str) -> None:
@@ -278,7 +278,7 @@ def note(counts: Longs, received: int) -> None:
         counts[RECEIVED], counts[LAST_NS] = received, time.monotonic_ns()
 
 
-def receive(setting: Setting) -> None:
+def receive(setting: SustainedRing) -> None:
     """The client of the relay."""
     bounds, size = np.zeros(BOUNDS, np.int64), len(message())
     client = ReadingClient(setting.folder / "relay.sock")
@@ -290,7 +290,7 @@ def receive(setting: Setting) -> None:
         note(setting.counts, client.received)
 
 
-def record(setting: Setting) -> None:
+def record(setting: SustainedRing) -> None:
     """The recorder."""
     options: dict[str, Any] = {"fsync": Fsync.INTERVAL, "pack": False, "retain_bytes": RETAIN_BYTES}
     with Recorder(setting.name, setting.folder / "journal", report=lambda line: None, **options) as recorder:
@@ -303,7 +303,7 @@ def record(setting: Setting) -> None:
         recorder.run(is_over, until_closed=False)
 
 
-def decide(setting: Setting) -> None:
+def decide(setting: SustainedRing) -> None:
     """The native strategy."""
     with (
         Reader.attach(setting.name, start="oldest", layout_digest=LAYOUT_DIGEST) as reader,
@@ -322,4 +322,4 @@ def decide(setting: Setting) -> None:
 
 
 SHORT = {CLIENT: "client", JOURNAL: "recorder", STRATEGY: "strategy"}
-WORK: dict[str, Callable[[Setting], None]] = {CLIENT: receive, JOURNAL: record, STRATEGY: decide}
+WORK: dict[str, Callable[[SustainedRing], None]] = {CLIENT: receive, JOURNAL: record, STRATEGY: decide}

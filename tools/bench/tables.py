@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tools.bench.disturbance import Disturbance
 from tools.bench.machine import warnings
-from tools.bench.report import Report, Row
+from tools.bench.report import BenchReport, ReportRow
 
 WIDTH = 180
 """Of a table that goes into a file or a pipe."""
@@ -23,7 +23,7 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else WIDTH)
 
 
-def show(report: Report) -> None:
+def show(report: BenchReport) -> None:
     """Print everything that a run found, and what it did not."""
     table = Table(box=None, pad_edge=False)
     for column in ("reading", "value", "unit", "target", "x baseline", "baseline", "note"):
@@ -47,7 +47,7 @@ def show(report: Report) -> None:
     )
 
 
-def cells(row: Row) -> tuple[str | Text, ...]:
+def cells(row: ReportRow) -> tuple[str | Text, ...]:
     """A reading's row."""
     target = "" if row.target is None else f"{row.target:,g}"
     name = Text(row.name, "" if row.meets_target else "red")
@@ -58,7 +58,7 @@ def cells(row: Row) -> tuple[str | Text, ...]:
     return name, value, row.unit, target, f"{row.ratio:,.2f}", Text(baseline), Text(row.note)
 
 
-def worst(report: Report) -> str:
+def worst(report: BenchReport) -> str:
     """The worst of what happened beside readings."""
     seen = [row.disturbance for row in report.results if row.disturbance]
     if not seen:

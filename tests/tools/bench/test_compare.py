@@ -6,22 +6,22 @@ from typing import Any
 
 import pytest
 
-from tools.bench.compare import ASSUMED, LEAST, Change, compare
-from tools.bench.report import Failure, Report, Row
+from tools.bench.compare import ASSUMED, LEAST, ReadingChange, compare
+from tools.bench.report import BenchReport, FailedBenchmark, ReportRow
 
 MACHINE: dict[str, str | int | float | bool] = {"processor": "one", "cores": 2, "pinned": True}
 
 
-def row(value: float, name: str = "name", **fields: Any) -> Row:
+def row(value: float, name: str = "name", **fields: Any) -> ReportRow:
     about = {"unit": "M/s", "baseline_name": "b", "baseline_value": 1.0, "ratio": 1.0, "noise": 0.01, "benchmark": "b"}
-    return Row(name=name, value=value, **about | fields)
+    return ReportRow(name=name, value=value, **about | fields)
 
 
-def report(*rows: Row, **fields: Any) -> Report:
-    return Report(**{"machine": MACHINE, "seconds": 1.0, "results": list(rows)} | fields)
+def report(*rows: ReportRow, **fields: Any) -> BenchReport:
+    return BenchReport(**{"machine": MACHINE, "seconds": 1.0, "results": list(rows)} | fields)
 
 
-def change(before: Row, now: Row) -> Change:
+def change(before: ReportRow, now: ReportRow) -> ReadingChange:
     (found,) = compare(report(before), report(now)).changes
     return found
 
@@ -43,7 +43,7 @@ def change(before: Row, now: Row) -> Change:
         (row(0.0), row(5.0), "same"),  # lost frames: no share of nothing
     ],
 )
-def test_change_counts_only_beyond_the_noise_of_both_runs(before: Row, now: Row, verdict: str) -> None:
+def test_change_counts_only_beyond_the_noise_of_both_runs(before: ReportRow, now: ReportRow, verdict: str) -> None:
     assert change(before, now).verdict == verdict
 
 
@@ -59,7 +59,7 @@ def test_readings_of_one_run_only_are_new_or_gone_if_their_benchmark_was_measure
     before = report(row(1.0, "kept"), row(2.0, "lost"), row(3.0, "of another", benchmark="c"))
     found = compare(before, report(row(1.0, "kept"), row(4.0, "found")))
     assert [(one.name, one.verdict) for one in found.changes] == [("kept", "same"), ("found", "new"), ("lost", "gone")]
-    failed = compare(before, report(failed=[Failure("c", "broke")]))
+    failed = compare(before, report(failed=[FailedBenchmark("c", "broke")]))
     assert [(one.name, one.verdict) for one in failed.changes] == [("of another", "gone")]
 
 

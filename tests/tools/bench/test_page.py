@@ -11,22 +11,22 @@ from tests.docs.pages import ROOT
 from tlv.errors import UsageError
 from tools.bench.curves.axes import AXES
 from tools.bench.page import PARTS, pictures, with_parts, write_page
-from tools.bench.plot import Line, chart
-from tools.bench.report import Report, Row, read_report
+from tools.bench.plot import ChartLine, chart
+from tools.bench.report import BenchReport, ReportRow, read_report
 from tools.bench.targets import TARGETS
 
 FOLDER = ROOT / "docs" / "performance"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def curve_row(name: str, *points: tuple[float, float]) -> Row:
+def curve_row(name: str, *points: tuple[float, float]) -> ReportRow:
     about = {"unit": "ns", "baseline_name": "at 1", "baseline_value": 1.0, "ratio": 1.0, "benchmark": "curves"}
-    return Row(name=name, value=2.0, points=points, exponent=0.5, exponent_error=0.01, **about)  # type: ignore[arg-type]
+    return ReportRow(name=name, value=2.0, points=points, exponent=0.5, exponent_error=0.01, **about)  # type: ignore[arg-type]
 
 
-def report(*rows: Row) -> Report:
+def report(*rows: ReportRow) -> BenchReport:
     machine: dict[str, str | int | float | bool] = {"processor": "one", "cores": 2, "pinned": True, "python": "3"}
-    return Report(
+    return BenchReport(
         machine=machine | {"kernel": "6", "load_1min": 0.1}, seconds=1.0, results=list(rows), when="2026-01-02"
     )
 
@@ -41,7 +41,7 @@ def test_page_and_pictures_are_made_of_the_readings_beside_them() -> None:
 
 def test_page_has_every_curve_and_every_missed_target() -> None:
     text = "".join(f"<!-- generated: {name} -->\n<!-- end of {name} -->\n" for name in PARTS)
-    target = Row(
+    target = ReportRow(
         name="journal scan",
         value=6.0,
         unit="M/s",
@@ -71,7 +71,7 @@ def test_page_without_a_place_for_a_part_is_refused(text: str, tmp_path: Path) -
 
 
 def test_chart_is_sound_xml_within_its_frame_and_always_the_same() -> None:
-    lines = [Line("<a> & b", [(0, 3.0), (1, 5.0), (100, 5.1)]), Line("steep", [(1, 1e-3), (1e9, 1e6)])]
+    lines = [ChartLine("<a> & b", [(0, 3.0), (1, 5.0), (100, 5.1)]), ChartLine("steep", [(1, 1e-3), (1e9, 1e6)])]
     made = chart('quotes " and <', "x", "y", lines)
     assert made == chart('quotes " and <', "x", "y", lines)
     root = ET.fromstring(made)
@@ -85,8 +85,8 @@ def test_chart_is_sound_xml_within_its_frame_and_always_the_same() -> None:
 
 
 def test_chart_of_nothing_says_so_and_one_of_noise_is_flat() -> None:
-    assert "nothing was measured" in chart("label", "x", "y", [Line("a", [(0, 1.0)])])
-    flat = ET.fromstring(chart("label", "x", "y", [Line("a", [(1, 10.0), (10, 10.1)])]))
+    assert "nothing was measured" in chart("label", "x", "y", [ChartLine("a", [(0, 1.0)])])
+    flat = ET.fromstring(chart("label", "x", "y", [ChartLine("a", [(1, 10.0), (10, 10.1)])]))
     way = next(path.attrib["d"] for path in flat.iter(f"{SVG}path") if " L" in path.attrib["d"])
     (_, first), (_, last) = (map(float, place.strip("M ").split()) for place in way.split(" L"))
     assert abs(first - last) < 3

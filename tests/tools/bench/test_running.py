@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tools.bench.disturbance import Disturbance, Moment, Watch, between, ticks_of_tree
+from tools.bench.disturbance import Disturbance, MachineMoment, MachineWatch, between, ticks_of_tree
 from tools.bench.result import BenchResult, unmeasured
-from tools.bench.running import NO_TIME, Reading, Session, combined, noise, run_all
+from tools.bench.running import NO_TIME, BenchSession, TakenReading, combined, noise, run_all
 
 QUIET = Disturbance(0.0, 0.0, 20.0, 3.0)
 
@@ -37,8 +37,8 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, object], str]:
 
 def run_these(
     modules: dict[str, str], *, rounds: int = 1, limit_s: float = 30.0, until: float | None = None
-) -> Session:
-    session, seen = Session(), []
+) -> BenchSession:
+    session, seen = BenchSession(), []
     run_all(
         modules,
         0.01,
@@ -53,7 +53,7 @@ def run_these(
     return session
 
 
-def names(session: Session) -> list[str]:
+def names(session: BenchSession) -> list[str]:
     return [reading.result.name for reading in session.readings]
 
 
@@ -106,17 +106,17 @@ def test_rounds_are_one_reading_with_their_median_and_noise(module: Callable[[st
 
 
 def test_combined_rounds_are_as_disturbed_as_the_worst_of_them() -> None:
-    rounds = [Reading("b", result("n"), QUIET), Reading("b", result("n"), Disturbance(0.2, 0.0, 9000.0, 1.0))]
+    rounds = [TakenReading("b", result("n"), QUIET), TakenReading("b", result("n"), Disturbance(0.2, 0.0, 9000.0, 1.0))]
     assert combined(rounds).disturbance == Disturbance(0.2, 0.0, 9000.0, 3.0)
     assert combined(rounds).disturbed and not combined(rounds[:1]).disturbed
-    assert combined([Reading("b", result("n", disturbed=True), QUIET)]).disturbed
+    assert combined([TakenReading("b", result("n", disturbed=True), QUIET)]).disturbed
 
 
 def test_disturbance_counts_steal_and_others_and_not_what_is_ours() -> None:
-    begin = Moment(ns=0, busy=0, steal=0, ours=0, switches=0)
-    ours = between(begin, Moment(10**9, busy=200, steal=0, ours=199, switches=5), 2, 30.0)
+    begin = MachineMoment(ns=0, busy=0, steal=0, ours=0, switches=0)
+    ours = between(begin, MachineMoment(10**9, busy=200, steal=0, ours=199, switches=5), 2, 30.0)
     assert (ours.others_share, ours.steal_share, ours.preempted_per_s, ours.reasons) == (0.0, 0.0, 5.0, ())
-    others = between(begin, Moment(10**9, busy=150, steal=24, ours=50, switches=0), 2, 2500.0)
+    others = between(begin, MachineMoment(10**9, busy=150, steal=24, ours=50, switches=0), 2, 2500.0)
     assert (others.others_share, others.steal_share) == (0.48, 0.1)
     assert others.reasons == ("10% stolen by the host", "48% used by others", "a gap of 2,500 us")
 
@@ -139,7 +139,7 @@ def test_ticks_of_the_tree_are_of_a_process_and_its_children_that_run_or_have_en
 
 
 def test_watch_reads_its_clock_on_each_core() -> None:
-    assert Watch().take().longest_gap_us > 0
+    assert MachineWatch().take().longest_gap_us > 0
 
 
 @pytest.mark.parametrize(
