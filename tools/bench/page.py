@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tlv.errors import UsageError
 from tools.bench.curves.axes import AXES, axis_of_name
-from tools.bench.plot import ChartLine, chart
+from tools.bench.plot import CurveLine, chart
 from tools.bench.report import BenchReport, ReportRow
 from tools.bench.tables import DISTURBED
 from tools.bench.targets import TARGETS
@@ -63,7 +63,7 @@ def pictures(report: BenchReport) -> dict[str, str]:
     found = {}
     for name, axis in AXES.items():
         rows = curves_of(report, name)
-        lines = [ChartLine(series(row), row.points) for row in rows]
+        lines = [CurveLine(series(row), row.points) for row in rows]
         unit = rows[0].unit if rows else ""
         found[f"{name}.svg"] = chart(axis.label, axis.x_label, unit, lines)
     return found

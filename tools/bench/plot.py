@@ -36,7 +36,7 @@ STYLE = """  <style>
 PREFIXES = {9: "G", 6: "M", 3: "k", 0: ""}
 
 
-class ChartLine(NamedTuple):
+class CurveLine(NamedTuple):
     """A named line of a chart."""
 
     name: str
@@ -73,9 +73,9 @@ def axis_of(values: Sequence[float], begin: float, end: float) -> Axis:
     return Axis(low / widened / 1.05, high * widened * 1.05, begin, end)
 
 
-def chart(label: str, x_label: str, y_label: str, lines: Sequence[ChartLine]) -> str:
+def chart(label: str, x_label: str, y_label: str, lines: Sequence[CurveLine]) -> str:
     """The picture; `label` says to who cannot see it what it shows.  Points that no logarithm has are left out."""
-    drawn = [ChartLine(line.name, [point for point in line.points if min(point) > 0]) for line in lines]
+    drawn = [CurveLine(line.name, [point for point in line.points if min(point) > 0]) for line in lines]
     drawn = [line for line in drawn if line.points]
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img" '
@@ -110,7 +110,7 @@ def grid(x_axis: Axis, y_axis: Axis) -> Iterator[str]:
         yield text(LEFT - 8, at + 4, shown(value), "right note")
 
 
-def curve(number: int, line: ChartLine, x_axis: Axis, y_axis: Axis) -> Iterator[str]:
+def curve(number: int, line: CurveLine, x_axis: Axis, y_axis: Axis) -> Iterator[str]:
     """A line and its marks."""
     places = [(x_axis.place(x), y_axis.place(y)) for x, y in line.points]
     way = " L".join(f"{x:.1f} {y:.1f}" for x, y in places)
@@ -119,7 +119,7 @@ def curve(number: int, line: ChartLine, x_axis: Axis, y_axis: Axis) -> Iterator[
         yield f'  <path d="{mark(number, x, y)}" class="point"/>\n'
 
 
-def legend(lines: Sequence[ChartLine]) -> Iterator[str]:
+def legend(lines: Sequence[CurveLine]) -> Iterator[str]:
     """The names of the lines, above the frame."""
     x = float(LEFT)
     for number, line in enumerate(lines):

@@ -11,7 +11,7 @@ from tests.docs.pages import ROOT
 from tlv.errors import UsageError
 from tools.bench.curves.axes import AXES
 from tools.bench.page import PARTS, pictures, with_parts, write_page
-from tools.bench.plot import ChartLine, chart
+from tools.bench.plot import CurveLine, chart
 from tools.bench.report import BenchReport, ReportRow, read_report
 from tools.bench.targets import TARGETS
 
@@ -71,7 +71,7 @@ def test_page_without_a_place_for_a_part_is_refused(text: str, tmp_path: Path) -
 
 
 def test_chart_is_sound_xml_within_its_frame_and_always_the_same() -> None:
-    lines = [ChartLine("<a> & b", [(0, 3.0), (1, 5.0), (100, 5.1)]), ChartLine("steep", [(1, 1e-3), (1e9, 1e6)])]
+    lines = [CurveLine("<a> & b", [(0, 3.0), (1, 5.0), (100, 5.1)]), CurveLine("steep", [(1, 1e-3), (1e9, 1e6)])]
     made = chart('quotes " and <', "x", "y", lines)
     assert made == chart('quotes " and <', "x", "y", lines)
     root = ET.fromstring(made)
@@ -85,8 +85,8 @@ def test_chart_is_sound_xml_within_its_frame_and_always_the_same() -> None:
 
 
 def test_chart_of_nothing_says_so_and_one_of_noise_is_flat() -> None:
-    assert "nothing was measured" in chart("label", "x", "y", [ChartLine("a", [(0, 1.0)])])
-    flat = ET.fromstring(chart("label", "x", "y", [ChartLine("a", [(1, 10.0), (10, 10.1)])]))
+    assert "nothing was measured" in chart("label", "x", "y", [CurveLine("a", [(0, 1.0)])])
+    flat = ET.fromstring(chart("label", "x", "y", [CurveLine("a", [(1, 10.0), (10, 10.1)])]))
     way = next(path.attrib["d"] for path in flat.iter(f"{SVG}path") if " L" in path.attrib["d"])
     (_, first), (_, last) = (map(float, place.strip("M ").split()) for place in way.split(" L"))
     assert abs(first - last) < 3

@@ -1,7 +1,7 @@
 """All cost curves, one after the other.
 
-A curve for which the machine lacks something (room on a disk, in memory, processes) is a row that says so; the others go
-on.
+A curve for which the machine lacks something (room on a disk, memory, processes) is a row that says so, and the others
+go on.
 """
 
 from __future__ import annotations
