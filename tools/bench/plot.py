@@ -2,13 +2,15 @@
 
 Owns the drawing.  Equal data give equal bytes.  It has one colour, the text's, so that it is read on light and on dark;
 lines are told apart by dashes and by the shape of their points.  Where a chart stands in a page of the site,
-tools/docs/hooks.py takes its style away and assets/site.css says the same.
+tools/docs/hooks.py takes its style away and assets/site.css says the same.  Charts of a backtest's report
+(`tools/backtest/svg.py`) have linear axes and the colours of their page.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from html import escape
 from typing import NamedTuple
 
 WIDTH, HEIGHT = 560, 320
@@ -79,7 +81,7 @@ def chart(label: str, x_label: str, y_label: str, lines: Sequence[CurveLine]) ->
     drawn = [line for line in drawn if line.points]
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img" '
-        f'aria-label="{escaped(label)}">\n{STYLE}'
+        f'aria-label="{escape(label)}">\n{STYLE}'
     )
     if not drawn:
         return head + text(WIDTH / 2, HEIGHT / 2, "nothing was measured") + "</svg>\n"
@@ -150,12 +152,7 @@ def mark(number: int, x: float, y: float) -> str:
 def text(x: float, y: float, words: str, classes: str = "") -> str:
     """A line of text."""
     named = f' class="{classes}"' if classes else ""
-    return f'  <text x="{x:.1f}" y="{y:.1f}"{named}>{escaped(words)}</text>\n'
-
-
-def escaped(words: str) -> str:
-    """As XML has it."""
-    return words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    return f'  <text x="{x:.1f}" y="{y:.1f}"{named}>{escape(words)}</text>\n'
 
 
 def shown(value: float) -> str:

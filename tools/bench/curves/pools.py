@@ -64,7 +64,7 @@ def run(seconds: float) -> Iterator[BenchResult]:
     yield curve(
         "pools: book in Python",
         "ns",
-        over([size for size in SIZES if size <= MOST_OBJECTS], in_python_book, seconds),
+        over([size for size in sizes if size <= MOST_OBJECTS], in_python_book, seconds),
         "a Sync that is parsed already, applied",
     )
 
