@@ -44,3 +44,8 @@ def warnings(found: dict[str, str | int | float | bool]) -> list[str]:
     if not found["pinned"]:
         return ["not pinned: this process may not choose its core; processes are moved while they are measured"]
     return []
+
+
+def cores_said(count: object) -> str:
+    """So many cores."""
+    return f"{count} core{'' if count == 1 else 's'}"

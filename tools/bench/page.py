@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tlv.errors import UsageError
 from tools.bench.curves.axes import AXES, axis_of_name
+from tools.bench.machine import cores_said
 from tools.bench.plot import CurveLine, chart
 from tools.bench.report import BenchReport, ReportRow
 from tools.bench.tables import DISTURBED
@@ -88,7 +89,7 @@ def machine_part(report: BenchReport) -> str:
     pinned = "each process pinned to a core" if found.get("pinned") else "not pinned"
     when = report.when[:16].replace("T", " ")
     lines = [
-        f"Measured {when} UTC on {found['cores']} cores of {found['processor']} ({pinned}), "
+        f"Measured {when} UTC on {cores_said(found['cores'])} of {found['processor']} ({pinned}), "
         f"Python {found['python']}, kernel {found['kernel']}, load {found['load_1min']} at the beginning; "
         f"{report.seconds:g} s for each reading, {counted(report.rounds, 'round')}.",
         f"{report.disturbed} of {counted(len(report.results), 'reading')} were taken while something else used the "

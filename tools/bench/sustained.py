@@ -39,6 +39,7 @@ from tlv.units import NS
 from tools.bench.curves.clients import BOUNDS, ReadingClient
 from tools.bench.curves.fit import line_of
 from tools.bench.journal import message
+from tools.bench.machine import cores_said
 from tools.bench.obs import obs
 from tools.bench.relay import serve
 from tools.bench.result import BenchResult
@@ -120,7 +121,7 @@ def results(name: str, found: SustainedRun) -> Iterator[BenchResult]:
         offered,
         rate / offered,
         LEAST_RATE,
-        f"{length}; {len(os.sched_getaffinity(0))} cores{said}{found.note}",
+        f"{length}; {cores_said(len(os.sched_getaffinity(0)))}{said}{found.note}",
     )
     lost = sum(found.published - count for count in found.received.values())
     yield BenchResult(

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tools.bench.disturbance import Disturbance
-from tools.bench.machine import warnings
+from tools.bench.machine import cores_said, warnings
 from tools.bench.report import BenchReport, ReportRow
 
 WIDTH = 180
@@ -43,7 +43,7 @@ def show(report: BenchReport) -> None:
     if report.disturbed:
         out.print(Text(f"{report.disturbed} readings on a disturbed machine ({DISTURBED}), at worst {worst(report)}"))
     out.print(
-        Text(f"{where['processor']}, {where['cores']} cores, load {where['load_1min']}, Python {where['python']}")
+        Text(f"{where['processor']}, {cores_said(where['cores'])}, load {where['load_1min']}, Python {where['python']}")
     )
 
 
