@@ -13,7 +13,7 @@ is said by its language and by marks, which are HTML comments right above its fe
     <!-- interrupted: TEXT -->    runs until it has printed TEXT, and then gets Ctrl-C
     <!-- not run: REASON -->      one of `REASONS`
     <!-- run by: FILE -->         this test runs it, or this page, which has the same block
-    <!-- generated: NAME --> ... <!-- end of NAME -->     a table that `alphapulse kinds --write` renews
+    <!-- generated: NAME --> ... <!-- end of NAME -->     renewed by `alphapulse kinds --write`, `bench --page`
     <!-- given: WHAT -->          from here on there is one of `GIVEN`, or the files of another page; stands anywhere
 """
 

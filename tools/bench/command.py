@@ -49,7 +49,15 @@ BENCHMARKS = {
 returns its results or yields them as they come."""
 LIBRARIES = {"store": ("pyarrow", "polars", "pandas", "duckdb"), "bridge": ("nats",), "obs": ("uvicorn",)}
 """Of extras, that a benchmark needs."""
-TAKES_S = {"browser": 50, "obs": 40, "time_travel": 30, "collector": 30, "hand_over": 20, "start": 20} | {
+TAKES_S = {
+    "browser": 50,
+    "obs": 40,
+    "time_travel": 30,
+    "collector": 30,
+    "hand_over": 20,
+    "start": 20,
+    "peers": 60,
+    "limits": 60,
     "curves": 60,
     "sustained": 30,
     "ring": 12,
