@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tlv.errors import UsageError
 from tools.bench.curves.axes import AXES, axis_of_name
+from tools.bench.curves.fit import FittedSlope
 from tools.bench.machine import cores_said
 from tools.bench.plot import CurveLine, chart
 from tools.bench.report import BenchReport, ReportRow
@@ -129,7 +130,13 @@ def curves_part(report: BenchReport) -> str:
     for name, axis in AXES.items():
         rows = curves_of(report, name)
         lines = [
-            (series(row), row.unit, ends(row), exponent(row), row.note + (f" {DISTURBED}" if row.disturbed else ""))
+            (
+                series(row),
+                row.unit,
+                ends(row),
+                exponent(row),
+                rest_of_note(row),
+            )
             for row in rows
         ]
         body = table(("", "unit", "from, to", "exponent", ""), lines) if lines else NOTHING
@@ -140,12 +147,18 @@ def curves_part(report: BenchReport) -> str:
 def ends(row: ReportRow) -> str:
     """The first and the last point of a curve."""
     (low, first), (high, last) = row.points[0], row.points[-1]
-    return f"{number(first)} at {low:,g}, {number(last)} at {high:,g}"
+    return f"{number(first)} at {low:,.12g}, {number(last)} at {high:,.12g}"
+
+
+def rest_of_note(row: ReportRow) -> str:
+    """The note of a curve without what stands in columns of its own, marked where it was disturbed."""
+    rest = row.note.removeprefix(f"at {row.points[-1][0]:,.12g}; ").removeprefix(f"exponent {exponent(row)}; ")
+    return f"{rest} {DISTURBED}" if row.disturbed else rest
 
 
 def exponent(row: ReportRow) -> str:
     """With its error."""
-    return "" if row.exponent is None else f"{row.exponent:+.2f} ± {row.exponent_error or 0.0:.2f}"
+    return "" if row.exponent is None else str(FittedSlope(row.exponent, row.exponent_error))
 
 
 def sustained_part(report: BenchReport) -> str:

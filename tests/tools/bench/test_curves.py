@@ -80,7 +80,7 @@ def test_curve_over_a_journal_seeks_to_real_records_in_the_middle_of_a_simulated
             frames += len(poll)
     assert sum(segment.path.stat().st_blocks for segment in segments) * 512 < 2 * segments[0].path.stat().st_size
     assert set(journal.timed(simulated, 0.01)) == {
-        *("open", "seek to a sequence", "seek to a block", "scan of 1,000 frames from the middle"),
+        *("open", "seek sequence", "seek block", "scan of 1,000"),
     }
 
 
