@@ -16,6 +16,7 @@ import re
 import secrets
 import signal
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -33,9 +34,14 @@ from consumers.recorder import Recorder
 from consumers.relay.warm import warm as warm_relay
 from ringbuf import Reader, Writer
 from ringbuf import warm as warm_ring
-from tlv.buffers import Longs
-from tlv.layout import LAYOUT_DIGEST
+from tlv.buffers import Bytes, Longs
+from tlv.codes import Domain, Protocol, Source, Venue
+from tlv.jit import kernel
+from tlv.kernels import seal
+from tlv.layout import LAYOUT_DIGEST, EventOrigin, PoolSync
+from tlv.message import build
 from tlv.units import NS
+from tlv.viewing import record_at
 from tools.bench.curves.clients import BOUNDS, ReadingClient
 from tools.bench.curves.fit import line_of
 from tools.bench.journal import message
@@ -57,7 +63,7 @@ WHOLE_S, SHORTER = 10.0, 10
 """From so many seconds on a run takes these; otherwise so many times as long, WHOLE_S at most."""
 LEAST_S = 1.0
 LOOKS = 12
-"""At the memory of each process; those of the first quarter of a run do not count, for buffers still fill."""
+"""At the memory of each process; those of the first half of a run do not count, for buffers and tables still fill."""
 LEAST_RATE = 0.99
 MOST_GROWTH = 1.0
 """MB a minute."""
@@ -66,6 +72,12 @@ SCRAPE_S = 1.0
 PATIENCE_S = 60.0
 NEVER_PIPS = 1 << 40
 """A threshold that no price passes."""
+SIZE = len(message())
+STRIDE = SIZE + 7 & -8
+ORIGIN = EventOrigin.layout.dtype
+ORIGIN_AT = SIZE - EventOrigin.layout.size
+"""The last record of a message."""
+IDENTITY = (bytes([101] * 20), bytes([102] * 20), Venue.QUICKSWAP_V2, 18, 6)
 READY, RECEIVED, LAST_NS, COLUMNS = range(4)
 CLIENT, JOURNAL, STRATEGY = "ring -> relay -> client", "ring -> journal", "ring -> native strategy"
 ALL = "all three with obs"
@@ -136,7 +148,7 @@ def results(name: str, found: SustainedRun) -> Iterator[BenchResult]:
         higher_is_better=False,
     )
     grown = {
-        process: line_of([(at / 60, size) for at, size in looks if at >= found.seconds / 4])
+        process: line_of([(at / 60, size) for at, size in looks if at >= found.seconds / 2])
         for process, looks in found.memory.items()
     }
     slopes = {process: line.slope for process, line in grown.items() if line is not None}
@@ -224,23 +236,37 @@ def end_all(pids: dict[str, int]) -> None:
 def look_at(pids: dict[str, int], seconds: float, url: str | None) -> dict[str, list[tuple[float, float]]]:
     """The memory of each process at even times, while the run lasts; obs is scraped meanwhile."""
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in pids}
-    begin, asked = time.monotonic(), 0.0
-    for number in range(1, LOOKS + 1):
-        due = begin + seconds * number / LOOKS
-        while (now := time.monotonic()) < due:
-            if url is not None and now - asked > SCRAPE_S:
-                asked = now
-                scraped(url)
-            time.sleep(min(max(due - time.monotonic(), 0), 0.05))
-        for name, pid in pids.items():
-            with contextlib.suppress(OSError):
-                found[name].append((time.monotonic() - begin, anonymous_mb(pid)))
+    begin = time.monotonic()
+    with scraped_often(url):
+        for number in range(1, LOOKS + 1):
+            time.sleep(max(begin + seconds * number / LOOKS - time.monotonic(), 0))
+            for name, pid in pids.items():
+                with contextlib.suppress(OSError):
+                    found[name].append((time.monotonic() - begin, anonymous_mb(pid)))
     return found
+
+
+@contextlib.contextmanager
+def scraped_often(url: str | None) -> Iterator[None]:
+    """Within, obs is asked for its metrics each second, if there is one; an answer may take longer than that."""
+    over = threading.Event()
+
+    def scrape() -> None:
+        while url is not None and not over.wait(SCRAPE_S):
+            scraped(url)
+
+    thread = threading.Thread(target=scrape)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def scraped(url: str) -> None:
     """Ask obs for its metrics, as Prometheus does."""
-    with urllib.request.urlopen(url) as answer:
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
         answer.read()
 
 
@@ -253,12 +279,29 @@ def anonymous_mb(pid: int) -> float:
 # ---- the processes
 
 
+def portion() -> Bytes:
+    """uint8[PORTION, stride]: a Sync of as many pools, one after the other in a block."""
+    rows = []
+    for number in range(PORTION):
+        sync = PoolSync(number.to_bytes(20, "big"), *IDENTITY, Protocol.UNISWAP_V2, 1 << 200, 1 << 100)
+        origin = EventOrigin(1, 0, 0, 0, number, bytes(32), bytes(32))
+        rows.append(build(Domain.MARKET_DATA, Source.POLYGON_COLLECTOR, [sync, origin]).ljust(STRIDE, b"\0"))
+    return np.frombuffer(bytearray(b"".join(rows)), np.uint8).reshape(PORTION, STRIDE)
+
+
+@kernel
+def move_to_block(messages: Bytes, block: int) -> None:
+    """Put the messages into a block, and seal them again: a book of pools keeps all events of a block."""
+    for number in range(len(messages)):
+        record_at(messages[number], ORIGIN_AT, ORIGIN)["block_number"] = block
+        seal(messages[number], 0, SIZE)
+
+
 def publish(name: str, seconds: float, counts: Longs) -> None:
-    """Publish RATE messages a second, a portion at a time; what is behind is made up for."""
-    payload = message()
-    stride = len(payload) + 7 & -8
-    buffer = np.frombuffer(payload.ljust(stride, b"\0") * PORTION, np.uint8).copy()
-    offsets, lengths = np.arange(PORTION, dtype=np.int64) * stride, np.full(PORTION, len(payload), np.int64)
+    """Publish RATE messages a second, a portion and a block at a time; what is behind is made up for."""
+    messages = portion()
+    offsets, lengths = np.arange(PORTION, dtype=np.int64) * STRIDE, np.full(PORTION, SIZE, np.int64)
+    move_to_block(messages, 1)
     with Writer.open(name, layout_digest=LAYOUT_DIGEST, full_timeout_s=2.0) as writer:
         counts[READY] = time.monotonic_ns()
         begin, published = time.monotonic(), 0
@@ -267,7 +310,8 @@ def publish(name: str, seconds: float, counts: Longs) -> None:
             if ahead_s > 0:
                 time.sleep(ahead_s)
                 continue
-            writer.publish_many(buffer, offsets, lengths)
+            move_to_block(messages, 1 + published // PORTION)
+            writer.publish_many(messages.reshape(-1), offsets, lengths)
             published += PORTION
         counts[RECEIVED] = published
         counts[LAST_NS] = time.monotonic_ns()
@@ -281,13 +325,13 @@ def note(counts: Longs, received: int) -> None:
 
 def receive(setting: SustainedRing) -> None:
     """The client of the relay."""
-    bounds, size = np.zeros(BOUNDS, np.int64), len(message())
+    bounds = np.zeros(BOUNDS, np.int64)
     client = ReadingClient(setting.folder / "relay.sock")
     client.socket.settimeout(0.1)
     setting.counts[READY] = 1
     while not setting.stop[0]:
         with contextlib.suppress(TimeoutError):
-            client.take(bounds, size)
+            client.take(bounds, SIZE)
         note(setting.counts, client.received)
 
 

@@ -16,7 +16,7 @@ def test_sustained_load_arrives_at_each_consumer_and_every_process_is_looked_at(
 
 def test_sustained_rows_judge_the_slowest_the_lost_and_what_grows_once_buffers_are_full() -> None:
     flat = [(float(at), 50.0) for at in range(0, 61, 5)]
-    growing = [(at, 50.0 + max(at - 15.0, 0.0) / 60 * 3) for at, _ in flat]
+    growing = [(at, 50.0 + max(at - 30.0, 0.0) / 60 * 3) for at, _ in flat]  # and before, tables fill
     seen = SustainedRun(
         60.0, 1000, {CLIENT: 1000, JOURNAL: 997}, {CLIENT: 1.0, JOURNAL: 0.9}, {"a": flat, "b": growing}, ""
     )
