@@ -22,6 +22,8 @@ from dataclasses import dataclass, field, replace
 from tools.bench.disturbance import Disturbance, MachineWatch
 from tools.bench.result import BenchResult
 
+CLEANING_S = 5.0
+"""For what a benchmark that took too long does on its way out."""
 NO_TIME = "there was no time left for it"
 Run = Callable[[float], Iterable[BenchResult]]
 
@@ -172,13 +174,13 @@ def said(error: Exception) -> str:
 
 @contextlib.contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Raise TookTooLong in the block after so many seconds, whatever it waits for."""
+    """Raise TookTooLong in the block after so many seconds, whatever it waits for, and again while it cleans up."""
 
     def tell(number: int, frame: object) -> None:
         raise TookTooLong(f"it had not ended after {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, tell)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, CLEANING_S)
     try:
         yield
     finally:
