@@ -119,7 +119,7 @@ def takes(name: str) -> float:
     type=click.IntRange(1, 99),
     help="Run each benchmark so often: a reading is the median, its noise the spread.",
 )
-@click.option("--quick", is_flag=True, help="All within a minute: does everything work, and roughly how fast?")
+@click.option("--quick", is_flag=True, help="Within a minute: what works, and how fast, roughly.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if a reading misses its target, or is slower (--compare).")
 @click.option(
