@@ -17,7 +17,7 @@ def machine() -> dict[str, str | int | float | bool]:
         "pinned": can_pin(),
         "load_1min": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
     }
 
 
