@@ -57,11 +57,11 @@ class Changes(msgspec.Struct, frozen=True):
 
 def compare(before: BenchReport, now: BenchReport) -> Changes:
     """The changes, in the order of the later run; what is gone comes last."""
-    old = {(row.benchmark, row.name): row for row in before.results if not row.missing}
-    new = {(row.benchmark, row.name): row for row in now.results if not row.missing}
+    old = {row.name: row for row in before.results if not row.missing}
+    new = {row.name: row for row in now.results if not row.missing}
     measured = {row.benchmark for row in now.results} | {failure.benchmark for failure in now.failed}
-    keys = [*new, *(key for key in old if key not in new and key[0] in measured)]
-    return Changes([change_of(old.get(key), new.get(key)) for key in keys], unlike(before, now))
+    names = [*new, *(name for name, row in old.items() if name not in new and row.benchmark in measured)]
+    return Changes([change_of(old.get(name), new.get(name)) for name in names], unlike(before, now))
 
 
 def change_of(before: ReportRow | None, now: ReportRow | None) -> ReadingChange:
