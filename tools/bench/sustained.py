@@ -67,6 +67,8 @@ LOOKS = 12
 LEAST_RATE = 0.99
 MOST_GROWTH = 1.0
 """MB a minute."""
+START_S = 120.0
+"""With kernels that nobody compiled before."""
 DRAIN_S = 5.0
 SCRAPE_S = 1.0
 PATIENCE_S = 60.0
@@ -192,7 +194,7 @@ def measure(consumers: list[str], seconds: float, *, watched: bool = False) -> S
             if one == CLIENT:
                 pids["relay"] = spawn(partial(serve, name, folder / "relay.sock", PATIENCE_S))
             pids[SHORT[one]] = spawn(partial(WORK[one], setting))
-            wait_for(partial(setting.counts.__getitem__, READY))
+            wait_for(partial(setting.counts.__getitem__, READY), START_S)
         scrape: str | None = None
         if watched and is_installed("uvicorn"):
             looker, scrape = stack.enter_context(obs(name))
