@@ -114,19 +114,29 @@ def moment(pid: int) -> MachineMoment:
 
 def ticks_of_tree(pid: int) -> int:
     """User and system time of a process and of all below it, those included that ended and were waited for."""
-    parents, ticks = {}, {}
+    columns = columns_of_all()
+    return sum(sum(map(int, columns[number][OWN_TIMES])) for number in tree_of(pid, columns))
+
+
+def columns_of_all() -> dict[int, list[str]]:
+    """/proc/PID/stat of each process, what stands behind its name."""
+    found = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            columns = path.read_text().rpartition(")")[2].split()
-            number = int(path.parent.name)
-            parents[number], ticks[number] = int(columns[PARENT]), sum(map(int, columns[OWN_TIMES]))
+            found[int(path.parent.name)] = path.read_text().rpartition(")")[2].split()
+    return found
 
-    def is_ours(number: int) -> bool:
-        while number not in (pid, 0):
-            number = parents.get(number, 0)
-        return number == pid
 
-    return sum(count for number, count in ticks.items() if is_ours(number))
+def tree_of(pid: int, columns: dict[int, list[str]] | None = None) -> list[int]:
+    """A process, if there is one, and all below it, parents first."""
+    columns = columns_of_all() if columns is None else columns
+    below: dict[int, list[int]] = {}
+    for number, found in columns.items():
+        below.setdefault(int(found[PARENT]), []).append(number)
+    tree = [pid] if pid in columns else []
+    for number in tree:
+        tree += below.get(number, [])
+    return tree
 
 
 def between(before: MachineMoment, after: MachineMoment, cores: int, gap_us: float) -> Disturbance:

@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import multiprocessing
+import os
 import signal
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from tools.bench.disturbance import Disturbance, MachineWatch
+from tools.bench.disturbance import Disturbance, MachineWatch, tree_of
 from tools.bench.result import BenchResult
 
 CLEANING_S = 5.0
 """For what a benchmark that took too long does on its way out."""
+SERVERS = b"from multiprocessing."
+"""In the command line of what begins the others, and notes what they leave."""
 NO_TIME = "there was no time left for it"
 Run = Callable[[float], Iterable[BenchResult]]
 
@@ -127,8 +130,10 @@ def run_all(
         until: of time.monotonic(), when all of it is to end; None: whenever it does.
     """
     with terminated_as_interrupted():
+        there = tree_of(os.getpid())
         try:
             for name, module in modules.items():
+                there = tree_of(os.getpid())
                 left_s = limit_s if until is None else min(limit_s, until - time.monotonic())
                 if left_s <= 0:
                     session.left_out[name] = NO_TIME
@@ -143,14 +148,14 @@ def run_all(
                 except TookTooLong as error:
                     where = session.failed if until is None else session.left_out
                     where[name] = said(error) if until is None else NO_TIME
-                    end_children()
+                    end_children(there)
                 except Exception as error:  # noqa: BLE001 - whatever one does, the others run
                     session.failed[name] = said(error)
-                    end_children()
+                    end_children(there)
                 ended(name)
         except KeyboardInterrupt:
             session.interrupted = True
-            end_children()
+            end_children(there)
 
 
 def take_all(name: str, run: Run, seconds: float, session: BenchSession) -> None:
@@ -190,16 +195,28 @@ def limited(seconds: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Let SIGTERM end the block as Ctrl-C does.
+
+    Where Ctrl-C is ignored, as in the background of a script, it still is, but not by the programs that benchmarks
+    begin: some are ended by it.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if before[signal.SIGINT] is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda number, frame: None)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def end_children() -> None:
-    """Kill what a benchmark that did not come to its end has left running."""
-    for child in multiprocessing.active_children():
-        child.kill()
-        child.join()
+def end_children(before: Collection[int]) -> None:
+    """Kill what a benchmark that did not come to its end has left running, but multiprocessing's own processes; `before`
+    are the processes that there were before it."""
+    for pid in tree_of(os.getpid()):
+        if pid in before:
+            continue
+        with contextlib.suppress(OSError):
+            if SERVERS not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)

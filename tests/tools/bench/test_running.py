@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 import types
@@ -73,6 +74,38 @@ def test_run_of_a_benchmark_that_raises_keeps_what_it_yielded_and_the_others_run
 def test_run_of_a_benchmark_that_never_ends_is_given_up(module: Callable[[str, object], str]) -> None:
     found = run_these({"hanging": module("hanging", lambda seconds: time.sleep(600))}, limit_s=0.05)
     assert found.failed == {"hanging": "TookTooLong: it had not ended after 0.05 s"} and not found.done
+
+
+def test_run_that_is_given_up_leaves_no_process_of_its_own(module: Callable[[str, object], str]) -> None:
+    left: list[subprocess.Popen[bytes]] = []
+
+    def leaving(seconds: float) -> list[BenchResult]:
+        left.append(subprocess.Popen(["sh", "-c", "sleep 600 & wait"]))
+        raise ValueError("nobody ends it")
+
+    with subprocess.Popen(["sleep", "600"]) as ours:
+        assert "leaving" in run_these({"leaving": module("leaving", leaving)}).failed
+        assert left[0].wait(30) == -signal.SIGKILL
+        assert ours.poll() is None
+        ours.kill()
+
+
+def test_run_in_the_background_of_a_script_begins_programs_that_can_be_interrupted(
+    module: Callable[[str, object], str],
+) -> None:
+    def ending(seconds: float) -> list[BenchResult]:
+        os.kill(os.getpid(), signal.SIGINT)  # ignored, as it was
+        program = subprocess.Popen(["sleep", "600"])
+        program.send_signal(signal.SIGINT)
+        return [result("ended by", program.wait(30))]
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        found = run_these({"ending": module("ending", ending)})
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert [reading.result.value for reading in found.readings] == [-signal.SIGINT]
 
 
 def test_run_that_has_no_time_left_says_what_it_left_out(module: Callable[[str, object], str]) -> None:
