@@ -212,8 +212,10 @@ def terminated_as_interrupted() -> Iterator[None]:
 
 
 def end_children(before: Collection[int]) -> None:
-    """Kill what a benchmark that did not come to its end has left running, but multiprocessing's own processes; `before`
-    are the processes that there were before it."""
+    """Kill what a benchmark that did not come to its end has left running, but multiprocessing's own processes.
+
+    before: the processes that there were before it.
+    """
     for pid in tree_of(os.getpid()):
         if pid in before:
             continue
