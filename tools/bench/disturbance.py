@@ -17,6 +17,7 @@ import contextlib
 import os
 import resource
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,13 +82,13 @@ def longest_gap(for_ns: int) -> int:
     return int(longest)
 
 
-def probe() -> float:
-    """The longest gap on our first cores, in us; without pinning, wherever this process stands."""
+def probe(cores: Collection[int]) -> float:
+    """The longest gap on the first of the cores, in us; without pinning, wherever this process stands."""
     longest_gap(1)
     allowed = os.sched_getaffinity(0)
     found = 0
     try:
-        for core in sorted(allowed)[:PROBED_CORES]:
+        for core in sorted(cores)[:PROBED_CORES]:
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(0, {core})
             found = max(found, longest_gap(PROBE_NS))
@@ -97,9 +98,9 @@ def probe() -> float:
     return found / 1e3
 
 
-def moment(pid: int) -> MachineMoment:
-    """The counters now, of the cores that this process may use; `ours` are `pid` and its children."""
-    allowed = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+def moment(pid: int, cores: Collection[int]) -> MachineMoment:
+    """The counters now, of these cores; `ours` are `pid` and its children."""
+    allowed = {f"cpu{core}" for core in cores}
     rows = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
     columns = [list(map(int, row[1:])) for row in rows if row[0] in allowed]
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -159,15 +160,15 @@ class MachineWatch:
     """Says what happened since it was last asked, or since it began."""
 
     def __init__(self) -> None:
-        self._pid, self._cores = os.getpid(), len(os.sched_getaffinity(0))
-        self._begin(probe())
+        self._pid, self._cores = os.getpid(), os.sched_getaffinity(0)
+        self._begin(probe(self._cores))
 
     def _begin(self, gap_us: float) -> None:
-        self._gap_us, self._before = gap_us, moment(self._pid)
+        self._gap_us, self._before = gap_us, moment(self._pid, self._cores)
 
     def take(self) -> Disturbance:
-        """What happened; from here on it looks anew."""
-        after, gap_us = moment(self._pid), probe()
-        found = between(self._before, after, self._cores, max(self._gap_us, gap_us))
+        """What happened, on the cores that there were at the beginning; from here on it looks anew."""
+        after, gap_us = moment(self._pid, self._cores), probe(self._cores)
+        found = between(self._before, after, len(self._cores), max(self._gap_us, gap_us))
         self._begin(gap_us)
         return found

@@ -171,8 +171,14 @@ def test_ticks_of_the_tree_are_of_a_process_and_its_children_that_run_or_have_en
     assert ticks_of_tree(os.getpid()) >= before + 5
 
 
-def test_watch_reads_its_clock_on_each_core() -> None:
-    assert MachineWatch().take().longest_gap_us > 0
+def test_watch_reads_its_clock_on_each_core_and_leaves_a_process_that_pinned_itself_where_it_is() -> None:
+    watch, before = MachineWatch(), os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert watch.take().longest_gap_us > 0
+        assert os.sched_getaffinity(0) == {min(before)}
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @pytest.mark.parametrize(
