@@ -128,7 +128,8 @@ def relay_process(name: str, home: Path) -> Iterator[int]:
             assert json.loads(process.stdout.readline())["ready"]
             yield process.pid
         finally:
-            process.kill()
+            process.terminate()  # killed, it would leave the segment of its counters
+            process.wait()
 
 
 def beside(writer: Writer, relay: int, path: Path, messages: int, clients: int, seconds: float) -> Readings:

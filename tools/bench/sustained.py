@@ -4,8 +4,8 @@ Owns the processes, one for each part, which share the cores as they come; none 
 it gets, and what it misses of what was published is lost, whoever lost it.  Its memory is the anonymous memory that it
 has in RAM, looked at from outside at even times: maps of the ring and of files are the kernel's to keep.
 
-A run takes --seconds if these are 10 or more.  Otherwise it is shorter, ten times the seconds, and its rows say so:
-then memory has a slope, and no target.
+A run takes a minute if --seconds are 10 or more, or longer if these are.  Otherwise it takes ten times the seconds, and
+its rows say so: then memory has a slope, and no target.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ RING_BYTES = 1 << 28
 """Nearly a second of the messages: the longest that a consumer may stand still."""
 RETAIN_BYTES = 1 << 29
 """Of the journal: a minute of it would be 17 GB."""
-WHOLE_S, SHORTER = 10.0, 10
-"""From so many seconds on a run takes these; otherwise so many times as long, WHOLE_S at most."""
+WHOLE_S, ASKED_S, SHORTER = 60.0, 10.0, 10
+"""From ASKED_S on a run takes WHOLE_S at least; otherwise SHORTER times what is asked, ASKED_S at most."""
 LEAST_S = 1.0
 LOOKS = 12
 """At the memory of each process; those of the first half of a run do not count, for buffers and tables still fill."""
@@ -113,7 +113,7 @@ def run(seconds: float) -> Iterator[BenchResult]:
     """Each consumer alone, then all at once."""
     warm_ring()
     warm_relay()
-    length = seconds if seconds >= WHOLE_S else min(max(SHORTER * seconds, LEAST_S), WHOLE_S)
+    length = max(seconds, WHOLE_S) if seconds >= ASKED_S else min(max(SHORTER * seconds, LEAST_S), ASKED_S)
     for name, consumers in ((CLIENT, [CLIENT]), (JOURNAL, [JOURNAL]), (STRATEGY, [STRATEGY])):
         yield from results(name, measure(consumers, length))
     yield from results(ALL, measure([CLIENT, JOURNAL, STRATEGY], length, watched=True))
@@ -122,7 +122,7 @@ def run(seconds: float) -> Iterator[BenchResult]:
 def results(name: str, found: SustainedRun) -> Iterator[BenchResult]:
     """The rows of a run: rate of the slowest consumer, what was lost, and how the memory grew that grew most."""
     is_whole = found.seconds >= WHOLE_S
-    length = f"{found.seconds:g} s{'' if is_whole else ' (a minute with --seconds 60)'}"
+    length = f"{found.seconds:g} s{'' if is_whole else ' (a minute with --seconds 10)'}"
     offered = RATE / 1e6
     slowest = min(found.rates, key=lambda one: found.rates[one])
     rate = found.rates[slowest]

@@ -26,4 +26,4 @@ def test_sustained_rows_judge_the_slowest_the_lost_and_what_grows_once_buffers_a
     assert abs(memory.value - 3.0) < 1e-6 and not memory.meets_target and "of b, which" in memory.note
     short = seen._replace(seconds=3.0, memory={"a": flat})
     assert [row.target for row in results(ALL, short)][2] is None
-    assert "3 s (a minute with --seconds 60)" in next(results(ALL, short)).note
+    assert "3 s (a minute with --seconds 10)" in next(results(ALL, short)).note
