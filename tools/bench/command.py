@@ -168,8 +168,8 @@ def command(
     Absolute numbers depend on the machine and on what else it does: a reading taken while something else used it is
     marked.  `store`, `bridge` and `obs` need the extras `analysis`, `nats` and `obs`.
 
-    `curves` says how costs grow with readers, clients, pools, frames and payloads, `sustained` what a million messages a
-    second do, for a minute with --seconds 10 or more.
+    `curves` says how costs grow with readers, clients, pools, frames and payloads, `sustained` what a million messages
+    a second do, for a minute with --seconds 10 or more.
 
     Exit code 1 if a benchmark failed, 130 if the run was interrupted; either way what was measured is printed.
     """

@@ -113,10 +113,15 @@ def run(seconds: float) -> Iterator[BenchResult]:
     """Each consumer alone, then all at once."""
     warm_ring()
     warm_relay()
-    length = max(seconds, WHOLE_S) if seconds >= ASKED_S else min(max(SHORTER * seconds, LEAST_S), ASKED_S)
+    length = length_of(seconds)
     for name, consumers in ((CLIENT, [CLIENT]), (JOURNAL, [JOURNAL]), (STRATEGY, [STRATEGY])):
         yield from results(name, measure(consumers, length))
     yield from results(ALL, measure([CLIENT, JOURNAL, STRATEGY], length, watched=True))
+
+
+def length_of(seconds: float) -> float:
+    """How long a run takes, in seconds."""
+    return max(seconds, WHOLE_S) if seconds >= ASKED_S else min(max(SHORTER * seconds, LEAST_S), ASKED_S)
 
 
 def results(name: str, found: SustainedRun) -> Iterator[BenchResult]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tools.bench.sustained import ALL, CLIENT, JOURNAL, LOOKS, STRATEGY, SustainedRun, measure, results
+import pytest
+
+from tools.bench.sustained import ALL, CLIENT, JOURNAL, LOOKS, STRATEGY, SustainedRun, length_of, measure, results
 
 
 def test_sustained_load_arrives_at_each_consumer_and_every_process_is_looked_at() -> None:
@@ -27,3 +29,10 @@ def test_sustained_rows_judge_the_slowest_the_lost_and_what_grows_once_buffers_a
     short = seen._replace(seconds=3.0, memory={"a": flat})
     assert [row.target for row in results(ALL, short)][2] is None
     assert "3 s (a minute with --seconds 10)" in next(results(ALL, short)).note
+
+
+@pytest.mark.parametrize(
+    ("asked", "length"), [(0.01, 1.0), (0.3, 3.0), (1.0, 10.0), (9.0, 10.0), (10.0, 60.0), (60.0, 60.0), (90.0, 90.0)]
+)
+def test_sustained_run_is_a_minute_where_ten_seconds_are_asked_for_and_else_a_part(asked: float, length: float) -> None:
+    assert length_of(asked) == pytest.approx(length)
