@@ -1,6 +1,6 @@
 """CRC-32 with the zlib polynomial, in native code: the same values as `zlib.crc32`, callable from kernels.
 
-It knows bytes and no messages.  From 16 bytes on it multiplies without carries where the CPU can (`tlv.carryless`), else
+It knows bytes and no messages.  From 16 bytes on it multiplies without carries where the CPU can (`tlv.carryless`), or
 it slices (Kounavis and Berry, "Novel Table Lookup-Based Algorithms for High-Performance CRC Generation", 2008): table k
 holds what a byte still contributes after k further bytes, so 16 bytes become 16 independent look-ups.
 
