@@ -10,6 +10,14 @@ function itself runs; x86 then gives the order, which is enough for tests and fo
 A store into a read-only mapping is refused when the kernel is compiled, so no reader can write.
 Memory order, as used by the kernels: `monotonic` = atomic and nothing else; `acquire` and `release` pair up across
 processes; `fence_seq_cst` orders a store before a later load.
+
+`store_four` and `load_four` are one vector access of 32 bytes, for a payload.  It is volatile and not atomic, and that
+is enough.  A payload word is believed only if `tail` published it and `intent` did not pass it since, so what must
+hold is the order between the payload and those two words.  Fences and the release store give it: LLVM moves no access
+of memory across them, and in hardware (x86's total store order, AArch64's DMB and STLR) they order vectors like words.
+A race is left only where `intent` will show that the copy is to be thrown away; there LLVM calls what a plain load
+returns undefined, and what a volatile one returns the target's: some mixture of old and new bytes, no more.  An access
+that is split, by LLVM or a processor, is the same with more pieces, each of which is ordered by the same fences.
 """
 
 from __future__ import annotations
@@ -25,6 +33,7 @@ from tlv.jit import compile_with
 from tlv.units import NS
 
 WORD_BYTES = 8
+FOUR = 4
 X86 = os.uname().machine == "x86_64"
 SYS_FUTEX, SYS_YIELD = (202, 24) if X86 else (98, 124)
 FUTEX_WAIT = 0  # shared, not FUTEX_PRIVATE: waiter and waker are different processes
@@ -90,6 +99,26 @@ def monotonic_ns() -> int:
 def word_at(buffer: Bytes, offset: int) -> int:
     """Eight private bytes at any alignment, as a little-endian word."""
     return int.from_bytes(bytes(buffer[offset : offset + WORD_BYTES]), "little", signed=True)
+
+
+def store_four(words: Words, index: int, buffer: Bytes, offset: int) -> None:
+    """Write 32 private bytes over four words, each of them whole and all unordered, as four monotonic stores are."""
+    for i in range(FOUR):
+        words[index + i] = word_at(buffer, offset + WORD_BYTES * i)
+
+
+def load_four(words: Words, index: int, out: Words, at: int) -> None:
+    """Read four words to private ones, each of them whole and all unordered, as four monotonic loads are."""
+    for i in range(FOUR):
+        out[at + i] = int(words[index + i])
+
+
+def prefetch_to_write(words: Words, index: int) -> None:
+    """Have the line of a word brought here, alone; a hint, that may name a place outside."""
+
+
+def prefetch_to_read(words: Words, index: int) -> None:
+    """Have the line of a word brought here; a hint, that may name a place outside."""
 
 
 def futex_wait(words: Words, index: int, expected: int, timeout_ns: int) -> int:

@@ -17,6 +17,7 @@ from numba.extending import lower_builtin, type_callable
 
 from ringbuf.atomics import (
     EVERYBODY,
+    FOUR,
     FUTEX_WAIT,
     FUTEX_WAKE,
     SYS_FUTEX,
@@ -30,9 +31,13 @@ from ringbuf.atomics import (
     futex_wait,
     futex_wake,
     load_acquire,
+    load_four,
     load_monotonic,
     monotonic_ns,
     pause,
+    prefetch_to_read,
+    prefetch_to_write,
+    store_four,
     store_monotonic,
     store_release,
     word_at,
@@ -42,6 +47,8 @@ from tlv.units import NS
 
 WORD = ir.IntType(64)
 HALF = ir.IntType(32)
+BYTES = ir.IntType(8).as_pointer()
+VOLATILE = ir.Constant(ir.IntType(1), 1)
 PAUSE = ("llvm.x86.sse2.pause",) if X86 else ("llvm.aarch64.hint", 1)
 CLOCK_MONOTONIC = 1
 
@@ -156,6 +163,55 @@ def _(builder: Any) -> Any:
 @_compiles(word_at)
 def _(builder: Any, address: Any) -> Any:
     return builder.load(builder.bitcast(address, WORD.as_pointer()), align=1)
+
+
+def _copies(function: Callable[..., Any], private: Any, *, stores: bool = False) -> None:
+    """Let numba replace a call of `function` by a copy of four words between a shared and a private array."""
+
+    @type_callable(function)  # type: ignore[untyped-decorator]
+    def type_call(_context: Any) -> Any:
+        def check(words: Any, index: Any, other: Any, at: Any) -> Any:
+            if not (words if stores else other).mutable:
+                raise TypingError(f"{function.__name__}: what it writes to is read-only")
+            if words.dtype != types.int64 or other.dtype != private:
+                raise TypingError(f"{function.__name__}: expected words, and {private} on the private side")
+            return types.none(words, types.intp, other, types.intp)
+
+        check.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+        return check
+
+    @lower_builtin(function, types.Array, types.intp, types.Array, types.intp)  # type: ignore[untyped-decorator]
+    def emit_call(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        shared, ours = (
+            builder.gep(context.make_array(signature.args[i])(context, builder, args[i]).data, [args[i + 1]])
+            for i in (0, 2)
+        )
+        places = [builder.bitcast(place, BYTES) for place in ((shared, ours) if stores else (ours, shared))]
+        arguments = ir.FunctionType(ir.VoidType(), [BYTES, BYTES, WORD, ir.IntType(1)])
+        memcpy = cgutils.get_or_insert_function(builder.module, arguments, "llvm.memcpy.p0.p0.i64")
+        builder.call(memcpy, [*places, WORD(FOUR * WORD_BYTES), VOLATILE])
+        return context.get_dummy_value()
+
+
+_copies(store_four, types.uint8, stores=True)
+_copies(load_four, types.int64)
+
+
+def _prefetch(builder: Any, address: Any, to_write: int) -> None:
+    place = builder.bitcast(address, BYTES)
+    signature = ir.FunctionType(ir.VoidType(), [BYTES, HALF, HALF, HALF])
+    prefetch = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0")
+    builder.call(prefetch, [place, HALF(to_write), HALF(3), HALF(1)])
+
+
+@_compiles(prefetch_to_write, result=types.none)
+def _(builder: Any, address: Any) -> None:
+    _prefetch(builder, address, 1)
+
+
+@_compiles(prefetch_to_read, result=types.none)
+def _(builder: Any, address: Any) -> None:
+    _prefetch(builder, address, 0)
 
 
 @_compiles(futex_wait)

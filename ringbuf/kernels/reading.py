@@ -5,7 +5,7 @@ read_frame:  tail | descriptor, checked | payload words | fence | intent | posit
 
 from __future__ import annotations
 
-from ringbuf.atomics import load_acquire, load_monotonic, store_release
+from ringbuf.atomics import FOUR, load_acquire, load_four, load_monotonic, store_release
 from ringbuf.kernels.seeking import skip_ahead
 from ringbuf.kernels.words import record_bytes, still_intact
 from ringbuf.layout import CLOSED as CLOSED_STATE
@@ -37,7 +37,7 @@ from ringbuf.layout import (
 )
 from ringbuf.status import CLOSED, CORRUPT, EMPTY, EPOCH_CHANGED, GAP, NEED, OK
 from tlv.buffers import State, Words
-from tlv.jit import kernel
+from tlv.jit import inline_kernel, kernel
 
 PAD_FLAG = PAD << FLAGS_SHIFT
 KIND_MASK = (1 << 16) - 1
@@ -57,18 +57,32 @@ def readable(words: Words, reader: State) -> int:
     return end
 
 
-@kernel
-def read_frame(words: Words, reader: State, end: int, out: Words, at: int) -> int:
-    """Copy the frame at the reader's position to `out[at:]` and move behind it.
+@inline_kernel
+def copy_payload(words: Words, source: int, count: int, out: Words, at: int) -> None:
+    """Copy `count` words from word `source` on to `out[at:]`; believe them only if `still_intact` says so."""
+    done = 0
+    while count - done >= FOUR:
+        load_four(words, source + done, out, at + done)
+        done += FOUR
+    while done < count:
+        out[at + done] = load_monotonic(words, source + done)
+        done += 1
 
-    Returns OK (and the frame_* fields), EMPTY at `end`, NEED (and `need`), CORRUPT, or GAP if the frame was
-    overwritten: then `skip_ahead` finds where to go on.  Only OK moves the position (pads apart).
+
+@inline_kernel
+def take_frame(
+    words: Words, reader: State, end: int, position: int, expected: int, out: Words, at: int
+) -> tuple[int, int, int, int]:
+    """Copy the frame at `position` to `out[at:]`: (status, where it ends, its first word, its time).
+
+    The status is OK, EMPTY at `end`, NEED (and `need`), CORRUPT or GAP; where it is not OK, the second is where the
+    reader stands, behind pads.  For a loop that keeps position and sequence in registers: the state is only read.
     """
     me = reader[0]
-    capacity, salt, position = me["capacity"], me["salt"], me["position"]
+    capacity, salt = me["capacity"], me["salt"]
     while position != end:
         if end - position > capacity:
-            return GAP
+            return GAP, position, 0, 0
         source = DATA + ((position & (capacity - 1)) >> 3)
         bits = load_monotonic(words, source)
         tag = load_monotonic(words, source + TAG_WORD)
@@ -78,38 +92,49 @@ def read_frame(words: Words, reader: State, end: int, out: Words, at: int) -> in
         size = record_bytes(length)
         room = capacity - (position & (capacity - 1))
         is_pad = bits & PAD_FLAG != 0
-        fits = size <= room and size <= end - position and tag == position ^ salt and sequence == me["sequence"]
+        fits = size <= room and size <= end - position and tag == position ^ salt and sequence == expected
         if is_pad:
             fits = fits and size == room and size <= capacity // MAX_FRAME_SHARE
         else:
             fits = fits and length <= me["max_payload"]
         if not fits:
-            return CORRUPT if still_intact(words, position, capacity) else GAP
+            return CORRUPT if still_intact(words, position, capacity) else GAP, position, 0, 0
         if is_pad:
             if not still_intact(words, position, capacity):
-                return GAP
+                return GAP, position, 0, 0
             position += size
-            me["position"] = position
             continue
         count = (length + 7) >> 3
         if count > len(out) - at:
             me["need"] = length
-            return NEED if still_intact(words, position, capacity) else GAP
-        for i in range(count):
-            out[at + i] = load_monotonic(words, source + DESCRIPTOR_WORDS + i)
+            return NEED if still_intact(words, position, capacity) else GAP, position, 0, 0
+        copy_payload(words, source + DESCRIPTOR_WORDS, count, out, at)
         if not still_intact(words, position, capacity):
-            return GAP
-        me["frame_length"] = length
+            return GAP, position, 0, 0
+        return OK, position + size, bits, stamp
+    return EMPTY, position, 0, 0
+
+
+@kernel
+def read_frame(words: Words, reader: State, end: int, out: Words, at: int) -> int:
+    """Copy the frame at the reader's position to `out[at:]` and move behind it.
+
+    Returns OK (and the frame_* fields), EMPTY at `end`, NEED (and `need`), CORRUPT, or GAP if the frame was
+    overwritten: then `skip_ahead` finds where to go on.  Only OK moves the position (pads apart).
+    """
+    me = reader[0]
+    status, behind, bits, stamp = take_frame(words, reader, end, me["position"], me["sequence"], out, at)
+    me["position"] = behind
+    if status == OK:
+        me["frame_length"] = bits & LENGTH_MASK
         me["frame_kind"] = (bits >> KIND_SHIFT) & KIND_MASK
         me["frame_flags"] = (bits >> FLAGS_SHIFT) & 255
-        me["frame_sequence"] = sequence
+        me["frame_sequence"] = me["sequence"]
         me["frame_ns"] = stamp
-        me["position"] = position + size
-        me["sequence"] = sequence + 1
+        me["sequence"] += 1
         me["frames"] += 1
-        me["bytes"] += length
-        return OK
-    return EMPTY
+        me["bytes"] += bits & LENGTH_MASK
+    return status
 
 
 @kernel
@@ -155,26 +180,35 @@ def poll_into(words: Words, control: Words, reader: State, out: Words, index: Wo
     mark_read(control, reader)
     me["lost_first"] = 0
     me["lost_last"] = 0
-    me["count"] = 0
-    count, at, laps, status = 0, 0, 0, EMPTY
+    count, at, laps, status, taken = 0, 0, 0, EMPTY, 0
     end = readable(words, reader)
+    position, sequence = me["position"], me["sequence"]
     while count < max_frames:
-        status = read_frame(words, reader, end, out, at)
+        status, position, bits, stamp = take_frame(words, reader, end, position, sequence, out, at)
         if status == OK:
-            index[SEQUENCE_ROW, count] = me["frame_sequence"]
+            length = bits & LENGTH_MASK
+            index[SEQUENCE_ROW, count] = sequence
             index[OFFSET_ROW, count] = at << 3
-            index[LENGTH_ROW, count] = me["frame_length"]
-            index[TIME_ROW, count] = me["frame_ns"]
-            index[KIND_ROW, count] = me["frame_kind"]
-            at += (me["frame_length"] + 7) >> 3
+            index[LENGTH_ROW, count] = length
+            index[TIME_ROW, count] = stamp
+            index[KIND_ROW, count] = (bits >> KIND_SHIFT) & KIND_MASK
+            at += (length + 7) >> 3
+            taken += length
+            sequence += 1
             count += 1
         elif status == GAP and count == 0 and laps < LAPS_PER_POLL:
             laps += 1
+            me["position"] = position
             if skip_ahead(words, reader) != GAP:
                 break
             end = readable(words, reader)
+            position, sequence = me["position"], me["sequence"]
         else:
             break
+    me["position"] = position
+    me["sequence"] = sequence
+    me["frames"] += count
+    me["bytes"] += taken
     me["count"] = count
     if count:
         return OK

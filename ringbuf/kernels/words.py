@@ -5,16 +5,16 @@ from __future__ import annotations
 from ringbuf.atomics import fence_acquire, load_acquire, load_monotonic, store_release
 from ringbuf.layout import ALIGNMENT, DESCRIPTOR_BYTES, INTENT
 from tlv.buffers import Words
-from tlv.jit import kernel
+from tlv.jit import inline_kernel, kernel
 
 
-@kernel
+@inline_kernel
 def record_bytes(length: int) -> int:
     """Bytes a record of `length` payload bytes takes in the ring."""
     return (DESCRIPTOR_BYTES + length + ALIGNMENT - 1) & -ALIGNMENT
 
 
-@kernel
+@inline_kernel
 def still_intact(words: Words, position: int, capacity: int) -> bool:
     """Whether nothing that was copied from `position` on had been overwritten by the end of the copy (I3)."""
     # SYNC intent: pairs with declare; if a copied word came from an overwriting frame, this load sees its intent.

@@ -6,9 +6,12 @@ publish = append + commit:  [ intent | fence ]  record words  | commit record | 
 from __future__ import annotations
 
 from ringbuf.atomics import (
+    FOUR,
+    WORD_BYTES,
     fence_release,
     fence_seq_cst,
     load_acquire,
+    store_four,
     store_monotonic,
     store_release,
     word_at,
@@ -49,8 +52,8 @@ from ringbuf.layout import (
     VERSION_SHIFT,
 )
 from ringbuf.status import BATCH_FULL, FULL, OK, TOO_LONG
-from tlv.buffers import Bytes, State, Words
-from tlv.jit import kernel
+from tlv.buffers import Bytes, State, Words, byte_at
+from tlv.jit import inline_kernel, kernel
 
 PAD_FLAG = PAD << FLAGS_SHIFT
 VERSION_BITS = VERSION << VERSION_SHIFT
@@ -90,7 +93,7 @@ def declare(words: Words, control: Words, writer: State, new: int) -> int:
     return OK
 
 
-@kernel
+@inline_kernel
 def write_descriptor(
     words: Words, position: int, capacity: int, salt: int, bits: int, sequence: int, now_ns: int
 ) -> int:
@@ -104,6 +107,18 @@ def write_descriptor(
 
 
 @kernel
+def last_word(buffer: Bytes, offset: int, length: int) -> int:
+    """The last `length & 7` bytes of a payload, with zeros behind them."""
+    rest = length & 7
+    if length >= WORD_BYTES:
+        return (word_at(buffer, offset + length - WORD_BYTES) >> 8 * (WORD_BYTES - rest)) & ((1 << 8 * rest) - 1)
+    last = 0
+    for i in range(rest):
+        last |= byte_at(buffer, offset + i) << (8 * i)
+    return last
+
+
+@inline_kernel
 def append(
     words: Words,
     control: Words,
@@ -139,14 +154,15 @@ def append(
     bits = length | (kind & KIND_MASK) << KIND_SHIFT | flags << FLAGS_SHIFT
     at = write_descriptor(words, head, capacity, salt, bits, sequence, now_ns)
     whole = length >> 3
-    for i in range(whole):
-        store_monotonic(words, at + i, word_at(buffer, offset + 8 * i))
-    rest = length & 7
-    if rest:
-        last = 0
-        for i in range(rest):
-            last |= int(buffer[offset + 8 * whole + i]) << (8 * i)
-        store_monotonic(words, at + whole, last)
+    done = 0
+    while whole - done >= FOUR:
+        store_four(words, at + done, buffer, offset + WORD_BYTES * done)
+        done += FOUR
+    while done < whole:
+        store_monotonic(words, at + done, word_at(buffer, offset + WORD_BYTES * done))
+        done += 1
+    if length & 7:
+        store_monotonic(words, at + whole, last_word(buffer, offset, length))
     me["latest"] = head
     if flags & KEY:
         me["key"] = head
@@ -155,7 +171,7 @@ def append(
     return sequence
 
 
-@kernel
+@inline_kernel
 def commit(words: Words, writer: State, now_ns: int) -> None:
     """Make everything appended visible at once."""
     me = writer[0]
@@ -181,8 +197,9 @@ def commit(words: Words, writer: State, now_ns: int) -> None:
         me["pads"] += me["appended_pads"]
         me["appended_pads"] = 0
         store_monotonic(words, PADS, me["pads"])
-    region = (tail & (me["capacity"] - 1)) // me["region_bytes"]
-    if region != me["region"]:
+    beyond = (tail & (me["capacity"] - 1)) - me["region"] * me["region_bytes"]
+    if beyond < 0 or beyond >= me["region_bytes"]:
+        region = (tail & (me["capacity"] - 1)) // me["region_bytes"]
         me["region"] = region
         # SYNC anchor: pairs with seek_oldest; a record starts at the tail of the last commit.
         store_release(words, ANCHOR_0 + region, tail)
@@ -202,7 +219,7 @@ def abandon(writer: State) -> None:
     me["appended_pads"] = 0
 
 
-@kernel
+@inline_kernel
 def publish(
     words: Words,
     control: Words,

@@ -5,7 +5,8 @@ Owns the reading of LLVM IR and machine code.  It must never know what a kernel 
 All kernels are compiled twice, in processes of their own with an empty cache.  Without optimization each function
 stands alone, and its atomic instructions and fences must be exactly those that its source calls for; that IR, compiled
 for AArch64, must show the instructions that carry the orderings there.  With optimization, where kernels are inlined
-into each other, none of these kinds may have disappeared, and no shared word may be loaded as part of a vector.
+into each other, none of these kinds may have disappeared, and no shared word may be loaded as part of a vector, but
+for the copies of four words, which are volatile.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ IR_OF = {  # the IR instruction of each atomic
     "fence_release": "fence release",
     "fence_seq_cst": "fence seq_cst",
     "fetch_max": "atomicrmw acq_rel",
+    "store_four": "volatile copy",
+    "load_four": "volatile copy",
 }
 ARM_OF = {  # the instruction that carries each ordering there
     "load acquire": r"\bldap?u?r\b|\bldar\b",
@@ -65,8 +68,9 @@ def atomics_of_ir(text: str) -> Counter[str]:
     loads_and_stores = re.findall(rf"\b(load|store) atomic [^\n]*?\b{orders}\b", text)
     fences = re.findall(rf"^\s*(fence) {orders}", text, re.M)
     swaps = re.findall(rf"\b(atomicrmw|cmpxchg) [^\n]*?\b{orders}\b", text)
+    copies = ["volatile copy" for _ in re.finditer(r"call void @llvm\.memcpy\.\S+\([^\n]*i64 32, i1 true\)", text)]
     # x86 has no atomic maximum: LLVM makes it a compare-and-swap loop.
-    return Counter(
+    return Counter(copies) + Counter(
         f"{kind} {order}".replace("cmpxchg", "atomicrmw") for kind, order in loads_and_stores + fences + swaps
     )
 

@@ -4,7 +4,7 @@ Owns the translation of `ringbuf/kernels/` into generators that stop at every ac
 never know what the accesses mean, or in which order they will be let through.
 
 The source is the one that numba compiles.  A call of an atomic becomes a `yield` of the access, a call of another
-kernel a `yield from`; everything else is unchanged.  A mutant is the same source with one replacement, so a test can
+kernel a `yield from`, and so does a copy of four words, which is four accesses; everything else is unchanged.  A mutant is the same source with one replacement, so a test can
 break one rule of the protocol and check that the explorer finds it.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import ringbuf.kernels
+from ringbuf.atomics import FOUR, WORD_BYTES, word_at
 
 ATOMICS = frozenset(
     {
@@ -25,10 +26,24 @@ ATOMICS = frozenset(
         *("fence_acquire", "fence_release", "fence_seq_cst", "futex_wait", "futex_wake"),
     }
 )
-SOURCES = sorted(path for path in Path(ringbuf.kernels.__file__).parent.glob("*.py") if path.name != "__init__.py")
-
 Access = tuple[Any, ...]  # (operation, array, word, ...)
 Steps = Generator[Access, Any, Any]
+
+
+def store_four(words: str, index: int, buffer: bytes, offset: int) -> Steps:
+    """`ringbuf.atomics.store_four` as its four stores."""
+    for i in range(FOUR):
+        yield "store_monotonic", words, index + i, word_at(buffer, offset + WORD_BYTES * i)
+
+
+def load_four(words: str, index: int, out: list[int], at: int) -> Steps:
+    """`ringbuf.atomics.load_four` as its four loads."""
+    for i in range(FOUR):
+        out[at + i] = yield "load_monotonic", words, index + i
+
+
+COPIES = {"store_four": store_four, "load_four": load_four}
+SOURCES = sorted(path for path in Path(ringbuf.kernels.__file__).parent.glob("*.py") if path.name != "__init__.py")
 
 
 @dataclass(frozen=True)
@@ -89,9 +104,9 @@ def stepping_kernels(mutation: Mutation | None = None, **constants: int) -> dict
     """The namespace of the translated kernels; `constants` replace layout constants (fewer anchors, fewer slots)."""
     trees = [ast.parse(text) for text in sources(mutation)]
     functions = [node for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)]
-    stepping: set[str] = set()
+    stepping = set(COPIES)
     while True:
-        more = {f.name for f in functions if calls_in(f) & (ATOMICS | stepping)}
+        more = COPIES.keys() | {f.name for f in functions if calls_in(f) & (ATOMICS | stepping)}
         if more == stepping:
             break
         stepping = more
@@ -103,5 +118,5 @@ def stepping_kernels(mutation: Mutation | None = None, **constants: int) -> dict
     for path, tree in zip(SOURCES, trees, strict=True):
         tree.body = [node for node in tree.body if not imports_kernels(node)]  # they are in the namespace, translated
         exec(compile(ast.fix_missing_locations(tree), str(path), "exec"), namespace)
-    namespace.update(constants, monotonic_ns=lambda: 0, pause=lambda: None, yield_core=lambda: None)
+    namespace.update(constants, **COPIES, monotonic_ns=lambda: 0, pause=lambda: None, yield_core=lambda: None)
     return namespace
