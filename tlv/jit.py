@@ -66,6 +66,14 @@ def inline_kernel(function: F) -> F:
     return _compiled(function, forceinline=True)
 
 
+def outline_kernel(function: F) -> F:
+    """A kernel that stays a function of its own where an inline kernel calls it, for what is rare.
+
+    numba inlines whatever it first compiles for an inline kernel, unless that says otherwise.
+    """
+    return _compiled(function, forceinline=False)
+
+
 def _compiled(function: F, **more: bool) -> F:
     if not COMPILES:
         return function

@@ -54,7 +54,14 @@ WARM = "warm"
 """A file in a cache that has every kernel."""
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 ROOT = Path(__file__).parent.parent
-COMPILED = (b"\n@kernel\n", b" @kernel\n", b"@inline_kernel\n", b"@lower_builtin\x28", b"@overload\x28")
+COMPILED = (
+    b"\n@kernel\n",
+    b" @kernel\n",
+    b"@inline_kernel\n",
+    b"@outline_kernel\n",
+    b"@lower_builtin\x28",
+    b"@overload\x28",
+)
 """What a source has that says what is compiled.  The brackets are spelled so that this file, which compiles nothing,
 has none: an edit of it compiles nothing anew."""
 RUNTIME_SYMBOLS = (b"NRT_", b"_numba_hashsecret")

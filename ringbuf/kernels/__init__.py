@@ -24,11 +24,11 @@ from __future__ import annotations
 
 from ringbuf.kernels.counting import bucket_of, count_ages, count_duration, put_words, raise_word
 from ringbuf.kernels.ownership import set_state, take_over
-from ringbuf.kernels.reading import idle_status, mark_read, poll_into, read_frame, readable
+from ringbuf.kernels.reading import idle_status, mark_read, poll_into, read_frame, readable, take_frame
 from ringbuf.kernels.seeking import seek_at, seek_key, seek_latest, seek_oldest, seek_sequence, skip_ahead
 from ringbuf.kernels.slots import announce_slot, blocking_slot, describe_slot, set_slot, slot_state
 from ringbuf.kernels.waiting import sleep_on, spin, spin_yielding, wake
-from ringbuf.kernels.words import copy_range, get_word, put_word, record_bytes, snapshot, still_intact
+from ringbuf.kernels.words import copy_range, copy_words, get_word, put_word, record_bytes, snapshot, still_intact
 from ringbuf.kernels.writing import (
     abandon,
     append,
@@ -49,6 +49,7 @@ __all__ = [
     "bucket_of",
     "commit",
     "copy_range",
+    "copy_words",
     "count_ages",
     "count_duration",
     "declare",
@@ -81,6 +82,7 @@ __all__ = [
     "spin",
     "spin_yielding",
     "still_intact",
+    "take_frame",
     "take_over",
     "wake",
     "write_descriptor",

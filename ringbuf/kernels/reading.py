@@ -5,9 +5,9 @@ read_frame:  tail | descriptor, checked | payload words | fence | intent | posit
 
 from __future__ import annotations
 
-from ringbuf.atomics import FOUR, load_acquire, load_four, load_monotonic, store_release
+from ringbuf.atomics import load_acquire, load_monotonic, store_release
 from ringbuf.kernels.seeking import skip_ahead
-from ringbuf.kernels.words import record_bytes, still_intact
+from ringbuf.kernels.words import copy_words, record_bytes, still_intact
 from ringbuf.layout import CLOSED as CLOSED_STATE
 from ringbuf.layout import (
     DATA,
@@ -58,18 +58,6 @@ def readable(words: Words, reader: State) -> int:
 
 
 @inline_kernel
-def copy_payload(words: Words, source: int, count: int, out: Words, at: int) -> None:
-    """Copy `count` words from word `source` on to `out[at:]`; believe them only if `still_intact` says so."""
-    done = 0
-    while count - done >= FOUR:
-        load_four(words, source + done, out, at + done)
-        done += FOUR
-    while done < count:
-        out[at + done] = load_monotonic(words, source + done)
-        done += 1
-
-
-@inline_kernel
 def take_frame(
     words: Words, reader: State, end: int, position: int, expected: int, out: Words, at: int
 ) -> tuple[int, int, int, int]:
@@ -108,7 +96,7 @@ def take_frame(
         if count > len(out) - at:
             me["need"] = length
             return NEED if still_intact(words, position, capacity) else GAP, position, 0, 0
-        copy_payload(words, source + DESCRIPTOR_WORDS, count, out, at)
+        copy_words(words, source + DESCRIPTOR_WORDS, count, out, at)
         if not still_intact(words, position, capacity):
             return GAP, position, 0, 0
         return OK, position + size, bits, stamp

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ringbuf.atomics import fence_acquire, load_acquire, load_monotonic, store_release
+from ringbuf.atomics import FOUR, fence_acquire, load_acquire, load_four, load_monotonic, store_release
 from ringbuf.layout import ALIGNMENT, DESCRIPTOR_BYTES, INTENT
 from tlv.buffers import Words
 from tlv.jit import inline_kernel, kernel
@@ -29,11 +29,22 @@ def snapshot(words: Words, count: int, out: Words) -> None:
         out[i] = load_acquire(words, i)
 
 
+@inline_kernel
+def copy_words(words: Words, first: int, count: int, out: Words, at: int) -> None:
+    """Copy words `first` to `first + count` of the data to `out[at:]`; believe them only if `still_intact` says so."""
+    if count >= FOUR:
+        for i in range(0, count - FOUR, FOUR):
+            load_four(words, first + i, out, at + i)
+        load_four(words, first + count - FOUR, out, at + count - FOUR)
+    else:
+        for i in range(count):
+            out[at + i] = load_monotonic(words, first + i)
+
+
 @kernel
 def copy_range(words: Words, first: int, count: int, out: Words) -> None:
-    """Copy words `first` to `first + count` of the data to look at; believe them only if `still_intact` says so."""
-    for i in range(count):
-        out[i] = load_monotonic(words, first + i)
+    """`copy_words` to the beginning of `out`, to look at."""
+    copy_words(words, first, count, out, 0)
 
 
 @kernel

@@ -53,7 +53,7 @@ from ringbuf.layout import (
 )
 from ringbuf.status import BATCH_FULL, FULL, OK, TOO_LONG
 from tlv.buffers import Bytes, State, Words, byte_at
-from tlv.jit import inline_kernel, kernel
+from tlv.jit import inline_kernel, kernel, outline_kernel
 
 PAD_FLAG = PAD << FLAGS_SHIFT
 VERSION_BITS = VERSION << VERSION_SHIFT
@@ -78,7 +78,7 @@ def scan_gate(words: Words, control: Words, writer: State) -> int:
     return gate
 
 
-@kernel
+@outline_kernel
 def declare(words: Words, control: Words, writer: State, new: int) -> int:
     """Raise `intent` to cover everything before `new` (I2, I7), by whole reserves so that most frames need not."""
     me = writer[0]
@@ -154,13 +154,13 @@ def append(
     bits = length | (kind & KIND_MASK) << KIND_SHIFT | flags << FLAGS_SHIFT
     at = write_descriptor(words, head, capacity, salt, bits, sequence, now_ns)
     whole = length >> 3
-    done = 0
-    while whole - done >= FOUR:
-        store_four(words, at + done, buffer, offset + WORD_BYTES * done)
-        done += FOUR
-    while done < whole:
-        store_monotonic(words, at + done, word_at(buffer, offset + WORD_BYTES * done))
-        done += 1
+    if whole >= FOUR:
+        for i in range(0, whole - FOUR, FOUR):
+            store_four(words, at + i, buffer, offset + WORD_BYTES * i)
+        store_four(words, at + whole - FOUR, buffer, offset + WORD_BYTES * (whole - FOUR))
+    else:
+        for i in range(whole):
+            store_monotonic(words, at + i, word_at(buffer, offset + WORD_BYTES * i))
     if length & 7:
         store_monotonic(words, at + whole, last_word(buffer, offset, length))
     me["latest"] = head

@@ -52,14 +52,21 @@ ARM_OF = {  # the instruction that carries each ordering there
 
 
 def atomics_of_source() -> dict[str, Counter[str]]:
-    """Which atomics each kernel's source calls itself."""
-    wanted = {}
-    for function in (node for path in SOURCES for node in ast.parse(path.read_text()).body):
-        calls = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
-        count = Counter(IR_OF[called.id] for called in calls if isinstance(called, ast.Name) and called.id in IR_OF)
-        if isinstance(function, ast.FunctionDef) and count:
-            wanted[function.name] = count
-    return wanted
+    """Which atomics each kernel's source calls, itself and in what is inlined into it at every level."""
+    nodes = [node for path in SOURCES for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
+    functions = {node.name: node for node in nodes}
+    inlined = {name for name, node in functions.items() if "inline_kernel" in map(ast.unparse, node.decorator_list)}
+
+    def count(name: str) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for call in (node.func for node in ast.walk(functions[name]) if isinstance(node, ast.Call)):
+            if isinstance(call, ast.Name) and call.id in IR_OF:
+                found[IR_OF[call.id]] += 1
+            elif isinstance(call, ast.Name) and call.id in inlined:
+                found += count(call.id)
+        return found
+
+    return {name: counts for name in functions if (counts := count(name))}
 
 
 def atomics_of_ir(text: str) -> Counter[str]:

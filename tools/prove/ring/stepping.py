@@ -3,9 +3,9 @@
 Owns the translation of `ringbuf/kernels/` into generators that stop at every access to a shared word.  It must
 never know what the accesses mean, or in which order they will be let through.
 
-The source is the one that numba compiles.  A call of an atomic becomes a `yield` of the access, a call of another
-kernel a `yield from`, and so does a copy of four words, which is four accesses; everything else is unchanged.  A mutant is the same source with one replacement, so a test can
-break one rule of the protocol and check that the explorer finds it.
+The source is the one that numba compiles.  A call of an atomic becomes a `yield` of the access (a copy of four words
+becomes four), a call of another kernel a `yield from`; everything else is unchanged.  A mutant is the same source with
+one replacement, so a test can break one rule of the protocol and check that the explorer finds it.
 """
 
 from __future__ import annotations
