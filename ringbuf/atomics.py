@@ -113,14 +113,6 @@ def load_four(words: Words, index: int, out: Words, at: int) -> None:
         out[at + i] = int(words[index + i])
 
 
-def prefetch_to_write(words: Words, index: int) -> None:
-    """Have the line of a word brought here, alone; a hint, that may name a place outside."""
-
-
-def prefetch_to_read(words: Words, index: int) -> None:
-    """Have the line of a word brought here; a hint, that may name a place outside."""
-
-
 def futex_wait(words: Words, index: int, expected: int, timeout_ns: int) -> int:
     """Sleep while the low half of the word equals `expected`; 0 = woken, else -1 (changed, timed out or a signal)."""
     timeout = np.array([timeout_ns // NS, timeout_ns % NS], dtype=np.int64)

@@ -35,8 +35,6 @@ from ringbuf.atomics import (
     load_monotonic,
     monotonic_ns,
     pause,
-    prefetch_to_read,
-    prefetch_to_write,
     store_four,
     store_monotonic,
     store_release,
@@ -195,23 +193,6 @@ def _copies(function: Callable[..., Any], private: Any, *, stores: bool = False)
 
 _copies(store_four, types.uint8, stores=True)
 _copies(load_four, types.int64)
-
-
-def _prefetch(builder: Any, address: Any, to_write: int) -> None:
-    place = builder.bitcast(address, BYTES)
-    signature = ir.FunctionType(ir.VoidType(), [BYTES, HALF, HALF, HALF])
-    prefetch = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0")
-    builder.call(prefetch, [place, HALF(to_write), HALF(3), HALF(1)])
-
-
-@_compiles(prefetch_to_write, result=types.none)
-def _(builder: Any, address: Any) -> None:
-    _prefetch(builder, address, 1)
-
-
-@_compiles(prefetch_to_read, result=types.none)
-def _(builder: Any, address: Any) -> None:
-    _prefetch(builder, address, 0)
 
 
 @_compiles(futex_wait)

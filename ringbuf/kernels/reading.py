@@ -5,7 +5,7 @@ read_frame:  tail | descriptor, checked | payload words | fence | intent | posit
 
 from __future__ import annotations
 
-from ringbuf.atomics import load_acquire, load_monotonic, store_release
+from ringbuf.atomics import load_acquire, load_monotonic, pause, store_release
 from ringbuf.kernels.seeking import skip_ahead
 from ringbuf.kernels.words import copy_words, record_bytes, still_intact
 from ringbuf.layout import CLOSED as CLOSED_STATE
@@ -42,6 +42,12 @@ from tlv.jit import inline_kernel, kernel
 PAD_FLAG = PAD << FLAGS_SHIFT
 KIND_MASK = (1 << 16) - 1
 LAPS_PER_POLL = 4
+SHORT = 8
+"""A poll of fewer frames met the writer at its tail, so the next one gives it the line of `tail` for one pause.
+
+Without it the line changes cores twice for two frames: a writer and a reader flat out on two cores both made 5 M
+frames/s, with it 90 M, at 250 frames a poll.  A poll for one frame, as in ping_pong, never pauses.
+"""
 
 
 @kernel
@@ -165,6 +171,8 @@ def poll_into(words: Words, control: Words, reader: State, out: Words, index: Wo
     by the last call count as read: a reliable consumer must be done with them.
     """
     me = reader[0]
+    if 0 < me["count"] < min(SHORT, max_frames):
+        pause()
     mark_read(control, reader)
     me["lost_first"] = 0
     me["lost_last"] = 0

@@ -25,9 +25,11 @@ from ringbuf.atomics import (
     futex_wait,
     futex_wake,
     load_acquire,
+    load_four,
     load_monotonic,
     monotonic_ns,
     pause,
+    store_four,
     store_monotonic,
     store_release,
     word_at,
@@ -76,6 +78,48 @@ def test_atomics_store_into_a_read_only_map_does_not_compile() -> None:
     compiled = CPUDispatcher(touch_everything, targetoptions={"nopython": True})
     with pytest.raises(TypingError, match="the array is a reader's, and its mapping is read-only"):
         compiled(words, np.zeros(16, dtype=np.uint8))
+
+
+def copy_both_ways(words: np.ndarray, bytes_: np.ndarray, out: np.ndarray) -> None:
+    store_four(words, 1, bytes_, 3)
+    load_four(words, 0, out, 2)
+
+
+def test_copies_of_four_words_compiled_and_plain_do_the_same() -> None:
+    bytes_ = np.arange(64, dtype=np.uint8)
+    for function in (copy_both_ways, CPUDispatcher(copy_both_ways, targetoptions={"nopython": True})):
+        words, out = np.zeros(6, dtype=np.int64), np.zeros(7, dtype=np.int64)
+        function(words, bytes_, out)
+        assert words.tobytes() == bytes(8) + bytes(range(3, 35)) + bytes(8)
+        assert out.tobytes() == bytes(24) + bytes(range(3, 27)) + bytes(8)
+
+
+@pytest.mark.parametrize(
+    ("read_only", "types", "refusal"),
+    [
+        (0, (np.int64, np.uint8, np.int64), "store_four: what it writes to is read-only"),
+        (2, (np.int64, np.uint8, np.int64), "load_four: what it writes to is read-only"),
+        (1, (np.int64, np.int64, np.int64), "store_four: expected words, and uint8 on the private side"),
+        (1, (np.int64, np.uint8, np.uint8), "load_four: expected words, and int64 on the private side"),
+    ],
+)
+def test_copies_of_four_words_of_wrong_arrays_do_not_compile(
+    read_only: int, types: tuple[type, type, type], refusal: str
+) -> None:
+    arrays = [np.zeros(64, dtype) for dtype in types]
+    arrays[read_only].flags.writeable = False
+    with pytest.raises(TypingError, match=refusal):
+        CPUDispatcher(copy_both_ways, targetoptions={"nopython": True})(*arrays)
+
+
+@pytest.mark.parametrize("length", range(75))
+def test_payload_of_any_length_and_place_comes_whole_and_with_zeros_behind(ring_name: str, length: int) -> None:
+    source = np.arange(1, 101, dtype=np.uint8)
+    with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name) as reader:
+        kernels.publish(writer.words, writer.control, writer.state, source, length % 9, length, 0, 0, 0)
+        assert kernels.poll_into(reader.words, reader.control, reader.state, reader.out, reader.index, 1) == Status.OK
+        padded = source[length % 9 : length % 9 + length].tobytes() + bytes(-length % 8)
+        assert reader.out.tobytes()[: len(padded)] == padded
 
 
 def test_futex_sleeper_is_woken_by_another_thread() -> None:
