@@ -20,7 +20,6 @@ from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import lower_builtin, type_callable
 
-from tlv.buffers import Bytes
 from tlv.crc import BLOCK, POLYNOMIAL, fold_blocks, slice_blocks
 
 NEEDED = frozenset({"+pclmul", "+ssse3"})
@@ -141,14 +140,14 @@ class Folding:
         return builder.lshr(builder.extract_element(remainder, HALF(0)), WORD(32))
 
 
-def _slice(buf: Bytes, start: int, end: int, crc: int) -> int:
-    return slice_blocks(buf, start, end, crc)
-
-
 @lower_builtin(fold_blocks, types.Array, types.int64, types.int64, types.int64)  # type: ignore[untyped-decorator]
 def _emit_fold_blocks(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    if not set(context.codegen()._tm_features.split(",")) >= NEEDED:
-        return context.compile_internal(builder, _slice, signature, args)
+    if set(context.codegen()._tm_features.split(",")) >= NEEDED:
+        return _emit_folding(context, builder, signature, args)
+    return context.compile_internal(builder, getattr(slice_blocks, "py_func", slice_blocks), signature, args)
+
+
+def _emit_folding(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     _, start, end, crc = args
     folding = Folding(builder, context.make_array(signature.args[0])(context, builder, args[0]).data)
     block, pos = cgutils.alloca_once(builder, PAIR), cgutils.alloca_once(builder, WORD)

@@ -35,7 +35,7 @@ from ringbuf.atomics import (
     word_at,
     yield_core,
 )
-from ringbuf.layout import COMMIT_0, COMMIT_SEQUENCE, COMMIT_WORDS, DATA, INTENT, SEQUENCE_WORD, TAG_WORD
+from ringbuf.layout import COMMIT_0, COMMIT_SEQUENCE, COMMIT_WORDS, DATA, INTENT, KEY, SEQUENCE_WORD, TAG_WORD
 from ringbuf.status import FULL, TOO_LONG
 
 SMALL = 1 << 16
@@ -120,6 +120,18 @@ def test_payload_of_any_length_and_place_comes_whole_and_with_zeros_behind(ring_
         assert kernels.poll_into(reader.words, reader.control, reader.state, reader.out, reader.index, 1) == Status.OK
         padded = source[length % 9 : length % 9 + length].tobytes() + bytes(-length % 8)
         assert reader.out.tobytes()[: len(padded)] == padded
+
+
+def test_read_frame_tells_of_the_frame_that_it_took(ring_name: str) -> None:
+    with Writer.create(ring_name, capacity=SMALL) as writer, Reader.attach(ring_name) as reader:
+        writer.publish(b"12345678", kind=7, key=True)
+        tail = int(writer.state[0]["tail"])
+        assert kernels.read_frame(reader.words, reader.state, tail, reader.out, 0) == Status.OK
+        assert kernels.read_frame(reader.words, reader.state, tail, reader.out, 0) == Status.EMPTY
+        me = reader.state[0]
+        told = [int(me["frame_" + name]) for name in ("sequence", "kind", "flags", "length")]
+        assert told == [1, 7, KEY, 8] and me["frame_ns"] > 0
+        assert (reader.position, int(me["sequence"]), int(me["frames"]), int(me["bytes"])) == (tail, 2, 1, 8)
 
 
 def test_futex_sleeper_is_woken_by_another_thread() -> None:

@@ -30,7 +30,7 @@ Access = tuple[Any, ...]  # (operation, array, word, ...)
 Steps = Generator[Access, Any, Any]
 
 
-def store_four(words: str, index: int, buffer: bytes, offset: int) -> Steps:
+def store_four(words: str, index: int, buffer: Any, offset: int) -> Steps:
     """`ringbuf.atomics.store_four` as its four stores."""
     for i in range(FOUR):
         yield "store_monotonic", words, index + i, word_at(buffer, offset + WORD_BYTES * i)
