@@ -142,9 +142,13 @@ class Folding:
 
 @lower_builtin(fold_blocks, types.Array, types.int64, types.int64, types.int64)  # type: ignore[untyped-decorator]
 def _emit_fold_blocks(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    if set(context.codegen()._tm_features.split(",")) >= NEEDED:
-        return _emit_folding(context, builder, signature, args)
-    return context.compile_internal(builder, getattr(slice_blocks, "py_func", slice_blocks), signature, args)
+    multiplies = set(context.codegen()._tm_features.split(",")) >= NEEDED
+    sliced = getattr(slice_blocks, "py_func", slice_blocks)
+    return (
+        _emit_folding(context, builder, signature, args)
+        if multiplies
+        else context.compile_internal(builder, sliced, signature, args)
+    )
 
 
 def _emit_folding(context: Any, builder: Any, signature: Any, args: Any) -> Any:

@@ -46,8 +46,8 @@ SHORT, PAUSES = 8, 4
 """A poll of fewer frames than SHORT met the writer at its tail; so the next one leaves it the line of `tail` a while.
 
 The line changes cores twice a poll.  Writer and reader flat out, each alone on its core: 4.9 M frames/s and 2 frames a
-poll without or with one pause, 11 M/s and 5 frames with 4, 13 M/s and 7 frames with 8, which wait twice as long (24 ns a pause).  A
-poll for one frame never pauses.
+poll without or with one pause of 24 ns, 11 M/s and 5 frames with 4, 13 M/s and 7 frames with 8.  A poll for one frame
+never pauses.
 """
 
 
