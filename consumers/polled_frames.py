@@ -5,14 +5,13 @@ wants and says where their records are, so that of each only the records are rea
 forms that nearly all frames have, a record with its EventOrigin and a record alone; any other frame, and every frame of
 a strategy that overrides `on_message`, goes through `Driver.deliver`, which gives the same.
 
-`alphapulse bench --only strategy` has both ways beside each other (`strategy plain frame`): the short one takes about
-an eighth.  Half of what is left makes the values of the two records; a reader of a record written for its class
-(`tlv.record.make_reader`) halved that, where a loop over the fields' decoders did not.
+`alphapulse bench --only strategy` has both ways beside each other (`strategy plain frame`).  A second call makes the
+records of all these frames (`tlv.record_kernels.read_rows`): READERS
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,6 @@ from tlv.layout import (
     POOL_TYPES,
     Block,
     BlockEnd,
-    EventOrigin,
     FeeState,
     Gap,
     PoolState,
@@ -35,28 +33,30 @@ from tlv.layout import (
     Reorg,
     StateInvalidation,
 )
-from tlv.record import RECORDS, Record
+from tlv.record import Record
+from tlv.record_kernels import ALONE, BESIDE_ORIGIN, rows_reader, words
 
 FRAMES_PER_POLL = 256
 
-Read = Callable[[Any, int], Any]
-
-ALONE: dict[type[Record], str] = {
+METHODS: dict[type[Record], str] = {
     Block: "on_block",
     BlockEnd: "on_block_end",
     Reorg: "on_reorg",
     StateInvalidation: "on_invalidation",
     Gap: "on_gap",
+    PoolState: "on_snapshot",
 }
 """The method for a record that stands alone.  A Session, which may rename the ring, is left to `Driver.deliver`."""
-EVENTS: list[Read | None] = [None] * 256
-"""By type, how the record of a pool's event is read."""
-SINGLE: list[tuple[Read, str] | None] = [None] * 256
-"""By type, how a record that stands alone is read, and the method that it is for."""
+SINGLE = [""] * 256
+"""The same by type."""
+WANTED = np.zeros(256, np.uint8)
+"""By type, where a record of it has a method: alone, or beside its EventOrigin."""
 for _number in POOL_TYPES - {PoolTicks.layout.type, FeeState.layout.type}:
-    EVENTS[_number] = RECORDS[_number].read
-for _cls, _method in ALONE.items():
-    SINGLE[_cls.layout.type] = (_cls.read, _method)
+    WANTED[_number] = BESIDE_ORIGIN
+for _cls, _method in METHODS.items():
+    SINGLE[_cls.layout.type] = _method
+    WANTED[_cls.layout.type] |= ALONE
+NOTHING: list[Any] = [None]
 STATE = PoolState.layout.type
 
 
@@ -96,24 +96,16 @@ class PolledFrames:
         driver.skip(len(poll) - count)
         if count == 0:
             return
-        hears_all = hears(strategy)
         data, ring, new = poll.buffer.data, driver.ring, tuple.__new__
-        read_origin: Read = EventOrigin.read
         sequences, times, starts = poll.sequences.tolist(), poll.timestamps.tolist(), poll.offsets.tolist()
+        rows = self._table[:count]
+        records = self._records(poll, rows)
         driver.begin()
-        for at, kind, first, second, flags, recorded, end in self._table[:count].tolist():
+        for row, record, origin in zip(rows.tolist(), records[::2], records[1::2], strict=True):
+            at, kind, _, _, flags, recorded, end = row
             sequence, time_ns = sequences[at], times[at]
-            read: Read | None = None
-            method = ""
-            if kind >= 0 and not hears_all:
-                if second:
-                    read = EVENTS[kind]
-                elif kind == STATE:
-                    # A state that nobody asked for is no snapshot, and has to have an origin.
-                    read, method = (EVENTS[kind], "on_snapshot") if flags & SNAPSHOT else (None, "")
-                elif (single := SINGLE[kind]) is not None:
-                    read, method = single
-            if read is None or (second and flags & SNAPSHOT):
+            # A state with a snapshot's flag has no origin, and one without it has to have one.
+            if record is None or (kind == STATE and (origin is None) is not (flags & SNAPSHOT != 0)):
                 drafts = driver.deliver(sequence, time_ns, data[starts[at] : end])
             else:
                 driver.frames += 1
@@ -123,21 +115,29 @@ class PolledFrames:
                     else new(Trigger, (ring, sequence, flags, time_ns))
                 )
                 try:
-                    if second:
+                    if origin is not None:
                         if flags & UNPROVEN:
                             continue
                         if flags & REMOVED:
-                            strategy.on_removed(read(data, first), read_origin(data, second))
+                            strategy.on_removed(record, origin)
                         else:
-                            strategy.on_event(read(data, first), read_origin(data, second))
+                            strategy.on_event(record, origin)
                     elif not (flags & UNPROVEN and kind == STATE):
-                        getattr(strategy, method)(read(data, first))
+                        getattr(strategy, SINGLE[kind])(record)
                 except BaseException as error:  # noqa: BLE001 - foreign code, as in Driver.deliver
                     driver.contain(error, sequence, time_ns, data[starts[at] : end])
                 drafts = strategy.drafts
             if drafts:
                 yield drafts, time_ns
                 strategy.drafts = []
+
+    def _records(self, poll: Poll, rows: Longs) -> list[Any]:
+        """Of each row its record and its EventOrigin; None for a row that is left to `Driver.deliver`, which is also
+        who meets a class of records first."""
+        read = rows_reader()
+        if read is None or hears(self._driver.strategy):
+            return NOTHING * (2 * len(rows))
+        return read(words(poll.buffer.ctypes.data, rows.ctypes.data, rows.strides[0], len(rows), WANTED.ctypes.data))
 
 
 def hears(strategy: Strategy) -> bool:

@@ -21,8 +21,9 @@ whole tokens beside each.  In pandas, CSV and JSON lines they are numbers: exact
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
@@ -37,7 +38,7 @@ from consumers.analysis.segments import segments_of
 from consumers.analysis.selection import Bound, Selection, range_of
 from consumers.analysis.symbols import symbol_columns
 from consumers.analysis.tables import Revised, TableScan
-from consumers.event import Event, read_event
+from consumers.event import Event, read_event, read_events
 from consumers.extras import need
 from consumers.journal.segment import parse_header, read_head
 from consumers.progress import WorkProgress, watched
@@ -148,9 +149,8 @@ class Store:
             log.warning("%(journal)s: left out %(count)d frames that are no message", found)
 
     def __iter__(self) -> Iterator[Event | Loss]:
-        """Yield the selected events, and what is missing between them."""
-        for uuid, poll in self.polls():
-            yield from items_of(uuid, poll)
+        """The selected events one by one, and what is missing between them."""
+        return chain.from_iterable(lists_of(self.polls()))
 
     def replay(
         self,
@@ -293,9 +293,9 @@ def check_canonical(canonical: object) -> None:
         raise UsageError(f"canonical: expected True or False, found {canonical!r}")
 
 
-def items_of(uuid: bytes, poll: Poll) -> Iterator[Event | Loss]:
-    """What a poll brought, as events."""
-    if poll.loss is not None:
-        yield poll.loss
-    for frame in poll:
-        yield read_event(uuid, frame.sequence, frame.payload)
+def lists_of(polls: Iterable[tuple[bytes, Poll]]) -> Iterator[Sequence[Event | Loss]]:
+    """What polls brought, as events, some at a time."""
+    for uuid, poll in polls:
+        if poll.loss is not None:
+            yield (poll.loss,)
+        yield from read_events(uuid, poll)
