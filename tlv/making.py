@@ -3,7 +3,7 @@
 Owns how a kernel reads a word of memory, makes an object, and becomes a builtin.  It must never know what a record is.
 
 An object is an integer here: its address.  What makes one returns a new reference, or 0 with an exception set.  As
-plain Python each does the same through ctypes, where an exception is raised instead.  A builtin holds the GIL from its
+plain Python each does the same through ctypes, and an exception is kept in `raised`.  A builtin holds the GIL from its
 first to its last instruction.
 """
 
@@ -53,8 +53,21 @@ _stacks: deque[Any] = deque(maxlen=STACK_WORDS)
 """The newest rows of words that plain kernels got; none is used for longer than a call."""
 
 
+raised: deque[BaseException] = deque(maxlen=1)
+"""What plain kernels go on from, in the place of the exception that is set where they are compiled."""
+
+
 def _api(name: str, result: Any, *arguments: Any) -> Any:
     return ctypes.PYFUNCTYPE(result, *arguments)((name, ctypes.pythonapi))
+
+
+def _made(function: Callable[..., Any], *arguments: Any) -> int:
+    """The object that CPython's function makes; 0 for an exception, which is kept."""
+    try:
+        return int(function(*arguments))
+    except BaseException as error:  # noqa: BLE001 - whatever it is: a kernel goes on with 0
+        raised.append(error)
+        return 0
 
 
 _LONG, _POINTER, _INT = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int
@@ -119,37 +132,37 @@ def stack_words() -> int:
 
 def signed_object(value: int) -> int:
     """An int."""
-    return int(_signed(value))
+    return _made(_signed, value)
 
 
 def unsigned_object(value: int) -> int:
     """An int of the 64 bits, without a sign."""
-    return int(_unsigned(value & (1 << 64) - 1))
+    return _made(_unsigned, value & (1 << 64) - 1)
 
 
 def wide_object(address: int, size: int, signed: int) -> int:
     """An int of `size` little-endian bytes."""
-    return int(_wide(address, size, 1, signed))
+    return _made(_wide, address, size, 1, signed)
 
 
 def bytes_object(address: int, size: int) -> int:
     """A copy of the bytes."""
-    return int(_bytes(address, size))
+    return _made(_bytes, address, size)
 
 
 def text_object(address: int, size: int, errors: int) -> int:
     """A str of UTF-8; `errors` is the address of the name of what is done with other bytes."""
-    return int(_text(address, size, errors))
+    return _made(_text, address, size, errors)
 
 
 def tuple_object(count: int) -> int:
     """A tuple whose items are yet to be stored; one that is dropped before has none."""
-    return int(_tuple(count))
+    return _made(_tuple, count)
 
 
 def list_object(count: int) -> int:
     """A list whose items are yet to be stored."""
-    return int(_list(count))
+    return _made(_list, count)
 
 
 def cut_list(address: int, count: int) -> None:
@@ -164,7 +177,7 @@ def item_of(table: int, key: int) -> int:
 
 def call_object(called: int, arguments: int, count: int) -> int:
     """What a call with the objects in `count` words gives."""
-    return int(_call(called, arguments, count, None))
+    return _made(_call, called, arguments, count, None)
 
 
 def keep_object(address: int) -> None:
@@ -173,7 +186,7 @@ def keep_object(address: int) -> None:
 
 
 def drop_object(address: int) -> None:
-    """One reference less."""
+    """One reference less; nothing, if there is no object."""
     _drop(address)
 
 

@@ -44,7 +44,7 @@ def _fault(kind: FieldKind, value: Any) -> str:
     """Why a value cannot be written as `kind`; empty if it can."""
     try:
         raw = kind.encode(value) if kind.encode else value
-    except (OverflowError, ValueError, TypeError) as error:
+    except (OverflowError, ValueError, TypeError, AttributeError) as error:
         return f"{kind.name}: {value!r} ({error})"
     try:
         struct.pack("<" + kind.code, raw)
@@ -71,7 +71,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
         """
         try:
             return type(self)._write(self)
-        except (OverflowError, ValueError, TypeError, struct.error):
+        except (OverflowError, ValueError, TypeError, AttributeError, struct.error):
             layout = self.layout
             pairs = zip(layout.kinds.items(), msgspec.structs.astuple(self), strict=True)
             faults = ((name, _fault(kind, value)) for (name, kind), value in pairs)

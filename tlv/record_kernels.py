@@ -181,7 +181,7 @@ def standing(table: int, tlv_type: int, length: int) -> int:
     cls = load_word(row)
     if SIZE_OF_TYPE[tlv_type] < 0:
         # A user's type, which may come and go; the message's check does not know its size.
-        key = signed_object(tlv_type)
+        key = signed_object(tlv_type)  # one of the small ints that are always there
         registered = item_of(load_word(table + REGISTRY_AT), key)
         drop_object(key)
         if registered == 0:
@@ -246,8 +246,9 @@ def read_message(bound: int, arguments: int, _count: int) -> int:
         return 0
     if unknown == OTHERWISE:
         return signed_object(OK)
-    store_word(parts + 2 * WORD, signed_object(unknown))
-    message = call_object(cls, parts, 3)
+    number = signed_object(unknown)
+    store_word(parts + 2 * WORD, number)
+    message = call_object(cls, parts, 3) if number != 0 else 0
     for i in range(3):
         drop_object(load_word(parts + i * WORD))
     return message
@@ -280,8 +281,9 @@ def read_frames(bound: int, arguments: int, _count: int) -> int:
         found = 0
         if unknown != FAILED:
             store_word(parts, ring)
-            store_word(parts + WORD, signed_object(load_word(sequences + done * WORD)))
-            found = call_object(make, parts, 4)
+            number = signed_object(load_word(sequences + done * WORD))
+            store_word(parts + WORD, number)
+            found = call_object(make, parts, 4) if number != 0 else 0
             for k in range(1, 4):
                 drop_object(load_word(parts + k * WORD))
         if found == 0:

@@ -56,7 +56,7 @@ def warm(tell: Told) -> int:
     found = kernels()
     count = Count()
     with install_listener("numba:compile", count):
-        for step in (warm_ring, warm_collector, warm_strategy, warm_native, warm_dashboard, warm_journal, warm_relay):
+        for step in STEPS:
             step()
     tell(len(found), len(found))
     mark_warm()
@@ -85,6 +85,18 @@ def warm_ring() -> None:
     import ringbuf
 
     ringbuf.warm()
+
+
+def warm_messages() -> None:
+    """Make ready what builds and reads typed messages."""
+    from tlv.encoders import sealed_bytes
+    from tlv.message import Message
+    from tlv.record_kernels import frames_reader, message_reader, rows_reader
+
+    sealed_bytes()
+    message_reader(Message)
+    frames_reader()
+    rows_reader()
 
 
 def warm_collector() -> None:
@@ -166,6 +178,18 @@ def warm_relay() -> None:
     from consumers.relay.warm import warm as pack_one
 
     pack_one()
+
+
+STEPS = (
+    warm_ring,
+    warm_messages,
+    warm_collector,
+    warm_strategy,
+    warm_native,
+    warm_dashboard,
+    warm_journal,
+    warm_relay,
+)
 
 
 @click.command("warm", epilog="Example:  alphapulse warm")
