@@ -14,17 +14,40 @@ from typing import Any
 import numpy as np
 
 from tlv.batch import build_batch, check_batch, read_headers
-from tlv.codes import Domain, Source
+from tlv.codes import Domain, Protocol, Source, Venue
 from tlv.crc import crc32
 from tlv.kernels import SHORT_FORM
-from tlv.layout import CHECKSUM_AT, HEADER, HEADER_SIZE, Gap, Header
+from tlv.layout import CHECKSUM_AT, HEADER, HEADER_SIZE, EventOrigin, Gap, Header, PoolSwap
 from tlv.message import build, parse
+from tlv.record import Record
 from tools.bench.result import BenchResult
 
 MESSAGES = 100_000
 PYTHON_MESSAGES = 2_000
 VALUE = Gap(1, 2, 1, 1)
 """A record of 24 bytes."""
+SWAP: list[Record] = [
+    PoolSwap(
+        bytes.fromhex("45dda9cb7c25131df268515131f647d726f50608"),
+        bytes.fromhex("2791bca1f2de4661ed88a30c99a7a9449aa84174"),
+        bytes.fromhex("7ceb23fd6bc0add59e62ac25578270cff1b9f619"),
+        Venue.UNISWAP_V3_POLYGON.value,
+        6,
+        18,
+        Protocol.UNISWAP_V3.value,
+        0,
+        2_500_000_000_000_000_000,
+        4_713_205_117,
+        0,
+        1_825_014_371_009_824_455_361_087_132_498_176,
+        1_902_451_880_017_345_216,
+        200_938,
+        bytes.fromhex("e592427a0aece92de3edee1f18e0157c05861564"),
+        bytes.fromhex("e592427a0aece92de3edee1f18e0157c05861564"),
+    ),
+    EventOrigin(45_678_901, 1_690_000_000, 1_690_000_000_512_345_678, 17, 83, bytes(range(32)), bytes(range(32, 64))),
+]
+"""A swap as the collector publishes it, with its origin."""
 SIZE = HEADER_SIZE + SHORT_FORM + VALUE.layout.size
 CRC_BYTES = 1 << 16
 
@@ -88,16 +111,16 @@ def unpack_in_python(checksum: bool) -> None:
             raise AssertionError("the benchmark's own message is damaged")
 
 
-def build_typed(messages: int) -> None:
-    """`tlv.message.build`, record by record."""
-    for sequence in range(messages):
-        build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [VALUE], sequence=sequence)
+def build_typed(records: list[Record]) -> None:
+    """`tlv.message.build`, message by message."""
+    domain, source = Domain(records[0].layout.domain or Domain.SYSTEM), Source.POLYGON_COLLECTOR
+    for sequence in range(PYTHON_MESSAGES):
+        build(domain, source, records, sequence=sequence)
 
 
-def parse_typed(messages: int) -> None:
+def parse_typed(message: bytes) -> None:
     """`tlv.message.parse` of one message."""
-    message = build(Domain.SYSTEM, Source.POLYGON_COLLECTOR, [VALUE])
-    for _ in range(messages):
+    for _ in range(PYTHON_MESSAGES):
         parse(message)
 
 
@@ -130,15 +153,28 @@ def run_crc(seconds: float) -> list[BenchResult]:
 
 
 def run_python_face(seconds: float) -> list[BenchResult]:
-    """Typed records in and out, against bare structs with the same checksum."""
+    """Typed records in and out, against bare structs of a Gap with the same checksum."""
     results = []
-    for name, work, baseline_name, baseline in (
-        ("build", build_typed, "struct.pack", pack_in_python),
-        ("parse", parse_typed, "struct.unpack", unpack_in_python),
-    ):
-        value = millions_per_second(work, PYTHON_MESSAGES, PYTHON_MESSAGES, seconds)
-        rate = millions_per_second(baseline, True, PYTHON_MESSAGES, seconds)
-        results.append(
-            BenchResult(f"tlv Python {name}", value, "M/s", f"{baseline_name} in Python", rate, value / rate)
-        )
+    packed = millions_per_second(pack_in_python, True, PYTHON_MESSAGES, seconds)
+    unpacked = millions_per_second(unpack_in_python, True, PYTHON_MESSAGES, seconds)
+    for label, records in (("", [VALUE]), (" of a swap", SWAP)):
+        message = build(records[0].layout.domain, Source.POLYGON_COLLECTOR, records)
+        note = f"{len(message)} bytes, checksum and {sum(len(one.layout.kinds) for one in records)} fields"
+        for name, work, argument, baseline, rate, target in (
+            ("build", build_typed, records, "struct.pack", packed, 1.2),
+            ("parse", parse_typed, message, "struct.unpack", unpacked, 1.6),
+        ):
+            value = millions_per_second(work, argument, PYTHON_MESSAGES, seconds)
+            results.append(
+                BenchResult(
+                    f"tlv Python {name}{label}",
+                    value,
+                    "M/s",
+                    f"{baseline} of a Gap in Python",
+                    rate,
+                    value / rate,
+                    target,
+                    note,
+                )
+            )
     return results
