@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
+import sys
 import traceback
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +15,7 @@ from msgspec.structs import replace
 
 import tlv.message
 from tests.tlv.samples import built_in_types, random_record
+from tlv import making
 from tlv.codes import Domain, Flag, Source
 from tlv.encoders import (
     MOST_RECORDS,
@@ -21,6 +24,7 @@ from tlv.encoders import (
     EncoderCache,
     head_of,
     seal_by_zlib,
+    seal_bytes,
     sealed_bytes,
     write_encoder,
 )
@@ -28,6 +32,7 @@ from tlv.errors import UsageError
 from tlv.fields import U64
 from tlv.kernels import put_tlv
 from tlv.layout import CycleLeg, EventOrigin, Gap, PoolSwap, PoolSync, PoolTicks, SignalIdentity
+from tlv.making import BUILTINS
 from tlv.message import build, build_carefully, parse
 from tlv.record import RECORDS, Record, record
 from tlv.user_records import KINDS, register_records
@@ -202,6 +207,18 @@ def test_sealed_bytes_are_what_zlib_seals() -> None:
         message = build_carefully(Domain.SIGNAL, 20, legs[:count], 1, 2, 0)
         blank = message[:28] + bytes(4) + message[32:]
         assert sealed_bytes()(bytes(bytearray(blank))) == seal_by_zlib(blank) == message
+
+
+@pytest.mark.skipif(BUILTINS, reason="compiled, it lets go of the GIL unless it is a builtin")
+def test_seal_bytes_as_plain_python_is_the_same() -> None:
+    message = build_carefully(Domain.SIGNAL, 20, [], 1, 2, 0)
+    blank = message[:28] + bytes(4)
+    row = (ctypes.c_int64 * 1)(id(blank))
+    before = sys.getrefcount(blank)
+    assert seal_bytes(0, ctypes.addressof(row), 1) == id(blank)
+    assert sys.getrefcount(blank) == before + 1
+    making.drop_object(id(blank))
+    assert blank == message
 
 
 def test_a_written_function_shows_its_text_where_it_fails() -> None:

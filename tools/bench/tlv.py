@@ -158,7 +158,7 @@ def run_python_face(seconds: float) -> list[BenchResult]:
     packed = millions_per_second(pack_in_python, True, PYTHON_MESSAGES, seconds)
     unpacked = millions_per_second(unpack_in_python, True, PYTHON_MESSAGES, seconds)
     for label, records in (("", [VALUE]), (" of a swap", SWAP)):
-        message = build(records[0].layout.domain, Source.POLYGON_COLLECTOR, records)
+        message = build(Domain(records[0].layout.domain or Domain.SYSTEM), Source.POLYGON_COLLECTOR, records)
         note = f"{len(message)} bytes, checksum and {sum(len(one.layout.kinds) for one in records)} fields"
         for name, work, argument, baseline, rate, target in (
             ("build", build_typed, records, "struct.pack", packed, 1.2),
