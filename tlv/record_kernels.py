@@ -27,12 +27,12 @@ from tlv.fields import (
     I64_FORM,
     ID_FORM,
     RAW_FORM,
-    SIGNED_FORM,
     TEXT_FORM,
     U8_FORM,
     U16_FORM,
     U32_FORM,
     U64_FORM,
+    WIDE_FORM,
 )
 from tlv.jit import inline_kernel, kernel
 from tlv.kernels import check_message, next_tlv
@@ -81,6 +81,7 @@ OTHERWISE = -1
 FAILED = -2
 """An exception is set."""
 POOL_ID_BYTES, ADDRESS_BYTES = 32, 20
+WIDEST = 32
 ORIGIN = EventOrigin.layout.type
 ALONE, BESIDE_ORIGIN = 1, 2
 """Of a type, for `read_rows`: where a record of it is wanted."""
@@ -151,7 +152,14 @@ def make_value(table: int, form: int, at: int, size: int) -> int:
         while size > 0 and load_byte(at + size - 1) == 0:
             size -= 1
         return text_object(at, size, load_word(table + ERRORS_AT))
-    return wide_object(at, size, 1 if form == SIGNED_FORM else 0)
+    if form == WIDE_FORM:
+        # Most amounts need two words, many one: 10 ns for a zero, where all 32 bytes take 30.
+        if size == WIDEST and load_word(at + 2 * WORD) == 0 and load_word(at + 3 * WORD) == 0:
+            size = 2 * WORD
+        if size == 2 * WORD and load_word(at + WORD) == 0:
+            return unsigned_object(load_word(at))
+        return wide_object(at, size, 0)
+    return wide_object(at, size, 1)
 
 
 @kernel
