@@ -17,7 +17,8 @@ from tlv.errors import FrameError
 from tlv.layout import EventOrigin, Header
 from tlv.message import parse
 from tlv.record import Record
-from tlv.record_kernels import frames_reader, words
+from tlv.record_kernels import frames_reader
+from tlv.record_table import words
 
 EVENTS_AT_ONCE = 128
 """Some 150 KiB of objects."""

@@ -35,7 +35,8 @@ from tlv.layout import (
     StateInvalidation,
 )
 from tlv.record import Record
-from tlv.record_kernels import ALONE, BESIDE_ORIGIN, rows_reader, words
+from tlv.record_kernels import ALONE, BESIDE_ORIGIN, rows_reader
+from tlv.record_table import words
 
 FRAMES_PER_POLL = 256
 

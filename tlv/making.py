@@ -28,6 +28,7 @@ BYTES_AT = bytes.__basicsize__ - 1  # a zero ends them
 ITEMS_AT = tuple.__basicsize__
 LIST_AT = OBJECT_BYTES + WORD  # the address of its items
 STACK_WORDS = 64
+LONG_SUBCLASS = 1 << 24  # in the flags of int and of what derives from it
 
 BUILTINS = COMPILES and sys.implementation.name == "cpython" and 2 * WORD == OBJECT_BYTES
 """Whether builtins can be made: not of kernels that are plain Python, nor where an object does not begin with its count
@@ -70,6 +71,16 @@ def _made(function: Callable[..., Any], *arguments: Any) -> int:
         return 0
 
 
+def _found(function: Callable[..., Any], *arguments: Any) -> int:
+    """What CPython's function finds; -1 for an exception, which is kept."""
+    raised.clear()
+    try:
+        return int(function(*arguments))
+    except BaseException as error:  # noqa: BLE001 - as above
+        raised.append(error)
+        return -1
+
+
 _LONG, _POINTER, _INT = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int
 _signed = _api("PyLong_FromLongLong", _POINTER, _LONG)
 _unsigned = _api("PyLong_FromUnsignedLongLong", _POINTER, ctypes.c_uint64)
@@ -80,6 +91,11 @@ _tuple = _api("PyTuple_New", _POINTER, _LONG)
 _list = _api("PyList_New", _POINTER, _LONG)
 _item = _api("PyDict_GetItem", _POINTER, _POINTER, _POINTER)
 _call = _api("PyObject_Vectorcall", _POINTER, _POINTER, _POINTER, ctypes.c_size_t, _POINTER)
+_as_signed = _api("PyLong_AsLongLong", _LONG, _POINTER)
+_as_unsigned = _api("PyLong_AsUnsignedLongLong", _LONG, _POINTER)
+_as_bytes = _api("_PyLong_AsByteArray", _INT, _POINTER, _POINTER, ctypes.c_size_t, _INT, _INT, _INT)
+_as_text = _api("PyUnicode_AsUTF8AndSize", _POINTER, _POINTER, _POINTER)
+_flags = _api("PyType_GetFlags", _LONG, _POINTER)
 _keep = _api("Py_IncRef", None, _POINTER)
 _drop = _api("Py_DecRef", None, _POINTER)
 _new_builtin = _api("PyCFunction_NewEx", ctypes.py_object, _POINTER, ctypes.py_object, ctypes.py_object)
@@ -121,6 +137,21 @@ def load_word(address: int) -> int:
 def store_word(address: int, value: int) -> None:
     """Write an i64."""
     ctypes.c_int64.from_address(address).value = value
+
+
+def store_byte(address: int, value: int) -> None:
+    """Write the lowest 8 bits."""
+    ctypes.c_uint8.from_address(address).value = value
+
+
+def store_short(address: int, value: int) -> None:
+    """Write the lowest 16 bits."""
+    ctypes.c_uint16.from_address(address).value = value
+
+
+def store_half(address: int, value: int) -> None:
+    """Write the lowest 32 bits."""
+    ctypes.c_uint32.from_address(address).value = value
 
 
 def stack_words() -> int:
@@ -178,6 +209,42 @@ def item_of(table: int, key: int) -> int:
 def call_object(called: int, arguments: int, count: int) -> int:
     """What a call with the objects in `count` words gives."""
     return _made(_call, called, arguments, count, None)
+
+
+def signed_of(address: int) -> int:
+    """The value of an int; -1 and an exception where it has more than 64 bits."""
+    return _found(_as_signed, address)
+
+
+def unsigned_of(address: int) -> int:
+    """The 64 bits of an int without a sign; -1 and an exception where it has another form."""
+    return _found(_as_unsigned, address)
+
+
+def wide_into(address: int, into: int, size: int, signed: int) -> int:
+    """Write an int as `size` little-endian bytes: 0, or -1 and an exception."""
+    return _found(_as_bytes, address, into, size, 1, signed, 1)
+
+
+def utf8_of(address: int, size: int) -> int:
+    """Where the UTF-8 of a str is, and at the address `size` how long it is; 0 and an exception, or -1 as plain Python,
+    where it has none."""
+    return _found(_as_text, address, size)
+
+
+def flags_of(address: int) -> int:
+    """The flags of a type."""
+    return int(_flags(address))
+
+
+def has_raised() -> int:
+    """Whether an exception is set."""
+    return len(raised)
+
+
+def forget_exception() -> None:
+    """Set none."""
+    raised.clear()
 
 
 def keep_object(address: int) -> None:

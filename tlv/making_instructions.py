@@ -25,6 +25,12 @@ CALLS: tuple[tuple[Callable[..., Any], str], ...] = (
     (making.tuple_object, "PyTuple_New"),
     (making.list_object, "PyList_New"),
     (making.item_of, "PyDict_GetItem"),
+    (making.signed_of, "PyLong_AsLongLong"),
+    (making.unsigned_of, "PyLong_AsUnsignedLongLong"),
+    (making.utf8_of, "PyUnicode_AsUTF8AndSize"),
+    (making.flags_of, "PyType_GetFlags"),
+    (making.has_raised, "PyErr_Occurred"),
+    (making.forget_exception, "PyErr_Clear"),
     (making.keep_object, "Py_IncRef"),
     (making.drop_object, "Py_DecRef"),
 )
@@ -36,6 +42,7 @@ LOADS = (
     (making.load_signed, 32, True),
     (making.load_word, 64, True),
 )
+STORES = ((making.store_byte, 8), (making.store_short, 16), (making.store_half, 32), (making.store_word, 64))
 
 
 def _compiles(function: Callable[..., Any], emit: Callable[..., Any]) -> None:
@@ -78,12 +85,17 @@ def _loads(bits: int, signed: bool) -> Callable[..., Any]:
     return emit
 
 
-def _emit_store(builder: Any, address: Any, value: Any) -> None:
-    builder.store(value, builder.inttoptr(address, WORD.as_pointer()), align=1)
+def _stores(bits: int) -> Callable[..., Any]:
+    def emit(builder: Any, address: Any, value: Any) -> None:
+        kind = ir.IntType(bits)
+        narrow = value if bits == WORD.width else builder.trunc(value, kind)
+        builder.store(narrow, builder.inttoptr(address, kind.as_pointer()), align=1)
+
+    return emit
 
 
 def _emit_cut(builder: Any, address: Any, count: Any) -> None:
-    _emit_store(builder, builder.add(address, WORD(making.SIZE_AT)), count)
+    _stores(WORD.width)(builder, builder.add(address, WORD(making.SIZE_AT)), count)
 
 
 def _emit_stack(builder: Any) -> Any:
@@ -95,6 +107,12 @@ def _emit_wide(builder: Any, address: Any, size: Any, signed: Any) -> Any:
     return builder.call(called, [address, size, INT(1), builder.trunc(signed, INT)])
 
 
+def _emit_wide_into(builder: Any, address: Any, into: Any, size: Any, signed: Any) -> Any:
+    # The last argument is that of newer Pythons, whether it raises; older ones do, and take no notice of it.
+    called = _function(builder, "_PyLong_AsByteArray", INT, [WORD, WORD, WORD, INT, INT, INT])
+    return builder.sext(builder.call(called, [address, into, size, INT(1), builder.trunc(signed, INT), INT(1)]), WORD)
+
+
 def _emit_call(builder: Any, called: Any, arguments: Any, count: Any) -> Any:
     function = _function(builder, "PyObject_Vectorcall", WORD, [WORD] * 4)
     return builder.call(function, [called, arguments, count, WORD(0)])
@@ -104,10 +122,12 @@ for _called, _name in CALLS:
     _compiles(_called, _calls(_name, ir.VoidType() if inspect.signature(_called).return_annotation == "None" else WORD))
 for _loaded, _bits, _is_signed in LOADS:
     _compiles(_loaded, _loads(_bits, _is_signed))
-_compiles(making.store_word, _emit_store)
+for _stored, _bits in STORES:
+    _compiles(_stored, _stores(_bits))
 _compiles(making.stack_words, _emit_stack)
 _compiles(making.cut_list, _emit_cut)
 _compiles(making.wide_object, _emit_wide)
+_compiles(making.wide_into, _emit_wide_into)
 _compiles(making.call_object, _emit_call)
 
 

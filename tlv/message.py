@@ -3,36 +3,37 @@
 Owns `parse` and `build`, and the exceptions of both.  The framing itself is that of `tlv.kernels`.  It knows neither
 where bytes come from nor what a record means.
 
-Both have a short way and a careful one.  A parse is one call of machine code that checks and constructs
-(`tlv.record_kernels`); what that does not take (a class that it has not met, no compiler, bytes that are refused) is
-read here as plain Python, and only here an error gets its text.  A message is built by a function that is written for
-its record classes (`tlv.encoders`); whatever raises in it is built again step by step, which says what is wrong.
+Both have a short way and a careful one.  The short one is a call of machine code that checks and constructs, or packs
+and seals (`tlv.record_kernels`, `tlv.record_writing`); what it does not take (a class that it has not met, no compiler,
+bytes or values that are refused) is done here as plain Python, and only here an error gets its text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any, TypeVar
+from zlib import crc32
 
 import msgspec
 import numpy as np
 
 from tlv.arguments import check_integer
 from tlv.codes import EXTENDED, KNOWN_FLAGS, MAGIC, MAX_MESSAGE, TYPE_RANGES, VERSION, Domain, Source
-from tlv.encoders import EncoderCache, head_of, seal_by_zlib
 from tlv.errors import TlvError, UsageError
 from tlv.explain import explain
-from tlv.kernels import EXTENDED_FORM, SHORT_FORM, check_message
-from tlv.layout import HEADER_SIZE, Header
+from tlv.kernels import EXTENDED_FORM, LONGEST_SHORT, SHORT_FORM, check_message
+from tlv.layout import CHECKSUM_AT, HEADER_SIZE, Header
 from tlv.record import RECORDS, Record
-from tlv.record_kernels import TABLE, message_reader
+from tlv.record_kernels import message_reader
+from tlv.record_table import TABLE
+from tlv.record_writing import message_writer
 from tlv.status import OK
 
 R = TypeVar("R", bound=Record)
 
 BYTES_LIKE = (bytes, bytearray, memoryview, np.ndarray)
 """What `parse` reads; a union in its place is made anew for each message, which takes 0.2 us."""
-ENCODERS = EncoderCache()
 UNKNOWN_FLAGS = ~KNOWN_FLAGS
 
 
@@ -76,15 +77,9 @@ def build(
         and sequence >= 0
         and timestamp_ns.__class__ is int
     ):
-        classes = records[0].__class__ if len(records) == 1 else tuple(map(type, records))
-        if (encode := ENCODERS.get(classes)) is None:
-            data = build_carefully(domain, source, records, sequence, timestamp_ns, flags)
-            ENCODERS.count(classes)
+        data = write(records, domain, source, flags, sequence, timestamp_ns)
+        if data is not None:
             return data
-        try:
-            return encode(records, domain, source, flags, sequence, timestamp_ns)
-        except Exception:  # noqa: BLE001 - the careful way says what it is
-            pass
     return build_carefully(domain, source, records, sequence, timestamp_ns, flags)
 
 
@@ -107,11 +102,30 @@ def build_carefully(
         if layout.type == 0 or layout.domain not in (None, domain):
             raise UsageError(f"{layout.name} (type {layout.type}) does not belong to domain {Domain(domain).name}")
         parts += head_of(layout.type, layout.size), record.pack()
+        learn(type(record))
     size = HEADER_SIZE + sum(map(len, parts))
     if size > MAX_MESSAGE:
         raise UsageError(f"expected at most {MAX_MESSAGE} bytes, found {len(parts) // 2} records in {size}")
     header = Header(MAGIC, domain, VERSION, source, flags, sequence, timestamp_ns, size - HEADER_SIZE, 0)
-    return seal_by_zlib(b"".join((header.pack(), *parts)))
+    head, payload = header.pack()[:CHECKSUM_AT], b"".join(parts)
+    return head + crc32(payload, crc32(head)).to_bytes(HEADER_SIZE - CHECKSUM_AT, "little") + payload
+
+
+@cache
+def head_of(tlv_type: int, length: int) -> bytes:
+    """What stands in front of a TLV's value, as `tlv.kernels.put_tlv` writes it.
+
+    Plain, because the first message of a command would load a kernel for it: 25 ms.
+    """
+    if length <= LONGEST_SHORT:
+        return bytes((tlv_type, length))
+    return bytes((EXTENDED, 0, tlv_type)) + length.to_bytes(2, "little")
+
+
+def learn(cls: type[Record]) -> None:
+    """Let machine code read and write records of this class from now on, if it is the one of its type."""
+    if TABLE.taught.get(cls.layout.type) is not cls and RECORDS.get(cls.layout.type) is cls:
+        TABLE.teach(cls)
 
 
 def parse(data: bytes | bytearray | memoryview, *, verify: bool = True, where: str = "message") -> Message:
@@ -146,11 +160,28 @@ def parse_carefully(data: bytes, status: int, where: str) -> Message:
         elif cls.layout.size != length:
             raise TlvError(f"{where}: expected {cls.layout.size} bytes of {cls.layout.name}, found {length} at {pos}")
         else:
-            if TABLE.taught.get(tlv_type) is not cls:
-                TABLE.teach(cls)
+            learn(cls)
             records.append(cls.read(data, pos))
         pos += length
     return Message(Header.unpack(data), tuple(records), unknown)
+
+
+BUILT_PLAINLY = 16
+"""Messages that a process builds before machine code is made ready for it: most commands build fewer."""
+built: list[None] = []
+
+
+def first_write(*arguments: Any) -> bytes | None:
+    """`write` for the first messages, which are left to Python."""
+    global write  # noqa: PLW0603 - as `read`
+    built.append(None)
+    if len(built) >= BUILT_PLAINLY:
+        write = message_writer()
+    return None
+
+
+write: Callable[..., bytes | None] = first_write
+"""The message of records that fit their fields; None where only `build_carefully` can build it."""
 
 
 def check(data: bytes, unverified: bool) -> int:

@@ -4,9 +4,6 @@ Owns the walk from bytes to `Header` and records: which class a TLV has, how eac
 every message is checked before.  It must never say why bytes are refused: what is no message, or has a form of its own,
 is left to `tlv.message`, which parses it again as plain Python and says so.
 
-A class is read so from the second time on: `RecordTable.teach` notes its fields when it is first met.  The table holds
-addresses, so it keeps what it was taught.
-
 A parse of a Gap takes 0.43 us so.  It took 3.7 with a kernel that checks and Python that walks, unpacks and
 constructs, and 0.66 with functions written for the shape of a whole message: 0.12 for the check, 0.10 for one
 `struct.unpack` of all fields, the rest for calls.  A swap with its origin takes 1.2, 6.7 and 2.0, of which six wide
@@ -18,8 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from typing import Any
-
-import numpy as np
 
 from tlv.buffers import Bytes
 from tlv.fields import (
@@ -36,14 +31,13 @@ from tlv.fields import (
 )
 from tlv.jit import inline_kernel, kernel
 from tlv.kernels import check_message, next_tlv
-from tlv.layout import HEADER_SIZE, SIZE_OF_TYPE, EventOrigin, Header
+from tlv.layout import HEADER_SIZE, SIZE_OF_TYPE, EventOrigin
 from tlv.making import (
     BUILTINS,
     BYTES_AT,
     ITEMS_AT,
     LIST_AT,
     SIZE_AT,
-    STACK_WORDS,
     WORD,
     builtin,
     bytes_from,
@@ -67,14 +61,23 @@ from tlv.making import (
     unsigned_object,
     wide_object,
 )
-from tlv.record import RECORDS, Record
+from tlv.record_table import (
+    COUNT_OF,
+    ERRORS_AT,
+    FIELD_BYTES,
+    NONE_AT,
+    OFFSET_OF,
+    REGISTRY_AT,
+    ROW_HEAD,
+    SIZE_OF,
+    TABLE,
+    TRUE_AT,
+    WIDTH_OF,
+    row_of,
+    words,
+)
 from tlv.status import OK
 
-REGISTRY_AT, ERRORS_AT, NONE_AT, TRUE_AT, ROWS_AT = (WORD * at for at in range(5))
-"""In the table: addresses of `RECORDS`, of the text "replace", of None and of True; then the rows of the types."""
-ROW_HEAD, FIELD_BYTES = 3 * WORD, 3 * WORD
-"""A row: the class, its size, how many fields it has, then form, offset and size of each."""
-ROW_BYTES = ROW_HEAD + STACK_WORDS * FIELD_BYTES
 HEADER_ROW = 0
 OTHERWISE = -1
 """A well-formed message of a form that this file does not read."""
@@ -85,46 +88,6 @@ WIDEST = 32
 ORIGIN = EventOrigin.layout.type
 ALONE, BESIDE_ORIGIN = 1, 2
 """Of a type, for `read_rows`: where a record of it is wanted."""
-
-
-class RecordTable:
-    """The classes of the records, for kernels: a row for each TLV type, and one for the header."""
-
-    def __init__(self) -> None:
-        self._words = np.zeros((ROWS_AT + 256 * ROW_BYTES) // WORD, np.int64)
-        self._kept: list[object] = [RECORDS, b"replace"]
-        self.taught: dict[int, type[Record]] = {}
-        """By type, the class that was taught last; also one that is left to Python."""
-        self._words[: ROWS_AT // WORD] = id(RECORDS), id(self._kept[1]) + BYTES_AT, id(None), id(True)
-        self.teach(Header)
-
-    @property
-    def address(self) -> int:
-        """Where kernels find it."""
-        return self._words.ctypes.data
-
-    def teach(self, cls: type[Record]) -> None:
-        """Let kernels read records of this class, in the place of one that had its type before.
-
-        One of more fields than `STACK_WORDS` is left to Python.
-        """
-        layout = cls.layout
-        self._kept.append(cls)
-        self.taught[layout.type] = cls
-        first = (ROWS_AT + layout.type * ROW_BYTES) // WORD
-        fields = [(kind.form, layout.offsets[name], kind.size) for name, kind in layout.kinds.items()]
-        self._words[first] = 0
-        if len(fields) > STACK_WORDS:
-            return
-        flat = [number for field in fields for number in field]
-        self._words[first + 1 : first + 3 + len(flat)] = [layout.size, len(fields), *flat]
-        self._words[first] = id(cls)
-
-
-@inline_kernel
-def row_of(table: int, number: int) -> int:
-    """The address of a type's row."""
-    return table + ROWS_AT + number * ROW_BYTES
 
 
 @inline_kernel
@@ -167,11 +130,11 @@ def make_record(table: int, number: int, at: int) -> int:
     """The record of a type that is in the table, from the bytes at address `at`; 0 with an exception set."""
     row = row_of(table, number)
     arguments = stack_words()
-    count = load_word(row + 2 * WORD)
+    count = load_word(row + COUNT_OF)
     done = 0
     while done < count:
         field = row + ROW_HEAD + done * FIELD_BYTES
-        found = make_value(table, load_word(field), at + load_word(field + WORD), load_word(field + 2 * WORD))
+        found = make_value(table, load_word(field), at + load_word(field + OFFSET_OF), load_word(field + WIDTH_OF))
         if found == 0:
             break
         store_word(arguments + done * WORD, found)
@@ -194,7 +157,7 @@ def standing(table: int, tlv_type: int, length: int) -> int:
         drop_object(key)
         if registered == 0:
             return 0
-        if registered != cls or load_word(row + WORD) != length:
+        if registered != cls or load_word(row + SIZE_OF) != length:
             return OTHERWISE
     return 1 if cls != 0 else OTHERWISE
 
@@ -327,7 +290,7 @@ def read_rows(bound: int, arguments: int, _count: int) -> int:
         if number >= 0 and load_word(row_of(table, number)) != 0:
             want = load_byte(wanted + number)
             if want & (BESIDE_ORIGIN if second != 0 else ALONE):
-                record = make_record(table, number, at + load_word(row + 2 * WORD))
+                record = make_record(table, number, at + load_word(row + COUNT_OF))
                 if record == 0:
                     drop_object(made)
                     return 0
@@ -344,15 +307,6 @@ def read_rows(bound: int, arguments: int, _count: int) -> int:
             return 0
         store_word(items + WORD, origin)
     return made
-
-
-TABLE = RecordTable()
-"""The table of this process."""
-
-
-def words(*numbers: int) -> bytes:
-    """What a builtin of this file is bound to, and the jobs that it gets."""
-    return np.array(numbers, np.int64).tobytes()
 
 
 @cache

@@ -89,11 +89,11 @@ def warm_ring() -> None:
 
 def warm_messages() -> None:
     """Make ready what builds and reads typed messages."""
-    from tlv.encoders import sealed_bytes
     from tlv.message import Message
     from tlv.record_kernels import frames_reader, message_reader, rows_reader
+    from tlv.record_writing import message_writer
 
-    sealed_bytes()
+    message_writer()
     message_reader(Message)
     frames_reader()
     rows_reader()

@@ -15,7 +15,9 @@ from tlv.making import (
     BYTES_AT,
     ITEMS_AT,
     LIST_AT,
+    LONG_SUBCLASS,
     SIZE_AT,
+    TYPE_AT,
     WORD,
     builtin,
     bytes_from,
@@ -23,6 +25,9 @@ from tlv.making import (
     call_object,
     cut_list,
     drop_object,
+    flags_of,
+    forget_exception,
+    has_raised,
     item_of,
     keep_object,
     list_object,
@@ -32,11 +37,18 @@ from tlv.making import (
     load_unsigned,
     load_word,
     signed_object,
+    signed_of,
     stack_words,
+    store_byte,
+    store_half,
+    store_short,
     store_word,
     text_object,
     tuple_object,
     unsigned_object,
+    unsigned_of,
+    utf8_of,
+    wide_into,
     wide_object,
 )
 
@@ -70,6 +82,30 @@ def values_of(bound: int, arguments: int, count: int) -> int:
     for i in range(4 * count):
         store_word(made + ITEMS_AT + i * WORD, load_word(items + i * WORD))
     return made
+
+
+def copied(_bound: int, arguments: int, _count: int) -> int:
+    """`(number, small, text, length)`: bytes of the number's 16, of the small one's 1, 2, 4 and 8, and of the text; an
+    exception where one has no such form."""
+    number, small, text = load_word(arguments), load_word(arguments + WORD), load_word(arguments + 2 * WORD)
+    room = stack_words()
+    size = room + 6 * WORD
+    source = utf8_of(text, size)
+    if wide_into(number, room, 16, 1) != 0 or source in (0, -1):
+        return 0
+    value = signed_of(small)
+    if value == -1 and has_raised() != 0:
+        forget_exception()
+        value = unsigned_of(small)
+    if flags_of(load_word(small + TYPE_AT)) & LONG_SUBCLASS == 0:
+        return 0
+    store_byte(room + 16, value)
+    store_short(room + 17, value)
+    store_half(room + 19, value)
+    store_word(room + 23, value)
+    for k in range(load_word(size)):
+        store_byte(room + 31 + k, load_byte(source + k))
+    return bytes_object(room, 31 + load_word(size))
 
 
 def called(_bound: int, arguments: int, count: int) -> int:
@@ -108,6 +144,19 @@ def test_a_builtin_makes_every_kind_of_value(way: Any) -> None:
     shown = data[:4].decode("utf-8", "replace")
     assert values(data, {1: "one"}, 1) == (*expected, wide, wide - (1 << 128), data[:3], shown, "one", [16])
     assert values(data, {}, "none")[10] == "none"
+
+
+@pytest.mark.parametrize("way", [plain, compiled])
+def test_a_builtin_reads_the_values_of_objects(way: Any) -> None:
+    copy = way(copied, b"")
+    for number, small in ((-5, 7), (1 << 126, -(1 << 63)), (0, (1 << 64) - 1), (0, True)):
+        low = small % (1 << 64)
+        parts = [low.to_bytes(8, "little")[:size] for size in (1, 2, 4, 8)]
+        assert copy(number, small, "é!") == number.to_bytes(16, "little", signed=True) + b"".join(parts) + "é!".encode()
+    with pytest.raises(OverflowError):
+        copy(1 << 127, 7, "")
+    with pytest.raises(UnicodeEncodeError):
+        copy(0, 7, "\ud800")
 
 
 @pytest.mark.parametrize("way", [plain, compiled])

@@ -29,15 +29,14 @@ from tlv.record import RECORDS, Record, record
 from tlv.record_kernels import (
     ALONE,
     BESIDE_ORIGIN,
-    TABLE,
     frames_reader,
     message_reader,
     read_frames,
     read_message,
     read_rows,
     rows_reader,
-    words,
 )
+from tlv.record_table import TABLE, words
 from tlv.status import OK, TOO_SHORT, WRONG_CHECKSUM
 from tlv.user_records import KINDS, register_records
 
@@ -174,8 +173,13 @@ def test_read_message_of_a_class_that_was_not_met_is_left_to_python_once() -> No
     class Fresh(Record, frozen=True):
         value: U64
 
+    class Before(Record, frozen=True):
+        value: U64
+
+    record(type=FIRST_FREE)(Before)
+    data = build(Domain.SIGNAL, 4, [Before(7)])
+    del RECORDS[FIRST_FREE]
     record(type=FIRST_FREE)(Fresh)
-    data = build(Domain.SIGNAL, 4, [Fresh(7)])
     assert read(data) == OK
     assert parse(data).records == (Fresh(7),)
     assert read(data) == parse(data)
