@@ -73,7 +73,6 @@ def _made(function: Callable[..., Any], *arguments: Any) -> int:
 
 def _found(function: Callable[..., Any], *arguments: Any) -> int:
     """What CPython's function finds; -1 for an exception, which is kept."""
-    raised.clear()
     try:
         return int(function(*arguments))
     except BaseException as error:  # noqa: BLE001 - as above

@@ -70,6 +70,8 @@ def test_first_returns_the_record_of_the_class_or_none() -> None:
 def test_parse_accepts_bytes_bytearray_and_memoryview() -> None:
     data = random_message(random.Random(2))
     assert parse(data) == parse(bytearray(data)) == parse(memoryview(data))
+    with pytest.raises(UsageError, match="data: expected bytes, found str"):
+        parse("text")  # type: ignore[arg-type]
 
 
 def test_parse_extended_form_of_a_short_value_is_accepted() -> None:
