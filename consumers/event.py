@@ -15,13 +15,14 @@ from ringbuf import Poll
 from tlv.codes import Flag
 from tlv.errors import FrameError
 from tlv.layout import EventOrigin, Header
+from tlv.making import WORD
 from tlv.message import parse
 from tlv.record import Record
 from tlv.record_kernels import frames_reader
 from tlv.record_table import words
 
-EVENTS_AT_ONCE = 128
-"""Some 150 KiB of objects."""
+EVENTS_AT_ONCE = 64
+"""Some 80 KiB of objects.  8 take a fifth longer; from 32 on an event takes 0.97 us, of which 0.32 are the scan."""
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -73,18 +74,22 @@ def read_events(ring: bytes, poll: Poll) -> Iterator[list[Event]]:
     Raises:
         FrameError: a frame is no message; the events of the frames before it were yielded.
     """
-    sequences, offsets, lengths = (np.ascontiguousarray(row) for row in (poll.sequences, poll.offsets, poll.lengths))
-    done, buffer = 0, poll.buffer
-    while done < len(poll):
+    make = frames_reader()
+    rows = [np.ascontiguousarray(row) for row in (poll.sequences, poll.offsets, poll.lengths)]
+    place = poll.buffer.ctypes.data, poll.buffer.size
+    # ctypes takes 1 us to say where an array is, so each is asked once.
+    first, second, third = (row.ctypes.data for row in rows)
+    done, count = 0, len(poll)
+    while done < count:
+        asked = min(count - done, EVENTS_AT_ONCE)
         made: list[Event] = []
-        if (make := frames_reader()) is not None:
-            rows = (row[done:].ctypes.data for row in (sequences, offsets, lengths))
-            count = min(len(poll) - done, EVENTS_AT_ONCE)
-            made = make(Event, ring, words(buffer.ctypes.data, buffer.size, *rows, count))
-            done += len(made)
+        if make is not None:
+            at = WORD * done
+            made = make(Event, ring, words(*place, first + at, second + at, third + at, asked))
         if made:
             yield made
-        if done < len(poll) and len(made) < EVENTS_AT_ONCE:
+        done += len(made)
+        if len(made) < asked:
             frame = poll[done]
             done += 1
             yield [read_event(ring, frame.sequence, frame.payload)]

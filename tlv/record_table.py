@@ -10,6 +10,7 @@ holds addresses, so it keeps what it was taught.
 from __future__ import annotations
 
 import ctypes
+from struct import pack
 
 import numpy as np
 
@@ -90,7 +91,7 @@ TABLE = RecordTable()
 
 def words(*numbers: int) -> bytes:
     """What a builtin is bound to, and the jobs that it gets."""
-    return np.array(numbers, np.int64).tobytes()
+    return pack(f"={len(numbers)}q", *numbers)
 
 
 @inline_kernel
