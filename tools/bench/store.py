@@ -76,8 +76,8 @@ def rate(work: Callable[[], Any], count: int, seconds: float) -> float:
     return per_second(work, count, seconds) / 1e6
 
 
-def write_journal(directory: Path, pack: bool) -> None:
-    """A journal of MESSAGES Sync events."""
+def write_journal(directory: Path, pack: bool, batches: int = BATCHES) -> None:
+    """A journal of so many batches of Sync events."""
     with JournalWriter(
         directory,
         ring_name="market.bench",
@@ -86,7 +86,7 @@ def write_journal(directory: Path, pack: bool) -> None:
         segment_bytes=SEGMENT_BYTES,
         pack=pack,
     ) as journal:
-        for number in range(BATCHES):
+        for number in range(batches):
             journal.append(*batch(number))
 
 

@@ -167,8 +167,13 @@ class TimedConnection(ClientConnection):
         super().data_received(data)
 
 
-async def receive_only(url: str, stopwatch: Stopwatch) -> tuple[float, Histogram]:
-    """Messages a second that the library alone receives, and how long each is on its way through it."""
+async def receive_only(
+    url: str, stopwatch: Stopwatch, parse: Callable[[bytes], object] = len
+) -> tuple[float, Histogram]:
+    """Messages a second that the library alone receives, and how long each is on its way through it.
+
+    `parse` is called with each message.
+    """
     waited = Histogram()
     options: dict[str, Any] = {"compression": None, "max_size": None, "max_queue": 4096, "ping_interval": None}
     async with connect(url, create_connection=TimedConnection, **options) as socket:
@@ -180,7 +185,8 @@ async def receive_only(url: str, stopwatch: Stopwatch) -> tuple[float, Histogram
         try:
             while True:
                 async with asyncio.timeout(0.5):
-                    await socket.recv(decode=False)
+                    message = await socket.recv(decode=False)
+                parse(message)
                 waited.add(time.monotonic_ns() - socket.read_ns)
                 end = time.perf_counter()
                 begin = begin or end

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -27,13 +27,14 @@ def cores() -> list[int]:
 
 
 def pin(place: int) -> None:
-    """Keep this process on one core; does nothing if there are not enough.
+    """Keep this process on one core; does nothing if there are not enough, or if it is refused.
 
     A peer is started before this process pins itself: it inherits what is allowed.
     """
     allowed = cores()
     if place < len(allowed):
-        os.sched_setaffinity(0, {allowed[place]})
+        with suppress(OSError):
+            os.sched_setaffinity(0, {allowed[place]})
 
 
 @contextmanager
@@ -44,7 +45,8 @@ def pinned(place: int) -> Iterator[None]:
     try:
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        with suppress(OSError):
+            os.sched_setaffinity(0, before)
 
 
 @contextmanager

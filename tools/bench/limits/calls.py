@@ -1,0 +1,168 @@
+"""One thread alone: calls, memcpy, and what stands above them, `Writer.publish`, codec, CRC, Store, a plain strategy.
+
+Owns these rows.  What is measured with another bench's functions is that bench's reading, under the table's name.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice, repeat
+from pathlib import Path
+
+import numpy as np
+
+from consumers.extras import missing
+from ringbuf import Writer
+from tools.bench.limits.loops import memcpy_loop, nothing
+from tools.bench.limits.rounds import middle, take_turns
+from tools.bench.limits.rows import BUILD, CRC, EVENTS, FRAME, PARSE, PUBLISH, PUBLISH_CALLS, TargetRow
+from tools.bench.plain_strategy import run_plain
+from tools.bench.result import BenchResult
+from tools.bench.ring.loops import publish_loop
+from tools.bench.ring.setting import CAPACITY, PAYLOAD, ring
+from tools.bench.tlv import run_crc, run_python_face
+
+CALLS = 2_000
+"""Of one pass; the fastest pass counts."""
+SIZES = (64, 256, 1024, 4096, 16_384, 65_536)
+COPIED = 1 << 20
+"""Bytes of one pass of a memcpy, and of publishing."""
+EVENT_BATCHES = 5
+"""Enough messages of the store's bench for the events that are read."""
+MILLION, NS, GIGA = 1e6, 1e9, 1e9
+
+
+def run(seconds: float) -> Iterator[BenchResult]:
+    """Every row, the machine's first."""
+    yield from calls(seconds)
+    yield from copies(seconds)
+    build, parse = run_python_face(seconds)
+    yield under(BUILD, build)
+    yield under(PARSE, parse)
+    for crc in run_crc(seconds):
+        yield under(CRC, crc)
+    yield under(FRAME, run_plain(seconds))
+    yield events(seconds)
+
+
+def under(row: TargetRow, found: BenchResult, scale: float = 1.0) -> BenchResult:
+    """A bench's reading as a row of the table, `scale` times its number."""
+    return row.reading(scale * found.value, found.baseline_name, scale * found.baseline_value, found.note)
+
+
+def fastest(work: Callable[[], object], count: int, seconds: float) -> float:
+    """Seconds of one of the `count` things that `work` does, in its fastest pass; the first is not timed."""
+    work()
+    best, end = float("inf"), time.perf_counter() + seconds
+    while True:
+        began = time.perf_counter()
+        work()
+        now = time.perf_counter()
+        best = min(best, now - began)
+        if now > end:
+            return best / count
+
+
+# ---- calls
+
+
+def calls(seconds: float) -> Iterator[BenchResult]:
+    """An empty compiled call, a builtin one, and `Writer.publish` beside the first."""
+    payload = PAYLOAD.tobytes()
+    with ring() as writer, ring(no_wake=False) as waking:
+        found = take_turns(
+            {
+                "nothing": partial(fastest, partial(call_often, nothing), CALLS),
+                "builtin": partial(fastest, partial(call_often, abs), CALLS),
+                "publish": partial(fastest, partial(publish_often, waking, payload), CALLS),
+                "silent": partial(fastest, partial(publish_often, writer, payload), CALLS),
+            },
+            seconds,
+        )
+    took = {name: middle(readings) for name, readings in found.items()}
+    for name, who in (("an empty compiled call", "nothing"), ("a builtin call, abs(1)", "builtin")):
+        value, ours = NS * took[who], NS * took["publish"]
+        note = "one int in, one out"
+        yield BenchResult(f"limit, {name}", value, "ns", "Writer.publish", ours, ours / value, None, note)
+    rate, empty = 1 / took["publish"] / MILLION, 1 / took["nothing"] / MILLION
+    note = f"128-byte payload, sleepers looked for; {1 / took['silent'] / MILLION:.2f} M/s with no_wake"
+    rounds = tuple(1 / one / MILLION for one in found["publish"])
+    yield PUBLISH.reading(rate, "an empty compiled call", empty, note, rounds)
+    yield PUBLISH_CALLS.reading(took["publish"] / took["nothing"], "an empty compiled call", 1.0)
+
+
+def call_often(function: Callable[[int], object]) -> None:
+    """The loop that all calls stand in."""
+    for _ in repeat(None, CALLS):
+        function(1)
+
+
+def publish_often(writer: Writer, payload: bytes) -> None:
+    """The same with a frame."""
+    for _ in repeat(None, CALLS):
+        writer.publish(payload)
+
+
+# ---- memcpy
+
+
+def copies(seconds: float) -> Iterator[BenchResult]:
+    """A memcpy along memory of the ring's size, beside native publish of the same bytes."""
+    for size in SIZES:
+        payload, target = np.ones(size, np.uint8), np.zeros(CAPACITY, np.uint8)
+        turns = COPIED // size
+        with ring() as writer:
+            publish = partial(publish_loop, writer.words, writer.control, writer.state, payload, turns)
+            found = take_turns(
+                {
+                    "copy": partial(fastest, Along(target, payload, turns), COPIED),
+                    "publish": partial(fastest, publish, COPIED),
+                },
+                seconds / 2,
+            )
+        copied, published = (1 / middle(found[name]) / GIGA for name in ("copy", "publish"))
+        yield BenchResult(
+            f"limit, memcpy of {size} bytes", copied, "GB/s", "native publish", published, copied / published
+        )
+
+
+class Along:
+    """Copies that go on where the last ones ended, so that no line stays in the first cache."""
+
+    def __init__(self, target: np.ndarray, payload: np.ndarray, turns: int) -> None:
+        self._target, self._payload, self._turns = target, payload, turns
+        self._at = 0
+
+    def __call__(self) -> None:
+        """One pass."""
+        self._at = memcpy_loop(self._target, self._at, self._payload, self._turns)
+
+
+# ---- the store
+
+
+def events(seconds: float) -> BenchResult:
+    """Typed events of a journal, one by one, beside `struct` and pyarrow in plain Python."""
+    if importlib.util.find_spec("pyarrow") is None:
+        return EVENTS.missing(missing("pyarrow"))
+    from consumers.store import Store
+    from tools.bench import store
+
+    with tempfile.TemporaryDirectory(prefix="bench-limits") as folder:
+        home = Path(folder)
+        store.write_journal(home, pack=False, batches=EVENT_BATCHES)
+        opened = Store.open(home)
+        found = take_turns(
+            {
+                "events": partial(store.rate, lambda: sum(1 for _ in islice(opened, store.EVENTS)), store.EVENTS),
+                "plain": partial(store.rate, lambda: store.arrow_in_python(home), store.EVENTS),
+            },
+            seconds,
+        )
+    return EVENTS.reading(
+        middle(found["events"]), "struct and pyarrow in Python", middle(found["plain"]), rounds=found["events"]
+    )
