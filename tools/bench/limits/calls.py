@@ -18,7 +18,7 @@ import numpy as np
 from consumers.extras import missing
 from ringbuf import Writer
 from tools.bench.limits.loops import memcpy_loop, nothing
-from tools.bench.limits.rounds import middle, take_turns
+from tools.bench.limits.rounds import ROUNDS, is_quick, middle, take_turns
 from tools.bench.limits.rows import BUILD, CRC, EVENTS, FRAME, PARSE, PUBLISH, PUBLISH_CALLS, TargetRow
 from tools.bench.plain_strategy import run_plain
 from tools.bench.result import BenchResult
@@ -40,18 +40,22 @@ def run(seconds: float) -> Iterator[BenchResult]:
     """Every row, the machine's first."""
     yield from calls(seconds)
     yield from copies(seconds)
-    build, parse = run_python_face(seconds)
-    yield under(BUILD, build)
-    yield under(PARSE, parse)
-    for crc in run_crc(seconds):
-        yield under(CRC, crc)
-    yield under(FRAME, run_plain(seconds))
+    yield from in_rounds((BUILD, PARSE), run_python_face, seconds)
+    yield from in_rounds((CRC,), run_crc, seconds)
+    yield from in_rounds((FRAME,), lambda length: [run_plain(length)], seconds)
     yield events(seconds)
 
 
-def under(row: TargetRow, found: BenchResult, scale: float = 1.0) -> BenchResult:
-    """A bench's reading as a row of the table, `scale` times its number."""
-    return row.reading(scale * found.value, found.baseline_name, scale * found.baseline_value, found.note)
+def in_rounds(
+    rows: tuple[TargetRow, ...], bench: Callable[[float], list[BenchResult]], seconds: float
+) -> Iterator[BenchResult]:
+    """Another bench's readings as rows of the table; `bench` measures baselines itself, `seconds` in all."""
+    count = 1 if is_quick(seconds) else ROUNDS
+    runs = [bench(seconds / count) for _ in range(count)]
+    for row, found in zip(rows, zip(*runs, strict=True), strict=True):
+        readings = tuple(one.value for one in found)
+        baseline = middle([one.baseline_value for one in found])
+        yield row.reading(middle(readings), found[0].baseline_name, baseline, found[-1].note, readings)
 
 
 def fastest(work: Callable[[], object], count: int, seconds: float) -> float:
@@ -92,7 +96,8 @@ def calls(seconds: float) -> Iterator[BenchResult]:
     note = f"128-byte payload, sleepers looked for; {1 / took['silent'] / MILLION:.2f} M/s with no_wake"
     rounds = tuple(1 / one / MILLION for one in found["publish"])
     yield PUBLISH.reading(rate, "an empty compiled call", empty, note, rounds)
-    yield PUBLISH_CALLS.reading(took["publish"] / took["nothing"], "an empty compiled call", 1.0)
+    calls_each = tuple(one / call for one, call in zip(found["publish"], found["nothing"], strict=True))
+    yield PUBLISH_CALLS.reading(middle(calls_each), "an empty compiled call", 1.0, rounds=calls_each)
 
 
 def call_often(function: Callable[[int], object]) -> None:

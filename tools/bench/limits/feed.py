@@ -17,12 +17,13 @@ from producers.node.jsonrpc import LOG_NOTICE
 from tools.bench.collector.load import event_blocks, served
 from tools.bench.collector.rates import TARGET, collect, paced, receive_only
 from tools.bench.collector.watching import watched
-from tools.bench.limits.calls import fastest, under
+from tools.bench.limits.calls import fastest
 from tools.bench.limits.rounds import FEW_ROUNDS, QUICK_S, is_quick, middle, take_turns
 from tools.bench.limits.rows import COLLECTOR, RECEIVE_TO_RING
 from tools.bench.result import BenchResult
 
 NOTICES = 500
+US_PER_MS = 1e3
 OURS, BARE, PARSED = "collector, socket to ring", "bare websocket recv", "bare recv and typed parse"
 UNPACED = f"needs --seconds {QUICK_S}: a second of logs at that rate has to pass"
 
@@ -43,7 +44,8 @@ def run(seconds: float) -> Iterator[BenchResult]:
         yield RECEIVE_TO_RING.missing(UNPACED)
     else:
         delay, *_ = paced(seconds)
-        yield under(RECEIVE_TO_RING, delay, 1e-3)
+        beneath = delay.baseline_value / US_PER_MS
+        yield RECEIVE_TO_RING.reading(delay.value / US_PER_MS, delay.baseline_name, beneath, delay.note)
     yield beside("limit, websocket recv", at[BARE], at[OURS])
     texts = notices()
     parsers: dict[str, Callable[[bytes], object]] = {

@@ -52,14 +52,15 @@ def run(seconds: float) -> Iterator[BenchResult]:
             if no_second_core():
                 raise NoTwin(ONE_CORE)
             program = compile_twin(Path(folder))
+            with peer(read_on_order, 1) as reader:
+                rows = list(_rows(program, reader, seconds))
         except NoTwin as reason:
             for row in (NATIVE_PUBLISH, NATIVE_PUBLISH_KEPT_UP, NATIVE_READ):
                 yield row.missing(str(reason))
             for name in (TWIN_PUBLISH, TWIN_READ):
                 yield unmeasured(name, "M/s", str(reason))
             return
-        with peer(read_on_order, 1) as reader:
-            yield from _rows(program, reader, seconds)
+        yield from rows
 
 
 def _rows(program: Path, reader: Connection, seconds: float) -> Iterator[BenchResult]:
@@ -121,7 +122,7 @@ def read_on_order(connection: Connection, place: int) -> None:
         with Reader.attach(name, start="oldest") as reader:
             connection.send("attached")
             begin, frames, before = time.perf_counter(), 0, reader.lost
-            while not connection.poll():
+            while not frames or not connection.poll():
                 frames += read_and_work_loop(
                     reader.words, reader.control, reader.state, reader.out, reader.index, 64, pauses
                 )
@@ -134,20 +135,20 @@ def queue(program: Path, places: list[int], pauses: int, seconds: float) -> Traf
     """Both sides in C++, without the ring's promises."""
     with (
         shared_memory() as fd,
-        started(program, "queue-publish", fd, places[0], seconds, fds=(fd,)) as writer,
+        started(program, "queue-publish", fd, places[0], fds=(fd,)) as writer,
         started(program, "queue-read", fd, places[1], pauses, fds=(fd,)) as reader,
     ):
-        return _traffic(writer, reader)
+        return _traffic(writer, reader, seconds)
 
 
 def twin(program: Path, places: list[int], pauses: int, seconds: float) -> Traffic:
     """Both sides in C++, in a ring of ours."""
     with (
         _closed_ring() as name,
-        started(program, "ring-publish", name, places[0], seconds) as writer,
+        started(program, "ring-publish", name, places[0]) as writer,
         started(program, "ring-read", name, places[1], pauses) as reader,
     ):
-        return _traffic(writer, reader)
+        return _traffic(writer, reader, seconds)
 
 
 @contextmanager
@@ -162,6 +163,6 @@ def _closed_ring() -> Iterator[str]:
             Writer.open(name).close(unlink=True)
 
 
-def _traffic(writer: Popen[str], reader: Popen[str]) -> Traffic:
-    (done, took_s, _), (frames, read_s, lost) = rates(writer, reader)
+def _traffic(writer: Popen[str], reader: Popen[str], seconds: float) -> Traffic:
+    (done, took_s, _), (frames, read_s, lost) = rates(writer, reader, seconds)
     return Traffic(done / took_s / MILLION, frames / max(read_s, 1e-9) / MILLION, lost / max(frames + lost, 1))

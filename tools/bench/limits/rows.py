@@ -24,7 +24,8 @@ class TargetRow(NamedTuple):
         self, value: float, baseline_name: str, baseline: float, note: str = "", rounds: tuple[float, ...] = ()
     ) -> BenchResult:
         """The row with its reading; the baseline is in the row's unit."""
-        ratio = baseline / value if self.unit in LOWER_IS_BETTER else value / baseline
+        better, worse = (baseline, value) if self.unit in LOWER_IS_BETTER else (value, baseline)
+        ratio = better / worse if worse else 0.0
         target = self.target * baseline if self.of_baseline else self.target
         return BenchResult(self.name, value, self.unit, baseline_name, baseline, ratio, target, note, rounds=rounds)
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,7 +70,7 @@ def compile_twin(folder: Path) -> Path:
 
 @contextmanager
 def started(program: Path, *arguments: object, fds: tuple[int, ...] = ()) -> Iterator[subprocess.Popen[str]]:
-    """The program at work, its line "ready" read."""
+    """The program at work: its line "ready" was read."""
     command = [str(program), *map(str, arguments)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=fds)
     try:
@@ -82,17 +84,30 @@ def started(program: Path, *arguments: object, fds: tuple[int, ...] = ()) -> Ite
 
 
 def rates(
-    writer: subprocess.Popen[str], reader: subprocess.Popen[str]
+    writer: subprocess.Popen[str], reader: subprocess.Popen[str], seconds: float
 ) -> tuple[tuple[int, float, int], tuple[int, float, int]]:
-    """(frames, seconds, frames lost) of a writer that ends by itself and of a reader, which is ended."""
-    told, _ = writer.communicate(timeout=PATIENCE_S)
+    """(frames, seconds, frames lost) of a writer and of a reader, both at work, within `seconds` from now on.
+
+    Raises:
+        NoTwin: one of them does not end, or says nothing.
+    """
+    writer.send_signal(signal.SIGUSR1)
+    time.sleep(seconds)
+    writer.terminate()
     reader.terminate()
-    heard, _ = reader.communicate(timeout=PATIENCE_S)
+    try:
+        told, _ = writer.communicate(timeout=PATIENCE_S)
+        heard, _ = reader.communicate(timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired as late:
+        raise NoTwin(f"the C++ program did not end: {late}") from None
     return _report(told), _report(heard)
 
 
 def _report(line: str) -> tuple[int, float, int]:
-    frames, took_ns, lost = map(int, line.split())
+    try:
+        frames, took_ns, lost = map(int, line.split())
+    except ValueError:
+        raise NoTwin(f"the C++ program said {line!r} instead of its three numbers") from None
     return frames, took_ns / 1e9, lost
 
 

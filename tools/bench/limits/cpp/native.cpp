@@ -1,9 +1,9 @@
 // The native side of `alphapulse bench --only limits`: the ring's C++ twin, and a bare broadcast queue beside it.
 //
-//   ring-publish RING CORE SECONDS     publish flat out; prints frames, nanoseconds, 0
+//   ring-publish RING CORE             publish flat out until SIGTERM; prints frames, nanoseconds, 0
 //   ring-read RING CORE PAUSES         read until SIGTERM, with so many pauses after each frame; prints frames,
 //                                      nanoseconds, frames lost
-//   queue-publish FD CORE SECONDS      the same in a queue in the shared memory of a descriptor
+//   queue-publish FD CORE              the same in a queue in the shared memory of a descriptor
 //   queue-read FD CORE PAUSES          and its reader; messages lost are not told
 //   ring-fill RING                     publish what comes on stdin as {length u32, bytes}; then close the ring
 //   ring-drain RING                    write what was published to stdout, until the ring is closed, as
@@ -40,42 +40,51 @@ Queue& queue_of(const char* descriptor) {
 }
 
 // A writer is ready once it has been at work for a while, so that a reader that is started then is behind it.
-constexpr double LEAD_S = 0.02;
+constexpr std::int64_t LEAD_NS = 20'000'000;
+constexpr int TURN = 1 << 12;
 
+// It counts from SIGUSR1, when its reader is at work, to SIGTERM.
 template <class Publish>
-void publish_flat_out(double seconds, Publish publish) {
-    std::int64_t frames = 0;
+void publish_flat_out(Publish publish) {
     const auto turn = [&] {
-        for (int i = 0; i < TURNS; ++i) publish();
-        frames += TURNS;
+        for (int i = 0; i < TURN; ++i) publish();
     };
-    repeat(LEAD_S, turn);
-    say_ready();
-    frames = 0;
-    const std::int64_t took = repeat(seconds, turn);
-    report(frames, took, 0);
+    const std::int64_t lead = monotonic_ns() + LEAD_NS;
+    while (monotonic_ns() < lead) turn();
+    say("ready");
+    while (!told_to_count && !told_to_end) turn();
+    const std::int64_t began = monotonic_ns();
+    std::int64_t frames = 0;
+    do {
+        turn();
+        frames += TURN;
+    } while (!told_to_end);
+    report(frames, monotonic_ns() - began, 0);
 }
 
-// The clock of a reader begins with its first frame.
 void work(int pauses) {
     for (int i = 0; i < pauses; ++i) pause_core();
 }
 
+// A reader counts from its first frame to SIGTERM.
 template <class Turn>
 void read_flat_out(std::int64_t& lost, Turn turn) {
+    const std::int64_t patience = monotonic_ns() + 10'000'000'000;
     std::int64_t frames = 0, began = 0;
-    say_ready();
     while (!told_to_end) {
-        for (int i = 0; i < TURNS; ++i) frames += turn();
-        if (!began && frames) began = monotonic_ns(), frames = lost = 0;
+        if (!frames) began = monotonic_ns(), lost = 0;
+        if (!frames && began > patience) fail("a frame within ten seconds", "none");
+        const bool first = !frames;
+        for (int i = 0; i < TURN; ++i) frames += turn();
+        if (first && frames) say("ready");
     }
-    report(frames, began ? monotonic_ns() - began : 0, lost);
+    report(frames, monotonic_ns() - began, lost);
 }
 
-int ring_publish(const std::string& name, double seconds) {
+int ring_publish(const std::string& name) {
     RingWriter writer(name);
     const Payload payload;
-    publish_flat_out(seconds, [&] { writer.publish(payload.bytes, PAYLOAD_BYTES, 0); });
+    publish_flat_out([&] { writer.publish(payload.bytes, PAYLOAD_BYTES, 0); });
     return 0;
 }
 
@@ -93,10 +102,10 @@ int ring_read(const std::string& name, int pauses) {
     return 0;
 }
 
-int queue_publish(const char* descriptor, double seconds) {
+int queue_publish(const char* descriptor) {
     Queue& queue = queue_of(descriptor);
     const Payload payload;
-    publish_flat_out(seconds, [&] { queue.publish(payload.bytes, PAYLOAD_BYTES); });
+    publish_flat_out([&] { queue.publish(payload.bytes, PAYLOAD_BYTES); });
     return 0;
 }
 
@@ -120,7 +129,7 @@ int ring_fill(const std::string& name) {
     RingWriter writer(name);
     std::vector<char> payload;
     std::uint32_t length;
-    say_ready();
+    say("ready");
     while (std::fread(&length, sizeof length, 1, stdin) == 1) {
         payload.resize(length);
         if (std::fread(payload.data(), 1, length, stdin) != length) fail("a whole payload", "its beginning");
@@ -158,9 +167,9 @@ int main(int count, char** arguments) {
     const std::vector<std::string> given(arguments + 1, arguments + count);
     const std::string what = given.empty() ? "" : given[0];
     if (given.size() >= 3) pin(std::stoi(given[2]));
-    if (what == "ring-publish" && given.size() == 4) return ring_publish(given[1], std::stod(given[3]));
+    if (what == "ring-publish" && given.size() == 3) return ring_publish(given[1]);
     if (what == "ring-read" && given.size() == 4) return ring_read(given[1], std::stoi(given[3]));
-    if (what == "queue-publish" && given.size() == 4) return queue_publish(arguments[2], std::stod(given[3]));
+    if (what == "queue-publish" && given.size() == 3) return queue_publish(arguments[2]);
     if (what == "queue-read" && given.size() == 4) return queue_read(arguments[2], std::stoi(given[3]));
     if (what == "ring-fill" && given.size() == 2) return ring_fill(given[1]);
     if (what == "ring-drain" && given.size() == 2) return ring_drain(given[1]);

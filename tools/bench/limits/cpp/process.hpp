@@ -1,6 +1,6 @@
 // What a program of the benchmark does besides its work: its core, its clock, its end, its report.
 //
-// A program ends when it is told to (SIGTERM), when its time is over, and when the process that started it has died.
+// A program ends when it is told to (SIGTERM), when its input is over, and when the process that started it has died.
 
 #pragma once
 
@@ -13,11 +13,12 @@
 #include <cstdio>
 #include <cstdlib>
 
-inline volatile std::sig_atomic_t told_to_end = 0;
+inline volatile std::sig_atomic_t told_to_end = 0, told_to_count = 0;
 
 inline void follow_parent() {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     std::signal(SIGTERM, [](int) { told_to_end = 1; });
+    std::signal(SIGUSR1, [](int) { told_to_count = 1; });
 }
 
 // Keep this process on one core; a negative number, or a refusal, leaves it where the kernel puts it.
@@ -48,26 +49,12 @@ inline std::int64_t monotonic_ns() {
     std::exit(1);
 }
 
-inline void say_ready() {
-    std::puts("ready");
+inline void say(const char* word) {
+    std::puts(word);
     std::fflush(stdout);
 }
 
 // One line: frames, nanoseconds, frames lost.
 inline void report(std::int64_t frames, std::int64_t took_ns, std::int64_t lost) {
     std::printf("%lld %lld %lld\n", (long long)frames, (long long)took_ns, (long long)lost);
-}
-
-// Calls of `turn`, each TURNS long, until the time is over or we are told to end; returns nanoseconds.
-constexpr int TURNS = 1 << 12;
-
-template <class Turn>
-std::int64_t repeat(double seconds, Turn turn) {
-    const std::int64_t begin = monotonic_ns(), end = begin + std::int64_t(seconds * 1e9);
-    std::int64_t now = begin;
-    while (now < end && !told_to_end) {
-        turn();
-        now = monotonic_ns();
-    }
-    return now - begin;
 }
