@@ -5,7 +5,6 @@ Owns these rows.  What is measured with another bench's functions is that bench'
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from tools.bench.result import BenchResult
 from tools.bench.ring.loops import publish_loop
 from tools.bench.ring.setting import CAPACITY, PAYLOAD, ring
 from tools.bench.tlv import run_crc, run_python_face
+from tools.command.needs import is_installed
 
 CALLS = 2_000
 """Of one pass; the fastest pass counts."""
@@ -152,7 +152,7 @@ class Along:
 
 def events(seconds: float) -> BenchResult:
     """Typed events of a journal, one by one, beside `struct` and pyarrow in plain Python."""
-    if importlib.util.find_spec("pyarrow") is None:
+    if not is_installed("pyarrow"):
         return EVENTS.missing(missing("pyarrow"))
     from consumers.store import Store
     from tools.bench import store

@@ -6,7 +6,7 @@ Owns the inner loops only, as `tools.bench.ring.loops` does; rows stand in the o
 from __future__ import annotations
 
 from ringbuf.atomics import load_acquire, monotonic_ns, pause, store_release
-from ringbuf.kernels import poll_into
+from ringbuf.kernels import append, commit, poll_into
 from ringbuf.status import OK
 from tlv.buffers import Bytes, State, Words
 from tlv.copying import copy_bytes
@@ -78,3 +78,55 @@ def read_and_work_loop(
             for _ in range(pauses * reader[0]["count"]):
                 pause()
     return frames
+
+
+@kernel
+def publish_in_turns_loop(
+    words: Words, control: Words, writer: State, payload: Bytes, turn: Words, frames: int, times_ns: Words, looks: int
+) -> int:
+    """Publish `frames` whenever `turn` is even, and make it odd, for so many looks; returns how often it was timed."""
+    done = 0
+    while looks > 0 and done < len(times_ns):
+        looks -= 1
+        now = load_acquire(turn, 0)
+        if now & 1:
+            pause()
+            continue
+        begin = monotonic_ns()
+        for _ in range(frames):
+            append(words, control, writer, payload, 0, len(payload), 0, 0, 0)
+            commit(words, writer, 0)
+        times_ns[done] = monotonic_ns() - begin
+        done += 1
+        store_release(turn, 0, now + 1)
+    return done
+
+
+@kernel
+def read_in_turns_loop(
+    words: Words,
+    control: Words,
+    reader: State,
+    out: Words,
+    index: Words,
+    turn: Words,
+    frames: int,
+    times_ns: Words,
+    looks: int,
+) -> int:
+    """The other side: read the frames whenever `turn` is odd, and make it even."""
+    done = 0
+    while looks > 0 and done < len(times_ns):
+        looks -= 1
+        now = load_acquire(turn, 0)
+        if now & 1 == 0:
+            pause()
+            continue
+        begin = monotonic_ns()
+        came = 0
+        while came < frames and poll_into(words, control, reader, out, index, index.shape[1]) == OK:
+            came += reader[0]["count"]
+        times_ns[done] = monotonic_ns() - begin
+        done += 1
+        store_release(turn, 0, now + 1)
+    return done

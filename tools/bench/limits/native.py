@@ -10,25 +10,30 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from subprocess import Popen
 from typing import NamedTuple
 
-from ringbuf import Reader, Writer
-from ringbuf.names import ring_object
+from ringbuf import Reader
+from tools.bench.limits import in_turns
+from tools.bench.limits.in_turns import OURS
 from tools.bench.limits.loops import read_and_work_loop
 from tools.bench.limits.rounds import ONE_CORE, middle, no_second_core, pinning, take_turns
-from tools.bench.limits.rows import NATIVE_PUBLISH, NATIVE_PUBLISH_KEPT_UP, NATIVE_READ
-from tools.bench.limits.twin import NoTwin, compile_twin, rates, shared_memory, started
+from tools.bench.limits.rows import (
+    NATIVE_PUBLISH,
+    NATIVE_PUBLISH_KEPT_UP,
+    NATIVE_READ,
+    PUBLISH_IN_TURNS,
+    READ_IN_TURNS,
+)
+from tools.bench.limits.twin import QUEUE, TWIN, NoTwin, closed_ring, compile_twin, rates, shared_memory, started
 from tools.bench.result import BenchResult, unmeasured
 from tools.bench.ring.setting import cores, peer, pin, pinned, ring
 from tools.bench.ring.topologies import publish_turns
 
 MILLION = 1e6
-OURS, TWIN, QUEUE = "our kernels", "C++ twin of the ring", "C++ broadcast queue"
 WITH_WORK, WITHOUT = 8, 0
 """Pauses of the reader after each frame; 8 take some 100 ns."""
 LEAD_S = 0.02
@@ -52,10 +57,12 @@ def run(seconds: float) -> Iterator[BenchResult]:
             if no_second_core():
                 raise NoTwin(ONE_CORE)
             program = compile_twin(Path(folder))
+            places = [-1, -1] if pinning() else cores()[:2]
             with peer(read_on_order, 1) as reader:
-                rows = list(_rows(program, reader, seconds))
+                rows = list(_rows(program, places, reader, seconds))
+                rows += in_turns.rows(program, places, seconds)
         except NoTwin as reason:
-            for row in (NATIVE_PUBLISH, NATIVE_PUBLISH_KEPT_UP, NATIVE_READ):
+            for row in (NATIVE_PUBLISH, NATIVE_PUBLISH_KEPT_UP, NATIVE_READ, PUBLISH_IN_TURNS, READ_IN_TURNS):
                 yield row.missing(str(reason))
             for name in (TWIN_PUBLISH, TWIN_READ):
                 yield unmeasured(name, "M/s", str(reason))
@@ -63,8 +70,7 @@ def run(seconds: float) -> Iterator[BenchResult]:
         yield from rows
 
 
-def _rows(program: Path, reader: Connection, seconds: float) -> Iterator[BenchResult]:
-    places = [-1, -1] if pinning() else cores()[:2]
+def _rows(program: Path, places: list[int], reader: Connection, seconds: float) -> Iterator[BenchResult]:
     works: dict[str, Callable[[int, float], Traffic]] = {
         OURS: partial(ours, reader),
         QUEUE: partial(queue, program, places),
@@ -144,23 +150,11 @@ def queue(program: Path, places: list[int], pauses: int, seconds: float) -> Traf
 def twin(program: Path, places: list[int], pauses: int, seconds: float) -> Traffic:
     """Both sides in C++, in a ring of ours."""
     with (
-        _closed_ring() as name,
+        closed_ring() as name,
         started(program, "ring-publish", name, places[0]) as writer,
         started(program, "ring-read", name, places[1], pauses) as reader,
     ):
         return _traffic(writer, reader, seconds)
-
-
-@contextmanager
-def _closed_ring() -> Iterator[str]:
-    """The object's name of a ring that has no writer at the moment."""
-    with ring() as writer:
-        name = writer.name
-        writer.close()
-        try:
-            yield ring_object(name)
-        finally:
-            Writer.open(name).close(unlink=True)
 
 
 def _traffic(writer: Popen[str], reader: Popen[str], seconds: float) -> Traffic:

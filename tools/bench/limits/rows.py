@@ -43,6 +43,8 @@ FRAME = TargetRow("plain strategy, a frame", "us", 4.0)
 NATIVE_PUBLISH = TargetRow("native publish flat out, one reader", "M/s", 0.6, of_baseline=True)
 NATIVE_PUBLISH_KEPT_UP = TargetRow("native publish flat out, one reader that keeps up", "M/s", 0.6, of_baseline=True)
 NATIVE_READ = TargetRow("native read, one reader", "M/s", 1.0, of_baseline=True)
+PUBLISH_IN_TURNS = TargetRow("native publish, in turns with one reader", "M/s", 0.6, of_baseline=True)
+READ_IN_TURNS = TargetRow("native read, in turns with the writer", "M/s", 1.0, of_baseline=True)
 CRC = TargetRow("CRC-32 of 64 KiB", "GB/s", 1.0, of_baseline=True)
 COLLECTOR = TargetRow("collector, socket to ring", "logs/s", 0.9, of_baseline=True)
 RECEIVE_TO_RING = TargetRow("receive to ring p99 at 1,000 logs/s", "ms", 0.15)
@@ -54,6 +56,7 @@ SCAN = TargetRow("journal scan", "M/s", 12.0)
 
 TABLE = (
     *(PUBLISH, PUBLISH_CALLS, BUILD, PARSE, EVENTS, FRAME),
-    *(NATIVE_PUBLISH, NATIVE_PUBLISH_KEPT_UP, NATIVE_READ, CRC, COLLECTOR, RECEIVE_TO_RING),
+    *(NATIVE_PUBLISH, NATIVE_PUBLISH_KEPT_UP, NATIVE_READ, PUBLISH_IN_TURNS, READ_IN_TURNS),
+    *(CRC, COLLECTOR, RECEIVE_TO_RING),
     *(RELAY_ONE, RELAY_FOUR, RELAY_P50, APPEND, SCAN),
 )

@@ -6,6 +6,7 @@ all fields for C++, so no offset is stated twice, and the program refuses a ring
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 import signal
@@ -15,10 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ringbuf import layout, names
+from ringbuf import Writer, layout, names
+from ringbuf.names import ring_object
+from tools.bench.ring.setting import ring
 
 SOURCES = Path(__file__).parent / "cpp"
 COMPILER = "g++"
+TWIN, QUEUE = "C++ twin of the ring", "C++ broadcast queue"
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-Wall", "-Wextra", "-Werror")
 STRUCTS = {
     "header": layout.HEADER,
@@ -112,10 +116,23 @@ def _report(line: str) -> tuple[int, float, int]:
 
 
 @contextmanager
+def closed_ring() -> Iterator[str]:
+    """The object's name of a ring that has no writer at the moment."""
+    with ring() as writer:
+        name = writer.name
+        writer.close()
+        try:
+            yield ring_object(name)
+        finally:
+            Writer.open(name).close(unlink=True)
+
+
+@contextmanager
 def shared_memory() -> Iterator[int]:
-    """A descriptor of memory without a name, for programs that inherit it."""
+    """A descriptor of memory without a name, a page of zeros, for programs that inherit it."""
     fd = os.memfd_create("alphapulse-bench")
     try:
+        os.truncate(fd, mmap.PAGESIZE)
         yield fd
     finally:
         os.close(fd)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.tools.test_bench import bench
-from tools.bench.limits import hand_off, native, sockets
+from tools.bench.limits import calls, hand_off, native, sockets
 from tools.bench.limits.rounds import pinning, take_turns
 from tools.bench.limits.rows import CRC, FRAME, RELAY_P50, TABLE
 from tools.bench.ring.setting import pinned
@@ -18,6 +19,8 @@ NATIVE = {
     "native publish flat out, one reader",
     "native publish flat out, one reader that keeps up",
     "native read, one reader",
+    "native publish, in turns with one reader",
+    "native read, in turns with the writer",
 }
 LIMITS = {
     "limit, cache line from core to core, one way p50",
@@ -71,6 +74,8 @@ def test_table_of_targets_asks_what_was_asked() -> None:
         "native publish flat out, one reader": (0.6, "M/s", True),
         "native publish flat out, one reader that keeps up": (0.6, "M/s", True),
         "native read, one reader": (1, "M/s", True),
+        "native publish, in turns with one reader": (0.6, "M/s", True),
+        "native read, in turns with the writer": (1, "M/s", True),
         "CRC-32 of 64 KiB": (1, "GB/s", True),
         "collector, socket to ring": (0.9, "logs/s", True),
         "receive to ring p99 at 1,000 logs/s": (0.15, "ms", False),
@@ -89,6 +94,13 @@ def test_rows_of_times_and_of_rates_have_ratios_above_one_where_we_are_better() 
     assert CRC.reading(3.0, "baseline", 2.0).meets_target
     assert not CRC.reading(1.9, "baseline", 2.0).meets_target
     assert not CRC.missing("no zlib").meets_target
+
+
+def test_store_row_without_pyarrow_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    row = calls.events(0.01)
+    assert (row.name, row.meets_target) == ("events of a Store, typed, one by one", False)
+    assert "pip install 'alphapulse[analysis]'" in row.missing
 
 
 def test_native_rows_without_a_compiler_say_so(monkeypatch: pytest.MonkeyPatch) -> None:

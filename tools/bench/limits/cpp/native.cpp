@@ -5,13 +5,17 @@
 //                                      nanoseconds, frames lost
 //   queue-publish FD CORE              the same in a queue in the shared memory of a descriptor
 //   queue-read FD CORE PAUSES          and its reader; messages lost are not told
+//   ring-publish-turns RING CORE FD    publish TURN frames whenever the word in the shared memory FD is even, and make it
+//   ring-read-turns RING CORE FD       odd; read them whenever it is odd, and make it even; until SIGTERM, both print
+//   queue-publish-turns FD CORE FD     the frames of a turn, the median of the turns' nanoseconds, 0
+//   queue-read-turns FD CORE FD
 //   ring-fill RING                     publish what comes on stdin as {length u32, bytes}; then close the ring
 //   ring-drain RING                    write what was published to stdout, until the ring is closed, as
 //                                      {sequence i64, length i64, bytes}; a loss as {first i64, -1 - last}
 //
 // RING is the name of the ring's shared-memory object; CORE is -1 where nothing is pinned.
 
-#include <cstring>
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -123,6 +127,71 @@ int queue_read(const char* descriptor, int pauses) {
     return 0;
 }
 
+// ---- in turns
+
+constexpr int TURN_FRAMES = 1024;
+constexpr int FIRST_TURNS = 64;  // three laps, whose pages are new to one side or the other: not timed
+
+// `work` is timed whenever it is this side's turn.
+template <class Work>
+int take_turns(const char* descriptor, Word mine, Work work) {
+    void* at = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, std::atoi(descriptor), 0);
+    if (at == MAP_FAILED) fail("a shared memory to map", descriptor);
+    Word* turn = static_cast<Word*>(at);
+    std::vector<std::int64_t> took;
+    say("ready");
+    int turns = 0;
+    while (!told_to_end || took.empty()) {
+        const Word now = load_acquire(turn);
+        if ((now & 1) != mine) {
+            pause_core();
+            continue;
+        }
+        const std::int64_t began = monotonic_ns();
+        work();
+        if (turns++ >= FIRST_TURNS) took.push_back(monotonic_ns() - began);
+        store_release(turn, now + 1);
+    }
+    std::sort(took.begin(), took.end());
+    report(TURN_FRAMES, took[took.size() / 2], 0);
+    return 0;
+}
+
+int ring_publish_turns(const std::string& name, const char* turn) {
+    RingWriter writer(name);
+    const Payload payload;
+    return take_turns(turn, 0, [&] {
+        for (int i = 0; i < TURN_FRAMES; ++i) writer.publish(payload.bytes, PAYLOAD_BYTES, 0);
+    });
+}
+
+int ring_read_turns(const std::string& name, const char* turn) {
+    RingReader reader(name, 0, 1);
+    std::vector<unsigned char> out(reader.max_payload() + 8);
+    return take_turns(turn, 1, [&] {
+        for (int i = 0; i < TURN_FRAMES; ++i)
+            if (reader.next(out.data()) != Read::FRAME) fail("a turn's frames", "less");
+    });
+}
+
+int queue_publish_turns(const char* descriptor, const char* turn) {
+    Queue& queue = queue_of(descriptor);
+    const Payload payload;
+    return take_turns(turn, 0, [&] {
+        for (int i = 0; i < TURN_FRAMES; ++i) queue.publish(payload.bytes, PAYLOAD_BYTES);
+    });
+}
+
+int queue_read_turns(const char* descriptor, const char* turn) {
+    const Queue& queue = queue_of(descriptor);
+    unsigned char out[1024];
+    std::uint64_t cursor = 0, size;
+    return take_turns(turn, 1, [&] {
+        for (int i = 0; i < TURN_FRAMES; ++i)
+            if (queue.read(cursor, out, sizeof out, size) != Queue::Outcome::MESSAGE) fail("a turn's messages", "less");
+    });
+}
+
 // ---- bit for bit
 
 int ring_fill(const std::string& name) {
@@ -171,7 +240,11 @@ int main(int count, char** arguments) {
     if (what == "ring-read" && given.size() == 4) return ring_read(given[1], std::stoi(given[3]));
     if (what == "queue-publish" && given.size() == 3) return queue_publish(arguments[2]);
     if (what == "queue-read" && given.size() == 4) return queue_read(arguments[2], std::stoi(given[3]));
+    if (what == "ring-publish-turns" && given.size() == 4) return ring_publish_turns(given[1], arguments[4]);
+    if (what == "ring-read-turns" && given.size() == 4) return ring_read_turns(given[1], arguments[4]);
+    if (what == "queue-publish-turns" && given.size() == 4) return queue_publish_turns(arguments[2], arguments[4]);
+    if (what == "queue-read-turns" && given.size() == 4) return queue_read_turns(arguments[2], arguments[4]);
     if (what == "ring-fill" && given.size() == 2) return ring_fill(given[1]);
     if (what == "ring-drain" && given.size() == 2) return ring_drain(given[1]);
-    fail("one of the six uses at the top of native.cpp", what.c_str());
+    fail("one of the uses at the top of native.cpp", what.c_str());
 }
