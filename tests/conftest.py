@@ -39,6 +39,7 @@ STORIES = {
     "tests/system/test_second_copy.py",
     "tests/system/test_up.py",
     "tests/test_docs_site.py",
+    "tests/tools/bench/limits/test_twin.py",
     "tests/tools/dashboard/browser/test_published.py",
     "tests/tools/dashboard/browser/test_recorded.py",
     "tests/tools/test_trace.py",

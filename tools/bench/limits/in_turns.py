@@ -100,7 +100,7 @@ def ours(seconds: float) -> Rates:
             written = np.concatenate([written, took[:done]])
         wait_for(lambda: words[TIMED] > FIRST_TURNS)
         read = times[: words[TIMED]].copy()
-    published, polled = (FRAMES * NS_PER_US / middle(side[FIRST_TURNS:]) for side in (written, read))
+    published, polled = (FRAMES * NS_PER_US / float(np.median(side[FIRST_TURNS:])) for side in (written, read))
     return published, polled
 
 
