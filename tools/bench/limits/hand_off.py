@@ -14,7 +14,16 @@ import numpy as np
 
 from tlv.buffers import Longs, Words
 from tools.bench.limits.loops import TRIPS, return_loop, serve_loop
-from tools.bench.limits.rounds import FEW_ROUNDS, ONE_CORE, is_quick, middle, no_second_core, pinning, take_turns
+from tools.bench.limits.rounds import (
+    FEW_ROUNDS,
+    NOT_BESIDE,
+    ONE_CORE,
+    is_quick,
+    middle,
+    no_second_core,
+    pinning,
+    take_turns,
+)
 from tools.bench.result import BenchResult, unmeasured
 from tools.bench.ring.setting import pin, pinned
 from tools.bench.ring.topologies import ping_pong
@@ -35,7 +44,7 @@ def run(seconds: float) -> Iterator[BenchResult]:
         yield unmeasured(NAME, "ns", ONE_CORE)
         return
     if is_quick(seconds):
-        yield BenchResult(NAME, one_way_ns(seconds), "ns", "", 0.0, 0.0, None, pinning())
+        yield BenchResult(NAME, one_way_ns(seconds), "ns", NOT_BESIDE, 0.0, 0.0, None, pinning())
         return
     measures = {"line": one_way_ns, "ring": lambda length: ping_pong(length).value}
     found = take_turns(measures, seconds, FEW_ROUNDS)

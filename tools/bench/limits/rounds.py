@@ -16,6 +16,8 @@ QUICK_S = 0.2
 """Readings shorter than this are taken in one round."""
 FEW_ROUNDS = 3
 """Of readings that start several Python processes each."""
+NOT_BESIDE = "none in a run so short"
+"""In a baseline's place where ours takes seconds to start."""
 ONE_CORE = "one core: the two processes would take turns"
 
 

@@ -17,6 +17,7 @@ from ringbuf import warm as warm_ring
 from tools.bench import relay
 from tools.bench.limits.rounds import (
     FEW_ROUNDS,
+    NOT_BESIDE,
     ONE_CORE,
     QUICK_S,
     is_quick,
@@ -74,8 +75,8 @@ def bare(seconds: float, relayed: float, late_us: float) -> Iterator[BenchResult
     found = take_turns({"rate": carried, "delay": one_way_us}, seconds)
     rate, delay = middle(found["rate"]), middle(found["delay"])
     if not relayed:
-        yield BenchResult(RATE_NAME, rate, "M/s", "", 0.0, 0.0, None, pinning(), rounds=found["rate"])
-        yield BenchResult(DELAY_NAME, delay, "us", "", 0.0, 0.0, None, pinning(), rounds=found["delay"])
+        yield BenchResult(RATE_NAME, rate, "M/s", NOT_BESIDE, 0.0, 0.0, None, pinning(), rounds=found["rate"])
+        yield BenchResult(DELAY_NAME, delay, "us", NOT_BESIDE, 0.0, 0.0, None, pinning(), rounds=found["delay"])
         return
     yield BenchResult(
         RATE_NAME, rate, "M/s", "relay, one client", relayed, rate / relayed, None, pinning(), rounds=found["rate"]
