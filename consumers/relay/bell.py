@@ -4,26 +4,20 @@ Owns the wait on one ring.  A server sleeps in epoll, which cannot wait for shar
 futex without the GIL and then writes to an eventfd.  It writes once each time it is armed, so a busy ring does not
 flood the server.
 
-The thread costs a second wake-up and a switch of the GIL.  `nap` is the wait without it, for a server that expects the
-next message in this ring and polls its sockets between two naps.
+The thread costs a second wake-up and a switch of the GIL.  `RingFeed.await_frames` is the wait without it, for a server
+that expects the next message in this ring and polls its sockets between two waits.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-import time
 
 from ringbuf import Reader
-from ringbuf.kernels import sleep_on, spin, spin_yielding
+from ringbuf.kernels import sleep_on
 from tlv.units import MS
 
 SLICE_NS = 50 * MS
-SPIN_FIRST_NS = 20_000
-YIELD_THEN_NS = 120_000
-"""How long a nap spins and yields before it sleeps, so that a message every 100 us finds it awake: waking an idle core
-of a virtual machine took 30 of the 118 us from ring to client, now 27 us (bench `relay`).  Costs at most this much of a
-core for each message."""
 
 
 class Bell:
@@ -35,7 +29,6 @@ class Bell:
     def __init__(self, reader: Reader, eventfd: int) -> None:
         self._words, self._control = reader.words, reader.control
         self._state = reader.state.copy()
-        self._napping = reader.state.copy()
         self._eventfd = eventfd
         self._wanted = threading.Semaphore(0)
         self._armed = False
@@ -49,19 +42,6 @@ class Bell:
             self._armed = True
             self._state[0]["position"] = position
             self._wanted.release()
-
-    def nap(self, position: int, timeout_ns: int) -> bool:
-        """Wait in the caller's thread until the ring's end is not `position`; False if the time is over.
-
-        Spins, then yields, then sleeps, as `Wait.BACKOFF` does.
-        """
-        me, now = self._napping, time.monotonic_ns()
-        me[0]["position"] = position
-        return bool(
-            spin(self._words, me, now + SPIN_FIRST_NS)
-            or spin_yielding(self._words, me, now + YIELD_THEN_NS)
-            or sleep_on(self._words, self._control, me, timeout_ns)
-        )
 
     def close(self) -> None:
         """Stop the thread; takes up to 50 ms."""

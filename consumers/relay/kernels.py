@@ -1,6 +1,6 @@
-"""The loops over a relay's stream: choose and pack messages on one side, split and check them on the other.
+"""The loops over a relay's stream: wait for, choose and pack messages on one side, split and check them on the other.
 
-Owns the compiled code of relay and client.  Knows bytes; must never know a socket.
+Owns the compiled code of relay and client.  Knows bytes and a ring's words; must never know a socket.
 
     R1  a frame that is no message (by its header) is left out and counted: its bytes would break the stream's framing
     R2  a filter never hides a loss: NEVER_HIDDEN passes every one (`tlv.filter.wants`)
@@ -9,8 +9,13 @@ Owns the compiled code of relay and client.  Knows bytes; must never know a sock
 
 from __future__ import annotations
 
-from ringbuf.layout import LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW
-from tlv.buffers import Bytes, Longs
+import numpy as np
+
+from ringbuf.atomics import monotonic_ns
+from ringbuf.kernels import get_word, poll_into, sleep_on, spin, spin_yielding
+from ringbuf.layout import LENGTH_ROW, OFFSET_ROW, SEQUENCE_ROW, TAIL
+from ringbuf.status import EMPTY
+from tlv.buffers import Bytes, Longs, State, Words
 from tlv.codes import MAGIC, MAX_MESSAGE, Domain, Source
 from tlv.copying import copy_bytes
 from tlv.filter import FilterTables, wants
@@ -29,6 +34,16 @@ SYSTEM, RELAY = int(Domain.SYSTEM), int(Source.RELAY)
 WHOLE = 0
 PART = 1  # the buffer ends inside a message
 BROKEN = 2
+
+COUNT = 0  # cells of `found`, which `read_run` fills: frames that were polled
+LOST_LAST = 1  # the last sequence that is lost before them; 0: none
+POSITION = 2  # behind them
+SEQUENCE = 3
+LEFT = 4  # bytes of the ring behind them
+MESSAGES = 5  # that were packed
+MALFORMED = 6  # frames that are none
+SIZE = 7  # bytes that were packed
+FOUND_CELLS = 8
 
 
 @kernel
@@ -65,6 +80,100 @@ def pack_batch(
     if column > first:
         put_batch(out, since, index[SEQUENCE_ROW, column - 1], ring_index, packed, timestamp_ns)
     return column, packed, malformed, pos
+
+
+@kernel
+def read_run(
+    words: Words,
+    control: Words,
+    reader: State,
+    polled: Words,
+    table: Longs,
+    out: Bytes,
+    found: Longs,
+    position: int,
+    sequence: int,
+    since: int,  # the first sequence that no Batch covers yet
+    ring_index: int,
+    timestamp_ns: int,
+    types: Bytes,
+    venues: Bytes,
+    pools: Bytes,
+    tokens: Bytes,
+) -> int:
+    """Poll the ring from a place on and pack what came: all of it or, behind a loss, nothing.  The poll's status.
+
+    The tables of a filter come one by one: as a tuple they took 1.0 of the 1.7 us of a call.
+    """
+    me = reader[0]
+    me["position"] = position
+    me["sequence"] = sequence
+    status = poll_into(words, control, reader, polled, table, table.shape[1])
+    found[COUNT] = me["count"]
+    found[LOST_LAST] = me["lost_last"]
+    found[POSITION] = me["position"]
+    found[SEQUENCE] = me["sequence"]
+    found[LEFT] = get_word(words, TAIL) - me["position"]
+    found[MESSAGES] = 0
+    found[MALFORMED] = 0
+    found[SIZE] = 0
+    if me["count"] > 0 and me["lost_last"] == 0:
+        wanted = FilterTables(types, venues, pools, tokens)
+        _, found[MESSAGES], found[MALFORMED], found[SIZE] = pack_batch(
+            out, polled.view(np.uint8), table, 0, found[COUNT], since, ring_index, timestamp_ns, wanted
+        )
+    return status
+
+
+@kernel
+def await_run(
+    words: Words,
+    control: Words,
+    reader: State,
+    polled: Words,
+    table: Longs,
+    out: Bytes,
+    found: Longs,
+    position: int,
+    sequence: int,
+    since: int,
+    ring_index: int,
+    timestamp_ns: int,
+    spin_ns: int,
+    yield_ns: int,  # from the beginning as well
+    sleep_ns: int,
+    types: Bytes,
+    venues: Bytes,
+    pools: Bytes,
+    tokens: Bytes,
+) -> int:
+    """`read_run` once the ring's end is not `position`; EMPTY, and nothing read, if the time is over before."""
+    now = monotonic_ns()
+    reader[0]["position"] = position
+    if (
+        spin(words, reader, now + spin_ns) == 0
+        and spin_yielding(words, reader, now + yield_ns) == 0
+        and sleep_on(words, control, reader, sleep_ns) == 0
+    ):
+        return EMPTY
+    return read_run(
+        words,
+        control,
+        reader,
+        polled,
+        table,
+        out,
+        found,
+        position,
+        sequence,
+        since,
+        ring_index,
+        timestamp_ns + monotonic_ns() - now,
+        types,
+        venues,
+        pools,
+        tokens,
+    )
 
 
 @kernel

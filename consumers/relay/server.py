@@ -304,14 +304,14 @@ class Relay:
         return only
 
     def _nap(self, feed: RingFeed) -> list[tuple[int, int]]:
-        """Nap until the ring has new frames, epoll has events, or the ring is no longer active; epoll's events."""
-        bell, end = self._bells[feed.index], feed.seen_end
-        while end is not None and time.monotonic() - feed.last_message_at < ACTIVE_S:
-            has_frames = bell.nap(end, NAP_NS)
+        """Nap until the ring has new frames, epoll has events, or the ring is no longer active; epoll's events, which
+        wait where there are frames: the turn that sends these polls them behind it."""
+        while feed.seen_end is not None and time.monotonic() - feed.last_message_at < ACTIVE_S:
+            if feed.await_frames(NAP_NS):
+                return []
             # All events at once: taking them one by one would change their order, and a Subscribe might be served
             # before the hang-up that frees its name.
-            events = self._epoll.poll(0.0)
-            if has_frames or events:
+            if events := self._epoll.poll(0.0):
                 return events
         return []
 
@@ -517,8 +517,7 @@ class Relay:
 
     def _attach_bell(self, feed: RingFeed) -> None:
         if feed.reader is not None and feed.index not in self._bells:
-            bell = self._bells[feed.index] = Bell(feed.reader, self._sleeper)
-            bell.nap(feed.reader.position, 0)
+            self._bells[feed.index] = Bell(feed.reader, self._sleeper)
 
     def _close_lines(self) -> None:
         for bell in self._bells.values():

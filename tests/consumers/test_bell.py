@@ -1,4 +1,4 @@
-"""The relay's waits on a ring: a bell rings once for each time it is armed, a nap ends with news or with its time."""
+"""The relay's waits: a bell rings once for each time it is armed; sockets are served beside a busy ring."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from ringbuf import Reader, Writer
 from tests.consumers.relay_rig import make_ring, publish, sequences, serving, take
 
 PATIENCE_MS = 10_000
-MOMENT_NS = 1_000_000
 
 
 @pytest.fixture
@@ -47,26 +46,6 @@ def test_bell_armed_rings_once_and_unarmed_never(ring: tuple[Writer, Reader], ev
     assert os.eventfd_read(eventfd) == 1
     publish(writer, 1)
     assert not rings(eventfd, 20)
-    bell.close()
-
-
-def test_bell_nap_without_news_ends_with_its_time(ring: tuple[Writer, Reader], eventfd: int) -> None:
-    _, reader = ring
-    bell = Bell(reader, eventfd)
-    assert not bell.nap(reader.position, MOMENT_NS)
-    bell.close()
-
-
-def test_bell_nap_ends_with_news_and_rings_nothing(ring: tuple[Writer, Reader], eventfd: int) -> None:
-    writer, reader = ring
-    bell = Bell(reader, eventfd)
-    later = threading.Timer(0.05, publish, (writer, 1))
-    later.start()
-    # A nap may end early, as a wait on a futex may.
-    assert any(bell.nap(reader.position, PATIENCE_MS * MOMENT_NS) for _ in range(10))
-    assert bell.nap(reader.position, MOMENT_NS)
-    assert not rings(eventfd, 0)
-    later.join()
     bell.close()
 
 

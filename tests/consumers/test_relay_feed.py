@@ -1,7 +1,8 @@
-"""Who may enter a ring, and who has to go round its damage."""
+"""Who may enter a ring, who has to go round its damage, and what is ready for whoever waits at its end."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -9,8 +10,15 @@ import pytest
 from consumers.relay.counters import Counters
 from consumers.relay.errors import Farewell
 from consumers.relay.feed import OUT_OF_RING, FeedPosition, RingFeed
-from ringbuf import Reader
-from tests.consumers.relay_rig import make_ring, publish
+from consumers.relay.kernels import BATCH_BYTES
+from ringbuf import Reader, Writer
+from tests.consumers.relay_rig import make_ring, market_message, publish
+from tlv.filter import EVERYTHING, MessageFilter
+from tlv.layout import PoolSwap
+
+MOMENT_NS = 1_000_000
+PATIENCE_NS = 10_000_000_000
+SWAPS = MessageFilter.of(types=[PoolSwap])
 
 
 @pytest.fixture
@@ -47,3 +55,64 @@ def test_place_enters_no_ring_whose_map_was_given_back(feed: RingFeed) -> None:
 def test_place_enters_no_ring_at_the_frame_that_is_damaged_and_at_others(feed: RingFeed) -> None:
     assert not enters(feed, 3, damaged_at=3)
     assert enters(feed, 4, damaged_at=3)
+
+
+def at_the_end(feed: RingFeed, wanted: MessageFilter = EVERYTHING) -> FeedPosition:
+    """A client that has everything of the ring."""
+    place = FeedPosition(feed, OUT_OF_RING, 11, 11, at_least_once=False)
+    assert feed.enter_ring(place) and not feed.next_chunk(place, wanted)
+    return place
+
+
+@pytest.fixture
+def small(ring_name: str) -> Iterator[tuple[Writer, RingFeed]]:
+    """A ring that holds some hundred messages, ten of them published, and its feed."""
+    with make_ring(ring_name, 1 << 16) as writer, Reader.attach(ring_name) as reader:
+        publish(writer, 10)
+        yield writer, RingFeed(ring_name, writer.uuid, 0, reader, None, Counters(), lambda: None)
+
+
+def test_await_frames_without_news_ends_with_its_time(feed: RingFeed) -> None:
+    at_the_end(feed)
+    assert not feed.await_frames(MOMENT_NS)
+
+
+@pytest.mark.parametrize(("wanted", "due"), [(EVERYTHING, [11, 12, 13]), (SWAPS, [13])])
+def test_await_frames_has_the_run_ready_for_all_who_stand_there(
+    small: tuple[Writer, RingFeed], wanted: MessageFilter, due: list[int]
+) -> None:
+    writer, feed = small
+    places = [at_the_end(feed, wanted) for _ in range(2)]
+    publish(writer, 3)
+    assert feed.await_frames(PATIENCE_NS)
+    publish(writer, 1)  # comes with the next poll
+    runs = [bytes(feed.next_chunk(place, wanted)) for place in places]
+    assert [place.sequence for place in places] == [14, 14]
+    assert runs[0] == runs[1]
+    assert runs[0][BATCH_BYTES:] == b"".join(map(market_message, due))
+
+
+def test_await_frames_sleeps_until_the_next_commit(small: tuple[Writer, RingFeed]) -> None:
+    writer, feed = small
+    place = at_the_end(feed)
+    later = threading.Timer(0.05, publish, (writer, 1))
+    later.start()
+    # A wait on a futex may end early.
+    assert any(feed.await_frames(PATIENCE_NS) for _ in range(10))
+    later.join()
+    assert feed.next_chunk(place, EVERYTHING) and place.sequence == 12
+
+
+def test_await_frames_of_a_lapped_client_leaves_the_loss_to_its_poll(small: tuple[Writer, RingFeed]) -> None:
+    writer, feed = small
+    place = at_the_end(feed)
+    publish(writer, 1000)
+    assert feed.await_frames(MOMENT_NS)
+    assert feed.next_chunk(place, EVERYTHING) and place.sequence > 500
+
+
+def test_await_frames_where_nobody_came_to_the_end_says_that_a_turn_is_due(feed: RingFeed) -> None:
+    feed.seen_end = 64
+    assert feed.await_frames(PATIENCE_NS)
+    feed.lose_map()
+    assert feed.await_frames(PATIENCE_NS)

@@ -16,6 +16,7 @@ from consumers.relay.counters import Counters
 from consumers.relay.feed import OUT_OF_RING, FeedPosition, RingFeed
 from consumers.relay.line import RingLine
 from ringbuf import Loss, Reader
+from tlv.filter import MessageFilter
 from tools.prove.delivery.world.clock import DeliveryClock
 from tools.prove.delivery.world.journal import JournalAnswers, WorldJournal
 from tools.prove.delivery.world.kinds import Chances
@@ -55,7 +56,7 @@ class WorldFeed(RingFeed):
         """Nobody is served before others here."""
         return False
 
-    def _poll(self, place: FeedPosition) -> int:
+    def _poll(self, place: FeedPosition, _wanted: MessageFilter) -> int:
         assert self.reader is not None
         ring: Any = self.reader.words
         self._packing.forget()
