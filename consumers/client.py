@@ -16,7 +16,6 @@ An item counts as handled when the next one is asked for; with `acknowledge="man
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import math
 import random
@@ -155,7 +154,7 @@ class RelayClient:
             self.rings[item.ring].note_handled(item.last)
         else:
             item.ring.note_handled(item.covers)
-        if time.monotonic() >= self._next_ack and not self._midway:
+        if self.name and time.monotonic() >= self._next_ack and not self._midway:
             # A broken connection is noticed, and dealt with, by the next look.
             with contextlib.suppress(OSError):
                 self._send_acks()
@@ -306,13 +305,10 @@ class RelayClient:
         self._quiet_since = math.inf
         self._filled += count
         start, status = 0, 0
-        view = self._buffer.data
         while True:
             status, found, cause = split_messages(self._buffer, start, self._filled, self._bounds)
-            bounds = self._bounds[: found + 1].tolist()
-            for begin, end in itertools.pairwise(bounds):
-                self._stream.take(bytes(view[begin:end]), items)
-            start = bounds[-1]
+            self._stream.take_all(self._buffer, self._bounds[: found + 1], items)
+            start = int(self._bounds[found])
             if status == BROKEN:
                 raise RelayError(f"{self.path}: byte {start} of the stream begins no message ({CAUSES[cause].name})")
             if found < MESSAGES:

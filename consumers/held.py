@@ -98,7 +98,10 @@ class HeldRings:
 
     def get(self, uuid: bytes) -> HeldRing | None:
         """The ring with this uuid."""
-        return next((ring for ring in self.rings if ring.uuid == uuid), None)
+        for ring in self.rings:  # not by `next`: a relay asks for each chunk, and a generator took 0.4 of 0.5 us
+            if ring.uuid == uuid:
+                return ring
+        return None
 
     def look(self, now: float) -> Reader | None:
         """Look at the name, unless it was just looked at.  Returns the reader of a ring that is new.

@@ -35,7 +35,7 @@ from consumers.relay.counters import Counters
 from consumers.relay.errors import Farewell, short_of
 from consumers.relay.journal_reading import Answer, NoWindow, oldest_recorded
 from consumers.relay.kernels import FOUND_CELLS, await_run, read_run
-from consumers.relay.packing import Packing
+from consumers.relay.packing import Packing, stamp
 from consumers.relay.windows import JournalWindow
 from ringbuf import Reader
 from ringbuf.errors import CorruptRing
@@ -277,7 +277,7 @@ class RingFeed:
             sequence,
             since,
             self.index,
-            time.time_ns(),
+            stamp(),
             SPIN_FIRST_NS,
             YIELD_THEN_NS,
             timeout_ns,
@@ -312,7 +312,7 @@ class RingFeed:
             place.sequence,
             place.since,
             self.index,
-            time.time_ns(),
+            stamp(),
             *wanted.tables,
         )
         count, lost_last, left = self._keep(place.position, place.since, wanted)

@@ -15,6 +15,11 @@ from tlv.buffers import Bytes, Longs
 from tlv.filter import EVERYTHING, MessageFilter
 
 
+def stamp() -> int:
+    """The timestamp of a Batch's header."""
+    return time.time_ns()
+
+
 class Packing:
     """Packs messages of the ring that is number `index`, at most `room` bytes of them a run."""
 
@@ -42,7 +47,7 @@ class Packing:
             first, count = columns
             _, since, wanted = key
             column, messages, malformed, size = pack_batch(
-                self.run, source, table, first, count, since, self._index, time.time_ns(), wanted.tables
+                self.run, source, table, first, count, since, self._index, stamp(), wanted.tables
             )
             self.malformed += malformed
             self._behind = int(table[SEQUENCE_ROW, column - 1]) + 1
@@ -61,5 +66,5 @@ class Packing:
 
     def cover(self, first: int, last: int) -> bytes:
         """A Batch without messages."""
-        put_batch(self._cover, first, last, self._index, 0, time.time_ns())
+        put_batch(self._cover, first, last, self._index, 0, stamp())
         return self._cover.tobytes()

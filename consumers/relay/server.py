@@ -196,8 +196,9 @@ class Relay:
         """Send one chunk of each ring to every client whose socket takes it.  False if no client advanced."""
         busy = False
         behind: list[tuple[int, Connection, RingLine]] = []
-        for feed in self._feeds():
-            feed.seen_end = None
+        for line in self._lines.values():
+            for feed in line.feeds.values():
+                feed.seen_end = None
         for fd, connection in list(self._connections.items()):
             session = connection.session
             if session.phase is not Phase.STREAMING:

@@ -8,14 +8,21 @@ one before it is an error.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import NamedTuple
+
+import numpy as np
 
 from consumers.relay.errors import Farewell, RelayError
 from ringbuf import Loss
+from tlv.buffers import Bytes, Longs
 from tlv.codes import Source
 from tlv.layout import Batch, Gap, Header, RingReplaced, SubscribeAck
 from tlv.layout import Farewell as FarewellRecord
 from tlv.message import Message, parse
+
+SOURCE_AT = Header.layout.offsets["source"]
+SEQUENCE_BYTES = np.arange(8) + Header.layout.offsets["sequence"]
 
 
 @dataclass(eq=False)
@@ -38,9 +45,10 @@ class ServedRing:
 
     def note_handled(self, last: int) -> None:
         """Everything up to `last` is handled, and with it the filtered sequences directly behind it."""
+        # For every item, so without `max`: 0.3 of 0.4 us.
         self.handled = max(self.handled, last)
-        if self.handled >= self.filtered_first - 1:
-            self.handled = max(self.handled, self.filtered_last)
+        if self.filtered_last > self.handled >= self.filtered_first - 1:
+            self.handled = self.filtered_last
 
 
 class Item(NamedTuple):
@@ -114,9 +122,8 @@ class ClientStream:
             Farewell: the relay ends the connection.
             RelayError: the relay broke its own protocol.
         """
-        header = Header.unpack(data)
-        if header.source != Source.RELAY:
-            self._deliver(header, data, items)
+        if data[SOURCE_AT] != Source.RELAY:
+            self._deliver(np.frombuffer(data, np.uint8), np.array([0, len(data)]), items)
             return
         message = parse(data, verify=False, where="relay")
         for record in message.records:
@@ -131,6 +138,26 @@ class ClientStream:
                     self._replace(record, data)
                 case FarewellRecord():
                     raise Farewell(record.reason, record.expected, record.found)
+
+    def take_all(self, buffer: Bytes, bounds: Longs, items: list[Item | Loss]) -> None:
+        """`take` each message: message i is buffer[bounds[i] : bounds[i + 1]], all of them verified.
+
+        The messages of a Batch become items together: 0.4 us each, where it was 2.2 with a header parsed for each.
+
+        Raises:
+            Farewell, RelayError: see `take`; what came before is in `items`.
+        """
+        begins = bounds[:-1]
+        own = np.flatnonzero(buffer[begins + SOURCE_AT] == Source.RELAY).tolist()
+        at = 0
+        for position in [*own, len(begins)]:
+            while at < position:
+                count = min(position - at, max(self._left, 1))
+                self._deliver(buffer, bounds[at : at + count + 1], items)
+                at += count
+            if position < len(begins):
+                self.take(buffer[bounds[at] : bounds[at + 1]].tobytes(), items)
+                at += 1
 
     def _accepted(self, ack: SubscribeAck, items: list[Item | Loss]) -> None:
         ring = self.rings.get(ack.ring_uuid)
@@ -166,18 +193,25 @@ class ClientStream:
             if items and isinstance(item := items[-1], Item) and item.ring is ring:
                 items[-1] = item._replace(covers=batch.last)
 
-    def _deliver(self, header: Header, data: bytes, items: list[Item | Loss]) -> None:
+    def _deliver(self, buffer: Bytes, bounds: Longs, items: list[Item | Loss]) -> None:
+        """Take messages of the ring, no more than the Batch has left."""
         ring, batch = self._ring, self._batch
         if ring is None or batch is None or not self._left:
             raise RelayError("a ring's message came without a Batch before it")
-        self._left -= 1
+        data = buffer[bounds[0] : bounds[-1]].tobytes()
+        parts = [data[begin:end] for begin, end in pairwise((bounds - bounds[0]).tolist())]
+        first = batch.last - self._left + 1
+        self._left -= len(parts)
+        new = tuple.__new__  # as Item(...) does, in half the time
         if batch.count == batch.last - batch.first + 1:
-            sequence = batch.last - self._left
-            items.append(Item(ring, sequence, data, sequence))
-            ring.next_sequence = sequence + 1
+            items.extend([new(Item, (ring, at, part, at)) for at, part in enumerate(parts, first)])
+            ring.next_sequence = first + len(parts)
             return
-        self._held.append(Item(ring, header.sequence, data, batch.first - 1 if self._left else batch.last))
+        named = buffer[bounds[:-1, None] + SEQUENCE_BYTES].view(np.int64)[:, 0].tolist()
+        before = batch.first - 1
+        self._held.extend([new(Item, (ring, at, part, before)) for at, part in zip(named, parts, strict=True)])
         if self._left == 0:
+            self._held[-1] = self._held[-1]._replace(covers=batch.last)
             self.release(items)
             ring.next_sequence = batch.last + 1
 
