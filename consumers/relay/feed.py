@@ -1,8 +1,8 @@
 """One ring, as all clients of a relay share it.
 
-Owns one map of the ring, one poll buffer and one packing buffer, however many clients there are.  A client's cursor is
-a `FeedPosition`: a position and a sequence.  Clients at one position with one filter get the same packed bytes; the
-ring itself is the only queue.  This file does not know what a socket is.
+Owns one map of the ring, one poll buffer and the runs that were packed last (`runs`), however many clients there are.
+A client's cursor is a `FeedPosition`: a position and a sequence.  Clients that come to one position with one filter get
+the same packed bytes; the ring itself is the only queue.  This file does not know what a socket is.
 
 What one kernel polls and packs is kept for whoever asks next at that position, be it that the first client there asked
 or that `await_frames` did, while nobody could: then only `send` is left to be done for a frame.
@@ -34,8 +34,9 @@ from consumers.relay.catch_up import JournalWindows
 from consumers.relay.counters import Counters
 from consumers.relay.errors import Farewell, short_of
 from consumers.relay.journal_reading import Answer, NoWindow, oldest_recorded
-from consumers.relay.kernels import FOUND_CELLS, await_run, read_run
+from consumers.relay.kernels import BATCH_BYTES, FOUND_CELLS, await_run, read_run
 from consumers.relay.packing import Packing, stamp
+from consumers.relay.runs import RecentRuns, Run
 from consumers.relay.windows import JournalWindow
 from ringbuf import Reader
 from ringbuf.errors import CorruptRing
@@ -127,6 +128,9 @@ class RingFeed:
         self._polled = self._words.view(np.uint8)
         self._table = np.zeros((INDEX_ROWS, CHUNK_FRAMES), np.int64)
         self._packing = Packing(index, self._polled.size)
+        self.runs = RecentRuns(self._polled.size + BATCH_BYTES)
+        self._end = 0
+        """Of the ring, as the last poll saw it."""
         # The last poll, for the next client at the same position.
         self._polled_at = OUT_OF_RING
         self._found = np.zeros(FOUND_CELLS, np.int64)
@@ -196,6 +200,13 @@ class RingFeed:
             return self._from_outside(place, wanted)
         if place.position == self._polled_at:
             return self._share(place, wanted)
+        run = self.runs.find(place.position, place.since, wanted)
+        if run is not None:
+            place.position, place.sequence = run.position, run.sequence
+            place.lags = self._end - place.position > CHUNK_BYTES
+            if run.chunk:
+                place.since, self._packed_times = place.sequence, run.times
+            return run.chunk
         lost_last = self._poll(place, wanted)
         if lost_last is None:
             place.position, place.damaged_at = OUT_OF_RING, place.sequence
@@ -240,11 +251,13 @@ class RingFeed:
             self._words = np.zeros(reader.identity.max_payload // 8 + 1, np.int64)
             self._polled = self._words.view(np.uint8)
             self._packing = Packing(self.index, self._polled.size)
+            self.runs = RecentRuns(self._polled.size + BATCH_BYTES)
         self._warm(reader)
 
     def lose_map(self) -> None:
         """The ring's map is given back: from here on its journal is all there is."""
         self.reader, self.damage, self.seen_end, self._polled_at = None, "", None, OUT_OF_RING
+        self.runs.clear()
 
     def close(self) -> None:
         """Leave the journal."""
@@ -271,7 +284,7 @@ class RingFeed:
             reader.state,
             self._words,
             self._table,
-            self._packing.run,
+            self.runs.next_buffer(),
             self._found,
             position,
             sequence,
@@ -306,7 +319,7 @@ class RingFeed:
             reader.state,
             self._words,
             self._table,
-            self._packing.run,
+            self.runs.next_buffer(),
             self._found,
             place.position,
             place.sequence,
@@ -328,13 +341,15 @@ class RingFeed:
         """Take what a kernel found at `position`: the frames, the last lost sequence, the bytes left behind them."""
         count, lost_last, behind, sequence, left, messages, malformed, size = self._found.tolist()
         self._count, self._behind = count, (behind, sequence)
-        self._lags = count > 0 and left > CHUNK_BYTES
+        self._lags, self._end = count > 0 and left > CHUNK_BYTES, behind + left
         if count:
             self.last_message_at = time.monotonic()
             if not lost_last:
                 self._polled_at = position
+                run = Run(wanted, behind, sequence, NOTHING, self._table[TIME_ROW, :count])
+                run = self.runs.keep(position, since, size if messages else 0, run)
                 # 0: the sequence that this poll began with.
-                self._packing.keep((0, since, wanted), sequence, size if messages else 0, malformed)
+                self._packing.keep((0, since, wanted), sequence, run.chunk, malformed)
         return count, lost_last, left
 
     def _is_stuck(self, count: int, left: int) -> bool:

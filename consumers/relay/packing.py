@@ -25,9 +25,8 @@ class Packing:
 
     def __init__(self, index: int, room: int) -> None:
         self.malformed = 0
-        self.run = np.zeros(room + BATCH_BYTES, np.uint8)
-        """For a kernel that packs here itself, see `keep`."""
-        self._view = self.run.data
+        self._run = np.zeros(room + BATCH_BYTES, np.uint8)
+        self._view = self._run.data
         self._index = index
         self._cover = np.zeros(BATCH_BYTES, np.uint8)
         self._packed: tuple[int, int, MessageFilter] = (0, 0, EVERYTHING)
@@ -47,7 +46,7 @@ class Packing:
             first, count = columns
             _, since, wanted = key
             column, messages, malformed, size = pack_batch(
-                self.run, source, table, first, count, since, self._index, stamp(), wanted.tables
+                self._run, source, table, first, count, since, self._index, stamp(), wanted.tables
             )
             self.malformed += malformed
             self._behind = int(table[SEQUENCE_ROW, column - 1]) + 1
@@ -55,10 +54,10 @@ class Packing:
             self._packed = key
         return self._behind, self._chunk
 
-    def keep(self, key: tuple[int, int, MessageFilter], behind: int, size: int, malformed: int) -> None:
-        """`size` bytes were packed in `run` for `key`, which cover what comes before `behind`."""
+    def keep(self, key: tuple[int, int, MessageFilter], behind: int, chunk: memoryview, malformed: int) -> None:
+        """`chunk` was packed elsewhere for `key`, and covers what comes before `behind`."""
         self.malformed += malformed
-        self._packed, self._behind, self._chunk = key, behind, self._view[:size]
+        self._packed, self._behind, self._chunk = key, behind, chunk
 
     def forget(self) -> None:
         """The ring was polled: the same key may mean other messages."""

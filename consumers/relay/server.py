@@ -198,7 +198,7 @@ class Relay:
         behind: list[tuple[int, Connection, RingLine]] = []
         for line in self._lines.values():
             for feed in line.feeds.values():
-                feed.seen_end = None
+                feed.seen_end, feed.runs.several = None, len(self._connections) > 1
         for fd, connection in list(self._connections.items()):
             session = connection.session
             if session.phase is not Phase.STREAMING:

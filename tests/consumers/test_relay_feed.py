@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from consumers.relay.counters import Counters
 from consumers.relay.errors import Farewell
 from consumers.relay.feed import OUT_OF_RING, FeedPosition, RingFeed
 from consumers.relay.kernels import BATCH_BYTES
+from consumers.relay.runs import RUNS
 from ringbuf import Reader, Writer
 from tests.consumers.relay_rig import make_ring, market_message, publish
 from tlv.filter import EVERYTHING, MessageFilter
@@ -116,3 +118,42 @@ def test_await_frames_where_nobody_came_to_the_end_says_that_a_turn_is_due(feed:
     assert feed.await_frames(PATIENCE_NS)
     feed.lose_map()
     assert feed.await_frames(PATIENCE_NS)
+
+
+def from_the_first(feed: RingFeed) -> FeedPosition:
+    """A client that has nothing of the ring."""
+    place = FeedPosition(feed, OUT_OF_RING, 1, 1, at_least_once=False)
+    assert feed.enter_ring(place)
+    return place
+
+
+def test_run_is_packed_once_for_clients_that_come_to_its_place_later(small: tuple[Writer, RingFeed]) -> None:
+    writer, feed = small
+    feed.runs.several = True
+    first, second, third, fourth = (from_the_first(feed) for _ in range(4))
+    runs = [bytes(feed.next_chunk(first, EVERYTHING))]
+    for _ in range(3):
+        publish(writer, 2)
+        runs.append(bytes(feed.next_chunk(first, EVERYTHING)))
+    publish(writer, 1000)  # the ring has nothing of them any more
+    assert [bytes(feed.next_chunk(second, EVERYTHING)) for _ in runs] == runs
+    assert (second.position, second.sequence, second.since, second.lags) == (first.position, 17, 17, False)
+    assert b"".join(run[BATCH_BYTES:] for run in runs) == b"".join(map(market_message, range(1, 17)))
+    # Of another filter, or once they are forgotten: a loss, as the ring says.
+    assert feed.next_chunk(third, SWAPS) and third.sequence > 500
+    feed.runs.clear()
+    assert feed.next_chunk(fourth, EVERYTHING) and fourth.sequence > 500
+
+
+def test_runs_of_one_client_take_one_buffer_and_of_several_no_more_than_are_kept(ring_name: str) -> None:
+    with make_ring(ring_name) as writer, Reader.attach(ring_name) as reader:
+        feed = RingFeed(ring_name, writer.uuid, 0, reader, None, Counters(), lambda: None)
+        for several, buffers in ((False, 1), (True, RUNS)):
+            feed.runs.several = several
+            place = FeedPosition(feed, OUT_OF_RING, writer.next_sequence, writer.next_sequence, at_least_once=False)
+            assert feed.enter_ring(place)
+            found = set()
+            for _ in range(2 * RUNS):
+                publish(writer, 1)
+                found.add(np.frombuffer(feed.next_chunk(place, EVERYTHING), np.uint8).ctypes.data)
+            assert len(found) == buffers
