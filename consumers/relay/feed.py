@@ -36,7 +36,7 @@ from consumers.relay.errors import Farewell, short_of
 from consumers.relay.journal_reading import Answer, NoWindow, oldest_recorded
 from consumers.relay.kernels import BATCH_BYTES, FOUND_CELLS, await_run, read_run
 from consumers.relay.packing import Packing, stamp
-from consumers.relay.runs import RecentRuns, Run
+from consumers.relay.runs import RecentRuns
 from consumers.relay.windows import JournalWindow
 from ringbuf import Reader
 from ringbuf.errors import CorruptRing
@@ -346,8 +346,8 @@ class RingFeed:
             self.last_message_at = time.monotonic()
             if not lost_last:
                 self._polled_at = position
-                run = Run(wanted, behind, sequence, NOTHING, self._table[TIME_ROW, :count])
-                run = self.runs.keep(position, since, size if messages else 0, run)
+                times = self._table[TIME_ROW, :count]
+                run = self.runs.keep((position, since), size if messages else 0, wanted, self._behind, times)
                 # 0: the sequence that this poll began with.
                 self._packing.keep((0, since, wanted), sequence, run.chunk, malformed)
         return count, lost_last, left

@@ -41,6 +41,7 @@ class RecentRuns:
         """Whether more than one client is served, and so runs are kept."""
         self._room = room
         self._buffers: list[Bytes] = [np.zeros(room, np.uint8)]
+        self._views = [self._buffers[0].data]
         self._places: list[tuple[int, int]] = [(0, 0)]
         """What stands in each buffer, as `_runs` names it."""
         self._at = 0
@@ -52,16 +53,20 @@ class RecentRuns:
             self._at = (self._at + 1) % RUNS
             if self._at == len(self._buffers):
                 self._buffers.append(np.zeros(self._room, np.uint8))
+                self._views.append(self._buffers[-1].data)
                 self._places.append((0, 0))
         self._runs.pop(self._places[self._at], None)
         return self._buffers[self._at]
 
-    def keep(self, position: int, since: int, size: int, run: Run) -> Run:
-        """`size` bytes were packed in the buffer for a client at `position`: `run` with them."""
-        run = run._replace(chunk=self._buffers[self._at].data[:size])
+    def keep(self, begin: tuple[int, int], size: int, wanted: MessageFilter, end: tuple[int, int], times: Longs) -> Run:
+        """`size` bytes were packed in the buffer, of `begin` (position, first sequence to cover) to `end` (position,
+        sequence)."""
         if self.several:
-            self._places[self._at] = (position, since)
-            self._runs[position, since] = run._replace(times=run.times.copy())
+            times = times.copy()
+        run = Run(wanted, *end, self._views[self._at][:size], times)
+        if self.several:
+            self._places[self._at] = begin
+            self._runs[begin] = run
         return run
 
     def find(self, position: int, since: int, wanted: MessageFilter) -> Run | None:
