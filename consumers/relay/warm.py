@@ -24,7 +24,9 @@ def warm() -> None:
     _, _, _, size = pack_batch(out, message, index, 0, 1, 1, 0, 0, EVERYTHING.tables)
     split_messages(out, 0, size, np.zeros(4, np.int64))
     message_end(np.frombuffer(bytes(out), np.uint8), 0, size)
-    nothing = np.zeros(MIN_CAPACITY // 8, np.int64)  # a ring, and what controls it, in which nothing was published
-    here = (nothing, nothing, np.zeros(1, READER), nothing[:0], index, out, np.zeros(FOUND_CELLS, np.int64))
+    control = np.zeros(MIN_CAPACITY // 8, np.int64)  # as large as a ring in which nothing was published
+    words = control.copy()
+    words.flags.writeable = False  # as a reader's are: of another type, the kernels would compile again
+    here = (words, control, np.zeros(1, READER), control[:0], index, out, np.zeros(FOUND_CELLS, np.int64))
     read_run(*here, 0, 1, 1, 0, 0, *EVERYTHING.tables)
     await_run(*here, 0, 1, 1, 0, 0, 0, 0, 0, *EVERYTHING.tables)
