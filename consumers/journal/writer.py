@@ -42,6 +42,7 @@ from consumers.journal.layout import (
     HEAD_BYTES,
     HEADER_BYTES,
     LENGTH_ROW,
+    MARK_ROW,
     MAX_PAYLOAD,
     RING_ENDED,
     SEGMENT_MAGIC,
@@ -123,6 +124,8 @@ class JournalWriter:
         self._next = 0
         self._last_ns = 0
         self._stage = np.zeros(STAGE_BYTES, np.uint8)
+        # Ready before the first batch: a ring's writer waits a tenth of a second for its recorder, then evicts it.
+        kernels.pack_frames(self._stage, 0, NOTHING, np.zeros((MARK_ROW, 0), np.int64), 0, 0)
         with self._refusals(0):
             directory.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
             try:
