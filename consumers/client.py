@@ -133,6 +133,7 @@ class RelayClient:
         self._midway = False
         """Between taking bytes or giving them, and having noted it: whatever interrupts that leaves it True."""
         self._socket: socket.socket | None = None
+        split_messages(self._buffer, 0, 0, self._bounds)  # loaded now: nothing waits for it yet
         when_there(self._connect, wait_s, absent=(RelayUnreachable,))
 
     @property

@@ -21,7 +21,7 @@ RUNS = 16
 """2 MiB of chunks: as much as a client takes in a time slice."""
 
 
-class Run(NamedTuple):
+class PackedRun(NamedTuple):
     """What a client at one place gets, and where it stands behind it."""
 
     wanted: MessageFilter
@@ -45,7 +45,7 @@ class RecentRuns:
         self._places: list[tuple[int, int]] = [(0, 0)]
         """What stands in each buffer, as `_runs` names it."""
         self._at = 0
-        self._runs: dict[tuple[int, int], Run] = {}
+        self._runs: dict[tuple[int, int], PackedRun] = {}
 
     def next_buffer(self) -> Bytes:
         """Where the next run is packed; the one that stood there is gone."""
@@ -58,18 +58,20 @@ class RecentRuns:
         self._runs.pop(self._places[self._at], None)
         return self._buffers[self._at]
 
-    def keep(self, begin: tuple[int, int], size: int, wanted: MessageFilter, end: tuple[int, int], times: Longs) -> Run:
+    def keep(
+        self, begin: tuple[int, int], size: int, wanted: MessageFilter, end: tuple[int, int], times: Longs
+    ) -> PackedRun:
         """`size` bytes were packed in the buffer, of `begin` (position, first sequence to cover) to `end` (position,
         sequence)."""
         if self.several:
             times = times.copy()
-        run = Run(wanted, *end, self._views[self._at][:size], times)
+        run = PackedRun(wanted, *end, self._views[self._at][:size], times)
         if self.several:
             self._places[self._at] = begin
             self._runs[begin] = run
         return run
 
-    def find(self, position: int, since: int, wanted: MessageFilter) -> Run | None:
+    def find(self, position: int, since: int, wanted: MessageFilter) -> PackedRun | None:
         """The run for a client there; None if it is not kept."""
         run = self._runs.get((position, since))
         return run if run is not None and (run.wanted is wanted or run.wanted == wanted) else None
