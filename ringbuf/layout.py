@@ -225,6 +225,10 @@ READER = packed(
     bytes=I64,
     lost=I64,
     laps=I64,
+    untold_first=I64,  # frames that are lost, and that no take or poll has told yet; 0 if none are
+    untold_last=I64,
+    taken=I64,  # outcome of the last take, a Status
+    closed=I64,  # 1: every take is refused
 )
 
 PAD = 1  # descriptor flags

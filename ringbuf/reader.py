@@ -11,13 +11,25 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
 from ringbuf import kernels
+from ringbuf.calls import (
+    DEFAULT_FRAMES,
+    MOST_FRAMES,
+    SPIN_FIRST_NS,
+    SPIN_SLICE_NS,
+    bind,
+    compiled_call,
+    forget_calls,
+    take_call,
+    take_many_call,
+)
+from ringbuf.declare import word_of
 from ringbuf.errors import CorruptRing, NoFreeSlot, RingClosed, RingOrphaned
 from ringbuf.identity import Identity
 from ringbuf.layout import CLOSED as CLOSED_STATE
@@ -42,7 +54,7 @@ from ringbuf.memory import advise
 from ringbuf.names import lock_object
 from ringbuf.poll import Frame, Loss, Poll
 from ringbuf.ring import Ring, open_ring
-from ringbuf.status import Status, Wait
+from ringbuf.status import OK, Status, Wait
 from tlv.arguments import check_integer, check_seconds, check_start
 from tlv.buffers import Longs, State, Words
 from tlv.errors import UsageError
@@ -53,23 +65,22 @@ PLACES = {"latest": LATEST, "key": KEY_FRAME, "oldest": OLDEST}
 
 
 DEFAULT_BUFFER_BYTES = 1 << 18  # stays in a core's second-level cache
-SPIN_SLICE_NS = MS  # no kernel runs longer without returning: signals are served between slices
-SPIN_FIRST_NS = 20_000  # BACKOFF: about what a sleep and a wake-up cost
 YIELD_THEN_NS = 100_000
 SLEEP_SLICE_NS = 50 * MS  # the delay if a writer is killed between its commit and its wake-up
 CHECK_EVERY_S = 0.5  # `check` (does the writer live, does the name mean this ring) costs three system calls
 STALE_AFTER_S = 5.0
 SEEK_TRIES = 1000
-MOST_FRAMES = 1 << 24
 MOST_BUFFER_BYTES = 1 << 34
 MAX_UID = (1 << 32) - 2
+FRAME_LENGTH, FRAME_KIND, FRAME_SEQUENCE, FRAME_NS, TAKEN = (
+    word_of(READER, field) for field in ("frame_length", "frame_kind", "frame_sequence", "frame_ns", "taken")
+)
 
 
 class ReaderPlace(NamedTuple):
     """A place to which a reader can return."""
 
     state: State
-    unreported: Loss | None
 
 
 class Reader:
@@ -88,11 +99,11 @@ class Reader:
         self.index: Longs = np.zeros((INDEX_ROWS, 256), dtype=np.int64)
         self._bytes = self.out.view(np.uint8)
         self._view = self._bytes.data
+        self._private = self.state.view(np.int64).data  # a word takes 40 ns there, and 130 as a field of the array
         self._ring = ring
         self._lock = lock
         self._stale_after_ns = int(stale_after_s * NS)
         self._next_check = time.monotonic() + CHECK_EVERY_S
-        self._unreported: Loss | None = None  # by a seek to an overwritten sequence; the next poll carries it
         self._slot = -1  # the slot whose lock we hold, evicted or not
         self.memory: dict[str, str] = {}
         lock.on_fork = self._leave_slot_with_parent
@@ -180,8 +191,8 @@ class Reader:
         for name, value in before.items():  # what was skipped on the way was neither delivered nor lost
             self.state[0][name] = value
         if self.sequence > wanted:
-            self._unreported = Loss(self.uuid, wanted, self.sequence - 1)
-            self.state[0]["lost"] += self._unreported.count
+            self.state[0]["untold_first"], self.state[0]["untold_last"] = wanted, self.sequence - 1
+            self.state[0]["lost"] += self.sequence - wanted
 
     def _corrupt(self) -> CorruptRing:
         return CorruptRing(f"ring {self.name}: no frame at position {self.position}, sequence {self.sequence}")
@@ -249,12 +260,12 @@ class Reader:
 
     def place(self) -> ReaderPlace:
         """Where this reader stands, to return to."""
-        return ReaderPlace(self.state.copy(), self._unreported)
+        return ReaderPlace(self.state.copy())
 
     def return_to(self, place: ReaderPlace) -> None:
         """Go back to `place`, as if nothing had been polled since: the same frames follow, or their loss."""
         self.state[:] = place.state
-        self._unreported = place.unreported
+        self.state[0]["closed"] = self.closed
 
     def poll(self, max_frames: int = 256, max_bytes: int | None = None) -> Poll:
         """Copy out what can be read, up to `max_frames` and `max_bytes` of payloads.  Never waits.
@@ -273,13 +284,91 @@ class Reader:
             out = out[: (check_integer("max_bytes", max_bytes, 1, NO_LIMIT) + 7) // 8]
         status = Status(kernels.poll_into(self.words, self.control, self.state, out, self.index, max_frames))
         me = self.state[0]
-        loss, self._unreported = self._unreported, None
+        loss = self._take_untold()
         if me["lost_last"]:
             loss = Loss(self.uuid, int(me["lost_first"]) if loss is None else loss.first, int(me["lost_last"]))
         if loss is not None and status is Status.EMPTY:
             status = Status.GAP
         need = int(me["need"]) if status is Status.NEED else 0
         return Poll(status, loss, need, self._bytes, self._view, self.index[:, : int(me["count"])])
+
+    def _take_untold(self) -> Loss | None:
+        """The loss that is found and not told yet: from now on it is."""
+        me = self.state[0]
+        if not me["untold_last"]:
+            return None
+        loss = Loss(self.uuid, int(me["untold_first"]), int(me["untold_last"]))
+        me["untold_last"] = 0
+        return loss
+
+    @compiled_call(take_call, "($self, timeout_s=0.0, mode=Wait.BACKOFF, /)")
+    def take(self, timeout_s: float | None = 0.0, mode: Wait = Wait.BACKOFF, /) -> memoryview | Loss | None:
+        """The payload of the next frame, or the loss before it; None if there is neither within `timeout_s`.
+
+        The payload is valid until this reader takes or polls again; `frame_sequence`, `frame_kind` and `frame_time_ns`
+        are of the same frame.  A loss comes once, where the lost frames would have come.  `taken` says why there is
+        nothing: EMPTY, CLOSED, EPOCH_CHANGED (once, at a new writer's first frame); after a wait WRITER_STALE,
+        WRITER_DEAD or ORPHANED.  `timeout_s` None waits for one of these; `mode` says how.
+
+        Raises:
+            RingClosed: this reader was closed.
+            CorruptRing: bytes that no writer writes; the reader does not move.
+            UsageError: a time or a mode that is none.
+        """
+        self._check_usable()
+        deadline = None if timeout_s is None else time.monotonic() + check_seconds("timeout_s", timeout_s)
+        while True:
+            status = Status(kernels.take_frame(self.words, self.control, self.state, self.out))
+            if status is Status.EMPTY and timeout_s != 0:
+                left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+                status = self.wait(left, mode)
+                if status is Status.OK:
+                    continue
+            self.state[0]["taken"] = status
+            if status is Status.CORRUPT:
+                raise self._corrupt()
+            if status is Status.OK:
+                return self._view[: self._private[FRAME_LENGTH]]
+            return self._take_untold()
+
+    @compiled_call(take_many_call, "($self, max_frames=256, /)")
+    def take_many(self, max_frames: int = DEFAULT_FRAMES, /) -> list[bytes] | Loss | None:
+        """Copies of the payloads of the next frames, at most `max_frames`, or the loss before them; else None.
+
+        Their sequences are dense and end with `frame_sequence`.  Never waits.  Otherwise like `take`.
+        """
+        check_integer("max_frames", max_frames, 1, MOST_FRAMES)
+        first = Reader.take(self)
+        if first is None or isinstance(first, Loss):
+            return first
+        payloads = [bytes(first)]
+        words, state = self.words, self.state
+        while (
+            len(payloads) < max_frames
+            and kernels.read_frame(words, state, kernels.readable(words, state), self.out, 0) == OK
+        ):
+            payloads.append(bytes(self._view[: self._private[FRAME_LENGTH]]))
+        return payloads
+
+    @property
+    def taken(self) -> Status:
+        """What came of the last `take` or `take_many`."""
+        return Status(self._private[TAKEN])
+
+    @property
+    def frame_sequence(self) -> int:
+        """Sequence of the frame that was taken last."""
+        return self._private[FRAME_SEQUENCE]
+
+    @property
+    def frame_kind(self) -> int:
+        """The publisher's `kind` of the frame that was taken last."""
+        return self._private[FRAME_KIND]
+
+    @property
+    def frame_time_ns(self) -> int:
+        """When the frame that was taken last was published, ns of CLOCK_MONOTONIC."""
+        return self._private[FRAME_NS]
 
     def wait(self, timeout_s: float | None = None, mode: Wait = Wait.BACKOFF) -> Status:
         """Wait until there is something to read, or the state of ring or writer changes.
@@ -315,7 +404,7 @@ class Reader:
 
     def _look(self) -> Status:
         """The status that ends a wait, EMPTY to go on; the part that costs system calls every `CHECK_EVERY_S`."""
-        if kernels.get_word(self.words, TAIL) != self.position or self._unreported is not None:
+        if kernels.get_word(self.words, TAIL) != self.position or self.state[0]["untold_last"]:
             return Status.OK
         if kernels.get_word(self.words, EPOCH) != self.epoch:
             return Status.OK
@@ -384,6 +473,8 @@ class Reader:
 
     def close(self) -> None:
         """Leave the ring."""
+        self.state[0]["closed"] = 1
+        forget_calls(self)
         if self._slot >= 0 and self._lock.fd >= 0:
             kernels.set_slot(self.control, self._slot, FREE)
             self._slot = -1
@@ -398,6 +489,12 @@ class Reader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def bind_call(self, checked: Callable[..., Any]) -> tuple[object, ...] | None:
+        """What a builtin of this reader is bound to, see `ringbuf.calls`."""
+        if self.closed:
+            return None
+        return bind(checked, self.words, self.control, self.state, out=self.out, view=self._view)
 
     def _check_usable(self) -> None:
         if self._ring.fd < 0:

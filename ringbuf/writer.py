@@ -2,21 +2,23 @@
 
 Owns the writer's private state and lock.  It must never touch a shared word itself: kernels do.
 
-One thread at a time: kernels release the GIL and hold no lock.
+One thread at a time: kernels release the GIL and hold no lock.  `publish`, `publish_many` of objects and `append` hold
+the GIL instead, each for its whole call (`ringbuf.calls`).
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from types import TracebackType
-from typing import Self, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack
 
 import numpy as np
 
 from ringbuf import kernels
+from ringbuf.calls import MAX_KIND, append_call, bind, compiled_call, forget_calls, publish_call, publish_many_call
 from ringbuf.errors import (
     BadSegment,
     BatchTooLarge,
@@ -58,7 +60,6 @@ from tlv.errors import UsageError
 DEFAULT_CAPACITY = 1 << 24  # 87,000 frames of 128 bytes: how late a lossy reader may be
 RELIEF_SLICE_S = 0.0005
 STANDBY_SLICE_S = 0.002
-MAX_KIND = (1 << 16) - 1
 MAX_GID = (1 << 32) - 2
 """The number above it means "as it is" to chown(2)."""
 
@@ -250,6 +251,7 @@ class Writer:
         """How often a writer of this ring has evicted a reliable reader."""
         return kernels.get_word(self.words, EVICTIONS)
 
+    @compiled_call(publish_call, "($self, payload, kind=0, *, key=False)")
     def publish(
         self,
         payload: Payload,
@@ -265,37 +267,40 @@ class Writer:
             NotOwner: after a fork.
             RingFull: with the policy RAISE.
         """
-        # Checked in line: as two calls it took 1,200 ns a frame of 120 bytes, so 1,140.
-        if type(kind) is not int or not 0 <= kind <= MAX_KIND:
-            kind = checked_kind(kind)
-        try:
-            length = len(payload)
-            if length <= self._max_payload:
-                self._stage[:length] = payload  # type: ignore[assignment]  # an ndarray has the buffer protocol
-        except (TypeError, ValueError, BufferError) as error:
-            raise no_row_of_bytes(payload, error) from None
+        kind = checked_kind(kind)
+        length = self._stage_payload(payload)
         now_ns = time.monotonic_ns()
         flags = KEY if key else 0
-        sequence = self._publish(self.words, self.control, self.state, self._staging, 0, length, kind, flags, now_ns)
-        if sequence > 0:
-            return sequence
-        return self._settle(
-            sequence,
-            length,
-            lambda: self._publish(self.words, self.control, self.state, self._staging, 0, length, kind, flags, now_ns),
-        )
 
-    def publish_many(self, buffer: Bytes, offsets: Longs, lengths: Longs, kind: int = 0) -> int:
-        """Publish `buffer[offsets[i] : offsets[i] + lengths[i]]` for all i with one commit; returns the first sequence.
+        def attempt() -> int:
+            return self._publish(self.words, self.control, self.state, self._staging, 0, length, kind, flags, now_ns)
+
+        sequence = attempt()
+        return sequence if sequence > 0 else self._settle(sequence, length, attempt)
+
+    @compiled_call(publish_many_call, "($self, buffer, offsets=None, lengths=None, kind=0)")
+    def publish_many(
+        self,
+        buffer: Bytes | Sequence[Payload],
+        offsets: Longs | None = None,
+        lengths: Longs | None = None,
+        kind: int = 0,
+    ) -> int:
+        """Publish many frames with one commit; returns the first sequence (0 if they were dropped, policy DROP_NEW).
+
+        `buffer` is a list or tuple of payloads, each as `publish` takes it; or the frames are
+        `buffer[offsets[i] : offsets[i] + lengths[i]]` for all i, which needs no object for each.
 
         Raises:
             UsageError: an array of another type or shape, `buffer` with strides, a frame beyond `buffer`, or `kind`.
             BatchTooLarge: more than a quarter of the ring; and what `publish` raises.  Then nothing was published.
         """
         kind = checked_kind(kind)
-        check_row("buffer", buffer, np.uint8)
-        check_row("offsets", offsets, np.int64)
-        check_row("lengths", lengths, np.int64)
+        if isinstance(buffer, list | tuple) and offsets is None and lengths is None:
+            return self._publish_payloads(buffer, kind)
+        buffer = check_row("buffer", buffer, np.uint8)
+        offsets = check_row("offsets", offsets, np.int64)
+        lengths = check_row("lengths", lengths, np.int64)
         if not buffer.flags.c_contiguous:
             raise UsageError(f"buffer: expected contiguous bytes, found strides of {buffer.strides[0]} bytes")
         if len(offsets) != len(lengths):
@@ -315,6 +320,19 @@ class Writer:
             first = self._settle(first, int(lengths.max()), attempt)
         if first > 0 and not self._no_wake:
             kernels.wake(self.words, self.control, self.state)
+        return first
+
+    def _publish_payloads(self, payloads: Sequence[Payload], kind: int) -> int:
+        first = self.next_sequence
+        try:
+            for payload in payloads:
+                if Writer._append(self, payload, kind) == 0:
+                    kernels.abandon(self.state)
+                    return 0
+        except BaseException:
+            kernels.abandon(self.state)
+            raise
+        self._commit()
         return first
 
     def batch(self) -> WriteBatch:
@@ -359,16 +377,25 @@ class Writer:
     ) -> None:
         self.close()
 
+    def bind_call(self, checked: Callable[..., int]) -> tuple[object, ...] | None:
+        """What a builtin of this writer is bound to, see `ringbuf.calls`."""
+        if self._max_payload < 0:
+            return None
+        return bind(checked, self.words, self.control, self.state, wakes=not self._no_wake)
+
     def _disable(self) -> None:
         """Refuse every further publish, in kernels too, and drop the maps."""
+        forget_calls(self)
         self.state[0]["max_payload"] = -1
         self._max_payload = -1
         self._ring.close()
 
-    def _append(self, payload: Payload, kind: int, flags: int) -> int:
+    @compiled_call(append_call, "($self, payload, kind=0, *, key=False)")
+    def _append(self, payload: Payload, kind: int = 0, *, key: bool = False) -> int:
         kind = checked_kind(kind)
         length = self._stage_payload(payload)
         now_ns = time.monotonic_ns()
+        flags = KEY if key else 0
 
         def attempt() -> int:
             return kernels.append(self.words, self.control, self.state, self._staging, 0, length, kind, flags, now_ns)
@@ -452,7 +479,7 @@ class WriteBatch:
         """Add a frame and return the sequence it will have; raises what `publish` raises, and BatchTooLarge."""
         if not self._inside:
             raise UsageError(f"ring {self._writer.name}: a batch takes frames in its `with` block alone")
-        return self._writer._append(payload, kind, KEY if key else 0)
+        return self._writer._append(payload, kind, key=key)
 
     def __enter__(self) -> Self:
         self._inside = True
@@ -498,8 +525,8 @@ def checked_kind(kind: int) -> int:
     return check_integer("kind", kind, 0, MAX_KIND)
 
 
-def check_row(name: str, array: object, dtype: type[np.generic]) -> None:
-    """Refuse what is no one-dimensional array of `dtype`: a kernel would read its memory as another type.
+def check_row(name: str, array: object, dtype: type[np.generic]) -> np.ndarray[Any, Any]:
+    """`array`, unless it is no one-dimensional array of `dtype`: a kernel would read its memory as another type.
 
     Raises:
         UsageError.
@@ -509,6 +536,7 @@ def check_row(name: str, array: object, dtype: type[np.generic]) -> None:
     if array.dtype != dtype or array.ndim != 1:
         found = f"{array.dtype} of {array.ndim} dimensions"
         raise UsageError(f"{name}: expected {dtype.__name__} of one dimension, found {found}")
+    return array
 
 
 def new_state(identity: Identity) -> State:

@@ -27,6 +27,7 @@ from ringbuf.kernels.ownership import set_state, take_over
 from ringbuf.kernels.reading import idle_status, mark_read, poll_into, read_frame, readable, take_frame
 from ringbuf.kernels.seeking import seek_at, seek_key, seek_latest, seek_oldest, seek_sequence, skip_ahead
 from ringbuf.kernels.slots import announce_slot, blocking_slot, describe_slot, set_slot, slot_state
+from ringbuf.kernels.taking import put_back, take_frame
 from ringbuf.kernels.waiting import sleep_on, spin, spin_yielding, wake
 from ringbuf.kernels.words import copy_range, copy_words, get_word, put_word, record_bytes, snapshot, still_intact
 from ringbuf.kernels.writing import (
@@ -61,6 +62,7 @@ __all__ = [
     "publish",
     "publish_and_wake",
     "publish_many",
+    "put_back",
     "put_word",
     "put_words",
     "raise_word",
