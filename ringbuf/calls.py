@@ -52,6 +52,7 @@ from tlv.objects import (
     integer_of,
     list_object,
     new_reference,
+    part_object,
     release_buffer,
     release_gil,
     serve_signals,
@@ -83,6 +84,7 @@ CALL = packed(
     out=I64,
     out_count=I64,
     view=I64,  # the object that `take` slices
+    slices=I64,  # the addresses of SLICES
     wakes=I64,  # whether sleepers are looked for
     buffer=I64,
     checked=I64,  # the method that takes what the call does not
@@ -101,6 +103,8 @@ CALL = packed(
     none=I64,
     spin=I64,
 )
+SLICES = tuple(slice(0, length) for length in range(1025))
+SLICE_COUNT = len(SLICES)
 KNOWN = {
     "type_bytes": bytes,
     "type_bytearray": bytearray,
@@ -138,6 +142,7 @@ def bind(
     me["state"], me["buffer"], me["wakes"], me["checked"] = state.ctypes.data, buffer.ctypes.data, wakes, id(checked)
     if out is not None:
         me["out"], me["out_count"], me["view"] = out.ctypes.data, len(out), id(view)
+        me["slices"] = id(SLICES) + ITEMS_AT
     for name, value in KNOWN.items():
         me[name] = id(value)
     return call.tobytes(), words, control, state, buffer, checked, out, view, KNOWN
@@ -299,7 +304,11 @@ def take_call(bound: int, arguments: int, count: int, names: int) -> int:
                     status = take_frame(words, control, reader, out)
         if status == OK:
             it["taken"] = OK
-            view = slice_object(me["view"], 0, it["frame_length"])
+            length = it["frame_length"]
+            if length < SLICE_COUNT:
+                view = part_object(me["view"], array_at(me["slices"], SLICE_COUNT, WORD)[length])
+            else:
+                view = slice_object(me["view"], 0, length)
             if view == 0:
                 put_back(reader, before)
             return view

@@ -44,16 +44,27 @@ def warm_up_steps(writer: Writer, reader: Reader) -> list[tuple[str, Callable[[]
     def batch() -> None:
         with writer.batch() as frames:
             frames.append(b"")
+            Writer._append(writer, b"")
+
+    def publish() -> None:
+        writer.publish(b"", key=True)
+        Writer.publish(writer, b"")  # what the builtin leaves to it
+
+    def take() -> None:
+        reader.take()
+        reader.take_many()
+        Reader.take_many(reader)
 
     return [
-        ("publish", lambda: writer.publish(b"", key=True)),
+        ("publish", publish),
         ("publish without waking", lambda: kernels.publish(*native(writer), buffer, 0, 8, 0, 0, 0)),
         ("batch", batch),
         ("publish_many", lambda: writer.publish_many(buffer, ones, ones)),
         ("heartbeat", writer.heartbeat),
         ("poll", reader.poll),
-        ("read a frame", lambda: kernels.read_frame(reader.words, reader.state, reader.position, reader.out, 0)),
+        ("publish objects", lambda: writer.publish_many([b""])),
         ("seek", lambda: seek_everywhere(reader)),
+        ("take", take),
         ("drain", reader.poll),
         ("look", lambda: reader.wait(0.0)),
         # Not `wait`: on a machine that pauses, its time is over before it waits, and the kernel stays uncompiled.

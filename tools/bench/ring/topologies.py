@@ -21,6 +21,7 @@ from ringbuf import Reader, Status, Writer
 from tools.bench.processes import SPAWN
 from tools.bench.result import BenchResult
 from tools.bench.ring import life as ring_life
+from tools.bench.ring import python_face as python
 from tools.bench.ring.loops import (
     TURNS,
     copy_loop,
@@ -307,35 +308,63 @@ def one_to_three(seconds: float) -> BenchResult:
 
 def python_face(seconds: float) -> list[BenchResult]:
     """`Writer.publish`, `Reader.poll` in batches, and iteration, against a queue and a pipe."""
-    payload = PAYLOAD.tobytes()
-    queued = per_second(lambda: queue_turns(seconds, payload))
-    with ring() as writer:
-
-        def publish_step() -> int:
-            for _ in range(1000):
-                writer.publish(payload)
-            return 1000
-
-        published = per_second(lambda: repeat(seconds, publish_step))
+    queued = per_second(lambda: queue_turns(seconds, PAYLOAD.tobytes()))
     polled = per_second(lambda: poll_turns(seconds, walk=False))
     walked = per_second(lambda: poll_turns(seconds, walk=True))
+    each, batches = python.one_by_one(seconds), python.in_batches(seconds)
     rows = (
-        ("ring.python.publish", published, 0.8, "one call per frame, sleepers looked for"),
+        ("ring.python.one_by_one", each.arrived, 5.0, f"Python to Python, publish and take; {shown(each)}"),
+        ("ring.python.in_batches", batches.arrived, 20.0, f"publish_many and take_many of 256; {shown(batches)}"),
         ("ring.python.poll", polled, 1.5, "256 frames per call, read as arrays"),
         ("ring.python.iterate", walked, None, "the same, one Frame object each"),
+    )
+    return [
+        *python_calls(seconds),
+        *(
+            BenchResult(
+                name=name,
+                value=value,
+                unit="M frames/s",
+                baseline_name="multiprocessing.Queue between two processes",
+                baseline_value=queued,
+                ratio=value / queued,
+                target=target,
+                note=note,
+            )
+            for name, value, target, note in rows
+        ),
+    ]
+
+
+def shown(passed: python.Passed) -> str:
+    """What stands beside the rate that arrived."""
+    return f"published at {passed.published:.1f} M/s, {passed.lost_share:.0%} lost to laps, each counted"
+
+
+def python_calls(seconds: float) -> list[BenchResult]:
+    """What one call takes, and what a frame takes on its way, beside an empty call of a compiled function."""
+    empty_ns = python.empty_call_ns(seconds / 4)
+    rows = (
+        ("ring.python.publish", python.publish_call_ns(seconds / 4), "one call per frame, sleepers looked for"),
+        ("ring.python.take", python.take_call_ns(seconds / 4), "one call per frame, a memoryview each"),
+        (
+            "ring.python.one_way_p50",
+            python.one_way_ns(seconds),
+            "two pinned processes, both spin; clock calls included",
+        ),
     )
     return [
         BenchResult(
             name=name,
             value=value,
-            unit="M frames/s",
-            baseline_name="multiprocessing.Queue between two processes",
-            baseline_value=queued,
-            ratio=value / queued,
-            target=target,
+            unit="ns",
+            baseline_name="empty call of a compiled function",
+            baseline_value=empty_ns,
+            ratio=empty_ns / value,
+            target=None if "way" in name else 1 / 3,
             note=note,
         )
-        for name, value, target, note in rows
+        for name, value, note in rows
     ]
 
 
