@@ -301,7 +301,7 @@ class Reader:
         me["untold_last"] = 0
         return loss
 
-    @compiled_call(take_call, "($self, timeout_s=0.0, mode=Wait.BACKOFF, /)")
+    @compiled_call(take_call, "($self, timeout_s=0.0, mode='backoff', /)")
     def take(self, timeout_s: float | None = 0.0, mode: Wait = Wait.BACKOFF, /) -> memoryview | Loss | None:
         """The payload of the next frame, or the loss before it; None if there is neither within `timeout_s`.
 
@@ -379,11 +379,10 @@ class Reader:
         self._check_usable()
         if not isinstance(mode, Wait):
             raise UsageError(f"mode: expected one of {', '.join(map(str, Wait))}, found {mode!r}")
-        kernels.mark_read(self.control, self.state)
         begin = time.monotonic_ns()
         deadline = None if timeout_s is None else begin + int(check_seconds("timeout_s", timeout_s) * NS)
         while True:
-            status = self._look()
+            status = self.look()
             if status is not Status.EMPTY:
                 return status
             now = time.monotonic_ns()
@@ -402,8 +401,13 @@ class Reader:
         else:
             kernels.sleep_on(self.words, self.control, self.state, min(SLEEP_SLICE_NS, left))
 
-    def _look(self) -> Status:
-        """The status that ends a wait, EMPTY to go on; the part that costs system calls every `CHECK_EVERY_S`."""
+    def look(self) -> Status:
+        """The status that ends a wait, EMPTY to go on; the part that costs system calls every `CHECK_EVERY_S`.
+
+        What was read before it counts as read: a reliable consumer must be done with it.
+        """
+        self._check_usable()
+        kernels.mark_read(self.control, self.state)
         if kernels.get_word(self.words, TAIL) != self.position or self.state[0]["untold_last"]:
             return Status.OK
         if kernels.get_word(self.words, EPOCH) != self.epoch:

@@ -51,7 +51,8 @@ from consumers.journal.errors import ForeignFileError, JournalDamaged, JournalEr
 from consumers.journal.extents import RecordedRings
 from consumers.journal.reader import JournalReader
 from consumers.report import LineWithFields
-from ringbuf import CorruptRing, Loss, Poll, Reader, Status, Wait
+from ringbuf import CorruptRing, Loss, Poll, Reader, Status
+from ringbuf.async_reader import AsyncWaiter
 from ringbuf.layout import INDEX_ROWS, LENGTH_ROW, SEQUENCE_ROW, TIME_ROW
 from tlv.codes import Domain, Reason, Source
 from tlv.errors import FrameError, SegmentError, UsageError
@@ -108,6 +109,8 @@ class Outward:
         self._has_looked = False
         self._passed: list[bytes] = []
         """The incarnations that were sent to their end, oldest first."""
+        self._waiter: AsyncWaiter | None = None
+        """Of the reader that was read last."""
         self._reading = b""
         """The ring whose reader stands at the cursor."""
         self._waiting_since = 0.0
@@ -133,6 +136,7 @@ class Outward:
                     await retrying.after(failure)
         finally:
             holding.cancel()
+            self._end_wait()
             self._rings.close()
         return self.sent
 
@@ -365,8 +369,16 @@ class Outward:
             elif poll.status is Status.CLOSED or reader.nameless:
                 await asyncio.sleep(IDLE_WAIT_S)
             else:
-                await asyncio.to_thread(reader.wait, IDLE_WAIT_S, Wait.FUTEX)
+                if self._waiter is None or self._waiter.reader is not reader:
+                    self._end_wait()
+                    self._waiter = AsyncWaiter(reader)
+                await self._waiter.wait(IDLE_WAIT_S)
         return cursor
+
+    def _end_wait(self) -> None:
+        if self._waiter is not None:
+            self._waiter.close()
+        self._waiter = None
 
     def _lose(self, loss: Loss, say: Say) -> None:
         self.sent.lost += loss.count
