@@ -53,6 +53,7 @@ from tlv.objects import (
     list_object,
     new_reference,
     part_object,
+    read_only_at,
     release_buffer,
     release_gil,
     serve_signals,
@@ -282,7 +283,7 @@ def publish_many_call(bound: int, arguments: int, count: int, names: int) -> int
 def take_call(bound: int, arguments: int, count: int, names: int) -> int:
     """`Reader.take`."""
     me = array_at(call_at(bound), 1, CALL)[0]
-    words = array_at(me["words"], me["word_count"], WORD)
+    words = read_only_at(me["words"], me["word_count"], WORD)
     control = array_at(me["control"], me["control_count"], WORD)
     reader = array_at(me["state"], 1, READER)
     out = array_at(me["out"], me["out_count"], WORD)
@@ -341,7 +342,7 @@ def spin_slices(me: Any, arguments: int, count: int) -> int:
 def take_many_call(bound: int, arguments: int, count: int, names: int) -> int:
     """`Reader.take_many`."""
     me = array_at(call_at(bound), 1, CALL)[0]
-    words = array_at(me["words"], me["word_count"], WORD)
+    words = read_only_at(me["words"], me["word_count"], WORD)
     control = array_at(me["control"], me["control_count"], WORD)
     reader = array_at(me["state"], 1, READER)
     out = array_at(me["out"], me["out_count"], WORD)

@@ -1,4 +1,4 @@
-"""`array_at` and CPython's functions, for numba; `objects` imports this where kernels are compiled.
+"""Arrays at addresses, and CPython's functions, for numba; `objects` imports this where kernels are compiled.
 
 CPython's functions are symbols of the process, so cached machine code finds them in another one.
 """
@@ -28,6 +28,7 @@ from tlv.objects import (
     list_object,
     new_reference,
     part_object,
+    read_only_at,
     release_buffer,
     release_gil,
     serve_signals,
@@ -115,21 +116,25 @@ _compiles(type_at, _loads(TYPE_AT))
 _compiles(size_at, _loads(SIZE_AT))
 
 
-@type_callable(array_at)  # type: ignore[untyped-decorator]
-def _type_array_at(_context: Any) -> Any:
-    def check(address: Any, count: Any, dtype: Any) -> Any:
-        return types.Array(dtype.dtype, 1, "C")(types.int64, types.int64, dtype)
+def _compiles_array(function: Callable[..., Any], *, read_only: bool) -> None:
+    @type_callable(function)  # type: ignore[untyped-decorator]
+    def type_array(_context: Any) -> Any:
+        def check(address: Any, count: Any, dtype: Any) -> Any:
+            return types.Array(dtype.dtype, 1, "C", readonly=read_only)(types.int64, types.int64, dtype)
 
-    check.__signature__ = inspect.signature(array_at)  # type: ignore[attr-defined]
-    return check
+        check.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+        return check
+
+    @lower_builtin(function, types.int64, types.int64, types.DType)  # type: ignore[untyped-decorator]
+    def emit_array(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        from numba.np.arrayobj import populate_array  # it is there where something is compiled
+
+        kind = context.get_data_type(signature.return_type.dtype)
+        array = context.make_array(signature.return_type)(context, builder)
+        itemsize = LONG(context.get_abi_sizeof(kind))
+        populate_array(array, builder.inttoptr(args[0], kind.as_pointer()), [args[1]], [itemsize], itemsize, None)
+        return array._getvalue()
 
 
-@lower_builtin(array_at, types.int64, types.int64, types.DType)  # type: ignore[untyped-decorator]
-def _emit_array_at(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    from numba.np.arrayobj import populate_array  # it is there where something is compiled
-
-    kind = context.get_data_type(signature.return_type.dtype)
-    array = context.make_array(signature.return_type)(context, builder)
-    itemsize = LONG(context.get_abi_sizeof(kind))
-    populate_array(array, builder.inttoptr(args[0], kind.as_pointer()), [args[1]], [itemsize], itemsize, None)
-    return array._getvalue()
+_compiles_array(array_at, read_only=False)
+_compiles_array(read_only_at, read_only=True)

@@ -71,7 +71,12 @@ _definitions: dict[str, MethodDefinition] = {}
 
 
 def _api(name: str, result: Any, *arguments: Any) -> Any:
-    return ctypes.PYFUNCTYPE(result, *arguments)((name, ctypes.pythonapi))
+    function = ctypes.PYFUNCTYPE(result, *arguments)((name, ctypes.pythonapi))
+
+    def call(*given: Any) -> Any:  # numpy's integers are none to ctypes
+        return function(*(int(value) if isinstance(value, np.integer) else value for value in given))
+
+    return call
 
 
 _LONG, _POINTER = ctypes.c_int64, ctypes.c_void_p
@@ -94,8 +99,15 @@ def array_at(address: int, count: int, dtype: np.dtype[Any]) -> Any:
     """`count` elements of memory that is there, and stays as long as the array is used."""
     if count == 0:
         return np.zeros(0, dtype)
-    memory = (ctypes.c_char * (count * dtype.itemsize)).from_address(address)
+    memory = (ctypes.c_char * (int(count) * dtype.itemsize)).from_address(int(address))
     return np.frombuffer(memoryview(memory), dtype)
+
+
+def read_only_at(address: int, count: int, dtype: np.dtype[Any]) -> Any:
+    """`array_at`, but a kernel that stores into it does not compile."""
+    found = array_at(address, count, dtype)
+    found.flags.writeable = False
+    return found
 
 
 def integer_object(value: int) -> int:
@@ -124,7 +136,7 @@ def get_buffer(address: int, buffer: int, flags: int) -> int:
     """Fill a BUFFER: 0, or -1 with an exception set."""
     try:
         return int(_get_buffer(address, buffer, flags))
-    except BufferError:
+    except (BufferError, ValueError):
         return -1
 
 

@@ -153,6 +153,18 @@ def test_forked_child_waits_with_a_thread_of_its_own(pair: tuple[Writer, AsyncRe
     assert asyncio.run(numbers(reader, 1)) == [ord("2")]
 
 
+def test_bell_of_another_process_is_left_to_it(pair: tuple[Writer, AsyncReader]) -> None:
+    _, reader = pair
+    assert asyncio.run(reader.waiter.wait(0.001)) is Status.EMPTY
+    bell = reader.waiter._bell
+    assert bell is not None
+    bell.pid = 0  # as a forked child finds it
+    reader.waiter.close()
+    (thread,) = bells()
+    bell.want()
+    thread.join()
+
+
 def test_ring_that_lost_its_name_ends_the_iteration(ring_name: str) -> None:
     writer = Writer.create(ring_name, capacity=SMALL)
     with Reader.attach(ring_name) as reader:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba.core.registry import CPUDispatcher
 
 from ringbuf import (
     BatchTooLarge,
@@ -31,9 +32,11 @@ from ringbuf import (
     Writer,
     calls,
 )
-from ringbuf.layout import DATA, TAG_WORD
+from ringbuf.calls import CompiledMethod, forget_calls
+from ringbuf.kernels import taking
+from ringbuf.layout import ANCHOR_0, ANCHORS, COMMIT_0, COMMIT_WORDS, DATA, TAG_WORD
 from tlv.errors import UsageError
-from tlv.objects import BUILTINS, ITEMS_AT
+from tlv.objects import BUILTINS, ITEMS_AT, integer_object
 
 SMALL = 1 << 16
 WAYS = ["builtin" if BUILTINS else "plain", "method"]
@@ -63,6 +66,12 @@ def plain(instance: Any, name: str) -> Callable[..., Any]:
     return call
 
 
+def plain_address(instance: Any, name: str, *given: object) -> Callable[[], int]:
+    """The same, and what it returns as it is."""
+    bound = instance.bind_call(method(instance, name))
+    return lambda: KERNELS[name](id(bound), id(given) + ITEMS_AT, len(given), 0)
+
+
 def method(instance: Any, name: str) -> Callable[..., Any]:
     """The method that checks everything."""
     found: Callable[..., Any] = getattr(type(instance), name).__get__(instance)
@@ -77,7 +86,7 @@ def builtin(instance: Any, name: str) -> Callable[..., Any]:
 
 def _object_at(address: int) -> Any:
     """The object of a new reference."""
-    found = ctypes.cast(address, ctypes.py_object).value
+    found = ctypes.cast(int(address), ctypes.py_object).value
     ctypes.pythonapi.Py_DecRef(ctypes.py_object(found))
     return found
 
@@ -343,6 +352,7 @@ def test_closed_writer_and_reader_refuse_calls_that_were_kept(face: Face) -> Non
     face.close()
     face.reader.return_to(place)
     for owner in (face.writer, face.reader):
+        assert owner.bind_call(print) is None
         assert not KERNELS.keys() & vars(owner).keys()
     for call in (lambda: publish(b""), lambda: face.writer.publish(b""), lambda: face.publish_many([b""])):
         with pytest.raises(RingClosed):
@@ -363,6 +373,118 @@ def test_forked_child_has_no_writer_and_a_reader(face: Face) -> None:
         os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert face.publish(b"ours") == 2 and len(face.taken()) == 2
+
+
+def test_take_of_a_lapped_reader_without_any_place_to_go_stays_and_says_nothing(face: Face) -> None:
+    for _ in range(40):
+        face.publish(bytes(4000))
+    words, before = face.reader.words, face.writer.words.copy()
+    for first, count in ((COMMIT_0, 2 * COMMIT_WORDS), (ANCHOR_0, ANCHORS)):
+        face.writer.words[first : first + count] = 0
+    assert face.take() is None and face.take_many() is None and face.reader.sequence == 1
+    face.writer.words[: len(before)] = before
+    assert isinstance(face.take(), Loss) and len(words)
+
+
+def test_writer_that_wakes_nobody_publishes_the_same(ring_name: str) -> None:
+    face = Face(ring_name, WAYS[0], no_wake=True)
+    assert face.publish(b"quiet") == 1 and bytes(face.take()) == b"quiet"
+    face.close()
+
+
+@pytest.mark.skipif(BUILTINS, reason="compiled, these moments cannot be arranged")
+class TestMoments:
+    """What comes between two steps of a call."""
+
+    @pytest.fixture
+    def full(self, ring_name: str) -> Iterator[Face]:
+        face = Face(ring_name, WAYS[0])
+        for _ in range(3):
+            face.publish(b"frame")
+        yield face
+        face.close()
+
+    @pytest.mark.parametrize(
+        ("call", "function"),
+        [("take", "part_object"), ("take_many", "bytes_object"), ("take_many", "list_object")],
+    )
+    def test_frame_without_memory_for_it_is_there_the_next_time(
+        self, full: Face, monkeypatch: pytest.MonkeyPatch, call: str, function: str
+    ) -> None:
+        monkeypatch.setattr(calls, function, lambda *_: 0)
+        address = plain_address(full.reader, call)
+        assert address() == 0 and full.reader.counters["frames"] == 0
+        monkeypatch.undo()
+        assert full.take_many() == [b"frame"] * 3 and full.reader.counters == {
+            "frames": 3,
+            "bytes": 15,
+            "lost": 0,
+            "laps": 0,
+        }
+
+    def test_memory_that_ends_within_a_batch_ends_the_batch(self, full: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = iter([calls.bytes_object, lambda *_: 0])
+        monkeypatch.setattr(calls, "bytes_object", lambda *given: next(made)(*given))
+        assert full.take_many() == [b"frame"]
+        monkeypatch.undo()
+        assert full.take_many() == [b"frame"] * 2
+
+    def test_signal_that_raises_ends_a_spin(self, ring_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        with Writer.create(ring_name, capacity=SMALL), Reader.attach(ring_name) as reader:
+            monkeypatch.setattr(calls, "serve_signals", lambda: -1)
+            assert plain_address(reader, "take", 0.001)() == 0
+
+    def test_frame_that_comes_at_the_last_look_is_taken(self, full: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+        ends = iter([full.reader.position])
+        readable = calls.readable
+        monkeypatch.setattr(calls, "readable", lambda *given: next(ends, readable(*given)))
+        assert full.take_many() == [b"frame"] * 3
+        ends = iter([full.reader.position])
+        full.publish(b"late")
+        monkeypatch.setattr(taking, "readable", lambda *given: next(ends, readable(*given)))
+        assert bytes(full.take()) == b"late"
+
+    def test_lap_that_loses_nothing_is_read_on(self, full: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+        outcomes = iter([Status.GAP])
+        read = taking.read_frame
+        monkeypatch.setattr(taking, "read_frame", lambda *given: next(outcomes, None) or read(*given))
+        monkeypatch.setattr(taking, "skip_ahead", lambda *_: Status.GAP)
+        assert bytes(full.take()) == b"frame"
+        outcomes = iter([Status.GAP] * 9)
+        assert full.take() is None and full.reader.taken is Status.EMPTY
+
+
+def test_buffer_without_a_format_is_of_bytes() -> None:
+    assert calls.is_format_of_bytes(0)
+
+
+class Counter:
+    """Has a method that is found as a builtin."""
+
+    is_open = True
+
+    def bind_call(self, checked: Callable[..., int]) -> tuple[object, ...] | None:
+        return (b"12", checked) if self.is_open else None
+
+    def count(self, *arguments: object) -> int:
+        """Count."""
+        return -1
+
+    def _call(bound: int, arguments: int, count: int, names: int) -> int:  # type: ignore[misc]  # noqa: N805
+        return integer_object(count)
+
+    counted = CompiledMethod(count, CPUDispatcher(_call, targetoptions={"nopython": True}), "($self, *arguments)")
+    count = counted  # type: ignore[assignment]
+
+
+def test_method_is_a_builtin_until_its_instance_is_closed() -> None:
+    counter = Counter()
+    assert counter.count(1, 2) == 2 and counter.count is counter.count
+    assert Counter.count(counter, 1, 2) == -1 and counter.count.__doc__ == "Count."
+    counter.is_open = False
+    kept = counter.count
+    forget_calls(counter)
+    assert counter.count(1, 2) == -1 and kept(1, 2) == 2 and vars(counter) == {"is_open": False}
 
 
 @pytest.mark.skipif(not BUILTINS, reason="nothing is compiled")
