@@ -158,9 +158,9 @@ def test_bell_of_another_process_is_left_to_it(pair: tuple[Writer, AsyncReader])
     assert asyncio.run(reader.waiter.wait(0.001)) is Status.EMPTY
     bell = reader.waiter._bell
     assert bell is not None
+    (thread,) = bells()
     bell.pid = 0  # as a forked child finds it
     reader.waiter.close()
-    (thread,) = bells()
     bell.want()
     thread.join()
 
