@@ -30,7 +30,7 @@ TURN_EVERY = 64
 """Frames after which a loop that has more to do gets its turn, at 20 us or less."""
 
 
-class RingBell:
+class ReaderBell:
     """The thread of one reader and the descriptor that it rings, of one process."""
 
     def __init__(self, reader: Reader) -> None:
@@ -84,7 +84,7 @@ class AsyncWaiter:
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
-        self._bell: RingBell | None = None
+        self._bell: ReaderBell | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._rung: asyncio.Future[None] | None = None
 
@@ -113,7 +113,7 @@ class AsyncWaiter:
         """Until the bell rings, or for `timeout_s`."""
         if self._bell is None or self._bell.pid != os.getpid() or self._loop is not loop:
             self.close()  # the first wait, one in a forked child, or one of another loop
-            self._bell, self._loop = RingBell(self.reader), loop
+            self._bell, self._loop = ReaderBell(self.reader), loop
             loop.add_reader(self._bell.fd, self._on_ring, self._bell.fd)
         rung = self._rung = loop.create_future()
         timer = loop.call_later(timeout_s, set_done, rung)
