@@ -113,6 +113,8 @@ class Assembly:
             arrivals,
         )
         self._connected = False
+        self._through = 0
+        """How many of the frontier's blocks had nothing left to publish."""
 
     def resume(self, recovered: Recovered) -> None:
         """Continue where an earlier collector stopped in the same ring."""
@@ -186,14 +188,32 @@ class Assembly:
 
     def advance(self) -> None:
         """Close, publish and end what can be.  Call it after every batch of frames, and on a timer."""
-        head = self.chain.head
-        if head is None:
+        self.publish()
+        self.end()
+
+    def publish(self) -> None:
+        """The first half of `advance`: close what can be, and publish events."""
+        self._through = 0
+        if self.chain.head is None:
             return
         self.unfinished = False
         if self._frontier.blocks:
-            self._advance_blocks()
-        else:
-            self._judge()
+            tombstone = False
+            for block in reversed(self._frontier.blocks):
+                if tombstone and block.progress is OPEN:
+                    self._closing.on_tombstone(block)
+                tombstone = tombstone or block.pushed > 0
+            self._through = self._publish()
+
+    def end(self) -> None:
+        """The second half, for which no event waits: judge emitters, end blocks, ask, and note what will be needed."""
+        if self.chain.head is None:
+            return
+        self._judge()
+        if self._through:
+            self._end(self._frontier.blocks[: self._through])
+        if self._frontier.blocks:
+            self._evidence.prepare(self._frontier.blocks)
         if self._connected and self._logs.due:
             self._logs.pump()
 
@@ -322,17 +342,6 @@ class Assembly:
         return self._quarantine.take_verified()
 
     # Publication
-
-    def _advance_blocks(self) -> None:
-        """Close, publish and end blocks from the cursor on."""
-        tombstone = False
-        for block in reversed(self._frontier.blocks):
-            if tombstone and block.progress is OPEN:
-                self._closing.on_tombstone(block)
-            tombstone = tombstone or block.pushed > 0
-        published = self._publish()
-        self._judge()
-        self._end(self._frontier.blocks[:published])
 
     def _judge(self) -> None:
         """Let the quarantine ask and decide, and tell of the emitters that stay unproven."""

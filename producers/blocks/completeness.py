@@ -22,7 +22,7 @@ from __future__ import annotations
 from enum import Enum
 from math import comb
 
-from producers.blocks.block import Block, identify, places_of
+from producers.blocks.block import OPEN, Block, identify, places_of
 from producers.blocks.bloom import TopicBloom, bloom_of, read_bloom, share_of_bits
 from producers.chains.configuration import ChainConfig
 from producers.kinds.events import EVENT_OF_TOPIC
@@ -32,6 +32,10 @@ from producers.node.rpc_types import Head, Log
 IMPROBABLE = 0.01
 """Of lists in parts that lack nothing, fewer than this share are refuted by what chance shows in the bloom: those are
 Gaps, and only blocks that are too much for one answer are asked for in parts."""
+
+
+MOST_UNREAD = 16
+"""Addresses and topics of an open block whose bits are not known: the last of them are computed when it is closed."""
 
 
 class Doubt(Enum):
@@ -127,6 +131,15 @@ class Evidence:
             return Doubt.NONE
         return doubt
 
+    def prepare(self, blocks: list[Block]) -> None:
+        """Compute ahead what `is_doubtful` will need, when nothing waits for it.
+
+        A block of 300 logs has some 600 entries, 2 us each: the first log of the next block waited for all of them.
+        """
+        for block in blocks:
+            if len(block.entries) > MOST_UNREAD and block.progress is OPEN and block.head_bloom and self.sees_all:
+                self._read_entries(block)
+
     def displaced(self, block: Block, logs: list[Log]) -> set[str]:
         """Identities of logs that came and are none of the block's: this list of all its logs, in which by bloom and
         indices nothing is missing, has another transaction in their places."""
@@ -156,9 +169,12 @@ class Evidence:
             came = block.entries if self._by_address else block.topics
             return Doubt.NONE if block.positives is None or block.positives <= came else Doubt.SUSPECT
         if block.entries:
-            block.absorb(bloom_of(entry for entry in block.entries if entry))
+            self._read_entries(block)
         # also where logs stand outside the bloom: some log sets each bit that is in it
         return Doubt.REFUTED if block.head_bloom & ~block.bloom else Doubt.NONE
+
+    def _read_entries(self, block: Block) -> None:
+        block.absorb(bloom_of(entry for entry in block.entries if entry))
 
     def _is_chance(self, block: Block) -> bool:
         """Whether chance may have put the topics of ours into the bloom that no log has: any so many of those that did

@@ -5,7 +5,7 @@ and no block: it is given logs and what the caller knows of them, and fills one 
 as it is.
 
     logs --attrgetter, join--> one ASCII text and where each field stands     no Python bytecode per log
-    text --decode_logs-------> header | PoolXxx | EventOrigin, sealed         native, one pass
+    text --decode_batch------> header | PoolXxx | EventOrigin, sealed         native, one pass
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from producers.decode.cold import Refusal
-from producers.decode.kernels import CONTEXT, ORIGIN_SIZE, Contexts, decode_logs
+from producers.decode.kernels import CONTEXT, ORIGIN_SIZE, Contexts, decode_batch
 from producers.decode.moves import compile_events
-from producers.decode.pool_table import POOL_ROW, PoolTable
+from producers.decode.pool_table import PoolTable
 from producers.kinds.emitter_key import spelled_key_of
 from producers.kinds.events import EVENTS
 from producers.node.rpc_types import Log
@@ -43,12 +43,11 @@ MAX_MESSAGE_SIZE = (
 
 
 class FlatLogs(NamedTuple):
-    """A batch as the kernel reads it: field k has `lengths[k]` characters of `text` from `starts[k]`."""
+    """A batch as the kernel reads it: its fields one after the other in `text`."""
 
     text: Bytes
-    starts: Longs
     lengths: Longs
-    topic_counts: Longs
+    """Characters of each field; behind them, of each log, how many topics it has."""
 
 
 def flatten(logs: Sequence[Log]) -> FlatLogs:
@@ -60,11 +59,27 @@ def flatten(logs: Sequence[Log]) -> FlatLogs:
     except TypeError:  # a field that the node left out; looking for None beforehand would cost 0.3 us a log
         fields = [field or "" for field in fields]
         joined = "".join(fields)
-    # A character that is no ASCII becomes one "?": no digit, so its field is refused, and nothing moves.
-    text = np.frombuffer(joined.encode("ascii", "replace"), dtype=np.uint8)
-    lengths = np.fromiter(map(len, fields), dtype=np.int64, count=len(fields))
-    counts = np.fromiter(map(len, topics), dtype=np.int64, count=len(topics))
-    return FlatLogs(text, lengths.cumsum() - lengths, lengths, counts)
+    # A character that is no ASCII becomes one "?": no digit, so its field is refused, and nothing moves.  A bytearray,
+    # as numba resolves a read-only array on its slow path.
+    text = np.frombuffer(bytearray(joined.encode("ascii", "replace")), dtype=np.uint8)
+    count = len(fields) + len(topics)
+    return FlatLogs(text, np.fromiter(chain(map(len, fields), map(len, topics)), dtype=np.int64, count=count))
+
+
+def same_context(
+    rows: Sequence[int], flags: Sequence[int] | int, block_timestamp: int, receive_time_ns: int
+) -> Contexts:
+    """The CONTEXT of each of some logs of one block that came at one time.
+
+    One log's is made of its words: 0.9 us, where setting the fields by name takes 3.5.
+    """
+    if len(rows) == 1:
+        flag = flags if isinstance(flags, int) else flags[0]
+        return np.array([rows[0], flag, block_timestamp, receive_time_ns], dtype=np.int64).view(CONTEXT)
+    context = np.zeros(len(rows), dtype=CONTEXT)
+    context["row"], context["flags"] = rows, flags
+    context["block_timestamp"], context["receive_time_ns"] = block_timestamp, receive_time_ns
+    return context
 
 
 class Decoded(NamedTuple):
@@ -94,9 +109,10 @@ class BatchDecoder:
 
     def __init__(self, pools: PoolTable, source: int) -> None:
         self._pools = pools
-        self._tables = compile_events(EVENTS)
+        self._tables = compile_events(EVENTS).as_bytes()
         self._source = int(source)  # numba looks up the type of an IntEnum in Python: 110 us a call
         self._word = np.zeros(8, dtype=np.uint64)
+        self._starts = np.empty(0, dtype=np.int64)
         self._reserve(256)
 
     def context(self, logs: int) -> Contexts:
@@ -117,15 +133,21 @@ class BatchDecoder:
         count = len(logs)
         if count > len(self._refusals):
             self._reserve(2 * count)
-        messages = decode_logs(
+        text, lengths = flatten(logs)
+        if lengths.size > self._starts.size:
+            self._starts = np.empty(2 * lengths.size, dtype=np.int64)
+        messages = decode_batch(
             *self._tables,
-            *flatten(logs),
-            self._pools.rows.view(np.uint8).reshape(-1, POOL_ROW.itemsize),
-            context,
+            text,
+            lengths,
+            count,
+            self._pools.rows.view(np.uint8),
+            context.view(np.uint8),
             self._source,
             first_sequence,
             timestamp_ns,
             self._word,
+            self._starts,
             self._buffer,
             self._offsets,
             self._lengths,

@@ -151,6 +151,11 @@ class Tables(NamedTuple):
     moves: Table
     copies: Table
 
+    def as_bytes(self) -> tuple[Topics, Bytes, Bytes, Bytes, Bytes]:
+        """As `producers.decode.kernels.decode_batch` takes them."""
+        tables = (np.ascontiguousarray(table).view(np.uint8) for table in (self.shapes, self.moves, self.copies))
+        return self.topics, self.emitters, *tables  # type: ignore[return-value]  # three of them
+
 
 def compile_events(events: Sequence[ContractEvent]) -> Tables:
     """The tables of `events`, row for row."""

@@ -253,9 +253,14 @@ def test_decode_logs_kernel_and_its_source_fill_the_same_bytes(kernel: Any) -> N
     refusals = np.zeros(len(logs), dtype=np.uint8)
     pools = table.rows.view(np.uint8).reshape(-1, POOL_ROW.itemsize)
     word = np.zeros(8, dtype=np.uint64)
+    text, both_lengths = flatten(logs)
+    lengths, counts = both_lengths[: -len(logs)], both_lengths[-len(logs) :]
     count = kernel(
         *compile_events(EVENTS),
-        *flatten(logs),
+        text,
+        lengths.cumsum() - lengths,
+        lengths,
+        counts,
         pools,
         context,
         4,
