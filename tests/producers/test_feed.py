@@ -641,3 +641,29 @@ def test_feed_asks_nothing_while_it_is_disconnected() -> None:
     conversation.connect()
     conversation.feed.ask_newest()
     assert conversation.feed.requests() != []
+
+
+def test_events_are_there_before_the_end_of_the_block_below_and_in_the_same_order() -> None:
+    whole, halves = Conversation(new_feed()), Conversation(new_feed())
+    early = 0
+    for conversation in (whole, halves):
+        conversation.connect()
+    for _ in range(40):
+        whole.step()
+        halves.wait(max(0.0, ((halves.core.due_ns or 0) - halves.now_ns) / 1e9), 0.25)
+        for delivery in halves.core.step():
+            if delivery.client == halves.client:
+                halves.feed.take(list(delivery.texts), **halves.clock)
+                before = len(halves.story.messages)
+                halves._read()
+                behind = len(halves.story.messages)
+                halves.feed.finish()
+                halves.exchange()
+                first, second = halves.story.messages[before:behind], halves.story.messages[behind:]
+                assert not any(message.first(BlockEnd) for message in first)
+                has_events = any(message.first(EventOrigin) for message in first)
+                early += has_events and any(message.first(BlockEnd) for message in second)
+    assert early, "no delivery had both"
+    sequences = [message.header.sequence for message in halves.story.messages]
+    assert sequences == list(range(1, len(sequences) + 1))
+    assert whole.story.standing == halves.story.standing

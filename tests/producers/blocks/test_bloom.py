@@ -7,8 +7,13 @@ import random
 import msgspec
 import pytest
 
+from producers.blocks.block import Block
 from producers.blocks.bloom import ALL_BITS, TopicBloom, bloom_bits, bloom_of, read_bloom
+from producers.blocks.completeness import MOST_UNREAD, Evidence
+from producers.chains.configuration import load_chain
 from producers.kinds.events import EVENT_OF_TOPIC
+from producers.node.jsonrpc import LOG
+from producers.node.rpc_types import Head, Log
 from tests.producers.virtual import recording
 
 
@@ -48,3 +53,37 @@ def test_recorded_logs_set_all_bits_of_their_headers_and_no_others_but_in_sprint
     assert len(served.blocks) == 178
     assert uncovered == [0]
     assert beyond == [0, 0, 0]
+
+
+def opened(bloom: int, logs: list[Log], prepared: Evidence | None = None) -> Block:
+    """An open block under this bloom, to which these logs came; what can be computed ahead is, after each of them."""
+    block = Block(Head("0x10", "0x" + "11" * 32, "0x" + "22" * 32, logs_bloom=f"0x{bloom:0512x}"), live=True)
+    Evidence(load_chain("polygon"), {}).read_header(block)
+    block.open()
+    for log in logs:
+        block.take(log, pushed=True)
+        if prepared is not None:
+            prepared.prepare([block])
+    return block
+
+
+def test_bits_that_are_computed_ahead_give_the_verdict_of_all_at_once() -> None:
+    served, sees_all = recording(), Evidence(load_chain("polygon"), {})
+    block = max(served.blocks.values(), key=lambda one: len(served.logs_of(one.hash)))
+    logs = [LOG.decode(log.body) for log in served.logs_of(block.hash)]
+    bloom = read_bloom(msgspec.json.decode(block.head_json)["logsBloom"])
+    assert bloom is not None
+    assert len(logs) > MOST_UNREAD
+    for missing in (None, 0, len(logs) // 2, len(logs) - 1):
+        came = [log for at, log in enumerate(logs) if at != missing]
+        at_once, ahead = opened(bloom, came), opened(bloom, came, sees_all)
+        assert len(ahead.entries) <= MOST_UNREAD < len(at_once.entries)
+        assert ahead.came_from == at_once.came_from
+        assert sees_all.is_doubtful(ahead) == sees_all.is_doubtful(at_once)
+
+
+def test_nothing_is_computed_ahead_where_nothing_will_need_it() -> None:
+    logs = [Log(f"0x{at:040x}", transaction_hash=f"0x{at:064x}", log_index=hex(at)) for at in range(2 * MOST_UNREAD)]
+    by_address = Evidence(load_chain("polygon"), {"address": ["0x" + "11" * 20]})
+    assert len(opened(1, logs, by_address).entries) == len(logs), "they are compared by name"
+    assert opened(0, logs, Evidence(load_chain("polygon"), {})).bloom == 0

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from producers.decode.batch import MAX_MESSAGE_SIZE, BatchDecoder, Decoded, count_refusals, flatten
+from producers.decode.batch import MAX_MESSAGE_SIZE, BatchDecoder, Decoded, count_refusals, flatten, same_context
 from producers.decode.cold import Refusal, RefusedLog, decode_log, identify, origin_of
 from producers.decode.fields import negate, store, store_text_order
 from producers.decode.kernels import CONTEXT, decode_logs
@@ -157,6 +157,14 @@ def test_batch_events_tell_what_each_log_was() -> None:
     decoded, _ = decode([other, GOOD], trusting_table([GOOD]))
     assert decoded.events[0] == -1
     assert EVENTS[decoded.events[1]].name == "sync"
+
+
+def test_context_of_one_log_is_that_of_many() -> None:
+    for flags in (3, [3]):
+        assert same_context([7], flags, 5, 9).tolist() == [(7, 3, 5, 9)]
+    assert same_context([7, 8], [3, 0], 5, 9).tolist() == [(7, 3, 5, 9), (8, 0, 5, 9)]
+    assert same_context([7, 8], 1, 5, 9).tolist() == [(7, 1, 5, 9), (8, 1, 5, 9)]
+    assert same_context([7], 3, 5, 9).dtype == same_context([7, 8], 3, 5, 9).dtype == CONTEXT
 
 
 def test_batch_empty_gives_no_message() -> None:

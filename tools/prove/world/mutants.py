@@ -515,9 +515,9 @@ MUTANTS = (
     ),
     WorldMutant(
         "a verdict waits for the next block",
-        "producers.assembly:Assembly.advance",
-        "else:\n        self._judge()",
-        "elif self._questioning.agenda:\n        self._judge()",
+        "producers.assembly:Assembly.end",
+        "self._judge()\n",
+        "if self._frontier.blocks or self._questioning.agenda:\n        self._judge()\n",
         60087,
         "idle null",
         12,
