@@ -33,6 +33,7 @@ from producers.node.health import FeedCounts
 from producers.node.identity import ChainIdentity
 from producers.node.jsonrpc import (
     ERROR_BUDGET,
+    HEAD_NOTICE,
     LOG,
     LOG_NOTICE,
     UNREADABLE,
@@ -43,7 +44,7 @@ from producers.node.jsonrpc import (
 )
 from producers.node.newest import NewestNumber
 from producers.node.probing import Probing
-from producers.node.rpc_types import Log, has_capitals, in_lower_case
+from producers.node.rpc_types import Log, has_capitals, in_lower_case, is_well_spelt
 from producers.node.subscriptions import Subscriptions
 from producers.node.timers import OVERSLEPT_NS, Clock
 from producers.output.epoch import Epoch, OutputRing
@@ -220,7 +221,8 @@ class Feed:
                 # No log notification.  What came before it is taken first: order matters between heads and logs.
                 self._take_logs(logs, shouting=shouting)
                 logs = []
-                self._read(frame)
+                if not self._take_head(frame):
+                    self._read(frame)
                 logs_id = self._known_logs_id
                 continue
             if params.subscription == logs_id:
@@ -349,6 +351,26 @@ class Feed:
         self._assembly.act()
         for notice in notices:
             self._notify(notice)
+        self._look_at_rejections(before)
+
+    def _take_head(self, frame: bytes) -> bool:
+        """A notification of a head that is spelt as usual; False for anything else, of which nothing is done."""
+        try:
+            params = HEAD_NOTICE.decode(frame).params
+        except UNREADABLE:
+            return False
+        ours = self._early_block.settled and params.subscription == self._subscriptions.heads
+        if not (ours and is_well_spelt(params.result)):
+            return False
+        before = self._rpc.rejected.total()
+        self._assembly.act()
+        if self._heads.take_read(params.result):
+            self._ask_early_block()
+        self._look_at_rejections(before)
+        return True
+
+    def _look_at_rejections(self, before: int) -> None:
+        """What follows from what could not be used of a frame."""
         rejected = self._rpc.rejected.total()
         if self._identity.wrong is not None:
             self._break(self._identity.wrong)

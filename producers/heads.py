@@ -82,6 +82,10 @@ class Heads:
         except UNREADABLE as error:
             self._rpc.reject(Rejection.BAD_HEAD, error)
             return False
+        return self.take_read(head)
+
+    def take_read(self, head: Head) -> bool:
+        """The same, of a head that is read and well spelt."""
         self.pushed += 1
         live = self._subscriptions.head_is_live()
         if self._assembly.head_number < 0 and not self._takes_first:

@@ -83,6 +83,19 @@ class LogNotice(msgspec.Struct, gc=False):
     params: LogParams
 
 
+class HeadParams(msgspec.Struct, gc=False):
+    """What is inside a head notification."""
+
+    subscription: str
+    result: Head
+
+
+class HeadNotice(msgspec.Struct, gc=False):
+    """A head notification, decoded in one step, where it takes four otherwise."""
+
+    params: HeadParams
+
+
 class Notice(msgspec.Struct):
     """Any notification, its result still text."""
 
@@ -146,6 +159,7 @@ class Remark(NamedTuple):
 Then = Callable[[msgspec.Raw | None, Failure | None], None]
 
 LOG_NOTICE = msgspec.json.Decoder(LogNotice)
+HEAD_NOTICE = msgspec.json.Decoder(HeadNotice)
 LOG = LogReader()
 LOGS = LogsReader()
 HEAD = HeadReader()

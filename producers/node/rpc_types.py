@@ -271,12 +271,12 @@ class HeadReader:
             head = _HEAD.decode(text)
         except msgspec.ValidationError:
             head = None
-        if head is not None and _is_well_spelt(head):
+        if head is not None and is_well_spelt(head):
             return head
         return msgspec.convert(_normalised(_ANY.decode(text), HEAD_MEMBERS), Head)
 
 
-def _is_well_spelt(head: Head) -> bool:
+def is_well_spelt(head: Head) -> bool:
     """Whether nothing of a header need be spelt otherwise, and all of it fits its record."""
     return bool(
         _HASHES.fullmatch(head.hash + head.parent_hash)
