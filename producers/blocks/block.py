@@ -597,14 +597,14 @@ def identify(log: Log) -> tuple[str, int] | None:
     transaction, text = log.transaction_hash, log.log_index
     if transaction is None or text is None:
         return None
-    plain = PLAIN_INDICES.get(text)
-    if plain is not None:
-        return transaction + text, plain
-    try:
-        index = int(text, 16) if text != "0x" else 0  # some nodes write zero so
-    except ValueError:
-        return None
-    return transaction + hex(index), index
+    index = PLAIN_INDICES.get(text)
+    if index is None:
+        try:
+            index = int(text, 16) if text != "0x" else 0  # some nodes write zero so
+        except ValueError:
+            return None
+        text = hex(index)
+    return transaction + text, index
 
 
 def split_identity(identity: str) -> tuple[str, int]:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from producers.blocks import block as module
-from producers.blocks.block import ARROWS, Block, IllegalTransition, Progress, Taken, ended_block
+from producers.blocks.block import ARROWS, Block, IllegalTransition, Progress, Taken, ended_block, identify
 from producers.decode.segment import Segment
 from producers.node.rpc_types import Head, Log
 from tlv.codes import Completeness, Domain, Flag, Source
@@ -220,3 +220,11 @@ def test_block_that_is_away_replays_what_is_left_when_flagged_events_are_taken_o
     assert block.to_replay
     assert len(block.take_out_marked(f"0x{OTHER_POOL.hex()}")) == 1
     assert block.to_replay is bool(flagged) and block.events == bool(flagged)
+
+
+@pytest.mark.parametrize("index", [0, 9, 10, 255, 4095, 4096, 70_000])
+def test_identity_is_the_same_however_an_index_is_spelt(index: int) -> None:
+    spellings = (hex(index), f"0x{index:X}", f"0x{index:08x}", f"{index:x}", *(["0x"] if index == 0 else []))
+    logs = [Log("0x" + "11" * 20, transaction_hash="0xaa", log_index=text) for text in spellings]
+    assert {identify(log) for log in logs} == {("0xaa" + hex(index), index)}
+    assert identify(Log("0x" + "11" * 20, transaction_hash="0xaa", log_index="0xzz")) is None

@@ -120,8 +120,8 @@ MUTANTS = (
     WorldMutant(
         "a log is known by its index alone",
         "producers.blocks.block:identify",
-        "transaction + hex(index)",
-        "hex(index)",
+        "return transaction + text",
+        "return text",
         9,
         "shuffled_logs state_sync",
         24,
