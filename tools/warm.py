@@ -101,13 +101,17 @@ def warm_messages() -> None:
 
 def warm_collector() -> None:
     """Decode one Sync event of a made-up pool, and take it back as a reorg does."""
+    import numpy as np
+
     from producers.decode.pool_table import PoolTable, unverified
     from producers.kinds.events import EVENTS, Role
+    from producers.node.frames import cut_plain_frames
     from producers.node.rpc_types import Log
     from producers.node.timers import Clock
     from producers.output.outbox import Outbox
     from tlv.codes import Source
 
+    cut_plain_frames(np.frombuffer(b"", dtype=np.uint8), 0, *np.empty((2, 1), dtype=np.int64))
     sync = next(event for event in EVENTS if event.name == "sync")
     pools = PoolTable([unverified(bytes(20), sync.protocols[0], Role.POOL)])
     outbox = Outbox(Source.POLYGON_COLLECTOR, Clock(), pools, 1)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, cast
 
+import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
@@ -25,6 +26,7 @@ from websockets.protocol import Event, State
 from websockets.uri import parse_uri
 
 from producers.node.errors import EndpointError
+from producers.node.frames import FINAL_TEXT, cut_plain_frames
 from producers.node.redaction import reason_of
 from tlv.codes import FeedReason
 
@@ -34,8 +36,10 @@ BODY_BYTES = 200
 """Of the body of a refused handshake, what is shown."""
 TAG = re.compile(rb"<[^<>]*>")
 END_OF_RESPONSE = b"\r\n\r\n"
-FINAL_TEXT = 0x81
-"""First byte of a text frame that is a whole message (RFC 6455, section 5.2)."""
+BURST = 1 << 13
+"""Bytes from which a kernel finds the frames: its call takes as long as ten frames in Python."""
+MOST_PLAIN = 1 << 10
+"""Frames that it finds in one call; asyncio reads 256 KiB at a time, which is a few hundred logs."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 UNREACHABLE = (OSError, TimeoutError, InvalidHandshake, InvalidURI, InvalidProxy, EndpointError)
 """What `open_connection` raises when there is no connection; `producers.node.redaction` says why without the URL."""
@@ -63,6 +67,7 @@ class NodeConnection(ClientConnection):
         """The beginning of a frame whose end did not come yet; joined only once it is there."""
         self._held_size = 0
         self._needed = 0
+        self._begins, self._ends = np.empty((2, MOST_PLAIN), dtype=np.int64)
         self._framed = False
         """The handshake is over."""
         self._refused = False
@@ -118,6 +123,8 @@ class NodeConnection(ClientConnection):
         only ever given whole frames, so it always stands between two.
         """
         pos, end, needed = 0, len(data), 2
+        if end > BURST:
+            pos = self._cut_plain(data)
         while end - pos >= 2:
             size, header = data[pos + 1], 2
             if size == 126:
@@ -141,6 +148,16 @@ class NodeConnection(ClientConnection):
             needed = 2
         self._held = [data[pos:]]
         self._held_size, self._needed = end - pos, needed
+
+    def _cut_plain(self, data: bytes) -> int:
+        """Take the plain frames at the front of `data`, at most MOST_PLAIN; returns where the next one begins.
+
+        0.25 us a frame, where the loop above takes 0.6.
+        """
+        count, pos = cut_plain_frames(np.frombuffer(data, dtype=np.uint8), self.max_message, self._begins, self._ends)
+        places = zip(self._begins[:count].tolist(), self._ends[:count].tolist(), strict=True)
+        self._messages += [data[begin:end] for begin, end in places]
+        return pos
 
     def process_event(self, event: Event) -> None:
         """Keep data frames for the sink; everything else is the library's."""

@@ -22,7 +22,8 @@ import ringbuf
 from producers.assembly import Assembly
 from producers.chains.configuration import load_chain
 from producers.collector import Collector, CollectorOptions
-from producers.node.connection import FINAL_TEXT, MAX_MESSAGE, NodeConnection
+from producers.node.connection import MAX_MESSAGE, NodeConnection
+from producers.node.frames import FINAL_TEXT
 from tests.producers.virtual import Conversation, new_feed
 from tools.warm import warm_collector, warm_ring
 
