@@ -6,6 +6,11 @@ as it is.
 
     logs --attrgetter, join--> one ASCII text and where each field stands     no Python bytecode per log
     text --decode_batch------> header | PoolXxx | EventOrigin, sealed         native, one pass
+
+Tried and lost: a kernel that finds the fields in the frames themselves, without msgspec and without the join.  It
+takes 0.8 us a log, but eight texts, by which blocks, identities and pools are known, must then be cut out in Python,
+1.9 us; msgspec makes them all in 1.4, and the join is 1.0 (recorded Polygon logs).  It would pay once a block knows its
+logs as words in an array.
 """
 
 from __future__ import annotations
