@@ -42,7 +42,9 @@ BENCHMARKS = {
     "time_travel": "tools.bench.time_travel",
     "start": "tools.bench.start",
     "live_view": "tools.bench.live_view",
-    "limits": "tools.bench.limits.all",
+    "peers": "tools.bench.peers.table",
+    "curves": "tools.bench.curves.all",
+    "sustained": "tools.bench.sustained",
 }
 """The module of each benchmark, in the order in which a message meets what they measure; each has `run(seconds)`, which
 returns its results or yields them as they come."""

@@ -1,0 +1,79 @@
+"""Ours: a ring each way.  Reliable readers, so that nothing is lost and the writer waits for the slowest."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tools.bench.peers.ends import BACK, THERE, Content, Receiving, Sending, Setting, Transport, nothing
+
+if TYPE_CHECKING:
+    from ringbuf import Poll
+
+CAPACITY = 1 << 22
+PATIENCE_S = 60.0
+"""Longer than any turn: a reader that is evicted would lose frames."""
+
+
+def make(folder: Path) -> str:
+    """The rings' common name."""
+    return f"bench.{os.getpid()}.{secrets.token_hex(4)}"
+
+
+def sender(made: str, setting: Setting) -> Sending:
+    """A writer; it need not look for sleepers where readers spin."""
+    from ringbuf import Writer
+
+    writer = Writer.create(
+        f"{made}.{setting.channel}", capacity=CAPACITY, no_wake=setting.spin, full_timeout_s=PATIENCE_S
+    )
+    return Sending(writer.publish, writer.publish_many, nothing, lambda: writer.close(unlink=True))
+
+
+def receiver(made: str, setting: Setting, index: int) -> Receiving:
+    """A reader."""
+    from ringbuf import Reader, Wait
+
+    reader = Reader.attach(f"{made}.{setting.channel}", reliable=True)
+    how = Wait.SPIN if setting.spin else Wait.BACKOFF
+
+    def frames(most: int) -> Poll:
+        while not (poll := reader.poll(most)):
+            reader.wait(None, how)
+        return poll
+
+    def one() -> Content:
+        return frames(1)[0].payload
+
+    def many(most: int) -> tuple[int, Content]:
+        poll = frames(most)
+        return len(poll), poll[0].payload
+
+    return Receiving(one, many, reader.close)
+
+
+def clean(made: str) -> None:
+    """Remove the rings of writers that were killed."""
+    from ringbuf import unlink
+    from ringbuf.errors import RingNotFound
+
+    for channel in (THERE, BACK):
+        try:
+            unlink(f"{made}.{channel}")
+        except RingNotFound:
+            pass
+
+
+TRANSPORT = Transport(
+    name="AlphaPulse",
+    library="",
+    how="ring, publish() and take()",
+    three="one ring",
+    batches="publish_many() of objects, poll()",
+    make=make,
+    sender=sender,
+    receiver=receiver,
+    clean=clean,
+)
