@@ -14,6 +14,8 @@ EXTRAS = {
     "apprise": "notify",
     "chdb": "dev",
     "duckdb": "analysis",
+    "faster_fifo": "peers",
+    "iceoryx2": "peers",
     "nats": "nats",
     "nkeys": "nats",
     "opentelemetry": "otlp",
@@ -27,6 +29,9 @@ EXTRAS = {
     "starlette": "obs",
     "supervisor": "up",
     "uvicorn": "obs",
+    "web3": "peers",
+    "zenoh": "peers",
+    "zmq": "peers",
 }
 """From a library's top package to the extra that brings it."""
 

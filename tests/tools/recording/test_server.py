@@ -9,6 +9,7 @@ import http.client
 import json
 import math
 import socket
+import struct
 from collections.abc import Coroutine
 from typing import Any
 
@@ -187,6 +188,27 @@ def test_node_max_speed_waits_for_a_client_that_does_not_read() -> None:
                 await client.recv()
             assert node.counts.steps > steps
             client.transport.abort()
+
+    run(scene())
+
+
+def test_node_max_speed_plays_on_when_a_client_that_does_not_read_is_gone() -> None:
+    async def scene() -> None:
+        async with RecordingNode(speed=math.inf, at_end="loop") as node:
+            client = await listen(node.ws_url)
+            client.transport.pause_reading()
+            before, steps = -1, 0
+            while before != steps or not steps:  # until it waits for the client
+                before = steps
+                await asyncio.sleep(0.2)
+                steps = node.counts.steps
+            reset = struct.pack("ii", 1, 0)  # SO_LINGER for no time: what is unsent is dropped
+            client.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            client.transport.abort()
+            other = await listen(node.ws_url)
+            while "params" not in json.loads(await other.recv()):
+                pass
+            other.transport.abort()
 
     run(scene())
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -74,7 +74,7 @@ class Contest:
                 except Exception as error:  # noqa: BLE001 - a foreign library that cannot even be set up
                     self.ended[module] = f"{type(error).__name__}: {error}"
                     continue
-                ends.callback(teams[module].end)
+                ends.push(ending(teams[module]))
         for module in list(teams):
             try:
                 teams[module].greet()
@@ -95,6 +95,11 @@ class Contest:
         except PeerEnded as error:
             self.ended[module] = f"{error} ({order.kind} to {order.readers})"
             del teams[module]
+
+
+def ending(team: Team) -> Callable[[type[BaseException] | None, object, object], None]:
+    """For an ExitStack: end a team, at once if it may be in the middle of a turn."""
+    return lambda kind, error, trace: team.end(at_once=kind is not None)
 
 
 def readings_of(order: Order, sent: object, received: list[object]) -> Iterator[tuple[str, float]]:

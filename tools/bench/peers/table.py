@@ -15,16 +15,17 @@ import numpy as np
 
 from consumers.extras import installing
 from tools.bench.peers.ends import BATCH
+from tools.bench.peers.feed import table as feed
 from tools.bench.peers.rounds import IN_BATCHES, ONE, ONE_WAY_P50, ONE_WAY_P99, THREE, Contest
 from tools.bench.peers.team import PATIENCE_S
 from tools.bench.peers.transports import OURS, PEERS
 from tools.bench.result import BenchResult, unmeasured
 
 SIZES = (64, 128, 256, 1024)
-ROUNDS = 5
-SHORTEST_TURN_S = 0.005
-FULL_S = 0.5
+ROUNDS, QUICK_ROUNDS = 5, 2
+FULL_S = 0.2
 """From so many seconds a reading on there are all rounds."""
+SHORTEST_TURN_S = 0.005
 USUAL = 128
 READINGS = {
     ONE_WAY_P50: "us",
@@ -44,21 +45,23 @@ def run(
     seconds: float,
     *,
     peers: tuple[str, ...] = PEERS,
+    clients: tuple[str, ...] = feed.CLIENTS,
     sizes: tuple[int, ...] = SIZES,
     patience_s: float = PATIENCE_S,
 ) -> Iterator[BenchResult]:
     """Every reading over some `seconds` in all; after an interrupt the rows of what was measured until then."""
-    rounds = ROUNDS if seconds >= FULL_S else 2
-    interrupted: KeyboardInterrupt | None = None
+    rounds = ROUNDS if seconds >= FULL_S else QUICK_ROUNDS
+    interrupted: BaseException | None = None
     with tempfile.TemporaryDirectory(prefix="bench-peers") as folder:
         contest = Contest((OURS, *peers), sizes, Path(folder), patience_s)
         try:
             contest.play(rounds, max(seconds / rounds, SHORTEST_TURN_S))
-        except KeyboardInterrupt as error:
+        except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 - raised again behind the rows
             interrupted = error
         yield from Rows(contest).all()
     if interrupted is not None:
         raise interrupted
+    yield from feed.run(seconds, clients=clients)
 
 
 class Rows:

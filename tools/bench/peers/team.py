@@ -24,7 +24,7 @@ FORKED = multiprocessing.get_context("forkserver")
 
 It leaves with this process; the forked ones are then told by the kernel, as its children.
 """
-PRELOADED = ["tools.command.main", "tools.bench.peers.worker", "ringbuf"]
+PRELOADED = ["tools.command.every_command", "tools.command.log_options", "tools.bench.peers.worker", "ringbuf"]
 START_S = 60.0
 """A machine under load takes seconds for imports."""
 PATIENCE_S = 15.0
@@ -97,6 +97,7 @@ class Team:
         self._tell(everyone, "all are open")
         played = Played([], [])
         for _ in order.sizes:
+            self._tell(everyone, "next size")
             self._heard(everyone, self._patience_s)
             self._tell([0], "go")
             sent, *received = self._heard(everyone, order.seconds + self._patience_s)

@@ -114,6 +114,7 @@ def act(transport: Transport, made: Any, index: int, order: Order, connection: C
     if sending is not None:
         sending.ready()
     for size in order.sizes:
+        connection.recv()
         payloads = payloads_of(size)
         if sending is not None and receiving is not None:
             play = ping if index == 0 else answer

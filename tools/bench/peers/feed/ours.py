@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 
-from tools.bench.peers.feed.client import SILENCE_S, Amounts, FeedClient, Followed, LogPlace, Task
+from tools.bench.peers.feed.client import KEPT, SILENCE_S, Amounts, FeedClient, Followed, LogPlace, Task
 
 RING_BYTES = 1 << 25
 LOOK_S = 0.001
@@ -62,14 +62,14 @@ async def follow(task: Task) -> Followed:
 
 
 def published(ring: str) -> dict[LogPlace, Amounts]:
-    """The events in a ring, by the place of their log."""
+    """The first events in a ring, by the place of their log."""
     from ringbuf import Reader, Status
     from tlv.layout import LAYOUT_DIGEST, EventOrigin, PoolBurn, PoolMint, PoolSwap, PoolSync
     from tlv.message import parse
 
     found: dict[LogPlace, Amounts] = {}
     with Reader.attach(ring, start="oldest", layout_digest=LAYOUT_DIGEST) as reader:
-        while (poll := reader.poll()).status is Status.OK:
+        while len(found) < KEPT and (poll := reader.poll()).status is Status.OK:
             for frame in poll:
                 records = parse(frame.payload, verify=True).records
                 origin = next((record for record in records if isinstance(record, EventOrigin)), None)

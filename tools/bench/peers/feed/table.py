@@ -32,7 +32,7 @@ from tools.command.needs import is_installed
 OURS = "tools.bench.peers.feed.ours"
 CLIENTS = (OURS, *(f"tools.bench.peers.feed.{name}" for name in ("bare", "json_abi", "web3_logs")))
 ROUNDS = 3
-FULL_S = 0.5
+FULL_S = 0.2
 PATIENCE_S = 60.0
 """For imports and the node, beyond a turn's own length."""
 

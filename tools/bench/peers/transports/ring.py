@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tools.bench.peers.ends import BACK, THERE, Content, Receiving, Sending, Setting, Transport, nothing
-
-if TYPE_CHECKING:
-    from ringbuf import Poll
 
 CAPACITY = 1 << 22
 PATIENCE_S = 60.0
@@ -38,20 +35,14 @@ def receiver(made: str, setting: Setting, index: int) -> Receiving:
 
     reader = Reader.attach(f"{made}.{setting.channel}", reliable=True)
     how = Wait.SPIN if setting.spin else Wait.BACKOFF
-
-    def frames(most: int) -> Poll:
-        while not (poll := reader.poll(most)):
-            reader.wait(None, how)
-        return poll
-
-    def one() -> Content:
-        return frames(1)[0].payload
+    take_many = reader.take_many
 
     def many(most: int) -> tuple[int, Content]:
-        poll = frames(most)
-        return len(poll), poll[0].payload
+        while not (frames := take_many(most)):
+            reader.wait(None, how)
+        return len(frames), frames[0]
 
-    return Receiving(one, many, reader.close)
+    return Receiving(partial(reader.take, None, how), many, reader.close)
 
 
 def clean(made: str) -> None:
@@ -71,7 +62,7 @@ TRANSPORT = Transport(
     library="",
     how="ring, publish() and take()",
     three="one ring",
-    batches="publish_many() of objects, poll()",
+    batches="publish_many() and take_many() of bytes objects",
     make=make,
     sender=sender,
     receiver=receiver,
