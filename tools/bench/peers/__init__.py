@@ -8,5 +8,6 @@
     machine      what else the machine did between the turns
     table        the rows of `alphapulse bench --only peers`
 
-A reading is the median over rounds.  A peer that is not installed, hangs or dies gets rows that say so; the others go on.
+A reading is the median over rounds.  A peer that is not installed, hangs or dies gets rows that say so, and the others
+go on.
 """

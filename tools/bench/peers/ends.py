@@ -6,7 +6,7 @@ what the peer's own library offers with nothing in between where that is possibl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,7 +79,7 @@ def nothing(*_: object) -> None:
     """Where there is nothing to wait for, close or clean."""
 
 
-def to_each(calls: list[Callable[[Any], object]]) -> Callable[[Any], None]:
+def to_each(calls: Sequence[Callable[[Any], object]]) -> Callable[[Any], None]:
     """One call that makes all of `calls`, for peers that know no broadcast."""
 
     def send(what: object) -> None:

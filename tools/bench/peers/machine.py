@@ -1,12 +1,13 @@
 """What else the machine did: a pinned process that reads its clock between the turns, and the time stolen meanwhile.
 
-Owns the look and the verdict.  A gap between two readings of the clock is time in which this process did not run, or the
-core did not: others' work, interrupts, a hypervisor.  Not during the turns: on a small machine the look itself would
-take a core from what is measured.
+Owns the look and the verdict.  A gap between two readings of the clock is time in which this process did not run, or
+the core did not: others' work, interrupts, a hypervisor.  Not during the turns: on a small machine the look itself
+would take a core from what is measured.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -38,17 +39,13 @@ class MachineWatch:
         """Read the clock for 4 ms on the next core, and note the gaps."""
         core = self._cores[self.looks % len(self._cores)]
         self.looks += 1
-        try:
+        with contextlib.suppress(OSError):  # not permitted: it looks from where it is
             os.sched_setaffinity(0, {core})
-        except OSError:
-            pass  # not permitted: it looks from where it is
         try:
             self._read_clock()
         finally:
-            try:
+            with contextlib.suppress(OSError):
                 os.sched_setaffinity(0, self._cores)
-            except OSError:
-                pass
 
     def _read_clock(self) -> None:
         clock = time.monotonic_ns

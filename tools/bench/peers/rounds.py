@@ -10,9 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tlv.units import NS
 from tools.bench.peers.ends import READERS, Transport
 from tools.bench.peers.machine import MachineWatch
 from tools.bench.peers.team import PATIENCE_S, PeerEnded, Team, spins
@@ -102,20 +104,24 @@ def ending(team: Team) -> Callable[[type[BaseException] | None, object, object],
     return lambda kind, error, trace: team.end(at_once=kind is not None)
 
 
-def readings_of(order: Order, sent: object, received: list[object]) -> Iterator[tuple[str, float]]:
-    """What a turn gave at one payload size."""
+def readings_of(order: Order, sent: Any, received: list[Any]) -> Iterator[tuple[str, float]]:
+    """What a turn gave at one payload size: ns of round trips, or (frames, when) of the sender and of each receiver.
+
+    Raises:
+        PeerEnded: frames were lost.
+    """
     if order.kind == PING:
         one_way = np.asarray(sent, dtype=np.int64) / 2 / NS_PER_US
         yield ONE_WAY_P50, float(np.percentile(one_way, 50))
         yield ONE_WAY_P99, float(np.percentile(one_way, 99))
         return
-    frames, begin = sent  # type: ignore[misc]  # as `worker.send_stream` sends it
-    slowest = max(end for _, end in received)  # type: ignore[misc]
-    lost = max(frames - got for got, _ in received)  # type: ignore[misc]
+    frames, begin = sent
+    lost = max(frames - got for got, _ in received)
     if lost:
         raise PeerEnded(f"{lost} of {frames} frames lost")
+    took_ns = max(end for _, end in received) - begin
     reading = IN_BATCHES if order.kind == BATCHES else ONE if order.readers == 1 else THREE
-    yield reading, frames / (slowest - begin) * NS_PER_US
+    yield reading, frames * NS / took_ns / MILLION
 
 
 def rotated(names: list[str], by: int) -> list[str]:

@@ -1,7 +1,7 @@
 """The rows of `alphapulse bench --only peers`.
 
-Owns how long everything takes, and what a row says.  A peer's row stands beside ours of the same rounds, ours beside the
-best peer; the three targets of the Python face come first.
+Owns how long everything takes, and what a row says.  A peer's row stands beside ours of the same rounds, ours beside
+the best peer; the three targets of the Python face come first.
 """
 
 from __future__ import annotations

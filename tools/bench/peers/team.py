@@ -8,6 +8,7 @@ Owns the processes and what they share.  It must never know what an order measur
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import time
@@ -74,6 +75,11 @@ class Team:
             self.end()
             raise
 
+    @property
+    def pids(self) -> list[int]:
+        """Of its processes, the sender's first."""
+        return [process.pid or 0 for process in self._processes]
+
     def greet(self) -> None:
         """Wait until every process is there.
 
@@ -108,10 +114,8 @@ class Team:
 
     def _tell(self, whom: range | list[int], what: object) -> None:
         for index in whom:
-            try:
+            with contextlib.suppress(OSError):  # it is dead: listening to it says so
                 self._connections[index].send(what)
-            except OSError:
-                pass  # it is dead: listening to it says so
 
     def _heard(self, whom: range | list[int], seconds: float) -> list[Any]:
         """One message of each, within `seconds`."""

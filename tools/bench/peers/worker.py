@@ -1,11 +1,11 @@
 """A process of a peer: obeys orders until it is told that there are no more.
 
-Owns the timed loops, the same for every peer, and the check of what arrives.  `BLOCK` payloads that differ are sent over
-and over; before a stretch is timed one block is compared payload by payload, and while it is timed every `STRIDE`th
-payload is: whatever was lost, doubled or overwritten before it would have moved it.
+Owns the timed loops, the same for every peer, and the check of what arrives.  `BLOCK` payloads that differ are sent
+over and over; before a stretch is timed one block is compared payload by payload, and while it is timed every
+`STRIDE`th payload is: whatever was lost, doubled or overwritten before it would have moved it.
 
-    process 0    opens its sender    ready    warm block      go: blocks until the time is up, END
-    the others   open their ends              compare it      receive until END
+    process 0    opens its sender    for each size: a block to warm up    blocks until the time is up, END
+    the others   open their ends                    compare all of it     receive until END
 
 Times are CLOCK_MONOTONIC, which all processes share: a rate counts from the sender's first timed frame to the moment at
 which a receiver has the last.
@@ -143,7 +143,7 @@ def ping(
     seconds: float,
     connection: Connection,
 ) -> None:
-    """Send, wait for the answer, and so on; sends ns of the round trips.  The first stretch of payloads is not timed."""
+    """Send, wait for the answer, and so on; sends ns of the round trips.  The first stretch is not timed."""
     stretches = [payloads[at : at + STRIDE] for at in range(0, BLOCK, STRIDE)]
     for payload in stretches[0]:
         send(payload)
@@ -195,9 +195,7 @@ def answer(
 # ---- one call per frame
 
 
-def send_stream(
-    send: Callable[[bytes], object], payloads: list[bytes], seconds: float, connection: Connection
-) -> None:
+def send_stream(send: Callable[[bytes], object], payloads: list[bytes], seconds: float, connection: Connection) -> None:
     """Send blocks for `seconds`; sends (frames, when the first was sent)."""
     for payload in payloads:
         send(payload)

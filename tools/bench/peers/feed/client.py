@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,7 +83,7 @@ class FeedClient(NamedTuple):
     how: str
     most_per_s: int
     """Logs a second, that it cannot exceed: what the node need not prepare."""
-    follow: Callable[[Task], Awaitable[Followed]]
+    follow: Callable[[Task], Coroutine[Any, Any, Followed]]
 
 
 class Stint:

@@ -27,7 +27,7 @@ INDEXED = {name: [kind for _, kind, is_topic in fields if is_topic] for name, fi
 
 def decoded(log: dict[str, Any]) -> Amounts | None:
     """The event of a log, its indexed arguments decoded as well; None if it is none that we know."""
-    from eth_abi import decode
+    from eth_abi.abi import decode
 
     topics = log["topics"]
     name = TOPICS.get(topics[0]) if topics else None

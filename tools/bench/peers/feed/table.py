@@ -7,6 +7,7 @@ What the clients decoded is compared with ours, block by block; a client that de
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import logging
 import tempfile
@@ -35,6 +36,8 @@ ROUNDS = 3
 FULL_S = 0.2
 PATIENCE_S = 60.0
 """For imports and the node, beyond a turn's own length."""
+FIRST_PATIENCE_S = 600.0
+"""For the first turn of ours, in which kernels that were never compiled are."""
 
 
 def run(seconds: float, *, clients: tuple[str, ...] = CLIENTS, patience_s: float = PATIENCE_S) -> Iterator[BenchResult]:
@@ -71,24 +74,25 @@ class FeedTurns:
 
     def play(self, rounds: int, seconds: float) -> None:
         """All rounds; a short turn of ours before them, in which it gets to know the pools."""
-        self._tried(OURS, 0.0)
+        if OURS in self._clients:
+            self._tried(OURS, 0.0, FIRST_PATIENCE_S)
         for number in range(rounds):
             for module in rotated([module for module in self._clients if module not in self._reasons], number):
                 self._watch.look()
-                followed = self._tried(module, seconds)
+                followed = self._tried(module, seconds, self._patience_s)
                 if followed is not None:
                     self._rates[module].append(followed.logs / followed.seconds)
                     self._decoded.setdefault(module, followed.decoded)
 
-    def _tried(self, module: str, seconds: float) -> Followed | None:
+    def _tried(self, module: str, seconds: float, patience_s: float) -> Followed | None:
         """A turn; None if it came to nothing, of which the reason is kept."""
         try:
-            return self._turn(module, seconds)
+            return self._turn(module, seconds, patience_s)
         except PeerEnded as error:
             self._reasons[module] = str(error)
             return None
 
-    def _turn(self, module: str, seconds: float) -> Followed:
+    def _turn(self, module: str, seconds: float, patience_s: float) -> Followed:
         """Raises PeerEnded."""
         client = self._clients[module]
         logs, events = load_of(self._blocks, max(int(seconds * client.most_per_s), FEWEST))
@@ -100,8 +104,8 @@ class FeedTurns:
             process.start()
             theirs.close()
             try:
-                if not ours.poll(seconds + self._patience_s):
-                    raise PeerEnded(f"no answer within {seconds + self._patience_s:g} s; its process was killed")
+                if not ours.poll(seconds + patience_s):
+                    raise PeerEnded(f"no answer within {seconds + patience_s:g} s; its process was killed")
                 followed = ours.recv()
                 process.join(LEAVE_S)
             except EOFError:
@@ -125,7 +129,7 @@ class FeedTurns:
         medians = {module: float(np.median(rates)) for module, rates in self._rates.items()}
         for module, client in self._clients.items():
             name = f"peers, feed, logs to events: {client.name}"
-            equal, difference = self._compared(module)
+            equal, difference = compared(self._decoded.get(OURS, {}), self._decoded.get(module, {}))
             if module not in medians or difference:
                 reason = difference or self._reasons.get(module, "interrupted before its first turn")
                 yield unmeasured(name, "logs/s", reason)
@@ -153,20 +157,18 @@ class FeedTurns:
                 disturbed=self._watch.disturbed,
             )
 
-    def _compared(self, module: str) -> tuple[int, str]:
-        """(how many events are the same as ours, the first difference if there is one)."""
-        ours, theirs = self._decoded.get(OURS, {}), self._decoded.get(module, {})
-        if module == OURS or not ours or not theirs:
-            return 0, ""
-        both = whole_blocks(ours) & whole_blocks(theirs)
-        sides = [{place: event for place, event in side.items() if place[0] in both} for side in (ours, theirs)]
-        for place in sides[0].keys() | sides[1].keys():
-            expected, found = (side.get(place) for side in sides)
-            if expected != found:
-                return 0, f"log {place[1]} of block {place[0]}: expected {expected}, found {found}"
-        if not sides[0]:
-            return 0, "it decoded no block that we have too"
-        return len(sides[0]), ""
+
+def compared(ours: dict[LogPlace, Amounts], theirs: dict[LogPlace, Amounts]) -> tuple[int, str]:
+    """(how many events are equal in the blocks that both have, the first difference if there is one)."""
+    if not ours or not theirs:
+        return 0, ""
+    both = whole_blocks(ours) & whole_blocks(theirs)
+    sides = [{place: event for place, event in side.items() if place[0] in both} for side in (ours, theirs)]
+    for place in sorted(sides[0].keys() | sides[1].keys()):
+        expected, found = (side.get(place) for side in sides)
+        if expected != found:
+            return 0, f"log {place[1]} of block {place[0]}: expected {expected}, found {found}"
+    return len(sides[0]), "" if both else "it decoded no block that we have too"
 
 
 def whole_blocks(decoded: dict[LogPlace, Amounts]) -> set[str]:
@@ -190,10 +192,8 @@ def remove_ring(name: str) -> None:
     from ringbuf import unlink
     from ringbuf.errors import RingNotFound
 
-    try:
+    with contextlib.suppress(RingNotFound):
         unlink(name)
-    except RingNotFound:
-        pass
 
 
 def load_of(blocks: Blocks, fewest: int) -> tuple[int, int]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from tools.bench.peers.ends import BACK, THERE, Content, Receiving, Sending, Setting, Transport, nothing
 
@@ -15,7 +18,10 @@ PATIENCE_S = 60.0
 
 
 def make(folder: Path) -> str:
-    """The rings' common name."""
+    """The rings' common name.  Here kernels that were never compiled are: no turn has the time for that."""
+    from ringbuf.warm import warm
+
+    warm()
     return f"bench.{os.getpid()}.{secrets.token_hex(4)}"
 
 
@@ -40,9 +46,11 @@ def receiver(made: str, setting: Setting, index: int) -> Receiving:
     def many(most: int) -> tuple[int, Content]:
         while not (frames := take_many(most)):
             reader.wait(None, how)
+        assert isinstance(frames, list), frames  # a loss: the writer did not wait
         return len(frames), frames[0]
 
-    return Receiving(partial(reader.take, None, how), many, reader.close)
+    take = cast(Callable[[], Content], partial(reader.take, None, how))  # a loss is no content, and found to be none
+    return Receiving(take, many, reader.close)
 
 
 def clean(made: str) -> None:
@@ -51,10 +59,8 @@ def clean(made: str) -> None:
     from ringbuf.errors import RingNotFound
 
     for channel in (THERE, BACK):
-        try:
+        with contextlib.suppress(RingNotFound):
             unlink(f"{made}.{channel}")
-        except RingNotFound:
-            pass
 
 
 TRANSPORT = Transport(

@@ -1,0 +1,21 @@
+"""A transport whose receivers never return: for a peer that hangs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tools.bench.peers.ends import Content, Receiving, Setting
+from tools.bench.peers.transports import mp_pipe
+
+
+def receiver(made: Any, setting: Setting, index: int) -> Receiving:
+    """Receives nothing, for ever."""
+
+    def one() -> Content:
+        while True:
+            pass
+
+    return mp_pipe.receiver(made, setting, index)._replace(one=one)
+
+
+TRANSPORT = mp_pipe.TRANSPORT._replace(name="hung", receiver=receiver)
