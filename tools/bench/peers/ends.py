@@ -23,7 +23,7 @@ END = b"."
 Content = bytes | memoryview
 
 
-class Sending(NamedTuple):
+class SendingEnd(NamedTuple):
     """The end that sends."""
 
     one: Callable[[bytes], object]
@@ -34,7 +34,7 @@ class Sending(NamedTuple):
     close: Callable[[], object]
 
 
-class Receiving(NamedTuple):
+class ReceivingEnd(NamedTuple):
     """The end that receives; both calls wait."""
 
     one: Callable[[], Content]
@@ -44,7 +44,7 @@ class Receiving(NamedTuple):
     close: Callable[[], object]
 
 
-class Setting(NamedTuple):
+class TurnSetting(NamedTuple):
     """How a turn is held."""
 
     channel: str
@@ -70,8 +70,8 @@ class Transport(NamedTuple):
     batches: str
     """What a batch is; empty where the peer has none."""
     make: Callable[[Path], Any]
-    sender: Callable[[Any, Setting], Sending]
-    receiver: Callable[[Any, Setting, int], Receiving]
+    sender: Callable[[Any, TurnSetting], SendingEnd]
+    receiver: Callable[[Any, TurnSetting, int], ReceivingEnd]
     clean: Callable[[Any], None]
 
 
@@ -90,7 +90,7 @@ def to_each(calls: Sequence[Callable[[Any], object]]) -> Callable[[Any], None]:
 
 
 def one_by_one(one: Callable[[bytes], object]) -> Callable[[list[bytes]], None]:
-    """`Sending.many` of a peer without batches."""
+    """`SendingEnd.many` of a peer without batches."""
 
     def many(payloads: list[bytes]) -> None:
         for payload in payloads:
@@ -100,5 +100,5 @@ def one_by_one(one: Callable[[bytes], object]) -> Callable[[list[bytes]], None]:
 
 
 def single(one: Callable[[], Content]) -> Callable[[int], tuple[int, Content]]:
-    """`Receiving.many` of a peer without batches."""
+    """`ReceivingEnd.many` of a peer without batches."""
     return lambda most: (1, one())

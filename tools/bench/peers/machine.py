@@ -23,7 +23,7 @@ STEAL = 8
 """Column of the steal time in the first line, in which user, nice, system ... follow the name."""
 
 
-class MachineWatch:
+class GapWatch:
     """Looks at the cores in turn."""
 
     def __init__(self) -> None:

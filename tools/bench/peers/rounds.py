@@ -16,9 +16,9 @@ import numpy as np
 
 from tlv.units import NS
 from tools.bench.peers.ends import READERS, Transport
-from tools.bench.peers.machine import MachineWatch
+from tools.bench.peers.machine import GapWatch
 from tools.bench.peers.team import PATIENCE_S, PeerEnded, Team, spins
-from tools.bench.peers.worker import BATCHES, PING, STREAM, Order
+from tools.bench.peers.worker import BATCHES, PING, STREAM, TurnOrder
 from tools.command.needs import is_installed
 
 ONE_WAY_P50, ONE_WAY_P99, ONE, THREE, IN_BATCHES = "one way p50", "one way p99", "one to one", "one to three", "batches"
@@ -45,7 +45,7 @@ class Contest:
         """By (module, reading, payload size): us or M frames/s of each round."""
         self.ended: dict[str, str] = {}
         self.pinned = True
-        self.watch = MachineWatch()
+        self.watch = GapWatch()
         self._folder = folder
         self._patience_s = patience_s
 
@@ -62,7 +62,9 @@ class Contest:
                 for kind, readers in TOPOLOGIES:
                     for module in rotated(list(teams), number):
                         if kind != BATCHES or self.transports[module].batches:
-                            self._turn(teams, module, Order(kind, self.sizes, readers, turn_s, spins(kind, readers)))
+                            self._turn(
+                                teams, module, TurnOrder(kind, self.sizes, readers, turn_s, spins(kind, readers))
+                            )
 
     def _teams(self, ends: ExitStack) -> dict[str, Team]:
         """Start everybody's processes together, then wait for them."""
@@ -87,7 +89,7 @@ class Contest:
             self.pinned = self.pinned and teams[module].pinned
         return teams
 
-    def _turn(self, teams: dict[str, Team], module: str, order: Order) -> None:
+    def _turn(self, teams: dict[str, Team], module: str, order: TurnOrder) -> None:
         self.watch.look()
         try:
             played = teams[module].play(order)
@@ -104,7 +106,7 @@ def ending(team: Team) -> Callable[[type[BaseException] | None, object, object],
     return lambda kind, error, trace: team.end(at_once=kind is not None)
 
 
-def readings_of(order: Order, sent: Any, received: list[Any]) -> Iterator[tuple[str, float]]:
+def readings_of(order: TurnOrder, sent: Any, received: list[Any]) -> Iterator[tuple[str, float]]:
     """What a turn gave at one payload size: ns of round trips, or (frames, when) of the sender and of each receiver.
 
     Raises:

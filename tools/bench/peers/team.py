@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tools.bench.peers.ends import READERS, Transport
-from tools.bench.peers.worker import PING, Failure, Order, serve
+from tools.bench.peers.worker import PING, PeerFailure, TurnOrder, serve
 
 FORKED = multiprocessing.get_context("forkserver")
 """Forked from a process that has done nothing but import: 32 starts would take 9 s of CPU for the same imports.
@@ -88,7 +88,7 @@ class Team:
         """
         self.pinned = all(self._heard(range(len(self._processes)), START_S))
 
-    def play(self, order: Order) -> Played:
+    def play(self, order: TurnOrder) -> Played:
         """One turn.
 
         Raises:
@@ -136,8 +136,8 @@ class Team:
             message = self._connections[index].recv()
         except (EOFError, OSError):
             self._processes[index].join(LEAVE_S)
-            message = Failure(f"process {index} died, exit code {self._processes[index].exitcode}")
-        if isinstance(message, Failure):
+            message = PeerFailure(f"process {index} died, exit code {self._processes[index].exitcode}")
+        if isinstance(message, PeerFailure):
             self._give_up(message.reason)
         return message
 

@@ -30,10 +30,10 @@ from tools.bench.peers.ends import (
     END,
     THERE,
     Content,
-    Receiving,
-    Sending,
-    Setting,
+    ReceivingEnd,
+    SendingEnd,
     Transport,
+    TurnSetting,
 )
 from tools.command.parent import request_death_signal
 
@@ -42,7 +42,7 @@ PING, STREAM, BATCHES = "ping", "stream", "batches"
 clock = time.monotonic_ns
 
 
-class Order(NamedTuple):
+class TurnOrder(NamedTuple):
     """One turn: a topology, all payload sizes one after the other."""
 
     kind: str
@@ -53,7 +53,7 @@ class Order(NamedTuple):
     spin: bool
 
 
-class Failure(NamedTuple):
+class PeerFailure(NamedTuple):
     """What a process says before it ends."""
 
     reason: str
@@ -77,7 +77,7 @@ def serve(connection: Connection, module: str, made: Any, index: int, core: int)
         while (order := connection.recv()) is not None:
             act(transport, made, index, order, connection)
     except Exception as error:  # noqa: BLE001 - foreign libraries: whatever it is becomes the peer's reason
-        connection.send(Failure(f"{type(error).__name__}: {error}"))
+        connection.send(PeerFailure(f"{type(error).__name__}: {error}"))
 
 
 def leave_signals_to_parent() -> None:
@@ -95,12 +95,12 @@ def pinned_to(core: int) -> bool:
     return True
 
 
-def act(transport: Transport, made: Any, index: int, order: Order, connection: Connection) -> None:
+def act(transport: Transport, made: Any, index: int, order: TurnOrder, connection: Connection) -> None:
     """One turn."""
-    there = Setting(THERE, order.readers, order.spin, order.kind == PING)
+    there = TurnSetting(THERE, order.readers, order.spin, order.kind == PING)
     back = there._replace(channel=BACK)
-    sending: Sending | None = None
-    receiving: Receiving | None = None
+    sending: SendingEnd | None = None
+    receiving: ReceivingEnd | None = None
     if index == 0:
         sending = transport.sender(made, there)
     else:

@@ -6,13 +6,13 @@ import os
 import signal
 from typing import Any
 
-from tools.bench.peers.ends import Content, Receiving, Setting
+from tools.bench.peers.ends import Content, ReceivingEnd, TurnSetting
 from tools.bench.peers.transports import mp_pipe
 
 FRAMES = 1500
 
 
-def receiver(made: Any, setting: Setting, index: int) -> Receiving:
+def receiver(made: Any, setting: TurnSetting, index: int) -> ReceivingEnd:
     """Receives so many frames."""
     real = mp_pipe.receiver(made, setting, index)
     left = iter(range(FRAMES))

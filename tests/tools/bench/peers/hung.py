@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tools.bench.peers.ends import Content, Receiving, Setting
+from tools.bench.peers.ends import Content, ReceivingEnd, TurnSetting
 from tools.bench.peers.transports import mp_pipe
 
 
-def receiver(made: Any, setting: Setting, index: int) -> Receiving:
+def receiver(made: Any, setting: TurnSetting, index: int) -> ReceivingEnd:
     """Receives nothing, for ever."""
 
     def one() -> Content:

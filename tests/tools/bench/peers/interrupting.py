@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from tools.bench.peers.ends import Sending, Setting
+from tools.bench.peers.ends import SendingEnd, TurnSetting
 from tools.bench.peers.transports import mp_pipe
 
 
@@ -16,14 +16,14 @@ def make(folder: Path) -> tuple[int, mp_pipe.Pipes]:
     return os.getpid(), mp_pipe.make(folder)
 
 
-def sender(made: tuple[int, mp_pipe.Pipes], setting: Setting) -> Sending:
+def sender(made: tuple[int, mp_pipe.Pipes], setting: TurnSetting) -> SendingEnd:
     """A sender in turns with one reader."""
     if setting.readers > 1:
         os.kill(made[0], signal.SIGINT)
     return mp_pipe.sender(made[1], setting)
 
 
-def receiver(made: tuple[int, mp_pipe.Pipes], setting: Setting, index: int) -> Any:
+def receiver(made: tuple[int, mp_pipe.Pipes], setting: TurnSetting, index: int) -> Any:
     """As of a pipe."""
     return mp_pipe.receiver(made[1], setting, index)
 

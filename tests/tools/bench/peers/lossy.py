@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import count
 from typing import Any
 
-from tools.bench.peers.ends import Content, Receiving, Setting
+from tools.bench.peers.ends import Content, ReceivingEnd, TurnSetting
 from tools.bench.peers.transports import mp_pipe
 
 EACH = 2000
 
 
-def receiver(made: Any, setting: Setting, index: int) -> Receiving:
+def receiver(made: Any, setting: TurnSetting, index: int) -> ReceivingEnd:
     """Passes over each frame of that number."""
     real = mp_pipe.receiver(made, setting, index)
     number = count(1)

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from tools.bench.peers.ends import BLOCK, READERS, Content
-from tools.bench.peers.machine import MachineWatch
+from tools.bench.peers.machine import GapWatch
 from tools.bench.peers.rounds import IN_BATCHES, ONE, ONE_WAY_P50, Contest, rotated
 from tools.bench.peers.table import OURS, READINGS, TARGETS, circumstances, run
 from tools.bench.peers.team import PeerEnded, Team
 from tools.bench.peers.transports import PEERS, iceoryx, mp_pipe, ring
-from tools.bench.peers.worker import STREAM, Order, WrongContent, check, payloads_of, pinned_to
+from tools.bench.peers.worker import STREAM, TurnOrder, WrongContent, check, payloads_of, pinned_to
 from tools.bench.result import BenchResult
 
 TESTS = "tests.tools.bench.peers"
@@ -88,7 +88,7 @@ def test_peers_whose_processes_were_killed_leave_no_shared_memory(module: object
 
     def play() -> None:
         try:
-            team.play(Order(STREAM, (64,), READERS, 600.0, spin=False))
+            team.play(TurnOrder(STREAM, (64,), READERS, 600.0, spin=False))
         except PeerEnded as error:
             told.append(str(error))
 
@@ -191,7 +191,7 @@ def test_peers_say_that_pinning_is_not_permitted() -> None:
 
 
 def test_peers_watch_of_the_machine_calls_it_disturbed_by_the_time_that_it_missed() -> None:
-    watch = MachineWatch()
+    watch = GapWatch()
     watch.look()
     assert watch.looks == 1
     assert watch.watched_ns > 0

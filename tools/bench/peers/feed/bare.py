@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from tools.bench.peers.feed.client import OPTIONS, SILENCE_S, FeedClient, Followed, Stint, Task, subscriptions
+from tools.bench.peers.feed.client import OPTIONS, SILENCE_S, FeedClient, FeedOutcome, Stint, Task, subscriptions
 
 
-async def follow(task: Task) -> Followed:
+async def follow(task: Task) -> FeedOutcome:
     """Receive; a notification of a log is told by its length alone, which no answer has."""
     from websockets.asyncio.client import connect
 

@@ -52,7 +52,7 @@ Amounts = tuple[str, tuple[int, ...]]
 """(name of the event, what its data holds)."""
 
 
-class Followed(NamedTuple):
+class FeedOutcome(NamedTuple):
     """What a client made of the feed."""
 
     logs: int
@@ -83,7 +83,7 @@ class FeedClient(NamedTuple):
     how: str
     most_per_s: int
     """Logs a second, that it cannot exceed: what the node need not prepare."""
-    follow: Callable[[Task], Coroutine[Any, Any, Followed]]
+    follow: Callable[[Task], Coroutine[Any, Any, FeedOutcome]]
 
 
 class Stint:
@@ -104,9 +104,9 @@ class Stint:
         is_long_enough = self._now - self._begin > self._limit_s and self.logs >= FEWEST
         return is_long_enough or self.logs >= self._wanted
 
-    def followed(self, decoded: dict[LogPlace, Amounts]) -> Followed:
+    def followed(self, decoded: dict[LogPlace, Amounts]) -> FeedOutcome:
         """The outcome."""
-        return Followed(self.logs, self._now - self._begin, decoded)
+        return FeedOutcome(self.logs, self._now - self._begin, decoded)
 
 
 def subscriptions() -> list[str]:

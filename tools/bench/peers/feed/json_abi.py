@@ -14,7 +14,7 @@ from tools.bench.peers.feed.client import (
     TOPICS,
     Amounts,
     FeedClient,
-    Followed,
+    FeedOutcome,
     LogPlace,
     Stint,
     Task,
@@ -38,7 +38,7 @@ def decoded(log: dict[str, Any]) -> Amounts | None:
     return name, decode(PLAIN[name], bytes.fromhex(log["data"][2:]))
 
 
-async def follow(task: Task) -> Followed:
+async def follow(task: Task) -> FeedOutcome:
     """Receive, parse, decode."""
     from websockets.asyncio.client import connect
 

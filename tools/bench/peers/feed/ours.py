@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 
-from tools.bench.peers.feed.client import KEPT, SILENCE_S, Amounts, FeedClient, Followed, LogPlace, Task
+from tools.bench.peers.feed.client import KEPT, SILENCE_S, Amounts, FeedClient, FeedOutcome, LogPlace, Task
 
 RING_BYTES = 1 << 25
 LOOK_S = 0.001
@@ -18,7 +18,7 @@ def ring_of(pid: int) -> str:
     return f"bench.{pid}.feed"
 
 
-async def follow(task: Task) -> Followed:
+async def follow(task: Task) -> FeedOutcome:
     """Collect until every event is in the ring; the clock begins with the last look that saw no log.
 
     Pools that were verified once are known from then on.
@@ -54,7 +54,7 @@ async def follow(task: Task) -> Followed:
                 break
         collector.stop()
         await work
-        return Followed(task.logs if done >= task.events else 0, end - begin, published(ring))
+        return FeedOutcome(task.logs if done >= task.events else 0, end - begin, published(ring))
     finally:
         collector.stop()
         await asyncio.wait([work])

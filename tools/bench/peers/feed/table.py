@@ -21,12 +21,12 @@ import numpy as np
 
 from consumers.extras import installing
 from tools.bench.collector.load import Blocks, event_blocks, served
-from tools.bench.peers.feed.client import FEWEST, TOPICS, Amounts, FeedClient, Followed, LogPlace, Task
+from tools.bench.peers.feed.client import FEWEST, TOPICS, Amounts, FeedClient, FeedOutcome, LogPlace, Task
 from tools.bench.peers.feed.ours import ring_of
-from tools.bench.peers.machine import MachineWatch
+from tools.bench.peers.machine import GapWatch
 from tools.bench.peers.rounds import rotated
 from tools.bench.peers.team import FORKED, LEAVE_S, PRELOADED, PeerEnded
-from tools.bench.peers.worker import Failure, leave_signals_to_parent
+from tools.bench.peers.worker import PeerFailure, leave_signals_to_parent
 from tools.bench.result import BenchResult, unmeasured
 from tools.command.needs import is_installed
 
@@ -70,7 +70,7 @@ class FeedTurns:
             for module, client in self._clients.items()
             if client.library and not is_installed(client.library)
         }
-        self._watch = MachineWatch()
+        self._watch = GapWatch()
 
     def play(self, rounds: int, seconds: float) -> None:
         """All rounds; a short turn of ours before them, in which it gets to know the pools."""
@@ -84,7 +84,7 @@ class FeedTurns:
                     self._rates[module].append(followed.logs / followed.seconds)
                     self._decoded.setdefault(module, followed.decoded)
 
-    def _tried(self, module: str, seconds: float, patience_s: float) -> Followed | None:
+    def _tried(self, module: str, seconds: float, patience_s: float) -> FeedOutcome | None:
         """A turn; None if it came to nothing, of which the reason is kept."""
         try:
             return self._turn(module, seconds, patience_s)
@@ -92,7 +92,7 @@ class FeedTurns:
             self._reasons[module] = str(error)
             return None
 
-    def _turn(self, module: str, seconds: float, patience_s: float) -> Followed:
+    def _turn(self, module: str, seconds: float, patience_s: float) -> FeedOutcome:
         """Raises PeerEnded."""
         client = self._clients[module]
         logs, events = load_of(self._blocks, max(int(seconds * client.most_per_s), FEWEST))
@@ -117,9 +117,9 @@ class FeedTurns:
                 ours.close()
                 if module == OURS and process.pid is not None:
                     remove_ring(ring_of(process.pid))
-        if isinstance(followed, Failure):
+        if isinstance(followed, PeerFailure):
             raise PeerEnded(followed.reason)
-        assert isinstance(followed, Followed)
+        assert isinstance(followed, FeedOutcome)
         if followed.logs < FEWEST or followed.seconds <= 0:
             raise PeerEnded(f"only {followed.logs} of {logs} logs came")
         return followed
@@ -215,4 +215,4 @@ def follow_in(connection: Connection, module: str, task: Task) -> None:
     try:
         connection.send(asyncio.run(client.follow(task)))
     except Exception as error:  # noqa: BLE001 - foreign libraries: whatever it is becomes the client's reason
-        connection.send(Failure(f"{type(error).__name__}: {error}"))
+        connection.send(PeerFailure(f"{type(error).__name__}: {error}"))

@@ -13,7 +13,7 @@ from tools.bench.peers.feed.client import (
     TOPICS,
     Amounts,
     FeedClient,
-    Followed,
+    FeedOutcome,
     LogPlace,
     Stint,
     Task,
@@ -35,7 +35,7 @@ def abi() -> list[dict[str, Any]]:
     ]
 
 
-async def follow(task: Task) -> Followed:
+async def follow(task: Task) -> FeedOutcome:
     """Subscribe, and decode what the library gives."""
     from web3 import AsyncWeb3, WebSocketProvider
 

@@ -10,10 +10,10 @@ from tools.bench.peers.ends import (
     READERS,
     THERE,
     Content,
-    Receiving,
-    Sending,
-    Setting,
+    ReceivingEnd,
+    SendingEnd,
     Transport,
+    TurnSetting,
     nothing,
     to_each,
 )
@@ -38,16 +38,16 @@ def make(folder: Path) -> Queues:
     return {THERE: [queue() for _ in range(READERS)], BACK: [queue()]}
 
 
-def sender(made: Queues, setting: Setting) -> Sending:
+def sender(made: Queues, setting: TurnSetting) -> SendingEnd:
     """Puts into the queue of every reader."""
     queues = made[setting.channel][: setting.readers]
     if setting.readers == 1:
-        return Sending(queues[0].put, queues[0].put_many, nothing, nothing)
+        return SendingEnd(queues[0].put, queues[0].put_many, nothing, nothing)
     one, many = to_each([queue.put for queue in queues]), to_each([queue.put_many for queue in queues])
-    return Sending(one, many, nothing, nothing)
+    return SendingEnd(one, many, nothing, nothing)
 
 
-def receiver(made: Queues, setting: Setting, index: int) -> Receiving:
+def receiver(made: Queues, setting: TurnSetting, index: int) -> ReceivingEnd:
     """Takes from its own queue."""
     queue = made[setting.channel][index]
 
@@ -59,7 +59,7 @@ def receiver(made: Queues, setting: Setting, index: int) -> Receiving:
         contents = queue.get_many(True, WAIT_S, most)
         return len(contents), contents[0]
 
-    return Receiving(one, many, nothing)
+    return ReceivingEnd(one, many, nothing)
 
 
 TRANSPORT = Transport(

@@ -12,7 +12,16 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from tools.bench.peers.ends import Content, Receiving, Sending, Setting, Transport, nothing, one_by_one, single
+from tools.bench.peers.ends import (
+    Content,
+    ReceivingEnd,
+    SendingEnd,
+    Transport,
+    TurnSetting,
+    nothing,
+    one_by_one,
+    single,
+)
 
 MOST_BYTES = 1024
 BUFFERED = 1024
@@ -24,7 +33,7 @@ def make(folder: Path) -> tuple[str, str]:
     return f"{folder}/iceoryx2/", f"bench_{os.getpid()}_{secrets.token_hex(4)}_"
 
 
-def opened(made: tuple[str, str], setting: Setting) -> tuple[Any, Any]:
+def opened(made: tuple[str, str], setting: TurnSetting) -> tuple[Any, Any]:
     """The node, which must live as long as its ports, and the service of a channel."""
     import iceoryx2
 
@@ -48,7 +57,7 @@ def opened(made: tuple[str, str], setting: Setting) -> tuple[Any, Any]:
     return node, service
 
 
-def sender(made: tuple[str, str], setting: Setting) -> Sending:
+def sender(made: tuple[str, str], setting: TurnSetting) -> SendingEnd:
     """A publisher."""
     import iceoryx2
 
@@ -62,10 +71,10 @@ def sender(made: tuple[str, str], setting: Setting) -> Sending:
         copy(sample.payload_ptr, payload, len(payload))
         sample.assume_init().send()
 
-    return Sending(one, one_by_one(one), nothing, lambda: closed(publisher, node))
+    return SendingEnd(one, one_by_one(one), nothing, lambda: closed(publisher, node))
 
 
-def receiver(made: tuple[str, str], setting: Setting, index: int) -> Receiving:
+def receiver(made: tuple[str, str], setting: TurnSetting, index: int) -> ReceivingEnd:
     """A subscriber, which has nothing to wait on: it is asked again."""
     node, service = opened(made, setting)
     subscriber = service.subscriber_builder().create()
@@ -77,7 +86,7 @@ def receiver(made: tuple[str, str], setting: Setting, index: int) -> Receiving:
             rest()
         return copied(sample.payload_ptr, sample.header.number_of_elements)
 
-    return Receiving(one, single(one), lambda: closed(subscriber, node))
+    return ReceivingEnd(one, single(one), lambda: closed(subscriber, node))
 
 
 def closed(port: Any, node: Any) -> None:

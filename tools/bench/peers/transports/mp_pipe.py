@@ -10,10 +10,10 @@ from tools.bench.peers.ends import (
     BACK,
     READERS,
     THERE,
-    Receiving,
-    Sending,
-    Setting,
+    ReceivingEnd,
+    SendingEnd,
     Transport,
+    TurnSetting,
     nothing,
     one_by_one,
     single,
@@ -31,17 +31,17 @@ def make(folder: Path) -> Pipes:
     }
 
 
-def sender(made: Pipes, setting: Setting) -> Sending:
+def sender(made: Pipes, setting: TurnSetting) -> SendingEnd:
     """Writes into the pipe of every reader."""
     sends = [pipe[1].send_bytes for pipe in made[setting.channel][: setting.readers]]
     one = sends[0] if setting.readers == 1 else to_each(sends)
-    return Sending(one, one_by_one(one), nothing, nothing)
+    return SendingEnd(one, one_by_one(one), nothing, nothing)
 
 
-def receiver(made: Pipes, setting: Setting, index: int) -> Receiving:
+def receiver(made: Pipes, setting: TurnSetting, index: int) -> ReceivingEnd:
     """Reads its own pipe."""
     one = made[setting.channel][index][0].recv_bytes
-    return Receiving(one, single(one), nothing)
+    return ReceivingEnd(one, single(one), nothing)
 
 
 def clean(made: Pipes) -> None:

@@ -9,10 +9,10 @@ from tools.bench.peers.ends import (
     BACK,
     READERS,
     THERE,
-    Receiving,
-    Sending,
-    Setting,
+    ReceivingEnd,
+    SendingEnd,
     Transport,
+    TurnSetting,
     nothing,
     one_by_one,
     single,
@@ -29,17 +29,17 @@ def make(folder: Path) -> Queues:
     return {THERE: [context.Queue(QUEUED) for _ in range(READERS)], BACK: [context.Queue(QUEUED)]}
 
 
-def sender(made: Queues, setting: Setting) -> Sending:
+def sender(made: Queues, setting: TurnSetting) -> SendingEnd:
     """Puts into the queue of every reader."""
     puts = [queue.put for queue in made[setting.channel][: setting.readers]]
     one = puts[0] if setting.readers == 1 else to_each(puts)
-    return Sending(one, one_by_one(one), nothing, nothing)
+    return SendingEnd(one, one_by_one(one), nothing, nothing)
 
 
-def receiver(made: Queues, setting: Setting, index: int) -> Receiving:
+def receiver(made: Queues, setting: TurnSetting, index: int) -> ReceivingEnd:
     """Takes from its own queue."""
     one = made[setting.channel][index].get
-    return Receiving(one, single(one), nothing)
+    return ReceivingEnd(one, single(one), nothing)
 
 
 def clean(made: Queues) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from tools.bench.peers.ends import BACK, THERE, Content, Receiving, Sending, Setting, Transport, nothing
+from tools.bench.peers.ends import BACK, THERE, Content, ReceivingEnd, SendingEnd, Transport, TurnSetting, nothing
 
 CAPACITY = 1 << 22
 PATIENCE_S = 60.0
@@ -25,17 +25,17 @@ def make(folder: Path) -> str:
     return f"bench.{os.getpid()}.{secrets.token_hex(4)}"
 
 
-def sender(made: str, setting: Setting) -> Sending:
+def sender(made: str, setting: TurnSetting) -> SendingEnd:
     """A writer; it need not look for sleepers where readers spin."""
     from ringbuf import Writer
 
     writer = Writer.create(
         f"{made}.{setting.channel}", capacity=CAPACITY, no_wake=setting.spin, full_timeout_s=PATIENCE_S
     )
-    return Sending(writer.publish, writer.publish_many, nothing, lambda: writer.close(unlink=True))
+    return SendingEnd(writer.publish, writer.publish_many, nothing, lambda: writer.close(unlink=True))
 
 
-def receiver(made: str, setting: Setting, index: int) -> Receiving:
+def receiver(made: str, setting: TurnSetting, index: int) -> ReceivingEnd:
     """A reader."""
     from ringbuf import Reader, Wait
 
@@ -50,7 +50,7 @@ def receiver(made: str, setting: Setting, index: int) -> Receiving:
         return len(frames), frames[0]
 
     take = cast(Callable[[], Content], partial(reader.take, None, how))  # a loss is no content, and found to be none
-    return Receiving(take, many, reader.close)
+    return ReceivingEnd(take, many, reader.close)
 
 
 def clean(made: str) -> None:

@@ -11,10 +11,10 @@ from tools.bench.peers.ends import (
     READERS,
     THERE,
     Content,
-    Receiving,
-    Sending,
-    Setting,
+    ReceivingEnd,
+    SendingEnd,
     Transport,
+    TurnSetting,
     nothing,
     to_each,
 )
@@ -33,7 +33,7 @@ def make(folder: Path) -> Pairs:
     return {THERE: [pair() for _ in range(READERS)], BACK: [pair()]}
 
 
-def sender(made: Pairs, setting: Setting) -> Sending:
+def sender(made: Pairs, setting: TurnSetting) -> SendingEnd:
     """Sends to the socket of every reader."""
     sends = [pair[0].send for pair in made[setting.channel][: setting.readers]]
     one = sends[0] if setting.readers == 1 else to_each(sends)
@@ -41,10 +41,10 @@ def sender(made: Pairs, setting: Setting) -> Sending:
     def many(payloads: list[bytes]) -> None:
         one(b"".join([part for payload in payloads for part in (len(payload).to_bytes(LENGTH_BYTES), payload)]))
 
-    return Sending(one, many, nothing, nothing)
+    return SendingEnd(one, many, nothing, nothing)
 
 
-def receiver(made: Pairs, setting: Setting, index: int) -> Receiving:
+def receiver(made: Pairs, setting: TurnSetting, index: int) -> ReceivingEnd:
     """Receives from its own socket."""
     receive = made[setting.channel][index][1].recv
 
@@ -60,7 +60,7 @@ def receiver(made: Pairs, setting: Setting, index: int) -> Receiving:
             frames.append(packet[begin:at])
         return len(frames), frames[0]
 
-    return Receiving(one, many, nothing)
+    return ReceivingEnd(one, many, nothing)
 
 
 def clean(made: Pairs) -> None:

@@ -10,7 +10,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tools.bench.peers.ends import Content, Receiving, Sending, Setting, Transport, nothing, one_by_one, single
+from tools.bench.peers.ends import (
+    Content,
+    ReceivingEnd,
+    SendingEnd,
+    Transport,
+    TurnSetting,
+    nothing,
+    one_by_one,
+    single,
+)
 
 KEY = "bench"
 ATTACHED = "attached/*"
@@ -22,7 +31,7 @@ def make(folder: Path) -> str:
     return str(folder)
 
 
-def session(made: str, setting: Setting, end: str) -> Any:
+def session(made: str, setting: TurnSetting, end: str) -> Any:
     """A session that listens at, or connects to, the channel's socket."""
     import zenoh
 
@@ -37,7 +46,7 @@ def session(made: str, setting: Setting, end: str) -> Any:
     return zenoh.open(config)
 
 
-def sender(made: str, setting: Setting) -> Sending:
+def sender(made: str, setting: TurnSetting) -> SendingEnd:
     """A publisher that waits rather than drops."""
     import zenoh
 
@@ -53,10 +62,10 @@ def sender(made: str, setting: Setting) -> Sending:
         while len({str(reply.ok.key_expr) for reply in opened.liveliness().get(ATTACHED)}) < setting.readers:
             time.sleep(LOOK_S)
 
-    return Sending(publisher.put, one_by_one(publisher.put), ready, opened.close)
+    return SendingEnd(publisher.put, one_by_one(publisher.put), ready, opened.close)
 
 
-def receiver(made: str, setting: Setting, index: int) -> Receiving:
+def receiver(made: str, setting: TurnSetting, index: int) -> ReceivingEnd:
     """A subscriber; the token behind it says that it is there."""
     opened = session(made, setting, "connect")
     subscriber = opened.declare_subscriber(KEY)
@@ -71,7 +80,7 @@ def receiver(made: str, setting: Setting, index: int) -> Receiving:
         token.undeclare()
         opened.close()
 
-    return Receiving(one, single(one), close)
+    return ReceivingEnd(one, single(one), close)
 
 
 TRANSPORT = Transport(

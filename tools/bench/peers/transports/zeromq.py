@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tools.bench.peers.ends import Content, Receiving, Sending, Setting, Transport, nothing
+from tools.bench.peers.ends import Content, ReceivingEnd, SendingEnd, Transport, TurnSetting, nothing
 
 QUEUED = 10_000
 LINGER_MS = 5_000
@@ -15,7 +15,7 @@ def make(folder: Path) -> str:
     return str(folder)
 
 
-def sender(made: str, setting: Setting) -> Sending:
+def sender(made: str, setting: TurnSetting) -> SendingEnd:
     """A socket that binds."""
     import zmq
 
@@ -32,10 +32,10 @@ def sender(made: str, setting: Setting) -> Sending:
         for _ in range(setting.readers if setting.readers > 1 else 0):
             socket.recv()  # a subscription
 
-    return Sending(socket.send, socket.send_multipart, ready, lambda: context.destroy(LINGER_MS))
+    return SendingEnd(socket.send, socket.send_multipart, ready, lambda: context.destroy(LINGER_MS))
 
 
-def receiver(made: str, setting: Setting, index: int) -> Receiving:
+def receiver(made: str, setting: TurnSetting, index: int) -> ReceivingEnd:
     """A socket that connects; it sleeps in `recv`, since spinning would take the core from the library's own thread."""
     import zmq
 
@@ -50,7 +50,7 @@ def receiver(made: str, setting: Setting, index: int) -> Receiving:
         parts = socket.recv_multipart()
         return len(parts), parts[0]
 
-    return Receiving(socket.recv, many, lambda: context.destroy(0))
+    return ReceivingEnd(socket.recv, many, lambda: context.destroy(0))
 
 
 TRANSPORT = Transport(
