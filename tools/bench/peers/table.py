@@ -22,7 +22,7 @@ from tools.bench.peers.transports import OURS, PEERS
 from tools.bench.result import BenchResult, unmeasured
 
 SIZES = (64, 128, 256, 1024)
-ROUNDS, QUICK_ROUNDS = 5, 2
+ROUNDS, QUICK_ROUNDS = 5, 1
 FULL_S = 0.2
 """From so many seconds a reading on there are all rounds."""
 SHORTEST_TURN_S = 0.005
@@ -132,7 +132,7 @@ class Rows:
             THREE: transport.three,
             IN_BATCHES: f"{transport.batches}; {BATCH} frames sent at a time",
         }.get(reading, transport.how)
-        parts = [how, f"{len(values)} rounds, {min(values):.3g} to {max(values):.3g}", self._circumstances]
+        parts = [how, spread(values), self._circumstances]
         if reading in {ONE_WAY_P50, ONE_WAY_P99}:
             parts.insert(1, "half a round trip")
         if module in self._contest.ended:
@@ -140,6 +140,11 @@ class Rows:
         if self._contest.watch.disturbed:
             parts.append(f"disturbed: {self._contest.watch}")
         return "; ".join(part for part in parts if part)
+
+
+def spread(values: list[float]) -> str:
+    """How far the rounds lie apart."""
+    return "1 round" if len(values) == 1 else f"{len(values)} rounds, {min(values):.3g} to {max(values):.3g}"
 
 
 def circumstances(pinned: bool) -> str:

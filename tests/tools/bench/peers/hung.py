@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from tools.bench.peers.ends import Content, ReceivingEnd, TurnSetting
@@ -13,7 +14,7 @@ def receiver(made: Any, setting: TurnSetting, index: int) -> ReceivingEnd:
 
     def one() -> Content:
         while True:
-            pass
+            signal.pause()
 
     return mp_pipe.receiver(made, setting, index)._replace(one=one)
 

@@ -54,8 +54,7 @@ def test_peers_are_all_measured_and_leave_nothing() -> None:
     for name in expected:
         assert rows[name].missing == ""
         assert rows[name].value > 0 and rows[name].baseline_value > 0 and rows[name].ratio > 0
-        assert len(rows[name].rounds) == 2
-        assert "2 rounds" in rows[name].note
+        assert len(rows[name].rounds) == 1
     for name, _, target in TARGETS:
         assert rows[name].target == target
         assert rows[name].baseline_name.startswith("best peer: ")
@@ -66,10 +65,10 @@ def test_peers_are_all_measured_and_leave_nothing() -> None:
 def test_peers_that_hang_die_or_lose_are_ended_and_said_and_the_others_go_on(tmp_path: Path) -> None:
     hung, dying, lossy = (f"{TESTS}.{name}" for name in ("hung", "dying", "lossy"))
     pipe = mp_pipe.__name__
-    contest = Contest((hung, dying, lossy, pipe), (64,), tmp_path, patience_s=3.0)
+    contest = Contest((hung, dying, lossy, pipe), (64,), tmp_path, patience_s=5.0)
     contest.play(1, TURN_S)
     assert contest.ended == {
-        hung: "no answer within 3 s; its processes were killed (ping to 1)",
+        hung: "no answer within 5 s; its processes were killed (ping to 1)",
         dying: "process 1 died, exit code -9 (stream to 1)",
         lossy: contest.ended[lossy],
     }
@@ -94,7 +93,7 @@ def test_peers_whose_processes_were_killed_leave_no_shared_memory(module: object
 
     turn = threading.Thread(target=play)
     turn.start()
-    while not any(name.find(f"{prefix}{os.getpid()}") >= 0 for name in left_by(os.getpid())):
+    while turn.is_alive() and not any(f"{prefix}{os.getpid()}" in name for name in left_by(os.getpid())):
         pass
     os.kill(team.pids[1], signal.SIGKILL)
     turn.join()

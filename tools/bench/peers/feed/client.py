@@ -40,7 +40,7 @@ TOPICS = {
 }
 KEPT = 2000
 """Events of the first logs, that are compared."""
-FEWEST = 1000
+FEWEST = 600
 """Logs of a turn, however short: some blocks are complete then, with every kind of event."""
 SILENCE_S = 5.0
 OPTIONS: dict[str, Any] = {"compression": None, "max_size": None, "ping_interval": None, "close_timeout": 0.2}

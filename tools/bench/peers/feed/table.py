@@ -136,7 +136,9 @@ class FeedTurns:
                 continue
             rates = self._rates[module]
             other, baseline = baseline_of(module, medians, self._clients)
-            parts = [client.how, f"{len(rates)} rounds, {min(rates):,.0f} to {max(rates):,.0f}"]
+            parts = [client.how]
+            if len(rates) > 1:
+                parts.append(f"{len(rates)} rounds, {min(rates):,.0f} to {max(rates):,.0f}")
             if module != OURS and self._decoded[module]:
                 parts.append(f"{equal} events equal to ours")
             if module in self._reasons:
