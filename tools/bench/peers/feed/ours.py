@@ -90,4 +90,4 @@ def published(ring: str) -> dict[LogPlace, Amounts]:
     return found
 
 
-CLIENT = FeedClient("AlphaPulse", "", "the collector, socket to ring, pools known", 80_000, follow)
+CLIENT = FeedClient("AlphaPulse", "", "the collector, socket to ring", 80_000, follow)

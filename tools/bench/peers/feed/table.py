@@ -21,7 +21,7 @@ import numpy as np
 
 from consumers.extras import installing
 from tools.bench.collector.load import Blocks, event_blocks, served
-from tools.bench.peers.feed.client import FEWEST, TOPICS, Amounts, FeedClient, FeedOutcome, LogPlace, Task
+from tools.bench.peers.feed.client import FEWEST, KEPT, TOPICS, Amounts, FeedClient, FeedOutcome, LogPlace, Task
 from tools.bench.peers.feed.ours import ring_of
 from tools.bench.peers.machine import GapWatch
 from tools.bench.peers.rounds import rotated
@@ -31,13 +31,14 @@ from tools.bench.result import BenchResult, unmeasured
 from tools.command.needs import is_installed
 
 OURS = "tools.bench.peers.feed.ours"
-CLIENTS = (OURS, *(f"tools.bench.peers.feed.{name}" for name in ("bare", "json_abi", "web3_logs")))
+BARE = "tools.bench.peers.feed.bare"
+CLIENTS = (OURS, BARE, "tools.bench.peers.feed.json_abi", "tools.bench.peers.feed.web3_logs")
 ROUNDS = 3
 FULL_S = 0.2
 PATIENCE_S = 60.0
 """For imports and the node, beyond a turn's own length."""
 FIRST_PATIENCE_S = 600.0
-"""For the first turn of ours, in which kernels that were never compiled are."""
+"""For ours: in its first turn kernels that were never compiled are."""
 
 
 def run(seconds: float, *, clients: tuple[str, ...] = CLIENTS, patience_s: float = PATIENCE_S) -> Iterator[BenchResult]:
@@ -73,28 +74,32 @@ class FeedTurns:
         self._watch = GapWatch()
 
     def play(self, rounds: int, seconds: float) -> None:
-        """All rounds; a short turn of ours before them, in which it gets to know the pools."""
-        if OURS in self._clients:
-            self._tried(OURS, 0.0, FIRST_PATIENCE_S)
+        """All rounds; a short turn of ours before them, in which it gets to know the pools.
+
+        Not before a look so short that all of its events are compared, in whatever order they were published.
+        """
+        if OURS in self._clients and seconds * self._clients[OURS].most_per_s > KEPT:
+            self._tried(OURS, 0.0)
         for number in range(rounds):
             for module in rotated([module for module in self._clients if module not in self._reasons], number):
                 self._watch.look()
-                followed = self._tried(module, seconds, self._patience_s)
+                followed = self._tried(module, seconds)
                 if followed is not None:
                     self._rates[module].append(followed.logs / followed.seconds)
                     self._decoded.setdefault(module, followed.decoded)
 
-    def _tried(self, module: str, seconds: float, patience_s: float) -> FeedOutcome | None:
+    def _tried(self, module: str, seconds: float) -> FeedOutcome | None:
         """A turn; None if it came to nothing, of which the reason is kept."""
         try:
-            return self._turn(module, seconds, patience_s)
+            return self._turn(module, seconds)
         except PeerEnded as error:
             self._reasons[module] = str(error)
             return None
 
-    def _turn(self, module: str, seconds: float, patience_s: float) -> FeedOutcome:
+    def _turn(self, module: str, seconds: float) -> FeedOutcome:
         """Raises PeerEnded."""
         client = self._clients[module]
+        patience_s = seconds + (FIRST_PATIENCE_S if module == OURS else self._patience_s)
         logs, events = load_of(self._blocks, max(int(seconds * client.most_per_s), FEWEST))
         with served(lambda: self._blocks, logs) as url:
             task = Task(url, logs, events, seconds, self._folder)
@@ -104,8 +109,8 @@ class FeedTurns:
             process.start()
             theirs.close()
             try:
-                if not ours.poll(seconds + patience_s):
-                    raise PeerEnded(f"no answer within {seconds + patience_s:g} s; its process was killed")
+                if not ours.poll(patience_s):
+                    raise PeerEnded(f"no answer within {patience_s:g} s; its process was killed")
                 followed = ours.recv()
                 process.join(LEAVE_S)
             except EOFError:
@@ -182,7 +187,7 @@ def baseline_of(module: str, medians: dict[str, float], clients: dict[str, FeedC
     """Ours for another client, the best that decodes for ours."""
     if module != OURS:
         return clients[OURS].name, medians.get(OURS, 0.0)
-    others = {clients[other].name: rate for other, rate in medians.items() if other not in {OURS, CLIENTS[1]}}
+    others = {clients[other].name: rate for other, rate in medians.items() if other not in {OURS, BARE}}
     if not others:
         return "no peer", 0.0
     best = max(others, key=lambda other: others[other])
