@@ -9,7 +9,6 @@ Owns the processes and what they share.  It must never know what an order measur
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import time
 from multiprocessing.connection import Connection, wait
@@ -19,13 +18,8 @@ from typing import Any, NamedTuple
 
 from tools.bench.peers.ends import READERS, Transport
 from tools.bench.peers.worker import PING, PeerFailure, TurnOrder, serve
+from tools.bench.processes import SPAWN
 
-FORKED = multiprocessing.get_context("forkserver")
-"""Forked from a process that has done nothing but import: 32 starts would take 9 s of CPU for the same imports.
-
-It leaves with this process; the forked ones are then told by the kernel, as its children.
-"""
-PRELOADED = ["tools.command.every_command", "tools.command.log_options", "tools.bench.peers.worker", "ringbuf"]
 START_S = 60.0
 """A machine under load takes seconds for imports."""
 PATIENCE_S = 15.0
@@ -62,11 +56,10 @@ class Team:
         self._processes: list[BaseProcess] = []
         self._connections: list[Connection] = []
         self.pinned = True
-        FORKED.set_forkserver_preload(PRELOADED)
         try:
             for index, core in enumerate(cores_of(1 + READERS)):
-                ours, theirs = FORKED.Pipe()
-                process = FORKED.Process(target=serve, args=(theirs, module, self._made, index, core), daemon=True)
+                ours, theirs = SPAWN.Pipe()
+                process = SPAWN.Process(target=serve, args=(theirs, module, self._made, index, core), daemon=True)
                 process.start()
                 theirs.close()
                 self._processes.append(process)

@@ -25,8 +25,9 @@ from tools.bench.peers.feed.client import FEWEST, KEPT, TOPICS, Amounts, FeedCli
 from tools.bench.peers.feed.ours import ring_of
 from tools.bench.peers.machine import GapWatch
 from tools.bench.peers.rounds import rotated
-from tools.bench.peers.team import FORKED, LEAVE_S, PRELOADED, PeerEnded
+from tools.bench.peers.team import LEAVE_S, PeerEnded
 from tools.bench.peers.worker import PeerFailure, leave_signals_to_parent
+from tools.bench.processes import SPAWN
 from tools.bench.result import BenchResult, unmeasured
 from tools.command.needs import is_installed
 
@@ -103,9 +104,8 @@ class FeedTurns:
         logs, events = load_of(self._blocks, max(int(seconds * client.most_per_s), FEWEST))
         with served(lambda: self._blocks, logs) as url:
             task = Task(url, logs, events, seconds, self._folder)
-            ours, theirs = FORKED.Pipe()
-            FORKED.set_forkserver_preload(PRELOADED)
-            process = FORKED.Process(target=follow_in, args=(theirs, module, task), daemon=True)
+            ours, theirs = SPAWN.Pipe()
+            process = SPAWN.Process(target=follow_in, args=(theirs, module, task), daemon=True)
             process.start()
             theirs.close()
             try:

@@ -18,6 +18,7 @@ from tools.bench.peers.ends import (
     single,
     to_each,
 )
+from tools.bench.processes import SPAWN
 
 QUEUED = 4096
 Queues = dict[str, list["multiprocessing.Queue[bytes]"]]
@@ -25,8 +26,7 @@ Queues = dict[str, list["multiprocessing.Queue[bytes]"]]
 
 def make(folder: Path) -> Queues:
     """A queue for each reader."""
-    context = multiprocessing.get_context("forkserver")
-    return {THERE: [context.Queue(QUEUED) for _ in range(READERS)], BACK: [context.Queue(QUEUED)]}
+    return {THERE: [SPAWN.Queue(QUEUED) for _ in range(READERS)], BACK: [SPAWN.Queue(QUEUED)]}
 
 
 def sender(made: Queues, setting: TurnSetting) -> SendingEnd:
