@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from ringbuf.kernels.counting import bucket_of, count_ages, count_duration, put_words, raise_word
 from ringbuf.kernels.ownership import set_state, take_over
-from ringbuf.kernels.reading import idle_status, mark_read, poll_into, read_frame, readable, take_frame
+from ringbuf.kernels.reading import copy_frame, idle_status, mark_read, poll_into, read_frame, readable
 from ringbuf.kernels.seeking import seek_at, seek_key, seek_latest, seek_oldest, seek_sequence, skip_ahead
 from ringbuf.kernels.slots import announce_slot, blocking_slot, describe_slot, set_slot, slot_state
 from ringbuf.kernels.taking import put_back, take_frame
@@ -49,6 +49,7 @@ __all__ = [
     "blocking_slot",
     "bucket_of",
     "commit",
+    "copy_frame",
     "copy_range",
     "copy_words",
     "count_ages",

@@ -65,7 +65,7 @@ def readable(words: Words, reader: State) -> int:
 
 
 @inline_kernel
-def take_frame(
+def copy_frame(
     words: Words, reader: State, end: int, position: int, expected: int, out: Words, at: int
 ) -> tuple[int, int, int, int]:
     """Copy the frame at `position` to `out[at:]`: (status, where it ends, its first word, its time).
@@ -118,7 +118,7 @@ def read_frame(words: Words, reader: State, end: int, out: Words, at: int) -> in
     overwritten: then `skip_ahead` finds where to go on.  Only OK moves the position (pads apart).
     """
     me = reader[0]
-    status, behind, bits, stamp = take_frame(words, reader, end, me["position"], me["sequence"], out, at)
+    status, behind, bits, stamp = copy_frame(words, reader, end, me["position"], me["sequence"], out, at)
     me["position"] = behind
     if status == OK:
         me["frame_length"] = bits & LENGTH_MASK
@@ -182,7 +182,7 @@ def poll_into(words: Words, control: Words, reader: State, out: Words, index: Wo
     end = readable(words, reader)
     position, sequence = me["position"], me["sequence"]
     while count < max_frames:
-        status, position, bits, stamp = take_frame(words, reader, end, position, sequence, out, at)
+        status, position, bits, stamp = copy_frame(words, reader, end, position, sequence, out, at)
         if status == OK:
             length = bits & LENGTH_MASK
             index[SEQUENCE_ROW, count] = sequence
