@@ -129,7 +129,7 @@ def as_poll(status: Status, loss: Loss | None, items: list[Item]) -> Poll:
     padded = lengths + 7 & -8
     index[OFFSET_ROW] = padded.cumsum() - padded
     index[TIME_ROW] = time.monotonic_ns()
-    # In one piece: 0.2 us a message, where a copy of each took 1.5.
+    # In one piece, not by a copy of each into an array.
     data = bytearray().join([item.data + PADDING[: -len(item.data) & 7] for item in items])
     buffer = np.frombuffer(data, np.uint8)
     return Poll(status, loss, 0, buffer, buffer.data, index)

@@ -5,7 +5,7 @@ a ring at a position never changes, so a run stays right as long as it is here; 
 sequence that it covers, and the filter.
 
 Clients on few cores are served in bursts of several chunks each, so they are seldom at one place at one time: four that
-read one ring had each run polled and packed anew, 86 of 156 ns a message and client (bench `relay`).
+read one ring had each run polled and packed anew.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from ringbuf.atomics import (
 )
 from ringbuf.layout import TAIL, TICKET, WAKE, WAKES
 from tlv.buffers import State, Words
-from tlv.jit import kernel
+from tlv.jit import inline_kernel, kernel
 
 TURNS_BETWEEN_CLOCKS = 32
 
@@ -60,7 +60,7 @@ def sleep_on(words: Words, control: Words, reader: State, timeout_ns: int) -> in
     return 1 if load_acquire(words, TAIL) != position else 0
 
 
-@kernel
+@inline_kernel
 def wake(words: Words, control: Words, writer: State) -> int:
     """Wake the sleepers, if any; returns 1 if there were."""
     me = writer[0]
