@@ -15,8 +15,8 @@ from ringbuf import Poll
 from tlv.codes import Flag
 from tlv.errors import FrameError
 from tlv.layout import EventOrigin, Header
-from tlv.making import WORD
 from tlv.message import parse
+from tlv.objects import WORD
 from tlv.record import Record
 from tlv.record_kernels import frames_reader
 from tlv.record_table import words

@@ -32,33 +32,37 @@ from tlv.jit import inline_kernel, kernel
 from tlv.objects import (
     BUFFER,
     BUILTINS,
-    BYTE,
     BYTES_AT,
-    DOUBLE,
+    FLOAT64,
     FLOAT_AT,
+    INT64,
     ITEMS_AT,
     LIST_AT,
     ONE_ROW,
-    SIZE_AT,
+    UINT8,
     WORD,
     array_at,
+    bound_bytes,
     builtin,
     bytes_object,
     call_object,
     clear_error,
+    cut_list,
     drop_reference,
     get_buffer,
-    integer_object,
-    integer_of,
     list_object,
+    load_word,
     new_reference,
     part_object,
     read_only_at,
     release_buffer,
     release_gil,
     serve_signals,
+    signed_object,
+    signed_of,
     size_at,
     slice_object,
+    store_word,
     take_gil,
     type_at,
 )
@@ -150,23 +154,16 @@ def bind(
 
 
 @inline_kernel
-def call_at(bound: int) -> int:
-    """The address of the CALL that a builtin is bound to."""
-    address: int = array_at(bound + ITEMS_AT, 1, WORD)[0] + BYTES_AT
-    return address
-
-
-@inline_kernel
 def place_object(me: Any, payload: int, kind: int, flags: int, now_ns: int) -> int:
     """Append a payload of bytes, or of any row of bytes; returns its sequence, or a number below 1."""
-    words = array_at(me["words"], me["word_count"], WORD)
-    control = array_at(me["control"], me["control_count"], WORD)
+    words = array_at(me["words"], me["word_count"], INT64)
+    control = array_at(me["control"], me["control_count"], INT64)
     writer = array_at(me["state"], 1, WRITER)
     found = type_at(payload)
     if found == me["type_bytes"]:
         length = size_at(payload)
         return append(
-            words, control, writer, array_at(payload + BYTES_AT, length, BYTE), 0, length, kind, flags, now_ns
+            words, control, writer, array_at(payload + BYTES_AT, length, UINT8), 0, length, kind, flags, now_ns
         )
     if found != me["type_memoryview"] and found != me["type_bytearray"] and found != me["type_array"]:
         return NO_SEQUENCE
@@ -177,7 +174,7 @@ def place_object(me: Any, payload: int, kind: int, flags: int, now_ns: int) -> i
     sequence = NO_SEQUENCE
     if row["dimensions"] == 1 and row["itemsize"] == 1 and is_format_of_bytes(row["format"]):
         length = row["size"]
-        sequence = append(words, control, writer, array_at(row["start"], length, BYTE), 0, length, kind, flags, now_ns)
+        sequence = append(words, control, writer, array_at(row["start"], length, UINT8), 0, length, kind, flags, now_ns)
     release_buffer(me["buffer"])
     return sequence
 
@@ -187,7 +184,7 @@ def is_format_of_bytes(address: int) -> bool:
     """Whether a buffer's format is "B"."""
     if address == 0:
         return True
-    letters = array_at(address, 2, BYTE)
+    letters = array_at(address, 2, UINT8)
     return bool(letters[0] == LETTER_B and letters[1] == 0)
 
 
@@ -197,12 +194,12 @@ def kind_and_flags(me: Any, arguments: int, count: int, names: int) -> int:
     named = size_at(names) if names != 0 else 0
     if count < 1 or count > 2 or named > 2 or count + named > 3:
         return -1
-    given = array_at(arguments, count + named, WORD)
+    given = array_at(arguments, count + named, INT64)
     number, flags = 0, 0
     if count == 2:
         number = given[1]
     for i in range(named):
-        name, value = array_at(names + ITEMS_AT, named, WORD)[i], given[count + i]
+        name, value = load_word(names + ITEMS_AT + i * WORD), given[count + i]
         if name == me["name_key"] and value == me["true"]:
             flags = KEY
         elif name == me["name_kind"] and count == 1:
@@ -213,7 +210,7 @@ def kind_and_flags(me: Any, arguments: int, count: int, names: int) -> int:
         return flags
     if type_at(number) != me["type_int"]:
         return -1
-    kind = integer_of(number)
+    kind = signed_of(number)
     if kind < 0 or kind > MAX_KIND:
         clear_error()
         return -1
@@ -223,58 +220,58 @@ def kind_and_flags(me: Any, arguments: int, count: int, names: int) -> int:
 @kernel
 def publish_call(bound: int, arguments: int, count: int, names: int) -> int:
     """`Writer.publish`."""
-    me = array_at(call_at(bound), 1, CALL)[0]
+    me = array_at(bound_bytes(bound), 1, CALL)[0]
     given = kind_and_flags(me, arguments, count, names)
     if given >= 0:
         now_ns = monotonic_ns()
-        sequence = place_object(me, array_at(arguments, 1, WORD)[0], given >> 8, given & 255, now_ns)
+        sequence = place_object(me, load_word(arguments), given >> 8, given & 255, now_ns)
         if sequence > 0:
             commit_all(me, now_ns)
-            return integer_object(sequence)
+            return signed_object(sequence)
     return call_object(me["checked"], arguments, count, names)
 
 
 @kernel
 def append_call(bound: int, arguments: int, count: int, names: int) -> int:
     """`WriteBatch.append`, in its block."""
-    me = array_at(call_at(bound), 1, CALL)[0]
+    me = array_at(bound_bytes(bound), 1, CALL)[0]
     given = kind_and_flags(me, arguments, count, names)
     if given >= 0:
-        sequence = place_object(me, array_at(arguments, 1, WORD)[0], given >> 8, given & 255, monotonic_ns())
+        sequence = place_object(me, load_word(arguments), given >> 8, given & 255, monotonic_ns())
         if sequence > 0:
-            return integer_object(sequence)
+            return signed_object(sequence)
     return call_object(me["checked"], arguments, count, names)
 
 
 @inline_kernel
 def commit_all(me: Any, now_ns: int) -> None:
     """Commit what was appended, and wake the sleepers."""
-    words = array_at(me["words"], me["word_count"], WORD)
+    words = array_at(me["words"], me["word_count"], INT64)
     writer = array_at(me["state"], 1, WRITER)
     commit(words, writer, now_ns)
     if me["wakes"]:
-        wake(words, array_at(me["control"], me["control_count"], WORD), writer)
+        wake(words, array_at(me["control"], me["control_count"], INT64), writer)
 
 
 @kernel
 def publish_many_call(bound: int, arguments: int, count: int, names: int) -> int:
     """`Writer.publish_many` of a list or tuple of payloads."""
-    me = array_at(call_at(bound), 1, CALL)[0]
+    me = array_at(bound_bytes(bound), 1, CALL)[0]
     given = kind_and_flags(me, arguments, count, names)
-    payloads = array_at(arguments, 1, WORD)[0] if given >= 0 else 0
+    payloads = load_word(arguments) if given >= 0 else 0
     if given >= 0 and count == 1 and (type_at(payloads) == me["type_list"] or type_at(payloads) == me["type_tuple"]):
         now_ns, length = monotonic_ns(), size_at(payloads)
         items = payloads + ITEMS_AT
         if type_at(payloads) == me["type_list"]:
-            items = array_at(payloads + LIST_AT, 1, WORD)[0]
+            items = load_word(payloads + LIST_AT)
         writer = array_at(me["state"], 1, WRITER)
         first: int = writer[0]["sequence"]
         done = 0
-        while done < length and place_object(me, array_at(items, length, WORD)[done], given >> 8, 0, now_ns) > 0:
+        while done < length and place_object(me, load_word(items + done * WORD), given >> 8, 0, now_ns) > 0:
             done += 1
         if done == length and given & 255 == 0 and done > 0:
             commit_all(me, now_ns)
-            return integer_object(first)
+            return signed_object(first)
         abandon(writer)
     return call_object(me["checked"], arguments, count, names)
 
@@ -282,11 +279,11 @@ def publish_many_call(bound: int, arguments: int, count: int, names: int) -> int
 @kernel
 def take_call(bound: int, arguments: int, count: int, names: int) -> int:
     """`Reader.take`."""
-    me = array_at(call_at(bound), 1, CALL)[0]
-    words = read_only_at(me["words"], me["word_count"], WORD)
-    control = array_at(me["control"], me["control_count"], WORD)
+    me = array_at(bound_bytes(bound), 1, CALL)[0]
+    words = read_only_at(me["words"], me["word_count"], INT64)
+    control = array_at(me["control"], me["control_count"], INT64)
     reader = array_at(me["state"], 1, READER)
-    out = array_at(me["out"], me["out_count"], WORD)
+    out = array_at(me["out"], me["out_count"], INT64)
     it = reader[0]
     if names == 0 and count <= 2 and not it["closed"]:
         before = it["position"]
@@ -307,7 +304,7 @@ def take_call(bound: int, arguments: int, count: int, names: int) -> int:
             it["taken"] = OK
             length = it["frame_length"]
             if length < SLICE_COUNT:
-                view = part_object(me["view"], array_at(me["slices"], SLICE_COUNT, WORD)[length])
+                view = part_object(me["view"], load_word(me["slices"] + length * WORD))
             else:
                 view = slice_object(me["view"], 0, length)
             if view == 0:
@@ -322,7 +319,7 @@ def take_call(bound: int, arguments: int, count: int, names: int) -> int:
 @inline_kernel
 def spin_slices(me: Any, arguments: int, count: int) -> int:
     """How long, in ns, a call `(timeout_s, mode)` spins before its method waits; 0 if the method is to say."""
-    given = array_at(arguments, count, WORD)
+    given = array_at(arguments, count, INT64)
     most = SPIN_FIRST_NS
     if count == 2:
         if given[1] != me["spin"]:
@@ -332,7 +329,7 @@ def spin_slices(me: Any, arguments: int, count: int) -> int:
         return most
     if type_at(given[0]) != me["type_float"]:
         return 0
-    seconds = array_at(given[0] + FLOAT_AT, 1, DOUBLE)[0]
+    seconds = array_at(given[0] + FLOAT_AT, 1, FLOAT64)[0]
     if not seconds > 0.0:
         return 0
     return most if seconds * NS > most else int(seconds * NS)
@@ -341,15 +338,15 @@ def spin_slices(me: Any, arguments: int, count: int) -> int:
 @kernel
 def take_many_call(bound: int, arguments: int, count: int, names: int) -> int:
     """`Reader.take_many`."""
-    me = array_at(call_at(bound), 1, CALL)[0]
-    words = read_only_at(me["words"], me["word_count"], WORD)
-    control = array_at(me["control"], me["control_count"], WORD)
+    me = array_at(bound_bytes(bound), 1, CALL)[0]
+    words = read_only_at(me["words"], me["word_count"], INT64)
+    control = array_at(me["control"], me["control_count"], INT64)
     reader = array_at(me["state"], 1, READER)
-    out = array_at(me["out"], me["out_count"], WORD)
+    out = array_at(me["out"], me["out_count"], INT64)
     it = reader[0]
     most = DEFAULT_FRAMES if count == 0 else 0
-    if count == 1 and type_at(array_at(arguments, 1, WORD)[0]) == me["type_int"]:
-        most = integer_of(array_at(arguments, 1, WORD)[0])
+    if count == 1 and type_at(load_word(arguments)) == me["type_int"]:
+        most = signed_of(load_word(arguments))
         if most < 0:
             clear_error()
     if names == 0 and 0 < most <= MOST_FRAMES and not it["closed"] and not it["untold_last"]:
@@ -366,7 +363,7 @@ def take_many_call(bound: int, arguments: int, count: int, names: int) -> int:
         frames = list_object(most)
         if frames == 0:
             return 0
-        items = array_at(array_at(frames + LIST_AT, 1, WORD)[0], most, WORD)
+        items = load_word(frames + LIST_AT)
         done, before, copy = 0, 0, 1
         while done < most and copy != 0:
             before = it["position"]
@@ -374,11 +371,11 @@ def take_many_call(bound: int, arguments: int, count: int, names: int) -> int:
                 break
             copy = bytes_object(me["out"], it["frame_length"])
             if copy != 0:
-                items[done] = copy
+                store_word(items + done * WORD, copy)
                 done += 1
         if copy == 0:  # no memory
             put_back(reader, before)
-        array_at(frames + SIZE_AT, 1, WORD)[0] = done
+        cut_list(frames, done)
         if done > 0:
             clear_error()
             it["taken"] = OK
@@ -408,7 +405,7 @@ class CompiledMethod:
         bound = instance.bind_call(checked)
         if bound is None:
             return checked
-        made = builtin(self.kernel, self.checked.__qualname__, self.text, bound)
+        made = builtin(self.kernel, self.checked.__name__, self.text, bound)
         instance.__dict__[self.checked.__name__] = made
         return made
 

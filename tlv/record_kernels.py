@@ -32,28 +32,30 @@ from tlv.fields import (
 from tlv.jit import inline_kernel, kernel
 from tlv.kernels import check_message, next_tlv
 from tlv.layout import HEADER_SIZE, SIZE_OF_TYPE, EventOrigin
-from tlv.making import (
+from tlv.objects import (
     BUILTINS,
     BYTES_AT,
     ITEMS_AT,
     LIST_AT,
-    SIZE_AT,
+    UINT8,
     WORD,
+    array_at,
+    bound_bytes,
     builtin,
-    bytes_from,
     bytes_object,
     call_object,
     cut_list,
-    drop_object,
+    drop_reference,
     item_of,
-    keep_object,
     list_object,
     load_byte,
     load_short,
     load_signed,
     load_unsigned,
     load_word,
+    new_reference,
     signed_object,
+    size_at,
     stack_words,
     store_word,
     text_object,
@@ -70,11 +72,10 @@ from tlv.record_table import (
     REGISTRY_AT,
     ROW_HEAD,
     SIZE_OF,
-    TABLE,
     TRUE_AT,
     WIDTH_OF,
+    bound_to,
     row_of,
-    words,
 )
 from tlv.status import OK
 
@@ -139,9 +140,9 @@ def make_record(table: int, number: int, at: int) -> int:
             break
         store_word(arguments + done * WORD, found)
         done += 1
-    made = call_object(load_word(row), arguments, count) if done == count else 0
+    made = call_object(load_word(row), arguments, count, 0) if done == count else 0
     for i in range(done):
-        drop_object(load_word(arguments + i * WORD))
+        drop_reference(load_word(arguments + i * WORD))
     return made
 
 
@@ -154,7 +155,7 @@ def standing(table: int, tlv_type: int, length: int) -> int:
         # A user's type, which may come and go; the message's check does not know its size.
         key = signed_object(tlv_type)  # one of the small ints that are always there
         registered = item_of(load_word(table + REGISTRY_AT), key)
-        drop_object(key)
+        drop_reference(key)
         if registered == 0:
             return 0
         if registered != cls or load_word(row + SIZE_OF) != length:
@@ -188,13 +189,13 @@ def make_parts(table: int, buf: Bytes, at: int, start: int, end: int, parts: int
             continue
         record = make_record(table, tlv_type, at + value_pos)
         if record == 0:
-            drop_object(records)
+            drop_reference(records)
             records = 0
         else:
             store_word(records + ITEMS_AT + done * WORD, record)
             done += 1
     if records == 0:
-        drop_object(header)
+        drop_reference(header)
         return FAILED
     store_word(parts, header)
     store_word(parts + WORD, records)
@@ -202,12 +203,12 @@ def make_parts(table: int, buf: Bytes, at: int, start: int, end: int, parts: int
 
 
 @kernel
-def read_message(bound: int, arguments: int, _count: int) -> int:
+def read_message(bound: int, arguments: int, _count: int, _names: int) -> int:
     """`(data: bytes, unverified: bool)`: the message, the status of its refusal, or 0 for what Python has to read."""
-    table, cls = load_word(bound + BYTES_AT), load_word(bound + BYTES_AT + WORD)
+    table, cls = load_word(bound_bytes(bound)), load_word(bound_bytes(bound) + WORD)
     data, unverified = load_word(arguments), load_word(arguments + WORD) == load_word(table + TRUE_AT)
-    at, end = data + BYTES_AT, load_word(data + SIZE_AT)
-    buf = bytes_from(at, end)
+    at, end = data + BYTES_AT, size_at(data)
+    buf = array_at(at, end, UINT8)
     status = check_message(buf, 0, end, not unverified)
     if status != OK:
         return signed_object(status)
@@ -219,25 +220,25 @@ def read_message(bound: int, arguments: int, _count: int) -> int:
         return signed_object(OK)
     number = signed_object(unknown)
     store_word(parts + 2 * WORD, number)
-    message = call_object(cls, parts, 3) if number != 0 else 0
+    message = call_object(cls, parts, 3, 0) if number != 0 else 0
     for i in range(3):
-        drop_object(load_word(parts + i * WORD))
+        drop_reference(load_word(parts + i * WORD))
     return message
 
 
 @kernel
-def read_frames(bound: int, arguments: int, _count: int) -> int:
+def read_frames(bound: int, arguments: int, _count: int, _names: int) -> int:
     """`(make, ring, job: six words)`: a list of what `make(ring, sequence, header, records)` gives for each frame, up
     to the first that Python has to read.  No checksum is verified.
 
     The job: where the bytes are, how many; where the sequences, offsets and lengths are, how many frames.
     """
-    table = load_word(bound + BYTES_AT)
+    table = load_word(bound_bytes(bound))
     make, ring, job = load_word(arguments), load_word(arguments + WORD), load_word(arguments + 2 * WORD) + BYTES_AT
     at, size = load_word(job), load_word(job + WORD)
     sequences, offsets, lengths = load_word(job + 2 * WORD), load_word(job + 3 * WORD), load_word(job + 4 * WORD)
     count = load_word(job + 5 * WORD)
-    buf = bytes_from(at, size)
+    buf = array_at(at, size, UINT8)
     parts = stack_words()
     made = list_object(count)
     done = 0
@@ -254,11 +255,11 @@ def read_frames(bound: int, arguments: int, _count: int) -> int:
             store_word(parts, ring)
             number = signed_object(load_word(sequences + done * WORD))
             store_word(parts + WORD, number)
-            found = call_object(make, parts, 4) if number != 0 else 0
+            found = call_object(make, parts, 4, 0) if number != 0 else 0
             for k in range(1, 4):
-                drop_object(load_word(parts + k * WORD))
+                drop_reference(load_word(parts + k * WORD))
         if found == 0:
-            drop_object(made)
+            drop_reference(made)
             return 0
         store_word(load_word(made + LIST_AT) + done * WORD, found)
         done += 1
@@ -268,14 +269,14 @@ def read_frames(bound: int, arguments: int, _count: int) -> int:
 
 
 @kernel
-def read_rows(bound: int, arguments: int, _count: int) -> int:
+def read_rows(bound: int, arguments: int, _count: int, _names: int) -> int:
     """`(job: five words)`: of each row of a table the record and the EventOrigin, one behind the other in a
     list; None for what is not wanted, or what Python has to read.
 
     The job: where the bytes are; where the rows are, a row's bytes, how many; where 256 bytes say what is wanted of a
     type (`ALONE`, `BESIDE_ORIGIN`).  Words 1 to 3 of a row: type (negative: nothing is read), position of the record,
     and of its EventOrigin or 0; all of them are known to be right."""
-    table = load_word(bound + BYTES_AT)
+    table = load_word(bound_bytes(bound))
     job = load_word(arguments) + BYTES_AT
     at, rows, row_bytes = load_word(job), load_word(job + WORD), load_word(job + 2 * WORD)
     count, wanted = load_word(job + 3 * WORD), load_word(job + 4 * WORD)
@@ -292,18 +293,18 @@ def read_rows(bound: int, arguments: int, _count: int) -> int:
             if want & (BESIDE_ORIGIN if second != 0 else ALONE):
                 record = make_record(table, number, at + load_word(row + COUNT_OF))
                 if record == 0:
-                    drop_object(made)
+                    drop_reference(made)
                     return 0
                 if second != 0:
                     origin = make_record(table, ORIGIN, at + second)
         if record == none:
-            keep_object(none)
+            new_reference(none)
         if origin == none:
-            keep_object(none)
+            new_reference(none)
         items = load_word(made + LIST_AT) + 2 * i * WORD
         store_word(items, record)
         if origin == 0:
-            drop_object(made)
+            drop_reference(made)
             return 0
         store_word(items + WORD, origin)
     return made
@@ -312,16 +313,16 @@ def read_rows(bound: int, arguments: int, _count: int) -> int:
 @cache
 def message_reader(cls: type[Any]) -> Callable[[bytes, bool], Any] | None:
     """`read_message` for a class (header, records, unknown); None where no builtin can be made, as the others."""
-    return builtin(read_message, "read_message", words(TABLE.address, id(cls))) if BUILTINS else None
+    return builtin(read_message, "read_message", "($self, data, unverified, /)", bound_to(cls)) if BUILTINS else None
 
 
 @cache
 def frames_reader() -> Callable[[Callable[..., Any], bytes, bytes], list[Any]] | None:
     """`read_frames`."""
-    return builtin(read_frames, "read_frames", words(TABLE.address)) if BUILTINS else None
+    return builtin(read_frames, "read_frames", "($self, make, ring, job, /)", bound_to()) if BUILTINS else None
 
 
 @cache
 def rows_reader() -> Callable[[bytes], list[Any]] | None:
     """`read_rows`."""
-    return builtin(read_rows, "read_rows", words(TABLE.address)) if BUILTINS else None
+    return builtin(read_rows, "read_rows", "($self, job, /)", bound_to()) if BUILTINS else None

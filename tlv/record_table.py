@@ -16,7 +16,7 @@ import numpy as np
 
 from tlv.jit import inline_kernel
 from tlv.layout import Header
-from tlv.making import BYTES_AT, OBJECT_BYTES, STACK_WORDS, WORD
+from tlv.objects import BYTES_AT, OBJECT_BYTES, STACK_WORDS, WORD
 from tlv.record import RECORDS, Record
 
 (REGISTRY_AT, ROWS_OF_AT, ERRORS_AT, NONE_AT, TRUE_AT, INT_AT, BYTES_TYPE_AT, STR_AT, LIST_TYPE_AT, ROWS_AT) = (
@@ -90,8 +90,13 @@ TABLE = RecordTable()
 
 
 def words(*numbers: int) -> bytes:
-    """What a builtin is bound to, and the jobs that it gets."""
+    """A job of a builtin."""
     return pack(f"={len(numbers)}q", *numbers)
+
+
+def bound_to(*known: object) -> tuple[object, ...]:
+    """What a builtin is bound to: the addresses of the table and of `known`, and these themselves."""
+    return (words(TABLE.address, *map(id, known)), TABLE, *known)
 
 
 @inline_kernel

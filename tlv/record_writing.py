@@ -31,32 +31,34 @@ from tlv.fields import (
 from tlv.jit import inline_kernel, kernel
 from tlv.kernels import EXTENDED_FORM, LONGEST_SHORT, SHORT_FORM, put_header, put_tlv, seal
 from tlv.layout import HEADER_SIZE
-from tlv.making import (
+from tlv.objects import (
     BUILTINS,
     BYTES_AT,
     ITEMS_AT,
     LIST_AT,
     LONG_SUBCLASS,
-    SIZE_AT,
-    TYPE_AT,
+    UINT8,
     WORD,
+    array_at,
+    bound_bytes,
     builtin,
-    bytes_from,
     bytes_object,
-    drop_object,
+    clear_error,
+    drop_reference,
     flags_of,
-    forget_exception,
-    has_raised,
+    has_error,
     item_of,
-    keep_object,
     load_byte,
     load_word,
+    new_reference,
     signed_of,
+    size_at,
     stack_words,
     store_byte,
     store_half,
     store_short,
     store_word,
+    type_at,
     unsigned_of,
     utf8_of,
     wide_into,
@@ -77,10 +79,9 @@ from tlv.record_table import (
     SIZE_OF,
     SLOT_OF,
     STR_AT,
-    TABLE,
     TYPE_OF,
     WIDTH_OF,
-    words,
+    bound_to,
 )
 
 ADDRESS_BYTES = 20
@@ -91,7 +92,7 @@ LEAST_I32, MOST_I32 = -(1 << 31), (1 << 31) - 1
 @inline_kernel
 def is_integer(table: int, value: int) -> bool:
     """Whether the object is an int, or of a class that derives from it, as an enum's."""
-    kind = load_word(value + TYPE_AT)
+    kind = type_at(value)
     return kind == load_word(table + INT_AT) or flags_of(kind) & LONG_SUBCLASS != 0
 
 
@@ -101,7 +102,7 @@ def put_integer(form: int, value: int, at: int, size: int) -> bool:
     if form in (WIDE_FORM, SIGNED_FORM):
         return wide_into(value, at, size, 1 if form == SIGNED_FORM else 0) == 0
     number = unsigned_of(value) if form == U64_FORM else signed_of(value)
-    if number == -1 and has_raised() != 0:
+    if number == -1 and has_error() != 0:
         return False
     if form in (U64_FORM, I64_FORM):
         store_word(at, number)
@@ -121,7 +122,7 @@ def put_text(value: int, buf: Bytes, at: int, size: int) -> bool:
     """Write a str and the zeros behind it; whether it fits."""
     length = stack_words()
     source = utf8_of(value, length)
-    if source in (0, -1) or load_word(length) > size:
+    if source == 0 or load_word(length) > size:
         return False
     count = load_word(length)
     for k in range(count):
@@ -138,17 +139,17 @@ def put_text(value: int, buf: Bytes, at: int, size: int) -> bool:
 def put_value(table: int, form: int, value: int, buf: Bytes, begin: int, at: int, size: int) -> bool:
     """Write the object into the field `buf[at : at + size]`; `begin` is the address of `buf`.  Whether it fits."""
     if form in (RAW_FORM, ID_FORM):
-        if load_word(value + TYPE_AT) != load_word(table + BYTES_TYPE_AT):
+        if type_at(value) != load_word(table + BYTES_TYPE_AT):
             return False
-        length = load_word(value + SIZE_AT)
+        length = size_at(value)
         if length != size and not (form == ID_FORM and length == ADDRESS_BYTES):
             return False
-        copy_bytes(buf, at, bytes_from(value + BYTES_AT, length), 0, length)
+        copy_bytes(buf, at, array_at(value + BYTES_AT, length, UINT8), 0, length)
         for k in range(length, size):
             buf[at + k] = 0
         return True
     if form == TEXT_FORM:
-        return load_word(value + TYPE_AT) == load_word(table + STR_AT) and put_text(value, buf, at, size)
+        return type_at(value) == load_word(table + STR_AT) and put_text(value, buf, at, size)
     return is_integer(table, value) and put_integer(form, value, begin + at, size)
 
 
@@ -169,7 +170,7 @@ def put_record(table: int, row: int, record: int, buf: Bytes, begin: int, at: in
 @inline_kernel
 def writable_row(table: int, record: int) -> int:
     """The address of the row of the record's class; 0 if the table does not have it."""
-    kind = load_word(record + TYPE_AT)
+    kind = type_at(record)
     found = item_of(load_word(table + ROWS_OF_AT), kind)
     if found == 0:
         return 0
@@ -193,10 +194,10 @@ def size_with(table: int, domain: int, items: int, count: int) -> int:
 
 
 @kernel
-def write_message(bound: int, arguments: int, _count: int) -> int:
+def write_message(bound: int, arguments: int, _count: int, _names: int) -> int:
     """`(records: a list or tuple, domain, source, flags, sequence, timestamp_ns: ints)`: the message's bytes; None for
     what Python has to build."""
-    table = load_word(bound + BYTES_AT)
+    table = load_word(bound_bytes(bound))
     records, none = load_word(arguments), load_word(table + NONE_AT)
     domain, source, flags = (
         signed_of(load_word(arguments + WORD)),
@@ -204,29 +205,28 @@ def write_message(bound: int, arguments: int, _count: int) -> int:
         signed_of(load_word(arguments + 3 * WORD)),
     )
     sequence, timestamp_ns = signed_of(load_word(arguments + 4 * WORD)), signed_of(load_word(arguments + 5 * WORD))
-    is_list = load_word(records + TYPE_AT) == load_word(table + LIST_TYPE_AT)
-    items, count = load_word(records + LIST_AT) if is_list else records + ITEMS_AT, load_word(records + SIZE_AT)
+    is_list = type_at(records) == load_word(table + LIST_TYPE_AT)
+    items, count = load_word(records + LIST_AT) if is_list else records + ITEMS_AT, size_at(records)
     size = 0
-    if has_raised() == 0 and 0 <= source <= MOST_U8 and sequence >= 0:
+    if has_error() == 0 and 0 <= source <= MOST_U8 and sequence >= 0:
         size = size_with(table, domain, items, count)
     data = bytes_object(0, size) if size != 0 else 0
     if data != 0:
         begin = data + BYTES_AT
-        buf = bytes_from(begin, size)
+        buf = array_at(begin, size, UINT8)
         pos = put_header(buf, 0, domain, source, flags, sequence, timestamp_ns)
         for i in range(count):
             record = load_word(items + i * WORD)
             row = writable_row(table, record)
             at = put_tlv(buf, pos, load_word(row + TYPE_OF), load_word(row + SIZE_OF))
             if not put_record(table, row, record, buf, begin, at):
-                drop_object(data)
+                drop_reference(data)
                 data = 0
                 break
             pos = at + load_word(row + SIZE_OF)
     if data == 0:
-        forget_exception()
-        keep_object(none)
-        return none
+        clear_error()
+        return new_reference(none)
     seal(buf, 0, size)
     return data
 
@@ -234,7 +234,10 @@ def write_message(bound: int, arguments: int, _count: int) -> int:
 @cache
 def message_writer() -> Callable[..., bytes | None]:
     """`write_message`; where no builtin can be made, what leaves every message to Python."""
-    return builtin(write_message, "write_message", words(TABLE.address)) if BUILTINS else write_nothing
+    if not BUILTINS:
+        return write_nothing
+    signature = "($self, records, domain, source, flags, sequence, timestamp_ns, /)"
+    return builtin(write_message, "write_message", signature, bound_to())
 
 
 def write_nothing(*_arguments: object) -> None:

@@ -2,7 +2,8 @@
 
 Owns the wait on one ring.  A server sleeps in epoll, which cannot wait for shared memory; a bell sleeps on the ring's
 futex without the GIL and then writes to an eventfd.  It writes once each time it is armed, so a busy ring does not
-flood the server.
+flood the server.  `ringbuf.async_reader` has another: this one rings the one eventfd of all rings, from the position it
+is armed with, and for frames alone; a ring that is closed would ring for ever while a client stands at its end.
 
 The thread costs a second wake-up and a switch of the GIL.  `RingFeed.await_frames` is the wait without it, for a server
 that expects the next message in this ring and polls its sockets between two waits.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import inspect
 import os
@@ -36,8 +35,9 @@ from ringbuf import (
 from ringbuf.calls import CompiledMethod, forget_calls
 from ringbuf.kernels import taking
 from ringbuf.layout import ANCHOR_0, ANCHORS, COMMIT_0, COMMIT_WORDS, DATA, TAG_WORD
+from tests.tlv.plain_calls import call_plainly
 from tlv.errors import UsageError
-from tlv.objects import BUILTINS, ITEMS_AT, integer_object
+from tlv.objects import BUILTINS, ITEMS_AT, signed_object
 
 SMALL = 1 << 16
 WAYS = ["builtin" if BUILTINS else "plain", "method"]
@@ -59,10 +59,7 @@ def plain(instance: Any, name: str) -> Callable[..., Any]:
     def call(*arguments: Any, **options: Any) -> Any:
         if bound is None:
             return checked(*arguments, **options)
-        given = (*arguments, *options.values())
-        names = tuple(map(sys.intern, options))
-        address = kernel(id(bound), id(given) + ITEMS_AT, len(arguments), id(names) if names else 0)
-        return _object_at(address)
+        return call_plainly(kernel, bound, *arguments, **options)
 
     return call
 
@@ -82,13 +79,6 @@ def method(instance: Any, name: str) -> Callable[..., Any]:
 def builtin(instance: Any, name: str) -> Callable[..., Any]:
     """The call as everybody gets it."""
     found: Callable[..., Any] = getattr(instance, name)
-    return found
-
-
-def _object_at(address: int) -> Any:
-    """The object of a new reference."""
-    found = ctypes.cast(int(address), ctypes.py_object).value
-    ctypes.pythonapi.Py_DecRef(ctypes.py_object(found))
     return found
 
 
@@ -474,7 +464,7 @@ class Counter:
         return -1
 
     def _call(bound: int, arguments: int, count: int, names: int) -> int:  # type: ignore[misc]  # noqa: N805
-        return integer_object(count)
+        return signed_object(count)
 
     counted = CompiledMethod(count, CPUDispatcher(_call, targetoptions={"nopython": True}), "($self, *arguments)")
     count = counted  # type: ignore[assignment]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import random
 import sys
@@ -15,16 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 import tlv.message
+from tests.tlv.plain_calls import call_plainly
 from tests.tlv.samples import built_in_types, random_message, random_record
 from tests.tlv.test_record import values_of
-from tlv import making, record_kernels
+from tlv import objects, record_kernels
 from tlv.codes import Domain, Flag
 from tlv.errors import FrameError, TlvError
 from tlv.explain import explain
 from tlv.fields import U64
 from tlv.layout import EventOrigin, Gap, PoolSwap, PoolSync
-from tlv.making import BUILTINS, bytes_from, stack_words
 from tlv.message import Message, build, check, parse, parse_carefully
+from tlv.objects import BUILTINS
 from tlv.record import RECORDS, Record, record
 from tlv.record_kernels import (
     ALONE,
@@ -36,7 +36,7 @@ from tlv.record_kernels import (
     read_rows,
     rows_reader,
 )
-from tlv.record_table import TABLE, words
+from tlv.record_table import TABLE, bound_to, words
 from tlv.status import OK, TOO_SHORT, WRONG_CHECKSUM
 from tlv.user_records import KINDS, register_records
 
@@ -53,24 +53,12 @@ def registry() -> Iterator[None]:
     RECORDS.update(before)
 
 
-def run(kernel: Any, bound: bytes, *arguments: object) -> Any:
-    """What the kernel returns as plain Python, as a builtin would."""
-    row = (ctypes.c_int64 * len(arguments))(*map(id, arguments))
-    found = kernel(id(bound), ctypes.addressof(row), len(arguments))
-    if found == 0:
-        raise making.raised.pop()
-    try:
-        return ctypes.cast(found, ctypes.py_object).value
-    finally:
-        making.drop_object(found)
-
-
 def read(data: bytes, unverified: bool = False) -> Any:
     """`read_message`, as the builtin that it is, or as plain Python."""
     found = message_reader(Message)
     if found is not None:
         return found(data, unverified)
-    return run(read_message, words(TABLE.address, id(Message)), data, unverified)
+    return call_plainly(read_message, bound_to(Message), data, unverified)
 
 
 def read_all(make: Any, ring: bytes, frames: tuple[Any, ...]) -> Any:
@@ -78,13 +66,15 @@ def read_all(make: Any, ring: bytes, frames: tuple[Any, ...]) -> Any:
     buffer, *rows = frames
     job = words(buffer.ctypes.data, buffer.size, *(row.ctypes.data for row in rows), len(rows[0]))
     found = frames_reader()
-    return found(make, ring, job) if found is not None else run(read_frames, words(TABLE.address), make, ring, job)
+    if found is not None:
+        return found(make, ring, job)
+    return call_plainly(read_frames, bound_to(), make, ring, job)
 
 
 def read_pairs(job: bytes) -> Any:
     """`read_rows`, in the same way."""
     found = rows_reader()
-    return found(job) if found is not None else run(read_rows, words(TABLE.address), job)
+    return found(job) if found is not None else call_plainly(read_rows, bound_to(), job)
 
 
 def outcome(data: bytes, verify: bool, way: Any) -> Any:
@@ -222,12 +212,12 @@ def test_read_message_every_kind_of_field_in_a_users_record(kind: str) -> None:
 
 
 def test_read_message_a_record_of_more_fields_than_fit_is_left_to_python() -> None:
-    fields = "".join(f'f{at} = "u8"\n' for at in range(making.STACK_WORDS + 1))
+    fields = "".join(f'f{at} = "u8"\n' for at in range(objects.STACK_WORDS + 1))
     (cls,) = register_records(f'[[record]]\nname = "Broad"\ntype = {FIRST_FREE}\n[record.fields]\n{fields}')
-    data = build(Domain.SYSTEM, 4, [cls(*range(making.STACK_WORDS + 1))])
+    data = build(Domain.SYSTEM, 4, [cls(*range(objects.STACK_WORDS + 1))])
     for _ in range(3):
         assert read(data) == OK
-        assert parse(data).records == (cls(*range(making.STACK_WORDS + 1)),)
+        assert parse(data).records == (cls(*range(objects.STACK_WORDS + 1)),)
 
 
 class Refusing(Record, frozen=True):
@@ -345,7 +335,7 @@ def test_reading_without_memory_raises(name: str, monkeypatch: pytest.MonkeyPatc
             calls += 1
             if calls <= spared:
                 return int(real(*arguments))
-            making.raised.append(MemoryError())
+            objects.raised.append(MemoryError())
             return 0
 
         monkeypatch.setattr(record_kernels, name, fails)
@@ -362,15 +352,6 @@ def test_reading_without_memory_raises(name: str, monkeypatch: pytest.MonkeyPatc
                 assert calls > spared
             else:
                 assert calls <= spared
-
-
-def test_memory_is_read_as_it_stands() -> None:
-    raw = np.frombuffer(bytearray(b"\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8"), np.uint8)
-    at = raw.ctypes.data
-    assert (making.load_byte(at), making.load_short(at), making.load_unsigned(at)) == (0xFF, 0xFEFF, 0xFCFDFEFF)
-    assert (making.load_signed(at), making.load_word(at)) == (0xFCFDFEFF - (1 << 32), 0xF8F9FAFBFCFDFEFF - (1 << 64))
-    assert bytes_from(at, 3).tobytes() == b"\xff\xfe\xfd" and bytes_from(at, 0).size == 0
-    making.store_word(stack_words(), 7)
 
 
 def test_first_read_is_replaced_by_what_it_made() -> None:

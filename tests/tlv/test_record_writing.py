@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import random
 import sys
@@ -17,18 +16,19 @@ from hypothesis import strategies as some
 from msgspec.structs import replace
 
 import tlv.message
+from tests.tlv.plain_calls import call_plainly
 from tests.tlv.samples import built_in_types, random_record
 from tests.tlv.test_record import values_of
-from tlv import making, record_writing
+from tlv import record_writing
 from tlv.codes import MAX_MESSAGE, Domain, Flag, Protocol, Source, Venue
 from tlv.errors import UsageError
 from tlv.fields import U64
 from tlv.kernels import put_tlv
 from tlv.layout import CycleLeg, EventOrigin, Gap, Header, PoolSwap, PoolSync, SignalIdentity
-from tlv.making import BUILTINS
 from tlv.message import BUILT_PLAINLY, build, build_carefully, head_of, parse
+from tlv.objects import BUILTINS
 from tlv.record import RECORDS, Record, record
-from tlv.record_table import TABLE, words
+from tlv.record_table import TABLE, bound_to
 from tlv.record_writing import message_writer, write_message
 from tlv.user_records import KINDS, register_records
 
@@ -52,14 +52,8 @@ def write(*arguments: Any) -> bytes | None:
     """`write_message`, as the builtin that it is, or as plain Python."""
     if BUILTINS:
         return message_writer()(*arguments)
-    bound = words(TABLE.address)
-    row = (ctypes.c_int64 * len(arguments))(*map(id, arguments))
-    found = write_message(id(bound), ctypes.addressof(row), len(arguments))
-    try:
-        made: bytes | None = ctypes.cast(found, ctypes.py_object).value
-        return made
-    finally:
-        making.drop_object(found)
+    made: bytes | None = call_plainly(write_message, bound_to(), *arguments)
+    return made
 
 
 def assert_same(records: list[Record]) -> None:
