@@ -234,10 +234,8 @@ def write_message(bound: int, arguments: int, _count: int, _names: int) -> int:
 @cache
 def message_writer() -> Callable[..., bytes | None]:
     """`write_message`; where no builtin can be made, what leaves every message to Python."""
-    if not BUILTINS:
-        return write_nothing
     signature = "($self, records, domain, source, flags, sequence, timestamp_ns, /)"
-    return builtin(write_message, "write_message", signature, bound_to())
+    return builtin(write_message, "write_message", signature, bound_to()) if BUILTINS else write_nothing
 
 
 def write_nothing(*_arguments: object) -> None:
