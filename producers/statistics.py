@@ -166,14 +166,14 @@ class Statistics:
         self.reorg_count += 1
         del self.reorgs[:-MOST_LISTED]
 
-    def add_swaps(self, outcomes: Counter[str]) -> None:
+    def add_swaps(self, outcomes: dict[str, int]) -> None:
         """So many more swaps, by outcome."""
-        self.swaps_published += outcomes["published"]
-        self.swaps_unproven += outcomes["unproven"]
-        self.swaps_no_pool += outcomes["no_pool"]
-        self.swaps_unsupported += outcomes["unsupported"]
-        self.swaps_filtered += outcomes["filtered"]
-        self.swaps_refused += outcomes["refused"]
+        self.swaps_published += outcomes.get("published", 0)
+        self.swaps_unproven += outcomes.get("unproven", 0)
+        self.swaps_no_pool += outcomes.get("no_pool", 0)
+        self.swaps_unsupported += outcomes.get("unsupported", 0)
+        self.swaps_filtered += outcomes.get("filtered", 0)
+        self.swaps_refused += outcomes.get("refused", 0)
 
     def add_gap(self, first: int, last: int) -> None:
         """A gap was declared."""

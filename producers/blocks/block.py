@@ -223,9 +223,9 @@ class Block:
         those that an earlier collector published among them."""
         self.told_uncovered: tuple[Uncovered, ...] = ()
         """What the end that an earlier collector published says of swaps whose logs did not come here."""
-        self.counted: Counter[str] = Counter()
+        self.counted: dict[str, int] = {}
         """Swaps by outcome, as far as they are in the statistics."""
-        self.kept: Counter[tuple[str, int, NotPublished]] = Counter()
+        self.kept: dict[tuple[str, int, NotPublished], int] = {}
         """Swaps of proven pools that are not published, by pool, kind and reason."""
         self.marked: dict[str, int] = {}
         """Events in `published` that are flagged UNPROVEN, by the address of their emitter."""
@@ -420,7 +420,7 @@ class Block:
 
     def keep(self, pool: str, protocol: int, reason: NotPublished) -> None:
         """A swap of a proven pool is not published."""
-        self.kept[pool, protocol, reason] += 1
+        self.kept[pool, protocol, reason] = self.kept.get((pool, protocol, reason), 0) + 1
 
     def withhold(self, pool: str, log: Log) -> bool:
         """Let go of a log of a pool that is not proven; False if it cannot be told from others."""
@@ -544,10 +544,17 @@ class Block:
         """An earlier collector said this of swaps of it, at its end."""
         self.told_uncovered = uncovered
 
-    def count_swaps(self, outcomes: Counter[str]) -> Counter[str]:
-        """It ends, with so many swaps of each outcome; returns how many more that is than at any end of it before."""
-        more = outcomes - self.counted
-        self.counted |= outcomes
+    def count_swaps(self, outcomes: dict[str, int]) -> dict[str, int]:
+        """It ends, with so many swaps of each outcome; returns how many more that is than at any end of it before.
+
+        Plain dicts: three Counters took 8 us at the end of each block.
+        """
+        counted, more = self.counted, {}
+        for outcome, swaps in outcomes.items():
+            before = counted.get(outcome, 0)
+            if swaps > before:
+                counted[outcome] = swaps
+                more[outcome] = swaps - before
         return more
 
     def believe(self, elsewhere: Elsewhere = NOTHING_ELSEWHERE) -> None:

@@ -81,6 +81,10 @@ class HeadQueue:
         waiting = 0
         while waiting < len(self._heads):
             head = self._heads[waiting]
+            end = self._chain.end_of(head)
+            if end is not None and end.hash in self._seeking:
+                waiting += 1
+                continue
             if head.number <= self._chain.told or self._chain.is_canonical(head):
                 del self._heads[waiting]
                 continue
@@ -244,7 +248,7 @@ class HeadQueue:
         """
         if not below:
             self._forget_search(missing)
-            missing.child.lose_parent(stands_to)
+            self._chain.make_root(missing.child, stands_to)
             self._arrivals.append(ParentSettled())
             return
         at = len(below) - 1 if newest else len(below) // 2  # the newest nearly always stands

@@ -56,7 +56,8 @@ def traced(work: Callable[[], Any]) -> Way:
 
     def trace(frame: FrameType, event: str, argument: object) -> None:
         code = frame.f_code
-        if event == "call" and code.co_filename == RING_WRITER:
+        in_writer = event == "call" and code.co_filename == RING_WRITER
+        if in_writer or (event == "c_call" and getattr(argument, "__name__", "") == "publish"):
             sys.setprofile(None)  # the message is in the ring
         if event == "call" and code.co_filename.startswith(PRODUCERS) and not code.co_name.startswith("<"):
             calls.append((code.co_filename.removeprefix(PRODUCERS), code.co_name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import pytest
@@ -200,6 +201,64 @@ def adopt_root(chain: Chain, number: int, name: str) -> None:
     root = add(chain, number, name, "unknown")
     root.lose_parent()
     chain.adopt([root])
+
+
+def test_chain_with_many_heads_behind_one_missing_parent_walks_each_block_once() -> None:
+    class Counted(dict[str, Block]):
+        looked_up = 0
+
+        def get(self, *key: Any) -> Any:
+            self.looked_up += 1
+            return super().get(*key)
+
+    chain = chain_of("a")
+    chain.blocks = blocks = Counted(chain.blocks)
+    for depth in range(1, 301):
+        head = add(chain, 12 + depth, f"h{depth}", f"h{depth - 1}")
+        branch = chain.branch(head, 1000)
+        assert isinstance(branch, Missing)
+        assert (branch.hash, branch.child.hash, branch.depth) == ("h0", "h1", depth)
+    assert blocks.looked_up < 3 * 300
+    add(chain, 12, "h0", "b")
+    branch = chain.branch(head, 1000)
+    assert branch == Missing("b", chain.blocks["h0"], 301)
+    add(chain, 11, "b", "a")
+    branch = chain.branch(head, 1000)
+    assert isinstance(branch, list) and len(branch) == 302
+
+
+def test_chain_on_random_trees_remembers_no_end_of_a_branch_for_too_long() -> None:
+    draw, chain, remembered = random.Random(3), chain_of("0", keep=24), 0
+    known: list[tuple[int, str]] = [(10, "0")]
+    for step in range(2_000):
+        number, parent = draw.choice(known[-12:])
+        name = f"{step}"
+        known.append((number + 1, name))
+        if draw.random() < 0.8:  # else it is missing until later, or for ever
+            add(chain, number + 1, name, parent)
+        late = draw.choice(known[-20:])
+        chances = draw.random()
+        heads = [block for block in chain.blocks.values() if not chain.is_canonical(block)]
+        if not heads:
+            continue
+        head = draw.choice(heads)
+        if chances < 0.05:
+            chain.drop(head)
+            continue
+        if chances < 0.1:
+            chain.make_root(head)
+        elif chances < 0.15 and late[1] not in chain.blocks and late[0] > 10:
+            add(chain, late[0], late[1], known[0][1])
+        branch = chain.branch(head, 1000)
+        ends = dict(chain._ends)
+        remembered += len(ends)
+        chain._ends.clear()
+        assert chain.branch(head, 1000) == branch
+        chain._ends = ends
+        if isinstance(branch, list) and draw.random() < 0.05:
+            chain.adopt(branch)
+            chain.forget()
+    assert remembered > 2_000
 
 
 def test_chain_on_random_trees_is_always_the_line_of_its_head() -> None:
