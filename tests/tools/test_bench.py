@@ -87,12 +87,13 @@ def test_bench_collector_measures_rate_delay_loop_backfill_and_memory_and_leaves
     ended = bench("--only", "collector", "--seconds", "0.05", "--json")
     assert ended.returncode == 0, ended.stderr
     results = {result["name"].removeprefix("collector, "): result for result in json.loads(ended.stdout)["results"]}
+    bursts = {name: 0.9 * results[name]["baseline_value"] for name in results if name.endswith("socket to ring")}
     assert {name: (result["unit"], result["target"]) for name, result in results.items()} == {
-        "as recorded: socket to ring": ("logs/s", 60_000),
+        "as recorded: socket to ring": ("logs/s", bursts["as recorded: socket to ring"]),
         "as recorded: loop blocked in the burst": ("ms", 20),
-        "pool events only: socket to ring": ("logs/s", 60_000),
+        "pool events only: socket to ring": ("logs/s", bursts["pool events only: socket to ring"]),
         "pool events only: loop blocked in the burst": ("ms", 20),
-        "paced at 1000 logs/s: receive to ring p99": ("us", 250),
+        "paced at 1000 logs/s: receive to ring p99": ("us", 150),
         "paced at 1000 logs/s: loop blocked": ("ms", 20),
         "backfill of 10000 logs: connected to published": ("s", 1),
         "backfill of 10000 logs: loop blocked": ("ms", 20),

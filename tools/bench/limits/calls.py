@@ -18,7 +18,18 @@ from consumers.extras import missing
 from ringbuf import Writer
 from tools.bench.limits.loops import memcpy_loop, nothing
 from tools.bench.limits.rounds import ROUNDS, is_quick, middle, take_turns
-from tools.bench.limits.rows import BUILD, CRC, EVENTS, FRAME, PARSE, PUBLISH, PUBLISH_CALLS, TargetRow
+from tools.bench.limits.rows import (
+    BUILD,
+    BUILD_SWAP,
+    CRC,
+    EVENTS,
+    FRAME,
+    PARSE,
+    PARSE_SWAP,
+    PUBLISH,
+    PUBLISH_CALLS,
+    TargetRow,
+)
 from tools.bench.plain_strategy import run_plain
 from tools.bench.result import BenchResult
 from tools.bench.ring.loops import publish_loop
@@ -40,7 +51,7 @@ def run(seconds: float) -> Iterator[BenchResult]:
     """Every row, the machine's first."""
     yield from calls(seconds)
     yield from copies(seconds)
-    yield from in_rounds((BUILD, PARSE), run_python_face, seconds)
+    yield from in_rounds((BUILD, PARSE, BUILD_SWAP, PARSE_SWAP), run_python_face, seconds)
     yield from in_rounds((CRC,), run_crc, seconds)
     yield from in_rounds((FRAME,), lambda length: [run_plain(length)], seconds)
     yield events(seconds)
