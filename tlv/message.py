@@ -10,6 +10,7 @@ bytes or values that are refused) is done here as plain Python, and only here an
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, TypeVar
@@ -172,11 +173,12 @@ built: list[None] = []
 
 
 def first_write(*arguments: Any) -> bytes | None:
-    """`write` for the first messages, which are left to Python."""
+    """`write` for the first messages, which are left to Python, as all are while no descriptor is left to load it."""
     global write  # noqa: PLW0603 - as `read`
     built.append(None)
     if len(built) >= BUILT_PLAINLY:
-        write = message_writer()
+        with contextlib.suppress(OSError):
+            write = message_writer()
     return None
 
 
@@ -193,7 +195,10 @@ def check(data: bytes, unverified: bool) -> int:
 def first_read(data: bytes, unverified: bool) -> Message | int:
     """`read` until it is made, which is when a message is first read."""
     global read  # noqa: PLW0603 - an object's attribute in its place takes 20 ns of each parse
-    read = message_reader(Message) or check
+    try:
+        read = message_reader(Message) or check
+    except OSError:  # no descriptor is left to load it
+        return check(data, unverified)
     return read(data, unverified)
 
 

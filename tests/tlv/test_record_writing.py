@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
 import random
 import sys
 import traceback
@@ -115,6 +117,28 @@ def test_the_first_messages_of_a_process_are_built_in_python(monkeypatch: pytest
     assert tlv.message.write is message_writer()
     assert {*messages, build(Domain.SYSTEM, 4, gap)} == {messages[0]}
     assert record_writing.write_nothing(gap) is None
+
+
+def refuse_descriptors(*_arguments: object) -> None:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def test_messages_are_built_and_read_in_python_while_no_descriptor_is_left_to_load_machine_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gap = [Gap(1, 2, 3, 4)]
+    data = build(Domain.SYSTEM, 4, gap)
+    for name in ("read", "write"):
+        monkeypatch.setattr(tlv.message, name, getattr(tlv.message, f"first_{name}"))
+    monkeypatch.setattr(tlv.message, "built", [None] * BUILT_PLAINLY)
+    with monkeypatch.context() as shortage:
+        shortage.setattr(tlv.message, "message_writer", refuse_descriptors)
+        shortage.setattr(tlv.message, "message_reader", refuse_descriptors)
+        assert build(Domain.SYSTEM, 4, gap) == data
+        assert parse(data).records == (*gap,)
+        assert tlv.message.write is tlv.message.first_write and tlv.message.read is tlv.message.first_read
+    assert build(Domain.SYSTEM, 4, gap) == data and parse(data).records == (*gap,)
+    assert tlv.message.write is message_writer() and tlv.message.read is not tlv.message.first_read
 
 
 WRONG: list[tuple[type[Record], str, list[Any]]] = [
