@@ -33,7 +33,7 @@ def descriptors_of(folder: Path) -> list[str]:
 def target_of(link: Path) -> str:
     """Where a link leads; nowhere once it is gone."""
     try:
-        return os.readlink(link)
+        return str(link.readlink())
     except OSError:
         return ""
 

@@ -38,6 +38,7 @@ PUBLISH = TargetRow("Writer.publish alone", "M/s", 5.0)
 PUBLISH_CALLS = TargetRow("Writer.publish alone, in empty compiled calls", "x", 3.0)
 BUILD = TargetRow("typed build of a message", "M/s", 1.2)
 PARSE = TargetRow("typed parse of a message", "M/s", 1.6)
+# Beside the table: the message that a collector builds most.
 BUILD_SWAP = TargetRow("typed build of a swap with its origin", "M/s", 1.2)
 PARSE_SWAP = TargetRow("typed parse of a swap with its origin", "M/s", 1.6)
 EVENTS = TargetRow("events of a Store, typed, one by one", "M/s", 1.0)
@@ -57,7 +58,7 @@ APPEND = TargetRow("journal append", "M/s", 5.0)
 SCAN = TargetRow("journal scan", "M/s", 12.0)
 
 TABLE = (
-    *(PUBLISH, PUBLISH_CALLS, BUILD, PARSE, BUILD_SWAP, PARSE_SWAP, EVENTS, FRAME),
+    *(PUBLISH, PUBLISH_CALLS, BUILD, PARSE, EVENTS, FRAME),
     *(NATIVE_PUBLISH, NATIVE_PUBLISH_KEPT_UP, NATIVE_READ, PUBLISH_IN_TURNS, READ_IN_TURNS),
     *(CRC, COLLECTOR, RECEIVE_TO_RING),
     *(RELAY_ONE, RELAY_FOUR, RELAY_P50, APPEND, SCAN),
