@@ -62,6 +62,7 @@ def warm_up_steps(writer: Writer, reader: Reader) -> list[tuple[str, Callable[[]
         ("publish_many", lambda: writer.publish_many(buffer, ones, ones)),
         ("heartbeat", writer.heartbeat),
         ("poll", reader.poll),
+        ("read a frame", lambda: kernels.read_frame(reader.words, reader.state, reader.position, reader.out, 0)),
         ("publish objects", lambda: writer.publish_many([b""])),
         ("seek", lambda: seek_everywhere(reader)),
         ("take", take),

@@ -45,6 +45,7 @@ BENCHMARKS = {
     "peers": "tools.bench.peers.table",
     "curves": "tools.bench.curves.all",
     "sustained": "tools.bench.sustained",
+    "limits": "tools.bench.limits.all",
 }
 """The module of each benchmark, in the order in which a message meets what they measure; each has `run(seconds)`, which
 returns its results or yields them as they come."""

@@ -7,7 +7,6 @@ carries the same bytes in the same portions and does nothing else.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import secrets
 import selectors

@@ -15,7 +15,7 @@ import msgspec
 
 from producers.node.jsonrpc import LOG_NOTICE
 from tools.bench.collector.load import event_blocks, served
-from tools.bench.collector.rates import TARGET, collect, paced, receive_only
+from tools.bench.collector.rates import LOGS_A_SECOND, collect, paced, read_log, receive_only
 from tools.bench.collector.watching import watched
 from tools.bench.limits.calls import fastest
 from tools.bench.limits.rounds import FEW_ROUNDS, QUICK_S, is_quick, middle, take_turns
@@ -30,11 +30,11 @@ UNPACED = f"needs --seconds {QUICK_S}: a second of logs at that rate has to pass
 
 def run(seconds: float) -> Iterator[BenchResult]:
     """The collector's rows, then the limits beside the first of them."""
-    logs = max(int(seconds * TARGET) // FEW_ROUNDS, NOTICES)
+    logs = max(int(seconds * LOGS_A_SECOND) // FEW_ROUNDS, NOTICES)
     measures = {
         OURS: lambda _: received(logs, collect),
         BARE: lambda _: received(logs, receive_only),
-        PARSED: lambda _: received(logs, partial(receive_only, parse=parse_log)),
+        PARSED: lambda _: received(logs, partial(receive_only, read=read_log)),
     }
     found = take_turns(measures, seconds, FEW_ROUNDS)
     at = {name: middle(readings) for name, readings in found.items()}
@@ -68,14 +68,6 @@ def received(logs: int, work: Callable[..., object]) -> float:
     with served(event_blocks, logs) as url:
         (rate, _), _ = watched(lambda stopwatch: work(url, stopwatch))
     return float(rate)
-
-
-def parse_log(frame: bytes) -> object:
-    """A log notification as the collector's own reader has it; None for anything else that a node sends."""
-    try:
-        return LOG_NOTICE.decode(frame)
-    except msgspec.MsgspecError:
-        return None
 
 
 def notices() -> list[bytes]:
