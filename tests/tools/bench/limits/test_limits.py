@@ -23,6 +23,8 @@ NATIVE = {
     "native read, in turns with the writer",
 }
 LIMITS = {
+    "typed build of a swap with its origin",  # no limit, and no row of the table
+    "typed parse of a swap with its origin",
     "limit, cache line from core to core, one way p50",
     "limit, an empty compiled call",
     "limit, a builtin call, abs(1)",
