@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -14,6 +13,7 @@ from tlv.codes import Domain, Protocol, Source, Venue
 from tlv.layout import LAYOUT_DIGEST, EventOrigin, PoolRecord, PoolSync
 from tlv.message import build
 from tools.bench.result import BenchResult
+from tools.bench.timing import fastest
 
 FRAMES = 8_192
 POOLS = 64
@@ -70,19 +70,11 @@ def run_plain(seconds: float) -> BenchResult:
             for sequence, message in enumerate(messages, 1):
                 driver.deliver(sequence, 0, message)
 
-        value, baseline = best(deliver, seconds), best(deliver_each, seconds)
+        value, baseline = frame_us(deliver, seconds), frame_us(deliver_each, seconds)
     note = f"{1e6 / value:,.0f} frames/s from the ring to on_event"
     return BenchResult("strategy plain frame", value, "us", "message by message", baseline, baseline / value, 4.0, note)
 
 
-def best(work: Callable[[], object], seconds: float) -> float:
-    """Microseconds a frame of the fastest pass; the first is not timed."""
-    work()
-    fastest, end = float("inf"), time.perf_counter() + seconds
-    while True:
-        began = time.perf_counter()
-        work()
-        now = time.perf_counter()
-        fastest = min(fastest, now - began)
-        if now > end:
-            return fastest / FRAMES * 1e6
+def frame_us(work: Callable[[], object], seconds: float) -> float:
+    """Microseconds a frame of the fastest pass."""
+    return fastest(work, seconds) / FRAMES * 1e6

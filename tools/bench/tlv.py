@@ -6,9 +6,9 @@ fastest pass over 100,000 messages (5.8 MB, so mostly out of the level 2 cache).
 
 from __future__ import annotations
 
-import time
 import zlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from tlv.layout import CHECKSUM_AT, HEADER, HEADER_SIZE, EventOrigin, Gap, Heade
 from tlv.message import build, parse
 from tlv.record import Record
 from tools.bench.result import BenchResult
+from tools.bench.timing import per_second
 
 MESSAGES = 100_000
 PYTHON_MESSAGES = 2_000
@@ -78,16 +79,7 @@ class GapMessages:
 
 def millions_per_second(work: Callable[..., Any], argument: Any, count: int, seconds: float) -> float:
     """The best rate of `work(argument)`, which does `count` things, within `seconds`; the first call is not timed."""
-    work(argument)
-    best = float("inf")
-    end = time.perf_counter() + seconds
-    while True:
-        began = time.perf_counter()
-        work(argument)
-        now = time.perf_counter()
-        best = min(best, now - began)
-        if now > end:
-            return count / best / 1e6
+    return per_second(partial(work, argument), count, seconds) / 1e6
 
 
 def pack_in_python(checksum: bool) -> None:

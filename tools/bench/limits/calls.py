@@ -6,7 +6,6 @@ Owns these rows.  What is measured with another bench's functions is that bench'
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice, repeat
@@ -34,6 +33,7 @@ from tools.bench.plain_strategy import run_plain
 from tools.bench.result import BenchResult
 from tools.bench.ring.loops import publish_loop
 from tools.bench.ring.setting import CAPACITY, PAYLOAD, ring
+from tools.bench.timing import fastest
 from tools.bench.tlv import run_crc, run_python_face
 from tools.command.needs import is_installed
 
@@ -69,17 +69,9 @@ def in_rounds(
         yield row.reading(middle(readings), found[0].baseline_name, baseline, found[-1].note, readings)
 
 
-def fastest(work: Callable[[], object], count: int, seconds: float) -> float:
-    """Seconds of one of the `count` things that `work` does, in its fastest pass; the first is not timed."""
-    work()
-    best, end = float("inf"), time.perf_counter() + seconds
-    while True:
-        began = time.perf_counter()
-        work()
-        now = time.perf_counter()
-        best = min(best, now - began)
-        if now > end:
-            return best / count
+def seconds_each(work: Callable[[], object], count: int, seconds: float) -> float:
+    """Seconds of one of the `count` things that `work` does, in its fastest pass."""
+    return fastest(work, seconds) / count
 
 
 # ---- calls
@@ -91,10 +83,10 @@ def calls(seconds: float) -> Iterator[BenchResult]:
     with ring() as writer, ring(no_wake=False) as waking:
         found = take_turns(
             {
-                "nothing": partial(fastest, partial(call_often, nothing), CALLS),
-                "builtin": partial(fastest, partial(call_often, abs), CALLS),
-                "publish": partial(fastest, partial(publish_often, waking, payload), CALLS),
-                "silent": partial(fastest, partial(publish_often, writer, payload), CALLS),
+                "nothing": partial(seconds_each, partial(call_often, nothing), CALLS),
+                "builtin": partial(seconds_each, partial(call_often, abs), CALLS),
+                "publish": partial(seconds_each, partial(publish_often, waking, payload), CALLS),
+                "silent": partial(seconds_each, partial(publish_often, writer, payload), CALLS),
             },
             seconds,
         )
@@ -135,8 +127,8 @@ def copies(seconds: float) -> Iterator[BenchResult]:
             publish = partial(publish_loop, writer.words, writer.control, writer.state, payload, turns)
             found = take_turns(
                 {
-                    "copy": partial(fastest, Along(target, payload, turns), COPIED),
-                    "publish": partial(fastest, publish, COPIED),
+                    "copy": partial(seconds_each, Along(target, payload, turns), COPIED),
+                    "publish": partial(seconds_each, publish, COPIED),
                 },
                 seconds / 2,
             )

@@ -17,10 +17,10 @@ from producers.node.jsonrpc import LOG_NOTICE
 from tools.bench.collector.load import event_blocks, served
 from tools.bench.collector.rates import LOGS_A_SECOND, collect, paced, read_log, receive_only
 from tools.bench.collector.watching import watched
-from tools.bench.limits.calls import fastest
 from tools.bench.limits.rounds import FEW_ROUNDS, QUICK_S, is_quick, middle, take_turns
 from tools.bench.limits.rows import COLLECTOR, RECEIVE_TO_RING
 from tools.bench.result import BenchResult
+from tools.bench.timing import per_second
 
 NOTICES = 500
 US_PER_MS = 1e3
@@ -88,4 +88,4 @@ def parse_rate(parse: Callable[[bytes], object], texts: list[bytes], seconds: fl
         for text in texts:
             parse(text)
 
-    return 1 / fastest(all_of_them, len(texts), seconds)
+    return per_second(all_of_them, len(texts), seconds)

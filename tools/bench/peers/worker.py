@@ -17,7 +17,7 @@ import importlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -120,9 +120,10 @@ def act(transport: Transport, made: Any, index: int, order: TurnOrder, connectio
             play = ping if index == 0 else answer
             play(sending.one, receiving.one, payloads, order.seconds, connection)
         elif sending is not None and order.kind == BATCHES:
-            send_batches(sending.many, payloads, order.seconds, connection)
+            batches = [payloads[at : at + BATCH] for at in range(0, BLOCK, BATCH)]
+            send_stream(sending.many, batches, [END], order.seconds, connection)
         elif sending is not None:
-            send_stream(sending.one, payloads, order.seconds, connection)
+            send_stream(sending.one, payloads, END, order.seconds, connection)
         elif receiving is not None and order.kind == BATCHES:
             receive_batches(receiving.many, payloads, connection)
         elif receiving is not None:
@@ -195,20 +196,23 @@ def answer(
 # ---- one call per frame
 
 
-def send_stream(send: Callable[[bytes], object], payloads: list[bytes], seconds: float, connection: Connection) -> None:
-    """Send blocks for `seconds`; sends (frames, when the first was sent)."""
-    for payload in payloads:
-        send(payload)
+def send_stream(
+    send: Callable[[Any], object], parts: Sequence[Any], end: Any, seconds: float, connection: Connection
+) -> None:
+    """Send blocks for `seconds`, each as these parts, payloads or batches of them, and then `end`; sends (frames, when
+    the first was sent)."""
+    for part in parts:
+        send(part)
     connection.send("warm")
     connection.recv()
     frames = 0
     begin = clock()
     deadline = begin + int(seconds * NS)
     while clock() < deadline:
-        for payload in payloads:
-            send(payload)
+        for part in parts:
+            send(part)
         frames += BLOCK
-    send(END)
+    send(end)
     connection.send((frames, begin))
 
 
@@ -233,26 +237,6 @@ def receive_stream(receive: Callable[[], Content], payloads: list[bytes], connec
 
 
 # ---- batches
-
-
-def send_batches(
-    send: Callable[[list[bytes]], object], payloads: list[bytes], seconds: float, connection: Connection
-) -> None:
-    """`send_stream` with a call for `BATCH` frames."""
-    batches = [payloads[at : at + BATCH] for at in range(0, BLOCK, BATCH)]
-    for batch in batches:
-        send(batch)
-    connection.send("warm")
-    connection.recv()
-    frames = 0
-    begin = clock()
-    deadline = begin + int(seconds * NS)
-    while clock() < deadline:
-        for batch in batches:
-            send(batch)
-        frames += BLOCK
-    send([END])
-    connection.send((frames, begin))
 
 
 def receive_batches(

@@ -15,8 +15,10 @@ from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 from ringbuf import Reader, Wait, Writer
+from tlv.units import NS
 from tools.bench.ring.loops import nothing
 from tools.bench.ring.setting import CAPACITY, peer, pin, pinned, ring
+from tools.bench.timing import fastest
 
 CALLS = 1000
 BATCH = 256
@@ -37,25 +39,19 @@ class Passed(NamedTuple):
     """Of the frames published, those that the reader lost to laps, each counted."""
 
 
-def fastest(run: Callable[[], None], seconds: float) -> float:
-    """Nanoseconds of the fastest of many runs, over CALLS: what a disturbed machine cannot make shorter."""
-    end, best_ns = time.perf_counter() + seconds, float("inf")
-    while time.perf_counter() < end:
-        begin = time.perf_counter_ns()
-        run()
-        best_ns = min(best_ns, time.perf_counter_ns() - begin)
-    return best_ns / CALLS
+def call_ns(run: Callable[[], None], seconds: float) -> float:
+    """Nanoseconds of a call in the fastest of many runs of CALLS: what a disturbed machine cannot make shorter."""
+    return fastest(run, seconds) / CALLS * NS
 
 
 def empty_call_ns(seconds: float) -> float:
     """A compiled function that does nothing, called from Python with one integer: numba's dispatcher."""
-    nothing(1)
 
     def run() -> None:
         for _ in range(CALLS):
             nothing(1)
 
-    return fastest(run, seconds)
+    return call_ns(run, seconds)
 
 
 def publish_call_ns(seconds: float, size: int = 128, *, no_wake: bool = False) -> float:
@@ -67,7 +63,7 @@ def publish_call_ns(seconds: float, size: int = 128, *, no_wake: bool = False) -
             for _ in range(CALLS):
                 writer.publish(payload)
 
-        return fastest(run, seconds)
+        return call_ns(run, seconds)
 
 
 def take_call_ns(seconds: float, size: int = 128) -> float:
